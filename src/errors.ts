@@ -1,0 +1,82 @@
+/**
+ * Every failure the server expects, as one class with a stable `type`, an HTTP status and a text for
+ * the caller. The original's names are kept where it has one (its REST errors carry the Java class
+ * name as `type`); the table in `docs/errors.md` is generated from `ERROR_TYPES`.
+ */
+
+/** Error types and the status each one has unless the thrower says otherwise. */
+export const ERROR_TYPES = {
+  BadRequestException: 400,
+  InvalidInputException: 400,
+  InvalidModelException: 400,
+  HandlersNotAllowedException: 403,
+  ModelNotFoundException: 404,
+  ModelVersionNotFoundException: 404,
+  ResourceNotFoundException: 404,
+  MethodNotAllowedException: 405,
+  RequestTimeoutException: 408,
+  ConflictStatusException: 409,
+  PayloadTooLargeException: 413,
+  UnsupportedMediaTypeException: 415,
+  ClientClosedRequestException: 499,
+  InternalServerException: 500,
+  WorkerDiedException: 500,
+  WorkerLoadException: 500,
+  ServiceUnavailableException: 503,
+  ResponseTimeoutException: 504,
+  InsufficientMemoryException: 507,
+} as const
+
+/** The `type` of an error body. */
+export type ErrorType = keyof typeof ERROR_TYPES
+
+/** How an error looks on the MMS and TorchServe routes. */
+export interface ErrorBody {
+  readonly code: number
+  readonly type: string
+  readonly message: string
+}
+
+/** Options of {@link ServerError}. */
+export interface ServerErrorOptions {
+  /** HTTP status; the type's own when absent. */
+  readonly statusCode?: number
+  readonly cause?: unknown
+  /** Seconds for a `Retry-After` header. */
+  readonly retryAfterSeconds?: number
+}
+
+/** A failure that the caller is told about. Its message is public: no path, no socket name, no stack. */
+export class ServerError extends Error {
+  readonly type: ErrorType
+  readonly statusCode: number
+  readonly retryAfterSeconds: number | undefined
+
+  constructor(type: ErrorType, message: string, options: ServerErrorOptions = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause })
+    this.name = type
+    this.type = type
+    this.statusCode = options.statusCode ?? ERROR_TYPES[type]
+    this.retryAfterSeconds = options.retryAfterSeconds
+  }
+
+  toBody(): ErrorBody {
+    return { code: this.statusCode, type: this.type, message: this.message }
+  }
+}
+
+/** Bytes on a worker socket that break the protocol. The connection cannot be used any more. */
+export class ProtocolError extends Error {
+  override readonly name = 'ProtocolError'
+}
+
+/** Text of anything thrown; handlers throw strings, objects and `undefined` too. At most `limit` characters. */
+export function messageOf(thrown: unknown, limit = 4096): string {
+  let text: string
+  try {
+    text = thrown instanceof Error ? thrown.message : String(thrown)
+  } catch {
+    text = 'an error that has no text'
+  }
+  return text.length > limit ? `${text.slice(0, limit)}…` : text
+}

@@ -1,0 +1,27 @@
+/**
+ * `MAR-INF/MANIFEST.json` of a model archive, as the archivers of MMS and TorchServe write it
+ * (unknown keys are ignored by both). Only what onnxd reads is described.
+ */
+import { Type } from '@sinclair/typebox'
+import type { Static } from '@sinclair/typebox'
+
+/** Path of the manifest inside an archive or model folder. */
+export const MANIFEST_FILE = 'MAR-INF/MANIFEST.json'
+
+export const Manifest = Type.Object({
+  runtime: Type.Optional(Type.String()),
+  engine: Type.Optional(
+    Type.Object({ engineName: Type.Optional(Type.String()), engineVersion: Type.Optional(Type.String()) }),
+  ),
+  model: Type.Optional(
+    Type.Object({
+      modelName: Type.Optional(Type.String()),
+      modelVersion: Type.Optional(Type.Union([Type.String(), Type.Number()])),
+      description: Type.Optional(Type.String()),
+      handler: Type.Optional(Type.String()),
+      serializedFile: Type.Optional(Type.String()),
+      envelope: Type.Optional(Type.String()),
+    }),
+  ),
+})
+export type Manifest = Static<typeof Manifest>

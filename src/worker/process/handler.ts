@@ -1,0 +1,56 @@
+/**
+ * What the protocol loop needs of whatever serves a model: the built-in ONNX handlers and the adapter
+ * around the user's own module both implement it.
+ */
+import type { WireRequest, WorkerReply } from '../wire/messages.ts'
+
+/** What a load request and the worker's environment say about the model. */
+export interface LoadContext {
+  readonly modelName: string
+  /** Absolute path: the model's folder, or a bare `.onnx` file. */
+  readonly modelPath: string
+  readonly handler: string
+  readonly batchSize: number
+  /** Device index, or `undefined` for CPU. */
+  readonly gpu: number | undefined
+  readonly options: WorkerOptions
+}
+
+/** A loaded model. Calls never overlap: the loop waits for one reply before it asks for the next. */
+export interface LoadedModel {
+  /**
+   * Answers a batch: one prediction per request, in the same order and with the same ids. Must not
+   * throw for anything a request contains; what it does throw becomes the original's error reply.
+   */
+  predict(requests: readonly WireRequest[]): Promise<WorkerReply> | WorkerReply
+  /** Frees what the model holds. */
+  close(): Promise<void> | void
+}
+
+/** Options of the worker that are not part of the protocol: JSON in the environment variable `ONNXD_WORKER_OPTIONS`. */
+export interface WorkerOptions {
+  /** Threads of one operator (onnxruntime intra-op). Default 1. */
+  readonly threads: number
+  /** onnxruntime's graph optimisation level. Default `all`. */
+  readonly graphOptimization: 'disabled' | 'basic' | 'extended' | 'all'
+  /** Execution providers in order of preference, for example `["cuda", "cpu"]`. Empty: CUDA when a GPU was assigned, else CPU. */
+  readonly providers: readonly string[]
+  /** May a model bring code of its own? */
+  readonly allowHandlers: boolean
+  /** The worker refuses to send a longer body, bytes. */
+  readonly maxResponseBytes: number
+  /** JSON bodies above this are refused, bytes. */
+  readonly maxJsonBytes: number
+  /** Deepest nesting of a JSON body. */
+  readonly maxJsonDepth: number
+}
+
+export const DEFAULT_WORKER_OPTIONS: WorkerOptions = {
+  threads: 1,
+  graphOptimization: 'all',
+  providers: [],
+  allowHandlers: true,
+  maxResponseBytes: 64 * 1024 * 1024,
+  maxJsonBytes: 16 * 1024 * 1024,
+  maxJsonDepth: 100,
+}
