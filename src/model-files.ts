@@ -8,6 +8,7 @@ import { Value } from '@sinclair/typebox/value'
 import type { Static, TSchema } from '@sinclair/typebox'
 import { ServerError } from './errors.ts'
 import { Manifest, MANIFEST_FILE } from './model-manifest.ts'
+import { problemWith } from './schema.ts'
 import { MODEL_SETTINGS_FILE, ModelSettings } from './model-settings.ts'
 
 const MAX_SETTINGS_BYTES = 1024 * 1024
@@ -108,10 +109,9 @@ async function readSchema<T extends TSchema>(file: string, schema: T): Promise<S
     throw new ServerError('InvalidModelException', `Failed to parse ${name}.`, { cause })
   }
   if (Value.Check(schema, value)) return value
-  const problem = Value.Errors(schema, value).First()
   throw new ServerError(
     'InvalidModelException',
-    `${name} is not valid: ${problem?.path || 'the document'}: ${problem?.message ?? 'unknown problem'}.`,
+    `${name} is not valid: ${problemWith(schema, value) ?? 'unknown problem'}.`,
   )
 }
 

@@ -4,6 +4,7 @@
  */
 import { Type } from '@sinclair/typebox'
 import type { Static } from '@sinclair/typebox'
+import { stringEnum } from './schema.ts'
 
 /** How the image handler turns a picture into the model's input tensor. */
 export const ImageSettings = Type.Object(
@@ -11,13 +12,13 @@ export const ImageSettings = Type.Object(
     width: Type.Optional(Type.Integer({ minimum: 1, maximum: 8192, description: 'Pixels; the input’s own width when absent.' })),
     height: Type.Optional(Type.Integer({ minimum: 1, maximum: 8192, description: 'Pixels; the input’s own height when absent.' })),
     layout: Type.Optional(
-      Type.Unsafe<'NCHW' | 'NHWC'>({ type: 'string', enum: ['NCHW', 'NHWC'], description: 'Axis order of the input; guessed from its shape when absent.' }),
+      stringEnum(['NCHW', 'NHWC'], { description: 'Axis order of the input; guessed from its shape when absent.' }),
     ),
     colors: Type.Optional(
-      Type.Unsafe<'rgb' | 'bgr' | 'grayscale'>({ type: 'string', enum: ['rgb', 'bgr', 'grayscale'], description: 'Channels; grayscale when the input has one channel, else rgb.' }),
+      stringEnum(['rgb', 'bgr', 'grayscale'], { description: 'Channels; grayscale when the input has one channel, else rgb.' }),
     ),
     fit: Type.Optional(
-      Type.Unsafe<'fill' | 'cover' | 'contain'>({ type: 'string', enum: ['fill', 'cover', 'contain'], description: 'Stretch (default), crop the centre, or pad with black.' }),
+      stringEnum(['fill', 'cover', 'contain'], { description: 'Stretch (default), crop the centre, or pad with black.' }),
     ),
     invert: Type.Optional(Type.Boolean({ description: 'Take 255 minus each value first (dark on light to light on dark).' })),
     scale: Type.Optional(Type.Number({ description: 'Each 0–255 value is multiplied by this; default 1/255.' })),
@@ -43,7 +44,7 @@ export const ModelSettings = Type.Object(
     maxBatchDelay: Type.Optional(Type.Integer({ minimum: 0, description: 'Milliseconds a worker waits for a batch to fill.' })),
     threads: Type.Optional(Type.Integer({ minimum: 1, maximum: 1024 })),
     graphOptimization: Type.Optional(
-      Type.Unsafe<'disabled' | 'basic' | 'extended' | 'all'>({ type: 'string', enum: ['disabled', 'basic', 'extended', 'all'] }),
+      stringEnum(['disabled', 'basic', 'extended', 'all']),
     ),
     providers: Type.Optional(Type.Array(Type.String({ minLength: 1 }))),
     idempotent: Type.Optional(Type.Boolean({ description: 'The model’s own code may be run twice for one request.' })),

@@ -1,0 +1,202 @@
+/**
+ * Every setting of the server: one schema with names, types, defaults and documentation. A setting is
+ * a flag (`--batch-size 8`), an environment variable (`ONNXD_BATCH_SIZE=8`) and a key of the config
+ * file (`batchSize: 8`); the flag wins over the environment, the environment over the file.
+ */
+import { readFileSync } from 'node:fs'
+import { availableParallelism } from 'node:os'
+import path from 'node:path'
+import { parseArgs } from 'node:util'
+import { Type } from '@sinclair/typebox'
+import type { Static, TSchema } from '@sinclair/typebox'
+import { Value } from '@sinclair/typebox/value'
+import { parse as parseYaml } from 'yaml'
+import { problemWith, stringEnum } from './schema.ts'
+
+const MIB = 1024 * 1024
+
+const text = (description: string, defaultValue: string) =>
+  Type.String({ description, default: defaultValue })
+const count = (description: string, defaultValue: number, minimum = 0, maximum = 2 ** 31 - 1) =>
+  Type.Integer({ description, default: defaultValue, minimum, maximum })
+const flag = (description: string, defaultValue: boolean) =>
+  Type.Boolean({ description, default: defaultValue })
+const list = (description: string) =>
+  Type.Array(Type.String({ minLength: 1 }), { description, default: [] })
+const oneOf = <const T extends string>(description: string, values: readonly T[], defaultValue: T) =>
+  stringEnum(values, { description, default: defaultValue })
+
+export const ConfigSchema = Type.Object(
+  {
+    host: text('Address of the inference listener.', '127.0.0.1'),
+    port: count('Port of the inference listener; 0 picks a free one.', 8080, 0, 65_535),
+    managementHost: text('Address of the management listener.', '127.0.0.1'),
+    managementPort: count('Port of the management listener; 0 picks a free one.', 8081, 0, 65_535),
+    managementToken: text(
+      'Bearer token that management requests must carry. Required when management listens on anything but loopback.',
+      '',
+    ),
+    modelStore: text('Folder of models that can be registered by name.', ''),
+    load: text('Models of the store to load at start: `all`, `none`, or names separated by commas.', 'all'),
+    workers: count('Workers of each model, unless the model or the registration says otherwise.', 1, 0, 256),
+    threads: count('Threads of one operator in a worker; 0 shares the cores between the workers of a model.', 0, 0, 1024),
+    batchSize: count('Requests a worker is handed at once, at most.', 1, 1, 65_536),
+    maxBatchDelay: count('Milliseconds to wait for a batch to fill; 0 takes what is waiting.', 0, 0, 60_000),
+    queueSize: count('Requests that may wait for a worker, for each model version.', 100, 1, 1_000_000),
+    queueBytes: count('Bytes of the requests that may wait, for each model version.', 256 * MIB, 1),
+    responseTimeout: count('Seconds a worker has for one answer; then it is killed and replaced.', 60, 1, 86_400),
+    loadTimeout: count('Seconds a worker has to start and load its model.', 120, 1, 86_400),
+    drainTimeout: count('Seconds that accepted requests get to finish when the server or a model stops.', 30, 0, 86_400),
+    maxBodyBytes: count('Largest request body.', 64 * MIB, 1),
+    maxJsonBytes: count('Largest JSON request body.', 16 * MIB, 1),
+    maxResponseBytes: count('Largest response body.', 64 * MIB, 1),
+    requestTimeout: count('Seconds a client has to send its whole request.', 60, 1, 86_400),
+    keepAliveTimeout: count('Seconds an idle connection stays open; keep it above the idle time of a proxy in front.', 72, 1, 86_400),
+    graphOptimization: oneOf('Graph optimisation level of onnxruntime.', ['disabled', 'basic', 'extended', 'all'], 'all'),
+    providers: list('Execution providers of onnxruntime in order of preference, for example `cuda,cpu`.'),
+    gpus: count('Number of GPUs to share between workers; 0 means CPU.', 0, 0, 64),
+    allowHandlers: flag('Models may bring code of their own (JavaScript handlers).', false),
+    allowLocalPaths: flag('Models may be registered by any path of this machine, not only from the store.', false),
+    workerEnvironment: list('Environment variables handed to workers besides the usual harmless ones.'),
+    telemetry: flag('Let onnxruntime report usage to its maker.', false),
+    accessLog: flag('Write one log line for each request.', true),
+    logLevel: oneOf('Least level that is logged.', ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'], 'info'),
+  },
+  { additionalProperties: false },
+)
+
+/** Every setting, defaulted and checked. Times in the unit the setting's description names. */
+export type Config = Readonly<Static<typeof ConfigSchema>>
+
+/** A command line, environment or config file that cannot be used; the message is for the operator. */
+export class ConfigError extends Error {
+  override readonly name = 'ConfigError'
+}
+
+/** What {@link parseConfig} makes of a command line. */
+export interface ParsedConfig {
+  readonly config: Config
+  /** MODEL arguments, as written. */
+  readonly models: readonly string[]
+}
+
+/** Settings of the config file, the environment and the flags, in rising order of precedence. */
+export type Settings = Record<string, unknown>
+
+/**
+ * Parses a command line (without the command word) and an environment.
+ * @throws ConfigError naming the setting and where it came from.
+ */
+export function parseConfig(argv: readonly string[], environment: NodeJS.ProcessEnv): ParsedConfig {
+  const { flags, models, configFile } = parseFlags(argv)
+  const file = configFile ?? environment.ONNXD_CONFIG
+  const layers: [origin: string, settings: Settings][] = [
+    [`config file ${file ?? ''}`, file === undefined ? {} : readConfigFile(file)],
+    ['the environment', readEnvironment(environment)],
+    ['the command line', flags],
+  ]
+  const merged: Settings = {}
+  for (const [origin, settings] of layers) {
+    checkSettings(settings, origin)
+    Object.assign(merged, settings)
+  }
+  return { config: completeConfig(merged), models }
+}
+
+/** Fills in the defaults of settings that are absent and freezes the result. */
+export function completeConfig(settings: Settings = {}): Config {
+  const config: unknown = Value.Default(ConfigSchema, { ...settings })
+  if (!Value.Check(ConfigSchema, config)) {
+    throw new ConfigError(`Settings are not valid: ${problemWith(ConfigSchema, config) ?? 'unknown problem'}.`)
+  }
+  return Object.freeze(config)
+}
+
+/** Threads of one operator for a model with so many workers: the setting, or the cores shared between them. */
+export function threadsPerWorker(config: Config, workers: number): number {
+  return config.threads > 0 ? config.threads : Math.max(1, Math.floor(availableParallelism() / Math.max(1, workers)))
+}
+
+/** `batchSize` as a flag: `batch-size`. */
+export function flagName(key: string): string {
+  return key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)
+}
+
+/** `batchSize` as an environment variable: `ONNXD_BATCH_SIZE`. */
+export function environmentName(key: string): string {
+  return `ONNXD_${key.replace(/[A-Z]/g, (letter) => `_${letter}`).toUpperCase()}`
+}
+
+function parseFlags(argv: readonly string[]): { flags: Settings; models: string[]; configFile: string | undefined } {
+  const options: Record<string, { type: 'string' | 'boolean' }> = { config: { type: 'string' } }
+  for (const [key, schema] of Object.entries(ConfigSchema.properties)) {
+    options[flagName(key)] = { type: schema.type === 'boolean' ? 'boolean' : 'string' }
+    if (schema.type === 'boolean') options[`no-${flagName(key)}`] = { type: 'boolean' }
+  }
+  let parsed
+  try {
+    parsed = parseArgs({ args: [...argv], options, allowPositionals: true })
+  } catch (error) {
+    throw new ConfigError(error instanceof Error ? error.message : String(error), { cause: error })
+  }
+  const flags: Settings = {}
+  for (const [key, schema] of Object.entries(ConfigSchema.properties)) {
+    const value = parsed.values[flagName(key)]
+    if (typeof value === 'string') flags[key] = fromText(value, schema, `--${flagName(key)}`)
+    if (typeof value === 'boolean') flags[key] = value
+    if (parsed.values[`no-${flagName(key)}`] === true) flags[key] = false
+  }
+  const { config } = parsed.values
+  return { flags, models: parsed.positionals, configFile: typeof config === 'string' ? config : undefined }
+}
+
+function readEnvironment(environment: NodeJS.ProcessEnv): Settings {
+  const settings: Settings = {}
+  for (const [key, schema] of Object.entries(ConfigSchema.properties)) {
+    const value = environment[environmentName(key)]
+    if (value !== undefined) settings[key] = fromText(value, schema, environmentName(key))
+  }
+  return settings
+}
+
+function readConfigFile(file: string): Settings {
+  let content: unknown
+  try {
+    // JSON is YAML; one parser reads both.
+    content = parseYaml(readFileSync(file, 'utf8')) ?? {}
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error)
+    throw new ConfigError(`Cannot read config file ${path.basename(file)}: ${reason}`, { cause: error })
+  }
+  if (typeof content !== 'object' || content === null || Array.isArray(content)) {
+    throw new ConfigError(`Config file ${path.basename(file)} must hold one mapping of settings.`)
+  }
+  return { ...content }
+}
+
+/** Settings are text in flags and the environment. Nothing is rounded or guessed: `1.5` is no integer. */
+function fromText(value: string, schema: TSchema, name: string): unknown {
+  switch (schema.type) {
+    case 'integer':
+      if (/^-?\d{1,15}$/.test(value)) return Number(value)
+      throw new ConfigError(`${name} must be an integer, not ${JSON.stringify(value)}.`)
+    case 'boolean':
+      if (value === 'true' || value === '1') return true
+      if (value === 'false' || value === '0') return false
+      throw new ConfigError(`${name} must be true or false, not ${JSON.stringify(value)}.`)
+    case 'array':
+      return value.split(',').map((part) => part.trim()).filter((part) => part !== '')
+    default:
+      return value
+  }
+}
+
+function checkSettings(settings: Settings, origin: string): void {
+  for (const key of Object.keys(settings)) {
+    if (!(key in ConfigSchema.properties)) {
+      throw new ConfigError(`Unknown setting ${JSON.stringify(key)} in ${origin}.`)
+    }
+  }
+  const problem = problemWith(Type.Partial(ConfigSchema), settings)
+  if (problem !== undefined) throw new ConfigError(`A setting in ${origin} is not valid: ${problem}.`)
+}

@@ -1,0 +1,25 @@
+/** Small additions to TypeBox that both processes use. */
+import { Kind, Type, TypeRegistry } from '@sinclair/typebox'
+import type { SchemaOptions, TSchema, TUnsafe } from '@sinclair/typebox'
+import { Value } from '@sinclair/typebox/value'
+
+const STRING_ENUM = 'StringEnum'
+
+TypeRegistry.Set<{ enum: readonly string[] }>(
+  STRING_ENUM,
+  (schema, value) => typeof value === 'string' && schema.enum.includes(value),
+)
+
+/** A string out of a list, as the `enum` that JSON Schema and OpenAPI tools read best (a union of literals becomes `anyOf`). */
+export function stringEnum<const T extends string>(values: readonly T[], options: SchemaOptions = {}): TUnsafe<T> {
+  return Type.Unsafe<T>({ ...options, [Kind]: STRING_ENUM, type: 'string', enum: values })
+}
+
+/** Why `value` does not fit `schema`, in one line that names the place; `undefined` when it fits. */
+export function problemWith(schema: TSchema, value: unknown): string | undefined {
+  const problem = Value.Errors(schema, value).First()
+  if (problem === undefined) return undefined
+  const place = problem.path === '' ? 'the value' : problem.path.slice(1).replaceAll('/', '.')
+  const wanted = 'enum' in problem.schema ? `Expected one of ${String(problem.schema.enum)}` : problem.message
+  return `${place}: ${wanted}, got ${(JSON.stringify(problem.value) ?? 'nothing').slice(0, 100)}`
+}
