@@ -1,0 +1,116 @@
+/** The two HTTP applications. Neither listens; `server.ts` does, and tests may use `inject`. */
+import { randomUUID } from 'node:crypto'
+import type { IncomingMessage } from 'node:http'
+import bearerAuth from '@fastify/bearer-auth'
+import multipart from '@fastify/multipart'
+import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
+import Fastify from 'fastify'
+import type { FastifyBaseLogger, FastifyRequest } from 'fastify'
+import { ServerError } from './errors.ts'
+import { readBody } from './routes/body.ts'
+import { errorHandling, refuseOtherMethods } from './routes/error-handler.ts'
+import { managementRoutes } from './routes/management.ts'
+import { pingRoute } from './routes/ping.ts'
+import { predictionRoutes } from './routes/predictions.ts'
+import type { App, RouteContext } from './routes/route-context.ts'
+
+/** Management requests are settings, not tensors. */
+const MAX_MANAGEMENT_BODY_BYTES = 1024 * 1024
+/** A client's id is kept when it is printable and short; otherwise it gets a new one. */
+const REQUEST_ID = /^[\x21-\x7e]{1,128}$/
+
+/** The routes for clients: predictions and health. */
+export async function buildInferenceApp(context: RouteContext, log: FastifyBaseLogger): Promise<App> {
+  const { maxBodyBytes, maxJsonBytes } = context.config
+  const app = newApp(context, log)
+  const routes = collectRoutes(app)
+  await app.register(multipart)
+  app.addContentTypeParser('*', async (request: FastifyRequest, payload: IncomingMessage) => {
+    const isJson = /^application\/(.+\+)?json\b/i.test(request.headers['content-type'] ?? '')
+    return readBody(payload, { maxBytes: isJson ? Math.min(maxJsonBytes, maxBodyBytes) : maxBodyBytes })
+  })
+  pingRoute(app, context)
+  predictionRoutes(app, context)
+  refuseOtherMethods(app, routes)
+  return app
+}
+
+/** The routes for operators. A token guards all of them, unknown paths too, when one is set. */
+export async function buildManagementApp(context: RouteContext, log: FastifyBaseLogger): Promise<App> {
+  const app = newApp(context, log)
+  const routes = collectRoutes(app)
+  const { managementToken } = context.config
+  if (managementToken !== '') await requireToken(app, managementToken)
+  const parseJson = app.getDefaultJsonParser('error', 'error')
+  app.addContentTypeParser('application/json', (request, payload, done) => {
+    readBody(payload, { maxBytes: MAX_MANAGEMENT_BODY_BYTES }).then(
+      (body) => void parseJson(request, body.toString('utf8'), done),
+      done,
+    )
+  })
+  app.addContentTypeParser('*', async (_request: FastifyRequest, payload: IncomingMessage) =>
+    readBody(payload, { maxBytes: MAX_MANAGEMENT_BODY_BYTES }),
+  )
+  pingRoute(app, context)
+  managementRoutes(app, context)
+  refuseOtherMethods(app, routes)
+  return app
+}
+
+function newApp({ config }: RouteContext, log: FastifyBaseLogger): App {
+  const app = Fastify({
+    loggerInstance: log,
+    disableRequestLogging: true,
+    childLoggerFactory: (logger) => logger,
+    genReqId: ({ headers }) => {
+      const given = headers['x-request-id']
+      return typeof given === 'string' && REQUEST_ID.test(given) ? given : randomUUID()
+    },
+    routerOptions: { ignoreTrailingSlash: true, maxParamLength: 256 },
+    bodyLimit: config.maxBodyBytes,
+    requestTimeout: config.requestTimeout * 1000,
+    keepAliveTimeout: config.keepAliveTimeout * 1000,
+    forceCloseConnections: 'idle',
+    http: { headersTimeout: 10_000, connectionsCheckingInterval: 2000, maxHeaderSize: 16 * 1024 },
+    ajv: { customOptions: { removeAdditional: false } },
+  }).withTypeProvider<TypeBoxTypeProvider>()
+  app.removeAllContentTypeParsers()
+  app.setReplySerializer((payload) => `${JSON.stringify(payload, null, 2)}\n`)
+  app.addHook('onRequest', async (request, reply) => {
+    reply.headers({
+      'x-request-id': request.id,
+      pragma: 'no-cache',
+      'cache-control': 'no-cache, no-store, must-revalidate, private',
+      expires: 'Thu, 01 Jan 1970 00:00:00 UTC',
+    })
+  })
+  if (config.accessLog) {
+    app.addHook('onResponse', async (request, reply) => {
+      const { method, ip, routeOptions } = request
+      const ms = Math.round(reply.elapsedTime * 100) / 100
+      log.info({ requestId: request.id, method, route: routeOptions.url ?? 'unknown', status: reply.statusCode, ms, ip }, 'request')
+    })
+  }
+  errorHandling(app)
+  return app
+}
+
+function collectRoutes(app: App): Map<string, Set<string>> {
+  const routes = new Map<string, Set<string>>()
+  app.addHook('onRoute', ({ url, method }) => {
+    const methods = routes.get(url) ?? new Set()
+    routes.set(url, methods)
+    for (const name of [method].flat()) methods.add(name)
+  })
+  return routes
+}
+
+/** Asks for the token before anything else is looked at. All refusals look the same. */
+async function requireToken(app: App, token: string): Promise<void> {
+  await app.register(bearerAuth, { keys: new Set([token]), addHook: false })
+  app.addHook('onRequest', (request, reply, done) => {
+    app.verifyBearerAuth?.(request, reply, (error) => {
+      done(error && new ServerError('UnauthorizedException', 'A valid bearer token is required.'))
+    })
+  })
+}

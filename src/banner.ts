@@ -1,0 +1,91 @@
+/** What the command prints when the server is ready: addresses, models, and a request that works. */
+import { readdir } from 'node:fs/promises'
+import path from 'node:path'
+import type { ModelVersion } from './models/model-version.ts'
+import type { RunningServer } from './server.ts'
+
+/** Bytes of one element, by Open Inference Protocol datatype. */
+const ELEMENT_BYTES: Readonly<Record<string, number>> = {
+  BOOL: 1, INT8: 1, UINT8: 1, INT16: 2, UINT16: 2, FP16: 2, INT32: 4, UINT32: 4, FP32: 4, INT64: 8, UINT64: 8, FP64: 8,
+}
+/** A longer body than this does not fit into a line that one can read. */
+const MAX_JSON_ELEMENTS = 64
+
+interface TensorInfo {
+  readonly name: string
+  readonly datatype: string
+  readonly shape: readonly number[]
+}
+
+/** The text of the ready message. */
+export async function readyText({ inferenceUrl, managementUrl, loaded }: RunningServer): Promise<string> {
+  const lines = [`onnxd is ready. Inference ${inferenceUrl}, management ${managementUrl}`, '']
+  for (const model of loaded) {
+    lines.push(`  ${model.name} ${model.version}   POST ${inferenceUrl}/predictions/${model.name}`)
+  }
+  const [first] = loaded
+  if (first === undefined) lines.push('  No model is loaded yet; register one with POST /models on the management address.')
+  else lines.push('', 'Try it:', '', `  ${await exampleCommand(first, inferenceUrl)}`)
+  return `${lines.join('\n')}\n\n`
+}
+
+/** A `curl` command line that the model answers with 200: a sample beside the model, else zeros of the right shape. */
+export async function exampleCommand({ name, prepared, metadata }: ModelVersion, inferenceUrl: string): Promise<string> {
+  const url = `${inferenceUrl}/predictions/${name}`
+  const sample = await findSample(prepared.modelPath)
+  if (sample?.endsWith('.json') === true) return `curl -H 'Content-Type: application/json' -d @${quote(sample)} ${url}`
+  if (sample !== undefined) return `curl -F ${quote(`image=@${sample}`)} ${url}`
+  const inputs = inputsOf(metadata)
+  const [only, ...others] = inputs
+  if (only === undefined) return `curl -X POST ${url}`
+  const size = ELEMENT_BYTES[only.datatype]
+  if (others.length === 0 && size !== undefined && elements(only) > MAX_JSON_ELEMENTS && isDeducible(only)) {
+    const bytes = elements(only) * size
+    return `head -c ${bytes} /dev/zero | curl -H 'Content-Type: application/octet-stream' --data-binary @- ${url}`
+  }
+  const body = Object.fromEntries(inputs.map((input) => [input.name, zeros(input.shape, input.datatype)]))
+  return `curl -H 'Content-Type: application/json' -d ${quote(JSON.stringify(body))} ${url}`
+}
+
+async function findSample(modelPath: string): Promise<string | undefined> {
+  const folder = path.extname(modelPath) === '.onnx' ? path.dirname(modelPath) : modelPath
+  for (const candidate of [path.join(folder, 'samples'), path.join(folder, '..', 'samples')]) {
+    try {
+      const names = (await readdir(candidate)).filter((name) => /\.(png|jpe?g|webp|json)$/i.test(name)).toSorted()
+      const name = names[Math.floor((names.length * 3) / 4)]
+      if (name !== undefined) return path.relative('.', path.join(candidate, name))
+    } catch {
+      // No such folder.
+    }
+  }
+  return undefined
+}
+
+/** Inputs out of what the handler said of itself, which may be anything. */
+function inputsOf(metadata: unknown): TensorInfo[] {
+  if (typeof metadata !== 'object' || metadata === null || !('inputs' in metadata)) return []
+  return Array.isArray(metadata.inputs) ? metadata.inputs.filter(isTensorInfo) : []
+}
+
+function isTensorInfo(value: unknown): value is TensorInfo {
+  return typeof value === 'object' && value !== null && 'name' in value && 'datatype' in value && 'shape' in value && Array.isArray(value.shape)
+}
+
+function elements({ shape }: TensorInfo): number {
+  return shape.reduce((product, dimension) => product * (dimension < 0 ? 1 : dimension), 1)
+}
+
+/** Raw bytes say the shape only while at most one dimension is open. */
+function isDeducible({ shape }: TensorInfo): boolean {
+  return shape.filter((dimension) => dimension < 0).length <= 1
+}
+
+function zeros(shape: readonly number[], datatype: string): unknown {
+  const [dimension, ...rest] = shape
+  if (dimension === undefined) return datatype === 'BYTES' ? '' : datatype === 'BOOL' ? false : 0
+  return Array.from({ length: dimension < 0 ? 1 : dimension }, () => zeros(rest, datatype))
+}
+
+function quote(text: string): string {
+  return /^[\w./@=:-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`
+}

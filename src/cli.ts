@@ -1,0 +1,82 @@
+#!/usr/bin/env node
+/** The command: `onnxd serve [MODEL…]`. */
+import { readFileSync } from 'node:fs'
+import closeWithGrace from 'close-with-grace'
+import { pino } from 'pino'
+import { readyText } from './banner.ts'
+import { ConfigError, ConfigSchema, flagName, parseConfig } from './config.ts'
+import { messageOf } from './errors.ts'
+import { startServer } from './server.ts'
+
+const USAGE = `Usage: onnxd serve [MODEL…] [flags]
+
+MODEL is a .onnx file, a model folder, a .mar archive, or name=path.
+
+  onnxd serve model.onnx                  serve one model at http://127.0.0.1:8080/predictions/model
+  onnxd serve --model-store models        serve every model of a folder
+  onnxd help serve                        all flags
+  onnxd version
+`
+
+/** Exit codes: the command line is wrong, or nothing could be served. */
+const EXIT_USAGE = 2
+const EXIT_FAILED = 1
+
+async function main([command, ...rest]: readonly string[]): Promise<void> {
+  switch (command) {
+    case 'serve':
+      if (rest.includes('--help') || rest.includes('-h')) process.stdout.write(flagHelp())
+      else await serve(rest)
+      return
+    case 'version':
+    case '--version':
+    case '-v':
+      process.stdout.write(`${packageVersion()}\n`)
+      return
+    case 'help':
+    case '--help':
+    case '-h':
+      process.stdout.write(rest[0] === 'serve' ? flagHelp() : USAGE)
+      return
+    default:
+      process.stderr.write(command === undefined ? USAGE : `onnxd: unknown command ${JSON.stringify(command)}.\n\n${USAGE}`)
+      process.exitCode = EXIT_USAGE
+  }
+}
+
+async function serve(argv: readonly string[]): Promise<void> {
+  const { config, models } = parseConfig(argv, process.env)
+  const log = pino({ level: config.logLevel, base: null }, pino.destination({ fd: 2, sync: false }))
+  const starting = startServer({ config, models, environment: process.env, log })
+  closeWithGrace({ delay: (config.drainTimeout + 1) * 1000, logger: false }, async ({ err, signal }) => {
+    if (err) log.fatal({ err }, 'unexpected error')
+    else log.info({ signal }, 'stopping')
+    await (await starting).close()
+  })
+  const server = await starting
+  for (const { model, reason } of server.failed) process.stderr.write(`onnxd: cannot serve ${model}: ${reason}\n`)
+  if (server.loaded.length === 0 && server.failed.length > 0) {
+    await server.close()
+    process.exit(EXIT_FAILED)
+  }
+  process.stdout.write(await readyText(server))
+}
+
+function flagHelp(): string {
+  const lines = Object.entries(ConfigSchema.properties).map(([key, schema]) => {
+    const flag = `--${flagName(key)}${schema.type === 'boolean' ? '' : ` ${schema.type === 'integer' ? 'N' : 'TEXT'}`}`
+    const shown = JSON.stringify(schema.default)
+    return `  ${flag.padEnd(30)} ${schema.description ?? ''}${shown === '""' || shown === '[]' ? '' : ` Default ${shown}.`}`
+  })
+  return `Usage: onnxd serve [MODEL…] [flags]\n\n  ${'--config FILE'.padEnd(30)} JSON or YAML file with any of these settings, named as in docs/configuration.md.\n${lines.join('\n')}\n`
+}
+
+function packageVersion(): string {
+  const file: unknown = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'))
+  return typeof file === 'object' && file !== null && 'version' in file ? String(file.version) : 'unknown'
+}
+
+main(process.argv.slice(2)).catch((error: unknown) => {
+  process.stderr.write(`onnxd: ${messageOf(error)}\n`)
+  process.exit(error instanceof ConfigError ? EXIT_USAGE : EXIT_FAILED)
+})

@@ -1,0 +1,101 @@
+import { readFile } from 'node:fs/promises'
+import type { ModelVersion } from './model-version.ts'
+import type { PoolWorker, Slot } from './pool.ts'
+
+const PAGE_BYTES = 4096
+
+/** One worker, as `GET /models/{model}` shows it: the original's fields, then onnxd's. */
+export interface WorkerDescription {
+  readonly id: string
+  readonly startTime: string
+  readonly status: 'READY' | 'LOADING' | 'UNLOADING'
+  readonly gpu: boolean
+  /** Resident memory, bytes; 0 where it cannot be read. */
+  readonly memoryUsage: number
+  readonly pid?: number
+  readonly restarts: number
+  readonly lastFailure?: string
+}
+
+/** One model version, as `GET /models/{model}` shows it. */
+export interface VersionDescription {
+  readonly modelName: string
+  readonly modelVersion: string
+  readonly modelUrl: string
+  readonly runtime: string
+  readonly minWorkers: number
+  readonly maxWorkers: number
+  readonly batchSize: number
+  /** Milliseconds. */
+  readonly maxBatchDelay: number
+  /** Seconds. */
+  readonly responseTimeout: number
+  readonly loadedAtStartup: boolean
+  readonly status: 'READY' | 'PARTIAL' | 'UNAVAILABLE' | 'FAILED'
+  readonly workers: readonly WorkerDescription[]
+  readonly jobQueueStatus: { readonly remainingCapacity: number; readonly pendingRequests: number }
+  readonly metadata?: unknown
+}
+
+/** Everything worth knowing about a version, with the memory of its workers as of now. */
+export async function describeVersion(model: ModelVersion, gpus: number): Promise<VersionDescription> {
+  const { prepared, settings, pool, metadata } = model
+  return {
+    modelName: model.name,
+    modelVersion: model.version,
+    modelUrl: prepared.url,
+    runtime: prepared.runtime,
+    minWorkers: settings.workers,
+    maxWorkers: settings.workers,
+    batchSize: settings.batchSize,
+    maxBatchDelay: settings.maxBatchDelayMs,
+    responseTimeout: settings.responseTimeoutMs / 1000,
+    loadedAtStartup: model.loadedAtStartup,
+    status: statusOf(model),
+    workers: await Promise.all(pool.slots.map((slot) => describeWorker(slot, gpus > 0))),
+    jobQueueStatus: { remainingCapacity: pool.remainingCapacity, pendingRequests: pool.queued },
+    ...(metadata === undefined ? {} : { metadata }),
+  }
+}
+
+function statusOf({ pool, settings }: ModelVersion): VersionDescription['status'] {
+  if (pool.hasFailed) return 'FAILED'
+  if (pool.readyWorkers >= settings.workers) return 'READY'
+  return pool.readyWorkers > 0 ? 'PARTIAL' : 'UNAVAILABLE'
+}
+
+async function describeWorker({ id, worker, restarts, lastFailure }: Slot, gpu: boolean): Promise<WorkerDescription> {
+  return {
+    id: String(id),
+    startTime: worker.startedAt.toISOString(),
+    status: workerStatus(worker.state),
+    gpu,
+    memoryUsage: worker.pid === undefined ? 0 : await residentBytes(worker.pid),
+    ...(worker.pid === undefined ? {} : { pid: worker.pid }),
+    restarts,
+    ...(lastFailure === undefined ? {} : { lastFailure }),
+  }
+}
+
+function workerStatus(state: PoolWorker['state']): WorkerDescription['status'] {
+  switch (state) {
+    case 'ready':
+      return 'READY'
+    case 'starting':
+    case 'loading':
+      return 'LOADING'
+    case 'stopping':
+    case 'stopped':
+      return 'UNLOADING'
+  }
+}
+
+/** Second field of `statm`: far cheaper than `status`, and all that is needed. */
+async function residentBytes(pid: number): Promise<number> {
+  try {
+    const pages = (await readFile(`/proc/${pid}/statm`, 'utf8')).split(' ')[1]
+    return Number(pages) * PAGE_BYTES
+  } catch {
+    return 0
+  }
+}

@@ -1,0 +1,46 @@
+import { randomUUID } from 'node:crypto'
+import type { WireHeader, WireParameter, WirePrediction, WireRequest } from '../worker/wire/messages.ts'
+
+export type { WireHeader as Header, WireParameter as Parameter, WirePrediction as Prediction }
+
+/** One HTTP request's work: what the worker is sent, and a promise of what it answers. */
+export class Job {
+  readonly request: WireRequest
+  /** Size of the parameter values, bytes. */
+  readonly bytes: number
+  /** Resolves with the worker's answer, rejects with a ServerError. */
+  readonly result: Promise<WirePrediction>
+  /** `performance.now()` when the job was accepted. */
+  readonly enqueuedAt = performance.now()
+  /** Workers that died with this job in their hands. */
+  deaths = 0
+  /** Kept by the queue: the job waits in it. */
+  isQueued = false
+  #resolve: (prediction: WirePrediction) => void = () => {}
+  #reject: (error: Error) => void = () => {}
+  #isSettled = false
+
+  constructor(headers: readonly WireHeader[], parameters: readonly WireParameter[]) {
+    this.request = { id: randomUUID(), headers, parameters }
+    this.bytes = parameters.reduce((sum, parameter) => sum + parameter.value.length, 0)
+    this.result = new Promise((resolve, reject) => {
+      this.#resolve = resolve
+      this.#reject = reject
+    })
+  }
+
+  /** True once there is an answer, an error, or nobody left to tell. */
+  get isSettled(): boolean {
+    return this.#isSettled
+  }
+
+  resolve(prediction: WirePrediction): void {
+    this.#isSettled = true
+    this.#resolve(prediction)
+  }
+
+  reject(error: Error): void {
+    this.#isSettled = true
+    this.#reject(error)
+  }
+}

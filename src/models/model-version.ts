@@ -1,0 +1,121 @@
+import type { Logger } from 'pino'
+import type { Config } from '../config.ts'
+import { Job } from './job.ts'
+import type { Header, Parameter } from './job.ts'
+import { Pool } from './pool.ts'
+import { discard } from './source.ts'
+import type { PreparedModel } from './source.ts'
+import type { EffectiveSettings, WorkerFactory } from './worker-factory.ts'
+
+/** What a registration may set; the rest comes from `model.json`, then from the server's settings. */
+export interface VersionOptions {
+  readonly handler?: string | undefined
+  readonly workers?: number | undefined
+  readonly batchSize?: number | undefined
+  readonly maxBatchDelayMs?: number | undefined
+  readonly responseTimeoutMs?: number | undefined
+}
+
+/** What every model version needs of the server. */
+export interface ModelContext {
+  readonly config: Config
+  readonly factory: WorkerFactory
+  readonly log: Logger
+}
+
+/** One version of a model: its files, its settings, its workers. */
+export class ModelVersion {
+  readonly prepared: PreparedModel
+  readonly settings: EffectiveSettings
+  readonly loadedAtStartup: boolean
+  readonly pool: Pool
+  /** What the handler says of itself: inputs, outputs, types, shapes, runtime. `undefined` until a worker answered. */
+  metadata: unknown
+  readonly #context: ModelContext
+
+  private constructor(prepared: PreparedModel, options: VersionOptions, context: ModelContext, loadedAtStartup: boolean) {
+    const { config, factory, log } = context
+    this.prepared = prepared
+    this.loadedAtStartup = loadedAtStartup
+    this.settings = effectiveSettings(prepared, options, config)
+    this.#context = context
+    this.pool = new Pool({
+      modelName: prepared.name,
+      batchSize: this.settings.batchSize,
+      maxBatchDelayMs: this.settings.maxBatchDelayMs,
+      queue: { maxJobs: config.queueSize, maxBytes: config.queueBytes },
+      queueTimeoutMs: this.settings.responseTimeoutMs,
+      isRetryable: !prepared.hasCode || prepared.settings.idempotent === true,
+      startWorker: (slotId) => factory.start(prepared, this.settings, slotId),
+      log,
+    })
+  }
+
+  /**
+   * Starts the workers and resolves when all of them have loaded the model. On failure nothing is left.
+   * @throws ServerError with the worker's own reason.
+   */
+  static async start(
+    prepared: PreparedModel,
+    options: VersionOptions,
+    context: ModelContext,
+    loadedAtStartup: boolean,
+  ): Promise<ModelVersion> {
+    context.factory.check(prepared, options.handler ?? prepared.handler)
+    const version = new ModelVersion(prepared, options, context, loadedAtStartup)
+    try {
+      await version.pool.scale(version.settings.workers)
+      if (version.settings.workers > 0) version.metadata = await version.#askHandler()
+    } catch (error) {
+      await version.pool.close(0)
+      throw error
+    }
+    return version
+  }
+
+  get name(): string {
+    return this.prepared.name
+  }
+
+  get version(): string {
+    return this.prepared.version
+  }
+
+  /**
+   * Accepts one request; the job's promise settles when it is done.
+   * @throws ServerError `ServiceUnavailableException` when it cannot be accepted.
+   */
+  predict(headers: readonly Header[], parameters: readonly Parameter[]): Job {
+    const job = new Job(headers, parameters)
+    this.pool.submit(job)
+    return job
+  }
+
+  /** Finishes accepted work within `drainMs`, ends the workers and removes what was unpacked. */
+  async close(drainMs: number): Promise<void> {
+    await this.pool.close(drainMs)
+    await discard(this.prepared)
+  }
+
+  /** TorchServe's convention: a request with the header `describe: True` asks the handler to describe itself. */
+  async #askHandler(): Promise<unknown> {
+    try {
+      const { body } = await this.predict([['describe', 'True']], []).result
+      return JSON.parse(body.toString('utf8'))
+    } catch (error) {
+      this.#context.log.warn({ model: this.name, error }, 'the handler did not describe itself')
+      return undefined
+    }
+  }
+}
+
+function effectiveSettings(prepared: PreparedModel, options: VersionOptions, config: Config): EffectiveSettings {
+  const { settings } = prepared
+  return {
+    handler: options.handler ?? prepared.handler,
+    workers: options.workers ?? settings.workers ?? config.workers,
+    batchSize: options.batchSize ?? settings.batchSize ?? config.batchSize,
+    maxBatchDelayMs: options.maxBatchDelayMs ?? settings.maxBatchDelay ?? config.maxBatchDelay,
+    responseTimeoutMs: options.responseTimeoutMs ?? config.responseTimeout * 1000,
+  }
+}

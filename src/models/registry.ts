@@ -1,0 +1,133 @@
+import { ServerError } from '../errors.ts'
+import { ModelVersion } from './model-version.ts'
+import type { ModelContext, VersionOptions } from './model-version.ts'
+import { discard } from './source.ts'
+import type { PreparedModel } from './source.ts'
+
+interface ModelEntry {
+  readonly versions: Map<string, ModelVersion>
+  defaultVersion: string
+}
+
+/** The models that are served, by name and version. */
+export class Registry {
+  readonly #context: ModelContext
+  readonly #models = new Map<string, ModelEntry>()
+  /** `name version` of what is being loaded: taken, but not visible. */
+  readonly #reserved = new Set<string>()
+  #isClosed = false
+
+  constructor(context: ModelContext) {
+    this.#context = context
+  }
+
+  /** Names of the models, sorted. */
+  get names(): string[] {
+    return [...this.#models.keys()].toSorted()
+  }
+
+  /** Every version of every model. */
+  get all(): ModelVersion[] {
+    return [...this.#models.values()].flatMap((entry) => [...entry.versions.values()])
+  }
+
+  /**
+   * Starts the versions of one model and then, when all are ready, makes them visible; the last one is
+   * the default of a new model. On failure nothing is left: no name, no process, no file.
+   * @throws ServerError `ConflictStatusException` when a version exists or is being loaded.
+   */
+  async register(
+    prepared: readonly PreparedModel[],
+    options: VersionOptions = {},
+    loadedAtStartup = false,
+  ): Promise<readonly ModelVersion[]> {
+    const keys = prepared.map((model) => `${model.name} ${model.version}`)
+    try {
+      for (const model of prepared) this.#refuseDouble(model)
+    } catch (error) {
+      await Promise.all(prepared.map(discard))
+      throw error
+    }
+    for (const key of keys) this.#reserved.add(key)
+    try {
+      const started = await Promise.allSettled(
+        prepared.map((model) => ModelVersion.start(model, options, this.#context, loadedAtStartup)),
+      )
+      const versions = started.flatMap((outcome) => (outcome.status === 'fulfilled' ? [outcome.value] : []))
+      const failure = started.find((outcome) => outcome.status === 'rejected')
+      if (failure !== undefined || this.#isClosed) {
+        await Promise.all(versions.map((version) => version.pool.close(0)))
+        await Promise.all(prepared.map(discard))
+        throw failure?.reason ?? new ServerError('ServiceUnavailableException', 'The server is stopping.')
+      }
+      this.#publish(versions)
+      return versions
+    } finally {
+      for (const key of keys) this.#reserved.delete(key)
+    }
+  }
+
+  /**
+   * A version of a model; the default version when none is named.
+   * @throws ServerError `ModelNotFoundException` or `ModelVersionNotFoundException`.
+   */
+  get(name: string, version?: string): ModelVersion {
+    const entry = this.#entry(name)
+    const found = entry.versions.get(version ?? entry.defaultVersion)
+    if (found !== undefined) return found
+    throw new ServerError(
+      'ModelVersionNotFoundException',
+      `Model version: ${version ?? ''} does not exist for model: ${name}`,
+    )
+  }
+
+  /** The only model that is served, if there is exactly one. */
+  get only(): ModelVersion | undefined {
+    const [first, ...others] = this.names
+    return first !== undefined && others.length === 0 ? this.get(first) : undefined
+  }
+
+  /**
+   * Takes a model out, with all its versions: it is invisible at once, then its accepted work finishes
+   * within `drainMs`, then its workers end.
+   * @throws ServerError `ModelNotFoundException`.
+   */
+  async unregister(name: string, drainMs: number): Promise<void> {
+    const { versions } = this.#entry(name)
+    this.#models.delete(name)
+    await Promise.all([...versions.values()].map((version) => version.close(drainMs)))
+  }
+
+  /** Unregisters everything and refuses what is still being loaded. */
+  async close(drainMs: number): Promise<void> {
+    this.#isClosed = true
+    await Promise.all(this.names.map((name) => this.unregister(name, drainMs)))
+  }
+
+  #entry(name: string): ModelEntry {
+    const entry = this.#models.get(name)
+    if (entry === undefined) throw new ServerError('ModelNotFoundException', `Model not found: ${name}`)
+    return entry
+  }
+
+  #refuseDouble({ name, version }: PreparedModel): void {
+    if (this.#models.get(name)?.versions.has(version) === true || this.#reserved.has(`${name} ${version}`)) {
+      throw new ServerError('ConflictStatusException', `Model ${name} is already registered.`)
+    }
+  }
+
+  #publish(versions: readonly ModelVersion[]): void {
+    for (const version of versions) {
+      const entry = this.#models.get(version.name)
+      if (entry === undefined) {
+        const newest = versions.at(-1) ?? version
+        this.#models.set(version.name, {
+          versions: new Map([[version.version, version]]),
+          defaultVersion: newest.version,
+        })
+      } else {
+        entry.versions.set(version.version, version)
+      }
+    }
+  }
+}

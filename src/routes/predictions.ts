@@ -1,0 +1,89 @@
+/** Inference in the original's dialect: MMS, TorchServe and SageMaker paths, any body, any handler. */
+import { Type } from '@sinclair/typebox'
+import type { Static } from '@sinclair/typebox'
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import { ServerError } from '../errors.ts'
+import type { ModelVersion } from '../models/model-version.ts'
+import { whenClientLeaves } from './client-left.ts'
+import { requestHeaders, requestParameters } from './request-parameters.ts'
+import { errorResponses } from './schemas.ts'
+import { sendPrediction } from './send-prediction.ts'
+import type { App, RouteContext } from './route-context.ts'
+
+const ModelParams = Type.Object({ model: Type.String({ description: 'Name of the model.' }) })
+const VersionParams = Type.Object({
+  model: Type.String({ description: 'Name of the model.' }),
+  version: Type.String({ description: 'Version of the model; the default version when absent.' }),
+})
+const InvocationsQuery = Type.Object({
+  model_name: Type.Optional(Type.String({ description: 'May be absent while one model is served.' })),
+})
+
+/** `curl -T` sends PUT; the original checks no method at all. */
+const METHODS = ['GET', 'POST', 'PUT'] as const
+
+/** Adds the predict routes. */
+export function predictionRoutes(app: App, context: RouteContext): void {
+  const { registry } = context
+  const predict = (model: ModelVersion, request: FastifyRequest, reply: FastifyReply, withQuery: boolean) =>
+    relay(context, model, request, reply, withQuery)
+
+  for (const method of METHODS) {
+    const describe = (operationId: string, summary: string) => ({
+      operationId: `${operationId}${method === 'POST' ? '' : method === 'GET' ? 'Get' : 'Put'}`,
+      summary,
+      tags: ['inference'],
+      response: errorResponses,
+    })
+    app.route<{ Params: Static<typeof ModelParams> }>({
+      method,
+      url: '/predictions/:model',
+      schema: { ...describe('predict', 'Predict with the default version of a model'), params: ModelParams },
+      handler: (request, reply) => predict(registry.get(request.params.model), request, reply, false),
+    })
+    app.route<{ Params: Static<typeof VersionParams> }>({
+      method,
+      url: '/predictions/:model/:version',
+      schema: { ...describe('predictVersion', 'Predict with one version of a model'), params: VersionParams },
+      handler: (request, reply) =>
+        predict(registry.get(request.params.model, request.params.version), request, reply, false),
+    })
+    app.route<{ Querystring: Static<typeof InvocationsQuery> }>({
+      method,
+      url: '/invocations',
+      schema: { ...describe('invocations', 'Predict, as SageMaker calls it'), querystring: InvocationsQuery },
+      handler: (request, reply) => predict(invokedModel(context, request.query.model_name), request, reply, true),
+    })
+    app.route<{ Params: Static<typeof ModelParams> }>({
+      method,
+      url: '/models/:model/invoke',
+      schema: { ...describe('invokeModel', 'Predict, as SageMaker multi-model endpoints call it'), params: ModelParams },
+      handler: (request, reply) => predict(registry.get(request.params.model), request, reply, true),
+    })
+    app.route<{ Params: Static<typeof ModelParams> }>({
+      method,
+      url: '/:model/predict',
+      schema: { ...describe('legacyPredict', 'Predict by the path of old clients'), params: ModelParams },
+      handler: (request, reply) => predict(registry.get(request.params.model), request, reply, true),
+    })
+  }
+}
+
+async function relay(
+  { config }: RouteContext,
+  model: ModelVersion,
+  request: FastifyRequest,
+  reply: FastifyReply,
+  withQuery: boolean,
+): Promise<FastifyReply> {
+  const parameters = await requestParameters(request, { withQuery, maxBodyBytes: config.maxBodyBytes })
+  const job = model.predict(requestHeaders(request), parameters)
+  whenClientLeaves(reply, () => model.pool.cancel(job))
+  return sendPrediction(reply, await job.result)
+}
+
+function invokedModel({ registry }: RouteContext, name: string | undefined): ModelVersion {
+  if (name !== undefined && name !== '') return registry.get(name)
+  if (registry.only !== undefined) return registry.only
+  throw new ServerError('BadRequestException', 'Parameter model_name is required.')
+}

@@ -1,0 +1,47 @@
+/** From an HTTP request to the parameters and headers of the worker protocol: section 4.2 of the original's behaviour. */
+import type { FastifyRequest } from 'fastify'
+import type { Header, Parameter } from '../models/job.ts'
+import { parseUrlEncoded, readMultipart } from './form.ts'
+
+/** Which parts of a request become parameters. */
+export interface ParameterOptions {
+  /** Query values come first, on the routes where the original passes them on. */
+  readonly withQuery: boolean
+  readonly maxBodyBytes: number
+}
+
+/** Parameters of a request: query values, then form fields, or the whole body under the name `body`. */
+export async function requestParameters(
+  request: FastifyRequest,
+  { withQuery, maxBodyBytes }: ParameterOptions,
+): Promise<Parameter[]> {
+  const query = withQuery ? parseUrlEncoded(queryOf(request)) : []
+  const contentType = mediaType(request.headers['content-type'])
+  const form = contentType.toLowerCase()
+  if (form === 'multipart/form-data') return [...query, ...(await readMultipart(request, maxBodyBytes))]
+  const value = Buffer.isBuffer(request.body) ? request.body : Buffer.alloc(0)
+  if (form === 'application/x-www-form-urlencoded') return [...query, ...parseUrlEncoded(value.toString('latin1'))]
+  return [...query, { name: 'body', contentType, value }]
+}
+
+/** Request headers in the client's spelling; of repeated ones the last, as the original's front-end sends them. */
+export function requestHeaders(request: FastifyRequest): Header[] {
+  const { rawHeaders } = request.raw
+  const headers = new Map<string, string>()
+  for (let index = 0; index + 1 < rawHeaders.length; index += 2) {
+    headers.set(rawHeaders[index] ?? '', rawHeaders[index + 1] ?? '')
+  }
+  return [...headers]
+}
+
+function mediaType(header: string | undefined): string {
+  if (header === undefined) return ''
+  const end = header.indexOf(';')
+  return (end === -1 ? header : header.slice(0, end)).trim()
+}
+
+function queryOf(request: FastifyRequest): string {
+  const { url = '' } = request.raw
+  const start = url.indexOf('?')
+  return start === -1 ? '' : url.slice(start + 1)
+}

@@ -1,0 +1,23 @@
+import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
+import type { FastifyBaseLogger, FastifyInstance, RawReplyDefaultExpression, RawRequestDefaultExpression, RawServerDefault } from 'fastify'
+import type { Config } from '../config.ts'
+import type { Registry } from '../models/registry.ts'
+import type { SourceOptions } from '../models/source.ts'
+
+/** A Fastify instance whose schemas are TypeBox. */
+export type App = FastifyInstance<
+  RawServerDefault,
+  RawRequestDefaultExpression,
+  RawReplyDefaultExpression,
+  FastifyBaseLogger,
+  TypeBoxTypeProvider
+>
+
+/** What routes need of the server. */
+export interface RouteContext {
+  readonly config: Config
+  readonly registry: Registry
+  readonly sources: SourceOptions
+  /** False while the models of the start are being loaded, and again once the server stops. */
+  readonly isAccepting: () => boolean
+}

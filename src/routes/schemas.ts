@@ -1,0 +1,20 @@
+import { Type } from '@sinclair/typebox'
+
+/** Error body of the MMS and TorchServe routes. */
+export const ErrorSchema = Type.Object(
+  {
+    code: Type.Integer({ description: 'The HTTP status.' }),
+    type: Type.String({ description: 'Stable name of the error; see docs/errors.md.' }),
+    message: Type.String(),
+  },
+  { $id: 'Error', description: 'What went wrong.' },
+)
+
+/** Answer of the routes that change something. */
+export const StatusSchema = Type.Object({ status: Type.String() })
+
+/** Responses that every route of this dialect may give. */
+export const errorResponses = {
+  '4xx': ErrorSchema,
+  '5xx': ErrorSchema,
+}

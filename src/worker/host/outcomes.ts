@@ -1,0 +1,53 @@
+/** What a worker's replies and its end mean to the callers that wait for it. */
+import { ProtocolError, ServerError } from '../../errors.ts'
+import type { ErrorType } from '../../errors.ts'
+import type { WirePrediction, WireRequest, WorkerReply } from '../wire/messages.ts'
+
+/** A batch whose worker ended before it had answered. */
+export class WorkerDiedError extends ServerError {
+  /** False when the batch had not reached the handler: it is innocent and may simply run elsewhere. */
+  readonly hadStarted: boolean
+
+  constructor(what: string, hadStarted: boolean, cause?: unknown) {
+    const type = what.includes('out of memory') ? 'InsufficientMemoryException' : 'InternalServerException'
+    super(type, `Worker died: it ${what}.`, { cause })
+    this.hadStarted = hadStarted
+  }
+}
+
+const LOAD_CODES: ReadonlyMap<number, ErrorType> = new Map([
+  [400, 'InvalidModelException'],
+  [403, 'HandlersNotAllowedException'],
+  [507, 'InsufficientMemoryException'],
+])
+
+/** Why a model could not be loaded: the worker's own words, or how its process ended. */
+export function loadFailure(reason: WorkerReply | string, cause?: unknown): ServerError {
+  if (typeof reason === 'string') {
+    const type = reason.includes('took longer') ? 'ResponseTimeoutException' : 'InternalServerException'
+    return new ServerError(type, `Failed to start workers: the worker ${reason}.`, { cause })
+  }
+  const type = LOAD_CODES.get(reason.code) ?? 'InternalServerException'
+  return new ServerError(type, `Failed to start workers: ${reason.message}`)
+}
+
+/**
+ * Puts the predictions of a reply into the order of the requests. Replies that carry an overall error
+ * code speak for the whole batch and pass as they are.
+ * @throws ProtocolError when an answer is missing, doubled, or for a request that was not in the batch.
+ */
+export function inRequestOrder(requests: readonly WireRequest[], reply: WorkerReply): WorkerReply {
+  const { predictions } = reply
+  if (reply.code !== 200) return reply
+  if (predictions.length !== requests.length) {
+    throw new ProtocolError(`${predictions.length} answers to ${requests.length} requests`)
+  }
+  if (requests.every((request, index) => predictions[index]?.id === request.id)) return reply
+  const byId = new Map(predictions.map((prediction) => [prediction.id, prediction]))
+  const ordered: WirePrediction[] = requests.map((request) => {
+    const prediction = byId.get(request.id)
+    if (prediction === undefined) throw new ProtocolError('an answer to a request that was not in the batch')
+    return prediction
+  })
+  return { ...reply, predictions: ordered }
+}
