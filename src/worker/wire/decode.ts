@@ -1,0 +1,222 @@
+/**
+ * Worker protocol, bytes to values. The generators below read one message each, top to bottom in the
+ * order of its fields; they pause wherever the bytes of a chunk end.
+ */
+import { ProtocolError } from '../../errors.ts'
+import { ByteSource } from './bytes.ts'
+import type { Reading } from './bytes.ts'
+import {
+  COMMAND_LOAD,
+  COMMAND_PREDICT,
+  DEFAULT_WIRE_LIMITS,
+  END_OF_LIST,
+  NO_GPU,
+} from './messages.ts'
+import type {
+  LoadRequest,
+  PredictRequest,
+  WireDialect,
+  WireHeader,
+  WireLimits,
+  WireParameter,
+  WirePrediction,
+  WireRequest,
+  WorkerReply,
+  WorkerRequest,
+} from './messages.ts'
+
+/** Options of {@link RequestDecoder}. */
+export interface RequestDecoderOptions {
+  /** Layout of the load request, `mms` when absent. */
+  readonly dialect?: WireDialect
+  readonly limits?: WireLimits
+}
+
+/** Options of {@link ReplyDecoder}. */
+export interface ReplyDecoderOptions {
+  readonly limits?: WireLimits
+}
+
+/** What both directions share: chunks in, messages out, and a first violation that is final. */
+class StreamDecoder<Message> {
+  readonly #source: ByteSource
+  readonly #read: (source: ByteSource) => Reading<Message>
+  /** The message that is being read; `undefined` between two messages. */
+  #reading: Reading<Message> | undefined
+  #failure: ProtocolError | undefined
+
+  constructor(source: ByteSource, read: (source: ByteSource) => Reading<Message>) {
+    this.#source = source
+    this.#read = read
+  }
+
+  /** Whether the stream stands between two messages. Never after a violation. */
+  get isIdle(): boolean {
+    return this.#reading === undefined && this.#failure === undefined
+  }
+
+  /**
+   * Takes the next chunk of the stream, split anywhere, and returns the messages it completes. A value
+   * that lies in one chunk is a view of that chunk's memory: the caller must not write to it again.
+   * @throws ProtocolError on a violation, and again on every later call.
+   */
+  push(chunk: Buffer): Message[] {
+    if (this.#failure !== undefined) throw this.#failure
+    const messages: Message[] = []
+    this.#source.feed(chunk)
+    try {
+      while (this.#source.remaining > 0) {
+        this.#reading ??= this.#read(this.#source)
+        const step = this.#reading.next()
+        if (step.done !== true) break
+        messages.push(step.value)
+        this.#reading = undefined
+      }
+    } catch (error) {
+      throw this.#fail(error)
+    } finally {
+      this.#source.release()
+    }
+    return messages
+  }
+
+  /**
+   * Takes the end of the stream.
+   * @throws ProtocolError when it lies inside a message, or after a violation.
+   */
+  end(): void {
+    if (this.#failure !== undefined) throw this.#failure
+    if (!this.isIdle) throw this.#fail(new ProtocolError('The stream ends inside a message'))
+  }
+
+  /** Keeps the first failure and drops the half-read message with its memory. */
+  #fail(error: unknown): ProtocolError {
+    this.#reading = undefined
+    this.#failure =
+      error instanceof ProtocolError
+        ? error
+        : new ProtocolError('The message cannot be held', { cause: error })
+    return this.#failure
+  }
+}
+
+/** Reads what a front-end sends to a worker. */
+export class RequestDecoder extends StreamDecoder<WorkerRequest> {
+  constructor(options: RequestDecoderOptions = {}) {
+    const { dialect = 'mms', limits = DEFAULT_WIRE_LIMITS } = options
+    super(new ByteSource(limits, 'empty'), (source) => readRequest(source, dialect))
+  }
+}
+
+/** Reads what a worker answers. Codes, statuses and ids are delivered as they are, unchecked. */
+export class ReplyDecoder extends StreamDecoder<WorkerReply> {
+  constructor(options: ReplyDecoderOptions = {}) {
+    super(new ByteSource(options.limits ?? DEFAULT_WIRE_LIMITS, 'refused'), readReply)
+  }
+}
+
+function* readRequest(source: ByteSource, dialect: WireDialect): Reading<WorkerRequest> {
+  const command = source.takeByte() ?? (yield* source.waitByte())
+  if (command === COMMAND_PREDICT) return yield* readPredict(source)
+  if (command === COMMAND_LOAD) return yield* readLoad(source, dialect)
+  throw new ProtocolError(`Unknown command byte 0x${command.toString(16).padStart(2, '0')}`)
+}
+
+/** Sent once in a worker's life, so every field may wait. */
+function* readLoad(source: ByteSource, dialect: WireDialect): Reading<LoadRequest> {
+  const modelName = yield* source.waitString()
+  const modelPath = yield* source.waitString()
+  const batchSize = yield* source.waitInt()
+  const handler = yield* source.waitString()
+  const gpu = yield* source.waitInt()
+  const common = {
+    command: 'load',
+    modelName,
+    modelPath,
+    batchSize,
+    handler,
+    gpu: gpu < 0 ? NO_GPU : gpu,
+  } as const
+  if (dialect === 'mms') {
+    const ioDescriptor = yield* source.waitString()
+    return { ...common, ioDescriptor, envelope: '', limitMaxImagePixels: true }
+  }
+  const envelope = yield* source.waitString()
+  return { ...common, ioDescriptor: '', envelope, limitMaxImagePixels: yield* readBoolean(source) }
+}
+
+/** Strict, because another byte is the usual sign of the other dialect. */
+function* readBoolean(source: ByteSource): Reading<boolean> {
+  const byte = yield* source.waitByte()
+  if (byte > 1) throw new ProtocolError(`A truth value of ${byte}`)
+  return byte === 1
+}
+
+function* readPredict(source: ByteSource): Reading<PredictRequest> {
+  const requests: WireRequest[] = []
+  for (;;) {
+    const idLength = source.takeInt() ?? (yield* source.waitInt())
+    if (idLength === END_OF_LIST) return { command: 'predict', requests }
+    source.checkCount(requests.length + 1)
+    const id = source.takeText(idLength) ?? (yield* source.waitText(idLength))
+    const headers = yield* readRequestHeaders(source)
+    const parameters = yield* readParameters(source)
+    requests.push({ id, headers, parameters })
+  }
+}
+
+function* readRequestHeaders(source: ByteSource): Reading<WireHeader[]> {
+  const headers: WireHeader[] = []
+  for (;;) {
+    const nameLength = source.takeInt() ?? (yield* source.waitInt())
+    if (nameLength === END_OF_LIST) return headers
+    source.checkCount(headers.length + 1)
+    const name = source.takeText(nameLength) ?? (yield* source.waitText(nameLength))
+    const value = source.takeString() ?? (yield* source.waitString())
+    headers.push([name, value])
+  }
+}
+
+function* readParameters(source: ByteSource): Reading<WireParameter[]> {
+  const parameters: WireParameter[] = []
+  for (;;) {
+    const nameLength = source.takeInt() ?? (yield* source.waitInt())
+    if (nameLength === END_OF_LIST) return parameters
+    source.checkCount(parameters.length + 1)
+    const name = source.takeText(nameLength) ?? (yield* source.waitText(nameLength))
+    const contentType = source.takeString() ?? (yield* source.waitString())
+    const value = source.takeValue() ?? (yield* source.waitValue())
+    parameters.push({ name, contentType, value })
+  }
+}
+
+function* readReply(source: ByteSource): Reading<WorkerReply> {
+  const code = source.takeInt() ?? (yield* source.waitInt())
+  const message = source.takeString() ?? (yield* source.waitString())
+  const predictions: WirePrediction[] = []
+  for (;;) {
+    const idLength = source.takeInt() ?? (yield* source.waitInt())
+    if (idLength === END_OF_LIST) return { code, message, predictions }
+    source.checkCount(predictions.length + 1)
+    const id = source.takeText(idLength) ?? (yield* source.waitText(idLength))
+    const contentType = source.takeString() ?? (yield* source.waitString())
+    const status = source.takeInt() ?? (yield* source.waitInt())
+    const reason = source.takeString() ?? (yield* source.waitString())
+    const headers = yield* readReplyHeaders(source)
+    const body = source.takeValue() ?? (yield* source.waitValue())
+    predictions.push({ id, contentType, status, reason, headers, body })
+  }
+}
+
+/** Counted, where the headers of a request end with -1 (MMS worker protocol, section 2.3). */
+function* readReplyHeaders(source: ByteSource): Reading<WireHeader[]> {
+  const count = source.takeInt() ?? (yield* source.waitInt())
+  source.checkCount(count)
+  const headers: WireHeader[] = []
+  while (headers.length < count) {
+    const name = source.takeString() ?? (yield* source.waitString())
+    const value = source.takeString() ?? (yield* source.waitString())
+    headers.push([name, value])
+  }
+  return headers
+}
