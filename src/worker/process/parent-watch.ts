@@ -1,0 +1,24 @@
+import { Worker } from 'node:worker_threads'
+
+/**
+ * Runs on a thread of its own, because a model may hold the main one for ever, in native code or in
+ * a loop: then neither the end of the socket nor a signal handler would ever be seen.
+ */
+const WATCH = `
+const { workerData } = require('node:worker_threads')
+const cell = new Int32Array(new SharedArrayBuffer(4))
+while (process.ppid === workerData) Atomics.wait(cell, 0, 0, 250)
+process.kill(process.pid, 'SIGKILL')
+`
+
+/** Kills this process within about 250 ms of the death of its parent. */
+export function watchParent(parentPid: number): void {
+  const watcher = new Worker(WATCH, {
+    eval: true,
+    workerData: parentPid,
+    env: {},
+    execArgv: [],
+    resourceLimits: { maxOldGenerationSizeMb: 8, maxYoungGenerationSizeMb: 1, stackSizeMb: 1 },
+  })
+  watcher.unref()
+}

@@ -1,0 +1,213 @@
+/** Starts the real worker process and speaks to it as a front-end would. */
+import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
+import type { ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
+import { existsSync } from 'node:fs'
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { createConnection } from 'node:net'
+import type { NetConnectOpts, Socket } from 'node:net'
+import { tmpdir } from 'node:os'
+import path from 'node:path'
+import type { TestContext } from 'node:test'
+import { setTimeout as delay } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
+import { ReplyDecoder } from '../../src/worker/wire/decode.ts'
+import { encodeLoad, encodePredict } from '../../src/worker/wire/encode.ts'
+import type {
+  LoadRequest,
+  WireParameter,
+  WireRequest,
+  WorkerReply,
+} from '../../src/worker/wire/messages.ts'
+
+/** Nothing here should take this long; it turns a hang into a failure. */
+const PATIENCE_MS = 10_000
+const EXTENSION = path.extname(fileURLToPath(import.meta.url))
+/** The worker's entry file, beside this one in the sources and in the build alike. */
+export const WORKER_ENTRY = fileURLToPath(
+  new URL(`../../src/worker/process/main${EXTENSION}`, import.meta.url),
+)
+
+/** How to start a worker; what is absent is the usual: a unix socket in the worker's own folder. */
+export interface WorkerStart {
+  readonly folder?: string
+  readonly args?: readonly string[]
+  readonly environment?: Readonly<Record<string, string>>
+}
+
+/** A running worker process. */
+export class TestWorker {
+  readonly process: ChildProcess
+  /** Folder of the socket and the FIFOs, removed with the test. */
+  readonly folder: string
+  readonly socketPath: string
+  readonly exited: Promise<{ code: number | null; signal: NodeJS.Signals | null }>
+  stdout = ''
+  stderr = ''
+
+  constructor(process: ChildProcess, folder: string) {
+    this.process = process
+    this.folder = folder
+    this.socketPath = path.join(folder, 'w.sock')
+    process.stdout?.setEncoding('utf8').on('data', (text: string) => (this.stdout += text))
+    process.stderr?.setEncoding('utf8').on('data', (text: string) => (this.stderr += text))
+    // 'close' comes when the output is complete, which is what the tests look at.
+    this.exited = once(process, 'close').then(([code, signal]) => ({ code, signal }))
+  }
+
+  get pid(): number {
+    return this.process.pid ?? 0
+  }
+
+  /** Waits until stdout (or stderr) holds `text`. */
+  async printed(text: string, stream: 'stdout' | 'stderr' = 'stdout'): Promise<void> {
+    await until(`the worker prints ${text}`, () => this[stream].includes(text))
+  }
+
+  connect(): Promise<WorkerClient> {
+    return WorkerClient.connect({ path: this.socketPath })
+  }
+
+  async stop(): Promise<void> {
+    this.process.kill('SIGTERM')
+    const timer = setTimeout(() => this.process.kill('SIGKILL'), 2000)
+    await this.exited
+    clearTimeout(timer)
+  }
+}
+
+/** Starts a worker and waits until it listens. It is stopped, and its folder removed, with the test. */
+export async function startWorker(t: TestContext, start: WorkerStart = {}): Promise<TestWorker> {
+  const worker = await launchWorker(t, start)
+  await worker.printed('Node runtime: ')
+  return worker
+}
+
+/** Starts a worker that may not come up. */
+export async function launchWorker(t: TestContext, start: WorkerStart = {}): Promise<TestWorker> {
+  const folder = start.folder ?? (await temporaryFolder(t))
+  const args = start.args ?? ['--sock-type', 'unix', '--sock-name', path.join(folder, 'w.sock')]
+  const child = spawn(process.execPath, [WORKER_ENTRY, ...args, '--tmp-dir', folder], {
+    env: { ...process.env, ...start.environment },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
+  const worker = new TestWorker(child, folder)
+  t.after(() => worker.stop())
+  return worker
+}
+
+/** A new folder under a short name (a unix socket path may have 103 bytes), removed with the test. */
+export async function temporaryFolder(t: TestContext): Promise<string> {
+  const folder = await mkdtemp(path.join(tmpdir(), 'ow-'))
+  t.after(() => rm(folder, { recursive: true, force: true }))
+  return folder
+}
+
+/** A model folder that holds the given files. */
+export async function modelFolder(
+  t: TestContext,
+  files: Readonly<Record<string, string>>,
+): Promise<string> {
+  const folder = await temporaryFolder(t)
+  for (const [name, text] of Object.entries(files)) {
+    await mkdir(path.dirname(path.join(folder, name)), { recursive: true })
+    await writeFile(path.join(folder, name), text)
+  }
+  return folder
+}
+
+/** One connection to a worker. */
+export class WorkerClient {
+  readonly socket: Socket
+  /** Resolves when the worker has closed the connection, or it broke. */
+  readonly closed: Promise<void>
+  isClosed = false
+  readonly #decoder = new ReplyDecoder()
+  readonly #replies: WorkerReply[] = []
+
+  constructor(socket: Socket) {
+    this.socket = socket
+    socket.on('data', (chunk: Buffer) => this.#replies.push(...this.#decoder.push(chunk)))
+    // A reset is one of the ways in which a worker closes; 'close' follows.
+    socket.on('error', () => socket.destroy())
+    this.closed = new Promise((resolve) => {
+      socket.once('close', () => {
+        this.isClosed = true
+        resolve()
+      })
+    })
+  }
+
+  static async connect(address: NetConnectOpts): Promise<WorkerClient> {
+    const socket = createConnection(address)
+    await once(socket, 'connect')
+    return new WorkerClient(socket)
+  }
+
+  send(bytes: Buffer | readonly Buffer[]): void {
+    this.socket.write(Buffer.isBuffer(bytes) ? bytes : Buffer.concat(bytes))
+  }
+
+  /** The next reply. Fails when the worker closes the connection instead. */
+  async reply(): Promise<WorkerReply> {
+    await until('the worker replies', () => this.#replies.length > 0 || this.isClosed)
+    const reply = this.#replies.shift()
+    assert.ok(reply, 'the worker closed the connection without a reply')
+    return reply
+  }
+
+  /** Waits for the end of the connection and returns the replies that came before it. */
+  async end(): Promise<readonly WorkerReply[]> {
+    await until('the worker closes the connection', () => this.isClosed)
+    return this.#replies.splice(0)
+  }
+
+  load(request: Partial<LoadRequest> = {}): Promise<WorkerReply> {
+    this.send(encodeLoad(loadRequest(request), 'mms'))
+    return this.reply()
+  }
+
+  predict(requests: readonly WireRequest[]): Promise<WorkerReply> {
+    this.send(encodePredict(requests))
+    return this.reply()
+  }
+}
+
+export function loadRequest(request: Partial<LoadRequest>): LoadRequest {
+  return {
+    command: 'load',
+    modelName: 'm',
+    modelPath: '/nowhere',
+    batchSize: 1,
+    handler: 'service.mjs:handle',
+    gpu: -1,
+    ioDescriptor: '',
+    envelope: '',
+    limitMaxImagePixels: true,
+    ...request,
+  }
+}
+
+/** A request with one parameter for each `[name, value, contentType]`. */
+export function wireRequest(
+  parameters: readonly (readonly [name: string, value: string | Buffer, contentType?: string])[],
+  headers: WireRequest['headers'] = [],
+  id = 'r1',
+): WireRequest {
+  const toParameter = ([name, value, contentType = '']: (typeof parameters)[number]) =>
+    ({ name, contentType, value: Buffer.from(value) }) satisfies WireParameter
+  return { id, headers, parameters: parameters.map(toParameter) }
+}
+
+/** Waits for something that no event tells of. */
+export async function until(what: string, isTrue: () => boolean): Promise<void> {
+  const deadline = performance.now() + PATIENCE_MS
+  while (!isTrue()) {
+    if (performance.now() > deadline) assert.fail(`waited ${PATIENCE_MS} ms until ${what}`)
+    await delay(2)
+  }
+}
+
+/** The folder with golden bytes beside the repository, `undefined` where it is absent. */
+export const sharedFolder: string | undefined = [path.resolve('../shared')].find(existsSync)
