@@ -4,10 +4,11 @@ import type { IncomingMessage } from 'node:http'
 import bearerAuth from '@fastify/bearer-auth'
 import multipart from '@fastify/multipart'
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
-import Fastify from 'fastify'
+import Fastify, { LogController } from 'fastify'
 import type { FastifyBaseLogger, FastifyRequest } from 'fastify'
 import { ServerError } from './errors.ts'
 import { readBody } from './routes/body.ts'
+import { refuseConnection, refuseUrl } from './routes/connection-errors.ts'
 import { errorHandling, refuseOtherMethods } from './routes/error-handler.ts'
 import { managementRoutes } from './routes/management.ts'
 import { pingRoute } from './routes/ping.ts'
@@ -60,7 +61,7 @@ export async function buildManagementApp(context: RouteContext, log: FastifyBase
 function newApp({ config }: RouteContext, log: FastifyBaseLogger): App {
   const app = Fastify({
     loggerInstance: log,
-    disableRequestLogging: true,
+    logController: new LogController({ disableRequestLogging: true }),
     childLoggerFactory: (logger) => logger,
     genReqId: ({ headers }) => {
       const given = headers['x-request-id']
@@ -73,6 +74,8 @@ function newApp({ config }: RouteContext, log: FastifyBaseLogger): App {
     forceCloseConnections: 'idle',
     http: { headersTimeout: 10_000, connectionsCheckingInterval: 2000, maxHeaderSize: 16 * 1024 },
     ajv: { customOptions: { removeAdditional: false } },
+    frameworkErrors: refuseUrl,
+    clientErrorHandler: refuseConnection,
   }).withTypeProvider<TypeBoxTypeProvider>()
   app.removeAllContentTypeParsers()
   app.setReplySerializer((payload) => `${JSON.stringify(payload, null, 2)}\n`)

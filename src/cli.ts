@@ -1,11 +1,11 @@
 #!/usr/bin/env node
 /** The command: `onnxd serve [MODEL…]`. */
-import { readFileSync } from 'node:fs'
 import closeWithGrace from 'close-with-grace'
 import { pino } from 'pino'
 import { readyText } from './banner.ts'
 import { ConfigError, ConfigSchema, flagName, parseConfig } from './config.ts'
 import { messageOf } from './errors.ts'
+import { readPackageVersion } from './package-version.ts'
 import { startServer } from './server.ts'
 
 const USAGE = `Usage: onnxd serve [MODEL…] [flags]
@@ -31,7 +31,7 @@ async function main([command, ...rest]: readonly string[]): Promise<void> {
     case 'version':
     case '--version':
     case '-v':
-      process.stdout.write(`${packageVersion()}\n`)
+      process.stdout.write(`${await readPackageVersion()}\n`)
       return
     case 'help':
     case '--help':
@@ -69,11 +69,6 @@ function flagHelp(): string {
     return `  ${flag.padEnd(30)} ${schema.description ?? ''}${shown === '""' || shown === '[]' ? '' : ` Default ${shown}.`}`
   })
   return `Usage: onnxd serve [MODEL…] [flags]\n\n  ${'--config FILE'.padEnd(30)} JSON or YAML file with any of these settings, named as in docs/configuration.md.\n${lines.join('\n')}\n`
-}
-
-function packageVersion(): string {
-  const file: unknown = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'))
-  return typeof file === 'object' && file !== null && 'version' in file ? String(file.version) : 'unknown'
 }
 
 main(process.argv.slice(2)).catch((error: unknown) => {

@@ -23,8 +23,11 @@ const flag = (description: string, defaultValue: boolean) =>
   Type.Boolean({ description, default: defaultValue })
 const list = (description: string) =>
   Type.Array(Type.String({ minLength: 1 }), { description, default: [] })
-const oneOf = <const T extends string>(description: string, values: readonly T[], defaultValue: T) =>
-  stringEnum(values, { description, default: defaultValue })
+const oneOf = <const T extends string>(
+  description: string,
+  values: readonly T[],
+  defaultValue: T,
+) => stringEnum(values, { description, default: defaultValue })
 
 export const ConfigSchema = Type.Object(
   {
@@ -37,30 +40,89 @@ export const ConfigSchema = Type.Object(
       '',
     ),
     modelStore: text('Folder of models that can be registered by name.', ''),
-    load: text('Models of the store to load at start: `all`, `none`, or names separated by commas.', 'all'),
-    workers: count('Workers of each model, unless the model or the registration says otherwise.', 1, 0, 256),
-    threads: count('Threads of one operator in a worker; 0 shares the cores between the workers of a model.', 0, 0, 1024),
+    load: text(
+      'Models of the store to load at start: `all`, `none`, or names separated by commas.',
+      'all',
+    ),
+    workers: count(
+      'Workers of each model, unless the model or the registration says otherwise.',
+      1,
+      0,
+      256,
+    ),
+    threads: count(
+      'Threads of one operator in a worker; 0 shares the cores between the workers of a model.',
+      0,
+      0,
+      1024,
+    ),
     batchSize: count('Requests a worker is handed at once, at most.', 1, 1, 65_536),
-    maxBatchDelay: count('Milliseconds to wait for a batch to fill; 0 takes what is waiting.', 0, 0, 60_000),
-    queueSize: count('Requests that may wait for a worker, for each model version.', 100, 1, 1_000_000),
+    maxBatchDelay: count(
+      'Milliseconds to wait for a batch to fill; 0 takes what is waiting.',
+      0,
+      0,
+      60_000,
+    ),
+    queueSize: count(
+      'Requests that may wait for a worker, for each model version.',
+      100,
+      1,
+      1_000_000,
+    ),
     queueBytes: count('Bytes of the requests that may wait, for each model version.', 256 * MIB, 1),
-    responseTimeout: count('Seconds a worker has for one answer; then it is killed and replaced.', 60, 1, 86_400),
+    responseTimeout: count(
+      'Seconds a worker has for one answer; then it is killed and replaced.',
+      60,
+      1,
+      86_400,
+    ),
+    queueTimeout: count('Seconds a request may wait for a worker.', 120, 1, 86_400),
     loadTimeout: count('Seconds a worker has to start and load its model.', 120, 1, 86_400),
-    drainTimeout: count('Seconds that accepted requests get to finish when the server or a model stops.', 30, 0, 86_400),
+    drainTimeout: count(
+      'Seconds that accepted requests get to finish when the server or a model stops.',
+      30,
+      0,
+      86_400,
+    ),
+    workerHeapMib: count(
+      'JavaScript heap of a worker, MiB; tensors and weights live outside it.',
+      1024,
+      32,
+    ),
     maxBodyBytes: count('Largest request body.', 64 * MIB, 1),
     maxJsonBytes: count('Largest JSON request body.', 16 * MIB, 1),
     maxResponseBytes: count('Largest response body.', 64 * MIB, 1),
     requestTimeout: count('Seconds a client has to send its whole request.', 60, 1, 86_400),
-    keepAliveTimeout: count('Seconds an idle connection stays open; keep it above the idle time of a proxy in front.', 72, 1, 86_400),
-    graphOptimization: oneOf('Graph optimisation level of onnxruntime.', ['disabled', 'basic', 'extended', 'all'], 'all'),
-    providers: list('Execution providers of onnxruntime in order of preference, for example `cuda,cpu`.'),
+    keepAliveTimeout: count(
+      'Seconds an idle connection stays open; keep it above the idle time of a proxy in front.',
+      72,
+      1,
+      86_400,
+    ),
+    graphOptimization: oneOf(
+      'Graph optimisation level of onnxruntime.',
+      ['disabled', 'basic', 'extended', 'all'],
+      'all',
+    ),
+    providers: list(
+      'Execution providers of onnxruntime in order of preference, for example `cuda,cpu`.',
+    ),
     gpus: count('Number of GPUs to share between workers; 0 means CPU.', 0, 0, 64),
     allowHandlers: flag('Models may bring code of their own (JavaScript handlers).', false),
-    allowLocalPaths: flag('Models may be registered by any path of this machine, not only from the store.', false),
-    workerEnvironment: list('Environment variables handed to workers besides the usual harmless ones.'),
+    allowLocalPaths: flag(
+      'Models may be registered by any path of this machine, not only from the store.',
+      false,
+    ),
+    workerEnvironment: list(
+      'Environment variables handed to workers besides the usual harmless ones.',
+    ),
     telemetry: flag('Let onnxruntime report usage to its maker.', false),
     accessLog: flag('Write one log line for each request.', true),
-    logLevel: oneOf('Least level that is logged.', ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'], 'info'),
+    logLevel: oneOf(
+      'Least level that is logged.',
+      ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'],
+      'info',
+    ),
   },
   { additionalProperties: false },
 )
@@ -107,14 +169,19 @@ export function parseConfig(argv: readonly string[], environment: NodeJS.Process
 export function completeConfig(settings: Settings = {}): Config {
   const config: unknown = Value.Default(ConfigSchema, { ...settings })
   if (!Value.Check(ConfigSchema, config)) {
-    throw new ConfigError(`Settings are not valid: ${problemWith(ConfigSchema, config) ?? 'unknown problem'}.`)
+    throw new ConfigError(
+      `Settings are not valid: ${problemWith(ConfigSchema, config) ?? 'unknown problem'}.`,
+    )
   }
+  for (const value of Object.values(config)) Object.freeze(value)
   return Object.freeze(config)
 }
 
 /** Threads of one operator for a model with so many workers: the setting, or the cores shared between them. */
 export function threadsPerWorker(config: Config, workers: number): number {
-  return config.threads > 0 ? config.threads : Math.max(1, Math.floor(availableParallelism() / Math.max(1, workers)))
+  return config.threads > 0
+    ? config.threads
+    : Math.max(1, Math.floor(availableParallelism() / Math.max(1, workers)))
 }
 
 /** `batchSize` as a flag: `batch-size`. */
@@ -127,7 +194,11 @@ export function environmentName(key: string): string {
   return `ONNXD_${key.replace(/[A-Z]/g, (letter) => `_${letter}`).toUpperCase()}`
 }
 
-function parseFlags(argv: readonly string[]): { flags: Settings; models: string[]; configFile: string | undefined } {
+function parseFlags(argv: readonly string[]): {
+  flags: Settings
+  models: string[]
+  configFile: string | undefined
+} {
   const options: Record<string, { type: 'string' | 'boolean' }> = { config: { type: 'string' } }
   for (const [key, schema] of Object.entries(ConfigSchema.properties)) {
     options[flagName(key)] = { type: schema.type === 'boolean' ? 'boolean' : 'string' }
@@ -147,7 +218,11 @@ function parseFlags(argv: readonly string[]): { flags: Settings; models: string[
     if (parsed.values[`no-${flagName(key)}`] === true) flags[key] = false
   }
   const { config } = parsed.values
-  return { flags, models: parsed.positionals, configFile: typeof config === 'string' ? config : undefined }
+  return {
+    flags,
+    models: parsed.positionals,
+    configFile: typeof config === 'string' ? config : undefined,
+  }
 }
 
 function readEnvironment(environment: NodeJS.ProcessEnv): Settings {
@@ -166,7 +241,9 @@ function readConfigFile(file: string): Settings {
     content = parseYaml(readFileSync(file, 'utf8')) ?? {}
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error)
-    throw new ConfigError(`Cannot read config file ${path.basename(file)}: ${reason}`, { cause: error })
+    throw new ConfigError(`Cannot read config file ${path.basename(file)}: ${reason}`, {
+      cause: error,
+    })
   }
   if (typeof content !== 'object' || content === null || Array.isArray(content)) {
     throw new ConfigError(`Config file ${path.basename(file)} must hold one mapping of settings.`)
@@ -185,7 +262,10 @@ function fromText(value: string, schema: TSchema, name: string): unknown {
       if (value === 'false' || value === '0') return false
       throw new ConfigError(`${name} must be true or false, not ${JSON.stringify(value)}.`)
     case 'array':
-      return value.split(',').map((part) => part.trim()).filter((part) => part !== '')
+      return value
+        .split(',')
+        .map((part) => part.trim())
+        .filter((part) => part !== '')
     default:
       return value
   }
@@ -193,10 +273,11 @@ function fromText(value: string, schema: TSchema, name: string): unknown {
 
 function checkSettings(settings: Settings, origin: string): void {
   for (const key of Object.keys(settings)) {
-    if (!(key in ConfigSchema.properties)) {
+    if (!Object.hasOwn(ConfigSchema.properties, key)) {
       throw new ConfigError(`Unknown setting ${JSON.stringify(key)} in ${origin}.`)
     }
   }
   const problem = problemWith(Type.Partial(ConfigSchema), settings)
-  if (problem !== undefined) throw new ConfigError(`A setting in ${origin} is not valid: ${problem}.`)
+  if (problem !== undefined)
+    throw new ConfigError(`A setting in ${origin} is not valid: ${problem}.`)
 }

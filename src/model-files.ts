@@ -4,12 +4,11 @@
  */
 import { readFile, readdir, stat } from 'node:fs/promises'
 import path from 'node:path'
-import { Value } from '@sinclair/typebox/value'
 import type { Static, TSchema } from '@sinclair/typebox'
 import { ServerError } from './errors.ts'
-import { Manifest, MANIFEST_FILE } from './model-manifest.ts'
-import { problemWith } from './schema.ts'
-import { MODEL_SETTINGS_FILE, ModelSettings } from './model-settings.ts'
+import type { Manifest } from './model-manifest.ts'
+import { MANIFEST_FILE, MODEL_SETTINGS_FILE } from './model-paths.ts'
+import type { ModelSettings } from './model-settings.ts'
 
 const MAX_SETTINGS_BYTES = 1024 * 1024
 
@@ -35,17 +34,23 @@ export async function readModelFiles(modelPath: string): Promise<ModelFiles> {
   const folder = isFolder ? modelPath : path.dirname(modelPath)
   const names = await readdir(folder)
   const found = await readSettings(folder, names)
-  const { settings, settingsFolder } = isFolder || belongsTo(found.settings, names, path.basename(modelPath))
-    ? found
-    : { settings: {}, settingsFolder: folder }
+  const { settings, settingsFolder } =
+    isFolder || belongsTo(found.settings, names, path.basename(modelPath))
+      ? found
+      : { settings: {}, settingsFolder: folder }
+  const manifest = isFolder ? await readManifest(folder) : undefined
+  const usesNetwork = BUILT_IN_HANDLERS.includes(settings.handler ?? manifest?.model?.handler ?? '')
   return {
     folder,
-    onnxFile: isFolder ? chooseNetwork(folder, names, settings) : modelPath,
+    onnxFile: isFolder ? chooseNetwork(folder, names, settings, usesNetwork) : modelPath,
     settings,
     settingsFolder,
-    manifest: isFolder ? await readSchema(path.join(folder, MANIFEST_FILE), Manifest) : undefined,
+    manifest,
   }
 }
+
+/** Handlers that need no code of the model's own. */
+export const BUILT_IN_HANDLERS: readonly string[] = ['', 'onnx', 'image']
 
 /**
  * Path of `name` inside `folder`.
@@ -53,8 +58,12 @@ export async function readModelFiles(modelPath: string): Promise<ModelFiles> {
  */
 export function pathInside(folder: string, name: string): string {
   const resolved = path.resolve(folder, name)
-  if (path.isAbsolute(name) || !resolved.startsWith(path.resolve(folder) + path.sep)) {
-    throw new ServerError('InvalidModelException', `${JSON.stringify(name)} points outside the model's folder.`)
+  const [first] = path.relative(folder, resolved).split(path.sep)
+  if (path.isAbsolute(name) || name.includes('\0') || first === '' || first === '..') {
+    throw new ServerError(
+      'InvalidModelException',
+      `${JSON.stringify(name)} points outside the model's folder.`,
+    )
   }
   return resolved
 }
@@ -66,7 +75,7 @@ async function readSettings(
   const isNumbered = /^\d+$/.test(path.basename(folder))
   const settingsFolder =
     isNumbered && !names.includes(MODEL_SETTINGS_FILE) ? path.dirname(folder) : folder
-  const settings = await readSchema(path.join(settingsFolder, MODEL_SETTINGS_FILE), ModelSettings)
+  const settings = await readSettingsFile(settingsFolder)
   return { settings: settings ?? {}, settingsFolder: settings ? settingsFolder : folder }
 }
 
@@ -80,11 +89,13 @@ function chooseNetwork(
   folder: string,
   names: readonly string[],
   settings: ModelSettings,
+  usesNetwork: boolean,
 ): string | undefined {
   if (settings.model !== undefined) return pathInside(folder, settings.model)
   const networks = names.filter(isNetwork)
   if (networks.includes('model.onnx')) return path.join(folder, 'model.onnx')
   const [only, ...others] = networks
+  if (others.length > 0 && !usesNetwork) return undefined
   if (others.length > 0) {
     throw new ServerError(
       'InvalidModelException',
@@ -98,27 +109,50 @@ function isNetwork(name: string): boolean {
   return name.endsWith('.onnx') && !name.startsWith('.')
 }
 
-async function readSchema<T extends TSchema>(file: string, schema: T): Promise<Static<T> | undefined> {
-  const name = path.basename(file)
+/** The schemas are loaded only for models that have such a file: they would double the start of a worker. */
+async function readSettingsFile(folder: string): Promise<ModelSettings | undefined> {
+  const value = await readJson(path.join(folder, MODEL_SETTINGS_FILE))
+  if (value === undefined) return undefined
+  return check(MODEL_SETTINGS_FILE, (await import('./model-settings.ts')).ModelSettings, value)
+}
+
+async function readManifest(folder: string): Promise<Manifest | undefined> {
+  const value = await readJson(path.join(folder, MANIFEST_FILE))
+  if (value === undefined) return undefined
+  return check(path.basename(MANIFEST_FILE), (await import('./model-manifest.ts')).Manifest, value)
+}
+
+async function readJson(file: string): Promise<unknown> {
   const text = await readText(file)
   if (text === undefined) return undefined
-  let value: unknown
   try {
-    value = JSON.parse(text)
+    return JSON.parse(text)
   } catch (cause) {
-    throw new ServerError('InvalidModelException', `Failed to parse ${name}.`, { cause })
+    throw new ServerError('InvalidModelException', `Failed to parse ${path.basename(file)}.`, {
+      cause,
+    })
   }
-  if (Value.Check(schema, value)) return value
-  throw new ServerError(
-    'InvalidModelException',
-    `${name} is not valid: ${problemWith(schema, value) ?? 'unknown problem'}.`,
-  )
+}
+
+async function check<T extends TSchema>(
+  name: string,
+  schema: T,
+  value: unknown,
+): Promise<Static<T>> {
+  const { fits, problemWith } = await import('./schema.ts')
+  if (fits(schema, value)) return value
+  const problem = problemWith(schema, value) ?? 'unknown problem'
+  throw new ServerError('InvalidModelException', `${name} is not valid: ${problem}.`)
 }
 
 async function readText(file: string): Promise<string | undefined> {
   try {
-    const { size } = await stat(file)
-    if (size > MAX_SETTINGS_BYTES) {
+    const found = await stat(file)
+    // Reading a FIFO would wait for ever.
+    if (!found.isFile()) {
+      throw new ServerError('InvalidModelException', `${path.basename(file)} is not a file.`)
+    }
+    if (found.size > MAX_SETTINGS_BYTES) {
       throw new ServerError('InvalidModelException', `${path.basename(file)} is larger than 1 MiB.`)
     }
     return await readFile(file, 'utf8')
@@ -129,5 +163,9 @@ async function readText(file: string): Promise<string | undefined> {
 }
 
 function isMissing(error: unknown): boolean {
-  return error instanceof Error && 'code' in error && (error.code === 'ENOENT' || error.code === 'ENOTDIR')
+  return (
+    error instanceof Error &&
+    'code' in error &&
+    (error.code === 'ENOENT' || error.code === 'ENOTDIR')
+  )
 }

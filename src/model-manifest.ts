@@ -5,8 +5,7 @@
 import { Type } from '@sinclair/typebox'
 import type { Static } from '@sinclair/typebox'
 
-/** Path of the manifest inside an archive or model folder. */
-export const MANIFEST_FILE = 'MAR-INF/MANIFEST.json'
+export { MANIFEST_FILE } from './model-paths.ts'
 
 export const Manifest = Type.Object({
   runtime: Type.Optional(Type.String()),

@@ -6,6 +6,8 @@ import { Type } from '@sinclair/typebox'
 import type { Static } from '@sinclair/typebox'
 import { stringEnum } from './schema.ts'
 
+export { MODEL_SETTINGS_FILE } from './model-paths.ts'
+
 /** How the image handler turns a picture into the model's input tensor. */
 export const ImageSettings = Type.Object(
   {
@@ -52,6 +54,3 @@ export const ModelSettings = Type.Object(
   { additionalProperties: false },
 )
 export type ModelSettings = Static<typeof ModelSettings>
-
-/** Name of the file that holds {@link ModelSettings}. */
-export const MODEL_SETTINGS_FILE = 'model.json'

@@ -1,6 +1,6 @@
 /** Small additions to TypeBox that both processes use. */
 import { Kind, Type, TypeRegistry } from '@sinclair/typebox'
-import type { SchemaOptions, TSchema, TUnsafe } from '@sinclair/typebox'
+import type { SchemaOptions, Static, TSchema, TUnsafe } from '@sinclair/typebox'
 import { Value } from '@sinclair/typebox/value'
 
 const STRING_ENUM = 'StringEnum'
@@ -11,7 +11,10 @@ TypeRegistry.Set<{ enum: readonly string[] }>(
 )
 
 /** A string out of a list, as the `enum` that JSON Schema and OpenAPI tools read best (a union of literals becomes `anyOf`). */
-export function stringEnum<const T extends string>(values: readonly T[], options: SchemaOptions = {}): TUnsafe<T> {
+export function stringEnum<const T extends string>(
+  values: readonly T[],
+  options: SchemaOptions = {},
+): TUnsafe<T> {
   return Type.Unsafe<T>({ ...options, [Kind]: STRING_ENUM, type: 'string', enum: values })
 }
 
@@ -20,6 +23,12 @@ export function problemWith(schema: TSchema, value: unknown): string | undefined
   const problem = Value.Errors(schema, value).First()
   if (problem === undefined) return undefined
   const place = problem.path === '' ? 'the value' : problem.path.slice(1).replaceAll('/', '.')
-  const wanted = 'enum' in problem.schema ? `Expected one of ${String(problem.schema.enum)}` : problem.message
+  const wanted =
+    'enum' in problem.schema ? `Expected one of ${String(problem.schema.enum)}` : problem.message
   return `${place}: ${wanted}, got ${(JSON.stringify(problem.value) ?? 'nothing').slice(0, 100)}`
+}
+
+/** Whether `value` is what `schema` describes. */
+export function fits<T extends TSchema>(schema: T, value: unknown): value is Static<T> {
+  return Value.Check(schema, value)
 }

@@ -10,6 +10,7 @@ import { Registry } from './models/registry.ts'
 import { listStore, prepareFromArgument, prepareFromUrl } from './models/source.ts'
 import type { PreparedModel, SourceOptions } from './models/source.ts'
 import { WorkerFactory } from './models/worker-factory.ts'
+import { OpenRequests } from './routes/open-requests.ts'
 import type { App, RouteContext } from './routes/route-context.ts'
 import { RuntimeDirectory } from './worker/host/runtime-directory.ts'
 
@@ -62,20 +63,22 @@ export async function startServer({ config, models, environment, log }: ServerOp
     allowLocalPaths: config.allowLocalPaths,
   }
   const context: RouteContext = { config, registry, sources, isAccepting: () => isAccepting }
-  const apps: App[] = []
+  const requests: OpenRequests[] = []
 
   let closing: Promise<void> | undefined
   const close = async (): Promise<void> => {
     isAccepting = false
-    await Promise.all([...apps.map((app) => app.close()), registry.close(config.drainTimeout * 1000)])
+    const drainMs = config.drainTimeout * 1000
+    await Promise.all([...requests.map((open) => open.close(drainMs, log)), registry.close(drainMs)])
     await factory.close()
     runtime.remove()
     process.off('exit', removeRuntime)
   }
 
   try {
-    apps.push(await buildInferenceApp(context, log), await buildManagementApp(context, log))
-    const [inference, management] = apps
+    const inference = await buildInferenceApp(context, log)
+    const management = await buildManagementApp(context, log)
+    requests.push(new OpenRequests(inference), new OpenRequests(management))
     const inferenceUrl = await listen(inference, config.host, config.port)
     const managementUrl = await listen(management, config.managementHost, config.managementPort)
     const wanted = [...(await storeModels(config, sources)), ...argumentModels(models, sources)]
@@ -95,9 +98,9 @@ function refuseOpenManagement({ managementHost, managementToken }: Config): void
   )
 }
 
-async function listen(app: App | undefined, host: string, port: number): Promise<string> {
-  await app?.listen({ host, port })
-  const address = app?.server.address()
+async function listen(app: App, host: string, port: number): Promise<string> {
+  await app.listen({ host, port })
+  const address = app.server.address()
   if (!isAddress(address)) throw new Error('The listener has no address.')
   return `http://${address.family === 'IPv6' ? `[${address.address}]` : address.address}:${address.port}`
 }

@@ -7,13 +7,12 @@ const WINDOW_MS = 60_000
 const RETRY_MS = 60_000
 
 /**
- * Counts the deaths of a model's workers that look like the model's own fault (while loading, or with
- * work in hand and none finished before) and says how long to wait before the next start.
+ * Counts the deaths of a model's workers that look like the model's own fault, and says how long to
+ * wait before the next start.
  */
 export class RestartPolicy {
   #deaths: number[] = []
-  #consecutive = 0
-  #isOnProbation = false
+  #hasGivenUp = false
   readonly #now: () => number
 
   constructor(now: () => number = () => performance.now()) {
@@ -22,25 +21,28 @@ export class RestartPolicy {
 
   /** True after five such deaths in a minute, until a worker has done its work again. */
   get hasGivenUp(): boolean {
-    return this.#isOnProbation
+    return this.#hasGivenUp
   }
 
-  /** A worker finished work: whatever was wrong is over. */
+  /** A worker finished work: whatever was wrong with the model is over. */
   recordSuccess(): void {
-    if (this.#consecutive === 0 && !this.#isOnProbation) return
-    this.#deaths = []
-    this.#consecutive = 0
-    this.#isOnProbation = false
+    if (this.#deaths.length > 0) this.#deaths = []
+    this.#hasGivenUp = false
   }
 
-  /** Counts a death and returns the milliseconds to wait before the next start. */
-  delayAfterDeath(isSuspicious: boolean): number {
-    if (!isSuspicious) return 0
+  recordDeath(): void {
     const now = this.#now()
     this.#deaths = [...this.#deaths.filter((at) => now - at < WINDOW_MS), now]
-    this.#consecutive += 1
-    if (this.#deaths.length >= MAX_DEATHS) this.#isOnProbation = true
-    if (this.#isOnProbation) return RETRY_MS
-    return DELAYS_MS[Math.min(this.#consecutive - 1, DELAYS_MS.length - 1)] ?? 0
+    if (this.#deaths.length >= MAX_DEATHS) this.#hasGivenUp = true
+  }
+
+  /**
+   * Milliseconds to wait before a worker is started again that died `failures` times in a row. They are
+   * counted for each place: a worker that serves must not hurry one beside it that cannot start.
+   */
+  delayMs(failures: number): number {
+    if (failures === 0) return 0
+    if (this.#hasGivenUp) return RETRY_MS
+    return DELAYS_MS[Math.min(failures, DELAYS_MS.length) - 1] ?? 0
   }
 }

@@ -7,15 +7,17 @@ export interface QueueLimits {
 }
 
 /**
- * The jobs of one model version that wait for a worker, first in, first out. Jobs that were settled
- * while they waited (the client left) are skipped when their turn comes; they stop counting at once.
+ * The jobs of one model version that wait for a worker, in the order in which they were accepted. The
+ * jobs themselves are the links of a list: one whose client left goes at once, with its body, wherever
+ * it stands, and nothing taken stays reachable from here.
  */
 export class JobQueue {
   readonly #limits: QueueLimits
-  #jobs: Job[] = []
-  #head = 0
+  #oldest: Job | undefined
+  #newest: Job | undefined
   #length = 0
   #bytes = 0
+  #lastTurn = 0
 
   constructor(limits: QueueLimits) {
     this.#limits = limits
@@ -34,58 +36,64 @@ export class JobQueue {
   offer(job: Job): boolean {
     if (this.#length >= this.#limits.maxJobs) return false
     if (this.#length > 0 && this.#bytes + job.bytes > this.#limits.maxBytes) return false
-    this.#jobs.push(job)
-    this.#enter(job)
+    job.turn = ++this.#lastTurn
+    this.#insert(job, undefined)
     return true
   }
 
-  /** Puts jobs back where they came from, in their order. They were accepted once: no limit applies. */
+  /** Puts the jobs of a batch back to their turn. They were accepted once: no limit applies. */
   putBack(jobs: readonly Job[]): void {
-    this.#jobs = [...jobs, ...this.#jobs.slice(this.#head)]
-    this.#head = 0
-    for (const job of jobs) this.#enter(job)
+    let next = this.#oldest
+    for (const job of jobs) {
+      while (next !== undefined && next.turn < job.turn) next = next.after
+      this.#insert(job, next)
+    }
   }
 
-  /** The job that has waited longest. */
+  /** The job whose turn it is. */
   peek(): Job | undefined {
-    this.#skipSettled()
-    return this.#jobs[this.#head]
+    return this.#oldest
   }
 
   /** Takes up to `count` jobs. A job whose worker died goes alone, so that it cannot take others with it. */
   take(count: number): Job[] {
     const taken: Job[] = []
-    for (let job = this.peek(); job !== undefined && taken.length < count; job = this.peek()) {
+    for (let job = this.#oldest; job !== undefined && taken.length < count; job = this.#oldest) {
       if (job.deaths > 0 && taken.length > 0) break
-      this.#head += 1
-      this.#leave(job)
+      this.#remove(job)
       taken.push(job)
       if (job.deaths > 0) break
     }
     return taken
   }
 
-  /** A job was settled by somebody else; if it waits here it stops counting, and its turn is skipped. */
+  /** Drops a job that is settled; nothing happens when it does not wait here. */
   forget(job: Job): void {
-    if (job.isQueued) this.#leave(job)
+    if (job.isQueued) this.#remove(job)
   }
 
-  #skipSettled(): void {
-    while (this.#jobs[this.#head]?.isSettled === true) this.#head += 1
-    // The part that was read goes in one piece now and then, not by a shift for each job.
-    if (this.#head === this.#jobs.length) this.#jobs.length = 0
-    else if (this.#head >= 1024) this.#jobs = this.#jobs.slice(this.#head)
-    else return
-    this.#head = 0
-  }
-
-  #enter(job: Job): void {
+  #insert(job: Job, after: Job | undefined): void {
+    const before = after === undefined ? this.#newest : after.before
+    job.before = before
+    job.after = after
+    if (before === undefined) this.#oldest = job
+    else before.after = job
+    if (after === undefined) this.#newest = job
+    else after.before = job
     job.isQueued = true
+    job.waitingSince = performance.now()
     this.#length += 1
     this.#bytes += job.bytes
   }
 
-  #leave(job: Job): void {
+  #remove(job: Job): void {
+    const { before, after } = job
+    if (before === undefined) this.#oldest = after
+    else before.after = after
+    if (after === undefined) this.#newest = before
+    else after.before = before
+    job.before = undefined
+    job.after = undefined
     job.isQueued = false
     this.#length -= 1
     this.#bytes -= job.bytes

@@ -1,5 +1,10 @@
 import { randomUUID } from 'node:crypto'
-import type { WireHeader, WireParameter, WirePrediction, WireRequest } from '../worker/wire/messages.ts'
+import type {
+  WireHeader,
+  WireParameter,
+  WirePrediction,
+  WireRequest,
+} from '../worker/wire/messages.ts'
 
 export type { WireHeader as Header, WireParameter as Parameter, WirePrediction as Prediction }
 
@@ -10,12 +15,14 @@ export class Job {
   readonly bytes: number
   /** Resolves with the worker's answer, rejects with a ServerError. */
   readonly result: Promise<WirePrediction>
-  /** `performance.now()` when the job was accepted. */
-  readonly enqueuedAt = performance.now()
   /** Workers that died with this job in their hands. */
   deaths = 0
-  /** Kept by the queue: the job waits in it. */
+  /** The next five are the queue's: whether the job waits in it, since when, at which place, between whom. */
   isQueued = false
+  waitingSince = 0
+  turn = 0
+  before: Job | undefined
+  after: Job | undefined
   #resolve: (prediction: WirePrediction) => void = () => {}
   #reject: (error: Error) => void = () => {}
   #isSettled = false

@@ -44,7 +44,7 @@ export class ModelVersion {
       batchSize: this.settings.batchSize,
       maxBatchDelayMs: this.settings.maxBatchDelayMs,
       queue: { maxJobs: config.queueSize, maxBytes: config.queueBytes },
-      queueTimeoutMs: this.settings.responseTimeoutMs,
+      queueTimeoutMs: config.queueTimeout * 1000,
       isRetryable: !prepared.hasCode || prepared.settings.idempotent === true,
       startWorker: (slotId) => factory.start(prepared, this.settings, slotId),
       log,

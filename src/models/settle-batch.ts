@@ -1,4 +1,5 @@
 import { ServerError } from '../errors.ts'
+import { WorkerDiedError } from '../worker/host/outcomes.ts'
 import type { WorkerReply } from '../worker/wire/messages.ts'
 import type { Job } from './job.ts'
 
@@ -13,6 +14,25 @@ export function settleBatch(jobs: readonly Job[], reply: WorkerReply): void {
     if (reply.code === 200 && prediction !== undefined) job.resolve(prediction)
     else job.reject(overallError(reply))
   })
+}
+
+/**
+ * Sorts the jobs of a batch that got no reply: returns those to run once more and rejects the others. A
+ * job that had not reached the handler is innocent. One that had is repeated once, if that does no
+ * harm; when it takes a second worker with it, it is refused.
+ */
+export function recoverBatch(jobs: readonly Job[], error: unknown, isRetryable: boolean): Job[] {
+  const failure = error instanceof Error ? error : new Error(String(error))
+  const died = error instanceof WorkerDiedError
+  const again: Job[] = []
+  for (const job of jobs) {
+    if (job.isSettled) continue
+    if (died && error.hadStarted) job.deaths += 1
+    const isHarmless = died && (!error.hadStarted || (isRetryable && job.deaths < 2))
+    if (isHarmless) again.push(job)
+    else job.reject(failure)
+  }
+  return again
 }
 
 function overallError(reply: WorkerReply): ServerError {

@@ -2,6 +2,7 @@ import type { Logger } from 'pino'
 import { threadsPerWorker } from '../config.ts'
 import type { Config } from '../config.ts'
 import { ServerError } from '../errors.ts'
+import { BUILT_IN_HANDLERS } from '../model-files.ts'
 import { READY_LINE, ownWorker, workerEnvironment } from '../worker/host/own-worker.ts'
 import type { RuntimeDirectory } from '../worker/host/runtime-directory.ts'
 import { Worker } from '../worker/host/worker.ts'
@@ -47,7 +48,7 @@ export class WorkerFactory {
     if (model.runtime !== 'node') {
       throw new ServerError('InvalidModelException', `Invalid RuntimeType value: ${model.runtime}`)
     }
-    const hasCode = model.hasCode || !['', 'onnx', 'image'].includes(handler)
+    const hasCode = model.hasCode || !BUILT_IN_HANDLERS.includes(handler)
     if (hasCode && !this.#config.allowHandlers) {
       throw new ServerError(
         'HandlersNotAllowedException',
@@ -72,6 +73,7 @@ export class WorkerFactory {
           handler: settings.handler,
           options: JSON.stringify(this.#workerOptions(threads)),
           threads,
+          heapMib: this.#config.workerHeapMib,
           allowTelemetry: this.#config.telemetry,
         },
         this.#environment,

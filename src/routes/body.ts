@@ -1,9 +1,14 @@
 import type { IncomingMessage } from 'node:http'
 import { ServerError } from '../errors.ts'
 
-/** A request of more pieces is an attack: each costs hundreds of bytes of memory (as in Triton since 2025). */
-const MAX_CHUNKS = 65_536
-const FIRST_SLAB_BYTES = 64 * 1024
+/**
+ * More pieces than this that are smaller than that are an attack: each costs a turn of the parser (as
+ * in Triton since 2025). Larger pieces are what a slow network makes of a large body.
+ */
+const MAX_SMALL_PIECES = 65_536
+const SMALL_PIECE_BYTES = 512
+/** Reserved for a declared length before anything of it has come, at most. */
+const FIRST_SLAB_BYTES = 1024 * 1024
 
 /** What a body may be at most. */
 export interface BodyLimits {
@@ -11,40 +16,78 @@ export interface BodyLimits {
 }
 
 /**
- * Reads a request body into one buffer: exactly sized when the length is declared, a growing slab
- * otherwise. Fastify's own reader keeps every chunk as an object and joins them at the end, which a
+ * Joins the pieces of a body, or of one part of a form after the other, in memory proportional to what
+ * has come. Keeping the pieces and joining them at the end, as Fastify's own reader does, is what a
  * client of one-byte chunks turns into gigabytes.
+ */
+export class BodyCollector {
+  readonly #maxBytes: number
+  readonly #expectedBytes: number
+  #slab: Buffer = Buffer.alloc(0)
+  #length = 0
+  #totalBytes = 0
+  #smallPieces = 0
+
+  /** @param expectedBytes What the client says that will come. */
+  constructor({ maxBytes }: BodyLimits, expectedBytes = 0) {
+    this.#maxBytes = maxBytes
+    this.#expectedBytes = Math.min(expectedBytes, maxBytes)
+  }
+
+  /** @throws ServerError `PayloadTooLargeException` when it is too much, or comes in too many small pieces (400). */
+  add(piece: Buffer): void {
+    this.#totalBytes += piece.length
+    if (this.#totalBytes > this.#maxBytes) throw tooLarge(this.#maxBytes)
+    if (piece.length < SMALL_PIECE_BYTES && ++this.#smallPieces > MAX_SMALL_PIECES) {
+      const text = `The request body comes in more than ${MAX_SMALL_PIECES} pieces.`
+      throw new ServerError('PayloadTooLargeException', text, { statusCode: 400 })
+    }
+    // Most bodies come in one piece, which is used as it is.
+    if (this.#length === 0) this.#slab = piece
+    else this.#append(piece)
+    this.#length += piece.length
+  }
+
+  /** Returns what was collected and starts anew; the limits go on over all of it. */
+  take(): Buffer {
+    const body = this.#slab.subarray(0, this.#length)
+    this.#slab = Buffer.alloc(0)
+    this.#length = 0
+    return body
+  }
+
+  #append(piece: Buffer): void {
+    const needed = this.#length + piece.length
+    if (needed > this.#slab.length) {
+      const guess = Math.min(this.#expectedBytes, FIRST_SLAB_BYTES)
+      const grown = Math.min(this.#maxBytes, this.#slab.length * 2)
+      const larger = Buffer.allocUnsafe(Math.max(needed, guess, grown))
+      this.#slab.copy(larger, 0, 0, this.#length)
+      this.#slab = larger
+    }
+    piece.copy(this.#slab, this.#length)
+  }
+}
+
+/**
+ * Reads a request body into one buffer.
  * @throws ServerError `PayloadTooLargeException` beyond the limit, `BadRequestException` when the client stops halfway.
  */
-export function readBody(stream: IncomingMessage, limits: BodyLimits): Promise<Buffer> {
-  const declared = Number(stream.headers['content-length'] ?? Number.NaN)
+export async function readBody(stream: IncomingMessage, limits: BodyLimits): Promise<Buffer> {
+  const collector = new BodyCollector(limits, declaredLength(stream, limits))
   return new Promise((resolve, reject) => {
-    if (declared > limits.maxBytes) {
-      reject(tooLarge(limits))
-      return
-    }
-    let slab: Buffer = Buffer.allocUnsafeSlow(Number.isNaN(declared) ? 0 : declared)
-    let length = 0
-    let chunks = 0
-    const stop = (error: Error): void => {
-      stream.off('data', onData)
-      // What still comes is thrown away; the answer closes the connection.
-      stream.resume()
-      reject(error)
-    }
-    const onData = (chunk: Buffer): void => {
-      chunks += 1
-      if (length + chunk.length > limits.maxBytes) {
-        stop(tooLarge(limits))
-      } else if (chunks > MAX_CHUNKS) {
-        stop(new ServerError('PayloadTooLargeException', `The request body comes in more than ${MAX_CHUNKS} pieces.`, { statusCode: 400 }))
-      } else {
-        slab = withRoom(slab, length, chunk.length, limits.maxBytes)
-        length += chunk.copy(slab, length)
+    const onData = (piece: Buffer): void => {
+      try {
+        collector.add(piece)
+      } catch (error) {
+        stream.off('data', onData)
+        // What still comes is thrown away; the answer closes the connection.
+        stream.resume()
+        reject(error instanceof Error ? error : new Error(String(error)))
       }
     }
     stream.on('data', onData)
-    stream.once('end', () => resolve(length === slab.length ? slab : slab.subarray(0, length)))
+    stream.once('end', () => resolve(collector.take()))
     stream.once('error', (cause) => reject(incomplete(cause)))
     stream.once('close', () => {
       if (!stream.readableEnded) reject(incomplete())
@@ -52,16 +95,21 @@ export function readBody(stream: IncomingMessage, limits: BodyLimits): Promise<B
   })
 }
 
-function withRoom(slab: Buffer, used: number, more: number, maxBytes: number): Buffer {
-  if (used + more <= slab.length) return slab
-  const size = Math.max(used + more, Math.min(maxBytes, Math.max(FIRST_SLAB_BYTES, slab.length * 2)))
-  const larger = Buffer.allocUnsafeSlow(size)
-  slab.copy(larger, 0, 0, used)
-  return larger
+/**
+ * The length that the client has announced, 0 when it has not.
+ * @throws ServerError `PayloadTooLargeException` beyond the limit, before anything is read.
+ */
+export function declaredLength({ headers }: IncomingMessage, { maxBytes }: BodyLimits): number {
+  const declared = Number(headers['content-length'] ?? 0)
+  if (declared > maxBytes) throw tooLarge(maxBytes)
+  return declared
 }
 
-function tooLarge({ maxBytes }: BodyLimits): ServerError {
-  return new ServerError('PayloadTooLargeException', `The request body is larger than ${maxBytes} bytes.`)
+function tooLarge(maxBytes: number): ServerError {
+  return new ServerError(
+    'PayloadTooLargeException',
+    `The request body is larger than ${maxBytes} bytes.`,
+  )
 }
 
 function incomplete(cause?: Error): ServerError {

@@ -2,16 +2,32 @@ import type { FastifyReply } from 'fastify'
 import { ServerError } from '../errors.ts'
 import type { Prediction } from '../models/job.ts'
 
-/** Headers that frame the message or belong to the connection: a worker that sets them could desynchronise a proxy. */
-const FRAMING = new Set([
-  'connection', 'content-length', 'content-type', 'keep-alive', 'proxy-authenticate', 'proxy-authorization',
-  'proxy-connection', 'te', 'trailer', 'transfer-encoding', 'upgrade', 'x-request-id',
+/**
+ * Headers that frame the message, belong to the connection or are the server's own: a worker that sets
+ * them could desynchronise a proxy.
+ */
+const RESERVED = new Set([
+  'connection',
+  'content-length',
+  'content-type',
+  'keep-alive',
+  'proxy-authenticate',
+  'proxy-authorization',
+  'proxy-connection',
+  'te',
+  'trailer',
+  'transfer-encoding',
+  'upgrade',
+  'x-request-id',
 ])
+/** Which web pages may read an answer is not for a model to say. */
+const CORS_PREFIX = 'access-control-'
 const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/
 /** Visible characters, space and tab: what Node lets through in a value without throwing outside our reach. */
-// oxlint-disable-next-line no-control-regex
 const SAFE_VALUE = /^[\t\x20-\x7e\x80-\xff]*$/
 const MAX_PHRASE = 128
+/** Clients refuse an answer with more than about 16 KiB of headers. */
+const MAX_HEADER_BYTES = 8192
 
 /**
  * Relays a worker's answer: status, phrase, headers and the bytes of the body as they are. What HTTP
@@ -21,12 +37,29 @@ const MAX_PHRASE = 128
 export function sendPrediction(reply: FastifyReply, prediction: Prediction): FastifyReply {
   const { status, reason, contentType, headers, body } = prediction
   if (!Number.isInteger(status) || status < 200 || status > 599) {
-    throw new ServerError('InternalServerException', `The handler answered with the invalid status ${status}.`)
+    throw new ServerError(
+      'InternalServerException',
+      `The handler answered with the invalid status ${status}.`,
+    )
+  }
+  let bytesLeft = MAX_HEADER_BYTES
+  if (contentType !== '' && contentType.length <= bytesLeft && SAFE_VALUE.test(contentType)) {
+    bytesLeft -= contentType.length
+    reply.header('content-type', contentType)
   }
   for (const [name, value] of headers) {
-    if (!FRAMING.has(name.toLowerCase()) && TOKEN.test(name) && SAFE_VALUE.test(value)) reply.header(name, value)
+    const bytes = name.length + value.length
+    if (bytes > bytesLeft || !isAllowed(name) || !SAFE_VALUE.test(value)) continue
+    bytesLeft -= bytes
+    reply.header(name, value)
   }
-  if (reason !== '' && reason.length <= MAX_PHRASE && SAFE_VALUE.test(reason)) reply.raw.statusMessage = reason
-  if (contentType !== '' && SAFE_VALUE.test(contentType)) reply.header('content-type', contentType)
+  if (reason !== '' && reason.length <= MAX_PHRASE && SAFE_VALUE.test(reason)) {
+    reply.raw.statusMessage = reason
+  }
   return reply.code(status).send(status === 204 || status === 304 ? undefined : body)
+}
+
+function isAllowed(name: string): boolean {
+  const lower = name.toLowerCase()
+  return !RESERVED.has(lower) && !lower.startsWith(CORS_PREFIX) && TOKEN.test(name)
 }

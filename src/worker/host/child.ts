@@ -15,47 +15,65 @@ export interface ChildSpec {
 export interface ExitCause {
   readonly code: number | null
   readonly signal: NodeJS.Signals | null
-  /** For example `exited with code 1`, `killed by SIGSEGV`, `ran out of memory`. */
+  /** For example `exited with code 1`, `was killed by SIGSEGV`, `ran out of memory`. */
   readonly text: string
 }
 
 /** Lines of stderr kept to explain a death. */
 const KEPT_LINES = 20
+/** What V8 writes to stderr before it aborts. A native stack of any length may follow. */
+const HEAP_IS_FULL = 'heap out of memory'
+/** How long the output of a process that has ended may still come; a grandchild may hold it open for ever. */
+const OUTPUT_GRACE_MS = 500
 
 /** A worker process with its own process group, so that ending it ends what it started as well. */
 export class Child {
   readonly pid: number | undefined
   /** Settles once, when the process has ended or could not be started. Never rejects. */
   readonly exited: Promise<ExitCause>
-  readonly #process: ChildProcess
+  readonly #process: ChildProcess | undefined
   readonly #lastErrors: string[] = []
   #hasExited = false
+  #isHeapFull = false
 
   constructor(spec: ChildSpec, onLine: (line: string, stream: 'stdout' | 'stderr') => void) {
-    this.#process = spawn(spec.command, [...spec.args], {
-      cwd: spec.workingDirectory,
-      env: spec.environment,
-      detached: true,
-      stdio: ['ignore', 'pipe', 'pipe'],
-    })
-    this.pid = this.#process.pid
+    let child: ChildProcess
+    try {
+      child = spawn(spec.command, [...spec.args], {
+        cwd: spec.workingDirectory,
+        env: spec.environment,
+        detached: true,
+        stdio: ['ignore', 'pipe', 'pipe'],
+      })
+    } catch (error) {
+      // Most reasons come as an event, a few (no memory, an argument list too long) are thrown.
+      this.exited = Promise.resolve(notStarted(error))
+      return
+    }
+    this.#process = child
+    this.pid = child.pid
     this.exited = new Promise((resolve) => {
       // 'exit', not 'close': a grandchild that holds stdout open would delay 'close' for ever.
-      this.#process.once('exit', (code, signal) => {
+      child.once('exit', (code, signal) => {
         this.#hasExited = true
         // Whatever the process started may outlive it; the group goes with it.
         this.#killGroup()
+        setTimeout(() => {
+          child.stdout?.destroy()
+          child.stderr?.destroy()
+        }, OUTPUT_GRACE_MS).unref()
         // stderr is read a moment longer, because it usually says why.
         setImmediate(() => resolve({ code, signal, text: this.#explain(code, signal) }))
       })
-      this.#process.once('error', (error) => {
-        if (this.pid === undefined) resolve({ code: null, signal: null, text: `could not be started (${error.message})` })
+      // Also emitted when a signal cannot be sent, so it may come more than once.
+      child.on('error', (error) => {
+        if (child.pid === undefined) resolve(notStarted(error))
       })
     })
-    const { stdout, stderr } = this.#process
-    if (stdout) readLines(stdout, (line) => onLine(line, 'stdout'))
-    if (stderr) {
-      readLines(stderr, (line) => {
+    if (child.stdout) readLines(child.stdout, (line) => onLine(line, 'stdout'))
+    if (child.stderr) {
+      readLines(child.stderr, (line) => {
+        this.#isHeapFull ||= line.includes(HEAP_IS_FULL)
         if (this.#lastErrors.push(line) > KEPT_LINES) this.#lastErrors.shift()
         onLine(line, 'stderr')
       })
@@ -67,9 +85,13 @@ export class Child {
     return this.#lastErrors
   }
 
+  get hasExited(): boolean {
+    return this.#hasExited
+  }
+
   /** Asks the process to end by SIGTERM. */
   terminate(): void {
-    if (!this.#hasExited) this.#process.kill('SIGTERM')
+    if (!this.#hasExited) this.#process?.kill('SIGTERM')
   }
 
   /** Ends the whole process group at once. Safe to call again. */
@@ -86,8 +108,16 @@ export class Child {
     }
   }
 
+  /** A full heap ends in an abort; a process that ends otherwise may have printed the words for any reason. */
   #explain(code: number | null, signal: NodeJS.Signals | null): string {
-    if (this.#lastErrors.some((line) => line.includes('heap out of memory'))) return 'ran out of memory'
-    return signal === null ? `exited with code ${code ?? 'unknown'}` : `killed by ${signal}`
+    if (signal === null) return `exited with code ${code ?? 'unknown'}`
+    const isAbort = signal === 'SIGABRT' || signal === 'SIGTRAP' || signal === 'SIGILL'
+    return isAbort && this.#isHeapFull ? 'ran out of memory' : `was killed by ${signal}`
   }
+}
+
+/** Without the message, which names the path of the command. */
+function notStarted(error: unknown): ExitCause {
+  const code = error instanceof Error && 'code' in error ? String(error.code) : 'unknown reason'
+  return { code: null, signal: null, text: `could not be started (${code})` }
 }

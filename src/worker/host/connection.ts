@@ -5,7 +5,9 @@ import { ReplyDecoder } from '../wire/decode.ts'
 import type { WireLimits, WorkerReply } from '../wire/messages.ts'
 
 /** Where a worker listens: the path of a unix socket, or a TCP port of this machine. */
-export type WorkerAddress = { readonly path: string } | { readonly host: string; readonly port: number }
+export type WorkerAddress =
+  | { readonly path: string }
+  | { readonly host: string; readonly port: number }
 
 interface Waiter {
   readonly resolve: (reply: WorkerReply) => void
@@ -44,7 +46,11 @@ export class Connection {
    * Connects to a listening worker.
    * @param capacity Requests in flight at most.
    */
-  static async open(address: WorkerAddress, limits: WireLimits, capacity: number): Promise<Connection> {
+  static async open(
+    address: WorkerAddress,
+    limits: WireLimits,
+    capacity: number,
+  ): Promise<Connection> {
     const socket = createConnection(address)
     await new Promise<void>((resolve, reject) => {
       socket.once('connect', resolve)
@@ -63,7 +69,7 @@ export class Connection {
   send(buffers: readonly Buffer[]): Promise<WorkerReply> {
     return new Promise((resolve, reject) => {
       if (this.#failure !== undefined || this.#socket.destroyed) {
-        reject(this.#failure ?? new ProtocolError('the connection is closed'))
+        reject(this.#failure ?? new Error('the connection is closed'))
         return
       }
       if (this.#inFlight === this.#waiting.length) {
@@ -94,7 +100,8 @@ export class Connection {
 
   #settle(reply: WorkerReply): void {
     const waiter = this.#takeFirst()
-    if (waiter === undefined) throw new ProtocolError('the worker sent a reply that nobody asked for')
+    if (waiter === undefined)
+      throw new ProtocolError('the worker sent a reply that nobody asked for')
     waiter.resolve(reply)
   }
 
@@ -108,6 +115,7 @@ export class Connection {
   }
 
   #failAll(error: Error): void {
-    for (let waiter = this.#takeFirst(); waiter !== undefined; waiter = this.#takeFirst()) waiter.reject(error)
+    for (let waiter = this.#takeFirst(); waiter !== undefined; waiter = this.#takeFirst())
+      waiter.reject(error)
   }
 }

@@ -4,17 +4,22 @@ import type { Readable } from 'node:stream'
 const MAX_LINE_BYTES = 16 * 1024
 /** Bytes read per second; above it the stream is paused, so a flooding worker slows itself down. */
 const BYTES_PER_SECOND = 1024 * 1024
+/** A line costs its handling however short it is. */
+const BYTES_PER_LINE = 64
+const SECOND_MS = 1000
 const NEWLINE = 0x0a
 
 /**
- * Splits a worker's output into lines and hands them on, at a bounded rate and in bounded memory
- * (an endless line would grow for ever, a flood would take two thirds of the front-end's core).
+ * Splits a worker's output into lines and hands on those that are not empty, at a bounded rate and in
+ * bounded memory (an endless line would grow for ever, a flood would take two thirds of the
+ * front-end's core).
  */
 export function readLines(stream: Readable, onLine: (line: string) => void): void {
   let pending: Buffer[] = []
   let pendingBytes = 0
   let droppedBytes = 0
   let budget = BYTES_PER_SECOND
+  let budgetSince = performance.now()
   let resume: NodeJS.Timeout | undefined
 
   const keep = (part: Buffer): void => {
@@ -24,14 +29,24 @@ export function readLines(stream: Readable, onLine: (line: string) => void): voi
     droppedBytes += part.length - kept.length
   }
   const flush = (): void => {
+    budget -= BYTES_PER_LINE
     const line = Buffer.concat(pending).toString('utf8').replace(/\r$/, '')
-    onLine(droppedBytes > 0 ? `${line}… [${droppedBytes} bytes dropped]` : line)
+    if (line !== '') onLine(droppedBytes > 0 ? `${line}… [${droppedBytes} bytes dropped]` : line)
     pending = []
     pendingBytes = 0
     droppedBytes = 0
   }
+  /** What one second allows is not saved up for the next; what was taken too much is paid back. */
+  const renewBudget = (): void => {
+    const now = performance.now()
+    const seconds = Math.floor((now - budgetSince) / SECOND_MS)
+    if (seconds === 0) return
+    budget = Math.min(BYTES_PER_SECOND, budget + seconds * BYTES_PER_SECOND)
+    budgetSince += seconds * SECOND_MS
+  }
 
   stream.on('data', (chunk: Buffer) => {
+    renewBudget()
     let start = 0
     for (let end = chunk.indexOf(NEWLINE); end !== -1; end = chunk.indexOf(NEWLINE, start)) {
       keep(chunk.subarray(start, end))
@@ -42,11 +57,15 @@ export function readLines(stream: Readable, onLine: (line: string) => void): voi
     budget -= chunk.length
     if (budget > 0 || resume !== undefined) return
     stream.pause()
-    resume = setTimeout(() => {
-      budget = BYTES_PER_SECOND
-      resume = undefined
-      stream.resume()
-    }, 1000)
+    const seconds = Math.ceil((1 - budget) / BYTES_PER_SECOND)
+    const resumesAt = budgetSince + seconds * SECOND_MS
+    resume = setTimeout(
+      () => {
+        resume = undefined
+        stream.resume()
+      },
+      Math.ceil(resumesAt - performance.now()),
+    )
     resume.unref()
   })
   stream.once('close', () => {

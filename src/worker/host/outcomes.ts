@@ -9,7 +9,9 @@ export class WorkerDiedError extends ServerError {
   readonly hadStarted: boolean
 
   constructor(what: string, hadStarted: boolean, cause?: unknown) {
-    const type = what.includes('out of memory') ? 'InsufficientMemoryException' : 'InternalServerException'
+    const type = what.includes('out of memory')
+      ? 'InsufficientMemoryException'
+      : 'InternalServerException'
     super(type, `Worker died: it ${what}.`, { cause })
     this.hadStarted = hadStarted
   }
@@ -24,11 +26,18 @@ const LOAD_CODES: ReadonlyMap<number, ErrorType> = new Map([
 /** Why a model could not be loaded: the worker's own words, or how its process ended. */
 export function loadFailure(reason: WorkerReply | string, cause?: unknown): ServerError {
   if (typeof reason === 'string') {
-    const type = reason.includes('took longer') ? 'ResponseTimeoutException' : 'InternalServerException'
+    const type = reason.includes('took longer')
+      ? 'ResponseTimeoutException'
+      : 'InternalServerException'
     return new ServerError(type, `Failed to start workers: the worker ${reason}.`, { cause })
   }
   const type = LOAD_CODES.get(reason.code) ?? 'InternalServerException'
-  return new ServerError(type, `Failed to start workers: ${reason.message}`)
+  return new ServerError(type, `Failed to start workers: ${withoutFolders(reason.message)}`)
+}
+
+/** Callers may read file names, but not where on this machine they lie. */
+function withoutFolders(text: string): string {
+  return text.replaceAll(/(?:\/[\w.@+~-]+)+\/([\w.@+~-]+)/g, '$1')
 }
 
 /**
@@ -46,7 +55,8 @@ export function inRequestOrder(requests: readonly WireRequest[], reply: WorkerRe
   const byId = new Map(predictions.map((prediction) => [prediction.id, prediction]))
   const ordered: WirePrediction[] = requests.map((request) => {
     const prediction = byId.get(request.id)
-    if (prediction === undefined) throw new ProtocolError('an answer to a request that was not in the batch')
+    if (prediction === undefined)
+      throw new ProtocolError('an answer to a request that was not in the batch')
     return prediction
   })
   return { ...reply, predictions: ordered }

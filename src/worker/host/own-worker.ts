@@ -12,7 +12,8 @@ const ENTRY = fileURLToPath(
 )
 
 /** Variables that workers inherit; everything else of the server's environment stays with the server. */
-const INHERITED = /^(PATH|HOME|USER|LOGNAME|LANG|LANGUAGE|TZ|TMPDIR|TEMP|TMP|LD_LIBRARY_PATH|NODE_V8_COVERAGE|(LC|CUDA|NVIDIA|ORT|OMP|KMP|MKL)_\w+)$/
+const INHERITED =
+  /^(PATH|HOME|USER|LOGNAME|LANG|LANGUAGE|TZ|TMPDIR|TEMP|TMP|LD_LIBRARY_PATH|NODE_V8_COVERAGE|(LC|CUDA|NVIDIA|ORT|OMP|KMP|MKL)_\w+)$/
 
 /** What differs from one worker to the next. */
 export interface OwnWorkerOptions {
@@ -25,30 +26,43 @@ export interface OwnWorkerOptions {
   /** JSON for `ONNXD_WORKER_OPTIONS`. */
   readonly options: string
   readonly threads: number
+  /** Limit of the JavaScript heap. */
+  readonly heapMib: number
   readonly allowTelemetry: boolean
 }
 
 /** Command, arguments and environment of one worker process. */
-export function ownWorker(options: OwnWorkerOptions, environment: Readonly<Record<string, string>>): ChildSpec {
+export function ownWorker(
+  options: OwnWorkerOptions,
+  environment: Readonly<Record<string, string>>,
+): ChildSpec {
   const isFile = path.extname(options.modelPath) === '.onnx'
   return {
     command: process.execPath,
     args: [
       '--enable-source-maps',
+      `--max-old-space-size=${options.heapMib}`,
       ENTRY,
-      '--sock-type', 'unix',
-      '--sock-name', options.socketPath,
-      '--handler', options.handler,
-      '--model-path', options.modelPath,
-      '--model-name', options.modelName,
-      '--preload-model', 'false',
-      '--tmp-dir', options.temporaryFolder,
+      '--sock-type',
+      'unix',
+      '--sock-name',
+      options.socketPath,
+      '--handler',
+      options.handler,
+      '--model-path',
+      options.modelPath,
+      '--model-name',
+      options.modelName,
+      '--preload-model',
+      'false',
+      '--tmp-dir',
+      options.temporaryFolder,
     ],
     workingDirectory: isFile ? path.dirname(options.modelPath) : options.modelPath,
     environment: {
       OMP_NUM_THREADS: String(options.threads),
       ...environment,
-      ...(options.allowTelemetry ? {} : { ORT_DISABLE_TELEMETRY: '1' }),
+      ORT_DISABLE_TELEMETRY: options.allowTelemetry ? '0' : '1',
       ONNXD_WORKER_ONCE: '1',
       ONNXD_PARENT_PID: String(process.pid),
       ONNXD_WORKER_OPTIONS: options.options,
@@ -63,7 +77,8 @@ export function workerEnvironment(
 ): Record<string, string> {
   const allowed: Record<string, string> = {}
   for (const [name, value] of Object.entries(environment)) {
-    if (value !== undefined && (INHERITED.test(name) || alsoAllowed.includes(name))) allowed[name] = value
+    if (value !== undefined && (INHERITED.test(name) || alsoAllowed.includes(name)))
+      allowed[name] = value
   }
   return allowed
 }

@@ -17,7 +17,9 @@ export class RuntimeDirectory {
     this.path = mkdtempSync(path.join(parent, 'onnxd-'))
     if (Buffer.byteLength(this.path) <= MAX_PATH_BYTES) return
     this.remove()
-    throw new Error(`The temporary folder ${parent} has too long a path for unix sockets; set TMPDIR to a shorter one.`)
+    throw new Error(
+      `The temporary folder ${parent} has too long a path for unix sockets; set TMPDIR to a shorter one.`,
+    )
   }
 
   /** A socket path that this instance has not used yet. */

@@ -1,4 +1,4 @@
-import { setTimeout as delay } from 'node:timers/promises'
+import { setImmediate as nextTurn, setTimeout as delay } from 'node:timers/promises'
 import { ProtocolError, ServerError } from '../../errors.ts'
 import { encodeLoad, encodePredict } from '../wire/encode.ts'
 import type {
@@ -13,6 +13,7 @@ import type { ChildSpec, ExitCause } from './child.ts'
 import { Connection } from './connection.ts'
 import type { WorkerAddress } from './connection.ts'
 import { WorkerDiedError, inRequestOrder, loadFailure } from './outcomes.ts'
+import { Progress } from './progress.ts'
 
 /** Everything that is needed to start one worker and load its model. */
 export interface WorkerSpec {
@@ -41,10 +42,6 @@ export type WorkerState = 'starting' | 'loading' | 'ready' | 'stopping' | 'stopp
 /** How long a dying worker's exit may lag behind its socket, and how long a stopping one may take. */
 const EXIT_GRACE_MS = 250
 const STOP_GRACE_MS = 2000
-/** Keep about this much work in the socket of a busy worker: less and it idles, more and it hoards. */
-const WORK_AHEAD_MS = 1
-/** Weight of the newest run in the moving average of run times. */
-const AVERAGE_WEIGHT = 0.1
 
 /** One worker process of a model version, from its start to its end. It never comes back; the pool makes a new one. */
 export class Worker {
@@ -55,18 +52,18 @@ export class Worker {
   readonly exited: Promise<ExitCause>
   readonly #spec: WorkerSpec
   readonly #child: Child
+  readonly #progress: Progress
   #connection: Connection | undefined
   #state: WorkerState = 'starting'
   #killedBecause: string | undefined
-  /** Batches sent and batches answered: batch number `#answered` is the one the worker is at. */
-  #sent = 0
-  #answered = 0
-  #headStartedAt = 0
-  #averageMs = 0
-  #deadline: NodeJS.Timeout | undefined
 
   constructor(spec: WorkerSpec) {
     this.#spec = spec
+    this.#progress = new Progress({
+      timeoutMs: spec.responseTimeoutMs,
+      maxDepth: spec.maxDepth,
+      onTimeout: () => this.kill(this.#timeoutText()),
+    })
     let sayListening = (): void => {}
     const isListening = new Promise<void>((resolve) => (sayListening = resolve))
     this.#child = new Child(spec.child, (line, stream) => {
@@ -89,12 +86,12 @@ export class Worker {
 
   /** Batches sent and not yet answered. */
   get inFlight(): number {
-    return this.#sent - this.#answered
+    return this.#progress.inFlight
   }
 
   /** Batches answered so far. */
   get answered(): number {
-    return this.#answered
+    return this.#progress.answered
   }
 
   /** Last lines the process wrote to stderr, oldest first. */
@@ -104,8 +101,7 @@ export class Worker {
 
   /** Batches that should be in flight at once, from the measured run time. */
   get depth(): number {
-    if (this.#answered === 0) return 1
-    return Math.min(this.#spec.maxDepth, 1 + Math.floor(WORK_AHEAD_MS / Math.max(this.#averageMs, 0.01)))
+    return this.#progress.depth
   }
 
   /**
@@ -115,15 +111,16 @@ export class Worker {
    */
   async predict(requests: readonly WireRequest[]): Promise<WorkerReply> {
     const connection = this.#connection
-    if (connection === undefined || this.#state !== 'ready') throw new WorkerDiedError('was not ready', false)
-    const position = this.#sent++
-    if (position === this.#answered) this.#startDeadline()
+    if (connection === undefined || this.#state !== 'ready')
+      throw new WorkerDiedError('was not ready', false)
+    const frame = encodePredict(requests)
+    const number = this.#progress.begin()
     try {
-      const reply = await connection.send(encodePredict(requests))
-      this.#finishHead()
+      const reply = await connection.send(frame)
+      this.#progress.finish()
       return inRequestOrder(requests, reply)
     } catch (error) {
-      throw await this.#explain(error, position)
+      throw await this.#explain(error, number)
     }
   }
 
@@ -139,7 +136,7 @@ export class Worker {
 
   /** Ends the worker's process group at once. `because` completes "the worker …". */
   kill(because: string): void {
-    if (this.#state === 'stopped') return
+    if (this.#state === 'stopped' || this.#child.hasExited) return
     this.#killedBecause ??= because
     this.#state = 'stopping'
     this.#child.kill()
@@ -147,81 +144,80 @@ export class Worker {
 
   async #start(isListening: Promise<void>): Promise<void> {
     const { loadTimeoutMs } = this.#spec
-    const timer = setTimeout(() => this.kill(`took longer than ${loadTimeoutMs / 1000} s`), loadTimeoutMs)
+    const timer = setTimeout(
+      () => this.kill(`took longer than ${loadTimeoutMs / 1000} s`),
+      loadTimeoutMs,
+    )
     try {
-      await Promise.race([this.#load(isListening), this.exited.then((cause) => Promise.reject(loadFailure(cause.text)))])
+      await Promise.race([
+        this.#load(isListening),
+        this.exited.then((cause) => Promise.reject(loadFailure(cause.text))),
+      ])
+      // A worker that was told to stop in the meantime stays on its way out.
+      if (this.#state !== 'loading') throw new Error('the worker was told to stop')
+      this.#state = 'ready'
     } catch (error) {
       if (error instanceof ServerError) this.kill('could not load the model')
-      else await this.#loseConnection()
+      else await this.#loseConnection(error)
       const cause = await this.exited
       throw error instanceof ServerError ? error : loadFailure(cause.text, error)
     } finally {
       clearTimeout(timer)
     }
-    this.#state = 'ready'
-    void this.#connection?.closed.then(() => this.#loseConnection())
   }
 
   async #load(isListening: Promise<void>): Promise<void> {
     await isListening
+    if (this.#state !== 'starting') return
     this.#state = 'loading'
-    const connection = await Connection.open(this.#spec.address, this.#spec.limits, this.#spec.maxDepth)
+    const { address, limits, maxDepth, load, dialect } = this.#spec
+    const connection = await Connection.open(address, limits, maxDepth)
     this.#connection = connection
-    const reply = await connection.send(encodeLoad(this.#spec.load, this.#spec.dialect))
+    if (this.#state !== 'loading') return connection.destroy()
+    void connection.closed.then((error) => this.#loseConnection(error))
+    const reply = await connection.send(encodeLoad(load, dialect))
     if (reply.code !== 200) throw loadFailure(reply)
   }
 
   /** A worker without its socket is of no use, and a crash closes the socket just before the exit is seen. */
-  async #loseConnection(): Promise<void> {
+  async #loseConnection(reason: unknown): Promise<void> {
+    if (this.#state === 'stopping' || this.#state === 'stopped') return
+    const wasConnected = this.#connection !== undefined
+    this.#state = 'stopping'
+    if (reason instanceof ProtocolError) return this.kill(protocolText(reason))
     await Promise.race([this.exited, delay(EXIT_GRACE_MS, undefined, { ref: false })])
-    this.kill('closed its connection')
+    // An exit that has come while the event loop was busy is seen first.
+    await nextTurn()
+    this.kill(wasConnected ? 'closed its connection' : 'could not be reached')
   }
 
   #end(cause: ExitCause): ExitCause {
     this.#state = 'stopped'
-    clearTimeout(this.#deadline)
+    this.#progress.stop()
     this.#connection?.destroy()
     return this.#killedBecause === undefined ? cause : { ...cause, text: this.#killedBecause }
   }
 
-  #finishHead(): void {
-    const now = performance.now()
-    const runMs = now - this.#headStartedAt
-    this.#averageMs += (runMs - this.#averageMs) * (this.#answered === 0 ? 1 : AVERAGE_WEIGHT)
-    this.#answered += 1
-    this.#headStartedAt = now
-  }
-
-  async #explain(error: unknown, position: number): Promise<Error> {
-    if (error instanceof ProtocolError) this.kill(`broke the protocol (${error.message})`)
+  async #explain(error: unknown, number: number): Promise<Error> {
+    if (error instanceof ProtocolError) this.kill(protocolText(error))
     const cause = await this.exited
-    const hadStarted = position <= this.#answered
-    if (hadStarted && this.#hasTimedOut()) {
+    const hadStarted = this.#progress.hasReached(number)
+    if (hadStarted && this.#killedBecause === this.#timeoutText()) {
       const seconds = this.#spec.responseTimeoutMs / 1000
-      return new ServerError('ResponseTimeoutException', `The model did not answer within ${seconds} s.`, { cause: error })
+      return new ServerError(
+        'ResponseTimeoutException',
+        `The model did not answer within ${seconds} s.`,
+        { cause: error },
+      )
     }
     return new WorkerDiedError(cause.text, hadStarted, error)
-  }
-
-  /** One timer per worker, not one per request: it looks at the head of the line when it fires. */
-  #startDeadline(): void {
-    this.#headStartedAt = performance.now()
-    this.#deadline ??= setTimeout(() => this.#checkDeadline(), this.#spec.responseTimeoutMs)
-  }
-
-  #checkDeadline(): void {
-    this.#deadline = undefined
-    if (this.inFlight === 0) return
-    const leftMs = this.#headStartedAt + this.#spec.responseTimeoutMs - performance.now()
-    if (leftMs > 0) this.#deadline = setTimeout(() => this.#checkDeadline(), Math.ceil(leftMs))
-    else this.kill(this.#timeoutText())
-  }
-
-  #hasTimedOut(): boolean {
-    return this.#killedBecause === this.#timeoutText()
   }
 
   #timeoutText(): string {
     return `did not answer within ${this.#spec.responseTimeoutMs / 1000} s`
   }
+}
+
+function protocolText(error: ProtocolError): string {
+  return `broke the protocol (${error.message})`
 }

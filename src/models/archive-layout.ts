@@ -1,0 +1,150 @@
+/**
+ * The versions that a folder or `.onnx` file holds: one model, numbered versions of one, or an unpacked
+ * archive.
+ */
+import { access, constants, readFile, readdir, stat } from 'node:fs/promises'
+import path from 'node:path'
+import { ServerError } from '../errors.ts'
+import { pathInside, readModelFiles } from '../model-files.ts'
+import { MANIFEST_FILE, MODEL_SETTINGS_FILE } from '../model-paths.ts'
+import type { ModelSettings } from '../model-settings.ts'
+import { isRegularFile } from './archive-files.ts'
+import { runtimeOf } from './archive-manifest.ts'
+import type { ModelRuntime } from './archive-manifest.ts'
+import { checkModelVersion, isNumber, isNumberedFolder } from './archive-model-name.ts'
+import { MODEL_CONFIG_FILE, parseModelConfig, settingsOf } from './config-pbtxt.ts'
+import type { ModelConfig } from './config-pbtxt.ts'
+
+const MAX_CONFIG_BYTES = 256 * 1024
+const DEFAULT_VERSION = '1.0'
+
+/** One version of a model on disk. */
+export interface FoundVersion extends ModelRuntime {
+  /** The manifest's `modelName`. */
+  readonly manifestName: string | undefined
+  readonly version: string
+  /** Whether the version is the name of its folder. */
+  readonly isNumbered: boolean
+  readonly modelPath: string
+  readonly settings: ModelSettings
+}
+
+/**
+ * Finds the versions at `location`, in ascending order. Numbered folders with a model in them win over
+ * a `model.onnx` beside them, as in Triton and TensorFlow Serving; all are taken unless `config.pbtxt`
+ * has a `version_policy`. A folder with a manifest is one version.
+ * @param root Folder that no file of the model may lead out of.
+ * @throws ServerError `InvalidModelException`.
+ */
+export async function findVersions(
+  location: string,
+  root: string | undefined,
+): Promise<FoundVersion[]> {
+  const isFolder = (await stat(location)).isDirectory()
+  const numbers = isFolder ? await findNumbers(location) : []
+  if (numbers.length === 0) {
+    const isOwnFolder = isFolder || path.basename(location) === 'model.onnx'
+    const folder = isFolder ? location : path.dirname(location)
+    const isNumbered = isOwnFolder && isNumberedFolder(folder, root)
+    return [await readVersion(location, root, isNumbered)]
+  }
+  const config = await readConfig(location, root)
+  const chosen = applyPolicy(numbers, config)
+  if (chosen.length === 0) {
+    throw invalid(`None of the versions ${numbers.join(', ')} fits the version_policy.`)
+  }
+  return Promise.all(chosen.map((number) => readVersion(path.join(location, number), root, true)))
+}
+
+async function findNumbers(folder: string): Promise<string[]> {
+  const names = await readdir(folder)
+  if (names.includes(path.dirname(MANIFEST_FILE))) return []
+  const found: string[] = []
+  for (const name of names) {
+    if (isNumber(name) && (await holdsModel(path.join(folder, name)))) found.push(name)
+  }
+  return found.toSorted((a, b) => Number(BigInt(a) - BigInt(b)) || a.localeCompare(b))
+}
+
+async function holdsModel(folder: string): Promise<boolean> {
+  if (!(await stat(folder)).isDirectory()) return false
+  const names = await readdir(folder)
+  return names.some(
+    (name) =>
+      [MODEL_SETTINGS_FILE, path.dirname(MANIFEST_FILE)].includes(name) || name.endsWith('.onnx'),
+  )
+}
+
+function applyPolicy(numbers: readonly string[], config: ModelConfig | undefined): string[] {
+  const policy = config?.version_policy
+  if (policy !== undefined && 'latest' in policy) return numbers.slice(-policy.latest.num_versions)
+  if (policy !== undefined && 'specific' in policy) {
+    return numbers.filter((number) => policy.specific.versions.includes(Number(number)))
+  }
+  return [...numbers]
+}
+
+/** Reads one version: a folder, or a `.onnx` file. */
+async function readVersion(
+  location: string,
+  root: string | undefined,
+  isNumbered: boolean,
+): Promise<FoundVersion> {
+  const isFile = (await stat(location)).isFile()
+  const folder = isFile ? path.dirname(location) : location
+  const isOwnFolder = !isFile || path.basename(location) === 'model.onnx'
+  const parents = isNumber(path.basename(folder)) ? [folder, path.dirname(folder)] : [folder]
+  for (const parent of parents) {
+    for (const name of [MODEL_SETTINGS_FILE, MANIFEST_FILE]) {
+      await isRegularFile(path.join(parent, name), root)
+    }
+  }
+  const config = isOwnFolder
+    ? await readConfig(isNumbered ? path.dirname(folder) : folder, root)
+    : undefined
+  const modelPath = isFile ? location : networkOf(folder, config)
+  const files = await readModelFiles(modelPath)
+  const { manifest, onnxFile, settings } = files
+  if (onnxFile !== undefined) await checkNetwork(onnxFile, root)
+  const version = isNumbered
+    ? path.basename(folder)
+    : (settings.version ?? String(manifest?.model?.modelVersion ?? DEFAULT_VERSION))
+  checkModelVersion(version)
+  return {
+    ...(await runtimeOf(files)),
+    manifestName: manifest?.model?.modelName,
+    version,
+    isNumbered,
+    modelPath,
+    settings: { ...(config && settingsOf(config)), ...settings },
+  }
+}
+
+/** The folder, or the network in it that `config.pbtxt` names. */
+function networkOf(folder: string, config: ModelConfig | undefined): string {
+  const name = config?.default_model_filename
+  return name?.endsWith('.onnx') === true ? pathInside(folder, name) : folder
+}
+
+async function readConfig(
+  folder: string,
+  root: string | undefined,
+): Promise<ModelConfig | undefined> {
+  const file = path.join(folder, MODEL_CONFIG_FILE)
+  if (!(await isRegularFile(file, root))) return undefined
+  if ((await stat(file)).size > MAX_CONFIG_BYTES) {
+    throw invalid(`${MODEL_CONFIG_FILE} is larger than 256 KiB.`)
+  }
+  return parseModelConfig(await readFile(file, 'utf8'))
+}
+
+async function checkNetwork(file: string, root: string | undefined): Promise<void> {
+  const name = JSON.stringify(path.basename(file))
+  if (!(await isRegularFile(file, root))) throw invalid(`The model has no file ${name}.`)
+  if ((await stat(file)).size === 0) throw invalid(`${name} is empty.`)
+  await access(file, constants.R_OK)
+}
+
+function invalid(message: string): ServerError {
+  return new ServerError('InvalidModelException', message)
+}

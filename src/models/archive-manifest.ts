@@ -1,0 +1,101 @@
+/** What runs a model: the built-in handlers, its own JavaScript, or another runtime that its manifest names. */
+import { realpath, stat } from 'node:fs/promises'
+import path from 'node:path'
+import { ServerError } from '../errors.ts'
+import { BUILT_IN_HANDLERS } from '../model-files.ts'
+import type { ModelFiles } from '../model-files.ts'
+import type { Manifest } from '../model-manifest.ts'
+
+const NODE_RUNTIME = 'node'
+/** What a manifest without a runtime means (MMS model archive, section 6.2). */
+const DEFAULT_RUNTIME = 'python'
+const KNOWN_RUNTIME = /^(?:node|python[\d.]*)$/
+const NODE_EXTENSIONS = ['.js', '.mjs', '.cjs']
+const PYTHON_EXTENSIONS = ['.py']
+
+/** The handler of a model and the worker it needs. */
+export interface ModelRuntime {
+  /** As `model.json`, else the manifest, has it; `''` when neither does. */
+  readonly handler: string
+  readonly runtime: string
+  /** Whether it runs code that is not onnxd's. */
+  readonly hasCode: boolean
+}
+
+/**
+ * Decides what runs a model. A handler `file[:function]` must be a file of the model; only runtimes
+ * other than ours may name one that is their own (TorchServe's `image_classifier`).
+ * @throws ServerError `InvalidModelException` with the texts of MMS, section 6.3, where it has one.
+ */
+export async function runtimeOf(files: ModelFiles): Promise<ModelRuntime> {
+  const { folder, manifest, onnxFile, settings } = files
+  if (manifest !== undefined) checkManifest(manifest)
+  const handler = settings.handler ?? manifest?.model?.handler ?? ''
+  if (BUILT_IN_HANDLERS.includes(handler)) {
+    if (onnxFile === undefined) throw invalid(nothingToServe(manifest))
+    return { handler, runtime: NODE_RUNTIME, hasCode: false }
+  }
+  const [module = ''] = handler.split(':', 1)
+  if (await hasFile(folder, module, NODE_EXTENSIONS)) {
+    return { handler, runtime: NODE_RUNTIME, hasCode: true }
+  }
+  const runtime = manifest?.runtime ?? DEFAULT_RUNTIME
+  const mayBeBuiltIn = manifest?.runtime !== undefined && /^\w+$/.test(handler)
+  if (
+    runtime !== NODE_RUNTIME &&
+    (mayBeBuiltIn || (await hasFile(folder, module, PYTHON_EXTENSIONS)))
+  ) {
+    return { handler, runtime, hasCode: true }
+  }
+  throw invalid(`The model has no file for its handler ${JSON.stringify(handler.slice(0, 100))}.`)
+}
+
+function checkManifest(manifest: Manifest): void {
+  const { engine, model, runtime } = manifest
+  if (runtime !== undefined && !KNOWN_RUNTIME.test(runtime)) {
+    throw invalid('Runtime is not defined or invalid.')
+  }
+  if (engine !== undefined && !engine.engineName) {
+    throw invalid('engineName is required in <engine>.')
+  }
+  if ([manifest, model ?? {}].some((part) => Object.hasOwn(part, '__proto__'))) {
+    throw invalid('The manifest has a key named __proto__.')
+  }
+}
+
+function nothingToServe(manifest: Manifest | undefined): string {
+  if (manifest === undefined) return 'The model has no .onnx file.'
+  return manifest.model === undefined
+    ? 'Missing Model entry in manifest file.'
+    : 'Model handler is not defined.'
+}
+
+/** Whether `module` is a file of the model, with its extension or without. Links must not lead out. */
+async function hasFile(
+  folder: string,
+  module: string,
+  extensions: readonly string[],
+): Promise<boolean> {
+  if (path.isAbsolute(module) || /[\p{Cc}\\]/u.test(module)) return false
+  const root = await realpath(folder)
+  const candidates = extensions.includes(path.extname(module))
+    ? [module]
+    : extensions.map((extension) => module + extension)
+  for (const candidate of candidates) {
+    const file = await existingFile(path.join(root, candidate))
+    if (file?.startsWith(root + path.sep) === true) return true
+  }
+  return false
+}
+
+async function existingFile(file: string): Promise<string | undefined> {
+  try {
+    return (await stat(file)).isFile() ? await realpath(file) : undefined
+  } catch {
+    return undefined
+  }
+}
+
+function invalid(message: string): ServerError {
+  return new ServerError('InvalidModelException', message)
+}

@@ -1,0 +1,67 @@
+/** What models and versions may be called, and what a model is called that nobody named. */
+import path from 'node:path'
+import { ServerError } from '../errors.ts'
+
+/** What a model may be called: a name is a path segment, part of a file name and a metric label. */
+export const MODEL_NAME_PATTERN = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/
+
+/** Files that are unpacked: `.mar` and `.model` are zip files too. */
+const ARCHIVE_EXTENSIONS = ['.mar', '.model', '.zip']
+const NETWORK_EXTENSION = '.onnx'
+
+/** @throws ServerError `BadRequestException` when `name` cannot be a model's name. */
+export function checkModelName(name: string): void {
+  if (!MODEL_NAME_PATTERN.test(name)) throw refused('name', name)
+}
+
+/** @throws ServerError `BadRequestException` when `version` cannot be a version: the rule is that of names. */
+export function checkModelVersion(version: string): void {
+  if (!MODEL_NAME_PATTERN.test(version)) throw refused('version', version)
+}
+
+/**
+ * A name made of the path of a model. The rule for archives is that of MMS at start-up (section 6.3);
+ * a `model.onnx` and a numbered version take the name of the folder they are in.
+ * @throws ServerError `InvalidModelException` when nothing is left of the path.
+ */
+export function nameOfPath(location: string, root: string | undefined): string {
+  if (isArchive(location)) {
+    const stem = path.basename(location, path.extname(location))
+    return withoutStart(stem.replaceAll(/\W/g, '_'))
+  }
+  const own = path.basename(location) === 'model.onnx' ? path.dirname(location) : location
+  const named = isNumberedFolder(own, root) ? path.dirname(own) : own
+  return withoutStart(path.basename(named, NETWORK_EXTENSION).replaceAll(/[^A-Za-z0-9._-]/g, '_'))
+}
+
+/** Whether a folder's name is a version's number. */
+export function isNumber(name: string): boolean {
+  return /^\d{1,18}$/.test(name)
+}
+
+/** Whether a folder is a numbered version (`digits/1`): its name is the version, its parent's the model. */
+export function isNumberedFolder(folder: string, root: string | undefined): boolean {
+  return isNumber(path.basename(folder)) && path.dirname(folder) !== root
+}
+
+/** Whether a file is an archive, by its name. */
+export function isArchive(file: string): boolean {
+  return ARCHIVE_EXTENSIONS.includes(path.extname(file))
+}
+
+/** Whether a file is a model, by its name. */
+export function isModelFile(file: string): boolean {
+  return isArchive(file) || path.extname(file) === NETWORK_EXTENSION
+}
+
+/** Names start with a letter or digit. */
+function withoutStart(text: string): string {
+  const name = text.replace(/^[._-]+/, '')
+  if (name !== '') return name
+  throw new ServerError('InvalidModelException', 'Model name is not defined.')
+}
+
+function refused(what: string, text: string): ServerError {
+  const shown = JSON.stringify(text.slice(0, 200))
+  return new ServerError('BadRequestException', `Invalid model ${what}: ${shown}`)
+}

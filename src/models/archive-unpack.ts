@@ -1,0 +1,65 @@
+/** Unpacks an archive into a temporary folder of its own and finds the model in it. */
+import { randomUUID } from 'node:crypto'
+import { mkdir, readdir, realpath, rm } from 'node:fs/promises'
+import path from 'node:path'
+import { ServerError } from '../errors.ts'
+import { MANIFEST_FILE } from '../model-paths.ts'
+import { realPathInside } from './archive-files.ts'
+import { findVersions } from './archive-layout.ts'
+import type { FoundVersion } from './archive-layout.ts'
+import { isNumber } from './archive-model-name.ts'
+import { DEFAULT_ARCHIVE_LIMITS, extractArchive } from './archive.ts'
+import type { ArchiveLimits } from './archive.ts'
+
+/** What macOS adds to the archives it makes. */
+const FOREIGN_NAMES = ['__MACOSX', '.DS_Store']
+
+/** The one version of an archive, and the folder to remove when it is not needed any more. */
+export interface UnpackedVersion {
+  readonly found: FoundVersion
+  readonly temporaryFolder: string
+}
+
+/**
+ * Unpacks `file` below `temporaryRoot` (made, for this user alone, when it is missing). A folder that
+ * is alone at the archive's top is looked into. On failure nothing is left.
+ * @param root Real path that `file` must be below, when there is one.
+ * @throws ServerError as `extractArchive` and `findVersions`, or when there are several versions.
+ */
+export async function unpackVersion(
+  file: string,
+  root: string | undefined,
+  temporaryRoot: string,
+  limits: Partial<ArchiveLimits> | undefined,
+): Promise<UnpackedVersion> {
+  await mkdir(temporaryRoot, { recursive: true, mode: 0o700 })
+  const temporaryFolder = path.join(await realpath(temporaryRoot), `model-${randomUUID()}`)
+  // Opened without following a link any more, so that it cannot be exchanged for one now.
+  const realFile = await realPathInside(file, root)
+  await extractArchive(realFile, temporaryFolder, {
+    ...DEFAULT_ARCHIVE_LIMITS,
+    ...limits,
+  })
+  try {
+    const [found, ...others] = await findVersions(await topFolder(temporaryFolder), temporaryFolder)
+    if (found === undefined || others.length > 0) {
+      throw new ServerError(
+        'InvalidModelException',
+        `An archive must hold one version of a model; this one holds ${others.length + 1}.`,
+      )
+    }
+    return { found, temporaryFolder }
+  } catch (error) {
+    await rm(temporaryFolder, { recursive: true, force: true })
+    throw error
+  }
+}
+
+async function topFolder(folder: string): Promise<string> {
+  const entries = await readdir(folder, { withFileTypes: true })
+  const [only, ...others] = entries.filter(({ name }) => !FOREIGN_NAMES.includes(name))
+  const isWrapper = only?.isDirectory() === true && others.length === 0 && !isNumber(only.name)
+  return isWrapper && only.name !== path.dirname(MANIFEST_FILE)
+    ? path.join(folder, only.name)
+    : folder
+}

@@ -1,0 +1,210 @@
+/**
+ * Unpacks model archives (`.mar`, `.zip`), which are hostile until proven otherwise: everything that
+ * can be checked is checked before the first byte is written, the rest while bytes stream.
+ */
+import { constants } from 'node:fs'
+import { mkdir, open, rm, statfs, writeFile } from 'node:fs/promises'
+import type { FileHandle } from 'node:fs/promises'
+import path from 'node:path'
+import { pipeline } from 'node:stream/promises'
+import { createInflateRaw } from 'node:zlib'
+import { ServerError } from '../errors.ts'
+import { crc32 } from './archive-crc32.ts'
+import { readDirectory } from './archive-directory.ts'
+import type { ArchiveEntry } from './archive-entry.ts'
+import {
+  DEFAULT_ARCHIVE_LIMITS,
+  archiveTooLarge,
+  invalidArchive,
+  shownName,
+} from './archive-limits.ts'
+import type { ArchiveLimits } from './archive-limits.ts'
+import { readExactly } from './archive-reader.ts'
+
+export { DEFAULT_ARCHIVE_LIMITS }
+export type { ArchiveLimits }
+
+const CHUNK_BYTES = 256 * 1024
+/** Files written at a time: most of the time of a small one is waiting for the file system. */
+const LANES = 8
+/** O_NONBLOCK: a FIFO in the file's place is opened and then refused, not waited for. */
+const READ_FLAGS = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK
+const WRITE_FLAGS = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW
+
+/**
+ * Unpacks `file`, which must not be a link, into `destination`, a folder that must not exist yet: mode
+ * 0700, files 0600 whatever the archive says, only regular files with one link. So external data of a
+ * network in it cannot be a link; that it is not a path leading out, only the worker that parses it can
+ * check. After a failure the folder is gone again.
+ * @throws ServerError `InvalidModelException` (form), `PayloadTooLargeException` (size) naming the
+ * entry, `InsufficientMemoryException` when the disk is full.
+ */
+export async function extractArchive(
+  file: string,
+  destination: string,
+  limits: ArchiveLimits = DEFAULT_ARCHIVE_LIMITS,
+): Promise<void> {
+  const archive = await openArchive(file)
+  try {
+    const size = await checkFile(archive, limits)
+    const entries = await readDirectory(archive, size, limits)
+    await checkSpace(entries, path.dirname(destination))
+    await mkdir(destination, { mode: 0o700 })
+    try {
+      await writeEntries(archive, entries, destination)
+    } catch (error) {
+      await rm(destination, { recursive: true, force: true })
+      throw error
+    }
+  } catch (error) {
+    throw asServerError(error)
+  } finally {
+    await archive.close()
+  }
+}
+
+async function openArchive(file: string): Promise<FileHandle> {
+  try {
+    return await open(file, READ_FLAGS)
+  } catch (error) {
+    throw invalidArchive('it cannot be opened', error)
+  }
+}
+
+/** Size of the archive in bytes. */
+async function checkFile(archive: FileHandle, limits: ArchiveLimits): Promise<number> {
+  const stats = await archive.stat()
+  if (!stats.isFile()) throw invalidArchive('it is not a regular file')
+  if (stats.size > limits.maxTotalBytes) {
+    throw archiveTooLarge(`it is larger than ${limits.maxTotalBytes} bytes`)
+  }
+  const start = Buffer.alloc(Math.min(2, stats.size))
+  await readExactly(archive, start, 0)
+  // A reader of TorchServe's .tar.gz belongs here; it must keep to the same limits and names.
+  if (start.equals(Buffer.from([0x1f, 0x8b]))) {
+    throw invalidArchive('.tar.gz is not supported, only zip')
+  }
+  return stats.size
+}
+
+async function checkSpace(entries: readonly ArchiveEntry[], folder: string): Promise<void> {
+  const { bavail, blocks, bsize } = await statfs(folder)
+  const needed = entries.reduce((sum, { bytes }) => sum + bytes, 0)
+  // Some file systems say nothing about their size.
+  if (blocks > 0 && needed > bavail * bsize) throw diskFull()
+}
+
+async function writeEntries(
+  archive: FileHandle,
+  entries: readonly ArchiveEntry[],
+  destination: string,
+): Promise<void> {
+  const folders = new Set(
+    entries.map(({ isFolder, path: name }) => (isFolder ? name : path.posix.dirname(name))),
+  )
+  for (const folder of folders) {
+    await mkdir(path.join(destination, folder), { recursive: true, mode: 0o700 })
+  }
+  const files = entries.filter(({ isFolder }) => !isFolder).values()
+  let hasFailed = false
+  const lane = async (): Promise<void> => {
+    for (const entry of files) {
+      if (hasFailed) return
+      await writeEntry(archive, entry, path.join(destination, entry.path)).catch(
+        (error: unknown) => {
+          hasFailed = true
+          throw error
+        },
+      )
+    }
+  }
+  // Every lane must have ended before the caller may remove the folder.
+  const lanes = await Promise.allSettled(Array.from({ length: LANES }, lane))
+  const failure = lanes.find((result) => result.status === 'rejected')
+  if (failure !== undefined) throw failure.reason
+}
+
+async function writeEntry(archive: FileHandle, entry: ArchiveEntry, target: string): Promise<void> {
+  const file = await open(target, WRITE_FLAGS, 0o600)
+  try {
+    const packed = readRange(archive, entry.dataStart, entry.packedBytes)
+    if (entry.isDeflated) await inflate(packed, entry, file)
+    else await writeFile(file, verified(packed, entry))
+  } finally {
+    await file.close()
+  }
+}
+
+async function inflate(
+  packed: AsyncIterable<Buffer>,
+  entry: ArchiveEntry,
+  file: FileHandle,
+): Promise<void> {
+  const inflater = createInflateRaw({ chunkSize: Math.min(CHUNK_BYTES, Math.max(64, entry.bytes)) })
+  try {
+    await pipeline(packed, inflater, (chunks: AsyncIterable<Buffer>) =>
+      writeFile(file, verified(chunks, entry)),
+    )
+  } catch (error) {
+    if (error instanceof ServerError || isSystemError(error)) throw error
+    throw invalidEntry(entry, 'is not one whole deflate stream', error)
+  }
+  if (inflater.bytesWritten !== entry.packedBytes) {
+    throw invalidEntry(entry, 'is not one whole deflate stream')
+  }
+}
+
+async function* readRange(file: FileHandle, start: number, length: number): AsyncGenerator<Buffer> {
+  let done = 0
+  while (done < length) {
+    const chunk = Buffer.allocUnsafe(Math.min(CHUNK_BYTES, length - done))
+    await readExactly(file, chunk, start + done)
+    done += chunk.length
+    yield chunk
+  }
+}
+
+/** Passes an entry's bytes on while they keep to its size, and checks size and CRC-32 at the end. */
+async function* verified(
+  chunks: AsyncIterable<Buffer>,
+  entry: ArchiveEntry,
+): AsyncGenerator<Buffer> {
+  let bytes = 0
+  let checksum = 0
+  for await (const chunk of chunks) {
+    bytes += chunk.length
+    if (bytes > entry.bytes)
+      throw invalidEntry(entry, `unpacks to more than its ${entry.bytes} bytes`)
+    checksum = crc32(chunk, checksum)
+    yield chunk
+  }
+  if (bytes < entry.bytes)
+    throw invalidEntry(entry, `unpacks to ${bytes} bytes, not its ${entry.bytes}`)
+  if (checksum !== entry.crc32) throw invalidEntry(entry, 'does not have its CRC-32')
+}
+
+function invalidEntry(entry: ArchiveEntry, problem: string, cause?: unknown): ServerError {
+  return invalidArchive(`entry ${shownName(entry.path)} ${problem}`, cause)
+}
+
+function diskFull(cause?: unknown): ServerError {
+  return new ServerError(
+    'InsufficientMemoryException',
+    'The disk is too full to unpack the archive.',
+    { cause },
+  )
+}
+
+/** Texts of the file system hold paths of this machine; they go no further than the cause. */
+function asServerError(error: unknown): ServerError {
+  if (error instanceof ServerError) return error
+  const code = error instanceof Error && 'code' in error ? error.code : undefined
+  if (code === 'ENOSPC' || code === 'EDQUOT') return diskFull(error)
+  return new ServerError('InternalServerException', 'The archive could not be unpacked.', {
+    cause: error,
+  })
+}
+
+function isSystemError(error: unknown): boolean {
+  return error instanceof Error && 'syscall' in error
+}

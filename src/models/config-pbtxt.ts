@@ -1,0 +1,239 @@
+/**
+ * `config.pbtxt`, the file beside Triton's models. Only what onnxd uses or shows is read; other fields
+ * are skipped. Names are those of Triton's `ModelConfig`, because `/v2/models/{model}/config` prints them.
+ */
+import type { ServerError } from '../errors.ts'
+import type { ModelSettings } from '../model-settings.ts'
+import { TextSource, parseTextFormat } from './protobuf-text.ts'
+import type { TextMessage, TextValue } from './protobuf-text.ts'
+
+/** Name of the file that holds a {@link ModelConfig}. */
+export const MODEL_CONFIG_FILE = 'config.pbtxt'
+
+const MAX_INT32 = 2 ** 31 - 1
+const DATA_TYPES = [
+  'TYPE_BOOL',
+  'TYPE_UINT8',
+  'TYPE_UINT16',
+  'TYPE_UINT32',
+  'TYPE_UINT64',
+  'TYPE_INT8',
+  'TYPE_INT16',
+  'TYPE_INT32',
+  'TYPE_INT64',
+  'TYPE_FP16',
+  'TYPE_FP32',
+  'TYPE_FP64',
+  'TYPE_STRING',
+  'TYPE_BF16',
+] as const
+const FORMATS = ['FORMAT_NONE', 'FORMAT_NHWC', 'FORMAT_NCHW'] as const
+const INSTANCE_KINDS = ['KIND_AUTO', 'KIND_GPU', 'KIND_CPU', 'KIND_MODEL'] as const
+
+/** An input or output; `dims` leave out the batch dimension when `max_batch_size` is above 0, -1 is any length. */
+export interface TensorConfig {
+  readonly name: string | undefined
+  readonly data_type: (typeof DATA_TYPES)[number] | undefined
+  readonly dims: readonly number[]
+  readonly format: (typeof FORMATS)[number]
+  readonly label_filename: string | undefined
+  readonly optional: boolean
+}
+
+/** Instances of a model: `count` on the CPU, or on each of `gpus`. */
+export interface InstanceGroup {
+  readonly name: string | undefined
+  readonly kind: (typeof INSTANCE_KINDS)[number]
+  readonly count: number | undefined
+  readonly gpus: readonly number[]
+}
+
+/** Which numbered versions to serve. */
+export type VersionPolicy =
+  | { readonly latest: { readonly num_versions: number } }
+  | { readonly all: Readonly<Record<string, never>> }
+  | { readonly specific: { readonly versions: readonly number[] } }
+
+/** What {@link parseModelConfig} reads; `undefined` is a field that the text leaves out. */
+export interface ModelConfig {
+  readonly name: string | undefined
+  readonly platform: string | undefined
+  readonly backend: string | undefined
+  readonly max_batch_size: number | undefined
+  readonly default_model_filename: string | undefined
+  readonly version_policy: VersionPolicy | undefined
+  readonly input: readonly TensorConfig[]
+  readonly output: readonly TensorConfig[]
+  readonly instance_group: readonly InstanceGroup[]
+  readonly dynamic_batching:
+    | {
+        readonly preferred_batch_size: readonly number[]
+        readonly max_queue_delay_microseconds: number
+      }
+    | undefined
+  readonly parameters: ReadonlyMap<string, string>
+}
+
+/**
+ * Parses a `config.pbtxt`.
+ * @throws ServerError `InvalidModelException` naming line and column.
+ */
+export function parseModelConfig(text: string): ModelConfig {
+  const source = new TextSource(MODEL_CONFIG_FILE, text)
+  const root = new Fields(source, parseTextFormat(source))
+  const batching = root.message('dynamic_batching')
+  return {
+    name: root.string('name'),
+    platform: root.string('platform'),
+    backend: root.string('backend'),
+    max_batch_size: root.integer('max_batch_size', 0),
+    default_model_filename: root.string('default_model_filename'),
+    version_policy: readVersionPolicy(root.message('version_policy')),
+    input: root.messages('input').map(readTensor),
+    output: root.messages('output').map(readTensor),
+    instance_group: root.messages('instance_group').map(readInstanceGroup),
+    dynamic_batching: batching && {
+      preferred_batch_size: batching.integers('preferred_batch_size', 1),
+      max_queue_delay_microseconds:
+        batching.integer('max_queue_delay_microseconds', 0, 2 ** 53 - 1) ?? 0,
+    },
+    parameters: new Map(
+      root
+        .messages('parameters')
+        .map((entry) => [
+          entry.string('key') ?? '',
+          entry.message('value')?.string('string_value') ?? '',
+        ]),
+    ),
+  }
+}
+
+/**
+ * The settings that a `config.pbtxt` stands for: `max_batch_size` is the batch size (0, no batching, is
+ * 1), the instances of all groups together the workers, the queue delay the batch delay in milliseconds.
+ */
+export function settingsOf(config: ModelConfig): ModelSettings {
+  const counted = config.instance_group.some(({ count }) => count !== undefined)
+  const workers = config.instance_group.reduce(
+    (sum, { count = 1, gpus }) => sum + count * Math.max(1, gpus.length),
+    0,
+  )
+  const delay = config.dynamic_batching?.max_queue_delay_microseconds
+  return {
+    ...(config.max_batch_size !== undefined && {
+      batchSize: Math.min(Math.max(1, config.max_batch_size), 65_536),
+    }),
+    ...(counted && { workers: Math.min(workers, 256) }),
+    ...(delay !== undefined && { maxBatchDelay: Math.ceil(delay / 1000) }),
+  }
+}
+
+function readTensor(tensor: Fields): TensorConfig {
+  return {
+    name: tensor.string('name'),
+    data_type: tensor.word('data_type', DATA_TYPES),
+    dims: tensor.integers('dims', -1, 2 ** 53 - 1),
+    format: tensor.word('format', FORMATS) ?? 'FORMAT_NONE',
+    label_filename: tensor.string('label_filename'),
+    optional: tensor.boolean('optional') ?? false,
+  }
+}
+
+function readInstanceGroup(group: Fields): InstanceGroup {
+  return {
+    name: group.string('name'),
+    kind: group.word('kind', INSTANCE_KINDS) ?? 'KIND_AUTO',
+    count: group.integer('count', 0) || undefined,
+    gpus: group.integers('gpus', 0),
+  }
+}
+
+function readVersionPolicy(policy: Fields | undefined): VersionPolicy | undefined {
+  const latest = policy?.message('latest')
+  if (latest !== undefined)
+    return { latest: { num_versions: latest.integer('num_versions', 1) ?? 1 } }
+  const specific = policy?.message('specific')
+  if (specific !== undefined)
+    return { specific: { versions: specific.integers('versions', 0, 2 ** 53 - 1) } }
+  return policy?.message('all') && { all: {} }
+}
+
+/** The fields of one message, each read as the type it must have. */
+class Fields {
+  readonly #source: TextSource
+  readonly #fields: TextMessage['fields']
+
+  constructor(source: TextSource, message: TextMessage) {
+    this.#source = source
+    this.#fields = message.fields
+  }
+
+  string(name: string): string | undefined {
+    const value = this.#single(name)
+    if (value === undefined) return undefined
+    if (value.kind !== 'string') throw this.#wrong(value, name, 'a string in quotes')
+    return value.value
+  }
+
+  integer(name: string, minimum: number, maximum = MAX_INT32): number | undefined {
+    const value = this.#single(name)
+    return value && this.#toInteger(value, name, minimum, maximum)
+  }
+
+  integers(name: string, minimum: number, maximum = MAX_INT32): number[] {
+    return this.#all(name).map((value) => this.#toInteger(value, name, minimum, maximum))
+  }
+
+  boolean(name: string): boolean | undefined {
+    const value = this.#single(name)
+    if (value === undefined) return undefined
+    if (value.kind === 'word' && /^(?:[Tt]rue|t)$/.test(value.value)) return true
+    if (value.kind === 'word' && /^(?:[Ff]alse|f)$/.test(value.value)) return false
+    if (value.kind === 'integer' && (value.value === 0 || value.value === 1))
+      return value.value === 1
+    throw this.#wrong(value, name, 'true or false')
+  }
+
+  /** A name out of an enumeration. */
+  word<const T extends string>(name: string, allowed: readonly T[]): T | undefined {
+    const value = this.#single(name)
+    if (value === undefined) return undefined
+    const word = allowed.find((candidate) => value.kind === 'word' && candidate === value.value)
+    if (word === undefined) throw this.#wrong(value, name, `one of ${allowed.join(', ')}`)
+    return word
+  }
+
+  message(name: string): Fields | undefined {
+    const value = this.#single(name)
+    return value && this.#toFields(value, name)
+  }
+
+  messages(name: string): Fields[] {
+    return this.#all(name).map((value) => this.#toFields(value, name))
+  }
+
+  #all(name: string): readonly TextValue[] {
+    return this.#fields.get(name) ?? []
+  }
+
+  #single(name: string): TextValue | undefined {
+    const [value, second] = this.#all(name)
+    if (second !== undefined) throw this.#source.error(second.offset, `${name} is given twice`)
+    return value
+  }
+
+  #toInteger(value: TextValue, name: string, minimum: number, maximum: number): number {
+    if (value.kind === 'integer' && value.value >= minimum && value.value <= maximum)
+      return value.value
+    throw this.#wrong(value, name, `an integer from ${minimum} to ${maximum}`)
+  }
+
+  #toFields(value: TextValue, name: string): Fields {
+    if (value.kind !== 'message') throw this.#wrong(value, name, 'a message in braces')
+    return new Fields(this.#source, value)
+  }
+
+  #wrong(value: TextValue, name: string, wanted: string): ServerError {
+    return this.#source.error(value.offset, `${name} must be ${wanted}`)
+  }
+}

@@ -1,0 +1,150 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import type { Logger } from 'pino'
+import type { Worker } from '../worker/host/worker.ts'
+import type { RestartPolicy } from './backoff.ts'
+import { waitAtMost } from './wait-at-most.ts'
+
+/** The part of a worker that a pool uses. */
+export type PoolWorker = Pick<
+  Worker,
+  | 'predict'
+  | 'ready'
+  | 'exited'
+  | 'stop'
+  | 'kill'
+  | 'state'
+  | 'pid'
+  | 'inFlight'
+  | 'depth'
+  | 'answered'
+  | 'startedAt'
+  | 'lastErrors'
+>
+
+/** What the slots of one pool share. */
+export interface SlotContext {
+  readonly modelName: string
+  readonly startWorker: (slotId: number) => PoolWorker
+  readonly restarts: RestartPolicy
+  readonly log: Logger
+  /** A worker became ready or died: there may be work to hand out, or nobody left for it. */
+  readonly onChange: () => void
+}
+
+/** One place for a worker. The worker in it is replaced when it dies; the slot keeps its id and its history. */
+export class Slot {
+  readonly id: number
+  /** Workers that were started after the first. */
+  restarts = 0
+  /** Why the last worker died, for the model's description. */
+  lastFailure: string | undefined
+  readonly #context: SlotContext
+  readonly #retired = new AbortController()
+  #worker: PoolWorker
+  /** Deaths in a row that look like the model's own fault. */
+  #failures = 0
+  #sayIdle: (() => void) | undefined
+
+  constructor(id: number, context: SlotContext) {
+    this.id = id
+    this.#context = context
+    this.#worker = context.startWorker(id)
+  }
+
+  get worker(): PoolWorker {
+    return this.#worker
+  }
+
+  /** Resolves when the first worker is ready; from then on it is replaced. Rejects with the reason when it cannot load. */
+  async start(): Promise<void> {
+    await this.#worker.ready
+    void this.#supervise()
+    this.#context.onChange()
+  }
+
+  /** The worker finished a batch: neither it nor the model is broken. */
+  recordSuccess(): void {
+    this.#failures = 0
+    this.#context.restarts.recordSuccess()
+  }
+
+  /** A batch came back, with or without an answer. */
+  recordReturn(): void {
+    if (this.#worker.inFlight === 0) this.#sayIdle?.()
+  }
+
+  /**
+   * Ends the worker for good: when it has finished what it has in hand, after `patienceMs` by force.
+   * May be called again with less patience.
+   */
+  async retire(patienceMs: number): Promise<void> {
+    this.#retired.abort()
+    const worker = this.#worker
+    if (patienceMs > 0 && worker.state === 'ready' && worker.inFlight > 0) {
+      const isIdle = new Promise<void>((resolve) => (this.#sayIdle = resolve))
+      await waitAtMost(patienceMs, Promise.race([isIdle, worker.exited]))
+    }
+    if (worker.inFlight > 0) worker.kill('was still at work when it had to stop')
+    await worker.stop()
+  }
+
+  /** Replaces the worker each time it dies, until the slot is retired. */
+  async #supervise(): Promise<void> {
+    const { startWorker, onChange } = this.#context
+    const { signal } = this.#retired
+    for (;;) {
+      await this.#worker.exited
+      if (signal.aborted) return
+      const waitMs = await this.#recordDeath()
+      onChange()
+      try {
+        await delay(waitMs, undefined, { signal })
+      } catch {
+        return
+      }
+      this.restarts += 1
+      this.#worker = startWorker(this.id)
+      // A worker that does not become ready exits, and that is seen above.
+      this.#worker.ready.then(onChange, () => {})
+    }
+  }
+
+  /** Returns the milliseconds to wait before the next start. */
+  async #recordDeath(): Promise<number> {
+    const { modelName, restarts, log } = this.#context
+    const worker = this.#worker
+    const { text } = await worker.exited
+    const loadFailure = await worker.ready.then(
+      () => undefined,
+      (error: Error) => error.message,
+    )
+    this.lastFailure = loadFailure ?? `The worker ${text}.`
+    const isSuspicious = loadFailure !== undefined || worker.inFlight > 0
+    if (isSuspicious) restarts.recordDeath()
+    this.#failures = isSuspicious ? this.#failures + 1 : 0
+    const restartInMs = restarts.delayMs(this.#failures)
+    log.warn(
+      {
+        model: modelName,
+        worker: this.id,
+        pid: worker.pid,
+        cause: this.lastFailure,
+        stderr: worker.lastErrors.slice(-5),
+        restartInMs,
+      },
+      'worker died',
+    )
+    return restartInMs
+  }
+}
+
+/** The slot with the least in hand, of those whose worker should get more. */
+export function leastBusy(slots: readonly Slot[]): Slot | undefined {
+  let best: Slot | undefined
+  for (const slot of slots) {
+    const { worker } = slot
+    if (worker.state !== 'ready' || worker.inFlight >= worker.depth) continue
+    if (best === undefined || worker.inFlight < best.worker.inFlight) best = slot
+  }
+  return best
+}

@@ -1,0 +1,79 @@
+/** Keep about this much work in the socket of a busy worker: less and it idles, more and it hoards. */
+const WORK_AHEAD_MS = 1
+/** Weight of the newest run in the moving average of run times. */
+const AVERAGE_WEIGHT = 0.1
+
+export interface ProgressOptions {
+  /** Milliseconds that the batch at the head may keep the worker. */
+  readonly timeoutMs: number
+  readonly maxDepth: number
+  readonly onTimeout: () => void
+}
+
+/** The batches of one worker, which it answers in order: how many are in flight, and how long the one at the head has run. */
+export class Progress {
+  readonly #options: ProgressOptions
+  /** Batch number `#answered` is the one the worker is at. */
+  #sent = 0
+  #answered = 0
+  #headStartedAt = 0
+  #averageMs = 0
+  #deadline: NodeJS.Timeout | undefined
+
+  constructor(options: ProgressOptions) {
+    this.#options = options
+  }
+
+  get inFlight(): number {
+    return this.#sent - this.#answered
+  }
+
+  get answered(): number {
+    return this.#answered
+  }
+
+  /** Batches that should be in flight at once, from the measured run time. */
+  get depth(): number {
+    if (this.#answered === 0) return 1
+    const ahead = Math.floor(WORK_AHEAD_MS / Math.max(this.#averageMs, 0.01))
+    return Math.min(this.#options.maxDepth, 1 + ahead)
+  }
+
+  /** Counts a batch that is sent, and returns its number. */
+  begin(): number {
+    const number = this.#sent++
+    if (number === this.#answered) {
+      this.#headStartedAt = performance.now()
+      // One timer per worker, not one per batch: it looks at the head of the line when it fires.
+      this.#deadline ??= setTimeout(() => this.#check(), this.#options.timeoutMs)
+    }
+    return number
+  }
+
+  /** Counts the answer to the batch at the head. */
+  finish(): void {
+    const now = performance.now()
+    const runMs = now - this.#headStartedAt
+    this.#averageMs += (runMs - this.#averageMs) * (this.#answered === 0 ? 1 : AVERAGE_WEIGHT)
+    this.#answered += 1
+    this.#headStartedAt = now
+  }
+
+  /** Whether the worker had come to a batch. */
+  hasReached(number: number): boolean {
+    return number <= this.#answered
+  }
+
+  /** No deadline applies any more. */
+  stop(): void {
+    clearTimeout(this.#deadline)
+  }
+
+  #check(): void {
+    this.#deadline = undefined
+    if (this.inFlight === 0) return
+    const leftMs = this.#headStartedAt + this.#options.timeoutMs - performance.now()
+    if (leftMs > 0) this.#deadline = setTimeout(() => this.#check(), Math.ceil(leftMs))
+    else this.#options.onTimeout()
+  }
+}

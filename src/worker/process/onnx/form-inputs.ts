@@ -1,0 +1,85 @@
+/** Inputs that come one by one: parts of a form, fields, query values. */
+import { ServerError } from '../../../errors.ts'
+import type { WireParameter } from '../../wire/messages.ts'
+import type { CodecLimits } from './codec.ts'
+import { InputSet } from './input-table.ts'
+import type { InputTable } from './input-table.ts'
+import { readShaped } from './json-inputs.ts'
+import { JsonReader } from './json-reader.ts'
+import { contentKind, unsupportedType } from './media-type.ts'
+import type { TensorSpec } from './metadata.ts'
+import { tensorFromOctets } from './octets.ts'
+import { bytesToElement } from './opaque-strings.ts'
+import { adaptShape } from './shape.ts'
+import type { Tensor } from './tensor.ts'
+
+/** Query value of `/invocations` that names the model, not an input. */
+const MODEL_PARAMETER = 'model_name'
+
+/** The front-end sends a body of no bytes beside the query values of a request without one. */
+const EMPTY_BODY = 'body'
+
+/** One parameter for each input. A model with one input also takes a single file under any name. */
+export function readFormInputs(
+  parameters: readonly WireParameter[],
+  table: InputTable,
+  limits: CodecLimits,
+): readonly Tensor[] {
+  const inputs = new InputSet(table)
+  for (const parameter of parameters) {
+    const name = inputName(parameter, table)
+    if (name === undefined) continue
+    inputs.add(name, readValue(parameter, inputs.claim(name), limits))
+  }
+  return inputs.complete()
+}
+
+/** A reader of a JSON body. @throws ServerError 413 when it is too long */
+export function openJson(bytes: Buffer, limits: CodecLimits): JsonReader {
+  if (bytes.length > limits.maxJsonBytes) {
+    throw new ServerError(
+      'PayloadTooLargeException',
+      `The JSON has ${bytes.length} bytes, more than the limit of ${limits.maxJsonBytes}; raw bytes are smaller.`,
+    )
+  }
+  return new JsonReader(bytes, limits.maxJsonDepth)
+}
+
+/** `undefined` for a parameter that is not meant for the model. */
+function inputName(parameter: WireParameter, table: InputTable): string | undefined {
+  const { name, contentType, value } = parameter
+  if (table.has(name)) return name
+  const [only, ...others] = table.specs
+  const isFile = contentType !== ''
+  if (isFile && only !== undefined && others.length === 0) return only.name
+  if (!isFile && name === MODEL_PARAMETER) return undefined
+  if (name === EMPTY_BODY && value.length === 0) return undefined
+  if (/^\s*[{[]/.test(name)) {
+    throw new ServerError(
+      'InvalidInputException',
+      `The body was sent as a form, but it looks like JSON; send the header "Content-Type: application/json" (curl: -H 'Content-Type: application/json').`,
+    )
+  }
+  table.positionOf(name)
+  return name
+}
+
+function readValue(parameter: WireParameter, spec: TensorSpec, limits: CodecLimits): Tensor {
+  const { contentType, value } = parameter
+  const kind = contentKind(contentType)
+  if (kind === 'octets') return tensorFromOctets(spec, value)
+  if (kind === 'other') throw unsupportedType(contentType)
+  if (spec.datatype === 'BYTES' && kind !== 'json' && !/^\s*["[]/.test(value.toString('latin1', 0, 64))) {
+    return plainText(value, spec)
+  }
+  const reader = openJson(value, limits)
+  const tensor = readShaped(reader, spec)
+  reader.end()
+  return tensor
+}
+
+/** Text that is not in JSON's quotes is one string. */
+function plainText(value: Buffer, spec: TensorSpec): Tensor {
+  const data = [bytesToElement(value)]
+  return { datatype: 'BYTES', shape: adaptShape(spec, [], 1), data }
+}

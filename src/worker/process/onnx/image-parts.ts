@@ -1,0 +1,53 @@
+import { ServerError } from '../../../errors.ts'
+import type { WireParameter, WireRequest } from '../../wire/messages.ts'
+import { quote } from './error-text.ts'
+import { formatOfBytes, formatOfMediaType } from './image-format.ts'
+
+const SUPPORTED = 'send JPEG, PNG, WebP, GIF, TIFF or AVIF'
+
+/**
+ * The pictures of a request in their order: the body, or any of the form's parts. Empty when there are none:
+ * the request is for another codec then. Text fields and query values beside pictures are ignored.
+ * @throws ServerError 415 for a format that is not decoded; 400 for a part that is declared as a picture and
+ * is none, and for other data beside pictures.
+ */
+export function picturesOf(request: WireRequest): readonly Buffer[] {
+  const pictures: Buffer[] = []
+  let stranger: string | undefined
+  for (const parameter of request.parameters) {
+    if (isPicture(parameter)) pictures.push(parameter.value)
+    else if (!isText(parameter)) stranger ??= parameter.name
+  }
+  if (pictures.length > 0 && stranger !== undefined) {
+    throw new ServerError(
+      'InvalidInputException',
+      `${quote(stranger)} is not an image, but other parts of the request are.`,
+    )
+  }
+  return pictures
+}
+
+function isPicture({ name, contentType, value }: WireParameter): boolean {
+  const format = formatOfBytes(value)
+  if (format === 'other') {
+    throw unsupported(`${quote(name)} is an image in a format that is not supported`)
+  }
+  if (format !== undefined) return true
+  const mediaType = contentType.toLowerCase()
+  if (!mediaType.startsWith('image/')) return false
+  if (formatOfMediaType(mediaType) === undefined)
+    throw unsupported(`${quote(mediaType)} is not supported`)
+  const found = value.length === 0 ? 'is empty' : 'does not start like an image'
+  throw new ServerError(
+    'InvalidInputException',
+    `${quote(name)} is declared as ${mediaType} but ${found}; ${SUPPORTED}.`,
+  )
+}
+
+function isText({ contentType }: WireParameter): boolean {
+  return contentType === '' || contentType.toLowerCase() === 'text/plain'
+}
+
+function unsupported(problem: string): ServerError {
+  return new ServerError('UnsupportedMediaTypeException', `${problem}; ${SUPPORTED}.`)
+}

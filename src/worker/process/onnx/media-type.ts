@@ -1,0 +1,40 @@
+/** What a media type means to the tensor forms. */
+import { ServerError } from '../../../errors.ts'
+import { quote } from './error-text.ts'
+
+const OCTET_TYPES: ReadonlySet<string> = new Set([
+  'application/octet-stream',
+  'application/x-octet-stream',
+  'binary/octet-stream',
+])
+const SPACES: ReadonlySet<number> = new Set([0x20, 0x0a, 0x0d, 0x09])
+const OPENINGS: ReadonlySet<number | undefined> = new Set(Buffer.from('{['))
+const CLOSINGS: ReadonlySet<number | undefined> = new Set(Buffer.from('}]'))
+
+export type ContentKind = 'json' | 'octets' | 'text' | 'none' | 'other'
+
+/** Lenient towards misspelt JSON types: what claims to be JSON is read as JSON, which checks it. */
+export function contentKind(contentType: string): ContentKind {
+  if (contentType === '') return 'none'
+  const type = contentType.toLowerCase().trim()
+  if (type.startsWith('application/json') || /^[^\s;,]+\+json\b/.test(type)) return 'json'
+  if (OCTET_TYPES.has(type.split(';', 1)[0]?.trim() ?? '')) return 'octets'
+  return type.startsWith('text/plain') ? 'text' : 'other'
+}
+
+/** Begins and ends like a JSON array or object, white space aside. */
+export function looksLikeJson(bytes: Buffer): boolean {
+  let first = 0
+  while (SPACES.has(bytes[first] ?? 0)) first++
+  let last = bytes.length - 1
+  while (last > first && SPACES.has(bytes[last] ?? 0)) last--
+  return OPENINGS.has(bytes[first]) && CLOSINGS.has(bytes[last])
+}
+
+/** @returns the 415 for a type that holds no tensor. */
+export function unsupportedType(contentType: string): ServerError {
+  return new ServerError(
+    'UnsupportedMediaTypeException',
+    `Content type ${quote(contentType)} is not supported; send application/json, application/octet-stream or multipart/form-data.`,
+  )
+}

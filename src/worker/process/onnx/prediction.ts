@@ -1,0 +1,41 @@
+/** Answers to single requests, errors included: the one place that knows how they look. */
+import { ServerError, messageOf } from '../../../errors.ts'
+import type { WireHeader, WirePrediction } from '../../wire/messages.ts'
+
+export const JSON_TYPE = 'application/json'
+
+export function prediction(
+  id: string,
+  status: number,
+  contentType: string,
+  body: Buffer,
+  headers: readonly WireHeader[] = [],
+): WirePrediction {
+  return { id, contentType, status, reason: '', headers, body }
+}
+
+export function jsonPrediction(id: string, status: number, body: Buffer): WirePrediction {
+  return prediction(id, status, JSON_TYPE, body)
+}
+
+/**
+ * `{code, type, message}`, as the front-end's own errors look. Whatever is not a {@link ServerError} is a bug:
+ * the caller learns nothing of it, the log everything.
+ */
+export function errorPrediction(id: string, thrown: unknown): WirePrediction {
+  const error = thrown instanceof ServerError ? thrown : unexpectedError(thrown)
+  return jsonPrediction(id, error.statusCode, prettyJson(error.toBody()))
+}
+
+/** Indented by two, with a newline at the end. */
+export function prettyJson(value: unknown): Buffer {
+  return Buffer.from(`${JSON.stringify(value, undefined, 2)}\n`)
+}
+
+function unexpectedError(thrown: unknown): ServerError {
+  const detail = thrown instanceof Error ? thrown.stack : undefined
+  process.stderr.write(`${detail ?? messageOf(thrown)}\n`)
+  return new ServerError('InternalServerException', 'The request could not be handled.', {
+    cause: thrown,
+  })
+}

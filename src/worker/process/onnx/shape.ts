@@ -1,0 +1,98 @@
+/** Checks a request's shapes against the model's before onnxruntime sees them: it would broadcast or guess. */
+import { ServerError } from '../../../errors.ts'
+import { countText, quote, shapeText, specText } from './error-text.ts'
+import type { TensorSpec } from './metadata.ts'
+import { elementCount } from './tensor.ts'
+import type { Tensor } from './tensor.ts'
+
+/** Rank and every fixed dimension agree. */
+export function fitsShape(spec: TensorSpec, shape: readonly number[]): boolean {
+  if (spec.shape.length !== shape.length) return false
+  return spec.shape.every((dimension, axis) => dimension < 0 || dimension === shape[axis])
+}
+
+/** @throws ServerError 400 that names the input, what it expects and what it got. */
+export function checkShape(spec: TensorSpec, shape: readonly number[]): void {
+  if (!fitsShape(spec, shape)) throw shapeError(spec, shape)
+}
+
+export function shapeError(spec: TensorSpec, shape: readonly number[]): ServerError {
+  return new ServerError(
+    'InvalidInputException',
+    `Input ${quote(spec.name)}: expected ${specText(spec)}, got shape ${shapeText(shape)}.`,
+  )
+}
+
+/**
+ * A declared shape must be what the model takes and have as many elements as there are.
+ * @throws ServerError 400
+ */
+export function checkDeclaredShape(spec: TensorSpec, shape: readonly number[], count: number): void {
+  checkShape(spec, shape)
+  const expected = elementCount(shape)
+  if (expected === count) return
+  const wanted = Number.isSafeInteger(expected) ? countText(expected, 'element') : 'more elements than can be counted'
+  throw new ServerError(
+    'InvalidInputException',
+    `Input ${quote(spec.name)}: shape ${shapeText(shape)} means ${wanted}, got ${count}.`,
+  )
+}
+
+/**
+ * Dimensions that the model gives one name have one size within a request.
+ * @throws ServerError 400
+ */
+export function checkSymbols(specs: readonly TensorSpec[], tensors: readonly Tensor[]): void {
+  if (specs.length < 2) return
+  const sizes = new Map<string, { size: number; input: string }>()
+  for (const [index, spec] of specs.entries()) {
+    const shape = tensors[index]?.shape ?? []
+    for (const [axis, symbol] of spec.dimensions.entries()) {
+      if (typeof symbol === 'number' || symbol === '') continue
+      const size = shape[axis] ?? 0
+      const seen = sizes.get(symbol)
+      if (seen === undefined) sizes.set(symbol, { size, input: spec.name })
+      else if (seen.size !== size) {
+        throw new ServerError(
+          'InvalidInputException',
+          `Inputs ${quote(seen.input)} and ${quote(spec.name)} differ in dimension ${quote(symbol)}: ${seen.size} and ${size}.`,
+        )
+      }
+    }
+  }
+}
+
+/**
+ * The shape of `count` elements that came without one, where the model leaves at most one dimension open.
+ * `undefined` when it leaves more, or when they do not fit.
+ */
+export function deduceShape(spec: TensorSpec, count: number): readonly number[] | undefined {
+  const open = spec.shape.filter((dimension) => dimension < 0).length
+  if (open > 1) return undefined
+  const fixed = elementCount(spec.shape.map(Math.abs))
+  if (open === 0) return fixed === count ? spec.shape : undefined
+  if (fixed === 0 || count % fixed !== 0) return undefined
+  return spec.shape.map((dimension) => (dimension < 0 ? count / fixed : dimension))
+}
+
+/**
+ * The shape that nested arrays mean. People leave out what goes without saying, so besides the exact shape
+ * these are taken: a flat array of all elements, one sample without the batch dimension, and nothing at all.
+ * @throws ServerError 400 when none of it fits.
+ */
+export function adaptShape(spec: TensorSpec, shape: readonly number[], count: number): readonly number[] {
+  if (fitsShape(spec, shape)) return shape
+  const candidates: (readonly number[] | undefined)[] = [
+    shape.length < 2 ? deduceShape(spec, count) : undefined,
+    (spec.shape[0] ?? 0) < 0 || spec.shape[0] === 1 ? [1, ...shape] : undefined,
+    count === 0 ? completeEmpty(spec, shape) : undefined,
+  ]
+  const fitting = candidates.find((candidate) => candidate !== undefined && fitsShape(spec, candidate))
+  if (fitting === undefined || elementCount(fitting) !== count) throw shapeError(spec, shape)
+  return fitting
+}
+
+/** JSON cannot say what comes behind a dimension of 0: the model's own dimensions do. */
+function completeEmpty(spec: TensorSpec, shape: readonly number[]): readonly number[] {
+  return spec.shape.map((dimension, axis) => shape[axis] ?? Math.max(dimension, 0))
+}

@@ -1,0 +1,45 @@
+/** A model folder with code that does what each request's text says; for tests of life and death. */
+import { mkdirSync, writeFileSync } from 'node:fs'
+import path from 'node:path'
+import type { TestContext } from 'node:test'
+import { temporaryFolder } from './server.ts'
+
+const SERVICE = `
+export async function handle(data, context) {
+  if (data === undefined || data === null) return
+  return Promise.all(data.map((item, index) => perform(String(item.body ?? ''), index, context)))
+}
+async function perform(text, index, context) {
+  const [verb, argument = ''] = text.split(/:(.*)/s)
+  switch (verb) {
+    case 'echo': return argument
+    case 'pid': return { pid: process.pid }
+    case 'sleep': await new Promise((resolve) => setTimeout(resolve, Number(argument))); return 'slept'
+    case 'spin': for (;;) {}
+    case 'exit': process.exit(Number(argument))
+    case 'signal': process.kill(process.pid, argument); await new Promise(() => {})
+    case 'throw': throw new Error(argument)
+    case 'later': setTimeout(() => { throw new Error('thrown later') }, 10); await new Promise(() => {})
+    case 'status': { const [code, phrase] = argument.split(','); context.setResponseStatus(Number(code), phrase ?? '', index); return 'as told' }
+    case 'header': { const [name, value] = JSON.parse(argument); context.setResponseHeader(index, name, value); return 'as told' }
+    case 'type': context.setResponseContentType(index, argument); return 'as told'
+    case 'environment': return { ...process.env }
+    case 'heap': { const kept = []; for (;;) kept.push(new Array(1e6).fill(Math.random())) }
+    case 'output': process.stdout.write('x'.repeat(Number(argument)) + '\\n'); return 'printed'
+    case 'child': { const { spawn } = await import('node:child_process'); return { pid: spawn('sleep', ['300']).pid } }
+    case 'batch': return { size: context.requestProcessor.length }
+    case 'headers': return context.getAllRequestHeader(index)
+    case 'data': return 'data'
+    default: return 'unknown verb'
+  }
+}
+`
+
+/** Writes the folder of a model called `name` and returns its path. */
+export function handlerModel(t: TestContext, name: string, settings: object = {}): string {
+  const folder = path.join(temporaryFolder(t), name)
+  mkdirSync(path.join(folder, 'MAR-INF'), { recursive: true })
+  writeFileSync(path.join(folder, 'service.mjs'), SERVICE)
+  writeFileSync(path.join(folder, 'model.json'), JSON.stringify({ handler: 'service.mjs:handle', ...settings }))
+  return folder
+}
