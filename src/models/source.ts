@@ -4,9 +4,9 @@ import path from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { ServerError } from '../errors.ts'
 import type { ModelSettings } from '../model-settings.ts'
-import { checkTree, isMissing, realPathInside } from './archive-files.ts'
-import { findVersions } from './archive-layout.ts'
-import type { FoundVersion } from './archive-layout.ts'
+import { checkTree, isMissing, realPathInside } from './source-files.ts'
+import { findVersions } from './source-layout.ts'
+import type { FoundVersion } from './source-layout.ts'
 import {
   MODEL_NAME_PATTERN,
   checkModelName,
@@ -14,8 +14,8 @@ import {
   isArchive,
   isModelFile,
   nameOfPath,
-} from './archive-model-name.ts'
-import { unpackVersion } from './archive-unpack.ts'
+} from './model-name.ts'
+import { unpackVersion } from './source-archive.ts'
 import type { ArchiveLimits } from './archive.ts'
 
 export { MODEL_NAME_PATTERN, checkModelName }

@@ -9,12 +9,14 @@ export class OpenRequests {
 
   constructor(app: App) {
     this.#app = app
-    app.addHook('onRequest', async () => {
+    // 'close' of the response comes after the last byte, and also when the client leaves before; no hook does both.
+    app.addHook('onRequest', (_request, reply, done) => {
       this.#count += 1
-    })
-    app.addHook('onResponse', async () => {
-      this.#count -= 1
-      if (this.#count === 0) this.#notify?.()
+      reply.raw.once('close', () => {
+        this.#count -= 1
+        if (this.#count === 0) this.#notify?.()
+      })
+      done()
     })
   }
 
