@@ -87,6 +87,13 @@ function newApp({ config }: RouteContext, log: FastifyBaseLogger): App {
       expires: 'Thu, 01 Jan 1970 00:00:00 UTC',
     })
   })
+  // Fastify adds a charset that JSON does not have (RFC 8259, section 11), and KServe's client compares the type exactly.
+  app.addHook('onSend', (_request, reply, payload, done) => {
+    if (reply.getHeader('content-type') === 'application/json; charset=utf-8') {
+      reply.header('content-type', 'application/json')
+    }
+    done(null, payload)
+  })
   if (config.accessLog) {
     app.addHook('onResponse', async (request, reply) => {
       const { method, ip, routeOptions } = request

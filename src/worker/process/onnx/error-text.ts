@@ -19,7 +19,9 @@ export function shapeText(shape: readonly (number | string)[]): string {
 /** `FP32 [-1,784] (N,784)`; the names in parentheses only where the model has some. */
 export function specText(spec: TensorSpec): string {
   const hasNames = spec.dimensions.some((name) => typeof name === 'string' && name !== '')
-  const names = hasNames ? ` (${shapeText(spec.dimensions.map((name) => (name === '' ? '?' : name))).slice(1, -1)})` : ''
+  const names = hasNames
+    ? ` (${shapeText(spec.dimensions.map((name) => (name === '' ? '?' : name))).slice(1, -1)})`
+    : ''
   return `${spec.datatype} ${shapeText(spec.shape)}${names}`
 }
 

@@ -13,7 +13,9 @@ const LOWER_E = 0x65
 /** As many digits fit a double exactly, and powers of ten up to this exponent do. */
 const MAX_EXACT_DIGITS = 15
 const MAX_EXACT_EXPONENT = 22
-const POWERS_OF_TEN = Float64Array.from({ length: MAX_EXACT_EXPONENT + 1 }, (_, n) => Number(`1e${n}`))
+const POWERS_OF_TEN = Float64Array.from({ length: MAX_EXACT_EXPONENT + 1 }, (_, n) =>
+  Number(`1e${n}`),
+)
 /** More than the relative error of three roundings. */
 const SCALE_ERROR = 1e-15
 
@@ -103,7 +105,10 @@ export class FloatSink extends ElementSink {
         if (Number.isNaN(value)) value = Math.abs(Number(bytes.toString('latin1', start, at)))
         if (value >= overflow) {
           this.length = length
-          throw this.refuse(bytes.toString('latin1', start, at), `is out of range for ${this.datatype}`)
+          throw this.refuse(
+            bytes.toString('latin1', start, at),
+            `is out of range for ${this.datatype}`,
+          )
         }
         if (isNegative) value = -value
       }

@@ -69,7 +69,11 @@ function readValue(parameter: WireParameter, spec: TensorSpec, limits: CodecLimi
   const kind = contentKind(contentType)
   if (kind === 'octets') return tensorFromOctets(spec, value)
   if (kind === 'other') throw unsupportedType(contentType)
-  if (spec.datatype === 'BYTES' && kind !== 'json' && !/^\s*["[]/.test(value.toString('latin1', 0, 64))) {
+  if (
+    spec.datatype === 'BYTES' &&
+    kind !== 'json' &&
+    !/^\s*["[]/.test(value.toString('latin1', 0, 64))
+  ) {
     return plainText(value, spec)
   }
   const reader = openJson(value, limits)

@@ -26,9 +26,10 @@ export interface RankedClass {
 }
 
 /**
- * The output with class scores: the one that the settings name, else the only float output if it has the shape
- * [N,classes], ones behind it allowed. `undefined`: the model is no classifier.
- * @throws ServerError `InvalidModelException` for an output that cannot hold scores, or too few or many labels.
+ * The output with class scores: the one that the settings name, else the only float output if it has
+ * the shape [N,classes], ones behind it allowed. `undefined`: the model is no classifier.
+ * @throws ServerError `InvalidModelException` for an output that cannot hold scores, and for labels
+ * that are not as many as the classes.
  */
 export function planClasses(
   outputs: readonly TensorSpec[],
@@ -41,7 +42,7 @@ export function planClasses(
   if (labels.length > 0 && classes !== -1 && labels.length !== classes) {
     throw new ServerError(
       'InvalidModelException',
-      `There are ${labels.length} labels for the ${classes} classes of output ${quote(output.name)}.`,
+      `There are ${labels.length} labels, but ${classes} classes in output ${quote(output.name)}.`,
     )
   }
   const { topK = DEFAULT_TOP_K, softmax = false } = settings
@@ -81,7 +82,7 @@ function chooseOutput(
   if (isFloat(named) && isScores(named)) return named
   throw new ServerError(
     'InvalidModelException',
-    `Output ${quote(name)}, ${specText(named)}, does not hold class scores: a float output [N,classes] does.`,
+    `Output ${quote(name)}, ${specText(named)}, holds no class scores: it must be float [N,classes].`,
   )
 }
 
@@ -123,7 +124,10 @@ function toShortSingle(value: number): number {
   return single
 }
 
-/** Indices of the `count` highest values in order, NaN last. Sorting all of them would cost more than the model at 20 000 classes. */
+/**
+ * Indices of the `count` highest values in order, NaN last. All of them are never sorted: with 20 000
+ * classes that would cost more than a small model.
+ */
 function highest(values: Float64Array, count: number): readonly number[] {
   const keys = values.map((value) => (Number.isNaN(value) ? Number.NEGATIVE_INFINITY : value))
   const best: number[] = []

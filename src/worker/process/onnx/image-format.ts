@@ -1,4 +1,4 @@
-/** Which picture format bytes are in, by their first bytes: what a client declares is often missing or wrong. */
+/** Which format a picture has, by its first bytes: what clients declare is often missing or wrong. */
 
 /** Formats that are decoded. Others either run an interpreter (SVG, PDF) or are rare. */
 export type ImageFormat = 'jpeg' | 'png' | 'webp' | 'gif' | 'tiff' | 'avif'
@@ -27,7 +27,7 @@ export function formatOfMediaType(mediaType: string): ImageFormat | undefined {
   return Object.hasOwn(SUBTYPES, subtype) ? SUBTYPES[subtype] : undefined
 }
 
-/** The format whose signature the bytes start with; `other` is a picture that is not decoded (HEIC, SVG). */
+/** The format whose signature the bytes start with; `other` is not decoded (HEIC, SVG). */
 export function formatOfBytes(bytes: Buffer): ImageFormat | 'other' | undefined {
   const first = bytes[0] ?? -1
   switch (first) {
@@ -50,7 +50,7 @@ export function formatOfBytes(bytes: Buffer): ImageFormat | 'other' | undefined 
   }
 }
 
-/** Start of image, then the first byte of a marker that may follow it: three bytes alone could be a tensor. */
+/** Start of image and a marker that may follow: three bytes alone could be a tensor. */
 function isJpeg(bytes: Buffer): boolean {
   const marker = bytes[3] ?? 0
   return bytes[1] === 0xd8 && bytes[2] === 0xff && marker >= 0xc0 && marker !== 0xff

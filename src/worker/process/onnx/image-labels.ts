@@ -7,9 +7,9 @@ import type { ModelFiles } from '../../../model-files.ts'
 const MAX_LABELS_BYTES = 8 * 1024 * 1024
 
 /**
- * The class labels that `model.json` names, in class order: one a line, or JSON, either a list or an object as
- * TorchServe's `index_to_name.json` (`{"0": "cat"}`, `{"0": ["n01", "cat"]}`). `undefined` when it names none.
- * @throws ServerError `InvalidModelException` when the file is missing, too large or not in one of these forms.
+ * The class labels that `model.json` names, in class order; `undefined` when it names none. The file has
+ * one a line, or is JSON: a list, or TorchServe's object (`{"0": "cat"}`, `{"0": ["n01", "cat"]}`).
+ * @throws ServerError `InvalidModelException` for a file that is missing, too large or in no such form.
  */
 export async function readLabels({
   settings,

@@ -6,9 +6,9 @@ import { formatOfBytes, formatOfMediaType } from './image-format.ts'
 const SUPPORTED = 'send JPEG, PNG, WebP, GIF, TIFF or AVIF'
 
 /**
- * The pictures of a request in their order: the body, or any of the form's parts. Empty when there are none:
- * the request is for another codec then. Text fields and query values beside pictures are ignored.
- * @throws ServerError 415 for a format that is not decoded; 400 for a part that is declared as a picture and
+ * The pictures of a request in their order: the body, or parts of the form by any name. Empty when
+ * there are none: the request is for another codec. Text and query values beside them are ignored.
+ * @throws ServerError 415 for a format that is not decoded; 400 for what is declared as a picture and
  * is none, and for other data beside pictures.
  */
 export function picturesOf(request: WireRequest): readonly Buffer[] {

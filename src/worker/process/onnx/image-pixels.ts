@@ -2,9 +2,10 @@ import sharp from 'sharp'
 import { messageOf, ServerError } from '../../../errors.ts'
 import type { ImagePlan } from './image-plan.ts'
 
-/** Largest picture that is decoded, width times height: a file of a kilobyte can announce terabytes. */
+/** Largest picture that is decoded, width times height: a kilobyte can announce terabytes. */
 const MAX_PIXELS = 100_000_000
-const PIXEL_LIMIT_TEXT = 'exceeds pixel limit'
+/** Longest side, as in JPEG: shrinking a line of millions of pixels takes seconds. */
+const MAX_SIDE = 65_535
 /** The decoders of libvips that may run: no SVG, no PDF, nothing that opens other files. */
 const LOADERS = ['Jpeg', 'Png', 'Webp', 'Nsgif', 'Tiff', 'Heif'].map(
   (name) => `VipsForeignLoad${name}Buffer`,
@@ -12,7 +13,7 @@ const LOADERS = ['Jpeg', 'Png', 'Webp', 'Nsgif', 'Tiff', 'Heif'].map(
 const BLACK = { r: 0, g: 0, b: 0 }
 const RGB_CHANNELS = 3
 
-/** Sets up the decoder for a process that decodes one picture at a time and never the same one twice. */
+/** Sets up the decoder: one thread a picture, no cache (no picture comes twice), no other format. */
 export function prepareDecoder(): void {
   sharp.cache(false)
   sharp.concurrency(1)
@@ -21,13 +22,15 @@ export function prepareDecoder(): void {
 }
 
 /**
- * Decodes a picture and brings it to the plan's size: RGB bytes, row by row. Turned as its EXIF orientation says,
- * transparency on black, colours to sRGB, 16 bits to 8, the first frame of an animation.
- * @throws ServerError 400 for a picture that is broken or cut off, 413 for one of too many pixels.
+ * Decodes a picture and brings it to the plan's size: RGB bytes, row by row. It is turned as its EXIF
+ * orientation says; transparency becomes black, 16 bits become 8, an animation its first frame.
+ * @throws ServerError 400 for a picture that is broken or cut off, 413 for one that is too large.
  */
 export async function decodePicture(bytes: Buffer, plan: ImagePlan): Promise<Buffer> {
   const { width, height, fit } = plan
   try {
+    const header = await sharp(bytes, { limitInputPixels: false }).metadata()
+    checkSize(header.width, header.height)
     const { data, info } = await sharp(bytes, {
       autoOrient: true,
       failOn: 'error',
@@ -40,27 +43,25 @@ export async function decodePicture(bytes: Buffer, plan: ImagePlan): Promise<Buf
       .raw({ depth: 'uchar' })
       .toBuffer({ resolveWithObject: true })
     if (info.width !== width || info.height !== height || info.channels !== RGB_CHANNELS) {
-      throw new Error(`unexpected result of ${info.width}×${info.height}×${info.channels}`)
+      throw new Error(`unexpected size ${info.width}×${info.height}×${info.channels}`)
     }
     return data
   } catch (error) {
-    throw asServerError(error)
+    throw error instanceof ServerError ? error : decodeError(error)
   }
 }
 
-function asServerError(cause: unknown): ServerError {
-  const text = messageOf(cause)
-  if (text.includes(PIXEL_LIMIT_TEXT)) {
-    return new ServerError(
-      'PayloadTooLargeException',
-      `The image has more than ${MAX_PIXELS} pixels.`,
-      { cause },
-    )
-  }
-  const [reason = ''] = text.split('\n')
-  return new ServerError(
-    'InvalidInputException',
-    `The image cannot be decoded: ${reason.slice(0, 200)}.`,
-    { cause },
+function checkSize(width: number, height: number): void {
+  if (width * height <= MAX_PIXELS && Math.max(width, height) <= MAX_SIDE) return
+  throw new ServerError(
+    'PayloadTooLargeException',
+    `The image is ${width}×${height}; at most ${MAX_PIXELS} pixels and ${MAX_SIDE} a side are decoded.`,
   )
+}
+
+function decodeError(cause: unknown): ServerError {
+  const [reason = ''] = messageOf(cause, 200).split('\n')
+  return new ServerError('InvalidInputException', `The image cannot be decoded: ${reason}.`, {
+    cause,
+  })
 }

@@ -18,13 +18,13 @@ export interface ImagePlan {
   readonly layout: 'NCHW' | 'NHWC'
   readonly colors: 'rgb' | 'bgr' | 'grayscale'
   readonly fit: 'fill' | 'cover' | 'contain'
-  /** The element that stands for a byte: one table for each channel, in the tensor's channel order. */
+  /** The element that stands for a byte: a table for each channel, in the tensor's order. */
   readonly tables: readonly PixelData[]
 }
 
 /**
  * Brings the settings together with the input's shape, [N,C,H,W] or [N,H,W,C].
- * @throws ServerError `InvalidModelException` when they contradict each other or leave the size open.
+ * @throws ServerError `InvalidModelException` when they contradict each other or leave a size open.
  */
 export function planImageInput(input: TensorSpec, settings: ImageSettings): ImagePlan {
   const { datatype, shape } = input

@@ -19,8 +19,8 @@ const WHOLE_RANGES: Partial<Record<Datatype, readonly [minimum: number, maximum:
 const REAL_DATATYPES: readonly Datatype[] = ['FP16', 'FP32', 'FP64']
 
 /**
- * For each channel a table of 256: the element that stands for a byte. Pixels are bytes, so inversion, scale,
- * mean, deviation, rounding and datatype together cost one look-up a value.
+ * For each channel a table of 256: the element that stands for a byte. Pixels are bytes, so inversion,
+ * scale, mean, deviation, rounding and datatype together cost one look-up a value.
  * @throws ServerError `InvalidModelException` when the datatype or the settings do not suit.
  */
 export function createByteTables(
@@ -44,7 +44,7 @@ export function createByteTables(
 
 /**
  * Zeroed room for pixels.
- * @throws ServerError `InvalidModelException` for 64-bit whole numbers and booleans, which no image model takes.
+ * @throws ServerError `InvalidModelException` for 64-bit integers and booleans, which are no pixels.
  */
 export function allocatePixels(datatype: NumericDatatype, count: number): PixelData {
   const data = allocateData(datatype, count)

@@ -8,12 +8,12 @@ import { elementBytes } from './tensor.ts'
 import type { NumericTensor } from './tensor.ts'
 
 const RGB_CHANNELS = 3
-/** A thousand tiny files would each become a whole input. One picture may always be as large as the model's input. */
+/** For several pictures: a thousand tiny files would each become a whole input. */
 const MAX_TENSOR_BYTES = 256 * 1024 * 1024
 
 /**
  * Pictures as one tensor, a row of the batch each.
- * @throws ServerError 400 when the model takes another number of pictures, 413 when they are too many, and as
+ * @throws ServerError 400 when the model takes another number, 413 when they are too many, and as
  * {@link decodePicture}.
  */
 export async function picturesToTensor(

@@ -1,4 +1,4 @@
-/** The image handler: pictures in, classes out. Whatever is not a picture is the default codec's, as are its answers. */
+/** The image handler: pictures in, classes out. Other requests are the default codec's. */
 import { ServerError } from '../../../errors.ts'
 import type { ModelFiles } from '../../../model-files.ts'
 import type { WireHeader, WirePrediction, WireRequest } from '../../wire/messages.ts'
@@ -7,20 +7,21 @@ import { specListText } from './error-text.ts'
 import { prefersOctets, readHeaders } from './headers.ts'
 import { planClasses, rankClasses } from './image-classes.ts'
 import type { ClassPlan } from './image-classes.ts'
-import { readLabels } from './image-labels.ts'
 import { picturesOf } from './image-parts.ts'
+import { prepareDecoder } from './image-pixels.ts'
 import { planImageInput } from './image-plan.ts'
+import type { ImagePlan } from './image-plan.ts'
+import { picturesToTensor } from './image-tensor.ts'
 import type { ModelMetadata } from './metadata.ts'
 import { SHAPE_HEADER } from './octets.ts'
 import { jsonPrediction, prettyJson } from './prediction.ts'
 import { bytesOfData } from './tensor.ts'
 import type { NumericTensor, Tensor } from './tensor.ts'
 
-type ToTensor = (pictures: readonly Buffer[]) => Promise<NumericTensor>
-
 /**
- * The codec of `"handler": "image"`: fits the pictures of a request into the model's only input and answers with
- * the best classes when the model is a classifier. `fallback` takes all other requests.
+ * The codec of `"handler": "image"`: fits the pictures of a request into the model's only input and
+ * answers with the best classes when the model is a classifier. `fallback` does everything else.
+ * Import this file where it is needed only: the decoder takes 27 MB and a fifth of a second.
  * @throws ServerError `InvalidModelException` when model, settings and labels do not go together.
  */
 export async function createImageCodec(
@@ -33,18 +34,13 @@ export async function createImageCodec(
   if (input === undefined || others.length > 0) {
     throw new ServerError(
       'InvalidModelException',
-      `The image handler needs a model with one input; this has ${specListText(metadata.inputs) || 'none'}.`,
+      `The image handler needs one input, the model has ${specListText(metadata.inputs) || 'none'}.`,
     )
   }
   const plan = planImageInput(input, settings.image ?? {})
-  const labels = metadata.labels ?? (await readLabels(files))
-  const classes = planClasses(metadata.outputs, settings, labels)
-  // The decoder takes 27 MB and a fifth of a second: workers that never see a picture must not load it.
-  const { prepareDecoder } = await import('./image-pixels.ts')
-  const { picturesToTensor } = await import('./image-tensor.ts')
+  const classes = planClasses(metadata.outputs, settings, metadata.labels)
   prepareDecoder()
-  const toTensor: ToTensor = (pictures) => picturesToTensor(pictures, plan)
-  return new ImageCodec(toTensor, classes, fallback)
+  return new ImageCodec(plan, classes, fallback)
 }
 
 /** A request for classes; `isSingle` answers with one list instead of a list of lists. */
@@ -63,12 +59,12 @@ class ClassRequest implements Decoded {
 }
 
 class ImageCodec implements RequestCodec {
-  readonly #toTensor: ToTensor
+  readonly #plan: ImagePlan
   readonly #classes: ClassPlan | undefined
   readonly #fallback: RequestCodec
 
-  constructor(toTensor: ToTensor, classes: ClassPlan | undefined, fallback: RequestCodec) {
-    this.#toTensor = toTensor
+  constructor(plan: ImagePlan, classes: ClassPlan | undefined, fallback: RequestCodec) {
+    this.#plan = plan
     this.#classes = classes
     this.#fallback = fallback
   }
@@ -76,7 +72,7 @@ class ImageCodec implements RequestCodec {
   async decode(request: WireRequest): Promise<Decoded> {
     const pictures = picturesOf(request)
     if (pictures.length === 0) return this.#fallback.decode(request)
-    const tensor = await this.#toTensor(pictures)
+    const tensor = await picturesToTensor(pictures, this.#plan)
     if (this.#classes === undefined || prefersOctets(readHeaders(request.headers).accept)) {
       return this.#fallback.decode(asTensorRequest(request, tensor))
     }
@@ -94,7 +90,7 @@ class ImageCodec implements RequestCodec {
   }
 }
 
-/** The same request with the tensor instead of the pictures, as a client that had resized them itself would send it. */
+/** The same request as a client would send it that had made the tensor itself. */
 function asTensorRequest(
   { id, headers }: WireRequest,
   { shape, data }: NumericTensor,

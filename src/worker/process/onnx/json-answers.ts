@@ -40,7 +40,11 @@ export function writePlainResponse(
   const writer = new JsonWriter(maxBytes, expectedBytes(outputs))
   for (const [index, output] of outputs.entries()) {
     const name = names[index] ?? ''
-    writer.ascii(index > 0 ? ',' : '{').string(name).ascii(':').nested(output, name)
+    writer
+      .ascii(index > 0 ? ',' : '{')
+      .string(name)
+      .ascii(':')
+      .nested(output, name)
   }
   return writer.ascii(outputs.length > 0 ? '}\n' : '{}\n').finish()
 }

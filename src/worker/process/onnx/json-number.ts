@@ -32,7 +32,8 @@ export function readInteger(reader: JsonReader): number | bigint | undefined {
   }
   if (at === first || byte === DOT || byte === LOWER_E || byte === UPPER_E) return undefined
   const digits = at - first
-  if (digits > 1 && bytes[first] === ZERO) throw reader.error('a number must not start with 0', start)
+  if (digits > 1 && bytes[first] === ZERO)
+    throw reader.error('a number must not start with 0', start)
   reader.position = at
   if (digits <= MAX_EXACT_DIGITS) return isNegative ? 0 - value : value
   // No datatype has more than 20 digits, and BigInt() takes quadratic time.

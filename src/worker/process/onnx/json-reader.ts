@@ -148,7 +148,11 @@ export class JsonReader {
     if (this.peek() === -1) return 'the end'
     const text = this.bytes.toString('utf8', this.position, this.position + 40)
     const [token = ''] = /^(?:"(?:[^"\\]|\\.)*"?|[\w.+-]+|[^])/u.exec(text) ?? []
-    return /^[\w.+-]+$/.test(token) ? token : token.startsWith('"') ? `the string ${quote(token.replaceAll('"', ''))}` : quote(token)
+    return /^[\w.+-]+$/.test(token)
+      ? token
+      : token.startsWith('"')
+        ? `the string ${quote(token.replaceAll('"', ''))}`
+        : quote(token)
   }
 
   #open(byte: number, what: string): void {
@@ -215,7 +219,10 @@ export class JsonReader {
     }
     if (typeof text !== 'string') throw this.error('expected a string', start)
     if (LONE_SURROGATE.test(text)) {
-      throw this.error('the string has half of a surrogate pair, which no UTF-8 text can hold', start)
+      throw this.error(
+        'the string has half of a surrogate pair, which no UTF-8 text can hold',
+        start,
+      )
     }
     return text
   }

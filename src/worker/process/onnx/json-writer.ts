@@ -1,4 +1,5 @@
 import { ServerError } from '../../../errors.ts'
+import { quote } from './error-text.ts'
 import { halfToNumber } from './half.ts'
 import {
   MAX_NUMBER_BYTES,
@@ -7,7 +8,6 @@ import {
   writeInteger,
   writeSingle,
 } from './number-text.ts'
-import { quote } from './error-text.ts'
 import { elementToText } from './opaque-strings.ts'
 import { elementCount } from './tensor.ts'
 import type { Tensor } from './tensor.ts'
@@ -82,14 +82,18 @@ export class JsonWriter {
   #elements(tensor: Tensor, name: string, from: number, to: number): void {
     if (tensor.datatype === 'BYTES') return this.#texts(tensor.data, name, from, to)
     const { data, datatype } = tensor
-    const write = datatype === 'FP32' ? writeSingle : datatype === 'FP64' ? writeDouble : writeInteger
+    const write =
+      datatype === 'FP32' ? writeSingle : datatype === 'FP64' ? writeDouble : writeInteger
     for (let index = from; index < to; index++) {
       this.#reserve(MAX_NUMBER_BYTES)
       if (index > from) this.#bytes[this.#length++] = COMMA
       const value = data[index] ?? 0
-      if (typeof value === 'bigint') this.#length = writeAscii(this.#bytes, this.#length, String(value))
-      else if (datatype === 'BOOL') this.#length = writeAscii(this.#bytes, this.#length, value ? 'true' : 'false')
-      else if (datatype === 'FP16') this.#length = writeSingle(this.#bytes, this.#length, halfToNumber(value))
+      if (typeof value === 'bigint')
+        this.#length = writeAscii(this.#bytes, this.#length, String(value))
+      else if (datatype === 'BOOL')
+        this.#length = writeAscii(this.#bytes, this.#length, value ? 'true' : 'false')
+      else if (datatype === 'FP16')
+        this.#length = writeSingle(this.#bytes, this.#length, halfToNumber(value))
       else this.#length = write(this.#bytes, this.#length, value)
     }
   }

@@ -74,7 +74,8 @@ function sizeError(spec: TensorSpec, given: number, elementSize: number): Server
   const expected = elementCount(spec.shape.map(Math.abs)) * elementSize
   const got = `got ${countText(given, 'byte')}`
   if (open === 0) return refuse(spec, `expected ${specText(spec)}, ${expected} bytes, ${got}`)
-  if (open === 1) return refuse(spec, `expected ${specText(spec)}, a multiple of ${expected} bytes, ${got}`)
+  if (open === 1)
+    return refuse(spec, `expected ${specText(spec)}, a multiple of ${expected} bytes, ${got}`)
   const hint = `say the shape in the header ${SHAPE_HEADER}, for example "${spec.shape.map(Math.abs).join(',')}"`
   return refuse(spec, `${specText(spec)} leaves ${open} dimensions open; ${hint}`)
 }

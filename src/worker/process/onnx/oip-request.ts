@@ -85,7 +85,7 @@ function readInput(reader: JsonReader, inputs: InputSet): ProtocolInput {
     else if (reader.take('null')) continue
     else if (member === 'parameters') parameters = readParameters(reader)
     else if (member !== 'data') reader.skipValue()
-    else if (spec !== undefined && datatype === spec.datatype) tensor = readTensor(reader, spec)
+    else if (spec?.datatype === datatype) tensor = readTensor(reader, spec)
     else {
       dataAt = reader.position
       reader.skipValue()
@@ -129,7 +129,9 @@ function readShape(reader: JsonReader): number[] {
     const dimension = readInteger(reader)
     if (typeof dimension !== 'number' || dimension < 0 || length === MAX_RANK) {
       const given = dimension === undefined ? reader.token() : dimension
-      throw invalid(`The shape of an input must be at most ${MAX_RANK} integers from 0 up, got ${given}.`)
+      throw invalid(
+        `The shape of an input must be at most ${MAX_RANK} integers from 0 up, got ${given}.`,
+      )
     }
     return dimension
   })

@@ -36,7 +36,10 @@ export class OutputTable {
   checkOctets(): void {
     const [only, ...others] = this.specs
     if (only !== undefined && others.length === 0 && only.datatype !== 'BYTES') return
-    const has = others.length === 0 ? 'has no output of numbers' : `has ${countText(this.specs.length, 'output')}`
+    const has =
+      others.length === 0
+        ? 'has no output of numbers'
+        : `has ${countText(this.specs.length, 'output')}`
     throw new ServerError(
       'InvalidInputException',
       `The model ${has}, which an answer in raw bytes cannot hold; accept application/json.`,

@@ -1,6 +1,7 @@
 /** Answers to single requests, errors included: the one place that knows how they look. */
-import { ServerError, messageOf } from '../../../errors.ts'
+import { ServerError } from '../../../errors.ts'
 import type { WireHeader, WirePrediction } from '../../wire/messages.ts'
+import { reportError } from '../report-error.ts'
 
 export const JSON_TYPE = 'application/json'
 
@@ -33,8 +34,7 @@ export function prettyJson(value: unknown): Buffer {
 }
 
 function unexpectedError(thrown: unknown): ServerError {
-  const detail = thrown instanceof Error ? thrown.stack : undefined
-  process.stderr.write(`${detail ?? messageOf(thrown)}\n`)
+  reportError('A request could not be handled', thrown)
   return new ServerError('InternalServerException', 'The request could not be handled.', {
     cause: thrown,
   })

@@ -9,7 +9,8 @@ const SOURCE_LINE =
   /[\w./-]*\w\.(?:cc|h|cpp|cu):\d+ (?:[\w:&*<>,~\s]*::[\w:&*<>,~\s]*\([^()]*\)(?: const)? |\w+ )?/g
 const STATUS_CODE = /\[ONNXRuntimeError\] : \d+ : \w+ : /g
 /** Node names of exported models look like paths (`Name:'/layer1/Conv'`) and stay; paths lose their folders. */
-const NODE_NAME_OR_FOLDERS = /(Name:'[^']*')|(?<![\w./])(?:[A-Za-z]:)?[\\/](?:[^\s'"\\/:,()]+[\\/])+/g
+const NODE_NAME_OR_FOLDERS =
+  /(Name:'[^']*')|(?<![\w./])(?:[A-Za-z]:)?[\\/](?:[^\s'"\\/:,()]+[\\/])+/g
 const MEMORY =
   /bad_alloc|failed to allocate|out of memory|array buffer allocation failed|invalid (?:typed )?array (?:buffer )?length/i
 
@@ -60,7 +61,11 @@ function runtimeError(
 ): ServerError {
   const raw = messageOf(thrown, MAX_RAW_LENGTH)
   const isMemory = MEMORY.test(raw)
-  return new ServerError(isMemory ? 'InsufficientMemoryException' : type, cleanMessage(raw, folder), {
-    cause: thrown,
-  })
+  return new ServerError(
+    isMemory ? 'InsufficientMemoryException' : type,
+    cleanMessage(raw, folder),
+    {
+      cause: thrown,
+    },
+  )
 }

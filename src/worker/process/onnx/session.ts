@@ -59,8 +59,6 @@ export class OnnxSession {
     settings: ModelSettings,
     context: LoadContext,
   ): Promise<OnnxSession> {
-    // onnxruntime reads this when it makes its environment, with the first session.
-    process.env['ORT_DISABLE_TELEMETRY'] ??= '1'
     env.logLevel = 'error'
     const { options } = context
     const providers = chooseProviders(settings.providers ?? options.providers, context.gpu)
@@ -88,12 +86,12 @@ export class OnnxSession {
    * @throws ServerError 400, or 507 when memory ran out.
    */
   async run(inputs: readonly Tensor[], outputNames: readonly string[]): Promise<readonly Tensor[]> {
-    // No prototype: an input may be called `__proto__`.
-    const feeds: Record<string, RuntimeTensor> = Object.create(null)
-    for (const [index, { datatype, data, shape }] of inputs.entries()) {
-      const name = this.inputs[index]?.name ?? ''
-      feeds[name] = new RuntimeTensor(RUNTIME_TYPES[datatype], data, shape)
-    }
+    const feeds = Object.fromEntries(
+      inputs.map(({ datatype, data, shape }, index) => [
+        this.inputs[index]?.name ?? '',
+        new RuntimeTensor(RUNTIME_TYPES[datatype], data, shape),
+      ]),
+    )
     try {
       const results = await this.#session.run(feeds, outputNames)
       return outputNames.map((name) => tensorOf(name, results[name]))
@@ -122,7 +120,9 @@ function providerConfig(
   name: string,
   gpu: number | undefined,
 ): InferenceSession.ExecutionProviderConfig {
-  return gpu !== undefined && (name === 'cuda' || name === 'tensorrt') ? { name, deviceId: gpu } : name
+  return gpu !== undefined && (name === 'cuda' || name === 'tensorrt')
+    ? { name, deviceId: gpu }
+    : name
 }
 
 /** @throws ServerError `InvalidModelException` for what cannot be sent as a tensor. */
@@ -155,7 +155,11 @@ function tensorOf(name: string, output: RuntimeTensor | undefined): Tensor {
   if (Array.isArray(data)) throw new TypeError('a tensor of numbers without numbers')
   // Newer versions of Node have a Float16Array, which onnxruntime-node then makes.
   if (datatype === 'FP16' && !(data instanceof Uint16Array)) {
-    return { datatype, shape: dims, data: new Uint16Array(data.buffer, data.byteOffset, data.length) }
+    return {
+      datatype,
+      shape: dims,
+      data: new Uint16Array(data.buffer, data.byteOffset, data.length),
+    }
   }
   return { datatype, shape: dims, data }
 }

@@ -27,11 +27,17 @@ export function shapeError(spec: TensorSpec, shape: readonly number[]): ServerEr
  * A declared shape must be what the model takes and have as many elements as there are.
  * @throws ServerError 400
  */
-export function checkDeclaredShape(spec: TensorSpec, shape: readonly number[], count: number): void {
+export function checkDeclaredShape(
+  spec: TensorSpec,
+  shape: readonly number[],
+  count: number,
+): void {
   checkShape(spec, shape)
   const expected = elementCount(shape)
   if (expected === count) return
-  const wanted = Number.isSafeInteger(expected) ? countText(expected, 'element') : 'more elements than can be counted'
+  const wanted = Number.isSafeInteger(expected)
+    ? countText(expected, 'element')
+    : 'more elements than can be counted'
   throw new ServerError(
     'InvalidInputException',
     `Input ${quote(spec.name)}: shape ${shapeText(shape)} means ${wanted}, got ${count}.`,
@@ -80,14 +86,20 @@ export function deduceShape(spec: TensorSpec, count: number): readonly number[] 
  * these are taken: a flat array of all elements, one sample without the batch dimension, and nothing at all.
  * @throws ServerError 400 when none of it fits.
  */
-export function adaptShape(spec: TensorSpec, shape: readonly number[], count: number): readonly number[] {
+export function adaptShape(
+  spec: TensorSpec,
+  shape: readonly number[],
+  count: number,
+): readonly number[] {
   if (fitsShape(spec, shape)) return shape
   const candidates: (readonly number[] | undefined)[] = [
     shape.length < 2 ? deduceShape(spec, count) : undefined,
     (spec.shape[0] ?? 0) < 0 || spec.shape[0] === 1 ? [1, ...shape] : undefined,
     count === 0 ? completeEmpty(spec, shape) : undefined,
   ]
-  const fitting = candidates.find((candidate) => candidate !== undefined && fitsShape(spec, candidate))
+  const fitting = candidates.find(
+    (candidate) => candidate !== undefined && fitsShape(spec, candidate),
+  )
   if (fitting === undefined || elementCount(fitting) !== count) throw shapeError(spec, shape)
   return fitting
 }

@@ -37,7 +37,9 @@ class DecodedTensors implements Decoded {
   /** The caller's own id, which an Open Inference Protocol answer repeats. */
   readonly protocolId: string | undefined
 
-  constructor(fields: Omit<DecodedTensors, 'protocolId'> & { readonly protocolId?: string | undefined }) {
+  constructor(
+    fields: Omit<DecodedTensors, 'protocolId'> & { readonly protocolId?: string | undefined },
+  ) {
     this.id = fields.id
     this.inputs = fields.inputs
     this.outputNames = fields.outputNames
@@ -94,7 +96,13 @@ export class TensorCodec implements RequestCodec {
     if (form === 'octets') return this.#encodeOctets(outputs, decoded)
     const body =
       form === 'protocol'
-        ? writeProtocolResponse(this.#model, decoded.protocolId, outputNames, outputs, maxResponseBytes)
+        ? writeProtocolResponse(
+            this.#model,
+            decoded.protocolId,
+            outputNames,
+            outputs,
+            maxResponseBytes,
+          )
         : writePlainResponse(outputNames, outputs, maxResponseBytes)
     return jsonPrediction(id, 200, body)
   }
@@ -157,7 +165,10 @@ export class TensorCodec implements RequestCodec {
  * The parameter that holds the whole body, unless the parameters are the inputs themselves: fields of a form,
  * or query values of a request with an empty body.
  */
-function wholeBody(parameters: readonly WireParameter[], inputs: InputTable): WireParameter | undefined {
+function wholeBody(
+  parameters: readonly WireParameter[],
+  inputs: InputTable,
+): WireParameter | undefined {
   const body = parameters.find((parameter) => parameter.name === BODY)
   if (body === undefined || parameters.length === 1) return body
   const other = parameters.find((parameter) => parameter !== body && inputs.has(parameter.name))

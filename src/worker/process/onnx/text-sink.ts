@@ -51,7 +51,8 @@ export class BooleanSink extends ElementSink {
     if (reader.take('true')) return 1
     if (reader.take('false')) return 0
     const byte = reader.peek()
-    const isBit = (byte === ZERO || byte === ONE) && !continuesNumber(reader.bytes[reader.position + 1])
+    const isBit =
+      (byte === ZERO || byte === ONE) && !continuesNumber(reader.bytes[reader.position + 1])
     if (!isBit) throw this.unexpected(reader, 'true, false, 1 or 0')
     reader.position++
     return byte === ONE ? 1 : 0

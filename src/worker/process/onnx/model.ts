@@ -1,0 +1,131 @@
+/** The built-in ONNX handler: loads a network and answers requests with it. */
+import path from 'node:path'
+import { env } from 'onnxruntime-node'
+import { ServerError } from '../../../errors.ts'
+import { readModelFiles } from '../../../model-files.ts'
+import type { ModelFiles } from '../../../model-files.ts'
+import type { WirePrediction, WireRequest, WorkerReply } from '../../wire/messages.ts'
+import type { LoadContext, LoadedModel } from '../handler.ts'
+import { Batcher } from './batcher.ts'
+import type { Outcome } from './batcher.ts'
+import type { Decoded, RequestCodec } from './codec.ts'
+import { asksForDescription, describeModel } from './describe.ts'
+import { readLabels } from './image-labels.ts'
+import type { ModelMetadata, TensorSpec } from './metadata.ts'
+import { errorPrediction } from './prediction.ts'
+import { OnnxSession } from './session.ts'
+import { TensorCodec } from './tensor-codec.ts'
+
+/** Version of a model that names none. */
+const FIRST_VERSION = '1.0'
+const IMAGE_HANDLER = 'image'
+
+/**
+ * Loads the network at the context's path, a folder or a bare `.onnx` file.
+ * @throws ServerError `InvalidModelException`, or `InsufficientMemoryException` when memory ran out.
+ */
+export async function loadOnnxModel(context: LoadContext): Promise<LoadedModel> {
+  const files = await readModelFiles(context.modelPath).catch((cause: unknown) => {
+    if (cause instanceof ServerError) throw cause
+    const reason = cause instanceof Error && 'code' in cause ? ` (${String(cause.code)})` : ''
+    const problem = `The files of the model cannot be read${reason}.`
+    throw new ServerError('InvalidModelException', problem, { cause })
+  })
+  if (files.onnxFile === undefined) {
+    throw new ServerError('InvalidModelException', "There is no .onnx file in the model's folder.")
+  }
+  const session = await OnnxSession.load(files.onnxFile, files.settings, context)
+  try {
+    const metadata = await metadataOf(session, files, context)
+    const codec = new TensorCodec(metadata, context.options)
+    if (metadata.handler !== IMAGE_HANDLER) return new OnnxModel(session, metadata, codec)
+    const { createImageCodec } = await import('./image.ts')
+    return new OnnxModel(session, metadata, await createImageCodec(metadata, files, codec))
+  } catch (error) {
+    await session.close()
+    throw error
+  }
+}
+
+/** A loaded network with the codec of its handler. */
+class OnnxModel implements LoadedModel {
+  readonly #session: OnnxSession
+  readonly #metadata: ModelMetadata
+  readonly #codec: RequestCodec
+  readonly #batcher: Batcher
+
+  constructor(session: OnnxSession, metadata: ModelMetadata, codec: RequestCodec) {
+    this.#session = session
+    this.#metadata = metadata
+    this.#codec = codec
+    this.#batcher = new Batcher(session, metadata.batchable)
+  }
+
+  async predict(requests: readonly WireRequest[]): Promise<WorkerReply> {
+    const opened = await Promise.all(requests.map((request) => this.#open(request)))
+    const decoded = opened.filter((one) => 'inputs' in one)
+    const outcomes = await this.#batcher.run(decoded)
+    let next = 0
+    const predictions = opened.map((one) =>
+      'inputs' in one ? this.#answer(one, outcomes[next++]) : one,
+    )
+    return { code: 200, message: 'Prediction success', predictions }
+  }
+
+  close(): Promise<void> {
+    return this.#session.close()
+  }
+
+  /** The request as tensors, or its answer where no run is needed. */
+  async #open(request: WireRequest): Promise<Decoded | WirePrediction> {
+    try {
+      if (asksForDescription(request.headers)) return describeModel(request.id, this.#metadata)
+      return await this.#codec.decode(request)
+    } catch (error) {
+      return errorPrediction(request.id, error)
+    }
+  }
+
+  #answer(decoded: Decoded, outcome: Outcome | undefined): WirePrediction {
+    try {
+      if (outcome === undefined || outcome instanceof Error)
+        return errorPrediction(decoded.id, outcome)
+      return this.#codec.encode(outcome, decoded)
+    } catch (error) {
+      return errorPrediction(decoded.id, error)
+    }
+  }
+}
+
+async function metadataOf(
+  session: OnnxSession,
+  files: ModelFiles,
+  context: LoadContext,
+): Promise<ModelMetadata> {
+  const { inputs, outputs, providers } = session
+  const labels = await readLabels(files)
+  return {
+    name: context.modelName,
+    handler: (context.handler || files.settings.handler) === IMAGE_HANDLER ? IMAGE_HANDLER : 'onnx',
+    version: versionOf(files),
+    runtime: { name: 'onnxruntime', version: env.versions.node ?? env.versions.common },
+    providers,
+    batchable:
+      inputs.length > 0 && outputs.length > 0 && [...inputs, ...outputs].every(isOpenInFront),
+    inputs,
+    outputs,
+    ...(labels === undefined ? {} : { labels }),
+  }
+}
+
+function isOpenInFront(spec: TensorSpec): boolean {
+  return (spec.shape[0] ?? 0) < 0
+}
+
+/** As the settings or the manifest say; a folder that is a number is a version by itself. */
+function versionOf({ settings, manifest, folder }: ModelFiles): string {
+  const stated = settings.version ?? manifest?.model?.modelVersion
+  if (stated !== undefined) return String(stated)
+  const name = path.basename(folder)
+  return /^\d+$/.test(name) ? name : FIRST_VERSION
+}
