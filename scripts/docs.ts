@@ -1,0 +1,31 @@
+/**
+ * Writes `docs/configuration.md` and `docs/errors.md` from the source; with `--check` it only says, by
+ * exit code 1, that they are not what the source says now.
+ */
+import { readFileSync, writeFileSync } from 'node:fs'
+import { configurationPage } from './configuration-page.ts'
+import { errorsPage } from './errors-page.ts'
+
+const PAGES: readonly [file: string, text: string][] = [
+  ['docs/configuration.md', configurationPage()],
+  ['docs/errors.md', errorsPage()],
+]
+
+for (const [file, text] of PAGES) {
+  if (process.argv.includes('--check')) check(file, text)
+  else writeFileSync(file, text)
+}
+
+function check(file: string, text: string): void {
+  if (readText(file) === text) return
+  process.stderr.write(`${file} is out of date; run: npm run docs\n`)
+  process.exitCode = 1
+}
+
+function readText(file: string): string | undefined {
+  try {
+    return readFileSync(file, 'utf8')
+  } catch {
+    return undefined
+  }
+}

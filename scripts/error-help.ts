@@ -1,0 +1,99 @@
+/** What to say about each error type besides its status. The compiler sees to it that none is missing. */
+import type { ErrorType } from '../src/errors.ts'
+
+export interface ErrorHelp {
+  readonly cause: string
+  readonly remedy: string
+}
+
+export const ERROR_HELP: Readonly<Record<ErrorType, ErrorHelp>> = {
+  BadRequestException: {
+    cause:
+      'The request itself is malformed: a parameter is missing or of the wrong type, the body ends too early, a multipart body has no boundary, the management body is no JSON. With status 403: a model URL that is not allowed; 431: the headers are too large.',
+    remedy: 'Correct the request; the message names the parameter.',
+  },
+  InvalidInputException: {
+    cause:
+      'The model cannot take this input: no JSON, an unknown or missing input name, the wrong datatype or shape, a ragged array, a number that does not fit, a damaged picture. With status 406: the answer cannot be given as raw bytes.',
+    remedy: 'Compare with the inputs that `GET /models/{model}` shows under `metadata`.',
+  },
+  InvalidModelException: {
+    cause:
+      'The model cannot be served: onnxruntime refuses the file, `model.json` or the manifest is malformed, the archive breaks a rule, the handler module has no entry point, the name is not allowed, the runtime is unknown.',
+    remedy: 'Correct the model; the message says what is wrong with which file.',
+  },
+  UnauthorizedException: {
+    cause: 'The management address wants a bearer token and the request has none, or another one.',
+    remedy: 'Send `Authorization: Bearer …` with the value of `ONNXD_MANAGEMENT_TOKEN`.',
+  },
+  HandlersNotAllowedException: {
+    cause: 'The model brings code of its own, and the server was not started to run such code.',
+    remedy: 'If you trust the model, start the server with `--allow-handlers`.',
+  },
+  ModelNotFoundException: {
+    cause: 'No model of this name is served; when registering, no such file or folder may be read.',
+    remedy:
+      'See `GET /models` for the names; see `--model-store` and `--allow-local-paths` for what may be registered.',
+  },
+  ModelVersionNotFoundException: {
+    cause: 'The model is served, but not in this version.',
+    remedy: 'Leave the version out for the default one.',
+  },
+  ResourceNotFoundException: {
+    cause: 'The path is none of this listener’s. Predictions and management have different ports.',
+    remedy: 'Check path and port.',
+  },
+  MethodNotAllowedException: {
+    cause: 'The path exists, but not with this method.',
+    remedy: 'Use a method that the `Allow` header of the answer lists.',
+  },
+  RequestTimeoutException: {
+    cause:
+      'The client took longer than `requestTimeout` to send its request, or longer than 10 seconds for the head.',
+    remedy: 'Send faster, or raise `--request-timeout`.',
+  },
+  ConflictStatusException: {
+    cause: 'A model of this name and version is served already, or is just being loaded.',
+    remedy: 'Unregister it first, or register under another `model_name`.',
+  },
+  PayloadTooLargeException: {
+    cause:
+      'The body, a part of a form, or an archive is above its limit. With status 400: the body came in more than 65 536 pieces.',
+    remedy:
+      'Send less, or raise `--max-body-bytes` or `--max-json-bytes`. JSON has the smaller limit; binary bodies carry the same tensor in a fraction of the bytes.',
+  },
+  UnsupportedMediaTypeException: {
+    cause:
+      'The built-in handlers do not read this content type, this picture format, or compressed bodies.',
+    remedy:
+      'Send JSON, `application/octet-stream` or a form; pictures as JPEG, PNG, WebP, GIF, TIFF or AVIF.',
+  },
+  ClientClosedRequestException: {
+    cause:
+      'The client closed the connection before its answer. A waiting request is dropped; one that runs is finished and its answer thrown away.',
+    remedy: 'Seen in logs only.',
+  },
+  InternalServerException: {
+    cause:
+      '`Worker died: …`: the process that served the request ended, and why. `Failed to start workers: …`: the model did not load, and why. Any other text with 500 to 507: the handler failed, in its own words. `The server failed to handle the request.`: a fault of onnxd.',
+    remedy:
+      'Read the server’s log: it has the last lines the worker wrote to stderr. `GET /models/{model}` shows restarts and the last failure.',
+  },
+  ServiceUnavailableException: {
+    cause:
+      'No worker can take the request: none is running, the queue is full (`queueSize` requests or `queueBytes` bytes), the request waited longer than `queueTimeout`, the model has failed for good, or the server is stopping.',
+    remedy:
+      'Try again after the seconds in `Retry-After`. If it lasts, add workers or look at `status` and `lastFailure` of the model.',
+  },
+  ResponseTimeoutException: {
+    cause:
+      'The worker took longer than `responseTimeout` for one batch, or longer than `loadTimeout` to start. It was killed; a new one takes its place.',
+    remedy: 'Send less at once, or raise `--response-timeout` or `--load-timeout`.',
+  },
+  InsufficientMemoryException: {
+    cause:
+      'The worker ran out of memory, the answer is larger than `maxResponseBytes`, or the disk is too full to unpack an archive.',
+    remedy:
+      'Send less at once, raise `--max-response-bytes` or `--worker-heap-mib`, serve fewer workers, or give the machine more.',
+  },
+}
