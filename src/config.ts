@@ -3,15 +3,16 @@
  * a flag (`--batch-size 8`), an environment variable (`ONNXD_BATCH_SIZE=8`) and a key of the config
  * file (`batchSize: 8`); the flag wins over the environment, the environment over the file.
  */
-import { readFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
-import path from 'node:path'
-import { parseArgs } from 'node:util'
 import { Type } from '@sinclair/typebox'
-import type { Static, TSchema } from '@sinclair/typebox'
+import type { Static } from '@sinclair/typebox'
 import { Value } from '@sinclair/typebox/value'
-import { parse as parseYaml } from 'yaml'
+import { ConfigError, readConfigFile, readEnvironment, readFlags } from './config-layers.ts'
+import type { Settings } from './config-layers.ts'
 import { problemWith, stringEnum } from './schema.ts'
+
+export { ConfigError, environmentName, flagName } from './config-layers.ts'
+export type { Settings } from './config-layers.ts'
 
 const MIB = 1024 * 1024
 
@@ -130,11 +131,6 @@ export const ConfigSchema = Type.Object(
 /** Every setting, defaulted and checked. Times in the unit the setting's description names. */
 export type Config = Readonly<Static<typeof ConfigSchema>>
 
-/** A command line, environment or config file that cannot be used; the message is for the operator. */
-export class ConfigError extends Error {
-  override readonly name = 'ConfigError'
-}
-
 /** What {@link parseConfig} makes of a command line. */
 export interface ParsedConfig {
   readonly config: Config
@@ -142,19 +138,16 @@ export interface ParsedConfig {
   readonly models: readonly string[]
 }
 
-/** Settings of the config file, the environment and the flags, in rising order of precedence. */
-export type Settings = Record<string, unknown>
-
 /**
  * Parses a command line (without the command word) and an environment.
  * @throws ConfigError naming the setting and where it came from.
  */
 export function parseConfig(argv: readonly string[], environment: NodeJS.ProcessEnv): ParsedConfig {
-  const { flags, models, configFile } = parseFlags(argv)
+  const { flags, models, configFile } = readFlags(argv, ConfigSchema.properties)
   const file = configFile ?? environment.ONNXD_CONFIG
   const layers: [origin: string, settings: Settings][] = [
     [`config file ${file ?? ''}`, file === undefined ? {} : readConfigFile(file)],
-    ['the environment', readEnvironment(environment)],
+    ['the environment', readEnvironment(environment, ConfigSchema.properties)],
     ['the command line', flags],
   ]
   const merged: Settings = {}
@@ -182,93 +175,6 @@ export function threadsPerWorker(config: Config, workers: number): number {
   return config.threads > 0
     ? config.threads
     : Math.max(1, Math.floor(availableParallelism() / Math.max(1, workers)))
-}
-
-/** `batchSize` as a flag: `batch-size`. */
-export function flagName(key: string): string {
-  return key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)
-}
-
-/** `batchSize` as an environment variable: `ONNXD_BATCH_SIZE`. */
-export function environmentName(key: string): string {
-  return `ONNXD_${key.replace(/[A-Z]/g, (letter) => `_${letter}`).toUpperCase()}`
-}
-
-function parseFlags(argv: readonly string[]): {
-  flags: Settings
-  models: string[]
-  configFile: string | undefined
-} {
-  const options: Record<string, { type: 'string' | 'boolean' }> = { config: { type: 'string' } }
-  for (const [key, schema] of Object.entries(ConfigSchema.properties)) {
-    options[flagName(key)] = { type: schema.type === 'boolean' ? 'boolean' : 'string' }
-    if (schema.type === 'boolean') options[`no-${flagName(key)}`] = { type: 'boolean' }
-  }
-  let parsed
-  try {
-    parsed = parseArgs({ args: [...argv], options, allowPositionals: true })
-  } catch (error) {
-    throw new ConfigError(error instanceof Error ? error.message : String(error), { cause: error })
-  }
-  const flags: Settings = {}
-  for (const [key, schema] of Object.entries(ConfigSchema.properties)) {
-    const value = parsed.values[flagName(key)]
-    if (typeof value === 'string') flags[key] = fromText(value, schema, `--${flagName(key)}`)
-    if (typeof value === 'boolean') flags[key] = value
-    if (parsed.values[`no-${flagName(key)}`] === true) flags[key] = false
-  }
-  const { config } = parsed.values
-  return {
-    flags,
-    models: parsed.positionals,
-    configFile: typeof config === 'string' ? config : undefined,
-  }
-}
-
-function readEnvironment(environment: NodeJS.ProcessEnv): Settings {
-  const settings: Settings = {}
-  for (const [key, schema] of Object.entries(ConfigSchema.properties)) {
-    const value = environment[environmentName(key)]
-    if (value !== undefined) settings[key] = fromText(value, schema, environmentName(key))
-  }
-  return settings
-}
-
-function readConfigFile(file: string): Settings {
-  let content: unknown
-  try {
-    // JSON is YAML; one parser reads both.
-    content = parseYaml(readFileSync(file, 'utf8')) ?? {}
-  } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error)
-    throw new ConfigError(`Cannot read config file ${path.basename(file)}: ${reason}`, {
-      cause: error,
-    })
-  }
-  if (typeof content !== 'object' || content === null || Array.isArray(content)) {
-    throw new ConfigError(`Config file ${path.basename(file)} must hold one mapping of settings.`)
-  }
-  return { ...content }
-}
-
-/** Settings are text in flags and the environment. Nothing is rounded or guessed: `1.5` is no integer. */
-function fromText(value: string, schema: TSchema, name: string): unknown {
-  switch (schema.type) {
-    case 'integer':
-      if (/^-?\d{1,15}$/.test(value)) return Number(value)
-      throw new ConfigError(`${name} must be an integer, not ${JSON.stringify(value)}.`)
-    case 'boolean':
-      if (value === 'true' || value === '1') return true
-      if (value === 'false' || value === '0') return false
-      throw new ConfigError(`${name} must be true or false, not ${JSON.stringify(value)}.`)
-    case 'array':
-      return value
-        .split(',')
-        .map((part) => part.trim())
-        .filter((part) => part !== '')
-    default:
-      return value
-  }
 }
 
 function checkSettings(settings: Settings, origin: string): void {

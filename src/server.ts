@@ -139,7 +139,7 @@ async function loadModels(
         for (const { name, version } of versions) log.info({ model: name, version }, 'model ready')
       } catch (error) {
         results[index] = { model: label, reason: messageOf(error) }
-        log.error({ model: label, err: error, reason: messageOf(error) }, 'model failed to load')
+        log.error({ model: label, reason: messageOf(error) }, 'model failed to load')
       }
     }
   }

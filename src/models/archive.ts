@@ -1,9 +1,9 @@
 /**
- * Unpacks model archives (`.mar`, `.zip`), which are hostile until proven otherwise: everything that
+ * Unpacks model archives (`.mar`, `.zip`, `.tar.gz`), which are hostile until proven otherwise: everything that
  * can be checked is checked before the first byte is written, the rest while bytes stream.
  */
 import { constants } from 'node:fs'
-import { mkdir, open, rm, statfs, writeFile } from 'node:fs/promises'
+import { mkdir, open, rm, writeFile } from 'node:fs/promises'
 import type { FileHandle } from 'node:fs/promises'
 import path from 'node:path'
 import { pipeline } from 'node:stream/promises'
@@ -20,6 +20,8 @@ import {
 } from './archive-limits.ts'
 import type { ArchiveLimits } from './archive-limits.ts'
 import { readExactly } from './archive-reader.ts'
+import { checkFreeSpace, createPrivateFile, diskFull, isDiskFull } from './private-file.ts'
+import { extractTarGz } from './tar.ts'
 
 export { DEFAULT_ARCHIVE_LIMITS }
 export type { ArchiveLimits }
@@ -29,7 +31,8 @@ const CHUNK_BYTES = 256 * 1024
 const LANES = 8
 /** O_NONBLOCK: a FIFO in the file's place is opened and then refused, not waited for. */
 const READ_FLAGS = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK
-const WRITE_FLAGS = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW
+/** What every gzip stream starts with. */
+const GZIP_MAGIC = Buffer.from([0x1f, 0x8b])
 
 /**
  * Unpacks `file`, which must not be a link, into `destination`, a folder that must not exist yet: mode
@@ -46,15 +49,14 @@ export async function extractArchive(
 ): Promise<void> {
   const archive = await openArchive(file)
   try {
-    const size = await checkFile(archive, limits)
-    const entries = await readDirectory(archive, size, limits)
-    await checkSpace(entries, path.dirname(destination))
-    await mkdir(destination, { mode: 0o700 })
-    try {
-      await writeEntries(archive, entries, destination)
-    } catch (error) {
-      await rm(destination, { recursive: true, force: true })
-      throw error
+    const { size, isGzip } = await checkFile(archive, limits)
+    if (isGzip) {
+      const packed = readRange(archive, 0, size)
+      await fillFolder(destination, () => extractTarGz(packed, size, destination, limits))
+    } else {
+      const entries = await readDirectory(archive, size, limits)
+      await checkSpace(entries, path.dirname(destination))
+      await fillFolder(destination, () => writeEntries(archive, entries, destination))
     }
   } catch (error) {
     throw asServerError(error)
@@ -71,27 +73,35 @@ async function openArchive(file: string): Promise<FileHandle> {
   }
 }
 
-/** Size of the archive in bytes. */
-async function checkFile(archive: FileHandle, limits: ArchiveLimits): Promise<number> {
+/** Makes `folder`, and removes it again when `fill` fails. */
+async function fillFolder(folder: string, fill: () => Promise<void>): Promise<void> {
+  await mkdir(folder, { mode: 0o700 })
+  try {
+    await fill()
+  } catch (error) {
+    await rm(folder, { recursive: true, force: true })
+    throw error
+  }
+}
+
+/** Size of the archive in bytes, and which of the two formats it is. */
+async function checkFile(
+  archive: FileHandle,
+  limits: ArchiveLimits,
+): Promise<{ size: number; isGzip: boolean }> {
   const stats = await archive.stat()
   if (!stats.isFile()) throw invalidArchive('it is not a regular file')
   if (stats.size > limits.maxTotalBytes) {
     throw archiveTooLarge(`it is larger than ${limits.maxTotalBytes} bytes`)
   }
-  const start = Buffer.alloc(Math.min(2, stats.size))
+  const start = Buffer.alloc(Math.min(GZIP_MAGIC.length, stats.size))
   await readExactly(archive, start, 0)
-  // A reader of TorchServe's .tar.gz belongs here; it must keep to the same limits and names.
-  if (start.equals(Buffer.from([0x1f, 0x8b]))) {
-    throw invalidArchive('.tar.gz is not supported, only zip')
-  }
-  return stats.size
+  return { size: stats.size, isGzip: start.equals(GZIP_MAGIC) }
 }
 
 async function checkSpace(entries: readonly ArchiveEntry[], folder: string): Promise<void> {
-  const { bavail, blocks, bsize } = await statfs(folder)
   const needed = entries.reduce((sum, { bytes }) => sum + bytes, 0)
-  // Some file systems say nothing about their size.
-  if (blocks > 0 && needed > bavail * bsize) throw diskFull()
+  await checkFreeSpace(needed, folder)
 }
 
 async function writeEntries(
@@ -125,7 +135,7 @@ async function writeEntries(
 }
 
 async function writeEntry(archive: FileHandle, entry: ArchiveEntry, target: string): Promise<void> {
-  const file = await open(target, WRITE_FLAGS, 0o600)
+  const file = await createPrivateFile(target)
   try {
     const packed = readRange(archive, entry.dataStart, entry.packedBytes)
     if (entry.isDeflated) await inflate(packed, entry, file)
@@ -187,19 +197,10 @@ function invalidEntry(entry: ArchiveEntry, problem: string, cause?: unknown): Se
   return invalidArchive(`entry ${shownName(entry.path)} ${problem}`, cause)
 }
 
-function diskFull(cause?: unknown): ServerError {
-  return new ServerError(
-    'InsufficientMemoryException',
-    'The disk is too full to unpack the archive.',
-    { cause },
-  )
-}
-
 /** Texts of the file system hold paths of this machine; they go no further than the cause. */
 function asServerError(error: unknown): ServerError {
   if (error instanceof ServerError) return error
-  const code = error instanceof Error && 'code' in error ? error.code : undefined
-  if (code === 'ENOSPC' || code === 'EDQUOT') return diskFull(error)
+  if (isDiskFull(error)) return diskFull(error)
   return new ServerError('InternalServerException', 'The archive could not be unpacked.', {
     cause: error,
   })

@@ -6,7 +6,7 @@ import { ServerError } from '../errors.ts'
 export const MODEL_NAME_PATTERN = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/
 
 /** Files that are unpacked: `.mar` and `.model` are zip files too. */
-const ARCHIVE_EXTENSIONS = ['.mar', '.model', '.zip']
+const ARCHIVE_EXTENSIONS = ['.mar', '.model', '.zip', '.tar.gz', '.tgz']
 const NETWORK_EXTENSION = '.onnx'
 
 /** @throws ServerError `BadRequestException` when `name` cannot be a model's name. */
@@ -26,7 +26,7 @@ export function checkModelVersion(version: string): void {
  */
 export function nameOfPath(location: string, root: string | undefined): string {
   if (isArchive(location)) {
-    const stem = path.basename(location, path.extname(location))
+    const stem = path.basename(location, modelExtension(location))
     return withoutStart(stem.replaceAll(/\W/g, '_'))
   }
   const own = path.basename(location) === 'model.onnx' ? path.dirname(location) : location
@@ -46,12 +46,19 @@ export function isNumberedFolder(folder: string, root: string | undefined): bool
 
 /** Whether a file is an archive, by its name. */
 export function isArchive(file: string): boolean {
-  return ARCHIVE_EXTENSIONS.includes(path.extname(file))
+  return ARCHIVE_EXTENSIONS.includes(modelExtension(file))
 }
 
 /** Whether a file is a model, by its name. */
 export function isModelFile(file: string): boolean {
-  return isArchive(file) || path.extname(file) === NETWORK_EXTENSION
+  return modelExtension(file) !== ''
+}
+
+/** What makes a file's name that of a model, `.onnx` or `.tar.gz` for example; `''` for other files. */
+export function modelExtension(file: string): string {
+  const name = path.basename(file)
+  const known = [NETWORK_EXTENSION, ...ARCHIVE_EXTENSIONS]
+  return known.find((end) => name.endsWith(end) && name.length > end.length) ?? ''
 }
 
 /** Names start with a letter or digit. */

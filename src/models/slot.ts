@@ -1,5 +1,5 @@
-import { setTimeout as delay } from 'node:timers/promises'
 import type { Logger } from 'pino'
+import { messageOf } from '../errors.ts'
 import type { Worker } from '../worker/host/worker.ts'
 import type { RestartPolicy } from './backoff.ts'
 import { waitAtMost } from './wait-at-most.ts'
@@ -39,11 +39,13 @@ export class Slot {
   /** Why the last worker died, for the model's description. */
   lastFailure: string | undefined
   readonly #context: SlotContext
-  readonly #retired = new AbortController()
   #worker: PoolWorker
   /** Deaths in a row that look like the model's own fault. */
   #failures = 0
   #sayIdle: (() => void) | undefined
+  #isRetired = false
+  #sayRetired: () => void = () => {}
+  readonly #retired = new Promise<void>((resolve) => (this.#sayRetired = resolve))
 
   constructor(id: number, context: SlotContext) {
     this.id = id
@@ -78,7 +80,8 @@ export class Slot {
    * May be called again with less patience.
    */
   async retire(patienceMs: number): Promise<void> {
-    this.#retired.abort()
+    this.#isRetired = true
+    this.#sayRetired()
     const worker = this.#worker
     if (patienceMs > 0 && worker.state === 'ready' && worker.inFlight > 0) {
       const isIdle = new Promise<void>((resolve) => (this.#sayIdle = resolve))
@@ -91,17 +94,13 @@ export class Slot {
   /** Replaces the worker each time it dies, until the slot is retired. */
   async #supervise(): Promise<void> {
     const { startWorker, onChange } = this.#context
-    const { signal } = this.#retired
     for (;;) {
       await this.#worker.exited
-      if (signal.aborted) return
+      if (this.#isRetired) return
       const waitMs = await this.#recordDeath()
       onChange()
-      try {
-        await delay(waitMs, undefined, { signal })
-      } catch {
-        return
-      }
+      await waitAtMost(waitMs, this.#retired)
+      if (this.#isRetired) return
       this.restarts += 1
       this.#worker = startWorker(this.id)
       // A worker that does not become ready exits, and that is seen above.
@@ -114,10 +113,7 @@ export class Slot {
     const { modelName, restarts, log } = this.#context
     const worker = this.#worker
     const { text } = await worker.exited
-    const loadFailure = await worker.ready.then(
-      () => undefined,
-      (error: Error) => error.message,
-    )
+    const loadFailure = await worker.ready.then(() => undefined, messageOf)
     this.lastFailure = loadFailure ?? `The worker ${text}.`
     const isSuspicious = loadFailure !== undefined || worker.inFlight > 0
     if (isSuspicious) restarts.recordDeath()

@@ -25,7 +25,9 @@ export function errorHandling(app: App): void {
 
 /** Answers 405 on every path of the app for the methods that no route takes. Call after the last route. */
 export function refuseOtherMethods(app: App, routes: ReadonlyMap<string, ReadonlySet<string>>): void {
-  for (const [url, allowed] of routes) {
+  // A copy: the routes added here are noted as well.
+  for (const [url, methods] of [...routes]) {
+    const allowed = new Set(methods)
     app.route({
       method: ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'].filter((method) => !allowed.has(method)),
       url,
@@ -56,7 +58,9 @@ function sendError(error: ServerError, original: unknown, request: FastifyReques
     request.log.warn({ requestId: request.id, type: error.type, reason: messageOf(original), err: original }, 'request failed')
   }
   if (error.retryAfterSeconds !== undefined) reply.header('retry-after', String(error.retryAfterSeconds))
-  // The rest of a body that was refused is not worth reading.
+  // The rest of a body that was refused is not worth reading; any other connection is worth keeping.
   if (error.statusCode === 413 || !request.raw.complete) reply.header('connection', 'close')
-  return reply.code(error.statusCode).type('application/json').send(error.toBody())
+  else reply.removeHeader('connection')
+  // As text: the handler of unknown paths does not use the app's serializer.
+  return reply.code(error.statusCode).type('application/json').send(`${JSON.stringify(error.toBody(), null, 2)}\n`)
 }

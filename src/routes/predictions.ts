@@ -25,8 +25,8 @@ const METHODS = ['GET', 'POST', 'PUT'] as const
 /** Adds the predict routes. */
 export function predictionRoutes(app: App, context: RouteContext): void {
   const { registry } = context
-  const predict = (model: ModelVersion, request: FastifyRequest, reply: FastifyReply, withQuery: boolean) =>
-    relay(context, model, request, reply, withQuery)
+  const predict = (find: () => ModelVersion, request: FastifyRequest, reply: FastifyReply, withQuery: boolean) =>
+    relay(context, find, request, reply, withQuery)
 
   for (const method of METHODS) {
     const describe = (operationId: string, summary: string) => ({
@@ -39,44 +39,46 @@ export function predictionRoutes(app: App, context: RouteContext): void {
       method,
       url: '/predictions/:model',
       schema: { ...describe('predict', 'Predict with the default version of a model'), params: ModelParams },
-      handler: (request, reply) => predict(registry.get(request.params.model), request, reply, false),
+      handler: (request, reply) => predict(() => registry.get(request.params.model), request, reply, false),
     })
     app.route<{ Params: Static<typeof VersionParams> }>({
       method,
       url: '/predictions/:model/:version',
       schema: { ...describe('predictVersion', 'Predict with one version of a model'), params: VersionParams },
       handler: (request, reply) =>
-        predict(registry.get(request.params.model, request.params.version), request, reply, false),
+        predict(() => registry.get(request.params.model, request.params.version), request, reply, false),
     })
     app.route<{ Querystring: Static<typeof InvocationsQuery> }>({
       method,
       url: '/invocations',
       schema: { ...describe('invocations', 'Predict, as SageMaker calls it'), querystring: InvocationsQuery },
-      handler: (request, reply) => predict(invokedModel(context, request.query.model_name), request, reply, true),
+      handler: (request, reply) => predict(() => invokedModel(context, request.query.model_name), request, reply, true),
     })
     app.route<{ Params: Static<typeof ModelParams> }>({
       method,
       url: '/models/:model/invoke',
       schema: { ...describe('invokeModel', 'Predict, as SageMaker multi-model endpoints call it'), params: ModelParams },
-      handler: (request, reply) => predict(registry.get(request.params.model), request, reply, true),
+      handler: (request, reply) => predict(() => registry.get(request.params.model), request, reply, true),
     })
     app.route<{ Params: Static<typeof ModelParams> }>({
       method,
       url: '/:model/predict',
       schema: { ...describe('legacyPredict', 'Predict by the path of old clients'), params: ModelParams },
-      handler: (request, reply) => predict(registry.get(request.params.model), request, reply, true),
+      handler: (request, reply) => predict(() => registry.get(request.params.model), request, reply, true),
     })
   }
 }
 
+/** The model is looked up once the body is there: it may be replaced or removed while the body comes in. */
 async function relay(
   { config }: RouteContext,
-  model: ModelVersion,
+  find: () => ModelVersion,
   request: FastifyRequest,
   reply: FastifyReply,
   withQuery: boolean,
 ): Promise<FastifyReply> {
   const parameters = await requestParameters(request, { withQuery, maxBodyBytes: config.maxBodyBytes })
+  const model = find()
   const job = model.predict(requestHeaders(request), parameters)
   whenClientLeaves(reply, () => model.pool.cancel(job))
   return sendPrediction(reply, await job.result)

@@ -73,10 +73,14 @@ test('each model that onnxruntime loads answers its example exactly, in JSON, ra
         Object.entries(example.outputs).map(([output, tensor]) => [output, nest(jsonValues(tensor), tensor.shape)]),
       )
       const inputs = Object.entries(example.inputs)
+      // A half may be written by any decimal that rounds to it.
+      const isHalf = inputs.some(([, { datatype }]) => datatype === 'FP16')
+      const read = (text: string): unknown =>
+        JSON.parse(text, (_key, value: unknown) => (isHalf && typeof value === 'number' ? Math.fround(value) : value))
       const keyed = Object.fromEntries(inputs.map(([input, tensor]) => [input, nest(jsonValues(tensor), tensor.shape)]))
       const byName = await predict(server, name, JSON.stringify(keyed), 'application/json')
       assert.equal(byName.status, 200, await byName.clone().text())
-      assert.deepEqual(await json(byName), expected)
+      assert.deepEqual(read(await byName.text()), expected)
 
       const v2 = { inputs: inputs.map(([input, tensor]) => ({ name: input, datatype: tensor.datatype, shape: tensor.shape, data: jsonValues(tensor) })) }
       const asProtocol = await predict(server, name, JSON.stringify(v2), 'application/json')
@@ -88,7 +92,7 @@ test('each model that onnxruntime loads answers its example exactly, in JSON, ra
       }
       const multipart = await predict(server, name, form, '')
       assert.equal(multipart.status, 200, await multipart.clone().text())
-      assert.deepEqual(await json(multipart), expected)
+      assert.deepEqual(read(await multipart.text()), expected)
       const [only, ...others] = inputs
       const [output, ...otherOutputs] = Object.values(example.outputs)
       if (only?.[1].littleEndianHex && others.length === 0 && output?.littleEndianHex && otherOutputs.length === 0 && only[1].datatype !== 'BYTES') {

@@ -354,7 +354,7 @@ test('an entry is refused for its name, type, flags, sizes, checksum or neighbou
     ],
     ['HTML', Buffer.from('<!doctype html><title>404</title>'), /not a valid zip file/],
     ['one byte', Buffer.from('P'), /not a valid zip file/],
-    ['gzip', gzipSync('x'), /\.tar\.gz is not supported/],
+    ['gzip', gzipSync('x'), /it ends too early/],
   ]
   for (const [what, bytes, reason, status = 400] of cases) {
     writeFileSync(archive, bytes)

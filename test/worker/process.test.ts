@@ -441,12 +441,12 @@ test('an answer above the limit becomes an error of its own', async (t) => {
     predictions.map(({ id, status }) => [id, status]),
     [
       ['100', 200],
-      ['101', 500],
+      ['101', 507],
     ],
   )
   assert.deepEqual(JSON.parse(String(predictions[1]?.body)), {
-    code: 500,
-    type: 'InternalServerException',
+    code: 507,
+    type: 'InsufficientMemoryException',
     message: 'The answer has 101 bytes; 100 are allowed.',
   })
 })

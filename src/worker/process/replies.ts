@@ -60,7 +60,7 @@ export function withinLimit(reply: WorkerReply, maxBytes: number): WorkerReply {
   const predictions = reply.predictions.map((prediction) => {
     if (prediction.body.length <= maxBytes) return prediction
     const message = `The answer has ${prediction.body.length} bytes; ${maxBytes} are allowed.`
-    return errorPrediction(prediction.id, new ServerError('InternalServerException', message))
+    return errorPrediction(prediction.id, new ServerError('InsufficientMemoryException', message))
   })
   return { ...reply, predictions }
 }

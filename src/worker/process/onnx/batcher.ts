@@ -134,8 +134,13 @@ function sortOut(requests: readonly Decoded[]): {
 
 /** What must be equal to share a run. Datatypes are: they are the model's. */
 function shapeKey({ inputs, outputNames }: Decoded): string {
-  const dimensions = inputs.map((input) => input.shape.slice(1).join(','))
-  return JSON.stringify([dimensions, outputNames])
+  let key = ''
+  for (const { shape } of inputs) {
+    for (let axis = 1; axis < shape.length; axis++) key += `${shape[axis]},`
+    key += ';'
+  }
+  for (const name of outputNames) key += `${name.length}${name}`
+  return key
 }
 
 /** The first dimension that all inputs share; `undefined` when they differ, or have no rows to join. */

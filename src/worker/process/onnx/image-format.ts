@@ -27,7 +27,7 @@ export function formatOfMediaType(mediaType: string): ImageFormat | undefined {
   return Object.hasOwn(SUBTYPES, subtype) ? SUBTYPES[subtype] : undefined
 }
 
-/** The format whose signature the bytes start with; `other` is not decoded (HEIC, SVG). */
+/** The format whose signature the bytes start with; `other` is not decoded (HEIC, SVG, BMP). */
 export function formatOfBytes(bytes: Buffer): ImageFormat | 'other' | undefined {
   const first = bytes[0] ?? -1
   switch (first) {
@@ -43,6 +43,8 @@ export function formatOfBytes(bytes: Buffer): ImageFormat | 'other' | undefined 
       return ['MM\0*', 'MM\0+'].includes(latin1(bytes, 0, 4)) ? 'tiff' : undefined
     case 0x52:
       return latin1(bytes, 0, 4) === 'RIFF' && latin1(bytes, 8, 12) === 'WEBP' ? 'webp' : undefined
+    case 0x42:
+      return isBitmap(bytes) ? 'other' : undefined
     case 0x00:
       return formatOfBoxes(bytes)
     default:
@@ -54,6 +56,11 @@ export function formatOfBytes(bytes: Buffer): ImageFormat | 'other' | undefined 
 function isJpeg(bytes: Buffer): boolean {
   const marker = bytes[3] ?? 0
   return bytes[1] === 0xd8 && bytes[2] === 0xff && marker >= 0xc0 && marker !== 0xff
+}
+
+/** `BM` and the length of the file: the two letters alone could be a tensor. */
+function isBitmap(bytes: Buffer): boolean {
+  return bytes[1] === 0x4d && bytes.length >= 6 && bytes.readUInt32LE(2) === bytes.length
 }
 
 /** ISO base media: length, `ftyp`, major brand, version, compatible brands. */

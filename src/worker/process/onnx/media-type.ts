@@ -16,6 +16,9 @@ export type ContentKind = 'json' | 'octets' | 'text' | 'none' | 'other'
 /** Lenient towards misspelt JSON types: what claims to be JSON is read as JSON, which checks it. */
 export function contentKind(contentType: string): ContentKind {
   if (contentType === '') return 'none'
+  // The two that nearly every request has, spelt as nearly everybody does.
+  if (contentType === 'application/octet-stream') return 'octets'
+  if (contentType === 'application/json') return 'json'
   const type = contentType.toLowerCase().trim()
   if (type.startsWith('application/json') || /^[^\s;,]+\+json\b/.test(type)) return 'json'
   if (OCTET_TYPES.has(type.split(';', 1)[0]?.trim() ?? '')) return 'octets'

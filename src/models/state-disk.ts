@@ -1,0 +1,95 @@
+/** The disk under the state file: bounded reads that follow no link, copies that survive a crash. */
+import { constants } from 'node:fs'
+import { copyFile, link, open, rename, rm } from 'node:fs/promises'
+import path from 'node:path'
+import { StateError } from './state-format.ts'
+import { codeOf } from './state-lock.ts'
+
+/** Far above any state, far below what would hurt to read. */
+export const MAX_STATE_BYTES = 16 * 1024 * 1024
+
+/**
+ * Text of a file; `undefined` when there is none.
+ * @throws StateError for a link, anything but a plain file, a file that is too large or unreadable.
+ */
+export async function readPlainFile(file: string): Promise<string | undefined> {
+  // NONBLOCK: opening a pipe must not wait for somebody to write.
+  const flags = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK
+  let handle
+  try {
+    handle = await open(file, flags)
+    const stats = await handle.stat()
+    if (!stats.isFile()) throw new StateError(`${file} is not a plain file. Nothing was changed.`)
+    if (stats.size > MAX_STATE_BYTES) {
+      throw new StateError(`${file} has ${stats.size} bytes, too many. Nothing was changed.`)
+    }
+    return await handle.readFile('utf8')
+  } catch (cause) {
+    if (cause instanceof StateError) throw cause
+    const code = codeOf(cause)
+    if (code === 'ENOENT') return undefined
+    const reason = code === 'ELOOP' ? 'is a symbolic link' : `cannot be read (${code ?? 'unknown'})`
+    throw new StateError(`${file} ${reason}. Nothing was changed.`, { cause })
+  } finally {
+    await handle?.close()
+  }
+}
+
+/** Puts a copy of `from` in the place of `to`: at every moment `to` is the old file or the new one, whole. */
+export async function replaceByCopy(from: string, to: string): Promise<void> {
+  const temporary = `${to}.new`
+  await rm(temporary, { force: true })
+  await linkOrCopy(from, temporary)
+  await rename(temporary, to)
+  // Renaming a link onto another link of the same file does nothing and leaves both.
+  await rm(temporary, { force: true })
+}
+
+/** Moves a file to the first free name among `stem.json`, `stem-2.json`, …; gives that name. */
+export async function moveToFreeName(from: string, stem: string): Promise<string> {
+  for (let count = 1; ; count++) {
+    const to = `${stem}${count === 1 ? '' : `-${count}`}.json`
+    try {
+      await linkOrCopy(from, to)
+    } catch (error) {
+      if (codeOf(error) === 'EEXIST') continue
+      throw error
+    }
+    await rm(from)
+    return to
+  }
+}
+
+/** Makes what happened to names in a folder last; where folders cannot be synced, the system decides. */
+export async function syncFolder(folder: string): Promise<void> {
+  const handle = await open(folder, constants.O_RDONLY | constants.O_DIRECTORY)
+  try {
+    await handle.sync()
+  } catch (error) {
+    const code = codeOf(error)
+    if (code !== 'EINVAL' && code !== 'ENOTSUP') throw error
+  } finally {
+    await handle.close()
+  }
+}
+
+/** A second name for a file, or a synced copy where the file system has no links. Fails when `to` exists. */
+async function linkOrCopy(from: string, to: string): Promise<void> {
+  try {
+    await link(from, to)
+  } catch (error) {
+    const code = codeOf(error)
+    if (code === 'EEXIST' || code === 'ENOENT') throw error
+    await copyFile(from, to, constants.COPYFILE_EXCL)
+    const copy = await open(to, 'r')
+    await copy.sync().finally(() => copy.close())
+  }
+}
+
+/** `state.json` as a temporary name of the atomic writer: a number is added. */
+export function isLeftover(name: string, files: readonly string[]): boolean {
+  return files.some((file) => {
+    const base = path.basename(file)
+    return name === `${base}.new` || (name.startsWith(`${base}.`) && /^\d+$/.test(name.slice(base.length + 1)))
+  })
+}

@@ -1,0 +1,187 @@
+import { chmod, mkdir, readdir, rm, stat } from 'node:fs/promises'
+import path from 'node:path'
+import writeFileAtomic from 'write-file-atomic'
+import { messageOf } from '../errors.ts'
+import {
+  MAX_STATE_BYTES,
+  isLeftover,
+  moveToFreeName,
+  readPlainFile,
+  replaceByCopy,
+  syncFolder,
+} from './state-disk.ts'
+import { SCHEMA_VERSION, StateError, decodeState, encodeState } from './state-format.ts'
+import type { Decoded, ServerState } from './state-format.ts'
+import { StateLock } from './state-lock.ts'
+
+/** What {@link StateFile.load} found. */
+export interface LoadedState {
+  readonly state: ServerState
+  /** The newest generation, the one before, or nothing that can be used. */
+  readonly source: 'current' | 'previous' | 'empty'
+  /** What an operator should know, one sentence each; empty when all is well. */
+  readonly problems: readonly string[]
+}
+
+type Generation = Exclude<Decoded, { kind: 'newer' }> | { readonly kind: 'missing' }
+
+/** The next thing to be written; later callers replace its text and share its promise. */
+interface WaitingSave {
+  text: string
+  readonly done: Promise<void>
+}
+
+/**
+ * The state of a server in a folder: `state.json`, and `state.previous.json` with the generation
+ * before. A file is replaced whole or not at all; one that cannot be read is kept as
+ * `state.damaged-<time>.json`. One server at a time, from `load` to `close`.
+ */
+export class StateFile {
+  readonly #folder: string
+  readonly #current: string
+  readonly #previous: string
+  readonly #report: (problem: string) => void
+  #lock: StateLock | undefined
+  #waiting: WaitingSave | undefined
+  #writing: Promise<void> = Promise.resolve()
+
+  /** `report` hears of damage that is found while saving. */
+  constructor(folder: string, report: (problem: string) => void = () => {}) {
+    this.#folder = path.resolve(folder)
+    this.#current = path.join(this.#folder, 'state.json')
+    this.#previous = path.join(this.#folder, 'state.previous.json')
+    this.#report = report
+  }
+
+  /**
+   * Makes the folder when it is missing, takes its lock and reads what the last server left.
+   * @throws StateError when the folder is in use or cannot be written, or a file is not ours to judge:
+   * of a newer version, a link, unreadable, larger than 16 MiB. Then nothing was changed.
+   */
+  async load(): Promise<LoadedState> {
+    if (this.#lock !== undefined) throw new StateError('The state is loaded already.')
+    const problems: string[] = []
+    await this.#prepareFolder(problems)
+    this.#lock = await StateLock.take(this.#folder)
+    try {
+      const current = await readGeneration(this.#current)
+      const previous = await readGeneration(this.#previous)
+      await this.#removeLeftovers()
+      for (const [file, found] of [
+        [this.#current, current],
+        [this.#previous, previous],
+      ] as const) {
+        if (found.kind === 'damaged') problems.push(await this.#moveAside(file, found.reason))
+      }
+      if (current.kind === 'good') return { state: current.state, source: 'current', problems }
+      if (previous.kind === 'good') {
+        problems.push('The generation before is used: the last change may be lost.')
+        return { state: previous.state, source: 'previous', problems }
+      }
+      if (problems.length > 0) problems.push('No state is left: no model is restored.')
+      return { state: { models: [] }, source: 'empty', problems }
+    } catch (error) {
+      await this.close()
+      throw error
+    }
+  }
+
+  /**
+   * Writes the state; resolves when it, or a newer one, is on the disk. While one write runs, all later
+   * saves become one.
+   * @throws StateError when it cannot be written; the state before stays.
+   */
+  async save(state: ServerState): Promise<void> {
+    if (this.#lock === undefined) throw new StateError('The state is not loaded.')
+    const text = encodeState(state, new Date().toISOString())
+    if (Buffer.byteLength(text) > MAX_STATE_BYTES) throw new StateError('The state is too large.')
+    if (this.#waiting !== undefined) {
+      this.#waiting.text = text
+      return this.#waiting.done
+    }
+    const done = this.#writing.then(() => {
+      this.#waiting = undefined
+      return this.#write(waiting.text)
+    })
+    const waiting: WaitingSave = { text, done }
+    this.#waiting = waiting
+    // The next write starts whether or not this one works; its callers hear of it themselves.
+    this.#writing = done.catch(() => {})
+    return done
+  }
+
+  /** Waits for the last save and gives the folder up. Safe to call again. */
+  async close(): Promise<void> {
+    await this.#writing
+    await this.#lock?.release()
+    this.#lock = undefined
+  }
+
+  /**
+   *              state.json   state.previous.json
+   *   before     N            N-1
+   *   copied     N            N          a second name of the same file
+   *   renamed    N+1          N
+   */
+  async #write(text: string): Promise<void> {
+    try {
+      const current = await readGeneration(this.#current)
+      if (current.kind === 'good') await replaceByCopy(this.#current, this.#previous)
+      if (current.kind === 'damaged') this.#report(await this.#moveAside(this.#current, current.reason))
+      await writeFileAtomic(this.#current, text, { mode: 0o600, fsync: true })
+      await this.#checkSize(text)
+      await syncFolder(this.#folder)
+    } catch (cause) {
+      if (cause instanceof StateError) throw cause
+      throw new StateError(`The state cannot be saved: ${messageOf(cause)}`, { cause })
+    }
+  }
+
+  /** A disk that fills up may take a part of a write and call it done. */
+  async #checkSize(text: string): Promise<void> {
+    const { size } = await stat(this.#current)
+    if (size === Buffer.byteLength(text)) return
+    throw new StateError('The state was written in part only: is the disk full?')
+  }
+
+  async #prepareFolder(problems: string[]): Promise<void> {
+    try {
+      // `mkdir` takes the mode for every folder it makes, less the umask; the last one is ours alone.
+      const made = await mkdir(this.#folder, { recursive: true, mode: 0o700 })
+      if (made !== undefined) return await chmod(this.#folder, 0o700)
+      const { mode } = await stat(this.#folder)
+      if ((mode & 0o022) !== 0) {
+        problems.push(`Other users may write to the state folder ${this.#folder}: chmod 700 it.`)
+      }
+    } catch (cause) {
+      throw new StateError(`State folder ${this.#folder} cannot be made: ${messageOf(cause)}`, { cause })
+    }
+  }
+
+  /** What a killed server left half written. */
+  async #removeLeftovers(): Promise<void> {
+    for (const name of await readdir(this.#folder)) {
+      if (isLeftover(name, [this.#current, this.#previous])) {
+        await rm(path.join(this.#folder, name), { force: true })
+      }
+    }
+  }
+
+  async #moveAside(file: string, reason: string): Promise<string> {
+    const time = new Date().toISOString().replaceAll(':', '-')
+    const kept = await moveToFreeName(file, path.join(this.#folder, `state.damaged-${time}`))
+    return `${path.basename(file)} is damaged (${reason}). It is kept as ${path.basename(kept)}.`
+  }
+}
+
+/** @throws StateError for a file that must not be touched. */
+async function readGeneration(file: string): Promise<Generation> {
+  const text = await readPlainFile(file)
+  if (text === undefined) return { kind: 'missing' }
+  const decoded = decodeState(text)
+  if (decoded.kind !== 'newer') return decoded
+  throw new StateError(
+    `${file} has schema version ${decoded.schemaVersion}; this onnxd reads ${SCHEMA_VERSION}. ` +
+      'Use the onnxd that wrote it, or another state folder. Nothing was changed.',
+  )
+}

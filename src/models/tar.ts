@@ -1,0 +1,214 @@
+/**
+ * Unpacks `.tar.gz`, as SageMaker and TorchServe's archiver write models. A tar file has no directory,
+ * so everything is checked while it streams: each header before anything of its entry is written.
+ */
+import { mkdir, writeFile } from 'node:fs/promises'
+import path from 'node:path'
+import { pipeline } from 'node:stream/promises'
+import { createGunzip } from 'node:zlib'
+import { ServerError } from '../errors.ts'
+import { exceedsRatio } from './archive-entry.ts'
+import { archiveTooLarge, invalidArchive, shownName } from './archive-limits.ts'
+import type { ArchiveLimits } from './archive-limits.ts'
+import { EntryNames } from './archive-names.ts'
+import { checkFreeSpace, createPrivateFile } from './private-file.ts'
+import { parseTarExtension } from './tar-extension.ts'
+import type { TarExtension } from './tar-extension.ts'
+import { TAR_BLOCK_BYTES, parseTarHeader } from './tar-header.ts'
+import type { TarHeader } from './tar-header.ts'
+import { TarReader } from './tar-reader.ts'
+
+const CHUNK_BYTES = 256 * 1024
+const MAX_EXTENSION_BYTES = 1024 * 1024
+const ZERO_BLOCK = Buffer.alloc(TAR_BLOCK_BYTES)
+const CURRENT_FOLDER = Buffer.from('./')
+
+/**
+ * Unpacks the gzip stream `packed` of `packedBytes` into `destination`, which exists and is empty; the
+ * caller removes it after a failure. Only regular files and folders, with the modes of `extractArchive`.
+ * @throws ServerError `InvalidModelException` (form) or `PayloadTooLargeException` (size).
+ */
+export async function extractTarGz(
+  packed: AsyncIterable<Buffer>,
+  packedBytes: number,
+  destination: string,
+  limits: ArchiveLimits,
+): Promise<void> {
+  const gunzip = createGunzip({ chunkSize: CHUNK_BYTES })
+  try {
+    await pipeline(packed, gunzip, async (chunks: AsyncIterable<Buffer>) => {
+      const reader = new TarReader(capped(chunks, packedBytes, limits))
+      await new TarExtraction(reader, destination, limits).run()
+    })
+  } catch (error) {
+    if (isGzipError(error)) throw invalidArchive('it is not one whole gzip stream', error)
+    throw error
+  }
+  if (gunzip.bytesWritten !== packedBytes) {
+    throw invalidArchive('it is not one whole gzip stream')
+  }
+}
+
+/** One run over the entries of a tar file. */
+class TarExtraction {
+  readonly #reader: TarReader
+  readonly #destination: string
+  readonly #limits: ArchiveLimits
+  readonly #names: EntryNames
+  #entries = 0
+  #totalBytes = 0
+
+  constructor(reader: TarReader, destination: string, limits: ArchiveLimits) {
+    this.#reader = reader
+    this.#destination = destination
+    this.#limits = limits
+    this.#names = new EntryNames(limits)
+  }
+
+  async run(): Promise<void> {
+    for (;;) {
+      const header = await this.#readEntryHeader()
+      if (header === undefined) break
+      await this.#unpack(header)
+    }
+    if (this.#entries === 0) throw invalidArchive('it is empty')
+    // Archivers fill the last record with zeros; a second archive behind the end would be hidden.
+    for (let rest = await this.#reader.next(); rest !== undefined; rest = await this.#reader.next()) {
+      if (rest.some((byte) => byte !== 0)) throw invalidArchive('it has bytes after its end')
+    }
+  }
+
+  /** The header of the next file or folder, with what the headers before it say of it; `undefined` at the end. */
+  async #readEntryHeader(): Promise<TarHeader | undefined> {
+    let longName: Buffer | undefined
+    let extension: TarExtension | undefined
+    for (;;) {
+      const header = await this.#readHeader()
+      const describes = longName !== undefined || extension !== undefined
+      if (header === undefined) {
+        if (describes) throw invalidArchive('it ends with a header that belongs to no entry')
+        return undefined
+      }
+      switch (header.kind) {
+        case 'long-name':
+          if (longName !== undefined) throw describedTwice()
+          longName = withoutNul(await this.#readExtension(header))
+          break
+        case 'extension':
+          if (extension !== undefined) throw describedTwice()
+          extension = parseTarExtension(await this.#readExtension(header))
+          break
+        case 'global-extension': {
+          // `git archive` writes a comment. A name or size for all entries makes no sense.
+          const { path: name, bytes } = parseTarExtension(await this.#readExtension(header))
+          if (name !== undefined || bytes !== undefined || describes) throw describedTwice()
+          this.#count()
+          break
+        }
+        case 'file':
+        case 'folder':
+          if (longName !== undefined && extension?.path !== undefined) throw describedTwice()
+          return {
+            kind: header.kind,
+            name: longName ?? extension?.path ?? header.name,
+            bytes: extension?.bytes ?? header.bytes,
+          }
+      }
+    }
+  }
+
+  async #readHeader(): Promise<TarHeader | undefined> {
+    const block = await this.#reader.read(TAR_BLOCK_BYTES)
+    if (!block.equals(ZERO_BLOCK)) return parseTarHeader(block)
+    const second = await this.#reader.read(TAR_BLOCK_BYTES)
+    if (!second.equals(ZERO_BLOCK)) throw invalidArchive('it goes on after its end')
+    return undefined
+  }
+
+  async #readExtension({ bytes }: TarHeader): Promise<Buffer> {
+    if (bytes > MAX_EXTENSION_BYTES) throw invalidArchive('it has a header larger than 1 MiB')
+    const data = await this.#reader.read(bytes)
+    await this.#reader.read(paddingOf(bytes))
+    return data
+  }
+
+  async #unpack({ kind, name: written, bytes }: TarHeader): Promise<void> {
+    this.#count()
+    const raw = relativeName(written, kind === 'folder')
+    if (raw === undefined) return
+    const name = this.#names.add(raw)
+    const shown = shownName(name.path)
+    const target = path.join(this.#destination, name.path)
+    if (kind === 'folder') {
+      if (bytes > 0) throw invalidArchive(`entry ${shown} is a folder with contents`)
+      await mkdir(target, { recursive: true, mode: 0o700 })
+      return
+    }
+    if (name.isFolder) throw invalidArchive(`entry ${shown} is a file with the name of a folder`)
+    this.#totalBytes += bytes
+    if (this.#totalBytes > this.#limits.maxTotalBytes) {
+      throw archiveTooLarge(
+        `its files are larger than ${this.#limits.maxTotalBytes} bytes together`,
+      )
+    }
+    await checkFreeSpace(bytes, this.#destination)
+    await mkdir(path.dirname(target), { recursive: true, mode: 0o700 })
+    const file = await createPrivateFile(target)
+    try {
+      await writeFile(file, this.#reader.pieces(bytes))
+    } finally {
+      await file.close()
+    }
+    await this.#reader.read(paddingOf(bytes))
+  }
+
+  #count(): void {
+    this.#entries += 1
+    if (this.#entries > this.#limits.maxEntries) {
+      throw invalidArchive(`it has more than ${this.#limits.maxEntries} entries`)
+    }
+  }
+}
+
+/** Passes the unpacked stream on while it keeps to the limits, headers and padding included. */
+async function* capped(
+  chunks: AsyncIterable<Buffer>,
+  packedBytes: number,
+  limits: ArchiveLimits,
+): AsyncGenerator<Buffer> {
+  let bytes = 0
+  // Headers, extensions and padding count too: they cost time, if no room on disk.
+  const maxBytes = limits.maxTotalBytes + (limits.maxEntries + 32) * 4 * TAR_BLOCK_BYTES
+  for await (const chunk of chunks) {
+    bytes += chunk.length
+    if (bytes > maxBytes) throw archiveTooLarge(`it unpacks to more than ${maxBytes} bytes`)
+    if (exceedsRatio(bytes, packedBytes, limits)) {
+      throw archiveTooLarge(`it unpacks to more than ${limits.maxRatio} times its size`)
+    }
+    yield chunk
+  }
+}
+
+/** The name without the `./` that `tar -C folder .` starts names with; `undefined` for that folder itself. */
+function relativeName(name: Buffer, isFolder: boolean): Buffer | undefined {
+  const withSlash = isFolder && name.at(-1) !== 0x2f ? Buffer.concat([name, Buffer.from('/')]) : name
+  if (isFolder && withSlash.equals(CURRENT_FOLDER)) return undefined
+  return withSlash.subarray(0, 2).equals(CURRENT_FOLDER) ? withSlash.subarray(2) : withSlash
+}
+
+function paddingOf(bytes: number): number {
+  return (TAR_BLOCK_BYTES - (bytes % TAR_BLOCK_BYTES)) % TAR_BLOCK_BYTES
+}
+
+function withoutNul(name: Buffer): Buffer {
+  return name.at(-1) === 0 ? name.subarray(0, -1) : name
+}
+
+function describedTwice(): ServerError {
+  return invalidArchive('it has an entry that is described twice')
+}
+
+/** Whether zlib threw: its codes are `Z_DATA_ERROR` and the like. */
+function isGzipError(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && String(error.code).startsWith('Z_')
+}

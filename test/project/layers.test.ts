@@ -1,0 +1,257 @@
+import assert from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
+import {
+  copyFileSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
+import os from 'node:os'
+import path from 'node:path'
+import test from 'node:test'
+import type { TestContext } from 'node:test'
+
+const LAYERS = 'eslint(no-restricted-imports)'
+
+/** Imports that lint has to refuse, as the importing folder or file and what it must not import. */
+const FORBIDDEN: readonly [from: string, to: string][] = [
+  ['src/server.ts', 'onnxruntime-node'],
+  ['src/server.ts', './worker/process/service.ts'],
+  ['src/app.ts', 'sharp'],
+  ['src/leaf.ts', './routes/ping.ts'],
+  ['src/leaf.ts', './models/pool.ts'],
+  ['src/leaf.ts', './worker/wire/encode.ts'],
+  ['src/leaf.ts', './server.ts'],
+  ['src/leaf.ts', 'fastify'],
+  ['src/routes', '../worker/host/worker.ts'],
+  ['src/routes', '../worker/wire/messages.ts'],
+  ['src/routes', '../worker/process/service.ts'],
+  ['src/routes', '../app.ts'],
+  ['src/routes', 'onnxruntime-node'],
+  ['src/models', '../routes/ping.ts'],
+  ['src/models', '../server.ts'],
+  ['src/models', '../worker/process/service.ts'],
+  ['src/models', 'fastify'],
+  ['src/models', '@fastify/multipart'],
+  ['src/models', 'onnxruntime-node'],
+  ['src/models', 'sharp'],
+  ['src/worker/host', '../process/service.ts'],
+  ['src/worker/host', '../../models/pool.ts'],
+  ['src/worker/host', '../../routes/ping.ts'],
+  ['src/worker/host', '../../app.ts'],
+  ['src/worker/host', 'fastify'],
+  ['src/worker/host', 'onnxruntime-node'],
+  ['src/worker/wire', '../host/worker.ts'],
+  ['src/worker/wire', '../process/service.ts'],
+  ['src/worker/wire', '../../config.ts'],
+  ['src/worker/wire', '../../models/pool.ts'],
+  ['src/worker/wire', 'node:net'],
+  ['src/worker/wire', 'node:fs'],
+  ['src/worker/wire', 'pino'],
+  ['src/worker/process', '../host/child.ts'],
+  ['src/worker/process', '../../models/pool.ts'],
+  ['src/worker/process', '../../routes/ping.ts'],
+  ['src/worker/process', '../../config.ts'],
+  ['src/worker/process', '../../server.ts'],
+  ['src/worker/process', 'fastify'],
+  ['src/worker/process/onnx', '../../host/child.ts'],
+  ['src/worker/process/onnx', '../../../models/pool.ts'],
+]
+
+const ALLOWED: readonly [from: string, to: string][] = [
+  ['src/server.ts', './app.ts'],
+  ['src/server.ts', './worker/host/runtime-directory.ts'],
+  ['src/leaf.ts', './errors.ts'],
+  ['src/leaf.ts', '@sinclair/typebox'],
+  ['src/routes', '../models/registry.ts'],
+  ['src/routes', '../errors.ts'],
+  ['src/routes', 'fastify'],
+  ['src/models', '../worker/host/worker.ts'],
+  ['src/models', '../worker/wire/messages.ts'],
+  ['src/models', '../config.ts'],
+  ['src/worker/host', '../wire/encode.ts'],
+  ['src/worker/host', '../../errors.ts'],
+  ['src/worker/wire', './bytes.ts'],
+  ['src/worker/wire', '../../errors.ts'],
+  ['src/worker/wire', 'node:assert/strict'],
+  ['src/worker/process', '../wire/decode.ts'],
+  ['src/worker/process', '../../model-settings.ts'],
+  ['src/worker/process/onnx', '../../wire/messages.ts'],
+  ['src/worker/process/onnx', 'onnxruntime-node'],
+]
+
+/** One mistake each, where it is made and the rule that has to find it. */
+const MISTAKES: readonly [rule: string, file: string, source: string][] = [
+  [
+    'typescript(no-floating-promises)',
+    'src/models/a.ts',
+    'export function f(p: Promise<void>): void {\n  p\n}',
+  ],
+  [
+    'typescript(no-misused-promises)',
+    'src/models/b.ts',
+    'export const f = (p: Promise<void>): number => (p ? 1 : 2)',
+  ],
+  [
+    'typescript(await-thenable)',
+    'src/models/c.ts',
+    'export const f = async (n: number): Promise<number> => await n',
+  ],
+  ['typescript(no-explicit-any)', 'src/models/d.ts', 'export const f = (x: any): unknown => x'],
+  [
+    'typescript(no-non-null-assertion)',
+    'src/models/e.ts',
+    'export const f = (x?: string): string => x!',
+  ],
+  [
+    'typescript(consistent-type-imports)',
+    'src/models/f.ts',
+    "import { Job } from './g.ts'\nexport type J = Job",
+  ],
+  ['import(no-default-export)', 'src/models/h.ts', 'export default 1'],
+  ['node(no-process-env)', 'src/models/i.ts', 'export const f = (): unknown => process.env.HOME'],
+  ['eslint(no-console)', 'src/models/j.ts', "console.log('here')\nexport {}"],
+  ['eslint(no-empty)', 'src/models/k.ts', 'try {\n  JSON.parse("")\n} catch {}\nexport {}'],
+  ['eslint(max-lines)', 'src/models/l.ts', 'export {}\n'.repeat(251)],
+  ['eslint(no-warning-comments)', 'src/models/m.ts', `// ${'TO'}DO later\nexport {}`],
+  ['unicorn(filename-case)', 'src/models/camelCase.ts', 'export {}'],
+  ['unicorn(prefer-node-protocol)', 'src/models/n.ts', "import 'path'\nexport {}"],
+  ['import(no-cycle)', 'src/models/o.ts', "import { p } from './p.ts'\nexport const o = (): unknown => p"],
+  [
+    'typescript(switch-exhaustiveness-check)',
+    'src/models/q.ts',
+    "export function f(x: 'a' | 'b'): number {\n  switch (x) {\n    case 'a':\n      return 1\n  }\n  return 2\n}",
+  ],
+]
+
+test('lint refuses every import that goes up or sideways in the layers', (t) => {
+  const { files, places } = plantImports(FORBIDDEN)
+  const found = lint(t, files)
+  for (const [index, [from, to]] of FORBIDDEN.entries()) {
+    assert.ok(found.has(`${places[index]} ${LAYERS}`), `${from} may import ${to}`)
+  }
+})
+
+test('lint accepts the imports that go down', (t) => {
+  const { files, places } = plantImports(ALLOWED)
+  const found = lint(t, files)
+  for (const [index, [from, to]] of ALLOWED.entries()) {
+    assert.ok(!found.has(`${places[index]} ${LAYERS}`), `${from} may not import ${to}`)
+  }
+})
+
+test('lint finds one planted mistake for each rule that the style depends on', (t) => {
+  const right = [
+    ['src/models/g.ts', 'export class Job {}'],
+    ['src/models/p.ts', "import { o } from './o.ts'\nexport const p = (): unknown => o"],
+    ['src/models/right.ts', "export const right = (x: string | undefined): string => x ?? ''"],
+    // The entry of the worker reads the environment, and its output is the log.
+    ['src/worker/process/main.ts', 'console.log(process.env.HOME)\nexport {}'],
+  ] as const
+  const found = lint(t, [...right, ...MISTAKES.map(([, file, source]) => [file, source] as const)])
+  const rulesIn = (wanted: string): string[] =>
+    [...found].filter((place) => place.startsWith(`${wanted}:`)).map((place) => place.split(' ')[1] ?? '')
+  for (const [rule, file] of MISTAKES) {
+    assert.ok(rulesIn(file).includes(rule), `${rule} finds nothing in ${file}, only ${rulesIn(file).join()}`)
+  }
+  for (const file of ['src/models/g.ts', 'src/models/right.ts', 'src/worker/process/main.ts']) {
+    assert.deepEqual(rulesIn(file), [])
+  }
+})
+
+test('the server never reaches the files of the worker process, nor they the server', () => {
+  const server = reach('src/cli.ts')
+  assert.deepEqual(
+    [...server].filter((name) => /^(src\/worker\/process\/|onnxruntime-|sharp$)/.test(name)),
+    [],
+  )
+  assert.ok(server.has('fastify'), 'the graph has been followed')
+  const worker = reach('src/worker/process/main.ts')
+  assert.deepEqual(
+    [...worker].filter((name) => /^(src\/(routes|models|worker\/host|config|server)\b|@?fastify)/.test(name)),
+    [],
+  )
+  assert.ok(worker.has('onnxruntime-node'), 'the graph has been followed')
+})
+
+test('every source file belongs to the server or to the worker process', () => {
+  const used = new Set([...reach('src/cli.ts'), ...reach('src/worker/process/main.ts')])
+  const unused = readdirSync('src', { recursive: true, encoding: 'utf8' })
+    .filter((file) => file.endsWith('.ts'))
+    .map((file) => path.posix.join('src', file.split(path.sep).join('/')))
+    .filter((file) => !used.has(file))
+  assert.deepEqual(unused, [])
+})
+
+test('no file switches lint or the compiler off', () => {
+  for (const file of sourceFiles()) {
+    const source = readFileSync(file, 'utf8')
+    assert.doesNotMatch(source, /(oxlint|eslint)-disable|@ts-(ignore|nocheck|expect-error)/, file)
+  }
+})
+
+/** One file for each importer, with one import in each line. `places` says where each has landed. */
+function plantImports(imports: readonly (readonly [from: string, to: string])[]): {
+  files: [file: string, source: string][]
+  places: string[]
+} {
+  const lines = new Map<string, string[]>()
+  const places = imports.map(([from, to]) => {
+    const file = from.endsWith('.ts') ? from : `${from}/planted.ts`
+    const planted = [...(lines.get(file) ?? []), `import '${to}'`]
+    lines.set(file, planted)
+    return `${file}:${planted.length}`
+  })
+  return { files: [...lines].map(([file, planted]) => [file, planted.join('\n')]), places }
+}
+
+/** Lints planted files under the project's own configuration. Returns `file:line rule` of what is found. */
+function lint(
+  t: TestContext,
+  files: readonly (readonly [file: string, source: string])[],
+): Set<string> {
+  const folder = mkdtempSync(path.join(os.tmpdir(), 'onnxd-lint-'))
+  t.after(() => rmSync(folder, { recursive: true, force: true }))
+  symlinkSync(path.resolve('node_modules'), path.join(folder, 'node_modules'), 'junction')
+  for (const name of ['.oxlintrc.json', 'tsconfig.json', 'package.json']) {
+    copyFileSync(name, path.join(folder, name))
+  }
+  for (const [file, source] of files) {
+    mkdirSync(path.join(folder, path.dirname(file)), { recursive: true })
+    writeFileSync(path.join(folder, file), source)
+  }
+  const linter = path.resolve('node_modules/oxlint/bin/oxlint')
+  const { stdout, stderr } = spawnSync(process.execPath, [linter, '--format=unix', 'src'], {
+    cwd: folder,
+    encoding: 'utf8',
+  })
+  const found = [...stdout.matchAll(/^(\S+?):(\d+):\d+: .* \[Error\/(.+)\]$/gm)].map(
+    ([, file, line, rule]) => `${file}:${line} ${rule}`,
+  )
+  assert.notEqual(found.length, 0, stderr)
+  return new Set(found)
+}
+
+/** Files and packages that a program imports, itself or through others, types included. */
+function reach(entry: string, reached = new Set<string>()): Set<string> {
+  if (reached.has(entry)) return reached
+  reached.add(entry)
+  const source = readFileSync(entry, 'utf8')
+  for (const [, specifier = ''] of source.matchAll(/(?:\bfrom |^import |\bimport\()'([^']+)'/gm)) {
+    if (!specifier.startsWith('.')) reached.add(specifier)
+    else reach(path.posix.join(path.posix.dirname(entry), specifier), reached)
+  }
+  return reached
+}
+
+function sourceFiles(): string[] {
+  return ['src', 'test', 'scripts'].flatMap((folder) =>
+    readdirSync(folder, { recursive: true, encoding: 'utf8' })
+      .filter((file) => /\.(ts|mjs)$/.test(file))
+      .map((file) => path.join(folder, file)),
+  )
+}
