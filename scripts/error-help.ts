@@ -30,6 +30,14 @@ export const ERROR_HELP: Readonly<Record<ErrorType, ErrorHelp>> = {
     cause: 'The model brings code of its own, and the server was not started to run such code.',
     remedy: 'If you trust the model, start the server with `--allow-handlers`.',
   },
+  InvalidModelVersionException: {
+    cause: 'The version is the default of a model that has other versions.',
+    remedy: 'Make another version the default first: `PUT /models/{model}/{version}/set-default`.',
+  },
+  DownloadModelException: {
+    cause: 'The model could not be fetched: the other server refused, broke off, or sent something else than was announced.',
+    remedy: 'Fetch the same address by hand; see the log for the status and the size that were seen.',
+  },
   ModelNotFoundException: {
     cause: 'No model of this name is served; when registering, no such file or folder may be read.',
     remedy:

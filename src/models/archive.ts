@@ -1,5 +1,5 @@
 /**
- * Unpacks model archives (`.mar`, `.zip`, `.tar.gz`), which are hostile until proven otherwise: everything that
+ * Unpacks model archives (`.mar`, `.zip`, `.tar.gz`), which are hostile until proven otherwise: all that
  * can be checked is checked before the first byte is written, the rest while bytes stream.
  */
 import { constants } from 'node:fs'

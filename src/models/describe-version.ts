@@ -45,8 +45,8 @@ export async function describeVersion(model: ModelVersion, gpus: number): Promis
     modelVersion: model.version,
     modelUrl: prepared.url,
     runtime: prepared.runtime,
-    minWorkers: settings.workers,
-    maxWorkers: settings.workers,
+    minWorkers: model.minWorkers,
+    maxWorkers: model.maxWorkers,
     batchSize: settings.batchSize,
     maxBatchDelay: settings.maxBatchDelayMs,
     responseTimeout: settings.responseTimeoutMs / 1000,
@@ -58,9 +58,9 @@ export async function describeVersion(model: ModelVersion, gpus: number): Promis
   }
 }
 
-function statusOf({ pool, settings }: ModelVersion): VersionDescription['status'] {
+function statusOf({ pool, minWorkers }: ModelVersion): VersionDescription['status'] {
   if (pool.hasFailed) return 'FAILED'
-  if (pool.readyWorkers >= settings.workers) return 'READY'
+  if (pool.readyWorkers >= minWorkers) return 'READY'
   return pool.readyWorkers > 0 ? 'PARTIAL' : 'UNAVAILABLE'
 }
 

@@ -29,6 +29,9 @@ export class ModelVersion {
   readonly settings: EffectiveSettings
   readonly loadedAtStartup: boolean
   readonly pool: Pool
+  /** Workers wanted, at least and at most. */
+  minWorkers: number
+  maxWorkers: number
   /** What the handler says of itself: inputs, outputs, types, shapes, runtime. `undefined` until a worker answered. */
   metadata: unknown
   readonly #context: ModelContext
@@ -38,6 +41,8 @@ export class ModelVersion {
     this.prepared = prepared
     this.loadedAtStartup = loadedAtStartup
     this.settings = effectiveSettings(prepared, options, config)
+    this.minWorkers = this.settings.workers
+    this.maxWorkers = this.settings.workers
     this.#context = context
     this.pool = new Pool({
       modelName: prepared.name,
@@ -89,6 +94,18 @@ export class ModelVersion {
     const job = new Job(headers, parameters)
     this.pool.submit(job)
     return job
+  }
+
+  /**
+   * Brings the number of workers between `min` and `max`: up to `min` when there are fewer, down to `max`
+   * when there are more. A retired worker gets `timeoutMs` to finish what it has in hand.
+   * @throws ServerError when a new worker cannot load the model; those that could stay.
+   */
+  async scale(min: number, max: number, timeoutMs?: number): Promise<void> {
+    this.minWorkers = min
+    this.maxWorkers = max
+    const now = this.pool.slots.length
+    await this.pool.scale(Math.min(Math.max(now, min), max), timeoutMs)
   }
 
   /** Finishes accepted work within `drainMs`, ends the workers and removes what was unpacked. */

@@ -84,16 +84,16 @@ export class Pool {
 
   /**
    * Adds workers up to `count` or retires the newest ones. Resolves when all new ones are ready or the
-   * retired ones are gone; rejects with the first failure to load, and then the slot is not kept.
+   * retired ones, which finish what they have in hand for at most `drainMs`, are gone; rejects with the first failure to load, and then the slot is not kept.
    */
-  async scale(count: number): Promise<void> {
+  async scale(count: number, drainMs = this.#options.queueTimeoutMs): Promise<void> {
     if (this.#state !== 'open') throw this.#unavailable()
     const retired = this.#slots.splice(count)
     const missing = Math.max(0, count - this.#slots.length)
     const added = Array.from({ length: missing }, () => this.#addSlot())
     const outcomes = await Promise.allSettled([
       ...added,
-      ...retired.map((slot) => this.#retire(slot)),
+      ...retired.map((slot) => this.#retire(slot, drainMs)),
     ])
     for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason
   }
@@ -198,10 +198,10 @@ export class Pool {
   }
 
   /** Ends a slot that is no longer in the list, when its worker has finished what it has in hand. */
-  async #retire(slot: Slot): Promise<void> {
+  async #retire(slot: Slot, drainMs: number): Promise<void> {
     this.#retiring.add(slot)
     this.#schedule()
-    await slot.retire(this.#options.queueTimeoutMs)
+    await slot.retire(drainMs)
     this.#retiring.delete(slot)
   }
 

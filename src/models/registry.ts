@@ -88,6 +88,27 @@ export class Registry {
   }
 
   /**
+   * Versions of a model, oldest registration first.
+   * @throws ServerError `ModelNotFoundException`.
+   */
+  versions(name: string): readonly ModelVersion[] {
+    return [...this.#entry(name).versions.values()]
+  }
+
+  /** Whether requests that name no version go to this one. */
+  isDefault({ name, version }: ModelVersion): boolean {
+    return this.#models.get(name)?.defaultVersion === version
+  }
+
+  /**
+   * Requests that name no version go to this one from now on; those already accepted finish where they are.
+   * @throws ServerError `ModelNotFoundException` or `ModelVersionNotFoundException`.
+   */
+  setDefault(name: string, version: string): void {
+    this.#entry(name).defaultVersion = this.get(name, version).version
+  }
+
+  /**
    * Takes a model out, with all its versions: it is invisible at once, then its accepted work finishes
    * within `drainMs`, then its workers end.
    * @throws ServerError `ModelNotFoundException`.
@@ -96,6 +117,21 @@ export class Registry {
     const { versions } = this.#entry(name)
     this.#models.delete(name)
     await Promise.all([...versions.values()].map((version) => version.close(drainMs)))
+  }
+
+  /**
+   * Takes one version out, as {@link unregister} does a model; the last version takes the model with it.
+   * @throws ServerError as {@link get}, and `InvalidModelVersionException` for the default among others.
+   */
+  async unregisterVersion(name: string, version: string, drainMs: number): Promise<void> {
+    const entry = this.#entry(name)
+    const found = this.get(name, version)
+    if (entry.versions.size === 1) return this.unregister(name, drainMs)
+    if (this.isDefault(found)) {
+      throw new ServerError('InvalidModelVersionException', `Cannot remove default version for model ${name}`)
+    }
+    entry.versions.delete(found.version)
+    await found.close(drainMs)
   }
 
   /** Unregisters everything and refuses what is still being loaded. */

@@ -124,7 +124,7 @@ async function prepare(place: Place, options: SourceOptions): Promise<PreparedMo
     } else if (isArchive(place.path)) {
       return [await prepareArchive(place, options)]
     } else if (!isModelFile(place.path)) {
-      throw invalid(`The model is no folder, .onnx, .mar, .zip or .tar.gz: ${place.url}`)
+      throw invalid(`The model is no folder, .onnx, .mar, .model, .zip or .tar.gz: ${place.url}`)
     }
     const versions = chooseVersion(await findVersions(place.path, place.root), place)
     return versions.map((found) => toPrepared(place, found, undefined))

@@ -82,7 +82,11 @@ async function linkOrCopy(from: string, to: string): Promise<void> {
     if (code === 'EEXIST' || code === 'ENOENT') throw error
     await copyFile(from, to, constants.COPYFILE_EXCL)
     const copy = await open(to, 'r')
-    await copy.sync().finally(() => copy.close())
+    try {
+      await copy.sync()
+    } finally {
+      await copy.close()
+    }
   }
 }
 
@@ -90,6 +94,9 @@ async function linkOrCopy(from: string, to: string): Promise<void> {
 export function isLeftover(name: string, files: readonly string[]): boolean {
   return files.some((file) => {
     const base = path.basename(file)
-    return name === `${base}.new` || (name.startsWith(`${base}.`) && /^\d+$/.test(name.slice(base.length + 1)))
+    return (
+      name === `${base}.new` ||
+      (name.startsWith(`${base}.`) && /^\d+$/.test(name.slice(base.length + 1)))
+    )
   })
 }

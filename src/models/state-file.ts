@@ -75,10 +75,13 @@ export class StateFile {
       }
       if (current.kind === 'good') return { state: current.state, source: 'current', problems }
       if (previous.kind === 'good') {
+        if (current.kind === 'missing') problems.push('state.json is missing.')
         problems.push('The generation before is used: the last change may be lost.')
         return { state: previous.state, source: 'previous', problems }
       }
-      if (problems.length > 0) problems.push('No state is left: no model is restored.')
+      if (current.kind === 'damaged' || previous.kind === 'damaged') {
+        problems.push('No state is left: no model is restored.')
+      }
       return { state: { models: [] }, source: 'empty', problems }
     } catch (error) {
       await this.close()
@@ -127,7 +130,8 @@ export class StateFile {
     try {
       const current = await readGeneration(this.#current)
       if (current.kind === 'good') await replaceByCopy(this.#current, this.#previous)
-      if (current.kind === 'damaged') this.#report(await this.#moveAside(this.#current, current.reason))
+      if (current.kind === 'damaged')
+        this.#report(await this.#moveAside(this.#current, current.reason))
       await writeFileAtomic(this.#current, text, { mode: 0o600, fsync: true })
       await this.#checkSize(text)
       await syncFolder(this.#folder)
@@ -154,7 +158,9 @@ export class StateFile {
         problems.push(`Other users may write to the state folder ${this.#folder}: chmod 700 it.`)
       }
     } catch (cause) {
-      throw new StateError(`State folder ${this.#folder} cannot be made: ${messageOf(cause)}`, { cause })
+      throw new StateError(`State folder ${this.#folder} cannot be made: ${messageOf(cause)}`, {
+        cause,
+      })
     }
   }
 

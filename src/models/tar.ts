@@ -35,14 +35,20 @@ export async function extractTarGz(
   limits: ArchiveLimits,
 ): Promise<void> {
   const gunzip = createGunzip({ chunkSize: CHUNK_BYTES })
+  let failure: unknown
   try {
     await pipeline(packed, gunzip, async (chunks: AsyncIterable<Buffer>) => {
       const reader = new TarReader(capped(chunks, packedBytes, limits))
-      await new TarExtraction(reader, destination, limits).run()
+      await new TarExtraction(reader, destination, limits).run().catch((error: unknown) => {
+        failure = error
+        throw error
+      })
     })
   } catch (error) {
-    if (isGzipError(error)) throw invalidArchive('it is not one whole gzip stream', error)
-    throw error
+    // The stream that ours ends early fails too, and before ours does.
+    const first = failure ?? error
+    if (isGzipError(first)) throw invalidArchive('it is not one whole gzip stream', first)
+    throw first
   }
   if (gunzip.bytesWritten !== packedBytes) {
     throw invalidArchive('it is not one whole gzip stream')

@@ -5,6 +5,7 @@ import { describeVersion } from '../models/describe-version.ts'
 import type { VersionDescription } from '../models/describe-version.ts'
 import { prepareFromUrl } from '../models/source.ts'
 import { StatusSchema, errorResponses } from './schemas.ts'
+import { versionRoutes } from './management-versions.ts'
 import type { App, RouteContext } from './route-context.ts'
 
 const ModelParams = Type.Object({ model: Type.String({ description: 'Name of the model.' }) })
@@ -13,6 +14,9 @@ const MAX_INT32 = 2 ** 31 - 1
 const RegisterQuery = Type.Object({
   url: Type.Optional(Type.String({ description: 'A file or folder in the model store, or a path of this machine where the operator allows it.' })),
   model_name: Type.Optional(Type.String({ description: 'Name to serve the model under; its own when absent.' })),
+  model_version: Type.Optional(
+    Type.String({ description: 'Version to register under; the model’s own when absent.' }),
+  ),
   handler: Type.Optional(Type.String({ description: '`onnx`, `image`, or `module.js:function` of the model’s own code.' })),
   batch_size: Type.Optional(Type.Integer({ minimum: 1, maximum: 65_536 })),
   max_batch_delay: Type.Optional(Type.Integer({ minimum: 0, maximum: 60_000, description: 'Milliseconds.' })),
@@ -32,7 +36,9 @@ const ModelList = Type.Object({
 })
 
 /** Adds the management routes. */
-export function managementRoutes(app: App, { config, registry, sources }: RouteContext): void {
+export function managementRoutes(app: App, context: RouteContext): void {
+  const { config, registry, sources } = context
+  versionRoutes(app, context)
   app.get(
     '/models',
     {
@@ -75,7 +81,7 @@ export function managementRoutes(app: App, { config, registry, sources }: RouteC
       if (query.url === undefined || query.url === '') {
         throw new ServerError('BadRequestException', 'Parameter url is required.')
       }
-      const named = query.model_name ? { name: query.model_name } : {}
+      const named = { name: query.model_name || undefined, version: query.model_version || undefined }
       const prepared = await prepareFromUrl(query.url, { ...sources, ...named })
       const registration = registry.register(prepared, {
         handler: query.handler,

@@ -18,3 +18,13 @@ export const errorResponses = {
   '4xx': ErrorSchema,
   '5xx': ErrorSchema,
 }
+
+declare module 'fastify' {
+  /** What the OpenAPI document says of a route. */
+  interface FastifySchema {
+    operationId?: string
+    summary?: string
+    description?: string
+    tags?: readonly string[]
+  }
+}

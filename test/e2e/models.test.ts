@@ -53,6 +53,20 @@ function nest(data: readonly unknown[], shape: readonly number[]): unknown {
   return Array.from({ length: rows }, (_, row) => nest(data.slice(row * size, (row + 1) * size), rest))
 }
 
+function numbersOf({ datatype, bytes }: { datatype: string; bytes: Buffer }): number[] {
+  const copy = new Uint8Array(bytes).buffer
+  switch (datatype) {
+    case 'FP32':
+      return [...new Float32Array(copy)]
+    case 'FP64':
+      return [...new Float64Array(copy)]
+    case 'INT64':
+      return [...new BigInt64Array(copy)].map(Number)
+    default:
+      throw new Error(`no test data of type ${datatype} was expected`)
+  }
+}
+
 async function predict(server: TestServer, name: string, body: NonNullable<RequestInit['body']>, contentType: string, accept = 'application/json'): Promise<Response> {
   return server.fetch(`/predictions/${name}`, {
     method: 'POST',
@@ -150,13 +164,13 @@ test('the ONNX conformance models are served and match their expected outputs', 
       const description = (await json(await server.manage(`/models/${name}`))) as { metadata: { inputs: { name: string }[]; outputs: { name: string }[] } }
       const data = path.join(root, name, 'test_data_set_0')
       const inputs = description.metadata.inputs.map(({ name: input }, index) => ({ name: input, ...readTensorProto(readFileSync(path.join(data, `input_${index}.pb`))) }))
-      const body = JSON.stringify({ inputs: inputs.map(({ name: input, datatype, shape, data: values }) => ({ name: input, datatype, shape, data: Array.from(values as ArrayLike<unknown>, (value) => (typeof value === 'bigint' ? Number(value) : value)) })) })
+      const body = JSON.stringify({ inputs: inputs.map(({ name: input, ...tensor }) => ({ name: input, datatype: tensor.datatype, shape: tensor.shape, data: numbersOf(tensor) })) })
       const answer = await predict(server, name, body, 'application/json')
       assert.equal(answer.status, 200, `${name}: ${await answer.clone().text()}`)
       const { outputs } = (await json(answer)) as { outputs: { name: string; shape: number[]; data: number[] }[] }
       outputs.forEach((output, index) => {
         const expected = readTensorProto(readFileSync(path.join(data, `output_${index}.pb`)))
-        const values = Array.from(expected.data as ArrayLike<number | bigint>, Number)
+        const values = numbersOf(expected)
         assert.deepEqual(output.shape, [...expected.shape], name)
         assert.equal(output.data.length, values.length, name)
         values.forEach((value, at) => {

@@ -368,7 +368,7 @@ test(
       ['fifo.mar', 400, /neither a file nor a folder/],
       ['socket.onnx', 400, /neither a file nor a folder/],
       ['empty.onnx', 400, /"empty.onnx" is empty/],
-      ['notes.txt', 400, /no folder, .onnx, .mar, .model or .zip/],
+      ['notes.txt', 400, /no folder, .onnx, .mar, .model, .zip or .tar.gz/],
       ['tree-fifo', 400, /"model.json" is not a regular file/],
       ['tree-link', 400, /"weights.bin" leads outside/],
       ['tree-deep', 400, /etc" leads outside the model store/],

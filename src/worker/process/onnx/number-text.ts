@@ -7,10 +7,17 @@ const ZERO = 0x30
 const MINUS = 0x2d
 const DOT = 0x2e
 const LOWER_E = 0x65
-const MAX_POWER = 22
+/** Enough to scale the least float32, 1.4e-45, to 9 digits. */
+const MAX_POWER = 54
+/** Powers of ten up to this one are exact, so that dividing by them rounds once. */
+const MAX_EXACT_POWER = 22
 const POWERS_OF_TEN = Float64Array.from({ length: MAX_POWER + 1 }, (_, n) => Number(`1e${n}`))
+/** More than the relative error of dividing by a power that is not exact. */
+const SCALE_ERROR = 1e-15
 /** Below this a number is written with an exponent, as JavaScript does. */
 const LEAST_FIXED = 1e-6
+/** From here on float32 has only integers, of more digits than it needs. */
+const MOST_SCALED = 1e9
 
 /** Room that any number needs at most. */
 export const MAX_NUMBER_BYTES = 32
@@ -20,19 +27,26 @@ export function writeSingle(bytes: Buffer, at: number, value: number): number {
   if (!Number.isFinite(value)) return writeAscii(bytes, at, 'null')
   const magnitude = Math.abs(value)
   if (value < 0 || Object.is(value, -0)) bytes[at++] = MINUS
-  if (magnitude < 1e9 && Number.isInteger(magnitude)) return writeInteger(bytes, at, magnitude)
+  if (magnitude >= MOST_SCALED) return writeAscii(bytes, at, shortestText(magnitude))
+  if (Number.isInteger(magnitude)) return writeInteger(bytes, at, magnitude)
   let decimals = 6
   if (magnitude >= 1) while (magnitude >= (POWERS_OF_TEN[7 - decimals] ?? 0)) decimals--
-  else while (magnitude * (POWERS_OF_TEN[decimals - 6] ?? 0) < 1 && decimals < MAX_POWER) decimals++
-  const last = Math.min(decimals + 2, MAX_POWER)
-  for (; decimals <= last; decimals++) {
-    const power = POWERS_OF_TEN[decimals] ?? 1
-    const digits = Math.round(magnitude * power)
-    if (digits !== 0 && Math.fround(digits / power) === magnitude) {
+  else while (magnitude * (POWERS_OF_TEN[decimals - 6] ?? 0) < 1) decimals++
+  for (const last = decimals + 2; decimals <= last; decimals++) {
+    const digits = Math.round(magnitude * (POWERS_OF_TEN[decimals] ?? 1))
+    if (readsBackAs(magnitude, digits, decimals)) {
       return writeDecimal(bytes, at, digits, decimals, magnitude < LEAST_FIXED)
     }
   }
   return writeAscii(bytes, at, shortestText(magnitude))
+}
+
+/** Does `digits` × 10^-`decimals` round to this float32, however a reader computes it? */
+function readsBackAs(magnitude: number, digits: number, decimals: number): boolean {
+  const value = digits / (POWERS_OF_TEN[decimals] ?? 1)
+  if (decimals <= MAX_EXACT_POWER) return Math.fround(value) === magnitude
+  const least = Math.fround(value * (1 - SCALE_ERROR))
+  return least === magnitude && Math.fround(value * (1 + SCALE_ERROR)) === magnitude
 }
 
 /** Writes a float64 with the fewest digits that read back as the same. NaN and infinities become `null`. */

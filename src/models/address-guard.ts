@@ -1,0 +1,100 @@
+/**
+ * Keeps downloads away from machines that only this one can reach. Addresses are checked in the lookup
+ * of the socket that connects: a name that is resolved twice may lead to two places.
+ */
+import { promises as dns } from 'node:dns'
+import type { LookupAddress } from 'node:dns'
+import { BlockList, isIP } from 'node:net'
+import type { LookupFunction } from 'node:net'
+import { ServerError } from '../errors.ts'
+
+/** Networks of IPv4 that are not public (IANA's registry of special addresses), multicast and reserved ones. */
+const BLOCKED_IPV4 = [
+  ['0.0.0.0', 8],
+  ['10.0.0.0', 8],
+  ['100.64.0.0', 10],
+  ['127.0.0.0', 8],
+  ['169.254.0.0', 16],
+  ['172.16.0.0', 12],
+  ['192.0.0.0', 24],
+  ['192.0.2.0', 24],
+  ['192.88.99.0', 24],
+  ['192.168.0.0', 16],
+  ['198.18.0.0', 15],
+  ['198.51.100.0', 24],
+  ['203.0.113.0', 24],
+  ['224.0.0.0', 3],
+] as const
+
+/**
+ * Of IPv6, everything but 2000::/3 (so loopback, IPv4 in any disguise, NAT64, 100::/64, fc00::/7,
+ * fe80::/10, fec0::/10 and multicast), and what in there leads to IPv4 or nowhere: Teredo and other
+ * protocols, examples, 6to4.
+ */
+const BLOCKED_IPV6 = [
+  ['::', 3],
+  ['4000::', 2],
+  ['8000::', 1],
+  ['2001::', 23],
+  ['2001:db8::', 32],
+  ['2002::', 16],
+  ['3fff::', 20],
+] as const
+
+const blocked = new BlockList()
+for (const [network, prefix] of BLOCKED_IPV4) blocked.addSubnet(network, prefix, 'ipv4')
+for (const [network, prefix] of BLOCKED_IPV6) blocked.addSubnet(network, prefix, 'ipv6')
+
+/** Finds the addresses of a host. */
+export type Resolve = (host: string) => Promise<readonly LookupAddress[]>
+
+/** Whether an address is one of the public internet. What is no address is not. */
+export function isPublicAddress(address: string): boolean {
+  const [plain = ''] = address.split('%')
+  const family = isIP(plain)
+  return family !== 0 && !blocked.check(plain, family === 4 ? 'ipv4' : 'ipv6')
+}
+
+/**
+ * Checks the host of a URL that is an address itself: Node connects to those without a lookup.
+ * @throws ServerError 403.
+ */
+export function checkHostAddress(hostname: string): void {
+  const host = hostname.replace(/^\[|\]$/g, '')
+  if (isIP(host) !== 0 && !isPublicAddress(host)) throw notPublic(hostname)
+}
+
+/** A lookup for sockets that fails with a {@link ServerError} if any address of the host is not public. */
+export function guardedLookup(allowPrivateAddresses: boolean, resolve: Resolve = resolveAll): LookupFunction {
+  return (host, options, found) => {
+    const find = async (): Promise<LookupAddress[]> => {
+      const addresses = await resolve(host)
+      if (!allowPrivateAddresses && !addresses.every(({ address }) => isPublicAddress(address))) {
+        throw notPublic(host)
+      }
+      return addresses.filter(({ family }) => !isFamily(options.family) || family === options.family)
+    }
+    find().then(
+      (addresses) => {
+        const [first] = addresses
+        if (first === undefined) found(new Error(`No address of ${host} was found`), '')
+        else if (options.all === true) found(null, addresses)
+        else found(null, first.address, first.family)
+      },
+      (error: unknown) => found(error instanceof Error ? error : new Error(String(error)), ''),
+    )
+  }
+}
+
+function isFamily(family: number | string | undefined): boolean {
+  return family === 4 || family === 6
+}
+
+function resolveAll(host: string): Promise<LookupAddress[]> {
+  return dns.lookup(host, { all: true })
+}
+
+function notPublic(host: string): ServerError {
+  const text = `Models may not be downloaded from ${host}: it is not a public address.`
+  return new ServerError('BadRequestException', text, { statusCode: 403 })
+}

@@ -1,0 +1,218 @@
+/** Downloads models: from listed origins, without following redirects, into private files. */
+import { createHash, randomUUID } from 'node:crypto'
+import { mkdir, rm, writeFile } from 'node:fs/promises'
+import { request as requestHttp } from 'node:http'
+import type { IncomingMessage } from 'node:http'
+import { request as requestHttps } from 'node:https'
+import path from 'node:path'
+import { ServerError } from '../errors.ts'
+import { checkHostAddress, guardedLookup } from './address-guard.ts'
+import type { Resolve } from './address-guard.ts'
+import { parseModelUrl, shownUrl } from './download-url.ts'
+import { safeFileName } from './file-name.ts'
+import { modelExtension } from './model-name.ts'
+import { checkFreeSpace, createPrivateFile, diskFull, isDiskFull } from './private-file.ts'
+
+const SHA256 = /^[0-9a-f]{64}$/i
+const MAX_HEADER_BYTES = 16 * 1024
+
+/** Where downloads may come from, and what they may cost. */
+export interface DownloadOptions {
+  /** Exact origins, `https://host[:port]`; with none every URL is refused. */
+  readonly allowedOrigins: readonly string[]
+  /** Whether an allowed host may have an address of a private network. */
+  readonly allowPrivateAddresses: boolean
+  /** Folder for the file; made, for this user alone, when it is missing. */
+  readonly folder: string
+  readonly maxBytes: number
+  /** For all of it. */
+  readonly timeoutMs: number
+  /** Between two pieces, and before the first. */
+  readonly idleTimeoutMs: number
+  /** What the file must hash to: 64 hexadecimal digits. */
+  readonly sha256?: string | undefined
+  readonly signal?: AbortSignal | undefined
+  /** Called for each piece; `total` is what the other side announced. */
+  readonly onProgress?: ((bytes: number, total: number | undefined) => void) | undefined
+  /** Finds the addresses of a host; the system's own resolver when absent. */
+  readonly resolve?: Resolve | undefined
+}
+
+/** A file that was downloaded. It belongs to the caller, who removes it. */
+export interface DownloadedFile {
+  /** A random name with the extension of `name`, if that is one of a model. */
+  readonly path: string
+  readonly bytes: number
+  readonly sha256: string
+  /** The last part of the URL's path, made harmless. */
+  readonly name: string
+}
+
+/**
+ * Downloads the model at `text`. Nothing is left after a failure.
+ * @throws ServerError 400 or 403 for the URL, `DownloadModelException` 400 for what comes back and 504
+ * when it takes too long, 413 when it is too large, 499 when `signal` says so, 507 when the disk is full.
+ */
+export async function downloadModel(
+  text: string,
+  options: DownloadOptions,
+): Promise<DownloadedFile> {
+  const url = parseModelUrl(text, options.allowedOrigins)
+  if (!options.allowPrivateAddresses) checkHostAddress(url.hostname)
+  if (options.sha256 !== undefined && !SHA256.test(options.sha256)) {
+    throw new ServerError('BadRequestException', 'A SHA-256 has 64 hexadecimal digits.')
+  }
+  return new Download(url, options).run()
+}
+
+class Download {
+  readonly #url: URL
+  readonly #options: DownloadOptions
+  /** Aborted with the error that the download fails with. */
+  readonly #abort = new AbortController()
+
+  constructor(url: URL, options: DownloadOptions) {
+    this.#url = url
+    this.#options = options
+  }
+
+  async run(): Promise<DownloadedFile> {
+    const { timeoutMs, signal } = this.#options
+    const whole = setTimeout(() => this.#abort.abort(this.#tooSlow(timeoutMs)), timeoutMs)
+    const cancel = (): void => {
+      const text = 'The download was cancelled.'
+      this.#abort.abort(new ServerError('ClientClosedRequestException', text))
+    }
+    signal?.addEventListener('abort', cancel, { once: true })
+    if (signal?.aborted === true) cancel()
+    const idle = this.#startIdleTimer()
+    try {
+      return await this.#receive(await this.#request(), idle)
+    } catch (error) {
+      throw this.#asServerError(error)
+    } finally {
+      clearTimeout(whole)
+      clearTimeout(idle)
+      signal?.removeEventListener('abort', cancel)
+      // Ends the connection, whatever is still to come on it.
+      this.#abort.abort()
+    }
+  }
+
+  /** Resolves with the answer's headers. Node follows no redirects and unpacks nothing by itself. */
+  #request(): Promise<IncomingMessage> {
+    const send = this.#url.protocol === 'https:' ? requestHttps : requestHttp
+    return new Promise((resolve, reject) => {
+      const request = send(this.#url, {
+        headers: { accept: '*/*', 'accept-encoding': 'identity', 'user-agent': 'onnxd' },
+        // A connection of its own: an agent's may be one that was made without our lookup, or to a proxy.
+        agent: false,
+        lookup: guardedLookup(this.#options.allowPrivateAddresses, this.#options.resolve),
+        maxHeaderSize: MAX_HEADER_BYTES,
+        signal: this.#abort.signal,
+      })
+      request.once('response', resolve)
+      request.on('error', reject)
+      request.once('close', () => reject(new Error('The connection ended without an answer')))
+      request.end()
+    })
+  }
+
+  async #receive(response: IncomingMessage, idle: NodeJS.Timeout): Promise<DownloadedFile> {
+    const total = this.#checkHeaders(response)
+    const { folder } = this.#options
+    await mkdir(folder, { recursive: true, mode: 0o700 })
+    if (total !== undefined) await checkFreeSpace(total, folder)
+    const name = safeFileName(this.#url.pathname)
+    const target = path.join(folder, `download-${randomUUID()}${modelExtension(name)}`)
+    const file = await createPrivateFile(target)
+    try {
+      const received = { bytes: 0, hash: createHash('sha256') }
+      try {
+        await writeFile(file, this.#measured(response, { total, idle, received }))
+      } finally {
+        await file.close()
+      }
+      const sha256 = received.hash.digest('hex')
+      const { bytes } = received
+      if (total !== undefined && bytes !== total) throw this.#failed(': the body is incomplete')
+      const wanted = this.#options.sha256?.toLowerCase()
+      if (wanted !== undefined && wanted !== sha256) {
+        throw this.#failed(`: its SHA-256 is ${sha256}, not ${wanted}`)
+      }
+      return { path: target, bytes, sha256, name }
+    } catch (error) {
+      await rm(target, { force: true })
+      throw error
+    }
+  }
+
+  /** Bytes announced, if they are. */
+  #checkHeaders({ statusCode = 0, headers }: IncomingMessage): number | undefined {
+    if (statusCode >= 300 && statusCode < 400) {
+      throw this.#failed(`, code: ${statusCode} (redirects are not followed)`)
+    }
+    if (statusCode !== 200) throw this.#failed(`, code: ${statusCode}`)
+    const encoding = headers['content-encoding'] ?? 'identity'
+    if (encoding.trim().toLowerCase() !== 'identity') {
+      throw this.#failed(': it comes with a Content-Encoding')
+    }
+    if (/^text\/html\b/i.test(headers['content-type'] ?? '')) {
+      throw this.#failed(': it is a web page')
+    }
+    const length = headers['content-length']
+    const total = length === undefined ? undefined : Number(length)
+    if (total !== undefined && total > this.#options.maxBytes) throw this.#tooLarge()
+    return total
+  }
+
+  async *#measured(
+    response: IncomingMessage,
+    { total, idle, received }: { total: number | undefined; idle: NodeJS.Timeout; received: Received },
+  ): AsyncGenerator<Buffer> {
+    const chunks: AsyncIterable<Buffer> = response
+    for await (const chunk of chunks) {
+      idle.refresh()
+      received.bytes += chunk.length
+      if (received.bytes > this.#options.maxBytes) throw this.#tooLarge()
+      received.hash.update(chunk)
+      this.#options.onProgress?.(received.bytes, total)
+      yield chunk
+    }
+  }
+
+  #startIdleTimer(): NodeJS.Timeout {
+    const { idleTimeoutMs } = this.#options
+    return setTimeout(() => this.#abort.abort(this.#tooSlow(idleTimeoutMs)), idleTimeoutMs)
+  }
+
+  #asServerError(error: unknown): ServerError {
+    // The abort reaches us as an error of the stream, which says nothing.
+    const reason: unknown = this.#abort.signal.reason
+    const first = reason instanceof ServerError ? reason : error
+    if (first instanceof ServerError) return first
+    if (isDiskFull(first)) return diskFull(first)
+    const code = first instanceof Error && 'code' in first ? String(first.code) : ''
+    return this.#failed(/^[A-Z][A-Z0-9_]+$/.test(code) ? ` (${code})` : '', first)
+  }
+
+  #failed(detail: string, cause?: unknown): ServerError {
+    const text = `Failed to download model from: ${shownUrl(this.#url)}${detail}`
+    return new ServerError('DownloadModelException', text, { cause })
+  }
+
+  #tooSlow(milliseconds: number): ServerError {
+    const text = `Failed to download model from: ${shownUrl(this.#url)}: nothing for ${milliseconds / 1000} s`
+    return new ServerError('DownloadModelException', text, { statusCode: 504 })
+  }
+
+  #tooLarge(): ServerError {
+    const text = `The model is larger than ${this.#options.maxBytes} bytes: ${shownUrl(this.#url)}`
+    return new ServerError('PayloadTooLargeException', text)
+  }
+}
+
+interface Received {
+  bytes: number
+  readonly hash: ReturnType<typeof createHash>
+}

@@ -1,0 +1,19 @@
+/** Random numbers that are the same in every run. */
+export interface RandomNumbers {
+  /** 0 up to, but not, 1. */
+  next(): number
+  /** From `least` to `most`, both included. */
+  integer(least: number, most: number): number
+}
+
+/** The generator mulberry32. */
+export function randomNumbers(seed: number): RandomNumbers {
+  let state = seed
+  const next = (): number => {
+    state = (state + 0x6d2b79f5) | 0
+    let mixed = Math.imul(state ^ (state >>> 15), state | 1)
+    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61)
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32
+  }
+  return { next, integer: (least, most) => least + Math.floor(next() * (most - least + 1)) }
+}

@@ -1,0 +1,727 @@
+/** The front-end's side of a worker, against real processes that behave and that do not. */
+import assert from 'node:assert/strict'
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import path from 'node:path'
+import { Readable } from 'node:stream'
+import { test } from 'node:test'
+import { setImmediate as turn, setTimeout as delay } from 'node:timers/promises'
+import { ServerError } from '../../src/errors.ts'
+import { readLines } from '../../src/worker/host/line-reader.ts'
+import { WorkerDiedError } from '../../src/worker/host/outcomes.ts'
+import { ownWorker, workerEnvironment } from '../../src/worker/host/own-worker.ts'
+import { Progress } from '../../src/worker/host/progress.ts'
+import { RuntimeDirectory } from '../../src/worker/host/runtime-directory.ts'
+import type { Worker } from '../../src/worker/host/worker.ts'
+import type { WorkerReply } from '../../src/worker/wire/messages.ts'
+import { LOAD, isAlive, loadedFake, request, startFake } from '../helpers/fake-worker.ts'
+import type { FakeProcess } from '../helpers/fake-worker.ts'
+
+const bodies = ({ predictions }: WorkerReply): string[] =>
+  predictions.map(({ body }) => body.toString())
+
+/** Waits for something that no event tells of. */
+async function until(what: string, isTrue: () => boolean, ms = 5000): Promise<void> {
+  const deadline = performance.now() + ms
+  while (!isTrue()) {
+    if (performance.now() > deadline) assert.fail(`waited ${ms} ms until ${what}`)
+    await delay(2)
+  }
+}
+
+/** A batch whose worker dies: says how, and whether the batch had started. */
+async function deathOf(
+  answer: Promise<unknown>,
+): Promise<{ text: string; hadStarted: boolean; statusCode: number }> {
+  const error: unknown = await answer.then(
+    () => assert.fail('the batch was answered'),
+    (reason: unknown) => reason,
+  )
+  assert.ok(error instanceof WorkerDiedError, String(error))
+  return { text: error.message, hadStarted: error.hadStarted, statusCode: error.statusCode }
+}
+
+/** Pid of a worker that runs. */
+function pidOf(worker: Worker): number {
+  assert.ok(worker.pid !== undefined)
+  return worker.pid
+}
+
+/** Waits until the worker has printed a line with `text`. */
+async function printed({ lines }: FakeProcess, text: string): Promise<string> {
+  await until(`the worker prints ${text}`, () => lines.some(({ line }) => line.includes(text)))
+  return lines.find(({ line }) => line.includes(text))?.line ?? ''
+}
+
+test('a worker starts, loads, answers and stops in peace', async (t) => {
+  const fake = startFake(
+    t,
+    `
+    onLoad = (socket, message) => { console.log(JSON.stringify(message)); socket.write(frame({})) }
+    onTerm = () => setTimeout(() => { console.error('bye'); process.exit(0) }, 400)`,
+  )
+  const { worker, lines } = fake
+  assert.equal(worker.state, 'starting')
+  assert.deepEqual(await deathOf(worker.predict([request('a')])), {
+    text: 'Worker died: it was not ready.',
+    hadStarted: false,
+    statusCode: 500,
+  })
+  await worker.ready
+  assert.equal(worker.state, 'ready')
+  assert.deepEqual(JSON.parse(await printed(fake, 'command')), LOAD)
+  assert.deepEqual(bodies(await worker.predict([request('a'), request('b', 'ü\0')])), ['a', 'ü\0'])
+  assert.deepEqual([worker.answered, worker.inFlight], [1, 0])
+  await Promise.all([worker.stop(), worker.stop()])
+  assert.deepEqual(await worker.exited, { code: 0, signal: null, text: 'exited with code 0' })
+  assert.deepEqual(lines.at(-1), { stream: 'stderr', line: 'bye' })
+  assert.equal(worker.state, 'stopped')
+})
+
+test('a worker that does not stop when asked is killed after a moment', async (t) => {
+  const { worker } = await loadedFake(t, 'onTerm = () => {}')
+  const pid = pidOf(worker)
+  const started = performance.now()
+  await worker.stop()
+  assert.ok(performance.now() - started >= 1900)
+  assert.deepEqual(await worker.exited, { code: null, signal: 'SIGKILL', text: 'was told to stop' })
+  assert.equal(isAlive(pid), false)
+})
+
+for (const [what, behaviour, type, pattern] of [
+  [
+    'the reply is 400',
+    `onLoad = (socket) => socket.write(frame({ code: 400, message: 'no such file' }))`,
+    'InvalidModelException',
+    /no such file/,
+  ],
+  [
+    'the reply is 403',
+    `onLoad = (socket) => socket.write(frame({ code: 403, message: 'no code' }))`,
+    'HandlersNotAllowedException',
+    /no code/,
+  ],
+  [
+    'the reply is 507',
+    `onLoad = (socket) => socket.write(frame({ code: 507, message: 'System out of memory' }))`,
+    'InsufficientMemoryException',
+    /out of memory/,
+  ],
+  [
+    'the reply has a code of its own',
+    `onLoad = (socket) => socket.write(frame({ code: 42, message: 'odd' }))`,
+    'InternalServerException',
+    /odd/,
+  ],
+  [
+    'the connection is closed without a reply',
+    `onLoad = (socket) => socket.destroy()`,
+    'InternalServerException',
+    /the worker closed its connection/,
+  ],
+  [
+    'the process exits while it loads',
+    `onLoad = () => process.exit(3)`,
+    'InternalServerException',
+    /the worker exited with code 3/,
+  ],
+  [
+    'the process crashes while it loads',
+    `onLoad = () => process.kill(process.pid, 'SIGSEGV')`,
+    'InternalServerException',
+    /the worker was killed by SIGSEGV/,
+  ],
+  [
+    'the process ends before it listens',
+    `process.exit(0)`,
+    'InternalServerException',
+    /the worker exited with code 0/,
+  ],
+  [
+    'the script has an error',
+    `throw new Error('oops')`,
+    'InternalServerException',
+    /the worker exited with code 1/,
+  ],
+  [
+    'the reply is garbage',
+    `onLoad = (socket) => socket.write(Buffer.alloc(64, 0xff))`,
+    'InternalServerException',
+    /the worker broke the protocol/,
+  ],
+  [
+    'it says it listens and does not',
+    `console.log('fake worker ready'); setInterval(() => {}, 1000); await new Promise(() => {})`,
+    'InternalServerException',
+    /the worker could not be reached/,
+  ],
+] as const) {
+  test(`loading fails, and no process is left, when ${what}`, async (t) => {
+    const { worker } = startFake(t, behaviour)
+    const pid = pidOf(worker)
+    await assert.rejects(worker.ready, (error) => {
+      assert.ok(error instanceof ServerError)
+      assert.equal(error.type, type)
+      assert.match(error.message, /^Failed to start workers: /)
+      assert.match(error.message, pattern)
+      return true
+    })
+    await worker.exited
+    assert.deepEqual([worker.state, isAlive(pid)], ['stopped', false])
+    assert.equal((await deathOf(worker.predict([request('a')]))).hadStarted, false)
+    await worker.stop()
+  })
+}
+
+for (const [what, behaviour] of [
+  ['never says that it listens', 'onReady = () => {}'],
+  ['never answers the load request', 'onLoad = () => {}'],
+  ['hangs before it listens', 'for (;;);'],
+] as const) {
+  test(`a worker that ${what} is killed at the load timeout`, async (t) => {
+    const started = performance.now()
+    const { worker } = startFake(t, behaviour, { loadTimeoutMs: 300 })
+    const pid = pidOf(worker)
+    await assert.rejects(worker.ready, {
+      type: 'ResponseTimeoutException',
+      message: 'Failed to start workers: the worker took longer than 0.3 s.',
+    })
+    const tookMs = performance.now() - started
+    assert.ok(tookMs >= 299 && tookMs < 550, `${tookMs} ms`)
+    await until('the process is gone', () => !isAlive(pid), 500)
+  })
+}
+
+test('a worker that cannot be started says so without naming paths', async (t) => {
+  const child = {
+    command: '/nowhere/at-all',
+    args: [],
+    workingDirectory: tmpdir(),
+    environment: {},
+  }
+  for (const broken of [
+    child,
+    { ...child, command: process.execPath, workingDirectory: '/nowhere/at-all' },
+    { ...child, args: ['a\0b'] },
+  ]) {
+    const { worker } = startFake(t, '', { child: broken })
+    await assert.rejects(
+      worker.ready,
+      (error) =>
+        error instanceof ServerError &&
+        /could not be started \([A-Z_]+\)/.test(error.message) &&
+        !error.message.includes('nowhere'),
+    )
+    assert.deepEqual([worker.pid, worker.state], [undefined, 'stopped'])
+    await worker.stop()
+  }
+})
+
+test('stopping a worker while it starts or loads ends it at once and fails its load', async (t) => {
+  for (const behaviour of ['onReady = () => {}', 'onLoad = () => console.log("loading")']) {
+    const fake = startFake(t, behaviour)
+    if (behaviour.includes('onLoad')) await printed(fake, 'loading')
+    const pid = pidOf(fake.worker)
+    await fake.worker.stop()
+    await assert.rejects(fake.worker.ready, { type: 'InternalServerException' })
+    assert.deepEqual([isAlive(pid), fake.worker.state], [false, 'stopped'])
+  }
+})
+
+test('a worker that is stopped just when its load is answered does not become ready', async (t) => {
+  const { worker } = startFake(t)
+  const seen = new Set<string>()
+  const watch = setInterval(() => seen.add(worker.state))
+  t.after(() => clearInterval(watch))
+  await until('it loads', () => worker.state === 'loading')
+  worker.kill('was killed by the test')
+  await assert.rejects(worker.ready)
+  assert.equal(seen.has('ready'), false)
+})
+
+test('replies come in the order of the requests with several in flight, split and joined anyhow', async (t) => {
+  const { worker } = await loadedFake(
+    t,
+    `
+    let waiting = []
+    let round = 0
+    const trickle = async (socket, bytes) => { for (const byte of bytes) { socket.write(Buffer.of(byte)); await new Promise(setImmediate) } }
+    onPredict = (socket, requests) => {
+      waiting.push(answers(requests))
+      if (waiting.length < 8) return
+      const all = Buffer.concat(waiting)
+      waiting = []
+      round += 1
+      if (round === 1) socket.write(all)
+      else if (round === 2) void trickle(socket, all)
+      else { socket.write(all.subarray(0, 7)); setTimeout(() => socket.write(all.subarray(7)), 5) }
+    }`,
+  )
+  for (let round = 0; round < 3; round += 1) {
+    const replies = Array.from({ length: 8 }, (_, index) =>
+      worker.predict([request(`${round}-${index}-a`), request(`${round}-${index}-b`)]),
+    )
+    assert.equal(worker.inFlight, 8)
+    assert.deepEqual(
+      (await Promise.all(replies)).map(bodies),
+      replies.map((_, index) => [`${round}-${index}-a`, `${round}-${index}-b`]),
+    )
+  }
+  assert.deepEqual([worker.answered, worker.inFlight], [24, 0])
+})
+
+test('answers are put into the order of their requests, and an overall error passes as it is', async (t) => {
+  const { worker } = await loadedFake(
+    t,
+    `
+    onPredict = (socket, requests) => socket.write(requests[0].id === 'bad'
+      ? frame({ code: 507, message: 'Out of resources', predictions: requests.map(answer).slice(1) })
+      : answers(requests.toReversed()))`,
+  )
+  assert.deepEqual(bodies(await worker.predict(['a', 'b', 'c'].map((id) => request(id)))), [
+    'a',
+    'b',
+    'c',
+  ])
+  const reply = await worker.predict([request('bad'), request('b')])
+  assert.deepEqual([reply.code, reply.message, worker.state], [507, 'Out of resources', 'ready'])
+})
+
+for (const [what, bytes] of [
+  ['an answer is missing', 'answers(requests.slice(1))'],
+  [
+    'an answer is for an unknown request',
+    `answers([{ ...requests[0], id: 'other' }, requests[1]])`,
+  ],
+  ['an answer comes twice', 'answers([requests[0], requests[0]])'],
+  ['there is an answer too many', `answers([...requests, { ...requests[0], id: 'other' }])`],
+  ['the reply comes twice', 'Buffer.concat([answers(requests), answers(requests)])'],
+  ['the bytes are garbage', 'Buffer.alloc(1024, 0x47)'],
+  ['a length is huge', 'Buffer.concat([int(200), int(2 ** 31 - 1)])'],
+  [
+    'a length is as large as allowed and a little more',
+    'Buffer.concat([int(200), int(0), int(1), Buffer.from("a"), int(0), int(200), int(0), int(0), int(64 * 1024 * 1024 + 1)])',
+  ],
+  ['a length is negative', 'Buffer.concat([int(200), int(-2)])'],
+  [
+    'a count is huge',
+    'Buffer.concat([int(200), int(0), int(1), Buffer.from("a"), int(0), int(200), int(0), int(2 ** 31 - 1)])',
+  ],
+  [
+    'a count is negative',
+    'Buffer.concat([int(200), int(0), int(1), Buffer.from("a"), int(0), int(200), int(0), int(-1)])',
+  ],
+] as const) {
+  test(`a worker is killed when ${what}`, async (t) => {
+    const { worker } = await loadedFake(
+      t,
+      `onPredict = (socket, requests) => socket.write(${bytes})`,
+    )
+    const pid = pidOf(worker)
+    const before = process.memoryUsage().arrayBuffers
+    const batch = worker.predict([request('a'), request('b')])
+    if (what === 'the reply comes twice') await batch
+    else {
+      const death = await deathOf(batch)
+      assert.match(death.text, /^Worker died: it broke the protocol \(.+\)\.$/)
+      assert.deepEqual([death.hadStarted, death.statusCode], [true, 500])
+    }
+    const cause = await worker.exited
+    assert.match(cause.text, /^broke the protocol \(/)
+    assert.ok(process.memoryUsage().arrayBuffers - before < 8 * 1024 * 1024)
+    assert.deepEqual([worker.state, isAlive(pid)], ['stopped', false])
+  })
+}
+
+test('a worker that speaks without being asked is killed at once', async (t) => {
+  for (const behaviour of [
+    'onLoad = (socket) => socket.write(Buffer.concat([frame({}), frame({})]))',
+    'onLoad = (socket) => { socket.write(frame({})); setTimeout(() => socket.write(frame({})), 50) }',
+  ]) {
+    const { worker } = await loadedFake(t, behaviour)
+    assert.match((await worker.exited).text, /broke the protocol \(.*nobody asked for/)
+  }
+})
+
+test('a worker that closes its connection and lives on is killed; nothing is sent to it any more', async (t) => {
+  const { worker } = await loadedFake(t, `onPredict = (socket) => socket.destroy()`)
+  const pid = pidOf(worker)
+  assert.deepEqual(await deathOf(worker.predict([request('a')])), {
+    text: 'Worker died: it closed its connection.',
+    hadStarted: true,
+    statusCode: 500,
+  })
+  assert.equal(isAlive(pid), false)
+})
+
+for (const [what, behaviour] of [
+  ['computes without end', 'onPredict = () => { for (;;); }'],
+  ['never answers', 'onPredict = () => {}'],
+  [
+    'stalls in the middle of a reply',
+    'onPredict = (socket, requests) => { onPredict = () => {}; socket.write(answers(requests).subarray(0, -3)) }',
+  ],
+  ['never reads its socket', `onLoad = (socket) => { socket.write(frame({})); socket.pause() }`],
+] as const) {
+  test(`a worker that ${what} is killed at the response timeout, and what waited behind is innocent`, async (t) => {
+    const { worker } = await loadedFake(t, behaviour, { responseTimeoutMs: 300 })
+    const pid = pidOf(worker)
+    const started = performance.now()
+    const large = 'x'.repeat(1024 * 1024)
+    const head = worker.predict([request('head', large)])
+    const behind = deathOf(worker.predict([request('behind', large)]))
+    await assert.rejects(head, {
+      type: 'ResponseTimeoutException',
+      message: 'The model did not answer within 0.3 s.',
+    })
+    const tookMs = performance.now() - started
+    assert.ok(tookMs >= 299 && tookMs < 550, `${tookMs} ms`)
+    assert.equal((await behind).hadStarted, false)
+    assert.equal(isAlive(pid), false)
+  })
+}
+
+test('each batch has the whole response timeout for itself, however long those before it took', async (t) => {
+  const { worker } = await loadedFake(
+    t,
+    `
+    let busy = Promise.resolve()
+    onPredict = (socket, requests) => { busy = busy.then(() => new Promise((resolve) => setTimeout(() => resolve(socket.write(answers(requests))), 200))) }`,
+    { responseTimeoutMs: 400 },
+  )
+  const replies = await Promise.all(['a', 'b', 'c', 'd'].map((id) => worker.predict([request(id)])))
+  assert.deepEqual(replies.flatMap(bodies), ['a', 'b', 'c', 'd'])
+  await delay(450)
+  assert.equal(worker.state, 'ready', 'an idle worker has no deadline')
+})
+
+test('a stopped process is killed at the response timeout as well', async (t) => {
+  const { worker } = await loadedFake(t, '', { responseTimeoutMs: 300 })
+  const pid = pidOf(worker)
+  process.kill(pid, 'SIGSTOP')
+  await assert.rejects(worker.predict([request('a')]), { type: 'ResponseTimeoutException' })
+  assert.equal(isAlive(pid), false)
+})
+
+for (const [what, behaviour, text, statusCode] of [
+  ['exits with 7', 'process.exit(7)', 'exited with code 7', 500],
+  ['exits as if all were well', 'process.exit(0)', 'exited with code 0', 500],
+  ['crashes', `process.kill(process.pid, 'SIGSEGV')`, 'was killed by SIGSEGV', 500],
+  ['aborts', 'process.abort()', 'was killed by SIGABRT', 500],
+  ['throws', `throw new Error('on purpose')`, 'exited with code 1', 500],
+  [
+    'aborts because its heap is full',
+    `require('node:fs').writeSync(2, 'FATAL ERROR: JavaScript heap out of memory\\n' + ' 1: frame\\n'.repeat(50)); process.abort()`,
+    'ran out of memory',
+    507,
+  ],
+  [
+    'only talks of memory',
+    `require('node:fs').writeSync(2, 'JavaScript heap out of memory\\n'); process.exit(1)`,
+    'exited with code 1',
+    500,
+  ],
+  [
+    'fills its heap',
+    'const all = []; for (;;) all.push(new Array(10_000).fill(0.5))',
+    'ran out of memory',
+    507,
+  ],
+] as const) {
+  test(`the batch of a worker that ${what} is told how it ended`, async (t) => {
+    const { worker } = await loadedFake(
+      t,
+      `
+      import { createRequire } from 'node:module'
+      const require = createRequire(import.meta.url)
+      onPredict = () => { ${behaviour} }`,
+    )
+    const head = deathOf(worker.predict([request('a')]))
+    const behind = deathOf(worker.predict([request('b')]))
+    assert.deepEqual(await head, { text: `Worker died: it ${text}.`, hadStarted: true, statusCode })
+    assert.deepEqual(await behind, {
+      text: `Worker died: it ${text}.`,
+      hadStarted: false,
+      statusCode,
+    })
+    assert.equal((await worker.exited).text, text)
+  })
+}
+
+test('a worker that is killed from outside is seen within 50 ms, and the batch is told the signal', async (t) => {
+  const { worker } = await loadedFake(t, 'onPredict = () => {}')
+  const death = deathOf(worker.predict([request('a')]))
+  await delay(20)
+  const killedAt = performance.now()
+  process.kill(pidOf(worker), 'SIGKILL')
+  assert.deepEqual(await death, {
+    text: 'Worker died: it was killed by SIGKILL.',
+    hadStarted: true,
+    statusCode: 500,
+  })
+  const tookMs = performance.now() - killedAt
+  assert.ok(tookMs < 50, `${tookMs} ms`)
+})
+
+test('how a worker ended is known even when the event loop was busy for longer than its exit may lag', async (t) => {
+  const { worker } = await loadedFake(t, `onPredict = () => process.kill(process.pid, 'SIGSEGV')`)
+  const death = deathOf(worker.predict([request('a')]))
+  await turn()
+  const busyUntil = performance.now() + 700
+  while (performance.now() < busyUntil);
+  assert.equal((await death).text, 'Worker died: it was killed by SIGSEGV.')
+})
+
+for (const how of ['kill', 'exit'] as const) {
+  test(`what a worker started goes with it when it ends by ${how}, and holds nothing open`, async (t) => {
+    const fake = await loadedFake(
+      t,
+      `
+      onPredict = (socket, requests) => {
+        const child = spawn(process.execPath, ['-e', 'setInterval(() => {}, 1000)'], { stdio: ['ignore', 'inherit', 'inherit'] })
+        console.log('child', child.pid)
+        socket.write(answers(requests))
+        if (requests[0].id === 'exit') setTimeout(() => process.exit(0), 50)
+      }`,
+    )
+    const { worker } = fake
+    await worker.predict([request(how)])
+    const child = Number((await printed(fake, 'child')).split(' ')[1])
+    assert.equal(isAlive(child), true)
+    if (how === 'kill') worker.kill('was killed by the test')
+    await worker.exited
+    await until('the child is gone', () => !isAlive(child), 1000)
+  })
+}
+
+test('the last lines of stderr are kept, the oldest go first', async (t) => {
+  const fake = await loadedFake(
+    t,
+    `for (let line = 1; line <= 30; line += 1) console.error('line ' + line); console.error('')`,
+  )
+  await printed(fake, 'line 30')
+  assert.deepEqual(
+    fake.worker.lastErrors,
+    Array.from({ length: 20 }, (_, index) => `line ${index + 11}`),
+  )
+})
+
+test('a worker that floods its output is read slowly, keeps working, and costs little memory', async (t) => {
+  const fake = await loadedFake(
+    t,
+    `
+    const flood = () => { while (process.stdout.write('x'.repeat(1000) + '\\n')); process.stdout.once('drain', flood) }
+    onPredict = (socket, requests) => { socket.write(answers(requests)); if (requests[0].id === 'start') flood() }`,
+  )
+  const before = process.memoryUsage()
+  await fake.worker.predict([request('start')])
+  const started = performance.now()
+  let turns = 0
+  while (performance.now() - started < 1500) {
+    assert.deepEqual(bodies(await fake.worker.predict([request('a')])), ['a'])
+    turns += 1
+    await delay(5)
+  }
+  const seconds = (performance.now() - started) / 1000
+  const received = fake.lines.length * 1001
+  assert.ok(received > 500_000, `${received} bytes are too few`)
+  assert.ok(
+    received < (Math.ceil(seconds) + 1) * 1.2 * 1024 * 1024,
+    `${received} bytes in ${seconds} s`,
+  )
+  assert.ok(turns > 50, `${turns} answers`)
+  fake.lines.length = 0
+  assert.ok(process.memoryUsage().arrayBuffers - before.arrayBuffers < 4 * 1024 * 1024)
+})
+
+test('lines are split at newlines only, cut at 16 KiB with a note, and none is empty', async () => {
+  const chunks = [
+    'one\ntw',
+    'o\r\n\n\r\nthree ü',
+    ' ',
+    Buffer.from('é').subarray(0, 1),
+    Buffer.from('é').subarray(1),
+    '\n',
+    'x'.repeat(20_000),
+    'x'.repeat(50_000),
+    '\nafter\n',
+    'no end',
+  ]
+  const lines: string[] = []
+  const stream = Readable.from(chunks.map((chunk) => Buffer.from(chunk)))
+  readLines(stream, (line) => lines.push(line))
+  await new Promise((resolve) => stream.once('close', resolve))
+  assert.deepEqual(lines, [
+    'one',
+    'two',
+    'three ü é',
+    `${'x'.repeat(16_384)}… [53616 bytes dropped]`,
+    'after',
+    'no end',
+  ])
+})
+
+for (const [what, line, perSecond] of [
+  ['a megabyte of long lines', `${'x'.repeat(999)}\n`, 1024],
+  ['sixteen thousand lines', 'x\n', 16_384],
+  ['a megabyte of an endless line', 'x'.repeat(1000), 0],
+] as const) {
+  test(`a flood is read at ${what} a second`, async (t) => {
+    let now = 0
+    t.mock.timers.enable({ apis: ['setTimeout'] })
+    t.mock.method(performance, 'now', () => now)
+    const chunk = Buffer.from(line.repeat(Math.ceil(65_536 / line.length)))
+    let bytes = 0
+    let lines = 0
+    const stream = new Readable({
+      read() {
+        bytes += chunk.length
+        this.push(chunk)
+      },
+    })
+    readLines(stream, () => (lines += 1))
+    for (let second = 1; second <= 20; second += 1) {
+      for (let step = 0; step < 20; step += 1) await turn()
+      now += 1000
+      t.mock.timers.tick(1000)
+    }
+    const slack = 5 * 65_536
+    assert.ok(bytes <= 21 * 1024 * 1024 + slack, `${bytes} bytes in 20 s`)
+    assert.ok(
+      lines <= 21 * perSecond * 1.05 + (perSecond > 0 ? slack / line.length : 0),
+      `${lines} lines in 20 s`,
+    )
+    assert.ok(
+      bytes >= 15 * Math.min(1024 * 1024, (1024 * 1024 * line.length) / (line.length + 64)) * 0.8,
+      `only ${bytes} bytes in 20 s`,
+    )
+    stream.destroy()
+  })
+}
+
+test('after many workers no process, file descriptor or socket of theirs is left', async (t) => {
+  const descriptors = (): number => readdirSync('/proc/self/fd').length
+  await (await loadedFake(t)).worker.stop()
+  await delay(600)
+  const before = descriptors()
+  const pids: number[] = []
+  for (let round = 0; round < 8; round += 1) {
+    const { worker } = await loadedFake(t, 'onPredict = () => {}')
+    pids.push(pidOf(worker))
+    const death = deathOf(worker.predict([request('a')]))
+    if (round % 2 === 0) worker.kill('was killed by the test')
+    else void worker.stop()
+    await death
+  }
+  await until('all descriptors are closed', () => descriptors() <= before + 1, 2000)
+  assert.deepEqual(pids.filter(isAlive), [])
+})
+
+test('the number of batches ahead follows the measured run time', (t) => {
+  let now = 0
+  t.mock.method(performance, 'now', () => now)
+  const depthAfter = (runMs: number, runs = 1, maxDepth = 8): number => {
+    const progress = new Progress({ timeoutMs: 1000, maxDepth, onTimeout: () => {} })
+    assert.equal(progress.depth, 1, 'unknown as yet')
+    for (let run = 0; run < runs; run += 1) {
+      progress.begin()
+      now += runMs
+      progress.finish()
+    }
+    progress.stop()
+    return progress.depth
+  }
+  assert.deepEqual(
+    [0, 0.01, 0.13, 0.3, 0.6, 1.1, 50].map((runMs) => depthAfter(runMs)),
+    [8, 8, 8, 4, 2, 1, 1],
+  )
+  assert.equal(depthAfter(0.1, 5, 1), 1, 'never more than the worker can take')
+})
+
+test('the runtime directory is private, gives no socket path twice, and goes with all it holds', () => {
+  const runtime = new RuntimeDirectory()
+  assert.equal(statSync(runtime.path).mode & 0o777, 0o700)
+  const paths = Array.from({ length: 100 }, () => runtime.nextSocketPath())
+  assert.equal(new Set(paths).size, 100)
+  assert.ok(
+    paths.every((name) => path.dirname(name) === runtime.path && Buffer.byteLength(name) <= 103),
+  )
+  mkdirSync(path.join(runtime.path, 'a', 'b'), { recursive: true })
+  runtime.remove()
+  runtime.remove()
+  assert.equal(existsSync(runtime.path), false)
+})
+
+test('a temporary folder whose path is too long for sockets is refused and nothing is left in it', (t) => {
+  const parent = mkdtempSync(path.join(tmpdir(), 'ow-'))
+  t.after(() => rmSync(parent, { recursive: true, force: true }))
+  const long = path.join(parent, 'x'.repeat(90))
+  mkdirSync(long)
+  assert.throws(() => new RuntimeDirectory(long), /set TMPDIR/)
+  assert.deepEqual(readdirSync(long), [])
+})
+
+test('onnxd’s own worker gets the original’s command line and a small environment', () => {
+  const environment = workerEnvironment(
+    {
+      PATH: '/bin',
+      LC_ALL: 'C',
+      CUDA_VISIBLE_DEVICES: '0',
+      AWS_SECRET_ACCESS_KEY: 's',
+      NODE_OPTIONS: '--inspect',
+      ONNXD_MANAGEMENT_TOKEN: 't',
+      MINE: 'm',
+    },
+    ['MINE', 'ABSENT'],
+  )
+  assert.deepEqual(environment, { PATH: '/bin', LC_ALL: 'C', CUDA_VISIBLE_DEVICES: '0', MINE: 'm' })
+  const options = {
+    socketPath: '/tmp/o/w1.sock',
+    temporaryFolder: '/tmp/o',
+    modelName: 'm',
+    modelPath: '/models/m',
+    handler: 'onnx',
+    options: '{}',
+    threads: 2,
+    heapMib: 512,
+    allowTelemetry: false,
+  }
+  const spec = ownWorker(options, environment)
+  assert.equal(spec.command, process.execPath)
+  const entry = spec.args.findIndex((argument) => argument.includes('process'))
+  assert.ok(existsSync(spec.args[entry] ?? ''))
+  assert.deepEqual(spec.args.slice(entry + 1), [
+    '--sock-type',
+    'unix',
+    '--sock-name',
+    '/tmp/o/w1.sock',
+    '--handler',
+    'onnx',
+    '--model-path',
+    '/models/m',
+    '--model-name',
+    'm',
+    '--preload-model',
+    'false',
+    '--tmp-dir',
+    '/tmp/o',
+  ])
+  assert.equal(spec.workingDirectory, '/models/m')
+  assert.deepEqual(spec.environment, {
+    ...environment,
+    OMP_NUM_THREADS: '2',
+    ORT_DISABLE_TELEMETRY: '1',
+    ONNXD_WORKER_ONCE: '1',
+    ONNXD_PARENT_PID: String(process.pid),
+    ONNXD_WORKER_OPTIONS: '{}',
+  })
+  assert.equal(
+    ownWorker({ ...options, modelPath: '/models/m/model.onnx', allowTelemetry: true }, {})
+      .workingDirectory,
+    '/models/m',
+  )
+  assert.equal(
+    ownWorker({ ...options, allowTelemetry: true }, {}).environment.ORT_DISABLE_TELEMETRY,
+    '0',
+  )
+})
