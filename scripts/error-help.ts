@@ -35,8 +35,10 @@ export const ERROR_HELP: Readonly<Record<ErrorType, ErrorHelp>> = {
     remedy: 'Make another version the default first: `PUT /models/{model}/{version}/set-default`.',
   },
   DownloadModelException: {
-    cause: 'The model could not be fetched: the other server refused, broke off, or sent something else than was announced.',
-    remedy: 'Fetch the same address by hand; see the log for the status and the size that were seen.',
+    cause:
+      'The model could not be fetched: the other server refused, broke off, or sent something else than was announced.',
+    remedy:
+      'Fetch the same address by hand; see the log for the status and the size that were seen.',
   },
   ModelNotFoundException: {
     cause: 'No model of this name is served; when registering, no such file or folder may be read.',

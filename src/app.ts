@@ -11,6 +11,7 @@ import { readBody } from './routes/body.ts'
 import { refuseConnection, refuseUrl } from './routes/connection-errors.ts'
 import { errorHandling, refuseOtherMethods } from './routes/error-handler.ts'
 import { managementRoutes } from './routes/management.ts'
+import { countResponses, metricsRoute } from './routes/metrics.ts'
 import { pingRoute } from './routes/ping.ts'
 import { predictionRoutes } from './routes/predictions.ts'
 import type { App, RouteContext } from './routes/route-context.ts'
@@ -21,14 +22,19 @@ const MAX_MANAGEMENT_BODY_BYTES = 1024 * 1024
 const REQUEST_ID = /^[\x21-\x7e]{1,128}$/
 
 /** The routes for clients: predictions and health. */
-export async function buildInferenceApp(context: RouteContext, log: FastifyBaseLogger): Promise<App> {
+export async function buildInferenceApp(
+  context: RouteContext,
+  log: FastifyBaseLogger,
+): Promise<App> {
   const { maxBodyBytes, maxJsonBytes } = context.config
-  const app = newApp(context, log)
+  const app = newApp(context, log, 'inference')
   const routes = collectRoutes(app)
   await app.register(multipart)
   app.addContentTypeParser('*', async (request: FastifyRequest, payload: IncomingMessage) => {
     const isJson = /^application\/(.+\+)?json\b/i.test(request.headers['content-type'] ?? '')
-    return readBody(payload, { maxBytes: isJson ? Math.min(maxJsonBytes, maxBodyBytes) : maxBodyBytes })
+    return readBody(payload, {
+      maxBytes: isJson ? Math.min(maxJsonBytes, maxBodyBytes) : maxBodyBytes,
+    })
   })
   pingRoute(app, context)
   predictionRoutes(app, context)
@@ -37,8 +43,11 @@ export async function buildInferenceApp(context: RouteContext, log: FastifyBaseL
 }
 
 /** The routes for operators. A token guards all of them, unknown paths too, when one is set. */
-export async function buildManagementApp(context: RouteContext, log: FastifyBaseLogger): Promise<App> {
-  const app = newApp(context, log)
+export async function buildManagementApp(
+  context: RouteContext,
+  log: FastifyBaseLogger,
+): Promise<App> {
+  const app = newApp(context, log, 'management')
   const routes = collectRoutes(app)
   const { managementToken } = context.config
   if (managementToken !== '') await requireToken(app, managementToken)
@@ -54,11 +63,16 @@ export async function buildManagementApp(context: RouteContext, log: FastifyBase
   )
   pingRoute(app, context)
   managementRoutes(app, context)
+  metricsRoute(app, context)
   refuseOtherMethods(app, routes)
   return app
 }
 
-function newApp({ config }: RouteContext, log: FastifyBaseLogger): App {
+function newApp(
+  { config, metrics }: RouteContext,
+  log: FastifyBaseLogger,
+  listener: 'inference' | 'management',
+): App {
   const app = Fastify({
     loggerInstance: log,
     logController: new LogController({ disableRequestLogging: true }),
@@ -94,11 +108,22 @@ function newApp({ config }: RouteContext, log: FastifyBaseLogger): App {
     }
     done(null, payload)
   })
+  countResponses(app, metrics.responses[listener])
   if (config.accessLog) {
     app.addHook('onResponse', async (request, reply) => {
       const { method, ip, routeOptions } = request
       const ms = Math.round(reply.elapsedTime * 100) / 100
-      log.info({ requestId: request.id, method, route: routeOptions.url ?? 'unknown', status: reply.statusCode, ms, ip }, 'request')
+      log.info(
+        {
+          requestId: request.id,
+          method,
+          route: routeOptions.url ?? 'unknown',
+          status: reply.statusCode,
+          ms,
+          ip,
+        },
+        'request',
+      )
     })
   }
   errorHandling(app)

@@ -6,7 +6,18 @@ import type { RunningServer } from './server.ts'
 
 /** Bytes of one element, by Open Inference Protocol datatype. */
 const ELEMENT_BYTES: Readonly<Record<string, number>> = {
-  BOOL: 1, INT8: 1, UINT8: 1, INT16: 2, UINT16: 2, FP16: 2, INT32: 4, UINT32: 4, FP32: 4, INT64: 8, UINT64: 8, FP64: 8,
+  BOOL: 1,
+  INT8: 1,
+  UINT8: 1,
+  INT16: 2,
+  UINT16: 2,
+  FP16: 2,
+  INT32: 4,
+  UINT32: 4,
+  FP32: 4,
+  INT64: 8,
+  UINT64: 8,
+  FP64: 8,
 }
 /** A longer body than this does not fit into a line that one can read. */
 const MAX_JSON_ELEMENTS = 64
@@ -18,32 +29,50 @@ interface TensorInfo {
 }
 
 /** The text of the ready message. */
-export async function readyText({ inferenceUrl, managementUrl, loaded }: RunningServer): Promise<string> {
+export async function readyText({
+  inferenceUrl,
+  managementUrl,
+  loaded,
+}: RunningServer): Promise<string> {
   const lines = [`onnxd is ready. Inference ${inferenceUrl}, management ${managementUrl}`, '']
   for (const model of loaded) {
     lines.push(`  ${model.name} ${model.version}   POST ${inferenceUrl}/predictions/${model.name}`)
   }
   const [first] = loaded
-  if (first === undefined) lines.push('  No model is loaded yet; register one with POST /models on the management address.')
+  if (first === undefined)
+    lines.push(
+      '  No model is loaded yet; register one with POST /models on the management address.',
+    )
   else lines.push('', 'Try it:', '', `  ${await exampleCommand(first, inferenceUrl)}`)
   return `${lines.join('\n')}\n\n`
 }
 
 /** A `curl` command line that the model answers with 200: a sample beside the model, else zeros of the right shape. */
-export async function exampleCommand({ name, prepared, metadata }: ModelVersion, inferenceUrl: string): Promise<string> {
+export async function exampleCommand(
+  { name, prepared, metadata }: ModelVersion,
+  inferenceUrl: string,
+): Promise<string> {
   const url = `${inferenceUrl}/predictions/${name}`
   const sample = await findSample(prepared.modelPath)
-  if (sample?.endsWith('.json') === true) return `curl -H 'Content-Type: application/json' -d @${quote(sample)} ${url}`
+  if (sample?.endsWith('.json') === true)
+    return `curl -H 'Content-Type: application/json' -d @${quote(sample)} ${url}`
   if (sample !== undefined) return `curl -F ${quote(`image=@${sample}`)} ${url}`
   const inputs = inputsOf(metadata)
   const [only, ...others] = inputs
   if (only === undefined) return `curl -X POST ${url}`
   const size = ELEMENT_BYTES[only.datatype]
-  if (others.length === 0 && size !== undefined && elements(only) > MAX_JSON_ELEMENTS && isDeducible(only)) {
+  if (
+    others.length === 0 &&
+    size !== undefined &&
+    elements(only) > MAX_JSON_ELEMENTS &&
+    isDeducible(only)
+  ) {
     const bytes = elements(only) * size
     return `head -c ${bytes} /dev/zero | curl -H 'Content-Type: application/octet-stream' --data-binary @- ${url}`
   }
-  const body = Object.fromEntries(inputs.map((input) => [input.name, zeros(input.shape, input.datatype)]))
+  const body = Object.fromEntries(
+    inputs.map((input) => [input.name, zeros(input.shape, input.datatype)]),
+  )
   return `curl -H 'Content-Type: application/json' -d ${quote(JSON.stringify(body))} ${url}`
 }
 
@@ -51,7 +80,9 @@ async function findSample(modelPath: string): Promise<string | undefined> {
   const folder = path.extname(modelPath) === '.onnx' ? path.dirname(modelPath) : modelPath
   for (const candidate of [path.join(folder, 'samples'), path.join(folder, '..', 'samples')]) {
     try {
-      const names = (await readdir(candidate)).filter((name) => /\.(png|jpe?g|webp|json)$/i.test(name)).toSorted()
+      const names = (await readdir(candidate))
+        .filter((name) => /\.(png|jpe?g|webp|json)$/i.test(name))
+        .toSorted()
       const name = names[Math.floor((names.length * 3) / 4)]
       if (name !== undefined) return path.relative('.', path.join(candidate, name))
     } catch {
@@ -68,7 +99,14 @@ function inputsOf(metadata: unknown): TensorInfo[] {
 }
 
 function isTensorInfo(value: unknown): value is TensorInfo {
-  return typeof value === 'object' && value !== null && 'name' in value && 'datatype' in value && 'shape' in value && Array.isArray(value.shape)
+  return (
+    typeof value === 'object' &&
+    value !== null &&
+    'name' in value &&
+    'datatype' in value &&
+    'shape' in value &&
+    Array.isArray(value.shape)
+  )
 }
 
 function elements({ shape }: TensorInfo): number {

@@ -39,7 +39,11 @@ async function main([command, ...rest]: readonly string[]): Promise<void> {
       process.stdout.write(rest[0] === 'serve' ? flagHelp() : USAGE)
       return
     default:
-      process.stderr.write(command === undefined ? USAGE : `onnxd: unknown command ${JSON.stringify(command)}.\n\n${USAGE}`)
+      process.stderr.write(
+        command === undefined
+          ? USAGE
+          : `onnxd: unknown command ${JSON.stringify(command)}.\n\n${USAGE}`,
+      )
       process.exitCode = EXIT_USAGE
   }
 }
@@ -48,13 +52,17 @@ async function serve(argv: readonly string[]): Promise<void> {
   const { config, models } = parseConfig(argv, process.env)
   const log = pino({ level: config.logLevel, base: null }, pino.destination({ fd: 2, sync: false }))
   const starting = startServer({ config, models, environment: process.env, log })
-  closeWithGrace({ delay: (config.drainTimeout + 1) * 1000, logger: false }, async ({ err, signal }) => {
-    if (err) log.fatal({ err }, 'unexpected error')
-    else log.info({ signal }, 'stopping')
-    await (await starting).close()
-  })
+  closeWithGrace(
+    { delay: (config.drainTimeout + 1) * 1000, logger: false },
+    async ({ err, signal }) => {
+      if (err) log.fatal({ err }, 'unexpected error')
+      else log.info({ signal }, 'stopping')
+      await (await starting).close()
+    },
+  )
   const server = await starting
-  for (const { model, reason } of server.failed) process.stderr.write(`onnxd: cannot serve ${model}: ${reason}\n`)
+  for (const { model, reason } of server.failed)
+    process.stderr.write(`onnxd: cannot serve ${model}: ${reason}\n`)
   if (server.loaded.length === 0 && server.failed.length > 0) {
     await server.close()
     process.exit(EXIT_FAILED)

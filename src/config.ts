@@ -90,6 +90,11 @@ export const ConfigSchema = Type.Object(
       1024,
       32,
     ),
+    workerMemoryMib: count(
+      'Memory of a worker, MiB, for weights, tensors and heap together; 0 sets no limit.',
+      0,
+      0,
+    ),
     maxBodyBytes: count('Largest request body.', 64 * MIB, 1),
     maxJsonBytes: count('Largest JSON request body.', 16 * MIB, 1),
     maxResponseBytes: count('Largest response body.', 64 * MIB, 1),

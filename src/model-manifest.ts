@@ -10,7 +10,10 @@ export { MANIFEST_FILE } from './model-paths.ts'
 export const Manifest = Type.Object({
   runtime: Type.Optional(Type.String()),
   engine: Type.Optional(
-    Type.Object({ engineName: Type.Optional(Type.String()), engineVersion: Type.Optional(Type.String()) }),
+    Type.Object({
+      engineName: Type.Optional(Type.String()),
+      engineVersion: Type.Optional(Type.String()),
+    }),
   ),
   model: Type.Optional(
     Type.Object({

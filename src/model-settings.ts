@@ -11,21 +11,60 @@ export { MODEL_SETTINGS_FILE } from './model-paths.ts'
 /** How the image handler turns a picture into the model's input tensor. */
 export const ImageSettings = Type.Object(
   {
-    width: Type.Optional(Type.Integer({ minimum: 1, maximum: 8192, description: 'Pixels; the input’s own width when absent.' })),
-    height: Type.Optional(Type.Integer({ minimum: 1, maximum: 8192, description: 'Pixels; the input’s own height when absent.' })),
+    width: Type.Optional(
+      Type.Integer({
+        minimum: 1,
+        maximum: 8192,
+        description: 'Pixels; the input’s own width when absent.',
+      }),
+    ),
+    height: Type.Optional(
+      Type.Integer({
+        minimum: 1,
+        maximum: 8192,
+        description: 'Pixels; the input’s own height when absent.',
+      }),
+    ),
     layout: Type.Optional(
-      stringEnum(['NCHW', 'NHWC'], { description: 'Axis order of the input; guessed from its shape when absent.' }),
+      stringEnum(['NCHW', 'NHWC'], {
+        description: 'Axis order of the input; guessed from its shape when absent.',
+      }),
     ),
     colors: Type.Optional(
-      stringEnum(['rgb', 'bgr', 'grayscale'], { description: 'Channels; grayscale when the input has one channel, else rgb.' }),
+      stringEnum(['rgb', 'bgr', 'grayscale'], {
+        description: 'Channels; grayscale when the input has one channel, else rgb.',
+      }),
     ),
     fit: Type.Optional(
-      stringEnum(['fill', 'cover', 'contain'], { description: 'Stretch (default), crop the centre, or pad with black.' }),
+      stringEnum(['fill', 'cover', 'contain'], {
+        description: 'Stretch (default), crop the centre, or pad with black.',
+      }),
     ),
-    invert: Type.Optional(Type.Boolean({ description: 'Take 255 minus each value first (dark on light to light on dark).' })),
-    scale: Type.Optional(Type.Number({ description: 'Each 0–255 value is multiplied by this; default 1/255, or 1 where the input takes integers.' })),
-    mean: Type.Optional(Type.Array(Type.Number(), { minItems: 1, maxItems: 4, description: 'Subtracted after scaling: one value, or one per channel.' })),
-    std: Type.Optional(Type.Array(Type.Number({ exclusiveMinimum: 0 }), { minItems: 1, maxItems: 4, description: 'Divides after the mean is subtracted.' })),
+    invert: Type.Optional(
+      Type.Boolean({
+        description: 'Take 255 minus each value first (dark on light to light on dark).',
+      }),
+    ),
+    scale: Type.Optional(
+      Type.Number({
+        description:
+          'Each 0–255 value is multiplied by this; default 1/255, or 1 where the input takes integers.',
+      }),
+    ),
+    mean: Type.Optional(
+      Type.Array(Type.Number(), {
+        minItems: 1,
+        maxItems: 4,
+        description: 'Subtracted after scaling: one value, or one per channel.',
+      }),
+    ),
+    std: Type.Optional(
+      Type.Array(Type.Number({ exclusiveMinimum: 0 }), {
+        minItems: 1,
+        maxItems: 4,
+        description: 'Divides after the mean is subtracted.',
+      }),
+    ),
   },
   { additionalProperties: false },
 )
@@ -33,23 +72,44 @@ export type ImageSettings = Static<typeof ImageSettings>
 
 export const ModelSettings = Type.Object(
   {
-    handler: Type.Optional(Type.String({ description: '`onnx` (default), `image`, or `module.js:function` of the model’s own code.' })),
-    model: Type.Optional(Type.String({ description: 'Name of the `.onnx` file when the folder holds several.' })),
-    version: Type.Optional(Type.String({ description: 'Version to register under; `1.0` when absent.' })),
-    labels: Type.Optional(Type.String({ description: 'File with one class label a line, in class order.' })),
-    topK: Type.Optional(Type.Integer({ minimum: 1, maximum: 1000, description: 'Classes in an answer; default 5.' })),
-    softmax: Type.Optional(Type.Boolean({ description: 'Turn the output into probabilities before ranking.' })),
-    output: Type.Optional(Type.String({ description: 'Output that holds the class scores; the only float output [N,classes] when absent.' })),
+    handler: Type.Optional(
+      Type.String({
+        description: '`onnx` (default), `image`, or `module.js:function` of the model’s own code.',
+      }),
+    ),
+    model: Type.Optional(
+      Type.String({ description: 'Name of the `.onnx` file when the folder holds several.' }),
+    ),
+    version: Type.Optional(
+      Type.String({ description: 'Version to register under; `1.0` when absent.' }),
+    ),
+    labels: Type.Optional(
+      Type.String({ description: 'File with one class label a line, in class order.' }),
+    ),
+    topK: Type.Optional(
+      Type.Integer({ minimum: 1, maximum: 1000, description: 'Classes in an answer; default 5.' }),
+    ),
+    softmax: Type.Optional(
+      Type.Boolean({ description: 'Turn the output into probabilities before ranking.' }),
+    ),
+    output: Type.Optional(
+      Type.String({
+        description:
+          'Output that holds the class scores; the only float output [N,classes] when absent.',
+      }),
+    ),
     image: Type.Optional(ImageSettings),
     workers: Type.Optional(Type.Integer({ minimum: 0, maximum: 256 })),
     batchSize: Type.Optional(Type.Integer({ minimum: 1, maximum: 65_536 })),
-    maxBatchDelay: Type.Optional(Type.Integer({ minimum: 0, description: 'Milliseconds a worker waits for a batch to fill.' })),
-    threads: Type.Optional(Type.Integer({ minimum: 1, maximum: 1024 })),
-    graphOptimization: Type.Optional(
-      stringEnum(['disabled', 'basic', 'extended', 'all']),
+    maxBatchDelay: Type.Optional(
+      Type.Integer({ minimum: 0, description: 'Milliseconds a worker waits for a batch to fill.' }),
     ),
+    threads: Type.Optional(Type.Integer({ minimum: 1, maximum: 1024 })),
+    graphOptimization: Type.Optional(stringEnum(['disabled', 'basic', 'extended', 'all'])),
     providers: Type.Optional(Type.Array(Type.String({ minLength: 1 }))),
-    idempotent: Type.Optional(Type.Boolean({ description: 'The model’s own code may be run twice for one request.' })),
+    idempotent: Type.Optional(
+      Type.Boolean({ description: 'The model’s own code may be run twice for one request.' }),
+    ),
   },
   { additionalProperties: false },
 )

@@ -14,7 +14,9 @@ export async function readPackageVersion(): Promise<string> {
 
 async function readVersion(file: string): Promise<string | undefined> {
   try {
-    return String(JSON.parse(await readFile(file, 'utf8')).version)
+    const content: unknown = JSON.parse(await readFile(file, 'utf8'))
+    if (typeof content !== 'object' || content === null || !('version' in content)) return undefined
+    return String(content.version)
   } catch {
     return undefined
   }

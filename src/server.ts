@@ -5,6 +5,7 @@ import { buildInferenceApp, buildManagementApp } from './app.ts'
 import { ConfigError } from './config.ts'
 import type { Config } from './config.ts'
 import { messageOf } from './errors.ts'
+import { ServerMetrics } from './models/metrics.ts'
 import type { ModelVersion } from './models/model-version.ts'
 import { Registry } from './models/registry.ts'
 import { listStore, prepareFromArgument, prepareFromUrl } from './models/source.ts'
@@ -49,28 +50,44 @@ const LOOPBACK = /^(127\.\d+\.\d+\.\d+|::1|localhost)$/
  * Listens first, so that probes get an honest answer during long loads, then loads the models.
  * @throws ConfigError when management would be open to everybody; whatever `listen` throws.
  */
-export async function startServer({ config, models, environment, log }: ServerOptions): Promise<RunningServer> {
+export async function startServer({
+  config,
+  models,
+  environment,
+  log,
+}: ServerOptions): Promise<RunningServer> {
   refuseOpenManagement(config)
   const runtime = new RuntimeDirectory()
   const removeRuntime = (): void => runtime.remove()
   process.once('exit', removeRuntime)
   const factory = new WorkerFactory(config, runtime, environment, log)
   const registry = new Registry({ config, factory, log })
+  const metrics = new ServerMetrics(() => registry.all)
   let isAccepting = false
   const sources: SourceOptions = {
     modelStore: config.modelStore === '' ? undefined : config.modelStore,
     temporaryRoot: runtime.path,
     allowLocalPaths: config.allowLocalPaths,
   }
-  const context: RouteContext = { config, registry, sources, isAccepting: () => isAccepting }
+  const context: RouteContext = {
+    config,
+    registry,
+    metrics,
+    sources,
+    isAccepting: () => isAccepting,
+  }
   const requests: OpenRequests[] = []
 
   let closing: Promise<void> | undefined
   const close = async (): Promise<void> => {
     isAccepting = false
     const drainMs = config.drainTimeout * 1000
-    await Promise.all([...requests.map((open) => open.close(drainMs, log)), registry.close(drainMs)])
+    await Promise.all([
+      ...requests.map((open) => open.close(drainMs, log)),
+      registry.close(drainMs),
+    ])
     await factory.close()
+    metrics.close()
     runtime.remove()
     process.off('exit', removeRuntime)
   }
@@ -118,9 +135,13 @@ function argumentModels(models: readonly string[], sources: SourceOptions): Mode
   return models.map((label) => ({ label, prepare: () => prepareFromArgument(label, sources) }))
 }
 
-async function storeModels({ modelStore, load }: Config, sources: SourceOptions): Promise<ModelToLoad[]> {
+async function storeModels(
+  { modelStore, load }: Config,
+  sources: SourceOptions,
+): Promise<ModelToLoad[]> {
   if (modelStore === '' || load === 'none') return []
-  const names = load === 'all' ? await listStore(modelStore) : load.split(',').map((name) => name.trim())
+  const names =
+    load === 'all' ? await listStore(modelStore) : load.split(',').map((name) => name.trim())
   return names.map((label) => ({ label, prepare: () => prepareFromUrl(label, sources) }))
 }
 

@@ -4,7 +4,7 @@
  */
 import { promises as dns } from 'node:dns'
 import type { LookupAddress } from 'node:dns'
-import { BlockList, isIP } from 'node:net'
+import { BlockList, isIP, isIPv4, isIPv6 } from 'node:net'
 import type { LookupFunction } from 'node:net'
 import { ServerError } from '../errors.ts'
 
@@ -41,9 +41,11 @@ const BLOCKED_IPV6 = [
   ['3fff::', 20],
 ] as const
 
-const blocked = new BlockList()
-for (const [network, prefix] of BLOCKED_IPV4) blocked.addSubnet(network, prefix, 'ipv4')
-for (const [network, prefix] of BLOCKED_IPV6) blocked.addSubnet(network, prefix, 'ipv6')
+// Two lists: one would hold IPv4 addresses against the rules for ::ffff:0:0/96 too.
+const blockedIpv4 = new BlockList()
+const blockedIpv6 = new BlockList()
+for (const [network, prefix] of BLOCKED_IPV4) blockedIpv4.addSubnet(network, prefix, 'ipv4')
+for (const [network, prefix] of BLOCKED_IPV6) blockedIpv6.addSubnet(network, prefix, 'ipv6')
 
 /** Finds the addresses of a host. */
 export type Resolve = (host: string) => Promise<readonly LookupAddress[]>
@@ -51,8 +53,8 @@ export type Resolve = (host: string) => Promise<readonly LookupAddress[]>
 /** Whether an address is one of the public internet. What is no address is not. */
 export function isPublicAddress(address: string): boolean {
   const [plain = ''] = address.split('%')
-  const family = isIP(plain)
-  return family !== 0 && !blocked.check(plain, family === 4 ? 'ipv4' : 'ipv6')
+  if (isIPv4(plain)) return !blockedIpv4.check(plain, 'ipv4')
+  return isIPv6(plain) && !blockedIpv6.check(plain, 'ipv6')
 }
 
 /**
@@ -65,14 +67,19 @@ export function checkHostAddress(hostname: string): void {
 }
 
 /** A lookup for sockets that fails with a {@link ServerError} if any address of the host is not public. */
-export function guardedLookup(allowPrivateAddresses: boolean, resolve: Resolve = resolveAll): LookupFunction {
+export function guardedLookup(
+  allowPrivateAddresses: boolean,
+  resolve: Resolve = resolveAll,
+): LookupFunction {
   return (host, options, found) => {
     const find = async (): Promise<LookupAddress[]> => {
       const addresses = await resolve(host)
       if (!allowPrivateAddresses && !addresses.every(({ address }) => isPublicAddress(address))) {
         throw notPublic(host)
       }
-      return addresses.filter(({ family }) => !isFamily(options.family) || family === options.family)
+      return addresses.filter(
+        ({ family }) => !isFamily(options.family) || family === options.family,
+      )
     }
     find().then(
       (addresses) => {

@@ -38,7 +38,10 @@ export interface VersionDescription {
 }
 
 /** Everything worth knowing about a version, with the memory of its workers as of now. */
-export async function describeVersion(model: ModelVersion, gpus: number): Promise<VersionDescription> {
+export async function describeVersion(
+  model: ModelVersion,
+  gpus: number,
+): Promise<VersionDescription> {
   const { prepared, settings, pool, metadata } = model
   return {
     modelName: model.name,
@@ -64,7 +67,10 @@ function statusOf({ pool, minWorkers }: ModelVersion): VersionDescription['statu
   return pool.readyWorkers > 0 ? 'PARTIAL' : 'UNAVAILABLE'
 }
 
-async function describeWorker({ id, worker, restarts, lastFailure }: Slot, gpu: boolean): Promise<WorkerDescription> {
+async function describeWorker(
+  { id, worker, restarts, lastFailure }: Slot,
+  gpu: boolean,
+): Promise<WorkerDescription> {
   return {
     id: String(id),
     startTime: worker.startedAt.toISOString(),
@@ -90,8 +96,8 @@ function workerStatus(state: PoolWorker['state']): WorkerDescription['status'] {
   }
 }
 
-/** Second field of `statm`: far cheaper than `status`, and all that is needed. */
-async function residentBytes(pid: number): Promise<number> {
+/** Resident memory of a process, 0 where it cannot be read. Second field of `statm`: far cheaper than `status`, and all that is needed. */
+export async function residentBytes(pid: number): Promise<number> {
   try {
     const pages = (await readFile(`/proc/${pid}/statm`, 'utf8')).split(' ')[1]
     return Number(pages) * PAGE_BYTES

@@ -78,7 +78,10 @@ class Download {
 
   async run(): Promise<DownloadedFile> {
     const { timeoutMs, signal } = this.#options
-    const whole = setTimeout(() => this.#abort.abort(this.#tooSlow(timeoutMs)), timeoutMs)
+    const whole = setTimeout(
+      () => this.#abort.abort(this.#tooSlow('it took longer than', timeoutMs)),
+      timeoutMs,
+    )
     const cancel = (): void => {
       const text = 'The download was cancelled.'
       this.#abort.abort(new ServerError('ClientClosedRequestException', text))
@@ -161,6 +164,10 @@ class Download {
       throw this.#failed(': it is a web page')
     }
     const length = headers['content-length']
+    // Such a body ends with its connection, whether or not it is whole.
+    if (length === undefined && headers['transfer-encoding'] === undefined) {
+      throw this.#failed(': it comes without a length')
+    }
     const total = length === undefined ? undefined : Number(length)
     if (total !== undefined && total > this.#options.maxBytes) throw this.#tooLarge()
     return total
@@ -168,7 +175,11 @@ class Download {
 
   async *#measured(
     response: IncomingMessage,
-    { total, idle, received }: { total: number | undefined; idle: NodeJS.Timeout; received: Received },
+    {
+      total,
+      idle,
+      received,
+    }: { total: number | undefined; idle: NodeJS.Timeout; received: Received },
   ): AsyncGenerator<Buffer> {
     const chunks: AsyncIterable<Buffer> = response
     for await (const chunk of chunks) {
@@ -183,11 +194,14 @@ class Download {
 
   #startIdleTimer(): NodeJS.Timeout {
     const { idleTimeoutMs } = this.#options
-    return setTimeout(() => this.#abort.abort(this.#tooSlow(idleTimeoutMs)), idleTimeoutMs)
+    return setTimeout(
+      () => this.#abort.abort(this.#tooSlow('nothing came for', idleTimeoutMs)),
+      idleTimeoutMs,
+    )
   }
 
   #asServerError(error: unknown): ServerError {
-    // The abort reaches us as an error of the stream, which says nothing.
+    // The reason of an abort reaches us as an error of the stream, which says nothing.
     const reason: unknown = this.#abort.signal.reason
     const first = reason instanceof ServerError ? reason : error
     if (first instanceof ServerError) return first
@@ -201,8 +215,9 @@ class Download {
     return new ServerError('DownloadModelException', text, { cause })
   }
 
-  #tooSlow(milliseconds: number): ServerError {
-    const text = `Failed to download model from: ${shownUrl(this.#url)}: nothing for ${milliseconds / 1000} s`
+  #tooSlow(problem: string, milliseconds: number): ServerError {
+    const url = shownUrl(this.#url)
+    const text = `Failed to download model from: ${url}: ${problem} ${milliseconds / 1000} s`
     return new ServerError('DownloadModelException', text, { statusCode: 504 })
   }
 

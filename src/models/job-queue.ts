@@ -28,6 +28,11 @@ export class JobQueue {
     return this.#length
   }
 
+  /** Sizes of the jobs that wait, together. */
+  get bytes(): number {
+    return this.#bytes
+  }
+
   get remainingCapacity(): number {
     return Math.max(0, this.#limits.maxJobs - this.#length)
   }

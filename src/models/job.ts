@@ -1,10 +1,12 @@
 import { randomUUID } from 'node:crypto'
+import { ServerError } from '../errors.ts'
 import type {
   WireHeader,
   WireParameter,
   WirePrediction,
   WireRequest,
 } from '../worker/wire/messages.ts'
+import type { StatusCounts } from './metrics-counts.ts'
 
 export type { WireHeader as Header, WireParameter as Parameter, WirePrediction as Prediction }
 
@@ -26,8 +28,15 @@ export class Job {
   #resolve: (prediction: WirePrediction) => void = () => {}
   #reject: (error: Error) => void = () => {}
   #isSettled = false
+  readonly #statuses: StatusCounts | undefined
 
-  constructor(headers: readonly WireHeader[], parameters: readonly WireParameter[]) {
+  /** @param statuses Where the outcome is counted; nowhere for what no client asked for. */
+  constructor(
+    headers: readonly WireHeader[],
+    parameters: readonly WireParameter[],
+    statuses?: StatusCounts,
+  ) {
+    this.#statuses = statuses
     this.request = { id: randomUUID(), headers, parameters }
     this.bytes = parameters.reduce((sum, parameter) => sum + parameter.value.length, 0)
     this.result = new Promise((resolve, reject) => {
@@ -41,13 +50,20 @@ export class Job {
     return this.#isSettled
   }
 
+  /** True for a client's request. */
+  get isCounted(): boolean {
+    return this.#statuses !== undefined
+  }
+
   resolve(prediction: WirePrediction): void {
     this.#isSettled = true
+    this.#statuses?.count(prediction.status)
     this.#resolve(prediction)
   }
 
   reject(error: Error): void {
     this.#isSettled = true
+    this.#statuses?.count(error instanceof ServerError ? error.statusCode : 500)
     this.#reject(error)
   }
 }

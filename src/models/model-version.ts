@@ -36,7 +36,12 @@ export class ModelVersion {
   metadata: unknown
   readonly #context: ModelContext
 
-  private constructor(prepared: PreparedModel, options: VersionOptions, context: ModelContext, loadedAtStartup: boolean) {
+  private constructor(
+    prepared: PreparedModel,
+    options: VersionOptions,
+    context: ModelContext,
+    loadedAtStartup: boolean,
+  ) {
     const { config, factory, log } = context
     this.prepared = prepared
     this.loadedAtStartup = loadedAtStartup
@@ -91,7 +96,7 @@ export class ModelVersion {
    * @throws ServerError `ServiceUnavailableException` when it cannot be accepted.
    */
   predict(headers: readonly Header[], parameters: readonly Parameter[]): Job {
-    const job = new Job(headers, parameters)
+    const job = new Job(headers, parameters, this.pool.metrics.statuses)
     this.pool.submit(job)
     return job
   }
@@ -117,7 +122,9 @@ export class ModelVersion {
   /** TorchServe's convention: a request with the header `describe: True` asks the handler to describe itself. */
   async #askHandler(): Promise<unknown> {
     try {
-      const { body } = await this.predict([['describe', 'True']], []).result
+      const job = new Job([['describe', 'True']], [])
+      this.pool.submit(job)
+      const { body } = await job.result
       return JSON.parse(body.toString('utf8'))
     } catch (error) {
       this.#context.log.warn({ model: this.name, error }, 'the handler did not describe itself')
@@ -126,7 +133,11 @@ export class ModelVersion {
   }
 }
 
-function effectiveSettings(prepared: PreparedModel, options: VersionOptions, config: Config): EffectiveSettings {
+function effectiveSettings(
+  prepared: PreparedModel,
+  options: VersionOptions,
+  config: Config,
+): EffectiveSettings {
   const { settings } = prepared
   return {
     handler: options.handler ?? prepared.handler,

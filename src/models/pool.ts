@@ -4,9 +4,12 @@ import { RestartPolicy } from './backoff.ts'
 import { JobQueue } from './job-queue.ts'
 import type { QueueLimits } from './job-queue.ts'
 import type { Job } from './job.ts'
+import type { RejectionReason } from './metrics-causes.ts'
+import { VersionMetrics } from './metrics-version.ts'
 import { recoverBatch, settleBatch } from './settle-batch.ts'
 import { Slot, leastBusy } from './slot.ts'
 import type { PoolWorker, SlotContext } from './slot.ts'
+import { unavailable } from './unavailable.ts'
 import { waitAtMost } from './wait-at-most.ts'
 
 export type { PoolWorker, Slot }
@@ -28,6 +31,7 @@ export interface PoolOptions {
 
 /** The workers of one model version and the jobs that wait for them. */
 export class Pool {
+  readonly metrics = new VersionMetrics()
   readonly #options: PoolOptions
   readonly #queue: JobQueue
   readonly #slots: Slot[] = []
@@ -56,6 +60,7 @@ export class Pool {
       startWorker,
       log,
       restarts: this.#restarts,
+      metrics: this.metrics,
       onChange: () => this.#schedule(),
     }
   }
@@ -66,6 +71,10 @@ export class Pool {
 
   get queued(): number {
     return this.#queue.length
+  }
+
+  get queuedBytes(): number {
+    return this.#queue.bytes
   }
 
   get remainingCapacity(): number {
@@ -87,7 +96,7 @@ export class Pool {
    * retired ones, which finish what they have in hand for at most `drainMs`, are gone; rejects with the first failure to load, and then the slot is not kept.
    */
   async scale(count: number, drainMs = this.#options.queueTimeoutMs): Promise<void> {
-    if (this.#state !== 'open') throw this.#unavailable()
+    if (this.#state !== 'open') throw this.#refusal()
     const retired = this.#slots.splice(count)
     const missing = Math.max(0, count - this.#slots.length)
     const added = Array.from({ length: missing }, () => this.#addSlot())
@@ -104,14 +113,17 @@ export class Pool {
    */
   submit(job: Job): void {
     const isOpen = this.#state === 'open' && this.#slots.length > 0 && !this.hasFailed
-    if (!isOpen || !this.#queue.offer(job)) throw this.#unavailable()
-    this.#schedule()
+    if (isOpen && this.#queue.offer(job)) return this.#schedule()
+    const refusal = this.#refusal(isOpen ? 'queue_full' : undefined)
+    this.metrics.statuses.count(refusal.statusCode)
+    throw refusal
   }
 
   /** The client left: a waiting job is dropped, a running one is finished and its answer discarded. */
   cancel(job: Job): void {
     if (job.isSettled) return
     this.#queue.forget(job)
+    this.metrics.rejections.cancelled += 1
     job.reject(new ServerError('ClientClosedRequestException', 'The client closed the connection.'))
     this.#checkIdle()
   }
@@ -134,7 +146,7 @@ export class Pool {
       const expiresInMs = this.#options.queueTimeoutMs - waitedMs
       if (expiresInMs <= 0) {
         this.#queue.forget(oldest)
-        oldest.reject(this.#unavailable())
+        oldest.reject(this.#refusal('expired'))
         continue
       }
       const slot = leastBusy(this.#slots)
@@ -158,6 +170,7 @@ export class Pool {
 
   async #run(slot: Slot, jobs: readonly Job[]): Promise<void> {
     this.#running += 1
+    const takenAt = this.metrics.countTaken(jobs)
     try {
       settleBatch(jobs, await slot.worker.predict(jobs.map((job) => job.request)))
       slot.recordSuccess()
@@ -166,6 +179,7 @@ export class Pool {
       this.#queue.putBack(recoverBatch(jobs, error, this.#options.isRetryable))
     }
     this.#running -= 1
+    this.metrics.countReturned(jobs, performance.now() - takenAt)
     slot.recordReturn()
     this.#schedule()
   }
@@ -208,7 +222,7 @@ export class Pool {
   #refuseWaiting(): void {
     for (let job = this.#queue.peek(); job !== undefined; job = this.#queue.peek()) {
       this.#queue.forget(job)
-      job.reject(this.#unavailable())
+      job.reject(this.#refusal())
     }
   }
 
@@ -227,13 +241,10 @@ export class Pool {
     await Promise.all([...this.#slots, ...this.#retiring].map((slot) => slot.retire(0)))
   }
 
-  #unavailable(): ServerError {
-    const { modelName } = this.#options
+  /** The error for a job that is refused; counted by its reason. */
+  #refusal(reason: RejectionReason = this.hasFailed ? 'failed' : 'no_worker'): ServerError {
+    this.metrics.rejections[reason] += 1
     const failure = this.#slots.find((slot) => slot.lastFailure)?.lastFailure ?? ''
-    const text = this.hasFailed
-      ? `Model ${modelName} has failed: its workers keep dying. ${failure}`.trim()
-      : `No worker is available to serve request for model: ${modelName}. Consider increasing job queue size.`
-    const retryAfterSeconds = this.hasFailed ? 60 : 1
-    return new ServerError('ServiceUnavailableException', text, { retryAfterSeconds })
+    return unavailable(this.#options.modelName, this.hasFailed ? failure : undefined)
   }
 }

@@ -29,9 +29,7 @@ export function isDiskFull(error: unknown): boolean {
 
 /** The error for a disk that is full. */
 export function diskFull(cause?: unknown): ServerError {
-  return new ServerError(
-    'InsufficientMemoryException',
-    'The disk is too full for the model.',
-    { cause },
-  )
+  return new ServerError('InsufficientMemoryException', 'The disk is too full for the model.', {
+    cause,
+  })
 }

@@ -53,12 +53,17 @@ export class Registry {
       const started = await Promise.allSettled(
         prepared.map((model) => ModelVersion.start(model, options, this.#context, loadedAtStartup)),
       )
-      const versions = started.flatMap((outcome) => (outcome.status === 'fulfilled' ? [outcome.value] : []))
+      const versions = started.flatMap((outcome) =>
+        outcome.status === 'fulfilled' ? [outcome.value] : [],
+      )
       const failure = started.find((outcome) => outcome.status === 'rejected')
       if (failure !== undefined || this.#isClosed) {
         await Promise.all(versions.map((version) => version.pool.close(0)))
         await Promise.all(prepared.map(discard))
-        throw failure?.reason ?? new ServerError('ServiceUnavailableException', 'The server is stopping.')
+        throw (
+          failure?.reason ??
+          new ServerError('ServiceUnavailableException', 'The server is stopping.')
+        )
       }
       this.#publish(versions)
       return versions
@@ -128,7 +133,10 @@ export class Registry {
     const found = this.get(name, version)
     if (entry.versions.size === 1) return this.unregister(name, drainMs)
     if (this.isDefault(found)) {
-      throw new ServerError('InvalidModelVersionException', `Cannot remove default version for model ${name}`)
+      throw new ServerError(
+        'InvalidModelVersionException',
+        `Cannot remove default version for model ${name}`,
+      )
     }
     entry.versions.delete(found.version)
     await found.close(drainMs)
@@ -142,12 +150,16 @@ export class Registry {
 
   #entry(name: string): ModelEntry {
     const entry = this.#models.get(name)
-    if (entry === undefined) throw new ServerError('ModelNotFoundException', `Model not found: ${name}`)
+    if (entry === undefined)
+      throw new ServerError('ModelNotFoundException', `Model not found: ${name}`)
     return entry
   }
 
   #refuseDouble({ name, version }: PreparedModel): void {
-    if (this.#models.get(name)?.versions.has(version) === true || this.#reserved.has(`${name} ${version}`)) {
+    if (
+      this.#models.get(name)?.versions.has(version) === true ||
+      this.#reserved.has(`${name} ${version}`)
+    ) {
       throw new ServerError('ConflictStatusException', `Model ${name} is already registered.`)
     }
   }

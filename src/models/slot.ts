@@ -2,6 +2,9 @@ import type { Logger } from 'pino'
 import { messageOf } from '../errors.ts'
 import type { Worker } from '../worker/host/worker.ts'
 import type { RestartPolicy } from './backoff.ts'
+import { restartCause } from './metrics-causes.ts'
+import type { RestartCause } from './metrics-causes.ts'
+import type { VersionMetrics } from './metrics-version.ts'
 import { waitAtMost } from './wait-at-most.ts'
 
 /** The part of a worker that a pool uses. */
@@ -26,6 +29,7 @@ export interface SlotContext {
   readonly modelName: string
   readonly startWorker: (slotId: number) => PoolWorker
   readonly restarts: RestartPolicy
+  readonly metrics: VersionMetrics
   readonly log: Logger
   /** A worker became ready or died: there may be work to hand out, or nobody left for it. */
   readonly onChange: () => void
@@ -42,6 +46,7 @@ export class Slot {
   #worker: PoolWorker
   /** Deaths in a row that look like the model's own fault. */
   #failures = 0
+  #lastCause: RestartCause = 'other'
   #sayIdle: (() => void) | undefined
   #isRetired = false
   #sayRetired: () => void = () => {}
@@ -93,7 +98,7 @@ export class Slot {
 
   /** Replaces the worker each time it dies, until the slot is retired. */
   async #supervise(): Promise<void> {
-    const { startWorker, onChange } = this.#context
+    const { startWorker, onChange, metrics } = this.#context
     for (;;) {
       await this.#worker.exited
       if (this.#isRetired) return
@@ -102,6 +107,7 @@ export class Slot {
       await waitAtMost(waitMs, this.#retired)
       if (this.#isRetired) return
       this.restarts += 1
+      metrics.restarts[this.#lastCause] += 1
       this.#worker = startWorker(this.id)
       // A worker that does not become ready exits, and that is seen above.
       this.#worker.ready.then(onChange, () => {})
@@ -115,6 +121,7 @@ export class Slot {
     const { text } = await worker.exited
     const loadFailure = await worker.ready.then(() => undefined, messageOf)
     this.lastFailure = loadFailure ?? `The worker ${text}.`
+    this.#lastCause = restartCause(text, loadFailure === undefined)
     const isSuspicious = loadFailure !== undefined || worker.inFlight > 0
     if (isSuspicious) restarts.recordDeath()
     this.#failures = isSuspicious ? this.#failures + 1 : 0

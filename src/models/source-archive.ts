@@ -4,12 +4,12 @@ import { mkdir, readdir, realpath, rm } from 'node:fs/promises'
 import path from 'node:path'
 import { ServerError } from '../errors.ts'
 import { MANIFEST_FILE } from '../model-paths.ts'
+import { DEFAULT_ARCHIVE_LIMITS, extractArchive } from './archive.ts'
+import type { ArchiveLimits } from './archive.ts'
+import { isNumber } from './model-name.ts'
 import { realPathInside } from './source-files.ts'
 import { findVersions } from './source-layout.ts'
 import type { FoundVersion } from './source-layout.ts'
-import { isNumber } from './model-name.ts'
-import { DEFAULT_ARCHIVE_LIMITS, extractArchive } from './archive.ts'
-import type { ArchiveLimits } from './archive.ts'
 
 /** What macOS adds to the archives it makes. */
 const FOREIGN_NAMES = ['__MACOSX', '.DS_Store']

@@ -4,9 +4,7 @@ import path from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { ServerError } from '../errors.ts'
 import type { ModelSettings } from '../model-settings.ts'
-import { checkTree, isMissing, realPathInside } from './source-files.ts'
-import { findVersions } from './source-layout.ts'
-import type { FoundVersion } from './source-layout.ts'
+import type { ArchiveLimits } from './archive.ts'
 import {
   MODEL_NAME_PATTERN,
   checkModelName,
@@ -16,7 +14,9 @@ import {
   nameOfPath,
 } from './model-name.ts'
 import { unpackVersion } from './source-archive.ts'
-import type { ArchiveLimits } from './archive.ts'
+import { checkTree, isMissing, realPathInside } from './source-files.ts'
+import { findVersions } from './source-layout.ts'
+import type { FoundVersion } from './source-layout.ts'
 
 export { MODEL_NAME_PATTERN, checkModelName }
 

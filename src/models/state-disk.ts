@@ -90,7 +90,7 @@ async function linkOrCopy(from: string, to: string): Promise<void> {
   }
 }
 
-/** `state.json` as a temporary name of the atomic writer: a number is added. */
+/** Whether a name is a temporary one of these files: `.new` is ours, a number the atomic writer's. */
 export function isLeftover(name: string, files: readonly string[]): boolean {
   return files.some((file) => {
     const base = path.basename(file)

@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs'
 import { chmod, mkdir, readdir, rm, stat } from 'node:fs/promises'
 import path from 'node:path'
 import writeFileAtomic from 'write-file-atomic'
@@ -141,10 +142,12 @@ export class StateFile {
     }
   }
 
-  /** A disk that fills up may take a part of a write and call it done. */
+  /** A disk that fills up may take a part of a write and call it done. Then the state before comes back. */
   async #checkSize(text: string): Promise<void> {
     const { size } = await stat(this.#current)
     if (size === Buffer.byteLength(text)) return
+    await rm(this.#current)
+    if (existsSync(this.#previous)) await replaceByCopy(this.#previous, this.#current)
     throw new StateError('The state was written in part only: is the disk full?')
   }
 

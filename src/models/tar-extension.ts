@@ -29,7 +29,7 @@ export function parseTarExtension(data: Buffer): TarExtension {
     start = end
   }
   const charset = records.get('hdrcharset')?.toString('latin1')
-  if (charset !== undefined && !/UTF-8$/.test(charset)) throw malformed()
+  if (charset?.endsWith('UTF-8') === false) throw malformed()
   return { path: records.get('path'), bytes: sizeOf(records.get('size')) }
 }
 

@@ -44,7 +44,7 @@ export class TarReader {
       this.#rest = Buffer.alloc(0)
       return rest
     }
-    const { value, done } = await this.#chunks.next()
-    return done === true ? undefined : value
+    const result = await this.#chunks.next()
+    return result.done === true ? undefined : result.value
   }
 }

@@ -6,7 +6,7 @@ import { mkdir, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import { createGunzip } from 'node:zlib'
-import { ServerError } from '../errors.ts'
+import type { ServerError } from '../errors.ts'
 import { exceedsRatio } from './archive-entry.ts'
 import { archiveTooLarge, invalidArchive, shownName } from './archive-limits.ts'
 import type { ArchiveLimits } from './archive-limits.ts'
@@ -35,20 +35,18 @@ export async function extractTarGz(
   limits: ArchiveLimits,
 ): Promise<void> {
   const gunzip = createGunzip({ chunkSize: CHUNK_BYTES })
-  let failure: unknown
-  try {
-    await pipeline(packed, gunzip, async (chunks: AsyncIterable<Buffer>) => {
-      const reader = new TarReader(capped(chunks, packedBytes, limits))
-      await new TarExtraction(reader, destination, limits).run().catch((error: unknown) => {
-        failure = error
-        throw error
-      })
-    })
-  } catch (error) {
-    // The stream that ours ends early fails too, and before ours does.
-    const first = failure ?? error
-    if (isGzipError(first)) throw invalidArchive('it is not one whole gzip stream', first)
-    throw first
+  let extraction: Promise<void> | undefined
+  const flow = pipeline(packed, gunzip, (chunks: AsyncIterable<Buffer>) => {
+    const reader = new TarReader(capped(chunks, packedBytes, limits))
+    extraction = new TarExtraction(reader, destination, limits).run()
+    return extraction
+  })
+  // A pipeline fails with its first stream, while the extraction still makes a file: both must have
+  // ended before the caller may remove the folder. The extraction knows better what went wrong.
+  for (const result of (await Promise.allSettled([flow, extraction])).toReversed()) {
+    if (result.status === 'fulfilled') continue
+    if (!isGzipError(result.reason)) throw result.reason
+    throw invalidArchive('it is not one whole gzip stream', result.reason)
   }
   if (gunzip.bytesWritten !== packedBytes) {
     throw invalidArchive('it is not one whole gzip stream')
@@ -79,7 +77,11 @@ class TarExtraction {
     }
     if (this.#entries === 0) throw invalidArchive('it is empty')
     // Archivers fill the last record with zeros; a second archive behind the end would be hidden.
-    for (let rest = await this.#reader.next(); rest !== undefined; rest = await this.#reader.next()) {
+    for (
+      let rest = await this.#reader.next();
+      rest !== undefined;
+      rest = await this.#reader.next()
+    ) {
       if (rest.some((byte) => byte !== 0)) throw invalidArchive('it has bytes after its end')
     }
   }
@@ -197,7 +199,8 @@ async function* capped(
 
 /** The name without the `./` that `tar -C folder .` starts names with; `undefined` for that folder itself. */
 function relativeName(name: Buffer, isFolder: boolean): Buffer | undefined {
-  const withSlash = isFolder && name.at(-1) !== 0x2f ? Buffer.concat([name, Buffer.from('/')]) : name
+  const withSlash =
+    isFolder && name.at(-1) !== 0x2f ? Buffer.concat([name, Buffer.from('/')]) : name
   if (isFolder && withSlash.equals(CURRENT_FOLDER)) return undefined
   return withSlash.subarray(0, 2).equals(CURRENT_FOLDER) ? withSlash.subarray(2) : withSlash
 }

@@ -33,7 +33,12 @@ export class WorkerFactory {
   readonly #alive = new Set<Worker>()
   #nextGpu = 0
 
-  constructor(config: Config, runtime: RuntimeDirectory, environment: NodeJS.ProcessEnv, log: Logger) {
+  constructor(
+    config: Config,
+    runtime: RuntimeDirectory,
+    environment: NodeJS.ProcessEnv,
+    log: Logger,
+  ) {
     this.#config = config
     this.#runtime = runtime
     this.#environment = workerEnvironment(environment, config.workerEnvironment)
@@ -74,6 +79,7 @@ export class WorkerFactory {
           options: JSON.stringify(this.#workerOptions(threads)),
           threads,
           heapMib: this.#config.workerHeapMib,
+          memoryMib: this.#config.workerMemoryMib,
           allowTelemetry: this.#config.telemetry,
         },
         this.#environment,
@@ -96,7 +102,8 @@ export class WorkerFactory {
       loadTimeoutMs: loadTimeout * 1000,
       responseTimeoutMs: settings.responseTimeoutMs,
       maxDepth: MAX_DEPTH,
-      onLine: (line, stream) => log[stream === 'stdout' ? 'debug' : 'info']({ stream, line }, 'worker output'),
+      onLine: (line, stream) =>
+        log[stream === 'stdout' ? 'debug' : 'info']({ stream, line }, 'worker output'),
     })
     this.#alive.add(worker)
     void worker.exited.then(() => this.#alive.delete(worker))
@@ -111,7 +118,8 @@ export class WorkerFactory {
   }
 
   #workerOptions(threads: number): Record<string, unknown> {
-    const { graphOptimization, providers, allowHandlers, maxResponseBytes, maxJsonBytes } = this.#config
+    const { graphOptimization, providers, allowHandlers, maxResponseBytes, maxJsonBytes } =
+      this.#config
     return { threads, graphOptimization, providers, allowHandlers, maxResponseBytes, maxJsonBytes }
   }
 }

@@ -1,14 +1,22 @@
+import { STATUS_CODES } from 'node:http'
+import type { Socket } from 'node:net'
 /** Requests that never become one: what the HTTP parser refuses, and URLs that cannot be decoded. */
 import type { ConnectionError, FastifyError, FastifyReply, FastifyRequest } from 'fastify'
-import type { Socket } from 'node:net'
-import { STATUS_CODES } from 'node:http'
 import { ServerError } from '../errors.ts'
 
 const INVALID_MESSAGE = new ServerError('BadRequestException', 'Invalid HTTP message.')
 
 const BY_CODE: ReadonlyMap<string, ServerError> = new Map([
-  ['ERR_HTTP_REQUEST_TIMEOUT', new ServerError('RequestTimeoutException', 'The request took too long to arrive.')],
-  ['HPE_HEADER_OVERFLOW', new ServerError('BadRequestException', 'The request headers are too large.', { statusCode: 431 })],
+  [
+    'ERR_HTTP_REQUEST_TIMEOUT',
+    new ServerError('RequestTimeoutException', 'The request took too long to arrive.'),
+  ],
+  [
+    'HPE_HEADER_OVERFLOW',
+    new ServerError('BadRequestException', 'The request headers are too large.', {
+      statusCode: 431,
+    }),
+  ],
 ])
 
 /** Answers on the bare socket with the error body of every other failure, and closes it. */
@@ -27,7 +35,11 @@ export function refuseConnection(error: ConnectionError, socket: Socket): void {
 }
 
 /** What Fastify reports before there is a route: a URL that cannot be decoded. */
-export function refuseUrl(_error: FastifyError, _request: FastifyRequest, reply: FastifyReply): void {
+export function refuseUrl(
+  _error: FastifyError,
+  _request: FastifyRequest,
+  reply: FastifyReply,
+): void {
   const error = new ServerError('BadRequestException', 'The URL cannot be decoded.')
   void reply.code(error.statusCode).type('application/json').send(error.toBody())
 }

@@ -3,17 +3,34 @@ import { ServerError, messageOf } from '../errors.ts'
 import type { App } from './route-context.ts'
 
 /** Errors of Fastify and its plugins that are the client's doing, by their code. */
-const CLIENT_ERRORS: ReadonlyMap<string, (message: string) => ServerError> = new Map<string, (message: string) => ServerError>([
+const CLIENT_ERRORS: ReadonlyMap<string, (message: string) => ServerError> = new Map<
+  string,
+  (message: string) => ServerError
+>([
   ['FST_ERR_VALIDATION', (message) => new ServerError('BadRequestException', message)],
-  ['FST_REQ_FILE_TOO_LARGE', () => new ServerError('PayloadTooLargeException', 'A part of the multipart body is too large.')],
-  ['FST_PARTS_LIMIT', () => new ServerError('PayloadTooLargeException', 'The multipart body has too many parts.')],
-  ['FST_FIELDS_LIMIT', () => new ServerError('PayloadTooLargeException', 'The multipart body has too many fields.')],
-  ['FST_FILES_LIMIT', () => new ServerError('PayloadTooLargeException', 'The multipart body has too many files.')],
+  [
+    'FST_REQ_FILE_TOO_LARGE',
+    () => new ServerError('PayloadTooLargeException', 'A part of the multipart body is too large.'),
+  ],
+  [
+    'FST_PARTS_LIMIT',
+    () => new ServerError('PayloadTooLargeException', 'The multipart body has too many parts.'),
+  ],
+  [
+    'FST_FIELDS_LIMIT',
+    () => new ServerError('PayloadTooLargeException', 'The multipart body has too many fields.'),
+  ],
+  [
+    'FST_FILES_LIMIT',
+    () => new ServerError('PayloadTooLargeException', 'The multipart body has too many files.'),
+  ],
 ])
 
 /** Gives every failure the error body of the original, and unknown paths and methods its texts. */
 export function errorHandling(app: App): void {
-  app.setErrorHandler((error: FastifyError, request, reply) => sendError(asServerError(error), error, request, reply))
+  app.setErrorHandler((error: FastifyError, request, reply) =>
+    sendError(asServerError(error), error, request, reply),
+  )
   app.setNotFoundHandler((request, reply) => {
     const error = new ServerError(
       'ResourceNotFoundException',
@@ -24,12 +41,17 @@ export function errorHandling(app: App): void {
 }
 
 /** Answers 405 on every path of the app for the methods that no route takes. Call after the last route. */
-export function refuseOtherMethods(app: App, routes: ReadonlyMap<string, ReadonlySet<string>>): void {
-  // A copy: the routes added here are noted as well.
-  for (const [url, methods] of [...routes]) {
+export function refuseOtherMethods(
+  app: App,
+  routes: ReadonlyMap<string, ReadonlySet<string>>,
+): void {
+  for (const [url, methods] of routes) {
+    // A copy: the methods added here are noted as well.
     const allowed = new Set(methods)
     app.route({
-      method: ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'].filter((method) => !allowed.has(method)),
+      method: ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'].filter(
+        (method) => !allowed.has(method),
+      ),
       url,
       handler: (_request, reply) => {
         reply.header('allow', [...allowed].join(', '))
@@ -47,20 +69,39 @@ function asServerError(error: FastifyError): ServerError {
   const known = CLIENT_ERRORS.get(error.code)
   if (known !== undefined) return known(error.message)
   // The multipart parser throws plain errors for a missing boundary or a body that ends too early.
-  const isMultipart = error.code === undefined && /multipart|boundary|unexpected end of/i.test(error.message)
+  const isMultipart =
+    error.code === undefined && /multipart|boundary|unexpected end of/i.test(error.message)
   const status = isMultipart ? 400 : (error.statusCode ?? 500)
-  if (status < 500) return new ServerError('BadRequestException', error.message, { statusCode: status, cause: error })
-  return new ServerError('InternalServerException', 'The server failed to handle the request.', { cause: error })
+  if (status < 500)
+    return new ServerError('BadRequestException', error.message, {
+      statusCode: status,
+      cause: error,
+    })
+  return new ServerError('InternalServerException', 'The server failed to handle the request.', {
+    cause: error,
+  })
 }
 
-function sendError(error: ServerError, original: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply {
+function sendError(
+  error: ServerError,
+  original: unknown,
+  request: FastifyRequest,
+  reply: FastifyReply,
+): FastifyReply {
   if (error.statusCode >= 500) {
-    request.log.warn({ requestId: request.id, type: error.type, reason: messageOf(original), err: original }, 'request failed')
+    request.log.warn(
+      { requestId: request.id, type: error.type, reason: messageOf(original), err: original },
+      'request failed',
+    )
   }
-  if (error.retryAfterSeconds !== undefined) reply.header('retry-after', String(error.retryAfterSeconds))
+  if (error.retryAfterSeconds !== undefined)
+    reply.header('retry-after', String(error.retryAfterSeconds))
   // The rest of a body that was refused is not worth reading; any other connection is worth keeping.
   if (error.statusCode === 413 || !request.raw.complete) reply.header('connection', 'close')
   else reply.removeHeader('connection')
   // As text: the handler of unknown paths does not use the app's serializer.
-  return reply.code(error.statusCode).type('application/json').send(`${JSON.stringify(error.toBody(), null, 2)}\n`)
+  return reply
+    .code(error.statusCode)
+    .type('application/json')
+    .send(`${JSON.stringify(error.toBody(), null, 2)}\n`)
 }

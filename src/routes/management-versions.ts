@@ -5,8 +5,8 @@ import { ServerError, messageOf } from '../errors.ts'
 import { describeVersion } from '../models/describe-version.ts'
 import type { VersionDescription } from '../models/describe-version.ts'
 import type { ModelVersion } from '../models/model-version.ts'
-import { StatusSchema, errorResponses } from './schemas.ts'
 import type { App, RouteContext } from './route-context.ts'
+import { StatusSchema, errorResponses } from './schemas.ts'
 
 const ModelParams = Type.Object({ model: Type.String({ description: 'Name of the model.' }) })
 const VersionParams = Type.Object({
@@ -26,7 +26,8 @@ const ScaleQuery = Type.Object({
     Type.Integer({
       minimum: -1,
       maximum: 86_400,
-      description: 'Seconds that a worker gets to finish its request before it is stopped; -1: as long as it takes.',
+      description:
+        'Seconds that a worker gets to finish its request before it is stopped; -1: as long as it takes.',
     }),
   ),
 })
@@ -73,7 +74,10 @@ export function versionRoutes(app: App, context: RouteContext): void {
     ['/models/:model', 'scaleModel', 'the default version of a model'],
     ['/models/:model/:version', 'scaleVersion', 'one version of a model'],
   ] as const) {
-    app.put<{ Params: { model: string; version?: string }; Querystring: Static<typeof ScaleQuery> }>(
+    app.put<{
+      Params: { model: string; version?: string }
+      Querystring: Static<typeof ScaleQuery>
+    }>(
       url,
       {
         schema: {
@@ -89,7 +93,9 @@ export function versionRoutes(app: App, context: RouteContext): void {
         const model = registry.get(params.model, params.version)
         const scaling = model.scale(min, max, timeoutMs)
         if (query.synchronous !== true) {
-          scaling.catch((error: unknown) => log.error({ model: model.name, reason: messageOf(error) }, 'scaling failed'))
+          scaling.catch((error: unknown) =>
+            log.error({ model: model.name, reason: messageOf(error) }, 'scaling failed'),
+          )
           return reply.code(202).send({ status: 'Processing worker updates...' })
         }
         await scaling
@@ -136,7 +142,11 @@ export function versionRoutes(app: App, context: RouteContext): void {
   )
 }
 
-function scaleLimits(query: Static<typeof ScaleQuery>): { min: number; max: number; timeoutMs: number | undefined } {
+function scaleLimits(query: Static<typeof ScaleQuery>): {
+  min: number
+  max: number
+  timeoutMs: number | undefined
+} {
   const min = query.min_worker ?? 1
   const max = query.max_worker ?? min
   if (max < min) {

@@ -1,6 +1,6 @@
 import { Type } from '@sinclair/typebox'
-import type { App, RouteContext } from './route-context.ts'
 import { stringEnum } from '../schema.ts'
+import type { App, RouteContext } from './route-context.ts'
 
 const Health = Type.Object({ status: stringEnum(['Healthy', 'Partial Healthy', 'Unhealthy']) })
 
@@ -24,8 +24,11 @@ export function pingRoute(app: App, { registry, isAccepting }: RouteContext): vo
         ready += Math.min(pool.readyWorkers, minWorkers)
         wanted += minWorkers
       }
-      if (!isAccepting() || (ready === 0 && wanted > 0)) return reply.code(503).send({ status: 'Unhealthy' as const })
-      return reply.send({ status: ready < wanted ? ('Partial Healthy' as const) : ('Healthy' as const) })
+      if (!isAccepting() || (ready === 0 && wanted > 0))
+        return reply.code(503).send({ status: 'Unhealthy' as const })
+      return reply.send({
+        status: ready < wanted ? ('Partial Healthy' as const) : ('Healthy' as const),
+      })
     },
   )
 }

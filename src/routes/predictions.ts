@@ -6,9 +6,9 @@ import { ServerError } from '../errors.ts'
 import type { ModelVersion } from '../models/model-version.ts'
 import { whenClientLeaves } from './client-left.ts'
 import { requestHeaders, requestParameters } from './request-parameters.ts'
+import type { App, RouteContext } from './route-context.ts'
 import { errorResponses } from './schemas.ts'
 import { sendPrediction } from './send-prediction.ts'
-import type { App, RouteContext } from './route-context.ts'
 
 const ModelParams = Type.Object({ model: Type.String({ description: 'Name of the model.' }) })
 const VersionParams = Type.Object({
@@ -16,7 +16,9 @@ const VersionParams = Type.Object({
   version: Type.String({ description: 'Version of the model; the default version when absent.' }),
 })
 const InvocationsQuery = Type.Object({
-  model_name: Type.Optional(Type.String({ description: 'May be absent while one model is served.' })),
+  model_name: Type.Optional(
+    Type.String({ description: 'May be absent while one model is served.' }),
+  ),
 })
 
 /** `curl -T` sends PUT; the original checks no method at all. */
@@ -25,8 +27,12 @@ const METHODS = ['GET', 'POST', 'PUT'] as const
 /** Adds the predict routes. */
 export function predictionRoutes(app: App, context: RouteContext): void {
   const { registry } = context
-  const predict = (find: () => ModelVersion, request: FastifyRequest, reply: FastifyReply, withQuery: boolean) =>
-    relay(context, find, request, reply, withQuery)
+  const predict = (
+    find: () => ModelVersion,
+    request: FastifyRequest,
+    reply: FastifyReply,
+    withQuery: boolean,
+  ) => relay(context, find, request, reply, withQuery)
 
   for (const method of METHODS) {
     const describe = (operationId: string, summary: string) => ({
@@ -38,33 +44,57 @@ export function predictionRoutes(app: App, context: RouteContext): void {
     app.route<{ Params: Static<typeof ModelParams> }>({
       method,
       url: '/predictions/:model',
-      schema: { ...describe('predict', 'Predict with the default version of a model'), params: ModelParams },
-      handler: (request, reply) => predict(() => registry.get(request.params.model), request, reply, false),
+      schema: {
+        ...describe('predict', 'Predict with the default version of a model'),
+        params: ModelParams,
+      },
+      handler: (request, reply) =>
+        predict(() => registry.get(request.params.model), request, reply, false),
     })
     app.route<{ Params: Static<typeof VersionParams> }>({
       method,
       url: '/predictions/:model/:version',
-      schema: { ...describe('predictVersion', 'Predict with one version of a model'), params: VersionParams },
+      schema: {
+        ...describe('predictVersion', 'Predict with one version of a model'),
+        params: VersionParams,
+      },
       handler: (request, reply) =>
-        predict(() => registry.get(request.params.model, request.params.version), request, reply, false),
+        predict(
+          () => registry.get(request.params.model, request.params.version),
+          request,
+          reply,
+          false,
+        ),
     })
     app.route<{ Querystring: Static<typeof InvocationsQuery> }>({
       method,
       url: '/invocations',
-      schema: { ...describe('invocations', 'Predict, as SageMaker calls it'), querystring: InvocationsQuery },
-      handler: (request, reply) => predict(() => invokedModel(context, request.query.model_name), request, reply, true),
+      schema: {
+        ...describe('invocations', 'Predict, as SageMaker calls it'),
+        querystring: InvocationsQuery,
+      },
+      handler: (request, reply) =>
+        predict(() => invokedModel(context, request.query.model_name), request, reply, true),
     })
     app.route<{ Params: Static<typeof ModelParams> }>({
       method,
       url: '/models/:model/invoke',
-      schema: { ...describe('invokeModel', 'Predict, as SageMaker multi-model endpoints call it'), params: ModelParams },
-      handler: (request, reply) => predict(() => registry.get(request.params.model), request, reply, true),
+      schema: {
+        ...describe('invokeModel', 'Predict, as SageMaker multi-model endpoints call it'),
+        params: ModelParams,
+      },
+      handler: (request, reply) =>
+        predict(() => registry.get(request.params.model), request, reply, true),
     })
     app.route<{ Params: Static<typeof ModelParams> }>({
       method,
       url: '/:model/predict',
-      schema: { ...describe('legacyPredict', 'Predict by the path of old clients'), params: ModelParams },
-      handler: (request, reply) => predict(() => registry.get(request.params.model), request, reply, true),
+      schema: {
+        ...describe('legacyPredict', 'Predict by the path of old clients'),
+        params: ModelParams,
+      },
+      handler: (request, reply) =>
+        predict(() => registry.get(request.params.model), request, reply, true),
     })
   }
 }
@@ -77,7 +107,10 @@ async function relay(
   reply: FastifyReply,
   withQuery: boolean,
 ): Promise<FastifyReply> {
-  const parameters = await requestParameters(request, { withQuery, maxBodyBytes: config.maxBodyBytes })
+  const parameters = await requestParameters(request, {
+    withQuery,
+    maxBodyBytes: config.maxBodyBytes,
+  })
   const model = find()
   const job = model.predict(requestHeaders(request), parameters)
   whenClientLeaves(reply, () => model.pool.cancel(job))

@@ -1,6 +1,13 @@
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
-import type { FastifyBaseLogger, FastifyInstance, RawReplyDefaultExpression, RawRequestDefaultExpression, RawServerDefault } from 'fastify'
+import type {
+  FastifyBaseLogger,
+  FastifyInstance,
+  RawReplyDefaultExpression,
+  RawRequestDefaultExpression,
+  RawServerDefault,
+} from 'fastify'
 import type { Config } from '../config.ts'
+import type { ServerMetrics } from '../models/metrics.ts'
 import type { Registry } from '../models/registry.ts'
 import type { SourceOptions } from '../models/source.ts'
 
@@ -17,6 +24,7 @@ export type App = FastifyInstance<
 export interface RouteContext {
   readonly config: Config
   readonly registry: Registry
+  readonly metrics: ServerMetrics
   readonly sources: SourceOptions
   /** False while the models of the start are being loaded, and again once the server stops. */
   readonly isAccepting: () => boolean

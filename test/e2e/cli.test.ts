@@ -22,7 +22,11 @@ interface Finished {
   readonly stderr: string
 }
 
-function start(t: TestContext, args: readonly string[], environment: NodeJS.ProcessEnv = {}): { child: ChildProcess; output: { stdout: string; stderr: string } } {
+function start(
+  t: TestContext,
+  args: readonly string[],
+  environment: NodeJS.ProcessEnv = {},
+): { child: ChildProcess; output: { stdout: string; stderr: string } } {
   const child = spawn(process.execPath, [CLI, ...args], { env: { ...process.env, ...environment } })
   const output = { stdout: '', stderr: '' }
   child.stdout.on('data', (chunk: Buffer) => (output.stdout += chunk.toString()))
@@ -31,7 +35,11 @@ function start(t: TestContext, args: readonly string[], environment: NodeJS.Proc
   return { child, output }
 }
 
-async function finish(t: TestContext, args: readonly string[], environment: NodeJS.ProcessEnv = {}): Promise<Finished> {
+async function finish(
+  t: TestContext,
+  args: readonly string[],
+  environment: NodeJS.ProcessEnv = {},
+): Promise<Finished> {
   const { child, output } = start(t, args, environment)
   const [code] = await once(child, 'close')
   return { code, ...output }
@@ -39,7 +47,11 @@ async function finish(t: TestContext, args: readonly string[], environment: Node
 
 test('serve prints, when ready, a curl line that works; Ctrl-C ends everything', async (t) => {
   const temporary = temporaryFolder(t)
-  const { child, output } = start(t, ['serve', '--port', '0', '--management-port', '0', digits, iris], { TMPDIR: temporary })
+  const { child, output } = start(
+    t,
+    ['serve', '--port', '0', '--management-port', '0', digits, iris],
+    { TMPDIR: temporary },
+  )
   await until(() => output.stdout.includes('curl '), 60_000)
   assert.match(output.stdout, /onnxd is ready/)
   const command = output.stdout.split('\n').find((line) => line.includes('curl ')) ?? ''
@@ -68,15 +80,37 @@ test('killing the server ends its workers, busy or idle', async (t) => {
 test('a model that cannot be served is named with its reason; as the only model it ends the command with an error', async (t) => {
   const folder = temporaryFolder(t)
   writeFileSync(path.join(folder, 'broken.onnx'), 'this is no model')
-  const alone = await finish(t, ['serve', '--port', '0', '--management-port', '0', path.join(folder, 'broken.onnx')])
+  const alone = await finish(t, [
+    'serve',
+    '--port',
+    '0',
+    '--management-port',
+    '0',
+    path.join(folder, 'broken.onnx'),
+  ])
   assert.equal(alone.code, 1)
   assert.match(alone.stderr, /cannot serve .*broken\.onnx: Failed to start workers: /)
   assert.doesNotMatch(alone.stdout, /ready/)
 
-  const missing = await finish(t, ['serve', '--port', '0', '--management-port', '0', path.join(folder, 'absent.onnx')])
+  const missing = await finish(t, [
+    'serve',
+    '--port',
+    '0',
+    '--management-port',
+    '0',
+    path.join(folder, 'absent.onnx'),
+  ])
   assert.equal(missing.code, 1)
 
-  const { child, output } = start(t, ['serve', '--port', '0', '--management-port', '0', path.join(folder, 'broken.onnx'), iris])
+  const { child, output } = start(t, [
+    'serve',
+    '--port',
+    '0',
+    '--management-port',
+    '0',
+    path.join(folder, 'broken.onnx'),
+    iris,
+  ])
   await until(() => output.stdout.includes('ready'), 60_000)
   assert.match(output.stderr, /cannot serve .*broken\.onnx/)
   child.kill('SIGTERM')
@@ -89,7 +123,10 @@ test('mistakes on the command line end it with 2 and one clear line', async (t) 
     [['serve', '--no-such-flag'], /no-such-flag/],
     [['serve', '--port', '70000'], /port/],
     [['frobnicate'], /unknown command "frobnicate"/],
-    [['serve', '--management-host', '0.0.0.0', '--port', '0', '--management-port', '0'], /ONNXD_MANAGEMENT_TOKEN/],
+    [
+      ['serve', '--management-host', '0.0.0.0', '--port', '0', '--management-port', '0'],
+      /ONNXD_MANAGEMENT_TOKEN/,
+    ],
   ] as const) {
     const { code, stderr } = await finish(t, args)
     assert.equal(code, 2, stderr)
@@ -102,7 +139,11 @@ test('a port in use ends the command with 1, and nothing is left', async (t) => 
   const { output } = start(t, ['serve', '--port', '0', '--management-port', '0'])
   await until(() => output.stdout.includes('ready'), 60_000)
   const port = /Inference http:\/\/127\.0\.0\.1:(\d+)/.exec(output.stdout)?.[1] ?? ''
-  const { code, stderr } = await finish(t, ['serve', '--port', port, '--management-port', '0', iris], { TMPDIR: temporary })
+  const { code, stderr } = await finish(
+    t,
+    ['serve', '--port', port, '--management-port', '0', iris],
+    { TMPDIR: temporary },
+  )
   assert.equal(code, 1)
   assert.match(stderr, /EADDRINUSE|in use/)
   assert.deepEqual(readdirSync(temporary), [])

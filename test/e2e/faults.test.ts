@@ -7,7 +7,11 @@ import { childrenOf, isAlive, json, needsShared, serve, shared, until } from '..
 import type { TestServer } from '../helpers/server.ts'
 
 const ask = (server: TestServer, body: string, model = 'tool'): Promise<Response> =>
-  server.fetch(`/predictions/${model}`, { method: 'POST', body, headers: { 'content-type': 'text/plain' } })
+  server.fetch(`/predictions/${model}`, {
+    method: 'POST',
+    body,
+    headers: { 'content-type': 'text/plain' },
+  })
 
 interface WorkerInfo {
   readonly pid: number
@@ -29,22 +33,36 @@ test('a worker killed between requests is replaced, and the log and the descript
   const server = await serve(t, [handlerModel(t, 'tool')], { allowHandlers: true })
   const first = await pidOf(server)
   process.kill(first, 'SIGKILL')
-  await until(async () => (await workers(server))[0]?.restarts === 1 && (await workers(server))[0]?.status === 'READY')
+  await until(
+    async () =>
+      (await workers(server))[0]?.restarts === 1 && (await workers(server))[0]?.status === 'READY',
+  )
   assert.notEqual(await pidOf(server), first)
   assert.match((await workers(server))[0]?.lastFailure ?? '', /SIGKILL/)
-  assert.ok(server.logLines.some((line) => line.msg === 'worker died' && /SIGKILL/.test(String(line.cause))))
+  assert.ok(
+    server.logLines.some(
+      (line) => line.msg === 'worker died' && /SIGKILL/.test(String(line.cause)),
+    ),
+  )
 })
 
 test('a request that was running when its worker was killed is answered by the next worker when the model may repeat it', async (t) => {
-  const server = await serve(t, [handlerModel(t, 'tool', { idempotent: true })], { allowHandlers: true })
+  const server = await serve(t, [handlerModel(t, 'tool', { idempotent: true })], {
+    allowHandlers: true,
+  })
   const first = await pidOf(server)
   const slow = ask(server, 'sleep:300')
   const queued = Array.from({ length: 10 }, (_, index) => ask(server, `echo:${index}`))
   await until(() => server.registry.get('tool').pool.queued > 0)
   process.kill(first, 'SIGKILL')
   assert.equal((await slow).status, 200)
-  const answers = await Promise.all(queued.map(async (answer) => [(await answer).status, await (await answer).text()]))
-  assert.deepEqual(answers, Array.from({ length: 10 }, (_, index) => [200, String(index)]))
+  const answers = await Promise.all(
+    queued.map(async (answer) => [(await answer).status, await (await answer).text()]),
+  )
+  assert.deepEqual(
+    answers,
+    Array.from({ length: 10 }, (_, index) => [200, String(index)]),
+  )
 })
 
 test('code that must not run twice gets an honest error, and what was queued is served', async (t) => {
@@ -56,7 +74,11 @@ test('code that must not run twice gets an honest error, and what was queued is 
   process.kill(first, 'SIGKILL')
   const answer = await slow
   assert.equal(answer.status, 500)
-  assert.deepEqual(await json(answer), { code: 500, type: 'InternalServerException', message: 'Worker died: it was killed by SIGKILL.' })
+  assert.deepEqual(await json(answer), {
+    code: 500,
+    type: 'InternalServerException',
+    message: 'Worker died: it was killed by SIGKILL.',
+  })
   assert.equal(await (await queued).text(), 'still here')
 })
 
@@ -78,7 +100,10 @@ for (const [verb, status, pattern] of [
 }
 
 test('a handler that hangs is killed at the deadline, with its children, and the next request works', async (t) => {
-  const server = await serve(t, [handlerModel(t, 'tool')], { allowHandlers: true, responseTimeout: 1 })
+  const server = await serve(t, [handlerModel(t, 'tool')], {
+    allowHandlers: true,
+    responseTimeout: 1,
+  })
   const first = await pidOf(server)
   const { pid: grandchild } = (await json(await ask(server, 'child:'))) as { pid: number }
   const started = performance.now()
@@ -91,52 +116,75 @@ test('a handler that hangs is killed at the deadline, with its children, and the
 })
 
 test('running out of memory in JavaScript is said as such', async (t) => {
-  const server = await serve(t, [handlerModel(t, 'tool')], { allowHandlers: true, workerHeapMib: 64 })
+  const server = await serve(t, [handlerModel(t, 'tool')], {
+    allowHandlers: true,
+    workerHeapMib: 64,
+  })
   const answer = await ask(server, 'heap:')
   assert.equal(answer.status, 507)
   assert.equal(await (await ask(server, 'echo:alive')).text(), 'alive')
 })
 
-test('a crash in native code spares the server, and the same request is not run a third time', { skip: needsShared }, async (t) => {
-  const file = path.join(shared ?? '', 'hostile', 'onnx', 'div_int.onnx')
-  const server = await serve(t, [`div=${file}`])
-  assert.deepEqual(server.failed, [])
-  const { metadata } = (await json(await server.manage('/models/div'))) as { metadata: { inputs: { name: string; shape: number[] }[] } }
-  const names = metadata.inputs.map(({ name }) => name)
-  const divide = (a: number, b: number): Promise<Response> =>
-    server.fetch('/predictions/div', {
-      method: 'POST',
-      headers: { 'content-type': 'application/json' },
-      body: JSON.stringify({ [names[0] ?? '']: [a], [names[1] ?? '']: [b] }),
-    })
-  const fine = await divide(4, 2)
-  assert.equal(fine.status, 200, await fine.clone().text())
-  const poison = await divide(-2147483648, -1)
-  if (poison.status === 200) return t.diagnostic('this processor does not trap on -2^31 / -1')
-  assert.equal(poison.status, 500)
-  assert.match(await poison.text(), /SIGFPE/)
-  assert.equal((await divide(9, 3)).status, 200)
-  assert.equal(server.logLines.filter((line) => line.msg === 'worker died').length, 2)
-})
+test(
+  'a crash in native code spares the server, and the same request is not run a third time',
+  { skip: needsShared },
+  async (t) => {
+    const file = path.join(shared ?? '', 'hostile', 'onnx', 'div_int.onnx')
+    const server = await serve(t, [`div=${file}`])
+    assert.deepEqual(server.failed, [])
+    const { metadata } = (await json(await server.manage('/models/div'))) as {
+      metadata: { inputs: { name: string; shape: number[] }[] }
+    }
+    const names = metadata.inputs.map(({ name }) => name)
+    const divide = (a: number, b: number): Promise<Response> =>
+      server.fetch('/predictions/div', {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify({ [names[0] ?? '']: [a], [names[1] ?? '']: [b] }),
+      })
+    const fine = await divide(4, 2)
+    assert.equal(fine.status, 200, await fine.clone().text())
+    const poison = await divide(-2147483648, -1)
+    if (poison.status === 200) return t.diagnostic('this processor does not trap on -2^31 / -1')
+    assert.equal(poison.status, 500)
+    assert.match(await poison.text(), /SIGFPE/)
+    assert.equal((await divide(9, 3)).status, 200)
+    assert.equal(server.logLines.filter((line) => line.msg === 'worker died').length, 2)
+  },
+)
 
-test('a model whose workers keep dying is given up, visibly, while another is not touched', { timeout: 60_000 }, async (t) => {
-  const server = await serve(t, [handlerModel(t, 'tool'), handlerModel(t, 'other')], { allowHandlers: true })
-  const statuses: number[] = []
-  for (let round = 0; round < 6; round += 1) statuses.push((await ask(server, 'exit:1')).status)
-  assert.deepEqual(statuses, [500, 500, 500, 500, 500, 503])
-  const refused = await ask(server, 'echo:x')
-  assert.equal(refused.status, 503)
-  assert.ok(Number(refused.headers.get('retry-after')) > 0)
-  assert.equal(((await json(await server.manage('/models/tool'))) as { status: string }).status, 'FAILED')
-  assert.equal(await (await ask(server, 'echo:fine', 'other')).text(), 'fine')
-})
+test(
+  'a model whose workers keep dying is given up, visibly, while another is not touched',
+  { timeout: 60_000 },
+  async (t) => {
+    const server = await serve(t, [handlerModel(t, 'tool'), handlerModel(t, 'other')], {
+      allowHandlers: true,
+    })
+    const statuses: number[] = []
+    for (let round = 0; round < 6; round += 1) statuses.push((await ask(server, 'exit:1')).status)
+    assert.deepEqual(statuses, [500, 500, 500, 500, 500, 503])
+    const refused = await ask(server, 'echo:x')
+    assert.equal(refused.status, 503)
+    assert.ok(Number(refused.headers.get('retry-after')) > 0)
+    assert.equal(
+      ((await json(await server.manage('/models/tool'))) as { status: string }).status,
+      'FAILED',
+    )
+    assert.equal(await (await ask(server, 'echo:fine', 'other')).text(), 'fine')
+  },
+)
 
 test('a client that leaves while its request waits costs no worker time', async (t) => {
   const server = await serve(t, [handlerModel(t, 'tool')], { allowHandlers: true })
   const pid = await pidOf(server)
   const slow = ask(server, 'sleep:300')
   const leaving = new AbortController()
-  const left = server.fetch('/predictions/tool', { method: 'POST', body: 'exit:3', headers: { 'content-type': 'text/plain' }, signal: leaving.signal })
+  const left = server.fetch('/predictions/tool', {
+    method: 'POST',
+    body: 'exit:3',
+    headers: { 'content-type': 'text/plain' },
+    signal: leaving.signal,
+  })
   left.catch(() => {})
   await until(() => server.registry.get('tool').pool.queued === 1)
   leaving.abort()
@@ -182,7 +230,13 @@ test('closing the server finishes accepted requests and leaves no process', asyn
   const accepted = Array.from({ length: 4 }, () => ask(server, 'sleep:200'))
   await until(() => server.registry.get('tool').pool.queued === 2)
   await server.close()
-  assert.deepEqual(await Promise.all(accepted.map(async (answer) => (await answer).status)), [200, 200, 200, 200])
+  assert.deepEqual(
+    await Promise.all(accepted.map(async (answer) => (await answer).status)),
+    [200, 200, 200, 200],
+  )
   await until(() => pids.every((pid) => !isAlive(pid)))
-  assert.deepEqual(childrenOf(process.pid).filter((pid) => !before.has(pid)), [])
+  assert.deepEqual(
+    childrenOf(process.pid).filter((pid) => !before.has(pid)),
+    [],
+  )
 })

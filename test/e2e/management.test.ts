@@ -3,9 +3,9 @@ import assert from 'node:assert/strict'
 import { cpSync, mkdirSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { test } from 'node:test'
-import { startServer } from '../../src/server.ts'
-import { ConfigError, completeConfig } from '../../src/config.ts'
 import { pino } from 'pino'
+import { ConfigError, completeConfig } from '../../src/config.ts'
+import { startServer } from '../../src/server.ts'
 import { handlerModel } from '../helpers/handler-model.ts'
 import { childrenOf, json, serve, temporaryFolder, until } from '../helpers/server.ts'
 
@@ -17,13 +17,26 @@ test('a model of the store is registered, listed, described, used and unregister
   cpSync(iris, path.join(store, 'iris'), { recursive: true })
   const before = childrenOf(process.pid).length
   const server = await serve(t, [], { modelStore: store, load: 'none' })
-  const registered = await server.manage('/models?url=iris&initial_workers=2&batch_size=4', { method: 'POST' })
+  const registered = await server.manage('/models?url=iris&initial_workers=2&batch_size=4', {
+    method: 'POST',
+  })
   assert.deepEqual([registered.status, await json(registered)], [200, { status: 'Workers scaled' }])
-  assert.deepEqual(await json(await server.manage('/models')), { models: [{ modelName: 'iris', modelUrl: 'iris' }] })
+  assert.deepEqual(await json(await server.manage('/models')), {
+    models: [{ modelName: 'iris', modelUrl: 'iris' }],
+  })
 
-  const description = (await json(await server.manage('/models/iris'))) as Record<string, unknown> & { workers: Record<string, unknown>[] }
+  const description = (await json(await server.manage('/models/iris'))) as Record<
+    string,
+    unknown
+  > & { workers: Record<string, unknown>[] }
   assert.deepEqual(
-    [description.modelName, description.minWorkers, description.batchSize, description.loadedAtStartup, description.status],
+    [
+      description.modelName,
+      description.minWorkers,
+      description.batchSize,
+      description.loadedAtStartup,
+      description.status,
+    ],
     ['iris', 2, 4, false, 'READY'],
   )
   assert.equal(description.workers.length, 2)
@@ -34,10 +47,17 @@ test('a model of the store is registered, listed, described, used and unregister
   assert.deepEqual((description.metadata as { inputs: unknown[] }).inputs.length, 1)
 
   const predict = (): Promise<Response> =>
-    server.fetch('/predictions/iris', { method: 'POST', body: flower, headers: { 'content-type': 'application/json' } })
+    server.fetch('/predictions/iris', {
+      method: 'POST',
+      body: flower,
+      headers: { 'content-type': 'application/json' },
+    })
   assert.equal((await predict()).status, 200)
   const removed = await server.manage('/models/iris', { method: 'DELETE' })
-  assert.deepEqual([removed.status, await json(removed)], [200, { status: 'Model "iris" unregistered' }])
+  assert.deepEqual(
+    [removed.status, await json(removed)],
+    [200, { status: 'Model "iris" unregistered' }],
+  )
   assert.equal((await predict()).status, 404)
   assert.deepEqual(await json(await server.manage('/models')), { models: [] })
   await until(() => childrenOf(process.pid).length === before)
@@ -46,10 +66,17 @@ test('a model of the store is registered, listed, described, used and unregister
 test('registration takes JSON as well, under another name, and in the background', async (t) => {
   const server = await serve(t, [], { allowLocalPaths: true })
   const post = (body: object): Promise<Response> =>
-    server.manage('/models?url=ignored', { method: 'POST', body: JSON.stringify(body), headers: { 'content-type': 'application/json' } })
+    server.manage('/models?url=ignored', {
+      method: 'POST',
+      body: JSON.stringify(body),
+      headers: { 'content-type': 'application/json' },
+    })
   assert.equal((await post({ url: iris, model_name: 'flowers', initial_workers: '1' })).status, 200)
   const later = await post({ url: iris, model_name: 'later', synchronous: false })
-  assert.deepEqual([later.status, await json(later)], [202, { status: 'Processing worker updates...' }])
+  assert.deepEqual(
+    [later.status, await json(later)],
+    [202, { status: 'Processing worker updates...' }],
+  )
   await until(() => server.registry.names.includes('later'))
   const none = await post({ url: iris, model_name: 'idle', initial_workers: 0 })
   assert.deepEqual([none.status, await json(none)], [200, { status: 'Model "idle" registered' }])
@@ -98,7 +125,10 @@ test('what cannot be registered is refused with the original’s status, and not
 test('of many registrations of one name at once, one wins', async (t) => {
   const server = await serve(t, [], { allowLocalPaths: true })
   const statuses = await Promise.all(
-    Array.from({ length: 8 }, async () => (await server.manage(`/models?url=${iris}`, { method: 'POST' })).status),
+    Array.from(
+      { length: 8 },
+      async () => (await server.manage(`/models?url=${iris}`, { method: 'POST' })).status,
+    ),
   )
   assert.deepEqual(statuses.toSorted(), [200, ...Array.from({ length: 7 }, () => 409)])
 })
@@ -106,10 +136,20 @@ test('of many registrations of one name at once, one wins', async (t) => {
 test('lists come in pages', async (t) => {
   const server = await serve(t, [], { allowLocalPaths: true })
   for (const name of ['a', 'b', 'c']) {
-    assert.equal((await server.manage(`/models?url=${iris}&model_name=${name}&initial_workers=0`, { method: 'POST' })).status, 200)
+    assert.equal(
+      (
+        await server.manage(`/models?url=${iris}&model_name=${name}&initial_workers=0`, {
+          method: 'POST',
+        })
+      ).status,
+      200,
+    )
   }
   const page = async (query: string): Promise<[string[], string | undefined]> => {
-    const list = (await json(await server.manage(`/models?${query}`))) as { models: { modelName: string }[]; nextPageToken?: string }
+    const list = (await json(await server.manage(`/models?${query}`))) as {
+      models: { modelName: string }[]
+      nextPageToken?: string
+    }
     return [list.models.map(({ modelName }) => modelName), list.nextPageToken]
   }
   assert.deepEqual(await page('limit=2'), [['a', 'b'], '2'])
@@ -119,18 +159,34 @@ test('lists come in pages', async (t) => {
 
 test('a token guards every management path, and only that token opens', async (t) => {
   const server = await serve(t, [], { managementToken: 'correct horse' })
-  for (const authorization of ['', 'Bearer', 'Bearer ', 'Bearer wrong', 'bearer correct', 'Basic correct horse', 'Bearer correct horsey']) {
+  for (const authorization of [
+    '',
+    'Bearer',
+    'Bearer ',
+    'Bearer wrong',
+    'bearer correct',
+    'Basic correct horse',
+    'Bearer correct horsey',
+  ]) {
     for (const route of ['/models', '/ping', '/nowhere']) {
-      const answer = await server.manage(route, { headers: authorization === '' ? {} : { authorization } })
+      const answer = await server.manage(route, {
+        headers: authorization === '' ? {} : { authorization },
+      })
       assert.equal(answer.status, 401, `${authorization} ${route}`)
       assert.equal(((await json(answer)) as { type: string }).type, 'UnauthorizedException')
     }
   }
   const guarded = await serve(t, [], { managementToken: 'token-1' })
-  assert.equal((await guarded.manage('/models', { headers: { authorization: 'Bearer token-1' } })).status, 200)
+  assert.equal(
+    (await guarded.manage('/models', { headers: { authorization: 'Bearer token-1' } })).status,
+    200,
+  )
 })
 
 test('management without a token on an open address is refused before anything starts', async () => {
   const config = completeConfig({ port: 0, managementPort: 0, managementHost: '0.0.0.0' })
-  await assert.rejects(startServer({ config, models: [], environment: {}, log: pino({ level: 'silent' }) }), ConfigError)
+  await assert.rejects(
+    startServer({ config, models: [], environment: {}, log: pino({ level: 'silent' }) }),
+    ConfigError,
+  )
 })

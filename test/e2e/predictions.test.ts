@@ -43,7 +43,15 @@ test('each sample picture of the digits is recognised, sent as a form, as a body
 test('every path of the original predicts, and the query names the model for invocations', async (t) => {
   const server = await serve(t, [iris])
   const expected = await (await server.fetch('/predictions/iris', JSON_BODY)).text()
-  for (const route of ['/predictions/iris/', '/predictions/iris/1.0', '/invocations', '/invocations?model_name=iris', '/models/iris/invoke', '/iris/predict', '/predictions/iris?ignored=1']) {
+  for (const route of [
+    '/predictions/iris/',
+    '/predictions/iris/1.0',
+    '/invocations',
+    '/invocations?model_name=iris',
+    '/models/iris/invoke',
+    '/iris/predict',
+    '/predictions/iris?ignored=1',
+  ]) {
     const answer = await server.fetch(route, JSON_BODY)
     assert.equal(answer.status, 200, route)
     assert.equal(await answer.text(), expected, route)
@@ -52,14 +60,39 @@ test('every path of the original predicts, and the query names the model for inv
 
 test('unknown models, versions, paths and methods get the original’s errors', async (t) => {
   const server = await serve(t, [iris, digits])
-  const failures: [route: string, method: string, status: number, type: string, message: string][] = [
-    ['/predictions/nobody', 'POST', 404, 'ModelNotFoundException', 'Model not found: nobody'],
-    ['/predictions/__proto__', 'POST', 404, 'ModelNotFoundException', 'Model not found: __proto__'],
-    ['/predictions/iris/9', 'POST', 404, 'ModelVersionNotFoundException', 'Model version: 9 does not exist for model: iris'],
-    ['/invocations', 'POST', 400, 'BadRequestException', 'Parameter model_name is required.'],
-    ['/nowhere/at/all', 'GET', 404, 'ResourceNotFoundException', 'Requested resource is not found, please refer to API document.'],
-    ['/predictions/iris', 'DELETE', 405, 'MethodNotAllowedException', 'Requested method is not allowed, please refer to API document.'],
-  ]
+  const failures: [route: string, method: string, status: number, type: string, message: string][] =
+    [
+      ['/predictions/nobody', 'POST', 404, 'ModelNotFoundException', 'Model not found: nobody'],
+      [
+        '/predictions/__proto__',
+        'POST',
+        404,
+        'ModelNotFoundException',
+        'Model not found: __proto__',
+      ],
+      [
+        '/predictions/iris/9',
+        'POST',
+        404,
+        'ModelVersionNotFoundException',
+        'Model version: 9 does not exist for model: iris',
+      ],
+      ['/invocations', 'POST', 400, 'BadRequestException', 'Parameter model_name is required.'],
+      [
+        '/nowhere/at/all',
+        'GET',
+        404,
+        'ResourceNotFoundException',
+        'Requested resource is not found, please refer to API document.',
+      ],
+      [
+        '/predictions/iris',
+        'DELETE',
+        405,
+        'MethodNotAllowedException',
+        'Requested method is not allowed, please refer to API document.',
+      ],
+    ]
   for (const [route, method, status, type, message] of failures) {
     const answer = await server.fetch(route, { method })
     assert.equal(answer.status, status, route)
@@ -85,7 +118,11 @@ test('bad input gets a 4xx that says what is wrong, and costs no worker', async 
     ['[[5.1,3.5,1.4,0.2]]', 'application/x-www-form-urlencoded', /application\/json/],
   ]
   for (const [body, contentType, pattern] of bodies) {
-    const answer = await server.fetch('/predictions/iris', { method: 'POST', body, headers: { 'content-type': contentType } })
+    const answer = await server.fetch('/predictions/iris', {
+      method: 'POST',
+      body,
+      headers: { 'content-type': contentType },
+    })
     const text = await answer.text()
     assert.ok(answer.status >= 400 && answer.status < 500, `${answer.status} ${text}`)
     assert.match(text, pattern)
@@ -98,7 +135,13 @@ test('bad input gets a 4xx that says what is wrong, and costs no worker', async 
 test('a body over its limit is 413, JSON earlier than binary', async (t) => {
   const server = await serve(t, [iris], { maxBodyBytes: 2000, maxJsonBytes: 1000 })
   const post = async (size: number, type: string): Promise<number> =>
-    (await server.fetch('/predictions/iris', { method: 'POST', body: Buffer.alloc(size, 0x20), headers: { 'content-type': type } })).status
+    (
+      await server.fetch('/predictions/iris', {
+        method: 'POST',
+        body: Buffer.alloc(size, 0x20),
+        headers: { 'content-type': type },
+      })
+    ).status
   assert.equal(await post(1001, 'application/json'), 413)
   assert.equal(await post(1600, 'application/octet-stream'), 200)
   assert.equal(await post(2001, 'application/octet-stream'), 413)
@@ -106,30 +149,57 @@ test('a body over its limit is 413, JSON earlier than binary', async (t) => {
 
 test('an answer carries a request id: the client’s when it is sane, else a new one', async (t) => {
   const server = await serve(t, [iris])
-  const given = await server.fetch('/predictions/iris', { ...JSON_BODY, headers: { ...JSON_BODY.headers, 'x-request-id': 'abc-1' } })
+  const given = await server.fetch('/predictions/iris', {
+    ...JSON_BODY,
+    headers: { ...JSON_BODY.headers, 'x-request-id': 'abc-1' },
+  })
   assert.equal(given.headers.get('x-request-id'), 'abc-1')
-  const made = await server.fetch('/predictions/iris', { ...JSON_BODY, headers: { ...JSON_BODY.headers, 'x-request-id': 'has spaces in it' } })
+  const made = await server.fetch('/predictions/iris', {
+    ...JSON_BODY,
+    headers: { ...JSON_BODY.headers, 'x-request-id': 'has spaces in it' },
+  })
   assert.match(made.headers.get('x-request-id') ?? '', /^[0-9a-f-]{36}$/)
-  const record = server.logLines.find((line) => line.requestId === 'abc-1' && line.msg === 'request')
-  assert.deepEqual([record?.method, record?.route, record?.status], ['POST', '/predictions/:model', 200])
+  const record = server.logLines.find(
+    (line) => line.requestId === 'abc-1' && line.msg === 'request',
+  )
+  assert.deepEqual(
+    [record?.method, record?.route, record?.status],
+    ['POST', '/predictions/:model', 200],
+  )
 })
 
 test('handlers see the request as the original shows it', async (t) => {
   const server = await serve(t, [handlerModel(t, 'tool')], { allowHandlers: true })
-  const headers = (await json(await rawPost(server, '/predictions/tool', 'headers:', { 'X-Mixed-Case': 'kept', 'Content-Type': 'text/plain' }))) as Record<string, string>
+  const headers = (await json(
+    await rawPost(server, '/predictions/tool', 'headers:', {
+      'X-Mixed-Case': 'kept',
+      'Content-Type': 'text/plain',
+    }),
+  )) as Record<string, string>
   assert.equal(headers['X-Mixed-Case'], 'kept')
   const query = await server.fetch('/invocations?body=data:', { method: 'GET' })
   assert.equal(query.status, 200)
 })
 
 /** `fetch` lowers header names; this does not. */
-function rawPost(server: TestServer, route: string, body: string, headers: Record<string, string>): Promise<Response> {
+function rawPost(
+  server: TestServer,
+  route: string,
+  body: string,
+  headers: Record<string, string>,
+): Promise<Response> {
   return new Promise((resolve, reject) => {
-    const outgoing = request(server.inferenceUrl + route, { method: 'POST', headers }, (incoming) => {
-      const chunks: Buffer[] = []
-      incoming.on('data', (chunk: Buffer) => chunks.push(chunk))
-      incoming.on('end', () => resolve(new Response(Buffer.concat(chunks), { status: incoming.statusCode ?? 0 })))
-    })
+    const outgoing = request(
+      server.inferenceUrl + route,
+      { method: 'POST', headers },
+      (incoming) => {
+        const chunks: Buffer[] = []
+        incoming.on('data', (chunk: Buffer) => chunks.push(chunk))
+        incoming.on('end', () =>
+          resolve(new Response(Buffer.concat(chunks), { status: incoming.statusCode ?? 0 })),
+        )
+      },
+    )
     outgoing.on('error', reject)
     outgoing.end(body)
   })
@@ -142,14 +212,25 @@ test('ping answers the health over all models', async (t) => {
 })
 
 test('requests that arrive together share batches and each gets its own answer', async (t) => {
-  const server = await serve(t, [handlerModel(t, 'tool', { batchSize: 8, maxBatchDelay: 50 })], { allowHandlers: true })
+  const server = await serve(t, [handlerModel(t, 'tool', { batchSize: 8, maxBatchDelay: 50 })], {
+    allowHandlers: true,
+  })
   const answers = await Promise.all(
     Array.from({ length: 16 }, async (_, index) => {
       const body = index === 5 ? 'status:418,teapot' : `echo:${index}`
-      const answer = await server.fetch('/predictions/tool', { method: 'POST', body, headers: { 'content-type': 'text/plain' } })
+      const answer = await server.fetch('/predictions/tool', {
+        method: 'POST',
+        body,
+        headers: { 'content-type': 'text/plain' },
+      })
       return [answer.status, await answer.text()]
     }),
   )
-  assert.deepEqual(answers, Array.from({ length: 16 }, (_, index) => (index === 5 ? [418, 'as told'] : [200, String(index)])))
+  assert.deepEqual(
+    answers,
+    Array.from({ length: 16 }, (_, index) =>
+      index === 5 ? [418, 'as told'] : [200, String(index)],
+    ),
+  )
   assert.ok((server.registry.get('tool').pool.slots[0]?.worker.answered ?? 99) < 17)
 })

@@ -28,22 +28,40 @@ interface Described {
 
 test('numbered folders are versions; the highest is the default until another is made it', async (t) => {
   const server = await serve(t, [twoVersions(t)], { allowHandlers: true })
-  const described = async (route: string): Promise<Described[]> => (await json(await server.manage(route))) as Described[]
-  assert.deepEqual((await described('/models/tool/all')).map(({ modelVersion }) => modelVersion), ['1', '2'])
+  const described = async (route: string): Promise<Described[]> =>
+    (await json(await server.manage(route))) as Described[]
+  assert.deepEqual(
+    (await described('/models/tool/all')).map(({ modelVersion }) => modelVersion),
+    ['1', '2'],
+  )
   assert.equal(((await json(await server.manage('/models/tool'))) as Described).modelVersion, '2')
   assert.equal((await described('/models/tool/1'))[0]?.modelVersion, '1')
 
-  const pidOf = async (route: string): Promise<number> => ((await json(await ask(server, route, 'pid'))) as { pid: number }).pid
+  const pidOf = async (route: string): Promise<number> =>
+    ((await json(await ask(server, route, 'pid'))) as { pid: number }).pid
   const one = await pidOf('/predictions/tool/1')
   const two = await pidOf('/predictions/tool/2')
   assert.equal(await pidOf('/predictions/tool'), two)
 
   const changed = await server.manage('/models/tool/1/set-default', { method: 'PUT' })
-  assert.deepEqual([changed.status, await json(changed)], [200, { status: 'Default version successfully updated for model "tool" to "1"' }])
+  assert.deepEqual(
+    [changed.status, await json(changed)],
+    [200, { status: 'Default version successfully updated for model "tool" to "1"' }],
+  )
   assert.equal(await pidOf('/predictions/tool'), one)
 
   const refused = await server.manage('/models/tool/1', { method: 'DELETE' })
-  assert.deepEqual([refused.status, await json(refused)], [403, { code: 403, type: 'InvalidModelVersionException', message: 'Cannot remove default version for model tool' }])
+  assert.deepEqual(
+    [refused.status, await json(refused)],
+    [
+      403,
+      {
+        code: 403,
+        type: 'InvalidModelVersionException',
+        message: 'Cannot remove default version for model tool',
+      },
+    ],
+  )
   assert.equal((await server.manage('/models/tool/2', { method: 'DELETE' })).status, 200)
   assert.equal((await ask(server, '/predictions/tool/2', 'pid')).status, 404)
   assert.equal((await server.manage('/models/tool/1', { method: 'DELETE' })).status, 200)
@@ -60,62 +78,109 @@ test('workers are scaled up and down, to none and back, and a request in hand is
     const answer = await server.manage(`/models/tool?${query}`, { method: 'PUT' })
     return [answer.status, await json(answer)]
   }
-  const describe = async (): Promise<Described> => (await json(await server.manage('/models/tool'))) as Described
-  assert.deepEqual(await scale('min_worker=3&synchronous=true'), [200, { status: 'Workers scaled' }])
+  const describe = async (): Promise<Described> =>
+    (await json(await server.manage('/models/tool'))) as Described
+  assert.deepEqual(await scale('min_worker=3&synchronous=true'), [
+    200,
+    { status: 'Workers scaled' },
+  ])
   assert.equal((await describe()).workers.length, 3)
 
   const slow = Promise.all([1, 2, 3].map(() => ask(server, '/predictions/tool', 'sleep:300')))
-  await until(() => server.registry.get('tool').pool.slots.every(({ worker }) => worker.inFlight === 1))
-  assert.deepEqual(await scale('min_worker=1&max_worker=1&synchronous=true'), [200, { status: 'Workers scaled' }])
-  assert.deepEqual((await slow).map(({ status }) => status), [200, 200, 200])
+  await until(() =>
+    server.registry.get('tool').pool.slots.every(({ worker }) => worker.inFlight === 1),
+  )
+  assert.deepEqual(await scale('min_worker=1&max_worker=1&synchronous=true'), [
+    200,
+    { status: 'Workers scaled' },
+  ])
+  assert.deepEqual(
+    (await slow).map(({ status }) => status),
+    [200, 200, 200],
+  )
   const one = await describe()
   assert.deepEqual([one.minWorkers, one.maxWorkers, one.workers.length], [1, 1, 1])
 
-  assert.deepEqual(await scale('min_worker=0&synchronous=true'), [200, { status: 'Workers scaled' }])
+  assert.deepEqual(await scale('min_worker=0&synchronous=true'), [
+    200,
+    { status: 'Workers scaled' },
+  ])
   await until(() => one.workers.every(({ pid }) => !isAlive(pid)))
   assert.equal((await ask(server, '/predictions/tool', 'echo:x')).status, 503)
   assert.deepEqual(await scale('min_worker=1'), [202, { status: 'Processing worker updates...' }])
   await until(async () => (await ask(server, '/predictions/tool', 'echo:x')).status === 200)
 
   const [status, body] = await scale('min_worker=3&max_worker=2')
-  assert.deepEqual([status, body], [400, { code: 400, type: 'BadRequestException', message: 'max_worker cannot be less than min_worker.' }])
-  for (const query of ['min_worker=-1', 'min_worker=1e3', 'min_worker=x', 'max_worker=100000']) assert.equal((await scale(query))[0], 400, query)
+  assert.deepEqual(
+    [status, body],
+    [
+      400,
+      {
+        code: 400,
+        type: 'BadRequestException',
+        message: 'max_worker cannot be less than min_worker.',
+      },
+    ],
+  )
+  for (const query of ['min_worker=-1', 'min_worker=1e3', 'min_worker=x', 'max_worker=100000'])
+    assert.equal((await scale(query))[0], 400, query)
 })
 
 test('a worker that is not done when its time is up is stopped, and its request is told', async (t) => {
   const server = await serve(t, [handlerModel(t, 'tool')], { allowHandlers: true, workers: 1 })
   const slow = ask(server, '/predictions/tool', 'sleep:20000')
-  await until(() => server.registry.get('tool').pool.slots.every(({ worker }) => worker.inFlight === 1))
-  const scaled = await server.manage('/models/tool?min_worker=0&timeout=1&synchronous=true', { method: 'PUT' })
+  await until(() =>
+    server.registry.get('tool').pool.slots.every(({ worker }) => worker.inFlight === 1),
+  )
+  const scaled = await server.manage('/models/tool?min_worker=0&timeout=1&synchronous=true', {
+    method: 'PUT',
+  })
   assert.equal(scaled.status, 200)
   assert.ok((await slow).status >= 500)
 })
 
-test('replacing the default version again and again under load fails no request', { timeout: 60_000 }, async (t) => {
-  const server = await serve(t, [], { allowLocalPaths: true, drainTimeout: 10 })
-  const iris = path.resolve('examples/iris')
-  const register = async (version: number): Promise<void> => {
-    const answer = await server.manage(`/models?url=${iris}&model_name=iris&model_version=${version}`, { method: 'POST' })
-    assert.equal(answer.status, 200, await answer.text())
-  }
-  await register(1)
-  let isOver = false
-  const statuses = new Map<number, number>()
-  const load = async (): Promise<void> => {
-    while (!isOver) {
-      const answer = await server.fetch('/predictions/iris', { method: 'POST', body: '{"features":[[5.1,3.5,1.4,0.2]]}', headers: { 'content-type': 'application/json' } })
-      await answer.arrayBuffer()
-      statuses.set(answer.status, (statuses.get(answer.status) ?? 0) + 1)
+test(
+  'replacing the default version again and again under load fails no request',
+  { timeout: 60_000 },
+  async (t) => {
+    const server = await serve(t, [], { allowLocalPaths: true, drainTimeout: 10 })
+    const iris = path.resolve('examples/iris')
+    const register = async (version: number): Promise<void> => {
+      const answer = await server.manage(
+        `/models?url=${iris}&model_name=iris&model_version=${version}`,
+        { method: 'POST' },
+      )
+      assert.equal(answer.status, 200, await answer.text())
     }
-  }
-  const clients = Promise.all([load(), load(), load(), load()])
-  for (let version = 2; version <= 5; version += 1) {
-    await register(version)
-    assert.equal((await server.manage(`/models/iris/${version}/set-default`, { method: 'PUT' })).status, 200)
-    assert.equal((await server.manage(`/models/iris/${version - 1}`, { method: 'DELETE' })).status, 200)
-  }
-  isOver = true
-  await clients
-  assert.deepEqual([...statuses.keys()], [200])
-  assert.ok((statuses.get(200) ?? 0) > 20)
-})
+    await register(1)
+    let isOver = false
+    const statuses = new Map<number, number>()
+    const load = async (): Promise<void> => {
+      while (!isOver) {
+        const answer = await server.fetch('/predictions/iris', {
+          method: 'POST',
+          body: '{"features":[[5.1,3.5,1.4,0.2]]}',
+          headers: { 'content-type': 'application/json' },
+        })
+        await answer.arrayBuffer()
+        statuses.set(answer.status, (statuses.get(answer.status) ?? 0) + 1)
+      }
+    }
+    const clients = Promise.all([load(), load(), load(), load()])
+    for (let version = 2; version <= 5; version += 1) {
+      await register(version)
+      assert.equal(
+        (await server.manage(`/models/iris/${version}/set-default`, { method: 'PUT' })).status,
+        200,
+      )
+      assert.equal(
+        (await server.manage(`/models/iris/${version - 1}`, { method: 'DELETE' })).status,
+        200,
+      )
+    }
+    isOver = true
+    await clients
+    assert.deepEqual([...statuses.keys()], [200])
+    assert.ok((statuses.get(200) ?? 0) > 20)
+  },
+)

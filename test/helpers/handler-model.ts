@@ -40,6 +40,9 @@ export function handlerModel(t: TestContext, name: string, settings: object = {}
   const folder = path.join(temporaryFolder(t), name)
   mkdirSync(path.join(folder, 'MAR-INF'), { recursive: true })
   writeFileSync(path.join(folder, 'service.mjs'), SERVICE)
-  writeFileSync(path.join(folder, 'model.json'), JSON.stringify({ handler: 'service.mjs:handle', ...settings }))
+  writeFileSync(
+    path.join(folder, 'model.json'),
+    JSON.stringify({ handler: 'service.mjs:handle', ...settings }),
+  )
   return folder
 }

@@ -60,7 +60,10 @@ export function bodyRequest(
   headers: readonly WireHeader[] = [],
 ): TestRequest {
   const isRaw = typeof body === 'string' || Buffer.isBuffer(body)
-  return { headers, parameters: [parameter('body', isRaw ? body : JSON.stringify(body), contentType)] }
+  return {
+    headers,
+    parameters: [parameter('body', isRaw ? body : JSON.stringify(body), contentType)],
+  }
 }
 
 /** Answers to the requests of one frame, in their order. */
@@ -68,9 +71,11 @@ export async function predictAll(
   model: LoadedModel,
   requests: readonly TestRequest[],
 ): Promise<readonly WirePrediction[]> {
-  const frame = requests.map(
-    (request, index): WireRequest => ({ id: `r${index}`, headers: [], ...request }),
-  )
+  const frame = requests.map((request, index): WireRequest => ({
+    id: `r${index}`,
+    headers: [],
+    ...request,
+  }))
   const reply = await model.predict(frame)
   return reply.predictions
 }

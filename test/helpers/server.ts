@@ -2,8 +2,8 @@
 import { mkdtempSync, rmSync, existsSync, readFileSync, readdirSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
-import type { TestContext } from 'node:test'
 import { Writable } from 'node:stream'
+import type { TestContext } from 'node:test'
 import { pino } from 'pino'
 import { completeConfig } from '../../src/config.ts'
 import type { Settings } from '../../src/config.ts'
@@ -12,7 +12,9 @@ import type { RunningServer } from '../../src/server.ts'
 
 const sharedPath = path.resolve(process.cwd(), '../shared')
 /** Folder of test data beside the repository; `undefined` where it is absent. */
-export const shared: string | undefined = existsSync(path.join(sharedPath, 'models', 'models.json')) ? sharedPath : undefined
+export const shared: string | undefined = existsSync(path.join(sharedPath, 'models', 'models.json'))
+  ? sharedPath
+  : undefined
 /** For `test(name, { skip: needsShared }, …)`. */
 export const needsShared = shared === undefined ? 'needs the folder ../shared' : false
 
@@ -26,16 +28,32 @@ export interface TestServer extends RunningServer {
 }
 
 /** Starts a server on free ports; it is closed, and all it left is checked to be gone, after the test. */
-export async function serve(t: TestContext, models: readonly string[], settings: Settings = {}): Promise<TestServer> {
+export async function serve(
+  t: TestContext,
+  models: readonly string[],
+  settings: Settings = {},
+): Promise<TestServer> {
   const logLines: Record<string, unknown>[] = []
   const sink = new Writable({
     write(chunk: Buffer, _encoding, done) {
-      for (const line of chunk.toString('utf8').split('\n')) if (line !== '') logLines.push(parseRecord(line))
+      for (const line of chunk.toString('utf8').split('\n'))
+        if (line !== '') logLines.push(parseRecord(line))
       done()
     },
   })
-  const config = completeConfig({ port: 0, managementPort: 0, drainTimeout: 5, logLevel: 'debug', ...settings })
-  const server = await startServer({ config, models, environment: process.env, log: pino({ level: config.logLevel }, sink) })
+  const config = completeConfig({
+    port: 0,
+    managementPort: 0,
+    drainTimeout: 5,
+    logLevel: 'debug',
+    ...settings,
+  })
+  const server = await startServer({
+    config,
+    models,
+    environment: process.env,
+    log: pino({ level: config.logLevel }, sink),
+  })
   t.after(() => server.close())
   return {
     ...server,
@@ -58,7 +76,10 @@ export function temporaryFolder(t: TestContext): string {
 }
 
 /** Waits until `probe` gives something other than `undefined` or `false`; fails after `ms`. */
-export async function until<T>(probe: () => Promise<T | undefined | false> | T | undefined | false, ms = 10_000): Promise<T> {
+export async function until<T>(
+  probe: () => Promise<T | undefined | false> | T | undefined | false,
+  ms = 10_000,
+): Promise<T> {
   const deadline = performance.now() + ms
   for (;;) {
     const value = await probe()
@@ -84,7 +105,9 @@ export function childrenOf(parent: number): number[] {
     .map(Number)
     .filter((pid) => {
       try {
-        const fields = readFileSync(`/proc/${pid}/stat`, 'latin1').replace(/^.*\) /s, '').split(' ')
+        const fields = readFileSync(`/proc/${pid}/stat`, 'latin1')
+          .replace(/^.*\) /s, '')
+          .split(' ')
         return Number(fields[1]) === parent && isAlive(pid)
       } catch {
         return false

@@ -12,7 +12,15 @@ const VARINT = 0
 const FIXED_64 = 1
 const BYTES = 2
 const FIXED_32 = 5
-const FIELD = { dims: 1, dataType: 2, floats: 4, int32s: 5, int64s: 7, raw: 9, doubles: 10 } as const
+const FIELD = {
+  dims: 1,
+  dataType: 2,
+  floats: 4,
+  int32s: 5,
+  int64s: 7,
+  raw: 9,
+  doubles: 10,
+} as const
 const DATATYPES: Readonly<Record<number, Datatype>> = {
   1: 'FP32',
   2: 'UINT8',

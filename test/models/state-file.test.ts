@@ -365,6 +365,19 @@ test('a failed save leaves the state before and does not stop the next', async (
   assert.deepEqual(urlsOf(await load(folder)), ['next'])
 })
 
+test('a disk that takes only a part of a state keeps the one before', async (t) => {
+  const folder = await twoGenerations(t)
+  // A limit of 512 bytes for a file: the kernel writes so much and says so, as on a full disk.
+  const script = `ulimit -f 1 && exec "$0" "$1" "$2" 7 ${'x'.repeat(2000)}`
+  const child = spawn('sh', ['-c', script, process.execPath, SAVER, folder], { stdio: 'ignore' })
+  const [code] = await once(child, 'close')
+  assert.equal(code, 1)
+  const loaded = await load(folder)
+  assert.equal(loaded.source, 'current')
+  assert.deepEqual(loaded.problems, [])
+  assert.deepEqual(urlsOf(loaded), ['new'])
+})
+
 test('what a kill leaves between two steps of a save is cleaned up', async (t) => {
   const folder = await twoGenerations(t)
   writeFileSync(path.join(folder, 'state.json.123456'), 'half')

@@ -78,26 +78,31 @@ test('files and folders are unpacked with our own modes, whatever the archive sa
   writeFileSync(archive, gzipSync(tarOf(entries, Buffer.alloc(10_240))))
   await extractArchive(archive, destination)
   const read = (name: string): string => readFileSync(path.join(destination, name), 'utf8')
-  assert.deepEqual(filesIn(destination), [
-    long.slice(0, 120),
-    long,
-    'empty',
-    'folder without slash',
-    'grüße',
-    'grüße/\u{1f600}',
-    'm',
-    'm/model.onnx',
-    'old',
-    'pre',
-    'pre/fix',
-    'pre/fix/f',
-  ].toSorted())
+  assert.deepEqual(
+    filesIn(destination),
+    [
+      long.slice(0, 120),
+      long,
+      'empty',
+      'folder without slash',
+      'grüße',
+      'grüße/\u{1f600}',
+      'm',
+      'm/model.onnx',
+      'old',
+      'pre',
+      'pre/fix',
+      'pre/fix/f',
+    ].toSorted(),
+  )
   assert.ok(readFileSync(path.join(destination, 'm/model.onnx')).equals(large))
   assert.equal(read('old').length, 512)
-  assert.deepEqual(
-    ['empty', 'pre/fix/f', long, 'grüße/\u{1f600}'].map(read),
-    ['', 'posix', 'gnu', 'pax'],
-  )
+  assert.deepEqual(['empty', 'pre/fix/f', long, 'grüße/\u{1f600}'].map(read), [
+    '',
+    'posix',
+    'gnu',
+    'pax',
+  ])
   for (const name of filesIn(destination)) {
     const stats = statSync(path.join(destination, name))
     assert.equal(stats.mode & 0o7777, stats.isFile() ? 0o600 : 0o700, name)
@@ -111,7 +116,14 @@ test('what tar itself writes is unpacked, in each of its formats', async (t) => 
   mkdirSync(source, { recursive: true })
   writeFileSync(path.join(source, `ä${'m'.repeat(80)}.onnx`), 'weights')
   for (const format of ['gnu', 'pax', 'ustar']) {
-    execFileSync('tar', [`--format=${format}`, '-czf', archive, '-C', path.join(folder, 'source'), '.'])
+    execFileSync('tar', [
+      `--format=${format}`,
+      '-czf',
+      archive,
+      '-C',
+      path.join(folder, 'source'),
+      '.',
+    ])
     await extractArchive(archive, destination)
     const file = path.join(destination, 'n'.repeat(90), `ä${'m'.repeat(80)}.onnx`)
     assert.equal(readFileSync(file, 'utf8'), 'weights', format)
@@ -230,7 +242,11 @@ test('an archive that is not whole, or more than one, is refused', async (t) => 
     ],
     ['gzip cut', whole.subarray(0, -10), /not one whole gzip stream/],
     ['gzip without its end', whole.subarray(0, -1), /not one whole gzip stream/],
-    ['gzip with a wrong CRC-32', Buffer.from(whole).fill(0, whole.length - 8, whole.length - 4), /not one whole gzip stream/],
+    [
+      'gzip with a wrong CRC-32',
+      Buffer.from(whole).fill(0, whole.length - 8, whole.length - 4),
+      /not one whole gzip stream/,
+    ],
     ['junk behind', Buffer.concat([whole, Buffer.from('junk')]), /not one whole gzip stream/],
     ['zeros behind', Buffer.concat([whole, Buffer.alloc(512)]), /not one whole gzip stream/],
     ['second archive as a member', Buffer.concat([whole, whole]), /after its end/],
@@ -276,7 +292,9 @@ test('limits hold while the archive streams, and a bomb is refused long before i
       { name: 'a' },
     ]),
   )
-  const entries = gzipSync(tarOf(Array.from({ length: 10_001 }, (_, index) => ({ name: `${index}` }))))
+  const entries = gzipSync(
+    tarOf(Array.from({ length: 10_001 }, (_, index) => ({ name: `${index}` }))),
+  )
   for (const [packed, status, reason] of [
     [zeros, 413, /more than 200 times/],
     [padding, 413, /more than 200 times/],
@@ -294,14 +312,64 @@ test('limits hold while the archive streams, and a bomb is refused long before i
   assert.equal(TAR_END.length, 1024)
 })
 
+test('1 000 damaged archives give only server errors or proper files, and nothing is left', async (t) => {
+  const { folder, archive, destination } = workplace(t)
+  const whole = tarOf([
+    { name: './' },
+    { name: 'a/b', data: 'x'.repeat(700) },
+    { name: 'x', type: 'x', data: paxRecords(['path', 'q/r'], ['size', '3']) },
+    { name: 'z', data: 'abc' },
+    { name: 'L', type: 'L', data: 'long\0' },
+    { name: 'y', data: 'hello' },
+  ])
+  let seed = 1
+  const random = (below: number): number => {
+    seed = (seed * 48_271) % 0x7fffffff
+    return seed % below
+  }
+  const outcomes = { refused: 0, unpacked: 0 }
+  for (let round = 0; round < 1000; round += 1) {
+    const tar = Buffer.from(whole)
+    const at = random(tar.length)
+    const block = tar.subarray(at - (at % 512), at - (at % 512) + 512)
+    tar[at] = random(2) === 0 ? 0x30 + random(8) : random(256)
+    block.fill(0x20, 148, 156)
+    const sum = block.reduce((total, byte) => total + byte, 0)
+    block.write(`${sum.toString(8).padStart(6, '0')}\0 `, 148, 'latin1')
+    const packed = gzipSync(tar, { level: 1 })
+    if (round % 2 === 0) {
+      const broken = 2 + random(packed.length - 2)
+      packed[broken] = (packed[broken] ?? 0) ^ (1 << random(8))
+    }
+    writeFileSync(archive, packed)
+    try {
+      await extractArchive(archive, destination)
+      outcomes.unpacked += 1
+      rmSync(destination, { recursive: true })
+    } catch (error) {
+      assert.ok(error instanceof ServerError)
+      assert.ok(error.statusCode < 500, `round ${round}: ${String(error.cause)}`)
+      outcomes.refused += 1
+    }
+    assert.deepEqual(filesIn(folder), ['a.tar.gz'], `round ${round}`)
+  }
+  assert.ok(outcomes.refused > 100 && outcomes.unpacked > 10, JSON.stringify(outcomes))
+})
+
 test('a .tar.gz of a model store is a model, with or without a folder around it', async (t) => {
   const { folder } = workplace(t)
   const modelStore = path.join(folder, 'store')
   mkdirSync(modelStore)
   const temporaryRoot = path.join(folder, 'temporary')
   const network = { name: 'w/model.onnx', data: 'weights' }
-  writeFileSync(path.join(modelStore, 'plain-one.tar.gz'), gzipSync(tarOf([{ ...network, name: 'model.onnx' }])))
-  writeFileSync(path.join(modelStore, 'wrapped.tgz'), gzipSync(tarOf([{ name: './' }, { name: './w/' }, network])))
+  writeFileSync(
+    path.join(modelStore, 'plain-one.tar.gz'),
+    gzipSync(tarOf([{ ...network, name: 'model.onnx' }])),
+  )
+  writeFileSync(
+    path.join(modelStore, 'wrapped.tgz'),
+    gzipSync(tarOf([{ name: './' }, { name: './w/' }, network])),
+  )
   // The archiver of TorchServe calls them .mar too; the bytes decide.
   writeFileSync(path.join(modelStore, 'other.mar'), gzipSync(tarOf([network])))
   assert.deepEqual(await listStore(modelStore), ['other.mar', 'plain-one.tar.gz', 'wrapped.tgz'])

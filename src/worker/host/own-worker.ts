@@ -28,6 +28,8 @@ export interface OwnWorkerOptions {
   readonly threads: number
   /** Limit of the JavaScript heap. */
   readonly heapMib: number
+  /** Limit of all private memory; 0 for none. */
+  readonly memoryMib: number
   readonly allowTelemetry: boolean
 }
 
@@ -37,7 +39,7 @@ export function ownWorker(
   environment: Readonly<Record<string, string>>,
 ): ChildSpec {
   const isFile = path.extname(options.modelPath) === '.onnx'
-  return {
+  return limited(options.memoryMib, {
     command: process.execPath,
     args: [
       '--enable-source-maps',
@@ -67,7 +69,18 @@ export function ownWorker(
       ONNXD_PARENT_PID: String(process.pid),
       ONNXD_WORKER_OPTIONS: options.options,
     },
-  }
+  })
+}
+
+/**
+ * RLIMIT_DATA bounds what a process can really use, tensors, weights and heap: an allocation beyond it
+ * fails inside onnxruntime or V8 as an error that names the cause, instead of taking the machine down.
+ * The shell replaces itself, so the pid stays the worker's. Core files of models are never wanted.
+ */
+function limited(memoryMib: number, child: ChildSpec): ChildSpec {
+  if (memoryMib === 0) return child
+  const script = `ulimit -c 0; ulimit -d ${memoryMib * 1024}; exec "$0" "$@"`
+  return { ...child, command: '/bin/sh', args: ['-c', script, child.command, ...child.args] }
 }
 
 /** The part of the server's environment that workers get: harmless names, and those the operator lists. */

@@ -5,7 +5,7 @@
 import { halfToNumber } from './half.ts'
 import { joinRows, rowsOf, splitRows } from './rows.ts'
 import { allocateData, bytesOfData } from './tensor.ts'
-import type { Datatype, NumericData, Tensor } from './tensor.ts'
+import type { Datatype, NumericData, NumericTensor, Tensor } from './tensor.ts'
 
 type Run = (inputs: readonly Tensor[]) => Promise<readonly Tensor[]>
 
@@ -17,7 +17,8 @@ const FLOATS: ReadonlySet<Datatype> = new Set<Datatype>(['FP16', 'FP32', 'FP64']
 const HALF_ONE = 0x3c00
 
 /**
- * Runs a request and a variant of it alone and together, and compares. `rows` is the first dimension of all its inputs.
+ * Runs a request and two variants of it alone and together, and compares. `rows` is the first dimension of all
+ * its inputs.
  * @throws ServerError when the request itself fails, which says nothing about the model.
  */
 export async function isBatchModel(
@@ -25,39 +26,66 @@ export async function isBatchModel(
   sample: readonly Tensor[],
   rows: number,
 ): Promise<boolean> {
-  const alone = await run(sample)
-  const variant = sample.map(variantOf)
-  const variantAlone = await run(variant).catch(() => undefined)
-  const other = variantAlone === undefined ? sample : variant
-  const otherAlone = variantAlone ?? alone
-  const together = await run(
-    sample.map((tensor, index) => joinRows([tensor, other[index] ?? tensor])),
-  ).catch(() => undefined)
-  if (together === undefined) return false
-  return together.every((output, index) => {
-    if (rowsOf(output) !== 2 * rows) return false
-    const [first, second] = splitRows(output, [rows, rows])
-    return isClose(first, alone[index]) && isClose(second, otherAlone[index])
-  })
+  const members = [{ inputs: sample, outputs: await run(sample) }]
+  // Moved elements find what depends on order (a sort), equal ones what does not (a mean).
+  for (const variant of [sample.map(movedByOne), sample.map(allEqual)]) {
+    const outputs = await run(variant).catch(() => undefined)
+    if (outputs !== undefined) members.push({ inputs: variant, outputs })
+  }
+  const columns = sample.map((own, index) =>
+    joinRows(members.map(({ inputs }) => inputs[index] ?? own)),
+  )
+  const together = await run(columns).catch(() => [])
+  return (
+    sample.length > 0 &&
+    members.every(({ outputs }) => outputs.length === together.length) &&
+    together.every((output, index) => {
+      if (rowsOf(output) !== members.length * rows) return false
+      const pieces = splitRows(
+        output,
+        members.map(() => rows),
+      )
+      return members.every(({ outputs }, member) => isClose(pieces[member], outputs[index]))
+    })
+  )
 }
 
-/**
- * Other elements that are as valid: all moved by one place. Where they are all equal, which moving does not
- * change, the first becomes 1, or 0 if they were 1.
- */
-function variantOf(tensor: Tensor): Tensor {
-  const { shape } = tensor
+/** The same elements one place further, which are as valid. */
+function movedByOne(tensor: Tensor): Tensor {
   if (tensor.datatype === 'BYTES') {
-    return { datatype: 'BYTES', shape, data: [...tensor.data.slice(1), ...tensor.data.slice(0, 1)] }
+    return { ...tensor, data: [...tensor.data.slice(1), ...tensor.data.slice(0, 1)] }
   }
-  const { datatype } = tensor
+  const { datatype, shape } = tensor
   const data = allocateData(datatype, tensor.data.length)
   const size = data.BYTES_PER_ELEMENT
   const from = bytesOfData(tensor.data)
   const to = bytesOfData(data)
   to.set(from.subarray(size))
   to.set(from.subarray(0, size), Math.max(0, to.length - size))
-  if (to.equals(from) && data.length > 0) setFirst(data, datatype === 'FP16' ? HALF_ONE : 1)
+  return { datatype, shape, data }
+}
+
+/** The element that is furthest from the mean everywhere; where all are equal, 1, or 0 if they are 1. */
+function allEqual(tensor: Tensor): Tensor {
+  if (tensor.datatype === 'BYTES') {
+    return { ...tensor, data: tensor.data.map(() => tensor.data[0] ?? '') }
+  }
+  const { datatype, shape } = tensor
+  const numbers = numbersOf(tensor)
+  const mean = numbers.reduce((sum, value) => sum + value, 0) / numbers.length
+  const distances = numbers.map((value) => Math.abs(value - mean))
+  const furthest = distances.reduce(
+    (best, distance, index) => (distance > (distances[best] ?? 0) ? index : best),
+    0,
+  )
+  const data = allocateData(datatype, tensor.data.length)
+  const size = data.BYTES_PER_ELEMENT
+  const to = bytesOfData(data)
+  to.set(bytesOfData(tensor.data).subarray(furthest * size, (furthest + 1) * size))
+  if (numbers.every((value) => value === numbers[0])) {
+    setFirst(data, datatype === 'FP16' ? HALF_ONE : 1)
+  }
+  if (data.length > 1) to.fill(to.subarray(0, size), size)
   return { datatype, shape, data }
 }
 
@@ -78,20 +106,19 @@ function isClose(actual: Tensor | undefined, expected: Tensor | undefined): bool
   if (!FLOATS.has(actual.datatype)) {
     return bytesOfData(actual.data).equals(bytesOfData(expected.data))
   }
-  const isHalf = actual.datatype === 'FP16'
-  const [ours, theirs] = [numbersOf(actual.data, isHalf), numbersOf(expected.data, isHalf)]
+  const [ours, theirs] = [numbersOf(actual), numbersOf(expected)]
   const largest = theirs.reduce((most, value) => Math.max(most, Math.abs(value) || 0), 0)
-  const tolerance = (isHalf ? HALF_TOLERANCE : TOLERANCE) * largest
+  const tolerance = (actual.datatype === 'FP16' ? HALF_TOLERANCE : TOLERANCE) * largest
   return ours.every((value, index) => {
     const other = theirs[index] ?? 0
     return Object.is(value, other) || Math.abs(value - other) <= tolerance
   })
 }
 
-function numbersOf(data: NumericData, isHalf: boolean): Float64Array {
+function numbersOf({ datatype, data }: NumericTensor): Float64Array {
   const numbers = new Float64Array(data.length)
   for (const [index, value] of data.entries()) {
-    numbers[index] = isHalf ? halfToNumber(Number(value)) : Number(value)
+    numbers[index] = datatype === 'FP16' ? halfToNumber(Number(value)) : Number(value)
   }
   return numbers
 }

@@ -33,6 +33,12 @@ export abstract class ElementSink {
     return new ServerError('InvalidInputException', `${place}: ${token} ${problem}.`)
   }
 
+  /** For a number, beginning at `start`, that is too large for the datatype; `range` may say what is not. */
+  protected outOfRange(reader: JsonReader, start: number, range = ''): ServerError {
+    reader.position = start
+    return this.refuse(reader.token(), `is out of range for ${this.datatype}${range}`)
+  }
+
   /** For something else than the datatype's elements; malformed JSON is reported as such. */
   protected unexpected(reader: JsonReader, expected: string): ServerError {
     if (!VALUE_STARTS.has(reader.peek())) return reader.unexpected('a value')

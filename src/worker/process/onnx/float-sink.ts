@@ -105,10 +105,7 @@ export class FloatSink extends ElementSink {
         if (Number.isNaN(value)) value = Math.abs(Number(bytes.toString('latin1', start, at)))
         if (value >= overflow) {
           this.length = length
-          throw this.refuse(
-            bytes.toString('latin1', start, at),
-            `is out of range for ${this.datatype}`,
-          )
+          throw this.outOfRange(reader, start)
         }
         if (isNegative) value = -value
       }

@@ -42,10 +42,11 @@ export class NarrowIntegerSink extends ElementSink {
     const [least, most] = NARROW_RANGES[this.datatype]
     let data = this.#data
     do {
+      const start = reader.position
       const value = readInteger(reader)
       if (value === undefined) throw this.unexpected(reader, 'an integer')
       if (typeof value === 'bigint' || value < least || value > most) {
-        throw this.refuse(String(value), rangeText(this.datatype, least, most))
+        throw this.outOfRange(reader, start, rangeText(least, most))
       }
       if (this.length === data.length) data = this.#grow()
       data[this.length++] = value
@@ -83,29 +84,34 @@ export class WideIntegerSink extends ElementSink {
 
   read(reader: JsonReader, isRow: boolean): void {
     do {
+      const start = reader.position
       const value = readInteger(reader)
       if (value === undefined) throw this.unexpected(reader, 'an integer')
       if (2 * this.length === this.#halves.length) this.#grow()
-      this.#store(value)
+      if (!this.#store(value)) {
+        const [least, most] = WIDE_RANGES[this.datatype]
+        throw this.outOfRange(reader, start, rangeText(least, most))
+      }
       this.length++
     } while (isRow && takeComma(reader))
   }
 
-  /** Storing into a `Uint32Array` takes a number modulo 2^32, which is two's complement for negative ones. */
-  #store(value: number | bigint): void {
+  /**
+   * False when the datatype cannot hold the value. Storing into a `Uint32Array` takes a number modulo 2^32, which
+   * is two's complement for negative ones.
+   */
+  #store(value: number | bigint): boolean {
     const at = 2 * this.length
     if (typeof value === 'number' && (value >= 0 || this.datatype === 'INT64')) {
       this.#halves[at] = value
       this.#halves[at + 1] = Math.floor(value / TWO_TO_32)
-      return
+      return true
     }
     const wide = BigInt(value)
     const [least, most] = WIDE_RANGES[this.datatype]
-    if (wide < least || wide > most) {
-      throw this.refuse(String(value), rangeText(this.datatype, least, most))
-    }
     this.#halves[at] = Number(wide & 0xffff_ffffn)
     this.#halves[at + 1] = Number((wide >> 32n) & 0xffff_ffffn)
+    return wide >= least && wide <= most
   }
 
   #grow(): void {
@@ -115,10 +121,6 @@ export class WideIntegerSink extends ElementSink {
   }
 }
 
-function rangeText(
-  datatype: NarrowInteger | WideInteger,
-  least: number | bigint,
-  most: number | bigint,
-): string {
-  return `is out of range for ${datatype} (${least} to ${most})`
+function rangeText(least: number | bigint, most: number | bigint): string {
+  return ` (${least} to ${most})`
 }

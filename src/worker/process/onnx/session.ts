@@ -87,13 +87,14 @@ export class OnnxSession {
    */
   async run(inputs: readonly Tensor[], outputNames: readonly string[]): Promise<readonly Tensor[]> {
     const feeds = Object.fromEntries(
-      inputs.map(({ datatype, data, shape }, index) => [
-        this.inputs[index]?.name ?? '',
-        new RuntimeTensor(RUNTIME_TYPES[datatype], data, shape),
-      ]),
+      inputs.map((input, index) => [this.inputs[index]?.name ?? '', runtimeTensor(input)]),
     )
     try {
-      const results = await this.#session.run(feeds, outputNames)
+      // Every name in a list is looked up among all outputs, which a model with thousands would feel.
+      const isAll = outputNames.length === this.outputs.length
+      const results = await (isAll
+        ? this.#session.run(feeds)
+        : this.#session.run(feeds, outputNames))
       return outputNames.map((name) => tensorOf(name, results[name]))
     } catch (error) {
       throw error instanceof ServerError ? error : runError(error)
@@ -139,6 +140,12 @@ function specOf(kind: 'Input' | 'Output', value: InferenceSession.ValueMetadata)
   }
   const shape = value.shape.map((dimension) => (typeof dimension === 'string' ? -1 : dimension))
   return { name, datatype, shape, dimensions: value.shape }
+}
+
+function runtimeTensor({ datatype, data, shape }: Tensor): RuntimeTensor {
+  const tensor = new RuntimeTensor(RUNTIME_TYPES[datatype], data, shape)
+  // Where Node has a Float16Array the tensor makes one of the bits, which the native side takes for empty.
+  return datatype === 'FP16' ? Object.defineProperty(tensor, 'data', { value: data }) : tensor
 }
 
 function tensorOf(name: string, output: RuntimeTensor | undefined): Tensor {

@@ -1,0 +1,231 @@
+/** What `/metrics` shows, in the text format of Prometheus. All of it is read when it is asked for. */
+import { hostname } from 'node:os'
+import { setImmediate as nextTurn } from 'node:timers/promises'
+import { Registry } from 'prom-client'
+import { residentBytes } from './describe-version.ts'
+import { StatusCounts } from './metrics-counts.ts'
+import { addCounter, addGauge, addHistogram } from './metrics-families.ts'
+import type { FamilyInfo, HistogramSample, Labels, Sample } from './metrics-families.ts'
+import { addProcessMetrics } from './metrics-process.ts'
+import type { VersionMetrics } from './metrics-version.ts'
+import type { PoolWorker } from './pool.ts'
+
+/** What is read of a model version. */
+export interface ObservedVersion {
+  readonly name: string
+  readonly version: string
+  readonly pool: {
+    readonly metrics: VersionMetrics
+    readonly queued: number
+    readonly queuedBytes: number
+    readonly slots: readonly {
+      readonly id: number
+      readonly worker: Pick<PoolWorker, 'state' | 'pid'>
+    }[]
+  }
+}
+
+const WORKER_STATES: readonly PoolWorker['state'][] = [
+  'starting',
+  'loading',
+  'ready',
+  'stopping',
+  'stopped',
+]
+const VERSION_LABELS = ['model', 'version']
+const HISTOGRAM_SUFFIX = /_(bucket|sum|count)$/
+
+/**
+ * The metrics of one server. Series exist for the versions that are registered at the moment of a
+ * scrape and for no others, so they come with a registration, go with an unregistration, and no request
+ * can make new ones.
+ */
+export class ServerMetrics {
+  /** Every HTTP answer, also those that concern no model. */
+  readonly responses = { inference: new StatusCounts(), management: new StatusCounts() }
+  readonly #registry = new Registry()
+  readonly #versions: () => readonly ObservedVersion[]
+  readonly #stopMeasuring: () => void
+
+  constructor(versions: () => readonly ObservedVersion[]) {
+    this.#versions = versions
+    this.#addRequests()
+    this.#addWorkers()
+    this.#addTorchServe(hostname())
+    addCounter(
+      this.#registry,
+      {
+        name: 'onnxd_http_responses_total',
+        help: 'HTTP answers, unknown models and paths included.',
+        labelNames: ['listener', 'status_class'],
+      },
+      () =>
+        Object.entries(this.responses).flatMap(([listener, counts]) =>
+          counts.entries.map(([status_class, count]): Sample => [
+            { listener, status_class },
+            count,
+          ]),
+        ),
+    )
+    this.#stopMeasuring = addProcessMetrics(this.#registry)
+  }
+
+  get contentType(): string {
+    return this.#registry.contentType
+  }
+
+  /**
+   * The text of the families that are named, by their own name or that of one of their series; of all
+   * when none is. Between two families requests get their turn: a page of many models takes a while.
+   */
+  async text(names: readonly string[] = []): Promise<string> {
+    const families = new Set(this.#registry.getMetricsAsArray().map(({ name }) => name))
+    const wanted = names.map((name) =>
+      families.has(name) ? name : name.replace(HISTOGRAM_SUFFIX, ''),
+    )
+    const texts: string[] = []
+    for (const name of names.length === 0 ? families : new Set(wanted)) {
+      if (!families.has(name)) continue
+      texts.push(`${await this.#registry.getSingleMetricAsString(name)}\n`)
+      await nextTurn()
+    }
+    return texts.join('\n')
+  }
+
+  /** Stops what is measured in the background. */
+  close(): void {
+    this.#stopMeasuring()
+  }
+
+  #addRequests(): void {
+    this.#counter(
+      'requests_total',
+      'Requests that were answered or refused.',
+      'status_class',
+      (pool) => pool.metrics.statuses.entries,
+    )
+    this.#counter('rejected_total', 'Requests that got no answer of a worker.', 'reason', (pool) =>
+      Object.entries(pool.metrics.rejections),
+    )
+    this.#histogram(
+      'request_queue_seconds',
+      'Time from acceptance to a worker.',
+      (metrics) => metrics.queueSeconds,
+    )
+    this.#histogram(
+      'request_worker_seconds',
+      'Time at a worker, the wait in its socket included.',
+      (metrics) => metrics.workerSeconds,
+    )
+    this.#histogram('batch_size', 'Requests in one batch.', (metrics) => metrics.batchSizes)
+    this.#gauge('queue_jobs', 'Requests that wait for a worker.', (pool) => pool.queued)
+    this.#gauge(
+      'queue_bytes',
+      'Bytes of the bodies that wait for a worker.',
+      (pool) => pool.queuedBytes,
+    )
+  }
+
+  #addWorkers(): void {
+    this.#counter(
+      'worker_restarts_total',
+      'Workers that were replaced, by what ended the one before.',
+      'cause',
+      (pool) => Object.entries(pool.metrics.restarts),
+    )
+    const workers: FamilyInfo = {
+      name: 'onnxd_workers',
+      help: 'Workers by state.',
+      labelNames: [...VERSION_LABELS, 'state'],
+    }
+    addGauge(this.#registry, workers, () =>
+      this.#versions().flatMap((model) =>
+        WORKER_STATES.map((state): Sample => {
+          const inState = model.pool.slots.filter(({ worker }) => worker.state === state)
+          return [{ ...labelsOf(model), state }, inState.length]
+        }),
+      ),
+    )
+    const memory: FamilyInfo = {
+      name: 'onnxd_worker_resident_bytes',
+      help: 'Resident memory of a worker process.',
+      labelNames: [...VERSION_LABELS, 'worker'],
+    }
+    addGauge(this.#registry, memory, () => Promise.all(this.#versions().flatMap(residentMemory)))
+  }
+
+  /** The names of TorchServe's own metrics, for dashboards and autoscalers that know them. */
+  #addTorchServe(host: string): void {
+    const add = (name: string, help: string, read: (metrics: VersionMetrics) => number): void =>
+      addCounter(
+        this.#registry,
+        { name, help, labelNames: ['model_name', 'model_version', 'hostname'] },
+        () =>
+          this.#versions().map(({ name: model_name, version: model_version, pool }): Sample => [
+            { model_name, model_version, hostname: host },
+            read(pool.metrics),
+          ]),
+      )
+    add(
+      'ts_inference_requests_total',
+      'Requests, as TorchServe counts them.',
+      (metrics) => metrics.statuses.total,
+    )
+    add(
+      'ts_inference_latency_microseconds',
+      'Total time of requests from acceptance to answer.',
+      (metrics) => (metrics.queueSeconds.sum + metrics.workerSeconds.sum) * 1e6,
+    )
+    add(
+      'ts_queue_latency_microseconds',
+      'Total time of requests in the queue.',
+      (metrics) => metrics.queueSeconds.sum * 1e6,
+    )
+  }
+
+  #counter(
+    name: string,
+    help: string,
+    label: string,
+    read: (pool: ObservedVersion['pool']) => [value: string, count: number][],
+  ): void {
+    const info = { name: `onnxd_${name}`, help, labelNames: [...VERSION_LABELS, label] }
+    addCounter(this.#registry, info, () =>
+      this.#versions().flatMap((model) =>
+        read(model.pool).map(([value, count]): Sample => [
+          { ...labelsOf(model), [label]: value },
+          count,
+        ]),
+      ),
+    )
+  }
+
+  #gauge(name: string, help: string, read: (pool: ObservedVersion['pool']) => number): void {
+    addGauge(this.#registry, { name: `onnxd_${name}`, help, labelNames: VERSION_LABELS }, () =>
+      this.#versions().map((model): Sample => [labelsOf(model), read(model.pool)]),
+    )
+  }
+
+  #histogram(
+    name: string,
+    help: string,
+    read: (metrics: VersionMetrics) => HistogramSample[1],
+  ): void {
+    addHistogram(this.#registry, { name: `onnxd_${name}`, help, labelNames: VERSION_LABELS }, () =>
+      this.#versions().map((model): HistogramSample => [labelsOf(model), read(model.pool.metrics)]),
+    )
+  }
+}
+
+function labelsOf({ name, version }: ObservedVersion): Labels {
+  return { model: name, version }
+}
+
+/** One sample for each worker that has a process. */
+function residentMemory(model: ObservedVersion): Promise<Sample>[] {
+  return model.pool.slots.flatMap(({ id, worker: { pid, state } }) => {
+    if (pid === undefined || state === 'stopped') return []
+    const labels = { ...labelsOf(model), worker: String(id) }
+    return residentBytes(pid).then((bytes): Sample => [labels, bytes])
+  })
+}

@@ -1,0 +1,42 @@
+/** Metrics in the text format of Prometheus, as TorchServe's metrics API serves them. */
+import { Type } from '@sinclair/typebox'
+import type { StatusCounts } from '../models/metrics-counts.ts'
+import type { App, RouteContext } from './route-context.ts'
+import { errorResponses } from './schemas.ts'
+
+const MetricsQuery = Type.Object({
+  'name[]': Type.Optional(
+    Type.Array(Type.String(), {
+      maxItems: 100,
+      description: 'Only these metrics. May be repeated.',
+    }),
+  ),
+})
+
+/** Adds `/metrics`. */
+export function metricsRoute(app: App, { metrics }: RouteContext): void {
+  app.get(
+    '/metrics',
+    {
+      schema: {
+        operationId: 'metrics',
+        summary: 'Metrics in the text format of Prometheus',
+        tags: ['management'],
+        querystring: MetricsQuery,
+        response: { 200: Type.String(), ...errorResponses },
+      },
+    },
+    async ({ query }, reply) => {
+      const text = await metrics.text(query['name[]'])
+      return reply.type(metrics.contentType).send(text)
+    },
+  )
+}
+
+/** Counts every answer of an app, as it is sent. */
+export function countResponses(app: App, counts: StatusCounts): void {
+  app.addHook('onSend', (_request, reply, payload, done) => {
+    counts.count(reply.statusCode)
+    done(null, payload)
+  })
+}

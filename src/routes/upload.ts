@@ -1,0 +1,149 @@
+/** Reads `multipart/form-data` that carries a model: one file, and registration parameters as fields. */
+import { rm } from 'node:fs/promises'
+import type { MultipartFile } from '@fastify/multipart'
+import type { FastifyRequest } from 'fastify'
+import { ServerError } from '../errors.ts'
+import { safeFileName } from '../models/file-name.ts'
+import type { TransferLimit } from '../models/transfer-limit.ts'
+import { receiveUpload } from '../models/upload.ts'
+import type { UploadOptions } from '../models/upload.ts'
+import { declaredLength } from './body.ts'
+
+/** The field that the file is in: `curl -F model=@digits.onnx`. */
+export const UPLOAD_FIELD = 'model'
+
+/** As long as RFC 2046 allows; the parser answers a longer one with an error that looks like ours. */
+const CONTENT_TYPE =
+  /^multipart\/form-data\s*;(?:.*;)?\s*boundary=(?:"[^"]{1,70}"|[^\s;"]{1,70})\s*(?:;|$)/i
+const MAX_FIELD_BYTES = 4096
+const MULTIPART_LIMITS = { parts: 50, headerPairs: 50, headerSize: 16 * 1024 }
+/** What a body may have besides the file: fields, boundaries, headers. */
+const MAX_OTHER_BYTES = 1024 * 1024
+
+/** What {@link readUpload} needs. */
+export interface ReadUploadOptions extends UploadOptions {
+  /** Names of the fields that are kept; others are read and forgotten. */
+  readonly fieldNames: readonly string[]
+  /** Shared by all uploads. */
+  readonly limit: TransferLimit
+}
+
+/** A model that was uploaded, and what came with it. */
+export interface Upload {
+  readonly path: string
+  /** Made harmless; says the format and may give the model its name, nothing else. */
+  readonly fileName: string
+  readonly bytes: number
+  /** Values of the known fields; of equal ones the last. Without a prototype. */
+  readonly fields: Readonly<Record<string, string>>
+  /** Removes the file. Does nothing the second time. */
+  discard(): Promise<void>
+}
+
+/** What has been read so far. */
+interface Form {
+  upload: Pick<Upload, 'path' | 'fileName' | 'bytes'> | undefined
+  readonly fields: Record<string, string>
+}
+
+/**
+ * Reads the whole request. The file is in the field {@link UPLOAD_FIELD}, before or after the other
+ * fields. After a failure, or when the client leaves before the end, nothing is left.
+ * @throws ServerError 400 for the form, 413 for sizes, 503 beyond the limit, 507 when the disk is full;
+ * errors of the multipart plugin, which `error-handler.ts` knows.
+ */
+export async function readUpload(
+  request: FastifyRequest,
+  options: ReadUploadOptions,
+): Promise<Upload> {
+  return options.limit.run(async () => {
+    const fields: Record<string, string> = {}
+    Object.setPrototypeOf(fields, null)
+    const form: Form = { upload: undefined, fields }
+    const discard = async (): Promise<void> => {
+      if (form.upload !== undefined) await rm(form.upload.path, { force: true })
+    }
+    try {
+      await readForm(request, options, form)
+      if (form.upload === undefined) {
+        throw badRequest(
+          `The file of the model is missing: send it as the field "${UPLOAD_FIELD}".`,
+        )
+      }
+      return { ...form.upload, fields, discard }
+    } catch (error) {
+      await discard()
+      throw error
+    }
+  })
+}
+
+async function readForm(
+  request: FastifyRequest,
+  options: ReadUploadOptions,
+  form: Form,
+): Promise<void> {
+  if (!CONTENT_TYPE.test(request.headers['content-type'] ?? '')) {
+    throw badRequest('The Content-Type must be multipart/form-data with a boundary.')
+  }
+  const maxBytes = options.maxBytes + MAX_OTHER_BYTES
+  const expectedBytes = declaredLength(request.raw, { maxBytes })
+  const parts = request.parts({
+    // One byte more than we take: our own error says what is wrong, the plugin would cut.
+    limits: { ...MULTIPART_LIMITS, fileSize: options.maxBytes + 1 },
+    // Fields are files without a name here: the plugin would collect them and parse JSON on the way.
+    isPartAFile: () => true,
+  })
+  capBody(request, maxBytes)
+  for await (const part of parts) {
+    if (part.type !== 'file') continue
+    // The plugin's type says that there are always names.
+    const { fieldname: name, filename: fileName }: { fieldname?: string; filename?: string } = part
+    if (name === UPLOAD_FIELD) {
+      if (fileName === undefined)
+        throw badRequest(`The field "${name}" must be a file with a name.`)
+      if (form.upload !== undefined) throw badRequest('Only one file can be uploaded at a time.')
+      const safeName = safeFileName(fileName)
+      const received = await receiveUpload(buffersOf(part), safeName, expectedBytes, options)
+      form.upload = { ...received, fileName: safeName }
+    } else if (fileName !== undefined) {
+      throw badRequest(`The file must be in the field "${UPLOAD_FIELD}".`)
+    } else {
+      const value = await readField(part)
+      if (name !== undefined && options.fieldNames.includes(name)) form.fields[name] = value
+    }
+  }
+}
+
+/**
+ * Ends the connection of a client that sends more than everything that is allowed together. Parts
+ * without a name and what follows the last boundary are read past by the parser without any limit.
+ */
+function capBody({ raw }: FastifyRequest, maxBytes: number): void {
+  let bytes = 0
+  raw.on('data', (chunk: Buffer) => {
+    bytes += chunk.length
+    if (bytes > maxBytes) raw.destroy()
+  })
+}
+
+async function readField(part: MultipartFile): Promise<string> {
+  const value = Buffer.alloc(MAX_FIELD_BYTES)
+  let length = 0
+  for await (const chunk of buffersOf(part)) {
+    if (length + chunk.length > value.length) {
+      const text = `A form field is larger than ${MAX_FIELD_BYTES} bytes.`
+      throw new ServerError('PayloadTooLargeException', text)
+    }
+    length += chunk.copy(value, length)
+  }
+  return value.toString('utf8', 0, length)
+}
+
+async function* buffersOf({ file }: MultipartFile): AsyncGenerator<Buffer> {
+  for await (const chunk of file) if (Buffer.isBuffer(chunk)) yield chunk
+}
+
+function badRequest(message: string): ServerError {
+  return new ServerError('BadRequestException', message)
+}

@@ -1,0 +1,158 @@
+/** `/metrics` of a running server: what real requests, failures and registrations leave in it. */
+import assert from 'node:assert/strict'
+import path from 'node:path'
+import { test } from 'node:test'
+import { handlerModel } from '../helpers/handler-model.ts'
+import { parseMetrics } from '../helpers/prometheus.ts'
+import type { Scrape } from '../helpers/prometheus.ts'
+import { serve, until } from '../helpers/server.ts'
+import type { TestServer } from '../helpers/server.ts'
+
+const iris = path.resolve('examples/iris')
+const flower = JSON.stringify({ features: [[5.1, 3.5, 1.4, 0.2]] })
+
+async function scrape(server: TestServer, query = ''): Promise<Scrape> {
+  const answer = await server.manage(`/metrics${query}`)
+  assert.equal(answer.status, 200)
+  assert.equal(answer.headers.get('content-type'), 'text/plain; version=0.0.4; charset=utf-8')
+  return parseMetrics(await answer.text())
+}
+
+async function predict(server: TestServer, route: string, body = flower): Promise<number> {
+  const headers = { 'content-type': 'application/json' }
+  const answer = await server.fetch(route, { method: 'POST', body, headers })
+  await answer.arrayBuffer()
+  return answer.status
+}
+
+async function ask(server: TestServer, body: string): Promise<number> {
+  const headers = { 'content-type': 'text/plain' }
+  const answer = await server.fetch('/predictions/tool', { method: 'POST', body, headers })
+  await answer.arrayBuffer()
+  return answer.status
+}
+
+test('requests are counted by model and outcome, and unknown names make no series', async (t) => {
+  const server = await serve(t, [iris])
+  const before = await scrape(server)
+  assert.equal(before.get('onnxd_request_worker_seconds_count{model="iris",version="1.0"}'), 0)
+  for (let round = 0; round < 5; round += 1)
+    assert.equal(await predict(server, '/predictions/iris'), 200)
+  for (const body of ['[', '{"other":[1]}'])
+    assert.equal(await predict(server, '/predictions/iris', body), 400)
+  for (let from = 0; from < 1000; from += 50) {
+    const routes = Array.from({ length: 50 }, (_, index) => `/predictions/unknown-${from + index}`)
+    for (const status of await Promise.all(routes.map((route) => predict(server, route)))) {
+      assert.equal(status, 404)
+    }
+  }
+  const after = await scrape(server)
+  const of = (name: string, labels = ''): number | undefined =>
+    after.get(`${name}{model="iris",${labels}version="1.0"}`)
+  assert.equal(of('onnxd_requests_total', 'status_class="2xx",'), 5)
+  assert.equal(of('onnxd_requests_total', 'status_class="4xx",'), 2)
+  assert.equal(of('onnxd_requests_total', 'status_class="5xx",'), 0)
+  assert.equal(of('onnxd_request_queue_seconds_count'), 7)
+  assert.equal(of('onnxd_request_worker_seconds_count'), 7)
+  assert.equal(of('onnxd_batch_size_sum'), 7)
+  assert.equal(of('onnxd_queue_jobs'), 0)
+  assert.equal(of('onnxd_workers', 'state="ready",'), 1)
+  assert.ok(
+    (after.get('onnxd_worker_resident_bytes{model="iris",version="1.0",worker="1"}') ?? 0) >
+      10_000_000,
+  )
+  const seconds = of('onnxd_request_worker_seconds_sum') ?? 0
+  assert.ok(seconds > 0 && seconds < 60, String(seconds))
+  assert.equal(after.get('onnxd_http_responses_total{listener="inference",status_class="2xx"}'), 5)
+  assert.equal(
+    after.get('onnxd_http_responses_total{listener="inference",status_class="4xx"}'),
+    1002,
+  )
+  assert.deepEqual([...after.keys()], [...before.keys()])
+})
+
+test('refusals and restarts are counted by their reason', async (t) => {
+  const server = await serve(t, [handlerModel(t, 'tool')], {
+    allowHandlers: true,
+    queueSize: 1,
+    responseTimeout: 1,
+    workerHeapMib: 64,
+  })
+  const { pool } = server.registry.get('tool')
+  const restarted = async (cause: string, times: number): Promise<void> => {
+    const series = `onnxd_worker_restarts_total{cause="${cause}",model="tool",version="1.0"}`
+    await until(async () => (await scrape(server)).get(series) === times && pool.readyWorkers === 1)
+  }
+  const pid = pool.slots[0]?.worker.pid
+  assert.ok(pid)
+  process.kill(pid, 'SIGKILL')
+  await restarted('signal', 1)
+  assert.equal(await ask(server, 'exit:3'), 500)
+  await restarted('exit', 1)
+  assert.equal(await ask(server, 'spin:'), 504)
+  await restarted('timeout', 1)
+  assert.equal(await ask(server, 'heap:'), 507)
+  await restarted('memory', 1)
+
+  const leaving = new AbortController()
+  const running = ask(server, 'sleep:900')
+  await until(() => pool.slots[0]?.worker.inFlight === 1)
+  const left = server.fetch('/predictions/tool', {
+    method: 'POST',
+    body: 'echo:',
+    signal: leaving.signal,
+  })
+  left.catch(() => {})
+  await until(() => pool.queued === 1)
+  assert.equal(await ask(server, 'echo:no room'), 503)
+  leaving.abort()
+  await until(() => pool.queued === 0)
+  assert.equal(await running, 200)
+  const after = await scrape(server)
+  const of = (name: string, label: string): number | undefined =>
+    after.get(`${name}{model="tool",${label},version="1.0"}`)
+  assert.equal(of('onnxd_rejected_total', 'reason="queue_full"'), 1)
+  assert.equal(of('onnxd_rejected_total', 'reason="cancelled"'), 1)
+  assert.equal(of('onnxd_rejected_total', 'reason="expired"'), 0)
+  assert.equal(of('onnxd_requests_total', 'status_class="2xx"'), 1)
+  assert.equal(of('onnxd_requests_total', 'status_class="4xx"'), 1)
+  assert.equal(of('onnxd_requests_total', 'status_class="5xx"'), 4)
+})
+
+test('the series of a model go when it is unregistered, even while it still works, and start anew with it', async (t) => {
+  const folder = handlerModel(t, 'tool')
+  const server = await serve(t, [folder], { allowHandlers: true, allowLocalPaths: true })
+  assert.equal(await ask(server, 'echo:1'), 200)
+  const { pool } = server.registry.get('tool')
+  const slow = ask(server, 'sleep:900')
+  await until(() => pool.slots[0]?.worker.inFlight === 1)
+  const removed = server.manage('/models/tool', { method: 'DELETE' })
+  await until(() => server.registry.names.length === 0)
+  const hasSeries = async (): Promise<boolean> =>
+    [...(await scrape(server)).keys()].some((series) => series.includes('"tool"'))
+  assert.equal(await hasSeries(), false)
+  assert.equal(await slow, 200)
+  assert.equal((await removed).status, 200)
+  assert.equal(await hasSeries(), false)
+  const again = await server.manage(`/models?url=${encodeURIComponent(folder)}`, { method: 'POST' })
+  assert.equal(again.status, 200)
+  const series = 'onnxd_requests_total{model="tool",status_class="2xx",version="1.0"}'
+  assert.equal((await scrape(server)).get(series), 0)
+})
+
+test('the route filters by name, wants the token and is not on the inference address', async (t) => {
+  const server = await serve(t, [iris], { managementToken: 'secret' })
+  assert.equal((await server.manage('/metrics')).status, 401)
+  assert.equal((await server.fetch('/metrics')).status, 404)
+  const headers = { authorization: 'Bearer secret' }
+  const names = async (query: string): Promise<string[]> => {
+    const answer = await server.manage(`/metrics?${query}`, { headers })
+    assert.equal(answer.status, 200)
+    return [...parseMetrics(await answer.text()).keys()]
+  }
+  assert.deepEqual(await names('name[]=onnxd_queue_jobs'), [
+    'onnxd_queue_jobs{model="iris",version="1.0"}',
+  ])
+  assert.equal((await names('name[]=onnxd_queue_jobs&name%5B%5D=onnxd_queue_bytes')).length, 2)
+  assert.deepEqual(await names('name[]=unknown'), [])
+})

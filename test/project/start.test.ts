@@ -1,0 +1,51 @@
+import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { readFileSync } from 'node:fs'
+import test from 'node:test'
+
+const READY = /ready\. Inference (http:\/\/\S+),/
+
+test('npm start serves the examples, and a Ctrl-C that comes twice ends it in good order', async (t) => {
+  const child = spawn(
+    process.execPath,
+    ['scripts/start.mjs', '--port', '0', '--management-port', '0', '--log-level', 'error'],
+    { stdio: ['ignore', 'pipe', 'inherit'] },
+  )
+  t.after(() => child.kill('SIGKILL'))
+  const exit = once(child, 'exit')
+  let output = ''
+  let origin: string | undefined
+  const chunks = child.stdout.setEncoding('utf8').iterator({ destroyOnReturn: false })
+  for await (const chunk of chunks) {
+    output += String(chunk)
+    origin = READY.exec(output)?.[1]
+    if (origin !== undefined) break
+  }
+  assert.ok(origin, `it ended without being ready: ${output}`)
+
+  for (const model of ['iris', 'digits']) {
+    const isPicture = model === 'digits'
+    const response = await fetch(`${origin}/predictions/${model}`, {
+      method: 'POST',
+      headers: { 'content-type': isPicture ? 'image/png' : 'application/json' },
+      body: isPicture
+        ? readFileSync('examples/digits/samples/7.png')
+        : '{"features": [[5.8, 2.7, 5.1, 1.9]]}',
+    })
+    assert.equal(response.status, 200, await response.text())
+  }
+
+  // The terminal sends it to all processes, and npm to its child once more.
+  child.kill('SIGINT')
+  child.kill('SIGINT')
+  assert.deepEqual(await exit, [0, null])
+})
+
+test('npm hands signals to the programs themselves, no shell in between', () => {
+  const { scripts } = JSON.parse(readFileSync('package.json', 'utf8')) as {
+    scripts: Record<string, string>
+  }
+  for (const name of ['start', 'dev', 'test'])
+    assert.match(scripts[name] ?? '', /^exec node /, name)
+})
