@@ -10,6 +10,7 @@ import { ServerError } from './errors.ts'
 import { readBody } from './routes/body.ts'
 import { refuseConnection, refuseUrl } from './routes/connection-errors.ts'
 import { errorHandling, refuseOtherMethods } from './routes/error-handler.ts'
+import { healthRoutes } from './routes/health.ts'
 import { managementRoutes } from './routes/management.ts'
 import { countResponses, metricsRoute } from './routes/metrics.ts'
 import { pingRoute } from './routes/ping.ts'
@@ -37,6 +38,7 @@ export async function buildInferenceApp(
     })
   })
   pingRoute(app, context)
+  healthRoutes(app, context)
   predictionRoutes(app, context)
   refuseOtherMethods(app, routes)
   return app
@@ -62,6 +64,7 @@ export async function buildManagementApp(
     readBody(payload, { maxBytes: MAX_MANAGEMENT_BODY_BYTES }),
   )
   pingRoute(app, context)
+  healthRoutes(app, context)
   managementRoutes(app, context)
   metricsRoute(app, context)
   refuseOtherMethods(app, routes)

@@ -61,8 +61,8 @@ async function serve(argv: readonly string[]): Promise<void> {
     },
   )
   const server = await starting
-  for (const { model, reason } of server.failed)
-    process.stderr.write(`onnxd: cannot serve ${model}: ${reason}\n`)
+  for (const { url, reason } of server.failed)
+    process.stderr.write(`onnxd: cannot serve ${url}: ${reason}\n`)
   if (server.loaded.length === 0 && server.failed.length > 0) {
     await server.close()
     process.exit(EXIT_FAILED)

@@ -8,6 +8,7 @@ import { messageOf } from './errors.ts'
 import { ServerMetrics } from './models/metrics.ts'
 import type { ModelVersion } from './models/model-version.ts'
 import { Registry } from './models/registry.ts'
+import type { FailedModel } from './models/registry.ts'
 import { listStore, prepareFromArgument, prepareFromUrl } from './models/source.ts'
 import type { PreparedModel, SourceOptions } from './models/source.ts'
 import { WorkerFactory } from './models/worker-factory.ts'
@@ -22,12 +23,6 @@ export interface ServerOptions {
   readonly models: readonly string[]
   readonly environment: NodeJS.ProcessEnv
   readonly log: Logger
-}
-
-/** A model of the start that could not be served. */
-export interface FailedModel {
-  readonly model: string
-  readonly reason: string
 }
 
 /** A listening server. */
@@ -159,7 +154,7 @@ async function loadModels(
         results[index] = versions
         for (const { name, version } of versions) log.info({ model: name, version }, 'model ready')
       } catch (error) {
-        results[index] = { model: label, reason: messageOf(error) }
+        results[index] = registry.recordFailure(label, messageOf(error))
         log.error({ model: label, reason: messageOf(error) }, 'model failed to load')
       }
     }

@@ -4,10 +4,20 @@ import type { ModelContext, VersionOptions } from './model-version.ts'
 import { discard } from './source.ts'
 import type { PreparedModel } from './source.ts'
 
+/** Something that should be served and could not be loaded. */
+export interface FailedModel {
+  readonly url: string
+  readonly reason: string
+  readonly failedAt: Date
+}
+
 interface ModelEntry {
   readonly versions: Map<string, ModelVersion>
   defaultVersion: string
 }
+
+/** Failures that are remembered. */
+const MAX_FAILURES = 100
 
 /** The models that are served, by name and version. */
 export class Registry {
@@ -15,6 +25,8 @@ export class Registry {
   readonly #models = new Map<string, ModelEntry>()
   /** `name version` of what is being loaded: taken, but not visible. */
   readonly #reserved = new Set<string>()
+  /** Why what should be served is not, by its url: the start, and registrations that nobody waited for. */
+  readonly #failures = new Map<string, FailedModel>()
   #isClosed = false
 
   constructor(context: ModelContext) {
@@ -24,6 +36,21 @@ export class Registry {
   /** Names of the models, sorted. */
   get names(): string[] {
     return [...this.#models.keys()].toSorted()
+  }
+
+  /** What could not be loaded while nobody was waiting for the answer, until it is registered after all. */
+  get failures(): readonly FailedModel[] {
+    return [...this.#failures.values()]
+  }
+
+  /** Notes what could not be loaded while nobody was waiting for the answer. */
+  recordFailure(url: string, reason: string): FailedModel {
+    const failure = { url, reason, failedAt: new Date() }
+    this.#failures.delete(url)
+    this.#failures.set(url, failure)
+    const [oldest] = this.#failures.keys()
+    if (this.#failures.size > MAX_FAILURES && oldest !== undefined) this.#failures.delete(oldest)
+    return failure
   }
 
   /** Every version of every model. */
@@ -166,6 +193,7 @@ export class Registry {
 
   #publish(versions: readonly ModelVersion[]): void {
     for (const version of versions) {
+      this.#failures.delete(version.prepared.url)
       const entry = this.#models.get(version.name)
       if (entry === undefined) {
         const newest = versions.at(-1) ?? version

@@ -52,6 +52,12 @@ const MAX_PAGE = 100
 const ModelList = Type.Object({
   nextPageToken: Type.Optional(Type.String()),
   models: Type.Array(Type.Object({ modelName: Type.String(), modelUrl: Type.String() })),
+  failed: Type.Optional(
+    Type.Array(
+      Type.Object({ modelUrl: Type.String(), reason: Type.String(), failedAt: Type.String() }),
+      { description: 'What should be served and could not be loaded, with the reason.' },
+    ),
+  ),
 })
 
 /** Adds the management routes. */
@@ -77,7 +83,16 @@ export function managementRoutes(app: App, context: RouteContext): void {
         modelName,
         modelUrl: registry.get(modelName).prepared.url,
       }))
-      return reply.send({ ...(end < names.length ? { nextPageToken: String(end) } : {}), models })
+      const failed = registry.failures.map(({ url, reason, failedAt }) => ({
+        modelUrl: url,
+        reason,
+        failedAt: failedAt.toISOString(),
+      }))
+      return reply.send({
+        ...(end < names.length ? { nextPageToken: String(end) } : {}),
+        models,
+        ...(failed.length > 0 ? { failed } : {}),
+      })
     },
   )
 
@@ -116,9 +131,11 @@ export function managementRoutes(app: App, context: RouteContext): void {
           query.response_timeout === undefined ? undefined : query.response_timeout * 1000,
       })
       if (query.synchronous === false) {
-        registration.catch((error: unknown) =>
-          log.error({ url: query.url, reason: messageOf(error) }, 'registration failed'),
-        )
+        const { url } = query
+        registration.catch((error: unknown) => {
+          registry.recordFailure(url, messageOf(error))
+          log.error({ url, reason: messageOf(error) }, 'registration failed')
+        })
         return reply.code(202).send({ status: 'Processing worker updates...' })
       }
       const [first] = await registration

@@ -190,3 +190,66 @@ test('management without a token on an open address is refused before anything s
     ConfigError,
   )
 })
+
+test('alive, ready and ready for one model are three answers, and what failed to load is listed with its reason', async (t) => {
+  const folder = temporaryFolder(t)
+  writeFileSync(path.join(folder, 'broken.onnx'), 'no model')
+  const server = await serve(t, [handlerModel(t, 'tool'), path.join(folder, 'broken.onnx')], {
+    allowHandlers: true,
+    allowLocalPaths: true,
+  })
+  const get = async (route: string): Promise<[number, unknown]> => {
+    const answer = await server.fetch(route)
+    return [answer.status, await json(answer)]
+  }
+  assert.deepEqual(await get('/v2/health/live'), [200, { live: true }])
+  assert.deepEqual(await get('/v2/health/ready'), [200, { ready: true }])
+  assert.deepEqual(await get('/v2/models/tool/ready'), [200, { name: 'tool', ready: true }])
+  assert.deepEqual(await get('/v2/models/tool/versions/1.0/ready'), [
+    200,
+    { name: 'tool', ready: true },
+  ])
+  assert.deepEqual(await get('/v2/models/absent/ready'), [
+    404,
+    { error: "Request for unknown model: 'absent' is not found" },
+  ])
+  assert.deepEqual(await get('/v2/models/tool/versions/7/ready'), [
+    404,
+    { error: "Request for unknown model: 'tool' version 7 is not found" },
+  ])
+
+  const failed = async (): Promise<{ modelUrl: string; reason: string }[]> =>
+    (
+      (await json(await server.manage('/models'))) as {
+        failed?: { modelUrl: string; reason: string }[]
+      }
+    ).failed ?? []
+  assert.match((await failed())[0]?.reason ?? '', /^Failed to start workers: /)
+  const later = await server.manage(`/models?url=${folder}/broken.onnx&synchronous=false`, {
+    method: 'POST',
+  })
+  assert.equal(later.status, 202)
+  await until(() => server.logLines.some(({ msg }) => msg === 'registration failed'))
+  cpSync(path.join(iris, 'model.onnx'), path.join(folder, 'broken.onnx'))
+  await until(
+    async () =>
+      (
+        await server.manage(`/models?url=${folder}/broken.onnx&model_name=mended`, {
+          method: 'POST',
+        })
+      ).status === 200,
+  )
+  assert.deepEqual(await failed(), [])
+
+  for (let round = 0; round < 5; round += 1) {
+    await server.fetch('/predictions/tool', {
+      method: 'POST',
+      body: 'exit:1',
+      headers: { 'content-type': 'text/plain' },
+    })
+  }
+  await until(async () => (await get('/v2/models/tool/ready'))[0] === 503)
+  assert.deepEqual(await get('/v2/health/ready'), [503, { ready: false }])
+  assert.deepEqual(await get('/v2/health/live'), [200, { live: true }])
+  assert.deepEqual(await get('/v2/models/mended/ready'), [200, { name: 'mended', ready: true }])
+})

@@ -230,7 +230,7 @@ test(
       path.join(folder, 'identity_fp32'),
     ])
     assert.deepEqual(
-      server.failed.map(({ model }) => path.basename(model)),
+      server.failed.map(({ url }) => path.basename(url)),
       ['identity_bf16'],
     )
     assert.match(server.failed[0]?.reason ?? '', /Failed to start workers: .*\b16\b/)

@@ -6,6 +6,7 @@ import { setImmediate as turn } from 'node:timers/promises'
 import { pino } from 'pino'
 import { ServerError } from '../../src/errors.ts'
 import { RestartPolicy } from '../../src/models/backoff.ts'
+import { JobQueue } from '../../src/models/job-queue.ts'
 import { Job } from '../../src/models/job.ts'
 import { Pool } from '../../src/models/pool.ts'
 import type { PoolOptions, PoolWorker } from '../../src/models/pool.ts'
@@ -395,6 +396,43 @@ test('batches that had not started at a dead worker keep their turn and are inno
   await turn()
   const died = '500 InternalServerException'
   assert.deepEqual(await outcomes(jobs), [died, died, 'c', 'd', 'e', 'f'])
+})
+
+test('a job that never started at a dead worker may still be repeated once when it did', async (t) => {
+  const it = new TestPool(t)
+  it.onStart = (worker) => {
+    worker.depth = 2
+    worker.load()
+  }
+  await it.pool.scale(1)
+  const jobs = it.submitAll('a', 'b')
+  for (const worker of [0, 1]) {
+    it.worker(worker).die()
+    await it.pass(60)
+  }
+  assert.deepEqual(it.worker(2).seen.flat(), ['b'])
+  it.worker(2).die()
+  await it.pass(150)
+  it.worker(3).answer()
+  await turn()
+  assert.deepEqual(await outcomes(jobs), ['500 InternalServerException', 'b'])
+})
+
+test('a job whose worker died is never in a batch with others, wherever it stands', () => {
+  const queue = new JobQueue({ maxJobs: 10, maxBytes: 10 })
+  const jobs = Array.from({ length: 5 }, () => new Job([], []))
+  const [a, b, c, d, e] = jobs
+  assert.ok(a && b && c && d && e && jobs.every((job) => queue.offer(job)))
+  assert.deepEqual(queue.take(3), [a, b, c])
+  b.deaths = 1
+  queue.putBack([b])
+  queue.putBack([a, c])
+  assert.deepEqual([queue.peek(), queue.length], [a, 5])
+  assert.deepEqual(
+    [queue.take(9), queue.take(9), queue.take(9), queue.take(9)],
+    [[a], [b], [c, d, e], []],
+  )
+  assert.deepEqual([queue.peek(), queue.length, queue.remainingCapacity], [undefined, 0, 10])
 })
 
 test('a job that took too long is told so and not repeated; what waited behind it in the socket runs elsewhere', async (t) => {

@@ -701,6 +701,11 @@ test('parts may be as large as the limit together; beyond, in one part or in man
     ],
     ['413', '413', '413', '413', '413'],
   )
+  const endless = it.connect(t)
+  endless.write(head('/parameters', `Content-Type: ${FORM}`, 'Transfer-Encoding: chunked'))
+  endless.write(chunk(form([field('a', '; filename="f"'), 'x'.repeat(20_000)]).subarray(0, -20)))
+  await endless.closed
+  assert.match(endless.text, /^HTTP\/1\.1 413 /, 'without waiting for the end of the part')
   assert.equal(it.parameters.length, 3)
 })
 
