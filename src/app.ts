@@ -17,8 +17,6 @@ import { pingRoute } from './routes/ping.ts'
 import { predictionRoutes } from './routes/predictions.ts'
 import type { App, RouteContext } from './routes/route-context.ts'
 
-/** Management requests are settings, not tensors. */
-const MAX_MANAGEMENT_BODY_BYTES = 1024 * 1024
 /** A client's id is kept when it is printable and short; otherwise it gets a new one. */
 const REQUEST_ID = /^[\x21-\x7e]{1,128}$/
 
@@ -27,16 +25,9 @@ export async function buildInferenceApp(
   context: RouteContext,
   log: FastifyBaseLogger,
 ): Promise<App> {
-  const { maxBodyBytes, maxJsonBytes } = context.config
   const app = newApp(context, log, 'inference')
   const routes = collectRoutes(app)
-  await app.register(multipart)
-  app.addContentTypeParser('*', async (request: FastifyRequest, payload: IncomingMessage) => {
-    const isJson = /^application\/(.+\+)?json\b/i.test(request.headers['content-type'] ?? '')
-    return readBody(payload, {
-      maxBytes: isJson ? Math.min(maxJsonBytes, maxBodyBytes) : maxBodyBytes,
-    })
-  })
+  await readBodies(app, context)
   pingRoute(app, context)
   healthRoutes(app, context)
   predictionRoutes(app, context)
@@ -51,24 +42,47 @@ export async function buildManagementApp(
 ): Promise<App> {
   const app = newApp(context, log, 'management')
   const routes = collectRoutes(app)
-  const { managementToken } = context.config
-  if (managementToken !== '') await requireToken(app, managementToken)
-  const parseJson = app.getDefaultJsonParser('error', 'error')
-  app.addContentTypeParser('application/json', (request, payload, done) => {
-    readBody(payload, { maxBytes: MAX_MANAGEMENT_BODY_BYTES }).then(
-      (body) => void parseJson(request, body.toString('utf8'), done),
-      done,
-    )
-  })
-  app.addContentTypeParser('*', async (_request: FastifyRequest, payload: IncomingMessage) =>
-    readBody(payload, { maxBytes: MAX_MANAGEMENT_BODY_BYTES }),
-  )
+  await requireToken(app, context)
+  await readBodies(app, context)
   pingRoute(app, context)
   healthRoutes(app, context)
   managementRoutes(app, context)
   metricsRoute(app, context)
   refuseOtherMethods(app, routes)
   return app
+}
+
+/** Both on one port, as SageMaker's multi-model endpoints call them. A token guards the operators' routes. */
+export async function buildCombinedApp(
+  context: RouteContext,
+  log: FastifyBaseLogger,
+): Promise<App> {
+  const app = newApp(context, log, 'inference')
+  const routes = collectRoutes(app)
+  await readBodies(app, context)
+  pingRoute(app, context)
+  healthRoutes(app, context)
+  predictionRoutes(app, context)
+  await app.register(async (scope) => {
+    const operators = scope.withTypeProvider<TypeBoxTypeProvider>()
+    await requireToken(operators, context)
+    managementRoutes(operators, context)
+    metricsRoute(operators, context)
+  })
+  refuseOtherMethods(app, routes)
+  return app
+}
+
+/** Bodies arrive as one buffer, whatever they say they are; multipart forms are read by those who expect one. */
+async function readBodies(app: App, { config }: RouteContext): Promise<void> {
+  const { maxBodyBytes, maxJsonBytes } = config
+  await app.register(multipart)
+  app.addContentTypeParser('*', async (request: FastifyRequest, payload: IncomingMessage) => {
+    const isJson = /^application\/(.+\+)?json\b/i.test(request.headers['content-type'] ?? '')
+    return readBody(payload, {
+      maxBytes: isJson ? Math.min(maxJsonBytes, maxBodyBytes) : maxBodyBytes,
+    })
+  })
 }
 
 function newApp(
@@ -86,7 +100,11 @@ function newApp(
     },
     routerOptions: { ignoreTrailingSlash: true, maxParamLength: 256 },
     bodyLimit: config.maxBodyBytes,
-    requestTimeout: config.requestTimeout * 1000,
+    // An upload of a model may take as long as a download.
+    requestTimeout:
+      (listener === 'management'
+        ? Math.max(config.requestTimeout, config.downloadTimeout)
+        : config.requestTimeout) * 1000,
     keepAliveTimeout: config.keepAliveTimeout * 1000,
     forceCloseConnections: 'idle',
     http: { headersTimeout: 10_000, connectionsCheckingInterval: 2000, maxHeaderSize: 16 * 1024 },
@@ -144,7 +162,9 @@ function collectRoutes(app: App): Map<string, Set<string>> {
 }
 
 /** Asks for the token before anything else is looked at. All refusals look the same. */
-async function requireToken(app: App, token: string): Promise<void> {
+async function requireToken(app: App, { config }: RouteContext): Promise<void> {
+  const { managementToken: token } = config
+  if (token === '') return
   await app.register(bearerAuth, { keys: new Set([token]), addHook: false })
   app.addHook('onRequest', (request, reply, done) => {
     app.verifyBearerAuth?.(request, reply, (error) => {

@@ -6,6 +6,7 @@ import { readyText } from './banner.ts'
 import { ConfigError, ConfigSchema, flagName, parseConfig } from './config.ts'
 import { messageOf } from './errors.ts'
 import { readPackageVersion } from './package-version.ts'
+import { describeImport } from './properties.ts'
 import { startServer } from './server.ts'
 
 const USAGE = `Usage: onnxd serve [MODEL…] [flags]
@@ -49,7 +50,8 @@ async function main([command, ...rest]: readonly string[]): Promise<void> {
 }
 
 async function serve(argv: readonly string[]): Promise<void> {
-  const { config, models } = parseConfig(argv, process.env)
+  const { config, models, imports } = parseConfig(argv, process.env)
+  for (const foreign of imports) process.stderr.write(`${describeImport(foreign)}\n`)
   const log = pino({ level: config.logLevel, base: null }, pino.destination({ fd: 2, sync: false }))
   const starting = startServer({ config, models, environment: process.env, log })
   closeWithGrace(

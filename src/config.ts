@@ -9,6 +9,9 @@ import type { Static } from '@sinclair/typebox'
 import { Value } from '@sinclair/typebox/value'
 import { ConfigError, readConfigFile, readEnvironment, readFlags } from './config-layers.ts'
 import type { Settings } from './config-layers.ts'
+import { readProperties } from './properties.ts'
+import type { Import } from './properties.ts'
+import { sagemakerSettings } from './sagemaker-settings.ts'
 import { problemWith, stringEnum } from './schema.ts'
 
 export { ConfigError, environmentName, flagName } from './config-layers.ts'
@@ -38,6 +41,14 @@ export const ConfigSchema = Type.Object(
     managementPort: count('Port of the management listener; 0 picks a free one.', 8081, 0, 65_535),
     managementToken: text(
       'Bearer token that management requests must carry. Required when management listens on anything but loopback.',
+      '',
+    ),
+    insecureManagement: flag(
+      'Let management listen on an open address without a token, as SageMaker multi-model endpoints need it.',
+      false,
+    ),
+    stateDir: text(
+      'Folder that remembers what was registered, for the next start; empty remembers nothing.',
       '',
     ),
     modelStore: text('Folder of models that can be registered by name.', ''),
@@ -119,6 +130,20 @@ export const ConfigSchema = Type.Object(
       'Models may be registered by any path of this machine, not only from the store.',
       false,
     ),
+    allowedOrigins: list(
+      'Origins that models may be downloaded from, for example `https://models.example.com`.',
+    ),
+    allowPrivateAddresses: flag(
+      'Hosts of allowed origins may have addresses of private networks.',
+      false,
+    ),
+    maxModelBytes: count('Largest model that is uploaded or downloaded.', 2 ** 31 - 1, 1),
+    downloadTimeout: count(
+      'Seconds that a download or upload of a model may take.',
+      600,
+      1,
+      86_400,
+    ),
     workerEnvironment: list(
       'Environment variables handed to workers besides the usual harmless ones.',
     ),
@@ -141,6 +166,8 @@ export interface ParsedConfig {
   readonly config: Config
   /** MODEL arguments, as written. */
   readonly models: readonly string[]
+  /** What was taken over from the configuration of another server, for the operator to read. */
+  readonly imports: readonly Import[]
 }
 
 /**
@@ -150,8 +177,13 @@ export interface ParsedConfig {
 export function parseConfig(argv: readonly string[], environment: NodeJS.ProcessEnv): ParsedConfig {
   const { flags, models, configFile } = readFlags(argv, ConfigSchema.properties)
   const file = configFile ?? environment.ONNXD_CONFIG
+  const sagemaker = sagemakerSettings(environment)
+  const foreign =
+    file?.endsWith('.properties') === true ? readProperties(file, environment) : undefined
+  const fileSettings = foreign?.settings ?? (file === undefined ? {} : readConfigFile(file))
   const layers: [origin: string, settings: Settings][] = [
-    [`config file ${file ?? ''}`, file === undefined ? {} : readConfigFile(file)],
+    ['the SAGEMAKER_ variables', sagemaker?.settings ?? {}],
+    [`config file ${file ?? ''}`, fileSettings],
     ['the environment', readEnvironment(environment, ConfigSchema.properties)],
     ['the command line', flags],
   ]
@@ -160,7 +192,12 @@ export function parseConfig(argv: readonly string[], environment: NodeJS.Process
     checkSettings(settings, origin)
     Object.assign(merged, settings)
   }
-  return { config: completeConfig(merged), models }
+  const named = [...(foreign?.models ?? []), ...models]
+  return {
+    config: completeConfig(merged),
+    models: named.length > 0 ? named : (sagemaker?.models ?? []),
+    imports: [sagemaker, foreign].filter((one) => one !== undefined),
+  }
 }
 
 /** Fills in the defaults of settings that are absent and freezes the result. */

@@ -1,9 +1,11 @@
 /** Reads the `config.properties` of MMS and TorchServe: what applies becomes settings, the rest is listed. */
+import { readFileSync } from 'node:fs'
+import path from 'node:path'
 import { ConfigError } from './config-layers.ts'
 import type { Settings } from './config-layers.ts'
 import { COMMON_RULES, TORCHSERVE_RULES } from './properties-mapping.ts'
 import type { Flavour, Outcome, Rule } from './properties-mapping.ts'
-import { parseProperties } from './properties-text.ts'
+import { decodeProperties, parseProperties } from './properties-text.ts'
 
 /** One setting that a key became. A MODEL argument has the setting `MODEL`. */
 export interface AppliedKey {
@@ -43,6 +45,21 @@ const FILE_ONLY = new Set([
   'plugins_path',
 ])
 const RULES: Readonly<Record<string, Rule>> = { ...COMMON_RULES, ...TORCHSERVE_RULES }
+
+/**
+ * Reads and maps the file at `file`.
+ * @throws ConfigError as {@link importProperties}, or naming the file.
+ */
+export function readProperties(file: string, environment: NodeJS.ProcessEnv): Import {
+  let bytes: Buffer
+  try {
+    bytes = readFileSync(file)
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause)
+    throw new ConfigError(`Cannot read config file ${path.basename(file)}: ${reason}`, { cause })
+  }
+  return importProperties(decodeProperties(bytes), environment)
+}
 
 /**
  * Maps a file to settings. It is TorchServe's when it holds a key only TorchServe knows, when

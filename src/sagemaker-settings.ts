@@ -95,6 +95,7 @@ function placeListeners(result: Import, all: Variables, isMultiModel: boolean): 
     record(result, 'SAGEMAKER_MULTI_MODEL', 'true', [
       { setting: 'managementHost', value: '0.0.0.0' },
       { setting: 'managementPort', value: port, note: 'one port for everything' },
+      { setting: 'insecureManagement', value: true, note: 'the platform sends no token' },
     ])
     if (range !== undefined)
       record(result, 'SAGEMAKER_SAFE_PORT_RANGE', range, [{ reason: 'one port is enough' }])

@@ -1,16 +1,19 @@
 /** From settings to a running server: runtime folder, registry, two listeners, the models of the start. */
 import type { AddressInfo } from 'node:net'
+import path from 'node:path'
 import type { Logger } from 'pino'
-import { buildInferenceApp, buildManagementApp } from './app.ts'
+import { buildCombinedApp, buildInferenceApp, buildManagementApp } from './app.ts'
 import { ConfigError } from './config.ts'
 import type { Config } from './config.ts'
-import { messageOf } from './errors.ts'
+import { Deliveries } from './models/deliveries.ts'
 import { ServerMetrics } from './models/metrics.ts'
 import type { ModelVersion } from './models/model-version.ts'
+import { Persistence } from './models/persistence.ts'
 import { Registry } from './models/registry.ts'
 import type { FailedModel } from './models/registry.ts'
-import { listStore, prepareFromArgument, prepareFromUrl } from './models/source.ts'
-import type { PreparedModel, SourceOptions } from './models/source.ts'
+import type { SourceOptions } from './models/source.ts'
+import { loadStartupModels } from './models/startup.ts'
+import { StateFile } from './models/state-file.ts'
 import { WorkerFactory } from './models/worker-factory.ts'
 import { OpenRequests } from './routes/open-requests.ts'
 import type { App, RouteContext } from './routes/route-context.ts'
@@ -37,8 +40,6 @@ export interface RunningServer {
   close(): Promise<void>
 }
 
-/** Models that load at the same time: more only compete for the cores. */
-const PARALLEL_LOADS = 2
 const LOOPBACK = /^(127\.\d+\.\d+\.\d+|::1|localhost)$/
 
 /**
@@ -64,11 +65,19 @@ export async function startServer({
     temporaryRoot: runtime.path,
     allowLocalPaths: config.allowLocalPaths,
   }
+  const { stateDir } = config
+  const deliveries = new Deliveries(path.join(stateDir || runtime.path, 'models'), config, log)
+  const persistence =
+    stateDir === ''
+      ? undefined
+      : new Persistence(stateFile(stateDir, log), { registry, deliveries, sources, log })
   const context: RouteContext = {
     config,
     registry,
     metrics,
     sources,
+    deliveries,
+    forget: (name) => persistence?.forget(name) ?? Promise.resolve(false),
     isAccepting: () => isAccepting,
   }
   const requests: OpenRequests[] = []
@@ -82,32 +91,56 @@ export async function startServer({
       registry.close(drainMs),
     ])
     await factory.close()
+    await persistence?.close()
     metrics.close()
     runtime.remove()
     process.off('exit', removeRuntime)
   }
 
   try {
-    const inference = await buildInferenceApp(context, log)
-    const management = await buildManagementApp(context, log)
-    requests.push(new OpenRequests(inference), new OpenRequests(management))
-    const inferenceUrl = await listen(inference, config.host, config.port)
-    const managementUrl = await listen(management, config.managementHost, config.managementPort)
-    const wanted = [...(await storeModels(config, sources)), ...argumentModels(models, sources)]
-    const outcome = await loadModels(wanted, registry, log)
+    const urls = await listenAll(context, log, requests)
+    const outcome = await loadStartupModels(models, { config, sources, registry, log })
+    await persistence?.restore()
     isAccepting = true
-    return { ...outcome, inferenceUrl, managementUrl, registry, close: () => (closing ??= close()) }
+    return { ...outcome, ...urls, registry, close: () => (closing ??= close()) }
   } catch (error) {
     await close()
     throw error
   }
 }
 
-function refuseOpenManagement({ managementHost, managementToken }: Config): void {
-  if (LOOPBACK.test(managementHost) || managementToken !== '') return
+function refuseOpenManagement(config: Config): void {
+  const { managementHost, managementToken, insecureManagement } = config
+  if (LOOPBACK.test(managementHost) || managementToken !== '' || insecureManagement) return
   throw new ConfigError(
     `Management on ${managementHost} would be open to the network. Set ONNXD_MANAGEMENT_TOKEN, or keep --management-host on loopback.`,
   )
+}
+
+/** One listener for clients and one for operators, or one for both where they have the same address. */
+async function listenAll(
+  context: RouteContext,
+  log: Logger,
+  requests: OpenRequests[],
+): Promise<Pick<RunningServer, 'inferenceUrl' | 'managementUrl'>> {
+  const { host, port, managementHost, managementPort } = context.config
+  if (port !== 0 && port === managementPort && host === managementHost) {
+    const combined = await buildCombinedApp(context, log)
+    requests.push(new OpenRequests(combined))
+    const url = await listen(combined, host, port)
+    return { inferenceUrl: url, managementUrl: url }
+  }
+  const inference = await buildInferenceApp(context, log)
+  const management = await buildManagementApp(context, log)
+  requests.push(new OpenRequests(inference), new OpenRequests(management))
+  return {
+    inferenceUrl: await listen(inference, host, port),
+    managementUrl: await listen(management, managementHost, managementPort),
+  }
+}
+
+function stateFile(folder: string, log: Logger): StateFile {
+  return new StateFile(folder, (problem) => log.error({ problem }, 'state file'))
 }
 
 async function listen(app: App, host: string, port: number): Promise<string> {
@@ -119,49 +152,4 @@ async function listen(app: App, host: string, port: number): Promise<string> {
 
 function isAddress(address: AddressInfo | string | null | undefined): address is AddressInfo {
   return typeof address === 'object' && address !== null
-}
-
-interface ModelToLoad {
-  readonly label: string
-  readonly prepare: () => Promise<PreparedModel[]>
-}
-
-function argumentModels(models: readonly string[], sources: SourceOptions): ModelToLoad[] {
-  return models.map((label) => ({ label, prepare: () => prepareFromArgument(label, sources) }))
-}
-
-async function storeModels(
-  { modelStore, load }: Config,
-  sources: SourceOptions,
-): Promise<ModelToLoad[]> {
-  if (modelStore === '' || load === 'none') return []
-  const names =
-    load === 'all' ? await listStore(modelStore) : load.split(',').map((name) => name.trim())
-  return names.map((label) => ({ label, prepare: () => prepareFromUrl(label, sources) }))
-}
-
-async function loadModels(
-  models: readonly ModelToLoad[],
-  registry: Registry,
-  log: Logger,
-): Promise<{ loaded: ModelVersion[]; failed: FailedModel[] }> {
-  const results: (readonly ModelVersion[] | FailedModel)[] = []
-  const queue = models.entries()
-  const loadNext = async (): Promise<void> => {
-    for (const [index, { label, prepare }] of queue) {
-      try {
-        const versions = await registry.register(await prepare(), {}, true)
-        results[index] = versions
-        for (const { name, version } of versions) log.info({ model: name, version }, 'model ready')
-      } catch (error) {
-        results[index] = registry.recordFailure(label, messageOf(error))
-        log.error({ model: label, reason: messageOf(error) }, 'model failed to load')
-      }
-    }
-  }
-  await Promise.all(Array.from({ length: PARALLEL_LOADS }, loadNext))
-  return {
-    loaded: results.flatMap((result) => ('reason' in result ? [] : result)),
-    failed: results.flatMap((result) => ('reason' in result ? [result] : [])),
-  }
 }

@@ -53,7 +53,7 @@ export async function describeVersion(
     batchSize: settings.batchSize,
     maxBatchDelay: settings.maxBatchDelayMs,
     responseTimeout: settings.responseTimeoutMs / 1000,
-    loadedAtStartup: model.loadedAtStartup,
+    loadedAtStartup: model.origin !== 'request',
     status: statusOf(model),
     workers: await Promise.all(pool.slots.map((slot) => describeWorker(slot, gpus > 0))),
     jobQueueStatus: { remainingCapacity: pool.remainingCapacity, pendingRequests: pool.queued },

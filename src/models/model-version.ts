@@ -16,6 +16,15 @@ export interface VersionOptions {
   readonly responseTimeoutMs?: number | undefined
 }
 
+/** Who asked for a version: the command line, a request, or a request before the last restart. */
+export type Origin = 'start' | 'request' | 'restored'
+
+/** How a version is registered. */
+export interface Registration {
+  readonly options: VersionOptions
+  readonly origin: Origin
+}
+
 /** What every model version needs of the server. */
 export interface ModelContext {
   readonly config: Config
@@ -27,7 +36,9 @@ export interface ModelContext {
 export class ModelVersion {
   readonly prepared: PreparedModel
   readonly settings: EffectiveSettings
-  readonly loadedAtStartup: boolean
+  /** What the registration set. */
+  readonly options: VersionOptions
+  readonly origin: Origin
   readonly pool: Pool
   /** Workers wanted, at least and at most. */
   minWorkers: number
@@ -38,13 +49,13 @@ export class ModelVersion {
 
   private constructor(
     prepared: PreparedModel,
-    options: VersionOptions,
+    { options, origin }: Registration,
     context: ModelContext,
-    loadedAtStartup: boolean,
   ) {
     const { config, factory, log } = context
     this.prepared = prepared
-    this.loadedAtStartup = loadedAtStartup
+    this.options = options
+    this.origin = origin
     this.settings = effectiveSettings(prepared, options, config)
     this.minWorkers = this.settings.workers
     this.maxWorkers = this.settings.workers
@@ -67,12 +78,11 @@ export class ModelVersion {
    */
   static async start(
     prepared: PreparedModel,
-    options: VersionOptions,
+    registration: Registration,
     context: ModelContext,
-    loadedAtStartup: boolean,
   ): Promise<ModelVersion> {
-    context.factory.check(prepared, options.handler ?? prepared.handler)
-    const version = new ModelVersion(prepared, options, context, loadedAtStartup)
+    context.factory.check(prepared, registration.options.handler ?? prepared.handler)
+    const version = new ModelVersion(prepared, registration, context)
     try {
       await version.pool.scale(version.settings.workers)
       if (version.settings.workers > 0) version.metadata = await version.#askHandler()
@@ -113,10 +123,13 @@ export class ModelVersion {
     await this.pool.scale(Math.min(Math.max(now, min), max), timeoutMs)
   }
 
-  /** Finishes accepted work within `drainMs`, ends the workers and removes what was unpacked. */
-  async close(drainMs: number): Promise<void> {
+  /**
+   * Finishes accepted work within `drainMs`, ends the workers and removes what was unpacked.
+   * @param keepsDelivery The server stops, and the next one will serve the model again.
+   */
+  async close(drainMs: number, keepsDelivery = false): Promise<void> {
     await this.pool.close(drainMs)
-    await discard(this.prepared)
+    await discard(this.prepared, keepsDelivery)
   }
 
   /** TorchServe's convention: a request with the header `describe: True` asks the handler to describe itself. */

@@ -1,6 +1,6 @@
 import { ServerError } from '../errors.ts'
 import { ModelVersion } from './model-version.ts'
-import type { ModelContext, VersionOptions } from './model-version.ts'
+import type { ModelContext, Registration } from './model-version.ts'
 import { discard } from './source.ts'
 import type { PreparedModel } from './source.ts'
 
@@ -28,6 +28,8 @@ export class Registry {
   /** Why what should be served is not, by its url: the start, and registrations that nobody waited for. */
   readonly #failures = new Map<string, FailedModel>()
   #isClosed = false
+  /** Called, and waited for, after each change that a restart should remember. */
+  onChange: () => Promise<void> = () => Promise.resolve()
 
   constructor(context: ModelContext) {
     this.#context = context
@@ -65,20 +67,20 @@ export class Registry {
    */
   async register(
     prepared: readonly PreparedModel[],
-    options: VersionOptions = {},
-    loadedAtStartup = false,
+    registration: Registration,
   ): Promise<readonly ModelVersion[]> {
+    const isRestored = registration.origin === 'restored'
     const keys = prepared.map((model) => `${model.name} ${model.version}`)
     try {
       for (const model of prepared) this.#refuseDouble(model)
     } catch (error) {
-      await Promise.all(prepared.map(discard))
+      await Promise.all(prepared.map((model) => discard(model, isRestored)))
       throw error
     }
     for (const key of keys) this.#reserved.add(key)
     try {
       const started = await Promise.allSettled(
-        prepared.map((model) => ModelVersion.start(model, options, this.#context, loadedAtStartup)),
+        prepared.map((model) => ModelVersion.start(model, registration, this.#context)),
       )
       const versions = started.flatMap((outcome) =>
         outcome.status === 'fulfilled' ? [outcome.value] : [],
@@ -86,13 +88,14 @@ export class Registry {
       const failure = started.find((outcome) => outcome.status === 'rejected')
       if (failure !== undefined || this.#isClosed) {
         await Promise.all(versions.map((version) => version.pool.close(0)))
-        await Promise.all(prepared.map(discard))
+        await Promise.all(prepared.map((model) => discard(model, isRestored)))
         throw (
           failure?.reason ??
           new ServerError('ServiceUnavailableException', 'The server is stopping.')
         )
       }
       this.#publish(versions)
+      await this.#saveOrUndo(versions)
       return versions
     } finally {
       for (const key of keys) this.#reserved.delete(key)
@@ -111,6 +114,11 @@ export class Registry {
       'ModelVersionNotFoundException',
       `Model version: ${version ?? ''} does not exist for model: ${name}`,
     )
+  }
+
+  /** Whether a version is registered. */
+  has(name: string, version: string): boolean {
+    return this.#models.get(name)?.versions.has(version) === true
   }
 
   /** The only model that is served, if there is exactly one. */
@@ -136,8 +144,9 @@ export class Registry {
    * Requests that name no version go to this one from now on; those already accepted finish where they are.
    * @throws ServerError `ModelNotFoundException` or `ModelVersionNotFoundException`.
    */
-  setDefault(name: string, version: string): void {
+  async setDefault(name: string, version: string): Promise<void> {
     this.#entry(name).defaultVersion = this.get(name, version).version
+    await this.onChange()
   }
 
   /**
@@ -148,6 +157,7 @@ export class Registry {
   async unregister(name: string, drainMs: number): Promise<void> {
     const { versions } = this.#entry(name)
     this.#models.delete(name)
+    await this.onChange()
     await Promise.all([...versions.values()].map((version) => version.close(drainMs)))
   }
 
@@ -166,13 +176,16 @@ export class Registry {
       )
     }
     entry.versions.delete(found.version)
+    await this.onChange()
     await found.close(drainMs)
   }
 
-  /** Unregisters everything and refuses what is still being loaded. */
+  /** Ends everything and refuses what is still being loaded. What was registered stays in the state. */
   async close(drainMs: number): Promise<void> {
     this.#isClosed = true
-    await Promise.all(this.names.map((name) => this.unregister(name, drainMs)))
+    const versions = this.all
+    this.#models.clear()
+    await Promise.all(versions.map((version) => version.close(drainMs, true)))
   }
 
   #entry(name: string): ModelEntry {
@@ -183,11 +196,24 @@ export class Registry {
   }
 
   #refuseDouble({ name, version }: PreparedModel): void {
-    if (
-      this.#models.get(name)?.versions.has(version) === true ||
-      this.#reserved.has(`${name} ${version}`)
-    ) {
+    if (this.has(name, version) || this.#reserved.has(`${name} ${version}`)) {
       throw new ServerError('ConflictStatusException', `Model ${name} is already registered.`)
+    }
+  }
+
+  /** A registration that a restart would forget is no registration. */
+  async #saveOrUndo(versions: readonly ModelVersion[]): Promise<void> {
+    try {
+      await this.onChange()
+    } catch (cause) {
+      for (const { name, version } of versions) {
+        const entry = this.#models.get(name)
+        entry?.versions.delete(version)
+        if (entry?.versions.size === 0) this.#models.delete(name)
+      }
+      await Promise.all(versions.map((version) => version.close(0)))
+      const problem = 'The registration could not be saved.'
+      throw new ServerError('InternalServerException', problem, { cause })
     }
   }
 

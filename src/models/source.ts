@@ -1,7 +1,6 @@
 /** Where models come from: the command line, the model store, archives. Nothing outside is ever read. */
-import { readdir, realpath, rm, stat } from 'node:fs/promises'
+import { readdir, rm, stat } from 'node:fs/promises'
 import path from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { ServerError } from '../errors.ts'
 import type { ModelSettings } from '../model-settings.ts'
 import type { ArchiveLimits } from './archive.ts'
@@ -14,15 +13,13 @@ import {
   nameOfPath,
 } from './model-name.ts'
 import { unpackVersion } from './source-archive.ts'
-import { checkTree, isMissing, realPathInside } from './source-files.ts'
+import { checkTree, isMissing } from './source-files.ts'
 import { findVersions } from './source-layout.ts'
 import type { FoundVersion } from './source-layout.ts'
+import { locate, notFound } from './source-location.ts'
+import type { Location, LocationOptions } from './source-location.ts'
 
 export { MODEL_NAME_PATTERN, checkModelName }
-
-const MAX_URL_CHARACTERS = 4096
-/** Control characters, the backslash, and characters that turn the direction of writing. */
-const FORBIDDEN_IN_URL = /[\p{Cc}\\\u2028\u2029\u202a-\u202e\u2066-\u2069]/u
 
 /** One version of a model, ready to be loaded by a worker. */
 export interface PreparedModel {
@@ -43,24 +40,32 @@ export interface PreparedModel {
   readonly settings: ModelSettings
   /** What was unpacked for this version; {@link discard} removes it. */
   readonly temporaryFolder: string | undefined
+  /** The file as it came over the network; {@link discard} removes it as well. */
+  readonly delivery?: Delivery
 }
 
 /** Where models may come from. */
-export interface SourceOptions {
-  readonly modelStore: string | undefined
+export interface SourceOptions extends LocationOptions {
   /** Private folder that archives are unpacked in; made when it is missing. */
   readonly temporaryRoot: string
-  /** Whether a URL may be a path outside the store. */
-  readonly allowLocalPaths: boolean
   readonly limits?: Partial<ArchiveLimits>
 }
 
-/** What is to be prepared, once it is known to be allowed. */
-interface Place {
+/** A model file that came over the network, alone in a private folder that goes with it. */
+export interface Delivery {
+  readonly folder: string
+  /** The file, under a random name with the extension of its format. */
   readonly path: string
+  /** What the sender called it, made harmless; the model's name where nothing else says one. */
+  readonly fileName: string
+  readonly sha256: string | undefined
+}
+
+/** What is to be prepared, once it is known to be allowed. */
+interface Place extends Location {
   readonly url: string
-  /** The store's real path, which no file may lead out of; `undefined` for the operator's own paths. */
-  readonly root: string | undefined
+  /** What makes the name when neither the caller nor the model says one; `path` when absent. */
+  readonly namedAfter?: string
   readonly name?: string | undefined
   readonly version?: string | undefined
 }
@@ -91,6 +96,28 @@ export async function prepareFromUrl(
   return prepare({ ...(await locate(url, options)), url, name, version }, options)
 }
 
+/**
+ * Prepares a file that came over the network. On failure its folder is removed, unless it is to be kept.
+ * @param url What the caller wrote, shown as the model's URL.
+ * @throws ServerError as {@link prepareFromUrl}.
+ */
+export async function prepareDelivery(
+  delivery: Delivery,
+  url: string,
+  options: SourceOptions & { name?: string | undefined; version?: string | undefined },
+  keepsDelivery = false,
+): Promise<PreparedModel[]> {
+  const { name, version } = options
+  try {
+    const place = { path: delivery.path, root: undefined, url, name, version }
+    const versions = await prepare({ ...place, namedAfter: delivery.fileName }, options)
+    return versions.map((prepared) => ({ ...prepared, delivery }))
+  } catch (error) {
+    if (!keepsDelivery) await rm(delivery.folder, { recursive: true, force: true })
+    throw error
+  }
+}
+
 /** Names of everything servable in a store, sorted: folders, networks and archives that are not hidden. */
 export async function listStore(modelStore: string): Promise<string[]> {
   try {
@@ -107,9 +134,18 @@ export async function listStore(modelStore: string): Promise<string[]> {
   }
 }
 
-/** Removes what preparing a version made on disk. Does nothing the second time. */
-export async function discard({ temporaryFolder }: PreparedModel): Promise<void> {
+/**
+ * Removes what preparing a version made on disk. Does nothing the second time.
+ * @param keepsDelivery The file that came over the network stays: the next start serves it again.
+ */
+export async function discard(
+  { temporaryFolder, delivery }: PreparedModel,
+  keepsDelivery = false,
+): Promise<void> {
   if (temporaryFolder !== undefined) await rm(temporaryFolder, { recursive: true, force: true })
+  if (delivery !== undefined && !keepsDelivery) {
+    await rm(delivery.folder, { recursive: true, force: true })
+  }
 }
 
 async function prepare(place: Place, options: SourceOptions): Promise<PreparedModel[]> {
@@ -167,7 +203,8 @@ function toPrepared(
   temporaryFolder: string | undefined,
 ): PreparedModel {
   const { version, modelPath, handler, runtime, hasCode, settings } = found
-  const name = place.name ?? found.manifestName ?? nameOfPath(place.path, place.root)
+  const name =
+    place.name ?? found.manifestName ?? nameOfPath(place.namedAfter ?? place.path, place.root)
   checkModelName(name)
   return {
     name,
@@ -180,69 +217,6 @@ function toPrepared(
     settings,
     temporaryFolder,
   }
-}
-
-/** Decides whether a URL may be used, and where it leads. Downloads will start from here. */
-async function locate(
-  url: string,
-  { modelStore, allowLocalPaths }: SourceOptions,
-): Promise<Pick<Place, 'path' | 'root'>> {
-  if (url === '') throw badRequest('Parameter url is required.')
-  if (url.length > MAX_URL_CHARACTERS || FORBIDDEN_IN_URL.test(url) || url.trim() !== url) {
-    throw badRequest(`Invalid model url: ${JSON.stringify(url.slice(0, 200))}`)
-  }
-  if (/^(?:https?:|\/\/)/i.test(url)) {
-    throw forbidden(`Remote URLs are not allowed: ${url}`)
-  }
-  if (/^[A-Za-z][A-Za-z0-9+.-]*:/.test(url)) {
-    if (!allowLocalPaths) throw forbidden(`Only models of the model store are allowed: ${url}`)
-    return { path: pathOfFileUrl(url), root: undefined }
-  }
-  if (url.split('/').includes('..')) {
-    throw notFound(`Relative path is not allowed in url: ${url}`)
-  }
-  if (path.isAbsolute(url)) {
-    if (!allowLocalPaths) throw notFound(`Model not found in model store: ${url}`)
-    return { path: path.resolve(url), root: undefined }
-  }
-  if (!modelStore) throw notFound('Model store has not been configured.')
-  return locateInStore(url, modelStore)
-}
-
-async function locateInStore(
-  url: string,
-  modelStore: string,
-): Promise<Pick<Place, 'path' | 'root'>> {
-  try {
-    const root = await realpath(modelStore)
-    const location = path.resolve(root, url)
-    await realPathInside(location, root)
-    return { path: location, root }
-  } catch (cause) {
-    throw notFound(`Model not found in model store: ${url}`, cause)
-  }
-}
-
-function pathOfFileUrl(url: string): string {
-  try {
-    const location = fileURLToPath(url)
-    if (!FORBIDDEN_IN_URL.test(location)) return location
-  } catch {
-    // Another scheme, another host, or a slash in disguise.
-  }
-  throw badRequest(`Invalid model url: ${url}`)
-}
-
-function badRequest(message: string): ServerError {
-  return new ServerError('BadRequestException', message)
-}
-
-function forbidden(message: string): ServerError {
-  return new ServerError('BadRequestException', message, { statusCode: 403 })
-}
-
-function notFound(message: string, cause?: unknown): ServerError {
-  return new ServerError('ModelNotFoundException', message, { cause })
 }
 
 function invalid(message: string, cause?: unknown): ServerError {

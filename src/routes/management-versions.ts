@@ -91,7 +91,7 @@ export function versionRoutes(app: App, context: RouteContext): void {
       async ({ params, query, log }, reply) => {
         const { min, max, timeoutMs } = scaleLimits(query)
         const model = registry.get(params.model, params.version)
-        const scaling = model.scale(min, max, timeoutMs)
+        const scaling = model.scale(min, max, timeoutMs).then(() => registry.onChange())
         if (query.synchronous !== true) {
           scaling.catch((error: unknown) =>
             log.error({ model: model.name, reason: messageOf(error) }, 'scaling failed'),
@@ -117,7 +117,7 @@ export function versionRoutes(app: App, context: RouteContext): void {
       },
     },
     async ({ params: { model, version } }, reply) => {
-      registry.setDefault(model, version)
+      await registry.setDefault(model, version)
       return reply.send({
         status: `Default version successfully updated for model "${model}" to "${version}"`,
       })

@@ -1,9 +1,8 @@
 /** Management in the original's dialect: `/models`. */
 import { Type } from '@sinclair/typebox'
-import { ServerError, messageOf } from '../errors.ts'
 import { describeVersion } from '../models/describe-version.ts'
 import type { VersionDescription } from '../models/describe-version.ts'
-import { prepareFromUrl } from '../models/source.ts'
+import { registerRoute } from './management-register.ts'
 import { versionRoutes } from './management-versions.ts'
 import type { App, RouteContext } from './route-context.ts'
 import { StatusSchema, errorResponses } from './schemas.ts'
@@ -11,37 +10,6 @@ import { StatusSchema, errorResponses } from './schemas.ts'
 const ModelParams = Type.Object({ model: Type.String({ description: 'Name of the model.' }) })
 
 const MAX_INT32 = 2 ** 31 - 1
-const RegisterQuery = Type.Object({
-  url: Type.Optional(
-    Type.String({
-      description:
-        'A file or folder in the model store, or a path of this machine where the operator allows it.',
-    }),
-  ),
-  model_name: Type.Optional(
-    Type.String({ description: 'Name to serve the model under; its own when absent.' }),
-  ),
-  model_version: Type.Optional(
-    Type.String({ description: 'Version to register under; the model’s own when absent.' }),
-  ),
-  handler: Type.Optional(
-    Type.String({
-      description: '`onnx`, `image`, or `module.js:function` of the model’s own code.',
-    }),
-  ),
-  batch_size: Type.Optional(Type.Integer({ minimum: 1, maximum: 65_536 })),
-  max_batch_delay: Type.Optional(
-    Type.Integer({ minimum: 0, maximum: 60_000, description: 'Milliseconds.' }),
-  ),
-  initial_workers: Type.Optional(Type.Integer({ minimum: 0, maximum: 256 })),
-  synchronous: Type.Optional(
-    Type.Boolean({ default: true, description: 'Answer when the workers are ready.' }),
-  ),
-  response_timeout: Type.Optional(
-    Type.Integer({ minimum: 1, maximum: 86_400, description: 'Seconds.' }),
-  ),
-})
-
 const ListQuery = Type.Object({
   limit: Type.Optional(
     Type.Integer({ minimum: 0, maximum: MAX_INT32, description: 'At most 100.' }),
@@ -62,7 +30,7 @@ const ModelList = Type.Object({
 
 /** Adds the management routes. */
 export function managementRoutes(app: App, context: RouteContext): void {
-  const { config, registry, sources } = context
+  const { config, registry } = context
   versionRoutes(app, context)
   app.get(
     '/models',
@@ -96,55 +64,7 @@ export function managementRoutes(app: App, context: RouteContext): void {
     },
   )
 
-  app.post(
-    '/models',
-    {
-      schema: {
-        operationId: 'registerModel',
-        summary: 'Register a model',
-        description:
-          'Parameters come in the query, or as one JSON object in the body; then the query is ignored.',
-        tags: ['management'],
-        querystring: RegisterQuery,
-        response: { 200: StatusSchema, 202: StatusSchema, ...errorResponses },
-      },
-      preValidation: async (request) => {
-        if (request.body !== undefined && !Buffer.isBuffer(request.body))
-          request.query = request.body as typeof request.query
-      },
-    },
-    async ({ query, log }, reply) => {
-      if (query.url === undefined || query.url === '') {
-        throw new ServerError('BadRequestException', 'Parameter url is required.')
-      }
-      const named = {
-        name: query.model_name || undefined,
-        version: query.model_version || undefined,
-      }
-      const prepared = await prepareFromUrl(query.url, { ...sources, ...named })
-      const registration = registry.register(prepared, {
-        handler: query.handler,
-        batchSize: query.batch_size,
-        maxBatchDelayMs: query.max_batch_delay,
-        workers: query.initial_workers,
-        responseTimeoutMs:
-          query.response_timeout === undefined ? undefined : query.response_timeout * 1000,
-      })
-      if (query.synchronous === false) {
-        const { url } = query
-        registration.catch((error: unknown) => {
-          registry.recordFailure(url, messageOf(error))
-          log.error({ url, reason: messageOf(error) }, 'registration failed')
-        })
-        return reply.code(202).send({ status: 'Processing worker updates...' })
-      }
-      const [first] = await registration
-      const hasWorkers = first !== undefined && first.settings.workers > 0
-      return reply.send({
-        status: hasWorkers ? 'Workers scaled' : `Model "${first?.name ?? ''}" registered`,
-      })
-    },
-  )
+  registerRoute(app, context)
 
   app.get(
     '/models/:model',
@@ -173,7 +93,11 @@ export function managementRoutes(app: App, context: RouteContext): void {
       },
     },
     async ({ params }, reply) => {
-      await registry.unregister(params.model, config.drainTimeout * 1000)
+      // A model that could not be restored is in nobody's way, but it would come back.
+      const isForgotten = (await context.forget?.(params.model)) ?? false
+      if (!isForgotten || registry.names.includes(params.model)) {
+        await registry.unregister(params.model, config.drainTimeout * 1000)
+      }
       return reply.send({ status: `Model "${params.model}" unregistered` })
     },
   )

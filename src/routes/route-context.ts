@@ -7,6 +7,7 @@ import type {
   RawServerDefault,
 } from 'fastify'
 import type { Config } from '../config.ts'
+import type { Deliveries } from '../models/deliveries.ts'
 import type { ServerMetrics } from '../models/metrics.ts'
 import type { Registry } from '../models/registry.ts'
 import type { SourceOptions } from '../models/source.ts'
@@ -26,6 +27,9 @@ export interface RouteContext {
   readonly registry: Registry
   readonly metrics: ServerMetrics
   readonly sources: SourceOptions
+  readonly deliveries: Deliveries
+  /** Forgets what could not be restored under a name; absent where nothing is remembered. */
+  readonly forget?: ((name: string) => Promise<boolean>) | undefined
   /** False while the models of the start are being loaded, and again once the server stops. */
   readonly isAccepting: () => boolean
 }

@@ -1,0 +1,92 @@
+/** Models that come over the network: downloads, uploads, and those that an earlier start has kept. */
+import { randomUUID } from 'node:crypto'
+import { readdir, rm } from 'node:fs/promises'
+import path from 'node:path'
+import type { Logger } from 'pino'
+import type { Config } from '../config.ts'
+import { ServerError } from '../errors.ts'
+import { shownUrl } from './download-url.ts'
+import { downloadModel } from './download.ts'
+import type { Delivery } from './source.ts'
+import { TransferLimit } from './transfer-limit.ts'
+
+/** Transfers at the same time, up and down together. */
+const MAX_TRANSFERS = 2
+/** Progress is worth a log line this often. */
+const PROGRESS_MS = 5000
+
+/** Takes model files from elsewhere, each into a folder of its own. One for the whole server. */
+export class Deliveries {
+  readonly limit = new TransferLimit(MAX_TRANSFERS)
+  readonly #root: string
+  readonly #config: Config
+  readonly #log: Logger
+
+  /** @param root Private folder for the files; they survive a restart if it does. */
+  constructor(root: string, config: Config, log: Logger) {
+    this.#root = root
+    this.#config = config
+    this.#log = log
+  }
+
+  /** A folder that does not exist yet, for one delivery. */
+  newFolder(): string {
+    return path.join(this.#root, randomUUID())
+  }
+
+  /**
+   * Downloads a model from an allowed origin.
+   * @throws ServerError as `downloadModel`.
+   */
+  async download(url: string, sha256: string | undefined): Promise<Delivery> {
+    const { allowedOrigins, allowPrivateAddresses, maxModelBytes, downloadTimeout } = this.#config
+    const folder = this.newFolder()
+    let loggedAt = performance.now()
+    try {
+      const file = await this.limit.run(() =>
+        downloadModel(url, {
+          allowedOrigins,
+          allowPrivateAddresses,
+          folder,
+          maxBytes: maxModelBytes,
+          timeoutMs: downloadTimeout * 1000,
+          idleTimeoutMs: Math.min(downloadTimeout, 60) * 1000,
+          sha256,
+          onProgress: (bytes, total) => {
+            if (performance.now() - loggedAt < PROGRESS_MS) return
+            loggedAt = performance.now()
+            this.#log.info({ bytes, total }, 'downloading a model')
+          },
+        }),
+      )
+      this.#log.info({ url: shownUrl(new URL(url)), bytes: file.bytes }, 'model downloaded')
+      return { folder, path: file.path, fileName: file.name, sha256: file.sha256 }
+    } catch (error) {
+      await rm(folder, { recursive: true, force: true })
+      throw error
+    }
+  }
+
+  /**
+   * A delivery that was kept, by the name of its folder.
+   * @throws ServerError `ModelNotFoundException` when its file is gone.
+   */
+  async kept(name: string, sha256: string | undefined): Promise<Delivery> {
+    const folder = path.join(this.#root, name)
+    const [file] = await readdir(folder).catch(() => [])
+    if (file === undefined) {
+      throw new ServerError('ModelNotFoundException', 'The file of the model is gone.')
+    }
+    return { folder, path: path.join(folder, file), fileName: file, sha256 }
+  }
+
+  /** Removes kept files that nobody refers to: a crash may come between a file and its registration. */
+  async removeOthers(names: ReadonlySet<string>): Promise<void> {
+    const found = await readdir(this.#root).catch(() => [])
+    await Promise.all(
+      found
+        .filter((name) => !names.has(name))
+        .map((name) => rm(path.join(this.#root, name), { recursive: true, force: true })),
+    )
+  }
+}

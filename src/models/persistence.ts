@@ -1,0 +1,108 @@
+import path from 'node:path'
+import type { Logger } from 'pino'
+import { messageOf } from '../errors.ts'
+import type { Deliveries } from './deliveries.ts'
+import type { ModelVersion } from './model-version.ts'
+import type { Registry } from './registry.ts'
+import { prepareDelivery, prepareFromUrl } from './source.ts'
+import type { SourceOptions } from './source.ts'
+import type { StateFile } from './state-file.ts'
+import type { StoredModel } from './state-format.ts'
+
+/** What {@link Persistence} needs of the server. */
+export interface PersistenceContext {
+  readonly registry: Registry
+  readonly deliveries: Deliveries
+  readonly sources: SourceOptions
+  readonly log: Logger
+}
+
+/** Keeps what was registered over REST in the state file, and registers it again at the next start. */
+export class Persistence {
+  readonly #file: StateFile
+  readonly #context: PersistenceContext
+  /** What could not be restored this time. It stays in the file until somebody removes or replaces it. */
+  #missing: StoredModel[] = []
+
+  constructor(file: StateFile, context: PersistenceContext) {
+    this.#file = file
+    this.#context = context
+  }
+
+  /**
+   * Registers what the last server left. A model that fails is listed as failed and does not keep the
+   * others from being served.
+   * @throws StateError when the state must not be touched.
+   */
+  async restore(): Promise<void> {
+    const { registry, deliveries, log } = this.#context
+    const { state, source, problems } = await this.#file.load()
+    for (const problem of problems) log.error({ problem }, 'state file')
+    const kept = state.models.flatMap(({ file }) => (file === undefined ? [] : [file]))
+    await deliveries.removeOthers(new Set(kept))
+    this.#missing = [...state.models]
+    for (const stored of state.models) {
+      try {
+        await this.#restoreOne(stored)
+        this.#missing = this.#missing.filter((other) => other !== stored)
+      } catch (error) {
+        registry.recordFailure(stored.url, messageOf(error))
+        log.error({ model: stored.name, reason: messageOf(error) }, 'model could not be restored')
+      }
+    }
+    log.info(
+      { source, models: state.models.length, missing: this.#missing.length },
+      'state restored',
+    )
+    registry.onChange = () => this.#save()
+  }
+
+  /** Forgets what could not be restored under a name; says whether there was any. */
+  async forget(name: string): Promise<boolean> {
+    const others = this.#missing.filter((stored) => stored.name !== name)
+    if (others.length === this.#missing.length) return false
+    this.#missing = others
+    await this.#save()
+    return true
+  }
+
+  close(): Promise<void> {
+    return this.#file.close()
+  }
+
+  async #restoreOne(stored: StoredModel): Promise<void> {
+    const { registry, deliveries, sources } = this.#context
+    const { url, name, version, options, file, sha256, isDefault } = stored
+    if (registry.has(name, version)) return
+    const named = { ...sources, name, version }
+    const prepared =
+      file === undefined
+        ? await prepareFromUrl(url, named)
+        : await prepareDelivery(await deliveries.kept(file, sha256), url, named, true)
+    await registry.register(prepared, { options, origin: 'restored' })
+    if (isDefault) await registry.setDefault(name, version)
+  }
+
+  async #save(): Promise<void> {
+    const { registry } = this.#context
+    this.#missing = this.#missing.filter(({ name, version }) => !registry.has(name, version))
+    const registered = registry.all
+      .filter(({ origin }) => origin !== 'start')
+      .map((model) => this.#toStored(model))
+    await this.#file.save({ models: [...registered, ...this.#missing] })
+  }
+
+  #toStored(model: ModelVersion): StoredModel {
+    const { prepared, options, minWorkers, name, version } = model
+    const { url, delivery } = prepared
+    return {
+      url,
+      name,
+      version,
+      options: { ...options, workers: minWorkers },
+      isDefault: this.#context.registry.isDefault(model),
+      sha256: delivery?.sha256,
+      file: delivery === undefined ? undefined : path.basename(delivery.folder),
+    }
+  }
+}

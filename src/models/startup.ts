@@ -1,0 +1,71 @@
+/** The models that a server is started with: those of the command line and those of the store. */
+import type { Logger } from 'pino'
+import type { Config } from '../config.ts'
+import { messageOf } from '../errors.ts'
+import type { ModelVersion } from './model-version.ts'
+import type { FailedModel, Registry } from './registry.ts'
+import { listStore, prepareFromArgument, prepareFromUrl } from './source.ts'
+import type { PreparedModel, SourceOptions } from './source.ts'
+
+/** Models that load at the same time: more only compete for the cores. */
+const PARALLEL_LOADS = 2
+
+/** What became of the models of the start, in the order they were named. */
+export interface StartupResult {
+  readonly loaded: readonly ModelVersion[]
+  readonly failed: readonly FailedModel[]
+}
+
+/** What {@link loadStartupModels} needs of the server. */
+export interface StartupContext {
+  readonly config: Config
+  readonly sources: SourceOptions
+  readonly registry: Registry
+  readonly log: Logger
+}
+
+interface ModelToLoad {
+  readonly label: string
+  readonly prepare: () => Promise<PreparedModel[]>
+}
+
+/** Loads what the store holds, as far as `load` says so, and the MODEL arguments. Failures are noted, not thrown. */
+export async function loadStartupModels(
+  models: readonly string[],
+  { config, sources, registry, log }: StartupContext,
+): Promise<StartupResult> {
+  const wanted = [...(await storeModels(config, sources)), ...argumentModels(models, sources)]
+  const results: (readonly ModelVersion[] | FailedModel)[] = []
+  const queue = wanted.entries()
+  const loadNext = async (): Promise<void> => {
+    for (const [index, { label, prepare }] of queue) {
+      try {
+        const versions = await registry.register(await prepare(), { options: {}, origin: 'start' })
+        results[index] = versions
+        for (const { name, version } of versions) log.info({ model: name, version }, 'model ready')
+      } catch (error) {
+        results[index] = registry.recordFailure(label, messageOf(error))
+        log.error({ model: label, reason: messageOf(error) }, 'model failed to load')
+      }
+    }
+  }
+  await Promise.all(Array.from({ length: PARALLEL_LOADS }, loadNext))
+  return {
+    loaded: results.flatMap((result) => ('reason' in result ? [] : result)),
+    failed: results.flatMap((result) => ('reason' in result ? [result] : [])),
+  }
+}
+
+function argumentModels(models: readonly string[], sources: SourceOptions): ModelToLoad[] {
+  return models.map((label) => ({ label, prepare: () => prepareFromArgument(label, sources) }))
+}
+
+async function storeModels(
+  { modelStore, load }: Config,
+  sources: SourceOptions,
+): Promise<ModelToLoad[]> {
+  if (modelStore === '' || load === 'none') return []
+  const names =
+    load === 'all' ? await listStore(modelStore) : load.split(',').map((name) => name.trim())
+  return names.map((label) => ({ label, prepare: () => prepareFromUrl(label, sources) }))
+}

@@ -1,0 +1,177 @@
+/** `POST /models`: from the store, a path, an address, or with the model in the request. */
+import { rm } from 'node:fs/promises'
+import { Type } from '@sinclair/typebox'
+import type { Static } from '@sinclair/typebox'
+import type { FastifyRequest } from 'fastify'
+import { ServerError, messageOf } from '../errors.ts'
+import type { Registration } from '../models/model-version.ts'
+import { isRemote } from '../models/source-location.ts'
+import { prepareDelivery, prepareFromUrl } from '../models/source.ts'
+import type { PreparedModel } from '../models/source.ts'
+import type { App, RouteContext } from './route-context.ts'
+import { StatusSchema, errorResponses } from './schemas.ts'
+import { readUpload } from './upload.ts'
+import type { Upload } from './upload.ts'
+
+const RegisterQuery = Type.Object({
+  url: Type.Optional(
+    Type.String({
+      description:
+        'A file or folder in the model store, a path of this machine where the operator allows it, or an http(s) address of an allowed origin.',
+    }),
+  ),
+  model_name: Type.Optional(
+    Type.String({ description: 'Name to serve the model under; its own when absent.' }),
+  ),
+  model_version: Type.Optional(
+    Type.String({ description: 'Version to register under; the model’s own when absent.' }),
+  ),
+  handler: Type.Optional(
+    Type.String({
+      description: '`onnx`, `image`, or `module.js:function` of the model’s own code.',
+    }),
+  ),
+  sha256: Type.Optional(
+    Type.String({ description: 'What a downloaded file must hash to, 64 hexadecimal digits.' }),
+  ),
+  batch_size: Type.Optional(Type.Integer({ minimum: 1, maximum: 65_536 })),
+  max_batch_delay: Type.Optional(
+    Type.Integer({ minimum: 0, maximum: 60_000, description: 'Milliseconds.' }),
+  ),
+  initial_workers: Type.Optional(Type.Integer({ minimum: 0, maximum: 256 })),
+  synchronous: Type.Optional(
+    Type.Boolean({ default: true, description: 'Answer when the workers are ready.' }),
+  ),
+  response_timeout: Type.Optional(
+    Type.Integer({ minimum: 1, maximum: 86_400, description: 'Seconds.' }),
+  ),
+})
+
+type RegisterParameters = Static<typeof RegisterQuery>
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** The model that came with the request, until the registration has taken it over. */
+    upload: (Upload & { readonly folder: string }) | undefined
+  }
+}
+
+/** Adds the route that registers models. */
+export function registerRoute(app: App, context: RouteContext): void {
+  const { registry } = context
+  const parseJson = app.getDefaultJsonParser('error', 'error')
+  app.decorateRequest('upload', undefined)
+
+  app.post(
+    '/models',
+    {
+      schema: {
+        operationId: 'registerModel',
+        summary: 'Register a model',
+        description:
+          'Parameters come in the query, or as one JSON object in the body; then the query is ignored. ' +
+          'A multipart form may carry the file of the model as `model`, with the parameters as fields.',
+        tags: ['management'],
+        querystring: RegisterQuery,
+        response: { 200: StatusSchema, 202: StatusSchema, ...errorResponses },
+      },
+      // Wherever the parameters come from, one schema checks them: that of the query.
+      preValidation: (request, reply, done) => {
+        if (request.isMultipart()) {
+          receive(request, context).then((fields) => {
+            request.query = fields
+            reply.raw.once('close', () => void request.upload?.discard())
+            done()
+          }, done)
+        } else if (Buffer.isBuffer(request.body) && isJson(request)) {
+          void parseJson(request, request.body.toString('utf8'), (error, body) => {
+            if (error === null) request.query = { ...body }
+            done(error ?? undefined)
+          })
+        } else {
+          done()
+        }
+      },
+    },
+    async (request, reply) => {
+      const { query, log } = request
+      const prepared = await prepare(request, query, context)
+      const registering = registry.register(prepared, registrationOf(query))
+      if (query.synchronous === false) {
+        const url = prepared[0]?.url ?? ''
+        registering.catch((error: unknown) => {
+          registry.recordFailure(url, messageOf(error))
+          log.error({ url, reason: messageOf(error) }, 'registration failed')
+        })
+        return reply.code(202).send({ status: 'Processing worker updates...' })
+      }
+      const [first] = await registering
+      const hasWorkers = first !== undefined && first.settings.workers > 0
+      return reply.send({
+        status: hasWorkers ? 'Workers scaled' : `Model "${first?.name ?? ''}" registered`,
+      })
+    },
+  )
+}
+
+function isJson({ headers }: FastifyRequest): boolean {
+  return /^application\/json\s*(;|$)/i.test(headers['content-type'] ?? '')
+}
+
+/** Takes the uploaded file to the disk and returns the other fields. */
+async function receive(
+  request: FastifyRequest,
+  { config, deliveries }: RouteContext,
+): Promise<Readonly<Record<string, string>>> {
+  const folder = deliveries.newFolder()
+  const discard = (): Promise<void> => rm(folder, { recursive: true, force: true })
+  const upload = await readUpload(request, {
+    folder,
+    maxBytes: config.maxModelBytes,
+    fieldNames: Object.keys(RegisterQuery.properties),
+    limit: deliveries.limit,
+  }).catch(async (error: unknown) => {
+    await discard()
+    throw error
+  })
+  request.upload = { ...upload, folder, discard }
+  request.log.info({ bytes: upload.bytes, fileName: upload.fileName }, 'model uploaded')
+  return { ...upload.fields }
+}
+
+async function prepare(
+  request: FastifyRequest,
+  query: RegisterParameters,
+  { deliveries, sources }: RouteContext,
+): Promise<PreparedModel[]> {
+  const named = {
+    ...sources,
+    name: query.model_name || undefined,
+    version: query.model_version || undefined,
+  }
+  const { upload } = request
+  if (upload !== undefined) {
+    request.upload = undefined
+    return prepareDelivery({ ...upload, sha256: undefined }, upload.fileName, named)
+  }
+  const { url } = query
+  if (url === undefined || url === '') {
+    throw new ServerError('BadRequestException', 'Parameter url is required.')
+  }
+  if (!isRemote(url)) return prepareFromUrl(url, named)
+  return prepareDelivery(await deliveries.download(url, query.sha256), url, named)
+}
+
+function registrationOf(query: RegisterParameters): Registration {
+  return {
+    origin: 'request',
+    options: {
+      handler: query.handler,
+      batchSize: query.batch_size,
+      maxBatchDelayMs: query.max_batch_delay,
+      workers: query.initial_workers,
+      responseTimeoutMs:
+        query.response_timeout === undefined ? undefined : query.response_timeout * 1000,
+    },
+  }
+}
