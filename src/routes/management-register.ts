@@ -84,8 +84,8 @@ export function registerRoute(app: App, context: RouteContext): void {
             done()
           }, done)
         } else if (Buffer.isBuffer(request.body) && isJson(request)) {
-          void parseJson(request, request.body.toString('utf8'), (error, body) => {
-            if (error === null) request.query = { ...body }
+          void parseJson(request, request.body.toString('utf8'), (error, body: unknown) => {
+            if (error === null && typeof body === 'object' && body !== null) request.query = body
             done(error ?? undefined)
           })
         } else {

@@ -287,13 +287,12 @@ test('a length that is declared and does not come costs no memory', async (t) =>
   const before = process.memoryUsage().arrayBuffers
   for (let round = 0; round < 8; round += 1) {
     const client = it.connect(t)
-    client.write(head('/body', `Content-Length: ${512 * MIB}`), 'x'.repeat(10), 'x'.repeat(10))
+    client.write(head('/body', `Content-Length: ${512 * MIB}`))
+    for (const piece of ['one', 'two', 'three']) {
+      client.write(piece)
+      await new Promise((resolve) => setTimeout(resolve, 5))
+    }
   }
-  await until(
-    'all requests are being read',
-    () => it.app.server.listening && process.memoryUsage().arrayBuffers > 0,
-  )
-  await new Promise((resolve) => setTimeout(resolve, 50))
   const grown = process.memoryUsage().arrayBuffers - before
   assert.ok(grown < 16 * MIB, `${grown} bytes`)
 })

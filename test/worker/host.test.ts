@@ -422,6 +422,12 @@ for (const [what, behaviour, text, statusCode] of [
     500,
   ],
   [
+    'talks of memory and crashes',
+    `require('node:fs').writeSync(2, 'JavaScript heap out of memory\\n'); process.kill(process.pid, 'SIGSEGV')`,
+    'was killed by SIGSEGV',
+    500,
+  ],
+  [
     'fills its heap',
     'const all = []; for (;;) all.push(new Array(10_000).fill(0.5))',
     'ran out of memory',
@@ -464,12 +470,33 @@ test('a worker that is killed from outside is seen at once, and the batch is tol
 })
 
 test('how a worker ended is known even when the event loop was busy for longer than its exit may lag', async (t) => {
-  const { worker } = await loadedFake(t, `onPredict = () => process.kill(process.pid, 'SIGSEGV')`)
+  const { worker } = await loadedFake(
+    t,
+    `onPredict = (socket) => { socket.destroy(); setTimeout(() => process.kill(process.pid, 'SIGSEGV'), 50) }`,
+  )
   const death = deathOf(worker.predict([request('a')]))
-  await turn()
-  const busyUntil = performance.now() + 700
+  await until('the connection is closed', () => worker.state === 'stopping')
+  const busyUntil = performance.now() + 500
   while (performance.now() < busyUntil);
   assert.equal((await death).text, 'Worker died: it was killed by SIGSEGV.')
+})
+
+test('what a worker started in a group of its own may live on, but keeps no descriptor of the server open', async (t) => {
+  const descriptors = (): number => readdirSync('/proc/self/fd').length
+  await (await loadedFake(t)).worker.stop()
+  await delay(600)
+  const before = descriptors()
+  const fake = await loadedFake(
+    t,
+    `const child = spawn(process.execPath, ['-e', 'setInterval(() => {}, 1000)'], { stdio: ['ignore', 'inherit', 'inherit'], detached: true })
+    console.log('child', child.pid)`,
+  )
+  const child = Number((await printed(fake, 'child')).split(' ')[1])
+  t.after(() => process.kill(child, 'SIGKILL'))
+  fake.worker.kill('was killed by the test')
+  await fake.worker.exited
+  await until('all descriptors are closed', () => descriptors() <= before, 2000)
+  assert.equal(isAlive(child), true)
 })
 
 for (const how of ['kill', 'exit'] as const) {

@@ -147,7 +147,8 @@ export class HandlerContext {
 
 /** Without a prototype, so that a header called `__proto__` is a header like any other. */
 function readProperties(request: WireRequest): Record<string, RequestProperty> {
-  const properties: Record<string, RequestProperty> = Object.create(null)
+  const properties: Record<string, RequestProperty> = {}
+  Object.setPrototypeOf(properties, null)
   for (const { name, contentType } of request.parameters) {
     properties[name] = { 'content-type': contentType }
   }

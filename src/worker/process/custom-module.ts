@@ -28,7 +28,8 @@ export async function importUserCode(folder: string, handler: string): Promise<U
   const fileName = colon === -1 ? handler : handler.slice(0, colon)
   const functionName = colon === -1 ? '' : handler.slice(colon + 1)
   const file = await findFile(folder, fileName)
-  const exported = readExports(await import(freshUrl(file)))
+  const loaded: unknown = await import(freshUrl(file))
+  const exported = readExports(loaded)
   return entryPoints(exported, functionName || DEFAULT_FUNCTION, fileName)
 }
 
@@ -72,8 +73,11 @@ function classEntryPoints(instance: Readonly<Record<string, unknown>>, fileName:
 }
 
 /** Exports by name. What a CommonJS module exports may only be found on its default export. */
-function readExports(namespace: Readonly<Record<string, unknown>>): Map<string, unknown> {
-  const exported = new Map(Object.entries(namespace))
+function readExports(loaded: unknown): Map<string, unknown> {
+  const exported = new Map<string, unknown>()
+  // Always a namespace object; only its type does not say so.
+  if (typeof loaded !== 'object' || loaded === null) return exported
+  for (const [name, value] of Object.entries(loaded)) exported.set(name, value)
   const whole = exported.get('default')
   if (typeof whole !== 'object' || whole === null) return exported
   for (const [name, value] of Object.entries(whole)) {

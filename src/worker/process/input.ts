@@ -16,7 +16,8 @@ const TEXT_PREFIX = 'text'
 
 /** @throws ServerError when a value is not what its content type says. */
 export function readParameters(request: WireRequest, settings: InputSettings): HandlerInput {
-  const input: HandlerInput = Object.create(null)
+  const input: HandlerInput = {}
+  Object.setPrototypeOf(input, null)
   for (const parameter of request.parameters) {
     input[parameter.name] = readValue(parameter, settings)
   }

@@ -1,0 +1,205 @@
+/**
+ * Makes a checkout ready to run with nothing but Node: installs the dependencies and compiles the
+ * sources, each only when it is missing or out of date, and says so when it does.
+ *
+ *     node scripts/ensure.mjs [dist] [build]
+ *
+ * It is plain JavaScript over Node's own modules, since it runs before anything is installed.
+ */
+import { spawnSync } from 'node:child_process'
+import { createHash } from 'node:crypto'
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
+import path from 'node:path'
+import { fileURLToPath } from 'node:url'
+
+const ROOT = path.dirname(path.dirname(fileURLToPath(import.meta.url)))
+const OLDEST_NODE = [20, 11]
+
+/** What is compiled where: `dist` is the program, `build` the program with its tests. */
+const OUTPUTS = {
+  dist: { project: 'tsconfig.build.json', base: 'src', folders: ['src'] },
+  build: {
+    project: 'tsconfig.json',
+    base: '.',
+    folders: ['src', 'test', 'benchmarks', 'scripts'],
+  },
+}
+
+/** Everything that a fresh clone needs before `outputs` can be run. Ends the process when it fails. */
+export function ensure(...outputs) {
+  checkNode()
+  ensureDependencies()
+  for (const output of outputs) ensureCompiled(output)
+}
+
+function checkNode() {
+  const [major = 0, minor = 0] = process.versions.node.split('.').map(Number)
+  if (major > OLDEST_NODE[0] || (major === OLDEST_NODE[0] && minor >= OLDEST_NODE[1])) return
+  fail(`Node.js ${OLDEST_NODE.join('.')} or newer is needed; this is ${process.versions.node}`)
+}
+
+// Dependencies
+
+function ensureDependencies() {
+  const reason = whyInstall()
+  if (reason === undefined) return
+  const started = Date.now()
+  say(`installing the dependencies, about 450 MB, once (${reason})`)
+  // Development tools compile the sources, so they are wanted even under NODE_ENV=production.
+  const status = npm('ci', '--include=dev', '--no-audit', '--no-fund', '--loglevel=error')
+  if (status !== 0) {
+    fail(
+      `npm ci failed with exit code ${status}; it needs the npm registry once. See its output above`,
+    )
+  }
+  say(`installed in ${seconds(started)}`)
+}
+
+/**
+ * Compares the lock file with npm's own record of what it installed, so an install by hand counts and
+ * one that was interrupted does not. `undefined` when nothing has to be done.
+ */
+function whyInstall() {
+  const recordFile = path.join(ROOT, 'node_modules', '.package-lock.json')
+  if (!existsSync(recordFile)) return 'node_modules is missing or incomplete'
+  const installed = readPackages(recordFile)
+  for (const [folder, wanted] of Object.entries(
+    readPackages(path.join(ROOT, 'package-lock.json')),
+  )) {
+    if (folder === '') continue
+    const found = installed[folder]
+    const name = folder.slice(folder.lastIndexOf('node_modules/') + 'node_modules/'.length)
+    if (found === undefined) {
+      if (isNeededHere(wanted)) return `${name} is missing`
+    } else if (found.version !== wanted.version) {
+      return `${name} is ${found.version} instead of ${wanted.version}`
+    }
+  }
+  return undefined
+}
+
+function readPackages(file) {
+  return JSON.parse(readFileSync(file, 'utf8')).packages
+}
+
+/** Packages with native code come once per platform. Those that differ in libc are left to npm. */
+function isNeededHere({ optional, os, cpu, libc }) {
+  if (os === undefined && cpu === undefined) return optional !== true
+  return libc === undefined && matches(os, process.platform) && matches(cpu, process.arch)
+}
+
+function matches(names, name) {
+  if (names === undefined) return true
+  return names.some((each) => each.startsWith('!'))
+    ? !names.includes(`!${name}`)
+    : names.includes(name)
+}
+
+function npm(...args) {
+  const cli = process.env.npm_execpath
+  const options = { cwd: ROOT, stdio: ['ignore', 'inherit', 'inherit'] }
+  // Under `npm start` and `npm test` npm says where it lies (other package managers as well: not them).
+  // Without that, on Windows, `npm` is a batch file and needs a shell.
+  const { status, error } = cli?.endsWith('npm-cli.js')
+    ? spawnSync(process.execPath, [cli, ...args], options)
+    : spawnSync('npm', args, { ...options, shell: process.platform === 'win32' })
+  if (error !== undefined) fail(`npm cannot be started: ${error.message}`)
+  return status ?? 1
+}
+
+// Compilation
+
+function ensureCompiled(output) {
+  const { project, base, folders } = OUTPUTS[output] ?? fail(`there is no output ${output}`)
+  const sources = folders.flatMap((folder) => sourcesIn(folder))
+  const stampFile = path.join(ROOT, output, '.stamp')
+  const stamp = fingerprint(['package-lock.json', 'tsconfig.json', project, ...sources])
+  const expected = sources.map((source) => compiledFile(output, base, source))
+  const isComplete = expected.every((file) => existsSync(file))
+  if (isComplete && readIfPresent(stampFile) === stamp) return
+
+  const started = Date.now()
+  say(`compiling ${folders.join(', ')} to ${output}`)
+  const record = path.join(ROOT, output, '.tsbuildinfo')
+  // The compiler writes only what changed since its record, whatever has become of the files.
+  if (!isComplete) rmSync(record, { force: true })
+  rmSync(stampFile, { force: true })
+  const compiler = path.join(ROOT, 'node_modules', 'typescript', 'bin', 'tsc')
+  const args = ['-p', project, '--noEmitOnError', '--incremental', '--tsBuildInfoFile', record]
+  const { status } = spawnSync(process.execPath, [compiler, ...args], {
+    cwd: ROOT,
+    stdio: ['ignore', 'inherit', 'inherit'],
+  })
+  if (status !== 0) fail('the sources do not compile, see above')
+  removeStale(path.join(ROOT, output), new Set(expected))
+  if (output === 'dist') chmodSync(path.join(ROOT, 'dist', 'cli.js'), 0o755)
+  mkdirSync(path.dirname(stampFile), { recursive: true })
+  writeFileSync(stampFile, stamp)
+  say(`compiled in ${seconds(started)}`)
+}
+
+/** Paths relative to the root. Programs under `scripts` that are JavaScript are not compiled. */
+function sourcesIn(folder) {
+  return filesIn(path.join(ROOT, folder))
+    .filter((file) => file.endsWith('.ts') && !file.endsWith('.d.ts'))
+    .map((file) => path.relative(ROOT, file))
+    .toSorted()
+}
+
+function compiledFile(output, base, source) {
+  return path.join(ROOT, output, path.relative(base, source)).replace(/\.ts$/, '.js')
+}
+
+/** Contents, not times: a branch that is switched back and forth is not compiled anew. */
+function fingerprint(files) {
+  const hash = createHash('sha256')
+  for (const file of files) hash.update(`\0${file}\0`).update(readFileSync(path.join(ROOT, file)))
+  return hash.digest('hex')
+}
+
+/** What a removed or renamed source has left behind, above all tests that are none any more. */
+function removeStale(folder, expected) {
+  for (const file of filesIn(folder)) {
+    const script = file.replace(/(\.d\.ts|\.js\.map)$/, '.js')
+    if (script.endsWith('.js') && !expected.has(script)) rmSync(file)
+  }
+}
+
+function filesIn(folder) {
+  if (!existsSync(folder)) return []
+  return readdirSync(folder, { withFileTypes: true }).flatMap((entry) => {
+    const file = path.join(folder, entry.name)
+    if (entry.isDirectory()) return entry.name === 'node_modules' ? [] : filesIn(file)
+    return entry.isFile() ? [file] : []
+  })
+}
+
+function readIfPresent(file) {
+  return existsSync(file) ? readFileSync(file, 'utf8') : undefined
+}
+
+// Words
+
+function seconds(started) {
+  return `${((Date.now() - started) / 1000).toFixed(1)} s`
+}
+
+function say(text) {
+  process.stderr.write(`onnxd: ${text}\n`)
+}
+
+/** @returns {never} */
+function fail(text) {
+  say(`${text}.`)
+  process.exit(1)
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) ensure(...process.argv.slice(2))
