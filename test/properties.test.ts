@@ -337,6 +337,7 @@ test('a SageMaker container is configured by its variables', () => {
     port: 8080,
     managementHost: '0.0.0.0',
     managementPort: 8080,
+    insecureManagement: true,
     modelStore: '/opt/ml/models',
     load: 'none',
     allowLocalPaths: true,
