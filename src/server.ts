@@ -53,7 +53,7 @@ export async function startServer({
   log,
 }: ServerOptions): Promise<RunningServer> {
   refuseOpenManagement(config)
-  const runtime = new RuntimeDirectory()
+  const runtime = await RuntimeDirectory.create()
   const removeRuntime = (): void => runtime.remove()
   process.once('exit', removeRuntime)
   const factory = new WorkerFactory(config, runtime, environment, log)

@@ -2,8 +2,8 @@
 import { constants } from 'node:fs'
 import { copyFile, link, open, rename, rm } from 'node:fs/promises'
 import path from 'node:path'
+import { codeOf } from '../process-identity.ts'
 import { StateError } from './state-format.ts'
-import { codeOf } from './state-lock.ts'
 
 /** Far above any state, far below what would hurt to read. */
 export const MAX_STATE_BYTES = 16 * 1024 * 1024

@@ -1,6 +1,7 @@
 /** One server for one state folder. */
-import { open, readFile, readdir, rm } from 'node:fs/promises'
+import { open, readdir, rm } from 'node:fs/promises'
 import path from 'node:path'
+import { codeOf, isSameProcess, startOfProcess } from '../process-identity.ts'
 import { StateError } from './state-format.ts'
 
 const CLAIM = /^lock-(\d+)-([0-9a-z.]+)$/
@@ -23,7 +24,7 @@ export class StateLock {
    * @throws StateError when another server holds the folder.
    */
   static async take(folder: string): Promise<StateLock> {
-    const own = `lock-${process.pid}-${(await startOf(process.pid)) ?? 'unknown'}`
+    const own = `lock-${process.pid}-${(await startOfProcess(process.pid)) ?? 'unknown'}`
     const file = path.join(folder, own)
     try {
       await (await open(file, 'wx', 0o600)).close()
@@ -37,7 +38,7 @@ export class StateLock {
         const [, pid = '', start] = CLAIM.exec(name) ?? []
         if (name === own || pid === '') continue
         const claim = path.join(folder, name)
-        if (await isRunning(Number(pid), start)) throw inUse(folder, Number(pid), claim)
+        if (await isSameProcess(Number(pid), start)) throw inUse(folder, Number(pid), claim)
         await rm(claim, { force: true })
       }
     } catch (error) {
@@ -58,38 +59,4 @@ function inUse(folder: string, pid: number, claim: string): StateError {
     `State folder ${folder} is in use by the server with process id ${pid}. ` +
       `If there is no such server, remove ${claim}.`,
   )
-}
-
-async function isRunning(pid: number, start: string | undefined): Promise<boolean> {
-  const now = await startOf(pid)
-  if (now !== undefined) return now === start
-  // No /proc: the id alone has to do. On Linux a process without an entry is gone.
-  if (process.platform === 'linux') return false
-  try {
-    return process.kill(pid, 0)
-  } catch (error) {
-    return codeOf(error) === 'EPERM'
-  }
-}
-
-/**
- * When a process started, in a form no other process of that id shares: the boot, and field 22 of
- * `/proc/<pid>/stat`, ticks since then. `undefined` for one that is gone or only waits to be reaped.
- */
-async function startOf(pid: number): Promise<string | undefined> {
-  try {
-    const stat = await readFile(`/proc/${pid}/stat`, 'latin1')
-    // Field 2 is the command in parentheses and may hold anything, parentheses too.
-    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
-    if (fields[0] === 'Z' || fields[0] === 'X') return undefined
-    const boot = await readFile('/proc/sys/kernel/random/boot_id', 'latin1').catch(() => '0')
-    return `${boot.slice(0, 8)}.${fields[19] ?? ''}`
-  } catch {
-    return undefined
-  }
-}
-
-/** The `code` of an error of the system. */
-export function codeOf(error: unknown): string | undefined {
-  return error instanceof Error && 'code' in error ? String(error.code) : undefined
 }

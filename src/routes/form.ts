@@ -93,18 +93,30 @@ export async function readMultipart(
     // Fields are files without a name here: the plugin would decode text and parse JSON on the way.
     isPartAFile: () => true,
   })
-  for await (const part of parts) {
-    if (part.type !== 'file') continue
-    const name: string | undefined = part.fieldname
-    if (name === undefined) {
-      throw new ServerError('BadRequestException', 'A part of the multipart body has no name.')
+  try {
+    for await (const part of parts) {
+      if (part.type !== 'file') continue
+      const name: string | undefined = part.fieldname
+      if (name === undefined) {
+        throw new ServerError('BadRequestException', 'A part of the multipart body has no name.')
+      }
+      checkName(Buffer.byteLength(name))
+      for await (const piece of part.file) if (Buffer.isBuffer(piece)) collector.add(piece)
+      const value = collector.take()
+      parameters.push({ name, contentType: partType(part.filename, part.mimetype, value), value })
     }
-    checkName(Buffer.byteLength(name))
-    for await (const piece of part.file) if (Buffer.isBuffer(piece)) collector.add(piece)
-    const value = collector.take()
-    parameters.push({ name, contentType: partType(part.filename, part.mimetype, value), value })
+  } catch (error) {
+    throw asClientError(error)
   }
   return parameters
+}
+
+/** The plugin's own errors have a status; the parser under it throws plain ones, for example of a boundary that is too long. */
+function asClientError(error: unknown): unknown {
+  if (error instanceof Error && 'statusCode' in error) return error
+  return new ServerError('BadRequestException', 'The multipart body cannot be read.', {
+    cause: error,
+  })
 }
 
 /** The parser says `text/plain` of a part that has no content type (many clients send pictures so): the bytes decide. */

@@ -18,7 +18,8 @@ export async function requestParameters(
   const query = withQuery ? parseUrlEncoded(queryOf(request)) : []
   const contentType = mediaType(request.headers['content-type'])
   const form = contentType.toLowerCase()
-  if (form === 'multipart/form-data')
+  // Of a GET the body is not read.
+  if (form === 'multipart/form-data' && request.isMultipart())
     return [...query, ...(await readMultipart(request, maxBodyBytes))]
   const value = Buffer.isBuffer(request.body) ? request.body : Buffer.alloc(0)
   if (form === 'application/x-www-form-urlencoded') return [...query, ...parseUrlEncoded(value)]

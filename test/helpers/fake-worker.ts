@@ -29,6 +29,9 @@ let onLoad = (socket) => socket.write(frame({ message: 'loaded. [PID]:1' }))
 let onPredict = (socket, requests) => socket.write(answers(requests))
 let onTerm = () => process.exit(0)
 process.on('SIGTERM', () => onTerm())
+// It goes with a test run that is killed.
+const parent = process.ppid
+setInterval(() => process.ppid === parent || process.kill(process.pid, 'SIGKILL'), 500).unref()
 //BEHAVIOUR
 createServer((socket) => {
   const decoder = new RequestDecoder()

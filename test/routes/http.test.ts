@@ -493,6 +493,8 @@ test('the query comes first, then the form, or the body with its media type', as
   assert.deepEqual(last(), [['body', '', 'no type']])
   await it.post('/parameters', '', 'application/x-www-form-urlencoded')
   assert.deepEqual(last(), [])
+  await it.send('/parameters', { headers: { 'content-type': FORM } })
+  assert.deepEqual(last(), [['body', 'multipart/form-data', '']])
 })
 
 test('headers keep the client’s spelling, of repeated ones the last, whatever their names', async (t) => {
@@ -625,6 +627,7 @@ test(
       ['no boundary', good, 'multipart/form-data', 400],
       ['another boundary', good, 'multipart/form-data; boundary=other', 400],
       ['an empty boundary', good, 'multipart/form-data; boundary=', 400],
+      ['an endless boundary', good, `multipart/form-data; boundary=${'b'.repeat(5000)}`, 400],
       ['no end', good.subarray(0, -8), FORM, 400],
       ['an end inside the headers', good.subarray(0, 20), FORM, 400],
       [

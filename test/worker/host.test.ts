@@ -667,8 +667,8 @@ test('the number of batches ahead follows the measured run time', (t) => {
   assert.equal(depthAfter(0.1, 5, 1), 1, 'never more than the worker can take')
 })
 
-test('the runtime directory is private, gives no socket path twice, and goes with all it holds', () => {
-  const runtime = new RuntimeDirectory()
+test('the runtime directory is private, gives no socket path twice, and goes with all it holds', async () => {
+  const runtime = await RuntimeDirectory.create()
   assert.equal(statSync(runtime.path).mode & 0o777, 0o700)
   const paths = Array.from({ length: 100 }, () => runtime.nextSocketPath())
   assert.equal(new Set(paths).size, 100)
@@ -681,12 +681,12 @@ test('the runtime directory is private, gives no socket path twice, and goes wit
   assert.equal(existsSync(runtime.path), false)
 })
 
-test('a temporary folder whose path is too long for sockets is refused and nothing is left in it', (t) => {
+test('a temporary folder whose path is too long for sockets is refused and nothing is left in it', async (t) => {
   const parent = mkdtempSync(path.join(tmpdir(), 'ow-'))
   t.after(() => rmSync(parent, { recursive: true, force: true }))
   const long = path.join(parent, 'x'.repeat(90))
   mkdirSync(long)
-  assert.throws(() => new RuntimeDirectory(long), /set TMPDIR/)
+  await assert.rejects(RuntimeDirectory.create(long), /set TMPDIR/)
   assert.deepEqual(readdirSync(long), [])
 })
 
