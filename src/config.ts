@@ -106,6 +106,15 @@ export const ConfigSchema = Type.Object(
       0,
       0,
     ),
+    recycleAfterRequests: count(
+      'Batches after which a worker is replaced by a fresh one, which is ready first; 0 never.',
+      0,
+    ),
+    recycleAfterSeconds: count('Age at which a worker is replaced likewise; 0 never.', 0),
+    recycleAboveMib: count(
+      'Resident memory, MiB, at which a worker is replaced likewise; 0 never.',
+      0,
+    ),
     maxBodyBytes: count('Largest request body.', 64 * MIB, 1),
     maxJsonBytes: count('Largest JSON request body.', 16 * MIB, 1),
     maxResponseBytes: count('Largest response body.', 64 * MIB, 1),

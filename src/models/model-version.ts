@@ -3,6 +3,7 @@ import type { Config } from '../config.ts'
 import { Job } from './job.ts'
 import type { Header, Parameter } from './job.ts'
 import { Pool } from './pool.ts'
+import { Recycler } from './recycler.ts'
 import { discard } from './source.ts'
 import type { PreparedModel } from './source.ts'
 import type { EffectiveSettings, WorkerFactory } from './worker-factory.ts'
@@ -46,6 +47,7 @@ export class ModelVersion {
   /** What the handler says of itself: inputs, outputs, types, shapes, runtime. `undefined` until a worker answered. */
   metadata: unknown
   readonly #context: ModelContext
+  readonly #recycler: Recycler
 
   private constructor(
     prepared: PreparedModel,
@@ -70,6 +72,15 @@ export class ModelVersion {
       startWorker: (slotId) => factory.start(prepared, this.settings, slotId),
       log,
     })
+    this.#recycler = new Recycler(
+      this.pool,
+      {
+        maxBatches: config.recycleAfterRequests,
+        maxAgeMs: config.recycleAfterSeconds * 1000,
+        maxResidentBytes: config.recycleAboveMib * 1024 * 1024,
+      },
+      log.child({ model: prepared.name, version: prepared.version }),
+    )
   }
 
   /**
@@ -87,6 +98,7 @@ export class ModelVersion {
       await version.pool.scale(version.settings.workers)
       if (version.settings.workers > 0) version.metadata = await version.#askHandler()
     } catch (error) {
+      version.#recycler.close()
       await version.pool.close(0)
       throw error
     }
@@ -128,6 +140,7 @@ export class ModelVersion {
    * @param keepsDelivery The server stops, and the next one will serve the model again.
    */
   async close(drainMs: number, keepsDelivery = false): Promise<void> {
+    this.#recycler.close()
     await this.pool.close(drainMs)
     await discard(this.prepared, keepsDelivery)
   }

@@ -1,11 +1,10 @@
-import type { Logger } from 'pino'
 import { ServerError } from '../errors.ts'
 import { RestartPolicy } from './backoff.ts'
 import { JobQueue } from './job-queue.ts'
-import type { QueueLimits } from './job-queue.ts'
 import type { Job } from './job.ts'
 import type { RejectionReason } from './metrics-causes.ts'
 import { VersionMetrics } from './metrics-version.ts'
+import type { PoolOptions } from './pool-options.ts'
 import { recoverBatch, settleBatch } from './settle-batch.ts'
 import { Slot, leastBusy } from './slot.ts'
 import type { PoolWorker, SlotContext } from './slot.ts'
@@ -13,21 +12,6 @@ import { unavailable } from './unavailable.ts'
 import { waitAtMost } from './wait-at-most.ts'
 
 export type { PoolWorker, Slot }
-
-export interface PoolOptions {
-  readonly modelName: string
-  /** Jobs in one batch, at most. */
-  readonly batchSize: number
-  /** Milliseconds the oldest job waits for its batch to fill. */
-  readonly maxBatchDelayMs: number
-  readonly queue: QueueLimits
-  /** Milliseconds a job may wait before a worker takes it. */
-  readonly queueTimeoutMs: number
-  /** Running a request twice does no harm. */
-  readonly isRetryable: boolean
-  readonly startWorker: (slotId: number) => PoolWorker
-  readonly log: Logger
-}
 
 /** The workers of one model version and the jobs that wait for them. */
 export class Pool {
@@ -126,6 +110,18 @@ export class Pool {
     this.metrics.rejections.cancelled += 1
     job.reject(new ServerError('ClientClosedRequestException', 'The client closed the connection.'))
     this.#checkIdle()
+  }
+
+  /**
+   * Puts a fresh slot in the place of one; it is ready before the old one gets no more work.
+   * @throws ServerError when the fresh worker cannot load the model; the old one stays.
+   */
+  async replace(slot: Slot): Promise<void> {
+    await this.#addSlot()
+    const index = this.#slots.indexOf(slot)
+    if (index === -1) return
+    this.#slots.splice(index, 1)
+    await this.#retire(slot, this.#options.queueTimeoutMs)
   }
 
   /** Stops accepting, lets accepted jobs finish for at most `drainMs`, then ends every worker. */

@@ -2,7 +2,8 @@
 import assert from 'node:assert/strict'
 import path from 'node:path'
 import { test } from 'node:test'
-import { json, needsShared, serve, shared } from '../helpers/server.ts'
+import { handlerModel } from '../helpers/handler-model.ts'
+import { isAlive, json, needsShared, serve, shared, until } from '../helpers/server.ts'
 
 test(
   'a request that asks for more memory than a worker may have is 507, and the worker goes on',
@@ -32,5 +33,50 @@ test(
       workers: { pid: number }[]
     }
     assert.equal(after.workers[0]?.pid, workers[0]?.pid)
+  },
+)
+
+test(
+  'workers are recycled after so many requests without a failed one, the fresh worker first',
+  { timeout: 60_000 },
+  async (t) => {
+    const server = await serve(t, [handlerModel(t, 'tool')], {
+      allowHandlers: true,
+      recycleAfterRequests: 20,
+    })
+    const pids = new Set<number>()
+    const statuses = new Set<number>()
+    await until(async () => {
+      const answer = await server.fetch('/predictions/tool', {
+        method: 'POST',
+        body: 'pid',
+        headers: { 'content-type': 'text/plain' },
+      })
+      statuses.add(answer.status)
+      pids.add(((await json(answer)) as { pid: number }).pid)
+      return pids.size === 3
+    }, 30_000)
+    assert.deepEqual([...statuses], [200])
+    const [first = 0, , last = 0] = [...pids]
+    await until(() => !isAlive(first))
+    assert.ok(isAlive(last))
+    assert.equal(server.registry.get('tool').pool.slots.length, 1)
+    const reasons = server.logLines
+      .filter(({ msg }) => msg === 'recycling a worker')
+      .map(({ reason }) => reason)
+    assert.deepEqual(new Set(reasons), new Set(['requests']))
+  },
+)
+
+test(
+  'a worker is recycled by its age, and by the memory it holds',
+  { timeout: 60_000 },
+  async (t) => {
+    for (const settings of [{ recycleAfterSeconds: 1 }, { recycleAboveMib: 10 }]) {
+      const server = await serve(t, [handlerModel(t, 'tool')], { allowHandlers: true, ...settings })
+      const first = server.registry.get('tool').pool.slots[0]?.worker.pid ?? 0
+      await until(() => !isAlive(first), 20_000)
+      await server.close()
+    }
   },
 )

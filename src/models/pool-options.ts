@@ -1,0 +1,19 @@
+import type { Logger } from 'pino'
+import type { QueueLimits } from './job-queue.ts'
+import type { PoolWorker } from './slot.ts'
+
+/** How a pool works; fixed for the life of a model version. */
+export interface PoolOptions {
+  readonly modelName: string
+  /** Jobs in one batch, at most. */
+  readonly batchSize: number
+  /** Milliseconds the oldest job waits for its batch to fill. */
+  readonly maxBatchDelayMs: number
+  readonly queue: QueueLimits
+  /** Milliseconds a job may wait before a worker takes it. */
+  readonly queueTimeoutMs: number
+  /** Running a request twice does no harm. */
+  readonly isRetryable: boolean
+  readonly startWorker: (slotId: number) => PoolWorker
+  readonly log: Logger
+}
