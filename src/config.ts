@@ -133,6 +133,7 @@ export const ConfigSchema = Type.Object(
     providers: list(
       'Execution providers of onnxruntime in order of preference, for example `cuda,cpu`.',
     ),
+    warmUp: flag('Run a network once on zeros before it is called ready.', true),
     gpus: count('Number of GPUs to share between workers; 0 means CPU.', 0, 0, 64),
     allowHandlers: flag('Models may bring code of their own (JavaScript handlers).', false),
     allowLocalPaths: flag(

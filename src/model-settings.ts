@@ -107,6 +107,9 @@ export const ModelSettings = Type.Object(
     threads: Type.Optional(Type.Integer({ minimum: 1, maximum: 1024 })),
     graphOptimization: Type.Optional(stringEnum(['disabled', 'basic', 'extended', 'all'])),
     providers: Type.Optional(Type.Array(Type.String({ minLength: 1 }))),
+    warmUp: Type.Optional(
+      Type.Boolean({ description: 'Run the network once on zeros before it is called ready.' }),
+    ),
     idempotent: Type.Optional(
       Type.Boolean({ description: 'The model’s own code may be run twice for one request.' }),
     ),

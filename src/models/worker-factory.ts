@@ -118,8 +118,9 @@ export class WorkerFactory {
   }
 
   #workerOptions(threads: number): Record<string, unknown> {
-    const { graphOptimization, providers, allowHandlers, maxResponseBytes, maxJsonBytes } =
-      this.#config
-    return { threads, graphOptimization, providers, allowHandlers, maxResponseBytes, maxJsonBytes }
+    const { graphOptimization, providers, warmUp, allowHandlers } = this.#config
+    const { maxResponseBytes, maxJsonBytes } = this.#config
+    const limits = { maxResponseBytes, maxJsonBytes }
+    return { threads, graphOptimization, providers, warmUp, allowHandlers, ...limits }
   }
 }

@@ -35,6 +35,8 @@ export interface WorkerOptions {
   readonly graphOptimization: 'disabled' | 'basic' | 'extended' | 'all'
   /** Execution providers in order of preference, for example `["cuda", "cpu"]`. Empty: CUDA when a GPU was assigned, else CPU. */
   readonly providers: readonly string[]
+  /** Run a network once on zeros before it is called ready. */
+  readonly warmUp: boolean
   /** May a model bring code of its own? */
   readonly allowHandlers: boolean
   /** The worker refuses to send a longer body, bytes. */
@@ -49,6 +51,7 @@ export const DEFAULT_WORKER_OPTIONS: WorkerOptions = {
   threads: 1,
   graphOptimization: 'all',
   providers: [],
+  warmUp: true,
   allowHandlers: true,
   maxResponseBytes: 64 * 1024 * 1024,
   maxJsonBytes: 16 * 1024 * 1024,

@@ -11,6 +11,7 @@ const CHECKS: Readonly<Record<keyof WorkerOptions, (value: unknown) => boolean>>
   graphOptimization: (value) => typeof value === 'string' && GRAPH_OPTIMIZATIONS.includes(value),
   providers: (value) =>
     Array.isArray(value) && value.every((name) => typeof name === 'string' && name !== ''),
+  warmUp: (value) => typeof value === 'boolean',
   allowHandlers: (value) => typeof value === 'boolean',
   maxResponseBytes: isCount,
   maxJsonBytes: isCount,

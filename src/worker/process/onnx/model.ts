@@ -15,6 +15,7 @@ import type { ModelMetadata, TensorSpec } from './metadata.ts'
 import { errorPrediction } from './prediction.ts'
 import { OnnxSession } from './session.ts'
 import { TensorCodec } from './tensor-codec.ts'
+import { warmUp } from './warm-up.ts'
 
 /** Version of a model that names none. */
 const FIRST_VERSION = '1.0'
@@ -37,6 +38,7 @@ export async function loadOnnxModel(context: LoadContext): Promise<LoadedModel> 
   const session = await OnnxSession.load(files.onnxFile, files.settings, context)
   try {
     const metadata = await metadataOf(session, files, context)
+    if (files.settings.warmUp ?? context.options.warmUp) await warmUp(session)
     const codec = new TensorCodec(metadata, context.options)
     if (metadata.handler !== IMAGE_HANDLER) return new OnnxModel(session, metadata, codec)
     const { createImageCodec } = await import('./image.ts')
