@@ -15,11 +15,16 @@ const SECTIONS: readonly [title: string, keys: readonly (keyof Config)[]][] = [
       'managementHost',
       'managementPort',
       'managementToken',
+      'insecureManagement',
       'requestTimeout',
       'keepAliveTimeout',
     ],
   ],
-  ['Models', ['modelStore', 'load', 'allowLocalPaths', 'allowHandlers']],
+  ['Models', ['modelStore', 'load', 'stateDir', 'allowLocalPaths', 'allowHandlers']],
+  [
+    'Uploads and downloads',
+    ['allowedOrigins', 'allowPrivateAddresses', 'maxModelBytes', 'downloadTimeout'],
+  ],
   [
     'Workers and batches',
     [
@@ -34,11 +39,20 @@ const SECTIONS: readonly [title: string, keys: readonly (keyof Config)[]][] = [
       'loadTimeout',
       'drainTimeout',
       'workerEnvironment',
+    ],
+  ],
+  [
+    'Memory and recycling of workers',
+    [
+      'workerMemoryMib',
       'workerHeapMib',
+      'recycleAfterRequests',
+      'recycleAfterSeconds',
+      'recycleAboveMib',
     ],
   ],
   ['Sizes', ['maxBodyBytes', 'maxJsonBytes', 'maxResponseBytes']],
-  ['onnxruntime', ['graphOptimization', 'providers', 'gpus', 'telemetry']],
+  ['onnxruntime', ['graphOptimization', 'providers', 'gpus', 'warmUp', 'telemetry']],
   ['Logs', ['logLevel', 'accessLog']],
 ]
 
@@ -57,6 +71,9 @@ Nothing has to be configured. What can be is one flat list of settings, and each
 | command line | \`--flag value\`; booleans \`--flag\` and \`--no-flag\` | \`onnxd serve model.onnx --batch-size 8 --no-access-log\` |
 | environment | \`ONNXD_…\`; booleans \`true\`, \`false\`, \`1\`, \`0\` | \`ONNXD_BATCH_SIZE=8 ONNXD_ACCESS_LOG=false\` |
 | config file | YAML or JSON, one mapping; \`--config FILE\` or \`ONNXD_CONFIG=FILE\` | \`batchSize: 8\` |
+
+A config file whose name ends in \`.properties\` is one of MMS or TorchServe: [what becomes of it](migrating.md#the-configuration-file).
+In a SageMaker container its \`SAGEMAKER_…\` variables count as well, below all others: [which](migrating.md#from-a-sagemaker-container).
 
 The command line wins over the environment, the environment over the file, the file over the default. Lists are
 separated by commas on the command line and in the environment, and are lists in the file. A setting that does not

@@ -9,7 +9,7 @@ export interface ErrorHelp {
 export const ERROR_HELP: Readonly<Record<ErrorType, ErrorHelp>> = {
   BadRequestException: {
     cause:
-      'The request itself is malformed: a parameter is missing or of the wrong type, the body ends too early, a multipart body has no boundary, the management body is no JSON. With status 403: a model URL that is not allowed; 431: the headers are too large.',
+      'The request itself is malformed: a parameter is missing or of the wrong type, the body ends too early, a multipart body has no boundary, the management body is no JSON. With status 403: a model URL or its address is not allowed; 431: the headers are too large.',
     remedy: 'Correct the request; the message names the parameter.',
   },
   InvalidInputException: {
@@ -36,9 +36,9 @@ export const ERROR_HELP: Readonly<Record<ErrorType, ErrorHelp>> = {
   },
   DownloadModelException: {
     cause:
-      'The model could not be fetched: the other server refused, broke off, or sent something else than was announced.',
+      'The model could not be fetched: the other server refused, broke off, redirected, or sent something else than was announced; its SHA-256 is another one. With status 504: it took longer than `downloadTimeout`, or nothing came for a minute.',
     remedy:
-      'Fetch the same address by hand; see the log for the status and the size that were seen.',
+      'Fetch the same address by hand; the message has the status that was seen. Redirects are not followed: register the address they lead to.',
   },
   ModelNotFoundException: {
     cause: 'No model of this name is served; when registering, no such file or folder may be read.',
@@ -60,7 +60,8 @@ export const ERROR_HELP: Readonly<Record<ErrorType, ErrorHelp>> = {
   RequestTimeoutException: {
     cause:
       'The client took longer than `requestTimeout` to send its request, or longer than 10 seconds for the head.',
-    remedy: 'Send faster, or raise `--request-timeout`.',
+    remedy:
+      'Send faster, or raise `--request-timeout`; for uploads of models `--download-timeout` counts where it is longer.',
   },
   ConflictStatusException: {
     cause: 'A model of this name and version is served already, or is just being loaded.',
@@ -68,9 +69,9 @@ export const ERROR_HELP: Readonly<Record<ErrorType, ErrorHelp>> = {
   },
   PayloadTooLargeException: {
     cause:
-      'The body, a part of a form, or an archive is above its limit. With status 400: the body came in more than 65 536 pieces.',
+      'The body, a part of a form, an archive, an upload or a download is above its limit. With status 400: the body came in more than 65 536 pieces.',
     remedy:
-      'Send less, or raise `--max-body-bytes` or `--max-json-bytes`. JSON has the smaller limit; binary bodies carry the same tensor in a fraction of the bytes.',
+      'Send less, or raise `--max-body-bytes`, `--max-json-bytes` or, for models, `--max-model-bytes`. JSON has the smaller limit; binary bodies carry the same tensor in a fraction of the bytes.',
   },
   UnsupportedMediaTypeException: {
     cause:
@@ -91,7 +92,7 @@ export const ERROR_HELP: Readonly<Record<ErrorType, ErrorHelp>> = {
   },
   ServiceUnavailableException: {
     cause:
-      'No worker can take the request: none is running, the queue is full (`queueSize` requests or `queueBytes` bytes), the request waited longer than `queueTimeout`, the model has failed for good, or the server is stopping.',
+      'No worker can take the request: none is running, the queue is full (`queueSize` requests or `queueBytes` bytes), the request waited longer than `queueTimeout`, the model has failed for good, or the server is stopping. Or two models are being uploaded or downloaded already.',
     remedy:
       'Try again after the seconds in `Retry-After`. If it lasts, add workers or look at `status` and `lastFailure` of the model.',
   },
@@ -102,8 +103,8 @@ export const ERROR_HELP: Readonly<Record<ErrorType, ErrorHelp>> = {
   },
   InsufficientMemoryException: {
     cause:
-      'The worker ran out of memory, the answer is larger than `maxResponseBytes`, or the disk is too full to unpack an archive.',
+      'The worker ran out of memory, the answer is larger than `maxResponseBytes`, or the disk is too full for an archive, upload or download.',
     remedy:
-      'Send less at once, raise `--max-response-bytes` or `--worker-heap-mib`, serve fewer workers, or give the machine more.',
+      'Send less at once, raise `--max-response-bytes` or `--worker-memory-mib` or `--worker-heap-mib`, serve fewer workers, or give the machine more.',
   },
 }

@@ -95,6 +95,18 @@ test('the commands on the page of requests print what it says', { timeout: 120_0
   assert.equal(await followPage(t, 'docs/inputs.md'), 10)
 })
 
+test('the commands on the page of models print what it says', { timeout: 120_000 }, async (t) => {
+  assert.equal(await followPage(t, 'docs/models.md'), 4)
+})
+
+test(
+  'the commands on the page of migrating print what it says',
+  { timeout: 120_000 },
+  async (t) => {
+    assert.equal(await followPage(t, 'docs/migrating.md'), 4)
+  },
+)
+
 function read(file: string): string {
   return readFileSync(file, 'utf8')
 }

@@ -1,7 +1,8 @@
 /**
  * Follows a page of the documentation as a reader would: every `sh` block is run by bash, in order, and
  * a `json` or `text` block that comes next must be what it prints. A block that starts the server is
- * replaced by a real server on free ports. Blocks in other languages are only shown.
+ * replaced by a real server on free ports, and `/tmp` by a folder of the test's own. Blocks in other
+ * languages are only shown.
  */
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
@@ -11,6 +12,7 @@ import { readFileSync } from 'node:fs'
 import { text } from 'node:stream/consumers'
 import type { TestContext } from 'node:test'
 import { fileURLToPath } from 'node:url'
+import { temporaryFolder } from '../helpers/server.ts'
 
 const CLI = fileURLToPath(new URL('../../src/cli.js', import.meta.url))
 const FENCE = /^```(\w*)\n(.*?)^```$/gms
@@ -48,7 +50,9 @@ export function readCommands(markdown: string): DocumentedCommand[] {
 
 /** Runs every command of a page and compares what they print. Returns how many outputs were compared. */
 export async function followPage(t: TestContext, page: string): Promise<number> {
-  const commands = readCommands(readFileSync(page, 'utf8'))
+  const folder = temporaryFolder(t)
+  const markdown = readFileSync(page, 'utf8').replaceAll('/tmp/', `${folder}/`)
+  const commands = readCommands(markdown)
   let compared = 0
   let server: StartedServer | undefined
   for (const { script, output } of commands) {
@@ -59,7 +63,8 @@ export async function followPage(t: TestContext, page: string): Promise<number> 
       server = await startServer(t, start[2]?.split(/\s+/) ?? examplesArguments())
       printed = server.banner
     } else {
-      assert.ok(server, `${page} runs a command before it starts a server: ${script}`)
+      const needsServer = script.includes('localhost:')
+      assert.ok(server ?? !needsServer, `${page} needs a server before it starts one: ${script}`)
       printed = await runShell(script, server)
     }
     if (output === undefined) continue
@@ -124,10 +129,10 @@ function untilReady({ stdout }: ChildProcess): Promise<string> {
   })
 }
 
-async function runShell(script: string, { inference, management }: StartedServer): Promise<string> {
+async function runShell(script: string, server: StartedServer | undefined): Promise<string> {
   const onOtherPorts = script
-    .replaceAll('localhost:8080', inference)
-    .replaceAll('localhost:8081', management)
+    .replaceAll('localhost:8080', server?.inference ?? '')
+    .replaceAll('localhost:8081', server?.management ?? '')
   const shell = spawn('bash', ['-euo', 'pipefail', '-c', onOtherPorts], {
     stdio: ['ignore', 'pipe', 'pipe'],
     timeout: 30_000,
