@@ -11,7 +11,7 @@ import { startServer } from './server.ts'
 
 const USAGE = `Usage: onnxd serve [MODEL…] [flags]
 
-MODEL is a .onnx file, a model folder, a .mar archive, or name=path.
+MODEL is a .onnx file, a model folder, an archive (.mar, .zip, .tar.gz), or name=path.
 
   onnxd serve model.onnx                  serve one model at http://127.0.0.1:8080/predictions/model
   onnxd serve --model-store models        serve every model of a folder
@@ -78,7 +78,7 @@ function flagHelp(): string {
     const shown = JSON.stringify(schema.default)
     return `  ${flag.padEnd(30)} ${schema.description ?? ''}${shown === '""' || shown === '[]' ? '' : ` Default ${shown}.`}`
   })
-  return `Usage: onnxd serve [MODEL…] [flags]\n\n  ${'--config FILE'.padEnd(30)} JSON or YAML file with any of these settings, named as in docs/configuration.md.\n${lines.join('\n')}\n`
+  return `Usage: onnxd serve [MODEL…] [flags]\n\n  ${'--config FILE'.padEnd(30)} JSON or YAML file with any of these settings, named as in docs/configuration.md, or a config.properties of MMS or TorchServe.\n${lines.join('\n')}\n`
 }
 
 main(process.argv.slice(2)).catch((error: unknown) => {

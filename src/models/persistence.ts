@@ -39,7 +39,8 @@ export class Persistence {
     const { state, source, problems } = await this.#file.load()
     for (const problem of problems) log.error({ problem }, 'state file')
     const kept = state.models.flatMap(({ file }) => (file === undefined ? [] : [file]))
-    await deliveries.removeOthers(new Set(kept))
+    // Where part of the state was lost, a file that nobody refers to may still be wanted.
+    if (problems.length === 0) await deliveries.removeOthers(new Set(kept))
     this.#missing = [...state.models]
     for (const stored of state.models) {
       try {

@@ -1,5 +1,5 @@
 import type { Logger } from 'pino'
-import { messageOf } from '../errors.ts'
+import { ServerError, messageOf } from '../errors.ts'
 import type { Worker } from '../worker/host/worker.ts'
 import type { RestartPolicy } from './backoff.ts'
 import { restartCause } from './metrics-causes.ts'
@@ -62,9 +62,16 @@ export class Slot {
     return this.#worker
   }
 
-  /** Resolves when the first worker is ready; from then on it is replaced. Rejects with the reason when it cannot load. */
+  /**
+   * Resolves when the first worker is ready; from then on it is replaced. Rejects with the reason when it cannot load.
+   * @throws ServerError `ConflictStatusException` when the slot is retired before that.
+   */
   async start(): Promise<void> {
-    await this.#worker.ready
+    try {
+      await this.#worker.ready
+    } catch (error) {
+      throw this.#isRetired ? overtaken(error) : error
+    }
     void this.#supervise()
     this.#context.onChange()
   }
@@ -139,6 +146,12 @@ export class Slot {
     )
     return restartInMs
   }
+}
+
+/** Nothing is wrong with the model: another request wanted fewer workers, or none, and came later. */
+function overtaken(cause: unknown): ServerError {
+  const text = 'The workers were stopped by a later request before they were ready.'
+  return new ServerError('ConflictStatusException', text, { cause })
 }
 
 /** The slot with the least in hand, of those whose worker should get more. */

@@ -4,6 +4,7 @@ import { Type } from '@sinclair/typebox'
 import type { Static } from '@sinclair/typebox'
 import type { FastifyRequest } from 'fastify'
 import { ServerError, messageOf } from '../errors.ts'
+import { shownUrl } from '../models/download-url.ts'
 import type { Registration } from '../models/model-version.ts'
 import { isRemote } from '../models/source-location.ts'
 import { prepareDelivery, prepareFromUrl } from '../models/source.ts'
@@ -159,7 +160,9 @@ async function prepare(
     throw new ServerError('BadRequestException', 'Parameter url is required.')
   }
   if (!isRemote(url)) return prepareFromUrl(url, named)
-  return prepareDelivery(await deliveries.download(url, query.sha256), url, named)
+  const delivery = await deliveries.download(url, query.sha256)
+  // Without its query, which may be a signature.
+  return prepareDelivery(delivery, shownUrl(new URL(url)), named)
 }
 
 function registrationOf(query: RegisterParameters): Registration {

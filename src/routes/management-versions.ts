@@ -27,7 +27,7 @@ const ScaleQuery = Type.Object({
       minimum: -1,
       maximum: 86_400,
       description:
-        'Seconds that a worker gets to finish its request before it is stopped; -1: as long as it takes.',
+        'Seconds that a worker gets to finish its request before it is stopped; -1: as long as a request may wait for a worker.',
     }),
   ),
 })
