@@ -133,6 +133,8 @@ export class ModelVersion {
     this.maxWorkers = max
     const now = this.pool.slots.length
     await this.pool.scale(Math.min(Math.max(now, min), max), timeoutMs)
+    // Those that an earlier request has started count as well.
+    await Promise.allSettled(this.pool.slots.map(({ worker }) => worker.ready))
   }
 
   /**
