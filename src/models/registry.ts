@@ -104,10 +104,11 @@ export class Registry {
 
   /**
    * A version of a model; the default version when none is named.
-   * @throws ServerError `ModelNotFoundException` or `ModelVersionNotFoundException`.
+   * @throws ServerError `ModelNotFoundException`, `ModelVersionNotFoundException`, or
+   * `ServiceUnavailableException` while the model is being loaded.
    */
   get(name: string, version?: string): ModelVersion {
-    const entry = this.#entry(name)
+    const entry = this.#models.get(name) ?? this.#missing(name)
     const found = entry.versions.get(version ?? entry.defaultVersion)
     if (found !== undefined) return found
     throw new ServerError(
@@ -186,6 +187,14 @@ export class Registry {
     const versions = this.all
     this.#models.clear()
     await Promise.all(versions.map((version) => version.close(drainMs, true)))
+  }
+
+  #missing(name: string): never {
+    if ([...this.#reserved].some((key) => key.startsWith(`${name} `))) {
+      const text = `Model ${name} is being loaded.`
+      throw new ServerError('ServiceUnavailableException', text, { retryAfterSeconds: 1 })
+    }
+    throw new ServerError('ModelNotFoundException', `Model not found: ${name}`)
   }
 
   #entry(name: string): ModelEntry {

@@ -77,6 +77,11 @@ test('registration takes JSON as well, under another name, and in the background
     [later.status, await json(later)],
     [202, { status: 'Processing worker updates...' }],
   )
+  const early = await server.fetch('/predictions/later', { method: 'POST', body: flower })
+  if (early.status !== 200) {
+    const reason = (await json(early)) as { code: number; message: string }
+    assert.deepEqual([reason.code, reason.message], [503, 'Model later is being loaded.'])
+  }
   await until(() => server.registry.names.includes('later'))
   const none = await post({ url: iris, model_name: 'idle', initial_workers: 0 })
   assert.deepEqual([none.status, await json(none)], [200, { status: 'Model "idle" registered' }])

@@ -38,6 +38,8 @@ export function looksLikeJson(bytes: Buffer): boolean {
 export function unsupportedType(contentType: string): ServerError {
   return new ServerError(
     'UnsupportedMediaTypeException',
-    `Content type ${quote(contentType)} is not supported; send application/json, application/octet-stream or multipart/form-data.`,
+    contentType.startsWith('image/')
+      ? `This model takes no pictures (${contentType}): set "handler": "image" in its model.json, or send the tensor as JSON or application/octet-stream.`
+      : `Content type ${quote(contentType)} is not supported; send application/json, application/octet-stream or multipart/form-data.`,
   )
 }
