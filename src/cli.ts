@@ -22,6 +22,8 @@ MODEL is a .onnx file, a model folder, an archive (.mar, .zip, .tar.gz), or name
 /** Exit codes: the command line is wrong, or nothing could be served. */
 const EXIT_USAGE = 2
 const EXIT_FAILED = 1
+/** What comes within this time of its like is the same Ctrl-C. */
+const REPEAT_MS = 500
 
 async function main([command, ...rest]: readonly string[]): Promise<void> {
   switch (command) {
@@ -50,6 +52,7 @@ async function main([command, ...rest]: readonly string[]): Promise<void> {
 }
 
 async function serve(argv: readonly string[]): Promise<void> {
+  dropRepeatedSignals()
   const { config, models, imports } = parseConfig(argv, process.env)
   for (const foreign of imports) process.stderr.write(`${describeImport(foreign)}\n`)
   const log = pino({ level: config.logLevel, base: null }, pino.destination({ fd: 2, sync: false }))
@@ -70,6 +73,27 @@ async function serve(argv: readonly string[]): Promise<void> {
     process.exit(EXIT_FAILED)
   }
   process.stdout.write(await readyText(server))
+}
+
+/**
+ * A Ctrl-C comes twice, from the terminal and from npm or npx, which hand it on. The second would end
+ * the server at once, with all requests it has accepted.
+ */
+function dropRepeatedSignals(): void {
+  const emit = process.emit.bind(process)
+  const lastAt = new Map<string | symbol, number>()
+  const emitOnce = (event: string | symbol, ...args: unknown[]): boolean => {
+    if (event === 'SIGINT' || event === 'SIGTERM') {
+      const now = performance.now()
+      const isRepeat = now - (lastAt.get(event) ?? Number.NEGATIVE_INFINITY) < REPEAT_MS
+      lastAt.set(event, now)
+      if (isRepeat) return true
+    }
+    return Reflect.apply(emit, process, [event, ...args]) === true
+  }
+  Object.defineProperty(process, 'emit', { value: emitOnce, configurable: true, writable: true })
+  // While a signal has no listener it kills. The server's own are replaced when the first one comes.
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => {})
 }
 
 function flagHelp(): string {

@@ -22,7 +22,7 @@ import type {
 } from '../../src/worker/wire/messages.ts'
 
 /** Nothing here should take this long; it turns a hang into a failure. */
-const PATIENCE_MS = 10_000
+const PATIENCE_MS = 30_000
 const EXTENSION = path.extname(fileURLToPath(import.meta.url))
 /** The worker's entry file, beside this one in the sources and in the build alike. */
 export const WORKER_ENTRY = fileURLToPath(

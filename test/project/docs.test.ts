@@ -9,7 +9,7 @@ import { encodePredict, encodeReply } from '../../src/worker/wire/encode.ts'
 import { followPage } from './documented-commands.ts'
 
 const GENERATOR = fileURLToPath(new URL('../../scripts/docs.js', import.meta.url))
-const FOLDERS = ['.', 'docs', 'examples', 'examples/digits', 'examples/iris', 'benchmarks']
+const FOLDERS = ['.', 'docs', 'examples', 'examples/digits', 'examples/iris']
 const PAGES = FOLDERS.flatMap((folder) =>
   readdirSync(folder)
     .filter((name) => name.endsWith('.md'))

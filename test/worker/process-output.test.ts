@@ -77,6 +77,8 @@ test('the FIFOs exist with mode 0600 before the model is loaded, and take its ou
   })
   const client = await worker.connect()
   await client.load({ modelPath, ioDescriptor: 'd' })
+  // The reply and the output come by different ways.
+  await worker.printed('at load')
   assert.match(worker.stdout, /modes 600 600\nat load\n/)
   const before = worker.stdout
   const stdout = readFifo(t, path.join(worker.folder, 'd-stdout'))

@@ -72,6 +72,9 @@ export function ownWorker(
   })
 }
 
+/** V8 13 and later reserve address space for code that counts as data without being used. */
+const RESERVED_MIB = Number.parseInt(process.versions.node, 10) >= 24 ? 512 : 0
+
 /**
  * RLIMIT_DATA bounds what a process can really use, tensors, weights and heap: an allocation beyond it
  * fails inside onnxruntime or V8 as an error that names the cause, instead of taking the machine down.
@@ -79,7 +82,7 @@ export function ownWorker(
  */
 function limited(memoryMib: number, child: ChildSpec): ChildSpec {
   if (memoryMib === 0) return child
-  const script = `ulimit -c 0; ulimit -d ${memoryMib * 1024}; exec "$0" "$@"`
+  const script = `ulimit -c 0; ulimit -d ${(memoryMib + RESERVED_MIB) * 1024}; exec "$0" "$@"`
   return { ...child, command: '/bin/sh', args: ['-c', script, child.command, ...child.args] }
 }
 
