@@ -101,6 +101,14 @@ export const ModelSettings = Type.Object(
     image: Type.Optional(ImageSettings),
     workers: Type.Optional(Type.Integer({ minimum: 0, maximum: 256 })),
     batchSize: Type.Optional(Type.Integer({ minimum: 1, maximum: 65_536 })),
+    maxBatchSize: Type.Optional(
+      Type.Integer({
+        minimum: 0,
+        maximum: 2 ** 31 - 1,
+        description:
+          'Rows of one request at most, in a first dimension that the model leaves open; 0 for any number.',
+      }),
+    ),
     maxBatchDelay: Type.Optional(
       Type.Integer({ minimum: 0, description: 'Milliseconds a worker waits for a batch to fill.' }),
     ),

@@ -110,7 +110,7 @@ export function parseModelConfig(text: string): ModelConfig {
 
 /**
  * The settings that a `config.pbtxt` stands for: `max_batch_size` is the batch size (0, no batching, is
- * 1), the instances of all groups together the workers, the queue delay the batch delay in milliseconds.
+ * 1) and bounds the rows of one request, the instances of all groups together the workers, the queue delay the batch delay in milliseconds.
  */
 export function settingsOf(config: ModelConfig): ModelSettings {
   const counted = config.instance_group.some(({ count }) => count !== undefined)
@@ -121,6 +121,7 @@ export function settingsOf(config: ModelConfig): ModelSettings {
   const delay = config.dynamic_batching?.max_queue_delay_microseconds
   return {
     ...(config.max_batch_size !== undefined && {
+      maxBatchSize: config.max_batch_size,
       batchSize: Math.min(Math.max(1, config.max_batch_size), 65_536),
     }),
     ...(counted && { workers: Math.min(workers, 256) }),

@@ -4,11 +4,10 @@ import type { Static } from '@sinclair/typebox'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { ServerError } from '../errors.ts'
 import type { ModelVersion } from '../models/model-version.ts'
-import { whenClientLeaves } from './client-left.ts'
-import { requestHeaders, requestParameters } from './request-parameters.ts'
+import { relay } from './relay.ts'
+import { requestParameters } from './request-parameters.ts'
 import type { App, RouteContext } from './route-context.ts'
 import { errorResponses } from './schemas.ts'
-import { sendPrediction } from './send-prediction.ts'
 
 const ModelParams = Type.Object({ model: Type.String({ description: 'Name of the model.' }) })
 const VersionParams = Type.Object({
@@ -26,13 +25,21 @@ const METHODS = ['GET', 'POST', 'PUT'] as const
 
 /** Adds the predict routes. */
 export function predictionRoutes(app: App, context: RouteContext): void {
-  const { registry } = context
-  const predict = (
+  const { config, registry } = context
+  const predict = async (
     find: () => ModelVersion,
     request: FastifyRequest,
     reply: FastifyReply,
     withQuery: boolean,
-  ) => relay(context, find, request, reply, withQuery)
+  ) => {
+    const { maxBodyBytes } = config
+    return relay(
+      find,
+      await requestParameters(request, { withQuery, maxBodyBytes }),
+      request,
+      reply,
+    )
+  }
 
   for (const method of METHODS) {
     const describe = (operationId: string, summary: string) => ({
@@ -97,24 +104,6 @@ export function predictionRoutes(app: App, context: RouteContext): void {
         predict(() => registry.get(request.params.model), request, reply, true),
     })
   }
-}
-
-/** The model is looked up once the body is there: it may be replaced or removed while the body comes in. */
-async function relay(
-  { config }: RouteContext,
-  find: () => ModelVersion,
-  request: FastifyRequest,
-  reply: FastifyReply,
-  withQuery: boolean,
-): Promise<FastifyReply> {
-  const parameters = await requestParameters(request, {
-    withQuery,
-    maxBodyBytes: config.maxBodyBytes,
-  })
-  const model = find()
-  const job = model.predict(requestHeaders(request), parameters)
-  whenClientLeaves(reply, () => model.pool.cancel(job))
-  return sendPrediction(reply, await job.result)
 }
 
 function invokedModel({ registry }: RouteContext, name: string | undefined): ModelVersion {

@@ -1,5 +1,8 @@
 /** From an HTTP request to the parameters and headers of the worker protocol: section 4.2 of the original's behaviour. */
 import type { FastifyRequest } from 'fastify'
+import { DIALECT_HEADER } from '../dialects.ts'
+import type { Dialect } from '../dialects.ts'
+import { ServerError } from '../errors.ts'
 import type { Header, Parameter } from '../models/job.ts'
 import { parseUrlEncoded, readMultipart } from './form.ts'
 
@@ -26,14 +29,37 @@ export async function requestParameters(
   return [...query, { name: 'body', contentType, value }]
 }
 
+/**
+ * The whole body as the one parameter `body`, for dialects that have no other form.
+ * @throws ServerError `UnsupportedMediaTypeException` for a form, whose body was not read as one piece.
+ */
+export function bodyParameter(request: FastifyRequest): Parameter[] {
+  if (request.isMultipart()) {
+    const text = 'A multipart form is not a request of this protocol; send JSON.'
+    throw new ServerError('UnsupportedMediaTypeException', text)
+  }
+  const contentType = mediaType(request.headers['content-type'])
+  const value = Buffer.isBuffer(request.body) ? request.body : Buffer.alloc(0)
+  return [{ name: 'body', contentType, value }]
+}
+
 /** Request headers in the client's spelling; of repeated ones the last, as the original's front-end sends them. */
-export function requestHeaders(request: FastifyRequest): Header[] {
+export function requestHeaders(request: FastifyRequest, dialect?: Dialect): Header[] {
   const { rawHeaders } = request.raw
   const headers = new Map<string, string>()
   for (let index = 0; index + 1 < rawHeaders.length; index += 2) {
-    headers.set(rawHeaders[index] ?? '', rawHeaders[index + 1] ?? '')
+    const name = rawHeaders[index] ?? ''
+    if (!isDialectHeader(name)) headers.set(name, rawHeaders[index + 1] ?? '')
   }
+  if (dialect !== undefined) headers.set(DIALECT_HEADER, dialect)
   return [...headers]
+}
+
+/** A client cannot name the dialect by itself. */
+function isDialectHeader(name: string): boolean {
+  return (
+    name.length === DIALECT_HEADER.length && name.toLowerCase() === DIALECT_HEADER.toLowerCase()
+  )
 }
 
 function mediaType(header: string | undefined): string {

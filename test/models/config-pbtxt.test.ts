@@ -107,13 +107,22 @@ test('a config is read with every field that onnxd uses', () => {
     ],
   )
   assert.deepEqual(config.version_policy, { specific: { versions: [1, 3] } })
-  assert.deepEqual(settingsOf(config), { batchSize: 32, workers: 5, maxBatchDelay: 2 })
+  assert.deepEqual(settingsOf(config), {
+    maxBatchSize: 32,
+    batchSize: 32,
+    workers: 5,
+    maxBatchDelay: 2,
+  })
 })
 
 test('settings come only from fields that are there', () => {
   assert.deepEqual(settingsOf(parseModelConfig('')), {})
-  assert.deepEqual(settingsOf(parseModelConfig('max_batch_size: 0')), { batchSize: 1 })
+  assert.deepEqual(settingsOf(parseModelConfig('max_batch_size: 0')), {
+    maxBatchSize: 0,
+    batchSize: 1,
+  })
   assert.deepEqual(settingsOf(parseModelConfig('max_batch_size: 2147483647')), {
+    maxBatchSize: 2_147_483_647,
     batchSize: 65_536,
   })
   assert.deepEqual(settingsOf(parseModelConfig('instance_group [{ kind: KIND_CPU }]')), {})

@@ -1,0 +1,10 @@
+/**
+ * Dialects of inference that the front-end relays unread: it tells the worker by a request header which one a
+ * body is in. Requests without it came by the original's own routes.
+ */
+
+/** Request header that names the dialect. What a client sends under this name never reaches a worker. */
+export const DIALECT_HEADER = 'Onnxd-Dialect'
+
+/** `v2`: Open Inference Protocol, `/v2/models/{model}/infer`; `v1`: KServe's `/v1/models/{model}:predict`. */
+export type Dialect = 'v1' | 'v2'

@@ -1,0 +1,30 @@
+/** What a model says about itself, in answer to `describe`: shown by several dialects, and what typed documents come from. */
+import { Type } from '@sinclair/typebox'
+import type { Static } from '@sinclair/typebox'
+import { fits } from '../schema.ts'
+
+/** An input or output. */
+const TensorMetadata = Type.Object({
+  name: Type.String(),
+  datatype: Type.String({ description: 'Of the Open Inference Protocol, such as `FP32`.' }),
+  shape: Type.Array(Type.Integer(), { description: '-1 stands for a dimension of any size.' }),
+  dimensions: Type.Array(Type.Union([Type.Integer(), Type.String()]), {
+    description: 'The same with the names of symbolic dimensions; empty where one has no name.',
+  }),
+})
+export type TensorMetadata = Static<typeof TensorMetadata>
+
+/** The built-in handlers describe themselves so; handlers of other kinds may answer anything. */
+const ModelMetadata = Type.Object({
+  handler: Type.String(),
+  runtime: Type.Object({ name: Type.String(), version: Type.String() }),
+  inputs: Type.Array(TensorMetadata),
+  outputs: Type.Array(TensorMetadata),
+  labels: Type.Optional(Type.Array(Type.String())),
+})
+export type ModelMetadata = Static<typeof ModelMetadata>
+
+/** The description as far as it is known; `undefined` for a handler that says nothing, or something else. */
+export function asModelMetadata(description: unknown): ModelMetadata | undefined {
+  return fits(ModelMetadata, description) ? description : undefined
+}

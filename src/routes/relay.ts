@@ -1,0 +1,26 @@
+/** What all dialects of inference share: a request goes to a worker, and its answer comes back as it is. */
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { Dialect } from '../dialects.ts'
+import type { Parameter } from '../models/job.ts'
+import type { ModelVersion } from '../models/model-version.ts'
+import { whenClientLeaves } from './client-left.ts'
+import { requestHeaders } from './request-parameters.ts'
+import { sendPrediction } from './send-prediction.ts'
+
+/**
+ * Sends `parameters` with the request's headers to a model and relays the answer.
+ * @param find Looks the model up now that the body is there: it may have been replaced while the body came in.
+ * @param dialect How the worker is to read the body and to write the answer; absent for the original's own routes.
+ */
+export async function relay(
+  find: () => ModelVersion,
+  parameters: readonly Parameter[],
+  request: FastifyRequest,
+  reply: FastifyReply,
+  dialect?: Dialect,
+): Promise<FastifyReply> {
+  const model = find()
+  const job = model.predict(requestHeaders(request, dialect), parameters)
+  whenClientLeaves(reply, () => model.pool.cancel(job))
+  return sendPrediction(reply, await job.result)
+}
