@@ -18,6 +18,8 @@ const SECTIONS: readonly [title: string, keys: readonly (keyof Config)[]][] = [
       'insecureManagement',
       'requestTimeout',
       'keepAliveTimeout',
+      'serverName',
+      'exposeRepository',
     ],
   ],
   ['Models', ['modelStore', 'load', 'stateDir', 'allowLocalPaths', 'allowHandlers']],

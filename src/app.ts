@@ -16,11 +16,15 @@ import { countResponses, metricsRoute } from './routes/metrics.ts'
 import { pingRoute } from './routes/ping.ts'
 import { predictionRoutes } from './routes/predictions.ts'
 import type { App, RouteContext } from './routes/route-context.ts'
+import { v1Routes } from './routes/v1.ts'
+import { inferRoutes } from './routes/v2-infer.ts'
+import { metadataRoutes } from './routes/v2-metadata.ts'
+import { closedRepositoryRoutes, repositoryRoutes } from './routes/v2-repository.ts'
 
 /** A client's id is kept when it is printable and short; otherwise it gets a new one. */
 const REQUEST_ID = /^[\x21-\x7e]{1,128}$/
 
-/** The routes for clients: predictions and health. */
+/** The routes for clients: predictions, health, metadata. */
 export async function buildInferenceApp(
   context: RouteContext,
   log: FastifyBaseLogger,
@@ -28,9 +32,8 @@ export async function buildInferenceApp(
   const app = newApp(context, log, 'inference')
   const routes = collectRoutes(app)
   await readBodies(app, context)
-  pingRoute(app, context)
-  healthRoutes(app, context)
-  predictionRoutes(app, context)
+  await clientRoutes(app, context)
+  if (!context.config.exposeRepository) closedRepositoryRoutes(app)
   refuseOtherMethods(app, routes)
   return app
 }
@@ -46,8 +49,8 @@ export async function buildManagementApp(
   await readBodies(app, context)
   pingRoute(app, context)
   healthRoutes(app, context)
-  managementRoutes(app, context)
-  metricsRoute(app, context)
+  operatorRoutes(app, context)
+  repositoryRoutes(app, context)
   refuseOtherMethods(app, routes)
   return app
 }
@@ -60,17 +63,30 @@ export async function buildCombinedApp(
   const app = newApp(context, log, 'inference')
   const routes = collectRoutes(app)
   await readBodies(app, context)
-  pingRoute(app, context)
-  healthRoutes(app, context)
-  predictionRoutes(app, context)
+  await clientRoutes(app, context)
   await app.register(async (scope) => {
     const operators = scope.withTypeProvider<TypeBoxTypeProvider>()
     await requireToken(operators, context)
-    managementRoutes(operators, context)
-    metricsRoute(operators, context)
+    operatorRoutes(operators, context)
+    if (!context.config.exposeRepository) repositoryRoutes(operators, context)
   })
   refuseOtherMethods(app, routes)
   return app
+}
+
+async function clientRoutes(app: App, context: RouteContext): Promise<void> {
+  pingRoute(app, context)
+  healthRoutes(app, context)
+  predictionRoutes(app, context)
+  await metadataRoutes(app, context)
+  inferRoutes(app, context)
+  v1Routes(app, context)
+  if (context.config.exposeRepository) repositoryRoutes(app, context)
+}
+
+function operatorRoutes(app: App, context: RouteContext): void {
+  managementRoutes(app, context)
+  metricsRoute(app, context)
 }
 
 /** Bodies arrive as one buffer, whatever they say they are; multipart forms are read by those who expect one. */

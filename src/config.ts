@@ -47,6 +47,14 @@ export const ConfigSchema = Type.Object(
       'Let management listen on an open address without a token, as SageMaker multi-model endpoints need it.',
       false,
     ),
+    serverName: text(
+      'Name of the server in `GET /v2`; some clients of Triton want `triton`.',
+      'onnxd',
+    ),
+    exposeRepository: flag(
+      'Let the inference listener load and unload models by `/v2/repository`, as the management listener does.',
+      false,
+    ),
     stateDir: text(
       'Folder that remembers what was registered, for the next start; empty remembers nothing.',
       '',

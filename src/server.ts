@@ -11,6 +11,7 @@ import type { ModelVersion } from './models/model-version.ts'
 import { Persistence } from './models/persistence.ts'
 import { Registry } from './models/registry.ts'
 import type { FailedModel } from './models/registry.ts'
+import { ModelRepository } from './models/repository.ts'
 import type { SourceOptions } from './models/source.ts'
 import { loadStartupModels } from './models/startup.ts'
 import { StateFile } from './models/state-file.ts'
@@ -74,6 +75,7 @@ export async function startServer({
   const context: RouteContext = {
     config,
     registry,
+    repository: new ModelRepository(registry, sources, config.drainTimeout * 1000),
     metrics,
     sources,
     deliveries,

@@ -63,6 +63,11 @@ export class Distribution {
     return this.#sum
   }
 
+  /** Values added so far. */
+  get count(): number {
+    return this.#counts.reduce((sum, count) => sum + count, 0)
+  }
+
   /** How many values lie at or below each bound; the last number counts them all. */
   get cumulative(): number[] {
     let count = 0

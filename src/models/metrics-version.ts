@@ -15,6 +15,8 @@ export class VersionMetrics {
   /** Time in a worker's hands, its socket included, seconds. */
   readonly workerSeconds = new Distribution(LATENCY_BOUNDS)
   readonly batchSizes = new Distribution(BATCH_BOUNDS)
+  /** When a worker was last given a batch, milliseconds since 1970; 0 for never. */
+  lastTakenAt = 0
   readonly rejections: Record<RejectionReason, number> = {
     queue_full: 0,
     no_worker: 0,
@@ -40,7 +42,10 @@ export class VersionMetrics {
       size += 1
       this.queueSeconds.observe((now - job.waitingSince) / 1000)
     }
-    if (size > 0) this.batchSizes.observe(size)
+    if (size > 0) {
+      this.batchSizes.observe(size)
+      this.lastTakenAt = performance.timeOrigin + now
+    }
     return now
   }
 

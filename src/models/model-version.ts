@@ -13,6 +13,7 @@ export interface VersionOptions {
   readonly handler?: string | undefined
   readonly workers?: number | undefined
   readonly batchSize?: number | undefined
+  readonly maxBatchSize?: number | undefined
   readonly maxBatchDelayMs?: number | undefined
   readonly responseTimeoutMs?: number | undefined
 }
@@ -171,6 +172,7 @@ function effectiveSettings(
     handler: options.handler ?? prepared.handler,
     workers: options.workers ?? settings.workers ?? config.workers,
     batchSize: options.batchSize ?? settings.batchSize ?? config.batchSize,
+    maxBatchSize: options.maxBatchSize ?? settings.maxBatchSize ?? 0,
     maxBatchDelayMs: options.maxBatchDelayMs ?? settings.maxBatchDelay ?? config.maxBatchDelay,
     responseTimeoutMs: options.responseTimeoutMs ?? config.responseTimeout * 1000,
   }

@@ -1,23 +1,17 @@
 import { ServerError } from '../errors.ts'
+import { Failures } from './failures.ts'
+import type { FailedModel } from './failures.ts'
 import { ModelVersion } from './model-version.ts'
 import type { ModelContext, Registration } from './model-version.ts'
 import { discard } from './source.ts'
 import type { PreparedModel } from './source.ts'
 
-/** Something that should be served and could not be loaded. */
-export interface FailedModel {
-  readonly url: string
-  readonly reason: string
-  readonly failedAt: Date
-}
+export type { FailedModel }
 
 interface ModelEntry {
   readonly versions: Map<string, ModelVersion>
   defaultVersion: string
 }
-
-/** Failures that are remembered. */
-const MAX_FAILURES = 100
 
 /** The models that are served, by name and version. */
 export class Registry {
@@ -26,7 +20,7 @@ export class Registry {
   /** `name version` of what is being loaded: taken, but not visible. */
   readonly #reserved = new Set<string>()
   /** Why what should be served is not, by its url: the start, and registrations that nobody waited for. */
-  readonly #failures = new Map<string, FailedModel>()
+  readonly #failures = new Failures()
   #isClosed = false
   /** Called, and waited for, after each change that a restart should remember. */
   onChange: () => Promise<void> = () => Promise.resolve()
@@ -42,17 +36,12 @@ export class Registry {
 
   /** What could not be loaded while nobody was waiting for the answer, until it is registered after all. */
   get failures(): readonly FailedModel[] {
-    return [...this.#failures.values()]
+    return this.#failures.all
   }
 
   /** Notes what could not be loaded while nobody was waiting for the answer. */
   recordFailure(url: string, reason: string): FailedModel {
-    const failure = { url, reason, failedAt: new Date() }
-    this.#failures.delete(url)
-    this.#failures.set(url, failure)
-    const [oldest] = this.#failures.keys()
-    if (this.#failures.size > MAX_FAILURES && oldest !== undefined) this.#failures.delete(oldest)
-    return failure
+    return this.#failures.record(url, reason)
   }
 
   /** Every version of every model. */
@@ -63,16 +52,18 @@ export class Registry {
   /**
    * Starts the versions of one model and then, when all are ready, makes them visible; the last one is
    * the default of a new model. On failure nothing is left: no name, no process, no file.
+   * @param replaces All that is registered under the name serves until then, and is unregistered after it.
    * @throws ServerError `ConflictStatusException` when a version exists or is being loaded.
    */
   async register(
     prepared: readonly PreparedModel[],
     registration: Registration,
+    replaces = false,
   ): Promise<readonly ModelVersion[]> {
     const isRestored = registration.origin === 'restored'
     const keys = prepared.map((model) => `${model.name} ${model.version}`)
     try {
-      for (const model of prepared) this.#refuseDouble(model)
+      for (const model of prepared) this.#refuseDouble(model, replaces)
     } catch (error) {
       await Promise.all(prepared.map((model) => discard(model, isRestored)))
       throw error
@@ -94,8 +85,9 @@ export class Registry {
           new ServerError('ServiceUnavailableException', 'The server is stopping.')
         )
       }
-      this.#publish(versions)
-      await this.#saveOrUndo(versions)
+      const replaced = this.#publish(versions, replaces)
+      await this.#saveOrUndo(versions, replaced)
+      for (const old of replaced) void old.close(this.#context.config.drainTimeout * 1000)
       return versions
     } finally {
       for (const key of keys) this.#reserved.delete(key)
@@ -204,41 +196,47 @@ export class Registry {
     return entry
   }
 
-  #refuseDouble({ name, version }: PreparedModel): void {
-    if (this.has(name, version) || this.#reserved.has(`${name} ${version}`)) {
+  #refuseDouble({ name, version }: PreparedModel, replaces: boolean): void {
+    const isTaken = !replaces && this.has(name, version)
+    if (isTaken || this.#reserved.has(`${name} ${version}`)) {
       throw new ServerError('ConflictStatusException', `Model ${name} is already registered.`)
     }
   }
 
   /** A registration that a restart would forget is no registration. */
-  async #saveOrUndo(versions: readonly ModelVersion[]): Promise<void> {
+  async #saveOrUndo(
+    versions: readonly ModelVersion[],
+    replaced: readonly ModelVersion[],
+  ): Promise<void> {
     try {
       await this.onChange()
     } catch (cause) {
-      for (const { name, version } of versions) {
-        const entry = this.#models.get(name)
-        entry?.versions.delete(version)
-        if (entry?.versions.size === 0) this.#models.delete(name)
-      }
+      this.#exchange(versions, replaced)
       await Promise.all(versions.map((version) => version.close(0)))
       const problem = 'The registration could not be saved.'
       throw new ServerError('InternalServerException', problem, { cause })
     }
   }
 
-  #publish(versions: readonly ModelVersion[]): void {
-    for (const version of versions) {
-      this.#failures.delete(version.prepared.url)
-      const entry = this.#models.get(version.name)
-      if (entry === undefined) {
-        const newest = versions.at(-1) ?? version
-        this.#models.set(version.name, {
-          versions: new Map([[version.version, version]]),
-          defaultVersion: newest.version,
-        })
-      } else {
-        entry.versions.set(version.version, version)
-      }
-    }
+  /** Makes the versions of one model visible and returns those that are no longer. */
+  #publish(versions: readonly ModelVersion[], replaces: boolean): readonly ModelVersion[] {
+    for (const { prepared } of versions) this.#failures.delete(prepared.url)
+    const [first] = versions
+    const before = replaces && first !== undefined ? this.#models.get(first.name) : undefined
+    const replaced = [...(before?.versions.values() ?? [])]
+    this.#exchange(replaced, versions)
+    return replaced
+  }
+
+  /** One version for another, in one step. A model without its default version gets the newest. */
+  #exchange(removed: readonly ModelVersion[], added: readonly ModelVersion[]): void {
+    const name = (added[0] ?? removed[0])?.name ?? ''
+    const entry: ModelEntry = this.#models.get(name) ?? { versions: new Map(), defaultVersion: '' }
+    for (const { version } of removed) entry.versions.delete(version)
+    for (const version of added) entry.versions.set(version.version, version)
+    const newest = [...entry.versions.keys()].at(-1)
+    if (newest === undefined) this.#models.delete(name)
+    else this.#models.set(name, entry)
+    if (!entry.versions.has(entry.defaultVersion)) entry.defaultVersion = newest ?? ''
   }
 }

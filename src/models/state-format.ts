@@ -35,6 +35,7 @@ export const StoredModelSchema = Type.Object(
         handler: optional(Type.String({ maxLength: 4096 })),
         workers: optional(Type.Integer({ minimum: 0, maximum: 256 })),
         batchSize: optional(Type.Integer({ minimum: 1, maximum: 65_536 })),
+        maxBatchSize: optional(Type.Integer({ minimum: 0, maximum: 2 ** 31 - 1 })),
         maxBatchDelayMs: optional(Milliseconds),
         responseTimeoutMs: optional(Milliseconds),
       },

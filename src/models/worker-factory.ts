@@ -20,6 +20,8 @@ export interface EffectiveSettings {
   readonly handler: string
   readonly workers: number
   readonly batchSize: number
+  /** Rows of one request at most, where the model leaves its first dimension open; 0 for any number. */
+  readonly maxBatchSize: number
   readonly maxBatchDelayMs: number
   readonly responseTimeoutMs: number
 }

@@ -26,7 +26,9 @@ const CLIENT_ERRORS: ReadonlyMap<string, (message: string) => ServerError> = new
   ],
 ])
 
-/** Gives every failure the error body of the original, and unknown paths and methods its texts. */
+const KSERVE_PATH = /^\/v[12](?:[/?]|$)/
+
+/** Gives every failure the error body of its dialect, and unknown paths and methods its texts. */
 export function errorHandling(app: App): void {
   app.setErrorHandler((error: FastifyError, request, reply) =>
     sendError(asServerError(error), error, request, reply),
@@ -100,8 +102,11 @@ function sendError(
   if (error.statusCode === 413 || !request.raw.complete) reply.header('connection', 'close')
   else reply.removeHeader('connection')
   // As text: the handler of unknown paths does not use the app's serializer.
-  return reply
-    .code(error.statusCode)
-    .type('application/json')
-    .send(`${JSON.stringify(error.toBody(), null, 2)}\n`)
+  return reply.code(error.statusCode).type('application/json').send(errorText(error, request.url))
+}
+
+/** `{error}` and nothing else on KServe's and Triton's paths, whose clients refuse more; elsewhere the original's body. */
+function errorText(error: ServerError, url: string): string {
+  if (KSERVE_PATH.test(url)) return JSON.stringify({ error: error.message })
+  return `${JSON.stringify(error.toBody(), null, 2)}\n`
 }

@@ -1,20 +1,13 @@
 /** Three questions that a platform asks: is the process alive, can it serve, can this model be used? */
 import { Type } from '@sinclair/typebox'
-import type { ModelVersion } from '../models/model-version.ts'
-import type { Registry } from '../models/registry.ts'
 import type { App, RouteContext } from './route-context.ts'
+import { findModel, isReady } from './v2-models.ts'
+import { ModelParams, VersionParams, protocolErrors } from './v2-schemas.ts'
 
 const tags = ['health']
 const Live = Type.Object({ live: Type.Boolean() })
 const Ready = Type.Object({ ready: Type.Boolean() })
 const ModelReady = Type.Object({ name: Type.String(), ready: Type.Boolean() })
-/** Errors on `/v2` have this one member (Open Inference Protocol). */
-const ProtocolError = Type.Object({ error: Type.String() })
-const ModelParams = Type.Object({ model: Type.String({ description: 'Name of the model.' }) })
-const VersionParams = Type.Object({
-  model: Type.String({ description: 'Name of the model.' }),
-  version: Type.String({ description: 'Version of the model.' }),
-})
 
 /** Adds `/v2/health/live`, `/v2/health/ready` and `/v2/models/{model}/ready`, with their bodies of the Open Inference Protocol. */
 export function healthRoutes(app: App, { registry, isAccepting }: RouteContext): void {
@@ -47,7 +40,7 @@ export function healthRoutes(app: App, { registry, isAccepting }: RouteContext):
     },
   )
 
-  const modelResponses = { 200: ModelReady, 404: ProtocolError, 503: ModelReady }
+  const modelResponses = { 200: ModelReady, 503: ModelReady, ...protocolErrors }
   app.get(
     '/v2/models/:model/ready',
     {
@@ -60,11 +53,7 @@ export function healthRoutes(app: App, { registry, isAccepting }: RouteContext):
       },
     },
     async ({ params: { model: name } }, reply) => {
-      const model = find(registry, name)
-      if (model === undefined) {
-        return reply.code(404).send({ error: `Request for unknown model: '${name}' is not found` })
-      }
-      const ready = isReady(model)
+      const ready = isReady(findModel(registry, name))
       return reply.code(ready ? 200 : 503).send({ name, ready })
     },
   )
@@ -81,26 +70,8 @@ export function healthRoutes(app: App, { registry, isAccepting }: RouteContext):
       },
     },
     async ({ params: { model: name, version } }, reply) => {
-      const model = find(registry, name, version)
-      if (model === undefined) {
-        const error = `Request for unknown model: '${name}' version ${version} is not found`
-        return reply.code(404).send({ error })
-      }
-      const ready = isReady(model)
+      const ready = isReady(findModel(registry, name, version))
       return reply.code(ready ? 200 : 503).send({ name, ready })
     },
-  )
-}
-
-/** A model that was scaled to no workers on purpose has nothing to wait for. */
-function isReady({ pool, minWorkers }: ModelVersion): boolean {
-  return minWorkers === 0 || pool.readyWorkers > 0
-}
-
-function find(registry: Registry, name: string, version?: string): ModelVersion | undefined {
-  return registry.all.find(
-    (model) =>
-      model.name === name &&
-      (version === undefined ? registry.isDefault(model) : model.version === version),
   )
 }

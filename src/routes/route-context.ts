@@ -10,6 +10,7 @@ import type { Config } from '../config.ts'
 import type { Deliveries } from '../models/deliveries.ts'
 import type { ServerMetrics } from '../models/metrics.ts'
 import type { Registry } from '../models/registry.ts'
+import type { ModelRepository } from '../models/repository.ts'
 import type { SourceOptions } from '../models/source.ts'
 
 /** A Fastify instance whose schemas are TypeBox. */
@@ -25,6 +26,7 @@ export type App = FastifyInstance<
 export interface RouteContext {
   readonly config: Config
   readonly registry: Registry
+  readonly repository: ModelRepository
   readonly metrics: ServerMetrics
   readonly sources: SourceOptions
   readonly deliveries: Deliveries

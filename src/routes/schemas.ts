@@ -26,5 +26,7 @@ declare module 'fastify' {
     summary?: string
     description?: string
     tags?: readonly string[]
+    /** Not in the document. */
+    hide?: boolean
   }
 }

@@ -1,0 +1,74 @@
+/** The numbers of a model version in the form of Triton's statistics extension. */
+import type { ModelVersion } from './model-version.ts'
+
+/** How often, and how long all together. */
+interface Duration {
+  readonly count: number
+  /** Nanoseconds, an integer: `perf_analyzer` reads nothing else. */
+  readonly ns: number
+}
+
+/** One entry of `model_stats`: what `perf_analyzer` cannot do without, and the lists it does not read. */
+export interface ModelStatistics {
+  readonly name: string
+  readonly version: string
+  /** Milliseconds since 1970. */
+  readonly last_inference: number
+  readonly inference_count: number
+  readonly execution_count: number
+  readonly inference_stats: Readonly<Record<StatisticName, Duration>>
+  readonly response_stats: Readonly<Record<string, never>>
+  readonly batch_stats: never[]
+  readonly memory_usage: never[]
+}
+
+type StatisticName =
+  | 'success'
+  | 'fail'
+  | 'queue'
+  | 'compute_input'
+  | 'compute_infer'
+  | 'compute_output'
+  | 'cache_hit'
+  | 'cache_miss'
+
+const NEVER: Duration = { count: 0, ns: 0 }
+
+/**
+ * Statistics of a version since it was registered, over all its dialects. The front-end sees a worker as a
+ * whole: what a request takes there, reading and writing of tensors included, counts as `compute_infer`.
+ */
+export function modelStatistics({ name, version, pool }: ModelVersion): ModelStatistics {
+  const { statuses, queueSeconds, workerSeconds, batchSizes, lastTakenAt } = pool.metrics
+  const answered = workerSeconds.count
+  const counts = new Map(statuses.entries)
+  const succeeded = counts.get('2xx') ?? 0
+  const queue = duration(queueSeconds.count, queueSeconds.sum)
+  const compute = duration(answered, workerSeconds.sum)
+  const share = answered === 0 ? 0 : Math.min(1, succeeded / answered)
+  const success = Math.round((queue.ns + compute.ns) * share)
+  return {
+    name,
+    version,
+    last_inference: Math.round(lastTakenAt),
+    inference_count: succeeded,
+    execution_count: batchSizes.count,
+    inference_stats: {
+      success: { count: succeeded, ns: success },
+      fail: { count: statuses.total - succeeded, ns: queue.ns + compute.ns - success },
+      queue,
+      compute_input: { count: answered, ns: 0 },
+      compute_infer: compute,
+      compute_output: { count: answered, ns: 0 },
+      cache_hit: NEVER,
+      cache_miss: NEVER,
+    },
+    response_stats: {},
+    batch_stats: [],
+    memory_usage: [],
+  }
+}
+
+function duration(count: number, seconds: number): Duration {
+  return { count, ns: Math.round(seconds * 1e9) }
+}

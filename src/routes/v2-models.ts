@@ -1,0 +1,23 @@
+/** Finding models for the dialects of KServe, with the error texts that Triton's clients look for. */
+import { ServerError } from '../errors.ts'
+import type { ModelVersion } from '../models/model-version.ts'
+import type { Registry } from '../models/registry.ts'
+
+/**
+ * A version of a model; the default version when none is named.
+ * @throws ServerError 404 that starts with "Request for unknown model", or 503 while the model is being loaded.
+ */
+export function findModel(registry: Registry, name: string, version?: string): ModelVersion {
+  try {
+    return registry.get(name, version)
+  } catch (cause) {
+    if (!(cause instanceof ServerError) || cause.statusCode !== 404) throw cause
+    const which = version === undefined ? `'${name}'` : `'${name}' version ${version}`
+    throw new ServerError(cause.type, `Request for unknown model: ${which} is not found`, { cause })
+  }
+}
+
+/** A model that was scaled to no workers on purpose has nothing to wait for. */
+export function isReady({ pool, minWorkers }: ModelVersion): boolean {
+  return minWorkers === 0 || pool.readyWorkers > 0
+}
