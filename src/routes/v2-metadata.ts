@@ -2,6 +2,7 @@
 import { Type } from '@sinclair/typebox'
 import { modelConfig, platformOf } from '../models/model-config.ts'
 import { asModelMetadata } from '../models/model-metadata.ts'
+import type { TensorMetadata } from '../models/model-metadata.ts'
 import { modelStatistics } from '../models/model-statistics.ts'
 import type { ModelVersion } from '../models/model-version.ts'
 import { readPackageVersion } from '../package-version.ts'
@@ -189,7 +190,12 @@ function metadataOf(model: ModelVersion, versions: readonly string[]) {
     name: model.name,
     versions: [...versions],
     platform: platformOf(model),
-    inputs: [...inputs],
-    outputs: [...outputs],
+    inputs: inputs.map(tensorOf),
+    outputs: outputs.map(tensorOf),
   }
+}
+
+/** Nothing beyond these three: strict clients refuse other members. */
+function tensorOf({ name, datatype, shape }: TensorMetadata) {
+  return { name, datatype, shape }
 }

@@ -1,0 +1,248 @@
+/** The Open Inference Protocol in front of workers: metadata, configuration, statistics, repository, errors. */
+import assert from 'node:assert/strict'
+import { cpSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
+import { request } from 'node:http'
+import path from 'node:path'
+import { test } from 'node:test'
+import { json, serve, temporaryFolder, until } from '../helpers/server.ts'
+import type { TestServer } from '../helpers/server.ts'
+
+const iris = path.resolve('examples/iris')
+const FLOWER = {
+  inputs: [{ name: 'features', datatype: 'FP32', shape: [1, 4], data: [5.1, 3.5, 1.4, 0.2] }],
+}
+
+const post = (body: unknown): RequestInit => ({ method: 'POST', body: JSON.stringify(body) })
+
+/** Status, body and type of an answer. */
+async function seen(answer: Response): Promise<[number, unknown, string | null]> {
+  return [answer.status, await json(answer), answer.headers.get('content-type')]
+}
+
+/** The members of `expected` are there, and equal; others may be too. */
+function assertHas(actual: unknown, expected: Readonly<Record<string, unknown>>): void {
+  assert.ok(typeof actual === 'object' && actual !== null)
+  const members = Object.entries(actual).filter(([name]) => Object.hasOwn(expected, name))
+  assert.deepEqual(Object.fromEntries(members), expected)
+}
+
+/** A store with one model of two numbered versions. */
+function store(t: Parameters<typeof temporaryFolder>[0]): string {
+  const folder = temporaryFolder(t)
+  for (const version of ['1', '2']) {
+    const target = path.join(folder, 'flowers', version)
+    mkdirSync(target, { recursive: true })
+    cpSync(path.join(iris, 'model.onnx'), path.join(target, 'model.onnx'))
+  }
+  return folder
+}
+
+const load = (server: TestServer, name: string, body?: unknown): Promise<Response> =>
+  server.manage(
+    `/v2/repository/models/${name}/load`,
+    body === undefined ? { method: 'POST' } : post(body),
+  )
+
+test('server and model metadata, with and without a version', async (t) => {
+  const server = await serve(t, [], { modelStore: store(t) })
+  const [status, metadata] = await seen(await server.fetch('/v2/'))
+  assert.equal(status, 200)
+  assert.ok(typeof metadata === 'object' && metadata !== null)
+  assert.deepEqual(Object.keys(metadata), ['name', 'version', 'extensions'])
+  const inputs = [{ name: 'features', datatype: 'FP32', shape: [-1, 4] }]
+  const model = await json(await server.fetch('/v2/models/flowers?a=1'))
+  assertHas(model, {
+    name: 'flowers',
+    versions: ['1', '2'],
+    platform: 'onnxruntime_onnx',
+    inputs,
+  })
+  const one = await json(await server.fetch('/v2/models/flowers/versions/1'))
+  assertHas(one, { name: 'flowers', versions: ['1'], inputs })
+  assert.deepEqual(await json(await server.fetch('/v2/models')), { models: ['flowers'] })
+  assert.deepEqual(await json(await server.fetch('/v1/models')), { models: ['flowers'] })
+})
+
+test('every error on these paths is one member and plain JSON', async (t) => {
+  const server = await serve(t, [iris])
+  const form = new FormData()
+  form.set('features', '[1,2,3,4]')
+  const cases: [string, RequestInit, number, RegExp][] = [
+    ['/v2/models/x', {}, 404, /^Request for unknown model: 'x' is not found$/],
+    ['/v2/models/iris/versions/9', {}, 404, /^Request for unknown model: 'iris' version 9 is not/],
+    ['/v2/models/x/infer', post(FLOWER), 404, /^Request for unknown model/],
+    ['/v2/models/x/stats', {}, 404, /^Request for unknown model/],
+    ['/v2/models/iris/infer', { method: 'POST', body: form }, 415, /multipart/],
+    ['/v2/models/iris/infer', {}, 405, /not allowed/],
+    ['/v2/nothing', {}, 404, /not found/],
+    ['/v1/models/x', {}, 404, /^Request for unknown model/],
+    ['/v1/models/x:predict', post({ instances: [] }), 404, /^Request for unknown model/],
+    ['/v2/repository/index', post({}), 503, /--expose-repository/],
+  ]
+  for (const [route, init, status, text] of cases) {
+    const answer = await seen(await server.fetch(route, init))
+    const body = answer[1]
+    assert.ok(typeof body === 'object' && body !== null && 'error' in body, route)
+    assert.deepEqual(
+      [answer[0], Object.keys(body), answer[2]],
+      [status, ['error'], 'application/json'],
+      route,
+    )
+    assert.match(String(body.error), text)
+  }
+})
+
+test('a body that is too large is refused in the words of its dialect', async (t) => {
+  const server = await serve(t, [iris], { maxBodyBytes: 1000 })
+  const body = { method: 'POST', body: Buffer.alloc(1001) }
+  const [status, refusal] = await seen(await server.fetch('/v2/models/iris/infer', body))
+  assert.equal(status, 413)
+  assert.deepEqual(Object.keys(refusal as object), ['error'])
+})
+
+test('statistics count what was answered, what failed, and how long it took', async (t) => {
+  const server = await serve(t, [iris])
+  const statistics = async (route: string) => {
+    const body = (await json(await server.fetch(route))) as { model_stats: Statistics[] }
+    assert.equal(body.model_stats.length, 1)
+    return body.model_stats[0] ?? assert.fail()
+  }
+  const before = await statistics('/v2/models/iris/stats')
+  assert.deepEqual([before.inference_count, before.last_inference], [0, 0])
+  const startedAt = Date.now()
+  for (let index = 0; index < 3; index++) {
+    assert.equal((await server.fetch('/v2/models/iris/infer', post(FLOWER))).status, 200)
+  }
+  assert.equal((await server.fetch('/v2/models/iris/infer', post({}))).status, 400)
+  for (const route of [
+    '/v2/models/iris/stats',
+    '/v2/models/iris/versions/1.0/stats',
+    '/v2/models/stats',
+  ]) {
+    const after = await statistics(route)
+    assert.deepEqual([after.inference_count, after.execution_count], [3, 4])
+    const { success, fail, compute_infer: compute } = after.inference_stats
+    assert.deepEqual([success.count, fail.count, compute.count], [3, 1, 4])
+    assert.ok(success.ns > 0 && compute.ns > 0 && Number.isInteger(success.ns))
+    assert.ok(after.last_inference >= startedAt - 1 && after.last_inference <= Date.now() + 1)
+  }
+})
+
+interface Statistics {
+  readonly inference_count: number
+  readonly execution_count: number
+  readonly last_inference: number
+  readonly inference_stats: Record<
+    'success' | 'fail' | 'compute_infer',
+    { count: number; ns: number }
+  >
+}
+
+test('explicit mode: the index lists what could be loaded; load and unload by name', async (t) => {
+  const server = await serve(t, [], { modelStore: store(t), load: 'none' })
+  const index = async (body: unknown = {}) =>
+    json(await server.manage('/v2/repository/index', post(body)))
+  assert.deepEqual(await index(), [{ name: 'flowers' }])
+  assert.deepEqual(await index({ ready: true }), [])
+  assert.equal((await server.manage('/v2/repository/index', post({ ready: 'yes' }))).status, 400)
+  assert.deepEqual(await seen(await load(server, 'flowers')), [200, {}, 'application/json'])
+  assert.deepEqual(await index({ ready: true }), [
+    { name: 'flowers', version: '1', state: 'READY' },
+    { name: 'flowers', version: '2', state: 'READY' },
+  ])
+  const unload = () =>
+    server.manage(
+      '/v2/repository/models/flowers/unload',
+      post({ parameters: { unload_dependents: true } }),
+    )
+  assert.equal((await unload()).status, 200)
+  assert.equal((await unload()).status, 200)
+  assert.equal((await server.fetch('/v2/models/flowers/ready')).status, 404)
+  assert.deepEqual(await index(), [{ name: 'flowers' }])
+  const unknown = await server.manage('/v2/repository/models/x/unload', { method: 'POST' })
+  assert.equal(unknown.status, 404)
+})
+
+test('a model of the command line can be unloaded and loaded again', async (t) => {
+  const server = await serve(t, [`flowers=${iris}`])
+  const unload = await server.manage('/v2/repository/models/flowers/unload', { method: 'POST' })
+  assert.equal(unload.status, 200)
+  assert.deepEqual(await json(await server.manage('/v2/repository/index', { method: 'POST' })), [
+    { name: 'flowers' },
+  ])
+  assert.equal((await load(server, 'flowers')).status, 200)
+  assert.equal((await server.fetch('/v2/models/flowers/infer', post(FLOWER))).status, 200)
+})
+
+test('a load that fails leaves the model that serves as it is', async (t) => {
+  const folder = store(t)
+  const server = await serve(t, [], { modelStore: folder })
+  const pids = async () => {
+    const versions = (await json(await server.manage('/models/flowers/all'))) as {
+      workers: { pid: number }[]
+    }[]
+    return versions.flatMap(({ workers }) => workers.map(({ pid }) => pid))
+  }
+  const before = await pids()
+  writeFileSync(path.join(folder, 'flowers', '2', 'model.onnx'), 'no network')
+  const cases: unknown[] = [
+    {},
+    { parameters: { config: '{not JSON' } },
+    { parameters: { config: '{"max_batch_size":"many"}' } },
+    { parameters: { 'file:1/model.onnx': 'AAAA' } },
+  ]
+  for (const body of cases) {
+    const [status, refusal] = await seen(await load(server, 'flowers', body))
+    assert.ok(status >= 400 && status < 500, String(status))
+    assert.match(JSON.stringify(refusal), /^\{"error":"failed to load 'flowers': /)
+  }
+  assert.deepEqual(await pids(), before)
+  assert.equal((await server.fetch('/v2/models/flowers/infer', post(FLOWER))).status, 200)
+})
+
+test('a model that is loaded again takes over with its new configuration, and the old workers end', async (t) => {
+  const folder = store(t)
+  const server = await serve(t, [], { modelStore: folder })
+  rmSync(path.join(folder, 'flowers', '1'), { recursive: true })
+  const config = JSON.stringify({ max_batch_size: '16', instance_group: [{ count: 2 }] })
+  assert.equal((await load(server, 'flowers', { parameters: { config } })).status, 200)
+  const shown = await json(await server.fetch('/v2/models/flowers/config'))
+  assertHas(shown, {
+    name: 'flowers',
+    max_batch_size: 16,
+    input: [
+      {
+        name: 'features',
+        data_type: 'TYPE_FP32',
+        dims: [4],
+        is_shape_tensor: false,
+        format: 'FORMAT_NONE',
+        allow_ragged_batch: false,
+        optional: false,
+      },
+    ],
+    instance_group: [{ name: 'flowers', kind: 'KIND_CPU', count: 2, gpus: [] }],
+  })
+  assertHas(await json(await server.fetch('/v2/models/flowers')), {
+    versions: ['2'],
+  })
+  await until(() => server.registry.all.length === 1)
+})
+
+test('names that would be paths are refused', async (t) => {
+  const server = await serve(t, [], { modelStore: store(t), load: 'none' })
+  for (const name of ['..%2Fflowers', '%2e%2e', 'a%2Fb', '%20', '-x']) {
+    const status = await new Promise<number | undefined>((resolve, reject) => {
+      const { host } = new URL(server.managementUrl)
+      const [hostname, port] = host.split(':')
+      const route = `/v2/repository/models/${name}/load`
+      request({ hostname, port, path: route, method: 'POST' }, (answer) => {
+        answer.resume()
+        resolve(answer.statusCode)
+      })
+        .on('error', reject)
+        .end()
+    })
+    assert.ok(status !== undefined && status >= 400 && status < 500, `${name}: ${status}`)
+  }
+})
