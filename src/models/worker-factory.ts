@@ -14,6 +14,8 @@ import type { PreparedModel } from './source.ts'
 const MAX_DEPTH = 8
 /** Room in a frame for what is not a body: names, headers, phrases. */
 const MAX_TEXT_BYTES = 1024 * 1024
+/** Room for the JSON in front of binary data that uses up the limit of a response by itself. */
+const JSON_ROOM_BYTES = 1024 * 1024
 
 /** Settings of one model version, after registration, `model.json` and the server's own were merged. */
 export interface EffectiveSettings {
@@ -78,7 +80,7 @@ export class WorkerFactory {
           modelName: model.name,
           modelPath: model.modelPath,
           handler: settings.handler,
-          options: JSON.stringify(this.#workerOptions(threads)),
+          options: JSON.stringify(this.#workerOptions(model, threads)),
           threads,
           heapMib: this.#config.workerHeapMib,
           memoryMib: this.#config.workerMemoryMib,
@@ -99,7 +101,11 @@ export class WorkerFactory {
         envelope: '',
         limitMaxImagePixels: true,
       },
-      limits: { maxValueBytes: maxResponseBytes, maxTextBytes: MAX_TEXT_BYTES, maxCount: 65_536 },
+      limits: {
+        maxValueBytes: maxResponseBytes + JSON_ROOM_BYTES,
+        maxTextBytes: MAX_TEXT_BYTES,
+        maxCount: 65_536,
+      },
       readyLine: READY_LINE,
       loadTimeoutMs: loadTimeout * 1000,
       responseTimeoutMs: settings.responseTimeoutMs,
@@ -119,10 +125,11 @@ export class WorkerFactory {
     await Promise.all(workers.map((worker) => worker.exited))
   }
 
-  #workerOptions(threads: number): Record<string, unknown> {
+  #workerOptions({ version, settings }: PreparedModel, threads: number): Record<string, unknown> {
     const { graphOptimization, providers, warmUp, allowHandlers } = this.#config
-    const { maxResponseBytes, maxJsonBytes } = this.#config
-    const limits = { maxResponseBytes, maxJsonBytes }
-    return { threads, graphOptimization, providers, warmUp, allowHandlers, ...limits }
+    const { maxResponseBytes, maxJsonBytes, maxBodyBytes } = this.#config
+    const limits = { maxResponseBytes, maxJsonBytes, maxBodyBytes }
+    const own = { modelVersion: version, maxBatchSize: settings.maxBatchSize ?? 0 }
+    return { threads, graphOptimization, providers, warmUp, allowHandlers, ...limits, ...own }
   }
 }

@@ -12,6 +12,7 @@ import { planClasses, rankClasses } from '../../src/worker/process/onnx/image-cl
 import { readLabels } from '../../src/worker/process/onnx/image-labels.ts'
 import { createImageCodec } from '../../src/worker/process/onnx/image.ts'
 import type { ModelMetadata, TensorSpec } from '../../src/worker/process/onnx/metadata.ts'
+import { ProtocolCodec } from '../../src/worker/process/onnx/protocol-codec.ts'
 import { TensorCodec } from '../../src/worker/process/onnx/tensor-codec.ts'
 import type { WirePrediction, WireRequest } from '../../src/worker/wire/messages.ts'
 import { failsWith, load, parameter, request, spec } from '../helpers/pictures.ts'
@@ -28,6 +29,7 @@ const emptyMetadata: ModelMetadata = {
   runtime: { name: 'onnxruntime', version: '' },
   providers: [],
   batchable: false,
+  maxBatchSize: 0,
   inputs: [],
   outputs: [],
 }
@@ -273,7 +275,11 @@ test('a model that does not suit the image handler is refused when it is loaded'
     const creating = createImageCodec(
       metadata,
       files,
-      new TensorCodec(metadata, DEFAULT_WORKER_OPTIONS),
+      new TensorCodec(
+        metadata,
+        DEFAULT_WORKER_OPTIONS,
+        new ProtocolCodec(metadata, DEFAULT_WORKER_OPTIONS),
+      ),
     )
     await assert.rejects(
       creating,

@@ -10,7 +10,7 @@ import { ServerError } from '../../src/errors.ts'
 import type { LoadedModel } from '../../src/worker/process/handler.ts'
 import { Batcher } from '../../src/worker/process/onnx/batcher.ts'
 import type { Runner } from '../../src/worker/process/onnx/batcher.ts'
-import type { Decoded } from '../../src/worker/process/onnx/codec.ts'
+import type { Run } from '../../src/worker/process/onnx/codec.ts'
 import { cleanMessage } from '../../src/worker/process/onnx/runtime-errors.ts'
 import {
   DATATYPES,
@@ -272,7 +272,7 @@ test(
       [
         identity,
         bodyRequest(Buffer.alloc(16), OCTETS, [['tensor-shape', '1,3']]),
-        'Input "INPUT0": shape [1,3] of FP32 does not have 16 bytes.',
+        'Input "INPUT0": FP32 of shape [1,3] has 12 bytes, got 16.',
       ],
       [
         identity,
@@ -335,7 +335,10 @@ test(
         protocol(tensor('INPUT0', { datatype: 'NOPE' })),
         'Input "INPUT0": expected INT32 [-1,16], got datatype "NOPE".',
       ],
-      [protocol(tensor('INPUT0', { data: null })), 'Input "INPUT0" has no "data".'],
+      [
+        protocol(tensor('INPUT0', { data: null })),
+        'Input "INPUT0": it has neither "data" nor "binary_data_size".',
+      ],
       [
         protocol(tensor('INPUT0', { data: [1, 2] })),
         'Input "INPUT0": shape [1,16] means 16 elements, got 2.',
@@ -454,7 +457,7 @@ test('bodies that are not what they claim get 4xx', { skip: needsShared }, async
       /^415 .*"text\/html" is not supported; send application\/json/,
     ],
     [bodyRequest(Buffer.of(0xff, 0xd8), 'image/jpeg'), /^415 /],
-    [bodyRequest(json, 'application/json', [['Content-Encoding', 'gzip']]), /^415 .*"gzip"/],
+    [bodyRequest(json, 'application/json', [['Content-Encoding', 'br']]), /^415 .*"br"/],
     [
       bodyRequest(`[${'1,'.repeat(1000)}1]`),
       /^413 PayloadTooLargeException .*2003 bytes, more than the limit of 2000/,
@@ -584,16 +587,15 @@ class FakeRunner implements Runner {
   }
 }
 
-function decodedRow(...values: readonly number[]): Decoded {
+function decodedRow(...values: readonly number[]): Run {
   const data = Float32Array.from(values)
   return {
-    id: '',
     inputs: [{ datatype: 'FP32', shape: [1, data.length], data }],
     outputNames: ['y'],
   }
 }
 
-async function rowsOfOutcomes(batcher: Batcher, requests: readonly Decoded[]): Promise<unknown[]> {
+async function rowsOfOutcomes(batcher: Batcher, requests: readonly Run[]): Promise<unknown[]> {
   const outcomes = await batcher.run(requests)
   return outcomes.map((one) => (one instanceof Error ? one.message : [...(one[0]?.data ?? [])]))
 }
@@ -626,11 +628,11 @@ test('requests of one shape share a run, and a bad one fails alone', async () =>
   await rowsOfOutcomes(batcher, three)
   assert.deepEqual(double.runs.splice(0), [3], 'one bad request does not end the sharing')
 
-  const many: Decoded = {
+  const many: Run = {
     ...decodedRow(),
     inputs: [{ datatype: 'FP32', shape: [3, 1], data: Float32Array.of(1, 2, 3) }],
   }
-  const none: Decoded = {
+  const none: Run = {
     ...decodedRow(),
     inputs: [{ datatype: 'FP32', shape: [0, 1], data: new Float32Array() }],
   }

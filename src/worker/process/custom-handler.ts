@@ -9,11 +9,11 @@ import { HandlerContext } from './context.ts'
 import type { ModelFacts } from './context.ts'
 import { importUserCode } from './custom-module.ts'
 import type { UserCode } from './custom-module.ts'
-import type { LoadContext, LoadedModel } from './handler.ts'
+import type { LoadContext, LoadedModel, WorkerOptions } from './handler.ts'
 import { readParameters } from './input.ts'
 import type { HandlerInput, InputSettings } from './input.ts'
 import { MetricsPrinter } from './metrics.ts'
-import { errorPrediction, jsonPrediction, predictFailedReply } from './replies.ts'
+import { errorPrediction, jsonPrediction, predictFailedReply, withinLimit } from './replies.ts'
 import { reportError } from './report-error.ts'
 import { replyWith } from './result.ts'
 
@@ -48,19 +48,27 @@ export async function loadCustomModel(
   const startContext = new HandlerContext(facts, [])
   await code.initialize(startContext)
   printer.print(startContext.metrics)
-  return new CustomModel(code, facts, { ...context.options, decodeInput }, printer)
+  const settings = { ...context.options, decodeInput }
+  return new CustomModel(code, facts, settings, printer)
 }
+
+type CustomSettings = InputSettings & Pick<WorkerOptions, 'maxResponseBytes'>
 
 class CustomModel implements LoadedModel {
   readonly #code: UserCode
   readonly #facts: ModelFacts
-  readonly #input: InputSettings
+  readonly #settings: CustomSettings
   readonly #printer: MetricsPrinter
 
-  constructor(code: UserCode, facts: ModelFacts, input: InputSettings, printer: MetricsPrinter) {
+  constructor(
+    code: UserCode,
+    facts: ModelFacts,
+    settings: CustomSettings,
+    printer: MetricsPrinter,
+  ) {
     this.#code = code
     this.#facts = facts
-    this.#input = input
+    this.#settings = settings
     this.#printer = printer
   }
 
@@ -75,16 +83,17 @@ class CustomModel implements LoadedModel {
         continue
       }
       try {
-        data.push(readParameters(request, this.#input))
+        data.push(readParameters(request, this.#settings))
         runnable.push(request)
       } catch (error) {
         if (!(error instanceof ServerError)) throw error
         answered.set(request, errorPrediction(request.id, error))
       }
     }
-    if (answered.size === 0) return this.#run(data, requests)
     const reply = await this.#run(data, runnable)
-    return { ...reply, predictions: merge(requests, answered, reply.predictions) }
+    const predictions =
+      answered.size === 0 ? reply.predictions : merge(requests, answered, reply.predictions)
+    return withinLimit({ ...reply, predictions }, this.#settings.maxResponseBytes)
   }
 
   close(): void {}

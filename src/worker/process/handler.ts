@@ -39,7 +39,13 @@ export interface WorkerOptions {
   readonly warmUp: boolean
   /** May a model bring code of its own? */
   readonly allowHandlers: boolean
-  /** The worker refuses to send a longer body, bytes. */
+  /** Version that the model is registered under; empty: what its files say. */
+  readonly modelVersion: string
+  /** Rows of one request at most, where the model takes its first dimension as a batch; 0: what its files say. */
+  readonly maxBatchSize: number
+  /** A compressed body may have so many bytes when it is decompressed. */
+  readonly maxBodyBytes: number
+  /** The worker refuses to send a longer body, bytes; JSON in front of binary data of the Open Inference Protocol is not counted. */
   readonly maxResponseBytes: number
   /** JSON bodies above this are refused, bytes. */
   readonly maxJsonBytes: number
@@ -53,6 +59,9 @@ export const DEFAULT_WORKER_OPTIONS: WorkerOptions = {
   providers: [],
   warmUp: true,
   allowHandlers: true,
+  modelVersion: '',
+  maxBatchSize: 0,
+  maxBodyBytes: 64 * 1024 * 1024,
   maxResponseBytes: 64 * 1024 * 1024,
   maxJsonBytes: 16 * 1024 * 1024,
   maxJsonDepth: 100,

@@ -96,7 +96,6 @@ async function serve(
     const service = new Service(socket, {
       loadModel: async (request) => (await preloaded) ?? load(settings, request),
       createFifos: (descriptor) => IoFifos.create(temporaryFolder, descriptor, output, files),
-      maxResponseBytes: settings.options.maxResponseBytes,
     })
     void service.ended.then((isClean) => {
       if (isClean) console.log('Frontend disconnected.')

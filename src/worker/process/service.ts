@@ -5,14 +5,13 @@ import { encodeReply } from '../wire/encode.ts'
 import type { LoadRequest, WireRequest, WorkerReply, WorkerRequest } from '../wire/messages.ts'
 import type { IoFifos } from './fifos.ts'
 import type { LoadedModel } from './handler.ts'
-import { loadFailedReply, loadedReply, predictFailedReply, withinLimit } from './replies.ts'
+import { loadFailedReply, loadedReply, predictFailedReply } from './replies.ts'
 import { reportError } from './report-error.ts'
 
 /** What a connection takes from the process around it. */
 export interface ServiceSettings {
   readonly loadModel: (request: LoadRequest) => Promise<LoadedModel>
   readonly createFifos: (descriptor: string) => Promise<IoFifos>
-  readonly maxResponseBytes: number
 }
 
 /** Requests that wait in memory; with more, the rest stays in the socket. */
@@ -121,7 +120,7 @@ export class Service {
     if (this.#model === undefined)
       throw new ProtocolError('A predict request before any load request')
     try {
-      return withinLimit(await this.#model.predict(requests), this.#settings.maxResponseBytes)
+      return await this.#model.predict(requests)
     } catch (error) {
       reportError('Prediction failed', error)
       return predictFailedReply(error, requests)

@@ -1,6 +1,6 @@
 import { ServerError } from '../../../errors.ts'
 import { isBatchModel } from './batch-check.ts'
-import type { Decoded } from './codec.ts'
+import type { Run } from './codec.ts'
 import { joinRows, rowsOf, splitRows } from './rows.ts'
 import type { Tensor } from './tensor.ts'
 
@@ -15,7 +15,7 @@ export interface Runner {
 /** A request with its place in the frame and the first dimension of all its inputs. */
 interface Member {
   readonly position: number
-  readonly request: Decoded
+  readonly request: Run
   readonly rows: number
 }
 
@@ -36,7 +36,7 @@ export class Batcher {
   }
 
   /** One outcome for each request, in their order. Never rejects. */
-  async run(requests: readonly Decoded[]): Promise<readonly Outcome[]> {
+  async run(requests: readonly Run[]): Promise<readonly Outcome[]> {
     const outcomes: Outcome[] = []
     const isJoinable = this.#joins !== 'no' && requests.length > 1
     const { groups, single } = isJoinable
@@ -87,7 +87,7 @@ export class Batcher {
     const columns = inputs.map((own, index) =>
       joinRows(group.map(({ request }) => request.inputs[index] ?? own)),
     )
-    const outcome = await this.#runAlone({ id: '', inputs: columns, outputNames })
+    const outcome = await this.#runAlone({ inputs: columns, outputNames })
     if (outcome instanceof Error) return outcome
     const rows = group.map((member) => member.rows)
     const total = rows.reduce((sum, count) => sum + count, 0)
@@ -98,7 +98,7 @@ export class Batcher {
     return group.map((_, member) => outputs.flatMap((pieces) => pieces.slice(member, member + 1)))
   }
 
-  async #runAlone({ inputs, outputNames }: Decoded): Promise<Outcome> {
+  async #runAlone({ inputs, outputNames }: Run): Promise<Outcome> {
     try {
       return await this.#runner.run(inputs, outputNames)
     } catch (error) {
@@ -108,7 +108,7 @@ export class Batcher {
 }
 
 /** Requests that fit into one run, and the positions of those that fit no other. */
-function sortOut(requests: readonly Decoded[]): {
+function sortOut(requests: readonly Run[]): {
   groups: readonly (readonly Member[])[]
   single: readonly number[]
 } {
@@ -133,7 +133,7 @@ function sortOut(requests: readonly Decoded[]): {
 }
 
 /** What must be equal to share a run. Datatypes are: they are the model's. */
-function shapeKey({ inputs, outputNames }: Decoded): string {
+function shapeKey({ inputs, outputNames }: Run): string {
   let key = ''
   for (const { shape } of inputs) {
     for (let axis = 1; axis < shape.length; axis++) key += `${shape[axis]},`

@@ -1,10 +1,12 @@
 /** The image handler: pictures in, classes out. Other requests are the default codec's. */
 import { ServerError } from '../../../errors.ts'
 import type { ModelFiles } from '../../../model-files.ts'
-import type { WireHeader, WirePrediction, WireRequest } from '../../wire/messages.ts'
+import type { WirePrediction, WireRequest } from '../../wire/messages.ts'
+import { BODY } from './codec.ts'
 import type { Decoded, RequestCodec } from './codec.ts'
 import { specListText } from './error-text.ts'
-import { prefersOctets, readHeaders } from './headers.ts'
+import { prefersOctets } from './headers.ts'
+import type { RequestHeaders } from './headers.ts'
 import { planClasses, rankClasses } from './image-classes.ts'
 import type { ClassPlan } from './image-classes.ts'
 import { picturesOf } from './image-parts.ts'
@@ -13,7 +15,6 @@ import { planImageInput } from './image-plan.ts'
 import type { ImagePlan } from './image-plan.ts'
 import { picturesToTensor } from './image-tensor.ts'
 import type { ModelMetadata } from './metadata.ts'
-import { SHAPE_HEADER } from './octets.ts'
 import { jsonPrediction, prettyJson } from './prediction.ts'
 import { bytesOfData } from './tensor.ts'
 import type { NumericTensor, Tensor } from './tensor.ts'
@@ -43,18 +44,28 @@ export async function createImageCodec(
   return new ImageCodec(plan, classes, fallback)
 }
 
-/** A request for classes; `isSingle` answers with one list instead of a list of lists. */
-class ClassRequest implements Decoded {
+/** A request for classes; a single picture is answered with one list instead of a list of lists. */
+class ClassCall implements Decoded {
+  readonly dialect = undefined
   readonly id: string
   readonly inputs: readonly Tensor[]
   readonly outputNames: readonly string[]
-  readonly isSingle: boolean
+  readonly #classes: ClassPlan
+  readonly #isSingle: boolean
 
-  constructor(id: string, input: Tensor, output: string, isSingle: boolean) {
+  constructor(id: string, input: Tensor, classes: ClassPlan, isSingle: boolean) {
     this.id = id
     this.inputs = [input]
-    this.outputNames = [output]
-    this.isSingle = isSingle
+    this.outputNames = [classes.output]
+    this.#classes = classes
+    this.#isSingle = isSingle
+  }
+
+  encode([scores]: readonly Tensor[]): WirePrediction {
+    if (scores === undefined) throw new TypeError('no output to encode')
+    const rows = rankClasses(scores, this.#classes)
+    const answer = this.#isSingle && rows.length === 1 ? rows[0] : rows
+    return jsonPrediction(this.id, 200, prettyJson(answer))
   }
 }
 
@@ -69,34 +80,20 @@ class ImageCodec implements RequestCodec {
     this.#fallback = fallback
   }
 
-  async decode(request: WireRequest): Promise<Decoded> {
+  async decode(request: WireRequest, headers: RequestHeaders): Promise<Decoded> {
     const pictures = picturesOf(request)
-    if (pictures.length === 0) return this.#fallback.decode(request)
+    if (pictures.length === 0) return this.#fallback.decode(request, headers)
     const tensor = await picturesToTensor(pictures, this.#plan)
-    if (this.#classes === undefined || prefersOctets(readHeaders(request.headers).accept)) {
-      return this.#fallback.decode(asTensorRequest(request, tensor))
+    if (this.#classes === undefined || prefersOctets(headers.accept)) {
+      const shapeHeader = { ...headers, tensorShape: tensor.shape.join(',') }
+      return this.#fallback.decode(asTensorRequest(request.id, tensor), shapeHeader)
     }
-    return new ClassRequest(request.id, tensor, this.#classes.output, pictures.length === 1)
-  }
-
-  encode(outputs: readonly Tensor[], decoded: Decoded): WirePrediction {
-    const [scores] = outputs
-    if (!(decoded instanceof ClassRequest) || this.#classes === undefined || scores === undefined) {
-      return this.#fallback.encode(outputs, decoded)
-    }
-    const rows = rankClasses(scores, this.#classes)
-    const answer = decoded.isSingle && rows.length === 1 ? rows[0] : rows
-    return jsonPrediction(decoded.id, 200, prettyJson(answer))
+    return new ClassCall(request.id, tensor, this.#classes, pictures.length === 1)
   }
 }
 
 /** The same request as a client would send it that had made the tensor itself. */
-function asTensorRequest(
-  { id, headers }: WireRequest,
-  { shape, data }: NumericTensor,
-): WireRequest {
-  const accepted = headers.filter(([name]) => name.toLowerCase() === 'accept')
-  const shapeHeader: WireHeader = [SHAPE_HEADER, shape.join(',')]
-  const body = { name: 'body', contentType: 'application/octet-stream', value: bytesOfData(data) }
-  return { id, headers: [...accepted, shapeHeader], parameters: [body] }
+function asTensorRequest(id: string, { data }: NumericTensor): WireRequest {
+  const body = { name: BODY, contentType: 'application/octet-stream', value: bytesOfData(data) }
+  return { id, headers: [], parameters: [body] }
 }

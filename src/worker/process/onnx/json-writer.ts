@@ -38,6 +38,11 @@ export class JsonWriter {
     return this.#bytes.subarray(0, this.#length)
   }
 
+  /** Bytes written so far. */
+  get length(): number {
+    return this.#length
+  }
+
   /** Writes punctuation and names that are known to be single-byte characters. */
   ascii(text: string): this {
     this.#reserve(text.length)
@@ -58,6 +63,14 @@ export class JsonWriter {
     this.#byte(OPEN)
     this.#elements(tensor, name, 0, tensor.data.length)
     return this.#byte(CLOSE)
+  }
+
+  /** Not JSON: makes room behind it and has `write` fill exactly that, from an offset of the buffer on. */
+  binary(size: number, write: (bytes: Buffer, at: number) => void): this {
+    this.#reserve(size)
+    write(this.#bytes, this.#length)
+    this.#length += size
+    return this
   }
 
   /** The elements as nested arrays; a scalar stands alone. Behind a dimension of 0 nothing is left to nest. */

@@ -21,6 +21,8 @@ export interface ModelMetadata {
   readonly providers: readonly string[]
   /** All first dimensions are symbolic, so that requests may share a run. */
   readonly batchable: boolean
+  /** Rows of one request at most, where all first dimensions are the batch; 0 for any number. */
+  readonly maxBatchSize: number
   readonly inputs: readonly TensorSpec[]
   readonly outputs: readonly TensorSpec[]
   /** Class labels, in class order, when `model.json` names a file of them. */

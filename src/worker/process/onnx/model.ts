@@ -1,19 +1,25 @@
 /** The built-in ONNX handler: loads a network and answers requests with it. */
 import path from 'node:path'
 import { env } from 'onnxruntime-node'
+import type { Dialect } from '../../../dialects.ts'
 import { ServerError } from '../../../errors.ts'
 import { readModelFiles } from '../../../model-files.ts'
 import type { ModelFiles } from '../../../model-files.ts'
 import type { WirePrediction, WireRequest, WorkerReply } from '../../wire/messages.ts'
-import type { LoadContext, LoadedModel } from '../handler.ts'
+import type { LoadContext, LoadedModel, WorkerOptions } from '../handler.ts'
 import { Batcher } from './batcher.ts'
 import type { Outcome } from './batcher.ts'
 import type { Decoded, RequestCodec } from './codec.ts'
-import { asksForDescription, describeModel } from './describe.ts'
+import { decodeBody } from './content-coding.ts'
+import { describeModel } from './describe.ts'
+import { readHeaders } from './headers.ts'
 import { readLabels } from './image-labels.ts'
+import { InstancesCodec } from './instances-codec.ts'
 import type { ModelMetadata, TensorSpec } from './metadata.ts'
 import { errorPrediction } from './prediction.ts'
+import { ProtocolCodec } from './protocol-codec.ts'
 import { OnnxSession } from './session.ts'
+import { checkRows } from './shape.ts'
 import { TensorCodec } from './tensor-codec.ts'
 import { warmUp } from './warm-up.ts'
 
@@ -39,27 +45,29 @@ export async function loadOnnxModel(context: LoadContext): Promise<LoadedModel> 
   try {
     const metadata = await metadataOf(session, files, context)
     if (files.settings.warmUp ?? context.options.warmUp) await warmUp(session)
-    const codec = new TensorCodec(metadata, context.options)
-    if (metadata.handler !== IMAGE_HANDLER) return new OnnxModel(session, metadata, codec)
-    const { createImageCodec } = await import('./image.ts')
-    return new OnnxModel(session, metadata, await createImageCodec(metadata, files, codec))
+    return new OnnxModel(session, metadata, await codecsOf(metadata, files, context.options))
   } catch (error) {
     await session.close()
     throw error
   }
 }
 
-/** A loaded network with the codec of its handler. */
+/** The codec of each dialect; `plain` is that of the original's routes, the handler's own. */
+interface Codecs extends Readonly<Record<Dialect | 'plain', RequestCodec>> {
+  readonly maxBodyBytes: number
+}
+
+/** A loaded network with its codecs. */
 class OnnxModel implements LoadedModel {
   readonly #session: OnnxSession
   readonly #metadata: ModelMetadata
-  readonly #codec: RequestCodec
+  readonly #codecs: Codecs
   readonly #batcher: Batcher
 
-  constructor(session: OnnxSession, metadata: ModelMetadata, codec: RequestCodec) {
+  constructor(session: OnnxSession, metadata: ModelMetadata, codecs: Codecs) {
     this.#session = session
     this.#metadata = metadata
-    this.#codec = codec
+    this.#codecs = codecs
     this.#batcher = new Batcher(session, metadata.batchable)
   }
 
@@ -80,23 +88,45 @@ class OnnxModel implements LoadedModel {
 
   /** The request as tensors, or its answer where no run is needed. */
   async #open(request: WireRequest): Promise<Decoded | WirePrediction> {
+    const headers = readHeaders(request.headers)
+    const { dialect = 'plain', describe, contentEncoding } = headers
     try {
-      if (asksForDescription(request.headers)) return describeModel(request.id, this.#metadata)
-      return await this.#codec.decode(request)
+      if (describe && dialect === 'plain') return describeModel(request.id, this.#metadata)
+      const plain = decodeBody(request, contentEncoding, this.#codecs.maxBodyBytes)
+      const decoded = await this.#codecs[dialect].decode(plain, headers)
+      const { inputs, maxBatchSize } = this.#metadata
+      if (maxBatchSize > 0) checkRows(inputs, decoded.inputs, maxBatchSize)
+      return decoded
     } catch (error) {
-      return errorPrediction(request.id, error)
+      return errorPrediction(request.id, error, headers.dialect)
     }
   }
 
   #answer(decoded: Decoded, outcome: Outcome | undefined): WirePrediction {
+    const { id, dialect } = decoded
     try {
       if (outcome === undefined || outcome instanceof Error)
-        return errorPrediction(decoded.id, outcome)
-      return this.#codec.encode(outcome, decoded)
+        return errorPrediction(id, outcome, dialect)
+      return decoded.encode(outcome)
     } catch (error) {
-      return errorPrediction(decoded.id, error)
+      return errorPrediction(id, error, dialect)
     }
   }
+}
+
+/** Pictures are the image handler's on the original's routes; in other dialects it gets tensors like any model. */
+async function codecsOf(
+  metadata: ModelMetadata,
+  files: ModelFiles,
+  options: WorkerOptions,
+): Promise<Codecs> {
+  const v2 = new ProtocolCodec(metadata, options)
+  const v1 = new InstancesCodec(metadata, options)
+  const tensors = new TensorCodec(metadata, options, v2)
+  const { maxBodyBytes } = options
+  if (metadata.handler !== IMAGE_HANDLER) return { plain: tensors, v1, v2, maxBodyBytes }
+  const { createImageCodec } = await import('./image.ts')
+  return { plain: await createImageCodec(metadata, files, tensors), v1, v2, maxBodyBytes }
 }
 
 async function metadataOf(
@@ -106,14 +136,17 @@ async function metadataOf(
 ): Promise<ModelMetadata> {
   const { inputs, outputs, providers } = session
   const labels = await readLabels(files)
+  const { modelVersion, maxBatchSize } = context.options
+  const batchable =
+    inputs.length > 0 && outputs.length > 0 && [...inputs, ...outputs].every(isOpenInFront)
   return {
     name: context.modelName,
     handler: (context.handler || files.settings.handler) === IMAGE_HANDLER ? IMAGE_HANDLER : 'onnx',
-    version: versionOf(files),
+    version: modelVersion || versionOf(files),
     runtime: { name: 'onnxruntime', version: env.versions.node ?? env.versions.common },
     providers,
-    batchable:
-      inputs.length > 0 && outputs.length > 0 && [...inputs, ...outputs].every(isOpenInFront),
+    batchable,
+    maxBatchSize: batchable ? maxBatchSize || (files.settings.maxBatchSize ?? 0) : 0,
     inputs,
     outputs,
     ...(labels === undefined ? {} : { labels }),

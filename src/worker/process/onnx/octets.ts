@@ -34,8 +34,14 @@ export function tensorFromOctets(
   if (shape === undefined) throw sizeError(spec, bytes.length, size)
   checkShape(spec, shape)
   if (elementCount(shape) !== count) {
-    const text = `shape ${shapeText(shape)} of ${datatype} does not have ${countText(bytes.length, 'byte')}`
-    throw refuse(spec, text)
+    const expected = elementCount(shape) * size
+    const wanted = Number.isSafeInteger(expected)
+      ? countText(expected, 'byte')
+      : 'more bytes than can be counted'
+    throw refuse(
+      spec,
+      `${datatype} of shape ${shapeText(shape)} has ${wanted}, got ${bytes.length}`,
+    )
   }
   const data = dataFromBytes(datatype, bytes)
   return { datatype, shape, data: datatype === 'BOOL' ? normalisedBits(data) : data }

@@ -142,6 +142,7 @@ function readParameters(reader: JsonReader): Parameters {
   const seen = new Set<string>()
   for (let more = reader.openObject(); more; more = reader.nextMember()) {
     const name = readMember(reader, seen)
+    checkParameterName(name)
     if (reader.isString()) parameters.set(name, reader.readString())
     else if (reader.take('true')) parameters.set(name, true)
     else if (reader.take('false')) parameters.set(name, false)
@@ -154,6 +155,16 @@ function readParameters(reader: JsonReader): Parameters {
     }
   }
   return parameters
+}
+
+/** Refuses what would be ignored although the caller counts on it. Other names are the caller's own affair. */
+function checkParameterName(name: string): void {
+  if (name.startsWith('shared_memory_')) {
+    throw invalid('Shared memory is not supported; send the data of tensors in the request.')
+  }
+  if (name.startsWith('triton_')) {
+    throw invalid(`Parameter ${quote(name)}: names that begin with "triton_" are reserved.`)
+  }
 }
 
 function readList<Item>(reader: JsonReader, readItem: (length: number) => Item): Item[] {

@@ -36,6 +36,17 @@ export function elementToBytes(element: string): Buffer {
   return Buffer.concat(parts)
 }
 
+/** How many bytes an element stands for. */
+export function elementByteLength(element: string): number {
+  return hasMarks(element) ? elementToBytes(element).length : Buffer.byteLength(element)
+}
+
+/** Writes the bytes that an element stands for at an offset and returns the offset behind them. */
+export function writeElement(element: string, bytes: Buffer, at: number): number {
+  if (!hasMarks(element)) return at + bytes.write(element, at)
+  return at + elementToBytes(element).copy(bytes, at)
+}
+
 /** The text that an element stands for, `undefined` when it is not UTF-8. */
 export function elementToText(element: string): string | undefined {
   if (!hasMarks(element)) return element

@@ -7,12 +7,20 @@ export class OutputTable {
   readonly specs: readonly TensorSpec[]
   /** In the model's order. */
   readonly names: readonly string[]
-  readonly #known: ReadonlySet<string>
+  readonly #known: ReadonlyMap<string, TensorSpec>
 
   constructor(specs: readonly TensorSpec[]) {
     this.specs = specs
     this.names = specs.map((spec) => spec.name)
-    this.#known = new Set(this.names)
+    this.#known = new Map(specs.map((spec) => [spec.name, spec]))
+  }
+
+  /** @throws ServerError 400 for an unknown output. */
+  specOf(name: string): TensorSpec {
+    const spec = this.#known.get(name)
+    if (spec !== undefined) return spec
+    const problem = `Output ${quote(name)} is not known; the model has ${specListText(this.specs)}.`
+    throw new ServerError('InvalidInputException', problem)
   }
 
   /** The outputs asked for, all when none is. @throws ServerError 400 for an unknown or a repeated one. */
@@ -20,10 +28,7 @@ export class OutputTable {
     if (wanted.length === 0) return this.names
     const chosen = new Set<string>()
     for (const { name } of wanted) {
-      if (!this.#known.has(name)) {
-        const problem = `Output ${quote(name)} is not known; the model has ${specListText(this.specs)}.`
-        throw new ServerError('InvalidInputException', problem)
-      }
+      this.specOf(name)
       if (chosen.has(name)) {
         throw new ServerError('InvalidInputException', `Output ${quote(name)} is asked for twice.`)
       }

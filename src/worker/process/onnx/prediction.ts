@@ -1,7 +1,9 @@
 /** Answers to single requests, errors included: the one place that knows how they look. */
+import type { Dialect } from '../../../dialects.ts'
 import { ServerError } from '../../../errors.ts'
 import type { WireHeader, WirePrediction } from '../../wire/messages.ts'
 import { reportError } from '../report-error.ts'
+import { UnsupportedCodingError } from './content-coding.ts'
 
 export const JSON_TYPE = 'application/json'
 
@@ -20,12 +22,22 @@ export function jsonPrediction(id: string, status: number, body: Buffer): WirePr
 }
 
 /**
- * `{code, type, message}`, as the front-end's own errors look. Whatever is not a {@link ServerError} is a bug:
- * the caller learns nothing of it, the log everything.
+ * `{code, type, message}`, as the front-end's own errors look, or the `{error}` of the dialects of KServe, whose
+ * clients take nothing else. Whatever is not a {@link ServerError} is a bug: the caller learns nothing of it, the
+ * log everything.
  */
-export function errorPrediction(id: string, thrown: unknown): WirePrediction {
+export function errorPrediction(
+  id: string,
+  thrown: unknown,
+  dialect: Dialect | undefined,
+): WirePrediction {
   const error = thrown instanceof ServerError ? thrown : unexpectedError(thrown)
-  return jsonPrediction(id, error.statusCode, prettyJson(error.toBody()))
+  const headers = error instanceof UnsupportedCodingError ? error.headers : []
+  const body =
+    dialect === undefined
+      ? prettyJson(error.toBody())
+      : Buffer.from(JSON.stringify({ error: error.message }))
+  return prediction(id, error.statusCode, JSON_TYPE, body, headers)
 }
 
 /** Indented by two, with a newline at the end. */

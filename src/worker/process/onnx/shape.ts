@@ -108,3 +108,29 @@ export function adaptShape(
 function completeEmpty(spec: TensorSpec, shape: readonly number[]): readonly number[] {
   return spec.shape.map((dimension, axis) => shape[axis] ?? Math.max(dimension, 0))
 }
+
+/**
+ * Where the first dimension is a bounded batch, all inputs have as many rows, and no more than allowed.
+ * @throws ServerError 400
+ */
+export function checkRows(
+  specs: readonly TensorSpec[],
+  tensors: readonly Tensor[],
+  maxBatchSize: number,
+): void {
+  const rows = tensors[0]?.shape[0] ?? 0
+  for (const [index, { shape }] of tensors.entries()) {
+    if (shape[0] === rows) continue
+    const [first = '', other = ''] = [specs[0]?.name, specs[index]?.name]
+    throw new ServerError(
+      'InvalidInputException',
+      `Inputs ${quote(first)} and ${quote(other)} differ in their batch size: ${rows} and ${shape[0]}.`,
+    )
+  }
+  if (rows > maxBatchSize) {
+    throw new ServerError(
+      'InvalidInputException',
+      `The request has a batch of ${countText(rows, 'row')}, the model takes ${maxBatchSize} at most.`,
+    )
+  }
+}

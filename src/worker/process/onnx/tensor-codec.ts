@@ -1,12 +1,13 @@
 import { ServerError } from '../../../errors.ts'
 import type { WireParameter, WirePrediction, WireRequest } from '../../wire/messages.ts'
+import { BODY } from './codec.ts'
 import type { CodecLimits, Decoded, RequestCodec } from './codec.ts'
 import { quote } from './error-text.ts'
 import { openJson, readFormInputs } from './form-inputs.ts'
-import { prefersOctets, readHeaders } from './headers.ts'
+import { prefersOctets } from './headers.ts'
 import type { RequestHeaders } from './headers.ts'
-import { InputSet, InputTable } from './input-table.ts'
-import { writePlainResponse, writeProtocolResponse } from './json-answers.ts'
+import { InputTable } from './input-table.ts'
+import { writePlainResponse } from './json-answers.ts'
 import { isProtocolRequest, readPlainInputs } from './json-inputs.ts'
 import type { JsonReader } from './json-reader.ts'
 import { responseTooLarge } from './json-writer.ts'
@@ -20,64 +21,33 @@ import {
   parseShape,
   tensorFromOctets,
 } from './octets.ts'
-import { readProtocolRequest } from './oip-request.ts'
 import { OutputTable } from './output-table.ts'
 import { jsonPrediction, prediction } from './prediction.ts'
 import type { Tensor } from './tensor.ts'
 
-/** Name of the parameter that holds a whole request body. */
-const BODY = 'body'
-
-/** A request that this codec has read: `form` says how its answer is written. */
-class DecodedTensors implements Decoded {
-  readonly id: string
-  readonly inputs: readonly Tensor[]
-  readonly outputNames: readonly string[]
-  readonly form: 'plain' | 'protocol' | 'octets'
-  /** The caller's own id, which an Open Inference Protocol answer repeats. */
-  readonly protocolId: string | undefined
-
-  constructor(
-    fields: Omit<DecodedTensors, 'protocolId'> & { readonly protocolId?: string | undefined },
-  ) {
-    this.id = fields.id
-    this.inputs = fields.inputs
-    this.outputNames = fields.outputNames
-    this.form = fields.form
-    this.protocolId = fields.protocolId
-  }
-}
-
 /**
- * The forms of tensors that `POST /predictions/{model}` takes: JSON keyed by input name, a bare JSON value, an
- * Open Inference Protocol request, raw bytes, a form with one part for each input.
+ * The forms of tensors that `POST /predictions/{model}` takes: JSON keyed by input name, a bare JSON value, raw bytes,
+ * a form with one part for each input. What turns out to be an Open Inference Protocol request is `protocol`'s.
  */
 export class TensorCodec implements RequestCodec {
-  readonly #model: ModelMetadata
   readonly #limits: CodecLimits
   readonly #inputs: InputTable
   readonly #outputs: OutputTable
+  readonly #protocol: RequestCodec
 
-  constructor(model: ModelMetadata, limits: CodecLimits) {
-    this.#model = model
+  constructor(model: ModelMetadata, limits: CodecLimits, protocol: RequestCodec) {
     this.#limits = limits
     this.#inputs = new InputTable(model.inputs)
     this.#outputs = new OutputTable(model.outputs)
+    this.#protocol = protocol
   }
 
-  decode(request: WireRequest): Decoded {
-    const { id } = request
-    const headers = readHeaders(request.headers)
-    if (headers.contentEncoding !== '' && headers.contentEncoding !== 'identity') {
-      throw new ServerError(
-        'UnsupportedMediaTypeException',
-        `Content encoding ${quote(headers.contentEncoding)} is not supported.`,
-      )
-    }
+  decode(request: WireRequest, headers: RequestHeaders): Decoded | Promise<Decoded> {
+    if (headers.jsonLength !== undefined) return this.#protocol.decode(request, headers)
     const body = wholeBody(request.parameters, this.#inputs)
     const json = body && this.#openIfJson(body)
     if (json !== undefined && isProtocolRequest(json, this.#inputs)) {
-      return this.#decodeProtocol(id, json)
+      return this.#protocol.decode(request, headers)
     }
     const form = prefersOctets(headers.accept) ? 'octets' : 'plain'
     if (form === 'octets') this.#outputs.checkOctets()
@@ -86,25 +56,13 @@ export class TensorCodec implements RequestCodec {
       : body
         ? this.#readOctets(body, headers)
         : readFormInputs(request.parameters, this.#inputs, this.#limits)
-    return new DecodedTensors({ id, inputs, outputNames: this.#outputs.names, form })
-  }
-
-  encode(outputs: readonly Tensor[], decoded: Decoded): WirePrediction {
-    if (!(decoded instanceof DecodedTensors)) throw new TypeError('decoded by another codec')
-    const { id, outputNames, form } = decoded
-    const { maxResponseBytes } = this.#limits
-    if (form === 'octets') return this.#encodeOctets(outputs, decoded)
-    const body =
-      form === 'protocol'
-        ? writeProtocolResponse(
-            this.#model,
-            decoded.protocolId,
-            outputNames,
-            outputs,
-            maxResponseBytes,
-          )
-        : writePlainResponse(outputNames, outputs, maxResponseBytes)
-    return jsonPrediction(id, 200, body)
+    return new TensorCall(
+      request.id,
+      inputs,
+      this.#outputs.names,
+      form,
+      this.#limits.maxResponseBytes,
+    )
   }
 
   /** A reader when the body is JSON by its type, or by its looks where the type does not say. */
@@ -118,24 +76,6 @@ export class TensorCodec implements RequestCodec {
     return openJson(body.value, this.#limits)
   }
 
-  #decodeProtocol(id: string, json: JsonReader): Decoded {
-    const inputs = new InputSet(this.#inputs)
-    const request = readProtocolRequest(json, inputs)
-    for (const { spec, tensor } of request.inputs) {
-      if (tensor === undefined) {
-        throw new ServerError('InvalidInputException', `Input ${quote(spec.name)} has no "data".`)
-      }
-      inputs.add(spec.name, tensor)
-    }
-    return new DecodedTensors({
-      id,
-      inputs: inputs.complete(),
-      outputNames: this.#outputs.choose(request.outputs),
-      form: 'protocol',
-      protocolId: request.id,
-    })
-  }
-
   #readOctets(body: WireParameter, headers: RequestHeaders): readonly Tensor[] {
     if (body.value.length === 0 && body.contentType === '') {
       if (this.#inputs.specs.length === 0) return []
@@ -145,15 +85,43 @@ export class TensorCodec implements RequestCodec {
     const shape = headers.tensorShape === undefined ? undefined : parseShape(headers.tensorShape)
     return [tensorFromOctets(this.#inputs.only('A body of raw bytes'), body.value, shape)]
   }
+}
 
-  #encodeOctets(outputs: readonly Tensor[], decoded: Decoded): WirePrediction {
-    const [output] = outputs
-    const name = decoded.outputNames[0] ?? ''
+/** A request that is answered with all outputs, in JSON of onnxd's own or as the bytes of the only one. */
+class TensorCall implements Decoded {
+  readonly dialect = undefined
+  readonly id: string
+  readonly inputs: readonly Tensor[]
+  readonly outputNames: readonly string[]
+  readonly #form: 'plain' | 'octets'
+  readonly #maxBytes: number
+
+  constructor(
+    id: string,
+    inputs: readonly Tensor[],
+    outputNames: readonly string[],
+    form: 'plain' | 'octets',
+    maxBytes: number,
+  ) {
+    this.id = id
+    this.inputs = inputs
+    this.outputNames = outputNames
+    this.#form = form
+    this.#maxBytes = maxBytes
+  }
+
+  encode(outputs: readonly Tensor[]): WirePrediction {
+    return this.#form === 'octets'
+      ? this.#encodeOctets(outputs)
+      : jsonPrediction(this.id, 200, writePlainResponse(this.outputNames, outputs, this.#maxBytes))
+  }
+
+  #encodeOctets([output]: readonly Tensor[]): WirePrediction {
+    const [name = ''] = this.outputNames
     if (output === undefined) throw new TypeError('no output to encode')
     const body = octetsOfTensor(output, name)
-    const { maxResponseBytes } = this.#limits
-    if (body.length > maxResponseBytes) throw responseTooLarge(maxResponseBytes)
-    return prediction(decoded.id, 200, 'application/octet-stream', body, [
+    if (body.length > this.#maxBytes) throw responseTooLarge(this.#maxBytes)
+    return prediction(this.id, 200, 'application/octet-stream', body, [
       [NAME_HEADER, encodeURI(name)],
       [DATATYPE_HEADER, output.datatype],
       [SHAPE_HEADER, output.shape.join(',')],

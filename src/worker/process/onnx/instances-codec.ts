@@ -1,0 +1,103 @@
+/** KServe's first protocol: a list of instances in, a list of as many predictions out. */
+import type { Dialect } from '../../../dialects.ts'
+import { ServerError } from '../../../errors.ts'
+import type { WirePrediction, WireRequest } from '../../wire/messages.ts'
+import { BODY } from './codec.ts'
+import type { CodecLimits, Decoded, RequestCodec } from './codec.ts'
+import { quote } from './error-text.ts'
+import { openJson } from './form-inputs.ts'
+import type { RequestHeaders } from './headers.ts'
+import { InputTable } from './input-table.ts'
+import { readInstances } from './instances.ts'
+import { expectedBytes } from './json-answers.ts'
+import { JsonWriter } from './json-writer.ts'
+import type { ModelMetadata } from './metadata.ts'
+import { OutputTable } from './output-table.ts'
+import { jsonPrediction } from './prediction.ts'
+import { rowsOf, splitRows } from './rows.ts'
+import type { Tensor } from './tensor.ts'
+
+export class InstancesCodec implements RequestCodec {
+  readonly #limits: CodecLimits
+  readonly #inputs: InputTable
+  readonly #outputs: OutputTable
+
+  constructor(model: ModelMetadata, limits: CodecLimits) {
+    this.#limits = limits
+    this.#inputs = new InputTable(model.inputs)
+    this.#outputs = new OutputTable(model.outputs)
+  }
+
+  decode({ id, parameters }: WireRequest, { dialect }: RequestHeaders): Decoded {
+    const body = parameters.find((parameter) => parameter.name === BODY)?.value ?? Buffer.alloc(0)
+    const inputs = readInstances(openJson(body, this.#limits), this.#inputs)
+    return new InstancesCall(
+      id,
+      dialect,
+      inputs,
+      this.#outputs.names,
+      this.#limits.maxResponseBytes,
+    )
+  }
+}
+
+class InstancesCall implements Decoded {
+  readonly id: string
+  readonly dialect: Dialect | undefined
+  readonly inputs: readonly Tensor[]
+  readonly outputNames: readonly string[]
+  readonly #maxBytes: number
+
+  constructor(
+    id: string,
+    dialect: Dialect | undefined,
+    inputs: readonly Tensor[],
+    outputNames: readonly string[],
+    maxBytes: number,
+  ) {
+    this.id = id
+    this.dialect = dialect
+    this.inputs = inputs
+    this.outputNames = outputNames
+    this.#maxBytes = maxBytes
+  }
+
+  encode(outputs: readonly Tensor[]): WirePrediction {
+    const [first] = this.inputs
+    const count = (first && rowsOf(first)) ?? 0
+    const stray = outputs.findIndex((output) => rowsOf(output) !== count)
+    if (stray !== -1) {
+      throw new ServerError(
+        'InvalidInputException',
+        `Output ${quote(this.outputNames[stray] ?? '')} has no row for each instance; ask for it over the Open Inference Protocol.`,
+      )
+    }
+    const writer = new JsonWriter(this.#maxBytes, expectedBytes(outputs))
+    writer.ascii('{"predictions":')
+    const [only, ...others] = outputs
+    if (only !== undefined && others.length === 0) writer.nested(only, this.outputNames[0] ?? '')
+    else this.#writeObjects(writer, outputs, count)
+    return jsonPrediction(this.id, 200, writer.ascii('}').finish())
+  }
+
+  /** Several outputs: an object for each instance, keyed by output name. */
+  #writeObjects(writer: JsonWriter, outputs: readonly Tensor[], count: number): void {
+    const single = Array.from({ length: count }, () => 1)
+    const columns = outputs.map((output) => splitRows(output, single))
+    writer.ascii('[')
+    for (let row = 0; row < count; row++) {
+      writer.ascii(row > 0 ? ',{' : '{')
+      for (const [index, name] of this.outputNames.entries()) {
+        const cell = columns[index]?.[row]
+        if (cell === undefined) throw new TypeError('an output without a row')
+        writer
+          .ascii(index > 0 ? ',' : '')
+          .string(name)
+          .ascii(':')
+        writer.nested({ ...cell, shape: cell.shape.slice(1) }, name)
+      }
+      writer.ascii('}')
+    }
+    writer.ascii(']')
+  }
+}
