@@ -109,8 +109,9 @@ export function parseModelConfig(text: string): ModelConfig {
 }
 
 /**
- * The settings that a `config.pbtxt` stands for: `max_batch_size` is the batch size (0, no batching, is
- * 1) and bounds the rows of one request, the instances of all groups together the workers, the queue delay the batch delay in milliseconds.
+ * The settings that a `config.pbtxt` stands for: `max_batch_size` is the batch size (0, no batching, is 1) and
+ * bounds the rows of one request, the instances of all groups together the workers, the queue delay the batch
+ * delay in milliseconds, the first file of labels the labels.
  */
 export function settingsOf(config: ModelConfig): ModelSettings {
   const counted = config.instance_group.some(({ count }) => count !== undefined)
@@ -119,7 +120,9 @@ export function settingsOf(config: ModelConfig): ModelSettings {
     0,
   )
   const delay = config.dynamic_batching?.max_queue_delay_microseconds
+  const labels = config.output.find(({ label_filename: name }) => name)?.label_filename
   return {
+    ...(labels !== undefined && { labels }),
     ...(config.max_batch_size !== undefined && {
       maxBatchSize: config.max_batch_size,
       batchSize: Math.min(Math.max(1, config.max_batch_size), 65_536),

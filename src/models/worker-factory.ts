@@ -129,7 +129,8 @@ export class WorkerFactory {
     const { graphOptimization, providers, warmUp, allowHandlers } = this.#config
     const { maxResponseBytes, maxJsonBytes, maxBodyBytes } = this.#config
     const limits = { maxResponseBytes, maxJsonBytes, maxBodyBytes }
-    const own = { modelVersion: version, maxBatchSize: settings.maxBatchSize ?? 0 }
+    const { maxBatchSize = 0, labels = '' } = settings
+    const own = { modelVersion: version, maxBatchSize, labels }
     return { threads, graphOptimization, providers, warmUp, allowHandlers, ...limits, ...own }
   }
 }

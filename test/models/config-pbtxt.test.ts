@@ -108,6 +108,7 @@ test('a config is read with every field that onnxd uses', () => {
   )
   assert.deepEqual(config.version_policy, { specific: { versions: [1, 3] } })
   assert.deepEqual(settingsOf(config), {
+    labels: 'labels.txt',
     maxBatchSize: 32,
     batchSize: 32,
     workers: 5,

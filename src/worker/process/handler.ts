@@ -43,6 +43,8 @@ export interface WorkerOptions {
   readonly modelVersion: string
   /** Rows of one request at most, where the model takes its first dimension as a batch; 0: what its files say. */
   readonly maxBatchSize: number
+  /** File of class labels beside `config.pbtxt`, for a model whose `model.json` names none; empty: none. */
+  readonly labels: string
   /** A compressed body may have so many bytes when it is decompressed. */
   readonly maxBodyBytes: number
   /** The worker refuses to send a longer body, bytes; JSON in front of binary data of the Open Inference Protocol is not counted. */
@@ -61,6 +63,7 @@ export const DEFAULT_WORKER_OPTIONS: WorkerOptions = {
   allowHandlers: true,
   modelVersion: '',
   maxBatchSize: 0,
+  labels: '',
   maxBodyBytes: 64 * 1024 * 1024,
   maxResponseBytes: 64 * 1024 * 1024,
   maxJsonBytes: 16 * 1024 * 1024,

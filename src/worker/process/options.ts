@@ -15,6 +15,7 @@ const CHECKS: Readonly<Record<keyof WorkerOptions, (value: unknown) => boolean>>
   allowHandlers: (value) => typeof value === 'boolean',
   modelVersion: (value) => typeof value === 'string',
   maxBatchSize: (value) => value === 0 || isCount(value),
+  labels: (value) => typeof value === 'string',
   maxBodyBytes: isCount,
   maxResponseBytes: isCount,
   maxJsonBytes: isCount,

@@ -7,17 +7,19 @@ import type { ModelFiles } from '../../../model-files.ts'
 const MAX_LABELS_BYTES = 8 * 1024 * 1024
 
 /**
- * The class labels that `model.json` names, in class order; `undefined` when it names none. The file has
- * one a line, or is JSON: a list, or TorchServe's object (`{"0": "cat"}`, `{"0": ["n01", "cat"]}`).
+ * The class labels that `model.json` names, or else `fallback`, a file beside `config.pbtxt`: in class order;
+ * `undefined` when there are none. The file has one a line, or is JSON: a list, or TorchServe's object (`{"0": "cat"}`, `{"0": ["n01", "cat"]}`).
  * @throws ServerError `InvalidModelException` for a file that is missing, too large or in no such form.
  */
-export async function readLabels({
-  settings,
-  settingsFolder,
-}: ModelFiles): Promise<readonly string[] | undefined> {
-  if (settings.labels === undefined) return undefined
-  const name = settings.labels
-  const file = pathInside(settingsFolder, name)
+export async function readLabels(
+  { settings, settingsFolder, folder }: ModelFiles,
+  fallback = '',
+): Promise<readonly string[] | undefined> {
+  const name = settings.labels ?? fallback
+  if (name === '') return undefined
+  // Of a numbered version the folder above has it.
+  const configFolder = /^\d+$/.test(path.basename(folder)) ? path.dirname(folder) : folder
+  const file = pathInside(settings.labels === undefined ? configFolder : settingsFolder, name)
   const found = await stat(file).catch((cause: unknown) => {
     throw problem(name, 'cannot be read', cause)
   })

@@ -135,8 +135,8 @@ async function metadataOf(
   context: LoadContext,
 ): Promise<ModelMetadata> {
   const { inputs, outputs, providers } = session
-  const labels = await readLabels(files)
   const { modelVersion, maxBatchSize } = context.options
+  const labels = await readLabels(files, context.options.labels)
   const batchable =
     inputs.length > 0 && outputs.length > 0 && [...inputs, ...outputs].every(isOpenInFront)
   return {

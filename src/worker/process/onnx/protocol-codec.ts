@@ -2,6 +2,7 @@ import type { Dialect } from '../../../dialects.ts'
 import { ServerError } from '../../../errors.ts'
 import type { WireHeader, WirePrediction, WireRequest } from '../../wire/messages.ts'
 import { addTensors, parseJsonLength, tensorFromRawBody } from './binary-request.ts'
+import { rankOutput } from './classification.ts'
 import { BODY } from './codec.ts'
 import type { CodecLimits, Decoded, RequestCodec } from './codec.ts'
 import { chooseCoding, encodeBody } from './content-coding.ts'
@@ -137,8 +138,9 @@ class InferenceCall implements Decoded {
     this.#coding = coding
   }
 
-  encode(outputs: readonly Tensor[]): WirePrediction {
+  encode(results: readonly Tensor[]): WirePrediction {
     const { forms, callerId } = this.#fields
+    const outputs = this.#classify(results)
     const { body, jsonLength } = writeProtocolResponse(
       this.#model,
       callerId,
@@ -153,6 +155,17 @@ class InferenceCall implements Decoded {
             [JSON_LENGTH_HEADER, String(jsonLength)],
           ])
     return encodeBody(answer, this.#coding)
+  }
+
+  /** Outputs that are asked for as classes become those; the model's first dimension is a batch where it is open. */
+  #classify(outputs: readonly Tensor[]): readonly Tensor[] {
+    const { forms } = this.#fields
+    if (forms.every(({ classes }) => classes === 0)) return outputs
+    const { batchable: isBatch, labels = [] } = this.#model
+    return outputs.map((output, index) => {
+      const { name = '', classes = 0 } = forms[index] ?? {}
+      return classes === 0 ? output : rankOutput(output, name, classes, { isBatch, labels })
+    })
   }
 }
 
