@@ -88,10 +88,9 @@ export async function startServer({
   const close = async (): Promise<void> => {
     isAccepting = false
     const drainMs = config.drainTimeout * 1000
-    await Promise.all([
-      ...requests.map((open) => open.close(drainMs, log)),
-      registry.close(drainMs),
-    ])
+    // Models serve until the last request is answered, one whose body is still coming in included.
+    await Promise.all(requests.map((open) => open.close(drainMs, log)))
+    await registry.close()
     await factory.close()
     await persistence?.close()
     metrics.close()

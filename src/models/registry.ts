@@ -174,11 +174,11 @@ export class Registry {
   }
 
   /** Ends everything and refuses what is still being loaded. What was registered stays in the state. */
-  async close(drainMs: number): Promise<void> {
+  async close(): Promise<void> {
     this.#isClosed = true
     const versions = this.all
     this.#models.clear()
-    await Promise.all(versions.map((version) => version.close(drainMs, true)))
+    await Promise.all(versions.map((version) => version.close(0, true)))
   }
 
   #missing(name: string): never {

@@ -1,7 +1,9 @@
 /** The Open Inference Protocol in front of workers: metadata, configuration, statistics, repository, errors. */
-import assert from 'node:assert/strict'
+import assert, { rejects } from 'node:assert/strict'
+import { once } from 'node:events'
 import { cpSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { request } from 'node:http'
+import type { IncomingMessage } from 'node:http'
 import path from 'node:path'
 import { test } from 'node:test'
 import { json, serve, temporaryFolder, until } from '../helpers/server.ts'
@@ -245,4 +247,28 @@ test('names that would be paths are refused', async (t) => {
     })
     assert.ok(status !== undefined && status >= 400 && status < 500, `${name}: ${status}`)
   }
+})
+
+test('while the server stops it takes no connection, and a request that is on its way is answered', async (t) => {
+  const server = await serve(t, [iris])
+  const { hostname, port } = new URL(server.inferenceUrl)
+  const body = JSON.stringify(FLOWER)
+  const infer = request({
+    hostname,
+    port,
+    path: '/v2/models/iris/infer',
+    method: 'POST',
+    headers: { 'content-length': body.length, expect: '100-continue' },
+  })
+  const answered = once(infer, 'response') as Promise<[IncomingMessage]>
+  infer.flushHeaders()
+  await once(infer, 'continue')
+  const closing = server.close()
+  infer.write(body.slice(0, 10))
+  await rejects(server.fetch('/v2/health/ready'))
+  infer.end(body.slice(10))
+  const [answer] = await answered
+  assert.equal(answer.statusCode, 200)
+  answer.resume()
+  await closing
 })
