@@ -1,4 +1,5 @@
-import type { Job } from './job.ts'
+import { ROWS_HEADER } from '../dialects.ts'
+import type { Header, Job } from './job.ts'
 import type { RejectionReason, RestartCause } from './metrics-causes.ts'
 import { BATCH_BOUNDS, Distribution, LATENCY_BOUNDS, StatusCounts } from './metrics-counts.ts'
 
@@ -15,6 +16,8 @@ export class VersionMetrics {
   /** Time in a worker's hands, its socket included, seconds. */
   readonly workerSeconds = new Distribution(LATENCY_BOUNDS)
   readonly batchSizes = new Distribution(BATCH_BOUNDS)
+  /** Rows of answered requests beyond the first of each, as far as workers tell. */
+  furtherRows = 0
   /** When a worker was last given a batch, milliseconds since 1970; 0 for never. */
   lastTakenAt = 0
   readonly rejections: Record<RejectionReason, number> = {
@@ -47,6 +50,13 @@ export class VersionMetrics {
       this.lastTakenAt = performance.timeOrigin + now
     }
     return now
+  }
+
+  /** A worker's answer may say how many rows the request had. */
+  countRows(headers: readonly Header[]): void {
+    const header = headers.find(([name]) => name === ROWS_HEADER)
+    const rows = Number(header?.[1] ?? 1)
+    if (Number.isSafeInteger(rows) && rows > 1) this.furtherRows += rows - 1
   }
 
   /** A batch came back after `ms` milliseconds, with or without an answer. */

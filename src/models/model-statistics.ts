@@ -39,7 +39,8 @@ const NEVER: Duration = { count: 0, ns: 0 }
  * whole: what a request takes there, reading and writing of tensors included, counts as `compute_infer`.
  */
 export function modelStatistics({ name, version, pool }: ModelVersion): ModelStatistics {
-  const { statuses, queueSeconds, workerSeconds, batchSizes, lastTakenAt } = pool.metrics
+  const { statuses, queueSeconds, workerSeconds, batchSizes, lastTakenAt, furtherRows } =
+    pool.metrics
   const answered = workerSeconds.count
   const counts = new Map(statuses.entries)
   const succeeded = counts.get('2xx') ?? 0
@@ -51,7 +52,7 @@ export function modelStatistics({ name, version, pool }: ModelVersion): ModelSta
     name,
     version,
     last_inference: Math.round(lastTakenAt),
-    inference_count: succeeded,
+    inference_count: succeeded + furtherRows,
     execution_count: batchSizes.count,
     inference_stats: {
       success: { count: succeeded, ns: success },

@@ -22,5 +22,7 @@ export async function relay(
   const model = find()
   const job = model.predict(requestHeaders(request, dialect), parameters)
   whenClientLeaves(reply, () => model.pool.cancel(job))
-  return sendPrediction(reply, await job.result)
+  const prediction = await job.result
+  if (dialect !== undefined) model.pool.metrics.countRows(prediction.headers)
+  return sendPrediction(reply, prediction)
 }

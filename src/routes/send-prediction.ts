@@ -1,4 +1,5 @@
 import type { FastifyReply } from 'fastify'
+import { ROWS_HEADER } from '../dialects.ts'
 import { ServerError } from '../errors.ts'
 import type { Prediction } from '../models/job.ts'
 
@@ -11,6 +12,7 @@ const RESERVED = new Set([
   'content-length',
   'content-type',
   'keep-alive',
+  ROWS_HEADER.toLowerCase(),
   'proxy-authenticate',
   'proxy-authorization',
   'proxy-connection',

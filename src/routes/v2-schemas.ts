@@ -122,7 +122,10 @@ export const StatisticsSchema = Type.Object(
         name: Type.String(),
         version: Type.String(),
         last_inference: Type.Integer({ minimum: 0, description: 'Milliseconds since 1970.' }),
-        inference_count: Type.Integer({ minimum: 0, description: 'Requests answered.' }),
+        inference_count: Type.Integer({
+          minimum: 0,
+          description: 'Rows of the requests that were answered.',
+        }),
         execution_count: Type.Integer({ minimum: 0, description: 'Batches given to workers.' }),
         inference_stats: Type.Object({
           success: Duration,

@@ -116,15 +116,19 @@ test('statistics count what was answered, what failed, and how long it took', as
     assert.equal((await server.fetch('/v2/models/iris/infer', post(FLOWER))).status, 200)
   }
   assert.equal((await server.fetch('/v2/models/iris/infer', post({}))).status, 400)
+  const two = [5.1, 3.5, 1.4, 0.2, 5.8, 2.7, 5.1, 1.9]
+  const batch = { inputs: [{ ...FLOWER.inputs[0], shape: [2, 4], data: two }] }
+  const answer = await server.fetch('/v2/models/iris/infer', post(batch))
+  assert.deepEqual([answer.status, answer.headers.get('onnxd-rows')], [200, null])
   for (const route of [
     '/v2/models/iris/stats',
     '/v2/models/iris/versions/1.0/stats',
     '/v2/models/stats',
   ]) {
     const after = await statistics(route)
-    assert.deepEqual([after.inference_count, after.execution_count], [3, 4])
+    assert.deepEqual([after.inference_count, after.execution_count], [5, 5])
     const { success, fail, compute_infer: compute } = after.inference_stats
-    assert.deepEqual([success.count, fail.count, compute.count], [3, 1, 4])
+    assert.deepEqual([success.count, fail.count, compute.count], [4, 1, 5])
     assert.ok(success.ns > 0 && compute.ns > 0 && Number.isInteger(success.ns))
     assert.ok(after.last_inference >= startedAt - 1 && after.last_inference <= Date.now() + 1)
   }

@@ -1,3 +1,4 @@
+import { ROWS_HEADER } from '../../../dialects.ts'
 import type { Dialect } from '../../../dialects.ts'
 import { ServerError } from '../../../errors.ts'
 import type { WireHeader, WirePrediction, WireRequest } from '../../wire/messages.ts'
@@ -148,11 +149,13 @@ class InferenceCall implements Decoded {
       outputs,
       this.#limits.maxResponseBytes,
     )
+    const headers = this.#rowsHeader()
     const answer =
       jsonLength === undefined
-        ? prediction(this.id, 200, JSON_TYPE, body, NO_HEADERS)
+        ? prediction(this.id, 200, JSON_TYPE, body, headers)
         : prediction(this.id, 200, 'application/octet-stream', body, [
             [JSON_LENGTH_HEADER, String(jsonLength)],
+            ...headers,
           ])
     return encodeBody(answer, this.#coding)
   }
@@ -166,6 +169,11 @@ class InferenceCall implements Decoded {
       const { name = '', classes = 0 } = forms[index] ?? {}
       return classes === 0 ? output : rankOutput(output, name, classes, { isBatch, labels })
     })
+  }
+
+  #rowsHeader(): readonly WireHeader[] {
+    const rows = this.#model.batchable ? (this.inputs[0]?.shape[0] ?? 1) : 1
+    return this.dialect === undefined || rows < 2 ? NO_HEADERS : [[ROWS_HEADER, String(rows)]]
   }
 }
 
