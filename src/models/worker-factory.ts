@@ -80,7 +80,7 @@ export class WorkerFactory {
           modelName: model.name,
           modelPath: model.modelPath,
           handler: settings.handler,
-          options: JSON.stringify(this.#workerOptions(model, threads)),
+          options: JSON.stringify(this.#workerOptions(model, settings, threads)),
           threads,
           heapMib: this.#config.workerHeapMib,
           memoryMib: this.#config.workerMemoryMib,
@@ -125,12 +125,16 @@ export class WorkerFactory {
     await Promise.all(workers.map((worker) => worker.exited))
   }
 
-  #workerOptions({ version, settings }: PreparedModel, threads: number): Record<string, unknown> {
+  #workerOptions(
+    model: PreparedModel,
+    { maxBatchSize }: EffectiveSettings,
+    threads: number,
+  ): Record<string, unknown> {
     const { graphOptimization, providers, warmUp, allowHandlers } = this.#config
     const { maxResponseBytes, maxJsonBytes, maxBodyBytes } = this.#config
     const limits = { maxResponseBytes, maxJsonBytes, maxBodyBytes }
-    const { maxBatchSize = 0, labels = '' } = settings
-    const own = { modelVersion: version, maxBatchSize, labels }
+    const { version, settings } = model
+    const own = { modelVersion: version, maxBatchSize, labels: settings.labels ?? '' }
     return { threads, graphOptimization, providers, warmUp, allowHandlers, ...limits, ...own }
   }
 }
