@@ -53,10 +53,10 @@ async function main([command, ...rest]: readonly string[]): Promise<void> {
 
 async function serve(argv: readonly string[]): Promise<void> {
   dropRepeatedSignals()
-  const { config, models, imports } = parseConfig(argv, process.env)
+  const { config, origins, models, imports } = parseConfig(argv, process.env)
   for (const foreign of imports) process.stderr.write(`${describeImport(foreign)}\n`)
   const log = pino({ level: config.logLevel, base: null }, pino.destination({ fd: 2, sync: false }))
-  const starting = startServer({ config, models, environment: process.env, log })
+  const starting = startServer({ config, origins, models, environment: process.env, log })
   closeWithGrace(
     { delay: (config.drainTimeout + 1) * 1000, logger: false },
     async ({ err, signal }) => {

@@ -8,14 +8,14 @@ import { Type } from '@sinclair/typebox'
 import type { Static } from '@sinclair/typebox'
 import { Value } from '@sinclair/typebox/value'
 import { ConfigError, readConfigFile, readEnvironment, readFlags } from './config-layers.ts'
-import type { Settings } from './config-layers.ts'
+import type { ConfigOrigin, Settings } from './config-layers.ts'
 import { readProperties } from './properties.ts'
 import type { Import } from './properties.ts'
 import { sagemakerSettings } from './sagemaker-settings.ts'
 import { problemWith, stringEnum } from './schema.ts'
 
 export { ConfigError, environmentName, flagName } from './config-layers.ts'
-export type { Settings } from './config-layers.ts'
+export type { ConfigOrigin, Settings } from './config-layers.ts'
 
 const MIB = 1024 * 1024
 
@@ -171,9 +171,13 @@ export const ConfigSchema = Type.Object(
 /** Every setting, defaulted and checked. Times in the unit the setting's description names. */
 export type Config = Readonly<Static<typeof ConfigSchema>>
 
+/** Where each setting came from; those that are absent have their default. */
+export type ConfigOrigins = Readonly<Partial<Record<keyof Config, ConfigOrigin>>>
+
 /** What {@link parseConfig} makes of a command line. */
 export interface ParsedConfig {
   readonly config: Config
+  readonly origins: ConfigOrigins
   /** MODEL arguments, as written. */
   readonly models: readonly string[]
   /** What was taken over from the configuration of another server, for the operator to read. */
@@ -191,20 +195,24 @@ export function parseConfig(argv: readonly string[], environment: NodeJS.Process
   const foreign =
     file?.endsWith('.properties') === true ? readProperties(file, environment) : undefined
   const fileSettings = foreign?.settings ?? (file === undefined ? {} : readConfigFile(file))
-  const layers: [origin: string, settings: Settings][] = [
-    ['the SAGEMAKER_ variables', sagemaker?.settings ?? {}],
-    [`config file ${file ?? ''}`, fileSettings],
-    ['the environment', readEnvironment(environment, ConfigSchema.properties)],
-    ['the command line', flags],
+  const layers: [origin: ConfigOrigin, settings: Settings][] = [
+    ['SageMaker variables', sagemaker?.settings ?? {}],
+    ['config file', fileSettings],
+    ['environment', readEnvironment(environment, ConfigSchema.properties)],
+    ['command line', flags],
   ]
   const merged: Settings = {}
+  const origins: Record<string, ConfigOrigin> = {}
   for (const [origin, settings] of layers) {
-    checkSettings(settings, origin)
+    const place = origin === 'config file' ? `config file ${file ?? ''}` : `the ${origin}`
+    checkSettings(settings, place)
     Object.assign(merged, settings)
+    for (const key of Object.keys(settings)) origins[key] = origin
   }
   const named = [...(foreign?.models ?? []), ...models]
   return {
     config: completeConfig(merged),
+    origins,
     models: named.length > 0 ? named : (sagemaker?.models ?? []),
     imports: [sagemaker, foreign].filter((one) => one !== undefined),
   }

@@ -1,21 +1,14 @@
 import type { Logger } from 'pino'
-import type { Config } from '../config.ts'
+import type { Config, ConfigOrigins } from '../config.ts'
+import { resolveSettings, valuesOf } from './effective-settings.ts'
+import type { EffectiveSettings, ShownSettings, VersionOptions } from './effective-settings.ts'
 import { Job } from './job.ts'
 import type { Header, Parameter } from './job.ts'
 import { Pool } from './pool.ts'
 import { Recycler } from './recycler.ts'
 import { discard } from './source.ts'
 import type { PreparedModel } from './source.ts'
-import type { EffectiveSettings, WorkerFactory } from './worker-factory.ts'
-
-/** What a registration may set; the rest comes from `model.json`, then from the server's settings. */
-export interface VersionOptions {
-  readonly handler?: string | undefined
-  readonly workers?: number | undefined
-  readonly batchSize?: number | undefined
-  readonly maxBatchDelayMs?: number | undefined
-  readonly responseTimeoutMs?: number | undefined
-}
+import type { WorkerFactory } from './worker-factory.ts'
 
 /** Who asked for a version: the command line, a request, or a request before the last restart. */
 export type Origin = 'start' | 'request' | 'restored'
@@ -29,6 +22,8 @@ export interface Registration {
 /** What every model version needs of the server. */
 export interface ModelContext {
   readonly config: Config
+  /** Who set the settings that are not the defaults. */
+  readonly configOrigins: ConfigOrigins
   readonly factory: WorkerFactory
   readonly log: Logger
 }
@@ -44,8 +39,11 @@ export class ModelVersion {
   /** Workers wanted, at least and at most. */
   minWorkers: number
   maxWorkers: number
+  /** Whether a request has scaled it since it was started. */
+  isScaled = false
   /** What the handler says of itself: inputs, outputs, types, shapes, runtime. `undefined` until a worker answered. */
   metadata: unknown
+  readonly #shown: ShownSettings
   readonly #context: ModelContext
   readonly #recycler: Recycler
 
@@ -54,11 +52,12 @@ export class ModelVersion {
     { options, origin }: Registration,
     context: ModelContext,
   ) {
-    const { config, factory, log } = context
+    const { config, configOrigins, factory, log } = context
     this.prepared = prepared
     this.options = options
     this.origin = origin
-    this.settings = effectiveSettings(prepared, options, config)
+    this.#shown = resolveSettings(prepared, options, config, configOrigins)
+    this.settings = valuesOf(this.#shown)
     this.minWorkers = this.settings.workers
     this.maxWorkers = this.settings.workers
     this.#context = context
@@ -113,6 +112,12 @@ export class ModelVersion {
     return this.prepared.version
   }
 
+  /** The settings as they are now, and who set them. */
+  get shownSettings(): ShownSettings {
+    if (!this.isScaled) return this.#shown
+    return { ...this.#shown, workers: { value: this.minWorkers, from: 'request' } }
+  }
+
   /**
    * Accepts one request; the job's promise settles when it is done.
    * @throws ServerError `ServiceUnavailableException` when it cannot be accepted.
@@ -131,6 +136,7 @@ export class ModelVersion {
   async scale(min: number, max: number, timeoutMs?: number): Promise<void> {
     this.minWorkers = min
     this.maxWorkers = max
+    this.isScaled = true
     const now = this.pool.slots.length
     await this.pool.scale(Math.min(Math.max(now, min), max), timeoutMs)
     // Those that an earlier request has started count as well.
@@ -158,20 +164,5 @@ export class ModelVersion {
       this.#context.log.warn({ model: this.name, error }, 'the handler did not describe itself')
       return undefined
     }
-  }
-}
-
-function effectiveSettings(
-  prepared: PreparedModel,
-  options: VersionOptions,
-  config: Config,
-): EffectiveSettings {
-  const { settings } = prepared
-  return {
-    handler: options.handler ?? prepared.handler,
-    workers: options.workers ?? settings.workers ?? config.workers,
-    batchSize: options.batchSize ?? settings.batchSize ?? config.batchSize,
-    maxBatchDelayMs: options.maxBatchDelayMs ?? settings.maxBatchDelay ?? config.maxBatchDelay,
-    responseTimeoutMs: options.responseTimeoutMs ?? config.responseTimeout * 1000,
   }
 }

@@ -15,7 +15,7 @@ import {
 import { unpackVersion } from './source-archive.ts'
 import { checkTree, isMissing } from './source-files.ts'
 import { findVersions } from './source-layout.ts'
-import type { FoundVersion } from './source-layout.ts'
+import type { FoundVersion, SettingsFrom } from './source-layout.ts'
 import { locate, notFound } from './source-location.ts'
 import type { Location, LocationOptions } from './source-location.ts'
 
@@ -38,6 +38,8 @@ export interface PreparedModel {
   readonly hasCode: boolean
   /** `model.json` over `config.pbtxt`. */
   readonly settings: ModelSettings
+  /** The file that each of the settings is in. */
+  readonly settingsFrom: SettingsFrom
   /** What was unpacked for this version; {@link discard} removes it. */
   readonly temporaryFolder: string | undefined
   /** The file as it came over the network; {@link discard} removes it as well. */
@@ -202,7 +204,7 @@ function toPrepared(
   found: FoundVersion,
   temporaryFolder: string | undefined,
 ): PreparedModel {
-  const { version, modelPath, handler, runtime, hasCode, settings } = found
+  const { version, modelPath, handler, runtime, hasCode, settings, settingsFrom } = found
   const name =
     place.name ?? found.manifestName ?? nameOfPath(place.namedAfter ?? place.path, place.root)
   checkModelName(name)
@@ -215,6 +217,7 @@ function toPrepared(
     runtime,
     hasCode,
     settings,
+    settingsFrom,
     temporaryFolder,
   }
 }

@@ -1,6 +1,6 @@
 /**
  * What survives a restart, and its text on disk:
- * `{"schemaVersion": 1, "savedAt": …, "checksum": …, "state": {"models": […]}}`.
+ * `{"schemaVersion": 2, "savedAt": …, "checksum": …, "state": {"models": […]}}`.
  */
 import { createHash } from 'node:crypto'
 import { Type } from '@sinclair/typebox'
@@ -10,7 +10,7 @@ import { fits, problemWith } from '../schema.ts'
 import { MODEL_NAME_PATTERN } from './model-name.ts'
 
 /** Version of {@link ServerState}. A change of the schema takes the next number and reads the ones before. */
-export const SCHEMA_VERSION = 1
+export const SCHEMA_VERSION = 2
 
 /** State that must not be used or touched; the message is for the operator. */
 export class StateError extends Error {
@@ -37,6 +37,7 @@ export const StoredModelSchema = Type.Object(
         batchSize: optional(Type.Integer({ minimum: 1, maximum: 65_536 })),
         maxBatchDelayMs: optional(Milliseconds),
         responseTimeoutMs: optional(Milliseconds),
+        startupTimeoutMs: optional(Milliseconds),
       },
       { additionalProperties: false, description: 'What the registration set, and nothing else.' },
     ),

@@ -44,7 +44,14 @@ const RegisterQuery = Type.Object({
     Type.Boolean({ default: true, description: 'Answer when the workers are ready.' }),
   ),
   response_timeout: Type.Optional(
-    Type.Integer({ minimum: 1, maximum: 86_400, description: 'Seconds.' }),
+    Type.Integer({ minimum: 1, maximum: 86_400, description: 'Seconds for one answer.' }),
+  ),
+  startup_timeout: Type.Optional(
+    Type.Integer({
+      minimum: 1,
+      maximum: 86_400,
+      description: 'Seconds for a worker to start and load the model.',
+    }),
   ),
 })
 
@@ -173,8 +180,12 @@ function registrationOf(query: RegisterParameters): Registration {
       batchSize: query.batch_size,
       maxBatchDelayMs: query.max_batch_delay,
       workers: query.initial_workers,
-      responseTimeoutMs:
-        query.response_timeout === undefined ? undefined : query.response_timeout * 1000,
+      responseTimeoutMs: milliseconds(query.response_timeout),
+      startupTimeoutMs: milliseconds(query.startup_timeout),
     },
   }
+}
+
+function milliseconds(seconds: number | undefined): number | undefined {
+  return seconds === undefined ? undefined : seconds * 1000
 }
