@@ -66,8 +66,9 @@ async function serve(argv: readonly string[]): Promise<void> {
     },
   )
   const server = await starting
-  for (const { url, reason } of server.failed)
-    process.stderr.write(`onnxd: cannot serve ${url}: ${reason}\n`)
+  for (const { url, reason, log: lines } of server.failed) {
+    process.stderr.write(`${[`onnxd: cannot serve ${url}: ${reason}`, ...lines].join('\n  ')}\n`)
+  }
   if (server.loaded.length === 0 && server.failed.length > 0) {
     await server.close()
     process.exit(EXIT_FAILED)

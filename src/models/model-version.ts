@@ -1,14 +1,17 @@
 import type { Logger } from 'pino'
 import type { Config, ConfigOrigins } from '../config.ts'
+import { ServerError } from '../errors.ts'
 import { resolveSettings, valuesOf } from './effective-settings.ts'
 import type { EffectiveSettings, ShownSettings, VersionOptions } from './effective-settings.ts'
 import { Job } from './job.ts'
 import type { Header, Parameter } from './job.ts'
 import { Pool } from './pool.ts'
+import type { PoolWorker } from './pool.ts'
 import { Recycler } from './recycler.ts'
 import { discard } from './source.ts'
 import type { PreparedModel } from './source.ts'
 import type { WorkerFactory } from './worker-factory.ts'
+import { lastLines } from './worker-log.ts'
 
 /** Who asked for a version: the command line, a request, or a request before the last restart. */
 export type Origin = 'start' | 'request' | 'restored'
@@ -46,13 +49,15 @@ export class ModelVersion {
   readonly #shown: ShownSettings
   readonly #context: ModelContext
   readonly #recycler: Recycler
+  /** The worker behind an error of loading. */
+  readonly #failedWorkers = new WeakMap<ServerError, PoolWorker>()
 
   private constructor(
     prepared: PreparedModel,
     { options, origin }: Registration,
     context: ModelContext,
   ) {
-    const { config, configOrigins, factory, log } = context
+    const { config, configOrigins, log } = context
     this.prepared = prepared
     this.options = options
     this.origin = origin
@@ -68,7 +73,7 @@ export class ModelVersion {
       queue: { maxJobs: config.queueSize, maxBytes: config.queueBytes },
       queueTimeoutMs: config.queueTimeout * 1000,
       isRetryable: !prepared.hasCode || prepared.settings.idempotent === true,
-      startWorker: (slotId) => factory.start(prepared, this.settings, slotId),
+      startWorker: (slotId) => this.#startWorker(slotId),
       log,
     })
     this.#recycler = new Recycler(
@@ -99,7 +104,7 @@ export class ModelVersion {
     } catch (error) {
       version.#recycler.close()
       await version.pool.close(0)
-      throw error
+      throw version.#withLog(error)
     }
     return version
   }
@@ -138,7 +143,11 @@ export class ModelVersion {
     this.maxWorkers = max
     this.isScaled = true
     const now = this.pool.slots.length
-    await this.pool.scale(Math.min(Math.max(now, min), max), timeoutMs)
+    try {
+      await this.pool.scale(Math.min(Math.max(now, min), max), timeoutMs)
+    } catch (error) {
+      throw this.#withLog(error)
+    }
     // Those that an earlier request has started count as well.
     await Promise.allSettled(this.pool.slots.map(({ worker }) => worker.ready))
   }
@@ -151,6 +160,23 @@ export class ModelVersion {
     this.#recycler.close()
     await this.pool.close(drainMs)
     await discard(this.prepared, keepsDelivery)
+  }
+
+  #startWorker(slotId: number): PoolWorker {
+    const worker = this.#context.factory.start(this.prepared, this.settings, slotId)
+    worker.ready.catch((error: unknown) => {
+      if (error instanceof ServerError) this.#failedWorkers.set(error, worker)
+    })
+    return worker
+  }
+
+  /** The same error with what the worker wrote last, which mostly says more. */
+  #withLog(error: unknown): unknown {
+    if (!(error instanceof ServerError)) return error
+    const log = lastLines(this.#failedWorkers.get(error)?.lastErrors ?? [])
+    if (log.length === 0) return error
+    const { type, message, statusCode } = error
+    return new ServerError(type, message, { statusCode, cause: error, log })
   }
 
   /** TorchServe's convention: a request with the header `describe: True` asks the handler to describe itself. */

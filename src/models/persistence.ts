@@ -1,6 +1,5 @@
 import path from 'node:path'
 import type { Logger } from 'pino'
-import { messageOf } from '../errors.ts'
 import type { Deliveries } from './deliveries.ts'
 import type { ModelVersion } from './model-version.ts'
 import type { Registry } from './registry.ts'
@@ -47,8 +46,8 @@ export class Persistence {
         await this.#restoreOne(stored)
         this.#missing = this.#missing.filter((other) => other !== stored)
       } catch (error) {
-        registry.recordFailure(stored.url, messageOf(error))
-        log.error({ model: stored.name, reason: messageOf(error) }, 'model could not be restored')
+        const { reason, log: stderr } = registry.failures.record(stored.url, error, [stored])
+        log.error({ model: stored.name, reason, stderr }, 'model could not be restored')
       }
     }
     log.info(
@@ -63,6 +62,7 @@ export class Persistence {
     const others = this.#missing.filter((stored) => stored.name !== name)
     if (others.length === this.#missing.length) return false
     this.#missing = others
+    this.#context.registry.failures.forget(name)
     await this.#save()
     return true
   }

@@ -1,32 +1,23 @@
 import { ServerError } from '../errors.ts'
+import { Failures } from './failures.ts'
 import { ModelVersion } from './model-version.ts'
 import type { ModelContext, Registration } from './model-version.ts'
 import { discard } from './source.ts'
 import type { PreparedModel } from './source.ts'
-
-/** Something that should be served and could not be loaded. */
-export interface FailedModel {
-  readonly url: string
-  readonly reason: string
-  readonly failedAt: Date
-}
 
 interface ModelEntry {
   readonly versions: Map<string, ModelVersion>
   defaultVersion: string
 }
 
-/** Failures that are remembered. */
-const MAX_FAILURES = 100
-
 /** The models that are served, by name and version. */
 export class Registry {
+  /** What could not be loaded while nobody was waiting for the answer. */
+  readonly failures = new Failures()
   readonly #context: ModelContext
   readonly #models = new Map<string, ModelEntry>()
   /** `name version` of what is being loaded: taken, but not visible. */
   readonly #reserved = new Set<string>()
-  /** Why what should be served is not, by its url: the start, and registrations that nobody waited for. */
-  readonly #failures = new Map<string, FailedModel>()
   #isClosed = false
   /** Called, and waited for, after each change that a restart should remember. */
   onChange: () => Promise<void> = () => Promise.resolve()
@@ -38,21 +29,6 @@ export class Registry {
   /** Names of the models, sorted. */
   get names(): string[] {
     return [...this.#models.keys()].toSorted()
-  }
-
-  /** What could not be loaded while nobody was waiting for the answer, until it is registered after all. */
-  get failures(): readonly FailedModel[] {
-    return [...this.#failures.values()]
-  }
-
-  /** Notes what could not be loaded while nobody was waiting for the answer. */
-  recordFailure(url: string, reason: string): FailedModel {
-    const failure = { url, reason, failedAt: new Date() }
-    this.#failures.delete(url)
-    this.#failures.set(url, failure)
-    const [oldest] = this.#failures.keys()
-    if (this.#failures.size > MAX_FAILURES && oldest !== undefined) this.#failures.delete(oldest)
-    return failure
   }
 
   /** Every version of every model. */
@@ -108,7 +84,8 @@ export class Registry {
    * `ServiceUnavailableException` while the model is being loaded.
    */
   get(name: string, version?: string): ModelVersion {
-    const entry = this.#models.get(name) ?? this.#missing(name)
+    this.#refuseWhileLoading(name)
+    const entry = this.#entry(name)
     const found = entry.versions.get(version ?? entry.defaultVersion)
     if (found !== undefined) return found
     throw new ServerError(
@@ -189,12 +166,11 @@ export class Registry {
     await Promise.all(versions.map((version) => version.close(drainMs, true)))
   }
 
-  #missing(name: string): never {
-    if ([...this.#reserved].some((key) => key.startsWith(`${name} `))) {
-      const text = `Model ${name} is being loaded.`
-      throw new ServerError('ServiceUnavailableException', text, { retryAfterSeconds: 1 })
-    }
-    throw new ServerError('ModelNotFoundException', `Model not found: ${name}`)
+  #refuseWhileLoading(name: string): void {
+    if (this.#models.has(name)) return
+    if (![...this.#reserved].some((key) => key.startsWith(`${name} `))) return
+    const text = `Model ${name} is being loaded.`
+    throw new ServerError('ServiceUnavailableException', text, { retryAfterSeconds: 1 })
   }
 
   #entry(name: string): ModelEntry {
@@ -228,7 +204,7 @@ export class Registry {
 
   #publish(versions: readonly ModelVersion[]): void {
     for (const version of versions) {
-      this.#failures.delete(version.prepared.url)
+      this.failures.settle(version.prepared)
       const entry = this.#models.get(version.name)
       if (entry === undefined) {
         const newest = versions.at(-1) ?? version

@@ -3,7 +3,7 @@ import { rm } from 'node:fs/promises'
 import { Type } from '@sinclair/typebox'
 import type { Static } from '@sinclair/typebox'
 import type { FastifyRequest } from 'fastify'
-import { ServerError, messageOf } from '../errors.ts'
+import { ServerError } from '../errors.ts'
 import { shownUrl } from '../models/download-url.ts'
 import type { Registration } from '../models/model-version.ts'
 import { isRemote } from '../models/source-location.ts'
@@ -108,8 +108,8 @@ export function registerRoute(app: App, context: RouteContext): void {
       if (query.synchronous === false) {
         const url = prepared[0]?.url ?? ''
         registering.catch((error: unknown) => {
-          registry.recordFailure(url, messageOf(error))
-          log.error({ url, reason: messageOf(error) }, 'registration failed')
+          const { reason, log: stderr } = registry.failures.record(url, error, prepared)
+          log.error({ url, reason, stderr }, 'registration failed')
         })
         return reply.code(202).send({ status: 'Processing worker updates...' })
       }

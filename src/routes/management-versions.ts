@@ -93,9 +93,10 @@ export function versionRoutes(app: App, context: RouteContext): void {
         const model = registry.get(params.model, params.version)
         const scaling = model.scale(min, max, timeoutMs).then(() => registry.onChange())
         if (query.synchronous !== true) {
-          scaling.catch((error: unknown) =>
-            log.error({ model: model.name, reason: messageOf(error) }, 'scaling failed'),
-          )
+          scaling.catch((error: unknown) => {
+            const stderr = error instanceof ServerError ? error.log : []
+            log.error({ model: model.name, reason: messageOf(error), stderr }, 'scaling failed')
+          })
           return reply.code(202).send({ status: 'Processing worker updates...' })
         }
         await scaling

@@ -22,7 +22,16 @@ const ModelList = Type.Object({
   models: Type.Array(Type.Object({ modelName: Type.String(), modelUrl: Type.String() })),
   failed: Type.Optional(
     Type.Array(
-      Type.Object({ modelUrl: Type.String(), reason: Type.String(), failedAt: Type.String() }),
+      Type.Object({
+        modelName: Type.Optional(Type.String()),
+        modelVersion: Type.Optional(Type.String()),
+        modelUrl: Type.String(),
+        reason: Type.String(),
+        log: Type.Optional(
+          Type.Array(Type.String(), { description: 'Last lines of the worker, oldest first.' }),
+        ),
+        failedAt: Type.String(),
+      }),
       { description: 'What should be served and could not be loaded, with the reason.' },
     ),
   ),
@@ -51,10 +60,13 @@ export function managementRoutes(app: App, context: RouteContext): void {
         modelName,
         modelUrl: registry.get(modelName).prepared.url,
       }))
-      const failed = registry.failures.map(({ url, reason, failedAt }) => ({
-        modelUrl: url,
-        reason,
-        failedAt: failedAt.toISOString(),
+      const failed = registry.failures.all.map((failure) => ({
+        ...(failure.name !== undefined && { modelName: failure.name }),
+        ...(failure.version !== undefined && { modelVersion: failure.version }),
+        modelUrl: failure.url,
+        reason: failure.reason,
+        ...(failure.log.length > 0 && { log: [...failure.log] }),
+        failedAt: failure.failedAt.toISOString(),
       }))
       return reply.send({
         ...(end < names.length ? { nextPageToken: String(end) } : {}),
