@@ -9,6 +9,7 @@ import type { Registration } from '../models/model-version.ts'
 import { isRemote } from '../models/source-location.ts'
 import { prepareDelivery, prepareFromUrl } from '../models/source.ts'
 import type { PreparedModel } from '../models/source.ts'
+import { checkDigest } from '../models/upload.ts'
 import type { App, RouteContext } from './route-context.ts'
 import { StatusSchema, errorResponses } from './schemas.ts'
 import { readUpload } from './upload.ts'
@@ -32,8 +33,20 @@ const RegisterQuery = Type.Object({
       description: '`onnx`, `image`, or `module.js:function` of the model’s own code.',
     }),
   ),
+  runtime: Type.Optional(
+    Type.String({
+      maxLength: 100,
+      description: 'Must be that of the model: `node` for networks and JavaScript.',
+    }),
+  ),
+  preload_model: Type.Optional(
+    Type.Boolean({ description: 'Without effect: every worker loads the model itself.' }),
+  ),
   sha256: Type.Optional(
-    Type.String({ description: 'What a downloaded file must hash to, 64 hexadecimal digits.' }),
+    Type.String({
+      pattern: '^[0-9A-Fa-f]{64}$',
+      description: 'What an uploaded or downloaded file must hash to.',
+    }),
   ),
   batch_size: Type.Optional(Type.Integer({ minimum: 1, maximum: 65_536 })),
   max_batch_delay: Type.Optional(
@@ -156,18 +169,25 @@ async function prepare(
     ...sources,
     name: query.model_name || undefined,
     version: query.model_version || undefined,
+    runtime: query.runtime,
   }
+  const sha256 = query.sha256?.toLowerCase()
   const { upload } = request
   if (upload !== undefined) {
+    if (sha256 !== undefined) await checkDigest(upload.path, sha256)
     request.upload = undefined
-    return prepareDelivery({ ...upload, sha256: undefined }, upload.fileName, named)
+    return prepareDelivery({ ...upload, sha256 }, upload.fileName, named)
   }
   const { url } = query
   if (url === undefined || url === '') {
     throw new ServerError('BadRequestException', 'Parameter url is required.')
   }
-  if (!isRemote(url)) return prepareFromUrl(url, named)
-  const delivery = await deliveries.download(url, query.sha256)
+  if (!isRemote(url)) {
+    if (sha256 === undefined) return prepareFromUrl(url, named)
+    const text = 'Parameter sha256 is for models that are uploaded or downloaded.'
+    throw new ServerError('BadRequestException', text)
+  }
+  const delivery = await deliveries.download(url, sha256)
   // Without its query, which may be a signature.
   return prepareDelivery(delivery, shownUrl(new URL(url)), named)
 }

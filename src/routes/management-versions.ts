@@ -19,6 +19,14 @@ const ScaleQuery = Type.Object({
   max_worker: Type.Optional(
     Type.Integer({ minimum: 0, maximum: 256, description: 'Default: as many as `min_worker`.' }),
   ),
+  number_gpu: Type.Optional(
+    Type.Integer({
+      minimum: 0,
+      maximum: 256,
+      description:
+        'Without effect: the setting `gpus` says between how many GPUs workers are shared.',
+    }),
+  ),
   synchronous: Type.Optional(
     Type.Boolean({ default: false, description: 'Answer when the workers are there, or gone.' }),
   ),
