@@ -150,7 +150,7 @@ async function receive(
     folder,
     maxBytes: config.maxModelBytes,
     fieldNames: Object.keys(RegisterQuery.properties),
-    limit: deliveries.limit,
+    transfers: deliveries.transfers,
   }).catch(async (error: unknown) => {
     await discard()
     throw error
