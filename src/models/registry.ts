@@ -8,6 +8,8 @@ import type { PreparedModel } from './source.ts'
 interface ModelEntry {
   readonly versions: Map<string, ModelVersion>
   defaultVersion: string
+  /** Whether a request made it the default. */
+  isDefaultChosen: boolean
 }
 
 /** The models that are served, by name and version. */
@@ -118,12 +120,19 @@ export class Registry {
     return this.#models.get(name)?.defaultVersion === version
   }
 
+  /** Whether a request made it the default. */
+  isChosenDefault(model: ModelVersion): boolean {
+    return this.isDefault(model) && this.#models.get(model.name)?.isDefaultChosen === true
+  }
+
   /**
    * Requests that name no version go to this one from now on; those already accepted finish where they are.
    * @throws ServerError `ModelNotFoundException` or `ModelVersionNotFoundException`.
    */
   async setDefault(name: string, version: string): Promise<void> {
-    this.#entry(name).defaultVersion = this.get(name, version).version
+    const entry = this.#entry(name)
+    entry.defaultVersion = this.get(name, version).version
+    entry.isDefaultChosen = true
     await this.onChange()
   }
 
@@ -211,6 +220,7 @@ export class Registry {
         this.#models.set(version.name, {
           versions: new Map([[version.version, version]]),
           defaultVersion: newest.version,
+          isDefaultChosen: false,
         })
       } else {
         entry.versions.set(version.version, version)

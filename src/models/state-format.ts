@@ -54,8 +54,31 @@ export const StoredModelSchema = Type.Object(
 )
 export type StoredModel = Static<typeof StoredModelSchema>
 
+/** What requests changed of a version that the start loads; everything else of it is the start's own. */
+export const AdjustmentSchema = Type.Object(
+  {
+    name: NamePattern,
+    version: NamePattern,
+    workers: optional(
+      Type.Object(
+        {
+          min: Type.Integer({ minimum: 0, maximum: 256 }),
+          max: Type.Integer({ minimum: 0, maximum: 256 }),
+        },
+        { additionalProperties: false, description: 'As it was scaled last, if it was.' },
+      ),
+    ),
+    isDefault: Type.Boolean({ description: 'Chosen as the default by a request.' }),
+  },
+  { additionalProperties: false },
+)
+export type Adjustment = Static<typeof AdjustmentSchema>
+
 export const ServerStateSchema = Type.Object(
-  { models: Type.Array(StoredModelSchema, { maxItems: 100_000 }) },
+  {
+    models: Type.Array(StoredModelSchema, { maxItems: 100_000 }),
+    adjustments: optional(Type.Array(AdjustmentSchema, { maxItems: 100_000 })),
+  },
   { additionalProperties: false },
 )
 export type ServerState = Static<typeof ServerStateSchema>
