@@ -19,8 +19,9 @@ export const ERROR_HELP: Readonly<Record<ErrorType, ErrorHelp>> = {
   },
   InvalidModelException: {
     cause:
-      'The model cannot be served: onnxruntime refuses the file, `model.json` or the manifest is malformed, the archive breaks a rule, the handler module has no entry point, the name is not allowed, the runtime is unknown.',
-    remedy: 'Correct the model; the message says what is wrong with which file.',
+      'The model cannot be served: onnxruntime refuses the file, `model.json` or the manifest is malformed, the archive breaks a rule, the handler module has no entry point, the name is not allowed, the runtime is unknown. Or native code crashed while it loaded it (SIGSEGV, SIGABRT, SIGFPE and the like).',
+    remedy:
+      'Correct the model; the message says what is wrong with which file, and `log` has the last lines of the worker.',
   },
   UnauthorizedException: {
     cause: 'The management address wants a bearer token and the request has none, or another one.',

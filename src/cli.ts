@@ -3,7 +3,8 @@
 import closeWithGrace from 'close-with-grace'
 import { pino } from 'pino'
 import { readyText } from './banner.ts'
-import { ConfigError, ConfigSchema, flagName, parseConfig } from './config.ts'
+import { parseConfig } from './config-parse.ts'
+import { ConfigError, ConfigSchema, flagName } from './config.ts'
 import { messageOf } from './errors.ts'
 import { readPackageVersion } from './package-version.ts'
 import { describeImport } from './properties.ts'
@@ -53,10 +54,10 @@ async function main([command, ...rest]: readonly string[]): Promise<void> {
 
 async function serve(argv: readonly string[]): Promise<void> {
   dropRepeatedSignals()
-  const { config, models, imports } = parseConfig(argv, process.env)
+  const { config, origins, models, imports } = parseConfig(argv, process.env)
   for (const foreign of imports) process.stderr.write(`${describeImport(foreign)}\n`)
   const log = pino({ level: config.logLevel, base: null }, pino.destination({ fd: 2, sync: false }))
-  const starting = startServer({ config, models, environment: process.env, log })
+  const starting = startServer({ config, origins, models, environment: process.env, log })
   closeWithGrace(
     { delay: (config.drainTimeout + 1) * 1000, logger: false },
     async ({ err, signal }) => {
@@ -66,8 +67,9 @@ async function serve(argv: readonly string[]): Promise<void> {
     },
   )
   const server = await starting
-  for (const { url, reason } of server.failed)
-    process.stderr.write(`onnxd: cannot serve ${url}: ${reason}\n`)
+  for (const { url, reason, log: lines } of server.failed) {
+    process.stderr.write(`${[`onnxd: cannot serve ${url}: ${reason}`, ...lines].join('\n  ')}\n`)
+  }
   if (server.loaded.length === 0 && server.failed.length > 0) {
     await server.close()
     process.exit(EXIT_FAILED)

@@ -13,6 +13,9 @@ export class ConfigError extends Error {
 /** Settings by their key, of one origin or of several merged. */
 export type Settings = Record<string, unknown>
 
+/** Where the server's settings can come from, the weakest first. */
+export type ConfigOrigin = 'SageMaker variables' | 'config file' | 'environment' | 'command line'
+
 /** The schema of each setting, by its key. */
 type Schemas = Readonly<Record<string, TSchema>>
 

@@ -7,15 +7,12 @@ import { availableParallelism } from 'node:os'
 import { Type } from '@sinclair/typebox'
 import type { Static } from '@sinclair/typebox'
 import { Value } from '@sinclair/typebox/value'
-import { ConfigError, readConfigFile, readEnvironment, readFlags } from './config-layers.ts'
-import type { Settings } from './config-layers.ts'
-import { readProperties } from './properties.ts'
-import type { Import } from './properties.ts'
-import { sagemakerSettings } from './sagemaker-settings.ts'
+import { ConfigError } from './config-layers.ts'
+import type { ConfigOrigin, Settings } from './config-layers.ts'
 import { problemWith, stringEnum } from './schema.ts'
 
 export { ConfigError, environmentName, flagName } from './config-layers.ts'
-export type { Settings } from './config-layers.ts'
+export type { ConfigOrigin, Settings } from './config-layers.ts'
 
 const MIB = 1024 * 1024
 
@@ -179,44 +176,8 @@ export const ConfigSchema = Type.Object(
 /** Every setting, defaulted and checked. Times in the unit the setting's description names. */
 export type Config = Readonly<Static<typeof ConfigSchema>>
 
-/** What {@link parseConfig} makes of a command line. */
-export interface ParsedConfig {
-  readonly config: Config
-  /** MODEL arguments, as written. */
-  readonly models: readonly string[]
-  /** What was taken over from the configuration of another server, for the operator to read. */
-  readonly imports: readonly Import[]
-}
-
-/**
- * Parses a command line (without the command word) and an environment.
- * @throws ConfigError naming the setting and where it came from.
- */
-export function parseConfig(argv: readonly string[], environment: NodeJS.ProcessEnv): ParsedConfig {
-  const { flags, models, configFile } = readFlags(argv, ConfigSchema.properties)
-  const file = configFile ?? environment.ONNXD_CONFIG
-  const sagemaker = sagemakerSettings(environment)
-  const foreign =
-    file?.endsWith('.properties') === true ? readProperties(file, environment) : undefined
-  const fileSettings = foreign?.settings ?? (file === undefined ? {} : readConfigFile(file))
-  const layers: [origin: string, settings: Settings][] = [
-    ['the SAGEMAKER_ variables', sagemaker?.settings ?? {}],
-    [`config file ${file ?? ''}`, fileSettings],
-    ['the environment', readEnvironment(environment, ConfigSchema.properties)],
-    ['the command line', flags],
-  ]
-  const merged: Settings = {}
-  for (const [origin, settings] of layers) {
-    checkSettings(settings, origin)
-    Object.assign(merged, settings)
-  }
-  const named = [...(foreign?.models ?? []), ...models]
-  return {
-    config: completeConfig(merged),
-    models: named.length > 0 ? named : (sagemaker?.models ?? []),
-    imports: [sagemaker, foreign].filter((one) => one !== undefined),
-  }
-}
+/** Where each setting came from; those that are absent have their default. */
+export type ConfigOrigins = Readonly<Partial<Record<keyof Config, ConfigOrigin>>>
 
 /** Fills in the defaults of settings that are absent and freezes the result. */
 export function completeConfig(settings: Settings = {}): Config {
@@ -235,15 +196,4 @@ export function threadsPerWorker(config: Config, workers: number): number {
   return config.threads > 0
     ? config.threads
     : Math.max(1, Math.floor(availableParallelism() / Math.max(1, workers)))
-}
-
-function checkSettings(settings: Settings, origin: string): void {
-  for (const key of Object.keys(settings)) {
-    if (!Object.hasOwn(ConfigSchema.properties, key)) {
-      throw new ConfigError(`Unknown setting ${JSON.stringify(key)} in ${origin}.`)
-    }
-  }
-  const problem = problemWith(Type.Partial(ConfigSchema), settings)
-  if (problem !== undefined)
-    throw new ConfigError(`A setting in ${origin} is not valid: ${problem}.`)
 }

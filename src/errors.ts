@@ -36,6 +36,8 @@ export interface ErrorBody {
   readonly code: number
   readonly type: string
   readonly message: string
+  /** Last lines of a worker that could not load a model; operators alone get to see them. */
+  readonly log?: readonly string[]
 }
 
 /** Options of {@link ServerError}. */
@@ -45,6 +47,8 @@ export interface ServerErrorOptions {
   readonly cause?: unknown
   /** Seconds for a `Retry-After` header. */
   readonly retryAfterSeconds?: number
+  /** Last lines of the worker that failed, oldest first, without folders of this machine. */
+  readonly log?: readonly string[]
 }
 
 /** A failure that the caller is told about. Its message is public: no path, no socket name, no stack. */
@@ -52,6 +56,7 @@ export class ServerError extends Error {
   readonly type: ErrorType
   readonly statusCode: number
   readonly retryAfterSeconds: number | undefined
+  readonly log: readonly string[]
 
   constructor(type: ErrorType, message: string, options: ServerErrorOptions = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause })
@@ -59,16 +64,23 @@ export class ServerError extends Error {
     this.type = type
     this.statusCode = options.statusCode ?? ERROR_TYPES[type]
     this.retryAfterSeconds = options.retryAfterSeconds
+    this.log = options.log ?? []
   }
 
   toBody(): ErrorBody {
-    return { code: this.statusCode, type: this.type, message: this.message }
+    const { statusCode: code, type, message, log } = this
+    return { code, type, message, ...(log.length > 0 && { log }) }
   }
 }
 
 /** Bytes on a worker socket that break the protocol. The connection cannot be used any more. */
 export class ProtocolError extends Error {
   override readonly name = 'ProtocolError'
+}
+
+/** A text without the folders of this machine: callers may read file names, but not where they lie. */
+export function withoutFolders(text: string): string {
+  return text.replaceAll(/(?:\/[\w.@+~-]+)+\/([\w.@+~-]+)/g, '$1')
 }
 
 /** Text of anything thrown; handlers throw strings, objects and `undefined` too. At most `limit` characters. */

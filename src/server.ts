@@ -4,13 +4,13 @@ import path from 'node:path'
 import type { Logger } from 'pino'
 import { buildCombinedApp, buildInferenceApp, buildManagementApp } from './app.ts'
 import { ConfigError } from './config.ts'
-import type { Config } from './config.ts'
+import type { Config, ConfigOrigins } from './config.ts'
 import { Deliveries } from './models/deliveries.ts'
+import type { FailedModel } from './models/failures.ts'
 import { ServerMetrics } from './models/metrics.ts'
 import type { ModelVersion } from './models/model-version.ts'
 import { Persistence } from './models/persistence.ts'
 import { Registry } from './models/registry.ts'
-import type { FailedModel } from './models/registry.ts'
 import { ModelRepository } from './models/repository.ts'
 import type { SourceOptions } from './models/source.ts'
 import { loadStartupModels } from './models/startup.ts'
@@ -23,6 +23,8 @@ import { RuntimeDirectory } from './worker/host/runtime-directory.ts'
 /** What {@link startServer} needs. */
 export interface ServerOptions {
   readonly config: Config
+  /** Where the settings came from, for the operator to read. */
+  readonly origins?: ConfigOrigins
   /** MODEL arguments: paths, or `name=path`. */
   readonly models: readonly string[]
   readonly environment: NodeJS.ProcessEnv
@@ -49,6 +51,7 @@ const LOOPBACK = /^(127\.\d+\.\d+\.\d+|::1|localhost)$/
  */
 export async function startServer({
   config,
+  origins = {},
   models,
   environment,
   log,
@@ -58,7 +61,7 @@ export async function startServer({
   const removeRuntime = (): void => runtime.remove()
   process.once('exit', removeRuntime)
   const factory = new WorkerFactory(config, runtime, environment, log)
-  const registry = new Registry({ config, factory, log })
+  const registry = new Registry({ config, configOrigins: origins, factory, log })
   const metrics = new ServerMetrics(() => registry.all)
   let isAccepting = false
   const sources: SourceOptions = {

@@ -5,13 +5,13 @@ import { availableParallelism, tmpdir } from 'node:os'
 import path from 'node:path'
 import { test } from 'node:test'
 import type { TestContext } from 'node:test'
+import { parseConfig } from '../src/config-parse.ts'
 import {
   ConfigError,
   ConfigSchema,
   completeConfig,
   environmentName,
   flagName,
-  parseConfig,
   threadsPerWorker,
 } from '../src/config.ts'
 import type { Config } from '../src/config.ts'
@@ -58,7 +58,7 @@ test('without any setting, everything has the default its schema names, and noth
 test('a flag wins over the environment, the environment over the file, the file over the default', (t) => {
   const file = configFile(t, 'port: 1\nbatchSize: 2\nqueueSize: 3\nworkers: 4\n')
   const variables = { ONNXD_PORT: '10', ONNXD_BATCH_SIZE: '20', ONNXD_QUEUE_SIZE: '30' }
-  const { config, models } = parseConfig(
+  const { config, origins, models } = parseConfig(
     ['a.onnx', '--port', '100', '--config', file, '--batch-size=200', 'b=c'],
     variables,
   )
@@ -66,6 +66,12 @@ test('a flag wins over the environment, the environment over the file, the file 
     [config.port, config.batchSize, config.queueSize, config.workers, config.threads],
     [100, 200, 30, 4, 0],
   )
+  assert.deepEqual(origins, {
+    port: 'command line',
+    batchSize: 'command line',
+    queueSize: 'environment',
+    workers: 'config file',
+  })
   assert.deepEqual(models, ['a.onnx', 'b=c'])
   assert.equal(
     parseConfig(['--port', '5', '--port', '6'], {}).config.port,

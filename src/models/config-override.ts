@@ -3,7 +3,7 @@ import { Type } from '@sinclair/typebox'
 import type { Static } from '@sinclair/typebox'
 import { ServerError } from '../errors.ts'
 import { fits, problemWith } from '../schema.ts'
-import type { VersionOptions } from './model-version.ts'
+import type { VersionOptions } from './effective-settings.ts'
 
 /** Protobuf writes numbers of 64 bits in quotes, and clients quote others too. */
 const Count = Type.Union([

@@ -5,25 +5,24 @@ import path from 'node:path'
 import type { Logger } from 'pino'
 import type { Config } from '../config.ts'
 import { ServerError } from '../errors.ts'
-import { shownUrl } from './download-url.ts'
+import { parseModelUrl, shownUrl } from './download-url.ts'
 import { downloadModel } from './download.ts'
 import type { Delivery } from './source.ts'
-import { TransferLimit } from './transfer-limit.ts'
+import { Transfers } from './transfers.ts'
 
 /** Transfers at the same time, up and down together. */
 const MAX_TRANSFERS = 2
-/** Progress is worth a log line this often. */
-const PROGRESS_MS = 5000
 
 /** Takes model files from elsewhere, each into a folder of its own. One for the whole server. */
 export class Deliveries {
-  readonly limit = new TransferLimit(MAX_TRANSFERS)
+  readonly transfers: Transfers
   readonly #root: string
   readonly #config: Config
   readonly #log: Logger
 
   /** @param root Private folder for the files; they survive a restart if it does. */
   constructor(root: string, config: Config, log: Logger) {
+    this.transfers = new Transfers(MAX_TRANSFERS, log)
     this.#root = root
     this.#config = config
     this.#log = log
@@ -40,10 +39,10 @@ export class Deliveries {
    */
   async download(url: string, sha256: string | undefined): Promise<Delivery> {
     const { allowedOrigins, allowPrivateAddresses, maxModelBytes, downloadTimeout } = this.#config
+    const shown = shownUrl(parseModelUrl(url, allowedOrigins))
     const folder = this.newFolder()
-    let loggedAt = performance.now()
     try {
-      const file = await this.limit.run(() =>
+      const file = await this.transfers.run('download', shown, (transfer) =>
         downloadModel(url, {
           allowedOrigins,
           allowPrivateAddresses,
@@ -52,14 +51,10 @@ export class Deliveries {
           timeoutMs: downloadTimeout * 1000,
           idleTimeoutMs: Math.min(downloadTimeout, 60) * 1000,
           sha256,
-          onProgress: (bytes, total) => {
-            if (performance.now() - loggedAt < PROGRESS_MS) return
-            loggedAt = performance.now()
-            this.#log.info({ bytes, total }, 'downloading a model')
-          },
+          onProgress: (bytes, total) => transfer.advance(bytes, total),
         }),
       )
-      this.#log.info({ url: shownUrl(new URL(url)), bytes: file.bytes }, 'model downloaded')
+      this.#log.info({ url: shown, bytes: file.bytes }, 'model downloaded')
       return { folder, path: file.path, fileName: file.name, sha256: file.sha256 }
     } catch (error) {
       await rm(folder, { recursive: true, force: true })

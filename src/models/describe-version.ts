@@ -1,4 +1,5 @@
 import { readFile } from 'node:fs/promises'
+import type { ShownSettings } from './effective-settings.ts'
 import type { ModelVersion } from './model-version.ts'
 import type { PoolWorker, Slot } from './pool.ts'
 
@@ -30,10 +31,14 @@ export interface VersionDescription {
   readonly maxBatchDelay: number
   /** Seconds. */
   readonly responseTimeout: number
+  /** Seconds. */
+  readonly startupTimeout: number
   readonly loadedAtStartup: boolean
   readonly status: 'READY' | 'PARTIAL' | 'UNAVAILABLE' | 'FAILED'
   readonly workers: readonly WorkerDescription[]
   readonly jobQueueStatus: { readonly remainingCapacity: number; readonly pendingRequests: number }
+  /** What counts, and who set it. */
+  readonly settings: ShownSettings
   readonly metadata?: unknown
 }
 
@@ -53,10 +58,12 @@ export async function describeVersion(
     batchSize: settings.batchSize,
     maxBatchDelay: settings.maxBatchDelayMs,
     responseTimeout: settings.responseTimeoutMs / 1000,
+    startupTimeout: settings.startupTimeoutMs / 1000,
     loadedAtStartup: model.origin !== 'request',
     status: statusOf(model),
     workers: await Promise.all(pool.slots.map((slot) => describeWorker(slot, gpus > 0))),
     jobQueueStatus: { remainingCapacity: pool.remainingCapacity, pendingRequests: pool.queued },
+    settings: model.shownSettings,
     ...(metadata === undefined ? {} : { metadata }),
   }
 }

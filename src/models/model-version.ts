@@ -1,22 +1,17 @@
 import type { Logger } from 'pino'
-import type { Config } from '../config.ts'
+import type { Config, ConfigOrigins } from '../config.ts'
+import { ServerError } from '../errors.ts'
+import { resolveSettings, valuesOf } from './effective-settings.ts'
+import type { EffectiveSettings, ShownSettings, VersionOptions } from './effective-settings.ts'
 import { Job } from './job.ts'
 import type { Header, Parameter } from './job.ts'
 import { Pool } from './pool.ts'
+import type { PoolWorker } from './pool.ts'
 import { Recycler } from './recycler.ts'
 import { discard } from './source.ts'
 import type { PreparedModel } from './source.ts'
-import type { EffectiveSettings, WorkerFactory } from './worker-factory.ts'
-
-/** What a registration may set; the rest comes from `model.json`, then from the server's settings. */
-export interface VersionOptions {
-  readonly handler?: string | undefined
-  readonly workers?: number | undefined
-  readonly batchSize?: number | undefined
-  readonly maxBatchSize?: number | undefined
-  readonly maxBatchDelayMs?: number | undefined
-  readonly responseTimeoutMs?: number | undefined
-}
+import type { WorkerFactory } from './worker-factory.ts'
+import { lastLines } from './worker-log.ts'
 
 /** Who asked for a version: the command line, a request, or a request before the last restart. */
 export type Origin = 'start' | 'request' | 'restored'
@@ -30,6 +25,8 @@ export interface Registration {
 /** What every model version needs of the server. */
 export interface ModelContext {
   readonly config: Config
+  /** Who set the settings that are not the defaults. */
+  readonly configOrigins: ConfigOrigins
   readonly factory: WorkerFactory
   readonly log: Logger
 }
@@ -45,21 +42,27 @@ export class ModelVersion {
   /** Workers wanted, at least and at most. */
   minWorkers: number
   maxWorkers: number
+  /** Whether a request has scaled it since it was started. */
+  isScaled = false
   /** What the handler says of itself: inputs, outputs, types, shapes, runtime. `undefined` until a worker answered. */
   metadata: unknown
+  readonly #shown: ShownSettings
   readonly #context: ModelContext
   readonly #recycler: Recycler
+  /** The worker behind an error of loading. */
+  readonly #failedWorkers = new WeakMap<ServerError, PoolWorker>()
 
   private constructor(
     prepared: PreparedModel,
     { options, origin }: Registration,
     context: ModelContext,
   ) {
-    const { config, factory, log } = context
+    const { config, configOrigins, log } = context
     this.prepared = prepared
     this.options = options
     this.origin = origin
-    this.settings = effectiveSettings(prepared, options, config)
+    this.#shown = resolveSettings(prepared, options, config, configOrigins)
+    this.settings = valuesOf(this.#shown)
     this.minWorkers = this.settings.workers
     this.maxWorkers = this.settings.workers
     this.#context = context
@@ -70,7 +73,7 @@ export class ModelVersion {
       queue: { maxJobs: config.queueSize, maxBytes: config.queueBytes },
       queueTimeoutMs: config.queueTimeout * 1000,
       isRetryable: !prepared.hasCode || prepared.settings.idempotent === true,
-      startWorker: (slotId) => factory.start(prepared, this.settings, slotId),
+      startWorker: (slotId) => this.#startWorker(slotId),
       log,
     })
     this.#recycler = new Recycler(
@@ -101,7 +104,7 @@ export class ModelVersion {
     } catch (error) {
       version.#recycler.close()
       await version.pool.close(0)
-      throw error
+      throw version.#withLog(error)
     }
     return version
   }
@@ -112,6 +115,12 @@ export class ModelVersion {
 
   get version(): string {
     return this.prepared.version
+  }
+
+  /** The settings as they are now, and who set them. */
+  get shownSettings(): ShownSettings {
+    if (!this.isScaled) return this.#shown
+    return { ...this.#shown, workers: { value: this.minWorkers, from: 'request' } }
   }
 
   /**
@@ -132,8 +141,13 @@ export class ModelVersion {
   async scale(min: number, max: number, timeoutMs?: number): Promise<void> {
     this.minWorkers = min
     this.maxWorkers = max
+    this.isScaled = true
     const now = this.pool.slots.length
-    await this.pool.scale(Math.min(Math.max(now, min), max), timeoutMs)
+    try {
+      await this.pool.scale(Math.min(Math.max(now, min), max), timeoutMs)
+    } catch (error) {
+      throw this.#withLog(error)
+    }
     // Those that an earlier request has started count as well.
     await Promise.allSettled(this.pool.slots.map(({ worker }) => worker.ready))
   }
@@ -148,6 +162,23 @@ export class ModelVersion {
     await discard(this.prepared, keepsDelivery)
   }
 
+  #startWorker(slotId: number): PoolWorker {
+    const worker = this.#context.factory.start(this.prepared, this.settings, slotId)
+    worker.ready.catch((error: unknown) => {
+      if (error instanceof ServerError) this.#failedWorkers.set(error, worker)
+    })
+    return worker
+  }
+
+  /** The same error with what the worker wrote last, which mostly says more. */
+  #withLog(error: unknown): unknown {
+    if (!(error instanceof ServerError)) return error
+    const log = lastLines(this.#failedWorkers.get(error)?.lastErrors ?? [])
+    if (log.length === 0) return error
+    const { type, message, statusCode } = error
+    return new ServerError(type, message, { statusCode, cause: error, log })
+  }
+
   /** TorchServe's convention: a request with the header `describe: True` asks the handler to describe itself. */
   async #askHandler(): Promise<unknown> {
     try {
@@ -159,21 +190,5 @@ export class ModelVersion {
       this.#context.log.warn({ model: this.name, error }, 'the handler did not describe itself')
       return undefined
     }
-  }
-}
-
-function effectiveSettings(
-  prepared: PreparedModel,
-  options: VersionOptions,
-  config: Config,
-): EffectiveSettings {
-  const { settings } = prepared
-  return {
-    handler: options.handler ?? prepared.handler,
-    workers: options.workers ?? settings.workers ?? config.workers,
-    batchSize: options.batchSize ?? settings.batchSize ?? config.batchSize,
-    maxBatchSize: options.maxBatchSize ?? settings.maxBatchSize ?? 0,
-    maxBatchDelayMs: options.maxBatchDelayMs ?? settings.maxBatchDelay ?? config.maxBatchDelay,
-    responseTimeoutMs: options.responseTimeoutMs ?? config.responseTimeout * 1000,
   }
 }

@@ -7,7 +7,7 @@ import type { Registry } from './registry.ts'
 import { prepareDelivery, prepareFromUrl } from './source.ts'
 import type { SourceOptions } from './source.ts'
 import type { StateFile } from './state-file.ts'
-import type { StoredModel } from './state-format.ts'
+import type { Adjustment, StoredModel } from './state-format.ts'
 
 /** What {@link Persistence} needs of the server. */
 export interface PersistenceContext {
@@ -17,12 +17,17 @@ export interface PersistenceContext {
   readonly log: Logger
 }
 
-/** Keeps what was registered over REST in the state file, and registers it again at the next start. */
+/**
+ * Keeps in the state file what was registered over REST, and what was changed of the start's own models,
+ * and does it again at the next start.
+ */
 export class Persistence {
   readonly #file: StateFile
   readonly #context: PersistenceContext
   /** What could not be restored this time. It stays in the file until somebody removes or replaces it. */
   #missing: StoredModel[] = []
+  /** Changes of models that this start has not loaded. The next one may. */
+  #unused: Adjustment[] = []
 
   constructor(file: StateFile, context: PersistenceContext) {
     this.#file = file
@@ -47,10 +52,11 @@ export class Persistence {
         await this.#restoreOne(stored)
         this.#missing = this.#missing.filter((other) => other !== stored)
       } catch (error) {
-        registry.recordFailure(stored.url, messageOf(error))
-        log.error({ model: stored.name, reason: messageOf(error) }, 'model could not be restored')
+        const { reason, log: stderr } = registry.failures.record(stored.url, error, [stored])
+        log.error({ model: stored.name, reason, stderr }, 'model could not be restored')
       }
     }
+    this.#unused = await this.#adjust(state.adjustments ?? [])
     log.info(
       { source, models: state.models.length, missing: this.#missing.length },
       'state restored',
@@ -63,6 +69,8 @@ export class Persistence {
     const others = this.#missing.filter((stored) => stored.name !== name)
     if (others.length === this.#missing.length) return false
     this.#missing = others
+    this.#unused = this.#unused.filter((adjustment) => adjustment.name !== name)
+    this.#context.registry.failures.forget(name)
     await this.#save()
     return true
   }
@@ -87,10 +95,45 @@ export class Persistence {
   async #save(): Promise<void> {
     const { registry } = this.#context
     this.#missing = this.#missing.filter(({ name, version }) => !registry.has(name, version))
-    const registered = registry.all
-      .filter(({ origin }) => origin !== 'start')
-      .map((model) => this.#toStored(model))
-    await this.#file.save({ models: [...registered, ...this.#missing] })
+    this.#unused = this.#unused.filter(({ name, version }) => !registry.has(name, version))
+    const registered = registry.all.filter(({ origin }) => origin !== 'start')
+    const adjusted = registry.all.filter(
+      (model) => model.origin === 'start' && (model.isScaled || registry.isChosenDefault(model)),
+    )
+    await this.#file.save({
+      models: [...registered.map((model) => this.#toStored(model)), ...this.#missing],
+      adjustments: [...adjusted.map((model) => this.#toAdjustment(model)), ...this.#unused],
+    })
+  }
+
+  /** Changes the start's models as requests did before, and returns what is for models that are not there. */
+  async #adjust(adjustments: readonly Adjustment[]): Promise<Adjustment[]> {
+    const { registry, log } = this.#context
+    const unused: Adjustment[] = []
+    for (const adjustment of adjustments) {
+      const { name, version, workers, isDefault } = adjustment
+      const model = registry.has(name, version) ? registry.get(name, version) : undefined
+      if (model === undefined) {
+        unused.push(adjustment)
+      } else if (model.origin === 'start') {
+        if (isDefault) await registry.setDefault(name, version)
+        if (workers === undefined) continue
+        await model.scale(workers.min, workers.max).catch((error: unknown) => {
+          log.error({ model: name, version, reason: messageOf(error) }, 'scaling failed')
+        })
+      }
+    }
+    return unused
+  }
+
+  #toAdjustment(model: ModelVersion): Adjustment {
+    const { name, version, isScaled, minWorkers: min, maxWorkers: max } = model
+    return {
+      name,
+      version,
+      workers: isScaled ? { min, max } : undefined,
+      isDefault: this.#context.registry.isChosenDefault(model),
+    }
   }
 
   #toStored(model: ModelVersion): StoredModel {

@@ -1,26 +1,25 @@
 import { ServerError } from '../errors.ts'
 import { Failures } from './failures.ts'
-import type { FailedModel } from './failures.ts'
 import { ModelVersion } from './model-version.ts'
 import type { ModelContext, Registration } from './model-version.ts'
 import { discard } from './source.ts'
 import type { PreparedModel } from './source.ts'
 
-export type { FailedModel }
-
 interface ModelEntry {
   readonly versions: Map<string, ModelVersion>
   defaultVersion: string
+  /** Whether a request made it the default. */
+  isDefaultChosen: boolean
 }
 
 /** The models that are served, by name and version. */
 export class Registry {
+  /** What could not be loaded while nobody was waiting for the answer. */
+  readonly failures = new Failures()
   readonly #context: ModelContext
   readonly #models = new Map<string, ModelEntry>()
   /** `name version` of what is being loaded: taken, but not visible. */
   readonly #reserved = new Set<string>()
-  /** Why what should be served is not, by its url: the start, and registrations that nobody waited for. */
-  readonly #failures = new Failures()
   #isClosed = false
   /** Called, and waited for, after each change that a restart should remember. */
   onChange: () => Promise<void> = () => Promise.resolve()
@@ -32,16 +31,6 @@ export class Registry {
   /** Names of the models, sorted. */
   get names(): string[] {
     return [...this.#models.keys()].toSorted()
-  }
-
-  /** What could not be loaded while nobody was waiting for the answer, until it is registered after all. */
-  get failures(): readonly FailedModel[] {
-    return this.#failures.all
-  }
-
-  /** Notes what could not be loaded while nobody was waiting for the answer. */
-  recordFailure(url: string, reason: string): FailedModel {
-    return this.#failures.record(url, reason)
   }
 
   /** Every version of every model. */
@@ -100,7 +89,8 @@ export class Registry {
    * `ServiceUnavailableException` while the model is being loaded.
    */
   get(name: string, version?: string): ModelVersion {
-    const entry = this.#models.get(name) ?? this.#missing(name)
+    this.#refuseWhileLoading(name)
+    const entry = this.#entry(name)
     const found = entry.versions.get(version ?? entry.defaultVersion)
     if (found !== undefined) return found
     throw new ServerError(
@@ -133,12 +123,19 @@ export class Registry {
     return this.#models.get(name)?.defaultVersion === version
   }
 
+  /** Whether a request made it the default. */
+  isChosenDefault(model: ModelVersion): boolean {
+    return this.isDefault(model) && this.#models.get(model.name)?.isDefaultChosen === true
+  }
+
   /**
    * Requests that name no version go to this one from now on; those already accepted finish where they are.
    * @throws ServerError `ModelNotFoundException` or `ModelVersionNotFoundException`.
    */
   async setDefault(name: string, version: string): Promise<void> {
-    this.#entry(name).defaultVersion = this.get(name, version).version
+    const entry = this.#entry(name)
+    entry.defaultVersion = this.get(name, version).version
+    entry.isDefaultChosen = true
     await this.onChange()
   }
 
@@ -181,12 +178,11 @@ export class Registry {
     await Promise.all(versions.map((version) => version.close(0, true)))
   }
 
-  #missing(name: string): never {
-    if ([...this.#reserved].some((key) => key.startsWith(`${name} `))) {
-      const text = `Model ${name} is being loaded.`
-      throw new ServerError('ServiceUnavailableException', text, { retryAfterSeconds: 1 })
-    }
-    throw new ServerError('ModelNotFoundException', `Model not found: ${name}`)
+  #refuseWhileLoading(name: string): void {
+    if (this.#models.has(name)) return
+    if (![...this.#reserved].some((key) => key.startsWith(`${name} `))) return
+    const text = `Model ${name} is being loaded.`
+    throw new ServerError('ServiceUnavailableException', text, { retryAfterSeconds: 1 })
   }
 
   #entry(name: string): ModelEntry {
@@ -220,7 +216,7 @@ export class Registry {
 
   /** Makes the versions of one model visible and returns those that are no longer. */
   #publish(versions: readonly ModelVersion[], replaces: boolean): readonly ModelVersion[] {
-    for (const { prepared } of versions) this.#failures.delete(prepared.url)
+    for (const { prepared } of versions) this.failures.settle(prepared)
     const [first] = versions
     const before = replaces && first !== undefined ? this.#models.get(first.name) : undefined
     const replaced = [...(before?.versions.values() ?? [])]
@@ -231,12 +227,18 @@ export class Registry {
   /** One version for another, in one step. A model without its default version gets the newest. */
   #exchange(removed: readonly ModelVersion[], added: readonly ModelVersion[]): void {
     const name = (added[0] ?? removed[0])?.name ?? ''
-    const entry: ModelEntry = this.#models.get(name) ?? { versions: new Map(), defaultVersion: '' }
+    const entry: ModelEntry = this.#models.get(name) ?? {
+      versions: new Map(),
+      defaultVersion: '',
+      isDefaultChosen: false,
+    }
     for (const { version } of removed) entry.versions.delete(version)
     for (const version of added) entry.versions.set(version.version, version)
     const newest = [...entry.versions.keys()].at(-1)
     if (newest === undefined) this.#models.delete(name)
     else this.#models.set(name, entry)
-    if (!entry.versions.has(entry.defaultVersion)) entry.defaultVersion = newest ?? ''
+    if (entry.versions.has(entry.defaultVersion)) return
+    entry.defaultVersion = newest ?? ''
+    entry.isDefaultChosen = false
   }
 }

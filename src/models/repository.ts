@@ -104,12 +104,12 @@ export class ModelRepository {
     return stored
   }
 
-  /** Why models that should be served are not, by their name as far as their url tells it. */
+  /** Why models that should be served are not, by their name, or their url where no name was known yet. */
   async #failures(): Promise<Map<string, string>> {
-    const urls = new Map([...(await this.#stored())].map(([name, url]) => [url, name]))
+    const names = new Map([...(await this.#stored())].map(([name, url]) => [url, name]))
     return new Map(
-      this.#registry.failures.map(({ url, reason }) => [
-        urls.get(url) ?? path.basename(url),
+      this.#registry.failures.all.map(({ name, url, reason }) => [
+        name ?? names.get(url) ?? path.basename(url),
         reason,
       ]),
     )

@@ -18,6 +18,11 @@ import type { ModelRuntime } from './source-manifest.ts'
 const MAX_CONFIG_BYTES = 256 * 1024
 const DEFAULT_VERSION = '1.0'
 
+/** The file that a setting of a model is in. */
+export type SettingsFrom = Readonly<
+  Partial<Record<keyof ModelSettings, typeof MODEL_SETTINGS_FILE | typeof MODEL_CONFIG_FILE>>
+>
+
 /** One version of a model on disk. */
 export interface FoundVersion extends ModelRuntime {
   /** The manifest's `modelName`. */
@@ -27,6 +32,7 @@ export interface FoundVersion extends ModelRuntime {
   readonly isNumbered: boolean
   readonly modelPath: string
   readonly settings: ModelSettings
+  readonly settingsFrom: SettingsFrom
 }
 
 /**
@@ -105,6 +111,7 @@ async function readVersion(
   const modelPath = isFile ? location : networkOf(folder, config)
   const files = await readModelFiles(modelPath)
   const { manifest, onnxFile, settings } = files
+  const triton = config === undefined ? {} : settingsOf(config)
   if (onnxFile !== undefined) await checkNetwork(onnxFile, root)
   const version = isNumbered
     ? path.basename(folder)
@@ -116,8 +123,16 @@ async function readVersion(
     version,
     isNumbered,
     modelPath,
-    settings: { ...(config && settingsOf(config)), ...settings },
+    settings: { ...triton, ...settings },
+    settingsFrom: {
+      ...keysFrom(triton, MODEL_CONFIG_FILE),
+      ...keysFrom(settings, MODEL_SETTINGS_FILE),
+    },
   }
+}
+
+function keysFrom<File extends string>(settings: ModelSettings, file: File): Record<string, File> {
+  return Object.fromEntries(Object.keys(settings).map((key) => [key, file]))
 }
 
 /** The folder, or the network in it that `config.pbtxt` names. */

@@ -15,7 +15,7 @@ import {
 import { unpackVersion } from './source-archive.ts'
 import { checkTree, isMissing } from './source-files.ts'
 import { findVersions } from './source-layout.ts'
-import type { FoundVersion } from './source-layout.ts'
+import type { FoundVersion, SettingsFrom } from './source-layout.ts'
 import { locate, notFound } from './source-location.ts'
 import type { Location, LocationOptions } from './source-location.ts'
 
@@ -38,6 +38,8 @@ export interface PreparedModel {
   readonly hasCode: boolean
   /** `model.json` over `config.pbtxt`. */
   readonly settings: ModelSettings
+  /** The file that each of the settings is in. */
+  readonly settingsFrom: SettingsFrom
   /** What was unpacked for this version; {@link discard} removes it. */
   readonly temporaryFolder: string | undefined
   /** The file as it came over the network; {@link discard} removes it as well. */
@@ -62,12 +64,19 @@ export interface Delivery {
 }
 
 /** What is to be prepared, once it is known to be allowed. */
-interface Place extends Location {
+interface Place extends Location, Wishes {
   readonly url: string
   /** What makes the name when neither the caller nor the model says one; `path` when absent. */
   readonly namedAfter?: string
+}
+
+/** What a caller says of a model; the rest is as its files have it. */
+export interface Wishes {
   readonly name?: string | undefined
+  /** Chooses among numbered versions and names any other. */
   readonly version?: string | undefined
+  /** Must be the model's own. */
+  readonly runtime?: string | undefined
 }
 
 /**
@@ -85,15 +94,15 @@ export function prepareFromArgument(
 
 /**
  * Prepares what a `POST /models?url=…` names: a file or folder of the store, or any path when local
- * paths are allowed. `version` chooses among numbered versions and names any other.
+ * paths are allowed.
  * @throws ServerError with the statuses and texts of MMS, section 5.2.
  */
 export async function prepareFromUrl(
   url: string,
-  options: SourceOptions & { name?: string | undefined; version?: string | undefined },
+  options: SourceOptions & Wishes,
 ): Promise<PreparedModel[]> {
-  const { name, version } = options
-  return prepare({ ...(await locate(url, options)), url, name, version }, options)
+  const { name, version, runtime } = options
+  return prepare({ ...(await locate(url, options)), url, name, version, runtime }, options)
 }
 
 /**
@@ -104,12 +113,12 @@ export async function prepareFromUrl(
 export async function prepareDelivery(
   delivery: Delivery,
   url: string,
-  options: SourceOptions & { name?: string | undefined; version?: string | undefined },
+  options: SourceOptions & Wishes,
   keepsDelivery = false,
 ): Promise<PreparedModel[]> {
-  const { name, version } = options
+  const { name, version, runtime } = options
   try {
-    const place = { path: delivery.path, root: undefined, url, name, version }
+    const place = { path: delivery.path, root: undefined, url, name, version, runtime }
     const versions = await prepare({ ...place, namedAfter: delivery.fileName }, options)
     return versions.map((prepared) => ({ ...prepared, delivery }))
   } catch (error) {
@@ -202,10 +211,11 @@ function toPrepared(
   found: FoundVersion,
   temporaryFolder: string | undefined,
 ): PreparedModel {
-  const { version, modelPath, handler, runtime, hasCode, settings } = found
+  const { version, modelPath, handler, runtime, hasCode, settings, settingsFrom } = found
   const name =
     place.name ?? found.manifestName ?? nameOfPath(place.namedAfter ?? place.path, place.root)
   checkModelName(name)
+  checkRuntime(place.runtime, runtime)
   return {
     name,
     version: found.isNumbered ? version : (place.version ?? version),
@@ -215,8 +225,17 @@ function toPrepared(
     runtime,
     hasCode,
     settings,
+    settingsFrom,
     temporaryFolder,
   }
+}
+
+/** Python's versions are told apart by those who start it, not by those who ask for it. */
+function checkRuntime(wished: string | undefined, own: string): void {
+  if (wished === undefined || wished === own) return
+  if (wished.startsWith('python') && own.startsWith('python')) return
+  const text = `Invalid RuntimeType value: ${wished}. The runtime of this model is ${own}.`
+  throw new ServerError('BadRequestException', text)
 }
 
 function invalid(message: string, cause?: unknown): ServerError {

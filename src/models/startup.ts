@@ -1,9 +1,9 @@
 /** The models that a server is started with: those of the command line and those of the store. */
 import type { Logger } from 'pino'
 import type { Config } from '../config.ts'
-import { messageOf } from '../errors.ts'
+import type { FailedModel } from './failures.ts'
 import type { ModelVersion } from './model-version.ts'
-import type { FailedModel, Registry } from './registry.ts'
+import type { Registry } from './registry.ts'
 import { listStore, prepareFromArgument, prepareFromUrl } from './source.ts'
 import type { PreparedModel, SourceOptions } from './source.ts'
 
@@ -39,13 +39,17 @@ export async function loadStartupModels(
   const queue = wanted.entries()
   const loadNext = async (): Promise<void> => {
     for (const [index, { label, prepare }] of queue) {
+      let prepared: PreparedModel[] = []
       try {
-        const versions = await registry.register(await prepare(), { options: {}, origin: 'start' })
+        prepared = await prepare()
+        const versions = await registry.register(prepared, { options: {}, origin: 'start' })
         results[index] = versions
         for (const { name, version } of versions) log.info({ model: name, version }, 'model ready')
       } catch (error) {
-        results[index] = registry.recordFailure(label, messageOf(error))
-        log.error({ model: label, reason: messageOf(error) }, 'model failed to load')
+        const failure = registry.failures.record(label, error, prepared)
+        results[index] = failure
+        const { reason, log: stderr } = failure
+        log.error({ model: label, reason, stderr }, 'model failed to load')
       }
     }
   }

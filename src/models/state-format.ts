@@ -1,6 +1,6 @@
 /**
  * What survives a restart, and its text on disk:
- * `{"schemaVersion": 1, "savedAt": …, "checksum": …, "state": {"models": […]}}`.
+ * `{"schemaVersion": 2, "savedAt": …, "checksum": …, "state": {"models": […]}}`.
  */
 import { createHash } from 'node:crypto'
 import { Type } from '@sinclair/typebox'
@@ -10,7 +10,7 @@ import { fits, problemWith } from '../schema.ts'
 import { MODEL_NAME_PATTERN } from './model-name.ts'
 
 /** Version of {@link ServerState}. A change of the schema takes the next number and reads the ones before. */
-export const SCHEMA_VERSION = 1
+export const SCHEMA_VERSION = 2
 
 /** State that must not be used or touched; the message is for the operator. */
 export class StateError extends Error {
@@ -38,6 +38,7 @@ export const StoredModelSchema = Type.Object(
         maxBatchSize: optional(Type.Integer({ minimum: 0, maximum: 2 ** 31 - 1 })),
         maxBatchDelayMs: optional(Milliseconds),
         responseTimeoutMs: optional(Milliseconds),
+        startupTimeoutMs: optional(Milliseconds),
       },
       { additionalProperties: false, description: 'What the registration set, and nothing else.' },
     ),
@@ -54,8 +55,31 @@ export const StoredModelSchema = Type.Object(
 )
 export type StoredModel = Static<typeof StoredModelSchema>
 
+/** What requests changed of a version that the start loads; everything else of it is the start's own. */
+export const AdjustmentSchema = Type.Object(
+  {
+    name: NamePattern,
+    version: NamePattern,
+    workers: optional(
+      Type.Object(
+        {
+          min: Type.Integer({ minimum: 0, maximum: 256 }),
+          max: Type.Integer({ minimum: 0, maximum: 256 }),
+        },
+        { additionalProperties: false, description: 'As it was scaled last, if it was.' },
+      ),
+    ),
+    isDefault: Type.Boolean({ description: 'Chosen as the default by a request.' }),
+  },
+  { additionalProperties: false },
+)
+export type Adjustment = Static<typeof AdjustmentSchema>
+
 export const ServerStateSchema = Type.Object(
-  { models: Type.Array(StoredModelSchema, { maxItems: 100_000 }) },
+  {
+    models: Type.Array(StoredModelSchema, { maxItems: 100_000 }),
+    adjustments: optional(Type.Array(AdjustmentSchema, { maxItems: 100_000 })),
+  },
   { additionalProperties: false },
 )
 export type ServerState = Static<typeof ServerStateSchema>

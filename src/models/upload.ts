@@ -1,7 +1,9 @@
 /** Takes an uploaded model from a stream into a private file. Nothing of it is kept in memory. */
-import { randomUUID } from 'node:crypto'
+import { createHash, randomUUID } from 'node:crypto'
+import { createReadStream } from 'node:fs'
 import { mkdir, rm, writeFile } from 'node:fs/promises'
 import path from 'node:path'
+import { pipeline } from 'node:stream/promises'
 import { ServerError } from '../errors.ts'
 import { modelExtension } from './model-name.ts'
 import { checkFreeSpace, createPrivateFile, diskFull, isDiskFull } from './private-file.ts'
@@ -66,4 +68,19 @@ export async function receiveUpload(
     await rm(target, { force: true })
     throw isDiskFull(error) ? diskFull(error) : error
   }
+}
+
+/**
+ * Compares an uploaded file with the digest its sender gave. Read once more only for those who give one:
+ * the digest may come after the file.
+ * @param sha256 64 hexadecimal digits.
+ * @throws ServerError `BadRequestException`.
+ */
+export async function checkDigest(file: string, sha256: string): Promise<void> {
+  const hash = createHash('sha256')
+  await pipeline(createReadStream(file), hash)
+  const found = hash.digest('hex')
+  if (found === sha256) return
+  const text = `The SHA-256 of the uploaded file is ${found}, not ${sha256}.`
+  throw new ServerError('BadRequestException', text)
 }

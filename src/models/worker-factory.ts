@@ -1,5 +1,4 @@
 import type { Logger } from 'pino'
-import { threadsPerWorker } from '../config.ts'
 import type { Config } from '../config.ts'
 import { ServerError } from '../errors.ts'
 import { BUILT_IN_HANDLERS } from '../model-files.ts'
@@ -7,6 +6,7 @@ import { READY_LINE, ownWorker, workerEnvironment } from '../worker/host/own-wor
 import type { RuntimeDirectory } from '../worker/host/runtime-directory.ts'
 import { Worker } from '../worker/host/worker.ts'
 import { NO_GPU } from '../worker/wire/messages.ts'
+import type { EffectiveSettings } from './effective-settings.ts'
 import type { PoolWorker } from './pool.ts'
 import type { PreparedModel } from './source.ts'
 
@@ -16,17 +16,6 @@ const MAX_DEPTH = 8
 const MAX_TEXT_BYTES = 1024 * 1024
 /** Room for the JSON in front of binary data that uses up the limit of a response by itself. */
 const JSON_ROOM_BYTES = 1024 * 1024
-
-/** Settings of one model version, after registration, `model.json` and the server's own were merged. */
-export interface EffectiveSettings {
-  readonly handler: string
-  readonly workers: number
-  readonly batchSize: number
-  /** Rows of one request at most, where the model leaves its first dimension open; 0 for any number. */
-  readonly maxBatchSize: number
-  readonly maxBatchDelayMs: number
-  readonly responseTimeoutMs: number
-}
 
 /** Makes worker processes. One for the whole server. */
 export class WorkerFactory {
@@ -68,8 +57,8 @@ export class WorkerFactory {
 
   /** Starts one worker of a model version and begins to load the model. */
   start(model: PreparedModel, settings: EffectiveSettings, slotId: number): PoolWorker {
-    const { gpus, loadTimeout, maxResponseBytes } = this.#config
-    const threads = model.settings.threads ?? threadsPerWorker(this.#config, settings.workers)
+    const { gpus, maxResponseBytes } = this.#config
+    const { threads } = settings
     const socketPath = this.#runtime.nextSocketPath()
     const log = this.#log.child({ model: model.name, version: model.version, worker: slotId })
     const worker = new Worker({
@@ -107,7 +96,7 @@ export class WorkerFactory {
         maxCount: 65_536,
       },
       readyLine: READY_LINE,
-      loadTimeoutMs: loadTimeout * 1000,
+      loadTimeoutMs: settings.startupTimeoutMs,
       responseTimeoutMs: settings.responseTimeoutMs,
       maxDepth: MAX_DEPTH,
       onLine: (line, stream) =>

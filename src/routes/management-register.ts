@@ -3,12 +3,13 @@ import { rm } from 'node:fs/promises'
 import { Type } from '@sinclair/typebox'
 import type { Static } from '@sinclair/typebox'
 import type { FastifyRequest } from 'fastify'
-import { ServerError, messageOf } from '../errors.ts'
+import { ServerError } from '../errors.ts'
 import { shownUrl } from '../models/download-url.ts'
 import type { Registration } from '../models/model-version.ts'
 import { isRemote } from '../models/source-location.ts'
 import { prepareDelivery, prepareFromUrl } from '../models/source.ts'
 import type { PreparedModel } from '../models/source.ts'
+import { checkDigest } from '../models/upload.ts'
 import type { App, RouteContext } from './route-context.ts'
 import { StatusSchema, errorResponses } from './schemas.ts'
 import { readUpload } from './upload.ts'
@@ -32,8 +33,20 @@ const RegisterQuery = Type.Object({
       description: '`onnx`, `image`, or `module.js:function` of the model’s own code.',
     }),
   ),
+  runtime: Type.Optional(
+    Type.String({
+      maxLength: 100,
+      description: 'Must be that of the model: `node` for networks and JavaScript.',
+    }),
+  ),
+  preload_model: Type.Optional(
+    Type.Boolean({ description: 'Without effect: every worker loads the model itself.' }),
+  ),
   sha256: Type.Optional(
-    Type.String({ description: 'What a downloaded file must hash to, 64 hexadecimal digits.' }),
+    Type.String({
+      pattern: '^[0-9A-Fa-f]{64}$',
+      description: 'What an uploaded or downloaded file must hash to.',
+    }),
   ),
   batch_size: Type.Optional(Type.Integer({ minimum: 1, maximum: 65_536 })),
   max_batch_delay: Type.Optional(
@@ -44,7 +57,14 @@ const RegisterQuery = Type.Object({
     Type.Boolean({ default: true, description: 'Answer when the workers are ready.' }),
   ),
   response_timeout: Type.Optional(
-    Type.Integer({ minimum: 1, maximum: 86_400, description: 'Seconds.' }),
+    Type.Integer({ minimum: 1, maximum: 86_400, description: 'Seconds for one answer.' }),
+  ),
+  startup_timeout: Type.Optional(
+    Type.Integer({
+      minimum: 1,
+      maximum: 86_400,
+      description: 'Seconds for a worker to start and load the model.',
+    }),
   ),
 })
 
@@ -101,8 +121,8 @@ export function registerRoute(app: App, context: RouteContext): void {
       if (query.synchronous === false) {
         const url = prepared[0]?.url ?? ''
         registering.catch((error: unknown) => {
-          registry.recordFailure(url, messageOf(error))
-          log.error({ url, reason: messageOf(error) }, 'registration failed')
+          const { reason, log: stderr } = registry.failures.record(url, error, prepared)
+          log.error({ url, reason, stderr }, 'registration failed')
         })
         return reply.code(202).send({ status: 'Processing worker updates...' })
       }
@@ -130,7 +150,7 @@ async function receive(
     folder,
     maxBytes: config.maxModelBytes,
     fieldNames: Object.keys(RegisterQuery.properties),
-    limit: deliveries.limit,
+    transfers: deliveries.transfers,
   }).catch(async (error: unknown) => {
     await discard()
     throw error
@@ -149,18 +169,25 @@ async function prepare(
     ...sources,
     name: query.model_name || undefined,
     version: query.model_version || undefined,
+    runtime: query.runtime,
   }
+  const sha256 = query.sha256?.toLowerCase()
   const { upload } = request
   if (upload !== undefined) {
+    if (sha256 !== undefined) await checkDigest(upload.path, sha256)
     request.upload = undefined
-    return prepareDelivery({ ...upload, sha256: undefined }, upload.fileName, named)
+    return prepareDelivery({ ...upload, sha256 }, upload.fileName, named)
   }
   const { url } = query
   if (url === undefined || url === '') {
     throw new ServerError('BadRequestException', 'Parameter url is required.')
   }
-  if (!isRemote(url)) return prepareFromUrl(url, named)
-  const delivery = await deliveries.download(url, query.sha256)
+  if (!isRemote(url)) {
+    if (sha256 === undefined) return prepareFromUrl(url, named)
+    const text = 'Parameter sha256 is for models that are uploaded or downloaded.'
+    throw new ServerError('BadRequestException', text)
+  }
+  const delivery = await deliveries.download(url, sha256)
   // Without its query, which may be a signature.
   return prepareDelivery(delivery, shownUrl(new URL(url)), named)
 }
@@ -173,8 +200,12 @@ function registrationOf(query: RegisterParameters): Registration {
       batchSize: query.batch_size,
       maxBatchDelayMs: query.max_batch_delay,
       workers: query.initial_workers,
-      responseTimeoutMs:
-        query.response_timeout === undefined ? undefined : query.response_timeout * 1000,
+      responseTimeoutMs: milliseconds(query.response_timeout),
+      startupTimeoutMs: milliseconds(query.startup_timeout),
     },
   }
+}
+
+function milliseconds(seconds: number | undefined): number | undefined {
+  return seconds === undefined ? undefined : seconds * 1000
 }

@@ -19,6 +19,14 @@ const ScaleQuery = Type.Object({
   max_worker: Type.Optional(
     Type.Integer({ minimum: 0, maximum: 256, description: 'Default: as many as `min_worker`.' }),
   ),
+  number_gpu: Type.Optional(
+    Type.Integer({
+      minimum: 0,
+      maximum: 256,
+      description:
+        'Without effect: the setting `gpus` says between how many GPUs workers are shared.',
+    }),
+  ),
   synchronous: Type.Optional(
     Type.Boolean({ default: false, description: 'Answer when the workers are there, or gone.' }),
   ),
@@ -93,9 +101,10 @@ export function versionRoutes(app: App, context: RouteContext): void {
         const model = registry.get(params.model, params.version)
         const scaling = model.scale(min, max, timeoutMs).then(() => registry.onChange())
         if (query.synchronous !== true) {
-          scaling.catch((error: unknown) =>
-            log.error({ model: model.name, reason: messageOf(error) }, 'scaling failed'),
-          )
+          scaling.catch((error: unknown) => {
+            const stderr = error instanceof ServerError ? error.log : []
+            log.error({ model: model.name, reason: messageOf(error), stderr }, 'scaling failed')
+          })
           return reply.code(202).send({ status: 'Processing worker updates...' })
         }
         await scaling

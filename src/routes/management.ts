@@ -2,6 +2,7 @@
 import { Type } from '@sinclair/typebox'
 import { describeVersion } from '../models/describe-version.ts'
 import type { VersionDescription } from '../models/describe-version.ts'
+import { listRoute } from './management-list.ts'
 import { registerRoute } from './management-register.ts'
 import { versionRoutes } from './management-versions.ts'
 import type { App, RouteContext } from './route-context.ts'
@@ -9,61 +10,11 @@ import { StatusSchema, errorResponses } from './schemas.ts'
 
 const ModelParams = Type.Object({ model: Type.String({ description: 'Name of the model.' }) })
 
-const MAX_INT32 = 2 ** 31 - 1
-const ListQuery = Type.Object({
-  limit: Type.Optional(
-    Type.Integer({ minimum: 0, maximum: MAX_INT32, description: 'At most 100.' }),
-  ),
-  next_page_token: Type.Optional(Type.Integer({ minimum: 0, maximum: MAX_INT32 })),
-})
-const MAX_PAGE = 100
-const ModelList = Type.Object({
-  nextPageToken: Type.Optional(Type.String()),
-  models: Type.Array(Type.Object({ modelName: Type.String(), modelUrl: Type.String() })),
-  failed: Type.Optional(
-    Type.Array(
-      Type.Object({ modelUrl: Type.String(), reason: Type.String(), failedAt: Type.String() }),
-      { description: 'What should be served and could not be loaded, with the reason.' },
-    ),
-  ),
-})
-
 /** Adds the management routes. */
 export function managementRoutes(app: App, context: RouteContext): void {
   const { config, registry } = context
   versionRoutes(app, context)
-  app.get(
-    '/models',
-    {
-      schema: {
-        operationId: 'listModels',
-        summary: 'List the models',
-        tags: ['management'],
-        querystring: ListQuery,
-        response: { 200: ModelList, ...errorResponses },
-      },
-    },
-    async ({ query }, reply) => {
-      const { names } = registry
-      const start = query.next_page_token ?? 0
-      const end = start + Math.min(query.limit ?? MAX_PAGE, MAX_PAGE)
-      const models = names.slice(start, end).map((modelName) => ({
-        modelName,
-        modelUrl: registry.get(modelName).prepared.url,
-      }))
-      const failed = registry.failures.map(({ url, reason, failedAt }) => ({
-        modelUrl: url,
-        reason,
-        failedAt: failedAt.toISOString(),
-      }))
-      return reply.send({
-        ...(end < names.length ? { nextPageToken: String(end) } : {}),
-        models,
-        ...(failed.length > 0 ? { failed } : {}),
-      })
-    },
-  )
-
+  listRoute(app, context)
   registerRoute(app, context)
 
   app.get(

@@ -6,6 +6,11 @@ export const ErrorSchema = Type.Object(
     code: Type.Integer({ description: 'The HTTP status.' }),
     type: Type.String({ description: 'Stable name of the error; see docs/errors.md.' }),
     message: Type.String(),
+    log: Type.Optional(
+      Type.Array(Type.String(), {
+        description: 'Last lines of a worker that could not load a model; management only.',
+      }),
+    ),
   },
   { $id: 'Error', description: 'What went wrong.' },
 )

@@ -4,7 +4,7 @@ import type { MultipartFile } from '@fastify/multipart'
 import type { FastifyRequest } from 'fastify'
 import { ServerError } from '../errors.ts'
 import { safeFileName } from '../models/file-name.ts'
-import type { TransferLimit } from '../models/transfer-limit.ts'
+import type { Transfer, Transfers } from '../models/transfers.ts'
 import { receiveUpload } from '../models/upload.ts'
 import type { UploadOptions } from '../models/upload.ts'
 import { declaredLength } from './body.ts'
@@ -25,7 +25,7 @@ export interface ReadUploadOptions extends UploadOptions {
   /** Names of the fields that are kept; others are read and forgotten. */
   readonly fieldNames: readonly string[]
   /** Shared by all uploads. */
-  readonly limit: TransferLimit
+  readonly transfers: Transfers
 }
 
 /** A model that was uploaded, and what came with it. */
@@ -56,7 +56,7 @@ export async function readUpload(
   request: FastifyRequest,
   options: ReadUploadOptions,
 ): Promise<Upload> {
-  return options.limit.run(async () => {
+  return options.transfers.run('upload', undefined, async (transfer) => {
     const fields: Record<string, string> = {}
     Object.setPrototypeOf(fields, null)
     const form: Form = { upload: undefined, fields }
@@ -64,7 +64,7 @@ export async function readUpload(
       if (form.upload !== undefined) await rm(form.upload.path, { force: true })
     }
     try {
-      await readForm(request, options, form)
+      await readForm(request, options, form, transfer)
       if (form.upload === undefined) {
         throw badRequest(
           `The file of the model is missing: send it as the field "${UPLOAD_FIELD}".`,
@@ -82,6 +82,7 @@ async function readForm(
   request: FastifyRequest,
   options: ReadUploadOptions,
   form: Form,
+  transfer: Transfer,
 ): Promise<void> {
   if (!CONTENT_TYPE.test(request.headers['content-type'] ?? '')) {
     throw badRequest('The Content-Type must be multipart/form-data with a boundary.')
@@ -94,7 +95,7 @@ async function readForm(
     // Fields are files without a name here: the plugin would collect them and parse JSON on the way.
     isPartAFile: () => true,
   })
-  capBody(request, maxBytes)
+  watchBody(request, maxBytes, (bytes) => transfer.advance(bytes, expectedBytes || undefined))
   for await (const part of parts) {
     if (part.type !== 'file') continue
     // The plugin's type says that there are always names.
@@ -104,6 +105,7 @@ async function readForm(
         throw badRequest(`The field "${name}" must be a file with a name.`)
       if (form.upload !== undefined) throw badRequest('Only one file can be uploaded at a time.')
       const safeName = safeFileName(fileName)
+      transfer.name = safeName
       const received = await receiveUpload(buffersOf(part), safeName, expectedBytes, options)
       form.upload = { ...received, fileName: safeName }
     } else if (fileName !== undefined) {
@@ -116,13 +118,18 @@ async function readForm(
 }
 
 /**
- * Ends the connection of a client that sends more than everything that is allowed together. Parts
+ * Says how many bytes have come, and ends the connection of a client that sends more than everything that is allowed together. Parts
  * without a name and what follows the last boundary are read past by the parser without any limit.
  */
-function capBody({ raw }: FastifyRequest, maxBytes: number): void {
+function watchBody(
+  { raw }: FastifyRequest,
+  maxBytes: number,
+  onProgress: (bytes: number) => void,
+): void {
   let bytes = 0
   raw.on('data', (chunk: Buffer) => {
     bytes += chunk.length
+    onProgress(bytes)
     if (bytes > maxBytes) raw.destroy()
   })
 }

@@ -55,7 +55,7 @@ const STEPS: Step[] = [
     body: { status: 'Model "none" registered' },
   },
   {
-    curl: '-X POST "$M/models?url=digits&model_name=batched&batch_size=8&max_batch_delay=50&response_timeout=120"',
+    curl: '-X POST "$M/models?url=digits&model_name=batched&batch_size=8&max_batch_delay=50&response_timeout=120&startup_timeout=120&runtime=node&preload_model=false"',
     status: 200,
     body: { status: 'Workers scaled' },
   },
@@ -77,6 +77,11 @@ const STEPS: Step[] = [
   },
   {
     curl: '-X PUT "$M/models/digits?min_worker=2&synchronous=true"',
+    status: 200,
+    body: { status: 'Workers scaled' },
+  },
+  {
+    curl: '-X PUT "$M/models/digits?min_worker=2&number_gpu=1&synchronous=true"',
     status: 200,
     body: { status: 'Workers scaled' },
   },

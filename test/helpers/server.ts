@@ -6,7 +6,7 @@ import { Writable } from 'node:stream'
 import type { TestContext } from 'node:test'
 import { pino } from 'pino'
 import { completeConfig } from '../../src/config.ts'
-import type { Settings } from '../../src/config.ts'
+import type { ConfigOrigins, Settings } from '../../src/config.ts'
 import { startServer } from '../../src/server.ts'
 import type { RunningServer } from '../../src/server.ts'
 
@@ -27,7 +27,7 @@ export interface TestServer extends RunningServer {
   manage(route: string, init?: RequestInit): Promise<Response>
 }
 
-/** Starts a server on free ports; it is closed, and all it left is checked to be gone, after the test. */
+/** Starts a server on free ports, its settings as if from the command line; it is closed, and all it left is checked to be gone, after the test. */
 export async function serve(
   t: TestContext,
   models: readonly string[],
@@ -48,8 +48,12 @@ export async function serve(
     logLevel: 'debug',
     ...settings,
   })
+  const origins: ConfigOrigins = Object.fromEntries(
+    Object.keys(settings).map((key) => [key, 'command line']),
+  )
   const server = await startServer({
     config,
+    origins,
     models,
     environment: process.env,
     log: pino({ level: config.logLevel }, sink),

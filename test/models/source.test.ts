@@ -176,6 +176,7 @@ test('settings are model.json over config.pbtxt', async (t) => {
   write('m/model.json', '{"batchSize":4,"handler":"image"}')
   const [first, second] = await prepareFromUrl('m', options)
   assert.deepEqual(first?.settings, {
+    maxBatchSize: 8,
     batchSize: 4,
     workers: 3,
     maxBatchDelay: 5,
@@ -485,7 +486,7 @@ test('archives are unpacked into a folder of their own, which discard removes', 
         { name: '4/model.onnx', data: 'x' },
         { name: 'config.pbtxt', data: 'max_batch_size: 2' },
       ],
-      { name: 'numbered', version: '4', settings: { batchSize: 2 } },
+      { name: 'numbered', version: '4', settings: { maxBatchSize: 2, batchSize: 2 } },
     ],
     [
       'addon.zip',

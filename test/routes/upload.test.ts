@@ -11,8 +11,9 @@ import type { TestContext } from 'node:test'
 import multipart from '@fastify/multipart'
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import Fastify from 'fastify'
+import { pino } from 'pino'
 import { ServerError } from '../../src/errors.ts'
-import { TransferLimit } from '../../src/models/transfer-limit.ts'
+import { Transfers } from '../../src/models/transfers.ts'
 import { receiveUpload } from '../../src/models/upload.ts'
 import { errorHandling } from '../../src/routes/error-handler.ts'
 import { UPLOAD_FIELD, readUpload } from '../../src/routes/upload.ts'
@@ -48,7 +49,7 @@ async function build(t: TestContext, changed: Partial<ReadUploadOptions> = {}): 
     folder,
     maxBytes: MAX_BYTES,
     fieldNames: ['model_name', 'batch_size'],
-    limit: new TransferLimit(2),
+    transfers: new Transfers(2, pino({ level: 'silent' })),
     ...changed,
   }
   const app = Fastify({ forceCloseConnections: true }).withTypeProvider<TypeBoxTypeProvider>()

@@ -128,7 +128,7 @@ for (const [what, behaviour, type, pattern] of [
   [
     'the process crashes while it loads',
     `onLoad = () => process.kill(process.pid, 'SIGSEGV')`,
-    'InternalServerException',
+    'InvalidModelException',
     /the worker was killed by SIGSEGV/,
   ],
   [

@@ -21,8 +21,8 @@ export interface ExitCause {
 
 /** Lines of stderr kept to explain a death. */
 const KEPT_LINES = 20
-/** What V8 writes to stderr before it aborts. A native stack of any length may follow. */
-const HEAP_IS_FULL = 'heap out of memory'
+/** What V8 and native code write to stderr before they abort. A native stack of any length may follow. */
+const MEMORY_IS_FULL = /heap out of memory|std::bad_alloc/
 /** How long the output of a process that has ended may still come; a grandchild may hold it open for ever. */
 const OUTPUT_GRACE_MS = 500
 
@@ -34,7 +34,7 @@ export class Child {
   readonly #process: ChildProcess | undefined
   readonly #lastErrors: string[] = []
   #hasExited = false
-  #isHeapFull = false
+  #isMemoryFull = false
 
   constructor(spec: ChildSpec, onLine: (line: string, stream: 'stdout' | 'stderr') => void) {
     let child: ChildProcess
@@ -73,7 +73,7 @@ export class Child {
     if (child.stdout) readLines(child.stdout, (line) => onLine(line, 'stdout'))
     if (child.stderr) {
       readLines(child.stderr, (line) => {
-        this.#isHeapFull ||= line.includes(HEAP_IS_FULL)
+        this.#isMemoryFull ||= MEMORY_IS_FULL.test(line)
         if (this.#lastErrors.push(line) > KEPT_LINES) this.#lastErrors.shift()
         onLine(line, 'stderr')
       })
@@ -108,11 +108,11 @@ export class Child {
     }
   }
 
-  /** A full heap ends in an abort; a process that ends otherwise may have printed the words for any reason. */
+  /** Full memory ends in an abort; a process that ends otherwise may have printed the words for any reason. */
   #explain(code: number | null, signal: NodeJS.Signals | null): string {
     if (signal === null) return `exited with code ${code ?? 'unknown'}`
     const isAbort = signal === 'SIGABRT' || signal === 'SIGTRAP' || signal === 'SIGILL'
-    return isAbort && this.#isHeapFull ? 'ran out of memory' : `was killed by ${signal}`
+    return isAbort && this.#isMemoryFull ? 'ran out of memory' : `was killed by ${signal}`
   }
 }
 

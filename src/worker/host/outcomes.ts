@@ -1,5 +1,5 @@
 /** What a worker's replies and its end mean to the callers that wait for it. */
-import { ProtocolError, ServerError } from '../../errors.ts'
+import { ProtocolError, ServerError, withoutFolders } from '../../errors.ts'
 import type { ErrorType } from '../../errors.ts'
 import type { WirePrediction, WireRequest, WorkerReply } from '../wire/messages.ts'
 
@@ -23,21 +23,24 @@ const LOAD_CODES: ReadonlyMap<number, ErrorType> = new Map([
   [507, 'InsufficientMemoryException'],
 ])
 
+/** How native code dies of what it was given, here of the model. */
+const CRASH = /^was killed by SIG(?:SEGV|ABRT|BUS|FPE|ILL|TRAP)$/
+
 /** Why a model could not be loaded: the worker's own words, or how its process ended. */
 export function loadFailure(reason: WorkerReply | string, cause?: unknown): ServerError {
   if (typeof reason === 'string') {
-    const type = reason.includes('took longer')
-      ? 'ResponseTimeoutException'
-      : 'InternalServerException'
-    return new ServerError(type, `Failed to start workers: the worker ${reason}.`, { cause })
+    return new ServerError(endType(reason), `Failed to start workers: the worker ${reason}.`, {
+      cause,
+    })
   }
   const type = LOAD_CODES.get(reason.code) ?? 'InternalServerException'
   return new ServerError(type, `Failed to start workers: ${withoutFolders(reason.message)}`)
 }
 
-/** Callers may read file names, but not where on this machine they lie. */
-function withoutFolders(text: string): string {
-  return text.replaceAll(/(?:\/[\w.@+~-]+)+\/([\w.@+~-]+)/g, '$1')
+function endType(reason: string): ErrorType {
+  if (reason.includes('took longer')) return 'ResponseTimeoutException'
+  if (reason.includes('out of memory')) return 'InsufficientMemoryException'
+  return CRASH.test(reason) ? 'InvalidModelException' : 'InternalServerException'
 }
 
 /**

@@ -1,0 +1,65 @@
+/** From a command line, an environment and a config file to the settings of a server. */
+import { Type } from '@sinclair/typebox'
+import { ConfigError, readConfigFile, readEnvironment, readFlags } from './config-layers.ts'
+import type { ConfigOrigin, Settings } from './config-layers.ts'
+import { ConfigSchema, completeConfig } from './config.ts'
+import type { Config, ConfigOrigins } from './config.ts'
+import { readProperties } from './properties.ts'
+import type { Import } from './properties.ts'
+import { sagemakerSettings } from './sagemaker-settings.ts'
+import { problemWith } from './schema.ts'
+
+/** What {@link parseConfig} makes of a command line. */
+export interface ParsedConfig {
+  readonly config: Config
+  readonly origins: ConfigOrigins
+  /** MODEL arguments, as written. */
+  readonly models: readonly string[]
+  /** What was taken over from the configuration of another server, for the operator to read. */
+  readonly imports: readonly Import[]
+}
+
+/**
+ * Parses a command line (without the command word) and an environment.
+ * @throws ConfigError naming the setting and where it came from.
+ */
+export function parseConfig(argv: readonly string[], environment: NodeJS.ProcessEnv): ParsedConfig {
+  const { flags, models, configFile } = readFlags(argv, ConfigSchema.properties)
+  const file = configFile ?? environment.ONNXD_CONFIG
+  const sagemaker = sagemakerSettings(environment)
+  const foreign =
+    file?.endsWith('.properties') === true ? readProperties(file, environment) : undefined
+  const fileSettings = foreign?.settings ?? (file === undefined ? {} : readConfigFile(file))
+  const layers: [origin: ConfigOrigin, settings: Settings][] = [
+    ['SageMaker variables', sagemaker?.settings ?? {}],
+    ['config file', fileSettings],
+    ['environment', readEnvironment(environment, ConfigSchema.properties)],
+    ['command line', flags],
+  ]
+  const merged: Settings = {}
+  const origins: Record<string, ConfigOrigin> = {}
+  for (const [origin, settings] of layers) {
+    const place = origin === 'config file' ? `config file ${file ?? ''}` : `the ${origin}`
+    checkSettings(settings, place)
+    Object.assign(merged, settings)
+    for (const key of Object.keys(settings)) origins[key] = origin
+  }
+  const named = [...(foreign?.models ?? []), ...models]
+  return {
+    config: completeConfig(merged),
+    origins,
+    models: named.length > 0 ? named : (sagemaker?.models ?? []),
+    imports: [sagemaker, foreign].filter((one) => one !== undefined),
+  }
+}
+
+function checkSettings(settings: Settings, origin: string): void {
+  for (const key of Object.keys(settings)) {
+    if (!Object.hasOwn(ConfigSchema.properties, key)) {
+      throw new ConfigError(`Unknown setting ${JSON.stringify(key)} in ${origin}.`)
+    }
+  }
+  const problem = problemWith(Type.Partial(ConfigSchema), settings)
+  if (problem !== undefined)
+    throw new ConfigError(`A setting in ${origin} is not valid: ${problem}.`)
+}

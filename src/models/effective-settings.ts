@@ -1,0 +1,123 @@
+/** The settings that one model version runs with, and who set each of them. */
+import { threadsPerWorker } from '../config.ts'
+import type { Config, ConfigOrigin, ConfigOrigins } from '../config.ts'
+import type { ModelSettings } from '../model-settings.ts'
+import type { PreparedModel } from './source.ts'
+
+/** What a registration may set; the rest comes from the model's files, then from the server's settings. */
+export interface VersionOptions {
+  readonly handler?: string | undefined
+  readonly workers?: number | undefined
+  readonly batchSize?: number | undefined
+  readonly maxBatchSize?: number | undefined
+  readonly maxBatchDelayMs?: number | undefined
+  readonly responseTimeoutMs?: number | undefined
+  readonly startupTimeoutMs?: number | undefined
+}
+
+/** Who set something: a request, a file of the model, the server's settings, or nobody. */
+export type SettingOrigin =
+  | 'request'
+  | 'model.json'
+  | 'config.pbtxt'
+  | 'manifest'
+  | ConfigOrigin
+  | 'default'
+
+/** A value, and who set it. */
+export interface Setting<T> {
+  readonly value: T
+  readonly from: SettingOrigin
+}
+
+/** Settings of one model version, as its pool and its workers need them. */
+export interface EffectiveSettings {
+  readonly handler: string
+  readonly workers: number
+  readonly batchSize: number
+  /** Rows of one request at most, where the model leaves its first dimension open; 0 for any number. */
+  readonly maxBatchSize: number
+  readonly maxBatchDelayMs: number
+  readonly responseTimeoutMs: number
+  /** For a worker to start and load the model. */
+  readonly startupTimeoutMs: number
+  readonly threads: number
+}
+
+/** The same with their origins, and what the worker decides by the same rule. Names and units are those of the REST API. */
+export interface ShownSettings {
+  readonly handler: Setting<string>
+  readonly workers: Setting<number>
+  readonly batchSize: Setting<number>
+  /** Rows of one request at most; 0 for any number. */
+  readonly maxBatchSize: Setting<number>
+  /** Milliseconds. */
+  readonly maxBatchDelay: Setting<number>
+  /** Seconds. */
+  readonly responseTimeout: Setting<number>
+  /** Seconds. */
+  readonly startupTimeout: Setting<number>
+  readonly threads: Setting<number>
+  readonly graphOptimization: Setting<string>
+  readonly providers: Setting<readonly string[]>
+  readonly warmUp: Setting<boolean>
+}
+
+/** The registration's word, else that of the model's files, else the server's settings. */
+export function resolveSettings(
+  { handler, settings, settingsFrom }: PreparedModel,
+  options: VersionOptions,
+  config: Config,
+  origins: ConfigOrigins,
+): ShownSettings {
+  const requested = <T>(value: T | undefined): Setting<T> | undefined =>
+    value === undefined ? undefined : { value, from: 'request' }
+  const own = <K extends keyof ModelSettings>(
+    key: K,
+  ): Setting<NonNullable<ModelSettings[K]>> | undefined => {
+    const value = settings[key]
+    const from = settingsFrom[key]
+    return value === undefined || from === undefined ? undefined : { value, from }
+  }
+  const server = <K extends keyof Config>(key: K): Setting<Config[K]> => ({
+    value: config[key],
+    from: origins[key] ?? 'default',
+  })
+  const inManifest: Setting<string> =
+    handler === '' ? { value: 'onnx', from: 'default' } : { value: handler, from: 'manifest' }
+  const workers = requested(options.workers) ?? own('workers') ?? server('workers')
+  const shared = server('threads')
+  return {
+    handler: requested(options.handler) ?? own('handler') ?? inManifest,
+    workers,
+    batchSize: requested(options.batchSize) ?? own('batchSize') ?? server('batchSize'),
+    maxBatchSize: requested(options.maxBatchSize) ??
+      own('maxBatchSize') ?? { value: 0, from: 'default' },
+    maxBatchDelay:
+      requested(options.maxBatchDelayMs) ?? own('maxBatchDelay') ?? server('maxBatchDelay'),
+    responseTimeout: requested(seconds(options.responseTimeoutMs)) ?? server('responseTimeout'),
+    startupTimeout: requested(seconds(options.startupTimeoutMs)) ?? server('loadTimeout'),
+    threads: own('threads') ?? { ...shared, value: threadsPerWorker(config, workers.value) },
+    graphOptimization: own('graphOptimization') ?? server('graphOptimization'),
+    providers: own('providers') ?? server('providers'),
+    warmUp: own('warmUp') ?? server('warmUp'),
+  }
+}
+
+/** The values alone. */
+export function valuesOf(shown: ShownSettings): EffectiveSettings {
+  return {
+    handler: shown.handler.value,
+    workers: shown.workers.value,
+    batchSize: shown.batchSize.value,
+    maxBatchSize: shown.maxBatchSize.value,
+    maxBatchDelayMs: shown.maxBatchDelay.value,
+    responseTimeoutMs: shown.responseTimeout.value * 1000,
+    startupTimeoutMs: shown.startupTimeout.value * 1000,
+    threads: shown.threads.value,
+  }
+}
+
+function seconds(milliseconds: number | undefined): number | undefined {
+  return milliseconds === undefined ? undefined : milliseconds / 1000
+}

@@ -1,0 +1,20 @@
+/** The last words of a worker, for whoever asked for it. */
+import { withoutFolders } from '../errors.ts'
+
+const MAX_LINES = 5
+const MAX_CHARACTERS = 1024
+
+/**
+ * The newest of `lines` (oldest first), at most 5 lines and 1024 characters in all, with file names but
+ * not the folders they lie in. A line that is cut keeps its beginning.
+ */
+export function lastLines(lines: readonly string[]): string[] {
+  const shown: string[] = []
+  let left = MAX_CHARACTERS
+  for (const line of lines.slice(-MAX_LINES).toReversed()) {
+    const text = withoutFolders(line).slice(0, left)
+    left -= text.length
+    if (text !== '') shown.unshift(text)
+  }
+  return shown
+}

@@ -1,0 +1,89 @@
+/** Parameters of registration and scaling that are more than a number. */
+import assert from 'node:assert/strict'
+import { createHash } from 'node:crypto'
+import { existsSync, readFileSync, readdirSync } from 'node:fs'
+import path from 'node:path'
+import { test } from 'node:test'
+import { json, serve, temporaryFolder, until } from '../helpers/server.ts'
+import type { TestServer } from '../helpers/server.ts'
+
+const iris = path.resolve('examples/iris')
+const network = readFileSync(path.join(iris, 'model.onnx'))
+const digest = createHash('sha256').update(network).digest('hex')
+
+const deliveries = (state: string): string[] =>
+  existsSync(path.join(state, 'models')) ? readdirSync(path.join(state, 'models')) : []
+
+async function refusal(answer: Response): Promise<{ status: number; message: string }> {
+  const { message } = (await json(answer)) as { message: string }
+  return { status: answer.status, message }
+}
+
+test('an upload is compared with its digest, which may come before or after the file', async (t) => {
+  const state = temporaryFolder(t)
+  const server = await serve(t, [], { stateDir: state })
+  const upload = (name: string, sha256: string, isFirst: boolean): Promise<Response> => {
+    const form = new FormData()
+    form.set('model_name', name)
+    if (isFirst) form.set('sha256', sha256)
+    form.set('model', new Blob([network]), 'iris.onnx')
+    if (!isFirst) form.set('sha256', sha256)
+    return server.manage('/models', { method: 'POST', body: form })
+  }
+  assert.equal((await upload('before', digest, true)).status, 200)
+  assert.equal((await upload('after', digest.toUpperCase(), false)).status, 200)
+  const other = digest.replace(/^./, (digit) => (digit === '0' ? '1' : '0'))
+  for (const isFirst of [true, false]) {
+    assert.deepEqual(await refusal(await upload('wrong', other, isFirst)), {
+      status: 400,
+      message: `The SHA-256 of the uploaded file is ${digest}, not ${other}.`,
+    })
+    const short = await refusal(await upload('wrong', digest.slice(1), isFirst))
+    assert.equal(short.status, 400)
+    assert.match(short.message, /sha256/)
+  }
+  assert.deepEqual(server.registry.names, ['after', 'before'])
+  await until(() => deliveries(state).length === 2)
+})
+
+const register = (server: TestServer, query: string): Promise<Response> =>
+  server.manage(`/models?url=${iris}&${query}`, { method: 'POST' })
+
+test('a digest for a model that is on the machine already is refused, not ignored', async (t) => {
+  const server = await serve(t, [], { allowLocalPaths: true })
+  assert.deepEqual(await refusal(await register(server, `sha256=${digest}`)), {
+    status: 400,
+    message: 'Parameter sha256 is for models that are uploaded or downloaded.',
+  })
+})
+
+test('the runtime must be the model’s own', async (t) => {
+  const server = await serve(t, [], { allowLocalPaths: true })
+  assert.equal((await register(server, 'runtime=node&model_name=own')).status, 200)
+  assert.deepEqual(await refusal(await register(server, 'runtime=python3&model_name=other')), {
+    status: 400,
+    message: 'Invalid RuntimeType value: python3. The runtime of this model is node.',
+  })
+  assert.deepEqual(await refusal(await register(server, 'runtime=ruby&model_name=other')), {
+    status: 400,
+    message: 'Invalid RuntimeType value: ruby. The runtime of this model is node.',
+  })
+  assert.deepEqual(server.registry.names, ['own'])
+})
+
+test('preload_model and number_gpu are taken, checked and change nothing', async (t) => {
+  const server = await serve(t, [], { allowLocalPaths: true })
+  assert.equal((await register(server, 'preload_model=true')).status, 200)
+  assert.equal((await register(server, 'preload_model=perhaps&model_name=b')).status, 400)
+  const scale = (query: string): Promise<Response> =>
+    server.manage(`/models/iris?synchronous=true&${query}`, { method: 'PUT' })
+  assert.equal((await scale('min_worker=2&number_gpu=1')).status, 200)
+  assert.equal((await scale('min_worker=2&number_gpu=-1')).status, 400)
+  const { workers } = (await json(await server.manage('/models/iris'))) as {
+    workers: { gpu: boolean }[]
+  }
+  assert.deepEqual(
+    workers.map(({ gpu }) => gpu),
+    [false, false],
+  )
+})

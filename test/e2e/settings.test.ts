@@ -1,0 +1,86 @@
+/** The settings that a model runs with, and who set them, as `GET /models/{model}` shows them. */
+import assert from 'node:assert/strict'
+import { cpSync, mkdirSync, writeFileSync } from 'node:fs'
+import { availableParallelism } from 'node:os'
+import path from 'node:path'
+import { test } from 'node:test'
+import { handlerModel } from '../helpers/handler-model.ts'
+import { json, serve, temporaryFolder } from '../helpers/server.ts'
+import type { TestServer } from '../helpers/server.ts'
+
+const network = path.resolve('examples/iris/model.onnx')
+
+interface Description {
+  readonly startupTimeout: number
+  readonly settings: Record<string, { value: unknown; from: string }>
+}
+
+const describe = async (server: TestServer, name: string): Promise<Description> =>
+  (await json(await server.manage(`/models/${name}`))) as Description
+
+test('each setting says who set it: the request, a file of the model, the server, nobody', async (t) => {
+  const store = temporaryFolder(t)
+  const folder = path.join(store, 'iris')
+  mkdirSync(path.join(folder, '1'), { recursive: true })
+  cpSync(network, path.join(folder, '1', 'model.onnx'))
+  writeFileSync(
+    path.join(folder, 'config.pbtxt'),
+    'max_batch_size: 4\ndynamic_batching { max_queue_delay_microseconds: 3000 }',
+  )
+  writeFileSync(path.join(folder, 'model.json'), '{"batchSize": 6, "threads": 1, "warmUp": false}')
+  const server = await serve(t, [], {
+    modelStore: store,
+    load: 'none',
+    loadTimeout: 90,
+    providers: ['cpu'],
+  })
+  const query = 'url=iris&initial_workers=2&response_timeout=7&startup_timeout=33'
+  assert.equal((await server.manage(`/models?${query}`, { method: 'POST' })).status, 200)
+  const { settings, startupTimeout } = await describe(server, 'iris')
+  assert.deepEqual(settings, {
+    handler: { value: 'onnx', from: 'default' },
+    workers: { value: 2, from: 'request' },
+    batchSize: { value: 6, from: 'model.json' },
+    maxBatchDelay: { value: 3, from: 'config.pbtxt' },
+    responseTimeout: { value: 7, from: 'request' },
+    startupTimeout: { value: 33, from: 'request' },
+    threads: { value: 1, from: 'model.json' },
+    graphOptimization: { value: 'all', from: 'default' },
+    providers: { value: ['cpu'], from: 'command line' },
+    warmUp: { value: false, from: 'model.json' },
+  })
+  assert.equal(startupTimeout, 33)
+})
+
+test('a scaled model has its number of workers from the request that scaled it', async (t) => {
+  const server = await serve(t, [handlerModel(t, 'tool')], { allowHandlers: true })
+  const before = (await describe(server, 'tool')).settings
+  assert.deepEqual(before.workers, { value: 1, from: 'default' })
+  assert.deepEqual(before.threads, { value: availableParallelism(), from: 'default' })
+  assert.deepEqual(before.handler, { value: 'service.mjs:handle', from: 'model.json' })
+  const scaled = await server.manage('/models/tool?min_worker=2&synchronous=true', {
+    method: 'PUT',
+  })
+  assert.equal(scaled.status, 200)
+  const after = (await describe(server, 'tool')).settings
+  assert.deepEqual(after.workers, { value: 2, from: 'request' })
+})
+
+test('a model that loads longer than its own startup_timeout is refused', async (t) => {
+  const folder = handlerModel(t, 'slow')
+  writeFileSync(
+    path.join(folder, 'service.mjs'),
+    'await new Promise(() => setInterval(() => {}, 1000))',
+  )
+  const server = await serve(t, [], { allowHandlers: true, allowLocalPaths: true })
+  const answer = await server.manage(`/models?url=${folder}&startup_timeout=2`, { method: 'POST' })
+  const { code, message } = (await json(answer)) as { code: number; message: string }
+  assert.equal(code, 504)
+  assert.match(message, /took longer than 2 s/)
+  for (const bad of ['0', '-1', '86401', 'soon']) {
+    const refused = await server.manage(`/models?url=${folder}&startup_timeout=${bad}`, {
+      method: 'POST',
+    })
+    assert.equal(refused.status, 400, bad)
+  }
+})
