@@ -41,6 +41,7 @@ test('each setting says who set it: the request, a file of the model, the server
     handler: { value: 'onnx', from: 'default' },
     workers: { value: 2, from: 'request' },
     batchSize: { value: 6, from: 'model.json' },
+    maxBatchSize: { value: 4, from: 'config.pbtxt' },
     maxBatchDelay: { value: 3, from: 'config.pbtxt' },
     responseTimeout: { value: 7, from: 'request' },
     startupTimeout: { value: 33, from: 'request' },
