@@ -92,7 +92,7 @@ test('the commands on the page of handlers print what it says', { timeout: 120_0
 })
 
 test('the commands on the page of requests print what it says', { timeout: 120_000 }, async (t) => {
-  assert.equal(await followPage(t, 'docs/inputs.md'), 10)
+  assert.equal(await followPage(t, 'docs/inputs.md'), 14)
 })
 
 test('the commands on the page of models print what it says', { timeout: 120_000 }, async (t) => {
