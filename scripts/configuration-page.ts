@@ -47,6 +47,7 @@ const SECTIONS: readonly [title: string, keys: readonly (keyof Config)[]][] = [
     'Memory and recycling of workers',
     [
       'workerMemoryMib',
+      'checkMemory',
       'workerHeapMib',
       'recycleAfterRequests',
       'recycleAfterSeconds',

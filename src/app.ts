@@ -10,6 +10,7 @@ import { ServerError } from './errors.ts'
 import { readBody } from './routes/body.ts'
 import { refuseConnection, refuseUrl } from './routes/connection-errors.ts'
 import { errorHandling, refuseOtherMethods } from './routes/error-handler.ts'
+import { executionParametersRoute } from './routes/execution-parameters.ts'
 import { healthRoutes } from './routes/health.ts'
 import { managementRoutes } from './routes/management.ts'
 import { countResponses, metricsRoute } from './routes/metrics.ts'
@@ -77,6 +78,7 @@ export async function buildCombinedApp(
 async function clientRoutes(app: App, context: RouteContext): Promise<void> {
   pingRoute(app, context)
   healthRoutes(app, context)
+  executionParametersRoute(app, context)
   predictionRoutes(app, context)
   await metadataRoutes(app, context)
   inferRoutes(app, context)

@@ -162,6 +162,10 @@ export const ConfigSchema = Type.Object(
     workerEnvironment: list(
       'Environment variables handed to workers besides the usual harmless ones.',
     ),
+    checkMemory: flag(
+      'Refuse a model with 507 when its workers would need more memory than is left: twice its files and 100 MiB each.',
+      false,
+    ),
     telemetry: flag('Let onnxruntime report usage to its maker.', false),
     accessLog: flag('Write one log line for each request.', true),
     logLevel: oneOf(

@@ -126,6 +126,7 @@ function placeModels(result: Import, all: Variables, isMultiModel: boolean): voi
       { setting: 'modelStore', value: store ?? path.join(base, 'models') },
       { setting: 'load', value: 'none' },
       { setting: 'allowLocalPaths', value: true, note: 'the platform registers absolute paths' },
+      { setting: 'checkMemory', value: true, note: 'the platform makes room when it gets 507' },
     ])
   } else if (store === undefined) {
     record(result, 'SAGEMAKER_BASE_DIR', base, [{ model: `model=${path.join(base, 'model')}` }])

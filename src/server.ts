@@ -7,6 +7,7 @@ import { ConfigError } from './config.ts'
 import type { Config, ConfigOrigins } from './config.ts'
 import { Deliveries } from './models/deliveries.ts'
 import type { FailedModel } from './models/failures.ts'
+import { MemoryGuard } from './models/memory-guard.ts'
 import { ServerMetrics } from './models/metrics.ts'
 import type { ModelVersion } from './models/model-version.ts'
 import { Persistence } from './models/persistence.ts'
@@ -28,6 +29,8 @@ export interface ServerOptions {
   /** MODEL arguments: paths, or `name=path`. */
   readonly models: readonly string[]
   readonly environment: NodeJS.ProcessEnv
+  /** Bytes of memory that are left, for `checkMemory`; the system's own figure when absent. */
+  readonly availableMemory?: () => Promise<number>
   readonly log: Logger
 }
 
@@ -54,6 +57,7 @@ export async function startServer({
   origins = {},
   models,
   environment,
+  availableMemory,
   log,
 }: ServerOptions): Promise<RunningServer> {
   refuseOpenManagement(config)
@@ -61,7 +65,8 @@ export async function startServer({
   const removeRuntime = (): void => runtime.remove()
   process.once('exit', removeRuntime)
   const factory = new WorkerFactory(config, runtime, environment, log)
-  const registry = new Registry({ config, configOrigins: origins, factory, log })
+  const memory = config.checkMemory ? new MemoryGuard(availableMemory) : undefined
+  const registry = new Registry({ config, configOrigins: origins, factory, memory, log })
   const metrics = new ServerMetrics(() => registry.all)
   let isAccepting = false
   const sources: SourceOptions = {

@@ -341,6 +341,7 @@ test('a SageMaker container is configured by its variables', () => {
     modelStore: '/opt/ml/models',
     load: 'none',
     allowLocalPaths: true,
+    checkMemory: true,
     workers: 1,
   })
   assert.deepEqual(multi.models, [])

@@ -5,6 +5,7 @@ import { resolveSettings, valuesOf } from './effective-settings.ts'
 import type { EffectiveSettings, ShownSettings, VersionOptions } from './effective-settings.ts'
 import { Job } from './job.ts'
 import type { Header, Parameter } from './job.ts'
+import type { MemoryGuard } from './memory-guard.ts'
 import { Pool } from './pool.ts'
 import type { PoolWorker } from './pool.ts'
 import { Recycler } from './recycler.ts'
@@ -28,6 +29,8 @@ export interface ModelContext {
   /** Who set the settings that are not the defaults. */
   readonly configOrigins: ConfigOrigins
   readonly factory: WorkerFactory
+  /** Decides what fits; absent where nothing is to be refused. */
+  readonly memory?: MemoryGuard | undefined
   readonly log: Logger
 }
 
@@ -99,7 +102,7 @@ export class ModelVersion {
     context.factory.check(prepared, registration.options.handler ?? prepared.handler)
     const version = new ModelVersion(prepared, registration, context)
     try {
-      await version.pool.scale(version.settings.workers)
+      await version.#loadFirst()
       if (version.settings.workers > 0) version.metadata = await version.#askHandler()
     } catch (error) {
       version.#recycler.close()
@@ -160,6 +163,14 @@ export class ModelVersion {
     this.#recycler.close()
     await this.pool.close(drainMs)
     await discard(this.prepared, keepsDelivery)
+  }
+
+  /** Starts the workers of the registration, if there is memory for them. */
+  async #loadFirst(): Promise<void> {
+    const { workers } = this.settings
+    const { memory } = this.#context
+    const load = (): Promise<void> => this.pool.scale(workers)
+    await (memory === undefined ? load() : memory.run(this.prepared, workers, load))
   }
 
   #startWorker(slotId: number): PoolWorker {

@@ -90,6 +90,7 @@ test('a SageMaker multi-model endpoint finds everything on one port', async (t) 
   const body = JSON.stringify({ model_name: 'flowers', url: path.join(folder, 'iris') })
   const registration = { method: 'POST', body, headers: { 'content-type': 'application/json' } }
   assert.deepEqual(await call('/ping'), [200, { status: 'Healthy' }])
+  assert.equal((await call('/execution-parameters'))[0], 200)
   assert.deepEqual(await call('/models', registration), [200, { status: 'Workers scaled' }])
   assert.equal((await call('/models', registration))[0], 409)
   assert.equal((await call('/models/flowers/invoke', FLOWER))[0], 200)

@@ -8,7 +8,7 @@ import { pino } from 'pino'
 import { completeConfig } from '../../src/config.ts'
 import type { ConfigOrigins, Settings } from '../../src/config.ts'
 import { startServer } from '../../src/server.ts'
-import type { RunningServer } from '../../src/server.ts'
+import type { RunningServer, ServerOptions } from '../../src/server.ts'
 
 const sharedPath = path.resolve(process.cwd(), '../shared')
 /** Folder of test data beside the repository; `undefined` where it is absent. */
@@ -32,6 +32,7 @@ export async function serve(
   t: TestContext,
   models: readonly string[],
   settings: Settings = {},
+  changed: Pick<ServerOptions, 'availableMemory'> = {},
 ): Promise<TestServer> {
   const logLines: Record<string, unknown>[] = []
   const sink = new Writable({
@@ -57,6 +58,7 @@ export async function serve(
     models,
     environment: process.env,
     log: pino({ level: config.logLevel }, sink),
+    ...changed,
   })
   t.after(() => server.close())
   return {

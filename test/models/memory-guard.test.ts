@@ -1,0 +1,104 @@
+/** What fits in the memory that is left, and how much that is. */
+import assert from 'node:assert/strict'
+import { EventEmitter, once } from 'node:events'
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import path from 'node:path'
+import { test } from 'node:test'
+import type { TestContext } from 'node:test'
+import { setImmediate as nextTurn } from 'node:timers/promises'
+import { ServerError } from '../../src/errors.ts'
+import { MemoryGuard, availableBytes } from '../../src/models/memory-guard.ts'
+
+const MIB = 1024 * 1024
+
+/** A folder with these files, as the root of a system or of a model. */
+function filesIn(t: TestContext, files: Record<string, string | Buffer>): string {
+  const root = mkdtempSync(path.join(tmpdir(), 'onnxd-memory-'))
+  t.after(() => rmSync(root, { recursive: true, force: true }))
+  for (const [name, content] of Object.entries(files)) {
+    mkdirSync(path.dirname(path.join(root, name)), { recursive: true })
+    writeFileSync(path.join(root, name), content)
+  }
+  return root
+}
+
+const meminfo =
+  'MemTotal:       8000000 kB\nMemFree:         100000 kB\nMemAvailable:   4000000 kB\n'
+
+test('what is left is the least of the machine and of the control group, whose cached files do not count', async (t) => {
+  const cases: [expected: number, files: Record<string, string>][] = [
+    [Number.POSITIVE_INFINITY, {}],
+    [4_000_000 * 1024, { 'proc/meminfo': meminfo }],
+    [
+      4_000_000 * 1024,
+      {
+        'proc/meminfo': meminfo,
+        'sys/fs/cgroup/memory.max': 'max\n',
+        'sys/fs/cgroup/memory.current': '12345\n',
+      },
+    ],
+    [
+      300 * MIB,
+      {
+        'proc/meminfo': meminfo,
+        'sys/fs/cgroup/memory.max': `${1000 * MIB}\n`,
+        'sys/fs/cgroup/memory.current': `${900 * MIB}\n`,
+        'sys/fs/cgroup/memory.stat': `anon 5\ninactive_file ${200 * MIB}\nactive_file 7\n`,
+      },
+    ],
+    [
+      100 * MIB,
+      {
+        'proc/meminfo': meminfo,
+        'proc/self/cgroup': '0::/system.slice/onnxd.service\n',
+        'sys/fs/cgroup/system.slice/onnxd.service/memory.max': `${500 * MIB}\n`,
+        'sys/fs/cgroup/system.slice/onnxd.service/memory.current': `${400 * MIB}\n`,
+      },
+    ],
+    [
+      50 * MIB,
+      {
+        'proc/meminfo': meminfo,
+        'sys/fs/cgroup/memory/memory.limit_in_bytes': `${100 * MIB}\n`,
+        'sys/fs/cgroup/memory/memory.usage_in_bytes': `${80 * MIB}\n`,
+        'sys/fs/cgroup/memory/memory.stat': `inactive_file 1\ntotal_inactive_file ${30 * MIB}\n`,
+      },
+    ],
+  ]
+  for (const [expected, files] of cases) {
+    assert.equal(await availableBytes(filesIn(t, files)), expected, Object.keys(files).join(' '))
+  }
+  assert.ok((await availableBytes()) > 0, 'of this machine')
+})
+
+test('a load is admitted with room for its workers, and loads under way count', async (t) => {
+  const modelPath = filesIn(t, { 'model.onnx': Buffer.alloc(MIB), 'w/data': Buffer.alloc(MIB) })
+  const model = { name: 'm', modelPath }
+  // Twice two MiB and a hundred, for each worker.
+  const guard = new MemoryGuard(() => Promise.resolve(104 * 2 * MIB))
+  const done = Promise.resolve('loaded')
+  assert.equal(await guard.run(model, 2, () => done), 'loaded')
+  await assert.rejects(
+    guard.run(model, 3, () => done),
+    (error: unknown) =>
+      error instanceof ServerError &&
+      error.statusCode === 507 &&
+      error.message === 'Model m needs about 312 MiB of memory for 3 workers; 208 MiB are left.',
+  )
+  const gate = new EventEmitter()
+  const first = guard.run(model, 1, async () => String(await once(gate, 'open')))
+  await nextTurn()
+  await guard.run(model, 1, () => done)
+  await assert.rejects(
+    guard.run(model, 2, () => done),
+    /; 104 MiB are left/,
+  )
+  gate.emit('open', 'late')
+  assert.equal(await first, 'late')
+  await assert.rejects(
+    guard.run(model, 2, () => Promise.reject(new Error('broken'))),
+    /broken/,
+  )
+  assert.equal(await guard.run(model, 2, () => done), 'loaded', 'what failed is given back')
+})
