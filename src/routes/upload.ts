@@ -16,7 +16,9 @@ export const UPLOAD_FIELD = 'model'
 const CONTENT_TYPE =
   /^multipart\/form-data\s*;(?:.*;)?\s*boundary=(?:"[^"]{1,70}"|[^\s;"]{1,70})\s*(?:;|$)/i
 const MAX_FIELD_BYTES = 4096
-const MULTIPART_LIMITS = { parts: 50, headerPairs: 50, headerSize: 16 * 1024 }
+/** What a form may have besides contents: boundaries, and headers of parts. The parser cuts headers there; we refuse. */
+const MAX_FRAMING_BYTES = 32 * 1024
+const MULTIPART_LIMITS = { parts: 50, headerPairs: 50, headerSize: MAX_FRAMING_BYTES }
 /** What a body may have besides the file: fields, boundaries, headers. */
 const MAX_OTHER_BYTES = 1024 * 1024
 
@@ -44,6 +46,8 @@ export interface Upload {
 interface Form {
   upload: Pick<Upload, 'path' | 'fileName' | 'bytes'> | undefined
   readonly fields: Record<string, string>
+  /** Of the file and all fields. */
+  contentBytes: number
 }
 
 /**
@@ -59,7 +63,7 @@ export async function readUpload(
   return options.transfers.run('upload', undefined, async (transfer) => {
     const fields: Record<string, string> = {}
     Object.setPrototypeOf(fields, null)
-    const form: Form = { upload: undefined, fields }
+    const form: Form = { upload: undefined, fields, contentBytes: 0 }
     const discard = async (): Promise<void> => {
       if (form.upload !== undefined) await rm(form.upload.path, { force: true })
     }
@@ -106,14 +110,18 @@ async function readForm(
       if (form.upload !== undefined) throw badRequest('Only one file can be uploaded at a time.')
       const safeName = safeFileName(fileName)
       transfer.name = safeName
-      const received = await receiveUpload(buffersOf(part), safeName, expectedBytes, options)
+      const received = await receiveUpload(buffersOf(part, form), safeName, expectedBytes, options)
       form.upload = { ...received, fileName: safeName }
     } else if (fileName !== undefined) {
       throw badRequest(`The file must be in the field "${UPLOAD_FIELD}".`)
     } else {
-      const value = await readField(part)
+      const value = await readField(part, form)
       if (name !== undefined && options.fieldNames.includes(name)) form.fields[name] = value
     }
+  }
+  if (transfer.bytes - form.contentBytes > MAX_FRAMING_BYTES) {
+    const text = `The boundaries and headers of the form are larger than ${MAX_FRAMING_BYTES} bytes.`
+    throw new ServerError('PayloadTooLargeException', text)
   }
 }
 
@@ -134,10 +142,10 @@ function watchBody(
   })
 }
 
-async function readField(part: MultipartFile): Promise<string> {
+async function readField(part: MultipartFile, form: Form): Promise<string> {
   const value = Buffer.alloc(MAX_FIELD_BYTES)
   let length = 0
-  for await (const chunk of buffersOf(part)) {
+  for await (const chunk of buffersOf(part, form)) {
     if (length + chunk.length > value.length) {
       const text = `A form field is larger than ${MAX_FIELD_BYTES} bytes.`
       throw new ServerError('PayloadTooLargeException', text)
@@ -147,8 +155,12 @@ async function readField(part: MultipartFile): Promise<string> {
   return value.toString('utf8', 0, length)
 }
 
-async function* buffersOf({ file }: MultipartFile): AsyncGenerator<Buffer> {
-  for await (const chunk of file) if (Buffer.isBuffer(chunk)) yield chunk
+async function* buffersOf({ file }: MultipartFile, form: Form): AsyncGenerator<Buffer> {
+  for await (const chunk of file) {
+    if (!Buffer.isBuffer(chunk)) continue
+    form.contentBytes += chunk.length
+    yield chunk
+  }
 }
 
 function badRequest(message: string): ServerError {
