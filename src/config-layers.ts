@@ -66,12 +66,27 @@ export function readFlags(argv: readonly string[], schemas: Schemas): CommandLin
   }
 }
 
+/** The settings that Kubernetes has variables for: of a service `onnxd`, or `onnxd-management`. */
+const PORTS = ['port', 'managementPort']
+
+/** Variables that Kubernetes sets for a service of our name (`ONNXD_PORT=tcp://10.0.0.1:8080`). They are no settings. */
+export function serviceVariables(environment: NodeJS.ProcessEnv): Map<string, string> {
+  const found = new Map<string, string>()
+  for (const name of PORTS.map(environmentName)) {
+    const value = environment[name]
+    if (value !== undefined && /^(tcp|udp|sctp):\/\/\S+:\d+$/.test(value)) found.set(name, value)
+  }
+  return found
+}
+
 /** @throws ConfigError naming the variable. */
 export function readEnvironment(environment: NodeJS.ProcessEnv, schemas: Schemas): Settings {
   const settings: Settings = {}
+  const foreign = serviceVariables(environment)
   for (const [key, schema] of Object.entries(schemas)) {
     const value = environment[environmentName(key)]
-    if (value !== undefined) settings[key] = fromText(value, schema, environmentName(key))
+    if (value !== undefined && !foreign.has(environmentName(key)))
+      settings[key] = fromText(value, schema, environmentName(key))
   }
   return settings
 }

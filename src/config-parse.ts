@@ -4,7 +4,7 @@ import { ConfigError, readConfigFile, readEnvironment, readFlags } from './confi
 import type { ConfigOrigin, Settings } from './config-layers.ts'
 import { ConfigSchema, completeConfig } from './config.ts'
 import type { Config, ConfigOrigins } from './config.ts'
-import { readProperties } from './properties.ts'
+import { ignoredServices, readProperties } from './properties.ts'
 import type { Import } from './properties.ts'
 import { sagemakerSettings } from './sagemaker-settings.ts'
 import { problemWith } from './schema.ts'
@@ -26,6 +26,7 @@ export interface ParsedConfig {
 export function parseConfig(argv: readonly string[], environment: NodeJS.ProcessEnv): ParsedConfig {
   const { flags, models, configFile } = readFlags(argv, ConfigSchema.properties)
   const file = configFile ?? environment.ONNXD_CONFIG
+  const services = ignoredServices(environment)
   const sagemaker = sagemakerSettings(environment)
   const foreign =
     file?.endsWith('.properties') === true ? readProperties(file, environment) : undefined
@@ -49,7 +50,7 @@ export function parseConfig(argv: readonly string[], environment: NodeJS.Process
     config: completeConfig(merged),
     origins,
     models: named.length > 0 ? named : (sagemaker?.models ?? []),
-    imports: [sagemaker, foreign].filter((one) => one !== undefined),
+    imports: [services, sagemaker, foreign].filter((one) => one !== undefined),
   }
 }
 

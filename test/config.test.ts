@@ -15,6 +15,7 @@ import {
   threadsPerWorker,
 } from '../src/config.ts'
 import type { Config } from '../src/config.ts'
+import { describeImport } from '../src/properties.ts'
 
 function configFile(t: TestContext, content: string, name = 'onnxd.yaml'): string {
   const folder = mkdtempSync(path.join(tmpdir(), 'onnxd-config-'))
@@ -327,4 +328,23 @@ test('threads are shared between the workers of a model unless they are set', ()
     [threadsPerWorker(completeConfig(), 0), threadsPerWorker(completeConfig(), 10_000)],
     [availableParallelism(), 1],
   )
+})
+
+test('what Kubernetes sets for a service called onnxd is no setting, and that is said', () => {
+  const { config, imports, origins } = parseConfig([], {
+    ONNXD_PORT: 'tcp://10.0.0.1:8080',
+    ONNXD_MANAGEMENT_PORT: 'udp://[fd00::1]:9',
+    ONNXD_SERVICE_HOST: '10.0.0.1',
+    ONNXD_WORKERS: '2',
+  })
+  assert.deepEqual([config.port, config.managementPort, config.workers], [8080, 8081, 2])
+  assert.deepEqual(origins, { workers: 'environment' })
+  assert.deepEqual(imports.map(describeImport), [
+    'ONNXD_PORT=tcp://10.0.0.1:8080 is ignored: Kubernetes sets it for a service of that name\n' +
+      'ONNXD_MANAGEMENT_PORT=udp://[fd00::1]:9 is ignored: Kubernetes sets it for a service of that name',
+  ])
+  assert.deepEqual(parseConfig([], { ONNXD_PORT: '9000' }).imports, [])
+  for (const bad of ['tcp://10.0.0.1', 'http://10.0.0.1:80', 'tcp:80'])
+    assert.throws(() => parseConfig([], { ONNXD_PORT: bad }), ConfigError, bad)
+  assert.throws(() => parseConfig([], { ONNXD_WORKERS: 'tcp://10.0.0.1:80' }), ConfigError)
 })
