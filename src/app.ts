@@ -7,6 +7,12 @@ import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import Fastify, { LogController } from 'fastify'
 import type { FastifyBaseLogger, FastifyRequest } from 'fastify'
 import { ServerError } from './errors.ts'
+import {
+  apiDescriptionRoutes,
+  modelDescriptionRoute,
+  predictDescriptionRoutes,
+} from './routes/api-description.ts'
+import { ApiDocuments } from './routes/api-documents.ts'
 import { readBody } from './routes/body.ts'
 import { refuseConnection, refuseUrl } from './routes/connection-errors.ts'
 import { errorHandling, refuseOtherMethods } from './routes/error-handler.ts'
@@ -14,6 +20,7 @@ import { executionParametersRoute } from './routes/execution-parameters.ts'
 import { healthRoutes } from './routes/health.ts'
 import { managementRoutes } from './routes/management.ts'
 import { countResponses, metricsRoute } from './routes/metrics.ts'
+import { documentRoutes, modelDocumentRoutes } from './routes/openapi.ts'
 import { pingRoute } from './routes/ping.ts'
 import { predictionRoutes } from './routes/predictions.ts'
 import type { App, RouteContext } from './routes/route-context.ts'
@@ -32,8 +39,9 @@ export async function buildInferenceApp(
 ): Promise<App> {
   const app = newApp(context, log, 'inference')
   const routes = collectRoutes(app)
+  const documents = await ApiDocuments.create(app, context, 'inference')
   await readBodies(app, context)
-  await clientRoutes(app, context)
+  await clientRoutes(app, context, documents)
   if (!context.config.exposeRepository) closedRepositoryRoutes(app)
   refuseOtherMethods(app, routes)
   return app
@@ -46,8 +54,12 @@ export async function buildManagementApp(
 ): Promise<App> {
   const app = newApp(context, log, 'management')
   const routes = collectRoutes(app)
+  const documents = await ApiDocuments.create(app, context, 'management')
   await requireToken(app, context)
   await readBodies(app, context)
+  documentRoutes(app, documents)
+  apiDescriptionRoutes(app, documents)
+  modelDescriptionRoute(app, context, documents)
   pingRoute(app, context)
   healthRoutes(app, context)
   operatorRoutes(app, context)
@@ -63,8 +75,10 @@ export async function buildCombinedApp(
 ): Promise<App> {
   const app = newApp(context, log, 'inference')
   const routes = collectRoutes(app)
+  const documents = await ApiDocuments.create(app, context, 'combined')
   await readBodies(app, context)
-  await clientRoutes(app, context)
+  await clientRoutes(app, context, documents)
+  modelDescriptionRoute(app, context, documents)
   await app.register(async (scope) => {
     const operators = scope.withTypeProvider<TypeBoxTypeProvider>()
     await requireToken(operators, context)
@@ -75,7 +89,15 @@ export async function buildCombinedApp(
   return app
 }
 
-async function clientRoutes(app: App, context: RouteContext): Promise<void> {
+async function clientRoutes(
+  app: App,
+  context: RouteContext,
+  documents: ApiDocuments,
+): Promise<void> {
+  documentRoutes(app, documents)
+  modelDocumentRoutes(app, context, documents)
+  apiDescriptionRoutes(app, documents)
+  predictDescriptionRoutes(app, context, documents)
   pingRoute(app, context)
   healthRoutes(app, context)
   executionParametersRoute(app, context)

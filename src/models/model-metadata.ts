@@ -21,6 +21,9 @@ const ModelMetadata = Type.Object({
   inputs: Type.Array(TensorMetadata),
   outputs: Type.Array(TensorMetadata),
   labels: Type.Optional(Type.Array(Type.String())),
+  topK: Type.Optional(
+    Type.Integer({ description: 'Classes in the answer to a picture; absent for no classifier.' }),
+  ),
 })
 export type ModelMetadata = Static<typeof ModelMetadata>
 

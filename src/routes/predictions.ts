@@ -4,6 +4,7 @@ import type { Static } from '@sinclair/typebox'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { ServerError } from '../errors.ts'
 import type { ModelVersion } from '../models/model-version.ts'
+import { ANY_REQUEST, ANY_RESPONSE } from '../openapi/predict-schemas.ts'
 import { relay } from './relay.ts'
 import { requestParameters } from './request-parameters.ts'
 import type { App, RouteContext } from './route-context.ts'
@@ -20,7 +21,10 @@ const InvocationsQuery = Type.Object({
   ),
 })
 
-/** `curl -T` sends PUT; the original checks no method at all. */
+/** Bodies are the handler's own. */
+const RELAYED = { requestBody: ANY_REQUEST, responses: { 200: ANY_RESPONSE } }
+
+/** `curl -T` sends PUT; the original checks no method at all. Only POST is documented. */
 const METHODS = ['GET', 'POST', 'PUT'] as const
 
 /** Adds the predict routes. */
@@ -42,12 +46,10 @@ export function predictionRoutes(app: App, context: RouteContext): void {
   }
 
   for (const method of METHODS) {
-    const describe = (operationId: string, summary: string) => ({
-      operationId: `${operationId}${method === 'POST' ? '' : method === 'GET' ? 'Get' : 'Put'}`,
-      summary,
-      tags: ['inference'],
-      response: errorResponses,
-    })
+    const describe = (operationId: string, summary: string) =>
+      method === 'POST'
+        ? { operationId, summary, tags: ['inference'], response: errorResponses, openapi: RELAYED }
+        : { hide: true }
     app.route<{ Params: Static<typeof ModelParams> }>({
       method,
       url: '/predictions/:model',
@@ -106,7 +108,8 @@ export function predictionRoutes(app: App, context: RouteContext): void {
   }
 }
 
-function invokedModel({ registry }: RouteContext, name: string | undefined): ModelVersion {
+/** The model that `/invocations` is about. */
+export function invokedModel({ registry }: RouteContext, name: string | undefined): ModelVersion {
   if (name !== undefined && name !== '') return registry.get(name)
   if (registry.only !== undefined) return registry.only
   throw new ServerError('BadRequestException', 'Parameter model_name is required.')

@@ -1,4 +1,5 @@
 import { Type } from '@sinclair/typebox'
+import type { RouteDocumentation } from '../openapi/types.ts'
 
 /** Error body of the MMS and TorchServe routes. */
 export const ErrorSchema = Type.Object(
@@ -33,5 +34,6 @@ declare module 'fastify' {
     tags?: readonly string[]
     /** Not in the document. */
     hide?: boolean
+    openapi?: RouteDocumentation
   }
 }

@@ -4,7 +4,8 @@ import { jsonPrediction, prettyJson } from './prediction.ts'
 
 /** The answer to `describe: True`: the metadata as JSON; -1 in `shape` stands for a symbolic dimension, named in `dimensions`. */
 export function describeModel(id: string, model: ModelMetadata): WirePrediction {
-  const { name, handler, version, runtime, providers, batchable, inputs, outputs, labels } = model
+  const { name, handler, version, runtime, providers, batchable, inputs, outputs } = model
+  const { labels, topK } = model
   const body = {
     name,
     version,
@@ -15,6 +16,7 @@ export function describeModel(id: string, model: ModelMetadata): WirePrediction 
     inputs: inputs.map(describeSpec),
     outputs: outputs.map(describeSpec),
     labels,
+    topK,
   }
   return jsonPrediction(id, 200, prettyJson(body))
 }

@@ -27,4 +27,6 @@ export interface ModelMetadata {
   readonly outputs: readonly TensorSpec[]
   /** Class labels, in class order, when `model.json` names a file of them. */
   readonly labels?: readonly string[]
+  /** Classes in the answer to a picture; absent for models that do not answer so. */
+  readonly topK?: number
 }

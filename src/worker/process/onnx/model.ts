@@ -13,6 +13,7 @@ import type { Decoded, RequestCodec } from './codec.ts'
 import { decodeBody } from './content-coding.ts'
 import { describeModel } from './describe.ts'
 import { readHeaders } from './headers.ts'
+import { planClasses } from './image-classes.ts'
 import { readLabels } from './image-labels.ts'
 import { InstancesCodec } from './instances-codec.ts'
 import type { ModelMetadata, TensorSpec } from './metadata.ts'
@@ -137,11 +138,15 @@ async function metadataOf(
   const { inputs, outputs, providers } = session
   const { modelVersion, maxBatchSize } = context.options
   const labels = await readLabels(files, context.options.labels)
+  const handler =
+    (context.handler || files.settings.handler) === IMAGE_HANDLER ? IMAGE_HANDLER : 'onnx'
+  const classes =
+    handler === IMAGE_HANDLER ? planClasses(outputs, files.settings, labels) : undefined
   const batchable =
     inputs.length > 0 && outputs.length > 0 && [...inputs, ...outputs].every(isOpenInFront)
   return {
     name: context.modelName,
-    handler: (context.handler || files.settings.handler) === IMAGE_HANDLER ? IMAGE_HANDLER : 'onnx',
+    handler,
     version: modelVersion || versionOf(files),
     runtime: { name: 'onnxruntime', version: env.versions.node ?? env.versions.common },
     providers,
@@ -150,6 +155,7 @@ async function metadataOf(
     inputs,
     outputs,
     ...(labels === undefined ? {} : { labels }),
+    ...(classes === undefined ? {} : { topK: classes.topK }),
   }
 }
 

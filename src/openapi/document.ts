@@ -1,0 +1,142 @@
+import { modelPaths } from './model-operations.ts'
+import type { DocumentedModel, ErrorSchemas } from './model-operations.ts'
+import { operationOf, pathOf } from './route-operations.ts'
+import type { DocumentedRoute } from './route-operations.ts'
+import { SchemaWriter } from './schema-writer.ts'
+/** Whole documents, out of routes and models. */
+import type { Named } from './type-names.ts'
+import { typeNames } from './type-names.ts'
+import type {
+  Content,
+  OpenApiDocument,
+  OpenApiVersion,
+  Operation,
+  Paths,
+  RequestBody,
+  Response,
+} from './types.ts'
+
+/** What a document is about. */
+export interface DocumentOptions {
+  readonly version: OpenApiVersion
+  readonly title: string
+  readonly description: string
+  /** Version of what is described. */
+  readonly apiVersion: string
+  /** Where the paths begin, relative to where the document is read: right behind any prefix of a proxy. */
+  readonly serverUrl: string
+  readonly routes: readonly DocumentedRoute[]
+  readonly models: readonly DocumentedModel[]
+  readonly errors: ErrorSchemas
+  /** Whether an operation may ask for the token of the management address. */
+  readonly isGuarded: (operation: Operation) => boolean
+}
+
+const TAGS: Readonly<Record<string, string>> = {
+  health: 'Is the server alive, is it ready?',
+  inference: 'Predictions, for any model.',
+  models: 'What the models are, by the Open Inference Protocol.',
+  repository: 'Loading models by name, as Triton does it.',
+  management: 'Models, versions and workers.',
+  'KServe v1': 'The first version of KServe’s protocol.',
+  documents: 'This description.',
+}
+const KSERVE_PATH = /^\/v[12](\/|$)/
+const TOKEN = 'managementToken'
+
+/** Builds a document; the same models give the same one, whatever their order. */
+export function buildDocument(options: DocumentOptions): OpenApiDocument {
+  const { version, title, description, apiVersion, serverUrl, isGuarded } = options
+  const paths = allPaths(options)
+  const writer = new SchemaWriter(version)
+  const operations = Object.values(paths).flatMap((item) => Object.values(item))
+  const hasGuarded = operations.some(isGuarded)
+  const written = mapOperations(paths, (operation) => ({
+    ...writeOperation(operation, writer),
+    ...(isGuarded(operation) ? { security: [{}, { [TOKEN]: [] }] } : {}),
+  }))
+  return {
+    openapi: version,
+    info: { title, description, version: apiVersion },
+    servers: [{ url: serverUrl }],
+    tags: tagsOf(operations),
+    paths: written,
+    components: {
+      schemas: writer.components,
+      ...(hasGuarded
+        ? {
+            securitySchemes: {
+              [TOKEN]: {
+                type: 'http',
+                scheme: 'bearer',
+                description: 'Asked for where the server has a management token.',
+              },
+            },
+          }
+        : {}),
+    },
+  }
+}
+
+function allPaths({ routes, models, errors }: DocumentOptions): Paths {
+  const paths: Record<string, Record<string, Operation>> = {}
+  const taken = new Set<string>()
+  for (const route of routes) {
+    const path = pathOf(route)
+    const dialect = KSERVE_PATH.test(path) ? errors.protocol : errors.original
+    const operation = operationOf(route, dialect)
+    paths[path] = { ...paths[path], [route.method.toLowerCase()]: operation }
+    taken.add(operation.operationId.toLowerCase())
+  }
+  const sorted = models.toSorted((a, b) => (sortKey(a) < sortKey(b) ? -1 : 1))
+  const isTaken = (name: string): boolean =>
+    ['predict', 'infer'].some((verb) => taken.has(`${verb}${name}`.toLowerCase()))
+  const names = typeNames(sorted, isTaken)
+  for (const [index, model] of sorted.entries()) {
+    Object.assign(paths, modelPaths(model, names[index] ?? '', errors))
+  }
+  return paths
+}
+
+function sortKey({ name, version }: Named): string {
+  return `${name} ${version ?? ''}`
+}
+
+function tagsOf(operations: readonly Operation[]): OpenApiDocument['tags'] {
+  const names = new Set(operations.flatMap(({ tags }) => tags))
+  return [...names].map((name) => ({ name, description: TAGS[name] ?? `The model ${name}.` }))
+}
+
+function mapOperations(paths: Paths, map: (operation: Operation) => Operation): Paths {
+  return mapValues(paths, (item) => mapValues(item, map))
+}
+
+function writeOperation(operation: Operation, writer: SchemaWriter): Operation {
+  const { parameters, requestBody, responses } = operation
+  return {
+    ...operation,
+    ...(parameters === undefined
+      ? {}
+      : {
+          parameters: parameters.map((one) => ({ ...one, schema: writer.write(one.schema) })),
+        }),
+    ...(requestBody === undefined ? {} : { requestBody: writeBody(requestBody, writer) }),
+    responses: mapValues(responses, (response) => writeBody(response, writer)),
+  }
+}
+
+function writeBody<T extends RequestBody | Response>(body: T, writer: SchemaWriter): T {
+  if (body.content === undefined) return body
+  const content: Content = mapValues(body.content, (media) => ({
+    ...media,
+    schema: writer.write(media.schema),
+  }))
+  return { ...body, content }
+}
+
+function mapValues<T, U>(
+  values: Readonly<Record<string, T>>,
+  map: (value: T) => U,
+): Record<string, U> {
+  return Object.fromEntries(Object.entries(values).map(([key, value]) => [key, map(value)]))
+}

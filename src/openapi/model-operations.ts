@@ -1,0 +1,84 @@
+/** Operations of one model, with the types of its inputs and outputs. */
+import type { ModelMetadata } from '../models/model-metadata.ts'
+import { inferRequest, inferResponse } from './infer-schemas.ts'
+import { ANY_REQUEST, ANY_RESPONSE, predictRequest, predictResponse } from './predict-schemas.ts'
+import { responsesOf } from './route-operations.ts'
+import type { JsonSchema, Operation, Paths } from './types.ts'
+
+/** A model as clients call it: by its default version, or by one that is named. */
+export interface DocumentedModel {
+  readonly name: string
+  /** Absent for the default version. */
+  readonly version?: string | undefined
+  /** Absent where the handler does not describe itself. */
+  readonly metadata: ModelMetadata | undefined
+}
+
+/** Error responses, by dialect. */
+export interface ErrorSchemas {
+  readonly original: Readonly<Record<string, JsonSchema>>
+  readonly protocol: Readonly<Record<string, JsonSchema>>
+}
+
+/** @param typeName Begins the names of the model's types and ends those of its operations. */
+export function modelPaths(model: DocumentedModel, typeName: string, errors: ErrorSchemas): Paths {
+  const { name, version, metadata } = model
+  const path = encodeURIComponent(name)
+  const suffix = version === undefined ? '' : `/${encodeURIComponent(version)}`
+  const predictions = `/predictions/${path}${suffix}`
+  if (metadata === undefined)
+    return { [predictions]: { post: predictOperation(model, typeName, errors) } }
+  const versions = version === undefined ? '' : `/versions${suffix}`
+  return {
+    [predictions]: { post: predictOperation(model, typeName, errors) },
+    [`/v2/models/${path}${versions}/infer`]: {
+      post: inferOperation(model, metadata, typeName, errors),
+    },
+  }
+}
+
+function predictOperation(
+  model: DocumentedModel,
+  typeName: string,
+  errors: ErrorSchemas,
+): Operation {
+  const { name, metadata } = model
+  return {
+    operationId: `predict${typeName}`,
+    summary: `Predict with ${modelText(model)}`,
+    tags: [name],
+    requestBody: metadata === undefined ? ANY_REQUEST : predictRequest(metadata, typeName),
+    responses: {
+      200: metadata === undefined ? ANY_RESPONSE : predictResponse(metadata, typeName),
+      ...responsesOf(errors.original),
+    },
+  }
+}
+
+function inferOperation(
+  model: DocumentedModel,
+  metadata: ModelMetadata,
+  typeName: string,
+  errors: ErrorSchemas,
+): Operation {
+  return {
+    operationId: `infer${typeName}`,
+    summary: `Infer with ${modelText(model)} by the Open Inference Protocol`,
+    tags: [model.name],
+    requestBody: {
+      required: true,
+      content: { 'application/json': inferRequest(metadata, typeName) },
+    },
+    responses: {
+      200: {
+        description: 'The outputs.',
+        content: { 'application/json': inferResponse(metadata, typeName) },
+      },
+      ...responsesOf(errors.protocol),
+    },
+  }
+}
+
+function modelText({ name, version }: DocumentedModel): string {
+  return version === undefined ? name : `version ${version} of ${name}`
+}

@@ -1,0 +1,120 @@
+/** Bodies of `POST /predictions/{model}` for one model. */
+import type { ModelMetadata, TensorMetadata } from '../models/model-metadata.ts'
+import { fitExample, nestedExample, nestedSchema, tensorText } from './tensor-schemas.ts'
+import type { Direction } from './tensor-schemas.ts'
+import type { Content, JsonSchema, RequestBody, Response } from './types.ts'
+
+const BINARY = { type: 'string', format: 'binary' }
+const PICTURE_TYPES = ['image/png', 'image/jpeg', 'image/webp']
+
+/** What a handler takes that says nothing of itself. */
+export const ANY_REQUEST: RequestBody = {
+  description: 'Whatever the handler of the model takes.',
+  content: {
+    'application/json': { schema: {} },
+    'application/octet-stream': { schema: BINARY },
+    'text/plain': { schema: { type: 'string' } },
+    'multipart/form-data': { schema: { type: 'object', additionalProperties: true } },
+    'application/x-www-form-urlencoded': {
+      schema: { type: 'object', additionalProperties: { type: 'string' } },
+    },
+  },
+}
+
+/** What such a handler answers. */
+export const ANY_RESPONSE: Response = {
+  description: 'Whatever the handler of the model answers.',
+  content: {
+    'application/json': { schema: {} },
+    'application/octet-stream': { schema: BINARY },
+    'text/plain': { schema: { type: 'string' } },
+  },
+}
+
+/** The request: one picture for a classifier of pictures, else a tensor for each input. */
+export function predictRequest(metadata: ModelMetadata, typeName: string): RequestBody {
+  if (takesPictures(metadata)) return { required: true, content: pictureContent() }
+  const { inputs } = metadata
+  const [only, ...others] = inputs
+  const schema = {
+    $id: `${typeName}PredictRequest`,
+    type: 'object',
+    required: inputs.map(({ name }) => name),
+    properties: tensorProperties(inputs, 'request'),
+    additionalProperties: false,
+  }
+  const value = Object.fromEntries(inputs.map((tensor) => [tensor.name, nestedExample(tensor)]))
+  const examples = fitExample(inputs) ? { examples: { smallest: { value } } } : {}
+  const isRaw = only !== undefined && others.length === 0 && only.datatype !== 'BYTES'
+  return {
+    required: true,
+    description: isRaw
+      ? `As \`application/octet-stream\` the elements of ${tensorText(only)}, little-endian, row by row.`
+      : 'A value for each input.',
+    content: {
+      'application/json': { schema, ...examples },
+      ...(isRaw ? { 'application/octet-stream': { schema: BINARY } } : {}),
+    },
+  }
+}
+
+/** The answer: the likeliest classes for a picture, else a tensor for each output. */
+export function predictResponse(metadata: ModelMetadata, typeName: string): Response {
+  const { outputs, topK } = metadata
+  if (takesPictures(metadata) && topK !== undefined) {
+    const schema = classList(metadata, topK, typeName)
+    return {
+      description: 'The likeliest classes, the likeliest first.',
+      content: { 'application/json': { schema } },
+    }
+  }
+  const schema = {
+    $id: `${typeName}PredictResponse`,
+    type: 'object',
+    required: outputs.map(({ name }) => name),
+    properties: tensorProperties(outputs, 'answer'),
+  }
+  return { description: 'The outputs.', content: { 'application/json': { schema } } }
+}
+
+/** A model that takes a fixed number of pictures other than one is described by its tensors. */
+function takesPictures({ handler, inputs: [input] }: ModelMetadata): boolean {
+  const pictures = input?.shape[0] ?? 0
+  return handler === 'image' && (pictures === 1 || pictures === -1)
+}
+
+function pictureContent(): Content {
+  const form = {
+    type: 'object',
+    required: ['image'],
+    properties: { image: { ...BINARY, description: 'A picture; the field may have any name.' } },
+  }
+  return {
+    'multipart/form-data': { schema: form },
+    ...Object.fromEntries(PICTURE_TYPES.map((type) => [type, { schema: BINARY }])),
+  }
+}
+
+function classList({ labels }: ModelMetadata, topK: number, typeName: string): JsonSchema {
+  const names = labels === undefined ? {} : { enum: [...new Set(labels)] }
+  const highest = labels === undefined ? {} : { maximum: labels.length - 1 }
+  return {
+    $id: `${typeName}PredictResponse`,
+    type: 'array',
+    maxItems: topK,
+    items: {
+      $id: `${typeName}Class`,
+      type: 'object',
+      required: ['class', 'index', 'probability'],
+      properties: {
+        class: { type: 'string', ...names, description: 'The label; without labels the index.' },
+        index: { type: 'integer', minimum: 0, ...highest },
+        probability: { type: ['number', 'null'], format: 'float' },
+      },
+    },
+  }
+}
+
+function tensorProperties(tensors: readonly TensorMetadata[], direction: Direction): JsonSchema {
+  return Object.fromEntries(tensors.map((tensor) => [tensor.name, nestedSchema(tensor, direction)]))
+}

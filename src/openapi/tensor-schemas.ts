@@ -1,0 +1,103 @@
+/** Tensors as JSON Schema: nested for `/predictions`, flat for the Open Inference Protocol; and small values that fit. */
+import type { TensorMetadata } from '../models/model-metadata.ts'
+import type { JsonSchema } from './types.ts'
+
+/** Above this an example would be longer than the rest of the document. */
+const MAX_EXAMPLE_ELEMENTS = 1024
+
+const ELEMENTS: ReadonlyMap<string, JsonSchema> = new Map<string, JsonSchema>([
+  ['BOOL', { type: 'boolean' }],
+  ['UINT8', { type: 'integer', minimum: 0, maximum: 255 }],
+  ['UINT16', { type: 'integer', minimum: 0, maximum: 65_535 }],
+  ['UINT32', { type: 'integer', minimum: 0, maximum: 4_294_967_295 }],
+  ['UINT64', { type: 'integer', minimum: 0 }],
+  ['INT8', { type: 'integer', minimum: -128, maximum: 127 }],
+  ['INT16', { type: 'integer', minimum: -32_768, maximum: 32_767 }],
+  ['INT32', { type: 'integer', format: 'int32' }],
+  ['INT64', { type: 'integer', format: 'int64' }],
+  ['FP16', { type: 'number' }],
+  ['FP32', { type: 'number', format: 'float' }],
+  ['FP64', { type: 'number', format: 'double' }],
+  ['BYTES', { type: 'string' }],
+])
+
+/** Whether a tensor is in a request or in an answer, where `null` stands for NaN and the infinities. */
+export type Direction = 'request' | 'answer'
+
+/** One element of a tensor. */
+export function elementSchema(datatype: string, direction: Direction): JsonSchema {
+  const element = ELEMENTS.get(datatype) ?? {}
+  if (direction === 'request' || element['type'] !== 'number') return element
+  return { ...element, type: ['number', 'null'] }
+}
+
+/** Nested arrays of the tensor's rank; of a scalar the element itself. */
+export function nestedSchema(tensor: TensorMetadata, direction: Direction): JsonSchema {
+  const { datatype, shape, dimensions } = tensor
+  const nested = shape.reduceRight<JsonSchema>(
+    (items, size, axis) => ({ type: 'array', ...dimensionSchema(size, dimensions[axis]), items }),
+    elementSchema(datatype, direction),
+  )
+  return { ...nested, description: describeTensor(tensor, nested['description']) }
+}
+
+/** The type of a tensor in words: `FP32 [N,4]`. */
+export function tensorText({ datatype, shape, dimensions }: TensorMetadata): string {
+  const sizes = shape.map((size, axis) => (size >= 0 ? size : dimensions[axis] || '?'))
+  return `${datatype} [${sizes.join(',')}]`
+}
+
+/** A shape that a tensor may have: 1 for each dimension that is open. */
+export function exampleShape({ shape }: TensorMetadata): number[] {
+  return shape.map((size) => Math.max(size, size < 0 ? 1 : 0))
+}
+
+/** Whether the tensors together are small enough for an example. */
+export function fitExample(tensors: readonly TensorMetadata[]): boolean {
+  const sizes = tensors.map((tensor) => product(exampleShape(tensor)))
+  return sizes.reduce((sum, size) => sum + size, 0) <= MAX_EXAMPLE_ELEMENTS
+}
+
+/** Elements of that shape, flat. */
+export function flatExample(tensor: TensorMetadata): unknown[] {
+  const size = product(exampleShape(tensor))
+  return Array.from({ length: size }, () => exampleElement(tensor.datatype))
+}
+
+/** The same, nested. */
+export function nestedExample(tensor: TensorMetadata): unknown {
+  return exampleShape(tensor).reduceRight<unknown>(
+    (inner, size) => Array.from({ length: size }, () => inner),
+    exampleElement(tensor.datatype),
+  )
+}
+
+function dimensionSchema(size: number, name: number | string | undefined): JsonSchema {
+  if (size >= 0) return { minItems: size, maxItems: size }
+  return { description: name ? `Dimension "${name}".` : 'A dimension of any size.' }
+}
+
+function describeTensor(tensor: TensorMetadata, outer: unknown): string {
+  const text = `${tensorText(tensor)}.`
+  return typeof outer === 'string' ? `${text} ${outer}` : text
+}
+
+/** Integers are often indices, and 0 is one in every table; the logarithm of a float of 0 is none. */
+function exampleElement(datatype: string): unknown {
+  switch (datatype) {
+    case 'BOOL':
+      return true
+    case 'BYTES':
+      return 'text'
+    case 'FP16':
+    case 'FP32':
+    case 'FP64':
+      return 0.5
+    default:
+      return 0
+  }
+}
+
+function product(sizes: readonly number[]): number {
+  return sizes.reduce((result, size) => result * size, 1)
+}
