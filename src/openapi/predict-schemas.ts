@@ -4,7 +4,8 @@ import { fitExample, nestedExample, nestedSchema, tensorText } from './tensor-sc
 import type { Direction } from './tensor-schemas.ts'
 import type { Content, JsonSchema, RequestBody, Response } from './types.ts'
 
-const BINARY = { type: 'string', format: 'binary' }
+/** Bytes, in the spelling that generators of both versions know. */
+export const BINARY = { type: 'string', format: 'binary' }
 const PICTURE_TYPES = ['image/png', 'image/jpeg', 'image/webp']
 
 /** What a handler takes that says nothing of itself. */

@@ -12,7 +12,7 @@ import type { PreparedModel } from '../models/source.ts'
 import { checkDigest } from '../models/upload.ts'
 import type { App, RouteContext } from './route-context.ts'
 import { StatusSchema, errorResponses } from './schemas.ts'
-import { readUpload } from './upload.ts'
+import { UPLOAD_FIELD, readUpload } from './upload.ts'
 import type { Upload } from './upload.ts'
 
 const RegisterQuery = Type.Object({
@@ -68,6 +68,18 @@ const RegisterQuery = Type.Object({
   ),
 })
 
+const RegisterBody = {
+  content: {
+    'application/json': { schema: RegisterQuery },
+    'multipart/form-data': {
+      schema: Type.Composite([
+        Type.Object({ [UPLOAD_FIELD]: Type.String({ format: 'binary' }) }),
+        RegisterQuery,
+      ]),
+    },
+  },
+}
+
 type RegisterParameters = Static<typeof RegisterQuery>
 
 declare module 'fastify' {
@@ -95,6 +107,7 @@ export function registerRoute(app: App, context: RouteContext): void {
         tags: ['management'],
         querystring: RegisterQuery,
         response: { 200: StatusSchema, 202: StatusSchema, ...errorResponses },
+        openapi: { requestBody: RegisterBody },
       },
       // Wherever the parameters come from, one schema checks them: that of the query.
       preValidation: (request, reply, done) => {

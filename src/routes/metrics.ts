@@ -24,6 +24,14 @@ export function metricsRoute(app: App, { metrics }: RouteContext): void {
         tags: ['management'],
         querystring: MetricsQuery,
         response: { 200: Type.String(), ...errorResponses },
+        openapi: {
+          responses: {
+            200: {
+              description: 'The metrics.',
+              content: { 'text/plain': { schema: { type: 'string' } } },
+            },
+          },
+        },
       },
     },
     async ({ query }, reply) => {

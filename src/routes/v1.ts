@@ -7,6 +7,10 @@ import { findModel, isReady } from './v2-models.ts'
 import { ModelParams, protocolErrors } from './v2-schemas.ts'
 
 const tags = ['KServe v1']
+/** Only described: the worker reads and checks what comes. */
+const Instances = Type.Object({
+  instances: Type.Array(Type.Unknown(), { description: 'One value for each sample.' }),
+})
 const ModelReady = Type.Object({ name: Type.String(), ready: Type.Boolean() })
 
 /** Adds `/` as the check of a server that lives, and `/v1/models…`. */
@@ -66,6 +70,9 @@ export function v1Routes(app: App, { registry }: RouteContext): void {
         response: {
           200: Type.Object({ predictions: Type.Array(Type.Unknown()) }),
           ...protocolErrors,
+        },
+        openapi: {
+          requestBody: { required: true, content: { 'application/json': { schema: Instances } } },
         },
       },
     },

@@ -1,12 +1,39 @@
-import { relay } from './relay.ts'
 /** Inference by the Open Inference Protocol. The worker reads the body, its coding included, and writes the answer. */
+import { BINARY } from '../openapi/predict-schemas.ts'
+import { relay } from './relay.ts'
 import { bodyParameter } from './request-parameters.ts'
 import type { App, RouteContext } from './route-context.ts'
 import { findModel } from './v2-models.ts'
-import { InferResponseSchema, ModelParams, VersionParams, protocolErrors } from './v2-schemas.ts'
+import {
+  InferRequestSchema,
+  InferResponseSchema,
+  ModelParams,
+  VersionParams,
+  protocolErrors,
+} from './v2-schemas.ts'
 
 const tags = ['inference']
 const response = { 200: InferResponseSchema, ...protocolErrors }
+const openapi = {
+  requestBody: {
+    required: true,
+    description:
+      'In binary form the JSON, whose length `Inference-Header-Content-Length` says, and the tensors behind it.',
+    content: {
+      'application/json': { schema: InferRequestSchema },
+      'application/octet-stream': { schema: BINARY },
+    },
+  },
+  responses: {
+    200: {
+      description: 'The outputs; in binary form where the request asks for it.',
+      content: {
+        'application/json': { schema: InferResponseSchema },
+        'application/octet-stream': { schema: BINARY },
+      },
+    },
+  },
+}
 
 /** Adds `POST /v2/models/{model}[/versions/{version}]/infer`. */
 export function inferRoutes(app: App, { registry }: RouteContext): void {
@@ -19,6 +46,7 @@ export function inferRoutes(app: App, { registry }: RouteContext): void {
         tags,
         params: ModelParams,
         response,
+        openapi,
       },
     },
     async (request, reply) => {
@@ -36,6 +64,7 @@ export function inferRoutes(app: App, { registry }: RouteContext): void {
         tags,
         params: VersionParams,
         response,
+        openapi,
       },
     },
     async (request, reply) => {

@@ -1,8 +1,9 @@
 /** Triton's model repository extension: list, load and unload by name. */
 import { Type } from '@sinclair/typebox'
-import type { Static } from '@sinclair/typebox'
+import type { Static, TSchema } from '@sinclair/typebox'
 import type { FastifyRequest } from 'fastify'
 import { ServerError } from '../errors.ts'
+import type { RouteDocumentation } from '../openapi/types.ts'
 import { fits, problemWith } from '../schema.ts'
 import type { App, RouteContext } from './route-context.ts'
 import { ModelParams, RepositoryIndexSchema, protocolErrors } from './v2-schemas.ts'
@@ -39,6 +40,7 @@ export function repositoryRoutes(app: App, { repository }: RouteContext): void {
         summary: 'List the models of the store and those that are loaded',
         tags,
         response: { 200: RepositoryIndexSchema, ...protocolErrors },
+        openapi: documentBody(IndexBody),
       },
     },
     async (request, reply) => {
@@ -56,6 +58,7 @@ export function repositoryRoutes(app: App, { repository }: RouteContext): void {
         tags,
         params: ModelParams,
         response: { 200: Type.Object({}), ...protocolErrors },
+        openapi: documentBody(LoadBody),
       },
     },
     async (request, reply) => {
@@ -75,6 +78,7 @@ export function repositoryRoutes(app: App, { repository }: RouteContext): void {
         tags,
         params: ModelParams,
         response: { 200: Type.Object({}), ...protocolErrors },
+        openapi: documentBody(UnloadBody),
       },
     },
     async (request, reply) => {
@@ -94,6 +98,10 @@ export function closedRepositoryRoutes(app: App): void {
       throw new ServerError('ServiceUnavailableException', text)
     })
   }
+}
+
+function documentBody(schema: TSchema): RouteDocumentation {
+  return { requestBody: { content: { 'application/json': { schema } } } }
 }
 
 /** @throws ServerError `BadRequestException` whose text begins with `prefix`. */
