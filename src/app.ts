@@ -15,6 +15,7 @@ import {
 import { ApiDocuments } from './routes/api-documents.ts'
 import { readBody } from './routes/body.ts'
 import { refuseConnection, refuseUrl } from './routes/connection-errors.ts'
+import { docsPageRoutes } from './routes/docs-page.ts'
 import { errorHandling, refuseOtherMethods } from './routes/error-handler.ts'
 import { executionParametersRoute } from './routes/execution-parameters.ts'
 import { healthRoutes } from './routes/health.ts'
@@ -94,6 +95,7 @@ async function clientRoutes(
   context: RouteContext,
   documents: ApiDocuments,
 ): Promise<void> {
+  docsPageRoutes(app)
   documentRoutes(app, documents)
   modelDocumentRoutes(app, context, documents)
   apiDescriptionRoutes(app, documents)

@@ -5,6 +5,12 @@ import type { JsonSchema } from './types.ts'
 /** Above this an example would be longer than the rest of the document. */
 const MAX_EXAMPLE_ELEMENTS = 1024
 
+/**
+ * Of an array of exactly so many elements generators make a tuple and write out each element, which for
+ * a picture is a file of megabytes. Beyond this a schema says only how many there may be at most.
+ */
+const MAX_TUPLE_ELEMENTS = 64
+
 const ELEMENTS: ReadonlyMap<string, JsonSchema> = new Map<string, JsonSchema>([
   ['BOOL', { type: 'boolean' }],
   ['UINT8', { type: 'integer', minimum: 0, maximum: 255 }],
@@ -34,11 +40,21 @@ export function elementSchema(datatype: string, direction: Direction): JsonSchem
 /** Nested arrays of the tensor's rank; of a scalar the element itself. */
 export function nestedSchema(tensor: TensorMetadata, direction: Direction): JsonSchema {
   const { datatype, shape, dimensions } = tensor
-  const nested = shape.reduceRight<JsonSchema>(
-    (items, size, axis) => ({ type: 'array', ...dimensionSchema(size, dimensions[axis]), items }),
-    elementSchema(datatype, direction),
-  )
-  return { ...nested, description: describeTensor(tensor, nested['description']) }
+  let schema = elementSchema(datatype, direction)
+  let elements = 1
+  for (const [axis, size] of [...shape.entries()].toReversed()) {
+    const isTuple = size >= 0 && elements * size <= MAX_TUPLE_ELEMENTS
+    if (isTuple) elements *= size
+    const text = dimensionText(size, dimensions[axis])
+    schema = {
+      type: 'array',
+      description: axis === 0 ? `${tensorText(tensor)}. ${text}` : text,
+      ...(isTuple ? { minItems: size } : {}),
+      ...(size >= 0 ? { maxItems: size } : {}),
+      items: schema,
+    }
+  }
+  return shape.length === 0 ? { ...schema, description: `${tensorText(tensor)}.` } : schema
 }
 
 /** The type of a tensor in words: `FP32 [N,4]`. */
@@ -72,14 +88,9 @@ export function nestedExample(tensor: TensorMetadata): unknown {
   )
 }
 
-function dimensionSchema(size: number, name: number | string | undefined): JsonSchema {
-  if (size >= 0) return { minItems: size, maxItems: size }
-  return { description: name ? `Dimension "${name}".` : 'A dimension of any size.' }
-}
-
-function describeTensor(tensor: TensorMetadata, outer: unknown): string {
-  const text = `${tensorText(tensor)}.`
-  return typeof outer === 'string' ? `${text} ${outer}` : text
+function dimensionText(size: number, name: number | string | undefined): string {
+  if (size >= 0) return `${size} in this dimension.`
+  return name ? `Dimension "${name}".` : 'A dimension of any size.'
 }
 
 /** Integers are often indices, and 0 is one in every table; the logarithm of a float of 0 is none. */

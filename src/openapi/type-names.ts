@@ -12,7 +12,7 @@ const HASH_DIGITS = 6
 
 /**
  * Such as `MyModel` for the model `my-model` and `MyModelV1_0` for its version 1.0: an identifier in every
- * language. Models that would get the same one, letters' case aside, or one that `isTaken`, get a hash
+ * language. Models that would get the same one, case and underscores aside, or one that `isTaken`, get a hash
  * of their own name behind it; which those are depends on the models only, not on their order.
  */
 export function typeNames(
@@ -21,13 +21,10 @@ export function typeNames(
 ): string[] {
   const plain = models.map(plainName)
   const counts = new Map<string, number>()
-  for (const name of plain) {
-    const key = name.toLowerCase()
-    counts.set(key, (counts.get(key) ?? 0) + 1)
-  }
+  for (const key of plain.map(keyOf)) counts.set(key, (counts.get(key) ?? 0) + 1)
   return models.map((model, index) => {
     const name = plain[index] ?? ''
-    const isUnique = counts.get(name.toLowerCase()) === 1 && !isTaken(name)
+    const isUnique = counts.get(keyOf(name)) === 1 && !isTaken(name)
     return isUnique ? name : `${name}_${hashOf(model)}`
   })
 }
@@ -39,6 +36,11 @@ function plainName({ name, version }: Named): string {
   return version === undefined
     ? identifier
     : `${identifier}V${version.replaceAll(/[^A-Za-z0-9]+/g, '_')}`
+}
+
+/** What generators make of a name: some drop underscores, some file systems the case. */
+function keyOf(name: string): string {
+  return name.toLowerCase().replaceAll('_', '')
 }
 
 function hashOf({ name, version = '' }: Named): string {

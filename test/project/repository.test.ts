@@ -37,7 +37,7 @@ test('the server imports the packages it declares, and no others', () => {
   for (const file of filesIn('src')) {
     const source = readFileSync(file, 'utf8')
     for (const [, name = ''] of source.matchAll(
-      /(?:\bfrom |^import |\bimport\()'([^.'][^']*)'/gm,
+      /(?:\bfrom |^import |\bimport(?:\.meta\.resolve)?\()'([^.'][^']*)'/gm,
     )) {
       if (!name.startsWith('node:')) imported.add(packageOf(name))
     }
