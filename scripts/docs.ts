@@ -1,19 +1,27 @@
 /**
- * Writes `docs/configuration.md` and `docs/errors.md` from the source; with `--check` it only says, by
- * exit code 1, that they are not what the source says now.
+ * Writes `docs/configuration.md`, `docs/errors.md` and the files of `openapi/` from the source; with
+ * `--check` it only says, by exit code 1, that they are not what the source says now.
  */
-import { readFileSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import path from 'node:path'
 import { configurationPage } from './configuration-page.ts'
 import { errorsPage } from './errors-page.ts'
+import { openApiFiles } from './openapi-files.ts'
 
 const PAGES: readonly [file: string, text: string][] = [
   ['docs/configuration.md', configurationPage()],
   ['docs/errors.md', errorsPage()],
+  ...(await openApiFiles()),
 ]
 
 for (const [file, text] of PAGES) {
   if (process.argv.includes('--check')) check(file, text)
-  else writeFileSync(file, text)
+  else write(file, text)
+}
+
+function write(file: string, text: string): void {
+  mkdirSync(path.dirname(file), { recursive: true })
+  writeFileSync(file, text)
 }
 
 function check(file: string, text: string): void {

@@ -102,9 +102,15 @@ function sortKey({ name, version }: Named): string {
   return `${name} ${version ?? ''}`
 }
 
+/** Groups of operations, in the order that readers want them: the models first. */
 function tagsOf(operations: readonly Operation[]): OpenApiDocument['tags'] {
-  const names = new Set(operations.flatMap(({ tags }) => tags))
-  return [...names].map((name) => ({ name, description: TAGS[name] ?? `The model ${name}.` }))
+  const names = [...new Set(operations.flatMap(({ tags }) => tags))]
+  const models = names.filter((name) => !(name in TAGS))
+  const others = names.filter((name) => name in TAGS)
+  return [...models, ...others].map((name) => ({
+    name,
+    description: TAGS[name] ?? `The model ${name}.`,
+  }))
 }
 
 function mapOperations(paths: Paths, map: (operation: Operation) => Operation): Paths {

@@ -1,5 +1,6 @@
 /** Bodies of the Open Inference Protocol for one model. */
 import type { ModelMetadata, TensorMetadata } from '../models/model-metadata.ts'
+import { BINARY } from './predict-schemas.ts'
 import {
   elementSchema,
   exampleShape,
@@ -8,10 +9,38 @@ import {
   tensorText,
 } from './tensor-schemas.ts'
 import type { Direction } from './tensor-schemas.ts'
-import type { JsonSchema, MediaType } from './types.ts'
+import type { JsonSchema, MediaType, RequestBody, Response } from './types.ts'
 
-/** `POST /v2/models/{model}/infer`, with the tensors in JSON. */
-export function inferRequest({ inputs, outputs }: ModelMetadata, typeName: string): MediaType {
+/** FP16 has no form in the protocol's JSON. */
+const BINARY_ONLY = 'FP16'
+
+/** `POST /v2/models/{model}/infer`, with the tensors in JSON where the protocol has them there. */
+export function inferRequest(metadata: ModelMetadata, typeName: string): RequestBody {
+  if (isBinary(metadata)) {
+    const tensors = metadata.inputs.map((input) => `\`${input.name}\` ${tensorText(input)}`)
+    return {
+      required: true,
+      description: `The binary form of the protocol, since its JSON cannot hold FP16: ${tensors.join(', ')}.`,
+      content: { 'application/octet-stream': { schema: BINARY } },
+    }
+  }
+  const content = { 'application/json': jsonRequest(metadata, typeName) }
+  return { required: true, content }
+}
+
+/** Its answer. */
+export function inferResponse(metadata: ModelMetadata, typeName: string): Response {
+  const content = isBinary(metadata)
+    ? { 'application/octet-stream': { schema: BINARY } }
+    : { 'application/json': jsonResponse(metadata, typeName) }
+  return { description: 'The outputs.', content }
+}
+
+function isBinary({ inputs, outputs }: ModelMetadata): boolean {
+  return [...inputs, ...outputs].some(({ datatype }) => datatype === BINARY_ONLY)
+}
+
+function jsonRequest({ inputs, outputs }: ModelMetadata, typeName: string): MediaType {
   const schema = {
     $id: `${typeName}InferRequest`,
     type: 'object',
@@ -45,8 +74,7 @@ export function inferRequest({ inputs, outputs }: ModelMetadata, typeName: strin
   return { schema, examples: { smallest: { value } } }
 }
 
-/** Its answer. */
-export function inferResponse({ outputs }: ModelMetadata, typeName: string): MediaType {
+function jsonResponse({ outputs }: ModelMetadata, typeName: string): MediaType {
   const schema = {
     $id: `${typeName}InferResponse`,
     type: 'object',

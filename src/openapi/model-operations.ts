@@ -65,15 +65,9 @@ function inferOperation(
     operationId: `infer${typeName}`,
     summary: `Infer with ${modelText(model)} by the Open Inference Protocol`,
     tags: [model.name],
-    requestBody: {
-      required: true,
-      content: { 'application/json': inferRequest(metadata, typeName) },
-    },
+    requestBody: inferRequest(metadata, typeName),
     responses: {
-      200: {
-        description: 'The outputs.',
-        content: { 'application/json': inferResponse(metadata, typeName) },
-      },
+      200: inferResponse(metadata, typeName),
       ...responsesOf(errors.protocol),
     },
   }

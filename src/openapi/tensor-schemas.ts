@@ -93,13 +93,16 @@ function dimensionText(size: number, name: number | string | undefined): string 
   return name ? `Dimension "${name}".` : 'A dimension of any size.'
 }
 
-/** Integers are often indices, and 0 is one in every table; the logarithm of a float of 0 is none. */
+/**
+ * Values that most models take: 0 is an index into every table, 0.5 has a logarithm, and a text may have
+ * to be a number.
+ */
 function exampleElement(datatype: string): unknown {
   switch (datatype) {
     case 'BOOL':
       return true
     case 'BYTES':
-      return 'text'
+      return '1'
     case 'FP16':
     case 'FP32':
     case 'FP64':

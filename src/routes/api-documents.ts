@@ -49,7 +49,9 @@ export class ApiDocuments {
   static async create(app: App, context: RouteContext, listener: Listener): Promise<ApiDocuments> {
     const documents = new ApiDocuments(context, listener, await readPackageVersion())
     app.addHook('onRoute', ({ method, url, schema = {} }) => {
-      if (schema.operationId === undefined || typeof method !== 'string') return
+      // Fastify adds a HEAD to each GET.
+      if (schema.operationId === undefined || typeof method !== 'string' || method === 'HEAD')
+        return
       documents.#routes.push({ method, url, schema })
     })
     return documents

@@ -25,7 +25,7 @@ const PAGE = `<!doctype html>
 </body>
 </html>
 `
-/** A request's body in the examples may be thousands of numbers: models come folded. */
+/** Schemas are shown where they are used; the list of all of them at the end stays folded. */
 const START = `SwaggerUIBundle({
   url: 'openapi.json',
   dom_id: '#page',
