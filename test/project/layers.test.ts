@@ -272,7 +272,7 @@ function reach(entry: string, reached = new Set<string>()): Set<string> {
 function sourceFiles(): string[] {
   return ['src', 'test', 'scripts'].flatMap((folder) =>
     readdirSync(folder, { recursive: true, encoding: 'utf8' })
-      .filter((file) => /\.(ts|mjs)$/.test(file))
+      .filter((file) => /\.(ts|mjs)$/.test(file) && !file.includes('node_modules'))
       .map((file) => path.join(folder, file)),
   )
 }
