@@ -22,7 +22,7 @@ const SECTIONS: readonly [title: string, keys: readonly (keyof Config)[]][] = [
       'exposeRepository',
     ],
   ],
-  ['Models', ['modelStore', 'load', 'stateDir', 'allowLocalPaths', 'allowHandlers']],
+  ['Models', ['modelStore', 'load', 'stateDir', 'allowLocalPaths', 'allowHandlers', 'python']],
   [
     'Uploads and downloads',
     ['allowedOrigins', 'allowPrivateAddresses', 'maxModelBytes', 'downloadTimeout'],

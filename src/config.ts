@@ -140,7 +140,14 @@ export const ConfigSchema = Type.Object(
     ),
     warmUp: flag('Run a network once on zeros before it is called ready.', true),
     gpus: count('Number of GPUs to share between workers; 0 means CPU.', 0, 0, 64),
-    allowHandlers: flag('Models may bring code of their own (JavaScript handlers).', false),
+    allowHandlers: flag(
+      'Models may bring code of their own (JavaScript or Python handlers).',
+      false,
+    ),
+    python: text(
+      'Python interpreter, or folder of a virtual environment, that has `multi-model-server` or `torchserve` and runs Python handlers; empty runs none.',
+      '',
+    ),
     allowLocalPaths: flag(
       'Models may be registered by any path of this machine, not only from the store.',
       false,

@@ -9,6 +9,11 @@ export { MANIFEST_FILE } from './model-paths.ts'
 
 export const Manifest = Type.Object({
   runtime: Type.Optional(Type.String()),
+  /** Only MMS's archiver writes the first two, only TorchServe's the other two. */
+  specificationVersion: Type.Optional(Type.Unknown()),
+  implementationVersion: Type.Optional(Type.Unknown()),
+  archiverVersion: Type.Optional(Type.Unknown()),
+  createdOn: Type.Optional(Type.Unknown()),
   engine: Type.Optional(
     Type.Object({
       engineName: Type.Optional(Type.String()),

@@ -74,7 +74,8 @@ export const ModelSettings = Type.Object(
   {
     handler: Type.Optional(
       Type.String({
-        description: '`onnx` (default), `image`, or `module.js:function` of the model’s own code.',
+        description:
+          '`onnx` (default), `image`, or `module.js:function` or `module.py:function` of the model’s own code.',
       }),
     ),
     model: Type.Optional(
@@ -82,6 +83,12 @@ export const ModelSettings = Type.Object(
     ),
     version: Type.Optional(
       Type.String({ description: 'Version to register under; `1.0` when absent.' }),
+    ),
+    pythonWorker: Type.Optional(
+      stringEnum(['mms', 'torchserve'], {
+        description:
+          'Whose worker runs a Python handler; as the manifest was written when absent, else the one that is installed.',
+      }),
     ),
     labels: Type.Optional(
       Type.String({ description: 'File with one class label a line, in class order.' }),

@@ -5,6 +5,7 @@ import type { Logger } from 'pino'
 import { buildCombinedApp, buildInferenceApp, buildManagementApp } from './app.ts'
 import { ConfigError } from './config.ts'
 import type { Config, ConfigOrigins } from './config.ts'
+import { messageOf } from './errors.ts'
 import { Deliveries } from './models/deliveries.ts'
 import type { FailedModel } from './models/failures.ts'
 import { MemoryGuard } from './models/memory-guard.ts'
@@ -19,6 +20,9 @@ import { StateFile } from './models/state-file.ts'
 import { WorkerFactory } from './models/worker-factory.ts'
 import { OpenRequests } from './routes/open-requests.ts'
 import type { App, RouteContext } from './routes/route-context.ts'
+import { workerEnvironment } from './worker/host/own-worker.ts'
+import { findPython } from './worker/host/python-installation.ts'
+import type { PythonInstallation } from './worker/host/python-installation.ts'
 import { RuntimeDirectory } from './worker/host/runtime-directory.ts'
 
 /** What {@link startServer} needs. */
@@ -61,10 +65,11 @@ export async function startServer({
   log,
 }: ServerOptions): Promise<RunningServer> {
   refuseOpenManagement(config)
+  const python = await findConfiguredPython(config, environment)
   const runtime = await RuntimeDirectory.create()
   const removeRuntime = (): void => runtime.remove()
   process.once('exit', removeRuntime)
-  const factory = new WorkerFactory(config, runtime, environment, log)
+  const factory = new WorkerFactory({ config, runtime, environment, log, python })
   const memory = config.checkMemory ? new MemoryGuard(availableMemory) : undefined
   const registry = new Registry({ config, configOrigins: origins, factory, memory, log })
   const metrics = new ServerMetrics(() => registry.all)
@@ -115,6 +120,19 @@ export async function startServer({
   } catch (error) {
     await close()
     throw error
+  }
+}
+
+/** @throws ConfigError when models are to be run by a Python that cannot. */
+async function findConfiguredPython(
+  { python, workerEnvironment: alsoAllowed }: Config,
+  environment: NodeJS.ProcessEnv,
+): Promise<PythonInstallation | undefined> {
+  if (python === '') return undefined
+  try {
+    return await findPython(python, workerEnvironment(environment, alsoAllowed))
+  } catch (cause) {
+    throw new ConfigError(messageOf(cause), { cause })
   }
 }
 

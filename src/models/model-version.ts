@@ -3,11 +3,13 @@ import type { Config, ConfigOrigins } from '../config.ts'
 import { ServerError } from '../errors.ts'
 import { resolveSettings, valuesOf } from './effective-settings.ts'
 import type { EffectiveSettings, ShownSettings, VersionOptions } from './effective-settings.ts'
+import type { WireDialect } from '../worker/wire/messages.ts'
 import { Job } from './job.ts'
 import type { Header, Parameter } from './job.ts'
 import type { MemoryGuard } from './memory-guard.ts'
 import { Pool } from './pool.ts'
 import type { PoolWorker } from './pool.ts'
+import { checkPythonInput } from './python-input.ts'
 import { Recycler } from './recycler.ts'
 import { discard } from './source.ts'
 import type { PreparedModel } from './source.ts'
@@ -51,6 +53,8 @@ export class ModelVersion {
   metadata: unknown
   readonly #shown: ShownSettings
   readonly #context: ModelContext
+  /** Whose worker runs a Python handler; `undefined` for onnxd's own. */
+  readonly #dialect: WireDialect | undefined
   readonly #recycler: Recycler
   /** The worker behind an error of loading. */
   readonly #failedWorkers = new WeakMap<ServerError, PoolWorker>()
@@ -69,6 +73,7 @@ export class ModelVersion {
     this.minWorkers = this.settings.workers
     this.maxWorkers = this.settings.workers
     this.#context = context
+    this.#dialect = factory.pythonDialect(prepared)
     this.pool = new Pool({
       modelName: prepared.name,
       batchSize: this.settings.batchSize,
@@ -103,7 +108,8 @@ export class ModelVersion {
     const version = new ModelVersion(prepared, registration, context)
     try {
       await version.#loadFirst()
-      if (version.settings.workers > 0) version.metadata = await version.#askHandler()
+      const isAsked = version.settings.workers > 0 && version.#dialect !== 'mms'
+      if (isAsked) version.metadata = await version.#askHandler()
     } catch (error) {
       version.#recycler.close()
       await version.pool.close(0)
@@ -128,9 +134,10 @@ export class ModelVersion {
 
   /**
    * Accepts one request; the job's promise settles when it is done.
-   * @throws ServerError `ServiceUnavailableException` when it cannot be accepted.
+   * @throws ServerError `ServiceUnavailableException` when it cannot be accepted, `InvalidInputException` when MMS's worker would die of it.
    */
   predict(headers: readonly Header[], parameters: readonly Parameter[]): Job {
+    if (this.#dialect === 'mms') this.#checkInput(parameters)
     const job = new Job(headers, parameters, this.pool.metrics.statuses)
     this.pool.submit(job)
     return job
@@ -188,6 +195,15 @@ export class ModelVersion {
     if (log.length === 0) return error
     const { type, message, statusCode } = error
     return new ServerError(type, message, { statusCode, cause: error, log })
+  }
+
+  #checkInput(parameters: readonly Parameter[]): void {
+    try {
+      checkPythonInput(parameters)
+    } catch (error) {
+      this.pool.metrics.statuses.count(400)
+      throw error
+    }
   }
 
   /** TorchServe's convention: a request with the header `describe: True` asks the handler to describe itself. */

@@ -5,6 +5,7 @@ import { ServerError } from '../errors.ts'
 import { BUILT_IN_HANDLERS } from '../model-files.ts'
 import type { ModelFiles } from '../model-files.ts'
 import type { Manifest } from '../model-manifest.ts'
+import type { WireDialect } from '../worker/wire/messages.ts'
 
 const NODE_RUNTIME = 'node'
 /** What a manifest without a runtime means (MMS model archive, section 6.2). */
@@ -20,6 +21,10 @@ export interface ModelRuntime {
   readonly runtime: string
   /** Whether it runs code that is not onnxd's. */
   readonly hasCode: boolean
+  /** Whose worker runs a Python handler, where `model.json` or the manifest tells. */
+  readonly pythonWorker?: WireDialect
+  /** TorchServe's wrapper around a Python handler, `''` for none. */
+  readonly envelope?: string
 }
 
 /**
@@ -45,9 +50,26 @@ export async function runtimeOf(files: ModelFiles): Promise<ModelRuntime> {
     runtime !== NODE_RUNTIME &&
     (mayBeBuiltIn || (await hasFile(folder, module, PYTHON_EXTENSIONS)))
   ) {
-    return { handler, runtime, hasCode: true }
+    const pythonWorker = settings.pythonWorker ?? writerOf(manifest)
+    return {
+      handler,
+      runtime,
+      hasCode: true,
+      envelope: manifest?.model?.envelope ?? '',
+      ...(pythonWorker === undefined ? {} : { pythonWorker }),
+    }
   }
   throw invalid(`The model has no file for its handler ${JSON.stringify(handler.slice(0, 100))}.`)
+}
+
+/** Whose archiver wrote a manifest. */
+function writerOf(manifest: Manifest | undefined): WireDialect | undefined {
+  if (manifest?.archiverVersion !== undefined || manifest?.createdOn !== undefined) {
+    return 'torchserve'
+  }
+  const isOfMms =
+    manifest?.specificationVersion !== undefined || manifest?.implementationVersion !== undefined
+  return isOfMms ? 'mms' : undefined
 }
 
 function checkManifest(manifest: Manifest): void {

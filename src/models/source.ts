@@ -18,11 +18,12 @@ import { findVersions } from './source-layout.ts'
 import type { FoundVersion, SettingsFrom } from './source-layout.ts'
 import { locate, notFound } from './source-location.ts'
 import type { Location, LocationOptions } from './source-location.ts'
+import type { ModelRuntime } from './source-manifest.ts'
 
 export { MODEL_NAME_PATTERN, checkModelName }
 
 /** One version of a model, ready to be loaded by a worker. */
-export interface PreparedModel {
+export interface PreparedModel extends ModelRuntime {
   readonly name: string
   /** `1.0` when nothing says otherwise; the folder's name for numbered versions. */
   readonly version: string
@@ -30,12 +31,6 @@ export interface PreparedModel {
   readonly modelPath: string
   /** What the operator or caller wrote. */
   readonly url: string
-  /** `''` for the built-in handler. */
-  readonly handler: string
-  /** `node` for onnxd's own worker, else the manifest's. */
-  readonly runtime: string
-  /** Whether the model brings code of its own. */
-  readonly hasCode: boolean
   /** `model.json` over `config.pbtxt`. */
   readonly settings: ModelSettings
   /** The file that each of the settings is in. */
@@ -211,21 +206,15 @@ function toPrepared(
   found: FoundVersion,
   temporaryFolder: string | undefined,
 ): PreparedModel {
-  const { version, modelPath, handler, runtime, hasCode, settings, settingsFrom } = found
-  const name =
-    place.name ?? found.manifestName ?? nameOfPath(place.namedAfter ?? place.path, place.root)
+  const { version, isNumbered, manifestName, ...model } = found
+  const name = place.name ?? manifestName ?? nameOfPath(place.namedAfter ?? place.path, place.root)
   checkModelName(name)
-  checkRuntime(place.runtime, runtime)
+  checkRuntime(place.runtime, model.runtime)
   return {
+    ...model,
     name,
-    version: found.isNumbered ? version : (place.version ?? version),
-    modelPath,
+    version: isNumbered ? version : (place.version ?? version),
     url: place.url,
-    handler,
-    runtime,
-    hasCode,
-    settings,
-    settingsFrom,
     temporaryFolder,
   }
 }

@@ -3,11 +3,16 @@ import type { Config } from '../config.ts'
 import { ServerError } from '../errors.ts'
 import { BUILT_IN_HANDLERS } from '../model-files.ts'
 import { READY_LINE, ownWorker, workerEnvironment } from '../worker/host/own-worker.ts'
+import type { PythonInstallation } from '../worker/host/python-installation.ts'
+import { pythonWorker } from '../worker/host/python-worker.ts'
 import type { RuntimeDirectory } from '../worker/host/runtime-directory.ts'
 import { Worker } from '../worker/host/worker.ts'
+import type { WorkerSpec } from '../worker/host/worker.ts'
 import { NO_GPU } from '../worker/wire/messages.ts'
 import type { EffectiveSettings } from './effective-settings.ts'
+import type { WireDialect } from '../worker/wire/messages.ts'
 import type { PoolWorker } from './pool.ts'
+import { choosePython, folderOf } from './python-model.ts'
 import type { PreparedModel } from './source.ts'
 
 /** Batches in flight at one of our own workers, at most. */
@@ -17,23 +22,41 @@ const MAX_TEXT_BYTES = 1024 * 1024
 /** Room for the JSON in front of binary data that uses up the limit of a response by itself. */
 const JSON_ROOM_BYTES = 1024 * 1024
 
+/** What depends on whose program the worker is. */
+interface SpecialPart extends Omit<
+  WorkerSpec,
+  'load' | 'limits' | 'loadTimeoutMs' | 'responseTimeoutMs'
+> {
+  /** As the worker is told: its own takes a bare file as well. */
+  readonly modelPath: string
+  readonly ioDescriptor: string
+  readonly tidyUp?: () => void
+}
+
+/** What a factory takes from the server. */
+export interface FactoryOptions {
+  readonly config: Config
+  readonly runtime: RuntimeDirectory
+  readonly environment: NodeJS.ProcessEnv
+  readonly log: Logger
+  /** What runs Python handlers, if anything does. */
+  readonly python: PythonInstallation | undefined
+}
+
 /** Makes worker processes. One for the whole server. */
 export class WorkerFactory {
   readonly #config: Config
   readonly #runtime: RuntimeDirectory
   readonly #environment: Record<string, string>
   readonly #log: Logger
+  readonly #python: PythonInstallation | undefined
   readonly #alive = new Set<Worker>()
   #nextGpu = 0
 
-  constructor(
-    config: Config,
-    runtime: RuntimeDirectory,
-    environment: NodeJS.ProcessEnv,
-    log: Logger,
-  ) {
+  constructor({ config, runtime, environment, log, python }: FactoryOptions) {
     this.#config = config
     this.#runtime = runtime
+    this.#python = python
     this.#environment = workerEnvironment(environment, config.workerEnvironment)
     this.#log = log
   }
@@ -43,9 +66,7 @@ export class WorkerFactory {
    * @throws ServerError `HandlersNotAllowedException` or `InvalidModelException`.
    */
   check(model: PreparedModel, handler: string): void {
-    if (model.runtime !== 'node') {
-      throw new ServerError('InvalidModelException', `Invalid RuntimeType value: ${model.runtime}`)
-    }
+    this.pythonDialect(model)
     const hasCode = model.hasCode || !BUILT_IN_HANDLERS.includes(handler)
     if (hasCode && !this.#config.allowHandlers) {
       throw new ServerError(
@@ -55,39 +76,33 @@ export class WorkerFactory {
     }
   }
 
+  /**
+   * Whose worker runs a model, `undefined` for onnxd's own.
+   * @throws ServerError `InvalidModelException` when it takes a Python worker that is not there.
+   */
+  pythonDialect(model: PreparedModel): WireDialect | undefined {
+    return model.runtime === 'node' ? undefined : choosePython(model, this.#python).dialect
+  }
+
   /** Starts one worker of a model version and begins to load the model. */
   start(model: PreparedModel, settings: EffectiveSettings, slotId: number): PoolWorker {
     const { gpus, maxResponseBytes } = this.#config
-    const { threads } = settings
-    const socketPath = this.#runtime.nextSocketPath()
     const log = this.#log.child({ model: model.name, version: model.version, worker: slotId })
+    const special =
+      model.runtime === 'node'
+        ? this.#ownWorker(model, settings, log)
+        : this.#pythonWorker(model, settings, log)
     const worker = new Worker({
-      child: ownWorker(
-        {
-          socketPath,
-          temporaryFolder: this.#runtime.path,
-          modelName: model.name,
-          modelPath: model.modelPath,
-          handler: settings.handler,
-          options: JSON.stringify(this.#workerOptions(model, settings, threads)),
-          threads,
-          heapMib: this.#config.workerHeapMib,
-          memoryMib: this.#config.workerMemoryMib,
-          allowTelemetry: this.#config.telemetry,
-        },
-        this.#environment,
-      ),
-      address: { path: socketPath },
-      dialect: 'mms',
+      ...special,
       load: {
         command: 'load',
         modelName: model.name,
-        modelPath: model.modelPath,
+        modelPath: special.modelPath,
         batchSize: settings.batchSize,
         handler: settings.handler,
         gpu: gpus > 0 ? this.#nextGpu++ % gpus : NO_GPU,
-        ioDescriptor: '',
-        envelope: '',
+        ioDescriptor: special.ioDescriptor,
+        envelope: model.envelope ?? '',
         limitMaxImagePixels: true,
       },
       limits: {
@@ -95,15 +110,14 @@ export class WorkerFactory {
         maxTextBytes: MAX_TEXT_BYTES,
         maxCount: 65_536,
       },
-      readyLine: READY_LINE,
       loadTimeoutMs: settings.startupTimeoutMs,
       responseTimeoutMs: settings.responseTimeoutMs,
-      maxDepth: MAX_DEPTH,
-      onLine: (line, stream) =>
-        log[stream === 'stdout' ? 'debug' : 'info']({ stream, line }, 'worker output'),
     })
     this.#alive.add(worker)
-    void worker.exited.then(() => this.#alive.delete(worker))
+    void worker.exited.then(() => {
+      this.#alive.delete(worker)
+      special.tidyUp?.()
+    })
     return worker
   }
 
@@ -114,10 +128,61 @@ export class WorkerFactory {
     await Promise.all(workers.map((worker) => worker.exited))
   }
 
+  #ownWorker(model: PreparedModel, settings: EffectiveSettings, log: Logger): SpecialPart {
+    const { workerHeapMib, workerMemoryMib, telemetry } = this.#config
+    const socketPath = this.#runtime.nextSocketPath()
+    return {
+      child: ownWorker(
+        {
+          socketPath,
+          temporaryFolder: this.#runtime.path,
+          modelName: model.name,
+          modelPath: model.modelPath,
+          handler: settings.handler,
+          options: JSON.stringify(this.#workerOptions(model, settings)),
+          threads: settings.threads,
+          heapMib: workerHeapMib,
+          memoryMib: workerMemoryMib,
+          allowTelemetry: telemetry,
+        },
+        this.#environment,
+      ),
+      address: { path: socketPath },
+      dialect: 'mms',
+      readyLine: READY_LINE,
+      maxDepth: MAX_DEPTH,
+      modelPath: model.modelPath,
+      ioDescriptor: '',
+      onLine: (line, stream) =>
+        log[stream === 'stdout' ? 'debug' : 'info']({ stream, line }, 'worker output'),
+    }
+  }
+
+  #pythonWorker(model: PreparedModel, settings: EffectiveSettings, log: Logger): SpecialPart {
+    const modelPath = folderOf(model)
+    return {
+      modelPath,
+      ...pythonWorker(
+        {
+          ...choosePython(model, this.#python),
+          socketPath: this.#runtime.nextSocketPath(),
+          modelName: model.name,
+          modelFolder: modelPath,
+          handler: settings.handler,
+          threads: settings.threads,
+          memoryMib: this.#config.workerMemoryMib,
+          // Their loggers write everything to stdout, errors too.
+          onLine: (line, stream) =>
+            log[line.startsWith('[METRICS]') ? 'debug' : 'info']({ stream, line }, 'worker output'),
+        },
+        this.#environment,
+      ),
+    }
+  }
+
   #workerOptions(
     model: PreparedModel,
-    { maxBatchSize }: EffectiveSettings,
-    threads: number,
+    { maxBatchSize, threads }: EffectiveSettings,
   ): Record<string, unknown> {
     const { graphOptimization, providers, warmUp, allowHandlers } = this.#config
     const { maxResponseBytes, maxJsonBytes, maxBodyBytes } = this.#config

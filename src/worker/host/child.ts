@@ -9,6 +9,8 @@ export interface ChildSpec {
   readonly workingDirectory: string
   /** The whole environment of the process; nothing is inherited. */
   readonly environment: Readonly<Record<string, string>>
+  /** Keep the stdin of the process open: its end tells the process that this one is gone. */
+  readonly holdsStdin?: boolean
 }
 
 /** How a process ended. */
@@ -43,7 +45,7 @@ export class Child {
         cwd: spec.workingDirectory,
         env: spec.environment,
         detached: true,
-        stdio: ['ignore', 'pipe', 'pipe'],
+        stdio: [spec.holdsStdin === true ? 'pipe' : 'ignore', 'pipe', 'pipe'],
       })
     } catch (error) {
       // Most reasons come as an event, a few (no memory, an argument list too long) are thrown.
@@ -70,6 +72,8 @@ export class Child {
         if (child.pid === undefined) resolve(notStarted(error))
       })
     })
+    // A process that closes its stdin has no need of it.
+    child.stdin?.on('error', () => {})
     if (child.stdout) readLines(child.stdout, (line) => onLine(line, 'stdout'))
     if (child.stderr) {
       readLines(child.stderr, (line) => {

@@ -26,15 +26,33 @@ const LOAD_CODES: ReadonlyMap<number, ErrorType> = new Map([
 /** How native code dies of what it was given, here of the model. */
 const CRASH = /^was killed by SIG(?:SEGV|ABRT|BUS|FPE|ILL|TRAP)$/
 
-/** Why a model could not be loaded: the worker's own words, or how its process ended. */
-export function loadFailure(reason: WorkerReply | string, cause?: unknown): ServerError {
+/**
+ * Why a model could not be loaded: the worker's own words, or how its process ended.
+ * @param lastWords What its output said, for workers that do not answer with the reason.
+ */
+export function loadFailure(
+  reason: WorkerReply | string,
+  cause?: unknown,
+  lastWords?: string,
+): ServerError {
+  const said = lastWords === undefined ? '' : ` It said: ${withoutFolders(lastWords).slice(0, 500)}`
   if (typeof reason === 'string') {
-    return new ServerError(endType(reason), `Failed to start workers: the worker ${reason}.`, {
+    const text = `Failed to start workers: the worker ${reason}.${said}`
+    return new ServerError(endType(reason), text, {
       cause,
     })
   }
   const type = LOAD_CODES.get(reason.code) ?? 'InternalServerException'
-  return new ServerError(type, `Failed to start workers: ${withoutFolders(reason.message)}`)
+  return new ServerError(
+    type,
+    `Failed to start workers: ${withoutFolders(reason.message)}${said && `.${said}`}`,
+  )
+}
+
+/** The process id that a load reply of MMS ends with. */
+export function modelPid({ message }: WorkerReply): number | undefined {
+  const [, digits] = /\[PID\]:(\d{1,10})$/.exec(message) ?? []
+  return digits === undefined ? undefined : Number(digits)
 }
 
 function endType(reason: string): ErrorType {

@@ -12,7 +12,7 @@ import { Child } from './child.ts'
 import type { ChildSpec, ExitCause } from './child.ts'
 import { Connection } from './connection.ts'
 import type { WorkerAddress } from './connection.ts'
-import { WorkerDiedError, inRequestOrder, loadFailure } from './outcomes.ts'
+import { WorkerDiedError, inRequestOrder, loadFailure, modelPid } from './outcomes.ts'
 import { Progress } from './progress.ts'
 
 /** Everything that is needed to start one worker and load its model. */
@@ -29,6 +29,10 @@ export interface WorkerSpec {
   /** Batches that may be in the worker and its socket together. */
   readonly maxDepth: number
   readonly onLine: (line: string, stream: 'stdout' | 'stderr') => void
+  /** Called when the model is loaded, before the first batch. */
+  readonly onLoaded?: () => void
+  /** Why a worker that said nothing to a load request could not load the model, as its output has it. */
+  readonly lastWords?: () => string | undefined
 }
 
 /**
@@ -56,6 +60,7 @@ export class Worker {
   #connection: Connection | undefined
   #state: WorkerState = 'starting'
   #killedBecause: string | undefined
+  #modelPid: number | undefined
 
   constructor(spec: WorkerSpec) {
     this.#spec = spec
@@ -80,8 +85,9 @@ export class Worker {
     return this.#state
   }
 
+  /** The process that holds the model; a fork of the one that was started, in MMS's own worker. */
   get pid(): number | undefined {
-    return this.#child.pid
+    return this.#modelPid ?? this.#child.pid
   }
 
   /** Batches sent and not yet answered. */
@@ -151,7 +157,7 @@ export class Worker {
     try {
       await Promise.race([
         this.#load(isListening),
-        this.exited.then((cause) => Promise.reject(loadFailure(cause.text))),
+        this.exited.then((cause) => Promise.reject(this.#loadFailure(cause.text))),
       ])
       // A worker that was told to stop in the meantime stays on its way out.
       if (this.#state !== 'loading') throw new Error('the worker was told to stop')
@@ -160,7 +166,7 @@ export class Worker {
       if (error instanceof ServerError) this.kill('could not load the model')
       else await this.#loseConnection(error)
       const cause = await this.exited
-      throw error instanceof ServerError ? error : loadFailure(cause.text, error)
+      throw error instanceof ServerError ? error : this.#loadFailure(cause.text, error)
     } finally {
       clearTimeout(timer)
     }
@@ -176,7 +182,13 @@ export class Worker {
     if (this.#state !== 'loading') return connection.destroy()
     void connection.closed.then((error) => this.#loseConnection(error))
     const reply = await connection.send(encodeLoad(load, dialect))
-    if (reply.code !== 200) throw loadFailure(reply)
+    if (reply.code !== 200) throw loadFailure(reply, undefined, this.#spec.lastWords?.())
+    this.#modelPid = modelPid(reply)
+    this.#spec.onLoaded?.()
+  }
+
+  #loadFailure(text: string, cause?: unknown): ServerError {
+    return loadFailure(text, cause, this.#spec.lastWords?.())
   }
 
   /** A worker without its socket is of no use, and a crash closes the socket just before the exit is seen. */

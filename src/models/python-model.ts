@@ -1,0 +1,46 @@
+/** Which Python worker a model with a Python handler gets. */
+import path from 'node:path'
+import { ServerError } from '../errors.ts'
+import { PYTHON_PACKAGES } from '../worker/host/python-installation.ts'
+import type { PythonInstallation } from '../worker/host/python-installation.ts'
+import type { WireDialect } from '../worker/wire/messages.ts'
+import type { PreparedModel } from './source.ts'
+
+/** An interpreter and the worker of it that a model needs. */
+export interface ChosenPython {
+  readonly python: PythonInstallation
+  readonly dialect: WireDialect
+}
+
+/**
+ * Finds the worker for a model: the one its manifest was written for, or `model.json` names; else the
+ * one there is, MMS's first.
+ * @throws ServerError `InvalidModelException` that says what is missing.
+ */
+export function choosePython(
+  { name, pythonWorker }: PreparedModel,
+  python: PythonInstallation | undefined,
+): ChosenPython {
+  if (python === undefined) {
+    throw missing(
+      `Model ${name} has a Python handler, and this server runs no Python. Start it with --python and an interpreter or virtual environment that has multi-model-server or torchserve.`,
+    )
+  }
+  const dialect = pythonWorker ?? (python.homes.has('mms') ? 'mms' : 'torchserve')
+  if (!python.homes.has(dialect)) {
+    const [other = 'mms'] = python.homes.keys()
+    throw missing(
+      `Model ${name} was made for ${PYTHON_PACKAGES[dialect]}, which the configured Python does not have. Install it there, or try the other worker by "pythonWorker": "${other}" in model.json.`,
+    )
+  }
+  return { python, dialect }
+}
+
+/** The original workers know models as folders only. */
+export function folderOf({ modelPath }: PreparedModel): string {
+  return path.extname(modelPath) === '.onnx' ? path.dirname(modelPath) : modelPath
+}
+
+function missing(message: string): ServerError {
+  return new ServerError('InvalidModelException', message)
+}
