@@ -1,0 +1,122 @@
+/**
+ * `npm run test:interop`: the tests with programs of others, in `test/interop`. Python packages go into
+ * virtual environments outside the checkout, made once and kept.
+ *
+ *     npm run test:interop                       everything
+ *     npm run test:interop -- workers            the files whose path contains one of these
+ *     npm run test:interop -- --report           also rewrites the table of differences in docs/interop.md
+ *     ONNXD_INTEROP_CACHE=/var/cache/onnxd npm run test:interop      where the environments are kept
+ *
+ * What cannot be had (no Python, no Java, no registry) is said in one line, and its tests are skipped.
+ */
+import { spawn, spawnSync } from 'node:child_process'
+import { createHash } from 'node:crypto'
+import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import os from 'node:os'
+import path from 'node:path'
+import process from 'node:process'
+import { ensure } from './ensure.mjs'
+
+/**
+ * Each is a virtual environment; tests find its folder in `variable`. Packages are listed one by one and
+ * installed without their dependencies: those of the original servers are old, and only some are needed.
+ */
+const ENVIRONMENTS = [
+  {
+    name: 'python-workers',
+    variable: 'ONNXD_INTEROP_PYTHON_WORKERS',
+    packages: [
+      'multi-model-server==1.1.11',
+      'torchserve==0.12.0',
+      'psutil==7.2.2',
+      'PyYAML==6.0.3',
+    ],
+  },
+]
+const FOLDER = path.join('build', 'test', 'interop')
+const TIMEOUT_MS = 600_000
+
+const args = process.argv.slice(2)
+const options = args.filter((arg) => arg.startsWith('-') && arg !== '--report')
+const filters = args.filter((arg) => !arg.startsWith('-'))
+
+ensure('build')
+const files = readdirSync(FOLDER)
+  .filter((file) => file.endsWith('.interop.js'))
+  .map((file) => path.join(FOLDER, file))
+  .filter((file) => filters.length === 0 || filters.some((filter) => file.includes(filter)))
+  .toSorted()
+if (files.length === 0) {
+  say(`no interop test matches ${filters.join(', ')}`)
+  process.exit(1)
+}
+
+const found = {}
+for (const environment of ENVIRONMENTS) {
+  const folder = virtualEnvironment(environment)
+  if (folder !== undefined) found[environment.variable] = folder
+}
+if (runs('java', ['-version'])) found.ONNXD_INTEROP_JAVA = 'java'
+else say('there is no java; tests with the original Java server are skipped')
+if (args.includes('--report')) found.ONNXD_INTEROP_REPORT = '1'
+
+const runner = spawn(
+  process.execPath,
+  [
+    '--enable-source-maps',
+    '--test',
+    // They measure time, and the original uses fixed names for its sockets.
+    '--test-concurrency=1',
+    `--test-timeout=${TIMEOUT_MS}`,
+    ...(options.some((option) => option.startsWith('--test-reporter'))
+      ? []
+      : ['--test-reporter=spec']),
+    ...options,
+    ...files,
+  ],
+  { stdio: 'inherit', env: { ...process.env, ...found } },
+)
+for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => runner.kill(signal))
+runner.on('exit', (status, signal) => {
+  process.exitCode = status ?? 1
+  if (signal !== null) say(`the test runner was ended by ${signal}`)
+})
+
+/** The folder of an environment that has the packages, or `undefined`, and a line that says why. */
+function virtualEnvironment({ name, packages }) {
+  const python = process.env.ONNXD_INTEROP_PYTHON ?? 'python3'
+  if (!runs(python, ['-c', 'import venv, ensurepip'])) {
+    say(`there is no ${python} with venv; tests with ${name} are skipped`)
+    return undefined
+  }
+  const version = spawnSync(python, ['-VV'], { encoding: 'utf8' }).stdout
+  const key = createHash('sha256')
+    .update([version, ...packages].join('\n'))
+    .digest('hex')
+  const cache = process.env.ONNXD_INTEROP_CACHE ?? path.join(os.tmpdir(), 'onnxd-interop')
+  const folder = path.join(cache, `${name}-${key.slice(0, 12)}`)
+  const complete = path.join(folder, '.complete')
+  if (existsSync(complete)) return folder
+  say(`installing ${packages.join(', ')} in ${folder}`)
+  rmSync(folder, { recursive: true, force: true })
+  mkdirSync(cache, { recursive: true })
+  const pip = ['-m', 'pip', 'install', '--quiet', '--no-deps', '--disable-pip-version-check']
+  const isMade =
+    runs(python, ['-m', 'venv', folder]) &&
+    runs(path.join(folder, 'bin', 'python'), [...pip, ...packages])
+  if (isMade) {
+    writeFileSync(complete, '')
+    return folder
+  }
+  rmSync(folder, { recursive: true, force: true })
+  say(`pip could not install them; tests with ${name} are skipped`)
+  return undefined
+}
+
+function runs(command, commandArgs) {
+  return spawnSync(command, commandArgs, { stdio: 'ignore' }).status === 0
+}
+
+function say(text) {
+  console.error(`onnxd: ${text}.`)
+}
