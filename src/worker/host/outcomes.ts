@@ -49,12 +49,6 @@ export function loadFailure(
   )
 }
 
-/** The process id that a load reply of MMS ends with. */
-export function modelPid({ message }: WorkerReply): number | undefined {
-  const [, digits] = /\[PID\]:(\d{1,10})$/.exec(message) ?? []
-  return digits === undefined ? undefined : Number(digits)
-}
-
 function endType(reason: string): ErrorType {
   if (reason.includes('took longer')) return 'ResponseTimeoutException'
   if (reason.includes('out of memory')) return 'InsufficientMemoryException'

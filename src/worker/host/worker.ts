@@ -12,7 +12,8 @@ import { Child } from './child.ts'
 import type { ChildSpec, ExitCause } from './child.ts'
 import { Connection } from './connection.ts'
 import type { WorkerAddress } from './connection.ts'
-import { WorkerDiedError, inRequestOrder, loadFailure, modelPid } from './outcomes.ts'
+import { modelProcess } from './model-process.ts'
+import { WorkerDiedError, inRequestOrder, loadFailure } from './outcomes.ts'
 import { Progress } from './progress.ts'
 
 /** Everything that is needed to start one worker and load its model. */
@@ -183,7 +184,7 @@ export class Worker {
     void connection.closed.then((error) => this.#loseConnection(error))
     const reply = await connection.send(encodeLoad(load, dialect))
     if (reply.code !== 200) throw loadFailure(reply, undefined, this.#spec.lastWords?.())
-    this.#modelPid = modelPid(reply)
+    this.#modelPid = modelProcess(reply, this.#child.pid)
     this.#spec.onLoaded?.()
   }
 
