@@ -33,6 +33,9 @@ const OUTPUTS = {
   },
 }
 
+/** Programs that are started by their path. */
+const COMMANDS = ['cli.js', path.join('worker', 'process', 'launcher.js')]
+
 /** Everything that a fresh clone needs before `outputs` can be run. Ends the process when it fails. */
 export function ensure(...outputs) {
   checkNode()
@@ -140,7 +143,11 @@ function ensureCompiled(output) {
   })
   if (status !== 0) fail('the sources do not compile, see above')
   removeStale(path.join(ROOT, output), new Set(expected))
-  if (output === 'dist') chmodSync(path.join(ROOT, 'dist', 'cli.js'), 0o755)
+  for (const command of COMMANDS) {
+    if (expected.includes(path.join(ROOT, output, command))) {
+      chmodSync(path.join(ROOT, output, command), 0o755)
+    }
+  }
   mkdirSync(path.dirname(stampFile), { recursive: true })
   writeFileSync(stampFile, stamp)
   say(`compiled in ${seconds(started)}`)

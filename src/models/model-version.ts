@@ -1,9 +1,9 @@
 import type { Logger } from 'pino'
 import type { Config, ConfigOrigins } from '../config.ts'
 import { ServerError } from '../errors.ts'
+import type { WireDialect } from '../worker/wire/messages.ts'
 import { resolveSettings, valuesOf } from './effective-settings.ts'
 import type { EffectiveSettings, ShownSettings, VersionOptions } from './effective-settings.ts'
-import type { WireDialect } from '../worker/wire/messages.ts'
 import { Job } from './job.ts'
 import type { Header, Parameter } from './job.ts'
 import type { MemoryGuard } from './memory-guard.ts'
@@ -73,7 +73,7 @@ export class ModelVersion {
     this.minWorkers = this.settings.workers
     this.maxWorkers = this.settings.workers
     this.#context = context
-    this.#dialect = factory.pythonDialect(prepared)
+    this.#dialect = context.factory.pythonDialect(prepared)
     this.pool = new Pool({
       modelName: prepared.name,
       batchSize: this.settings.batchSize,

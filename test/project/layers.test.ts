@@ -17,6 +17,10 @@ import type { TestContext } from 'node:test'
 
 /** In pieces, since this file is searched for it as well. */
 const MARKER = ['TO', 'DO'].join('')
+/** Programs that run in worker processes: the front-end's, and those of the command for other front-ends. */
+const WORKER_ENTRIES = ['main', 'launcher', 'connection-main'].map(
+  (name) => `src/worker/process/${name}.ts`,
+)
 const LAYERS = 'eslint(no-restricted-imports)'
 
 /** Imports that lint has to refuse, as the importing folder or file and what it must not import. */
@@ -189,7 +193,7 @@ test('the server never reaches the files of the worker process, nor they the ser
     [],
   )
   assert.ok(server.has('fastify'), 'the graph has been followed')
-  const worker = reach('src/worker/process/main.ts')
+  const worker = new Set(WORKER_ENTRIES.flatMap((entry) => [...reach(entry)]))
   assert.deepEqual(
     [...worker].filter((name) =>
       /^(src\/(routes|models|worker\/host|config|server)\b|@?fastify)/.test(name),
@@ -200,7 +204,10 @@ test('the server never reaches the files of the worker process, nor they the ser
 })
 
 test('every source file belongs to the server or to the worker process', () => {
-  const used = new Set([...reach('src/cli.ts'), ...reach('src/worker/process/main.ts')])
+  const used = new Set([
+    ...reach('src/cli.ts'),
+    ...WORKER_ENTRIES.flatMap((entry) => [...reach(entry)]),
+  ])
   const unused = readdirSync('src', { recursive: true, encoding: 'utf8' })
     .filter((file) => file.endsWith('.ts'))
     .map((file) => path.posix.join('src', file.split(path.sep).join('/')))
