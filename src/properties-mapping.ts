@@ -28,7 +28,7 @@ const CORS = 'onnxd sends no CORS headers; let a proxy in front of it add them'
 const NO_GRPC = 'onnxd has no gRPC listener'
 const NODE_IO = 'tunes Netty; Node has no such setting'
 const METRICS = 'metrics are always served, at /metrics of the management listener'
-const PYTHON = 'the runtime of the model is not Python'
+const PYTHON = 'workers in Python run in the environment that --python names, as it is'
 const WORKER_SOCKET = 'workers are reached by unix sockets'
 
 /** Keys of both servers, or of MMS alone. */

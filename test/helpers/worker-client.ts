@@ -34,6 +34,8 @@ export interface WorkerStart {
   readonly folder?: string
   readonly args?: readonly string[]
   readonly environment?: Readonly<Record<string, string>>
+  /** Program to start; the worker's own entry when absent. */
+  readonly entry?: string
 }
 
 /** A running worker process. */
@@ -88,10 +90,14 @@ export async function startWorker(t: TestContext, start: WorkerStart = {}): Prom
 export async function launchWorker(t: TestContext, start: WorkerStart = {}): Promise<TestWorker> {
   const folder = start.folder ?? (await temporaryFolder(t))
   const args = start.args ?? ['--sock-type', 'unix', '--sock-name', path.join(folder, 'w.sock')]
-  const child = spawn(process.execPath, [WORKER_ENTRY, ...args, '--tmp-dir', folder], {
-    env: { ...process.env, ...start.environment },
-    stdio: ['ignore', 'pipe', 'pipe'],
-  })
+  const child = spawn(
+    process.execPath,
+    [start.entry ?? WORKER_ENTRY, ...args, '--tmp-dir', folder],
+    {
+      env: { ...process.env, ...start.environment },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    },
+  )
   const worker = new TestWorker(child, folder)
   t.after(() => worker.stop())
   return worker

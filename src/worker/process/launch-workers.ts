@@ -21,7 +21,11 @@ export async function launchWorkers(args: readonly string[], settings: Settings)
   console.log(`model_service_worker started with args: ${oneLine(args.join(' '))}`)
   const files = prepareProcess()
   const workers = new Set<ChildProcess>()
-  endWithParent(workers)
+  // A model at work does not see the end of its connection.
+  process.on('exit', () => {
+    for (const worker of workers) worker.kill('SIGKILL')
+  })
+  endWithParent()
   // Not a byte of a connection may be read here.
   const server = createServer({ allowHalfOpen: true, noDelay: true, pauseOnConnect: true })
   server.on('connection', (socket: Socket) => {
@@ -35,12 +39,10 @@ export async function launchWorkers(args: readonly string[], settings: Settings)
   await announce(server, settings, files)
 }
 
-/** The original outlives its front-end. A model at work does not see the end of its connection, so it is ended. */
-function endWithParent(workers: ReadonlySet<ChildProcess>): void {
+/** The original outlives its front-end, and nobody would end it then. */
+function endWithParent(): void {
   const parent = process.ppid
   setInterval(() => {
-    if (process.ppid === parent) return
-    for (const worker of workers) worker.kill('SIGKILL')
-    process.exit(0)
+    if (process.ppid !== parent) process.exit(0)
   }, PARENT_CHECK_MS)
 }
