@@ -1,0 +1,105 @@
+/** The server that is measured, as a process of its own. */
+import { spawn } from 'node:child_process'
+import type { ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
+import { closeSync, mkdtempSync, openSync, readFileSync, readdirSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import path from 'node:path'
+import process from 'node:process'
+
+const READY = /^onnxd is ready\. Inference (\S+), management (\S+)$/m
+const START_TIMEOUT_MS = 60_000
+/** Linux counts CPU time in hundredths of a second. */
+const TICK_MS = 10
+const PAGE_BYTES = 4096
+
+export interface BenchServer {
+  readonly inference: string
+  readonly management: string
+  readonly pid: number
+  /** Worker processes, in the order of their ids. */
+  workers(): readonly number[]
+  stop(): Promise<void>
+}
+
+/**
+ * Starts a server on free ports of the loopback address and waits until its models are loaded. Its log,
+ * a line for each request, is written to a file, as most run it; the file is gone with the server.
+ */
+export async function startServer(cli: string, args: readonly string[]): Promise<BenchServer> {
+  const folder = mkdtempSync(path.join(tmpdir(), 'onnxd-bench-'))
+  const log = openSync(path.join(folder, 'log'), 'w')
+  const child = spawn(
+    process.execPath,
+    [cli, 'serve', '--port', '0', '--management-port', '0', ...args],
+    { stdio: ['ignore', 'pipe', log] },
+  )
+  closeSync(log)
+  rmSync(folder, { recursive: true })
+  // A benchmark that is interrupted takes its server with it.
+  const kill = (): boolean => child.kill('SIGKILL')
+  process.once('exit', kill)
+  const [inference, management] = await addresses(child)
+  const { pid = 0 } = child
+  return {
+    inference,
+    management,
+    pid,
+    workers: () => childrenOf(pid),
+    stop: async () => {
+      process.off('exit', kill)
+      const exited = once(child, 'exit')
+      child.kill('SIGTERM')
+      await exited
+    },
+  }
+}
+
+/** CPU time that a process has used, milliseconds. */
+export function cpuMs(pid: number): number {
+  const fields = readFileSync(`/proc/${pid}/stat`, 'latin1').split(') ')[1]?.split(' ') ?? []
+  return (Number(fields[11]) + Number(fields[12])) * TICK_MS
+}
+
+/** Resident memory of a process, MiB. */
+export function residentMib(pid: number): number {
+  const pages = Number(readFileSync(`/proc/${pid}/statm`, 'latin1').split(' ')[1])
+  return (pages * PAGE_BYTES) / 2 ** 20
+}
+
+function childrenOf(parent: number): number[] {
+  return readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .map(Number)
+    .filter((pid) => parentOf(pid) === parent)
+}
+
+function parentOf(pid: number): number | undefined {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'latin1')
+    return Number(stat.split(') ')[1]?.split(' ')[1])
+  } catch {
+    return undefined
+  }
+}
+
+async function addresses(child: ChildProcess): Promise<[string, string]> {
+  return new Promise((resolve, reject) => {
+    let output = ''
+    const timer = setTimeout(() => {
+      child.kill('SIGKILL')
+      reject(new Error('the server did not start in time'))
+    }, START_TIMEOUT_MS)
+    child.once('exit', (code) => {
+      clearTimeout(timer)
+      reject(new Error(`the server ended with code ${code}: ${output}`))
+    })
+    child.stdout?.on('data', (chunk: Buffer) => {
+      output += chunk.toString()
+      const [, inference, management] = READY.exec(output) ?? []
+      if (inference === undefined || management === undefined) return
+      clearTimeout(timer)
+      resolve([inference, management])
+    })
+  })
+}
