@@ -2,7 +2,6 @@
 import { randomUUID } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
 import bearerAuth from '@fastify/bearer-auth'
-import multipart from '@fastify/multipart'
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import Fastify, { LogController } from 'fastify'
 import type { FastifyBaseLogger, FastifyRequest } from 'fastify'
@@ -13,14 +12,17 @@ import {
   predictDescriptionRoutes,
 } from './routes/api-description.ts'
 import { ApiDocuments } from './routes/api-documents.ts'
+import { answerHeaders } from './routes/answer-headers.ts'
 import { readBody } from './routes/body.ts'
 import { refuseConnection, refuseUrl } from './routes/connection-errors.ts'
 import { docsPageRoutes } from './routes/docs-page.ts'
 import { errorHandling, refuseOtherMethods } from './routes/error-handler.ts'
+import { watchExchanges } from './routes/exchanges.ts'
 import { executionParametersRoute } from './routes/execution-parameters.ts'
+import { acceptForms } from './routes/form-plugin.ts'
 import { healthRoutes } from './routes/health.ts'
 import { managementRoutes } from './routes/management.ts'
-import { countResponses, metricsRoute } from './routes/metrics.ts'
+import { metricsRoute } from './routes/metrics.ts'
 import { documentRoutes, modelDocumentRoutes } from './routes/openapi.ts'
 import { pingRoute } from './routes/ping.ts'
 import { predictionRoutes } from './routes/predictions.ts'
@@ -118,8 +120,8 @@ function operatorRoutes(app: App, context: RouteContext): void {
 /** Bodies arrive as one buffer, whatever they say they are; multipart forms are read by those who expect one. */
 async function readBodies(app: App, { config }: RouteContext): Promise<void> {
   const { maxBodyBytes, maxJsonBytes } = config
-  await app.register(multipart)
-  app.addContentTypeParser('*', async (request: FastifyRequest, payload: IncomingMessage) => {
+  await acceptForms(app)
+  app.addContentTypeParser('*', (request: FastifyRequest, payload: IncomingMessage) => {
     const isJson = /^application\/(.+\+)?json\b/i.test(request.headers['content-type'] ?? '')
     return readBody(payload, {
       maxBytes: isJson ? Math.min(maxJsonBytes, maxBodyBytes) : maxBodyBytes,
@@ -156,39 +158,17 @@ function newApp(
   }).withTypeProvider<TypeBoxTypeProvider>()
   app.removeAllContentTypeParsers()
   app.setReplySerializer((payload) => `${JSON.stringify(payload, null, 2)}\n`)
-  app.addHook('onRequest', async (request, reply) => {
-    reply.headers({
-      'x-request-id': request.id,
-      pragma: 'no-cache',
-      'cache-control': 'no-cache, no-store, must-revalidate, private',
-      expires: 'Thu, 01 Jan 1970 00:00:00 UTC',
-    })
-  })
-  // Fastify adds a charset that JSON does not have (RFC 8259, section 11), and KServe's client compares the type exactly.
-  app.addHook('onSend', (_request, reply, payload, done) => {
+  const { accessLog } = config
+  watchExchanges(app, metrics.responses[listener], accessLog ? log : undefined)
+  // Predictions are written past Fastify, with these headers of their own (`send-prediction.ts`).
+  app.addHook('onSend', (request, reply, payload, done) => {
+    reply.headers(answerHeaders(request.id))
+    // Fastify adds a charset that JSON does not have (RFC 8259, section 11), and KServe's client compares the type exactly.
     if (reply.getHeader('content-type') === 'application/json; charset=utf-8') {
       reply.header('content-type', 'application/json')
     }
     done(null, payload)
   })
-  countResponses(app, metrics.responses[listener])
-  if (config.accessLog) {
-    app.addHook('onResponse', async (request, reply) => {
-      const { method, ip, routeOptions } = request
-      const ms = Math.round(reply.elapsedTime * 100) / 100
-      log.info(
-        {
-          requestId: request.id,
-          method,
-          route: routeOptions.url ?? 'unknown',
-          status: reply.statusCode,
-          ms,
-          ip,
-        },
-        'request',
-      )
-    })
-  }
   errorHandling(app)
   return app
 }

@@ -18,7 +18,6 @@ import type { SourceOptions } from './models/source.ts'
 import { loadStartupModels } from './models/startup.ts'
 import { StateFile } from './models/state-file.ts'
 import { WorkerFactory } from './models/worker-factory.ts'
-import { OpenRequests } from './routes/open-requests.ts'
 import type { App, RouteContext } from './routes/route-context.ts'
 import { workerEnvironment } from './worker/host/own-worker.ts'
 import { findPython } from './worker/host/python-installation.ts'
@@ -95,14 +94,14 @@ export async function startServer({
     forget: (name) => persistence?.forget(name) ?? Promise.resolve(false),
     isAccepting: () => isAccepting,
   }
-  const requests: OpenRequests[] = []
+  const apps: App[] = []
 
   let closing: Promise<void> | undefined
   const close = async (): Promise<void> => {
     isAccepting = false
     const drainMs = config.drainTimeout * 1000
     // Models serve until the last request is answered, one whose body is still coming in included.
-    await Promise.all(requests.map((open) => open.close(drainMs, log)))
+    await Promise.all(apps.map(({ exchanges }) => exchanges.close(drainMs, log)))
     await registry.close()
     await factory.close()
     await persistence?.close()
@@ -112,7 +111,7 @@ export async function startServer({
   }
 
   try {
-    const urls = await listenAll(context, log, requests)
+    const urls = await listenAll(context, log, apps)
     const outcome = await loadStartupModels(models, { config, sources, registry, log })
     await persistence?.restore()
     isAccepting = true
@@ -148,18 +147,18 @@ function refuseOpenManagement(config: Config): void {
 async function listenAll(
   context: RouteContext,
   log: Logger,
-  requests: OpenRequests[],
+  apps: App[],
 ): Promise<Pick<RunningServer, 'inferenceUrl' | 'managementUrl'>> {
   const { host, port, managementHost, managementPort } = context.config
   if (port !== 0 && port === managementPort && host === managementHost) {
     const combined = await buildCombinedApp(context, log)
-    requests.push(new OpenRequests(combined))
+    apps.push(combined)
     const url = await listen(combined, host, port)
     return { inferenceUrl: url, managementUrl: url }
   }
   const inference = await buildInferenceApp(context, log)
   const management = await buildManagementApp(context, log)
-  requests.push(new OpenRequests(inference), new OpenRequests(management))
+  apps.push(inference, management)
   return {
     inferenceUrl: await listen(inference, host, port),
     managementUrl: await listen(management, managementHost, managementPort),

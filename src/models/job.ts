@@ -10,6 +10,8 @@ import type { StatusCounts } from './metrics-counts.ts'
 
 export type { WireHeader as Header, WireParameter as Parameter, WirePrediction as Prediction }
 
+const ignore = (): void => {}
+
 /** One HTTP request's work: what the worker is sent, and a promise of what it answers. */
 export class Job {
   readonly request: WireRequest
@@ -25,8 +27,8 @@ export class Job {
   turn = 0
   before: Job | undefined
   after: Job | undefined
-  #resolve: (prediction: WirePrediction) => void = () => {}
-  #reject: (error: Error) => void = () => {}
+  #resolve: (prediction: WirePrediction) => void = ignore
+  #reject: (error: Error) => void = ignore
   #isSettled = false
   readonly #statuses: StatusCounts | undefined
 

@@ -151,7 +151,7 @@ export class Pool {
         this.#wakeUpIn(waitMs)
         break
       }
-      void this.#run(slot, this.#queue.take(this.#options.batchSize))
+      this.#run(slot, this.#queue.take(this.#options.batchSize))
     }
     this.#checkIdle()
   }
@@ -164,20 +164,27 @@ export class Pool {
     return this.#batchDelayMs - waitedMs
   }
 
-  async #run(slot: Slot, jobs: readonly Job[]): Promise<void> {
+  #run(slot: Slot, jobs: readonly Job[]): void {
     this.#running += 1
     const takenAt = this.metrics.countTaken(jobs)
-    try {
-      settleBatch(jobs, await slot.worker.predict(jobs.map((job) => job.request)))
-      slot.recordSuccess()
-    } catch (error) {
-      // A closed pool refuses what comes back, in #schedule.
-      this.#queue.putBack(recoverBatch(jobs, error, this.#options.isRetryable))
+    const finish = (): void => {
+      this.#running -= 1
+      this.metrics.countReturned(jobs, performance.now() - takenAt)
+      slot.recordReturn()
+      this.#schedule()
     }
-    this.#running -= 1
-    this.metrics.countReturned(jobs, performance.now() - takenAt)
-    slot.recordReturn()
-    this.#schedule()
+    slot.worker.predict(jobs.map((job) => job.request)).then(
+      (reply) => {
+        settleBatch(jobs, reply)
+        slot.recordSuccess()
+        finish()
+      },
+      (error: unknown) => {
+        // A closed pool refuses what comes back, in #schedule.
+        this.#queue.putBack(recoverBatch(jobs, error, this.#options.isRetryable))
+        finish()
+      },
+    )
   }
 
   /** One timer: a job that arrives while all workers are busy mostly finds it set early enough. */

@@ -8,12 +8,12 @@ import type { Job } from './job.ts'
  * job of the batch (the original answers only the first: section 3.4 of its behaviour).
  */
 export function settleBatch(jobs: readonly Job[], reply: WorkerReply): void {
-  jobs.forEach((job, index) => {
-    if (job.isSettled) return
+  for (const [index, job] of jobs.entries()) {
+    if (job.isSettled) continue
     const prediction = reply.predictions[index]
     if (reply.code === 200 && prediction !== undefined) job.resolve(prediction)
     else job.reject(overallError(reply))
-  })
+  }
 }
 
 /**

@@ -10,6 +10,8 @@ const SMALL_PIECE_BYTES = 512
 /** Reserved for a declared length before anything of it has come, at most. */
 const FIRST_SLAB_BYTES = 1024 * 1024
 
+const EMPTY = Buffer.alloc(0)
+
 /** What a body may be at most. */
 export interface BodyLimits {
   readonly maxBytes: number
@@ -23,7 +25,7 @@ export interface BodyLimits {
 export class BodyCollector {
   readonly #maxBytes: number
   readonly #expectedBytes: number
-  #slab: Buffer = Buffer.alloc(0)
+  #slab: Buffer = EMPTY
   #length = 0
   #totalBytes = 0
   #smallPieces = 0
@@ -50,8 +52,9 @@ export class BodyCollector {
 
   /** Returns what was collected and starts anew; the limits go on over all of it. */
   take(): Buffer {
-    const body = this.#slab.subarray(0, this.#length)
-    this.#slab = Buffer.alloc(0)
+    const isFull = this.#length === this.#slab.length
+    const body = isFull ? this.#slab : this.#slab.subarray(0, this.#length)
+    this.#slab = EMPTY
     this.#length = 0
     return body
   }
@@ -73,9 +76,9 @@ export class BodyCollector {
  * Reads a request body into one buffer.
  * @throws ServerError `PayloadTooLargeException` beyond the limit, `BadRequestException` when the client stops halfway.
  */
-export async function readBody(stream: IncomingMessage, limits: BodyLimits): Promise<Buffer> {
-  const collector = new BodyCollector(limits, declaredLength(stream, limits))
+export function readBody(stream: IncomingMessage, limits: BodyLimits): Promise<Buffer> {
   return new Promise((resolve, reject) => {
+    const collector = new BodyCollector(limits, declaredLength(stream, limits))
     const onData = (piece: Buffer): void => {
       try {
         collector.add(piece)
@@ -88,9 +91,8 @@ export async function readBody(stream: IncomingMessage, limits: BodyLimits): Pro
     }
     stream.on('data', onData)
     stream.once('end', () => resolve(collector.take()))
-    stream.once('error', (cause) => reject(incomplete(cause)))
     stream.once('close', () => {
-      if (!stream.readableEnded) reject(incomplete())
+      if (!stream.readableEnded) reject(incomplete(stream.errored ?? undefined))
     })
   })
 }

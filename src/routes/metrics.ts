@@ -1,6 +1,5 @@
 /** Metrics in the text format of Prometheus, as TorchServe's metrics API serves them. */
 import { Type } from '@sinclair/typebox'
-import type { StatusCounts } from '../models/metrics-counts.ts'
 import type { App, RouteContext } from './route-context.ts'
 import { errorResponses } from './schemas.ts'
 
@@ -39,12 +38,4 @@ export function metricsRoute(app: App, { metrics }: RouteContext): void {
       return reply.type(metrics.contentType).send(text)
     },
   )
-}
-
-/** Counts every answer of an app, as it is sent. */
-export function countResponses(app: App, counts: StatusCounts): void {
-  app.addHook('onSend', (_request, reply, payload, done) => {
-    counts.count(reply.statusCode)
-    done(null, payload)
-  })
 }

@@ -3,7 +3,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Dialect } from '../dialects.ts'
 import type { Parameter } from '../models/job.ts'
 import type { ModelVersion } from '../models/model-version.ts'
-import { whenClientLeaves } from './client-left.ts'
+import { whenClientLeaves } from './exchanges.ts'
 import { requestHeaders } from './request-parameters.ts'
 import { sendPrediction } from './send-prediction.ts'
 
@@ -21,7 +21,7 @@ export async function relay(
 ): Promise<FastifyReply> {
   const model = find()
   const job = model.predict(requestHeaders(request, dialect), parameters)
-  whenClientLeaves(reply, () => model.pool.cancel(job))
+  whenClientLeaves(request, reply, () => model.pool.cancel(job))
   const prediction = await job.result
   if (dialect !== undefined) model.pool.metrics.countRows(prediction.headers)
   return sendPrediction(reply, prediction)

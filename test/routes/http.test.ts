@@ -9,14 +9,16 @@ import { test } from 'node:test'
 import type { TestContext } from 'node:test'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
-import multipart from '@fastify/multipart'
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import Fastify from 'fastify'
+import type { FastifyReply, FastifyRequest } from 'fastify'
 import { ServerError } from '../../src/errors.ts'
 import type { Header, Parameter, Prediction } from '../../src/models/job.ts'
+import { StatusCounts } from '../../src/models/metrics-counts.ts'
 import { readBody } from '../../src/routes/body.ts'
-import { whenClientLeaves } from '../../src/routes/client-left.ts'
 import { errorHandling } from '../../src/routes/error-handler.ts'
+import { watchExchanges, whenClientLeaves } from '../../src/routes/exchanges.ts'
+import { acceptForms } from '../../src/routes/form-plugin.ts'
 import { parseUrlEncoded } from '../../src/routes/form.ts'
 import { requestHeaders, requestParameters } from '../../src/routes/request-parameters.ts'
 import type { App } from '../../src/routes/route-context.ts'
@@ -38,7 +40,7 @@ class TestApp {
     const it = new TestApp()
     const { app } = it
     app.removeAllContentTypeParsers()
-    await app.register(multipart)
+    await acceptForms(app)
     app.addContentTypeParser('*', async (_request: unknown, payload: IncomingMessage) => {
       try {
         return await readBody(payload, { maxBytes })
@@ -938,16 +940,17 @@ test('a content type that HTTP forbids, is too long or is absent becomes applica
 /** An app with one route that does `work` with a reply that is watched. */
 async function watched(
   t: TestContext,
-  work: (leave: () => void, reply: Parameters<typeof whenClientLeaves>[0]) => Promise<void>,
+  work: (leave: () => void, request: FastifyRequest, reply: FastifyReply) => Promise<void>,
 ): Promise<{ port: number; leaves: () => number }> {
-  const app = Fastify()
+  const app: App = Fastify().withTypeProvider<TypeBoxTypeProvider>()
+  watchExchanges(app, new StatusCounts(), undefined)
   app.removeAllContentTypeParsers()
   app.addContentTypeParser('*', async (_request: unknown, payload: IncomingMessage) =>
     readBody(payload, { maxBytes: MIB }),
   )
   let leaves = 0
-  app.all('/', async (_request, reply) => {
-    await work(() => (leaves += 1), reply)
+  app.all('/', async (request, reply) => {
+    await work(() => (leaves += 1), request, reply)
     return reply
   })
   await app.listen({ host: '127.0.0.1', port: 0 })
@@ -964,9 +967,9 @@ async function watched(
 
 test('a client that leaves before its answer is noticed once, with and without a body', async (t) => {
   let arrived = 0
-  const { port, leaves } = await watched(t, async (leave, reply) => {
+  const { port, leaves } = await watched(t, async (leave, request, reply) => {
     arrived += 1
-    whenClientLeaves(reply, leave)
+    whenClientLeaves(request, reply, leave)
     await new Promise((resolve) => reply.raw.once('close', resolve))
     await reply.send('too late')
   })
@@ -985,9 +988,9 @@ test('a client that leaves before its answer is noticed once, with and without a
 })
 
 test('a client that has left before anybody watched is noticed at once', async (t) => {
-  const { port, leaves } = await watched(t, async (leave, reply) => {
+  const { port, leaves } = await watched(t, async (leave, request, reply) => {
     await new Promise((resolve) => reply.raw.once('close', resolve))
-    whenClientLeaves(reply, leave)
+    whenClientLeaves(request, reply, leave)
     await reply.send('too late')
   })
   const socket = createConnection({ host: '127.0.0.1', port })
@@ -998,8 +1001,8 @@ test('a client that has left before anybody watched is noticed at once', async (
 
 test('an answered client has not left, also when it goes in the middle of a large answer', async (t) => {
   let closed = 0
-  const { port, leaves } = await watched(t, async (leave, reply) => {
-    whenClientLeaves(reply, leave)
+  const { port, leaves } = await watched(t, async (leave, request, reply) => {
+    whenClientLeaves(request, reply, leave)
     reply.raw.once('close', () => (closed += 1))
     await reply.send(Buffer.alloc(10 * MIB))
   })

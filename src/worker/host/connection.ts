@@ -9,7 +9,8 @@ export type WorkerAddress =
   | { readonly path: string }
   | { readonly host: string; readonly port: number }
 
-interface Waiter {
+/** Who waits for a reply. One of the two is called, once. */
+export interface Waiter {
   readonly resolve: (reply: WorkerReply) => void
   readonly reject: (error: Error) => void
 }
@@ -17,6 +18,9 @@ interface Waiter {
 /**
  * The socket to one worker. Replies come in the order of the requests, so waiting callers stand in a
  * fixed ring (a growing Map of ids cost a fifth of the throughput: the collector keeps copying it).
+ *
+ * A frame for a worker that is at work leaves at the end of the event loop's turn, together with the others
+ * of the turn: the worker cannot take it earlier, and each write of its own would cost more than its frame.
  */
 export class Connection {
   /** Resolves when the socket is closed, with what was wrong, if anything was. Never rejects. */
@@ -26,6 +30,7 @@ export class Connection {
   readonly #waiting: (Waiter | undefined)[]
   #head = 0
   #inFlight = 0
+  #isGathering = false
   #failure: Error | undefined
 
   private constructor(socket: Socket, limits: WireLimits, capacity: number) {
@@ -65,28 +70,40 @@ export class Connection {
     return this.#inFlight
   }
 
-  /** Sends one encoded request in a single `writev` and resolves with its reply. */
-  send(buffers: readonly Buffer[]): Promise<WorkerReply> {
-    return new Promise((resolve, reject) => {
-      if (this.#failure !== undefined || this.#socket.destroyed) {
-        reject(this.#failure ?? new Error('the connection is closed'))
-        return
-      }
-      if (this.#inFlight === this.#waiting.length) {
-        reject(new ProtocolError('too many requests in flight'))
-        return
-      }
-      this.#waiting[(this.#head + this.#inFlight) % this.#waiting.length] = { resolve, reject }
-      this.#inFlight += 1
-      this.#socket.cork()
-      for (const buffer of buffers) this.#socket.write(buffer)
-      this.#socket.uncork()
-    })
+  /** Sends one encoded request; `waiter` gets its reply. */
+  send(buffers: readonly Buffer[], waiter: Waiter): void {
+    if (this.#failure !== undefined || this.#socket.destroyed) {
+      waiter.reject(this.#failure ?? new Error('the connection is closed'))
+      return
+    }
+    if (this.#inFlight === this.#waiting.length) {
+      waiter.reject(new ProtocolError('too many requests in flight'))
+      return
+    }
+    this.#waiting[(this.#head + this.#inFlight) % this.#waiting.length] = waiter
+    this.#inFlight += 1
+    this.#write(buffers)
   }
 
   /** Closes the socket; whoever still waits is rejected. */
   destroy(): void {
     this.#socket.destroy()
+  }
+
+  #write(buffers: readonly Buffer[]): void {
+    const socket = this.#socket
+    const waits = this.#inFlight > 1
+    if (waits && !this.#isGathering) {
+      this.#isGathering = true
+      socket.cork()
+      setImmediate(() => {
+        this.#isGathering = false
+        socket.uncork()
+      })
+    }
+    socket.cork()
+    for (const buffer of buffers) socket.write(buffer)
+    socket.uncork()
   }
 
   #receive(chunk: Buffer): void {

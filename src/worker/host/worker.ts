@@ -116,19 +116,26 @@ export class Worker {
    * @throws WorkerDiedError when the worker ends before it has answered.
    * @throws ServerError `ResponseTimeoutException` when this batch kept the worker beyond the limit; the worker is killed.
    */
-  async predict(requests: readonly WireRequest[]): Promise<WorkerReply> {
-    const connection = this.#connection
-    if (connection === undefined || this.#state !== 'ready')
-      throw new WorkerDiedError('was not ready', false)
-    const frame = encodePredict(requests)
-    const number = this.#progress.begin()
-    try {
-      const reply = await connection.send(frame)
-      this.#progress.finish()
-      return inRequestOrder(requests, reply)
-    } catch (error) {
-      throw await this.#explain(error, number)
-    }
+  predict(requests: readonly WireRequest[]): Promise<WorkerReply> {
+    return new Promise((resolve, reject) => {
+      const connection = this.#connection
+      if (connection === undefined || this.#state !== 'ready')
+        throw new WorkerDiedError('was not ready', false)
+      const frame = encodePredict(requests)
+      const number = this.#progress.begin()
+      const fail = (error: unknown): void => void this.#explain(error, number).then(reject)
+      connection.send(frame, {
+        resolve: (reply) => {
+          this.#progress.finish()
+          try {
+            resolve(inRequestOrder(requests, reply))
+          } catch (error) {
+            fail(error)
+          }
+        },
+        reject: fail,
+      })
+    })
   }
 
   /** Ends an idle worker in peace, by force after a moment. Safe to call again. */
@@ -182,7 +189,9 @@ export class Worker {
     this.#connection = connection
     if (this.#state !== 'loading') return connection.destroy()
     void connection.closed.then((error) => this.#loseConnection(error))
-    const reply = await connection.send(encodeLoad(load, dialect))
+    const reply = await new Promise<WorkerReply>((resolve, reject) =>
+      connection.send(encodeLoad(load, dialect), { resolve, reject }),
+    )
     if (reply.code !== 200) throw loadFailure(reply, undefined, this.#spec.lastWords?.())
     this.#modelPid = modelProcess(reply, this.#child.pid)
     this.#spec.onLoaded?.()

@@ -1,7 +1,7 @@
 import { FrameWriter } from './frame-writer.ts'
 /**
- * Worker protocol, values to bytes. Every function returns buffers for one `writev`: the bytes between
- * payloads, gathered, and each payload (a parameter value, a reply body) itself, never a copy of it.
+ * Worker protocol, values to bytes. Every function returns buffers for one `writev`: the bytes between large
+ * payloads, gathered, and each large payload (a parameter value, a reply body) itself, never a copy of it.
  * A number that does not fit into 32 bits throws a RangeError; lengths are the writer's own.
  */
 import { COMMAND_LOAD, COMMAND_PREDICT, END_OF_LIST } from './messages.ts'
