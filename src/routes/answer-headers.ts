@@ -12,7 +12,7 @@ export function answerHeaders(requestId: string): Record<string, string> {
   return { 'x-request-id': requestId, ...UNCACHED }
 }
 
-/** For Node's `writeHead`: name after value in one list, to which others may be added. */
+/** For Node's `writeHead`: names, each before its value, in a list to which others may be added. */
 export function answerHeaderList(requestId: string): string[] {
   return ['x-request-id', requestId, ...UNCACHED_LIST]
 }

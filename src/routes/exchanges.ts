@@ -1,3 +1,4 @@
+import process from 'node:process'
 import type { FastifyBaseLogger, FastifyReply, FastifyRequest } from 'fastify'
 import type { StatusCounts } from '../models/metrics-counts.ts'
 import type { App } from './route-context.ts'
@@ -38,7 +39,8 @@ export class Exchanges {
       const startedAt = log === undefined ? 0 : performance.now()
       this.#open += 1
       reply.raw.once('close', () => this.#end(request, reply, startedAt))
-      done()
+      // What came with the head is parsed first: an early refusal then knows whether the request is complete.
+      process.nextTick(done)
     })
   }
 

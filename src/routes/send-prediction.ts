@@ -65,26 +65,32 @@ export function sendPrediction(reply: FastifyReply, prediction: Prediction): Fas
   return reply
 }
 
-/** Name after value, in one list. */
+/** Names, in small letters, each before its value. Of a repeated name the last counts. */
 function relayedHeaders(requestId: string, prediction: Prediction): string[] {
   const { status, contentType, headers } = prediction
   const list = answerHeaderList(requestId)
-  let bytesLeft = MAX_HEADER_BYTES
-  const hasType = contentType !== '' && status !== 204
-  if (hasType && contentType.length <= bytesLeft && SAFE_VALUE.test(contentType)) {
-    bytesLeft -= contentType.length
-    list.push('content-type', contentType)
-  }
+  const isTyped = contentType.length <= MAX_HEADER_BYTES && SAFE_VALUE.test(contentType)
+  const type = isTyped && contentType !== '' ? contentType : 'application/octet-stream'
+  if (status !== 204 && status !== 304) list.push('content-type', type)
+  let bytesLeft = MAX_HEADER_BYTES - type.length
   for (const [name, value] of headers) {
     const bytes = name.length + value.length
-    if (bytes > bytesLeft || !isAllowed(name) || !SAFE_VALUE.test(value)) continue
+    const lower = name.toLowerCase()
+    if (bytes > bytesLeft || !isAllowed(lower) || !SAFE_VALUE.test(value)) continue
     bytesLeft -= bytes
-    list.push(name, value)
+    setHeader(list, lower, value)
   }
   return list
 }
 
+/** Replaces the value of a name that is there already. Cookies add up. */
+function setHeader(list: string[], name: string, value: string): void {
+  let place = name === 'set-cookie' ? list.length : 0
+  while (place < list.length && list[place] !== name) place += 2
+  list[place] = name
+  list[place + 1] = value
+}
+
 function isAllowed(name: string): boolean {
-  const lower = name.toLowerCase()
-  return !RESERVED.has(lower) && !lower.startsWith(CORS_PREFIX) && TOKEN.test(name)
+  return !RESERVED.has(name) && !name.startsWith(CORS_PREFIX) && TOKEN.test(name)
 }

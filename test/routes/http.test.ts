@@ -15,6 +15,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import { ServerError } from '../../src/errors.ts'
 import type { Header, Parameter, Prediction } from '../../src/models/job.ts'
 import { StatusCounts } from '../../src/models/metrics-counts.ts'
+import { answerHeaders } from '../../src/routes/answer-headers.ts'
 import { readBody } from '../../src/routes/body.ts'
 import { errorHandling } from '../../src/routes/error-handler.ts'
 import { watchExchanges, whenClientLeaves } from '../../src/routes/exchanges.ts'
@@ -39,6 +40,7 @@ class TestApp {
   static async start(t: TestContext, maxBytes = MIB): Promise<TestApp> {
     const it = new TestApp()
     const { app } = it
+    watchExchanges(app, new StatusCounts(), undefined)
     app.removeAllContentTypeParsers()
     await acceptForms(app)
     app.addContentTypeParser('*', async (_request: unknown, payload: IncomingMessage) => {
@@ -906,6 +908,7 @@ test('headers that frame the message, that HTTP forbids or that are too large ar
     'x-after': '2',
     'content-type': 'text/x',
     'content-length': '4',
+    ...answerHeaders('req-1'),
   })
   assert.equal(many.status, 200)
   assert.ok(Object.keys(many.headers).length > 500, 'many small headers are no harm')

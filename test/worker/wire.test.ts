@@ -39,8 +39,8 @@ function reply(...predictions: WirePrediction[]): WorkerReply {
   return { code: 200, message: 'Prediction success', predictions }
 }
 
-test('values and bodies are parts of the frame by identity, the rest between them is one part', () => {
-  const [first, second, empty] = [Buffer.from('first'), Buffer.from('second'), Buffer.alloc(0)]
+test('large values and bodies are parts of the frame by identity, the rest between them is one part', () => {
+  const [first, second, empty] = [Buffer.alloc(10_000, 1), Buffer.alloc(10_000, 2), Buffer.alloc(0)]
   const requests = encodePredict([request(first), request(empty), request(second)])
   assert.equal(requests.length, 5)
   assert.equal(requests[1], first)
@@ -49,6 +49,12 @@ test('values and bodies are parts of the frame by identity, the rest between the
   assert.equal(replies.length, 5)
   assert.equal(replies[1], first)
   assert.equal(replies[3], second)
+})
+
+test('small values and bodies are copied: a frame of them is one part', () => {
+  const [first, second] = [Buffer.from('first'), Buffer.alloc(5000, 2)]
+  assert.equal(encodePredict([request(first), request(second)]).length, 1)
+  assert.equal(encodeReply(reply(prediction(first), prediction(second))).length, 1)
 })
 
 test('a frame larger than the first buffer of the writer is whole', () => {
