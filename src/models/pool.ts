@@ -1,4 +1,5 @@
 import { ServerError } from '../errors.ts'
+import { Alarm } from './alarm.ts'
 import { RestartPolicy } from './backoff.ts'
 import { JobQueue } from './job-queue.ts'
 import type { Job } from './job.ts'
@@ -30,8 +31,8 @@ export class Pool {
   #lastSlotId = 0
   /** Batches at workers. */
   #running = 0
-  #wakeUp: NodeJS.Timeout | undefined
-  #wakesUpAt = 0
+  /** A job that arrives while all workers are busy mostly finds it set early enough. */
+  readonly #alarm = new Alarm(() => this.#schedule())
   #sayIdle: (() => void) | undefined
 
   constructor(options: PoolOptions) {
@@ -148,7 +149,7 @@ export class Pool {
       const slot = leastBusy(this.#slots)
       const waitMs = slot === undefined ? expiresInMs : this.#fillsInMs(oldest, waitedMs)
       if (slot === undefined || waitMs > 0) {
-        this.#wakeUpIn(waitMs)
+        this.#alarm.set(waitMs)
         break
       }
       this.#run(slot, this.#queue.take(this.#options.batchSize))
@@ -185,19 +186,6 @@ export class Pool {
         finish()
       },
     )
-  }
-
-  /** One timer: a job that arrives while all workers are busy mostly finds it set early enough. */
-  #wakeUpIn(ms: number): void {
-    const at = performance.now() + ms
-    if (this.#wakeUp !== undefined && this.#wakesUpAt <= at) return
-    clearTimeout(this.#wakeUp)
-    this.#wakesUpAt = at
-    this.#wakeUp = setTimeout(() => {
-      this.#wakeUp = undefined
-      this.#schedule()
-    }, Math.ceil(ms))
-    this.#wakeUp.unref()
   }
 
   /** Fills a new slot and resolves when its first worker is ready. */
@@ -239,7 +227,7 @@ export class Pool {
     this.#schedule()
     if (drainMs > 0) await waitAtMost(drainMs, isIdle)
     this.#state = 'closed'
-    clearTimeout(this.#wakeUp)
+    this.#alarm.stop()
     this.#schedule()
     await Promise.all([...this.#slots, ...this.#retiring].map((slot) => slot.retire(0)))
   }

@@ -123,7 +123,7 @@ export class Worker {
         throw new WorkerDiedError('was not ready', false)
       const frame = encodePredict(requests)
       const number = this.#progress.begin()
-      const fail = (error: unknown): void => void this.#explain(error, number).then(reject)
+      const fail = (error: unknown): void => void this.#fail(error, number, reject)
       connection.send(frame, {
         resolve: (reply) => {
           this.#progress.finish()
@@ -218,6 +218,10 @@ export class Worker {
     this.#progress.stop()
     this.#connection?.destroy()
     return this.#killedBecause === undefined ? cause : { ...cause, text: this.#killedBecause }
+  }
+
+  async #fail(error: unknown, number: number, reject: (error: Error) => void): Promise<void> {
+    reject(await this.#explain(error, number))
   }
 
   async #explain(error: unknown, number: number): Promise<Error> {

@@ -15,7 +15,13 @@ export interface ServiceSettings {
 }
 
 /** Requests that wait in memory; with more, the rest stays in the socket. */
-const MAX_WAITING = 2
+const MAX_WAITING = 8
+/**
+ * After a run that took less than this the reply waits for the next one, if a request for it is there, and so many
+ * leave together at most: a write, and the peer that it wakes, cost more than the run.
+ */
+const QUICK_RUN_MS = 0.2
+const MAX_GATHERED = 4
 
 /**
  * One connection of a front-end, with a model of its own: `L` loads it, `I` predicts, one reply for
@@ -28,6 +34,8 @@ export class Service {
   readonly #settings: ServiceSettings
   readonly #decoder = new RequestDecoder()
   readonly #waiting: WorkerRequest[] = []
+  /** Replies that are kept back. */
+  #held = 0
   #isWorking = false
   #isInputOver = false
   #isClosing = false
@@ -81,7 +89,7 @@ export class Service {
     try {
       for (let request = this.#waiting.shift(); request; request = this.#waiting.shift()) {
         if (request.command === 'load') await this.#load(request)
-        else await this.#answer(await this.#predict(request.requests))
+        else await this.#run(request.requests)
       }
     } catch (error) {
       this.#abandon(error)
@@ -116,6 +124,23 @@ export class Service {
     if (!this.#socket.destroyed) fifos?.attach()
   }
 
+  async #run(requests: readonly WireRequest[]): Promise<void> {
+    const startedAt = performance.now()
+    const reply = await this.#predict(requests)
+    const isQuick = performance.now() - startedAt < QUICK_RUN_MS
+    if (isQuick && this.#held < MAX_GATHERED - 1 && this.#isFollowedByLike(requests)) {
+      this.#hold(reply)
+    } else {
+      await this.#answer(reply)
+    }
+  }
+
+  /** Whether the next request is there and no larger, so that its run may be expected to be as quick. */
+  #isFollowedByLike(requests: readonly WireRequest[]): boolean {
+    const [next] = this.#waiting
+    return next?.command === 'predict' && bytesOf(next.requests) <= bytesOf(requests)
+  }
+
   async #predict(requests: readonly WireRequest[]): Promise<WorkerReply> {
     if (this.#model === undefined)
       throw new ProtocolError('A predict request before any load request')
@@ -127,15 +152,24 @@ export class Service {
     }
   }
 
+  /** Keeps a reply back until the next one is sent. */
+  #hold(reply: WorkerReply): void {
+    const socket = this.#socket
+    if (socket.destroyed) return
+    if (this.#held === 0) socket.cork()
+    this.#held += 1
+    for (const part of encodeReply(reply)) socket.write(part)
+  }
+
   /**
-   * Sends a reply in one `writev` (the original's front-end fails on a reply that is cut in the wrong
-   * place), and waits while the peer does not take it: the next run would hold it up.
+   * Sends a reply, and those kept back, in one `writev` (the original's front-end fails on a reply that is cut in
+   * the wrong place), and waits while the peer does not take it: the next run would hold it up.
    */
   async #answer(reply: WorkerReply): Promise<void> {
     const socket = this.#socket
     if (socket.destroyed) return
-    socket.cork()
-    for (const part of encodeReply(reply)) socket.write(part)
+    this.#hold(reply)
+    this.#held = 0
     socket.uncork()
     if (!socket.writableNeedDrain) return
     await new Promise<void>((resolve) => {
@@ -165,6 +199,12 @@ export class Service {
     this.#model = undefined
     void closeModel(model)
   }
+}
+
+function bytesOf(requests: readonly WireRequest[]): number {
+  let bytes = 0
+  for (const { parameters } of requests) for (const { value } of parameters) bytes += value.length
+  return bytes
 }
 
 async function closeModel(model: LoadedModel | undefined): Promise<void> {
