@@ -37,6 +37,7 @@ const SECTIONS: readonly [title: string, keys: readonly (keyof Config)[]][] = [
       'queueSize',
       'queueBytes',
       'queueTimeout',
+      'overloadStatus',
       'responseTimeout',
       'loadTimeout',
       'drainTimeout',

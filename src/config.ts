@@ -87,6 +87,7 @@ export const ConfigSchema = Type.Object(
       1_000_000,
     ),
     queueBytes: count('Bytes of the requests that may wait, for each model version.', 256 * MIB, 1),
+    overloadStatus: oneOf('HTTP status of requests that find a queue full.', ['503', '429'], '503'),
     responseTimeout: count(
       'Seconds a worker has for one answer; then it is killed and replaced.',
       60,

@@ -80,6 +80,7 @@ export class ModelVersion {
       maxBatchDelayMs: this.settings.maxBatchDelayMs,
       queue: { maxJobs: config.queueSize, maxBytes: config.queueBytes },
       queueTimeoutMs: config.queueTimeout * 1000,
+      overloadStatus: Number(config.overloadStatus),
       isRetryable: !prepared.hasCode || prepared.settings.idempotent === true,
       startWorker: (slotId) => this.#startWorker(slotId),
       log,

@@ -12,6 +12,8 @@ export interface PoolOptions {
   readonly queue: QueueLimits
   /** Milliseconds a job may wait before a worker takes it. */
   readonly queueTimeoutMs: number
+  /** HTTP status for a job that the queue has no room for. */
+  readonly overloadStatus: number
   /** Running a request twice does no harm. */
   readonly isRetryable: boolean
   readonly startWorker: (slotId: number) => PoolWorker

@@ -1,15 +1,16 @@
 import { ServerError } from '../errors.ts'
 import { Alarm } from './alarm.ts'
 import { RestartPolicy } from './backoff.ts'
+import { DrainRate } from './drain-rate.ts'
 import { JobQueue } from './job-queue.ts'
 import type { Job } from './job.ts'
 import type { RejectionReason } from './metrics-causes.ts'
 import { VersionMetrics } from './metrics-version.ts'
 import type { PoolOptions } from './pool-options.ts'
 import { recoverBatch, settleBatch } from './settle-batch.ts'
-import { Slot, leastBusy } from './slot.ts'
+import { Slot, nextSlot } from './slot.ts'
 import type { PoolWorker, SlotContext } from './slot.ts'
-import { unavailable } from './unavailable.ts'
+import { failed, overloaded } from './unavailable.ts'
 import { waitAtMost } from './wait-at-most.ts'
 
 export type { PoolWorker, Slot }
@@ -24,6 +25,7 @@ export class Pool {
   readonly #retiring = new Set<Slot>()
   readonly #restarts = new RestartPolicy()
   readonly #slotContext: SlotContext
+  readonly #drainRate = new DrainRate()
   /** A job must not expire while its batch fills. */
   readonly #batchDelayMs: number
   #state: 'open' | 'draining' | 'closed' = 'open'
@@ -146,7 +148,7 @@ export class Pool {
         oldest.reject(this.#refusal('expired'))
         continue
       }
-      const slot = leastBusy(this.#slots)
+      const slot = nextSlot(this.#slots)
       const waitMs = slot === undefined ? expiresInMs : this.#fillsInMs(oldest, waitedMs)
       if (slot === undefined || waitMs > 0) {
         this.#alarm.set(waitMs)
@@ -170,7 +172,9 @@ export class Pool {
     const takenAt = this.metrics.countTaken(jobs)
     const finish = (): void => {
       this.#running -= 1
-      this.metrics.countReturned(jobs, performance.now() - takenAt)
+      const now = performance.now()
+      this.metrics.countReturned(jobs, now - takenAt)
+      this.#drainRate.record(jobs.length, now, this.#queue.length)
       slot.recordReturn()
       this.#schedule()
     }
@@ -235,7 +239,11 @@ export class Pool {
   /** The error for a job that is refused; counted by its reason. */
   #refusal(reason: RejectionReason = this.hasFailed ? 'failed' : 'no_worker'): ServerError {
     this.metrics.rejections[reason] += 1
-    const failure = this.#slots.find((slot) => slot.lastFailure)?.lastFailure ?? ''
-    return unavailable(this.#options.modelName, this.hasFailed ? failure : undefined)
+    const { modelName, overloadStatus } = this.#options
+    if (this.hasFailed) {
+      return failed(modelName, this.#slots.find((slot) => slot.lastFailure)?.lastFailure ?? '')
+    }
+    const status = reason === 'queue_full' ? overloadStatus : 503
+    return overloaded(modelName, this.#drainRate.secondsFor(this.#queue.length), status)
   }
 }

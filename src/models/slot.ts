@@ -19,6 +19,7 @@ export type PoolWorker = Pick<
   | 'pid'
   | 'inFlight'
   | 'depth'
+  | 'isQuick'
   | 'answered'
   | 'startedAt'
   | 'lastErrors'
@@ -154,13 +155,17 @@ function overtaken(cause: unknown): ServerError {
   return new ServerError('ConflictStatusException', text, { cause })
 }
 
-/** The slot with the least in hand, of those whose worker should get more. */
-export function leastBusy(slots: readonly Slot[]): Slot | undefined {
+/**
+ * The slot whose worker should get the next batch; `undefined` while all have enough. An idle worker comes before
+ * a busy one, except where runs are so quick that filling one worker costs less than waking the next.
+ */
+export function nextSlot(slots: readonly Slot[]): Slot | undefined {
   let best: Slot | undefined
   for (const slot of slots) {
     const { worker } = slot
     if (worker.state !== 'ready' || worker.inFlight >= worker.depth) continue
-    if (best === undefined || worker.inFlight < best.worker.inFlight) best = slot
+    const ahead = worker.inFlight - (best?.worker.inFlight ?? 0)
+    if (best === undefined || (worker.isQuick ? ahead > 0 : ahead < 0)) best = slot
   }
   return best
 }

@@ -1,11 +1,22 @@
 import { ServerError } from '../errors.ts'
 
-/** The answer when no worker can take a request; `failure` is what the last worker died of, if the model has failed. */
-export function unavailable(modelName: string, failure: string | undefined): ServerError {
-  const text =
-    failure === undefined
-      ? `No worker is available to serve request for model: ${modelName}. Consider increasing job queue size.`
-      : `Model ${modelName} has failed: its workers keep dying. ${failure}`.trim()
-  const retryAfterSeconds = failure === undefined ? 1 : 60
-  return new ServerError('ServiceUnavailableException', text, { retryAfterSeconds })
+/** Seconds until a model that has failed is tried again. */
+const RETRY_FAILED_SECONDS = 60
+
+/** The answer when no worker can take a request: too many wait, or no worker is there. */
+export function overloaded(
+  modelName: string,
+  retryAfterSeconds: number,
+  statusCode: number,
+): ServerError {
+  const text = `No worker is available to serve request for model: ${modelName}. Consider increasing job queue size.`
+  return new ServerError('ServiceUnavailableException', text, { retryAfterSeconds, statusCode })
+}
+
+/** The answer while a model has failed; `failure` is what its last worker died of. */
+export function failed(modelName: string, failure: string): ServerError {
+  const text = `Model ${modelName} has failed: its workers keep dying. ${failure}`.trim()
+  return new ServerError('ServiceUnavailableException', text, {
+    retryAfterSeconds: RETRY_FAILED_SECONDS,
+  })
 }

@@ -26,6 +26,7 @@ interface Batch {
 class FakeWorker implements PoolWorker {
   state: PoolWorker['state'] = 'loading'
   depth = 1
+  isQuick = false
   answered = 0
   inFlight = 0
   readonly pid = 1
@@ -113,6 +114,7 @@ class TestPool {
       maxBatchDelayMs: 0,
       queue: { maxJobs: 100, maxBytes: 1000 },
       queueTimeoutMs: 60_000,
+      overloadStatus: 503,
       isRetryable: true,
       startWorker: () => {
         const worker = new FakeWorker()
@@ -267,6 +269,59 @@ test('work goes to an idle worker first, then into sockets as deep as each worke
   loading?.load()
   await turn()
   assert.deepEqual(loading?.seen, [['e']])
+})
+
+test('where runs are quick, one worker is filled before another is woken', async (t) => {
+  const it = new TestPool(t)
+  it.onStart = (worker) => {
+    worker.depth = 3
+    worker.isQuick = true
+    worker.load()
+  }
+  await it.pool.scale(2)
+  it.submitAll('a', 'b', 'c', 'd')
+  assert.deepEqual(
+    it.workers.map(({ seen }) => seen.flat()),
+    [['a', 'b', 'c'], ['d']],
+  )
+  it.worker(0).answer()
+  await turn()
+  it.submitAll('e', 'f')
+  assert.deepEqual(
+    it.workers.map(({ seen }) => seen.flat()),
+    [
+      ['a', 'b', 'c', 'e'],
+      ['d', 'f'],
+    ],
+  )
+})
+
+test('who is refused by a full queue is told the status of the settings and when the queue will be empty', async (t) => {
+  const it = await TestPool.of(t, 1, {
+    queue: { maxJobs: 10, maxBytes: 1000 },
+    overloadStatus: 429,
+  })
+  it.submitAll(...'abcdefghijk')
+  const refused = (retryAfterSeconds: number): object => ({
+    type: 'ServiceUnavailableException',
+    statusCode: 429,
+    retryAfterSeconds,
+  })
+  assert.throws(() => it.submit('no run was measured yet'), refused(1))
+  for (const next of 'lmn') {
+    await it.pass(700)
+    it.worker(0).answer()
+    await turn()
+    it.submit(next)
+  }
+  // Ten wait, and one is done every 700 ms.
+  assert.throws(() => it.submit('x'), refused(7))
+  void it.pool.scale(0)
+  assert.throws(
+    () => it.submit('x'),
+    { statusCode: 503, retryAfterSeconds: 1 },
+    'no worker is no overload',
+  )
 })
 
 test('a full queue, by jobs or by bytes, refuses with a time to come back; one large job fits into an empty one', async (t) => {

@@ -665,6 +665,18 @@ test('the number of batches ahead follows the measured run time', (t) => {
     [8, 8, 8, 4, 2, 1, 1],
   )
   assert.equal(depthAfter(0.1, 5, 1), 1, 'never more than the worker can take')
+  assert.deepEqual(
+    [0.05, 0.3].map((runMs) => {
+      const progress = new Progress({ timeoutMs: 1000, maxDepth: 8, onTimeout: () => {} })
+      assert.equal(progress.isQuick, false, 'unknown as yet')
+      progress.begin()
+      now += runMs
+      progress.finish()
+      progress.stop()
+      return progress.isQuick
+    }),
+    [true, false],
+  )
 })
 
 test('the runtime directory is private, gives no socket path twice, and goes with all it holds', async () => {

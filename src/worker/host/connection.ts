@@ -18,9 +18,6 @@ export interface Waiter {
 /**
  * The socket to one worker. Replies come in the order of the requests, so waiting callers stand in a
  * fixed ring (a growing Map of ids cost a fifth of the throughput: the collector keeps copying it).
- *
- * A frame for a worker that is at work leaves at the end of the event loop's turn, together with the others
- * of the turn: the worker cannot take it earlier, and each write of its own would cost more than its frame.
  */
 export class Connection {
   /** Resolves when the socket is closed, with what was wrong, if anything was. Never rejects. */
@@ -30,7 +27,6 @@ export class Connection {
   readonly #waiting: (Waiter | undefined)[]
   #head = 0
   #inFlight = 0
-  #isGathering = false
   #failure: Error | undefined
 
   private constructor(socket: Socket, limits: WireLimits, capacity: number) {
@@ -82,28 +78,14 @@ export class Connection {
     }
     this.#waiting[(this.#head + this.#inFlight) % this.#waiting.length] = waiter
     this.#inFlight += 1
-    this.#write(buffers)
+    this.#socket.cork()
+    for (const buffer of buffers) this.#socket.write(buffer)
+    this.#socket.uncork()
   }
 
   /** Closes the socket; whoever still waits is rejected. */
   destroy(): void {
     this.#socket.destroy()
-  }
-
-  #write(buffers: readonly Buffer[]): void {
-    const socket = this.#socket
-    const waits = this.#inFlight > 1
-    if (waits && !this.#isGathering) {
-      this.#isGathering = true
-      socket.cork()
-      setImmediate(() => {
-        this.#isGathering = false
-        socket.uncork()
-      })
-    }
-    socket.cork()
-    for (const buffer of buffers) socket.write(buffer)
-    socket.uncork()
   }
 
   #receive(chunk: Buffer): void {

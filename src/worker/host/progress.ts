@@ -2,6 +2,8 @@
 const WORK_AHEAD_MS = 1
 /** Weight of the newest run in the moving average of run times. */
 const AVERAGE_WEIGHT = 0.1
+/** To wake a second worker costs more than runs shorter than this gain by it. */
+const QUICK_RUN_MS = 0.1
 
 export interface ProgressOptions {
   /** Milliseconds that the batch at the head may keep the worker. */
@@ -37,6 +39,11 @@ export class Progress {
     if (this.#answered === 0) return 1
     const ahead = Math.floor(WORK_AHEAD_MS / Math.max(this.#averageMs, 0.01))
     return Math.min(this.#options.maxDepth, 1 + ahead)
+  }
+
+  /** Whether a run takes less than it costs to wake another worker for it. */
+  get isQuick(): boolean {
+    return this.#answered > 0 && this.#averageMs < QUICK_RUN_MS
   }
 
   /** Counts a batch that is sent, and returns its number. */

@@ -111,6 +111,11 @@ export class Worker {
     return this.#progress.depth
   }
 
+  /** Whether its runs take less than it costs to wake another worker for one. */
+  get isQuick(): boolean {
+    return this.#progress.isQuick
+  }
+
   /**
    * Sends a batch and resolves with the worker's reply, its predictions in the order of the requests.
    * @throws WorkerDiedError when the worker ends before it has answered.
