@@ -2,13 +2,28 @@
 import process from 'node:process'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
+import { batches } from './batching.ts'
 import type { Benchmark, Figure, Plan } from './benchmark.ts'
+import { binaryTensors } from './binary-v2.ts'
 import { largeBodies, twoWorkers } from './large-model.ts'
 import { machineFacts } from './machine.ts'
+import { overload } from './overload.ts'
+import { relayCost } from './relay-cost.ts'
 import { figureLine } from './report.ts'
 import { manyClients, oneClient } from './small-model.ts'
+import { coldStart } from './start-up.ts'
 
-const BENCHMARKS: readonly Benchmark[] = [oneClient, manyClients, largeBodies, twoWorkers]
+const BENCHMARKS: readonly Benchmark[] = [
+  oneClient,
+  manyClients,
+  largeBodies,
+  twoWorkers,
+  batches,
+  binaryTensors,
+  coldStart,
+  overload,
+  relayCost,
+]
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,

@@ -1,0 +1,74 @@
+/** B5: batches out of what is waiting, without any delay. */
+import { bareLoop } from './bare-loop.ts'
+import { OCTETS, floats, missingModels, modelFile } from './bench-models.ts'
+import { gather } from './benchmark.ts'
+import type { Benchmark } from './benchmark.ts'
+import { goodLoop } from './load.ts'
+import type { LoadResult } from './load.ts'
+import { startServer } from './server.ts'
+import type { BenchServer } from './server.ts'
+
+const MODEL = 'mlp_big.onnx'
+const INPUT_FLOATS = 784
+const BATCH = 32
+
+export const batches: Benchmark = {
+  id: 'B5',
+  title: `mlp_big, 64 connections, batches of up to ${BATCH} without delay, 1 worker with 1 thread`,
+  missing: () => missingModels(MODEL),
+  run: async ({ cli, rounds, seconds }) => {
+    const file = modelFile(MODEL)
+    const args = ['--workers', '1', '--threads', '1', file]
+    const single = await startServer(cli, args)
+    const batched = await startServer(cli, ['--batch-size', String(BATCH), ...args])
+    try {
+      const load = (server: BenchServer, connections: number): Promise<LoadResult> =>
+        goodLoop(
+          {
+            url: `${server.inference}/predictions/mlp_big`,
+            body: floats(INPUT_FLOATS),
+            headers: OCTETS,
+          },
+          { connections, seconds },
+        )
+      const of = await gather(rounds, async () => {
+        const bare = await bareLoop(file, seconds, BATCH)
+        const one = await load(single, 64)
+        const many = await load(batched, 64)
+        const alone = await load(single, 1)
+        const aloneBatched = await load(batched, 1)
+        return {
+          gain: many.rate / one.rate,
+          share: many.rate / (bare.rate * BATCH),
+          cost: aloneBatched.p50 / alone.p50,
+          rate: many.rate,
+          p99: many.p99,
+        }
+      })
+      return [
+        {
+          what: 'throughput over batches of 1',
+          unit: '×',
+          rounds: of('gain'),
+          goal: { atLeast: 8.8 },
+        },
+        {
+          what: 'share of the bare batched loop',
+          unit: '',
+          rounds: of('share'),
+          goal: { atLeast: 0.82 },
+        },
+        {
+          what: 'p50 of 1 connection over that of batches of 1',
+          unit: '×',
+          rounds: of('cost'),
+          goal: { atMost: 1.05 },
+        },
+        { what: 'requests a second', unit: '/s', rounds: of('rate') },
+        { what: 'p99', unit: 'ms', rounds: of('p99') },
+      ]
+    } finally {
+      await Promise.all([single.stop(), batched.stop()])
+    }
+  },
+}

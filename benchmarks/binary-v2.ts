@@ -1,0 +1,67 @@
+/** B6: one FP32 tensor by the Open Inference Protocol's binary extension, there and back. */
+import { missingModels, modelFile } from './bench-models.ts'
+import { gather } from './benchmark.ts'
+import type { Benchmark, Figure } from './benchmark.ts'
+import { goodLoop } from './load.ts'
+import { startServer } from './server.ts'
+
+const MODEL = 'identity_fp32'
+const SIZES = [
+  ['1 KB', 256],
+  ['602 KB', 150_528],
+  ['6 MB', 1_572_864],
+  ['16 MB', 4_194_304],
+] as const
+
+export const binaryTensors: Benchmark = {
+  id: 'B6',
+  title: 'identity FP32, binary tensors both ways, 2 connections, 1 worker',
+  missing: () => missingModels(MODEL),
+  run: async ({ cli, rounds, seconds }) => {
+    const server = await startServer(cli, ['--workers', '1', modelFile(MODEL)])
+    const figures: Figure[] = []
+    try {
+      for (const [size, count] of SIZES) {
+        const { body, headers } = binaryRequest(count)
+        const request = { url: `${server.inference}/v2/models/${MODEL}/infer`, body, headers }
+        const of = await gather(rounds, async () => {
+          const { rate } = await goodLoop(request, { connections: 2, seconds })
+          return { rate: (rate * count * 4 * 2) / 1e9 }
+        })
+        const goal = size === '6 MB' ? { goal: { atLeast: 1 } } : {}
+        figures.push({
+          what: `${size}, both ways together`,
+          unit: 'GB/s',
+          rounds: of('rate'),
+          ...goal,
+        })
+      }
+      return figures
+    } finally {
+      await server.stop()
+    }
+  },
+}
+
+function binaryRequest(count: number): { body: Buffer; headers: Record<string, string> } {
+  const head = Buffer.from(
+    JSON.stringify({
+      inputs: [
+        {
+          name: 'INPUT0',
+          datatype: 'FP32',
+          shape: [1, count],
+          parameters: { binary_data_size: count * 4 },
+        },
+      ],
+      parameters: { binary_data_output: true },
+    }),
+  )
+  return {
+    body: Buffer.concat([head, Buffer.alloc(count * 4)]),
+    headers: {
+      'content-type': 'application/octet-stream',
+      'inference-header-content-length': String(head.length),
+    },
+  }
+}

@@ -1,0 +1,49 @@
+/** B11: CPU time of the front-end for a request that it relays, beside a bare Fastify that echoes the same body. */
+import { fork } from 'node:child_process'
+import { once } from 'node:events'
+import { fileURLToPath } from 'node:url'
+import { OCTETS, floats, missingModels, modelFile } from './bench-models.ts'
+import { gather } from './benchmark.ts'
+import type { Benchmark } from './benchmark.ts'
+import { goodLoop } from './load.ts'
+import { cpuMs, startServer } from './server.ts'
+
+const MODEL = 'mnist.onnx'
+const INPUT_FLOATS = 784
+const CONNECTIONS = 64
+const ECHO = fileURLToPath(new URL('./echo.js', import.meta.url))
+
+export const relayCost: Benchmark = {
+  id: 'B11',
+  title: 'mnist, 64 connections, CPU time of the front-end for a request',
+  missing: () => missingModels(MODEL),
+  run: async ({ cli, rounds, seconds }) => {
+    const echo = fork(ECHO)
+    const server = await startServer(cli, ['--workers', '1', '--threads', '1', modelFile(MODEL)])
+    try {
+      const [echoUrl]: unknown[] = await once(echo, 'message')
+      const usOfRequest = async (url: string, pid: number): Promise<number> => {
+        const request = { url, body: floats(INPUT_FLOATS), headers: OCTETS }
+        const before = cpuMs(pid)
+        const { rate } = await goodLoop(request, { connections: CONNECTIONS, seconds })
+        return ((cpuMs(pid) - before) * 1000) / (rate * seconds)
+      }
+      const round = async (): Promise<Record<'relay' | 'echo' | 'added', number>> => {
+        const relay = await usOfRequest(`${server.inference}/predictions/mnist`, server.pid)
+        const echoed = await usOfRequest(String(echoUrl), echo.pid ?? 0)
+        return { relay, echo: echoed, added: relay - echoed }
+      }
+      // What is measured is code that the compiler has seen for a while.
+      await round()
+      const of = await gather(rounds, round)
+      return [
+        { what: 'more than the echo', unit: 'µs', rounds: of('added'), goal: { atMost: 60 } },
+        { what: 'front-end', unit: 'µs', rounds: of('relay') },
+        { what: 'bare Fastify echo', unit: 'µs', rounds: of('echo') },
+      ]
+    } finally {
+      echo.kill()
+      await server.stop()
+    }
+  },
+}
