@@ -6,13 +6,13 @@ import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import Fastify, { LogController } from 'fastify'
 import type { FastifyBaseLogger, FastifyRequest } from 'fastify'
 import { ServerError } from './errors.ts'
+import { answerHeaders } from './routes/answer-headers.ts'
 import {
   apiDescriptionRoutes,
   modelDescriptionRoute,
   predictDescriptionRoutes,
 } from './routes/api-description.ts'
 import { ApiDocuments } from './routes/api-documents.ts'
-import { answerHeaders } from './routes/answer-headers.ts'
 import { readBody } from './routes/body.ts'
 import { refuseConnection, refuseUrl } from './routes/connection-errors.ts'
 import { docsPageRoutes } from './routes/docs-page.ts'
@@ -162,7 +162,9 @@ function newApp(
   watchExchanges(app, metrics.responses[listener], accessLog ? log : undefined)
   // Predictions are written past Fastify, with these headers of their own (`send-prediction.ts`).
   app.addHook('onSend', (request, reply, payload, done) => {
-    reply.headers(answerHeaders(request.id))
+    for (const [name, value] of answerHeaders(request.id)) {
+      if (!reply.hasHeader(name)) reply.header(name, value)
+    }
     // Fastify adds a charset that JSON does not have (RFC 8259, section 11), and KServe's client compares the type exactly.
     if (reply.getHeader('content-type') === 'application/json; charset=utf-8') {
       reply.header('content-type', 'application/json')

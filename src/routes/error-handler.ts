@@ -90,7 +90,8 @@ function sendError(
   request: FastifyRequest,
   reply: FastifyReply,
 ): FastifyReply {
-  if (error.statusCode >= 500) {
+  // Refusals of an overload are counted, and a line with a stack for each would be the next overload.
+  if (error.statusCode >= 500 && error.retryAfterSeconds === undefined) {
     request.log.warn(
       { requestId: request.id, type: error.type, reason: messageOf(original), err: original },
       'request failed',

@@ -8,7 +8,7 @@ import type { WireDialect } from '../wire/messages.ts'
 import { IoFifos } from './io-fifos.ts'
 import { LastWords } from './last-words.ts'
 import type { PythonInstallation } from './python-installation.ts'
-import type { WorkerSpec } from './worker.ts'
+import type { WorkerSpec } from './worker-spec.ts'
 
 /** What differs from one worker to the next. */
 export interface PythonWorkerOptions {

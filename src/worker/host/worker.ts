@@ -1,48 +1,14 @@
 import { setImmediate as nextTurn, setTimeout as delay } from 'node:timers/promises'
 import { ProtocolError, ServerError } from '../../errors.ts'
 import { encodeLoad, encodePredict } from '../wire/encode.ts'
-import type {
-  LoadRequest,
-  WireDialect,
-  WireLimits,
-  WireRequest,
-  WorkerReply,
-} from '../wire/messages.ts'
+import type { WireRequest, WorkerReply } from '../wire/messages.ts'
 import { Child } from './child.ts'
-import type { ChildSpec, ExitCause } from './child.ts'
+import type { ExitCause } from './child.ts'
 import { Connection } from './connection.ts'
-import type { WorkerAddress } from './connection.ts'
 import { modelProcess } from './model-process.ts'
 import { WorkerDiedError, inRequestOrder, loadFailure } from './outcomes.ts'
 import { Progress } from './progress.ts'
-
-/** Everything that is needed to start one worker and load its model. */
-export interface WorkerSpec {
-  readonly child: ChildSpec
-  readonly address: WorkerAddress
-  readonly dialect: WireDialect
-  readonly load: LoadRequest
-  readonly limits: WireLimits
-  /** Line on stdout by which the worker says that it listens. */
-  readonly readyLine: string
-  readonly loadTimeoutMs: number
-  readonly responseTimeoutMs: number
-  /** Batches that may be in the worker and its socket together. */
-  readonly maxDepth: number
-  readonly onLine: (line: string, stream: 'stdout' | 'stderr') => void
-  /** Called when the model is loaded, before the first batch. */
-  readonly onLoaded?: () => void
-  /** Why a worker that said nothing to a load request could not load the model, as its output has it. */
-  readonly lastWords?: () => string | undefined
-}
-
-/**
- * ```
- * starting ──ready line──▶ loading ──reply 200──▶ ready ──stop()──▶ stopping ──▶ stopped
- *     └────────────────────────┴─────────────────────┴──exit, kill, bad bytes──────▲
- * ```
- */
-export type WorkerState = 'starting' | 'loading' | 'ready' | 'stopping' | 'stopped'
+import type { WorkerSpec, WorkerState } from './worker-spec.ts'
 
 /** How long a dying worker's exit may lag behind its socket, and how long a stopping one may take. */
 const EXIT_GRACE_MS = 250

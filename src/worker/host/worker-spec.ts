@@ -1,0 +1,31 @@
+import type { LoadRequest, WireDialect, WireLimits } from '../wire/messages.ts'
+import type { ChildSpec } from './child.ts'
+import type { WorkerAddress } from './connection.ts'
+
+/** Everything that is needed to start one worker and load its model. */
+export interface WorkerSpec {
+  readonly child: ChildSpec
+  readonly address: WorkerAddress
+  readonly dialect: WireDialect
+  readonly load: LoadRequest
+  readonly limits: WireLimits
+  /** Line on stdout by which the worker says that it listens. */
+  readonly readyLine: string
+  readonly loadTimeoutMs: number
+  readonly responseTimeoutMs: number
+  /** Batches that may be in the worker and its socket together. */
+  readonly maxDepth: number
+  readonly onLine: (line: string, stream: 'stdout' | 'stderr') => void
+  /** Called when the model is loaded, before the first batch. */
+  readonly onLoaded?: () => void
+  /** Why a worker that said nothing to a load request could not load the model, as its output has it. */
+  readonly lastWords?: () => string | undefined
+}
+
+/**
+ * ```
+ * starting ──ready line──▶ loading ──reply 200──▶ ready ──stop()──▶ stopping ──▶ stopped
+ *     └────────────────────────┴─────────────────────┴──exit, kill, bad bytes──────▲
+ * ```
+ */
+export type WorkerState = 'starting' | 'loading' | 'ready' | 'stopping' | 'stopped'
