@@ -26,6 +26,7 @@ import { metricsRoute } from './routes/metrics.ts'
 import { documentRoutes, modelDocumentRoutes } from './routes/openapi.ts'
 import { pingRoute } from './routes/ping.ts'
 import { predictionRoutes } from './routes/predictions.ts'
+import { parseQueryString } from './routes/query-string.ts'
 import type { App, RouteContext } from './routes/route-context.ts'
 import { v1Routes } from './routes/v1.ts'
 import { inferRoutes } from './routes/v2-infer.ts'
@@ -142,7 +143,11 @@ function newApp(
       const given = headers['x-request-id']
       return typeof given === 'string' && REQUEST_ID.test(given) ? given : randomUUID()
     },
-    routerOptions: { ignoreTrailingSlash: true, maxParamLength: 256 },
+    routerOptions: {
+      ignoreTrailingSlash: true,
+      maxParamLength: 256,
+      querystringParser: parseQueryString,
+    },
     bodyLimit: config.maxBodyBytes,
     // An upload of a model may take as long as a download.
     requestTimeout:

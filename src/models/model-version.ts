@@ -109,8 +109,7 @@ export class ModelVersion {
     const version = new ModelVersion(prepared, registration, context)
     try {
       await version.#loadFirst()
-      const isAsked = version.settings.workers > 0 && version.#dialect !== 'mms'
-      if (isAsked) version.metadata = await version.#askHandler()
+      await version.#learn()
     } catch (error) {
       version.#recycler.close()
       await version.pool.close(0)
@@ -161,6 +160,7 @@ export class ModelVersion {
     }
     // Those that an earlier request has started count as well.
     await Promise.allSettled(this.pool.slots.map(({ worker }) => worker.ready))
+    await this.#learn()
   }
 
   /**
@@ -205,6 +205,12 @@ export class ModelVersion {
       this.pool.metrics.statuses.count(400)
       throw error
     }
+  }
+
+  /** Asks the first worker there is what it serves; MMS's own would take the question for a prediction. */
+  async #learn(): Promise<void> {
+    const canAsk = this.pool.readyWorkers > 0 && this.#dialect !== 'mms'
+    if (canAsk) this.metadata ??= await this.#askHandler()
   }
 
   /** TorchServe's convention: a request with the header `describe: True` asks the handler to describe itself. */

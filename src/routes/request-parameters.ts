@@ -1,4 +1,5 @@
 /** From an HTTP request to the parameters and headers of the worker protocol: section 4.2 of the original's behaviour. */
+import type { IncomingMessage } from 'node:http'
 import type { FastifyRequest } from 'fastify'
 import { DIALECT_HEADER } from '../dialects.ts'
 import type { Dialect } from '../dialects.ts'
@@ -43,16 +44,25 @@ export function bodyParameter(request: FastifyRequest): Parameter[] {
   return [{ name: 'body', contentType, value }]
 }
 
-/** Request headers in the client's spelling; of repeated ones the last, as the original's front-end sends them. */
-export function requestHeaders(request: FastifyRequest, dialect?: Dialect): Header[] {
-  const { rawHeaders } = request.raw
+/**
+ * Request headers in the client's spelling; of repeated ones the last, as the original's front-end sends them. With a
+ * dialect they are as Node gives them, repeated ones joined: two lengths of one body must be seen to be two.
+ */
+export function requestHeaders({ raw }: FastifyRequest, dialect?: Dialect): Header[] {
+  if (dialect !== undefined) return [...joinedHeaders(raw), [DIALECT_HEADER, dialect]]
+  const { rawHeaders } = raw
   const headers = new Map<string, string>()
   for (let index = 0; index + 1 < rawHeaders.length; index += 2) {
     const name = rawHeaders[index] ?? ''
     if (!isDialectHeader(name)) headers.set(name, rawHeaders[index + 1] ?? '')
   }
-  if (dialect !== undefined) headers.set(DIALECT_HEADER, dialect)
   return [...headers]
+}
+
+function joinedHeaders({ headers }: IncomingMessage): Header[] {
+  return Object.entries(headers)
+    .filter(([name]) => !isDialectHeader(name))
+    .map(([name, value]) => [name, String(value)])
 }
 
 /** A client cannot name the dialect by itself. */

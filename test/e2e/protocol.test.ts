@@ -253,6 +253,44 @@ test('names that would be paths are refused', async (t) => {
   }
 })
 
+test('a model that was registered without workers is described once it has some', async (t) => {
+  const server = await serve(t, [], { allowLocalPaths: true })
+  const registered = await server.manage(`/models?url=${iris}&model_name=late&initial_workers=0`, {
+    method: 'POST',
+  })
+  assert.equal(registered.status, 200)
+  assertHas(await json(await server.fetch('/v2/models/late')), { inputs: [] })
+  // As Python writes it.
+  const scaled = await server.manage('/models/late?min_worker=1&synchronous=True', {
+    method: 'PUT',
+  })
+  assert.equal(scaled.status, 200)
+  assertHas(await json(await server.fetch('/v2/models/late')), {
+    inputs: [{ name: 'features', datatype: 'FP32', shape: [-1, 4] }],
+  })
+})
+
+test('two lengths of the JSON in one request are refused', async (t) => {
+  const server = await serve(t, [iris])
+  const { host, hostname, port } = new URL(server.inferenceUrl)
+  const body = JSON.stringify(FLOWER)
+  const length = 'Inference-Header-Content-Length'
+  for (const [lengths, status] of [
+    [[length, String(body.length)], 200],
+    [[length, String(body.length), length, '7'], 400],
+    [[length, '7', length.toLowerCase(), String(body.length)], 400],
+  ] as const) {
+    const headers = ['Host', host, 'Content-Length', String(body.length), ...lengths]
+    const route = '/v2/models/iris/infer'
+    const sent = request({ hostname, port, path: route, method: 'POST', headers })
+    const answered = once(sent, 'response') as Promise<[IncomingMessage]>
+    sent.end(body)
+    const [answer] = await answered
+    answer.resume()
+    assert.equal(answer.statusCode, status, lengths.join())
+  }
+})
+
 test('while the server stops it takes no connection, and a request that is on its way is answered', async (t) => {
   const server = await serve(t, [iris])
   const { hostname, port } = new URL(server.inferenceUrl)

@@ -908,7 +908,7 @@ test('headers that frame the message, that HTTP forbids or that are too large ar
     'x-after': '2',
     'content-type': 'text/x',
     'content-length': '4',
-    ...answerHeaders('req-1'),
+    ...Object.fromEntries(answerHeaders('req-1')),
   })
   assert.equal(many.status, 200)
   assert.ok(Object.keys(many.headers).length > 500, 'many small headers are no harm')
