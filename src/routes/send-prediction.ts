@@ -32,9 +32,6 @@ const MAX_PHRASE = 128
 /** Clients refuse an answer with more than about 16 KiB of headers. */
 const MAX_HEADER_BYTES = 8192
 
-/** Up to this size it is cheaper to join head and body into one text than to have the system gather two buffers. */
-const MAX_JOINED_BYTES = 4096
-
 /**
  * Relays a worker's answer: status, phrase, headers and the bytes of the body as they are, past Fastify, whose
  * way for an answer takes longer than the run of a small model. What HTTP forbids is left out, because
@@ -59,9 +56,7 @@ export function sendPrediction(reply: FastifyReply, prediction: Prediction): Fas
     return reply
   }
   headers.push('content-length', String(body.length))
-  raw.writeHead(status, headers)
-  if (body.length > MAX_JOINED_BYTES) raw.end(body)
-  else raw.end(body.toString('latin1'), 'latin1')
+  raw.writeHead(status, headers).end(body)
   return reply
 }
 
