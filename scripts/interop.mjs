@@ -18,8 +18,8 @@ import process from 'node:process'
 import { ensure } from './ensure.mjs'
 
 /**
- * Each is a virtual environment; tests find its folder in `variable`. Packages are listed one by one and
- * installed without their dependencies: those of the original servers are old, and only some are needed.
+ * Each is a virtual environment; tests find its folder in `variable`. Of the original servers only the
+ * packages that are listed are installed: their dependencies are old, and few are needed.
  */
 const ENVIRONMENTS = [
   {
@@ -31,6 +31,13 @@ const ENVIRONMENTS = [
       'psutil==7.2.2',
       'PyYAML==6.0.3',
     ],
+    options: ['--no-deps'],
+  },
+  {
+    name: 'tritonclient',
+    variable: 'ONNXD_INTEROP_TRITONCLIENT',
+    packages: ['tritonclient[http]==2.73.0'],
+    options: [],
   },
 ]
 const FOLDER = path.join('build', 'test', 'interop')
@@ -83,7 +90,7 @@ runner.on('exit', (status, signal) => {
 })
 
 /** The folder of an environment that has the packages, or `undefined`, and a line that says why. */
-function virtualEnvironment({ name, packages }) {
+function virtualEnvironment({ name, packages, options: pipOptions }) {
   const python = process.env.ONNXD_INTEROP_PYTHON ?? 'python3'
   if (!runs(python, ['-c', 'import venv, ensurepip'])) {
     say(`there is no ${python} with venv; tests with ${name} are skipped`)
@@ -100,7 +107,7 @@ function virtualEnvironment({ name, packages }) {
   say(`installing ${packages.join(', ')} in ${folder}`)
   rmSync(folder, { recursive: true, force: true })
   mkdirSync(cache, { recursive: true })
-  const pip = ['-m', 'pip', 'install', '--quiet', '--no-deps', '--disable-pip-version-check']
+  const pip = ['-m', 'pip', 'install', '--quiet', '--disable-pip-version-check', ...pipOptions]
   const isMade =
     runs(python, ['-m', 'venv', folder]) &&
     runs(path.join(folder, 'bin', 'python'), [...pip, ...packages])

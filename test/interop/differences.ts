@@ -59,7 +59,7 @@ export const KNOWN_DIFFERENCES: readonly (readonly [id: string, explains: Explai
   ['batch-errors', inCase(/^batch: handler fails for all$/, 500, 503)],
   ['next-page', inCase(/^models: list, last page exactly full$/, 200, 200)],
   ['description', inCase(/^models: describe$/, 200, 200)],
-  ['runtime-parameter', inCase(/^models: register, unknown runtime$/, 400, 200)],
+  ['runtime-parameter', inCase(/^models: register, unknown runtime$/, 400, 400)],
   ['undecodable', inCase(/^dangerous: (JSON|text)/, 500, 400)],
   ['worker-died', inCase(/^dangerous: handler ends its process$/, 500, 500)],
 ]
