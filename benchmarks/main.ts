@@ -8,6 +8,7 @@ import { binaryTensors } from './binary-v2.ts'
 import { largeBodies, twoWorkers } from './large-model.ts'
 import { machineFacts } from './machine.ts'
 import { overload } from './overload.ts'
+import { peers } from './peers.ts'
 import { relayCost } from './relay-cost.ts'
 import { figureLine } from './report.ts'
 import { manyClients, oneClient } from './small-model.ts'
@@ -23,6 +24,7 @@ const BENCHMARKS: readonly Benchmark[] = [
   coldStart,
   overload,
   relayCost,
+  peers,
 ]
 
 const { values, positionals } = parseArgs({

@@ -1,0 +1,104 @@
+/** A peer as a process group of its own: whatever it starts ends with it. */
+import { spawn } from 'node:child_process'
+import type { ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
+import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import path from 'node:path'
+import process from 'node:process'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { PeerError } from './peer.ts'
+import type { Launch, Peer, Site } from './peer.ts'
+
+const PYTHON_FILES = path.resolve('benchmarks', 'peers')
+const STOP_TIMEOUT_MS = 5000
+const LOG_TAIL = 2000
+
+export interface PeerProcess {
+  readonly urls: Launch['urls']
+  /** @throws PeerError with the end of its log when it is not running any more. */
+  assertRunning(): void
+  stop(): Promise<void>
+}
+
+/** Starts a peer. It may take a while until it answers. */
+export async function startPeer(
+  peer: Peer,
+  { bin, model }: Pick<Site, 'bin' | 'model'>,
+): Promise<PeerProcess> {
+  const folder = mkdtempSync(path.join(tmpdir(), 'onnxd-peer-'))
+  const remove = (): void => rmSync(folder, { recursive: true, force: true, maxRetries: 5 })
+  try {
+    const { command, args, env, urls } = await peer.prepare({ bin, folder, model })
+    const logFile = path.join(folder, 'output.log')
+    const log = openSync(logFile, 'w')
+    const child = spawn(command, args, {
+      cwd: folder,
+      detached: true,
+      env: {
+        ...process.env,
+        PATH: `${bin}${path.delimiter}${process.env['PATH'] ?? ''}`,
+        PYTHONPATH: PYTHON_FILES,
+        PYTHONDONTWRITEBYTECODE: '1',
+        PEER_MODEL: model,
+        OMP_NUM_THREADS: '1',
+        // MMS and TorchServe keep sockets and a file with their process id there.
+        TMPDIR: folder,
+        TEMP: folder,
+        ...env,
+      },
+      stdio: ['ignore', log, log],
+    })
+    closeSync(log)
+    await once(child, 'spawn')
+    const release = endWithThisProcess(child)
+    return {
+      urls,
+      assertRunning: () => {
+        if (child.exitCode === null && child.signalCode === null) return
+        throw new PeerError(
+          `${peer.name} has ended: …${readFileSync(logFile, 'utf8').slice(-LOG_TAIL)}`,
+        )
+      },
+      stop: async () => {
+        await endGroup(child)
+        release()
+        remove()
+      },
+    }
+  } catch (error) {
+    remove()
+    throw error
+  }
+}
+
+/** In a group of its own it gets no signal from the terminal. */
+function endWithThisProcess(child: ChildProcess): () => void {
+  const kill = (): void => signalGroup(child, 'SIGKILL')
+  const leave = (): never => process.exit(1)
+  process.once('exit', kill)
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, leave)
+  return () => {
+    process.off('exit', kill)
+    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.off(signal, leave)
+  }
+}
+
+/** Asks the first process to end, then kills what is left of the group. */
+async function endGroup(child: ChildProcess): Promise<void> {
+  if (child.exitCode === null && child.signalCode === null) {
+    const exited = once(child, 'exit')
+    child.kill('SIGTERM')
+    await Promise.race([exited, sleep(STOP_TIMEOUT_MS, undefined, { ref: false })])
+  }
+  signalGroup(child, 'SIGKILL')
+}
+
+function signalGroup({ pid }: ChildProcess, signal: NodeJS.Signals): void {
+  if (pid === undefined) return
+  try {
+    process.kill(-pid, signal)
+  } catch {
+    // None of them runs any more.
+  }
+}

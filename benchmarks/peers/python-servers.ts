@@ -1,0 +1,61 @@
+/** Servers written in Python: MLServer, LitServe, and FastAPI as teams use it themselves. */
+import { writeFileSync } from 'node:fs'
+import path from 'node:path'
+import { RUNTIME, freePorts } from './peer.ts'
+import type { Peer } from './peer.ts'
+
+/** Its REST interface takes JSON alone; bytes it takes over gRPC. */
+export const mlServer: Peer = {
+  name: 'MLServer',
+  // Its worker processes do not start with a newer uvloop.
+  packages: ['mlserver==1.7.1', 'uvloop==0.21.0', ...RUNTIME],
+  prepare: async ({ bin, folder }) => {
+    const [http, grpc, metrics] = await freePorts(3)
+    const settings = {
+      host: '127.0.0.1',
+      http_port: http,
+      grpc_port: grpc,
+      metrics_port: metrics,
+      parallel_workers: 1,
+      // The default writes a line of details for each request.
+      debug: false,
+    }
+    const model = { name: 'peer', implementation: 'mlserver_runtime.OnnxRuntime' }
+    writeFileSync(path.join(folder, 'settings.json'), JSON.stringify(settings))
+    writeFileSync(path.join(folder, 'model-settings.json'), JSON.stringify(model))
+    return {
+      command: path.join(bin, 'mlserver'),
+      args: ['start', folder],
+      urls: { json: `http://127.0.0.1:${http}/v2/models/peer/infer` },
+    }
+  },
+}
+
+export const litServe: Peer = {
+  name: 'LitServe',
+  packages: ['litserve==0.2.19', ...RUNTIME],
+  prepare: async ({ bin }) => {
+    const [port] = await freePorts(1)
+    return {
+      command: path.join(bin, 'python'),
+      args: ['-m', 'litserve_app', String(port)],
+      urls: { json: `http://127.0.0.1:${port}/predict` },
+    }
+  },
+}
+
+export const fastApi: Peer = {
+  name: 'FastAPI',
+  packages: ['fastapi==0.165.0', 'uvicorn[standard]==0.54.0', ...RUNTIME],
+  prepare: async ({ bin }) => {
+    const [port] = await freePorts(1)
+    return {
+      command: path.join(bin, 'uvicorn'),
+      args: ['fastapi_app:app', '--host', '127.0.0.1', '--port', String(port)],
+      urls: {
+        bytes: `http://127.0.0.1:${port}/bytes`,
+        json: `http://127.0.0.1:${port}/v2`,
+      },
+    }
+  },
+}
