@@ -51,7 +51,10 @@ export async function startPeer(
     })
     closeSync(log)
     await once(child, 'spawn')
-    const release = endWithThisProcess(child)
+    const release = atExit(() => {
+      signalGroup(child, 'SIGKILL')
+      remove()
+    })
     return {
       urls,
       assertRunning: () => {
@@ -72,14 +75,13 @@ export async function startPeer(
   }
 }
 
-/** In a group of its own it gets no signal from the terminal. */
-function endWithThisProcess(child: ChildProcess): () => void {
-  const kill = (): void => signalGroup(child, 'SIGKILL')
+/** Also when a signal ends this process: a group of its own gets none from the terminal. */
+function atExit(cleanUp: () => void): () => void {
   const leave = (): never => process.exit(1)
-  process.once('exit', kill)
+  process.once('exit', cleanUp)
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, leave)
   return () => {
-    process.off('exit', kill)
+    process.off('exit', cleanUp)
     for (const signal of ['SIGINT', 'SIGTERM'] as const) process.off(signal, leave)
   }
 }
