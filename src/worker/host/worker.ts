@@ -191,23 +191,17 @@ export class Worker {
     return this.#killedBecause === undefined ? cause : { ...cause, text: this.#killedBecause }
   }
 
+  /** Tells the caller of a batch why there is no answer, once the worker is gone. */
   async #fail(error: unknown, number: number, reject: (error: Error) => void): Promise<void> {
-    reject(await this.#explain(error, number))
-  }
-
-  async #explain(error: unknown, number: number): Promise<Error> {
     if (error instanceof ProtocolError) this.kill(protocolText(error))
-    const cause = await this.exited
+    const { text } = await this.exited
     const hadStarted = this.#progress.hasReached(number)
     if (hadStarted && this.#killedBecause === this.#timeoutText()) {
-      const seconds = this.#spec.responseTimeoutMs / 1000
-      return new ServerError(
-        'ResponseTimeoutException',
-        `The model did not answer within ${seconds} s.`,
-        { cause: error },
-      )
+      const message = `The model did not answer within ${this.#spec.responseTimeoutMs / 1000} s.`
+      reject(new ServerError('ResponseTimeoutException', message, { cause: error }))
+    } else {
+      reject(new WorkerDiedError(text, hadStarted, error))
     }
-    return new WorkerDiedError(cause.text, hadStarted, error)
   }
 
   #timeoutText(): string {
