@@ -183,7 +183,13 @@ test('settings are model.json over config.pbtxt', async (t) => {
     handler: 'image',
   })
   assert.equal(first.handler, 'image')
-  assert.deepEqual(second?.settings, { batchSize: 8, workers: 3, maxBatchDelay: 5, topK: 3 })
+  assert.deepEqual(second?.settings, {
+    maxBatchSize: 8,
+    batchSize: 8,
+    workers: 3,
+    maxBatchDelay: 5,
+    topK: 3,
+  })
   assert.equal(second.handler, '')
 
   write('m/config.pbtxt', 'version_policy { latest {} }')
