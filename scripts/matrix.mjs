@@ -2,38 +2,59 @@
  * `npm run test:matrix [-- 22 24]`: runs every test on other versions of Node, which npm fetches as the
  * packages `node-<platform>-<arch>`. (The package `node` gets its program in an install script, which
  * is off here, and would test the present Node without a word; so each run checks its version, too.)
+ * The versions run side by side; what one prints comes in one piece when it has ended.
  */
-import { spawnSync } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
 import process from 'node:process'
+import { ensure } from './ensure.mjs'
 
 const VERSIONS = ['22', '24']
-const PLATFORM = process.platform === 'win32' ? 'win' : process.platform
+const IS_WINDOWS = process.platform === 'win32'
+const PLATFORM = IS_WINDOWS ? 'win' : process.platform
 
 const wanted = process.argv.slice(2)
-const reachable = isRegistryReachable()
-if (reachable) for (const version of wanted.length > 0 ? wanted : VERSIONS) runTests(version)
-else
+if (isRegistryReachable()) {
+  // Once, before two runs would do it at the same time.
+  ensure('dist', 'build')
+  const versions = wanted.length > 0 ? wanted : VERSIONS
+  const statuses = await Promise.all(versions.map(runTests))
+  process.exitCode = statuses.find((status) => status !== 0) ?? 0
+} else {
   console.log('onnxd: skipped the tests on other Node versions: the npm registry does not answer.')
+}
 
-function runTests(version) {
+/** Resolves with the exit status. */
+async function runTests(version) {
   console.log(`onnxd: fetching Node ${version}, then every test on it`)
   const fetched = `${nodePackage()}@${version}`
-  const status = run('npx', ['-y', '-p', fetched, '-c', `npm test -- --node=${version}`])
-  if (status !== 0) process.exit(status)
+  const args = ['-y', '-p', fetched, '-c', `npm test -- --node=${version}`]
+  const child = spawn('npx', quoted(args), {
+    stdio: ['ignore', 'pipe', 'pipe'],
+    // On Windows npm and npx are batch files, which only a shell can start.
+    shell: IS_WINDOWS,
+  })
+  const output = []
+  for (const stream of [child.stdout, child.stderr])
+    stream.on('data', (chunk) => output.push(chunk))
+  const status = await new Promise((resolve) => {
+    child.once('error', () => resolve(1))
+    child.once('close', (code) => resolve(code ?? 1))
+  })
+  process.stdout.write(Buffer.concat(output))
+  console.log(`onnxd: the tests on Node ${version} ended with ${status}`)
+  return status
 }
 
 function isRegistryReachable() {
   const options = ['--fetch-retries=0', '--fetch-timeout=20000', '--loglevel=silent']
-  return run('npm', ['view', nodePackage(), 'name', ...options], 'ignore') === 0
+  const args = ['view', nodePackage(), 'name', ...options]
+  return spawnSync('npm', quoted(args), { stdio: 'ignore', shell: IS_WINDOWS }).status === 0
 }
 
 function nodePackage() {
   return `node-${PLATFORM}-${process.arch}`
 }
 
-function run(command, args, stdio = 'inherit') {
-  // On Windows npm and npx are batch files, which only a shell can start.
-  const shell = process.platform === 'win32'
-  const quoted = shell ? args.map((arg) => (arg.includes(' ') ? `"${arg}"` : arg)) : args
-  return spawnSync(command, quoted, { stdio: ['ignore', stdio, 'inherit'], shell }).status ?? 1
+function quoted(args) {
+  return IS_WINDOWS ? args.map((arg) => (arg.includes(' ') ? `"${arg}"` : arg)) : args
 }
