@@ -9,13 +9,14 @@
  *
  * What cannot be had (no Python, no Java, no registry) is said in one line, and its tests are skipped.
  */
-import { spawn, spawnSync } from 'node:child_process'
+import { spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
 import process from 'node:process'
 import { ensure } from './ensure.mjs'
+import { findTests, readArguments, runTests } from './test-runner.mjs'
 
 /**
  * Each is a virtual environment; tests find its folder in `variable`. Of the original servers only the
@@ -40,23 +41,12 @@ const ENVIRONMENTS = [
     options: [],
   },
 ]
-const FOLDER = path.join('build', 'test', 'interop')
 const TIMEOUT_MS = 600_000
 
 const args = process.argv.slice(2)
-const options = args.filter((arg) => arg.startsWith('-') && arg !== '--report')
-const filters = args.filter((arg) => !arg.startsWith('-'))
-
+const { options, filters } = readArguments(args, ['--report'])
 ensure('build')
-const files = readdirSync(FOLDER)
-  .filter((file) => file.endsWith('.interop.js'))
-  .map((file) => path.join(FOLDER, file))
-  .filter((file) => filters.length === 0 || filters.some((filter) => file.includes(filter)))
-  .toSorted()
-if (files.length === 0) {
-  say(`no interop test matches ${filters.join(', ')}`)
-  process.exit(1)
-}
+const files = findTests(path.join('build', 'test', 'interop'), '.interop.js', filters)
 
 const found = {}
 for (const environment of ENVIRONMENTS) {
@@ -67,27 +57,8 @@ if (runs('java', ['-version'])) found.ONNXD_INTEROP_JAVA = 'java'
 else say('there is no java; tests with the original Java server are skipped')
 if (args.includes('--report')) found.ONNXD_INTEROP_REPORT = '1'
 
-const runner = spawn(
-  process.execPath,
-  [
-    '--enable-source-maps',
-    '--test',
-    // They measure time, and the original uses fixed names for its sockets.
-    '--test-concurrency=1',
-    `--test-timeout=${TIMEOUT_MS}`,
-    ...(options.some((option) => option.startsWith('--test-reporter'))
-      ? []
-      : ['--test-reporter=spec']),
-    ...options,
-    ...files,
-  ],
-  { stdio: 'inherit', env: { ...process.env, ...found } },
-)
-for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => runner.kill(signal))
-runner.on('exit', (status, signal) => {
-  process.exitCode = status ?? 1
-  if (signal !== null) say(`the test runner was ended by ${signal}`)
-})
+// They measure time, and the original uses fixed names for its sockets.
+runTests(files, options, { timeoutMs: TIMEOUT_MS, isAlone: true, environment: found })
 
 /** The folder of an environment that has the packages, or `undefined`, and a line that says why. */
 function virtualEnvironment({ name, packages, options: pipOptions }) {

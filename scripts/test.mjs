@@ -6,55 +6,21 @@
  *     npm test -- --test-name-pattern=batch     options go to Node's test runner
  *     npm test -- --node=22                     fails unless Node 22 runs it, see scripts/matrix.mjs
  */
-import { spawn } from 'node:child_process'
-import { readdirSync } from 'node:fs'
 import path from 'node:path'
+import process from 'node:process'
 import { ensure } from './ensure.mjs'
+import { findTests, readArguments, runTests } from './test-runner.mjs'
 
-const FOLDER = path.join('build', 'test')
-/** For a file and for each test in it. What takes longer hangs. */
 const TIMEOUT_MS = 240_000
 
 const args = process.argv.slice(2)
 const wantedNode = args.find((arg) => arg.startsWith('--node='))?.slice('--node='.length)
-const options = args.filter((arg) => arg.startsWith('-') && !arg.startsWith('--node='))
-const filters = args.filter((arg) => !arg.startsWith('-'))
-
 if (wantedNode !== undefined && process.versions.node.split('.')[0] !== wantedNode) {
-  end(`Node ${wantedNode} was asked for, but this is ${process.version}`)
-}
-ensure('build')
-
-const files = readdirSync(FOLDER, { recursive: true })
-  .filter((file) => file.endsWith('.test.js'))
-  .map((file) => path.join(FOLDER, file))
-  .filter((file) => filters.length === 0 || filters.some((filter) => file.includes(filter)))
-  .toSorted()
-if (files.length === 0) end(`no test file matches ${filters.join(', ')}`)
-
-console.log(`onnxd: ${files.length} test files on Node ${process.version}`)
-// Node 20 expands no patterns, so the files are listed one by one.
-const runner = spawn(
-  process.execPath,
-  [
-    '--enable-source-maps',
-    '--test',
-    `--test-timeout=${TIMEOUT_MS}`,
-    ...(options.some((option) => option.startsWith('--test-reporter'))
-      ? []
-      : ['--test-reporter=spec']),
-    ...options,
-    ...files,
-  ],
-  { stdio: 'inherit' },
-)
-for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => runner.kill(signal))
-runner.on('exit', (status, signal) => {
-  process.exitCode = status ?? 1
-  if (signal !== null) console.error(`onnxd: the test runner was ended by ${signal}`)
-})
-
-function end(text) {
-  console.error(`onnxd: ${text}.`)
+  console.error(`onnxd: Node ${wantedNode} was asked for, but this is ${process.version}.`)
   process.exit(1)
 }
+const { options, filters } = readArguments(args, ['--node='])
+ensure('build')
+runTests(findTests(path.join('build', 'test'), '.test.js', filters), options, {
+  timeoutMs: TIMEOUT_MS,
+})

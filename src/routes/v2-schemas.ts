@@ -1,5 +1,6 @@
 /** Bodies of the Open Inference Protocol, version 2. */
 import { Type } from '@sinclair/typebox'
+import { DATATYPES } from '../datatypes.ts'
 import { stringEnum } from '../schema.ts'
 
 /** Errors have this one member: some clients refuse any other. */
@@ -19,21 +20,7 @@ export const VersionParams = Type.Object({
   version: Type.String({ description: 'Version of the model.' }),
 })
 
-const Datatype = stringEnum([
-  'BOOL',
-  'UINT8',
-  'UINT16',
-  'UINT32',
-  'UINT64',
-  'INT8',
-  'INT16',
-  'INT32',
-  'INT64',
-  'FP16',
-  'FP32',
-  'FP64',
-  'BYTES',
-])
+const Datatype = stringEnum(DATATYPES)
 const Shape = Type.Array(Type.Integer({ minimum: 0 }))
 const Parameters = Type.Record(
   Type.String(),

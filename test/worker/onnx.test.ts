@@ -6,18 +6,14 @@ import path from 'node:path'
 import { test } from 'node:test'
 import type { TestContext } from 'node:test'
 import { env } from 'onnxruntime-node'
+import { DATATYPES } from '../../src/datatypes.ts'
 import { ServerError } from '../../src/errors.ts'
 import type { LoadedModel } from '../../src/worker/process/handler.ts'
 import { Batcher } from '../../src/worker/process/onnx/batcher.ts'
 import type { Runner } from '../../src/worker/process/onnx/batcher.ts'
 import type { Run } from '../../src/worker/process/onnx/codec.ts'
 import { cleanMessage } from '../../src/worker/process/onnx/runtime-errors.ts'
-import {
-  DATATYPES,
-  allocateData,
-  bytesOfData,
-  elementBytes,
-} from '../../src/worker/process/onnx/tensor.ts'
+import { allocateData, bytesOfData, elementBytes } from '../../src/worker/process/onnx/tensor.ts'
 import type { Datatype, Tensor } from '../../src/worker/process/onnx/tensor.ts'
 import {
   ask,

@@ -5,13 +5,13 @@ import {
   env,
   listSupportedBackends,
 } from 'onnxruntime-node'
+import { DATATYPES } from '../../../datatypes.ts'
 import { ServerError } from '../../../errors.ts'
 import type { ModelSettings } from '../../../model-settings.ts'
 import type { LoadContext } from '../handler.ts'
 import { quote } from './error-text.ts'
 import type { TensorSpec } from './metadata.ts'
 import { loadError, runError } from './runtime-errors.ts'
-import { DATATYPES } from './tensor.ts'
 import type { Datatype, Tensor } from './tensor.ts'
 
 const RUNTIME_TYPES: Readonly<Record<Datatype, RuntimeTensor.Type>> = {

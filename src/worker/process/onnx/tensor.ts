@@ -2,25 +2,10 @@
  * Tensors as the worker holds them: an Open Inference Protocol datatype, a shape, and the elements in
  * row-major order in the machine's byte order (little-endian on every platform onnxruntime-node has).
  */
+import type { Datatype } from '../../../datatypes.ts'
 
-/** Datatypes that onnxruntime-node can run, by their Open Inference Protocol names. */
-export const DATATYPES = [
-  'BOOL',
-  'UINT8',
-  'UINT16',
-  'UINT32',
-  'UINT64',
-  'INT8',
-  'INT16',
-  'INT32',
-  'INT64',
-  'FP16',
-  'FP32',
-  'FP64',
-  'BYTES',
-] as const
+export type { Datatype }
 
-export type Datatype = (typeof DATATYPES)[number]
 export type NumericDatatype = Exclude<Datatype, 'BYTES'>
 
 /** How each datatype's elements are held. FP16 is raw bits, BOOL bytes 0 and 1. */
