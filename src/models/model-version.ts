@@ -98,15 +98,18 @@ export class ModelVersion {
 
   /**
    * Starts the workers and resolves when all of them have loaded the model. On failure nothing is left.
+   * @param signal Ends the workers, and so the loading, when it is aborted.
    * @throws ServerError with the worker's own reason.
    */
   static async start(
     prepared: PreparedModel,
     registration: Registration,
     context: ModelContext,
+    signal: AbortSignal,
   ): Promise<ModelVersion> {
     context.factory.check(prepared, registration.options.handler ?? prepared.handler)
     const version = new ModelVersion(prepared, registration, context)
+    signal.addEventListener('abort', () => void version.pool.close(0), { once: true })
     try {
       await version.#loadFirst()
       await version.#learn()

@@ -1,5 +1,6 @@
 import { ServerError } from '../errors.ts'
 import { Failures } from './failures.ts'
+import { Loads, UnwantedLoadError } from './loads.ts'
 import { ModelVersion } from './model-version.ts'
 import type { ModelContext, Registration } from './model-version.ts'
 import { discard } from './source.ts'
@@ -18,8 +19,7 @@ export class Registry {
   readonly failures = new Failures()
   readonly #context: ModelContext
   readonly #models = new Map<string, ModelEntry>()
-  /** `name version` of what is being loaded: taken, but not visible. */
-  readonly #reserved = new Set<string>()
+  readonly #loads = new Loads()
   #isClosed = false
   /** Called, and waited for, after each change that a restart should remember. */
   onChange: () => Promise<void> = () => Promise.resolve()
@@ -50,36 +50,32 @@ export class Registry {
     replaces = false,
   ): Promise<readonly ModelVersion[]> {
     const isRestored = registration.origin === 'restored'
-    const keys = prepared.map((model) => `${model.name} ${model.version}`)
     try {
       for (const model of prepared) this.#refuseDouble(model, replaces)
     } catch (error) {
       await Promise.all(prepared.map((model) => discard(model, isRestored)))
       throw error
     }
-    for (const key of keys) this.#reserved.add(key)
+    const { signal, end } = this.#loads.begin(prepared)
     try {
       const started = await Promise.allSettled(
-        prepared.map((model) => ModelVersion.start(model, registration, this.#context)),
+        prepared.map((model) => ModelVersion.start(model, registration, this.#context, signal)),
       )
       const versions = started.flatMap((outcome) =>
         outcome.status === 'fulfilled' ? [outcome.value] : [],
       )
       const failure = started.find((outcome) => outcome.status === 'rejected')
-      if (failure !== undefined || this.#isClosed) {
+      if (failure !== undefined || this.#isClosed || signal.aborted) {
         await Promise.all(versions.map((version) => version.pool.close(0)))
         await Promise.all(prepared.map((model) => discard(model, isRestored)))
-        throw (
-          failure?.reason ??
-          new ServerError('ServiceUnavailableException', 'The server is stopping.')
-        )
+        throw signal.aborted ? new UnwantedLoadError() : (failure?.reason ?? stopping())
       }
       const replaced = this.#publish(versions, replaces)
       await this.#saveOrUndo(versions, replaced)
       for (const old of replaced) void old.close(this.#context.config.drainTimeout * 1000)
       return versions
     } finally {
-      for (const key of keys) this.#reserved.delete(key)
+      end()
     }
   }
 
@@ -141,10 +137,12 @@ export class Registry {
 
   /**
    * Takes a model out, with all its versions: it is invisible at once, then its accepted work finishes
-   * within `drainMs`, then its workers end.
+   * within `drainMs`, then its workers end. What is just being loaded under the name is not loaded any further.
    * @throws ServerError `ModelNotFoundException`.
    */
   async unregister(name: string, drainMs: number): Promise<void> {
+    const wasLoading = await this.#loads.abort(name)
+    if (wasLoading && !this.#models.has(name)) return
     const { versions } = this.#entry(name)
     this.#models.delete(name)
     await this.onChange()
@@ -179,8 +177,7 @@ export class Registry {
   }
 
   #refuseWhileLoading(name: string): void {
-    if (this.#models.has(name)) return
-    if (![...this.#reserved].some((key) => key.startsWith(`${name} `))) return
+    if (this.#models.has(name) || !this.#loads.has(name)) return
     const text = `Model ${name} is being loaded.`
     throw new ServerError('ServiceUnavailableException', text, { retryAfterSeconds: 1 })
   }
@@ -194,7 +191,7 @@ export class Registry {
 
   #refuseDouble({ name, version }: PreparedModel, replaces: boolean): void {
     const isTaken = !replaces && this.has(name, version)
-    if (isTaken || this.#reserved.has(`${name} ${version}`)) {
+    if (isTaken || this.#loads.has(name, version)) {
       throw new ServerError('ConflictStatusException', `Model ${name} is already registered.`)
     }
   }
@@ -241,4 +238,8 @@ export class Registry {
     entry.defaultVersion = newest ?? ''
     entry.isDefaultChosen = false
   }
+}
+
+function stopping(): ServerError {
+  return new ServerError('ServiceUnavailableException', 'The server is stopping.')
 }

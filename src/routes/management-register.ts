@@ -5,6 +5,7 @@ import type { Static } from '@sinclair/typebox'
 import type { FastifyRequest } from 'fastify'
 import { ServerError } from '../errors.ts'
 import { shownUrl } from '../models/download-url.ts'
+import { UnwantedLoadError } from '../models/loads.ts'
 import type { Registration } from '../models/model-version.ts'
 import { isRemote } from '../models/source-location.ts'
 import { prepareDelivery, prepareFromUrl } from '../models/source.ts'
@@ -134,6 +135,7 @@ export function registerRoute(app: App, context: RouteContext): void {
       if (query.synchronous === false) {
         const url = prepared[0]?.url ?? ''
         registering.catch((error: unknown) => {
+          if (error instanceof UnwantedLoadError) return
           const { reason, log: stderr } = registry.failures.record(url, error, prepared)
           log.error({ url, reason, stderr }, 'registration failed')
         })

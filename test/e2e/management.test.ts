@@ -258,3 +258,31 @@ test('alive, ready and ready for one model are three answers, and what failed to
   assert.deepEqual(await get('/v2/health/live'), [200, { live: true }])
   assert.deepEqual(await get('/v2/models/mended/ready'), [200, { name: 'mended', ready: true }])
 })
+
+test('a model that is unregistered while it is being loaded is not loaded any further', async (t) => {
+  const folder = path.join(temporaryFolder(t), 'slow')
+  mkdirSync(folder)
+  writeFileSync(path.join(folder, 'model.json'), '{"handler":"service.mjs:handle"}')
+  writeFileSync(
+    path.join(folder, 'service.mjs'),
+    'await new Promise((resolve) => setTimeout(resolve, 600_000))\nexport function handle() {}\n',
+  )
+  const before = childrenOf(process.pid).length
+  const server = await serve(t, [], { allowLocalPaths: true, allowHandlers: true })
+  const register = (url: string) =>
+    server.manage(`/models?url=${url}&model_name=slow`, { method: 'POST' })
+  const registering = register(folder)
+  await until(() => childrenOf(process.pid).length > before)
+  assert.equal((await server.fetch('/v2/models/slow/ready')).status, 503)
+  const removed = await server.manage('/models/slow', { method: 'DELETE' })
+  assert.equal(removed.status, 200)
+  assert.equal(childrenOf(process.pid).length, before)
+  const refused = await registering
+  assert.equal(refused.status, 409)
+  assert.match(await refused.text(), /was unregistered while it was being loaded/)
+  assert.equal((await server.manage('/models/slow', { method: 'DELETE' })).status, 404)
+  assert.equal((await register(`${folder}&synchronous=false`)).status, 202)
+  assert.equal((await server.manage('/models/slow', { method: 'DELETE' })).status, 200)
+  assert.deepEqual(await json(await server.manage('/models')), { models: [] })
+  assert.equal((await register(iris)).status, 200)
+})
