@@ -5,6 +5,7 @@ import { pino } from 'pino'
 import { readyText } from './banner.ts'
 import { parseConfig } from './config-parse.ts'
 import { ConfigError, ConfigSchema, flagName } from './config.ts'
+import { cpuBudget, overdrawnText } from './cpu-budget.ts'
 import { messageOf } from './errors.ts'
 import { readPackageVersion } from './package-version.ts'
 import { describeImport } from './properties.ts'
@@ -80,6 +81,10 @@ async function serve(argv: readonly string[]): Promise<void> {
     await server.close()
     process.exit(EXIT_FAILED)
   }
+  const budget = cpuBudget(server.loaded)
+  log.info(budget, 'cpu budget')
+  const overdrawn = overdrawnText(budget)
+  if (overdrawn !== undefined) log.warn(overdrawn)
   process.stdout.write(await readyText(server))
 }
 
