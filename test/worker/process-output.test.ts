@@ -109,11 +109,12 @@ test('a worker whose FIFOs nobody opens answers, and prints where it did before'
   })
 })
 
+// One line fills most of a page of the pipe, and the notice of what was lost fits behind it.
 test('a FIFO that is open but not read costs its output, not the answers', async (t) => {
   const { worker, client } = await loadedWorker(
     t,
     `export function handle(data) {
-      if (data) for (let i = 0; i < 100; i++) console.log('x'.repeat(9_999))
+      if (data) for (let i = 0; i < 200; i++) console.log('x'.repeat(2_999))
       return data?.map(() => 'ok')
     }`,
   )

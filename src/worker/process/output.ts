@@ -36,6 +36,8 @@ export class StandardStream extends Writable {
   readonly #targets: number[]
   /** Bytes that a full pipe did not take, not yet told to its reader. */
   #droppedBytes = 0
+  /** The reader takes nothing: it has to take a whole write before it is waited for again. */
+  #isStuck = false
   #isInsideLine = false
 
   constructor(fd: 1 | 2) {
@@ -60,7 +62,9 @@ export class StandardStream extends Writable {
   }
 
   override _write(bytes: Buffer, _encoding: string, callback: () => void): void {
-    const taken = this.#reportDropped() ? writeAll(this.#target, bytes, STALL_LIMIT_MS) : 0
+    const patienceMs = this.#isStuck ? 0 : STALL_LIMIT_MS
+    const taken = this.#reportDropped() ? writeAll(this.#target, bytes, patienceMs) : 0
+    this.#isStuck = taken < bytes.length
     this.#droppedBytes += bytes.length - taken
     if (taken > 0) this.#isInsideLine = bytes[taken - 1] !== NEWLINE
     callback()
