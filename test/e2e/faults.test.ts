@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import path from 'node:path'
 import { test } from 'node:test'
-import { handlerModel } from '../helpers/handler-model.ts'
+import { handlerModel, newGate } from '../helpers/handler-model.ts'
 import { childrenOf, isAlive, json, needsShared, serve, shared, until } from '../helpers/server.ts'
 import type { TestServer } from '../helpers/server.ts'
 
@@ -51,10 +51,12 @@ test('a request that was running when its worker was killed is answered by the n
     allowHandlers: true,
   })
   const first = await pidOf(server)
-  const slow = ask(server, 'sleep:300')
+  const gate = newGate(t)
+  const slow = ask(server, `wait:${gate.path}`)
   const queued = Array.from({ length: 10 }, (_, index) => ask(server, `echo:${index}`))
   await until(() => server.registry.get('tool').pool.queued > 0)
   process.kill(first, 'SIGKILL')
+  gate.open()
   assert.equal((await slow).status, 200)
   const answers = await Promise.all(
     queued.map(async (answer) => [(await answer).status, await (await answer).text()]),
@@ -177,7 +179,8 @@ test(
 test('a client that leaves while its request waits costs no worker time', async (t) => {
   const server = await serve(t, [handlerModel(t, 'tool')], { allowHandlers: true })
   const pid = await pidOf(server)
-  const slow = ask(server, 'sleep:300')
+  const gate = newGate(t)
+  const slow = ask(server, `wait:${gate.path}`)
   const leaving = new AbortController()
   const left = server.fetch('/predictions/tool', {
     method: 'POST',
@@ -189,6 +192,7 @@ test('a client that leaves while its request waits costs no worker time', async 
   await until(() => server.registry.get('tool').pool.queued === 1)
   leaving.abort()
   await until(() => server.registry.get('tool').pool.queued === 0)
+  gate.open()
   assert.equal((await slow).status, 200)
   assert.equal(await pidOf(server), pid, 'the dropped request would have ended the worker')
 })
@@ -227,9 +231,12 @@ test('closing the server finishes accepted requests and leaves no process', asyn
   const before = new Set(childrenOf(process.pid))
   const server = await serve(t, [handlerModel(t, 'tool')], { allowHandlers: true, workers: 2 })
   const pids = (await workers(server)).map(({ pid }) => pid)
-  const accepted = Array.from({ length: 4 }, () => ask(server, 'sleep:200'))
+  const gate = newGate(t)
+  const accepted = Array.from({ length: 4 }, () => ask(server, `wait:${gate.path}`))
   await until(() => server.registry.get('tool').pool.queued === 2)
-  await server.close()
+  const closed = server.close()
+  gate.open()
+  await closed
   assert.deepEqual(
     await Promise.all(accepted.map(async (answer) => (await answer).status)),
     [200, 200, 200, 200],

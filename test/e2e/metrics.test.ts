@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import path from 'node:path'
 import { test } from 'node:test'
-import { handlerModel } from '../helpers/handler-model.ts'
+import { handlerModel, newGate } from '../helpers/handler-model.ts'
 import { parseMetrics } from '../helpers/prometheus.ts'
 import type { Scrape } from '../helpers/prometheus.ts'
 import { serve, until } from '../helpers/server.ts'
@@ -75,7 +75,7 @@ test('refusals and restarts are counted by their reason', async (t) => {
   const server = await serve(t, [handlerModel(t, 'tool')], {
     allowHandlers: true,
     queueSize: 1,
-    responseTimeout: 1,
+    responseTimeout: 5,
     workerHeapMib: 64,
   })
   const { pool } = server.registry.get('tool')
@@ -95,7 +95,8 @@ test('refusals and restarts are counted by their reason', async (t) => {
   await restarted('memory', 1)
 
   const leaving = new AbortController()
-  const running = ask(server, 'sleep:900')
+  const gate = newGate(t)
+  const running = ask(server, `wait:${gate.path}`)
   await until(() => pool.slots[0]?.worker.inFlight === 1)
   const left = server.fetch('/predictions/tool', {
     method: 'POST',
@@ -107,6 +108,7 @@ test('refusals and restarts are counted by their reason', async (t) => {
   assert.equal(await ask(server, 'echo:no room'), 503)
   leaving.abort()
   await until(() => pool.queued === 0)
+  gate.open()
   assert.equal(await running, 200)
   const after = await scrape(server)
   const of = (name: string, label: string): number | undefined =>
@@ -124,13 +126,15 @@ test('the series of a model go when it is unregistered, even while it still work
   const server = await serve(t, [folder], { allowHandlers: true, allowLocalPaths: true })
   assert.equal(await ask(server, 'echo:1'), 200)
   const { pool } = server.registry.get('tool')
-  const slow = ask(server, 'sleep:900')
+  const gate = newGate(t)
+  const slow = ask(server, `wait:${gate.path}`)
   await until(() => pool.slots[0]?.worker.inFlight === 1)
   const removed = server.manage('/models/tool', { method: 'DELETE' })
   await until(() => server.registry.names.length === 0)
   const hasSeries = async (): Promise<boolean> =>
     [...(await scrape(server)).keys()].some((series) => series.includes('"tool"'))
   assert.equal(await hasSeries(), false)
+  gate.open()
   assert.equal(await slow, 200)
   assert.equal((await removed).status, 200)
   assert.equal(await hasSeries(), false)

@@ -4,7 +4,7 @@ import { cpSync } from 'node:fs'
 import path from 'node:path'
 import { test } from 'node:test'
 import type { TestContext } from 'node:test'
-import { handlerModel } from '../helpers/handler-model.ts'
+import { handlerModel, newGate } from '../helpers/handler-model.ts'
 import { isAlive, json, serve, temporaryFolder, until } from '../helpers/server.ts'
 import type { TestServer } from '../helpers/server.ts'
 
@@ -86,14 +86,16 @@ test('workers are scaled up and down, to none and back, and a request in hand is
   ])
   assert.equal((await describe()).workers.length, 3)
 
-  const slow = Promise.all([1, 2, 3].map(() => ask(server, '/predictions/tool', 'sleep:300')))
+  const gate = newGate(t)
+  const slow = Promise.all(
+    [1, 2, 3].map(() => ask(server, '/predictions/tool', `wait:${gate.path}`)),
+  )
   await until(() =>
     server.registry.get('tool').pool.slots.every(({ worker }) => worker.inFlight === 1),
   )
-  assert.deepEqual(await scale('min_worker=1&max_worker=1&synchronous=true'), [
-    200,
-    { status: 'Workers scaled' },
-  ])
+  const scaled = scale('min_worker=1&max_worker=1&synchronous=true')
+  gate.open()
+  assert.deepEqual(await scaled, [200, { status: 'Workers scaled' }])
   assert.deepEqual(
     (await slow).map(({ status }) => status),
     [200, 200, 200],

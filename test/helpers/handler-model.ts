@@ -5,6 +5,7 @@ import type { TestContext } from 'node:test'
 import { temporaryFolder } from './server.ts'
 
 const SERVICE = `
+import { existsSync } from 'node:fs'
 export async function handle(data, context) {
   if (data === undefined || data === null) return
   return Promise.all(data.map((item, index) => perform(String(item.body ?? ''), index, context)))
@@ -15,6 +16,7 @@ async function perform(text, index, context) {
     case 'echo': return argument
     case 'pid': return { pid: process.pid }
     case 'sleep': await new Promise((resolve) => setTimeout(resolve, Number(argument))); return 'slept'
+    case 'wait': while (!existsSync(argument)) await new Promise((resolve) => setTimeout(resolve, 5)); return 'waited'
     case 'spin': for (;;) {}
     case 'exit': process.exit(Number(argument))
     case 'signal': process.kill(process.pid, argument); await new Promise(() => {})
@@ -45,4 +47,15 @@ export function handlerModel(t: TestContext, name: string, settings: object = {}
     JSON.stringify({ handler: 'service.mjs:handle', ...settings }),
   )
   return folder
+}
+
+/** Holds the requests `wait:<path>` until it is opened. */
+export interface Gate {
+  readonly path: string
+  open(): void
+}
+
+export function newGate(t: TestContext): Gate {
+  const file = path.join(temporaryFolder(t), 'gate')
+  return { path: file, open: () => writeFileSync(file, '') }
 }

@@ -7,6 +7,7 @@ import { createConnection } from 'node:net'
 import type { Socket } from 'node:net'
 import { test } from 'node:test'
 import type { TestContext } from 'node:test'
+import { setTimeout as delay } from 'node:timers/promises'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
@@ -322,8 +323,10 @@ test('a body in too many tiny pieces is refused, and many such attacks leave no 
   await attack('/body')
   const before = bytesInUse()
   for (let round = 0; round < 10; round += 1) await attack('/body')
-  const grown = bytesInUse() - before
-  assert.ok(grown < MIB, `${grown} bytes`)
+  // One attack kept would be several MiB. The server's own end of a connection closes a little later.
+  const grown = (): number => bytesInUse() - before
+  for (let round = 0; grown() >= MIB && round < 50; round += 1) await delay(100)
+  assert.ok(grown() < MIB, `${grown()} bytes`)
   assert.equal(it.bodies.length, 0)
 })
 

@@ -92,7 +92,7 @@ test('the FIFOs exist with mode 0600 before the model is loaded, and take its ou
   assert.ok(stderr.text.includes('an error line\nchild error\n'))
   client.socket.destroy()
   await until('both FIFOs end', () => stdout.hasEnded && stderr.hasEnded)
-  assert.deepEqual(fifosOf(worker), [])
+  await until('both FIFOs are removed', () => fifosOf(worker).length === 0)
   assert.ok(worker.stdout.startsWith(before))
 })
 
