@@ -572,7 +572,7 @@ class FakeRunner implements Runner {
     this.#compute = compute
   }
 
-  async run(inputs: readonly Tensor[]): Promise<readonly Tensor[]> {
+  run(inputs: readonly Tensor[]): readonly Tensor[] {
     const [input] = inputs
     assert.ok(input?.datatype === 'FP32' && input.data instanceof Float32Array)
     const [rows = 0, width = 0] = input.shape
@@ -591,37 +591,38 @@ function decodedRow(...values: readonly number[]): Run {
   }
 }
 
-async function rowsOfOutcomes(batcher: Batcher, requests: readonly Run[]): Promise<unknown[]> {
-  const outcomes = await batcher.run(requests)
-  return outcomes.map((one) => (one instanceof Error ? one.message : [...(one[0]?.data ?? [])]))
+function rowsOfOutcomes(batcher: Batcher, requests: readonly Run[]): unknown[] {
+  return batcher
+    .run(requests)
+    .map((one) => (one instanceof Error ? one.message : [...(one[0]?.data ?? [])]))
 }
 
-test('requests of one shape share a run, and a bad one fails alone', async () => {
+test('requests of one shape share a run, and a bad one fails alone', () => {
   const double = new FakeRunner((rows) => rows.map((value) => 2 * value))
   const batcher = new Batcher(double, true)
-  assert.deepEqual(await rowsOfOutcomes(batcher, [decodedRow(1, 2)]), [[2, 4]])
+  assert.deepEqual(rowsOfOutcomes(batcher, [decodedRow(1, 2)]), [[2, 4]])
   assert.deepEqual(double.runs, [1])
   // A request, two variants and all of them together settle once that the rows are independent.
   const three = [decodedRow(1, 2), decodedRow(3, 4), decodedRow(5, 6)]
-  assert.deepEqual(await rowsOfOutcomes(batcher, three), [
+  assert.deepEqual(rowsOfOutcomes(batcher, three), [
     [2, 4],
     [6, 8],
     [10, 12],
   ])
   assert.deepEqual(double.runs.splice(0), [1, 1, 1, 1, 3, 3])
-  assert.deepEqual(await rowsOfOutcomes(batcher, three), [
+  assert.deepEqual(rowsOfOutcomes(batcher, three), [
     [2, 4],
     [6, 8],
     [10, 12],
   ])
   assert.deepEqual(double.runs.splice(0), [3])
   const mixed = [decodedRow(1), decodedRow(1, 2), decodedRow(7), decodedRow(1, 2, 3), decodedRow(9)]
-  assert.deepEqual(await rowsOfOutcomes(batcher, mixed), [[2], [2, 4], [14], [2, 4, 6], [18]])
+  assert.deepEqual(rowsOfOutcomes(batcher, mixed), [[2], [2, 4], [14], [2, 4, 6], [18]])
   assert.deepEqual(double.runs.splice(0).toSorted(), [1, 1, 3])
   const bad = [decodedRow(1), decodedRow(-1), decodedRow(3)]
-  assert.deepEqual(await rowsOfOutcomes(batcher, bad), [[2], 'bad', [6]])
+  assert.deepEqual(rowsOfOutcomes(batcher, bad), [[2], 'bad', [6]])
   assert.deepEqual(double.runs.splice(0), [3, 1, 1, 1])
-  await rowsOfOutcomes(batcher, three)
+  rowsOfOutcomes(batcher, three)
   assert.deepEqual(double.runs.splice(0), [3], 'one bad request does not end the sharing')
 
   const many: Run = {
@@ -632,11 +633,11 @@ test('requests of one shape share a run, and a bad one fails alone', async () =>
     ...decodedRow(),
     inputs: [{ datatype: 'FP32', shape: [0, 1], data: new Float32Array() }],
   }
-  assert.deepEqual(await rowsOfOutcomes(batcher, [many, none, decodedRow(4)]), [[2, 4, 6], [], [8]])
+  assert.deepEqual(rowsOfOutcomes(batcher, [many, none, decodedRow(4)]), [[2, 4, 6], [], [8]])
   assert.deepEqual(double.runs.splice(0), [4, 0])
 })
 
-test('a model whose rows depend on each other never gets joined requests', async () => {
+test('a model whose rows depend on each other never gets joined requests', () => {
   const sum = (rows: Float32Array): number => rows.reduce((total, value) => total + value, 0)
   const models: [string, (rows: Float32Array, width: number) => Float32Array][] = [
     ['softmax over all rows', (rows) => rows.map((value) => value / sum(rows))],
@@ -655,20 +656,18 @@ test('a model whose rows depend on each other never gets joined requests', async
     ]) {
       const runner = new FakeRunner(compute)
       const batcher = new Batcher(runner, true)
-      const alone = await Promise.all(
-        requests.map(async (one) => {
-          const [output] = await new FakeRunner(compute).run(one.inputs)
-          return [...(output?.data ?? [])]
-        }),
-      )
-      assert.deepEqual(await rowsOfOutcomes(batcher, requests), alone, name)
+      const alone = requests.map((one) => {
+        const [output] = new FakeRunner(compute).run(one.inputs)
+        return [...(output?.data ?? [])]
+      })
+      assert.deepEqual(rowsOfOutcomes(batcher, requests), alone, name)
       runner.runs.length = 0
-      assert.deepEqual(await rowsOfOutcomes(batcher, requests), alone, name)
+      assert.deepEqual(rowsOfOutcomes(batcher, requests), alone, name)
       assert.deepEqual(runner.runs, [1, 1], name)
     }
   }
   const fixed = new FakeRunner((rows) => rows)
-  await rowsOfOutcomes(new Batcher(fixed, false), [decodedRow(1), decodedRow(2)])
+  rowsOfOutcomes(new Batcher(fixed, false), [decodedRow(1), decodedRow(2)])
   assert.deepEqual(fixed.runs, [1, 1])
 })
 

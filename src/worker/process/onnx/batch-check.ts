@@ -7,7 +7,7 @@ import { joinRows, rowsOf, splitRows } from './rows.ts'
 import { allocateData, bytesOfData } from './tensor.ts'
 import type { Datatype, NumericData, NumericTensor, Tensor } from './tensor.ts'
 
-type Run = (inputs: readonly Tensor[]) => Promise<readonly Tensor[]>
+type Run = (inputs: readonly Tensor[]) => readonly Tensor[]
 
 /** Kernels may add in another order for more rows, so floats need not be equal to the last bit. */
 const TOLERANCE = 1e-3
@@ -21,21 +21,17 @@ const HALF_ONE = 0x3c00
  * its inputs.
  * @throws ServerError when the request itself fails, which says nothing about the model.
  */
-export async function isBatchModel(
-  run: Run,
-  sample: readonly Tensor[],
-  rows: number,
-): Promise<boolean> {
-  const members = [{ inputs: sample, outputs: await run(sample) }]
+export function isBatchModel(run: Run, sample: readonly Tensor[], rows: number): boolean {
+  const members = [{ inputs: sample, outputs: run(sample) }]
   // Moved elements find what depends on order (a sort), equal ones what does not (a mean).
   for (const variant of [sample.map(movedByOne), sample.map(allEqual)]) {
-    const outputs = await run(variant).catch(() => undefined)
+    const outputs = attempt(run, variant)
     if (outputs !== undefined) members.push({ inputs: variant, outputs })
   }
   const columns = sample.map((own, index) =>
     joinRows(members.map(({ inputs }) => inputs[index] ?? own)),
   )
-  const together = await run(columns).catch(() => [])
+  const together = attempt(run, columns) ?? []
   return (
     sample.length > 0 &&
     members.every(({ outputs }) => outputs.length === together.length) &&
@@ -48,6 +44,14 @@ export async function isBatchModel(
       return members.every(({ outputs }, member) => isClose(pieces[member], outputs[index]))
     })
   )
+}
+
+function attempt(run: Run, inputs: readonly Tensor[]): readonly Tensor[] | undefined {
+  try {
+    return run(inputs)
+  } catch {
+    return undefined
+  }
 }
 
 /** The same elements one place further, which are as valid. */

@@ -9,7 +9,7 @@ export type Outcome = readonly Tensor[] | Error
 
 /** Runs a network, as `OnnxSession` does. */
 export interface Runner {
-  run(inputs: readonly Tensor[], outputNames: readonly string[]): Promise<readonly Tensor[]>
+  run(inputs: readonly Tensor[], outputNames: readonly string[]): readonly Tensor[]
 }
 
 /** A request with its place in the frame and the first dimension of all its inputs. */
@@ -35,15 +35,15 @@ export class Batcher {
     this.#joins = mayJoin ? 'unknown' : 'no'
   }
 
-  /** One outcome for each request, in their order. Never rejects. */
-  async run(requests: readonly Run[]): Promise<readonly Outcome[]> {
+  /** One outcome for each request, in their order. Never throws. */
+  run(requests: readonly Run[]): readonly Outcome[] {
     const outcomes: Outcome[] = []
     const isJoinable = this.#joins !== 'no' && requests.length > 1
     const { groups, single } = isJoinable
       ? sortOut(requests)
       : { groups: [], single: requests.keys() }
     for (const group of groups) {
-      const joined = await this.#runGroup(group)
+      const joined = this.#runGroup(group)
       for (const [index, { position }] of group.entries()) {
         const outcome = joined[index]
         if (outcome !== undefined) outcomes[position] = outcome
@@ -51,43 +51,43 @@ export class Batcher {
     }
     for (const position of single) {
       const request = requests[position]
-      if (request !== undefined) outcomes[position] = await this.#runAlone(request)
+      if (request !== undefined) outcomes[position] = this.#runAlone(request)
     }
     return outcomes
   }
 
-  async #runGroup(group: readonly Member[]): Promise<readonly Outcome[]> {
-    if (this.#joins === 'unknown') await this.#learn(group)
-    const joined = this.#joins === 'yes' ? await this.#runJoined(group) : undefined
+  #runGroup(group: readonly Member[]): readonly Outcome[] {
+    if (this.#joins === 'unknown') this.#learn(group)
+    const joined = this.#joins === 'yes' ? this.#runJoined(group) : undefined
     if (joined !== undefined && !(joined instanceof Error)) return joined
     const outcomes: Outcome[] = []
-    for (const { request } of group) outcomes.push(await this.#runAlone(request))
+    for (const { request } of group) outcomes.push(this.#runAlone(request))
     const isModelToBlame = joined instanceof Error && !isMemoryError(joined)
     if (isModelToBlame && outcomes.every((outcome) => Array.isArray(outcome))) this.#joins = 'no'
     return outcomes
   }
 
-  async #learn([first]: readonly Member[]): Promise<void> {
+  #learn([first]: readonly Member[]): void {
     if (first === undefined) return
     const { inputs, outputNames } = first.request
-    const run = (tensors: readonly Tensor[]): Promise<readonly Tensor[]> =>
+    const run = (tensors: readonly Tensor[]): readonly Tensor[] =>
       this.#runner.run(tensors, outputNames)
     try {
-      this.#joins = (await isBatchModel(run, inputs, first.rows)) ? 'yes' : 'no'
+      this.#joins = isBatchModel(run, inputs, first.rows) ? 'yes' : 'no'
     } catch {
       // The request fails by itself, which says nothing about the model: the next group will tell.
     }
   }
 
   /** Outputs of every member, or what the shared run failed with. */
-  async #runJoined(group: readonly Member[]): Promise<readonly (readonly Tensor[])[] | Error> {
+  #runJoined(group: readonly Member[]): readonly (readonly Tensor[])[] | Error {
     const [first] = group
     if (first === undefined) return []
     const { inputs, outputNames } = first.request
     const columns = inputs.map((own, index) =>
       joinRows(group.map(({ request }) => request.inputs[index] ?? own)),
     )
-    const outcome = await this.#runAlone({ inputs: columns, outputNames })
+    const outcome = this.#runAlone({ inputs: columns, outputNames })
     if (outcome instanceof Error) return outcome
     const rows = group.map((member) => member.rows)
     const total = rows.reduce((sum, count) => sum + count, 0)
@@ -98,9 +98,9 @@ export class Batcher {
     return group.map((_, member) => outputs.flatMap((pieces) => pieces.slice(member, member + 1)))
   }
 
-  async #runAlone({ inputs, outputNames }: Run): Promise<Outcome> {
+  #runAlone({ inputs, outputNames }: Run): Outcome {
     try {
-      return await this.#runner.run(inputs, outputNames)
+      return this.#runner.run(inputs, outputNames)
     } catch (error) {
       return error instanceof Error ? error : new TypeError('the run failed', { cause: error })
     }

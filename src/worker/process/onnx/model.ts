@@ -42,13 +42,13 @@ export async function loadOnnxModel(context: LoadContext): Promise<LoadedModel> 
   if (files.onnxFile === undefined) {
     throw new ServerError('InvalidModelException', "There is no .onnx file in the model's folder.")
   }
-  const session = await OnnxSession.load(files.onnxFile, files.settings, context)
+  const session = OnnxSession.load(files.onnxFile, files.settings, context)
   try {
     const metadata = await metadataOf(session, files, context)
-    if (files.settings.warmUp ?? context.options.warmUp) await warmUp(session)
+    if (files.settings.warmUp ?? context.options.warmUp) warmUp(session)
     return new OnnxModel(session, metadata, await codecsOf(metadata, files, context.options))
   } catch (error) {
-    await session.close()
+    session.close()
     throw error
   }
 }
@@ -57,6 +57,9 @@ export async function loadOnnxModel(context: LoadContext): Promise<LoadedModel> 
 interface Codecs extends Readonly<Record<Dialect | 'plain', RequestCodec>> {
   readonly maxBodyBytes: number
 }
+
+/** A request as tensors, or its answer where no run is needed. */
+type Opened = Decoded | WirePrediction
 
 /** A loaded network with its codecs. */
 class OnnxModel implements LoadedModel {
@@ -72,10 +75,17 @@ class OnnxModel implements LoadedModel {
     this.#batcher = new Batcher(session, metadata.batchable)
   }
 
-  async predict(requests: readonly WireRequest[]): Promise<WorkerReply> {
-    const opened = await Promise.all(requests.map((request) => this.#open(request)))
-    const decoded = opened.filter((one) => 'inputs' in one)
-    const outcomes = await this.#batcher.run(decoded)
+  predict(requests: readonly WireRequest[]): WorkerReply | Promise<WorkerReply> {
+    const opened = requests.map((request) => this.#open(request))
+    // Only pictures take more than one turn; a promise for each request would cost as much as a small run.
+    const ready = opened.filter(isOpened)
+    return ready.length === opened.length
+      ? this.#run(ready)
+      : Promise.all(opened.map(async (one) => one)).then((all) => this.#run(all))
+  }
+
+  #run(opened: readonly Opened[]): WorkerReply {
+    const outcomes = this.#batcher.run(opened.filter((one) => 'inputs' in one))
     let next = 0
     const predictions = opened.map((one) =>
       'inputs' in one ? this.#answer(one, outcomes[next++]) : one,
@@ -83,24 +93,31 @@ class OnnxModel implements LoadedModel {
     return { code: 200, message: 'Prediction success', predictions }
   }
 
-  close(): Promise<void> {
-    return this.#session.close()
+  close(): void {
+    this.#session.close()
   }
 
-  /** The request as tensors, or its answer where no run is needed. */
-  async #open(request: WireRequest): Promise<Decoded | WirePrediction> {
+  #open(request: WireRequest): Opened | Promise<Opened> {
     const headers = readHeaders(request.headers)
     const { dialect = 'plain', describe, contentEncoding } = headers
     try {
       if (describe && dialect === 'plain') return describeModel(request.id, this.#metadata)
       const plain = decodeBody(request, contentEncoding, this.#codecs.maxBodyBytes)
-      const decoded = await this.#codecs[dialect].decode(plain, headers)
-      const { inputs, maxBatchSize } = this.#metadata
-      if (maxBatchSize > 0) checkRows(inputs, decoded.inputs, maxBatchSize)
+      const decoded = this.#codecs[dialect].decode(plain, headers)
+      if (!(decoded instanceof Promise)) return this.#checked(decoded)
       return decoded
+        .then((one) => this.#checked(one))
+        .catch((error: unknown) => errorPrediction(request.id, error, headers.dialect))
     } catch (error) {
       return errorPrediction(request.id, error, headers.dialect)
     }
+  }
+
+  /** @throws ServerError 400 for more rows than the model takes. */
+  #checked(decoded: Decoded): Decoded {
+    const { inputs, maxBatchSize } = this.#metadata
+    if (maxBatchSize > 0) checkRows(inputs, decoded.inputs, maxBatchSize)
+    return decoded
   }
 
   #answer(decoded: Decoded, outcome: Outcome | undefined): WirePrediction {
@@ -113,6 +130,10 @@ class OnnxModel implements LoadedModel {
       return errorPrediction(id, error, dialect)
     }
   }
+}
+
+function isOpened(one: Opened | Promise<Opened>): one is Opened {
+  return !(one instanceof Promise)
 }
 
 /** Pictures are the image handler's on the original's routes; in other dialects it gets tensors like any model. */

@@ -14,27 +14,27 @@ const NODE_NAME_OR_FOLDERS =
 const MEMORY =
   /bad_alloc|failed to allocate|out of memory|array buffer allocation failed|invalid (?:typed )?array (?:buffer )?length/i
 
-const UNSUPPORTED_TYPE = /^Unsupported data type: (\d+)$/
 /** Numbers of ONNX's `TensorProto.DataType` that onnxruntime-node has no array for. */
-const TYPE_NAMES: ReadonlyMap<string, string> = new Map([
-  ['14', 'COMPLEX64'],
-  ['15', 'COMPLEX128'],
-  ['16', 'BF16'],
-  ['17', 'FLOAT8E4M3FN'],
-  ['18', 'FLOAT8E4M3FNUZ'],
-  ['19', 'FLOAT8E5M2'],
-  ['20', 'FLOAT8E5M2FNUZ'],
+const TYPE_NAMES: ReadonlyMap<number, string> = new Map([
+  [14, 'COMPLEX64'],
+  [15, 'COMPLEX128'],
+  [16, 'BF16'],
+  [17, 'FLOAT8E4M3FN'],
+  [18, 'FLOAT8E4M3FNUZ'],
+  [19, 'FLOAT8E5M2'],
+  [20, 'FLOAT8E5M2FNUZ'],
 ])
 
 /** A network that onnxruntime does not take: 400, or 507 when memory ran out. `folder` is where it lies. */
 export function loadError(thrown: unknown, folder: string): ServerError {
-  const [, type] = UNSUPPORTED_TYPE.exec(messageOf(thrown)) ?? []
-  if (type !== undefined) {
-    const name = TYPE_NAMES.get(type) ?? 'see the ONNX specification'
-    const problem = `An input or output has a type that cannot be served: ONNX type ${type} (${name}).`
-    return new ServerError('InvalidModelException', problem, { cause: thrown })
-  }
   return runtimeError(thrown, 'InvalidModelException', folder)
+}
+
+/** An input or output whose elements onnxruntime-node cannot hand over. */
+export function unsupportedElements(what: string, type: number): ServerError {
+  const name = TYPE_NAMES.get(type) ?? 'see the ONNX specification'
+  const problem = `${what} has a type that cannot be served: ONNX type ${type} (${name}).`
+  return new ServerError('InvalidModelException', problem)
 }
 
 /** A run that failed on this input: 400, or 507 when memory ran out. */

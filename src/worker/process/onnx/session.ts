@@ -1,17 +1,16 @@
 import path from 'node:path'
-import {
-  InferenceSession,
-  Tensor as RuntimeTensor,
-  env,
-  listSupportedBackends,
-} from 'onnxruntime-node'
+import { env, listSupportedBackends } from 'onnxruntime-node'
+import type { InferenceSession, Tensor as RuntimeTensor } from 'onnxruntime-node'
+// What lies under `InferenceSession`. That one runs a turn of the event loop later, and checks again what is checked here.
+import { binding, initOrt } from 'onnxruntime-node/dist/binding.js'
+import type { Binding } from 'onnxruntime-node/dist/binding.js'
 import { DATATYPES } from '../../../datatypes.ts'
 import { ServerError } from '../../../errors.ts'
 import type { ModelSettings } from '../../../model-settings.ts'
 import type { LoadContext } from '../handler.ts'
 import { quote } from './error-text.ts'
 import type { TensorSpec } from './metadata.ts'
-import { loadError, runError } from './runtime-errors.ts'
+import { loadError, runError, unsupportedElements } from './runtime-errors.ts'
 import type { Datatype, Tensor } from './tensor.ts'
 
 const RUNTIME_TYPES: Readonly<Record<Datatype, RuntimeTensor.Type>> = {
@@ -32,77 +31,100 @@ const RUNTIME_TYPES: Readonly<Record<Datatype, RuntimeTensor.Type>> = {
 const DATATYPES_OF_RUNTIME: ReadonlyMap<string, Datatype> = new Map(
   DATATYPES.map((datatype) => [RUNTIME_TYPES[datatype], datatype]),
 )
+/** The numbers of ONNX's `TensorProto.DataType`. */
+const ELEMENT_TYPES: ReadonlyMap<number, Datatype> = new Map([
+  [1, 'FP32'],
+  [2, 'UINT8'],
+  [3, 'INT8'],
+  [4, 'UINT16'],
+  [5, 'INT16'],
+  [6, 'INT32'],
+  [7, 'INT64'],
+  [8, 'BYTES'],
+  [9, 'BOOL'],
+  [10, 'FP16'],
+  [11, 'FP64'],
+  [12, 'UINT32'],
+  [13, 'UINT64'],
+])
 /** Nothing but fatal errors: what a run fails with is told to its caller, and would flood the log. */
 const LOG_FATAL = 4
+const RUN_OPTIONS: InferenceSession.RunOptions = {}
+
+/** Outputs to compute: onnxruntime makes their tensors. */
+type Fetches = Readonly<Record<string, null>>
 
 /** A network in memory, ready to run. */
 export class OnnxSession {
   readonly inputs: readonly TensorSpec[]
   readonly outputs: readonly TensorSpec[]
   readonly providers: readonly string[]
-  readonly #session: InferenceSession
+  readonly #session: Binding.InferenceSession
+  /** What a run of all outputs asks for. */
+  readonly #allOutputs: Fetches
 
   /** Use {@link OnnxSession.load}. */
-  constructor(session: InferenceSession, providers: readonly string[]) {
+  constructor(session: Binding.InferenceSession, providers: readonly string[]) {
     this.#session = session
     this.providers = providers
     this.inputs = session.inputMetadata.map((value) => specOf('Input', value))
     this.outputs = session.outputMetadata.map((value) => specOf('Output', value))
+    this.#allOutputs = fetchesOf(this.outputs.map(({ name }) => name))
   }
 
   /**
    * Loads a network. Settings of the model win over the options of the worker.
    * @throws ServerError `InvalidModelException`, or `InsufficientMemoryException` when memory ran out.
    */
-  static async load(
-    file: string,
-    settings: ModelSettings,
-    context: LoadContext,
-  ): Promise<OnnxSession> {
+  static load(file: string, settings: ModelSettings, context: LoadContext): OnnxSession {
     env.logLevel = 'error'
+    initOrt()
     const { options } = context
     const providers = chooseProviders(settings.providers ?? options.providers, context.gpu)
-    const session = await InferenceSession.create(file, {
-      intraOpNumThreads: settings.threads ?? options.threads,
-      interOpNumThreads: 1,
-      executionMode: 'sequential',
-      graphOptimizationLevel: settings.graphOptimization ?? options.graphOptimization,
-      executionProviders: providers.map((name) => providerConfig(name, context.gpu)),
-      logSeverityLevel: LOG_FATAL,
-    }).catch((error: unknown) => {
+    const session = new binding.InferenceSession()
+    try {
+      session.loadModel(file, {
+        intraOpNumThreads: settings.threads ?? options.threads,
+        interOpNumThreads: 1,
+        executionMode: 'sequential',
+        graphOptimizationLevel: settings.graphOptimization ?? options.graphOptimization,
+        executionProviders: providers.map((name) => providerConfig(name, context.gpu)),
+        logSeverityLevel: LOG_FATAL,
+      })
+    } catch (error) {
       throw loadError(error, path.dirname(file))
-    })
+    }
     try {
       return new OnnxSession(session, providers)
     } catch (error) {
-      await session.release()
+      session.dispose()
       throw error
     }
   }
 
   /**
-   * Runs the network. `inputs` has a tensor for each input, in the model's order; the outputs named come back in
-   * the order of the names.
+   * Runs the network, and nothing else in this process meanwhile. `inputs` has a tensor for each input, in the
+   * model's order; the outputs named come back in the order of the names.
    * @throws ServerError 400, or 507 when memory ran out.
    */
-  async run(inputs: readonly Tensor[], outputNames: readonly string[]): Promise<readonly Tensor[]> {
-    const feeds = Object.fromEntries(
-      inputs.map((input, index) => [this.inputs[index]?.name ?? '', runtimeTensor(input)]),
-    )
+  run(inputs: readonly Tensor[], outputNames: readonly string[]): readonly Tensor[] {
+    const feeds: Record<string, RuntimeTensor> = {}
+    for (const [index, { name }] of this.inputs.entries()) {
+      const input = inputs[index]
+      if (input !== undefined) feeds[name] = runtimeTensor(input)
+    }
+    const isAll = outputNames.length === this.outputs.length
+    const fetches = isAll ? this.#allOutputs : fetchesOf(outputNames)
     try {
-      // Every name in a list is looked up among all outputs, which a model with thousands would feel.
-      const isAll = outputNames.length === this.outputs.length
-      const results = await (isAll
-        ? this.#session.run(feeds)
-        : this.#session.run(feeds, outputNames))
+      const results = this.#session.run(feeds, fetches, RUN_OPTIONS)
       return outputNames.map((name) => tensorOf(name, results[name]))
     } catch (error) {
       throw error instanceof ServerError ? error : runError(error)
     }
   }
 
-  close(): Promise<void> {
-    return this.#session.release()
+  close(): void {
+    this.#session.dispose()
   }
 }
 
@@ -127,25 +149,33 @@ function providerConfig(
 }
 
 /** @throws ServerError `InvalidModelException` for what cannot be sent as a tensor. */
-function specOf(kind: 'Input' | 'Output', value: InferenceSession.ValueMetadata): TensorSpec {
+function specOf(kind: 'Input' | 'Output', value: Binding.ValueMetadata): TensorSpec {
   const { name } = value
   if (!value.isTensor) {
     const problem = 'is a sequence, map or optional; only tensors can be served'
     throw new ServerError('InvalidModelException', `${kind} ${quote(name)} ${problem}.`)
   }
-  const datatype = DATATYPES_OF_RUNTIME.get(value.type)
-  if (datatype === undefined) {
-    const problem = `has type ${value.type}, which cannot be served`
-    throw new ServerError('InvalidModelException', `${kind} ${quote(name)} ${problem}.`)
-  }
-  const shape = value.shape.map((dimension) => (typeof dimension === 'string' ? -1 : dimension))
-  return { name, datatype, shape, dimensions: value.shape }
+  const datatype = ELEMENT_TYPES.get(value.type)
+  if (datatype === undefined) throw unsupportedElements(`${kind} ${quote(name)}`, value.type)
+  const dimensions = value.shape.map((dimension, axis) =>
+    dimension < 0 ? (value.symbolicDimensions[axis] ?? '') : dimension,
+  )
+  return { name, datatype, shape: value.shape, dimensions }
 }
 
+/** As onnxruntime wants it; an object of its class would check once more what is known. */
 function runtimeTensor({ datatype, data, shape }: Tensor): RuntimeTensor {
-  const tensor = new RuntimeTensor(RUNTIME_TYPES[datatype], data, shape)
-  // Where Node has a Float16Array the tensor makes one of the bits, which the native side takes for empty.
-  return datatype === 'FP16' ? Object.defineProperty(tensor, 'data', { value: data }) : tensor
+  const tensor: Pick<RuntimeTensor, 'type' | 'dims' | 'location'> & { data: Tensor['data'] } = {
+    type: RUNTIME_TYPES[datatype],
+    data,
+    dims: shape,
+    location: 'cpu',
+  }
+  return tensor as RuntimeTensor
+}
+
+function fetchesOf(names: readonly string[]): Fetches {
+  return Object.fromEntries(names.map((name) => [name, null]))
 }
 
 function tensorOf(name: string, output: RuntimeTensor | undefined): Tensor {

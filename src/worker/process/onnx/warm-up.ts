@@ -12,11 +12,11 @@ const MAX_ELEMENTS = 16 * 1024 * 1024
  * allocates and may be a hundred times slower than the second. A model that does not like zeros is
  * none the worse for it.
  */
-export async function warmUp(session: OnnxSession): Promise<void> {
+export function warmUp(session: OnnxSession): void {
   const inputs = session.inputs.map(zeros)
   if (!inputs.every((input) => input !== undefined)) return
   try {
-    await session.run(
+    session.run(
       inputs,
       session.outputs.map(({ name }) => name),
     )
