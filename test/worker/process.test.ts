@@ -421,7 +421,7 @@ test('a worker stuck in a loop dies with its front-end', async (t) => {
   // Its socket closes with the worker; a pid may stay a while, until somebody reaps it.
   assert.deepEqual(await client.end(), [])
   const lagMs = performance.now() - killedAt
-  assert.ok(lagMs < 2000, `${lagMs} ms`)
+  assert.ok(lagMs < 15_000, `${lagMs} ms`)
 })
 
 test('an answer above the limit becomes an error of its own', async (t) => {
