@@ -55,6 +55,7 @@ export async function loadCustomModel(
 type CustomSettings = InputSettings & Pick<WorkerOptions, 'maxResponseBytes'>
 
 class CustomModel implements LoadedModel {
+  readonly needsEventLoop = true
   readonly #code: UserCode
   readonly #facts: ModelFacts
   readonly #settings: CustomSettings

@@ -18,6 +18,8 @@ export interface LoadContext {
 
 /** A loaded model. Calls never overlap: the loop waits for one reply before it asks for the next. */
 export interface LoadedModel {
+  /** Whether anything of it goes on between two requests: timers, sockets, whatever a model's own code may do. */
+  readonly needsEventLoop: boolean
   /**
    * Answers a batch: one prediction per request, in the same order and with the same ids. Must not
    * throw for anything a request contains; what it does throw becomes the original's error reply.

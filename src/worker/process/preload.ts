@@ -20,6 +20,8 @@ export async function preload(load: () => Promise<LoadedModel>): Promise<LoadedM
 
 /** Lets several connections use one model, whose calls must not overlap. */
 class SharedModel implements LoadedModel {
+  /** Other connections share it. */
+  readonly needsEventLoop = true
   readonly #model: LoadedModel
   #lastRun: Promise<unknown> = Promise.resolve()
 

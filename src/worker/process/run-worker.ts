@@ -3,6 +3,7 @@ import { createServer } from 'node:net'
 import type { Server, Socket } from 'node:net'
 import { NO_GPU } from '../wire/messages.ts'
 import type { LoadRequest } from '../wire/messages.ts'
+import { END_SIGNALS } from './end-signals.ts'
 import { IoFifos } from './fifos.ts'
 import type { LoadedModel } from './handler.ts'
 import { addressText, listen } from './listener.ts'
@@ -23,7 +24,6 @@ const ENVIRONMENT_DEFAULTS = {
   MXNET_USE_OPERATOR_TUNING: '0',
   ORT_DISABLE_TELEMETRY: '1',
 }
-const END_SIGNALS = ['SIGTERM', 'SIGINT', 'SIGHUP'] as const
 
 /** Runs until a signal, or the end of its connection where it serves only one, ends the process. */
 export async function runWorker(args: readonly string[], output: ProcessOutput): Promise<void> {
@@ -86,6 +86,7 @@ export function serveConnection(socket: Socket, settings: Settings, shared: Shar
     loadModel: async (request) => (await preloaded) ?? load(settings, request),
     createFifos: (descriptor) =>
       IoFifos.create(settings.temporaryFolder, descriptor, output, files),
+    mayBlock: settings.endsWithConnection,
   })
   void service.ended.then((isClean) => {
     if (isClean) console.log('Frontend disconnected.')

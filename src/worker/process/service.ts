@@ -1,28 +1,27 @@
 import type { Socket } from 'node:net'
-import { ProtocolError, messageOf } from '../../errors.ts'
+import { messageOf } from '../../errors.ts'
 import { RequestDecoder } from '../wire/decode.ts'
 import { encodeReply } from '../wire/encode.ts'
 import type { LoadRequest, WireRequest, WorkerReply, WorkerRequest } from '../wire/messages.ts'
+import { BlockingLoop } from './blocking-loop.ts'
+import { END_SIGNALS } from './end-signals.ts'
 import type { IoFifos } from './fifos.ts'
 import type { LoadedModel } from './handler.ts'
-import { loadFailedReply, loadedReply, predictFailedReply } from './replies.ts'
+import { mayWait, predict } from './predict.ts'
+import { loadFailedReply, loadedReply } from './replies.ts'
 import { reportError } from './report-error.ts'
+import { takeDescriptor } from './take-descriptor.ts'
 
 /** What a connection takes from the process around it. */
 export interface ServiceSettings {
   readonly loadModel: (request: LoadRequest) => Promise<LoadedModel>
   readonly createFifos: (descriptor: string) => Promise<IoFifos>
+  /** Whether the process may wait for this connection alone, once it has a model that needs no event loop. */
+  readonly mayBlock: boolean
 }
 
 /** Requests that wait in memory; with more, the rest stays in the socket. */
 const MAX_WAITING = 8
-/**
- * After a run that took less than this the reply waits for the next one, if a request for it is there, and so many
- * leave together at most: a write, and the peer that it wakes, cost more than the run.
- */
-const QUICK_RUN_MS = 0.2
-const MAX_GATHERED = 4
-
 /**
  * One connection of a front-end, with a model of its own: `L` loads it, `I` predicts, one reply for
  * each request, strictly in order.
@@ -120,36 +119,32 @@ export class Service {
       this.#socket.destroySoon()
       return
     }
-    await this.#answer(loadedReply(request.modelName))
+    const reply = loadedReply(request.modelName)
+    if (fifos === undefined && (await this.#block(this.#model, reply))) return
+    await this.#answer(reply)
     if (!this.#socket.destroyed) fifos?.attach()
+  }
+
+  /** Serves by blocking calls until the connection ends, if that can be. */
+  async #block(model: LoadedModel, reply: WorkerReply): Promise<boolean> {
+    if (!this.#settings.mayBlock || model.needsEventLoop) return false
+    if (this.#waiting.length > 0 || !this.#decoder.isIdle || this.#isInputOver) return false
+    const fd = takeDescriptor(this.#socket)
+    if (fd === undefined) return false
+    // Their handlers would have to wait for the event loop; without them the process simply ends.
+    for (const signal of END_SIGNALS) process.removeAllListeners(signal)
+    this.#isClosing = true
+    await new BlockingLoop(fd, model).run(reply)
+    this.#socket.destroy()
+    return true
   }
 
   async #run(requests: readonly WireRequest[]): Promise<void> {
     const startedAt = performance.now()
-    const reply = await this.#predict(requests)
-    const isQuick = performance.now() - startedAt < QUICK_RUN_MS
-    if (isQuick && this.#held < MAX_GATHERED - 1 && this.#isFollowedByLike(requests)) {
-      this.#hold(reply)
-    } else {
-      await this.#answer(reply)
-    }
-  }
-
-  /** Whether the next request is there and no larger, so that its run may be expected to be as quick. */
-  #isFollowedByLike(requests: readonly WireRequest[]): boolean {
-    const [next] = this.#waiting
-    return next?.command === 'predict' && bytesOf(next.requests) <= bytesOf(requests)
-  }
-
-  async #predict(requests: readonly WireRequest[]): Promise<WorkerReply> {
-    if (this.#model === undefined)
-      throw new ProtocolError('A predict request before any load request')
-    try {
-      return await this.#model.predict(requests)
-    } catch (error) {
-      reportError('Prediction failed', error)
-      return predictFailedReply(error, requests)
-    }
+    const reply = await predict(this.#model, requests)
+    const runMs = performance.now() - startedAt
+    if (mayWait(runMs, this.#held, requests, this.#waiting[0])) this.#hold(reply)
+    else await this.#answer(reply)
   }
 
   /** Keeps a reply back until the next one is sent. */
@@ -199,12 +194,6 @@ export class Service {
     this.#model = undefined
     void closeModel(model)
   }
-}
-
-function bytesOf(requests: readonly WireRequest[]): number {
-  let bytes = 0
-  for (const { parameters } of requests) for (const { value } of parameters) bytes += value.length
-  return bytes
 }
 
 async function closeModel(model: LoadedModel | undefined): Promise<void> {

@@ -63,6 +63,7 @@ type Opened = Decoded | WirePrediction
 
 /** A loaded network with its codecs. */
 class OnnxModel implements LoadedModel {
+  readonly needsEventLoop = false
   readonly #session: OnnxSession
   readonly #metadata: ModelMetadata
   readonly #codecs: Codecs

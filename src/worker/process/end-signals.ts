@@ -1,0 +1,2 @@
+/** The signals that end a worker. */
+export const END_SIGNALS = ['SIGTERM', 'SIGINT', 'SIGHUP'] as const
