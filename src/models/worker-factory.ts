@@ -2,6 +2,7 @@ import type { Logger } from 'pino'
 import type { Config } from '../config.ts'
 import { ServerError } from '../errors.ts'
 import { BUILT_IN_HANDLERS } from '../model-files.ts'
+import { BodyFile } from '../worker/host/body-file.ts'
 import { READY_LINE, ownWorker, workerEnvironment } from '../worker/host/own-worker.ts'
 import type { PythonInstallation } from '../worker/host/python-installation.ts'
 import { pythonWorker } from '../worker/host/python-worker.ts'
@@ -131,7 +132,10 @@ export class WorkerFactory {
   #ownWorker(model: PreparedModel, settings: EffectiveSettings, log: Logger): SpecialPart {
     const { workerHeapMib, workerMemoryMib, telemetry } = this.#config
     const socketPath = this.#runtime.nextSocketPath()
+    // A model's own code may keep what it was given; the built-in handlers do not.
+    const bodies = BUILT_IN_HANDLERS.includes(settings.handler) ? BodyFile.create() : undefined
     return {
+      bodies,
       child: ownWorker(
         {
           socketPath,
@@ -144,6 +148,7 @@ export class WorkerFactory {
           heapMib: workerHeapMib,
           memoryMib: workerMemoryMib,
           allowTelemetry: telemetry,
+          hasBodyFile: bodies !== undefined,
         },
         this.#environment,
       ),

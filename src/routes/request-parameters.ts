@@ -1,7 +1,7 @@
 /** From an HTTP request to the parameters and headers of the worker protocol: section 4.2 of the original's behaviour. */
 import type { IncomingMessage } from 'node:http'
 import type { FastifyRequest } from 'fastify'
-import { DIALECT_HEADER } from '../dialects.ts'
+import { DIALECT_HEADER, isInternalHeader } from '../dialects.ts'
 import type { Dialect } from '../dialects.ts'
 import { ServerError } from '../errors.ts'
 import type { Header, Parameter } from '../models/job.ts'
@@ -54,22 +54,15 @@ export function requestHeaders({ raw }: FastifyRequest, dialect?: Dialect): Head
   const headers = new Map<string, string>()
   for (let index = 0; index + 1 < rawHeaders.length; index += 2) {
     const name = rawHeaders[index] ?? ''
-    if (!isDialectHeader(name)) headers.set(name, rawHeaders[index + 1] ?? '')
+    if (!isInternalHeader(name)) headers.set(name, rawHeaders[index + 1] ?? '')
   }
   return [...headers]
 }
 
 function joinedHeaders({ headers }: IncomingMessage): Header[] {
   return Object.entries(headers)
-    .filter(([name]) => !isDialectHeader(name))
+    .filter(([name]) => !isInternalHeader(name))
     .map(([name, value]) => [name, String(value)])
-}
-
-/** A client cannot name the dialect by itself. */
-function isDialectHeader(name: string): boolean {
-  return (
-    name.length === DIALECT_HEADER.length && name.toLowerCase() === DIALECT_HEADER.toLowerCase()
-  )
 }
 
 function mediaType(header: string | undefined): string {

@@ -11,6 +11,7 @@ import { readLines } from '../../src/worker/host/line-reader.ts'
 import { WorkerDiedError } from '../../src/worker/host/outcomes.ts'
 import { ownWorker, workerEnvironment } from '../../src/worker/host/own-worker.ts'
 import { Progress } from '../../src/worker/host/progress.ts'
+import type { ProgressOptions } from '../../src/worker/host/progress.ts'
 import { RuntimeDirectory } from '../../src/worker/host/runtime-directory.ts'
 import type { Worker } from '../../src/worker/host/worker.ts'
 import type { WorkerReply } from '../../src/worker/wire/messages.ts'
@@ -645,8 +646,9 @@ test('after many workers no process, file descriptor or socket of theirs is left
 test('the number of batches ahead follows the measured run time', (t) => {
   let now = 0
   t.mock.method(performance, 'now', () => now)
-  const depthAfter = (runMs: number, runs = 1, maxDepth = 8): number => {
-    const progress = new Progress({ timeoutMs: 1000, maxDepth, onTimeout: () => {} })
+  const options = { timeoutMs: 1000, maxDepth: 8, hasBodyFile: false, onTimeout: () => {} }
+  const depthAfter = (runMs: number, runs = 1, other: Partial<ProgressOptions> = {}): number => {
+    const progress = new Progress({ ...options, ...other })
     assert.equal(progress.depth, 1, 'unknown as yet')
     for (let run = 0; run < runs; run += 1) {
       progress.begin()
@@ -660,10 +662,15 @@ test('the number of batches ahead follows the measured run time', (t) => {
     [0, 0.01, 0.13, 0.3, 0.6, 1.1, 50].map((runMs) => depthAfter(runMs)),
     [8, 8, 8, 4, 2, 1, 1],
   )
-  assert.equal(depthAfter(0.1, 5, 1), 1, 'never more than the worker can take')
+  assert.equal(depthAfter(0.1, 5, { maxDepth: 1 }), 1, 'never more than the worker can take')
+  assert.deepEqual(
+    [0.3, 1.1, 24, 26].map((runMs) => depthAfter(runMs, 1, { hasBodyFile: true })),
+    [4, 2, 2, 1],
+    'one more where its body can be there before its turn',
+  )
   assert.deepEqual(
     [0.05, 0.3].map((runMs) => {
-      const progress = new Progress({ timeoutMs: 1000, maxDepth: 8, onTimeout: () => {} })
+      const progress = new Progress(options)
       assert.equal(progress.isQuick, false, 'unknown as yet')
       progress.begin()
       now += runMs
@@ -723,6 +730,7 @@ test('onnxd’s own worker gets the original’s command line and a small enviro
     heapMib: 512,
     memoryMib: 0,
     allowTelemetry: false,
+    hasBodyFile: false,
   }
   const spec = ownWorker(options, environment)
   assert.equal(spec.command, process.execPath)

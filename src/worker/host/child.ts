@@ -11,6 +11,8 @@ export interface ChildSpec {
   readonly environment: Readonly<Record<string, string>>
   /** Keep the stdin of the process open: its end tells the process that this one is gone. */
   readonly holdsStdin?: boolean
+  /** Descriptor that the process gets as its number 3. */
+  readonly descriptor?: number | undefined
 }
 
 /** How a process ended. */
@@ -45,7 +47,12 @@ export class Child {
         cwd: spec.workingDirectory,
         env: spec.environment,
         detached: true,
-        stdio: [spec.holdsStdin === true ? 'pipe' : 'ignore', 'pipe', 'pipe'],
+        stdio: [
+          spec.holdsStdin === true ? 'pipe' : 'ignore',
+          'pipe',
+          'pipe',
+          ...(spec.descriptor === undefined ? [] : [spec.descriptor]),
+        ],
       })
     } catch (error) {
       // Most reasons come as an event, a few (no memory, an argument list too long) are thrown.

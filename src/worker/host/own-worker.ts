@@ -31,6 +31,8 @@ export interface OwnWorkerOptions {
   /** Limit of all private memory; 0 for none. */
   readonly memoryMib: number
   readonly allowTelemetry: boolean
+  /** Large bodies come in the file behind descriptor 3. */
+  readonly hasBodyFile: boolean
 }
 
 /** Command, arguments and environment of one worker process. */
@@ -66,6 +68,7 @@ export function ownWorker(
       ...environment,
       ORT_DISABLE_TELEMETRY: options.allowTelemetry ? '0' : '1',
       ONNXD_WORKER_ONCE: '1',
+      ...(options.hasBodyFile ? { ONNXD_BODY_FILE: '3' } : {}),
       ONNXD_PARENT_PID: String(process.pid),
       ONNXD_WORKER_OPTIONS: options.options,
     },

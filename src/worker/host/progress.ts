@@ -1,5 +1,7 @@
 /** Keep about this much work in the socket of a busy worker: less and it idles, more and it hoards. */
 const WORK_AHEAD_MS = 1
+/** Of runs that take longer, none waits at a busy worker. */
+const LONG_RUN_MS = 25
 /** Weight of the newest run in the moving average of run times. */
 const AVERAGE_WEIGHT = 0.1
 /** To wake a second worker costs more than runs shorter than this gain by it. */
@@ -9,6 +11,8 @@ export interface ProgressOptions {
   /** Milliseconds that the batch at the head may keep the worker. */
   readonly timeoutMs: number
   readonly maxDepth: number
+  /** A body can be at the worker before its turn, however large it is. */
+  readonly hasBodyFile: boolean
   readonly onTimeout: () => void
 }
 
@@ -38,7 +42,9 @@ export class Progress {
   get depth(): number {
     if (this.#answered === 0) return 1
     const ahead = Math.floor(WORK_AHEAD_MS / Math.max(this.#averageMs, 0.01))
-    return Math.min(this.#options.maxDepth, 1 + ahead)
+    // One batch more where its way to the worker would be felt beside its run; one that waits long would be missed elsewhere.
+    const least = this.#options.hasBodyFile && this.#averageMs < LONG_RUN_MS ? 1 : 0
+    return Math.min(this.#options.maxDepth, 1 + Math.max(ahead, least))
   }
 
   /** Whether a run takes less than it costs to wake another worker for it. */

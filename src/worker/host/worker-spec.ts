@@ -1,4 +1,5 @@
 import type { LoadRequest, WireDialect, WireLimits } from '../wire/messages.ts'
+import type { BodyFile } from './body-file.ts'
 import type { ChildSpec } from './child.ts'
 import type { WorkerAddress } from './connection.ts'
 
@@ -15,6 +16,8 @@ export interface WorkerSpec {
   readonly responseTimeoutMs: number
   /** Batches that may be in the worker and its socket together. */
   readonly maxDepth: number
+  /** Takes large bodies, for workers that can read it; their process gets its descriptor. */
+  readonly bodies?: BodyFile | undefined
   readonly onLine: (line: string, stream: 'stdout' | 'stderr') => void
   /** Called when the model is loaded, before the first batch. */
   readonly onLoaded?: () => void

@@ -34,14 +34,17 @@ export class Worker {
     this.#progress = new Progress({
       timeoutMs: spec.responseTimeoutMs,
       maxDepth: spec.maxDepth,
+      hasBodyFile: spec.bodies !== undefined,
       onTimeout: () => this.kill(this.#timeoutText()),
     })
     let sayListening = (): void => {}
     const isListening = new Promise<void>((resolve) => (sayListening = resolve))
-    this.#child = new Child(spec.child, (line, stream) => {
+    const child = { ...spec.child, descriptor: spec.bodies?.readDescriptor }
+    this.#child = new Child(child, (line, stream) => {
       if (stream === 'stdout' && line === spec.readyLine) sayListening()
       spec.onLine(line, stream)
     })
+    spec.bodies?.handOver()
     this.exited = this.#child.exited.then((cause) => this.#end(cause))
     this.ready = this.#start(isListening)
     // Whoever started the worker looks at `ready` in its own time.
@@ -92,12 +95,14 @@ export class Worker {
       const connection = this.#connection
       if (connection === undefined || this.#state !== 'ready')
         throw new WorkerDiedError('was not ready', false)
-      const frame = encodePredict(requests)
+      const { bodies } = this.#spec
+      const frame = encodePredict(bodies?.move(requests) ?? requests)
       const number = this.#progress.begin()
       const fail = (error: unknown): void => void this.#fail(error, number, reject)
       connection.send(frame, {
         resolve: (reply) => {
           this.#progress.finish()
+          bodies?.release()
           try {
             resolve(inRequestOrder(requests, reply))
           } catch (error) {
@@ -188,6 +193,7 @@ export class Worker {
     this.#state = 'stopped'
     this.#progress.stop()
     this.#connection?.destroy()
+    this.#spec.bodies?.close()
     return this.#killedBecause === undefined ? cause : { ...cause, text: this.#killedBecause }
   }
 

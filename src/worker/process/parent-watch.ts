@@ -7,11 +7,11 @@ import { Worker } from 'node:worker_threads'
 const WATCH = `
 const { workerData } = require('node:worker_threads')
 const cell = new Int32Array(new SharedArrayBuffer(4))
-while (process.ppid === workerData) Atomics.wait(cell, 0, 0, 250)
+while (process.ppid === workerData) Atomics.wait(cell, 0, 0, 1000)
 process.kill(process.pid, 'SIGKILL')
 `
 
-/** Kills this process within about 250 ms of the death of its parent. */
+/** Kills this process within about a second of the death of its parent. */
 export function watchParent(parentPid: number): void {
   const watcher = new Worker(WATCH, {
     eval: true,

@@ -37,8 +37,9 @@ export function mayWait(
   next: WorkerRequest | undefined,
 ): boolean {
   if (runMs >= QUICK_RUN_MS || held >= MAX_GATHERED - 1 || next?.command !== 'predict') return false
-  // No larger, so that its run may be expected to be as quick.
-  return bytesOf(next.requests) <= bytesOf(requests)
+  // No larger, so that its run may be expected to be as quick. A body that travels beside the socket counts nothing.
+  const bytes = bytesOf(next.requests)
+  return bytes > 0 && bytes <= bytesOf(requests)
 }
 
 function bytesOf(requests: readonly WireRequest[]): number {

@@ -3,6 +3,7 @@ import { createServer } from 'node:net'
 import type { Server, Socket } from 'node:net'
 import { NO_GPU } from '../wire/messages.ts'
 import type { LoadRequest } from '../wire/messages.ts'
+import { BodyReader } from './body-reader.ts'
 import { END_SIGNALS } from './end-signals.ts'
 import { IoFifos } from './fifos.ts'
 import type { LoadedModel } from './handler.ts'
@@ -83,7 +84,8 @@ export interface Shared {
 export function serveConnection(socket: Socket, settings: Settings, shared: Shared): Service {
   const { output, files, preloaded } = shared
   const service = new Service(socket, {
-    loadModel: async (request) => (await preloaded) ?? load(settings, request),
+    loadModel: async (request) =>
+      withBodies(settings, (await preloaded) ?? (await load(settings, request))),
     createFifos: (descriptor) =>
       IoFifos.create(settings.temporaryFolder, descriptor, output, files),
     mayBlock: settings.endsWithConnection,
@@ -108,4 +110,8 @@ function load(
   const { options, decodeInput } = settings
   const device = gpu < 0 ? undefined : gpu
   return loadModel({ modelName, modelPath, handler, batchSize, gpu: device, options }, decodeInput)
+}
+
+function withBodies({ bodyFile }: Settings, model: LoadedModel): LoadedModel {
+  return bodyFile === undefined ? model : new BodyReader(bodyFile, model)
 }

@@ -12,6 +12,8 @@ export interface Settings extends WorkerArguments {
   readonly decodeInput: boolean
   /** Process to die with, `undefined` to outlive everybody. */
   readonly parentPid: number | undefined
+  /** Descriptor of the file with large bodies, `undefined` when all come by the socket. */
+  readonly bodyFile: number | undefined
 }
 
 /** Reads both; the process ends with code 2 where they cannot be used. */
@@ -23,6 +25,7 @@ export function readSettings(args: readonly string[], environment: NodeJS.Proces
       endsWithConnection: environment['ONNXD_WORKER_ONCE'] === '1',
       decodeInput: (environment['MMS_DECODE_INPUT_REQUEST'] ?? 'true') === 'true',
       parentPid: readPid(environment['ONNXD_PARENT_PID']),
+      bodyFile: environment['ONNXD_BODY_FILE'] === '3' ? 3 : undefined,
     }
   } catch (error) {
     if (!(error instanceof UsageError)) throw error
