@@ -4,7 +4,6 @@ import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 
 const execute = promisify(execFile)
-const PROGRAM = fileURLToPath(new URL('./bare.js', import.meta.url))
 
 export interface BareResult {
   /** Runs a second. */
@@ -15,12 +14,18 @@ export interface BareResult {
 
 /** Runs a model in a loop without any server: what the server's figures are shares of. */
 export async function bareLoop(file: string, seconds: number, batch = 1): Promise<BareResult> {
-  const { stdout } = await execute(process.execPath, [
-    PROGRAM,
-    file,
-    String(batch),
-    String(seconds),
-  ])
+  return alone('bare.js', [file, String(batch), String(seconds)])
+}
+
+/** Parses the JSON request in `file` in a loop without any server. */
+export async function bareParse(file: string, seconds: number): Promise<BareResult> {
+  return alone('bare-parse.js', [file, String(seconds)])
+}
+
+/** What a program beside this file prints, run in a process of its own. */
+async function alone(program: string, args: readonly string[]): Promise<BareResult> {
+  const file = fileURLToPath(new URL(program, import.meta.url))
+  const { stdout } = await execute(process.execPath, [file, ...args])
   const { rate, p50 }: { rate: number; p50: number } = JSON.parse(stdout)
   return { rate, p50 }
 }

@@ -7,8 +7,7 @@
  */
 import process from 'node:process'
 import { InferenceSession, Tensor } from 'onnxruntime-node'
-
-const WARM_UP_RUNS = 20
+import { timedLoop } from './timed-loop.ts'
 
 const [file = '', batch = '1', seconds = '1'] = process.argv.slice(2)
 const session = await InferenceSession.create(file, {
@@ -27,17 +26,4 @@ const feeds = {
   [input.name]: new Tensor('float32', Float32Array.from({ length: count }, Math.random), shape),
 }
 
-for (let run = 0; run < WARM_UP_RUNS; run++) await session.run(feeds)
-const times: number[] = []
-const start = performance.now()
-const end = start + Number(seconds) * 1000
-let now = start
-while (now < end) {
-  const before = now
-  await session.run(feeds)
-  now = performance.now()
-  times.push(now - before)
-}
-times.sort((a, b) => a - b)
-const rate = times.length / ((now - start) / 1000)
-console.log(JSON.stringify({ rate, p50: times[times.length >> 1] }))
+console.log(JSON.stringify(await timedLoop(Number(seconds), () => session.run(feeds))))

@@ -5,8 +5,10 @@ import { parseArgs } from 'node:util'
 import { batches } from './batching.ts'
 import type { Benchmark, Figure, Plan } from './benchmark.ts'
 import { binaryTensors } from './binary-v2.ts'
+import { jsonBody } from './json-body.ts'
 import { largeBodies, twoWorkers } from './large-model.ts'
 import { machineFacts } from './machine.ts'
+import { manyModels } from './many-models.ts'
 import { overload } from './overload.ts'
 import { peers } from './peers.ts'
 import { relayCost } from './relay-cost.ts'
@@ -21,8 +23,10 @@ const BENCHMARKS: readonly Benchmark[] = [
   twoWorkers,
   batches,
   binaryTensors,
+  jsonBody,
   coldStart,
   overload,
+  manyModels,
   relayCost,
   peers,
 ]

@@ -2,13 +2,20 @@
 import { spawn } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { closeSync, mkdtempSync, openSync, readFileSync, readdirSync, rmSync } from 'node:fs'
+import {
+  closeSync,
+  existsSync,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import process from 'node:process'
 
 const READY = /^onnxd is ready\. Inference (\S+), management (\S+)$/m
-const START_TIMEOUT_MS = 60_000
 /** Linux counts CPU time in hundredths of a second. */
 const TICK_MS = 10
 const PAGE_BYTES = 4096
@@ -26,7 +33,11 @@ export interface BenchServer {
  * Starts a server on free ports of the loopback address and waits until its models are loaded. Its log,
  * a line for each request, is written to a file, as most run it; the file is gone with the server.
  */
-export async function startServer(cli: string, args: readonly string[]): Promise<BenchServer> {
+export async function startServer(
+  cli: string,
+  args: readonly string[],
+  timeoutMs = 60_000,
+): Promise<BenchServer> {
   const folder = mkdtempSync(path.join(tmpdir(), 'onnxd-bench-'))
   const log = openSync(path.join(folder, 'log'), 'w')
   const child = spawn(
@@ -39,7 +50,7 @@ export async function startServer(cli: string, args: readonly string[]): Promise
   // A benchmark that is interrupted takes its server with it.
   const kill = (): boolean => child.kill('SIGKILL')
   process.once('exit', kill)
-  const [inference, management] = await addresses(child)
+  const [inference, management] = await addresses(child, timeoutMs)
   const { pid = 0 } = child
   return {
     inference,
@@ -67,6 +78,16 @@ export function residentMib(pid: number): number {
   return (pages * PAGE_BYTES) / 2 ** 20
 }
 
+/**
+ * Memory of a process, MiB, a page that several processes share divided among them. `NaN` where the
+ * system does not tell.
+ */
+export function proportionalMib(pid: number): number {
+  const file = `/proc/${pid}/smaps_rollup`
+  if (!existsSync(file)) return Number.NaN
+  return Number(/^Pss: +(\d+) kB$/m.exec(readFileSync(file, 'latin1'))?.[1]) / 1024
+}
+
 function childrenOf(parent: number): number[] {
   return readdirSync('/proc')
     .filter((name) => /^\d+$/.test(name))
@@ -83,13 +104,13 @@ function parentOf(pid: number): number | undefined {
   }
 }
 
-async function addresses(child: ChildProcess): Promise<[string, string]> {
+async function addresses(child: ChildProcess, timeoutMs: number): Promise<[string, string]> {
   return new Promise((resolve, reject) => {
     let output = ''
     const timer = setTimeout(() => {
       child.kill('SIGKILL')
       reject(new Error('the server did not start in time'))
-    }, START_TIMEOUT_MS)
+    }, timeoutMs)
     child.once('exit', (code) => {
       clearTimeout(timer)
       reject(new Error(`the server ended with code ${code}: ${output}`))

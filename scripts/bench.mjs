@@ -1,7 +1,7 @@
 /**
  * `npm run bench`: measures the server against the bare runtime, see docs/performance.md.
  *
- *     npm run bench                      all benchmarks, about ten minutes
+ *     npm run bench                      all benchmarks, a quarter of an hour
  *     npm run bench -- B1 B3             some of them
  *     npm run bench -- --quick           one short round each: shows that they run, not how fast
  *     npm run bench -- --json            machine facts and every round, as JSON
