@@ -2,6 +2,7 @@
 import { missingModels, modelFile } from './bench-models.ts'
 import { gather } from './benchmark.ts'
 import type { Benchmark, Figure } from './benchmark.ts'
+import { binaryRequest } from './binary-request.ts'
 import { goodLoop } from './load.ts'
 import { startServer } from './server.ts'
 
@@ -22,7 +23,8 @@ export const binaryTensors: Benchmark = {
     const figures: Figure[] = []
     try {
       for (const [size, count] of SIZES) {
-        const { body, headers } = binaryRequest(count)
+        const tensor = { name: 'INPUT0', datatype: 'FP32', shape: [1, count] }
+        const { body, headers } = binaryRequest(tensor, Buffer.alloc(count * 4))
         const request = { url: `${server.inference}/v2/models/${MODEL}/infer`, body, headers }
         const of = await gather(rounds, async () => {
           const { rate } = await goodLoop(request, { connections: 2, seconds })
@@ -41,27 +43,4 @@ export const binaryTensors: Benchmark = {
       await server.stop()
     }
   },
-}
-
-function binaryRequest(count: number): { body: Buffer; headers: Record<string, string> } {
-  const head = Buffer.from(
-    JSON.stringify({
-      inputs: [
-        {
-          name: 'INPUT0',
-          datatype: 'FP32',
-          shape: [1, count],
-          parameters: { binary_data_size: count * 4 },
-        },
-      ],
-      parameters: { binary_data_output: true },
-    }),
-  )
-  return {
-    body: Buffer.concat([head, Buffer.alloc(count * 4)]),
-    headers: {
-      'content-type': 'application/octet-stream',
-      'inference-header-content-length': String(head.length),
-    },
-  }
 }
