@@ -9,9 +9,6 @@
  *
  * What cannot be had (no Python, no Java, no registry) is said in one line, and its tests are skipped.
  */
-import { spawnSync } from 'node:child_process'
-import { createHash } from 'node:crypto'
-import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
 import process from 'node:process'
@@ -32,13 +29,12 @@ const ENVIRONMENTS = [
       'psutil==7.2.2',
       'PyYAML==6.0.3',
     ],
-    options: ['--no-deps'],
+    noDependencies: true,
   },
   {
     name: 'tritonclient',
     variable: 'ONNXD_INTEROP_TRITONCLIENT',
     packages: ['tritonclient[http]==2.73.0'],
-    options: [],
   },
 ]
 const TIMEOUT_MS = 600_000
@@ -48,52 +44,24 @@ const { options, filters } = readArguments(args, ['--report'])
 ensure('build')
 const files = findTests(path.join('build', 'test', 'interop'), '.interop.js', filters)
 
+// Compiled a moment ago.
+const { hasVenv, pythonEnvironment, runs } = await import('../build/scripts/python-environment.js')
+const python = process.env.ONNXD_INTEROP_PYTHON ?? 'python3'
+const cache = process.env.ONNXD_INTEROP_CACHE ?? path.join(os.tmpdir(), 'onnxd-interop')
 const found = {}
-for (const environment of ENVIRONMENTS) {
-  const folder = virtualEnvironment(environment)
-  if (folder !== undefined) found[environment.variable] = folder
-}
+if (hasVenv(python)) {
+  for (const environment of ENVIRONMENTS) {
+    const folder = pythonEnvironment(environment, { python, cache, say })
+    if (folder !== undefined) found[environment.variable] = folder
+    else say(`pip could not install them; tests with ${environment.name} are skipped`)
+  }
+} else say(`there is no ${python} with venv; tests with Python are skipped`)
 if (runs('java', ['-version'])) found.ONNXD_INTEROP_JAVA = 'java'
 else say('there is no java; tests with the original Java server are skipped')
 if (args.includes('--report')) found.ONNXD_INTEROP_REPORT = '1'
 
 // They measure time, and the original uses fixed names for its sockets.
 runTests(files, options, { timeoutMs: TIMEOUT_MS, isAlone: true, environment: found })
-
-/** The folder of an environment that has the packages, or `undefined`, and a line that says why. */
-function virtualEnvironment({ name, packages, options: pipOptions }) {
-  const python = process.env.ONNXD_INTEROP_PYTHON ?? 'python3'
-  if (!runs(python, ['-c', 'import venv, ensurepip'])) {
-    say(`there is no ${python} with venv; tests with ${name} are skipped`)
-    return undefined
-  }
-  const version = spawnSync(python, ['-VV'], { encoding: 'utf8' }).stdout
-  const key = createHash('sha256')
-    .update([version, ...packages].join('\n'))
-    .digest('hex')
-  const cache = process.env.ONNXD_INTEROP_CACHE ?? path.join(os.tmpdir(), 'onnxd-interop')
-  const folder = path.join(cache, `${name}-${key.slice(0, 12)}`)
-  const complete = path.join(folder, '.complete')
-  if (existsSync(complete)) return folder
-  say(`installing ${packages.join(', ')} in ${folder}`)
-  rmSync(folder, { recursive: true, force: true })
-  mkdirSync(cache, { recursive: true })
-  const pip = ['-m', 'pip', 'install', '--quiet', '--disable-pip-version-check', ...pipOptions]
-  const isMade =
-    runs(python, ['-m', 'venv', folder]) &&
-    runs(path.join(folder, 'bin', 'python'), [...pip, ...packages])
-  if (isMade) {
-    writeFileSync(complete, '')
-    return folder
-  }
-  rmSync(folder, { recursive: true, force: true })
-  say(`pip could not install them; tests with ${name} are skipped`)
-  return undefined
-}
-
-function runs(command, commandArgs) {
-  return spawnSync(command, commandArgs, { stdio: 'ignore' }).status === 0
-}
 
 function say(text) {
   console.error(`onnxd: ${text}.`)

@@ -1,0 +1,60 @@
+/** Python packages in virtual environments outside the checkout, made once and kept. */
+import { spawnSync } from 'node:child_process'
+import { createHash } from 'node:crypto'
+import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
+import path from 'node:path'
+
+const TIMEOUT_MS = 600_000
+
+export interface PythonEnvironment {
+  readonly name: string
+  readonly packages: readonly string[]
+  /** Leaves out what the packages ask for. */
+  readonly noDependencies?: boolean
+}
+
+/** Which Python, and the folder of all environments. */
+export interface PythonSite {
+  readonly python: string
+  readonly cache: string
+  /** Told before an installation, which takes a while. */
+  readonly say: (text: string) => void
+}
+
+/** Whether this Python can make virtual environments. */
+export function hasVenv(python: string): boolean {
+  return runs(python, ['-c', 'import venv, ensurepip'])
+}
+
+/** Folder of an environment that has the packages, installed when it is not there yet; `undefined` when pip fails. */
+export function pythonEnvironment(
+  { name, packages, noDependencies = false }: PythonEnvironment,
+  { python, cache, say }: PythonSite,
+): string | undefined {
+  const options = noDependencies ? ['--no-deps'] : []
+  const version = spawnSync(python, ['-VV'], { encoding: 'utf8' }).stdout
+  const key = createHash('sha256')
+    .update([version, ...options, ...packages].join('\n'))
+    .digest('hex')
+  const folder = path.join(cache, `${name.toLowerCase()}-${key.slice(0, 12)}`)
+  const complete = path.join(folder, '.complete')
+  if (existsSync(complete)) return folder
+  say(`installing ${packages.join(', ')} in ${folder}`)
+  rmSync(folder, { recursive: true, force: true })
+  mkdirSync(cache, { recursive: true })
+  const pip = ['-m', 'pip', 'install', '--quiet', '--disable-pip-version-check', ...options]
+  const isMade =
+    runs(python, ['-m', 'venv', folder]) &&
+    runs(path.join(folder, 'bin', 'python'), [...pip, ...packages])
+  if (isMade) {
+    writeFileSync(complete, '')
+    return folder
+  }
+  rmSync(folder, { recursive: true, force: true })
+  return undefined
+}
+
+/** Whether a command ends with success. Its output is not shown. */
+export function runs(command: string, args: readonly string[]): boolean {
+  return spawnSync(command, args, { stdio: 'ignore', timeout: TIMEOUT_MS }).status === 0
+}
