@@ -1,4 +1,5 @@
 import type { IncomingMessage } from 'node:http'
+import { largeBuffers } from '../buffer-pool.ts'
 import { ServerError } from '../errors.ts'
 
 /**
@@ -9,6 +10,9 @@ const MAX_SMALL_PIECES = 65_536
 const SMALL_PIECE_BYTES = 512
 /** Reserved for a declared length before anything of it has come, at most. */
 const FIRST_SLAB_BYTES = 1024 * 1024
+
+/** So many times what has come is reserved of what the client has announced. */
+const GROWTH = 8
 
 const EMPTY = Buffer.alloc(0)
 
@@ -59,13 +63,22 @@ export class BodyCollector {
     return body
   }
 
+  /** Lets go of what was collected. */
+  drop(): void {
+    largeBuffers.give(this.#slab)
+    this.#slab = EMPTY
+    this.#length = 0
+  }
+
   #append(piece: Buffer): void {
     const needed = this.#length + piece.length
     if (needed > this.#slab.length) {
-      const guess = Math.min(this.#expectedBytes, FIRST_SLAB_BYTES)
-      const grown = Math.min(this.#maxBytes, this.#slab.length * 2)
-      const larger = Buffer.allocUnsafe(Math.max(needed, guess, grown))
+      // What has come vouches for a multiple of it.
+      const guess = Math.min(this.#expectedBytes, Math.max(FIRST_SLAB_BYTES, needed * GROWTH))
+      const grown = Math.min(this.#maxBytes, this.#length * 2)
+      const larger = largeBuffers.take(Math.max(needed, guess, grown))
       this.#slab.copy(larger, 0, 0, this.#length)
+      largeBuffers.give(this.#slab)
       this.#slab = larger
     }
     piece.copy(this.#slab, this.#length)
@@ -84,6 +97,7 @@ export function readBody(stream: IncomingMessage, limits: BodyLimits): Promise<B
         collector.add(piece)
       } catch (error) {
         stream.off('data', onData)
+        collector.drop()
         // What still comes is thrown away; the answer closes the connection.
         stream.resume()
         reject(error instanceof Error ? error : new Error(String(error)))
@@ -92,7 +106,9 @@ export function readBody(stream: IncomingMessage, limits: BodyLimits): Promise<B
     stream.on('data', onData)
     stream.once('end', () => resolve(collector.take()))
     stream.once('close', () => {
-      if (!stream.readableEnded) reject(incomplete(stream.errored ?? undefined))
+      if (stream.readableEnded) return
+      collector.drop()
+      reject(incomplete(stream.errored ?? undefined))
     })
   })
 }

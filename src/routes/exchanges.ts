@@ -1,5 +1,6 @@
 import process from 'node:process'
 import type { FastifyBaseLogger, FastifyReply, FastifyRequest } from 'fastify'
+import { largeBuffers } from '../buffer-pool.ts'
 import type { StatusCounts } from '../models/metrics-counts.ts'
 import type { App } from './route-context.ts'
 
@@ -11,6 +12,8 @@ declare module 'fastify' {
   interface FastifyRequest {
     /** Called once when the connection ends before the answer was handed over to it. */
     onLeave: (() => void) | undefined
+    /** Body of the answer: nobody reads it once the request is over. */
+    lent: Buffer | undefined
   }
 }
 
@@ -71,6 +74,7 @@ export class Exchanges {
     this.#counts.count(status)
     if (this.#log !== undefined) logRequest(this.#log, request, status, startedAt)
     if (hasLeft) request.onLeave?.()
+    if (request.lent !== undefined) largeBuffers.give(request.lent)
     if (this.#open === 0) this.#sayIdle?.()
   }
 }
@@ -85,6 +89,7 @@ export function watchExchanges(
   log: FastifyBaseLogger | undefined,
 ): void {
   app.decorateRequest('onLeave', undefined)
+  app.decorateRequest('lent', undefined)
   const exchanges = new Exchanges(app, counts, log)
   app.decorate('exchanges', { getter: () => exchanges })
 }

@@ -1,5 +1,6 @@
 /** What all dialects of inference share: a request goes to a worker, and its answer comes back as it is. */
 import type { FastifyReply, FastifyRequest } from 'fastify'
+import { largeBuffers } from '../buffer-pool.ts'
 import type { Dialect } from '../dialects.ts'
 import type { Parameter } from '../models/job.ts'
 import type { ModelVersion } from '../models/model-version.ts'
@@ -23,6 +24,17 @@ export async function relay(
   const job = model.predict(requestHeaders(request, dialect), parameters)
   whenClientLeaves(request, reply, () => model.pool.cancel(job))
   const prediction = await job.result
+  giveBack(model, parameters)
+  request.lent = prediction.body
   if (dialect !== undefined) model.pool.metrics.countRows(prediction.headers)
   return sendPrediction(reply, prediction)
+}
+
+/**
+ * The bodies are used again for other requests. Not where a model has code of its own: that could have answered
+ * before it has read all.
+ */
+function giveBack({ prepared }: ModelVersion, parameters: readonly Parameter[]): void {
+  if (prepared.hasCode) return
+  for (const { value } of parameters) largeBuffers.give(value)
 }

@@ -8,6 +8,8 @@ const SERVICE = `
 import { existsSync } from 'node:fs'
 export async function handle(data, context) {
   if (data === undefined || data === null) return
+  const isBytes = context.getRequestHeader(0, 'x-echo') === 'bytes'
+  if (isBytes) return data.map((item) => item.body)
   return Promise.all(data.map((item, index) => perform(String(item.body ?? ''), index, context)))
 }
 async function perform(text, index, context) {

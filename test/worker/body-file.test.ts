@@ -87,6 +87,30 @@ test(
   },
 )
 
+test('the tensors behind the JSON of a binary request are aligned', { skip }, async (t) => {
+  const file = newFile(t)
+  assert.ok(file.readDescriptor)
+  const places: number[] = []
+  const reader = new BodyReader(file.readDescriptor, {
+    needsEventLoop: false,
+    predict: (requests) => {
+      for (const { parameters } of requests) places.push(parameters[0]?.value.byteOffset ?? -1)
+      return { code: 200, message: '', predictions: [] }
+    },
+    close: () => {},
+  })
+  const lengths = [0, 1, 63, 64, 65, 137]
+  const requests = lengths.map((length, index) => ({
+    ...request(String(index), Buffer.alloc(100 * KIB)),
+    headers: [['inference-header-content-LENGTH', String(length)]] as const,
+  }))
+  await reader.predict(file.move(requests))
+  assert.deepEqual(
+    places.map((place, index) => (place + (lengths[index] ?? 0)) % 64),
+    lengths.map(() => 0),
+  )
+})
+
 test('batches in flight never share a place, whatever their sizes', { skip }, async (t) => {
   const file = newFile(t)
   const read = readerOf(file)

@@ -1,5 +1,6 @@
 import { createConnection } from 'node:net'
 import type { Socket } from 'node:net'
+import { largeBuffers } from '../../buffer-pool.ts'
 import { ProtocolError } from '../../errors.ts'
 import { ReplyDecoder } from '../wire/decode.ts'
 import type { WireLimits, WorkerReply } from '../wire/messages.ts'
@@ -8,6 +9,9 @@ import type { WireLimits, WorkerReply } from '../wire/messages.ts'
 export type WorkerAddress =
   | { readonly path: string }
   | { readonly host: string; readonly port: number }
+
+/** As much as a unix socket holds, about. */
+const READ_BYTES = 256 * 1024
 
 /** Who waits for a reply. One of the two is called, once. */
 export interface Waiter {
@@ -29,11 +33,24 @@ export class Connection {
   #inFlight = 0
   #failure: Error | undefined
 
-  private constructor(socket: Socket, limits: WireLimits, capacity: number) {
-    this.#socket = socket
-    this.#decoder = new ReplyDecoder({ limits })
+  private constructor(address: WorkerAddress, limits: WireLimits, capacity: number) {
+    this.#decoder = new ReplyDecoder({
+      limits,
+      isReused: true,
+      allocate: (bytes) => largeBuffers.take(bytes),
+    })
     this.#waiting = Array.from({ length: capacity }, () => undefined)
-    socket.on('data', (chunk: Buffer) => this.#receive(chunk))
+    // One buffer for all that comes. Node would make one of 64 KiB for each read.
+    const memory = Buffer.allocUnsafeSlow(READ_BYTES)
+    const onread = {
+      buffer: memory,
+      callback: (size: number): boolean => {
+        this.#receive(memory.subarray(0, size))
+        return true
+      },
+    }
+    const socket = createConnection({ ...address, onread })
+    this.#socket = socket
     socket.on('error', (error) => (this.#failure ??= error))
     this.closed = new Promise((resolve) => {
       socket.once('close', () => {
@@ -52,14 +69,15 @@ export class Connection {
     limits: WireLimits,
     capacity: number,
   ): Promise<Connection> {
-    const socket = createConnection(address)
+    const connection = new Connection(address, limits, capacity)
+    const socket = connection.#socket
     await new Promise<void>((resolve, reject) => {
       socket.once('connect', resolve)
       socket.once('error', reject)
+      socket.once('connect', () => socket.off('error', reject))
     })
-    socket.removeAllListeners('error')
     if ('port' in address) socket.setNoDelay(true)
-    return new Connection(socket, limits, capacity)
+    return connection
   }
 
   get inFlight(): number {

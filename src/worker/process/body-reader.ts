@@ -1,12 +1,14 @@
 import { readSync } from 'node:fs'
 import { BODY_HEADER } from '../../dialects.ts'
 import { ProtocolError } from '../../errors.ts'
-import type { WireRequest, WorkerReply } from '../wire/messages.ts'
+import type { WireHeader, WireRequest, WorkerReply } from '../wire/messages.ts'
 import type { LoadedModel } from './handler.ts'
+import { JSON_LENGTH_HEADER } from './onnx/headers.ts'
 
 const REFERENCE = /^(\d{1,15})\+(\d{1,15})$/
 /** Tensors begin where processors like them to. */
 const ALIGNMENT = 64
+const JSON_LENGTH = JSON_LENGTH_HEADER.toLowerCase()
 /** More is not kept for the next batch. */
 const KEPT_BYTES = 8 * 1024 * 1024
 
@@ -14,6 +16,8 @@ const KEPT_BYTES = 8 * 1024 * 1024
 interface Reference {
   readonly offset: number
   readonly length: number
+  /** Bytes to leave free before it, so that the tensors behind the JSON of a binary request are aligned. */
+  readonly indent: number
 }
 
 /**
@@ -42,15 +46,16 @@ export class BodyReader implements LoadedModel {
 
   #withBodies(requests: readonly WireRequest[]): readonly WireRequest[] {
     const references = requests.map(referenceOf)
-    const needed = references.reduce((sum, reference) => sum + aligned(reference?.length ?? 0), 0)
+    const needed = references.reduce((sum, reference) => sum + roomFor(reference), 0)
     if (needed === 0) return requests
     const memory = this.#memoryFor(needed)
     let at = 0
     return requests.map((request, index) => {
       const reference = references[index]
       if (reference === undefined) return request
-      const value = memory.subarray(at, at + reference.length)
-      at += aligned(reference.length)
+      const start = at + reference.indent
+      const value = memory.subarray(start, start + reference.length)
+      at += roomFor(reference)
       this.#read(value, reference.offset)
       return { ...request, parameters: request.parameters.map((body) => ({ ...body, value })) }
     })
@@ -81,7 +86,19 @@ function referenceOf({ headers }: WireRequest): Reference | undefined {
   if (offset === undefined || length === undefined) {
     throw new ProtocolError(`A body reference of ${JSON.stringify(value)}`)
   }
-  return { offset: Number(offset), length: Number(length) }
+  return { offset: Number(offset), length: Number(length), indent: indentOf(headers) }
+}
+
+function indentOf(headers: readonly WireHeader[]): number {
+  const found = headers.find(
+    ([name]) => name.length === JSON_LENGTH_HEADER.length && name.toLowerCase() === JSON_LENGTH,
+  )
+  const jsonBytes = Number(found?.[1] ?? 0)
+  return Number.isSafeInteger(jsonBytes) ? -(jsonBytes % ALIGNMENT) & (ALIGNMENT - 1) : 0
+}
+
+function roomFor(reference: Reference | undefined): number {
+  return reference === undefined ? 0 : aligned(reference.length + reference.indent)
 }
 
 function aligned(length: number): number {

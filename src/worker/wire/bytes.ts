@@ -28,17 +28,29 @@ const INT_BYTES = 4
 const GATHER_FIRST_BYTES = 1024 * 1024
 const GATHER_GROWTH = 8
 
+/** What becomes of the chunks, and where large values go. */
+export interface ChunkOptions {
+  /** The chunk's memory is written to again, so that nothing may be a view of it. */
+  readonly isReused?: boolean
+  /** Room for at least so many bytes of a value that is copied. */
+  readonly allocate?: (bytes: number) => Buffer
+}
+
 /** Reads the fields of one connection; checks every length and count before anything is allocated. */
 export class ByteSource {
   readonly #limits: WireLimits
   readonly #negativeLength: NegativeLength
+  readonly #isReused: boolean
+  readonly #allocate: (bytes: number) => Buffer
   readonly #texts = new TextWindow()
   #chunk: Buffer = EMPTY
   #position = 0
 
-  constructor(limits: WireLimits, negativeLength: NegativeLength) {
+  constructor(limits: WireLimits, negativeLength: NegativeLength, chunks: ChunkOptions = {}) {
     this.#limits = limits
     this.#negativeLength = negativeLength
+    this.#isReused = chunks.isReused ?? false
+    this.#allocate = chunks.allocate ?? ((bytes) => Buffer.allocUnsafeSlow(bytes))
   }
 
   /** Bytes of the current chunk that are not read yet. */
@@ -155,18 +167,21 @@ export class ByteSource {
   #view(length: number): Buffer {
     const start = this.#position
     this.#position += length
-    return this.#chunk.subarray(start, this.#position)
+    const view = this.#chunk.subarray(start, this.#position)
+    if (!this.#isReused) return view
+    const copy = this.#allocate(length)
+    return copy.subarray(0, view.copy(copy))
   }
 
-  /** Copies `length` bytes of this and the following chunks into one buffer. */
+  /** Copies `length` bytes of this and the following chunks into one buffer, which may have room for more. */
   *#gather(length: number): Reading<Buffer> {
-    let target = Buffer.allocUnsafeSlow(Math.min(length, GATHER_FIRST_BYTES))
+    let target = this.#allocate(Math.min(length, GATHER_FIRST_BYTES))
     let filled = 0
     for (;;) {
-      filled += this.#fill(target, filled)
-      if (filled === length) return target
+      filled += this.#fill(target.subarray(0, length), filled)
+      if (filled === length) return target.length === length ? target : target.subarray(0, length)
       if (filled === target.length) {
-        const larger = Buffer.allocUnsafeSlow(Math.min(length, filled * GATHER_GROWTH))
+        const larger = this.#allocate(Math.min(length, filled * GATHER_GROWTH))
         target.copy(larger)
         target = larger
       } else {

@@ -4,7 +4,7 @@
  */
 import { ProtocolError } from '../../errors.ts'
 import { ByteSource } from './bytes.ts'
-import type { Reading } from './bytes.ts'
+import type { ChunkOptions, Reading } from './bytes.ts'
 import {
   COMMAND_LOAD,
   COMMAND_PREDICT,
@@ -33,7 +33,7 @@ export interface RequestDecoderOptions {
 }
 
 /** Options of {@link ReplyDecoder}. */
-export interface ReplyDecoderOptions {
+export interface ReplyDecoderOptions extends ChunkOptions {
   readonly limits?: WireLimits
 }
 
@@ -57,7 +57,8 @@ class StreamDecoder<Message> {
 
   /**
    * Takes the next chunk of the stream, split anywhere, and returns the messages it completes. A value
-   * that lies in one chunk is a view of that chunk's memory: the caller must not write to it again.
+   * that lies in one chunk is a view of that chunk's memory, which the caller must not write to again, unless the
+   * options say that it will.
    * @throws ProtocolError on a violation, and again on every later call.
    */
   push(chunk: Buffer): Message[] {
@@ -111,7 +112,7 @@ export class RequestDecoder extends StreamDecoder<WorkerRequest> {
 /** Reads what a worker answers. Codes, statuses and ids are delivered as they are, unchecked. */
 export class ReplyDecoder extends StreamDecoder<WorkerReply> {
   constructor(options: ReplyDecoderOptions = {}) {
-    super(new ByteSource(options.limits ?? DEFAULT_WIRE_LIMITS, 'refused'), readReply)
+    super(new ByteSource(options.limits ?? DEFAULT_WIRE_LIMITS, 'refused', options), readReply)
   }
 }
 
