@@ -1,6 +1,5 @@
 import { ServerError } from '../errors.ts'
 import { Alarm } from './alarm.ts'
-import { RestartPolicy } from './backoff.ts'
 import { DrainRate } from './drain-rate.ts'
 import { JobQueue } from './job-queue.ts'
 import type { Job } from './job.ts'
@@ -8,8 +7,8 @@ import type { RejectionReason } from './metrics-causes.ts'
 import { VersionMetrics } from './metrics-version.ts'
 import type { PoolOptions } from './pool-options.ts'
 import { recoverBatch, settleBatch } from './settle-batch.ts'
-import { Slot, nextSlot } from './slot.ts'
-import type { PoolWorker, SlotContext } from './slot.ts'
+import { SlotSet } from './slot-set.ts'
+import type { PoolWorker, Slot } from './slot.ts'
 import { failed, overloaded } from './unavailable.ts'
 import { waitAtMost } from './wait-at-most.ts'
 
@@ -20,17 +19,12 @@ export class Pool {
   readonly metrics = new VersionMetrics()
   readonly #options: PoolOptions
   readonly #queue: JobQueue
-  readonly #slots: Slot[] = []
-  /** Slots that were scaled away and whose worker is not gone yet. */
-  readonly #retiring = new Set<Slot>()
-  readonly #restarts = new RestartPolicy()
-  readonly #slotContext: SlotContext
+  readonly #slots: SlotSet
   readonly #drainRate = new DrainRate()
   /** A job must not expire while its batch fills. */
   readonly #batchDelayMs: number
   #state: 'open' | 'draining' | 'closed' = 'open'
   #closed: Promise<void> | undefined
-  #lastSlotId = 0
   /** Batches at workers. */
   #running = 0
   /** A job that arrives while all workers are busy mostly finds it set early enough. */
@@ -42,18 +36,17 @@ export class Pool {
     this.#options = options
     this.#queue = new JobQueue(options.queue)
     this.#batchDelayMs = Math.min(options.maxBatchDelayMs, options.queueTimeoutMs / 2)
-    this.#slotContext = {
+    this.#slots = new SlotSet({
       modelName,
       startWorker,
       log,
-      restarts: this.#restarts,
       metrics: this.metrics,
       onChange: () => this.#schedule(),
-    }
+    })
   }
 
   get slots(): readonly Slot[] {
-    return this.#slots
+    return this.#slots.all
   }
 
   get queued(): number {
@@ -70,12 +63,12 @@ export class Pool {
 
   /** Workers that can take work. */
   get readyWorkers(): number {
-    return this.#slots.filter((slot) => slot.worker.state === 'ready').length
+    return this.#slots.readyWorkers
   }
 
   /** True after repeated deaths, while no worker is there and one is started only now and then. */
   get hasFailed(): boolean {
-    return this.#restarts.hasGivenUp && this.readyWorkers === 0
+    return this.#slots.hasFailed
   }
 
   /**
@@ -84,14 +77,7 @@ export class Pool {
    */
   async scale(count: number, drainMs = this.#options.queueTimeoutMs): Promise<void> {
     if (this.#state !== 'open') throw this.#refusal()
-    const retired = this.#slots.splice(count)
-    const missing = Math.max(0, count - this.#slots.length)
-    const added = Array.from({ length: missing }, () => this.#addSlot())
-    const outcomes = await Promise.allSettled([
-      ...added,
-      ...retired.map((slot) => this.#retire(slot, drainMs)),
-    ])
-    for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason
+    await this.#slots.scale(count, drainMs)
   }
 
   /**
@@ -99,7 +85,7 @@ export class Pool {
    * @throws ServerError `ServiceUnavailableException` when no worker is or will be there, or too many jobs wait.
    */
   submit(job: Job): void {
-    const isOpen = this.#state === 'open' && this.#slots.length > 0 && !this.hasFailed
+    const isOpen = this.#state === 'open' && this.slots.length > 0 && !this.hasFailed
     if (isOpen && this.#queue.offer(job)) return this.#schedule()
     const refusal = this.#refusal(isOpen ? 'queue_full' : undefined)
     this.metrics.statuses.count(refusal.statusCode)
@@ -119,12 +105,8 @@ export class Pool {
    * Puts a fresh slot in the place of one; it is ready before the old one gets no more work.
    * @throws ServerError when the fresh worker cannot load the model; the old one stays.
    */
-  async replace(slot: Slot): Promise<void> {
-    await this.#addSlot()
-    const index = this.#slots.indexOf(slot)
-    if (index === -1) return
-    this.#slots.splice(index, 1)
-    await this.#retire(slot, this.#options.queueTimeoutMs)
+  replace(slot: Slot): Promise<void> {
+    return this.#slots.replace(slot, this.#options.queueTimeoutMs)
   }
 
   /** Stops accepting, lets accepted jobs finish for at most `drainMs`, then ends every worker. */
@@ -138,8 +120,7 @@ export class Pool {
    * work, frees a worker or takes one away; safe to call at any time.
    */
   #schedule(): void {
-    if (this.#state === 'closed' || this.#slots.length === 0 || this.hasFailed)
-      this.#refuseWaiting()
+    if (this.#state === 'closed' || this.slots.length === 0 || this.hasFailed) this.#refuseWaiting()
     for (let oldest = this.#queue.peek(); oldest !== undefined; oldest = this.#queue.peek()) {
       const waitedMs = performance.now() - oldest.waitingSince
       const expiresInMs = this.#options.queueTimeoutMs - waitedMs
@@ -148,7 +129,7 @@ export class Pool {
         oldest.reject(this.#refusal('expired'))
         continue
       }
-      const slot = nextSlot(this.#slots)
+      const slot = this.#slots.next()
       const waitMs = slot === undefined ? expiresInMs : this.#fillsInMs(oldest, waitedMs)
       if (slot === undefined || waitMs > 0) {
         this.#alarm.set(waitMs)
@@ -192,28 +173,6 @@ export class Pool {
     )
   }
 
-  /** Fills a new slot and resolves when its first worker is ready. */
-  async #addSlot(): Promise<void> {
-    const slot = new Slot(++this.#lastSlotId, this.#slotContext)
-    this.#slots.push(slot)
-    try {
-      await slot.start()
-    } catch (error) {
-      const index = this.#slots.indexOf(slot)
-      if (index !== -1) this.#slots.splice(index, 1)
-      this.#schedule()
-      throw error
-    }
-  }
-
-  /** Ends a slot that is no longer in the list, when its worker has finished what it has in hand. */
-  async #retire(slot: Slot, drainMs: number): Promise<void> {
-    this.#retiring.add(slot)
-    this.#schedule()
-    await slot.retire(drainMs)
-    this.#retiring.delete(slot)
-  }
-
   #refuseWaiting(): void {
     for (let job = this.#queue.peek(); job !== undefined; job = this.#queue.peek()) {
       this.#queue.forget(job)
@@ -233,16 +192,14 @@ export class Pool {
     this.#state = 'closed'
     this.#alarm.stop()
     this.#schedule()
-    await Promise.all([...this.#slots, ...this.#retiring].map((slot) => slot.retire(0)))
+    await this.#slots.close()
   }
 
   /** The error for a job that is refused; counted by its reason. */
   #refusal(reason: RejectionReason = this.hasFailed ? 'failed' : 'no_worker'): ServerError {
     this.metrics.rejections[reason] += 1
     const { modelName, overloadStatus } = this.#options
-    if (this.hasFailed) {
-      return failed(modelName, this.#slots.find((slot) => slot.lastFailure)?.lastFailure ?? '')
-    }
+    if (this.hasFailed) return failed(modelName, this.#slots.lastFailure)
     const status = reason === 'queue_full' ? overloadStatus : 503
     return overloaded(modelName, this.#drainRate.secondsFor(this.#queue.length), status)
   }

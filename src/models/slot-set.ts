@@ -1,0 +1,98 @@
+import { RestartPolicy } from './backoff.ts'
+import { Slot, nextSlot } from './slot.ts'
+import type { SlotContext } from './slot.ts'
+
+/** What the places of a pool need of it. */
+export type SlotSetOptions = Omit<SlotContext, 'restarts'>
+
+/** The places for workers of one pool: how many there are, which are added and which go. */
+export class SlotSet {
+  readonly #slots: Slot[] = []
+  /** Slots that were scaled away and whose worker is not gone yet. */
+  readonly #retiring = new Set<Slot>()
+  readonly #restarts = new RestartPolicy()
+  readonly #context: SlotContext
+  #lastId = 0
+
+  constructor(options: SlotSetOptions) {
+    this.#context = { ...options, restarts: this.#restarts }
+  }
+
+  get all(): readonly Slot[] {
+    return this.#slots
+  }
+
+  /** Workers that can take work. */
+  get readyWorkers(): number {
+    return this.#slots.filter((slot) => slot.worker.state === 'ready').length
+  }
+
+  /** True after repeated deaths, while no worker is there and one is started only now and then. */
+  get hasFailed(): boolean {
+    return this.#restarts.hasGivenUp && this.readyWorkers === 0
+  }
+
+  /** Why a worker died last, as far as it is known. */
+  get lastFailure(): string {
+    return this.#slots.find((slot) => slot.lastFailure)?.lastFailure ?? ''
+  }
+
+  /** The slot whose worker should get the next batch; `undefined` while all have enough. */
+  next(): Slot | undefined {
+    return nextSlot(this.#slots)
+  }
+
+  /**
+   * Adds workers up to `count` or retires the newest ones. Resolves when all new ones are ready or the
+   * retired ones, which finish what they have in hand for at most `drainMs`, are gone; rejects with the first failure to load, and then the slot is not kept.
+   */
+  async scale(count: number, drainMs: number): Promise<void> {
+    const retired = this.#slots.splice(count)
+    const missing = Math.max(0, count - this.#slots.length)
+    const added = Array.from({ length: missing }, () => this.#add())
+    const outcomes = await Promise.allSettled([
+      ...added,
+      ...retired.map((slot) => this.#retire(slot, drainMs)),
+    ])
+    for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason
+  }
+
+  /**
+   * Puts a fresh slot in the place of one; it is ready before the old one gets no more work.
+   * @throws ServerError when the fresh worker cannot load the model; the old one stays.
+   */
+  async replace(slot: Slot, drainMs: number): Promise<void> {
+    await this.#add()
+    const index = this.#slots.indexOf(slot)
+    if (index === -1) return
+    this.#slots.splice(index, 1)
+    await this.#retire(slot, drainMs)
+  }
+
+  /** Ends every worker now, also those that were being retired. */
+  async close(): Promise<void> {
+    await Promise.all([...this.#slots, ...this.#retiring].map((slot) => slot.retire(0)))
+  }
+
+  /** Fills a new slot and resolves when its first worker is ready. */
+  async #add(): Promise<void> {
+    const slot = new Slot(++this.#lastId, this.#context)
+    this.#slots.push(slot)
+    try {
+      await slot.start()
+    } catch (error) {
+      const index = this.#slots.indexOf(slot)
+      if (index !== -1) this.#slots.splice(index, 1)
+      this.#context.onChange()
+      throw error
+    }
+  }
+
+  /** Ends a slot that is no longer in the list, when its worker has finished what it has in hand. */
+  async #retire(slot: Slot, drainMs: number): Promise<void> {
+    this.#retiring.add(slot)
+    this.#context.onChange()
+    await slot.retire(drainMs)
+    this.#retiring.delete(slot)
+  }
+}
