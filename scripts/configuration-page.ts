@@ -37,6 +37,8 @@ const SECTIONS: readonly [title: string, keys: readonly (keyof Config)[]][] = [
       'queueSize',
       'queueBytes',
       'queueTimeout',
+      'priorityLevels',
+      'defaultPriorityLevel',
       'overloadStatus',
       'responseTimeout',
       'loadTimeout',

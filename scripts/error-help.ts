@@ -93,7 +93,7 @@ export const ERROR_HELP: Readonly<Record<ErrorType, ErrorHelp>> = {
   },
   ServiceUnavailableException: {
     cause:
-      'No worker can take the request: none is running, the queue is full (`queueSize` requests or `queueBytes` bytes), the request waited longer than `queueTimeout`, the model has failed for good, or the server is stopping. Or two models are being uploaded or downloaded already.',
+      'No worker can take the request: none is running, the queue is full (`queueSize` requests or `queueBytes` bytes), the request waited longer than `queueTimeout` or than it allows itself, the model has failed for good, or the server is stopping. Or two models are being uploaded or downloaded already.',
     remedy:
       'Try again after the seconds in `Retry-After`. If it lasts, add workers or look at `status` and `lastFailure` of the model.',
   },

@@ -9,6 +9,7 @@ import type { Static } from '@sinclair/typebox'
 import { Value } from '@sinclair/typebox/value'
 import { ConfigError } from './config-layers.ts'
 import type { ConfigOrigin, Settings } from './config-layers.ts'
+import { MAX_PRIORITY_LEVELS } from './model-settings.ts'
 import { problemWith, stringEnum } from './schema.ts'
 
 export { ConfigError, environmentName, flagName } from './config-layers.ts'
@@ -87,6 +88,18 @@ export const ConfigSchema = Type.Object(
       1_000_000,
     ),
     queueBytes: count('Bytes of the requests that may wait, for each model version.', 256 * MIB, 1),
+    priorityLevels: count(
+      'Levels of priority that requests of a model can have, 1 for the highest; with one level there is no priority.',
+      1,
+      1,
+      MAX_PRIORITY_LEVELS,
+    ),
+    defaultPriorityLevel: count(
+      'Level of requests that name none; 0 takes the middle one, of two the lower.',
+      0,
+      0,
+      MAX_PRIORITY_LEVELS,
+    ),
     overloadStatus: oneOf('HTTP status of requests that find a queue full.', ['503', '429'], '503'),
     responseTimeout: count(
       'Seconds a worker has for one answer; then it is killed and replaced.',

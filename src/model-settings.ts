@@ -8,6 +8,9 @@ import { stringEnum } from './schema.ts'
 
 export { MODEL_SETTINGS_FILE } from './model-paths.ts'
 
+/** More levels of priority than this are of no use to anybody. */
+export const MAX_PRIORITY_LEVELS = 10
+
 /** How the image handler turns a picture into the model's input tensor. */
 export const ImageSettings = Type.Object(
   {
@@ -118,6 +121,20 @@ export const ModelSettings = Type.Object(
     ),
     maxBatchDelay: Type.Optional(
       Type.Integer({ minimum: 0, description: 'Milliseconds a worker waits for a batch to fill.' }),
+    ),
+    priorityLevels: Type.Optional(
+      Type.Integer({
+        minimum: 1,
+        maximum: MAX_PRIORITY_LEVELS,
+        description: 'Levels of priority that requests can have; 1 for none.',
+      }),
+    ),
+    defaultPriorityLevel: Type.Optional(
+      Type.Integer({
+        minimum: 0,
+        maximum: MAX_PRIORITY_LEVELS,
+        description: 'Level of requests that name none; 0 for the middle one.',
+      }),
     ),
     threads: Type.Optional(Type.Integer({ minimum: 1, maximum: 1024 })),
     graphOptimization: Type.Optional(stringEnum(['disabled', 'basic', 'extended', 'all'])),

@@ -2,15 +2,14 @@
  * `config.pbtxt`, the file beside Triton's models. Only what onnxd uses or shows is read; other fields
  * are skipped. Names are those of Triton's `ModelConfig`, because `/v2/models/{model}/config` prints them.
  */
-import type { ServerError } from '../errors.ts'
+import { MAX_PRIORITY_LEVELS } from '../model-settings.ts'
 import type { ModelSettings } from '../model-settings.ts'
+import { Fields } from './protobuf-fields.ts'
 import { TextSource, parseTextFormat } from './protobuf-text.ts'
-import type { TextMessage, TextValue } from './protobuf-text.ts'
 
 /** Name of the file that holds a {@link ModelConfig}. */
 export const MODEL_CONFIG_FILE = 'config.pbtxt'
 
-const MAX_INT32 = 2 ** 31 - 1
 const DATA_TYPES = [
   'TYPE_BOOL',
   'TYPE_UINT8',
@@ -69,6 +68,8 @@ export interface ModelConfig {
     | {
         readonly preferred_batch_size: readonly number[]
         readonly max_queue_delay_microseconds: number
+        readonly priority_levels: number
+        readonly default_priority_level: number
       }
     | undefined
   readonly parameters: ReadonlyMap<string, string>
@@ -96,6 +97,9 @@ export function parseModelConfig(text: string): ModelConfig {
       preferred_batch_size: batching.integers('preferred_batch_size', 1),
       max_queue_delay_microseconds:
         batching.integer('max_queue_delay_microseconds', 0, 2 ** 53 - 1) ?? 0,
+      priority_levels: batching.integer('priority_levels', 0, MAX_PRIORITY_LEVELS) ?? 0,
+      default_priority_level:
+        batching.integer('default_priority_level', 0, MAX_PRIORITY_LEVELS) ?? 0,
     },
     parameters: new Map(
       root
@@ -111,7 +115,7 @@ export function parseModelConfig(text: string): ModelConfig {
 /**
  * The settings that a `config.pbtxt` stands for: `max_batch_size` is the batch size (0, no batching, is 1) and
  * bounds the rows of one request, the instances of all groups together the workers, the queue delay the batch
- * delay in milliseconds, the first file of labels the labels.
+ * delay in milliseconds, the first file of labels the labels. Levels of priority are Triton's; 0 is one level.
  */
 export function settingsOf(config: ModelConfig): ModelSettings {
   const counted = config.instance_group.some(({ count }) => count !== undefined)
@@ -119,7 +123,8 @@ export function settingsOf(config: ModelConfig): ModelSettings {
     (sum, { count = 1, gpus }) => sum + count * Math.max(1, gpus.length),
     0,
   )
-  const delay = config.dynamic_batching?.max_queue_delay_microseconds
+  const batching = config.dynamic_batching
+  const delay = batching?.max_queue_delay_microseconds
   const labels = config.output.find(({ label_filename: name }) => name)?.label_filename
   return {
     ...(labels !== undefined && { labels }),
@@ -129,6 +134,11 @@ export function settingsOf(config: ModelConfig): ModelSettings {
     }),
     ...(counted && { workers: Math.min(workers, 256) }),
     ...(delay !== undefined && { maxBatchDelay: Math.ceil(delay / 1000) }),
+    ...(batching !== undefined &&
+      batching.priority_levels > 0 && {
+        priorityLevels: batching.priority_levels,
+        defaultPriorityLevel: batching.default_priority_level,
+      }),
   }
 }
 
@@ -160,84 +170,4 @@ function readVersionPolicy(policy: Fields | undefined): VersionPolicy | undefine
   if (specific !== undefined)
     return { specific: { versions: specific.integers('versions', 0, 2 ** 53 - 1) } }
   return policy?.message('all') && { all: {} }
-}
-
-/** The fields of one message, each read as the type it must have. */
-class Fields {
-  readonly #source: TextSource
-  readonly #fields: TextMessage['fields']
-
-  constructor(source: TextSource, message: TextMessage) {
-    this.#source = source
-    this.#fields = message.fields
-  }
-
-  string(name: string): string | undefined {
-    const value = this.#single(name)
-    if (value === undefined) return undefined
-    if (value.kind !== 'string') throw this.#wrong(value, name, 'a string in quotes')
-    return value.value
-  }
-
-  integer(name: string, minimum: number, maximum = MAX_INT32): number | undefined {
-    const value = this.#single(name)
-    return value && this.#toInteger(value, name, minimum, maximum)
-  }
-
-  integers(name: string, minimum: number, maximum = MAX_INT32): number[] {
-    return this.#all(name).map((value) => this.#toInteger(value, name, minimum, maximum))
-  }
-
-  boolean(name: string): boolean | undefined {
-    const value = this.#single(name)
-    if (value === undefined) return undefined
-    if (value.kind === 'word' && /^(?:[Tt]rue|t)$/.test(value.value)) return true
-    if (value.kind === 'word' && /^(?:[Ff]alse|f)$/.test(value.value)) return false
-    if (value.kind === 'integer' && (value.value === 0 || value.value === 1))
-      return value.value === 1
-    throw this.#wrong(value, name, 'true or false')
-  }
-
-  /** A name out of an enumeration. */
-  word<const T extends string>(name: string, allowed: readonly T[]): T | undefined {
-    const value = this.#single(name)
-    if (value === undefined) return undefined
-    const word = allowed.find((candidate) => value.kind === 'word' && candidate === value.value)
-    if (word === undefined) throw this.#wrong(value, name, `one of ${allowed.join(', ')}`)
-    return word
-  }
-
-  message(name: string): Fields | undefined {
-    const value = this.#single(name)
-    return value && this.#toFields(value, name)
-  }
-
-  messages(name: string): Fields[] {
-    return this.#all(name).map((value) => this.#toFields(value, name))
-  }
-
-  #all(name: string): readonly TextValue[] {
-    return this.#fields.get(name) ?? []
-  }
-
-  #single(name: string): TextValue | undefined {
-    const [value, second] = this.#all(name)
-    if (second !== undefined) throw this.#source.error(second.offset, `${name} is given twice`)
-    return value
-  }
-
-  #toInteger(value: TextValue, name: string, minimum: number, maximum: number): number {
-    if (value.kind === 'integer' && value.value >= minimum && value.value <= maximum)
-      return value.value
-    throw this.#wrong(value, name, `an integer from ${minimum} to ${maximum}`)
-  }
-
-  #toFields(value: TextValue, name: string): Fields {
-    if (value.kind !== 'message') throw this.#wrong(value, name, 'a message in braces')
-    return new Fields(this.#source, value)
-  }
-
-  #wrong(value: TextValue, name: string, wanted: string): ServerError {
-    return this.#source.error(value.offset, `${name} must be ${wanted}`)
-  }
 }

@@ -38,6 +38,10 @@ export interface EffectiveSettings {
   /** Rows of one request at most, where the model leaves its first dimension open; 0 for any number. */
   readonly maxBatchSize: number
   readonly maxBatchDelayMs: number
+  /** Levels of priority that requests can have; 1 for none. */
+  readonly priorityLevels: number
+  /** Level of requests that name none. */
+  readonly defaultPriorityLevel: number
   readonly responseTimeoutMs: number
   /** For a worker to start and load the model. */
   readonly startupTimeoutMs: number
@@ -53,6 +57,9 @@ export interface ShownSettings {
   readonly maxBatchSize: Setting<number>
   /** Milliseconds. */
   readonly maxBatchDelay: Setting<number>
+  readonly priorityLevels: Setting<number>
+  /** Level of requests that name none. */
+  readonly defaultPriorityLevel: Setting<number>
   /** Seconds. */
   readonly responseTimeout: Setting<number>
   /** Seconds. */
@@ -87,6 +94,8 @@ export function resolveSettings(
     handler === '' ? { value: 'onnx', from: 'default' } : { value: handler, from: 'manifest' }
   const workers = requested(options.workers) ?? own('workers') ?? server('workers')
   const shared = server('threads')
+  const priorityLevels = own('priorityLevels') ?? server('priorityLevels')
+  const level = own('defaultPriorityLevel') ?? server('defaultPriorityLevel')
   return {
     handler: requested(options.handler) ?? own('handler') ?? inManifest,
     workers,
@@ -95,6 +104,8 @@ export function resolveSettings(
       own('maxBatchSize') ?? { value: 0, from: 'default' },
     maxBatchDelay:
       requested(options.maxBatchDelayMs) ?? own('maxBatchDelay') ?? server('maxBatchDelay'),
+    priorityLevels,
+    defaultPriorityLevel: { ...level, value: levelWithin(priorityLevels.value, level.value) },
     responseTimeout: requested(seconds(options.responseTimeoutMs)) ?? server('responseTimeout'),
     startupTimeout: requested(seconds(options.startupTimeoutMs)) ?? server('loadTimeout'),
     threads: own('threads') ?? { ...shared, value: threadsPerWorker(config, workers.value) },
@@ -112,10 +123,17 @@ export function valuesOf(shown: ShownSettings): EffectiveSettings {
     batchSize: shown.batchSize.value,
     maxBatchSize: shown.maxBatchSize.value,
     maxBatchDelayMs: shown.maxBatchDelay.value,
+    priorityLevels: shown.priorityLevels.value,
+    defaultPriorityLevel: shown.defaultPriorityLevel.value,
     responseTimeoutMs: shown.responseTimeout.value * 1000,
     startupTimeoutMs: shown.startupTimeout.value * 1000,
     threads: shown.threads.value,
   }
+}
+
+/** The middle one of so many levels, of two the lower, where none is wanted; never one that there is not. */
+function levelWithin(levels: number, wanted: number): number {
+  return wanted === 0 ? Math.floor(levels / 2) + 1 : Math.min(wanted, levels)
 }
 
 function seconds(milliseconds: number | undefined): number | undefined {

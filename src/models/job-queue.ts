@@ -1,3 +1,5 @@
+import { Expiries } from './expiries.ts'
+import { JobLane } from './job-lane.ts'
 import type { Job } from './job.ts'
 
 /** What a queue holds at most. */
@@ -6,21 +8,32 @@ export interface QueueLimits {
   readonly maxBytes: number
 }
 
+/** How a queue works. */
+export interface QueueOptions extends QueueLimits {
+  /** Priority levels, at least 1. */
+  readonly levels: number
+  /** Milliseconds that any job may wait. */
+  readonly maxWaitMs: number
+}
+
 /**
- * The jobs of one model version that wait for a worker, in the order in which they were accepted. The
- * jobs themselves are the links of a list: one whose client left goes at once, with its body, wherever
- * it stands, and nothing taken stays reachable from here.
+ * The jobs of one model version that wait for a worker: by priority level, and within a level in the order in
+ * which they were accepted. The jobs themselves are the links of its lists: one whose client left goes at once,
+ * with its body, wherever it stands, and nothing taken stays reachable from here.
  */
 export class JobQueue {
   readonly #limits: QueueLimits
-  #oldest: Job | undefined
-  #newest: Job | undefined
+  /** One for each level, the highest first. */
+  readonly #lanes: readonly JobLane[]
+  readonly #expiries: Expiries
   #length = 0
   #bytes = 0
   #lastTurn = 0
 
-  constructor(limits: QueueLimits) {
+  constructor({ levels, maxWaitMs, ...limits }: QueueOptions) {
     this.#limits = limits
+    this.#lanes = Array.from({ length: levels }, () => new JobLane())
+    this.#expiries = new Expiries(maxWaitMs)
   }
 
   /** Jobs that wait. */
@@ -37,7 +50,29 @@ export class JobQueue {
     return Math.max(0, this.#limits.maxJobs - this.#length)
   }
 
-  /** Appends a job, or says false when the queue is full, by jobs or by bytes. */
+  /** Since when a job waits at the head of a level, at the earliest. */
+  get waitingSince(): number {
+    let earliest = Number.POSITIVE_INFINITY
+    for (const { oldest } of this.#lanes)
+      if (oldest !== undefined) earliest = Math.min(earliest, oldest.waitingSince)
+    return earliest
+  }
+
+  /** When the first job expires, on the clock of `performance.now()`. */
+  get expiresAt(): number {
+    const job = this.#expiries.soonest
+    return job === undefined ? Number.POSITIVE_INFINITY : this.#expiries.timeOf(job)
+  }
+
+  /** When that job has waited half of its time. */
+  get halfExpiredAt(): number {
+    const job = this.#expiries.soonest
+    return job === undefined
+      ? Number.POSITIVE_INFINITY
+      : (job.waitingSince + this.#expiries.timeOf(job)) / 2
+  }
+
+  /** Appends a job to its level, or says false when the queue is full, by jobs or by bytes. */
   offer(job: Job): boolean {
     if (this.#length >= this.#limits.maxJobs) return false
     if (this.#length > 0 && this.#bytes + job.bytes > this.#limits.maxBytes) return false
@@ -48,22 +83,29 @@ export class JobQueue {
 
   /** Puts the jobs of a batch back to their turn. They were accepted once: no limit applies. */
   putBack(jobs: readonly Job[]): void {
-    let next = this.#oldest
+    let lane: JobLane | undefined
+    let next: Job | undefined
     for (const job of jobs) {
+      // A batch is in order of its turns within each level.
+      if (lane !== this.#laneOf(job)) {
+        lane = this.#laneOf(job)
+        next = lane.oldest
+      }
       while (next !== undefined && next.turn < job.turn) next = next.after
       this.#insert(job, next)
     }
   }
 
-  /** The job whose turn it is. */
+  /** The job whose turn it is: the oldest of the highest level that has one. */
   peek(): Job | undefined {
-    return this.#oldest
+    for (const { oldest } of this.#lanes) if (oldest !== undefined) return oldest
+    return undefined
   }
 
   /** Takes up to `count` jobs. A job whose worker died goes alone, so that it cannot take others with it. */
   take(count: number): Job[] {
     const taken: Job[] = []
-    for (let job = this.#oldest; job !== undefined && taken.length < count; job = this.#oldest) {
+    for (let job = this.peek(); job !== undefined && taken.length < count; job = this.peek()) {
       if (job.deaths > 0 && taken.length > 0) break
       this.#remove(job)
       taken.push(job)
@@ -72,33 +114,37 @@ export class JobQueue {
     return taken
   }
 
+  /** Takes a job whose time is over, wherever it stands. */
+  takeExpired(now: number): Job | undefined {
+    const job = this.#expiries.soonest
+    if (job === undefined || this.#expiries.timeOf(job) > now) return undefined
+    this.#remove(job)
+    return job
+  }
+
   /** Drops a job that is settled; nothing happens when it does not wait here. */
   forget(job: Job): void {
     if (job.isQueued) this.#remove(job)
   }
 
-  #insert(job: Job, after: Job | undefined): void {
-    const before = after === undefined ? this.#newest : after.before
-    job.before = before
-    job.after = after
-    if (before === undefined) this.#oldest = job
-    else before.after = job
-    if (after === undefined) this.#newest = job
-    else after.before = job
+  #laneOf({ level }: Job): JobLane {
+    const lane = this.#lanes[level - 1]
+    if (lane === undefined) throw new RangeError(`There is no priority level ${level}.`)
+    return lane
+  }
+
+  #insert(job: Job, next: Job | undefined): void {
     job.isQueued = true
     job.waitingSince = performance.now()
+    this.#laneOf(job).insert(job, next)
+    this.#expiries.add(job)
     this.#length += 1
     this.#bytes += job.bytes
   }
 
   #remove(job: Job): void {
-    const { before, after } = job
-    if (before === undefined) this.#oldest = after
-    else before.after = after
-    if (after === undefined) this.#newest = before
-    else after.before = before
-    job.before = undefined
-    job.after = undefined
+    this.#laneOf(job).remove(job)
+    this.#expiries.remove(job)
     job.isQueued = false
     this.#length -= 1
     this.#bytes -= job.bytes

@@ -21,12 +21,19 @@ export class Job {
   readonly result: Promise<WirePrediction>
   /** Workers that died with this job in their hands. */
   deaths = 0
-  /** The next five are the queue's: whether the job waits in it, since when, at which place, between whom. */
+  /** Priority, 1 for the highest. Like the deadline it is set before the job is submitted. */
+  level = 1
+  /** When it is too late for a worker to take it, on the clock of `performance.now()`; `undefined` where only the server's limit counts. */
+  deadline: number | undefined
+  /** The rest is the queue's: whether the job waits in it, since when, at which place, between whom. */
   isQueued = false
   waitingSince = 0
   turn = 0
   before: Job | undefined
   after: Job | undefined
+  /** Between whom in the order in which jobs expire. */
+  sooner: Job | undefined
+  later: Job | undefined
   #resolve: (prediction: WirePrediction) => void = ignore
   #reject: (error: Error) => void = ignore
   #isSettled = false

@@ -16,7 +16,7 @@ export function modelConfig(model: ModelVersion, gpus: number): ModelConfigJson 
   const { settings, name, prepared } = model
   const isOpenInFront = [...inputs, ...outputs].every(({ shape }) => shape[0] === -1)
   const maxBatchSize = isOpenInFront ? settings.maxBatchSize : 0
-  const isBatching = settings.batchSize > 1
+  const { batchSize, priorityLevels, defaultPriorityLevel } = settings
   return {
     name,
     platform: platformOf(model),
@@ -33,10 +33,14 @@ export function modelConfig(model: ModelVersion, gpus: number): ModelConfigJson 
       ...tensorConfig(spec, maxBatchSize > 0),
       label_filename: prepared.settings.labels ?? '',
     })),
-    ...(isBatching && {
+    ...((batchSize > 1 || priorityLevels > 1) && {
       dynamic_batching: {
-        preferred_batch_size: [settings.batchSize],
+        preferred_batch_size: [batchSize],
         max_queue_delay_microseconds: settings.maxBatchDelayMs * 1000,
+        ...(priorityLevels > 1 && {
+          priority_levels: priorityLevels,
+          default_priority_level: defaultPriorityLevel,
+        }),
       },
     }),
     instance_group: [

@@ -13,6 +13,7 @@ import { checkPythonInput } from './python-input.ts'
 import { Recycler } from './recycler.ts'
 import { discard } from './source.ts'
 import type { PreparedModel } from './source.ts'
+import { NO_URGENCY, deadlineOf, levelOf } from './urgency.ts'
 import type { WorkerFactory } from './worker-factory.ts'
 import { lastLines } from './worker-log.ts'
 
@@ -79,6 +80,7 @@ export class ModelVersion {
       batchSize: this.settings.batchSize,
       maxBatchDelayMs: this.settings.maxBatchDelayMs,
       queue: { maxJobs: config.queueSize, maxBytes: config.queueBytes },
+      priorityLevels: this.settings.priorityLevels,
       queueTimeoutMs: config.queueTimeout * 1000,
       overloadStatus: Number(config.overloadStatus),
       isRetryable: !prepared.hasCode || prepared.settings.idempotent === true,
@@ -137,11 +139,20 @@ export class ModelVersion {
 
   /**
    * Accepts one request; the job's promise settles when it is done.
-   * @throws ServerError `ServiceUnavailableException` when it cannot be accepted, `InvalidInputException` when MMS's worker would die of it.
+   * @throws ServerError `ServiceUnavailableException` when it cannot be accepted, `BadRequestException` for a priority
+   * that there is not, `InvalidInputException` when MMS's worker would die of it.
    */
-  predict(headers: readonly Header[], parameters: readonly Parameter[]): Job {
-    if (this.#dialect === 'mms') this.#checkInput(parameters)
-    const job = new Job(headers, parameters, this.pool.metrics.statuses)
+  predict(headers: readonly Header[], parameters: readonly Parameter[], urgency = NO_URGENCY): Job {
+    const { statuses } = this.pool.metrics
+    const job = new Job(headers, parameters, statuses)
+    try {
+      if (this.#dialect === 'mms') checkPythonInput(parameters)
+      job.level = levelOf(urgency, this.settings)
+    } catch (error) {
+      statuses.count(400)
+      throw error
+    }
+    job.deadline = deadlineOf(urgency)
     this.pool.submit(job)
     return job
   }
@@ -199,15 +210,6 @@ export class ModelVersion {
     if (log.length === 0) return error
     const { type, message, statusCode } = error
     return new ServerError(type, message, { statusCode, cause: error, log })
-  }
-
-  #checkInput(parameters: readonly Parameter[]): void {
-    try {
-      checkPythonInput(parameters)
-    } catch (error) {
-      this.pool.metrics.statuses.count(400)
-      throw error
-    }
   }
 
   /** Asks the first worker there is what it serves; MMS's own would take the question for a prediction. */

@@ -10,6 +10,8 @@ export interface PoolOptions {
   /** Milliseconds the oldest job waits for its batch to fill. */
   readonly maxBatchDelayMs: number
   readonly queue: QueueLimits
+  /** Levels of priority that jobs may have, at least 1. */
+  readonly priorityLevels: number
   /** Milliseconds a job may wait before a worker takes it. */
   readonly queueTimeoutMs: number
   /** HTTP status for a job that the queue has no room for. */

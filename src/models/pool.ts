@@ -9,7 +9,7 @@ import type { PoolOptions } from './pool-options.ts'
 import { recoverBatch, settleBatch } from './settle-batch.ts'
 import { SlotSet } from './slot-set.ts'
 import type { PoolWorker, Slot } from './slot.ts'
-import { failed, overloaded } from './unavailable.ts'
+import { failed, outOfTime, overloaded } from './unavailable.ts'
 import { waitAtMost } from './wait-at-most.ts'
 
 export type { PoolWorker, Slot }
@@ -21,8 +21,6 @@ export class Pool {
   readonly #queue: JobQueue
   readonly #slots: SlotSet
   readonly #drainRate = new DrainRate()
-  /** A job must not expire while its batch fills. */
-  readonly #batchDelayMs: number
   #state: 'open' | 'draining' | 'closed' = 'open'
   #closed: Promise<void> | undefined
   /** Batches at workers. */
@@ -34,8 +32,11 @@ export class Pool {
   constructor(options: PoolOptions) {
     const { modelName, startWorker, log } = options
     this.#options = options
-    this.#queue = new JobQueue(options.queue)
-    this.#batchDelayMs = Math.min(options.maxBatchDelayMs, options.queueTimeoutMs / 2)
+    this.#queue = new JobQueue({
+      ...options.queue,
+      levels: options.priorityLevels,
+      maxWaitMs: options.queueTimeoutMs,
+    })
     this.#slots = new SlotSet({
       modelName,
       startWorker,
@@ -121,31 +122,32 @@ export class Pool {
    */
   #schedule(): void {
     if (this.#state === 'closed' || this.slots.length === 0 || this.hasFailed) this.#refuseWaiting()
-    for (let oldest = this.#queue.peek(); oldest !== undefined; oldest = this.#queue.peek()) {
-      const waitedMs = performance.now() - oldest.waitingSince
-      const expiresInMs = this.#options.queueTimeoutMs - waitedMs
-      if (expiresInMs <= 0) {
-        this.#queue.forget(oldest)
-        oldest.reject(this.#refusal('expired'))
-        continue
-      }
-      const slot = this.#slots.next()
-      const waitMs = slot === undefined ? expiresInMs : this.#fillsInMs(oldest, waitedMs)
-      if (slot === undefined || waitMs > 0) {
-        this.#alarm.set(waitMs)
-        break
-      }
-      this.#run(slot, this.#queue.take(this.#options.batchSize))
-    }
+    if (this.#queue.length > 0) this.#handOut(performance.now())
     this.#checkIdle()
   }
 
-  /** Milliseconds that the batch of the oldest job may still wait for others. */
-  #fillsInMs(oldest: Job, waitedMs: number): number {
+  /** Refuses what has waited too long, then gives batches to workers until all have enough or a batch has yet to fill. */
+  #handOut(now: number): void {
+    for (let job = this.#queue.takeExpired(now); job; job = this.#queue.takeExpired(now))
+      job.reject(this.#expired(job))
+    for (let job = this.#queue.peek(); job !== undefined; job = this.#queue.peek()) {
+      const slot = this.#slots.next()
+      const fillsAt = slot === undefined ? Number.POSITIVE_INFINITY : this.#fillsAt(job)
+      if (slot === undefined || fillsAt > now) {
+        this.#alarm.set(Math.min(fillsAt, this.#queue.expiresAt) - now)
+        return
+      }
+      this.#run(slot, this.#queue.take(this.#options.batchSize))
+    }
+  }
+
+  /** Until when the next batch, which begins with `first`, may wait for others. No job expires meanwhile. */
+  #fillsAt(first: Job): number {
     if (this.#queue.length >= this.#options.batchSize) return 0
     // A repeated job goes alone, and while the pool drains nobody can join.
-    if (oldest.deaths > 0 || this.#state !== 'open') return 0
-    return this.#batchDelayMs - waitedMs
+    if (first.deaths > 0 || this.#state !== 'open') return 0
+    const delayedUntil = this.#queue.waitingSince + this.#options.maxBatchDelayMs
+    return Math.min(delayedUntil, this.#queue.halfExpiredAt)
   }
 
   #run(slot: Slot, jobs: readonly Job[]): void {
@@ -193,6 +195,13 @@ export class Pool {
     this.#alarm.stop()
     this.#schedule()
     await this.#slots.close()
+  }
+
+  /** The error for a job that no worker took in time; counted. */
+  #expired({ deadline }: Job): ServerError {
+    if (deadline === undefined) return this.#refusal('expired')
+    this.metrics.rejections.expired += 1
+    return outOfTime(this.#options.modelName, this.#drainRate.secondsFor(this.#queue.length))
   }
 
   /** The error for a job that is refused; counted by its reason. */

@@ -13,6 +13,12 @@ export function overloaded(
   return new ServerError('ServiceUnavailableException', text, { retryAfterSeconds, statusCode })
 }
 
+/** The answer to a request that no worker took within the time that the request itself allowed. */
+export function outOfTime(modelName: string, retryAfterSeconds: number): ServerError {
+  const text = `No worker could take the request for model ${modelName} within the time that it allows.`
+  return new ServerError('ServiceUnavailableException', text, { retryAfterSeconds })
+}
+
 /** The answer while a model has failed; `failure` is what its last worker died of. */
 export function failed(modelName: string, failure: string): ServerError {
   const text = `Model ${modelName} has failed: its workers keep dying. ${failure}`.trim()

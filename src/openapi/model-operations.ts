@@ -4,6 +4,7 @@ import { inferRequest, inferResponse } from './infer-schemas.ts'
 import { ANY_REQUEST, ANY_RESPONSE, predictRequest, predictResponse } from './predict-schemas.ts'
 import { responsesOf } from './route-operations.ts'
 import type { JsonSchema, Operation, Paths } from './types.ts'
+import { URGENCY_PARAMETERS } from './urgency-parameters.ts'
 
 /** A model as clients call it: by its default version, or by one that is named. */
 export interface DocumentedModel {
@@ -47,6 +48,7 @@ function predictOperation(
     operationId: `predict${typeName}`,
     summary: `Predict with ${modelText(model)}`,
     tags: [name],
+    parameters: URGENCY_PARAMETERS,
     requestBody: metadata === undefined ? ANY_REQUEST : predictRequest(metadata, typeName),
     responses: {
       200: metadata === undefined ? ANY_RESPONSE : predictResponse(metadata, typeName),
@@ -65,6 +67,7 @@ function inferOperation(
     operationId: `infer${typeName}`,
     summary: `Infer with ${modelText(model)} by the Open Inference Protocol`,
     tags: [model.name],
+    parameters: URGENCY_PARAMETERS,
     requestBody: inferRequest(metadata, typeName),
     responses: {
       200: inferResponse(metadata, typeName),

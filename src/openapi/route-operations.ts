@@ -44,6 +44,7 @@ export function operationOf(
   const parameters = [
     ...pathParameters(pathOf(route), propertiesOf(schemas.params)),
     ...queryParameters(schemas.querystring),
+    ...(openapi?.parameters ?? []),
   ]
   return {
     operationId,

@@ -13,7 +13,7 @@ export type Content = Readonly<Record<string, MediaType>>
 
 export interface Parameter {
   readonly name: string
-  readonly in: 'path' | 'query'
+  readonly in: 'path' | 'query' | 'header'
   readonly required: boolean
   readonly description?: string
   readonly schema: JsonSchema
@@ -46,6 +46,8 @@ export type Paths = Readonly<Record<string, Readonly<Record<string, Operation>>>
 
 /** What a route's document says beyond the schemas that Fastify checks. */
 export interface RouteDocumentation {
+  /** Besides those of the path and the query. */
+  readonly parameters?: readonly Parameter[]
   readonly requestBody?: RequestBody
   /** By status; they take the place of those that follow from the schemas. */
   readonly responses?: Readonly<Record<string, Response>>

@@ -5,6 +5,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import { ServerError } from '../errors.ts'
 import type { ModelVersion } from '../models/model-version.ts'
 import { ANY_REQUEST, ANY_RESPONSE } from '../openapi/predict-schemas.ts'
+import { URGENCY_PARAMETERS } from '../openapi/urgency-parameters.ts'
 import { relay } from './relay.ts'
 import { requestParameters } from './request-parameters.ts'
 import type { App, RouteContext } from './route-context.ts'
@@ -22,7 +23,11 @@ const InvocationsQuery = Type.Object({
 })
 
 /** Bodies are the handler's own. */
-const RELAYED = { requestBody: ANY_REQUEST, responses: { 200: ANY_RESPONSE } }
+const RELAYED = {
+  parameters: URGENCY_PARAMETERS,
+  requestBody: ANY_REQUEST,
+  responses: { 200: ANY_RESPONSE },
+}
 
 /** `curl -T` sends PUT; the original checks no method at all. Only POST is documented. */
 const METHODS = ['GET', 'POST', 'PUT'] as const

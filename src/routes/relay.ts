@@ -7,6 +7,7 @@ import type { ModelVersion } from '../models/model-version.ts'
 import { whenClientLeaves } from './exchanges.ts'
 import { requestHeaders } from './request-parameters.ts'
 import { sendPrediction } from './send-prediction.ts'
+import { urgencyOf } from './urgency.ts'
 
 /**
  * Sends `parameters` with the request's headers to a model and relays the answer.
@@ -21,7 +22,8 @@ export async function relay(
   dialect?: Dialect,
 ): Promise<FastifyReply> {
   const model = find()
-  const job = model.predict(requestHeaders(request, dialect), parameters)
+  const urgency = urgencyOf(request, parameters, dialect)
+  const job = model.predict(requestHeaders(request, dialect), parameters, urgency)
   whenClientLeaves(request, reply, () => model.pool.cancel(job))
   const prediction = await job.result
   giveBack(model, parameters)

@@ -1,5 +1,6 @@
 /** Version 1 of KServe's protocol: readiness and predictions. The worker reads and writes the bodies. */
 import { Type } from '@sinclair/typebox'
+import { URGENCY_PARAMETERS } from '../openapi/urgency-parameters.ts'
 import { relay } from './relay.ts'
 import { bodyParameter } from './request-parameters.ts'
 import type { App, RouteContext } from './route-context.ts'
@@ -72,6 +73,7 @@ export function v1Routes(app: App, { registry }: RouteContext): void {
           ...protocolErrors,
         },
         openapi: {
+          parameters: URGENCY_PARAMETERS,
           requestBody: { required: true, content: { 'application/json': { schema: Instances } } },
         },
       },

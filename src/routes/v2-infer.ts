@@ -1,5 +1,6 @@
 /** Inference by the Open Inference Protocol. The worker reads the body, its coding included, and writes the answer. */
 import { BINARY } from '../openapi/predict-schemas.ts'
+import { URGENCY_PARAMETERS } from '../openapi/urgency-parameters.ts'
 import { relay } from './relay.ts'
 import { bodyParameter } from './request-parameters.ts'
 import type { App, RouteContext } from './route-context.ts'
@@ -15,6 +16,7 @@ import {
 const tags = ['inference']
 const response = { 200: InferResponseSchema, ...protocolErrors }
 const openapi = {
+  parameters: URGENCY_PARAMETERS,
   requestBody: {
     required: true,
     description:

@@ -25,6 +25,7 @@ const EXTENSIONS = [
   'model_repository',
   'model_repository(unload_dependents)',
   'parameters',
+  'schedule_policy',
   'statistics',
 ]
 const tags = ['models']

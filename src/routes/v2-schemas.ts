@@ -27,6 +27,21 @@ const Parameters = Type.Record(
   Type.Union([Type.String(), Type.Number(), Type.Boolean()]),
 )
 
+const RequestParameters = Type.Object(
+  {
+    priority: Type.Optional(
+      Type.Integer({ minimum: 0, description: 'As the header `Onnxd-Priority`.' }),
+    ),
+    timeout: Type.Optional(
+      Type.Integer({
+        minimum: 0,
+        description: 'As the header `Onnxd-Timeout-Ms`, but in microseconds.',
+      }),
+    ),
+  },
+  { additionalProperties: Type.Union([Type.String(), Type.Number(), Type.Boolean()]) },
+)
+
 export const ServerMetadataSchema = Type.Object(
   { name: Type.String(), version: Type.String(), extensions: Type.Array(Type.String()) },
   { $id: 'MetadataServerResponse' },
@@ -55,7 +70,7 @@ export const ModelMetadataSchema = Type.Object(
 export const InferRequestSchema = Type.Object(
   {
     id: Type.Optional(Type.String({ description: 'Comes back in the answer.' })),
-    parameters: Type.Optional(Parameters),
+    parameters: Type.Optional(RequestParameters),
     inputs: Type.Array(
       Type.Object({
         name: Type.String(),

@@ -25,7 +25,7 @@ test('each setting says who set it: the request, a file of the model, the server
   cpSync(network, path.join(folder, '1', 'model.onnx'))
   writeFileSync(
     path.join(folder, 'config.pbtxt'),
-    'max_batch_size: 4\ndynamic_batching { max_queue_delay_microseconds: 3000 }',
+    'max_batch_size: 4\ndynamic_batching { max_queue_delay_microseconds: 3000 priority_levels: 4 default_priority_level: 7 }',
   )
   writeFileSync(path.join(folder, 'model.json'), '{"batchSize": 6, "threads": 1, "warmUp": false}')
   const server = await serve(t, [], {
@@ -43,6 +43,8 @@ test('each setting says who set it: the request, a file of the model, the server
     batchSize: { value: 6, from: 'model.json' },
     maxBatchSize: { value: 4, from: 'config.pbtxt' },
     maxBatchDelay: { value: 3, from: 'config.pbtxt' },
+    priorityLevels: { value: 4, from: 'config.pbtxt' },
+    defaultPriorityLevel: { value: 4, from: 'config.pbtxt' },
     responseTimeout: { value: 7, from: 'request' },
     startupTimeout: { value: 33, from: 'request' },
     threads: { value: 1, from: 'model.json' },
@@ -51,6 +53,13 @@ test('each setting says who set it: the request, a file of the model, the server
     warmUp: { value: false, from: 'model.json' },
   })
   assert.equal(startupTimeout, 33)
+  const config = (await json(await server.fetch('/v2/models/iris/config'))) as object
+  assert.deepEqual('dynamic_batching' in config && config.dynamic_batching, {
+    preferred_batch_size: [6],
+    max_queue_delay_microseconds: 3000,
+    priority_levels: 4,
+    default_priority_level: 4,
+  })
 })
 
 test('a scaled model has its number of workers from the request that scaled it', async (t) => {

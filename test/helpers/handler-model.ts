@@ -12,7 +12,10 @@ export async function handle(data, context) {
   if (isBytes) return data.map((item) => item.body)
   return Promise.all(data.map((item, index) => perform(String(item.body ?? ''), index, context)))
 }
+let turns = 0
 async function perform(text, index, context) {
+  // Who asks learns how many of those who ask came before.
+  if ('x-turn' in context.getAllRequestHeader(index)) context.setResponseHeader(index, 'x-turn', String(++turns))
   const [verb, argument = ''] = text.split(/:(.*)/s)
   switch (verb) {
     case 'echo': return argument

@@ -130,6 +130,12 @@ test('settings come only from fields that are there', () => {
   assert.deepEqual(settingsOf(parseModelConfig('instance_group [{ count: 0 }]')), {})
   assert.deepEqual(settingsOf(parseModelConfig('instance_group { count: 1000 }')), { workers: 256 })
   assert.deepEqual(settingsOf(parseModelConfig('dynamic_batching {}')), { maxBatchDelay: 0 })
+  assert.deepEqual(
+    settingsOf(
+      parseModelConfig('dynamic_batching { priority_levels: 5 default_priority_level: 2 }'),
+    ),
+    { maxBatchDelay: 0, priorityLevels: 5, defaultPriorityLevel: 2 },
+  )
   assert.deepEqual(parseModelConfig('version_policy { latest {} }').version_policy, {
     latest: { num_versions: 1 },
   })
@@ -217,6 +223,11 @@ test('fields of the wrong type are refused where they stand', () => {
     ['input { optional: maybe }', 19, /optional must be true or false/],
     ['instance_group { kind: KIND_TPU }', 24, /kind must be one of/],
     ['version_policy { latest { num_versions: 0 } }', 41, /num_versions must be an integer from 1/],
+    [
+      'dynamic_batching { priority_levels: 11 }',
+      37,
+      /priority_levels must be an integer from 0 to 10/,
+    ],
     ['dynamic_batching {} dynamic_batching {}', 39, /given twice/],
   ]
   for (const [text, column, problem] of cases) {

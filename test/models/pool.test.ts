@@ -1,203 +1,13 @@
 /** Queue, batches, failures and supervision, against workers whose every move the test makes by hand. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import type { TestContext } from 'node:test'
 import { setImmediate as turn } from 'node:timers/promises'
-import { pino } from 'pino'
 import { ServerError } from '../../src/errors.ts'
 import { RestartPolicy } from '../../src/models/backoff.ts'
 import { JobQueue } from '../../src/models/job-queue.ts'
 import { Job } from '../../src/models/job.ts'
-import type { PoolOptions } from '../../src/models/pool-options.ts'
-import { Pool } from '../../src/models/pool.ts'
-import type { PoolWorker } from '../../src/models/pool.ts'
-import { WorkerDiedError } from '../../src/worker/host/outcomes.ts'
-import type { WireRequest, WorkerReply } from '../../src/worker/wire/messages.ts'
-
-type Exit = Awaited<PoolWorker['exited']>
-
-interface Batch {
-  readonly names: string[]
-  readonly requests: readonly WireRequest[]
-  readonly resolve: (reply: WorkerReply) => void
-  readonly reject: (error: Error) => void
-}
-
-class FakeWorker implements PoolWorker {
-  state: PoolWorker['state'] = 'loading'
-  depth = 1
-  isQuick = false
-  answered = 0
-  inFlight = 0
-  readonly pid = 1
-  readonly startedAt = new Date()
-  readonly lastErrors: string[] = []
-  /** In hand, oldest first, and all that ever came. */
-  readonly batches: Batch[] = []
-  readonly seen: string[][] = []
-  readonly kills: string[] = []
-  sayReady: () => void = () => {}
-  sayFailed: (error: Error) => void = () => {}
-  sayExited: (cause: Exit) => void = () => {}
-  readonly ready = new Promise<void>((resolve, reject) => {
-    this.sayReady = resolve
-    this.sayFailed = reject
-  })
-  readonly exited = new Promise<Exit>((resolve) => (this.sayExited = resolve))
-
-  load(): void {
-    this.state = 'ready'
-    this.sayReady()
-  }
-
-  predict(requests: readonly WireRequest[]): Promise<WorkerReply> {
-    this.inFlight += 1
-    const names = requests.map(nameOf)
-    this.seen.push(names)
-    return new Promise((resolve, reject) => this.batches.push({ names, requests, resolve, reject }))
-  }
-
-  /** Answers the batch at the head: each request with its own name. */
-  answer(reply: Partial<WorkerReply> = {}): void {
-    const batch = this.batches.shift()
-    assert.ok(batch, 'nothing to answer')
-    this.inFlight -= 1
-    this.answered += 1
-    const predictions = batch.requests.map((request) => ({
-      id: request.id,
-      contentType: '',
-      status: 200,
-      reason: '',
-      headers: [],
-      body: Buffer.from(nameOf(request)),
-    }))
-    batch.resolve({ code: 200, message: 'Prediction success', predictions, ...reply })
-  }
-
-  /** Ends as a real worker does: the batch at the head had started, those behind it had not. */
-  die(text = 'was killed by SIGKILL', error?: Error): void {
-    if (this.state === 'stopped') return
-    this.state = 'stopped'
-    this.sayFailed(new ServerError('InternalServerException', `Failed to start workers: ${text}`))
-    this.sayExited({ code: null, signal: 'SIGKILL', text })
-    this.batches.splice(0).forEach((batch, index) => {
-      batch.reject(index === 0 && error ? error : new WorkerDiedError(text, index === 0))
-    })
-  }
-
-  kill(because: string): void {
-    this.kills.push(because)
-    this.die(because)
-  }
-
-  async stop(): Promise<void> {
-    this.die('exited with code 0')
-  }
-}
-
-/** A pool, its workers in the order in which they were started, and a clock that only the test moves. */
-class TestPool {
-  readonly pool: Pool
-  readonly workers: FakeWorker[] = []
-  /** What each new worker is like; loaded at once unless the test says otherwise. */
-  onStart: (worker: FakeWorker) => void = (worker) => worker.load()
-  readonly #t: TestContext
-  #now = 1000
-
-  constructor(t: TestContext, options: Partial<PoolOptions> = {}) {
-    this.#t = t
-    t.mock.timers.enable({ apis: ['setTimeout'] })
-    t.mock.method(performance, 'now', () => this.#now)
-    this.pool = new Pool({
-      modelName: 'm',
-      batchSize: 1,
-      maxBatchDelayMs: 0,
-      queue: { maxJobs: 100, maxBytes: 1000 },
-      queueTimeoutMs: 60_000,
-      overloadStatus: 503,
-      isRetryable: true,
-      startWorker: () => {
-        const worker = new FakeWorker()
-        worker.ready.catch(() => {})
-        this.workers.push(worker)
-        this.onStart(worker)
-        return worker
-      },
-      log: pino({ level: 'silent' }),
-      ...options,
-    })
-  }
-
-  static async of(
-    t: TestContext,
-    workers: number,
-    options: Partial<PoolOptions> = {},
-  ): Promise<TestPool> {
-    const it = new TestPool(t, options)
-    await it.pool.scale(workers)
-    return it
-  }
-
-  /** The worker that was started as number `index`; the newest for -1. */
-  worker(index: number): FakeWorker {
-    const worker = this.workers.at(index)
-    assert.ok(worker, `worker ${index} was started`)
-    return worker
-  }
-
-  submit(name: string, bytes = 1): Job {
-    const job = new Job(
-      [['name', name]],
-      [{ name: 'body', contentType: '', value: Buffer.alloc(bytes) }],
-    )
-    job.result.catch(() => {})
-    this.pool.submit(job)
-    return job
-  }
-
-  submitAll(...names: string[]): Job[] {
-    return names.map((name) => this.submit(name))
-  }
-
-  /** Lets time pass, one event at a time. */
-  async pass(ms: number): Promise<void> {
-    for (let left = ms; left > 0; left -= 1) {
-      this.#now += 1
-      this.#t.mock.timers.tick(1)
-      await turn()
-    }
-  }
-
-  /** Lets much time pass in a few steps. */
-  async leap(ms: number): Promise<void> {
-    this.#now += ms - 2
-    this.#t.mock.timers.tick(ms - 2)
-    await turn()
-    await this.pass(2)
-  }
-}
-
-function nameOf(request: WireRequest): string {
-  return request.headers[0]?.[1] ?? ''
-}
-
-async function answerOf(job: Job): Promise<string> {
-  return (await job.result).body.toString()
-}
-
-/** What a job came to, `waiting` when nothing yet. */
-async function outcome(job: Job): Promise<string> {
-  if (!job.isSettled) return 'waiting'
-  return job.result.then(
-    ({ body }) => body.toString(),
-    (error: unknown) =>
-      error instanceof ServerError ? `${error.statusCode} ${error.type}` : String(error),
-  )
-}
-
-function outcomes(jobs: readonly Job[]): Promise<string[]> {
-  return Promise.all(jobs.map(outcome))
-}
+import { TestPool, answerOf, nameOf, outcome, outcomes } from '../helpers/test-pool.ts'
+import type { FakeWorker } from '../helpers/test-pool.ts'
 
 test('a batch forms when a worker asks, from what waits then, and each job gets its own answer', async (t) => {
   const it = await TestPool.of(t, 1, { batchSize: 3 })
@@ -326,31 +136,31 @@ test('who is refused by a full queue is told the status of the settings and when
 
 test('a full queue, by jobs or by bytes, refuses with a time to come back; one large job fits into an empty one', async (t) => {
   const it = await TestPool.of(t, 1, { queue: { maxJobs: 3, maxBytes: 10 } })
-  it.submit('running', 1000)
-  it.submit('large', 1000)
+  it.submit('running', { bytes: 1000 })
+  it.submit('large', { bytes: 1000 })
   const isFull = { type: 'ServiceUnavailableException', statusCode: 503, retryAfterSeconds: 1 }
   assert.throws(() => it.submit('one more byte'), isFull)
   it.worker(0).answer()
   await turn()
-  it.submit('a', 4)
-  it.submit('b', 6)
-  assert.throws(() => it.submit('c', 1), isFull)
-  it.submit('no bytes', 0)
+  it.submit('a', { bytes: 4 })
+  it.submit('b', { bytes: 6 })
+  assert.throws(() => it.submit('c', { bytes: 1 }), isFull)
+  it.submit('no bytes', { bytes: 0 })
   assert.equal(it.pool.remainingCapacity, 0)
-  assert.throws(() => it.submit('no bytes', 0), isFull)
+  assert.throws(() => it.submit('no bytes', { bytes: 0 }), isFull)
   assert.equal(it.pool.queued, 3)
 })
 
 test('a job that is cancelled while it waits never reaches a worker, and its place and bytes are free at once', async (t) => {
   const it = await TestPool.of(t, 1, { queue: { maxJobs: 3, maxBytes: 10 }, batchSize: 8 })
   const [running, a] = it.submitAll('running', 'a')
-  const b = it.submit('b', 9)
+  const b = it.submit('b', { bytes: 9 })
   assert.ok(running && a)
-  assert.throws(() => it.submit('c', 9))
+  assert.throws(() => it.submit('c', { bytes: 9 }))
   it.pool.cancel(b)
   it.pool.cancel(b)
   assert.equal(await outcome(b), '499 ClientClosedRequestException')
-  it.submit('c', 9)
+  it.submit('c', { bytes: 9 })
   it.pool.cancel(a)
   assert.equal(it.pool.queued, 1)
   it.worker(0).answer()
@@ -475,7 +285,7 @@ test('a job that never started at a dead worker may still be repeated once when 
 })
 
 test('a job whose worker died is never in a batch with others, wherever it stands', () => {
-  const queue = new JobQueue({ maxJobs: 10, maxBytes: 10 })
+  const queue = new JobQueue({ maxJobs: 10, maxBytes: 10, levels: 1, maxWaitMs: 1000 })
   const jobs = Array.from({ length: 5 }, () => new Job([], []))
   const [a, b, c, d, e] = jobs
   assert.ok(a && b && c && d && e && jobs.every((job) => queue.offer(job)))
@@ -835,7 +645,7 @@ for (const seed of [1, 2, 3, 4, 5, 6]) {
       const dice = random(100)
       if (dice < 35) {
         try {
-          jobs.push(it.submit(`job ${step}`, random(20)))
+          jobs.push(it.submit(`job ${step}`, { bytes: random(20) }))
         } catch (error) {
           assert.equal(error instanceof ServerError && error.statusCode, 503)
         }

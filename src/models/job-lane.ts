@@ -1,0 +1,28 @@
+import type { Job } from './job.ts'
+
+/** The jobs of one priority level that wait, oldest first. They are the links of the list themselves. */
+export class JobLane {
+  oldest: Job | undefined
+  #newest: Job | undefined
+
+  /** Puts a job before `next`, or last. */
+  insert(job: Job, next: Job | undefined): void {
+    const before = next === undefined ? this.#newest : next.before
+    job.before = before
+    job.after = next
+    if (before === undefined) this.oldest = job
+    else before.after = job
+    if (next === undefined) this.#newest = job
+    else next.before = job
+  }
+
+  remove(job: Job): void {
+    const { before, after } = job
+    if (before === undefined) this.oldest = after
+    else before.after = after
+    if (after === undefined) this.#newest = before
+    else after.before = before
+    job.before = undefined
+    job.after = undefined
+  }
+}
