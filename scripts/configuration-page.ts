@@ -1,4 +1,5 @@
 /** `docs/configuration.md`: every setting of the server and of `model.json`, out of their schemas. */
+import { KindGuard } from '@sinclair/typebox'
 import type { TSchema } from '@sinclair/typebox'
 import { ConfigSchema, environmentName, flagName } from '../src/config.ts'
 import type { Config } from '../src/config.ts'
@@ -94,7 +95,7 @@ ${sections()}
 Some settings can differ from model to model. The first of these that names a value decides:
 
 1. a parameter of the registration (\`POST /models?…\`): \`handler\`, \`initial_workers\`, \`batch_size\`,
-   \`max_batch_delay\` (milliseconds), \`response_timeout\` (seconds);
+   \`max_batch_delay\` (milliseconds, or \`auto\`), \`response_timeout\` (seconds);
 2. \`model.json\` beside the model, every key below;
 3. the server's setting of the same name;
 4. its default.
@@ -151,6 +152,8 @@ function modelRow(key: string, schema: TSchema): string[] {
 function typeText(schema: TSchema): string {
   if ('enum' in schema && Array.isArray(schema.enum))
     return schema.enum.map((value) => code(String(value))).join(', ')
+  if (KindGuard.IsUnion(schema)) return schema.anyOf.map(typeText).join(', or ')
+  if (KindGuard.IsLiteral(schema)) return code(String(schema.const))
   switch (schema.type) {
     case 'integer':
       return `integer${rangeText(schema)}`

@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs'
 import path from 'node:path'
 import { parseArgs } from 'node:util'
+import { KindGuard } from '@sinclair/typebox'
 import type { TSchema } from '@sinclair/typebox'
 import { parse as parseYaml } from 'yaml'
 
@@ -128,6 +129,15 @@ function fromText(value: string, schema: TSchema, name: string): unknown {
         .map((part) => part.trim())
         .filter((part) => part !== '')
     default:
-      return value
+      return KindGuard.IsUnion(schema) ? fromOneOf(value, schema.anyOf, name) : value
   }
+}
+
+/** A setting that is an integer or a word. */
+function fromOneOf(value: string, schemas: readonly TSchema[], name: string): unknown {
+  const words = schemas.filter((schema) => KindGuard.IsLiteral(schema)).map((word) => word.const)
+  if (words.includes(value)) return value
+  if (/^-?\d{1,15}$/.test(value)) return Number(value)
+  const text = `${name} must be an integer or ${words.join(', ')}, not ${JSON.stringify(value)}.`
+  throw new ConfigError(text)
 }

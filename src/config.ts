@@ -9,7 +9,7 @@ import type { Static } from '@sinclair/typebox'
 import { Value } from '@sinclair/typebox/value'
 import { ConfigError } from './config-layers.ts'
 import type { ConfigOrigin, Settings } from './config-layers.ts'
-import { MAX_PRIORITY_LEVELS } from './model-settings.ts'
+import { MAX_PRIORITY_LEVELS, batchDelay } from './model-settings.ts'
 import { problemWith, stringEnum } from './schema.ts'
 
 export { ConfigError, environmentName, flagName } from './config-layers.ts'
@@ -75,11 +75,13 @@ export const ConfigSchema = Type.Object(
       1024,
     ),
     batchSize: count('Requests a worker is handed at once, at most.', 1, 1, 65_536),
-    maxBatchDelay: count(
-      'Milliseconds to wait for a batch to fill; 0 takes what is waiting.',
-      0,
-      0,
-      60_000,
+    maxBatchDelay: batchDelay(
+      {
+        description:
+          'Milliseconds to wait for a batch to fill; 0 takes what is waiting, `auto` waits as long as it pays.',
+        default: 0,
+      },
+      { maximum: 60_000 },
     ),
     queueSize: count(
       'Requests that may wait for a worker, for each model version.',

@@ -3,13 +3,31 @@
  * batching, the worker for handler, labels, preprocessing and session options.
  */
 import { Type } from '@sinclair/typebox'
-import type { Static } from '@sinclair/typebox'
+import type {
+  IntegerOptions,
+  SchemaOptions,
+  Static,
+  TInteger,
+  TLiteral,
+  TUnion,
+} from '@sinclair/typebox'
 import { stringEnum } from './schema.ts'
 
 export { MODEL_SETTINGS_FILE } from './model-paths.ts'
 
 /** More levels of priority than this are of no use to anybody. */
 export const MAX_PRIORITY_LEVELS = 10
+
+/** Milliseconds that a batch may wait to fill, or `auto`: as long as it pays. */
+export type BatchDelay = number | 'auto'
+
+/** The schema of a {@link BatchDelay}. */
+export function batchDelay(
+  options: SchemaOptions,
+  limits: IntegerOptions = {},
+): TUnion<[TInteger, TLiteral<'auto'>]> {
+  return Type.Union([Type.Integer({ minimum: 0, ...limits }), Type.Literal('auto')], options)
+}
 
 /** How the image handler turns a picture into the model's input tensor. */
 export const ImageSettings = Type.Object(
@@ -120,7 +138,9 @@ export const ModelSettings = Type.Object(
       }),
     ),
     maxBatchDelay: Type.Optional(
-      Type.Integer({ minimum: 0, description: 'Milliseconds a worker waits for a batch to fill.' }),
+      batchDelay({
+        description: 'Milliseconds to wait for a batch to fill; `auto` waits as long as it pays.',
+      }),
     ),
     priorityLevels: Type.Optional(
       Type.Integer({

@@ -1,5 +1,5 @@
 /** Small additions to TypeBox that both processes use. */
-import { Kind, Type, TypeRegistry } from '@sinclair/typebox'
+import { Kind, KindGuard, Type, TypeRegistry } from '@sinclair/typebox'
 import type { SchemaOptions, Static, TSchema, TUnsafe } from '@sinclair/typebox'
 import { Value } from '@sinclair/typebox/value'
 
@@ -23,9 +23,19 @@ export function problemWith(schema: TSchema, value: unknown): string | undefined
   const problem = Value.Errors(schema, value).First()
   if (problem === undefined) return undefined
   const place = problem.path === '' ? 'the value' : problem.path.slice(1).replaceAll('/', '.')
-  const wanted =
-    'enum' in problem.schema ? `Expected one of ${String(problem.schema.enum)}` : problem.message
+  const { schema: wantedSchema } = problem
+  let wanted = problem.message
+  if ('enum' in wantedSchema) wanted = `Expected one of ${String(wantedSchema.enum)}`
+  if (KindGuard.IsUnion(wantedSchema))
+    wanted = `Expected ${wantedSchema.anyOf.map(shortTextOf).join(' or ')}`
   return `${place}: ${wanted}, got ${(JSON.stringify(problem.value) ?? 'nothing').slice(0, 100)}`
+}
+
+/** `auto`, `integer from 0 to 60000`. */
+function shortTextOf({ const: word, type, minimum, maximum }: TSchema): string {
+  if (word !== undefined) return String(word)
+  const from = minimum === undefined ? '' : ` from ${minimum}`
+  return `${type}${from}${maximum === undefined ? '' : ` to ${maximum}`}`
 }
 
 /** Whether `value` is what `schema` describes. */

@@ -348,3 +348,11 @@ test('what Kubernetes sets for a service called onnxd is no setting, and that is
     assert.throws(() => parseConfig([], { ONNXD_PORT: bad }), ConfigError, bad)
   assert.throws(() => parseConfig([], { ONNXD_WORKERS: 'tcp://10.0.0.1:80' }), ConfigError)
 })
+
+test('a batch delay is a number of milliseconds or the word auto', () => {
+  const delayOf = (text: string): unknown =>
+    parseConfig(['--max-batch-delay', text], {}).config.maxBatchDelay
+  assert.deepEqual(['auto', '0', '60000'].map(delayOf), ['auto', 0, 60_000])
+  assert.throws(() => delayOf('soon'), /must be an integer or auto, not "soon"/)
+  assert.throws(() => delayOf('60001'), /integer from 0 to 60000 or auto, got 60001/)
+})

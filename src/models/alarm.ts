@@ -8,16 +8,18 @@ export class Alarm {
     this.#ring = ring
   }
 
-  /** Rings in `ms` milliseconds at the latest. */
-  set(ms: number): void {
-    const at = performance.now() + ms
+  /** Rings at a time of the clock of `performance.now()`, at the latest. */
+  set(at: number): void {
     if (this.#timer !== undefined && this.#ringsAt <= at) return
     clearTimeout(this.#timer)
     this.#ringsAt = at
-    this.#timer = setTimeout(() => {
-      this.#timer = undefined
-      this.#ring()
-    }, Math.ceil(ms))
+    this.#timer = setTimeout(
+      () => {
+        this.#timer = undefined
+        this.#ring()
+      },
+      Math.ceil(at - performance.now()),
+    )
     this.#timer.unref()
   }
 

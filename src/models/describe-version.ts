@@ -27,7 +27,7 @@ export interface VersionDescription {
   readonly minWorkers: number
   readonly maxWorkers: number
   readonly batchSize: number
-  /** Milliseconds. */
+  /** Milliseconds; 0 where it is learned, as `settings` say. */
   readonly maxBatchDelay: number
   /** Seconds. */
   readonly responseTimeout: number
@@ -56,7 +56,7 @@ export async function describeVersion(
     minWorkers: model.minWorkers,
     maxWorkers: model.maxWorkers,
     batchSize: settings.batchSize,
-    maxBatchDelay: settings.maxBatchDelayMs,
+    maxBatchDelay: settings.maxBatchDelayMs === 'auto' ? 0 : settings.maxBatchDelayMs,
     responseTimeout: settings.responseTimeoutMs / 1000,
     startupTimeout: settings.startupTimeoutMs / 1000,
     loadedAtStartup: model.origin !== 'request',

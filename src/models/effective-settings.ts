@@ -1,7 +1,7 @@
 /** The settings that one model version runs with, and who set each of them. */
 import { threadsPerWorker } from '../config.ts'
 import type { Config, ConfigOrigin, ConfigOrigins } from '../config.ts'
-import type { ModelSettings } from '../model-settings.ts'
+import type { BatchDelay, ModelSettings } from '../model-settings.ts'
 import type { PreparedModel } from './source.ts'
 
 /** What a registration may set; the rest comes from the model's files, then from the server's settings. */
@@ -10,7 +10,7 @@ export interface VersionOptions {
   readonly workers?: number | undefined
   readonly batchSize?: number | undefined
   readonly maxBatchSize?: number | undefined
-  readonly maxBatchDelayMs?: number | undefined
+  readonly maxBatchDelayMs?: BatchDelay | undefined
   readonly responseTimeoutMs?: number | undefined
   readonly startupTimeoutMs?: number | undefined
 }
@@ -37,7 +37,7 @@ export interface EffectiveSettings {
   readonly batchSize: number
   /** Rows of one request at most, where the model leaves its first dimension open; 0 for any number. */
   readonly maxBatchSize: number
-  readonly maxBatchDelayMs: number
+  readonly maxBatchDelayMs: BatchDelay
   /** Levels of priority that requests can have; 1 for none. */
   readonly priorityLevels: number
   /** Level of requests that name none. */
@@ -55,8 +55,8 @@ export interface ShownSettings {
   readonly batchSize: Setting<number>
   /** Rows of one request at most; 0 for any number. */
   readonly maxBatchSize: Setting<number>
-  /** Milliseconds. */
-  readonly maxBatchDelay: Setting<number>
+  /** Milliseconds, or `auto`. */
+  readonly maxBatchDelay: Setting<BatchDelay>
   readonly priorityLevels: Setting<number>
   /** Level of requests that name none. */
   readonly defaultPriorityLevel: Setting<number>

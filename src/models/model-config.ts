@@ -16,7 +16,8 @@ export function modelConfig(model: ModelVersion, gpus: number): ModelConfigJson 
   const { settings, name, prepared } = model
   const isOpenInFront = [...inputs, ...outputs].every(({ shape }) => shape[0] === -1)
   const maxBatchSize = isOpenInFront ? settings.maxBatchSize : 0
-  const { batchSize, priorityLevels, defaultPriorityLevel } = settings
+  const { batchSize, maxBatchDelayMs, priorityLevels, defaultPriorityLevel } = settings
+  const isBatching = batchSize > 1 || priorityLevels > 1
   return {
     name,
     platform: platformOf(model),
@@ -33,10 +34,10 @@ export function modelConfig(model: ModelVersion, gpus: number): ModelConfigJson 
       ...tensorConfig(spec, maxBatchSize > 0),
       label_filename: prepared.settings.labels ?? '',
     })),
-    ...((batchSize > 1 || priorityLevels > 1) && {
+    ...(isBatching && {
       dynamic_batching: {
         preferred_batch_size: [batchSize],
-        max_queue_delay_microseconds: settings.maxBatchDelayMs * 1000,
+        max_queue_delay_microseconds: maxBatchDelayMs === 'auto' ? 0 : maxBatchDelayMs * 1000,
         ...(priorityLevels > 1 && {
           priority_levels: priorityLevels,
           default_priority_level: defaultPriorityLevel,

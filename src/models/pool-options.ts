@@ -1,4 +1,5 @@
 import type { Logger } from 'pino'
+import type { BatchDelay } from '../model-settings.ts'
 import type { QueueLimits } from './job-queue.ts'
 import type { PoolWorker } from './slot.ts'
 
@@ -7,8 +8,8 @@ export interface PoolOptions {
   readonly modelName: string
   /** Jobs in one batch, at most. */
   readonly batchSize: number
-  /** Milliseconds the oldest job waits for its batch to fill. */
-  readonly maxBatchDelayMs: number
+  /** Milliseconds the oldest job waits for its batch to fill; `auto` waits as long as it pays. */
+  readonly maxBatchDelayMs: BatchDelay
   readonly queue: QueueLimits
   /** Levels of priority that jobs may have, at least 1. */
   readonly priorityLevels: number

@@ -1,5 +1,6 @@
 import { ServerError } from '../errors.ts'
 import { Alarm } from './alarm.ts'
+import { LearnedDelay } from './batch-delay.ts'
 import { DrainRate } from './drain-rate.ts'
 import { JobQueue } from './job-queue.ts'
 import type { Job } from './job.ts'
@@ -21,6 +22,8 @@ export class Pool {
   readonly #queue: JobQueue
   readonly #slots: SlotSet
   readonly #drainRate = new DrainRate()
+  /** Absent where the delay is fixed, or there are no batches. */
+  readonly #learned: LearnedDelay | undefined
   #state: 'open' | 'draining' | 'closed' = 'open'
   #closed: Promise<void> | undefined
   /** Batches at workers. */
@@ -37,6 +40,8 @@ export class Pool {
       levels: options.priorityLevels,
       maxWaitMs: options.queueTimeoutMs,
     })
+    const isLearning = options.maxBatchDelayMs === 'auto' && options.batchSize > 1
+    this.#learned = isLearning ? new LearnedDelay() : undefined
     this.#slots = new SlotSet({
       modelName,
       startWorker,
@@ -87,7 +92,10 @@ export class Pool {
    */
   submit(job: Job): void {
     const isOpen = this.#state === 'open' && this.slots.length > 0 && !this.hasFailed
-    if (isOpen && this.#queue.offer(job)) return this.#schedule()
+    if (isOpen && this.#queue.offer(job)) {
+      this.#learned?.recordArrival(job.waitingSince)
+      return this.#schedule()
+    }
     const refusal = this.#refusal(isOpen ? 'queue_full' : undefined)
     this.metrics.statuses.count(refusal.statusCode)
     throw refusal
@@ -132,45 +140,55 @@ export class Pool {
       job.reject(this.#expired(job))
     for (let job = this.#queue.peek(); job !== undefined; job = this.#queue.peek()) {
       const slot = this.#slots.next()
-      const fillsAt = slot === undefined ? Number.POSITIVE_INFINITY : this.#fillsAt(job)
+      const fillsAt = slot === undefined ? Number.POSITIVE_INFINITY : this.#fillsAt(job, slot)
       if (slot === undefined || fillsAt > now) {
-        this.#alarm.set(Math.min(fillsAt, this.#queue.expiresAt) - now)
+        this.#alarm.set(Math.min(fillsAt, this.#queue.expiresAt))
         return
       }
       this.#run(slot, this.#queue.take(this.#options.batchSize))
     }
   }
 
-  /** Until when the next batch, which begins with `first`, may wait for others. No job expires meanwhile. */
-  #fillsAt(first: Job): number {
+  /** Until when the next batch, which begins with `first`, may wait for others before it goes to `slot`. No job expires meanwhile. */
+  #fillsAt(first: Job, slot: Slot): number {
     if (this.#queue.length >= this.#options.batchSize) return 0
     // A repeated job goes alone, and while the pool drains nobody can join.
     if (first.deaths > 0 || this.#state !== 'open') return 0
-    const delayedUntil = this.#queue.waitingSince + this.#options.maxBatchDelayMs
-    return Math.min(delayedUntil, this.#queue.halfExpiredAt)
+    return Math.min(this.#delayedUntil(slot), this.#queue.halfExpiredAt)
+  }
+
+  #delayedUntil(slot: Slot): number {
+    const { maxBatchDelayMs } = this.#options
+    if (maxBatchDelayMs !== 'auto') return this.#queue.waitingSince + maxBatchDelayMs
+    // Who comes later can have a worker of its own.
+    if (this.#learned === undefined || this.#slots.hasIdleBeside(slot)) return 0
+    return this.#learned.until(this.#queue.length)
   }
 
   #run(slot: Slot, jobs: readonly Job[]): void {
     this.#running += 1
     const takenAt = this.metrics.countTaken(jobs)
-    const finish = (): void => {
+    const finish = (didRun: boolean): void => {
       this.#running -= 1
       const now = performance.now()
       this.metrics.countReturned(jobs, now - takenAt)
       this.#drainRate.record(jobs.length, now, this.#queue.length)
-      slot.recordReturn()
+      // It waited behind the batch before it, where there was one.
+      const runMs = now - Math.max(takenAt, slot.returnedAt)
+      if (didRun) this.#learned?.recordReturn(now, jobs.length, runMs)
+      slot.recordReturn(now)
       this.#schedule()
     }
     slot.worker.predict(jobs.map((job) => job.request)).then(
       (reply) => {
         settleBatch(jobs, reply)
         slot.recordSuccess()
-        finish()
+        finish(true)
       },
       (error: unknown) => {
         // A closed pool refuses what comes back, in #schedule.
         this.#queue.putBack(recoverBatch(jobs, error, this.#options.isRetryable))
-        finish()
+        finish(false)
       },
     )
   }

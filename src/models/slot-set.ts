@@ -37,6 +37,13 @@ export class SlotSet {
     return this.#slots.find((slot) => slot.lastFailure)?.lastFailure ?? ''
   }
 
+  /** Whether a worker other than this one has nothing to do. */
+  hasIdleBeside(slot: Slot): boolean {
+    return this.#slots.some(
+      (other) => other !== slot && other.worker.state === 'ready' && other.worker.inFlight === 0,
+    )
+  }
+
   /** The slot whose worker should get the next batch; `undefined` while all have enough. */
   next(): Slot | undefined {
     return nextSlot(this.#slots)

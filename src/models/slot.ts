@@ -41,6 +41,8 @@ export class Slot {
   readonly id: number
   /** Workers that were started after the first. */
   restarts = 0
+  /** When a batch last came back, on the clock of `performance.now()`. */
+  returnedAt = 0
   /** Why the last worker died, for the model's description. */
   lastFailure: string | undefined
   readonly #context: SlotContext
@@ -83,8 +85,9 @@ export class Slot {
     this.#context.restarts.recordSuccess()
   }
 
-  /** A batch came back, with or without an answer. */
-  recordReturn(): void {
+  /** A batch came back at `now`, with or without an answer. */
+  recordReturn(now: number): void {
+    this.returnedAt = now
     if (this.#worker.inFlight === 0) this.#sayIdle?.()
   }
 

@@ -36,7 +36,7 @@ export const StoredModelSchema = Type.Object(
         workers: optional(Type.Integer({ minimum: 0, maximum: 256 })),
         batchSize: optional(Type.Integer({ minimum: 1, maximum: 65_536 })),
         maxBatchSize: optional(Type.Integer({ minimum: 0, maximum: 2 ** 31 - 1 })),
-        maxBatchDelayMs: optional(Milliseconds),
+        maxBatchDelayMs: optional(Type.Union([Milliseconds, Type.Literal('auto')])),
         responseTimeoutMs: optional(Milliseconds),
         startupTimeoutMs: optional(Milliseconds),
       },

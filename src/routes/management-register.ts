@@ -4,6 +4,7 @@ import { Type } from '@sinclair/typebox'
 import type { Static } from '@sinclair/typebox'
 import type { FastifyRequest } from 'fastify'
 import { ServerError } from '../errors.ts'
+import { batchDelay } from '../model-settings.ts'
 import { shownUrl } from '../models/download-url.ts'
 import { UnwantedLoadError } from '../models/loads.ts'
 import type { Registration } from '../models/model-version.ts'
@@ -51,7 +52,10 @@ const RegisterQuery = Type.Object({
   ),
   batch_size: Type.Optional(Type.Integer({ minimum: 1, maximum: 65_536 })),
   max_batch_delay: Type.Optional(
-    Type.Integer({ minimum: 0, maximum: 60_000, description: 'Milliseconds.' }),
+    batchDelay(
+      { description: 'Milliseconds; `auto` waits as long as it pays.' },
+      { maximum: 60_000 },
+    ),
   ),
   initial_workers: Type.Optional(Type.Integer({ minimum: 0, maximum: 256 })),
   synchronous: Type.Optional(

@@ -62,6 +62,35 @@ test('each setting says who set it: the request, a file of the model, the server
   })
 })
 
+test('a batch delay may be learned, for one model or for all', async (t) => {
+  const tool = handlerModel(t, 'tool', { batchSize: 4 })
+  const plain = handlerModel(t, 'plain', { maxBatchDelay: 7 })
+  const server = await serve(t, [tool, plain], { allowHandlers: true, maxBatchDelay: 'auto' })
+  const delayOf = async (name: string): Promise<unknown> =>
+    (await describe(server, name)).settings['maxBatchDelay']
+  assert.deepEqual(await delayOf('tool'), { value: 'auto', from: 'command line' })
+  assert.deepEqual(await delayOf('plain'), { value: 7, from: 'model.json' })
+  const answers = await Promise.all(
+    Array.from({ length: 20 }, () =>
+      server.fetch('/predictions/tool', { method: 'POST', body: 'echo:x' }),
+    ),
+  )
+  assert.deepEqual([...new Set(answers.map(({ status }) => status))], [200])
+
+  const other = await serve(t, [], { allowHandlers: true, allowLocalPaths: true })
+  const register = (delay: string): Promise<Response> =>
+    other.manage(`/models?url=${plain}&model_name=m${delay}&max_batch_delay=${delay}`, {
+      method: 'POST',
+    })
+  assert.equal((await register('auto')).status, 200)
+  assert.equal((await register('12')).status, 200)
+  assert.equal((await register('often')).status, 400)
+  const { settings } = await describe(other, 'mauto')
+  assert.deepEqual(settings['maxBatchDelay'], { value: 'auto', from: 'request' })
+  const second = (await describe(other, 'm12')).settings
+  assert.deepEqual(second['maxBatchDelay'], { value: 12, from: 'request' })
+})
+
 test('a scaled model has its number of workers from the request that scaled it', async (t) => {
   const server = await serve(t, [handlerModel(t, 'tool')], { allowHandlers: true })
   const before = (await describe(server, 'tool')).settings
