@@ -173,9 +173,9 @@ export class Pool {
       const now = performance.now()
       this.metrics.countReturned(jobs, now - takenAt)
       this.#drainRate.record(jobs.length, now, this.#queue.length)
-      // It waited behind the batch before it, where there was one.
-      const runMs = now - Math.max(takenAt, slot.returnedAt)
-      if (didRun) this.#learned?.recordReturn(now, jobs.length, runMs)
+      // A batch that waited behind another one ran from when that came back.
+      if (didRun && this.#learned !== undefined)
+        this.#learned.recordReturn(now, jobs.length, now - Math.max(takenAt, slot.returnedAt))
       slot.recordReturn(now)
       this.#schedule()
     }
