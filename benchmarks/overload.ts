@@ -1,9 +1,9 @@
 /** B9: five times as many requests as can be served, sent at a fixed pace whatever comes back. */
-import autocannon from 'autocannon'
 import { OCTETS, floats, missingModels, modelFile } from './bench-models.ts'
 import { gather } from './benchmark.ts'
 import type { Benchmark } from './benchmark.ts'
 import { goodLoop } from './load.ts'
+import { openLoop } from './open-loop.ts'
 import { startServer } from './server.ts'
 
 const MODEL = 'mlp_big.onnx'
@@ -24,23 +24,15 @@ export const overload: Benchmark = {
     try {
       const of = await gather(rounds, async () => {
         const peak = await goodLoop({ url, body, headers: OCTETS }, { connections: 16, seconds })
-        const flood = await autocannon({
-          url,
-          method: 'POST',
-          body,
-          headers: OCTETS,
-          connections: CONNECTIONS,
-          overallRate: Math.round(peak.rate * OVERLOAD),
-          duration: seconds,
-          timeout: 30,
-          // Of refusals the latency is not measured.
-          excludeErrorStats: true,
-        })
+        const rate = peak.rate * OVERLOAD
+        const load = { url, body, headers: OCTETS, connections: CONNECTIONS }
+        const flood = await openLoop({ ...load, rate, seconds })
+        const good = flood.statuses.get(200) ?? 0
         return {
-          share: flood['2xx'] / flood.duration / peak.rate,
-          refused: flood.non2xx / flood.requests.total,
-          lost: flood.errors,
-          p99: flood.latency.p99,
+          share: good / seconds / peak.rate,
+          refused: (flood.statuses.get(503) ?? 0) / flood.sent,
+          lost: flood.lost,
+          p99: flood.goodMs[Math.floor(good * 0.99)] ?? Number.NaN,
           bound: ((QUEUE + 2) / peak.rate) * 1000,
         }
       })

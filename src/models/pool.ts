@@ -91,14 +91,14 @@ export class Pool {
    * @throws ServerError `ServiceUnavailableException` when no worker is or will be there, or too many jobs wait.
    */
   submit(job: Job): void {
-    const isOpen = this.#state === 'open' && this.slots.length > 0 && !this.hasFailed
-    if (isOpen && this.#queue.offer(job)) {
-      this.#learned?.recordArrival(job.waitingSince)
-      return this.#schedule()
-    }
-    const refusal = this.#refusal(isOpen ? 'queue_full' : undefined)
-    this.metrics.statuses.count(refusal.statusCode)
-    throw refusal
+    if (!this.#isOpen || !this.#queue.offer(job)) throw this.#refuse()
+    this.#learned?.recordArrival(job.waitingSince)
+    this.#schedule()
+  }
+
+  /** What {@link submit} would throw for any job now, counted as if it had; `undefined` while there is room. */
+  turnAway(): ServerError | undefined {
+    return this.#isOpen && this.#queue.remainingCapacity > 0 ? undefined : this.#refuse()
   }
 
   /** The client left: a waiting job is dropped, a running one is finished and its answer discarded. */
@@ -108,6 +108,10 @@ export class Pool {
     this.metrics.rejections.cancelled += 1
     job.reject(new ServerError('ClientClosedRequestException', 'The client closed the connection.'))
     this.#checkIdle()
+  }
+
+  get #isOpen(): boolean {
+    return this.#state === 'open' && this.slots.length > 0 && !this.hasFailed
   }
 
   /**
@@ -177,6 +181,7 @@ export class Pool {
       if (didRun && this.#learned !== undefined)
         this.#learned.recordReturn(now, jobs.length, now - Math.max(takenAt, slot.returnedAt))
       slot.recordReturn(now)
+      if (slot.worker.inFlight === 0 && this.#queue.length > 0) slot.worker.recordStarved()
       this.#schedule()
     }
     slot.worker.predict(jobs.map((job) => job.request)).then(
@@ -220,6 +225,13 @@ export class Pool {
     if (deadline === undefined) return this.#refusal('expired')
     this.metrics.rejections.expired += 1
     return outOfTime(this.#options.modelName, this.#drainRate.secondsFor(this.#queue.length))
+  }
+
+  /** The error for a job that is not accepted; counted. */
+  #refuse(): ServerError {
+    const refusal = this.#refusal(this.#isOpen ? 'queue_full' : undefined)
+    this.metrics.statuses.count(refusal.statusCode)
+    return refusal
   }
 
   /** The error for a job that is refused; counted by its reason. */

@@ -20,6 +20,7 @@ export type PoolWorker = Pick<
   | 'inFlight'
   | 'depth'
   | 'isQuick'
+  | 'recordStarved'
   | 'answered'
   | 'startedAt'
   | 'lastErrors'

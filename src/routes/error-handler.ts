@@ -107,7 +107,7 @@ function sendError(
 }
 
 /** `{error}` and nothing else on KServe's and Triton's paths, whose clients refuse more; elsewhere the original's body. */
-function errorText(error: ServerError, url: string): string {
+export function errorText(error: ServerError, url: string): string {
   if (KSERVE_PATH.test(url)) return JSON.stringify({ error: error.message })
   return `${JSON.stringify(error.toBody(), null, 2)}\n`
 }

@@ -10,6 +10,7 @@ import { relay } from './relay.ts'
 import { requestParameters } from './request-parameters.ts'
 import type { App, RouteContext } from './route-context.ts'
 import { errorResponses } from './schemas.ts'
+import { turnAway } from './turn-away.ts'
 
 const ModelParams = Type.Object({ model: Type.String({ description: 'Name of the model.' }) })
 const VersionParams = Type.Object({
@@ -58,6 +59,8 @@ export function predictionRoutes(app: App, context: RouteContext): void {
     app.route<{ Params: Static<typeof ModelParams> }>({
       method,
       url: '/predictions/:model',
+      onRequest: (request, reply, done) =>
+        turnAway(() => registry.get(request.params.model), request, reply, done),
       schema: {
         ...describe('predict', 'Predict with the default version of a model'),
         params: ModelParams,
@@ -68,6 +71,13 @@ export function predictionRoutes(app: App, context: RouteContext): void {
     app.route<{ Params: Static<typeof VersionParams> }>({
       method,
       url: '/predictions/:model/:version',
+      onRequest: (request, reply, done) =>
+        turnAway(
+          () => registry.get(request.params.model, request.params.version),
+          request,
+          reply,
+          done,
+        ),
       schema: {
         ...describe('predictVersion', 'Predict with one version of a model'),
         params: VersionParams,
@@ -83,6 +93,8 @@ export function predictionRoutes(app: App, context: RouteContext): void {
     app.route<{ Querystring: Static<typeof InvocationsQuery> }>({
       method,
       url: '/invocations',
+      onRequest: (request, reply, done) =>
+        turnAway(() => invokedModel(context, request.query.model_name), request, reply, done),
       schema: {
         ...describe('invocations', 'Predict, as SageMaker calls it'),
         querystring: InvocationsQuery,
@@ -93,6 +105,8 @@ export function predictionRoutes(app: App, context: RouteContext): void {
     app.route<{ Params: Static<typeof ModelParams> }>({
       method,
       url: '/models/:model/invoke',
+      onRequest: (request, reply, done) =>
+        turnAway(() => registry.get(request.params.model), request, reply, done),
       schema: {
         ...describe('invokeModel', 'Predict, as SageMaker multi-model endpoints call it'),
         params: ModelParams,
@@ -103,6 +117,8 @@ export function predictionRoutes(app: App, context: RouteContext): void {
     app.route<{ Params: Static<typeof ModelParams> }>({
       method,
       url: '/:model/predict',
+      onRequest: (request, reply, done) =>
+        turnAway(() => registry.get(request.params.model), request, reply, done),
       schema: {
         ...describe('legacyPredict', 'Predict by the path of old clients'),
         params: ModelParams,

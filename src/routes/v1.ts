@@ -4,6 +4,7 @@ import { URGENCY_PARAMETERS } from '../openapi/urgency-parameters.ts'
 import { relay } from './relay.ts'
 import { bodyParameter } from './request-parameters.ts'
 import type { App, RouteContext } from './route-context.ts'
+import { turnAway } from './turn-away.ts'
 import { findModel, isReady } from './v2-models.ts'
 import { ModelParams, protocolErrors } from './v2-schemas.ts'
 
@@ -63,6 +64,8 @@ export function v1Routes(app: App, { registry }: RouteContext): void {
     // The expression ends the name at the colon; without it the router takes the rest as part of the name.
     '/v1/models/:model(^[^:/]+)::predict',
     {
+      onRequest: (request, reply, done) =>
+        turnAway(() => findModel(registry, request.params.model), request, reply, done),
       schema: {
         operationId: 'v1Predict',
         summary: 'Predict for a list of instances',

@@ -4,6 +4,7 @@ import { URGENCY_PARAMETERS } from '../openapi/urgency-parameters.ts'
 import { relay } from './relay.ts'
 import { bodyParameter } from './request-parameters.ts'
 import type { App, RouteContext } from './route-context.ts'
+import { turnAway } from './turn-away.ts'
 import { findModel } from './v2-models.ts'
 import {
   InferRequestSchema,
@@ -42,6 +43,8 @@ export function inferRoutes(app: App, { registry }: RouteContext): void {
   app.post(
     '/v2/models/:model/infer',
     {
+      onRequest: (request, reply, done) =>
+        turnAway(() => findModel(registry, request.params.model), request, reply, done),
       schema: {
         operationId: 'modelInfer',
         summary: 'Infer with the default version of a model',
@@ -60,6 +63,13 @@ export function inferRoutes(app: App, { registry }: RouteContext): void {
   app.post(
     '/v2/models/:model/versions/:version/infer',
     {
+      onRequest: (request, reply, done) =>
+        turnAway(
+          () => findModel(registry, request.params.model, request.params.version),
+          request,
+          reply,
+          done,
+        ),
       schema: {
         operationId: 'modelVersionInfer',
         summary: 'Infer with one version of a model',

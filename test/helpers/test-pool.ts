@@ -33,6 +33,8 @@ export class FakeWorker implements PoolWorker {
   readonly batches: Batch[] = []
   readonly seen: string[][] = []
   readonly kills: string[] = []
+  /** Times that it was said to have had nothing to do while work waited. */
+  starved = 0
   sayReady: () => void = () => {}
   sayFailed: (error: Error) => void = () => {}
   sayExited: (cause: Exit) => void = () => {}
@@ -41,6 +43,10 @@ export class FakeWorker implements PoolWorker {
     this.sayFailed = reject
   })
   readonly exited = new Promise<Exit>((resolve) => (this.sayExited = resolve))
+
+  recordStarved(): void {
+    this.starved += 1
+  }
 
   load(): void {
     this.state = 'ready'

@@ -698,3 +698,53 @@ function generator(seed: number): (limit: number) => number {
     return limit === 0 ? 0 : (state >>> 0) % limit
   }
 }
+
+test('a request is turned away exactly when a job would be refused, with the same error', async (t) => {
+  const it = await TestPool.of(t, 1, {
+    queue: { maxJobs: 2, maxBytes: 1000 },
+    overloadStatus: 429,
+  })
+  const refusals: (string | undefined)[] = []
+  const compare = (): void => {
+    const turnedAway = it.pool.turnAway()
+    let refused: unknown
+    try {
+      it.submit('x')
+    } catch (error) {
+      refused = error
+    }
+    const text = (error: unknown): string | undefined =>
+      error instanceof ServerError ? `${error.statusCode} ${error.message}` : undefined
+    assert.equal(text(turnedAway), text(refused))
+    refusals.push(text(turnedAway)?.slice(0, 3))
+  }
+  for (let count = 0; count < 4; count += 1) compare()
+  it.worker(0).answer()
+  await turn()
+  compare()
+  compare()
+  await it.pool.close(0)
+  compare()
+  assert.deepEqual(refusals, [undefined, undefined, undefined, '429', undefined, '429', '503'])
+  assert.equal(it.pool.metrics.rejections.queue_full, 4, 'each is counted')
+})
+
+test('a worker is said to have starved when it had nothing left and work waited, not otherwise', async (t) => {
+  const it = await TestPool.of(t, 1)
+  const worker = it.worker(0)
+  worker.depth = 2
+  it.submitAll('a', 'b', 'c', 'd', 'e')
+  worker.answer()
+  await turn()
+  assert.equal(worker.starved, 0, 'one was still ahead of it')
+  // Both answers are seen in one turn: it has waited since the second.
+  worker.answer()
+  worker.answer()
+  await turn()
+  assert.equal(worker.starved, 1)
+  assert.deepEqual(worker.seen.flat(), ['a', 'b', 'c', 'd', 'e'])
+  worker.answer()
+  worker.answer()
+  await turn()
+  assert.equal(worker.starved, 1, 'nothing waited')
+})

@@ -682,6 +682,44 @@ test('the number of batches ahead follows the measured run time', (t) => {
   )
 })
 
+test('more is kept ahead of a worker that had nothing to do while work waited, until that is long ago', (t) => {
+  let now = 0
+  t.mock.method(performance, 'now', () => now)
+  const options = { timeoutMs: 1000, maxDepth: 8, hasBodyFile: true, onTimeout: () => {} }
+  const run = (progress: Progress, runMs: number): number => {
+    progress.begin()
+    now += runMs
+    progress.finish()
+    return progress.depth
+  }
+  const progress = new Progress(options)
+  assert.equal(run(progress, 5), 2)
+  const depths = Array.from({ length: 10 }, () => {
+    progress.recordStarved()
+    return run(progress, 5)
+  })
+  assert.deepEqual(depths, [2, 3, 4, 5, 6, 7, 8, 8, 8, 8])
+  const later = Array.from({ length: 500 }, () => run(progress, 5))
+  assert.equal(later.at(-1), 2)
+  assert.deepEqual(
+    later,
+    later.toSorted((a, b) => b - a),
+    'one less after the other',
+  )
+  progress.stop()
+  for (const [runMs, other] of [
+    [50, {}],
+    [5, { hasBodyFile: false }],
+  ] as const) {
+    const patient = new Progress({ ...options, ...other })
+    for (let round = 0; round < 5; round += 1) {
+      patient.recordStarved()
+      assert.equal(run(patient, runMs), 1)
+    }
+    patient.stop()
+  }
+})
+
 test('the runtime directory is private, gives no socket path twice, and goes with all it holds', async () => {
   const runtime = await RuntimeDirectory.create()
   assert.equal(statSync(runtime.path).mode & 0o777, 0o700)

@@ -2,6 +2,8 @@
 const WORK_AHEAD_MS = 1
 /** Of runs that take longer, none waits at a busy worker. */
 const LONG_RUN_MS = 25
+/** After so many answers (the inverse) one batch less is kept ahead. */
+const HUNGER_DECAY = 0.02
 /** Weight of the newest run in the moving average of run times. */
 const AVERAGE_WEIGHT = 0.1
 /** To wake a second worker costs more than runs shorter than this gain by it. */
@@ -24,6 +26,8 @@ export class Progress {
   #answered = 0
   #headStartedAt = 0
   #averageMs = 0
+  /** Batches ahead beyond what the run time asks for. */
+  #hunger = 0
   #deadline: NodeJS.Timeout | undefined
 
   constructor(options: ProgressOptions) {
@@ -43,13 +47,22 @@ export class Progress {
     if (this.#answered === 0) return 1
     const ahead = Math.floor(WORK_AHEAD_MS / Math.max(this.#averageMs, 0.01))
     // One batch more where its way to the worker would be felt beside its run; one that waits long would be missed elsewhere.
-    const least = this.#options.hasBodyFile && this.#averageMs < LONG_RUN_MS ? 1 : 0
+    const isAhead = this.#options.hasBodyFile && this.#averageMs < LONG_RUN_MS
+    const least = isAhead ? 1 + Math.floor(this.#hunger) : 0
     return Math.min(this.#options.maxDepth, 1 + Math.max(ahead, least))
   }
 
   /** Whether a run takes less than it costs to wake another worker for it. */
   get isQuick(): boolean {
     return this.#answered > 0 && this.#averageMs < QUICK_RUN_MS
+  }
+
+  /**
+   * The worker had answered everything while work waited: this process was busy with something else for longer than
+   * what was ahead lasted. It gets more from now on, until that has not happened for a while.
+   */
+  recordStarved(): void {
+    this.#hunger = Math.min(this.#hunger + 1, this.#options.maxDepth)
   }
 
   /** Counts a batch that is sent, and returns its number. */
@@ -68,6 +81,7 @@ export class Progress {
     const now = performance.now()
     const runMs = now - this.#headStartedAt
     this.#averageMs += (runMs - this.#averageMs) * (this.#answered === 0 ? 1 : AVERAGE_WEIGHT)
+    this.#hunger = Math.max(0, this.#hunger - HUNGER_DECAY)
     this.#answered += 1
     this.#headStartedAt = now
   }

@@ -85,6 +85,11 @@ export class Worker {
     return this.#progress.isQuick
   }
 
+  /** It had nothing left to do while work waited. */
+  recordStarved(): void {
+    this.#progress.recordStarved()
+  }
+
   /**
    * Sends a batch and resolves with the worker's reply, its predictions in the order of the requests.
    * @throws WorkerDiedError when the worker ends before it has answered.
