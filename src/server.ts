@@ -2,7 +2,6 @@
 import type { AddressInfo } from 'node:net'
 import path from 'node:path'
 import type { Logger } from 'pino'
-import { buildCombinedApp, buildInferenceApp, buildManagementApp } from './app.ts'
 import { ConfigError } from './config.ts'
 import type { Config, ConfigOrigins } from './config.ts'
 import { messageOf } from './errors.ts'
@@ -16,6 +15,7 @@ import { Registry } from './models/registry.ts'
 import { ModelRepository } from './models/repository.ts'
 import type { SourceOptions } from './models/source.ts'
 import { loadStartupModels } from './models/startup.ts'
+import type { StartupResult } from './models/startup.ts'
 import { StateFile } from './models/state-file.ts'
 import { WorkerFactory } from './models/worker-factory.ts'
 import type { App, RouteContext } from './routes/route-context.ts'
@@ -52,7 +52,7 @@ export interface RunningServer {
 const LOOPBACK = /^(127\.\d+\.\d+\.\d+|::1|localhost)$/
 
 /**
- * Listens first, so that probes get an honest answer during long loads, then loads the models.
+ * Listens at once, so that probes get an honest answer during long loads, while the models load.
  * @throws ConfigError when management would be open to everybody; whatever `listen` throws.
  */
 export async function startServer({
@@ -96,14 +96,18 @@ export async function startServer({
   }
   const apps: App[] = []
 
+  const stopLoading = new AbortController()
+  let loading: Promise<StartupResult> | undefined
   let closing: Promise<void> | undefined
   const close = async (): Promise<void> => {
     isAccepting = false
+    stopLoading.abort()
     const drainMs = config.drainTimeout * 1000
     // Models serve until the last request is answered, one whose body is still coming in included.
     await Promise.all(apps.map(({ exchanges }) => exchanges.close(drainMs, log)))
     await registry.close()
     await factory.close()
+    await loading?.catch(() => {})
     await persistence?.close()
     metrics.close()
     runtime.remove()
@@ -111,8 +115,12 @@ export async function startServer({
   }
 
   try {
+    const { signal } = stopLoading
+    loading = loadStartupModels(models, { config, sources, registry, log, signal })
+    // It is looked at below, when the listeners are there or could not be.
+    loading.catch(() => {})
     const urls = await listenAll(context, log, apps)
-    const outcome = await loadStartupModels(models, { config, sources, registry, log })
+    const outcome = await loading
     await persistence?.restore()
     isAccepting = true
     return { ...outcome, ...urls, registry, close: () => (closing ??= close()) }
@@ -149,6 +157,8 @@ async function listenAll(
   log: Logger,
   apps: App[],
 ): Promise<Pick<RunningServer, 'inferenceUrl' | 'managementUrl'>> {
+  // Workers have started by now; they get ready while this process reads the code of its HTTP side.
+  const { buildCombinedApp, buildInferenceApp, buildManagementApp } = await import('./app.ts')
   const { host, port, managementHost, managementPort } = context.config
   if (port !== 0 && port === managementPort && host === managementHost) {
     const combined = await buildCombinedApp(context, log)

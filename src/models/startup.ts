@@ -22,6 +22,8 @@ export interface StartupContext {
   readonly sources: SourceOptions
   readonly registry: Registry
   readonly log: Logger
+  /** No further model is begun once it is aborted. */
+  readonly signal: AbortSignal
 }
 
 interface ModelToLoad {
@@ -32,13 +34,14 @@ interface ModelToLoad {
 /** Loads what the store holds, as far as `load` says so, and the MODEL arguments. Failures are noted, not thrown. */
 export async function loadStartupModels(
   models: readonly string[],
-  { config, sources, registry, log }: StartupContext,
+  { config, sources, registry, log, signal }: StartupContext,
 ): Promise<StartupResult> {
   const wanted = [...(await storeModels(config, sources)), ...argumentModels(models, sources)]
   const results: (readonly ModelVersion[] | FailedModel)[] = []
   const queue = wanted.entries()
   const loadNext = async (): Promise<void> => {
     for (const [index, { label, prepare }] of queue) {
+      if (signal.aborted) return
       let prepared: PreparedModel[] = []
       try {
         prepared = await prepare()

@@ -165,5 +165,5 @@ test('help and version answer', async (t) => {
   const version = await finish(t, ['version'])
   assert.match(version.stdout, /^\d+\.\d+\.\d+\n$/)
   assert.match((await finish(t, ['--help'])).stdout, /Usage: onnxd serve/)
-  assert.match((await finish(t, ['serve', '--help'])).stdout, /--max-batch-delay N/)
+  assert.match((await finish(t, ['serve', '--help'])).stdout, /--max-batch-delay TEXT/)
 })
