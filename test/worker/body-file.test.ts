@@ -1,6 +1,7 @@
 /** Bodies beside the socket: the file between front-end and worker, and what clients see of it. */
 import assert from 'node:assert/strict'
-import { fstatSync, readFileSync, readdirSync } from 'node:fs'
+import fs, { fstatSync, readFileSync, readdirSync } from 'node:fs'
+import { syncBuiltinESMExports } from 'node:module'
 import { test } from 'node:test'
 import type { TestContext } from 'node:test'
 import { BODY_HEADER } from '../../src/dialects.ts'
@@ -152,6 +153,33 @@ test('a file that was large gives its memory back when nothing is in flight', { 
   const [by] = file.move([request('b', Buffer.alloc(17 * MIB))])
   assert.equal(by?.parameters[0]?.value.length, 17 * MIB)
 })
+
+test(
+  'a full file system is left alone: bodies go by the socket, and the memory is given back',
+  { skip },
+  (t) => {
+    const file = newFile(t)
+    const size = (): number => fstatSync(file.readDescriptor ?? -1).size
+    const isMoved = (): boolean =>
+      file.move([request('a', Buffer.alloc(MIB))])[0]?.parameters[0]?.value.length === 0
+    assert.equal(isMoved(), true)
+    const failing = t.mock.method(fs, 'writeSync', () => {
+      throw Object.assign(new Error('ENOSPC: no space left on device'), { code: 'ENOSPC' })
+    })
+    syncBuiltinESMExports()
+    t.after(() => {
+      failing.mock.restore()
+      syncBuiltinESMExports()
+    })
+    assert.equal(isMoved(), false)
+    assert.equal(size(), MIB, 'the first batch is still at the worker')
+    failing.mock.restore()
+    syncBuiltinESMExports()
+    assert.equal(isMoved(), false, 'it is not tried again')
+    for (const _ of [1, 2, 3]) file.release()
+    assert.equal(size(), 0)
+  },
+)
 
 test(
   'the file has no name, the worker can only read it, and a wrong reference is an error',

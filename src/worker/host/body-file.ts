@@ -33,6 +33,7 @@ export class BodyFile {
   /** Places of the batches at the worker, the oldest first; `undefined` for one that has no body here. */
   readonly #spans: (Span | undefined)[] = []
   #highest = 0
+  #isFull = false
 
   private constructor(readDescriptor: number, writeDescriptor: number) {
     this.#readDescriptor = readDescriptor
@@ -84,7 +85,7 @@ export class BodyFile {
   /** The oldest batch was answered. */
   release(): void {
     this.#spans.shift()
-    if (this.#spans.length > 0 || this.#highest <= KEPT_BYTES) return
+    if (this.#spans.length > 0 || (this.#highest <= KEPT_BYTES && !this.#isFull)) return
     if (this.#writeDescriptor !== undefined) ftruncateSync(this.#writeDescriptor, 0)
     this.#highest = 0
   }
@@ -109,7 +110,7 @@ export class BodyFile {
 
   #write(requests: readonly WireRequest[], start: number): readonly WireRequest[] | undefined {
     const descriptor = this.#writeDescriptor
-    if (descriptor === undefined) return undefined
+    if (descriptor === undefined || this.#isFull) return undefined
     let at = start
     const moved: WireRequest[] = []
     for (const request of requests) {
@@ -120,8 +121,8 @@ export class BodyFile {
         continue
       }
       if (!writeAll(descriptor, body.value, at)) {
-        // The file system is full: from here on everything goes by the socket.
-        this.close()
+        // The file system is full, or has no more memory for us: from here on everything goes by the socket.
+        this.#isFull = true
         return undefined
       }
       const headers = [...request.headers, [BODY_HEADER, `${at}+${body.value.length}`] as const]
