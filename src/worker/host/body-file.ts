@@ -8,10 +8,10 @@ const FOLDER = '/dev/shm'
 /** A smaller body fits into the socket's buffer as a whole, and is there as soon. */
 const LEAST_BYTES = 64 * 1024
 /** A larger batch would hold up the front-end while it is copied. */
-const MOST_BYTES = 16 * 1024 * 1024
-const FILE_BYTES = 4 * MOST_BYTES
+const MOST_BYTES = 32 * 1024 * 1024
+const FILE_BYTES = 2 * MOST_BYTES
 /** An idle file that has been larger than this gives its memory back. */
-const KEPT_BYTES = MOST_BYTES
+const KEPT_BYTES = 16 * 1024 * 1024
 /** Tensors begin where processors like them to. */
 const ALIGNMENT = 64
 const EMPTY = Buffer.alloc(0)
