@@ -8,7 +8,7 @@ import type { LoadedModel } from './handler.ts'
 import { mayWait, predict } from './predict.ts'
 
 const READ_BYTES = 256 * 1024
-/** The event loop gets a turn after so much time at work: onnxruntime frees some of its memory there. */
+/** The event loop gets a turn after so much time at work, for what Node and native modules leave to it. */
 const TURN_EVERY_MS = 50
 
 /**

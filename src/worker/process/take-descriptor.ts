@@ -3,6 +3,8 @@ import type { Socket } from 'node:net'
 /** What Node keeps under a socket; the two calls are there, undocumented, since its first versions. */
 interface Handle {
   readonly fd: number
+  /** Whether Node believes that it reads. */
+  reading: boolean
   readStop(): number
   setBlocking(blocks: boolean): number
 }
@@ -18,6 +20,7 @@ export function takeDescriptor(socket: Socket): number | undefined {
   if (socket.readableLength > 0 || socket.writableLength > 0) return undefined
   socket.pause()
   handle.readStop()
+  handle.reading = false
   if (handle.setBlocking(true) === 0) return handle.fd
   socket.resume()
   return undefined
