@@ -25,6 +25,7 @@ test(
     }
     const server = await serve(t, [], {
       serverName: 'triton',
+      priorityLevels: 3,
       modelStore: store,
       exposeRepository: true,
       threads: 1,

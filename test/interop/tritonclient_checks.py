@@ -165,6 +165,14 @@ def errors(client):
         "INPUT0",
         "15",
     )
+    for left, right in ((True, True), (False, False)):
+        inputs = two_inputs(left, right)
+        fails(
+            f"a priority that there is not, binary {left}",
+            lambda inputs=inputs: client.infer("simple", inputs, priority=9),
+            "from 1, the highest, to 3",
+        )
+        check(f"the lowest priority, binary {left}", is_right(client.infer("simple", inputs, priority=3)))
     check("the server still works", is_right(client.infer("simple", two_inputs(True, True))))
 
 
