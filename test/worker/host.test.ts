@@ -3,15 +3,11 @@ import assert from 'node:assert/strict'
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
-import { Readable } from 'node:stream'
 import { test } from 'node:test'
 import { setImmediate as turn, setTimeout as delay } from 'node:timers/promises'
 import { ServerError } from '../../src/errors.ts'
-import { readLines } from '../../src/worker/host/line-reader.ts'
 import { WorkerDiedError } from '../../src/worker/host/outcomes.ts'
 import { ownWorker, workerEnvironment } from '../../src/worker/host/own-worker.ts'
-import { Progress } from '../../src/worker/host/progress.ts'
-import type { ProgressOptions } from '../../src/worker/host/progress.ts'
 import { RuntimeDirectory } from '../../src/worker/host/runtime-directory.ts'
 import type { Worker } from '../../src/worker/host/worker.ts'
 import type { WorkerReply } from '../../src/worker/wire/messages.ts'
@@ -560,71 +556,6 @@ test('a worker that floods its output is read slowly, keeps working, and costs l
   assert.ok(process.memoryUsage().arrayBuffers - before.arrayBuffers < 4 * 1024 * 1024)
 })
 
-test('lines are split at newlines only, cut at 16 KiB with a note, and none is empty', async () => {
-  const chunks = [
-    'one\ntw',
-    'o\r\n\n\r\nthree ü',
-    ' ',
-    Buffer.from('é').subarray(0, 1),
-    Buffer.from('é').subarray(1),
-    '\n',
-    'x'.repeat(20_000),
-    'x'.repeat(50_000),
-    '\nafter\n',
-    'no end',
-  ]
-  const lines: string[] = []
-  const stream = Readable.from(chunks.map((chunk) => Buffer.from(chunk)))
-  readLines(stream, (line) => lines.push(line))
-  await new Promise((resolve) => stream.once('close', resolve))
-  assert.deepEqual(lines, [
-    'one',
-    'two',
-    'three ü é',
-    `${'x'.repeat(16_384)}… [53616 bytes dropped]`,
-    'after',
-    'no end',
-  ])
-})
-
-for (const [what, line, perSecond] of [
-  ['a megabyte of long lines', `${'x'.repeat(999)}\n`, 1024],
-  ['sixteen thousand lines', 'x\n', 16_384],
-  ['a megabyte of an endless line', 'x'.repeat(1000), 0],
-] as const) {
-  test(`a flood is read at ${what} a second`, async (t) => {
-    let now = 0
-    t.mock.timers.enable({ apis: ['setTimeout'] })
-    t.mock.method(performance, 'now', () => now)
-    const chunk = Buffer.from(line.repeat(Math.ceil(65_536 / line.length)))
-    let bytes = 0
-    let lines = 0
-    const stream = new Readable({
-      read() {
-        bytes += chunk.length
-        this.push(chunk)
-      },
-    })
-    readLines(stream, () => (lines += 1))
-    for (let second = 1; second <= 20; second += 1) {
-      for (let step = 0; step < 20; step += 1) await turn()
-      now += 1000
-      t.mock.timers.tick(1000)
-    }
-    const slack = 5 * 65_536
-    assert.ok(bytes <= 21 * 1024 * 1024 + slack, `${bytes} bytes in 20 s`)
-    assert.ok(
-      lines <= 21 * perSecond * 1.05 + (perSecond > 0 ? slack / line.length : 0),
-      `${lines} lines in 20 s`,
-    )
-    assert.ok(
-      bytes >= 15 * Math.min(1024 * 1024, (1024 * 1024 * line.length) / (line.length + 64)) * 0.8,
-      `only ${bytes} bytes in 20 s`,
-    )
-    stream.destroy()
-  })
-}
-
 test('after many workers no process, file descriptor or socket of theirs is left', async (t) => {
   const descriptors = (): number => readdirSync('/proc/self/fd').length
   await (await loadedFake(t)).worker.stop()
@@ -641,83 +572,6 @@ test('after many workers no process, file descriptor or socket of theirs is left
   }
   await until('all descriptors are closed', () => descriptors() <= before + 1, 2000)
   assert.deepEqual(pids.filter(isAlive), [])
-})
-
-test('the number of batches ahead follows the measured run time', (t) => {
-  let now = 0
-  t.mock.method(performance, 'now', () => now)
-  const options = { timeoutMs: 1000, maxDepth: 8, hasBodyFile: false, onTimeout: () => {} }
-  const depthAfter = (runMs: number, runs = 1, other: Partial<ProgressOptions> = {}): number => {
-    const progress = new Progress({ ...options, ...other })
-    assert.equal(progress.depth, 1, 'unknown as yet')
-    for (let run = 0; run < runs; run += 1) {
-      progress.begin()
-      now += runMs
-      progress.finish()
-    }
-    progress.stop()
-    return progress.depth
-  }
-  assert.deepEqual(
-    [0, 0.01, 0.13, 0.3, 0.6, 1.1, 50].map((runMs) => depthAfter(runMs)),
-    [8, 8, 8, 4, 2, 1, 1],
-  )
-  assert.equal(depthAfter(0.1, 5, { maxDepth: 1 }), 1, 'never more than the worker can take')
-  assert.deepEqual(
-    [0.3, 1.1, 24, 26].map((runMs) => depthAfter(runMs, 1, { hasBodyFile: true })),
-    [4, 2, 2, 1],
-    'one more where its body can be there before its turn',
-  )
-  assert.deepEqual(
-    [0.05, 0.3].map((runMs) => {
-      const progress = new Progress(options)
-      assert.equal(progress.isQuick, false, 'unknown as yet')
-      progress.begin()
-      now += runMs
-      progress.finish()
-      progress.stop()
-      return progress.isQuick
-    }),
-    [true, false],
-  )
-})
-
-test('more is kept ahead of a worker that had nothing to do while work waited, until that is long ago', (t) => {
-  let now = 0
-  t.mock.method(performance, 'now', () => now)
-  const options = { timeoutMs: 1000, maxDepth: 8, hasBodyFile: true, onTimeout: () => {} }
-  const run = (progress: Progress, runMs: number): number => {
-    progress.begin()
-    now += runMs
-    progress.finish()
-    return progress.depth
-  }
-  const progress = new Progress(options)
-  assert.equal(run(progress, 5), 2)
-  const depths = Array.from({ length: 10 }, () => {
-    progress.recordStarved()
-    return run(progress, 5)
-  })
-  assert.deepEqual(depths, [2, 3, 4, 5, 6, 7, 8, 8, 8, 8])
-  const later = Array.from({ length: 500 }, () => run(progress, 5))
-  assert.equal(later.at(-1), 2)
-  assert.deepEqual(
-    later,
-    later.toSorted((a, b) => b - a),
-    'one less after the other',
-  )
-  progress.stop()
-  for (const [runMs, other] of [
-    [50, {}],
-    [5, { hasBodyFile: false }],
-  ] as const) {
-    const patient = new Progress({ ...options, ...other })
-    for (let round = 0; round < 5; round += 1) {
-      patient.recordStarved()
-      assert.equal(run(patient, runMs), 1)
-    }
-    patient.stop()
-  }
 })
 
 test('the runtime directory is private, gives no socket path twice, and goes with all it holds', async () => {
