@@ -5,6 +5,7 @@ import { parseArgs } from 'node:util'
 import { batches } from './batching.ts'
 import type { Benchmark, Figure, Plan } from './benchmark.ts'
 import { binaryTensors } from './binary-v2.ts'
+import { endWhenAsked } from './end-when-asked.ts'
 import { jsonBody } from './json-body.ts'
 import { largeBodies, twoWorkers } from './large-model.ts'
 import { machineFacts } from './machine.ts'
@@ -59,6 +60,8 @@ if (unknown !== undefined) {
   console.error(`onnxd: no benchmark is called ${unknown}.`)
   process.exit(2)
 }
+
+endWhenAsked()
 
 const before = machineFacts()
 say(

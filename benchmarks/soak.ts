@@ -14,6 +14,7 @@ import process from 'node:process'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { missingModels } from './bench-models.ts'
+import { endWhenAsked } from './end-when-asked.ts'
 import { residentMib, startServer } from './server.ts'
 import { FRAMINGS, askBack } from './soak-client.ts'
 import { IDENTITY, echoHandler, identityNetwork } from './soak-subjects.ts'
@@ -34,6 +35,7 @@ const clients = Number(values.clients)
 const seconds = Number(values.seconds)
 
 const folder = mkdtempSync(path.join(tmpdir(), 'onnxd-soak-'))
+endWhenAsked()
 process.once('exit', () => rmSync(folder, { recursive: true }))
 const subjects = [echoHandler(folder)]
 const missing = missingModels(IDENTITY)

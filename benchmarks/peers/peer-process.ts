@@ -75,15 +75,10 @@ export async function startPeer(
   }
 }
 
-/** Also when a signal ends this process: a group of its own gets none from the terminal. */
+/** A group of its own gets no signal from the terminal. */
 function atExit(cleanUp: () => void): () => void {
-  const leave = (): never => process.exit(1)
   process.once('exit', cleanUp)
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, leave)
-  return () => {
-    process.off('exit', cleanUp)
-    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.off(signal, leave)
-  }
+  return () => void process.off('exit', cleanUp)
 }
 
 /** Asks the first process to end, then kills what is left of the group. */
