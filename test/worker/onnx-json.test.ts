@@ -51,6 +51,19 @@ function written(
   return bytes.toString('latin1', 4, write(bytes, 4, value))
 }
 
+/** Where the last digits decide: halfway between two doubles, cut to some length, and one more or less of the last digit. */
+function besideMidpoint(random: ReturnType<typeof randomNumbers>): string {
+  const places = random.integer(2, 70)
+  const significand = 2n ** 52n + BigInt(Math.floor(random.next() * 2 ** 52))
+  // (2m + 1) / 2^places is (2m + 1) · 5^places / 10^places.
+  const exact = String((2n * significand + 1n) * 5n ** BigInt(places))
+  const kept = random.integer(12, 25)
+  const digits = String(BigInt(exact.slice(0, kept)) + BigInt(random.integer(-1, 1)))
+  const point = exact.length - places - kept + digits.length
+  if (point > 0 && point < digits.length) return `${digits.slice(0, point)}.${digits.slice(point)}`
+  return point > 0 ? `${digits}e${point - digits.length}` : `0.${'0'.repeat(-point)}${digits}`
+}
+
 test('floats are read as Number() and float32 rounding read them, at every length', () => {
   const random = randomNumbers(1)
   const texts = [
@@ -82,6 +95,7 @@ test('floats are read as Number() and float32 rounding read them, at every lengt
     const exponent = random.integer(0, 2) === 0 ? `e${random.integer(-30, 12)}` : ''
     texts.push(`${random.integer(0, 1) ? '-' : ''}${whole}${fraction}${exponent}`)
   }
+  for (let count = 0; count < 5000; count++) texts.push(besideMidpoint(random))
   const json = `[${texts.join(' ,')}]`
   assert.deepEqual(read(json, 'FP64').data, Float64Array.from(texts, Number))
   assert.deepEqual(read(json, 'FP32').data, Float32Array.from(texts, Number))

@@ -1,3 +1,4 @@
+import { MAX_EXACT_DIGITS, nearestDouble, nearestSingle } from './decimal.ts'
 import { ElementSink } from './element-sink.ts'
 import { numberToHalf } from './half.ts'
 import { isDigit, readExponent } from './json-number.ts'
@@ -10,14 +11,10 @@ const DOT = 0x2e
 const ZERO = 0x30
 const UPPER_E = 0x45
 const LOWER_E = 0x65
-/** As many digits fit a double exactly, and powers of ten up to this exponent do. */
-const MAX_EXACT_DIGITS = 15
-const MAX_EXACT_EXPONENT = 22
-const POWERS_OF_TEN = Float64Array.from({ length: MAX_EXACT_EXPONENT + 1 }, (_, n) =>
-  Number(`1e${n}`),
-)
-/** More than the relative error of three roundings. */
-const SCALE_ERROR = 1e-15
+/** More digits than a float32 needs slow its reading down. */
+const SINGLE_DIGITS = 12
+/** With those before them more than the 17 that tell doubles apart. */
+const TAIL_DIGITS = 4
 
 /** Magnitudes from which a datatype has only infinity. */
 const OVERFLOW = { FP16: 65_520, FP32: 2 ** 128 - 2 ** 103, FP64: Number.POSITIVE_INFINITY }
@@ -43,13 +40,16 @@ export class FloatSink extends ElementSink {
   }
 
   /**
-   * Gathers each number's digits as one integer: with at most 15 of them and an exponent within ±22, one
-   * multiplication or division gives the correctly rounded value. One function with everything in locals:
-   * this loop is where a JSON request spends its time, and it is twice as fast as a call for each number.
+   * Gathers each number's digits as integers, four at a time, and turns them into a value by arithmetic. One function
+   * with everything in locals: this loop is where a JSON request spends its time, and it is twice as fast as a
+   * call for each number.
    */
   read(reader: JsonReader, isRow: boolean): void {
-    const { bytes } = reader
+    const { bytes, view } = reader
+    const lastFour = bytes.length - 4
+    const isSingle = this.datatype === 'FP32'
     const overflow = OVERFLOW[this.datatype]
+    const mostDigits = isSingle ? SINGLE_DIGITS : MAX_EXACT_DIGITS
     let data = this.#data
     let { length } = this
     let at = reader.position
@@ -66,42 +66,64 @@ export class FloatSink extends ElementSink {
         value = this.#readWord(reader)
         at = reader.position
       } else {
-        let mantissa = byte - ZERO
+        let head = byte - ZERO
         let digits = 1
+        let tail = 0
+        let tailDigits = 0
+        let isCut = false
         let exponent = 0
         byte = bytes[++at] ?? 0
-        if (mantissa === 0) {
+        if (head === 0) {
           digits = 0
           if (isDigit(byte)) throw reader.error('a number must not start with 0', start)
         } else {
-          for (; isDigit(byte); digits++) {
-            if (digits < MAX_EXACT_DIGITS) mantissa = mantissa * 10 + (byte - ZERO)
-            else exponent++
+          for (; isDigit(byte) && digits < mostDigits; digits++) {
+            head = head * 10 + (byte - ZERO)
+            byte = bytes[++at] ?? 0
+          }
+          for (; isDigit(byte); exponent++) {
+            isCut = true
             byte = bytes[++at] ?? 0
           }
         }
         if (byte === DOT) {
           byte = bytes[++at] ?? 0
           if (!isDigit(byte)) throw reader.error('a digit must follow the "." of a number', at)
-          let first = at
+          const first = at
           if (digits === 0) while (byte === ZERO) byte = bytes[++at] ?? 0
-          exponent -= at - first
-          first = at
-          const last = at + MAX_EXACT_DIGITS - digits
-          while (at < last && isDigit(byte)) {
-            mantissa = mantissa * 10 + (byte - ZERO)
-            byte = bytes[++at] ?? 0
+          if (!isCut) {
+            for (; digits <= mostDigits - 4 && at <= lastFour; digits += 4) {
+              const four = fourDigits(view.getInt32(at, true))
+              if (four < 0) break
+              head = head * 10_000 + four
+              at += 4
+            }
+            byte = bytes[at] ?? 0
+            for (; digits < mostDigits && isDigit(byte); digits++) {
+              head = head * 10 + (byte - ZERO)
+              byte = bytes[++at] ?? 0
+            }
+            for (; !isSingle && tailDigits < TAIL_DIGITS && isDigit(byte); tailDigits++) {
+              tail = tail * 10 + (byte - ZERO)
+              byte = bytes[++at] ?? 0
+            }
+            exponent -= at - first
           }
-          exponent -= Math.max(0, at - first)
-          while (isDigit(byte)) byte = bytes[++at] ?? 0
-          digits += at - first
+          if (isDigit(byte)) {
+            isCut = true
+            while (at <= lastFour && fourDigits(view.getInt32(at, true)) >= 0) at += 4
+            byte = bytes[at] ?? 0
+            while (isDigit(byte)) byte = bytes[++at] ?? 0
+          }
         }
         if (byte === LOWER_E || byte === UPPER_E) {
           reader.position = at + 1
           exponent += readExponent(reader)
           at = reader.position
         }
-        value = this.#value(mantissa, digits, exponent)
+        value = isSingle
+          ? nearestSingle(head, isCut, exponent)
+          : nearestDouble(head, tail, tailDigits, isCut, exponent)
         if (Number.isNaN(value)) value = Math.abs(Number(bytes.toString('latin1', start, at)))
         if (value >= overflow) {
           this.length = length
@@ -119,20 +141,6 @@ export class FloatSink extends ElementSink {
     }
     reader.position = at
     this.length = length
-  }
-
-  /** NaN when the digits gathered do not settle the value. */
-  #value(mantissa: number, digits: number, exponent: number): number {
-    if (mantissa === 0) return 0
-    const isCut = digits > MAX_EXACT_DIGITS
-    const isExact = !isCut && exponent >= -MAX_EXACT_EXPONENT && exponent <= MAX_EXACT_EXPONENT
-    if (isExact) return scale(mantissa, exponent)
-    if (this.datatype !== 'FP32' || exponent > MAX_EXACT_EXPONENT) return Number.NaN
-    if (exponent < -2 * MAX_EXACT_EXPONENT) return Number.NaN
-    // The value lies between these two, and rounding keeps the order: equal float32 neighbours settle it.
-    const least = scale(mantissa, exponent) * (1 - SCALE_ERROR)
-    const most = scale(isCut ? mantissa + 1 : mantissa, exponent) * (1 + SCALE_ERROR)
-    return Math.fround(least) === Math.fround(most) ? least : Number.NaN
   }
 
   #readWord(reader: JsonReader): number {
@@ -155,9 +163,10 @@ function isSpace(byte: number): boolean {
   return byte === 0x20 || byte === 0x0a || byte === 0x0d || byte === 0x09
 }
 
-/** Exact for exponents within ±22; down to -44 within {@link SCALE_ERROR}. */
-function scale(mantissa: number, exponent: number): number {
-  if (exponent >= 0) return mantissa * (POWERS_OF_TEN[exponent] ?? 1)
-  if (exponent >= -MAX_EXACT_EXPONENT) return mantissa / (POWERS_OF_TEN[-exponent] ?? 1)
-  return mantissa / 1e22 / (POWERS_OF_TEN[-exponent - MAX_EXACT_EXPONENT] ?? 1)
+/** The number that four characters, the first in the lowest byte, stand for; -1 when one of them is no digit. */
+function fourDigits(characters: number): number {
+  const digits = characters ^ 0x30303030
+  if ((((digits + 0x76767676) | digits) & 0x80808080) !== 0) return -1
+  const pairs = (Math.imul(digits, 10 * 2 ** 8 + 1) >>> 8) & 0x00ff00ff
+  return Math.imul(pairs, 100 * 2 ** 16 + 1) >>> 16
 }

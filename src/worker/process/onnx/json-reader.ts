@@ -20,6 +20,8 @@ const LONE_SURROGATE = /\p{Surrogate}/u
  */
 export class JsonReader {
   readonly bytes: Buffer
+  /** Of the same bytes, for several at once. */
+  readonly view: DataView
   /** Offset of the next byte. Scanners of numbers and strings move it themselves. */
   position = 0
   readonly maxDepth: number
@@ -27,6 +29,7 @@ export class JsonReader {
 
   constructor(bytes: Buffer, maxDepth: number) {
     this.bytes = bytes
+    this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
     this.maxDepth = maxDepth
     if (bytes[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf) {
       throw this.error('starts with a byte order mark; send UTF-8 without one')
