@@ -33,7 +33,6 @@ export class Pool {
   #sayIdle: (() => void) | undefined
 
   constructor(options: PoolOptions) {
-    const { modelName, startWorker, log } = options
     this.#options = options
     this.#queue = new JobQueue({
       ...options.queue,
@@ -42,13 +41,8 @@ export class Pool {
     })
     const isLearning = options.maxBatchDelayMs === 'auto' && options.batchSize > 1
     this.#learned = isLearning ? new LearnedDelay() : undefined
-    this.#slots = new SlotSet({
-      modelName,
-      startWorker,
-      log,
-      metrics: this.metrics,
-      onChange: () => this.#schedule(),
-    })
+    const onChange = (): void => this.#schedule()
+    this.#slots = new SlotSet({ ...options, metrics: this.metrics, onChange })
   }
 
   get slots(): readonly Slot[] {
@@ -110,6 +104,10 @@ export class Pool {
     this.#checkIdle()
   }
 
+  get #hasFullBatch(): boolean {
+    return this.#queue.length >= this.#options.batchSize
+  }
+
   get #isOpen(): boolean {
     return this.#state === 'open' && this.slots.length > 0 && !this.hasFailed
   }
@@ -143,9 +141,10 @@ export class Pool {
     for (let job = this.#queue.takeExpired(now); job; job = this.#queue.takeExpired(now))
       job.reject(this.#expired(job))
     for (let job = this.#queue.peek(); job !== undefined; job = this.#queue.peek()) {
-      const slot = this.#slots.next()
-      const fillsAt = slot === undefined ? Number.POSITIVE_INFINITY : this.#fillsAt(job, slot)
-      if (slot === undefined || fillsAt > now) {
+      const isComplete = this.#isComplete(job)
+      const slot = this.#slots.next(isComplete)
+      const fillsAt = slot === undefined ? Number.POSITIVE_INFINITY : this.#fillsAt(slot)
+      if (slot === undefined || (!isComplete && fillsAt > now)) {
         this.#alarm.set(Math.min(fillsAt, this.#queue.expiresAt))
         return
       }
@@ -153,11 +152,14 @@ export class Pool {
     }
   }
 
-  /** Until when the next batch, which begins with `first`, may wait for others before it goes to `slot`. No job expires meanwhile. */
-  #fillsAt(first: Job, slot: Slot): number {
-    if (this.#queue.length >= this.#options.batchSize) return 0
-    // A repeated job goes alone, and while the pool drains nobody can join.
-    if (first.deaths > 0 || this.#state !== 'open') return 0
+  /** Whether nobody can join the next batch, which begins with `first`. */
+  #isComplete(first: Job): boolean {
+    // A repeated job goes alone, and while the pool drains nobody comes.
+    return this.#hasFullBatch || first.deaths > 0 || this.#state !== 'open'
+  }
+
+  /** Until when the next batch may wait for others before it goes to `slot`. No job expires meanwhile. */
+  #fillsAt(slot: Slot): number {
     return Math.min(this.#delayedUntil(slot), this.#queue.halfExpiredAt)
   }
 
@@ -170,6 +172,7 @@ export class Pool {
   }
 
   #run(slot: Slot, jobs: readonly Job[]): void {
+    const { worker } = slot
     this.#running += 1
     const takenAt = this.metrics.countTaken(jobs)
     const finish = (didRun: boolean): void => {
@@ -181,10 +184,10 @@ export class Pool {
       if (didRun && this.#learned !== undefined)
         this.#learned.recordReturn(now, jobs.length, now - Math.max(takenAt, slot.returnedAt))
       slot.recordReturn(now)
-      if (slot.worker.inFlight === 0 && this.#queue.length > 0) slot.worker.recordStarved()
+      if (worker.inFlight === 0 && this.#hasFullBatch) worker.recordStarved()
       this.#schedule()
     }
-    slot.worker.predict(jobs.map((job) => job.request)).then(
+    worker.predict(jobs.map((job) => job.request)).then(
       (reply) => {
         settleBatch(jobs, reply)
         slot.recordSuccess()

@@ -44,9 +44,12 @@ export class SlotSet {
     )
   }
 
-  /** The slot whose worker should get the next batch; `undefined` while all have enough. */
-  next(): Slot | undefined {
-    return nextSlot(this.#slots)
+  /**
+   * The slot whose worker should get the next batch; `undefined` while all have enough.
+   * @param isComplete Whether nobody can join the batch any more.
+   */
+  next(isComplete: boolean): Slot | undefined {
+    return nextSlot(this.#slots, isComplete)
   }
 
   /**

@@ -19,6 +19,7 @@ export type PoolWorker = Pick<
   | 'pid'
   | 'inFlight'
   | 'depth'
+  | 'partialDepth'
   | 'isQuick'
   | 'recordStarved'
   | 'answered'
@@ -162,12 +163,14 @@ function overtaken(cause: unknown): ServerError {
 /**
  * The slot whose worker should get the next batch; `undefined` while all have enough. An idle worker comes before
  * a busy one, except where runs are so quick that filling one worker costs less than waking the next.
+ * @param isComplete Whether nobody can join the batch any more.
  */
-export function nextSlot(slots: readonly Slot[]): Slot | undefined {
+export function nextSlot(slots: readonly Slot[], isComplete: boolean): Slot | undefined {
   let best: Slot | undefined
   for (const slot of slots) {
     const { worker } = slot
-    if (worker.state !== 'ready' || worker.inFlight >= worker.depth) continue
+    const depth = isComplete ? worker.depth : worker.partialDepth
+    if (worker.state !== 'ready' || worker.inFlight >= depth) continue
     const ahead = worker.inFlight - (best?.worker.inFlight ?? 0)
     if (best === undefined || (worker.isQuick ? ahead > 0 : ahead < 0)) best = slot
   }

@@ -23,6 +23,7 @@ export interface Batch {
 export class FakeWorker implements PoolWorker {
   state: PoolWorker['state'] = 'loading'
   depth = 1
+  partialDepth = 1
   isQuick = false
   answered = 0
   inFlight = 0

@@ -77,6 +77,7 @@ class Chaos {
     const chaos = new Chaos(it, random, { levels, batchSize, mayWait: maxBatchDelayMs !== 0 })
     it.onStart = (worker) => {
       worker.depth = random.integer(1, 3)
+      worker.partialDepth = random.integer(1, worker.depth)
       const predict = worker.predict.bind(worker)
       worker.predict = (requests) => {
         chaos.#checkOrder(requests.map(nameOf))
@@ -160,10 +161,12 @@ class Chaos {
     for (const job of waiting) assert.equal(job.isSettled, false, 'what is settled does not wait')
     for (const { deadline, waitingSince } of waiting)
       assert.ok(Math.min(deadline ?? Infinity, waitingSince + 40) > clock.now, 'nothing is overdue')
+    const isFull = waiting.length >= this.#batchSize
     const hasRoom = pool.slots.some(
-      ({ worker }) => worker.state === 'ready' && worker.inFlight < worker.depth,
+      ({ worker: { state, inFlight, depth, partialDepth } }) =>
+        state === 'ready' && inFlight < (isFull ? depth : partialDepth),
     )
-    const mayFill = this.#mayWait && waiting.length < this.#batchSize
+    const mayFill = this.#mayWait && !isFull
     assert.ok(!hasRoom || waiting.length === 0 || mayFill, `${waiting.length} wait for nothing`)
     assert.deepEqual(this.#passedOver, [])
   }

@@ -748,3 +748,42 @@ test('a worker is said to have starved when it had nothing left and work waited,
   await turn()
   assert.equal(worker.starved, 1, 'nothing waited')
 })
+
+test('behind a running batch goes one that is full, or that nobody can join; any goes to an idle worker', async (t) => {
+  const it = await TestPool.of(t, 1, { batchSize: 3 })
+  const worker = it.worker(0)
+  worker.depth = 3
+  it.submitAll('a', 'b', 'c')
+  assert.deepEqual(worker.seen, [['a']], 'nobody waits while the worker is idle')
+  it.submit('d')
+  assert.deepEqual(worker.seen.slice(1), [['b', 'c', 'd']])
+  it.submitAll('e', 'f')
+  worker.answer()
+  await turn()
+  assert.equal(worker.seen.length, 2, 'others may still join them')
+  worker.answer()
+  await turn()
+  assert.deepEqual(worker.seen.slice(2), [['e', 'f']], 'nothing to do, so they go as they are')
+  assert.equal(worker.starved, 0, 'that was meant so')
+  it.submit('g')
+  void it.pool.close(1000)
+  assert.deepEqual(worker.seen.slice(3), [['g']], 'nobody comes any more')
+  worker.answer()
+  worker.answer()
+  await turn()
+})
+
+test('behind quick runs a batch goes as it is', async (t) => {
+  const it = await TestPool.of(t, 1, { batchSize: 3 })
+  const worker = it.worker(0)
+  worker.depth = 2
+  worker.partialDepth = 2
+  it.submitAll('a', 'b', 'c')
+  assert.deepEqual(worker.seen, [['a'], ['b']])
+  worker.answer()
+  await turn()
+  assert.deepEqual(worker.seen.slice(2), [['c']])
+  worker.answer()
+  worker.answer()
+  await turn()
+})

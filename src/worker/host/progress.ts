@@ -42,14 +42,18 @@ export class Progress {
     return this.#answered
   }
 
+  /** Batches that should be in flight at once, the last of them one that others could still join. */
+  get partialDepth(): number {
+    return Math.min(this.#options.maxDepth, 1 + this.#aheadByTime)
+  }
+
   /** Batches that should be in flight at once, from the measured run time. */
   get depth(): number {
     if (this.#answered === 0) return 1
-    const ahead = Math.floor(WORK_AHEAD_MS / Math.max(this.#averageMs, 0.01))
     // One batch more where its way to the worker would be felt beside its run; one that waits long would be missed elsewhere.
     const isAhead = this.#options.hasBodyFile && this.#averageMs < LONG_RUN_MS
     const least = isAhead ? 1 + Math.floor(this.#hunger) : 0
-    return Math.min(this.#options.maxDepth, 1 + Math.max(ahead, least))
+    return Math.min(this.#options.maxDepth, 1 + Math.max(this.#aheadByTime, least))
   }
 
   /** Whether a run takes less than it costs to wake another worker for it. */
@@ -94,6 +98,11 @@ export class Progress {
   /** No deadline applies any more. */
   stop(): void {
     clearTimeout(this.#deadline)
+  }
+
+  get #aheadByTime(): number {
+    if (this.#answered === 0) return 0
+    return Math.floor(WORK_AHEAD_MS / Math.max(this.#averageMs, 0.01))
   }
 
   #check(): void {

@@ -80,6 +80,11 @@ export class Worker {
     return this.#progress.depth
   }
 
+  /** The same, where the last of them is a batch that others could still join. */
+  get partialDepth(): number {
+    return this.#progress.partialDepth
+  }
+
   /** Whether its runs take less than it costs to wake another worker for one. */
   get isQuick(): boolean {
     return this.#progress.isQuick
