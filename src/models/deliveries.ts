@@ -34,10 +34,10 @@ export class Deliveries {
   }
 
   /**
-   * Downloads a model from an allowed origin.
+   * Downloads a model from an allowed origin, until `signal` ends it.
    * @throws ServerError as `downloadModel`.
    */
-  async download(url: string, sha256: string | undefined): Promise<Delivery> {
+  async download(url: string, sha256: string | undefined, signal: AbortSignal): Promise<Delivery> {
     const { allowedOrigins, allowPrivateAddresses, maxModelBytes, downloadTimeout } = this.#config
     const shown = shownUrl(parseModelUrl(url, allowedOrigins))
     const folder = this.newFolder()
@@ -51,6 +51,7 @@ export class Deliveries {
           timeoutMs: downloadTimeout * 1000,
           idleTimeoutMs: Math.min(downloadTimeout, 60) * 1000,
           sha256,
+          signal,
           onProgress: (bytes, total) => transfer.advance(bytes, total),
         }),
       )

@@ -1,15 +1,16 @@
 import { ServerError } from '../errors.ts'
 import type { PreparedModel } from './source.ts'
 
-/** Nothing is wrong with the model: somebody unregistered it while it was being loaded. */
+/** Nothing is wrong with the model: somebody unregistered it meanwhile. */
 export class UnwantedLoadError extends ServerError {
-  constructor() {
-    const text = 'The model was unregistered while it was being loaded.'
+  constructor(stage: 'downloaded' | 'loaded') {
+    const text = `The model was unregistered while it was being ${stage}.`
     super('ConflictStatusException', text)
   }
 }
 
-type Identity = Pick<PreparedModel, 'name' | 'version'>
+/** The version may not be known yet. */
+type Identity = Pick<PreparedModel, 'name'> & Partial<Pick<PreparedModel, 'version'>>
 
 /** The versions of one model on their way. */
 export interface Load {

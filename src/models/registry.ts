@@ -1,4 +1,5 @@
 import { ServerError } from '../errors.ts'
+import { Arrivals } from './arrivals.ts'
 import { Failures } from './failures.ts'
 import { Loads, UnwantedLoadError } from './loads.ts'
 import { ModelVersion } from './model-version.ts'
@@ -17,6 +18,8 @@ interface ModelEntry {
 export class Registry {
   /** What could not be loaded while nobody was waiting for the answer. */
   readonly failures = new Failures()
+  /** What is being downloaded for a registration. */
+  readonly arrivals = new Arrivals()
   readonly #context: ModelContext
   readonly #models = new Map<string, ModelEntry>()
   readonly #loads = new Loads()
@@ -68,7 +71,7 @@ export class Registry {
       if (failure !== undefined || this.#isClosed || signal.aborted) {
         await Promise.all(versions.map((version) => version.pool.close(0)))
         await Promise.all(prepared.map((model) => discard(model, isRestored)))
-        throw signal.aborted ? new UnwantedLoadError() : (failure?.reason ?? stopping())
+        throw signal.aborted ? new UnwantedLoadError('loaded') : (failure?.reason ?? stopping())
       }
       const replaced = this.#publish(versions, replaces)
       await this.#saveOrUndo(versions, replaced)
@@ -137,12 +140,12 @@ export class Registry {
 
   /**
    * Takes a model out, with all its versions: it is invisible at once, then its accepted work finishes
-   * within `drainMs`, then its workers end. What is just being loaded under the name is not loaded any further.
+   * within `drainMs`, then its workers end. What is just being downloaded or loaded under the name goes no further.
    * @throws ServerError `ModelNotFoundException`.
    */
   async unregister(name: string, drainMs: number): Promise<void> {
-    const wasLoading = await this.#loads.abort(name)
-    if (wasLoading && !this.#models.has(name)) return
+    const ended = await Promise.all([this.arrivals.abort(name), this.#loads.abort(name)])
+    if (ended.includes(true) && !this.#models.has(name)) return
     const { versions } = this.#entry(name)
     this.#models.delete(name)
     await this.onChange()

@@ -5,7 +5,9 @@ import type { Static } from '@sinclair/typebox'
 import type { FastifyRequest } from 'fastify'
 import { ServerError } from '../errors.ts'
 import { batchDelay } from '../model-settings.ts'
-import { shownUrl } from '../models/download-url.ts'
+import { nameBeforeArrival } from '../models/arrivals.ts'
+import { parseModelUrl, shownUrl } from '../models/download-url.ts'
+import { safeFileName } from '../models/file-name.ts'
 import { UnwantedLoadError } from '../models/loads.ts'
 import type { Registration } from '../models/model-version.ts'
 import { isRemote } from '../models/source-location.ts'
@@ -182,7 +184,7 @@ async function receive(
 async function prepare(
   request: FastifyRequest,
   query: RegisterParameters,
-  { deliveries, sources }: RouteContext,
+  { config, deliveries, registry, sources }: RouteContext,
 ): Promise<PreparedModel[]> {
   const named = {
     ...sources,
@@ -206,9 +208,13 @@ async function prepare(
     const text = 'Parameter sha256 is for models that are uploaded or downloaded.'
     throw new ServerError('BadRequestException', text)
   }
-  const delivery = await deliveries.download(url, sha256)
-  // Without its query, which may be a signature.
-  return prepareDelivery(delivery, shownUrl(new URL(url)), named)
+  const location = parseModelUrl(url, config.allowedOrigins)
+  const name = nameBeforeArrival(named.name, safeFileName(location.pathname))
+  return registry.arrivals.run(name, async (signal) => {
+    const delivery = await deliveries.download(url, sha256, signal)
+    // Without its query, which may be a signature.
+    return prepareDelivery(delivery, shownUrl(location), named)
+  })
 }
 
 function registrationOf(query: RegisterParameters): Registration {

@@ -1,5 +1,6 @@
 /** Management in the original's dialect: `/models`. */
 import { Type } from '@sinclair/typebox'
+import { ServerError } from '../errors.ts'
 import { describeVersion } from '../models/describe-version.ts'
 import type { VersionDescription } from '../models/describe-version.ts'
 import { listRoute } from './management-list.ts'
@@ -46,10 +47,16 @@ export function managementRoutes(app: App, context: RouteContext): void {
     async ({ params }, reply) => {
       // A model that could not be restored is in nobody's way, but it would come back.
       const isForgotten = (await context.forget?.(params.model)) ?? false
-      if (!isForgotten || registry.names.includes(params.model)) {
+      try {
         await registry.unregister(params.model, config.drainTimeout * 1000)
+      } catch (error) {
+        if (!isForgotten || !isNotFound(error)) throw error
       }
       return reply.send({ status: `Model "${params.model}" unregistered` })
     },
   )
+}
+
+function isNotFound(error: unknown): boolean {
+  return error instanceof ServerError && error.type === 'ModelNotFoundException'
 }

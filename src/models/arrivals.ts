@@ -1,0 +1,49 @@
+import { Loads, UnwantedLoadError } from './loads.ts'
+import { isArchive, nameOfPath } from './model-name.ts'
+import { discard } from './source.ts'
+import type { PreparedModel } from './source.ts'
+
+/** Models that are on their way to this machine for a registration. They are not visible, and no name is taken. */
+export class Arrivals {
+  readonly #running = new Loads()
+
+  /**
+   * Runs `fetch`, which brings the versions of a model, until they are there or {@link abort} ends it;
+   * then nothing is left.
+   * @param name What the model will be called; without one nobody can end it.
+   * @throws ServerError `ConflictStatusException` when it was ended, and whatever `fetch` throws.
+   */
+  async run(
+    name: string | undefined,
+    fetch: (signal: AbortSignal) => Promise<PreparedModel[]>,
+  ): Promise<PreparedModel[]> {
+    const { signal, end } = this.#running.begin(name === undefined ? [] : [{ name }])
+    try {
+      const prepared = await fetch(signal)
+      if (!signal.aborted) return prepared
+      await Promise.all(prepared.map((model) => discard(model)))
+      throw new UnwantedLoadError('downloaded')
+    } catch (error) {
+      throw signal.aborted ? new UnwantedLoadError('downloaded') : error
+    } finally {
+      end()
+    }
+  }
+
+  /** Ends what is on its way under a name; says when nothing of it is left whether there was anything. */
+  abort(name: string): Promise<boolean> {
+    return this.#running.abort(name)
+  }
+}
+
+/**
+ * What a model that is still to be downloaded will be called. An archive may say it itself, once it is there.
+ * @param wished The caller's own name for it.
+ * @throws ServerError `InvalidModelException` when no name can be made of that of the file.
+ */
+export function nameBeforeArrival(
+  wished: string | undefined,
+  fileName: string,
+): string | undefined {
+  return wished ?? (isArchive(fileName) ? undefined : nameOfPath(fileName, undefined))
+}
