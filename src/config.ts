@@ -186,7 +186,7 @@ export const ConfigSchema = Type.Object(
       'Environment variables handed to workers besides the usual harmless ones.',
     ),
     checkMemory: flag(
-      'Refuse a model with 507 when its workers would need more memory than is left: twice its files and 100 MiB each.',
+      'Refuse a model, or more workers of it, with 507 when they would need more memory than is left: twice its files and 100 MiB for each worker.',
       false,
     ),
     telemetry: flag('Let onnxruntime report usage to its maker.', false),

@@ -1,4 +1,4 @@
-/** Refuses a model that would not fit in the memory that is left, before the machine has to kill something for it. */
+/** Refuses workers that would not fit in the memory that is left, before the machine has to kill something for it. */
 import { readFile, readdir, stat } from 'node:fs/promises'
 import path from 'node:path'
 import { ServerError } from '../errors.ts'
@@ -15,10 +15,10 @@ interface Weighed {
   readonly modelPath: string
 }
 
-/** Admits loads one by one against the memory that is left. One for the whole server. */
+/** Admits workers against the memory that is left. One for the whole server. */
 export class MemoryGuard {
   readonly #available: () => Promise<number>
-  /** For loads that are under way, and so not yet seen by the system. */
+  /** For workers that are being started, and so not yet seen by the system. */
   #reserved = 0
 
   /** @param available Bytes that processes may still take. */
@@ -27,22 +27,22 @@ export class MemoryGuard {
   }
 
   /**
-   * Runs `load` if there is room: for each worker twice the model's files, and 100 MiB.
-   * @throws ServerError `InsufficientMemoryException`, and whatever `load` throws.
+   * Keeps room for `added` workers beside those that there are: for each twice the model's files, and 100 MiB.
+   * @returns What gives the room back, once the system can see what they took.
+   * @throws ServerError `InsufficientMemoryException`.
    */
-  async run<T>(model: Weighed, workers: number, load: () => Promise<T>): Promise<T> {
-    const needed = workers * (COPIES * (await sizeOf(model.modelPath)) + WORKER_BYTES)
+  async admit(model: Weighed, added: number, existing = 0): Promise<() => void> {
+    const needed = added * (COPIES * (await sizeOf(model.modelPath)) + WORKER_BYTES)
     const left = (await this.#available()) - this.#reserved
     if (needed > left) {
+      const workers = `${added}${existing > 0 ? ' more' : ''} ${added === 1 ? 'worker' : 'workers'}`
       throw new ServerError(
         'InsufficientMemoryException',
-        `Model ${model.name} needs about ${inMib(needed)} MiB of memory for ${workers} ${workers === 1 ? 'worker' : 'workers'}; ${inMib(Math.max(0, left))} MiB are left.`,
+        `Model ${model.name} needs about ${inMib(needed)} MiB of memory for ${workers}; ${inMib(Math.max(0, left))} MiB are left.`,
       )
     }
     this.#reserved += needed
-    try {
-      return await load()
-    } finally {
+    return () => {
       this.#reserved -= needed
     }
   }

@@ -2,6 +2,7 @@ import type { Logger } from 'pino'
 import type { Config, ConfigOrigins } from '../config.ts'
 import { ServerError } from '../errors.ts'
 import type { WireDialect } from '../worker/wire/messages.ts'
+import { askHandler } from './ask-handler.ts'
 import { resolveSettings, valuesOf } from './effective-settings.ts'
 import type { EffectiveSettings, ShownSettings, VersionOptions } from './effective-settings.ts'
 import { Job } from './job.ts'
@@ -37,6 +38,12 @@ export interface ModelContext {
   readonly log: Logger
 }
 
+/** A change of the number of workers that has begun. */
+export interface Scaling {
+  /** They are ready, or gone. @throws ServerError when a new worker cannot load the model; those that could stay. */
+  readonly done: Promise<void>
+}
+
 /** One version of a model: its files, its settings, its workers. */
 export class ModelVersion {
   readonly prepared: PreparedModel
@@ -57,6 +64,8 @@ export class ModelVersion {
   /** Whose worker runs a Python handler; `undefined` for onnxd's own. */
   readonly #dialect: WireDialect | undefined
   readonly #recycler: Recycler
+  /** Settles when the last request to scale has begun: they begin in the order in which they came. */
+  #lastScaling: Promise<unknown> = Promise.resolve()
   /** The worker behind an error of loading. */
   readonly #failedWorkers = new WeakMap<ServerError, PoolWorker>()
 
@@ -113,7 +122,9 @@ export class ModelVersion {
     const version = new ModelVersion(prepared, registration, context)
     signal.addEventListener('abort', () => void version.pool.close(0), { once: true })
     try {
-      await version.#loadFirst()
+      const { workers } = version.settings
+      const release = await version.#admit(workers)
+      await version.pool.scale(workers).finally(release)
       await version.#learn()
     } catch (error) {
       version.#recycler.close()
@@ -160,21 +171,12 @@ export class ModelVersion {
   /**
    * Brings the number of workers between `min` and `max`: up to `min` when there are fewer, down to `max`
    * when there are more. A retired worker gets `timeoutMs` to finish what it has in hand.
-   * @throws ServerError when a new worker cannot load the model; those that could stay.
+   * @throws ServerError `InsufficientMemoryException` when there is no room for more; then all stays as it is.
    */
-  async scale(min: number, max: number, timeoutMs?: number): Promise<void> {
-    this.minWorkers = min
-    this.maxWorkers = max
-    this.isScaled = true
-    const now = this.pool.slots.length
-    try {
-      await this.pool.scale(Math.min(Math.max(now, min), max), timeoutMs)
-    } catch (error) {
-      throw this.#withLog(error)
-    }
-    // Those that an earlier request has started count as well.
-    await Promise.allSettled(this.pool.slots.map(({ worker }) => worker.ready))
-    await this.#learn()
+  scale(min: number, max: number, timeoutMs?: number): Promise<Scaling> {
+    const begun = this.#lastScaling.then(() => this.#beginScaling(min, max, timeoutMs))
+    this.#lastScaling = begun.catch(() => {})
+    return begun
   }
 
   /**
@@ -187,12 +189,31 @@ export class ModelVersion {
     await discard(this.prepared, keepsDelivery)
   }
 
-  /** Starts the workers of the registration, if there is memory for them. */
-  async #loadFirst(): Promise<void> {
-    const { workers } = this.settings
-    const { memory } = this.#context
-    const load = (): Promise<void> => this.pool.scale(workers)
-    await (memory === undefined ? load() : memory.run(this.prepared, workers, load))
+  async #beginScaling(min: number, max: number, timeoutMs?: number): Promise<Scaling> {
+    const count = Math.min(Math.max(this.pool.slots.length, min), max)
+    const release = await this.#admit(count)
+    this.minWorkers = min
+    this.maxWorkers = max
+    this.isScaled = true
+    return { done: this.#finishScaling(this.pool.scale(count, timeoutMs).finally(release)) }
+  }
+
+  async #finishScaling(scaled: Promise<void>): Promise<void> {
+    try {
+      await scaled
+    } catch (error) {
+      throw this.#withLog(error)
+    }
+    // Those that an earlier request has started count as well.
+    await Promise.allSettled(this.pool.slots.map(({ worker }) => worker.ready))
+    await this.#learn()
+  }
+
+  /** Keeps room for the workers that are missing up to `count`, until the result is called. */
+  async #admit(count: number): Promise<(() => void) | undefined> {
+    const existing = this.pool.slots.length
+    if (count <= existing) return undefined
+    return this.#context.memory?.admit(this.prepared, count - existing, existing)
   }
 
   #startWorker(slotId: number): PoolWorker {
@@ -215,19 +236,6 @@ export class ModelVersion {
   /** Asks the first worker there is what it serves; MMS's own would take the question for a prediction. */
   async #learn(): Promise<void> {
     const canAsk = this.pool.readyWorkers > 0 && this.#dialect !== 'mms'
-    if (canAsk) this.metadata ??= await this.#askHandler()
-  }
-
-  /** TorchServe's convention: a request with the header `describe: True` asks the handler to describe itself. */
-  async #askHandler(): Promise<unknown> {
-    try {
-      const job = new Job([['describe', 'True']], [])
-      this.pool.submit(job)
-      const { body } = await job.result
-      return JSON.parse(body.toString('utf8'))
-    } catch (error) {
-      this.#context.log.warn({ model: this.name, error }, 'the handler did not describe itself')
-      return undefined
-    }
+    if (canAsk) this.metadata ??= await askHandler(this.pool, this.name, this.#context.log)
   }
 }

@@ -118,9 +118,13 @@ export class Persistence {
       } else if (model.origin === 'start') {
         if (isDefault) await registry.setDefault(name, version)
         if (workers === undefined) continue
-        await model.scale(workers.min, workers.max).catch((error: unknown) => {
+        try {
+          await (
+            await model.scale(workers.min, workers.max)
+          ).done
+        } catch (error) {
           log.error({ model: name, version, reason: messageOf(error) }, 'scaling failed')
-        })
+        }
       }
     }
     return unused

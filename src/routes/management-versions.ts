@@ -99,7 +99,8 @@ export function versionRoutes(app: App, context: RouteContext): void {
       async ({ params, query, log }, reply) => {
         const { min, max, timeoutMs } = scaleLimits(query)
         const model = registry.get(params.model, params.version)
-        const scaling = model.scale(min, max, timeoutMs).then(() => registry.onChange())
+        const { done } = await model.scale(min, max, timeoutMs)
+        const scaling = done.then(() => registry.onChange())
         if (query.synchronous !== true) {
           scaling.catch((error: unknown) => {
             const stderr = error instanceof ServerError ? error.log : []

@@ -5,6 +5,8 @@ import { test } from 'node:test'
 import { handlerModel } from '../helpers/handler-model.ts'
 import { isAlive, json, needsShared, serve, shared, until } from '../helpers/server.ts'
 
+const MIB = 1024 * 1024
+
 test(
   'a request that asks for more memory than a worker may have is 507, and the worker goes on',
   { skip: needsShared },
@@ -78,5 +80,54 @@ test(
       await until(() => !isAlive(first), 20_000)
       await server.close()
     }
+  },
+)
+
+test(
+  'workers that would not fit in the memory that is left are not added, and those that run go on',
+  { timeout: 60_000 },
+  async (t) => {
+    let left = 500 * MIB
+    const server = await serve(
+      t,
+      [path.resolve('examples/iris')],
+      { checkMemory: true },
+      { availableMemory: () => Promise.resolve(left) },
+    )
+    assert.deepEqual(server.failed, [])
+    const shown = async (): Promise<unknown> => {
+      const { minWorkers, maxWorkers, workers } = (await json(
+        await server.manage('/models/iris'),
+      )) as { minWorkers: number; maxWorkers: number; workers: { pid: number }[] }
+      return { minWorkers, maxWorkers, pids: workers.map(({ pid }) => pid) }
+    }
+    const scale = (query: string): Promise<Response> =>
+      server.manage(`/models/iris?${query}`, { method: 'PUT' })
+    const before = await shown()
+    left = 150 * MIB
+    for (const query of ['min_worker=3', 'min_worker=3&synchronous=true']) {
+      const refused = await scale(query)
+      assert.equal(refused.status, 507)
+      assert.deepEqual(await json(refused), {
+        code: 507,
+        type: 'InsufficientMemoryException',
+        message: 'Model iris needs about 200 MiB of memory for 2 more workers; 150 MiB are left.',
+      })
+      assert.deepEqual(await shown(), before)
+    }
+    // One more fits. The second request finds it there already, the third comes after both.
+    const answers = await Promise.all([
+      scale('min_worker=2&synchronous=true'),
+      scale('min_worker=2&synchronous=true'),
+      scale('min_worker=3'),
+    ])
+    assert.deepEqual(
+      answers.map(({ status }) => status),
+      [200, 200, 507],
+    )
+    left = 0
+    assert.equal((await scale('min_worker=2&synchronous=true')).status, 200)
+    assert.equal((await scale('min_worker=1&synchronous=true')).status, 200)
+    assert.deepEqual(await shown(), before)
   },
 )

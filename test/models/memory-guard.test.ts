@@ -1,12 +1,10 @@
 /** What fits in the memory that is left, and how much that is. */
 import assert from 'node:assert/strict'
-import { EventEmitter, once } from 'node:events'
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { test } from 'node:test'
 import type { TestContext } from 'node:test'
-import { setImmediate as nextTurn } from 'node:timers/promises'
 import { ServerError } from '../../src/errors.ts'
 import { MemoryGuard, availableBytes } from '../../src/models/memory-guard.ts'
 
@@ -72,33 +70,24 @@ test('what is left is the least of the machine and of the control group, whose c
   assert.ok((await availableBytes()) > 0, 'of this machine')
 })
 
-test('a load is admitted with room for its workers, and loads under way count', async (t) => {
+test('workers are admitted where there is room for them, and those that are being started count', async (t) => {
   const modelPath = filesIn(t, { 'model.onnx': Buffer.alloc(MIB), 'w/data': Buffer.alloc(MIB) })
   const model = { name: 'm', modelPath }
   // Twice two MiB and a hundred, for each worker.
   const guard = new MemoryGuard(() => Promise.resolve(104 * 2 * MIB))
-  const done = Promise.resolve('loaded')
-  assert.equal(await guard.run(model, 2, () => done), 'loaded')
+  const releaseBoth = await guard.admit(model, 2)
+  releaseBoth()
   await assert.rejects(
-    guard.run(model, 3, () => done),
+    guard.admit(model, 3),
     (error: unknown) =>
       error instanceof ServerError &&
       error.statusCode === 507 &&
       error.message === 'Model m needs about 312 MiB of memory for 3 workers; 208 MiB are left.',
   )
-  const gate = new EventEmitter()
-  const first = guard.run(model, 1, async () => String(await once(gate, 'open')))
-  await nextTurn()
-  await guard.run(model, 1, () => done)
-  await assert.rejects(
-    guard.run(model, 2, () => done),
-    /; 104 MiB are left/,
-  )
-  gate.emit('open', 'late')
-  assert.equal(await first, 'late')
-  await assert.rejects(
-    guard.run(model, 2, () => Promise.reject(new Error('broken'))),
-    /broken/,
-  )
-  assert.equal(await guard.run(model, 2, () => done), 'loaded', 'what failed is given back')
+  const releaseFirst = await guard.admit(model, 1)
+  const releaseSecond = await guard.admit(model, 1, 1)
+  releaseSecond()
+  await assert.rejects(guard.admit(model, 2, 1), /for 2 more workers; 104 MiB are left/)
+  releaseFirst()
+  await guard.admit(model, 2)
 })
