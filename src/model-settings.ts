@@ -15,8 +15,8 @@ import { stringEnum } from './schema.ts'
 
 export { MODEL_SETTINGS_FILE } from './model-paths.ts'
 
-/** More levels of priority than this are of no use to anybody. */
-export const MAX_PRIORITY_LEVELS = 10
+/** Each level costs every model version a list. */
+export const MAX_PRIORITY_LEVELS = 1000
 
 /** Milliseconds that a batch may wait to fill, or `auto`: as long as it pays. */
 export type BatchDelay = number | 'auto'

@@ -2,6 +2,7 @@
 import { Type } from '@sinclair/typebox'
 import type { Static } from '@sinclair/typebox'
 import { ServerError } from '../errors.ts'
+import { MAX_PRIORITY_LEVELS } from '../model-settings.ts'
 import { fits, problemWith } from '../schema.ts'
 import type { VersionOptions } from './effective-settings.ts'
 
@@ -16,7 +17,11 @@ const Override = Type.Object({
   max_batch_size: Type.Optional(Count),
   instance_group: Type.Optional(Type.Array(Type.Object({ count: Type.Optional(Count) }))),
   dynamic_batching: Type.Optional(
-    Type.Object({ max_queue_delay_microseconds: Type.Optional(Count) }),
+    Type.Object({
+      max_queue_delay_microseconds: Type.Optional(Count),
+      priority_levels: Type.Optional(Count),
+      default_priority_level: Type.Optional(Count),
+    }),
   ),
 })
 
@@ -28,13 +33,29 @@ export function parseConfigOverride(text: string): VersionOptions {
   const override = parse(text)
   const rows = override.max_batch_size
   const groups = override.instance_group
-  const delay = override.dynamic_batching?.max_queue_delay_microseconds
+  const batching = override.dynamic_batching ?? {}
+  const delay = batching.max_queue_delay_microseconds
+  const levels = levelIn(batching, 'priority_levels')
   return {
     maxBatchSize: rows === undefined ? undefined : Number(rows),
     batchSize: rows === undefined ? undefined : Math.min(Math.max(1, Number(rows)), 65_536),
     workers: groups?.reduce((sum, { count = 1 }) => sum + Number(count), 0),
     maxBatchDelayMs: delay === undefined ? undefined : Math.ceil(Number(delay) / 1000),
+    // Without levels there is one.
+    priorityLevels: levels === undefined ? undefined : Math.max(1, levels),
+    defaultPriorityLevel: levelIn(batching, 'default_priority_level'),
   }
+}
+
+function levelIn(
+  batching: NonNullable<Static<typeof Override>['dynamic_batching']>,
+  name: 'priority_levels' | 'default_priority_level',
+): number | undefined {
+  const level = batching[name]
+  if (level === undefined) return undefined
+  if (Number(level) <= MAX_PRIORITY_LEVELS) return Number(level)
+  const text = `config, /dynamic_batching/${name} must be at most ${MAX_PRIORITY_LEVELS}`
+  throw new ServerError('BadRequestException', text)
 }
 
 function parse(text: string): Static<typeof Override> {

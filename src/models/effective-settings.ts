@@ -11,6 +11,8 @@ export interface VersionOptions {
   readonly batchSize?: number | undefined
   readonly maxBatchSize?: number | undefined
   readonly maxBatchDelayMs?: BatchDelay | undefined
+  readonly priorityLevels?: number | undefined
+  readonly defaultPriorityLevel?: number | undefined
   readonly responseTimeoutMs?: number | undefined
   readonly startupTimeoutMs?: number | undefined
 }
@@ -94,8 +96,12 @@ export function resolveSettings(
     handler === '' ? { value: 'onnx', from: 'default' } : { value: handler, from: 'manifest' }
   const workers = requested(options.workers) ?? own('workers') ?? server('workers')
   const shared = server('threads')
-  const priorityLevels = own('priorityLevels') ?? server('priorityLevels')
-  const level = own('defaultPriorityLevel') ?? server('defaultPriorityLevel')
+  const priorityLevels =
+    requested(options.priorityLevels) ?? own('priorityLevels') ?? server('priorityLevels')
+  const level =
+    requested(options.defaultPriorityLevel) ??
+    own('defaultPriorityLevel') ??
+    server('defaultPriorityLevel')
   return {
     handler: requested(options.handler) ?? own('handler') ?? inManifest,
     workers,

@@ -25,6 +25,8 @@ export class JobQueue {
   readonly #limits: QueueLimits
   /** One for each level, the highest first. */
   readonly #lanes: readonly JobLane[]
+  /** No level above this one has a job. */
+  #highest = 0
   readonly #expiries: Expiries
   #length = 0
   #bytes = 0
@@ -98,7 +100,10 @@ export class JobQueue {
 
   /** The job whose turn it is: the oldest of the highest level that has one. */
   peek(): Job | undefined {
-    for (const { oldest } of this.#lanes) if (oldest !== undefined) return oldest
+    for (; this.#highest < this.#lanes.length; this.#highest += 1) {
+      const oldest = this.#lanes[this.#highest]?.oldest
+      if (oldest !== undefined) return oldest
+    }
     return undefined
   }
 
@@ -137,6 +142,7 @@ export class JobQueue {
     job.isQueued = true
     job.waitingSince = performance.now()
     this.#laneOf(job).insert(job, next)
+    this.#highest = Math.min(this.#highest, job.level - 1)
     this.#expiries.add(job)
     this.#length += 1
     this.#bytes += job.bytes

@@ -1,93 +1,21 @@
 /** `POST /models`: from the store, a path, an address, or with the model in the request. */
 import { rm } from 'node:fs/promises'
-import { Type } from '@sinclair/typebox'
-import type { Static } from '@sinclair/typebox'
 import type { FastifyRequest } from 'fastify'
 import { ServerError } from '../errors.ts'
-import { batchDelay } from '../model-settings.ts'
 import { nameBeforeArrival } from '../models/arrivals.ts'
 import { parseModelUrl, shownUrl } from '../models/download-url.ts'
 import { safeFileName } from '../models/file-name.ts'
 import { UnwantedLoadError } from '../models/loads.ts'
-import type { Registration } from '../models/model-version.ts'
 import { isRemote } from '../models/source-location.ts'
 import { prepareDelivery, prepareFromUrl } from '../models/source.ts'
 import type { PreparedModel } from '../models/source.ts'
 import { checkDigest } from '../models/upload.ts'
+import { RegisterBody, RegisterQuery, registrationOf } from './register-parameters.ts'
+import type { RegisterParameters } from './register-parameters.ts'
 import type { App, RouteContext } from './route-context.ts'
 import { StatusSchema, errorResponses } from './schemas.ts'
-import { UPLOAD_FIELD, readUpload } from './upload.ts'
+import { readUpload } from './upload.ts'
 import type { Upload } from './upload.ts'
-
-const RegisterQuery = Type.Object({
-  url: Type.Optional(
-    Type.String({
-      description:
-        'A file or folder in the model store, a path of this machine where the operator allows it, or an http(s) address of an allowed origin.',
-    }),
-  ),
-  model_name: Type.Optional(
-    Type.String({ description: 'Name to serve the model under; its own when absent.' }),
-  ),
-  model_version: Type.Optional(
-    Type.String({ description: 'Version to register under; the model’s own when absent.' }),
-  ),
-  handler: Type.Optional(
-    Type.String({
-      description: '`onnx`, `image`, or `module.js:function` of the model’s own code.',
-    }),
-  ),
-  runtime: Type.Optional(
-    Type.String({
-      maxLength: 100,
-      description: 'Must be that of the model: `node` for networks and JavaScript.',
-    }),
-  ),
-  preload_model: Type.Optional(
-    Type.Boolean({ description: 'Without effect: every worker loads the model itself.' }),
-  ),
-  sha256: Type.Optional(
-    Type.String({
-      pattern: '^[0-9A-Fa-f]{64}$',
-      description: 'What an uploaded or downloaded file must hash to.',
-    }),
-  ),
-  batch_size: Type.Optional(Type.Integer({ minimum: 1, maximum: 65_536 })),
-  max_batch_delay: Type.Optional(
-    batchDelay(
-      { description: 'Milliseconds; `auto` waits as long as it pays.' },
-      { maximum: 60_000 },
-    ),
-  ),
-  initial_workers: Type.Optional(Type.Integer({ minimum: 0, maximum: 256 })),
-  synchronous: Type.Optional(
-    Type.Boolean({ default: true, description: 'Answer when the workers are ready.' }),
-  ),
-  response_timeout: Type.Optional(
-    Type.Integer({ minimum: 1, maximum: 86_400, description: 'Seconds for one answer.' }),
-  ),
-  startup_timeout: Type.Optional(
-    Type.Integer({
-      minimum: 1,
-      maximum: 86_400,
-      description: 'Seconds for a worker to start and load the model.',
-    }),
-  ),
-})
-
-const RegisterBody = {
-  content: {
-    'application/json': { schema: RegisterQuery },
-    'multipart/form-data': {
-      schema: Type.Composite([
-        Type.Object({ [UPLOAD_FIELD]: Type.String({ format: 'binary' }) }),
-        RegisterQuery,
-      ]),
-    },
-  },
-}
-
-type RegisterParameters = Static<typeof RegisterQuery>
 
 declare module 'fastify' {
   interface FastifyRequest {
@@ -215,22 +143,4 @@ async function prepare(
     // Without its query, which may be a signature.
     return prepareDelivery(delivery, shownUrl(location), named)
   })
-}
-
-function registrationOf(query: RegisterParameters): Registration {
-  return {
-    origin: 'request',
-    options: {
-      handler: query.handler,
-      batchSize: query.batch_size,
-      maxBatchDelayMs: query.max_batch_delay,
-      workers: query.initial_workers,
-      responseTimeoutMs: milliseconds(query.response_timeout),
-      startupTimeoutMs: milliseconds(query.startup_timeout),
-    },
-  }
-}
-
-function milliseconds(seconds: number | undefined): number | undefined {
-  return seconds === undefined ? undefined : seconds * 1000
 }

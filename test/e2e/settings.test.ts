@@ -1,6 +1,6 @@
 /** The settings that a model runs with, and who set them, as `GET /models/{model}` shows them. */
 import assert from 'node:assert/strict'
-import { cpSync, mkdirSync, writeFileSync } from 'node:fs'
+import { cpSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import path from 'node:path'
 import { test } from 'node:test'
@@ -122,4 +122,74 @@ test('a model that loads longer than its own startup_timeout is refused', async 
     })
     assert.equal(refused.status, 400, bad)
   }
+})
+
+test('levels of priority may come with a registration or a load, and a restart remembers them', async (t) => {
+  const modelStore = temporaryFolder(t)
+  for (const name of ['query', 'body', 'form', 'load'])
+    cpSync(network, path.join(modelStore, `${name}.onnx`))
+  const settings = { modelStore, load: 'none', stateDir: temporaryFolder(t), priorityLevels: 5 }
+  const server = await serve(t, [], settings)
+  const statusOf = async (route: string, init: RequestInit = {}): Promise<number> =>
+    (await server.manage(route, { method: 'POST', ...init })).status
+  const query = '/models?url=query.onnx&model_name=query&priority_levels='
+  for (const wrong of ['0', '1001', 'many', '3&default_priority_level=1001'])
+    assert.equal(await statusOf(query + wrong), 400, wrong)
+  assert.equal(await statusOf(`${query}1000&default_priority_level=900`), 200)
+  const headers = { 'content-type': 'application/json' }
+  const body = JSON.stringify({ url: 'body.onnx', priority_levels: 3, default_priority_level: 7 })
+  assert.equal(await statusOf('/models', { headers, body }), 200)
+  const form = new FormData()
+  form.set('default_priority_level', '1')
+  form.set('model', new Blob([readFileSync(network)]), 'form.onnx')
+  assert.equal(await statusOf('/models', { body: form }), 200)
+  const load = (levels: unknown): Promise<number> => {
+    const config = JSON.stringify({
+      dynamic_batching: { priority_levels: levels, default_priority_level: 2 },
+    })
+    return statusOf('/v2/repository/models/load/load', {
+      headers,
+      body: JSON.stringify({ parameters: { config } }),
+    })
+  }
+  assert.equal(await load(1001), 400)
+  assert.equal(await load('6'), 200)
+
+  const levels = async (of: TestServer): Promise<unknown> =>
+    Promise.all(
+      ['query', 'body', 'form', 'load'].map(async (name) => {
+        const shown = (await describe(of, name)).settings
+        return [shown['priorityLevels'], shown['defaultPriorityLevel']]
+      }),
+    )
+  const expected = [
+    [
+      { value: 1000, from: 'request' },
+      { value: 900, from: 'request' },
+    ],
+    [
+      { value: 3, from: 'request' },
+      { value: 3, from: 'request' },
+    ],
+    [
+      { value: 5, from: 'command line' },
+      { value: 1, from: 'request' },
+    ],
+    [
+      { value: 6, from: 'request' },
+      { value: 2, from: 'request' },
+    ],
+  ]
+  assert.deepEqual(await levels(server), expected)
+  const ask = async (priority: number): Promise<number> => {
+    const answer = await server.fetch('/predictions/query', {
+      method: 'POST',
+      body: '[5.8,2.7,5.1,1.9]',
+      headers: { ...headers, 'onnxd-priority': String(priority) },
+    })
+    return answer.status
+  }
+  assert.deepEqual([await ask(1000), await ask(1001)], [200, 400])
+  await server.close()
+  assert.deepEqual(await levels(await serve(t, [], settings)), expected)
 })

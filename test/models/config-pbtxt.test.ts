@@ -132,9 +132,9 @@ test('settings come only from fields that are there', () => {
   assert.deepEqual(settingsOf(parseModelConfig('dynamic_batching {}')), { maxBatchDelay: 0 })
   assert.deepEqual(
     settingsOf(
-      parseModelConfig('dynamic_batching { priority_levels: 5 default_priority_level: 2 }'),
+      parseModelConfig('dynamic_batching { priority_levels: 1000 default_priority_level: 2 }'),
     ),
-    { maxBatchDelay: 0, priorityLevels: 5, defaultPriorityLevel: 2 },
+    { maxBatchDelay: 0, priorityLevels: 1000, defaultPriorityLevel: 2 },
   )
   assert.deepEqual(parseModelConfig('version_policy { latest {} }').version_policy, {
     latest: { num_versions: 1 },
@@ -224,9 +224,9 @@ test('fields of the wrong type are refused where they stand', () => {
     ['instance_group { kind: KIND_TPU }', 24, /kind must be one of/],
     ['version_policy { latest { num_versions: 0 } }', 41, /num_versions must be an integer from 1/],
     [
-      'dynamic_batching { priority_levels: 11 }',
+      'dynamic_batching { priority_levels: 1001 }',
       37,
-      /priority_levels must be an integer from 0 to 10/,
+      /priority_levels must be an integer from 0 to 1000/,
     ],
     ['dynamic_batching {} dynamic_batching {}', 39, /given twice/],
   ]
