@@ -10,7 +10,7 @@ import type { PoolOptions } from './pool-options.ts'
 import { recoverBatch, settleBatch } from './settle-batch.ts'
 import { SlotSet } from './slot-set.ts'
 import type { PoolWorker, Slot } from './slot.ts'
-import { failed, outOfTime, overloaded } from './unavailable.ts'
+import { failed, outOfTime, overloaded, waitedTooLong } from './unavailable.ts'
 import { waitAtMost } from './wait-at-most.ts'
 
 export type { PoolWorker, Slot }
@@ -139,7 +139,7 @@ export class Pool {
   /** Refuses what has waited too long, then gives batches to workers until all have enough or a batch has yet to fill. */
   #handOut(now: number): void {
     for (let job = this.#queue.takeExpired(now); job; job = this.#queue.takeExpired(now))
-      job.reject(this.#expired(job))
+      job.reject(this.#expired(job, now))
     for (let job = this.#queue.peek(); job !== undefined; job = this.#queue.peek()) {
       const isComplete = this.#isComplete(job)
       const slot = this.#slots.next(isComplete)
@@ -224,10 +224,13 @@ export class Pool {
   }
 
   /** The error for a job that no worker took in time; counted. */
-  #expired({ deadline }: Job): ServerError {
-    if (deadline === undefined) return this.#refusal('expired')
+  #expired({ deadline }: Job, now: number): ServerError {
     this.metrics.rejections.expired += 1
-    return outOfTime(this.#options.modelName, this.#drainRate.secondsFor(this.#queue.length))
+    const { modelName, queueTimeoutMs } = this.#options
+    const retryAfter = this.#drainRate.secondsFor(this.#queue.length)
+    return deadline !== undefined && deadline <= now
+      ? outOfTime(modelName, retryAfter)
+      : waitedTooLong(modelName, queueTimeoutMs, retryAfter)
   }
 
   /** The error for a job that is not accepted; counted. */

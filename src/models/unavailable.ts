@@ -19,6 +19,16 @@ export function outOfTime(modelName: string, retryAfterSeconds: number): ServerE
   return new ServerError('ServiceUnavailableException', text, { retryAfterSeconds })
 }
 
+/** The answer to a request that no worker took within the time that the server allows any of them. */
+export function waitedTooLong(
+  modelName: string,
+  limitMs: number,
+  retryAfterSeconds: number,
+): ServerError {
+  const text = `No worker could take the request for model ${modelName} within ${limitMs / 1000} s, the longest that a request may wait. Try again later; if it lasts, the model needs more workers.`
+  return new ServerError('ServiceUnavailableException', text, { retryAfterSeconds })
+}
+
 /** The answer while a model has failed; `failure` is what its last worker died of. */
 export function failed(modelName: string, failure: string): ServerError {
   const text = `Model ${modelName} has failed: its workers keep dying. ${failure}`.trim()

@@ -81,6 +81,8 @@ test('a job is refused at its own deadline, wherever it stands, and never later 
   assert.equal(await outcome(patient), 'waiting')
   await it.pass(1)
   assert.deepEqual(await outcomes([patient, ...hurried.slice(4)]), [EXPIRED, EXPIRED])
+  for (const { result } of [patient, hurried[4] ?? assert.fail()])
+    await assert.rejects(result, /within 0\.1 s, the longest that a request may wait\. Try again/)
   assert.equal(it.pool.metrics.rejections.expired, 6)
   assert.deepEqual([it.pool.queued, await outcome(running)], [0, 'waiting'])
 })
