@@ -1,3 +1,5 @@
+import { timesInMessage } from '../compute-times.ts'
+import type { ComputeTimes } from '../compute-times.ts'
 import { ROWS_HEADER } from '../dialects.ts'
 import type { Header, Job } from './job.ts'
 import type { RejectionReason, RestartCause } from './metrics-causes.ts'
@@ -15,6 +17,8 @@ export class VersionMetrics {
   readonly queueSeconds = new Distribution(LATENCY_BOUNDS)
   /** Time in a worker's hands, its socket included, seconds. */
   readonly workerSeconds = new Distribution(LATENCY_BOUNDS)
+  /** Parts of that, milliseconds. All of it is the run where the worker does not tell. */
+  readonly computeMs = { input: 0, infer: 0, output: 0 }
   readonly batchSizes = new Distribution(BATCH_BOUNDS)
   /** Rows of answered requests beyond the first of each, as far as workers tell. */
   furtherRows = 0
@@ -59,10 +63,22 @@ export class VersionMetrics {
     if (Number.isSafeInteger(rows) && rows > 1) this.furtherRows += rows - 1
   }
 
-  /** A batch came back after `ms` milliseconds, with or without an answer. */
-  countReturned(jobs: readonly Job[], ms: number): void {
+  /** A batch came back after `ms` milliseconds, with or without an answer, whose message may have its times. */
+  countReturned(jobs: readonly Job[], ms: number, message = ''): void {
     let size = 0
     for (const job of jobs) if (job.isCounted) size += 1
-    if (size > 0) this.workerSeconds.observe(ms / 1000, size)
+    if (size === 0) return
+    this.workerSeconds.observe(ms / 1000, size)
+    const { input, infer, output } = timesWithin(ms, message)
+    this.computeMs.input += input * size
+    this.computeMs.infer += infer * size
+    this.computeMs.output += output * size
   }
+}
+
+/** What a worker says counts as far as it can be. */
+function timesWithin(ms: number, message: string): ComputeTimes {
+  const told = timesInMessage(message)
+  const isTrue = told !== undefined && told.input + told.infer + told.output <= ms
+  return isTrue ? told : { input: 0, infer: ms, output: 0 }
 }

@@ -35,19 +35,19 @@ type StatisticName =
 const NEVER: Duration = { count: 0, ns: 0 }
 
 /**
- * Statistics of a version since it was registered, over all its dialects. The front-end sees a worker as a
- * whole: what a request takes there, reading and writing of tensors included, counts as `compute_infer`.
+ * Statistics of a version since it was registered, over all its dialects. What the built-in handlers take to read
+ * requests, to run them and to write the answers is told apart; of other workers all their time is `compute_infer`.
  */
 export function modelStatistics({ name, version, pool }: ModelVersion): ModelStatistics {
-  const { statuses, queueSeconds, workerSeconds, batchSizes, lastTakenAt, furtherRows } =
+  const { statuses, queueSeconds, workerSeconds, computeMs, batchSizes, lastTakenAt, furtherRows } =
     pool.metrics
   const answered = workerSeconds.count
   const counts = new Map(statuses.entries)
   const succeeded = counts.get('2xx') ?? 0
   const queue = duration(queueSeconds.count, queueSeconds.sum)
-  const compute = duration(answered, workerSeconds.sum)
+  const taken = queue.ns + nanoseconds(workerSeconds.sum)
   const share = answered === 0 ? 0 : Math.min(1, succeeded / answered)
-  const success = Math.round((queue.ns + compute.ns) * share)
+  const success = Math.round(taken * share)
   return {
     name,
     version,
@@ -56,11 +56,11 @@ export function modelStatistics({ name, version, pool }: ModelVersion): ModelSta
     execution_count: batchSizes.count,
     inference_stats: {
       success: { count: succeeded, ns: success },
-      fail: { count: statuses.total - succeeded, ns: queue.ns + compute.ns - success },
+      fail: { count: statuses.total - succeeded, ns: taken - success },
       queue,
-      compute_input: { count: answered, ns: 0 },
-      compute_infer: compute,
-      compute_output: { count: answered, ns: 0 },
+      compute_input: duration(answered, computeMs.input / 1000),
+      compute_infer: duration(answered, computeMs.infer / 1000),
+      compute_output: duration(answered, computeMs.output / 1000),
       cache_hit: NEVER,
       cache_miss: NEVER,
     },
@@ -71,5 +71,9 @@ export function modelStatistics({ name, version, pool }: ModelVersion): ModelSta
 }
 
 function duration(count: number, seconds: number): Duration {
-  return { count, ns: Math.round(seconds * 1e9) }
+  return { count, ns: nanoseconds(seconds) }
+}
+
+function nanoseconds(seconds: number): number {
+  return Math.round(seconds * 1e9)
 }

@@ -1,4 +1,5 @@
 import { ServerError } from '../errors.ts'
+import type { WorkerReply } from '../worker/wire/messages.ts'
 import { Alarm } from './alarm.ts'
 import { LearnedDelay } from './batch-delay.ts'
 import { DrainRate } from './drain-rate.ts'
@@ -175,13 +176,13 @@ export class Pool {
     const { worker } = slot
     this.#running += 1
     const takenAt = this.metrics.countTaken(jobs)
-    const finish = (didRun: boolean): void => {
+    const finish = (reply?: WorkerReply): void => {
       this.#running -= 1
       const now = performance.now()
-      this.metrics.countReturned(jobs, now - takenAt)
+      this.metrics.countReturned(jobs, now - takenAt, reply?.message)
       this.#drainRate.record(jobs.length, now, this.#queue.length)
       // A batch that waited behind another one ran from when that came back.
-      if (didRun && this.#learned !== undefined)
+      if (reply !== undefined && this.#learned !== undefined)
         this.#learned.recordReturn(now, jobs.length, now - Math.max(takenAt, slot.returnedAt))
       slot.recordReturn(now)
       if (worker.inFlight === 0 && this.#hasFullBatch) worker.recordStarved()
@@ -191,12 +192,12 @@ export class Pool {
       (reply) => {
         settleBatch(jobs, reply)
         slot.recordSuccess()
-        finish(true)
+        finish(reply)
       },
       (error: unknown) => {
         // A closed pool refuses what comes back, in #schedule.
         this.#queue.putBack(recoverBatch(jobs, error, this.#options.isRetryable))
-        finish(false)
+        finish()
       },
     )
   }

@@ -127,9 +127,14 @@ test('statistics count what was answered, what failed, and how long it took', as
   ]) {
     const after = await statistics(route)
     assert.deepEqual([after.inference_count, after.execution_count], [5, 5])
-    const { success, fail, compute_infer: compute } = after.inference_stats
-    assert.deepEqual([success.count, fail.count, compute.count], [4, 1, 5])
-    assert.ok(success.ns > 0 && compute.ns > 0 && Number.isInteger(success.ns))
+    const { success, fail, queue, ...parts } = after.inference_stats
+    assert.deepEqual([success.count, fail.count], [4, 1])
+    assert.ok(success.ns > 0 && Number.isInteger(success.ns))
+    const compute = [parts.compute_input, parts.compute_infer, parts.compute_output]
+    assert.ok(compute.every(({ count, ns }) => count === 5 && ns > 0 && Number.isInteger(ns)))
+    // What is left is the way to the worker and back.
+    const whole = success.ns + fail.ns - queue.ns
+    assert.ok(compute.reduce((sum, { ns }) => sum + ns, 0) < whole)
     assert.ok(after.last_inference >= startedAt - 1 && after.last_inference <= Date.now() + 1)
   }
 })
@@ -139,7 +144,7 @@ interface Statistics {
   readonly execution_count: number
   readonly last_inference: number
   readonly inference_stats: Record<
-    'success' | 'fail' | 'compute_infer',
+    'success' | 'fail' | 'queue' | 'compute_input' | 'compute_infer' | 'compute_output',
     { count: number; ns: number }
   >
 }

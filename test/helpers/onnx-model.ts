@@ -76,7 +76,7 @@ export async function predictAll(
     headers: [],
     ...request,
   }))
-  const reply = await model.predict(frame)
+  const reply = await model.predict(frame, performance.now())
   return reply.predictions
 }
 

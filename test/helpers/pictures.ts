@@ -49,7 +49,7 @@ export async function load(t: TestContext, modelPath: string): Promise<TestModel
   const model = await loadOnnxModel({ ...context, options: DEFAULT_WORKER_OPTIONS })
   t.after(() => model.close())
   const predict: TestModel['predict'] = async (requests) => {
-    const { predictions } = await model.predict(requests)
+    const { predictions } = await model.predict(requests, performance.now())
     return predictions
   }
   const ask: TestModel['ask'] = async (incoming) => {

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { hostname } from 'node:os'
 import { test } from 'node:test'
 import type { TestContext } from 'node:test'
+import { messageWithTimes } from '../../src/compute-times.ts'
 import { ServerError } from '../../src/errors.ts'
 import { Job } from '../../src/models/job.ts'
 import { restartCause } from '../../src/models/metrics-causes.ts'
@@ -233,4 +234,26 @@ test('families can be picked by their name or that of one of their series', asyn
 test('label values are escaped', async (t) => {
   const scrape = parseMetrics(await server(t, [version('a"b\\c\nd')]).text(['onnxd_queue_jobs']))
   assert.deepEqual([...scrape.keys()], ['onnxd_queue_jobs{model="a\\"b\\\\c\\nd",version="1.0"}'])
+})
+
+test('the parts of a batch count for each of its requests; without them all of its time is the run', () => {
+  const metrics = new VersionMetrics()
+  const batch = jobsOf(metrics, 0, 0)
+  metrics.countReturned(batch, 10, messageWithTimes({ input: 1, infer: 5.5, output: 0.25 }))
+  assert.deepEqual(metrics.computeMs, { input: 2, infer: 11, output: 0.5 })
+  for (const message of [
+    undefined,
+    'Prediction success',
+    'Prediction success. [NS]:1,2',
+    'Prediction success. [NS]:1,2,-3',
+    'Prediction success. [NS]:1,2,1e3',
+    // More than there was.
+    'Prediction success. [NS]:0,0,4000001',
+  ]) {
+    const before = metrics.computeMs.infer
+    metrics.countReturned(batch, 4, message)
+    assert.deepEqual(metrics.computeMs, { input: 2, infer: before + 8, output: 0.5 }, message)
+  }
+  metrics.countReturned([new Job([], [])], 10)
+  assert.equal(metrics.computeMs.infer, 11 + 6 * 8, 'what no client asked for')
 })

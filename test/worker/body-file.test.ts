@@ -50,7 +50,7 @@ function readerOf(file: BodyFile): (requests: readonly WireRequest[]) => Promise
     close: () => {},
   }
   const reader = new BodyReader(file.readDescriptor, echo)
-  return async (requests) => (await reader.predict(requests)).predictions.map(({ body }) => body)
+  return async (requests) => (await reader.predict(requests, 0)).predictions.map(({ body }) => body)
 }
 
 test(
@@ -105,7 +105,7 @@ test('the tensors behind the JSON of a binary request are aligned', { skip }, as
     ...request(String(index), Buffer.alloc(100 * KIB)),
     headers: [['inference-header-content-LENGTH', String(length)]] as const,
   }))
-  await reader.predict(file.move(requests))
+  await reader.predict(file.move(requests), 0)
   assert.deepEqual(
     places.map((place, index) => (place + (lengths[index] ?? 0)) % 64),
     lengths.map(() => 0),

@@ -550,6 +550,7 @@ test('requests of both forms share a run, each with an answer in its own', { ski
       headers: [[DIALECT_HEADER, 'v2'], ...headers] as const,
       parameters: [parameter('body', body)],
     })),
+    performance.now(),
   )
   const [json, binary, wrong] = reply.predictions.map(answerOf)
   assert.ok(json && binary && wrong)

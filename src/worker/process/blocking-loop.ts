@@ -56,7 +56,7 @@ export class BlockingLoop {
     for (const [index, message] of messages.entries()) {
       if (message.command === 'load') throw new ProtocolError('A second load request')
       const startedAt = performance.now()
-      this.#replies.push(...encodeReply(await predict(this.#model, message.requests)))
+      this.#replies.push(...encodeReply(await predict(this.#model, message.requests, startedAt)))
       const now = performance.now()
       if (mayWait(now - startedAt, this.#held, message.requests, messages[index + 1])) {
         this.#held += 1

@@ -36,8 +36,8 @@ export class BodyReader implements LoadedModel {
     this.#model = model
   }
 
-  predict(requests: readonly WireRequest[]): Promise<WorkerReply> | WorkerReply {
-    return this.#model.predict(this.#withBodies(requests))
+  predict(requests: readonly WireRequest[], startedAt: number): Promise<WorkerReply> | WorkerReply {
+    return this.#model.predict(this.#withBodies(requests), startedAt)
   }
 
   close(): Promise<void> | void {

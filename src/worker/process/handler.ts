@@ -23,8 +23,9 @@ export interface LoadedModel {
   /**
    * Answers a batch: one prediction per request, in the same order and with the same ids. Must not
    * throw for anything a request contains; what it does throw becomes the original's error reply.
+   * @param startedAt When work on the batch began, on the clock of `performance.now()`.
    */
-  predict(requests: readonly WireRequest[]): Promise<WorkerReply> | WorkerReply
+  predict(requests: readonly WireRequest[], startedAt: number): Promise<WorkerReply> | WorkerReply
   /** Frees what the model holds. */
   close(): Promise<void> | void
 }

@@ -19,10 +19,11 @@ const MAX_GATHERED = 4
 export async function predict(
   model: LoadedModel | undefined,
   requests: readonly WireRequest[],
+  startedAt: number,
 ): Promise<WorkerReply> {
   if (model === undefined) throw new ProtocolError('A predict request before any load request')
   try {
-    return await model.predict(requests)
+    return await model.predict(requests, startedAt)
   } catch (error) {
     reportError('Prediction failed', error)
     return predictFailedReply(error, requests)

@@ -30,7 +30,7 @@ class SharedModel implements LoadedModel {
   }
 
   predict(requests: readonly WireRequest[]): Promise<WorkerReply> {
-    const run = this.#lastRun.then(() => this.#model.predict(requests))
+    const run = this.#lastRun.then(() => this.#model.predict(requests, performance.now()))
     this.#lastRun = run.catch(() => undefined)
     return run
   }

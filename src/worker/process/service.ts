@@ -141,7 +141,7 @@ export class Service {
 
   async #run(requests: readonly WireRequest[]): Promise<void> {
     const startedAt = performance.now()
-    const reply = await predict(this.#model, requests)
+    const reply = await predict(this.#model, requests, startedAt)
     const runMs = performance.now() - startedAt
     if (mayWait(runMs, this.#held, requests, this.#waiting[0])) this.#hold(reply)
     else await this.#answer(reply)

@@ -1,6 +1,7 @@
 /** The built-in ONNX handler: loads a network and answers requests with it. */
 import path from 'node:path'
 import { env } from 'onnxruntime-node'
+import { messageWithTimes } from '../../../compute-times.ts'
 import type { Dialect } from '../../../dialects.ts'
 import { ServerError } from '../../../errors.ts'
 import { readModelFiles } from '../../../model-files.ts'
@@ -76,22 +77,29 @@ class OnnxModel implements LoadedModel {
     this.#batcher = new Batcher(session, metadata.batchable)
   }
 
-  predict(requests: readonly WireRequest[]): WorkerReply | Promise<WorkerReply> {
+  predict(requests: readonly WireRequest[], startedAt: number): WorkerReply | Promise<WorkerReply> {
     const opened = requests.map((request) => this.#open(request))
     // Only pictures take more than one turn; a promise for each request would cost as much as a small run.
     const ready = opened.filter(isOpened)
     return ready.length === opened.length
-      ? this.#run(ready)
-      : Promise.all(opened.map(async (one) => one)).then((all) => this.#run(all))
+      ? this.#run(ready, startedAt)
+      : Promise.all(opened.map(async (one) => one)).then((all) => this.#run(all, startedAt))
   }
 
-  #run(opened: readonly Opened[]): WorkerReply {
+  #run(opened: readonly Opened[], startedAt: number): WorkerReply {
+    const openedAt = performance.now()
     const outcomes = this.#batcher.run(opened.filter((one) => 'inputs' in one))
+    const ranAt = performance.now()
     let next = 0
     const predictions = opened.map((one) =>
       'inputs' in one ? this.#answer(one, outcomes[next++]) : one,
     )
-    return { code: 200, message: 'Prediction success', predictions }
+    const message = messageWithTimes({
+      input: openedAt - startedAt,
+      infer: ranAt - openedAt,
+      output: performance.now() - ranAt,
+    })
+    return { code: 200, message, predictions }
   }
 
   close(): void {
