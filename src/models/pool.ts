@@ -11,7 +11,7 @@ import type { PoolOptions } from './pool-options.ts'
 import { recoverBatch, settleBatch } from './settle-batch.ts'
 import { SlotSet } from './slot-set.ts'
 import type { PoolWorker, Slot } from './slot.ts'
-import { failed, outOfTime, overloaded, waitedTooLong } from './unavailable.ts'
+import { failed, outOfTime, overloaded } from './unavailable.ts'
 import { waitAtMost } from './wait-at-most.ts'
 
 export type { PoolWorker, Slot }
@@ -42,8 +42,8 @@ export class Pool {
     })
     const isLearning = options.maxBatchDelayMs === 'auto' && options.batchSize > 1
     this.#learned = isLearning ? new LearnedDelay() : undefined
-    const onChange = (): void => this.#schedule()
-    this.#slots = new SlotSet({ ...options, metrics: this.metrics, onChange })
+    const { metrics } = this
+    this.#slots = new SlotSet({ ...options, metrics, onChange: () => this.#schedule() })
   }
 
   get slots(): readonly Slot[] {
@@ -203,10 +203,8 @@ export class Pool {
   }
 
   #refuseWaiting(): void {
-    for (let job = this.#queue.peek(); job !== undefined; job = this.#queue.peek()) {
-      this.#queue.forget(job)
+    for (let [job] = this.#queue.take(1); job !== undefined; [job] = this.#queue.take(1))
       job.reject(this.#refusal())
-    }
   }
 
   #checkIdle(): void {
@@ -227,11 +225,10 @@ export class Pool {
   /** The error for a job that no worker took in time; counted. */
   #expired({ deadline }: Job, now: number): ServerError {
     this.metrics.rejections.expired += 1
-    const { modelName, queueTimeoutMs } = this.#options
     const retryAfter = this.#drainRate.secondsFor(this.#queue.length)
-    return deadline !== undefined && deadline <= now
-      ? outOfTime(modelName, retryAfter)
-      : waitedTooLong(modelName, queueTimeoutMs, retryAfter)
+    const { modelName, queueTimeoutMs } = this.#options
+    const limitMs = deadline === undefined || deadline > now ? queueTimeoutMs : undefined
+    return outOfTime(modelName, retryAfter, limitMs)
   }
 
   /** The error for a job that is not accepted; counted. */

@@ -13,19 +13,20 @@ export function overloaded(
   return new ServerError('ServiceUnavailableException', text, { retryAfterSeconds, statusCode })
 }
 
-/** The answer to a request that no worker took within the time that the request itself allowed. */
-export function outOfTime(modelName: string, retryAfterSeconds: number): ServerError {
-  const text = `No worker could take the request for model ${modelName} within the time that it allows.`
-  return new ServerError('ServiceUnavailableException', text, { retryAfterSeconds })
-}
-
-/** The answer to a request that no worker took within the time that the server allows any of them. */
-export function waitedTooLong(
+/**
+ * The answer to a request that no worker took in time.
+ * @param limitMs What the server allows any request, where that was over; else it was the request's own time.
+ */
+export function outOfTime(
   modelName: string,
-  limitMs: number,
   retryAfterSeconds: number,
+  limitMs: number | undefined,
 ): ServerError {
-  const text = `No worker could take the request for model ${modelName} within ${limitMs / 1000} s, the longest that a request may wait. Try again later; if it lasts, the model needs more workers.`
+  const time =
+    limitMs === undefined
+      ? 'the time that it allows.'
+      : `${limitMs / 1000} s, the longest that a request may wait. Try again later; if it lasts, the model needs more workers.`
+  const text = `No worker could take the request for model ${modelName} within ${time}`
   return new ServerError('ServiceUnavailableException', text, { retryAfterSeconds })
 }
 
