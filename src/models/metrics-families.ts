@@ -19,79 +19,80 @@ export type Sample = readonly [labels: Labels, value: number]
 /** The series of a histogram that share all labels but `le`. */
 export type HistogramSample = readonly [labels: Labels, values: Distribution]
 
-export function addCounter(
-  registry: Registry,
-  info: FamilyInfo,
-  read: () => readonly Sample[],
-): void {
-  registry.registerMetric(
-    new Counter({
-      ...info,
-      registers: [],
-      collect() {
-        this.reset()
-        for (const [labels, value] of read()) this.inc(labels, value)
-      },
-    }),
-  )
+/** One line of a page. Those of a histogram have names of their own, behind that of the family. */
+export interface Series {
+  readonly metricName?: string
+  readonly labels: Labels
+  readonly value: number
 }
 
-export function addGauge(
-  registry: Registry,
-  info: FamilyInfo,
-  read: () => readonly Sample[] | Promise<readonly Sample[]>,
-): void {
-  registry.registerMetric(
-    new Gauge({
-      ...info,
-      registers: [],
-      async collect() {
-        const samples = await read()
-        this.reset()
-        for (const [labels, value] of samples) this.set(labels, value)
-      },
-    }),
-  )
+export type FamilyType = keyof typeof SHAPES
+
+type Read<T> = () => readonly T[] | Promise<readonly T[]>
+
+/** What the ends of a histogram's names are. */
+export const HISTOGRAM_SUFFIXES = ['_bucket', '_sum', '_count'] as const
+
+/** The library's own classes keep numbers of their own; here they lend their types and texts. */
+const SHAPES = { counter: Counter, gauge: Gauge, histogram: Histogram }
+
+export function addCounter(registry: Registry, info: FamilyInfo, read: Read<Sample>): void {
+  addFamily(registry, 'counter', info, async () => (await read()).map(seriesOf))
+}
+
+export function addGauge(registry: Registry, info: FamilyInfo, read: Read<Sample>): void {
+  addFamily(registry, 'gauge', info, async () => (await read()).map(seriesOf))
 }
 
 export function addHistogram(
   registry: Registry,
   info: FamilyInfo,
-  read: () => readonly HistogramSample[],
+  read: Read<HistogramSample>,
 ): void {
-  registry.registerMetric(new ReadHistogram(info, read))
+  addFamily(registry, 'histogram', info, async () =>
+    (await read()).flatMap((sample) => seriesOfHistogram(info.name, sample)),
+  )
 }
 
-/** The library's own histogram takes single observations only; this one brings its buckets. */
-class ReadHistogram extends Gauge {
-  /** Lends its type and texts. */
-  readonly #empty: Histogram
-  readonly #name: string
-  readonly #read: () => readonly HistogramSample[]
+/** Adds a family whose lines are read as they are; no two of them may have the same name and labels. */
+export function addFamily(
+  registry: Registry,
+  type: FamilyType,
+  info: FamilyInfo,
+  read: Read<Series>,
+): void {
+  registry.registerMetric(new ReadFamily(type, info, read))
+}
 
-  constructor(info: FamilyInfo, read: () => readonly HistogramSample[]) {
+export function seriesOf([labels, value]: Sample): Series {
+  return { labels, value }
+}
+
+/** The lines of a histogram called `name`: a bucket for each bound and one for all, the sum, the count. */
+export function seriesOfHistogram(name: string, [labels, values]: HistogramSample): Series[] {
+  const { bounds, cumulative, sum } = values
+  return [
+    ...cumulative.map((value, index) => ({
+      metricName: `${name}_bucket`,
+      labels: { ...labels, le: String(bounds[index] ?? '+Inf') },
+      value,
+    })),
+    { metricName: `${name}_sum`, labels, value: sum },
+    { metricName: `${name}_count`, labels, value: cumulative.at(-1) ?? 0 },
+  ]
+}
+
+class ReadFamily extends Gauge {
+  readonly #shape: Counter | Gauge | Histogram
+  readonly #read: Read<Series>
+
+  constructor(type: FamilyType, info: FamilyInfo, read: Read<Series>) {
     super({ ...info, registers: [] })
-    this.#empty = new Histogram({ ...info, registers: [] })
-    this.#name = info.name
+    this.#shape = new SHAPES[type]({ ...info, registers: [] })
     this.#read = read
   }
 
   override async get(): ReturnType<Histogram['get']> {
-    const values = this.#read().flatMap(([labels, distribution]) => {
-      const { bounds, cumulative, sum } = distribution
-      const series = (suffix: string, value: number, extra: Labels = {}) => ({
-        metricName: `${this.#name}_${suffix}`,
-        labels: { ...labels, ...extra },
-        value,
-      })
-      return [
-        ...cumulative.map((count, index) =>
-          series('bucket', count, { le: String(bounds[index] ?? '+Inf') }),
-        ),
-        series('sum', sum),
-        series('count', cumulative.at(-1) ?? 0),
-      ]
-    })
-    return { ...(await this.#empty.get()), values }
+    return { ...(await this.#shape.get()), values: [...(await this.#read())] }
   }
 }

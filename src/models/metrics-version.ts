@@ -4,6 +4,7 @@ import { ROWS_HEADER } from '../dialects.ts'
 import type { Header, Job } from './job.ts'
 import type { RejectionReason, RestartCause } from './metrics-causes.ts'
 import { BATCH_BOUNDS, Distribution, LATENCY_BOUNDS, StatusCounts } from './metrics-counts.ts'
+import { PrintedMetrics } from './metrics-printed.ts'
 
 /**
  * The numbers of one model version. They belong to its pool and go with it: what is still counted after
@@ -11,6 +12,8 @@ import { BATCH_BOUNDS, Distribution, LATENCY_BOUNDS, StatusCounts } from './metr
  * builds a string from its labels at every call: 1 to 2 µs, where these take nanoseconds.
  */
 export class VersionMetrics {
+  /** What its handlers say. */
+  readonly printed = new PrintedMetrics()
   /** Requests that were answered or refused. */
   readonly statuses = new StatusCounts()
   /** Time from acceptance to a worker's hands, seconds. */

@@ -6,6 +6,7 @@ import { residentBytes } from './describe-version.ts'
 import { StatusCounts } from './metrics-counts.ts'
 import { addCounter, addGauge, addHistogram } from './metrics-families.ts'
 import type { FamilyInfo, HistogramSample, Labels, Sample } from './metrics-families.ts'
+import { printedFamilies } from './metrics-printed-families.ts'
 import { addProcessMetrics } from './metrics-process.ts'
 import type { VersionMetrics } from './metrics-version.ts'
 import type { PoolWorker } from './pool.ts'
@@ -79,14 +80,17 @@ export class ServerMetrics {
    * when none is. Between two families requests get their turn: a page of many models takes a while.
    */
   async text(names: readonly string[] = []): Promise<string> {
-    const families = new Set(this.#registry.getMetricsAsArray().map(({ name }) => name))
+    const families = new Map<string, Registry>()
+    for (const registry of [this.#registry, printedFamilies(this.#versions())])
+      for (const { name } of registry.getMetricsAsArray()) families.set(name, registry)
     const wanted = names.map((name) =>
       families.has(name) ? name : name.replace(HISTOGRAM_SUFFIX, ''),
     )
     const texts: string[] = []
-    for (const name of names.length === 0 ? families : new Set(wanted)) {
-      if (!families.has(name)) continue
-      texts.push(`${await this.#registry.getSingleMetricAsString(name)}\n`)
+    for (const name of names.length === 0 ? families.keys() : new Set(wanted)) {
+      const text = await families.get(name)?.getSingleMetricAsString(name)
+      if (text === undefined) continue
+      texts.push(`${text}\n`)
       await nextTurn()
     }
     return texts.join('\n')
@@ -106,6 +110,12 @@ export class ServerMetrics {
     )
     this.#counter('rejected_total', 'Requests that got no answer of a worker.', 'reason', (pool) =>
       Object.entries(pool.metrics.rejections),
+    )
+    this.#counter(
+      'handler_metrics_dropped_total',
+      'Metrics that handlers printed and that are not shown.',
+      'reason',
+      (pool) => Object.entries(pool.metrics.printed.dropped),
     )
     this.#histogram(
       'request_queue_seconds',

@@ -217,7 +217,9 @@ export class ModelVersion {
   }
 
   #startWorker(slotId: number): PoolWorker {
-    const worker = this.#context.factory.start(this.prepared, this.settings, slotId)
+    const { factory } = this.#context
+    const { printed } = this.pool.metrics
+    const worker = factory.start(this.prepared, this.settings, slotId, printed)
     worker.ready.catch((error: unknown) => {
       if (error instanceof ServerError) this.#failedWorkers.set(error, worker)
     })

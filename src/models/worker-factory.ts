@@ -12,6 +12,8 @@ import { Worker } from '../worker/host/worker.ts'
 import { NO_GPU } from '../worker/wire/messages.ts'
 import type { WireDialect } from '../worker/wire/messages.ts'
 import type { EffectiveSettings } from './effective-settings.ts'
+import { METRICS_PREFIX } from './metrics-line.ts'
+import type { PrintedMetrics } from './metrics-printed.ts'
 import type { PoolWorker } from './pool.ts'
 import { choosePython, folderOf } from './python-model.ts'
 import type { PreparedModel } from './source.ts'
@@ -85,14 +87,27 @@ export class WorkerFactory {
     return model.runtime === 'node' ? undefined : choosePython(model, this.#python).dialect
   }
 
-  /** Starts one worker of a model version and begins to load the model. */
-  start(model: PreparedModel, settings: EffectiveSettings, slotId: number): PoolWorker {
+  /** Starts one worker of a model version and begins to load the model. What it prints as metrics goes to `printed`. */
+  start(
+    model: PreparedModel,
+    settings: EffectiveSettings,
+    slotId: number,
+    printed: PrintedMetrics,
+  ): PoolWorker {
     const { gpus, maxResponseBytes } = this.#config
     const log = this.#log.child({ model: model.name, version: model.version, worker: slotId })
-    const special =
-      model.runtime === 'node'
-        ? this.#ownWorker(model, settings, log)
-        : this.#pythonWorker(model, settings, log)
+    const isOwn = model.runtime === 'node'
+    const onLine: WorkerSpec['onLine'] = (line, stream) => {
+      const isMetric = line.startsWith(METRICS_PREFIX)
+      const problem = isMetric ? printed.take(line) : undefined
+      if (problem !== undefined) log.warn({ problem }, 'a metric of the handler is not shown')
+      // The loggers of the Python workers write everything to stdout, errors too.
+      const isDetail = isMetric || (isOwn && stream === 'stdout')
+      log[isDetail ? 'debug' : 'info']({ stream, line }, 'worker output')
+    }
+    const special = isOwn
+      ? this.#ownWorker(model, settings, onLine)
+      : this.#pythonWorker(model, settings, onLine)
     const worker = new Worker({
       ...special,
       load: {
@@ -129,7 +144,11 @@ export class WorkerFactory {
     await Promise.all(workers.map((worker) => worker.exited))
   }
 
-  #ownWorker(model: PreparedModel, settings: EffectiveSettings, log: Logger): SpecialPart {
+  #ownWorker(
+    model: PreparedModel,
+    settings: EffectiveSettings,
+    onLine: WorkerSpec['onLine'],
+  ): SpecialPart {
     const { workerHeapMib, workerMemoryMib, telemetry } = this.#config
     const socketPath = this.#runtime.nextSocketPath()
     // A model's own code may keep what it was given; the built-in handlers do not.
@@ -158,12 +177,15 @@ export class WorkerFactory {
       maxDepth: MAX_DEPTH,
       modelPath: model.modelPath,
       ioDescriptor: '',
-      onLine: (line, stream) =>
-        log[stream === 'stdout' ? 'debug' : 'info']({ stream, line }, 'worker output'),
+      onLine,
     }
   }
 
-  #pythonWorker(model: PreparedModel, settings: EffectiveSettings, log: Logger): SpecialPart {
+  #pythonWorker(
+    model: PreparedModel,
+    settings: EffectiveSettings,
+    onLine: WorkerSpec['onLine'],
+  ): SpecialPart {
     const modelPath = folderOf(model)
     return {
       modelPath,
@@ -176,9 +198,7 @@ export class WorkerFactory {
           handler: settings.handler,
           threads: settings.threads,
           memoryMib: this.#config.workerMemoryMib,
-          // Their loggers write everything to stdout, errors too.
-          onLine: (line, stream) =>
-            log[line.startsWith('[METRICS]') ? 'debug' : 'info']({ stream, line }, 'worker output'),
+          onLine,
         },
         this.#environment,
       ),

@@ -1,0 +1,82 @@
+/** What handlers printed, as families of a page. */
+import { hostname } from 'node:os'
+import { Registry } from 'prom-client'
+import { HISTOGRAM_SUFFIXES, addFamily, seriesOf, seriesOfHistogram } from './metrics-families.ts'
+import type { FamilyType, Labels, Series } from './metrics-families.ts'
+import type { PrintedFamily, PrintedMetrics } from './metrics-printed.ts'
+
+/** What is read of a model version. */
+export interface PrintingVersion {
+  readonly name: string
+  readonly version: string
+  readonly pool: { readonly metrics: { readonly printed: PrintedMetrics } }
+}
+
+/** Series that are shown under one name. */
+interface Shown {
+  type: FamilyType
+  readonly unit: string
+  readonly reads: (() => Series[])[]
+}
+
+const HOST = hostname()
+
+/**
+ * The families of all versions, each once. Where versions mean different types by a name, its series are
+ * shown as gauges, which say the least: none can hide what another one prints, and the page stays well formed.
+ */
+export function printedFamilies(versions: readonly PrintingVersion[]): Registry {
+  const types = typesOf(versions)
+  const all = new Map<string, Shown>()
+  const show = (name: string, type: FamilyType, unit: string, read: () => Series[]): void => {
+    const shown = all.get(name) ?? { type, unit, reads: [] }
+    if (shown.type !== type) shown.type = 'gauge'
+    shown.reads.push(read)
+    all.set(name, shown)
+  }
+  for (const { name: model, version, pool } of versions) {
+    const labels = { model, version }
+    for (const [name, family] of pool.metrics.printed.families) {
+      const read = (): Series[] => readFamily(name, family, labels)
+      if (family.type !== 'histogram' || isWholeHistogram(name, types)) {
+        show(name, family.type, family.unit, read)
+        continue
+      }
+      for (const part of HISTOGRAM_SUFFIXES.map((suffix) => name + suffix))
+        show(part, 'gauge', family.unit, () => read().filter((one) => one.metricName === part))
+    }
+  }
+  const registry = new Registry()
+  for (const [name, { type, unit, reads }] of all) {
+    const info = { name, help: `Printed by handlers, unit ${unit}.`, labelNames: [] }
+    addFamily(registry, type, info, () => reads.flatMap((read) => read()))
+  }
+  return registry
+}
+
+function typesOf(versions: readonly PrintingVersion[]): Map<string, Set<FamilyType>> {
+  const types = new Map<string, Set<FamilyType>>()
+  for (const { pool } of versions) {
+    for (const [name, { type }] of pool.metrics.printed.families)
+      types.set(name, (types.get(name) ?? new Set()).add(type))
+  }
+  return types
+}
+
+/** Whether the name of a histogram, and the names of its series, mean nothing else in any version. */
+function isWholeHistogram(name: string, types: ReadonlyMap<string, Set<FamilyType>>): boolean {
+  if ((types.get(name)?.size ?? 0) > 1) return false
+  return HISTOGRAM_SUFFIXES.every((suffix) => {
+    const isPartOf = name.endsWith(suffix) && types.get(name.slice(0, -suffix.length))
+    return !types.has(name + suffix) && !(isPartOf && isPartOf.has('histogram'))
+  })
+}
+
+function readFamily(name: string, { series }: PrintedFamily, version: Labels): Series[] {
+  return [...series.values()].flatMap(({ labels, value, distribution }) => {
+    const all = { ...version, ...labels, Hostname: HOST }
+    return distribution === undefined
+      ? seriesOf([all, value])
+      : seriesOfHistogram(name, [all, distribution])
+  })
+}
