@@ -6,7 +6,15 @@ export const METRICS_PREFIX = '[METRICS]'
 /** Labels that the server adds itself. */
 export const SERVER_LABELS = ['model', 'version', 'Hostname'] as const
 
-/** What one line says. */
+/** A line in two: what was measured, and what came out. */
+export interface MetricsLine {
+  /** `name.unit|#dimension:value,…`, with `|#type:COUNTER` where the line says so: the same text for each line of a metric. */
+  readonly subject: string
+  /** A finite number. */
+  readonly value: number
+}
+
+/** What a subject means. */
 export interface PrintedMetric {
   /** A legal name of Prometheus. */
   readonly name: string
@@ -14,13 +22,12 @@ export interface PrintedMetric {
   readonly unit: string
   /** How values come together: they add up, the last one counts, or their distribution does. */
   readonly type: FamilyType
-  /** A finite number, of a counter not negative. */
-  readonly value: number
+  /** In the order of their names. */
   readonly labels: Labels
-  /** The same text for the same labels, in whatever order they came. */
-  readonly key: string
 }
 
+/** Subjects are kept, so that the next line with the same one is read quickly. */
+const MAX_SUBJECT_CHARACTERS = 2000
 const MAX_NAME_CHARACTERS = 100
 const MAX_VALUE_CHARACTERS = 200
 const MAX_UNIT_CHARACTERS = 40
@@ -36,27 +43,32 @@ const TYPES: ReadonlyMap<string, FamilyType> = new Map([
 const TAKEN_LABELS: ReadonlySet<string> = new Set([...SERVER_LABELS, 'le'])
 
 /**
- * Reads `[METRICS]name.unit:value|#dimension:value,…|#hostname:host,seconds,ids`, with or without
- * `|#type:COUNTER` (`GAUGE`, `HISTOGRAM`) before the host. What follows the host is not looked at: ids of
- * requests are no labels, and what is in them is up to clients.
+ * Takes `[METRICS]name.unit:value|#dimension:value,…|#hostname:host,seconds,ids` apart. What follows the host
+ * is not looked at: ids of requests are no labels, and what is in them is up to clients.
  * @returns `undefined` for what is no such line.
  */
-export function parseMetricsLine(line: string): PrintedMetric | undefined {
-  const [head = '', dimensions, third, fourth] = line.slice(METRICS_PREFIX.length).split('|#', 4)
-  const hasType = third?.startsWith('type:') === true
-  const host = hasType ? fourth : third
-  if (dimensions === undefined || host?.startsWith('hostname:') !== true) return undefined
-  const colon = head.lastIndexOf(':')
-  const dot = head.lastIndexOf('.', colon)
-  if (dot < 1 || colon - dot < 2) return undefined
-  const unit = cut(head.slice(dot + 1, colon), MAX_UNIT_CHARACTERS)
-  const type = hasType ? TYPES.get(third) : untypedAs(unit)
-  const value = numberOf(head.slice(colon + 1))
-  if (type === undefined || value === undefined) return undefined
-  if (type === 'counter' && value < 0) return undefined
+export function splitMetricsLine(line: string): MetricsLine | undefined {
+  const bar = line.indexOf('|#')
+  const host = line.indexOf('|#hostname:', bar + 1)
+  const colon = line.lastIndexOf(':', bar)
+  if (bar < 0 || host < 0 || colon < 0) return undefined
+  const digits = line.slice(colon + 1, bar)
+  const value = NUMBER.test(digits) ? Number(digits) : Number.NaN
+  const subject = line.slice(METRICS_PREFIX.length, colon) + line.slice(bar, host)
+  const isReadable = Number.isFinite(value) && subject.length <= MAX_SUBJECT_CHARACTERS
+  return isReadable ? { subject, value } : undefined
+}
+
+/** Says what a subject means; `undefined` where it has no name, no unit, an unknown type or too many dimensions. */
+export function readSubject(subject: string): PrintedMetric | undefined {
+  const [head = '', dimensions = '', saidType, surplus] = subject.split('|#', 4)
+  const dot = head.lastIndexOf('.')
+  const unit = cut(head.slice(dot + 1), MAX_UNIT_CHARACTERS)
+  const type = saidType === undefined ? untypedAs(unit) : TYPES.get(saidType)
   const pairs = dimensions.split(',', MAX_DIMENSIONS + 1)
-  if (pairs.length > MAX_DIMENSIONS) return undefined
-  return { name: legalName(head.slice(0, dot)), unit, type, value, ...labelsOf(pairs) }
+  const isWhole = dot > 0 && unit !== '' && surplus === undefined
+  if (!isWhole || type === undefined || pairs.length > MAX_DIMENSIONS) return undefined
+  return { name: legalName(head.slice(0, dot)), unit, type, labels: labelsOf(pairs) }
 }
 
 /** MMS knows no types: its counters are what it prints in `Count`, since the line before, and the rest are values of now. */
@@ -64,13 +76,8 @@ function untypedAs(unit: string): FamilyType {
   return unit === 'Count' ? 'counter' : 'gauge'
 }
 
-function numberOf(text: string): number | undefined {
-  const value = NUMBER.test(text) ? Number(text) : Number.NaN
-  return Number.isFinite(value) ? value : undefined
-}
-
-/** An empty label is none to Prometheus, so two series could be one; likewise without a name. */
-function labelsOf(pairs: readonly string[]): Pick<PrintedMetric, 'labels' | 'key'> {
+/** An empty label is none to Prometheus, so two series could be one. */
+function labelsOf(pairs: readonly string[]): Labels {
   const labels = new Map<string, string>()
   for (const pair of pairs) {
     const colon = pair.indexOf(':')
@@ -78,8 +85,7 @@ function labelsOf(pairs: readonly string[]): Pick<PrintedMetric, 'labels' | 'key
     const value = cut(pair.slice(colon + 1).trim(), MAX_VALUE_CHARACTERS)
     if (name !== '' && value !== '') labels.set(labelName(name), value)
   }
-  const sorted = [...labels].toSorted(([one], [other]) => (one < other ? -1 : 1))
-  return { labels: Object.fromEntries(sorted), key: sorted.map((pair) => pair.join('=')).join(',') }
+  return Object.fromEntries([...labels].toSorted(([one], [other]) => (one < other ? -1 : 1)))
 }
 
 /** Names that somebody else gives are marked as Prometheus marks them. */
