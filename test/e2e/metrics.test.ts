@@ -1,5 +1,6 @@
 /** `/metrics` of a running server: what real requests, failures and registrations leave in it. */
 import assert from 'node:assert/strict'
+import { hostname } from 'node:os'
 import path from 'node:path'
 import { test } from 'node:test'
 import { handlerModel, newGate } from '../helpers/handler-model.ts'
@@ -9,6 +10,7 @@ import { serve, until } from '../helpers/server.ts'
 import type { TestServer } from '../helpers/server.ts'
 
 const iris = path.resolve('examples/iris')
+const TOOL = 'model="tool",version="1.0"'
 const flower = JSON.stringify({ features: [[5.1, 3.5, 1.4, 0.2]] })
 
 async function scrape(server: TestServer, query = ''): Promise<Scrape> {
@@ -142,6 +144,79 @@ test('the series of a model go when it is unregistered, even while it still work
   assert.equal(again.status, 200)
   const series = 'onnxd_requests_total{model="tool",status_class="2xx",version="1.0"}'
   assert.equal((await scrape(server)).get(series), 0)
+})
+
+test('what handlers print as metrics is shown: summed over workers, past their deaths, until the model goes', async (t) => {
+  const folder = handlerModel(t, 'tool')
+  const server = await serve(t, [folder], {
+    allowHandlers: true,
+    allowLocalPaths: true,
+    workers: 2,
+  })
+  const { pool } = server.registry.get('tool')
+  const own = `Hostname="${hostname()}",Level="Model",ModelName="tool"`
+  const shows = (name: string, value: number, labels = `${own},${TOOL}`): Promise<boolean> =>
+    until(async () => (await scrape(server)).get(`${name}{${labels}}`) === value)
+  const metric = (...call: unknown[]): string => `metric:${JSON.stringify(call)}`
+
+  // Both workers hold one request each, so each of them counts.
+  const gate = newGate(t)
+  const waiting = [1, 2].map(() => ask(server, `wait:${gate.path}`))
+  await until(() => pool.slots.every(({ worker }) => worker.inFlight === 1))
+  gate.open()
+  assert.deepEqual(await Promise.all(waiting), [200, 200])
+  const pids = pool.slots.map(({ worker }) => worker.pid)
+  for (let docs = 1; docs <= 20; docs += 1)
+    assert.equal(await ask(server, metric('addCounter', 'Docs', docs)), 200)
+  await shows('Docs', 210)
+  assert.equal(await ask(server, metric('addTime', 'Step', 1.5, 0, 's', { Stage: 'one' })), 200)
+  await shows('Step', 1.5, `${own},Stage="one",${TOOL}`)
+  assert.equal(await ask(server, metric('addMetric', 'Depth', -3)), 200)
+  await shows('Depth', -3)
+  const histogram = '[METRICS]Sizes.MB:7|#Level:Model|#type:HISTOGRAM|#hostname:box,1790000000'
+  assert.equal(await ask(server, `print:${histogram}`), 200)
+  await shows('Sizes_count', 1, `Hostname="${hostname()}",Level="Model",${TOOL}`)
+  assert.ok((await scrape(server)).has(`PredictionTime{${own},${TOOL}}`))
+
+  const [pid] = pids
+  assert.ok(pid)
+  process.kill(pid, 'SIGKILL')
+  await until(() => pool.readyWorkers === 2 && !pool.slots.some(({ worker }) => worker.pid === pid))
+  await shows('Docs', 210)
+  for (let round = 0; round < 4; round += 1)
+    assert.equal(await ask(server, metric('addCounter', 'Docs', 10)), 200)
+  await shows('Docs', 250)
+
+  for (const line of ['[METRICS]', '[METRICS]Docs.Count:-1|#|#hostname:box,1', '[METRICS]a.b:c'])
+    assert.equal(await ask(server, `print:${line}`), 200)
+  await shows(
+    'onnxd_handler_metrics_dropped_total',
+    3,
+    'model="tool",reason="invalid",version="1.0"',
+  )
+  for (const name of ['onnxd_workers', 'ts_inference_requests_total'])
+    assert.equal(await ask(server, metric('addCounter', name, 1)), 200)
+  await shows(
+    'onnxd_handler_metrics_dropped_total',
+    2,
+    'model="tool",reason="conflict",version="1.0"',
+  )
+  const warnings = server.logLines.filter(({ level, problem }) => level === 40 && problem)
+  assert.deepEqual(
+    warnings.map(({ model, problem }) => [model, problem]),
+    [['tool', 'onnxd_workers (counter): the name means something else']],
+  )
+  const printed = server.logLines.filter(({ line }) => String(line).startsWith('[METRICS]'))
+  assert.ok(printed.length > 30)
+  assert.deepEqual([...new Set(printed.map(({ level }) => level))], [20])
+
+  assert.equal((await server.manage('/models/tool', { method: 'DELETE' })).status, 200)
+  const text = await (await server.manage('/metrics')).text()
+  assert.doesNotMatch(text, /Docs|Step|PredictionTime|tool/)
+  const again = await server.manage(`/models?url=${encodeURIComponent(folder)}`, { method: 'POST' })
+  assert.equal(again.status, 200)
+  assert.equal(await ask(server, metric('addCounter', 'Docs', 1)), 200)
+  await shows('Docs', 1)
 })
 
 test('the route filters by name, wants the token and is not on the inference address', async (t) => {

@@ -33,6 +33,8 @@ async function perform(text, index, context) {
     case 'environment': return { ...process.env }
     case 'heap': { const kept = []; for (;;) kept.push(new Array(1e6).fill(Math.random())) }
     case 'output': process.stdout.write('x'.repeat(Number(argument)) + '\\n'); return 'printed'
+    case 'metric': { const [method, ...values] = JSON.parse(argument); context.metrics[method](...values); return 'taken' }
+    case 'print': process.stdout.write(argument + '\\n'); return 'printed'
     case 'child': { const { spawn } = await import('node:child_process'); return { pid: spawn('sleep', ['300']).pid } }
     case 'batch': return { size: context.requestProcessor.length }
     case 'headers': return context.getAllRequestHeader(index)

@@ -55,8 +55,9 @@ function checkBuckets(name: string, values: Scrape): void {
   const last = new Map<string, { le: number; count: number }>()
   for (const [key, count] of values) {
     if (!key.startsWith(`${name}_bucket{`)) continue
-    const le = Number(/le="([^"]+)"/.exec(key)?.[1]?.replace('+Inf', 'Infinity'))
-    const rest = key.replace('_bucket', '_count').replace(/le="[^"]+",?/, '')
+    const le = Number(/[{,]le="([^"]+)"/.exec(key)?.[1]?.replace('+Inf', 'Infinity'))
+    const labels = key.slice(`${name}_bucket`.length).replace(/(?<=[{,])le="[^"]+",?/, '')
+    const rest = `${name}_count${labels}`
     const before = last.get(rest)
     if (before) assert.ok(le > before.le && count >= before.count, key)
     last.set(rest, { le, count })
@@ -64,6 +65,6 @@ function checkBuckets(name: string, values: Scrape): void {
   for (const [key, { le, count }] of last) {
     assert.equal(le, Infinity, key)
     assert.equal(values.get(key), count, key)
-    assert.ok(values.has(key.replace('_count', '_sum')), key)
+    assert.ok(values.has(`${name}_sum${key.slice(`${name}_count`.length)}`), key)
   }
 }
