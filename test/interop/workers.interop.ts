@@ -1,11 +1,12 @@
 /** The original workers of MMS and TorchServe behind onnxd, with handlers made for them. */
 import assert from 'node:assert/strict'
 import { readFileSync, readdirSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { hostname, tmpdir } from 'node:os'
 import path from 'node:path'
 import process from 'node:process'
 import test from 'node:test'
 import type { TestContext } from 'node:test'
+import { parseMetrics } from '../helpers/prometheus.ts'
 import { needsPython, pythonArchive, pythonWorkers, useTorchStub } from '../helpers/python-model.ts'
 import type { PythonModelOptions } from '../helpers/python-model.ts'
 import { listing, processesNaming, startProcess } from '../helpers/server-process.ts'
@@ -84,25 +85,39 @@ for (const flavor of ['mms', 'torchserve'] as const) {
     },
   )
 
-  test(`what a ${flavor} handler prints is in the log`, { skip: needsPython }, async (t) => {
-    const { server } = await serveHandler(t, { flavor, name: 'm' })
-    assert.equal((await ask(server, 'print:hello')).status, 200)
-    for (const [line, stream] of [
-      ['printed: hello', 'stdout'],
-      ['to stderr: hello', 'stderr'],
-      ['logged: hello', 'stdout'],
-    ]) {
-      const record = await until(() => server.logLines.find((one) => one.line === line))
-      assert.deepEqual([record.stream, record.level, record.model], [stream, 30, 'm'])
-    }
-    await ask(server, 'metric:3')
-    const metric = await until(() =>
-      server.logLines.find((one) => String(one.line).startsWith('[METRICS]Answers.Count:3')),
-    )
-    assert.equal(metric.level, 20, 'metrics are for those who look closer')
-    // More than a pipe holds: the worker would wait for ever if nobody read.
-    assert.equal(await (await ask(server, 'flood:3000')).text(), 'flooded')
-  })
+  test(
+    `what a ${flavor} handler prints is in the log, its metrics are at /metrics`,
+    { skip: needsPython },
+    async (t) => {
+      const { server } = await serveHandler(t, { flavor, name: 'm' })
+      assert.equal((await ask(server, 'print:hello')).status, 200)
+      for (const [line, stream] of [
+        ['printed: hello', 'stdout'],
+        ['to stderr: hello', 'stderr'],
+        ['logged: hello', 'stdout'],
+      ]) {
+        const record = await until(() => server.logLines.find((one) => one.line === line))
+        assert.deepEqual([record.stream, record.level, record.model], [stream, 30, 'm'])
+      }
+      await ask(server, 'metric:3')
+      const metric = await until(() =>
+        server.logLines.find((one) => String(one.line).startsWith('[METRICS]Answers.Count:3')),
+      )
+      assert.equal(metric.level, 20, 'metrics are for those who look closer')
+      await ask(server, 'metric:4')
+      const labels = `Hostname="${hostname()}",Level="Model",ModelName="m",model="m",version="1.0"`
+      const text = await until(async () => {
+        const page = await (await server.manage('/metrics')).text()
+        return parseMetrics(page).get(`Answers{${labels}}`) === 7 && page
+      })
+      const time = parseMetrics(text).get(`PredictionTime{${labels}}`) ?? -1
+      assert.ok(time >= 0 && time < 60_000, `${time} ms`)
+      assert.match(text, /^# TYPE Answers counter$/m)
+      assert.match(text, /^# TYPE PredictionTime gauge$/m)
+      // More than a pipe holds: the worker would wait for ever if nobody read.
+      assert.equal(await (await ask(server, 'flood:3000')).text(), 'flooded')
+    },
+  )
 
   test(`${flavor}: batches, scaling, and nothing is left`, { skip: needsPython }, async (t) => {
     const { server, archive } = await serveHandler(t, { flavor, name: 'm' }, [])
