@@ -28,6 +28,7 @@ const CORS = 'onnxd sends no CORS headers; let a proxy in front of it add them'
 const NO_GRPC = 'onnxd has no gRPC listener'
 const NODE_IO = 'tunes Netty; Node has no such setting'
 const METRICS = 'metrics are always served, at /metrics of the management listener'
+const HANDLER_METRICS = 'whatever handlers print as metrics is served, none has to be declared'
 const PYTHON = 'workers in Python run in the environment that --python names, as it is'
 const WORKER_SOCKET = 'workers are reached by unix sockets'
 
@@ -96,10 +97,10 @@ export const TORCHSERVE_RULES: Readonly<Record<string, Rule>> = {
   install_py_dep_per_model: PYTHON,
   workflow_store: 'there are no workflows',
   enable_metrics_api: METRICS,
-  metrics_config: METRICS,
+  metrics_config: `${HANDLER_METRICS}; Python workers get the metrics.yaml of their package`,
   metrics_mode: METRICS,
   metrics_format: METRICS,
-  model_metrics_auto_detect: METRICS,
+  model_metrics_auto_detect: HANDLER_METRICS,
   disable_system_metrics: METRICS,
   system_metrics_cmd: METRICS,
   grpc_inference_address: NO_GRPC,
