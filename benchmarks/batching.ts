@@ -11,6 +11,8 @@ import type { BenchServer } from './server.ts'
 const MODEL = 'mlp_big.onnx'
 const INPUT_FLOATS = 784
 const BATCH = 32
+/** Fewer than fill a batch. */
+const FEW = 8
 
 export const batches: Benchmark = {
   id: 'B5',
@@ -20,7 +22,9 @@ export const batches: Benchmark = {
     const file = modelFile(MODEL)
     const args = ['--workers', '1', '--threads', '1', file]
     const single = await startServer(cli, args)
-    const batched = await startServer(cli, ['--batch-size', String(BATCH), ...args])
+    const inBatches = ['--batch-size', String(BATCH), ...args]
+    const batched = await startServer(cli, inBatches)
+    const learning = await startServer(cli, ['--max-batch-delay', 'auto', ...inBatches])
     try {
       const load = (server: BenchServer, connections: number): Promise<LoadResult> =>
         goodLoop(
@@ -37,10 +41,13 @@ export const batches: Benchmark = {
         const many = await load(batched, 64)
         const alone = await load(single, 1)
         const aloneBatched = await load(batched, 1)
+        const few = await load(batched, FEW)
+        const fewLearning = await load(learning, FEW)
         return {
           gain: many.rate / one.rate,
           share: many.rate / (bare.rate * BATCH),
           cost: aloneBatched.p50 / alone.p50,
+          learned: fewLearning.rate / few.rate,
           rate: many.rate,
           p99: many.p99,
         }
@@ -64,11 +71,16 @@ export const batches: Benchmark = {
           rounds: of('cost'),
           goal: { atMost: 1.05 },
         },
+        {
+          what: `throughput of ${FEW} connections with \`auto\` delay over none`,
+          unit: '×',
+          rounds: of('learned'),
+        },
         { what: 'requests a second', unit: '/s', rounds: of('rate') },
         { what: 'p99', unit: 'ms', rounds: of('p99') },
       ]
     } finally {
-      await Promise.all([single.stop(), batched.stop()])
+      await Promise.all([single, batched, learning].map((server) => server.stop()))
     }
   },
 }

@@ -1,4 +1,4 @@
-/** The lines by which handlers tell their metrics (MMS metrics, section 8.1), as series of Prometheus. */
+/** The lines by which handlers tell their metrics to MMS and TorchServe, as series of Prometheus. */
 import type { FamilyType, Labels } from './metrics-families.ts'
 
 /** What a line of a worker's output begins with when it is a metric. */

@@ -124,7 +124,8 @@ for (const flavor of ['mms', 'torchserve'] as const) {
     const query = new URLSearchParams({
       url: archive,
       batch_size: '4',
-      max_batch_delay: '500',
+      // The fourth request ends the wait, however late it comes.
+      max_batch_delay: '30000',
       initial_workers: '1',
     })
     const registered = await server.manage(`/models?${query.toString()}`, { method: 'POST' })
