@@ -28,6 +28,7 @@ import { pingRoute } from './routes/ping.ts'
 import { predictionRoutes } from './routes/predictions.ts'
 import { parseQueryString } from './routes/query-string.ts'
 import type { App, RouteContext } from './routes/route-context.ts'
+import { schemaController } from './routes/schema-compilers.ts'
 import { v1Routes } from './routes/v1.ts'
 import { inferRoutes } from './routes/v2-infer.ts'
 import { metadataRoutes } from './routes/v2-metadata.ts'
@@ -158,6 +159,7 @@ function newApp(
     forceCloseConnections: 'idle',
     http: { headersTimeout: 10_000, connectionsCheckingInterval: 2000, maxHeaderSize: 16 * 1024 },
     ajv: { customOptions: { removeAdditional: false } },
+    schemaController,
     frameworkErrors: refuseUrl,
     clientErrorHandler: refuseConnection,
   }).withTypeProvider<TypeBoxTypeProvider>()

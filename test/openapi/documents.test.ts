@@ -20,6 +20,7 @@ interface Operation {
   summary: string
   tags: string[]
   security?: unknown
+  parameters?: { in: string; name: string }[]
   requestBody?: { required?: boolean; content: Record<string, Media> }
   responses: Record<string, { content?: Record<string, Media> }>
 }
@@ -79,6 +80,27 @@ test('every operation has its own id, a summary, a tag and a body for errors', a
   assert.ok('/v1/models/{model}:predict' in inference.paths)
   assert.ok('/models/{model}' in management.paths)
   assert.ok(!('/models' in inference.paths) && !('/predictions/iris' in management.paths))
+})
+
+test('every operation can check its parameters, which is compiled when it is first called', async (t) => {
+  const server = await serve(t, [])
+  for (const ask of [server.fetch, server.manage]) {
+    const { paths } = await documentOf(ask('/openapi.json'))
+    for (const [route, item] of Object.entries(paths)) {
+      for (const [method, { parameters = [] }] of Object.entries(item)) {
+        const query = parameters.filter((one) => one.in === 'query').map(({ name }) => `${name}=-1`)
+        const url = `${route.replaceAll(/[{]\w+[}]/g, 'none')}?${query.join('&')}`
+        const { status } = await ask(url, { method: method.toUpperCase() })
+        assert.ok(status < 500, `${method} ${url}: ${status}`)
+      }
+    }
+  }
+  const refused = await server.manage('/models?limit=-1')
+  assert.deepEqual(await json(refused), {
+    code: 400,
+    type: 'BadRequestException',
+    message: 'querystring/limit must be >= 0',
+  })
 })
 
 test('the types of a model come from its inputs and outputs', async (t) => {
