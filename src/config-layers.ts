@@ -1,15 +1,12 @@
 /** Settings as they are written: on the command line, in the environment, in the config file. */
 import { readFileSync } from 'node:fs'
+import { createRequire } from 'node:module'
 import path from 'node:path'
 import { parseArgs } from 'node:util'
 import { KindGuard } from '@sinclair/typebox'
 import type { TSchema } from '@sinclair/typebox'
-import { parse as parseYaml } from 'yaml'
-
-/** A command line, environment or config file that cannot be used; the message is for the operator. */
-export class ConfigError extends Error {
-  override readonly name = 'ConfigError'
-}
+import type * as Yaml from 'yaml'
+import { ConfigError } from './errors.ts'
 
 /** Settings by their key, of one origin or of several merged. */
 export type Settings = Record<string, unknown>
@@ -99,8 +96,9 @@ export function readEnvironment(environment: NodeJS.ProcessEnv, schemas: Schemas
 export function readConfigFile(file: string): Settings {
   let content: unknown
   try {
-    // JSON is YAML; one parser reads both.
-    content = parseYaml(readFileSync(file, 'utf8')) ?? {}
+    // JSON is YAML; one parser reads both. Few starts need it, and it takes a while to load.
+    const { parse } = createRequire(import.meta.url)('yaml') as typeof Yaml
+    content = parse(readFileSync(file, 'utf8')) ?? {}
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error)
     throw new ConfigError(`Cannot read config file ${path.basename(file)}: ${reason}`, {

@@ -1,9 +1,10 @@
 /** From a command line, an environment and a config file to the settings of a server. */
 import { Type } from '@sinclair/typebox'
-import { ConfigError, readConfigFile, readEnvironment, readFlags } from './config-layers.ts'
+import { readConfigFile, readEnvironment, readFlags } from './config-layers.ts'
 import type { ConfigOrigin, Settings } from './config-layers.ts'
 import { ConfigSchema, completeConfig } from './config.ts'
 import type { Config, ConfigOrigins } from './config.ts'
+import { ConfigError } from './errors.ts'
 import { ignoredServices, readProperties } from './properties.ts'
 import type { Import } from './properties.ts'
 import { sagemakerSettings } from './sagemaker-settings.ts'

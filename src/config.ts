@@ -7,12 +7,13 @@ import { availableParallelism } from 'node:os'
 import { Type } from '@sinclair/typebox'
 import type { Static } from '@sinclair/typebox'
 import { Value } from '@sinclair/typebox/value'
-import { ConfigError } from './config-layers.ts'
 import type { ConfigOrigin, Settings } from './config-layers.ts'
+import { ConfigError } from './errors.ts'
 import { MAX_PRIORITY_LEVELS, batchDelay } from './model-settings.ts'
 import { problemWith, stringEnum } from './schema.ts'
 
-export { ConfigError, environmentName, flagName } from './config-layers.ts'
+export { environmentName, flagName } from './config-layers.ts'
+export { ConfigError } from './errors.ts'
 export type { ConfigOrigin, Settings } from './config-layers.ts'
 
 const MIB = 1024 * 1024

@@ -93,3 +93,8 @@ export function messageOf(thrown: unknown, limit = 4096): string {
   }
   return text.length > limit ? `${text.slice(0, limit)}…` : text
 }
+
+/** A command line, environment or config file that cannot be used; the message is for the operator. */
+export class ConfigError extends Error {
+  override readonly name = 'ConfigError'
+}

@@ -13,7 +13,7 @@ const schema = { hide: true }
 
 /** Adds `OPTIONS /` and `/api-description`: the document of the listener. */
 export function apiDescriptionRoutes(app: App, documents: ApiDocuments): void {
-  const describe = (request: FastifyRequest, reply: FastifyReply): FastifyReply =>
+  const describe = (request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> =>
     documents.send(request, reply, AS_ORIGINAL)
   app.options('/', { schema }, describe)
   app.route({ method: ['GET', 'OPTIONS'], url: '/api-description', schema, handler: describe })
@@ -65,7 +65,7 @@ type Describe = (
   reply: FastifyReply,
   model: ModelVersion,
   withVersion: boolean,
-) => FastifyReply
+) => Promise<FastifyReply>
 
 function modelDescriber(documents: ApiDocuments): Describe {
   return (request, reply, model, withVersion) =>

@@ -1,6 +1,5 @@
 /** OpenAPI documents: of a listener with all its models, and of single models. They are written when someone asks. */
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import { stringify } from 'yaml'
 import { asModelMetadata } from '../models/model-metadata.ts'
 import type { ModelVersion } from '../models/model-version.ts'
 import { DocumentCache } from '../openapi/document-cache.ts'
@@ -58,15 +57,13 @@ export class ApiDocuments {
   }
 
   /** Answers with a document, or with 304 when the client has it. */
-  send(request: FastifyRequest, reply: FastifyReply, wanted: Wanted): FastifyReply {
+  async send(request: FastifyRequest, reply: FastifyReply, wanted: Wanted): Promise<FastifyReply> {
     const { format, version, model } = wanted
     const serverUrl = rootOf(request.url)
+    const write = format === 'json' ? asJson : await loadYaml()
     const key = [serverUrl, format, version, model?.name ?? '', model?.version ?? ''].join(' ')
     const { text, etag } = this.#cache.get(this.#state(), key, () => {
-      const document = buildDocument({ ...this.#about(model), version, serverUrl })
-      return format === 'json'
-        ? `${JSON.stringify(document, null, 2)}\n`
-        : stringify(document, { aliasDuplicateObjects: false, lineWidth: 0 })
+      return write(buildDocument({ ...this.#about(model), version, serverUrl }))
     })
     // It may be kept, but has to be asked for again: the models may have changed.
     reply.headers({ etag, 'cache-control': 'no-cache' })
@@ -118,6 +115,16 @@ export class ApiDocuments {
     const { registry } = this.#context
     return registry.all.flatMap((model) => [model, model.metadata, registry.isDefault(model)])
   }
+}
+
+function asJson(document: unknown): string {
+  return `${JSON.stringify(document, null, 2)}\n`
+}
+
+/** Few ask for YAML, and its library takes a while to load. */
+async function loadYaml(): Promise<typeof asJson> {
+  const { stringify } = await import('yaml')
+  return (document) => stringify(document, { aliasDuplicateObjects: false, lineWidth: 0 })
 }
 
 /** A model as a document shows it, with or without its version in the paths. */
