@@ -44,7 +44,6 @@ export function ownWorker(
   return limited(options.memoryMib, {
     command: process.execPath,
     args: [
-      '--enable-source-maps',
       `--max-old-space-size=${options.heapMib}`,
       ENTRY,
       '--sock-type',

@@ -28,6 +28,8 @@ export async function importUserCode(folder: string, handler: string): Promise<U
   const fileName = colon === -1 ? handler : handler.slice(0, colon)
   const functionName = colon === -1 ? '' : handler.slice(colon + 1)
   const file = await findFile(folder, fileName)
+  // For what is loaded from here on: stacks name the sources of compiled code.
+  process.setSourceMapsEnabled(true)
   const loaded: unknown = await import(freshUrl(file))
   const exported = readExports(loaded)
   return entryPoints(exported, functionName || DEFAULT_FUNCTION, fileName)

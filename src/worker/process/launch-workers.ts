@@ -12,7 +12,10 @@ import type { Settings } from './settings.ts'
 
 /** The entry of the process for one connection, beside this file in the sources and in the build alike. */
 const ENTRY = fileURLToPath(
-  new URL(`./connection-main${path.extname(fileURLToPath(import.meta.url))}`, import.meta.url),
+  new URL(
+    `../process/connection-main${path.extname(fileURLToPath(import.meta.url))}`,
+    import.meta.url,
+  ),
 )
 const PARENT_CHECK_MS = 250
 
@@ -30,7 +33,7 @@ export async function launchWorkers(args: readonly string[], settings: Settings)
   const server = createServer({ allowHalfOpen: true, noDelay: true, pauseOnConnect: true })
   server.on('connection', (socket: Socket) => {
     console.log(`Connection accepted: ${addressText(socket, settings.address)}.`)
-    const worker = fork(ENTRY, args, { execArgv: ['--enable-source-maps'] })
+    const worker = fork(ENTRY, args)
     workers.add(worker)
     worker.once('exit', () => workers.delete(worker))
     worker.once('error', () => socket.destroy())
