@@ -39,7 +39,8 @@ const { values, positionals } = parseArgs({
     json: { type: 'boolean', default: false },
     rounds: { type: 'string' },
     seconds: { type: 'string' },
-    cli: { type: 'string', default: fileURLToPath(new URL('../src/cli.js', import.meta.url)) },
+    // The program as users get it, bundled.
+    cli: { type: 'string', default: fileURLToPath(new URL('../../dist/cli.js', import.meta.url)) },
     url: { type: 'string' },
   },
 })

@@ -8,29 +8,18 @@
  */
 import { spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import {
-  chmodSync,
-  existsSync,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs'
+import { chmodSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 const ROOT = path.dirname(path.dirname(fileURLToPath(import.meta.url)))
-const OLDEST_NODE = [20, 11]
+/** The bundler's; the program itself runs from 20.11 on. */
+const OLDEST_NODE = [20, 19]
 
-/** What is compiled where: `dist` is the program, `build` the program with its tests. */
+/** What is compiled where: `dist` is the program in few files, `build` the program with its tests, file by file. */
 const OUTPUTS = {
-  dist: { project: 'tsconfig.build.json', base: 'src', folders: ['src'] },
-  build: {
-    project: 'tsconfig.json',
-    base: '.',
-    folders: ['src', 'test', 'benchmarks', 'scripts'],
-  },
+  dist: { project: 'tsconfig.build.json', folders: ['src'], bundler: 'scripts/bundle.mjs' },
+  build: { project: 'tsconfig.json', folders: ['src', 'test', 'benchmarks', 'scripts'] },
 }
 
 /** Programs that are started by their path. */
@@ -121,36 +110,52 @@ function npm(...args) {
 // Compilation
 
 function ensureCompiled(output) {
-  const { project, base, folders } = OUTPUTS[output] ?? fail(`there is no output ${output}`)
+  const { project, folders, bundler } = OUTPUTS[output] ?? fail(`there is no output ${output}`)
   const sources = folders.flatMap((folder) => sourcesIn(folder))
   const stampFile = path.join(ROOT, output, '.stamp')
-  const stamp = fingerprint(['package-lock.json', 'tsconfig.json', project, ...sources])
-  const expected = sources.map((source) => compiledFile(output, base, source))
-  const isComplete = expected.every((file) => existsSync(file))
-  if (isComplete && readIfPresent(stampFile) === stamp) return
+  const settings = ['package-lock.json', 'tsconfig.json', project, ...(bundler ? [bundler] : [])]
+  const fingerprint = fingerprintOf([...settings, ...sources])
+  const [stamp, ...files] = readIfPresent(stampFile)?.split('\n') ?? []
+  const isComplete =
+    files.length > 0 && files.every((file) => existsSync(path.join(ROOT, output, file)))
+  if (isComplete && stamp === fingerprint) return
 
   const started = Date.now()
   say(`compiling ${folders.join(', ')} to ${output}`)
-  const record = path.join(ROOT, output, '.tsbuildinfo')
-  // The compiler writes only what changed since its record, whatever has become of the files.
-  if (!isComplete) rmSync(record, { force: true })
   rmSync(stampFile, { force: true })
-  const compiler = path.join(ROOT, 'node_modules', 'typescript', 'bin', 'tsc')
-  const args = ['-p', project, '--noEmitOnError', '--incremental', '--tsBuildInfoFile', record]
-  const { status } = spawnSync(process.execPath, [compiler, ...args], {
-    cwd: ROOT,
-    stdio: ['ignore', 'inherit', 'inherit'],
-  })
-  if (status !== 0) fail('the sources do not compile, see above')
-  removeStale(path.join(ROOT, output), new Set(expected))
+  if (bundler) bundle(output, project, bundler)
+  else compile(output, project, sources, isComplete)
+  const folder = path.join(ROOT, output)
+  const written = filesIn(folder).map((file) => path.relative(folder, file))
   for (const command of COMMANDS) {
-    if (expected.includes(path.join(ROOT, output, command))) {
-      chmodSync(path.join(ROOT, output, command), 0o755)
-    }
+    if (written.includes(command)) chmodSync(path.join(ROOT, output, command), 0o755)
   }
-  mkdirSync(path.dirname(stampFile), { recursive: true })
-  writeFileSync(stampFile, stamp)
+  writeFileSync(stampFile, [fingerprint, ...written].join('\n'))
   say(`compiled in ${seconds(started)}`)
+}
+/** File by file, those that have changed since the compiler's own record. */
+function compile(output, project, sources, isComplete) {
+  const record = path.join(ROOT, output, '.tsbuildinfo')
+  // The compiler believes its record, whatever has become of the files.
+  if (!isComplete) rmSync(record, { force: true })
+  runCompiler('-p', project, '--noEmitOnError', '--incremental', '--tsBuildInfoFile', record)
+  const expected = sources.map((source) => path.join(ROOT, output, source.replace(/\.ts$/, '.js')))
+  removeStale(path.join(ROOT, output), new Set(expected))
+}
+
+function bundle(output, project, bundler) {
+  runCompiler('-p', project, '--noEmit')
+  if (run(path.join(ROOT, bundler), output) !== 0) fail('the program cannot be bundled, see above')
+}
+
+function runCompiler(...args) {
+  const status = run(path.join(ROOT, 'node_modules', 'typescript', 'bin', 'tsc'), ...args)
+  if (status !== 0) fail('the sources do not compile, see above')
+}
+
+function run(program, ...args) {
+  const stdio = ['ignore', 'inherit', 'inherit']
+  return spawnSync(process.execPath, [program, ...args], { cwd: ROOT, stdio }).status
 }
 
 /** Paths relative to the root. Programs under `scripts` that are JavaScript are not compiled. */
@@ -161,12 +166,8 @@ function sourcesIn(folder) {
     .toSorted()
 }
 
-function compiledFile(output, base, source) {
-  return path.join(ROOT, output, path.relative(base, source)).replace(/\.ts$/, '.js')
-}
-
 /** Contents, not times: a branch that is switched back and forth is not compiled anew. */
-function fingerprint(files) {
+function fingerprintOf(files) {
   const hash = createHash('sha256')
   for (const file of files) hash.update(`\0${file}\0`).update(readFileSync(path.join(ROOT, file)))
   return hash.digest('hex')

@@ -6,7 +6,7 @@ import { ensure } from './ensure.mjs'
 
 /** @param {string} name The program's file, without its ending. */
 export function runBenchmark(name) {
-  ensure('build')
+  ensure('dist', 'build')
   const program = path.join('build', 'benchmarks', `${name}.js`)
   const run = spawn(process.execPath, ['--enable-source-maps', program, ...process.argv.slice(2)], {
     stdio: 'inherit',

@@ -22,12 +22,14 @@ const NPM = `
 import fs from 'node:fs'
 fs.appendFileSync('npm.log', process.argv.slice(2).join(' ') + '\\n')
 if (fs.existsSync('offline')) process.exit(1)
-fs.cpSync('typescript', 'node_modules/typescript', { recursive: true })
+for (const name of ['typescript', 'rolldown'])
+  fs.cpSync(name, 'node_modules/' + name, { recursive: true })
 fs.copyFileSync('package-lock.json', 'node_modules/.package-lock.json')
 `
 
-/** The real compiler, where the script looks for it. */
+/** The real compiler and bundler, where the scripts look for them. */
 const COMPILER = `import ${JSON.stringify(pathToFileURL('node_modules/typescript/lib/tsc.js').href)}\n`
+const BUNDLER = `export * from ${JSON.stringify(import.meta.resolve('rolldown'))}\n`
 
 test('installs once, and again when a version or a package for this platform is missing', (t) => {
   const project = buildProject(t)
@@ -69,34 +71,54 @@ test('fails with a reason when npm cannot install', (t) => {
 
 test('compiles what has changed, and removes what a removed source has left', (t) => {
   const project = buildProject(t)
-  project.write('src/cli.ts', 'export const answer: number = 41\n')
+  project.write('src/answer.ts', 'export const answer: number = 41\n')
   project.write('src/old.ts', 'export const old = 1\n')
+  const first = project.ensure('build')
+  assert.equal(first.status, 0, first.output)
+  assert.match(project.read('build/src/answer.js'), /answer = 41/)
+  assert.ok(existsSync(project.file('build/src/old.js')))
+  assert.deepEqual(project.ensure('build').output, '')
+
+  // A time says nothing: a checkout touches files without changing them.
+  utimesSync(project.file('src/answer.ts'), new Date(), new Date())
+  assert.deepEqual(project.ensure('build').output, '')
+
+  project.write('src/answer.ts', 'export const answer: number = 42\n')
+  rmSync(project.file('src/old.ts'))
+  assert.match(project.ensure('build').output, /compiling src, .* to build/)
+  assert.match(project.read('build/src/answer.js'), /answer = 42/)
+  for (const name of ['old.js', 'old.js.map'])
+    assert.ok(!existsSync(project.file(`build/src/${name}`)), name)
+
+  rmSync(project.file('build/src/answer.js'))
+  assert.match(project.ensure('build').output, /compiling/)
+  assert.match(project.read('build/src/answer.js'), /answer = 42/)
+})
+
+test('the program is few files, made again when one is missing or a source has changed', (t) => {
+  const project = buildProject(t)
+  project.write('src/cli.ts', "export { answer } from './answer.ts'\n")
+  project.write('src/answer.ts', 'export const answer: number = 41\n')
   const first = project.ensure('dist')
   assert.equal(first.status, 0, first.output)
   assert.match(project.read('dist/cli.js'), /answer = 41/)
-  assert.ok(existsSync(project.file('dist/old.js')))
+  assert.ok(!existsSync(project.file('dist/answer.js')))
   assert.deepEqual(project.ensure('dist').output, '')
 
-  // A time says nothing: a checkout touches files without changing them.
-  utimesSync(project.file('src/cli.ts'), new Date(), new Date())
-  assert.deepEqual(project.ensure('dist').output, '')
-
-  project.write('src/cli.ts', 'export const answer: number = 42\n')
-  rmSync(project.file('src/old.ts'))
+  project.write('src/answer.ts', 'export const answer: number = 42\n')
   assert.match(project.ensure('dist').output, /compiling src to dist/)
   assert.match(project.read('dist/cli.js'), /answer = 42/)
-  for (const name of ['old.js', 'old.js.map', 'old.d.ts'])
-    assert.ok(!existsSync(project.file(`dist/${name}`)), name)
 
-  rmSync(project.file('dist/cli.js'))
+  rmSync(project.file('dist/worker/process/main.js'))
   assert.match(project.ensure('dist').output, /compiling/)
-  assert.match(project.read('dist/cli.js'), /answer = 42/)
+  assert.ok(existsSync(project.file('dist/worker/process/main.js')))
 })
 
 test('a mistake in the sources fails every time, and leaves the last good output', (t) => {
   const project = buildProject(t)
   project.write('src/cli.ts', 'export const answer: number = 42\n')
-  assert.equal(project.ensure('dist').status, 0)
+  const first = project.ensure('dist')
+  assert.equal(first.status, 0, first.output)
   project.write('src/cli.ts', "export const answer: number = 'x'\n")
   for (const attempt of [1, 2]) {
     const { status, output } = project.ensure('dist')
@@ -148,7 +170,8 @@ function buildProject(t: TestContext) {
     )
   }
   mkdirSync(file('scripts'))
-  copyFileSync('scripts/ensure.mjs', file('scripts/ensure.mjs'))
+  for (const name of ['ensure', 'bundle'])
+    copyFileSync(`scripts/${name}.mjs`, file(`scripts/${name}.mjs`))
   copyFileSync('tsconfig.build.json', file('tsconfig.build.json'))
   write(
     'tsconfig.json',
@@ -158,6 +181,11 @@ function buildProject(t: TestContext) {
   write('npm-cli.js', NPM)
   write('typescript/package.json', '{ "type": "module" }')
   write('typescript/bin/tsc', COMPILER)
+  write('rolldown/package.json', '{ "type": "module", "exports": "./index.js" }')
+  write('rolldown/index.js', BUNDLER)
+  for (const name of ['cli', 'worker/process/main', 'worker/process/launcher'])
+    write(`src/${name}.ts`, '')
+  write('src/worker/process/connection-main.ts', '')
   lock({ one: { version: '1.0.0' } })
   return {
     file,

@@ -4,7 +4,7 @@ import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import test from 'node:test'
 
-const READY = /ready\. Inference (http:\/\/\S+),/
+const READY = /ready\. Inference (http:\/\/\S+), management (http:\/\/\S+)/
 
 test('npm start serves the examples, and a Ctrl-C that comes twice ends it in good order', async (t) => {
   const child = spawn(
@@ -16,10 +16,11 @@ test('npm start serves the examples, and a Ctrl-C that comes twice ends it in go
   const exit = once(child, 'exit')
   let output = ''
   let origin: string | undefined
+  let management: string | undefined
   const chunks = child.stdout.setEncoding('utf8').iterator({ destroyOnReturn: false })
   for await (const chunk of chunks) {
     output += String(chunk)
-    origin = READY.exec(output)?.[1]
+    ;[, origin, management] = READY.exec(output) ?? []
     if (origin !== undefined) break
   }
   assert.ok(origin, `it ended without being ready: ${output}`)
@@ -35,6 +36,21 @@ test('npm start serves the examples, and a Ctrl-C that comes twice ends it in go
     })
     assert.equal(response.status, 200, await response.text())
   }
+
+  // The program is bundled; what it needs besides is found when it is wanted.
+  for (const [url, status] of [
+    [`${origin}/docs/swagger-ui.css`, 200],
+    [`${origin}/openapi.yaml`, 200],
+    [`${management}/models?limit=some`, 400],
+    [`${management}/metrics`, 200],
+  ] as const) {
+    const response = await fetch(url)
+    assert.equal(response.status, status, `${url} ${await response.text()}`)
+  }
+  const form = new FormData()
+  form.append('image', new Blob([readFileSync('examples/digits/samples/7.png')]), '7.png')
+  const byForm = await fetch(`${origin}/predictions/digits`, { method: 'POST', body: form })
+  assert.equal(byForm.status, 200, await byForm.text())
 
   // The terminal sends it to all processes, and npm to its child once more.
   child.kill('SIGINT')

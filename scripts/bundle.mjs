@@ -1,0 +1,50 @@
+/**
+ * Writes the program to a folder, the libraries in the same few files: the server starts in half the time when it does not have
+ * to find and read nine hundred of them. Types are checked by the compiler, before.
+ *
+ *     node scripts/bundle.mjs dist
+ */
+import path from 'node:path'
+import process from 'node:process'
+import { fileURLToPath } from 'node:url'
+import { rolldown } from 'rolldown'
+
+const ROOT = path.dirname(path.dirname(fileURLToPath(import.meta.url)))
+const SOURCES = path.join(ROOT, 'src')
+
+/** What is started as a process of its own. */
+const PROGRAMS = [
+  'cli',
+  'worker/process/main',
+  'worker/process/launcher',
+  'worker/process/connection-main',
+]
+
+/** Stay in `node_modules`: native code, files that are no code, and what few starts load, or none. */
+const OUTSIDE = [
+  /^onnxruntime-node/,
+  'sharp',
+  '@fastify/swagger-ui',
+  '@fastify/ajv-compiler',
+  '@fastify/fast-json-stringify-compiler',
+  'light-my-request',
+  'yaml',
+]
+
+const bundle = await rolldown({
+  cwd: ROOT,
+  platform: 'node',
+  tsconfig: false,
+  input: Object.fromEntries(PROGRAMS.map((name) => [name, path.join(SOURCES, `${name}.ts`)])),
+  external: OUTSIDE,
+  onLog: (level, log, report) => report(level === 'warn' ? 'error' : level, log),
+})
+await bundle.write({
+  dir: path.resolve(process.argv[2]),
+  cleanDir: true,
+  sourcemap: true,
+  entryFileNames: '[name].js',
+  // Beside the folder of the worker, as its sources' neighbours are: `../process/main.js` is right from both.
+  chunkFileNames: 'worker/shared/[name].js',
+})
+await bundle.close()
