@@ -1,6 +1,7 @@
 /** From settings to a running server: runtime folder, registry, two listeners, the models of the start. */
 import type { AddressInfo } from 'node:net'
 import path from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
 import type { Logger } from 'pino'
 import type { Config, ConfigOrigins } from './config.ts'
 import { ConfigError, messageOf } from './errors.ts'
@@ -47,6 +48,9 @@ export interface RunningServer {
   /** Refuses new work, finishes accepted work within the drain timeout, ends workers and listeners. Safe to call again. */
   close(): Promise<void>
 }
+
+/** For so long the HTTP side waits for the start of the first worker. */
+const WORKER_FIRST_MS = 100
 
 const LOOPBACK = /^(127\.\d+\.\d+\.\d+|::1|localhost)$/
 
@@ -118,6 +122,8 @@ export async function startServer({
     loading = loadStartupModels(models, { config, sources, registry, log, signal })
     // It is looked at below, when the listeners are there or could not be.
     loading.catch(() => {})
+    // A worker takes longer to start than the HTTP side, so it goes first, unless its model has to be unpacked.
+    await Promise.race([factory.firstStart, loading, delay(WORKER_FIRST_MS)])
     const urls = await listenAll(context, log, apps)
     const outcome = await loading
     await persistence?.restore()
@@ -156,7 +162,7 @@ async function listenAll(
   log: Logger,
   apps: App[],
 ): Promise<Pick<RunningServer, 'inferenceUrl' | 'managementUrl'>> {
-  // Workers have started by now; they get ready while this process reads the code of its HTTP side.
+  // The first worker gets ready while this process reads the code of its HTTP side.
   const { buildCombinedApp, buildInferenceApp, buildManagementApp } = await import('./app.ts')
   const { host, port, managementHost, managementPort } = context.config
   if (port !== 0 && port === managementPort && host === managementHost) {

@@ -48,11 +48,14 @@ export interface FactoryOptions {
 
 /** Makes worker processes. One for the whole server. */
 export class WorkerFactory {
+  /** Settles when the first worker has been started. */
+  readonly firstStart: Promise<void>
   readonly #config: Config
   readonly #runtime: RuntimeDirectory
   readonly #environment: Record<string, string>
   readonly #log: Logger
   readonly #python: PythonInstallation | undefined
+  #noteStart = (): void => {}
   readonly #alive = new Set<Worker>()
   #nextGpu = 0
 
@@ -60,6 +63,7 @@ export class WorkerFactory {
     this.#config = config
     this.#runtime = runtime
     this.#python = python
+    this.firstStart = new Promise((resolve) => (this.#noteStart = resolve))
     this.#environment = workerEnvironment(environment, config.workerEnvironment)
     this.#log = log
   }
@@ -130,6 +134,7 @@ export class WorkerFactory {
       responseTimeoutMs: settings.responseTimeoutMs,
     })
     this.#alive.add(worker)
+    this.#noteStart()
     void worker.exited.then(() => {
       this.#alive.delete(worker)
       special.tidyUp?.()
