@@ -2,8 +2,11 @@
  * Writes the program to a folder, the libraries in the same few files: the server starts in half the time when it does not have
  * to find and read nine hundred of them. Types are checked by the compiler, before.
  *
+ * Beside it comes `licenses.txt`, the licences of what was copied.
+ *
  *     node scripts/bundle.mjs dist
  */
+import { readFileSync, readdirSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import process from 'node:process'
 import { fileURLToPath } from 'node:url'
@@ -39,8 +42,9 @@ const bundle = await rolldown({
   external: OUTSIDE,
   onLog: (level, log, report) => report(level === 'warn' ? 'error' : level, log),
 })
-await bundle.write({
-  dir: path.resolve(process.argv[2]),
+const folder = path.resolve(process.argv[2])
+const { output } = await bundle.write({
+  dir: folder,
   cleanDir: true,
   sourcemap: true,
   entryFileNames: '[name].js',
@@ -48,3 +52,25 @@ await bundle.write({
   chunkFileNames: 'worker/shared/[name].js',
 })
 await bundle.close()
+const modules = output.flatMap((file) => (file.type === 'chunk' ? file.moduleIds : []))
+writeFileSync(path.join(folder, 'licenses.txt'), licensesOf(modules))
+
+/** The licences of the packages that modules are from, each once. */
+function licensesOf(modulePaths) {
+  const folders = modulePaths.map(
+    (module) => /^.*\/node_modules\/(?:@[^/]+\/)?[^/]+/.exec(module)?.[0],
+  )
+  const packages = [...new Set(folders)].filter((found) => found !== undefined)
+  packages.sort((one, other) => (one < other ? -1 : 1))
+  return packages.map((found) => `${licenseOf(found)}\n`).join(`\n${'-'.repeat(80)}\n\n`)
+}
+
+function licenseOf(packageFolder) {
+  const { name, version, license } = JSON.parse(
+    readFileSync(path.join(packageFolder, 'package.json'), 'utf8'),
+  )
+  const texts = readdirSync(packageFolder)
+    .filter((file) => /^(?:licen[cs]e|copying|notice)/i.test(file))
+    .map((file) => readFileSync(path.join(packageFolder, file), 'utf8').trim())
+  return [`${name} ${version} (${license})`, ...texts].join('\n\n')
+}
