@@ -15,8 +15,8 @@ import type { ServerProcess } from '../helpers/server-process.ts'
 import { needsShared, shared, temporaryFolder, until } from '../helpers/server.ts'
 
 const CYCLES = sizeOf('ONNXD_FAULT_CYCLES', 100)
-/** Before the first measurement: code is compiled and the heap has found its size. */
-const WARM_UP_CYCLES = Math.min(CYCLES, 20)
+/** Before the first measurement, however few follow: code is compiled and the heap has found its size. */
+const WARM_UP_CYCLES = 20
 const MAX_GROWTH = 0.05
 
 async function loadAndUnload(server: ServerProcess, model: string): Promise<void> {
