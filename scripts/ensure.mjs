@@ -133,6 +133,7 @@ function ensureCompiled(output) {
   writeFileSync(stampFile, [fingerprint, ...written].join('\n'))
   say(`compiled in ${seconds(started)}`)
 }
+
 /** File by file, those that have changed since the compiler's own record. */
 function compile(output, project, sources, isComplete) {
   const record = path.join(ROOT, output, '.tsbuildinfo')

@@ -13,7 +13,6 @@ import { MAX_PRIORITY_LEVELS, batchDelay } from './model-settings.ts'
 import { problemWith, stringEnum } from './schema.ts'
 
 export { environmentName, flagName } from './config-layers.ts'
-export { ConfigError } from './errors.ts'
 export type { ConfigOrigin, Settings } from './config-layers.ts'
 
 const MIB = 1024 * 1024

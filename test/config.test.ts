@@ -7,7 +7,6 @@ import { test } from 'node:test'
 import type { TestContext } from 'node:test'
 import { parseConfig } from '../src/config-parse.ts'
 import {
-  ConfigError,
   ConfigSchema,
   completeConfig,
   environmentName,
@@ -15,6 +14,7 @@ import {
   threadsPerWorker,
 } from '../src/config.ts'
 import type { Config } from '../src/config.ts'
+import { ConfigError } from '../src/errors.ts'
 import { describeImport } from '../src/properties.ts'
 
 function configFile(t: TestContext, content: string, name = 'onnxd.yaml'): string {

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { ConfigError, ConfigSchema, completeConfig } from '../src/config.ts'
+import { ConfigSchema, completeConfig } from '../src/config.ts'
+import { ConfigError } from '../src/errors.ts'
 import { decodeProperties, parseProperties } from '../src/properties-text.ts'
 import { describeImport, importProperties } from '../src/properties.ts'
 import type { Import } from '../src/properties.ts'

@@ -5,7 +5,7 @@ import path from 'node:path'
 import type { Logger } from 'pino'
 import type { Config } from '../config.ts'
 import { ServerError } from '../errors.ts'
-import { parseModelUrl, shownUrl } from './download-url.ts'
+import { shownUrl } from './download-url.ts'
 import { downloadModel } from './download.ts'
 import type { Delivery } from './source.ts'
 import { Transfers } from './transfers.ts'
@@ -37,13 +37,13 @@ export class Deliveries {
    * Downloads a model from an allowed origin, until `signal` ends it.
    * @throws ServerError as `downloadModel`.
    */
-  async download(url: string, sha256: string | undefined, signal: AbortSignal): Promise<Delivery> {
+  async download(url: URL, sha256: string | undefined, signal: AbortSignal): Promise<Delivery> {
     const { allowedOrigins, allowPrivateAddresses, maxModelBytes, downloadTimeout } = this.#config
-    const shown = shownUrl(parseModelUrl(url, allowedOrigins))
+    const shown = shownUrl(url)
     const folder = this.newFolder()
     try {
       const file = await this.transfers.run('download', shown, (transfer) =>
-        downloadModel(url, {
+        downloadModel(url.href, {
           allowedOrigins,
           allowPrivateAddresses,
           folder,

@@ -139,7 +139,7 @@ async function prepare(
   const location = parseModelUrl(url, config.allowedOrigins)
   const name = nameBeforeArrival(named.name, safeFileName(location.pathname))
   return registry.arrivals.run(name, async (signal) => {
-    const delivery = await deliveries.download(url, sha256, signal)
+    const delivery = await deliveries.download(location, sha256, signal)
     // Without its query, which may be a signature.
     return prepareDelivery(delivery, shownUrl(location), named)
   })
