@@ -31,6 +31,7 @@ const OUTSIDE = [
   '@fastify/ajv-compiler',
   '@fastify/fast-json-stringify-compiler',
   'light-my-request',
+  'write-file-atomic',
   'yaml',
 ]
 

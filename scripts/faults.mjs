@@ -14,6 +14,6 @@ import { findTests, readArguments, runTests } from './test-runner.mjs'
 const TIMEOUT_MS = 1_800_000
 
 const { options, filters } = readArguments(process.argv.slice(2))
-ensure('build')
+ensure('dist', 'build')
 const files = findTests(path.join('build', 'test', 'faults'), '.faults.js', filters)
 runTests(files, options, { timeoutMs: TIMEOUT_MS, isAlone: true })

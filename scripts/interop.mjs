@@ -41,7 +41,7 @@ const TIMEOUT_MS = 600_000
 
 const args = process.argv.slice(2)
 const { options, filters } = readArguments(args, ['--report'])
-ensure('build')
+ensure('dist', 'build')
 const files = findTests(path.join('build', 'test', 'interop'), '.interop.js', filters)
 
 // Compiled a moment ago.

@@ -20,7 +20,7 @@ if (wantedNode !== undefined && process.versions.node.split('.')[0] !== wantedNo
   process.exit(1)
 }
 const { options, filters } = readArguments(args, ['--node='])
-ensure('build')
+ensure('dist', 'build')
 runTests(findTests(path.join('build', 'test'), '.test.js', filters), options, {
   timeoutMs: TIMEOUT_MS,
 })

@@ -7,11 +7,9 @@ import { readdirSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { test } from 'node:test'
 import type { TestContext } from 'node:test'
-import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
-import { childrenOf, isAlive, temporaryFolder, until } from '../helpers/server.ts'
+import { CLI, childrenOf, isAlive, temporaryFolder, until } from '../helpers/server.ts'
 
-const CLI = fileURLToPath(new URL('../../src/cli.js', import.meta.url))
 const digits = path.resolve('examples/digits')
 const iris = path.resolve('examples/iris')
 const run = promisify(execFile)

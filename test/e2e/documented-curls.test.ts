@@ -9,7 +9,8 @@ import { cpSync } from 'node:fs'
 import path from 'node:path'
 import { test } from 'node:test'
 import { promisify } from 'node:util'
-import { isAlive, serve, temporaryFolder, until } from '../helpers/server.ts'
+import { modelNames } from '../helpers/observe.ts'
+import { childrenOf, isAlive, serve, temporaryFolder, until } from '../helpers/server.ts'
 
 const run = promisify(execFile)
 const digits = path.resolve('examples/digits')
@@ -176,7 +177,8 @@ test('each documented command gets the documented answer', { timeout: 120_000 },
   cpSync(digits, path.join(store, 'digits'), { recursive: true })
   const server = await serve(t, [], { modelStore: store, load: 'none' })
   for (const { curl, status, body, check } of STEPS) {
-    if (curl.includes('limit=2')) await until(() => server.registry.names.includes('later'))
+    if (curl.includes('limit=2'))
+      await until(async () => (await modelNames(server)).includes('later'))
     const script = `curl -s -w '\\n%{http_code}' ${curl}`
     const environment = { ...process.env, I: server.inferenceUrl, M: server.managementUrl }
     const { stdout } = await run('bash', ['-c', script], { env: environment })
@@ -186,9 +188,8 @@ test('each documented command gets the documented answer', { timeout: 120_000 },
     if (body !== undefined) assert.deepEqual(answer, body, curl)
     check?.(answer)
   }
-  const pids = server.registry.all.flatMap(({ pool }) =>
-    pool.slots.map(({ worker }) => worker.pid ?? 0),
-  )
+  const pids = childrenOf(server.pid)
+  assert.ok(pids.length > 0)
   await server.close()
   await until(() => !pids.some(isAlive))
 })

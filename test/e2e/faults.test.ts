@@ -3,6 +3,8 @@ import assert from 'node:assert/strict'
 import path from 'node:path'
 import { test } from 'node:test'
 import { handlerModel, newGate } from '../helpers/handler-model.ts'
+import { failedModels, queuedRequests, workersOf } from '../helpers/observe.ts'
+import type { WorkerInfo } from '../helpers/observe.ts'
 import { childrenOf, isAlive, json, needsShared, serve, shared, until } from '../helpers/server.ts'
 import type { TestServer } from '../helpers/server.ts'
 
@@ -13,17 +15,7 @@ const ask = (server: TestServer, body: string, model = 'tool'): Promise<Response
     headers: { 'content-type': 'text/plain' },
   })
 
-interface WorkerInfo {
-  readonly pid: number
-  readonly status: string
-  readonly restarts: number
-  readonly lastFailure?: string
-}
-
-async function workers(server: TestServer, model = 'tool'): Promise<WorkerInfo[]> {
-  const description = await json(await server.manage(`/models/${model}`))
-  return (description as { workers: WorkerInfo[] }).workers
-}
+const workers = (server: TestServer): Promise<WorkerInfo[]> => workersOf(server, 'tool')
 
 async function pidOf(server: TestServer): Promise<number> {
   return ((await json(await ask(server, 'pid'))) as { pid: number }).pid
@@ -39,11 +31,7 @@ test('a worker killed between requests is replaced, and the log and the descript
   )
   assert.notEqual(await pidOf(server), first)
   assert.match((await workers(server))[0]?.lastFailure ?? '', /SIGKILL/)
-  assert.ok(
-    server.logLines.some(
-      (line) => line.msg === 'worker died' && /SIGKILL/.test(String(line.cause)),
-    ),
-  )
+  await server.logged((line) => line.msg === 'worker died' && /SIGKILL/.test(String(line.cause)))
 })
 
 test('a request that was running when its worker was killed is answered by the next worker when the model may repeat it', async (t) => {
@@ -54,7 +42,7 @@ test('a request that was running when its worker was killed is answered by the n
   const gate = newGate(t)
   const slow = ask(server, `wait:${gate.path}`)
   const queued = Array.from({ length: 10 }, (_, index) => ask(server, `echo:${index}`))
-  await until(() => server.registry.get('tool').pool.queued > 0)
+  await until(async () => (await queuedRequests(server, 'tool')) > 0)
   process.kill(first, 'SIGKILL')
   gate.open()
   assert.equal((await slow).status, 200)
@@ -72,7 +60,7 @@ test('code that must not run twice gets an honest error, and what was queued is 
   const first = await pidOf(server)
   const slow = ask(server, 'sleep:5000')
   const queued = ask(server, 'echo:still here')
-  await until(() => server.registry.get('tool').pool.queued > 0)
+  await until(async () => (await queuedRequests(server, 'tool')) > 0)
   process.kill(first, 'SIGKILL')
   const answer = await slow
   assert.equal(answer.status, 500)
@@ -133,7 +121,7 @@ test(
   async (t) => {
     const file = path.join(shared ?? '', 'hostile', 'onnx', 'div_int.onnx')
     const server = await serve(t, [`div=${file}`])
-    assert.deepEqual(server.failed, [])
+    assert.deepEqual(await failedModels(server), [])
     const { metadata } = (await json(await server.manage('/models/div'))) as {
       metadata: { inputs: { name: string; shape: number[] }[] }
     }
@@ -151,6 +139,7 @@ test(
     assert.equal(poison.status, 500)
     assert.match(await poison.text(), /SIGFPE/)
     assert.equal((await divide(9, 3)).status, 200)
+    await server.close()
     assert.equal(server.logLines.filter((line) => line.msg === 'worker died').length, 2)
   },
 )
@@ -189,9 +178,9 @@ test('a client that leaves while its request waits costs no worker time', async 
     signal: leaving.signal,
   })
   left.catch(() => {})
-  await until(() => server.registry.get('tool').pool.queued === 1)
+  await until(async () => (await queuedRequests(server, 'tool')) === 1)
   leaving.abort()
-  await until(() => server.registry.get('tool').pool.queued === 0)
+  await until(async () => (await queuedRequests(server, 'tool')) === 0)
   gate.open()
   assert.equal((await slow).status, 200)
   assert.equal(await pidOf(server), pid, 'the dropped request would have ended the worker')
@@ -228,12 +217,12 @@ test('workers see only harmless parts of the environment', async (t) => {
 })
 
 test('closing the server finishes accepted requests and leaves no process', async (t) => {
-  const before = new Set(childrenOf(process.pid))
   const server = await serve(t, [handlerModel(t, 'tool')], { allowHandlers: true, workers: 2 })
   const pids = (await workers(server)).map(({ pid }) => pid)
   const gate = newGate(t)
   const accepted = Array.from({ length: 4 }, () => ask(server, `wait:${gate.path}`))
-  await until(() => server.registry.get('tool').pool.queued === 2)
+  await until(async () => (await queuedRequests(server, 'tool')) === 2)
+  assert.deepEqual(pids.toSorted(), childrenOf(server.pid).toSorted())
   const closed = server.close()
   gate.open()
   await closed
@@ -242,8 +231,4 @@ test('closing the server finishes accepted requests and leaves no process', asyn
     [200, 200, 200, 200],
   )
   await until(() => pids.every((pid) => !isAlive(pid)))
-  assert.deepEqual(
-    childrenOf(process.pid).filter((pid) => !before.has(pid)),
-    [],
-  )
 })

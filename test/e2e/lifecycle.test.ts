@@ -1,6 +1,5 @@
 /** Models that come over the network, and what a restart remembers. */
 import assert from 'node:assert/strict'
-import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, readFileSync, readdirSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:http'
@@ -8,7 +7,7 @@ import type { AddressInfo } from 'node:net'
 import path from 'node:path'
 import { test } from 'node:test'
 import type { TestContext } from 'node:test'
-import { fileURLToPath } from 'node:url'
+import { modelNames } from '../helpers/observe.ts'
 import { json, serve, temporaryFolder, until } from '../helpers/server.ts'
 import type { TestServer } from '../helpers/server.ts'
 
@@ -68,7 +67,7 @@ test('an upload that cannot be served is refused and leaves no file', async (t) 
   assert.equal((await upload(server, form({ model_name: 'x' }, network))).status, 200)
   assert.equal((await upload(server, form({ model_name: 'x' }, network))).status, 409)
   await until(() => deliveries(state).length === 1)
-  assert.deepEqual(server.registry.names, ['x'])
+  assert.deepEqual(await modelNames(server), ['x'])
 })
 
 /** A server that hands out the example model. */
@@ -112,43 +111,13 @@ test(
   { timeout: 90_000 },
   async (t) => {
     const state = temporaryFolder(t)
-    const cli = fileURLToPath(new URL('../../src/cli.js', import.meta.url))
-    const start = async (): Promise<{
-      kill: () => Promise<void>
-      inference: string
-      management: string
-    }> => {
-      const child = spawn(
-        process.execPath,
-        [
-          cli,
-          'serve',
-          '--port',
-          '0',
-          '--management-port',
-          '0',
-          '--state-dir',
-          state,
-          '--allow-local-paths',
-        ],
-        { stdio: ['ignore', 'pipe', 'inherit'], env: { ...process.env, ONNXD_LOG_LEVEL: 'warn' } },
-      )
-      t.after(() => child.kill('SIGKILL'))
-      let output = ''
-      child.stdout.on('data', (chunk: Buffer) => (output += chunk.toString()))
-      await until(() => output.includes('ready'), 60_000)
-      const [inference = '', management = ''] = output.match(/http:\/\/[\d.]+:\d+/g) ?? []
-      const kill = async (): Promise<void> => {
-        child.kill('SIGKILL')
-        await once(child, 'exit')
-      }
-      return { kill, inference, management }
-    }
+    const start = (): Promise<TestServer> =>
+      serve(t, [], { stateDir: state, allowLocalPaths: true })
     const post = async (
-      server: { management: string },
+      server: TestServer,
       route: string,
       init: RequestInit = { method: 'POST' },
-    ): Promise<number> => (await fetch(server.management + route, init)).status
+    ): Promise<number> => (await server.manage(route, init)).status
 
     const first = await start()
     assert.equal(
@@ -170,11 +139,8 @@ test(
       await post(first, '/models/uploaded?min_worker=2&synchronous=true', { method: 'PUT' }),
       200,
     )
-    const describe = async (server: { management: string }, route: string): Promise<unknown> => {
-      const found = (await json(await fetch(server.management + route))) as Record<
-        string,
-        unknown
-      >[]
+    const describe = async (server: TestServer, route: string): Promise<unknown> => {
+      const found = (await json(await server.manage(route))) as Record<string, unknown>[]
       return found.map(({ modelVersion, batchSize, minWorkers }) => ({
         modelVersion,
         batchSize,
@@ -196,12 +162,12 @@ test(
       before,
     )
     assert.equal(
-      ((await json(await fetch(`${second.management}/models/flowers`))) as { modelVersion: string })
+      ((await json(await second.manage('/models/flowers'))) as { modelVersion: string })
         .modelVersion,
       '2',
     )
-    assert.equal((await fetch(`${second.inference}/predictions/uploaded`, FLOWER)).status, 200)
-    assert.equal((await fetch(`${second.inference}/predictions/gone`, FLOWER)).status, 404)
+    assert.equal((await second.fetch('/predictions/uploaded', FLOWER)).status, 200)
+    assert.equal((await second.fetch('/predictions/gone', FLOWER)).status, 404)
     await second.kill()
 
     // A model whose file is gone is listed as failed, and does not keep the others from being served.
@@ -209,17 +175,17 @@ test(
     for (const name of readdirSync(path.join(state, 'models', kept)))
       writeFileSync(path.join(state, 'models', kept, name), 'damaged')
     const third = await start()
-    const list = (await json(await fetch(`${third.management}/models`))) as {
+    const list = (await json(await third.manage('/models'))) as {
       models: unknown[]
       failed: unknown[]
     }
     assert.deepEqual([list.models.length, list.failed.length], [1, 1])
-    assert.equal((await fetch(`${third.inference}/predictions/flowers`, FLOWER)).status, 200)
+    assert.equal((await third.fetch('/predictions/flowers', FLOWER)).status, 200)
     assert.equal(await post(third, '/models/uploaded', { method: 'DELETE' }), 200)
     await third.kill()
     const fourth = await start()
     assert.deepEqual(
-      ((await json(await fetch(`${fourth.management}/models`))) as { failed?: unknown }).failed,
+      ((await json(await fourth.manage('/models'))) as { failed?: unknown }).failed,
       undefined,
     )
     await fourth.kill()

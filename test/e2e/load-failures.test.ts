@@ -5,8 +5,8 @@ import path from 'node:path'
 import { test } from 'node:test'
 import type { TestContext } from 'node:test'
 import { handlerModel } from '../helpers/handler-model.ts'
+import { failedModels, modelNames } from '../helpers/observe.ts'
 import { childrenOf, json, serve, temporaryFolder, until } from '../helpers/server.ts'
-import type { TestServer } from '../helpers/server.ts'
 
 const network = readFileSync(path.resolve('examples/iris/model.onnx'))
 
@@ -16,12 +16,6 @@ interface Refusal {
   readonly message: string
   readonly log?: string[]
 }
-interface Failure {
-  readonly modelName?: string
-  readonly modelUrl: string
-  readonly reason: string
-  readonly log?: string[]
-}
 
 /** A model whose code runs `script` while it is loaded. */
 function modelThat(t: TestContext, script: string): string {
@@ -29,9 +23,6 @@ function modelThat(t: TestContext, script: string): string {
   writeFileSync(path.join(folder, 'service.mjs'), `${script}\nexport const handle = () => []\n`)
   return folder
 }
-
-const failures = async (server: TestServer): Promise<Failure[]> =>
-  ((await json(await server.manage('/models'))) as { failed?: Failure[] }).failed ?? []
 
 const ENDS: [title: string, script: string, status: number, type: string, message: RegExp][] = [
   ['exit', 'process.exit(3)', 500, 'InternalServerException', /the worker exited with code 3\.$/],
@@ -62,7 +53,7 @@ const ENDS: [title: string, script: string, status: number, type: string, messag
 
 test('the status of a worker that dies while it loads says whose fault it is', async (t) => {
   const server = await serve(t, [], { allowHandlers: true, allowLocalPaths: true })
-  const before = childrenOf(process.pid).length
+  const before = childrenOf(server.pid).length
   for (const [title, script, status, type, message] of ENDS) {
     const url = modelThat(t, script)
     const answer = await server.manage(`/models?url=${url}&synchronous=true`, { method: 'POST' })
@@ -70,8 +61,8 @@ test('the status of a worker that dies while it loads says whose fault it is', a
     assert.deepEqual([answer.status, body.code, body.type], [status, status, type], title)
     assert.match(body.message, message, title)
   }
-  assert.deepEqual(server.registry.names, [])
-  await until(() => childrenOf(process.pid).length === before)
+  assert.deepEqual(await modelNames(server), [])
+  await until(() => childrenOf(server.pid).length === before)
 })
 
 test('the answer has the worker’s last lines, few and short and without folders', async (t) => {
@@ -106,18 +97,16 @@ test('a failure that nobody waited for is listed with its name, reason and lines
     server.manage(`/models?url=${url}&model_name=${name}&synchronous=false`, { method: 'POST' })
   assert.equal((await register('one')).status, 202)
   assert.equal((await register('two')).status, 202)
-  await until(async () => (await failures(server)).length === 2)
-  const listed = await failures(server)
+  await until(async () => (await failedModels(server)).length === 2)
+  const listed = await failedModels(server)
   assert.deepEqual(listed.map(({ modelName }) => modelName).toSorted(), ['one', 'two'])
   for (const failure of listed) {
     assert.equal(failure.modelUrl, url)
     assert.match(failure.reason, /exited with code 7/)
     assert.deepEqual(failure.log, ['no luck'])
   }
-  assert.ok(
-    server.logLines.some(
-      ({ msg, stderr }) => msg === 'registration failed' && String(stderr) === 'no luck',
-    ),
+  await server.logged(
+    ({ msg, stderr }) => msg === 'registration failed' && String(stderr) === 'no luck',
   )
 })
 
@@ -132,25 +121,28 @@ test('two uploads with one file name fail and recover apart', async (t) => {
   }
   for (const name of ['one', 'two'])
     assert.equal((await upload(name, Buffer.from('no network'))).status, 202)
-  await until(async () => (await failures(server)).length === 2)
+  await until(async () => (await failedModels(server)).length === 2)
   assert.equal((await upload('one', network)).status, 202)
-  await until(() => server.registry.names.includes('one'))
+  await until(async () => (await modelNames(server)).includes('one'))
   assert.deepEqual(
-    (await failures(server)).map(({ modelName, modelUrl }) => [modelName, modelUrl]),
+    (await failedModels(server)).map(({ modelName, modelUrl }) => [modelName, modelUrl]),
     [['two', 'model.onnx']],
   )
 })
 
 test('what fails at the start is listed with the worker’s lines', async (t) => {
   const doomed = modelThat(t, `console.error('never'); process.exit(9)`)
-  const server = await serve(t, [`named=${doomed}`], { allowHandlers: true, allowLocalPaths: true })
-  const [failure] = await failures(server)
+  const server = await serve(t, [`named=${doomed}`, path.resolve('examples/iris')], {
+    allowHandlers: true,
+    allowLocalPaths: true,
+  })
+  const [failure] = await failedModels(server)
   assert.deepEqual([failure?.modelName, failure?.log], ['named', ['never']])
   rmSync(path.join(doomed, 'service.mjs'))
   writeFileSync(path.join(doomed, 'service.mjs'), 'export const handle = () => []\n')
   const again = await server.manage(`/models?url=${doomed}&model_name=named`, { method: 'POST' })
   assert.equal(again.status, 200)
-  assert.deepEqual(await failures(server), [])
+  assert.deepEqual(await failedModels(server), [])
 })
 
 test('a scaling that fails says why as well', async (t) => {

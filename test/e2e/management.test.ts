@@ -3,11 +3,8 @@ import assert from 'node:assert/strict'
 import { cpSync, mkdirSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { test } from 'node:test'
-import { pino } from 'pino'
-import { completeConfig } from '../../src/config.ts'
-import { ConfigError } from '../../src/errors.ts'
-import { startServer } from '../../src/server.ts'
 import { handlerModel } from '../helpers/handler-model.ts'
+import { modelNames } from '../helpers/observe.ts'
 import { childrenOf, json, serve, temporaryFolder, until } from '../helpers/server.ts'
 
 const iris = path.resolve('examples/iris')
@@ -16,8 +13,8 @@ const flower = JSON.stringify({ features: [[5.1, 3.5, 1.4, 0.2]] })
 test('a model of the store is registered, listed, described, used and unregistered', async (t) => {
   const store = temporaryFolder(t)
   cpSync(iris, path.join(store, 'iris'), { recursive: true })
-  const before = childrenOf(process.pid).length
   const server = await serve(t, [], { modelStore: store, load: 'none' })
+  assert.deepEqual(childrenOf(server.pid), [])
   const registered = await server.manage('/models?url=iris&initial_workers=2&batch_size=4', {
     method: 'POST',
   })
@@ -61,7 +58,7 @@ test('a model of the store is registered, listed, described, used and unregister
   )
   assert.equal((await predict()).status, 404)
   assert.deepEqual(await json(await server.manage('/models')), { models: [] })
-  await until(() => childrenOf(process.pid).length === before)
+  await until(() => childrenOf(server.pid).length === 0)
 })
 
 test('registration takes JSON as well, under another name, and in the background', async (t) => {
@@ -83,12 +80,12 @@ test('registration takes JSON as well, under another name, and in the background
     const reason = (await json(early)) as { code: number; message: string }
     assert.deepEqual([reason.code, reason.message], [503, 'Model later is being loaded.'])
   }
-  await until(() => server.registry.names.includes('later'))
+  await until(async () => (await modelNames(server)).includes('later'))
   const none = await post({ url: iris, model_name: 'idle', initial_workers: 0 })
   assert.deepEqual([none.status, await json(none)], [200, { status: 'Model "idle" registered' }])
   const unserved = await server.fetch('/predictions/idle', { method: 'POST', body: flower })
   assert.equal(unserved.status, 503)
-  assert.deepEqual(server.registry.names, ['flowers', 'idle', 'later'])
+  assert.deepEqual(await modelNames(server), ['flowers', 'idle', 'later'])
 })
 
 test('what cannot be registered is refused with the original’s status, and nothing is left', async (t) => {
@@ -99,7 +96,7 @@ test('what cannot be registered is refused with the original’s status, and not
   mkdirSync(path.join(store, 'empty'))
   cpSync(code, path.join(store, 'code'), { recursive: true })
   const server = await serve(t, [], { modelStore: store })
-  const before = childrenOf(process.pid).length
+  const before = childrenOf(server.pid).length
   const failures: [query: string, status: number, type: string, message: RegExp][] = [
     ['', 400, 'BadRequestException', /^Parameter url is required\.$/],
     ['url=absent', 404, 'ModelNotFoundException', /^Model not found in model store: absent$/],
@@ -122,8 +119,8 @@ test('what cannot be registered is refused with the original’s status, and not
     assert.match(body.message, message, query)
     assert.ok(!body.message.includes(store), `${query} tells a path: ${body.message}`)
   }
-  assert.deepEqual(server.registry.names, ['iris'])
-  assert.equal(childrenOf(process.pid).length, before)
+  assert.deepEqual(await modelNames(server), ['iris'])
+  assert.equal(childrenOf(server.pid).length, before)
   const second = await server.manage('/models/absent', { method: 'DELETE' })
   assert.equal(second.status, 404)
 })
@@ -189,12 +186,8 @@ test('a token guards every management path, and only that token opens', async (t
   )
 })
 
-test('management without a token on an open address is refused before anything starts', async () => {
-  const config = completeConfig({ port: 0, managementPort: 0, managementHost: '0.0.0.0' })
-  await assert.rejects(
-    startServer({ config, models: [], environment: {}, log: pino({ level: 'silent' }) }),
-    ConfigError,
-  )
+test('management without a token on an open address is refused before anything starts', async (t) => {
+  await assert.rejects(serve(t, [iris], { managementHost: '0.0.0.0' }), /ONNXD_MANAGEMENT_TOKEN/)
 })
 
 test('alive, ready and ready for one model are three answers, and what failed to load is listed with its reason', async (t) => {
@@ -235,7 +228,7 @@ test('alive, ready and ready for one model are three answers, and what failed to
     method: 'POST',
   })
   assert.equal(later.status, 202)
-  await until(() => server.logLines.some(({ msg }) => msg === 'registration failed'))
+  await server.logged(({ msg }) => msg === 'registration failed')
   cpSync(path.join(iris, 'model.onnx'), path.join(folder, 'broken.onnx'))
   await until(
     async () =>
@@ -268,16 +261,15 @@ test('a model that is unregistered while it is being loaded is not loaded any fu
     path.join(folder, 'service.mjs'),
     'await new Promise((resolve) => setTimeout(resolve, 600_000))\nexport function handle() {}\n',
   )
-  const before = childrenOf(process.pid).length
   const server = await serve(t, [], { allowLocalPaths: true, allowHandlers: true })
   const register = (url: string) =>
     server.manage(`/models?url=${url}&model_name=slow`, { method: 'POST' })
   const registering = register(folder)
-  await until(() => childrenOf(process.pid).length > before)
+  await until(() => childrenOf(server.pid).length > 0)
   assert.equal((await server.fetch('/v2/models/slow/ready')).status, 503)
   const removed = await server.manage('/models/slow', { method: 'DELETE' })
   assert.equal(removed.status, 200)
-  assert.equal(childrenOf(process.pid).length, before)
+  assert.deepEqual(childrenOf(server.pid), [])
   const refused = await registering
   assert.equal(refused.status, 409)
   assert.match(await refused.text(), /was unregistered while it was being loaded/)

@@ -4,6 +4,7 @@ import { hostname } from 'node:os'
 import path from 'node:path'
 import { test } from 'node:test'
 import { handlerModel, newGate } from '../helpers/handler-model.ts'
+import { modelNames, queuedRequests, workersOf } from '../helpers/observe.ts'
 import { parseMetrics } from '../helpers/prometheus.ts'
 import type { Scrape } from '../helpers/prometheus.ts'
 import { serve, until } from '../helpers/server.ts'
@@ -32,6 +33,11 @@ async function ask(server: TestServer, body: string): Promise<number> {
   const answer = await server.fetch('/predictions/tool', { method: 'POST', body, headers })
   await answer.arrayBuffer()
   return answer.status
+}
+
+async function readyPids(server: TestServer): Promise<number[]> {
+  const workers = await workersOf(server, 'tool')
+  return workers.filter(({ status }) => status === 'READY').map(({ pid }) => pid)
 }
 
 test('requests are counted by model and outcome, and unknown names make no series', async (t) => {
@@ -80,12 +86,14 @@ test('refusals and restarts are counted by their reason', async (t) => {
     responseTimeout: 5,
     workerHeapMib: 64,
   })
-  const { pool } = server.registry.get('tool')
   const restarted = async (cause: string, times: number): Promise<void> => {
     const series = `onnxd_worker_restarts_total{cause="${cause}",model="tool",version="1.0"}`
-    await until(async () => (await scrape(server)).get(series) === times && pool.readyWorkers === 1)
+    await until(
+      async () =>
+        (await scrape(server)).get(series) === times && (await readyPids(server)).length === 1,
+    )
   }
-  const pid = pool.slots[0]?.worker.pid
+  const [pid] = await readyPids(server)
   assert.ok(pid)
   process.kill(pid, 'SIGKILL')
   await restarted('signal', 1)
@@ -99,17 +107,17 @@ test('refusals and restarts are counted by their reason', async (t) => {
   const leaving = new AbortController()
   const gate = newGate(t)
   const running = ask(server, `wait:${gate.path}`)
-  await until(() => pool.slots[0]?.worker.inFlight === 1)
+  await gate.holds(1)
   const left = server.fetch('/predictions/tool', {
     method: 'POST',
     body: 'echo:',
     signal: leaving.signal,
   })
   left.catch(() => {})
-  await until(() => pool.queued === 1)
+  await until(async () => (await queuedRequests(server, 'tool')) === 1)
   assert.equal(await ask(server, 'echo:no room'), 503)
   leaving.abort()
-  await until(() => pool.queued === 0)
+  await until(async () => (await queuedRequests(server, 'tool')) === 0)
   gate.open()
   assert.equal(await running, 200)
   const after = await scrape(server)
@@ -127,12 +135,11 @@ test('the series of a model go when it is unregistered, even while it still work
   const folder = handlerModel(t, 'tool')
   const server = await serve(t, [folder], { allowHandlers: true, allowLocalPaths: true })
   assert.equal(await ask(server, 'echo:1'), 200)
-  const { pool } = server.registry.get('tool')
   const gate = newGate(t)
   const slow = ask(server, `wait:${gate.path}`)
-  await until(() => pool.slots[0]?.worker.inFlight === 1)
+  await gate.holds(1)
   const removed = server.manage('/models/tool', { method: 'DELETE' })
-  await until(() => server.registry.names.length === 0)
+  await until(async () => (await modelNames(server)).length === 0)
   const hasSeries = async (): Promise<boolean> =>
     [...(await scrape(server)).keys()].some((series) => series.includes('"tool"'))
   assert.equal(await hasSeries(), false)
@@ -153,7 +160,6 @@ test('what handlers print as metrics is shown: summed over workers, past their d
     allowLocalPaths: true,
     workers: 2,
   })
-  const { pool } = server.registry.get('tool')
   const own = `Hostname="${hostname()}",Level="Model",ModelName="tool"`
   const shows = (name: string, value: number, labels = `${own},${TOOL}`): Promise<boolean> =>
     until(async () => (await scrape(server)).get(`${name}{${labels}}`) === value)
@@ -180,10 +186,13 @@ test('what handlers print as metrics is shown: summed over workers, past their d
   await shows('Sizes_count', 1, `Hostname="${hostname()}",Level="Model",${TOOL}`)
   assert.ok((await scrape(server)).has(`PredictionTime{${own},${TOOL}}`))
 
-  const pid = pool.slots[0]?.worker.pid
+  const [pid] = await readyPids(server)
   assert.ok(pid)
   process.kill(pid, 'SIGKILL')
-  await until(() => pool.readyWorkers === 2 && !pool.slots.some(({ worker }) => worker.pid === pid))
+  await until(async () => {
+    const pids = await readyPids(server)
+    return pids.length === 2 && !pids.includes(pid)
+  })
   await shows('Docs', docs)
   for (let round = 0; round < 4; round += 1)
     assert.equal(await ask(server, metric('addCounter', 'Docs', 10)), 200)

@@ -1,6 +1,5 @@
 /** Started as the servers it replaces are started: their configuration file, SageMaker's variables, one port. */
 import assert from 'node:assert/strict'
-import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { cpSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
@@ -8,15 +7,13 @@ import type { AddressInfo } from 'node:net'
 import path from 'node:path'
 import { test } from 'node:test'
 import type { TestContext } from 'node:test'
-import { fileURLToPath } from 'node:url'
-import { json, temporaryFolder, until } from '../helpers/server.ts'
+import { json, start, temporaryFolder } from '../helpers/server.ts'
 
 const FLOWER = {
   method: 'POST',
   body: '{"features":[[5.1,3.5,1.4,0.2]]}',
   headers: { 'content-type': 'application/json' },
 }
-const CLI = fileURLToPath(new URL('../../src/cli.js', import.meta.url))
 
 function store(t: TestContext): string {
   const folder = temporaryFolder(t)
@@ -31,23 +28,6 @@ async function freePort(): Promise<number> {
   server.close()
   await once(server, 'close')
   return port
-}
-
-async function start(
-  t: TestContext,
-  args: string[],
-  environment: NodeJS.ProcessEnv,
-): Promise<{ stdout: string; stderr: string }> {
-  const child = spawn(process.execPath, [CLI, 'serve', ...args], {
-    env: { ...process.env, ...environment },
-  })
-  const output = { stdout: '', stderr: '' }
-  child.stdout.on('data', (chunk: Buffer) => (output.stdout += chunk.toString()))
-  child.stderr.on('data', (chunk: Buffer) => (output.stderr += chunk.toString()))
-  t.after(() => child.kill('SIGKILL'))
-  await until(() => output.stdout.includes('ready') || child.exitCode !== null, 60_000)
-  assert.equal(child.exitCode, null, output.stderr)
-  return output
 }
 
 test('a config.properties is applied where it applies, and the rest is listed with its reason', async (t) => {
@@ -65,11 +45,14 @@ test('a config.properties is applied where it applies, and the rest is listed wi
       'vmargs=-Xmx1g',
     ].join('\n'),
   )
-  const { stderr } = await start(t, ['--config', file], {})
-  assert.match(stderr, /load_models: load = iris/)
-  assert.match(stderr, /vmargs=\S+ is ignored: /)
-  assert.equal((await fetch(`http://127.0.0.1:${inference}/predictions/iris`, FLOWER)).status, 200)
-  const described = (await json(await fetch(`http://127.0.0.1:${management}/models/iris`))) as {
+  const server = await start(t, ['--config', file])
+  const messages = server.messages.join('\n')
+  assert.match(messages, /load_models: load = iris/)
+  assert.match(messages, /vmargs=\S+ is ignored: /)
+  assert.equal((await server.fetch('/predictions/iris', FLOWER)).status, 200)
+  assert.equal(server.inferenceUrl, `http://127.0.0.1:${inference}`)
+  assert.equal(server.managementUrl, `http://127.0.0.1:${management}`)
+  const described = (await json(await server.manage('/models/iris'))) as {
     responseTimeout: number
   }
   assert.equal(described.responseTimeout, 7)
@@ -78,11 +61,12 @@ test('a config.properties is applied where it applies, and the rest is listed wi
 test('a SageMaker multi-model endpoint finds everything on one port', async (t) => {
   const folder = store(t)
   const port = await freePort()
-  await start(t, [], {
+  const environment = {
     SAGEMAKER_BIND_TO_PORT: String(port),
     SAGEMAKER_MULTI_MODEL: 'true',
     SAGEMAKER_MODEL_STORE: folder,
-  })
+  }
+  await start(t, [], { environment })
   const call = async (route: string, init?: RequestInit): Promise<[number, unknown]> => {
     const answer = await fetch(`http://127.0.0.1:${port}${route}`, init)
     return [answer.status, await json(answer)]

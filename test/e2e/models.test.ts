@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { readFileSync, readdirSync, existsSync } from 'node:fs'
 import path from 'node:path'
 import { test } from 'node:test'
+import { failedModels, modelNames } from '../helpers/observe.ts'
 import { json, needsShared, serve, shared } from '../helpers/server.ts'
 import type { TestServer } from '../helpers/server.ts'
 
@@ -99,7 +100,7 @@ test(
       t,
       loadable.map(([name]) => path.join(folder, name)),
     )
-    assert.deepEqual(server.failed, [])
+    assert.deepEqual(await failedModels(server), [])
     for (const [name, { example }] of loadable) {
       if (example === undefined) continue
       await t.test(name, async () => {
@@ -181,7 +182,7 @@ test(
         path.join(folder, `${name}.onnx`),
       ),
     )
-    assert.deepEqual(server.failed, [])
+    assert.deepEqual(await failedModels(server), [])
     for (const [name, shape] of [
       ['mnist', [1, 1, 28, 28]],
       ['light_squeezenet', [1, 3, 224, 224]],
@@ -229,12 +230,13 @@ test(
       path.join(folder, 'identity_bf16'),
       path.join(folder, 'identity_fp32'),
     ])
+    const failed = await failedModels(server)
     assert.deepEqual(
-      server.failed.map(({ url }) => path.basename(url)),
+      failed.map(({ modelUrl }) => path.basename(modelUrl)),
       ['identity_bf16'],
     )
-    assert.match(server.failed[0]?.reason ?? '', /Failed to start workers: .*\b16\b/)
-    assert.deepEqual(server.registry.names, ['identity_fp32'])
+    assert.match(failed[0]?.reason ?? '', /Failed to start workers: .*\b16\b/)
+    assert.deepEqual(await modelNames(server), ['identity_fp32'])
   },
 )
 

@@ -5,6 +5,7 @@ import type { IncomingHttpHeaders } from 'node:http'
 import { test } from 'node:test'
 import type { TestContext } from 'node:test'
 import { handlerModel, newGate } from '../helpers/handler-model.ts'
+import { queuedRequests } from '../helpers/observe.ts'
 import { parseMetrics } from '../helpers/prometheus.ts'
 import { serve, until } from '../helpers/server.ts'
 
@@ -43,7 +44,6 @@ function poster(
 
 test('a full queue refuses in every dialect, keeps the connection, and loses nothing', async (t) => {
   const server = await serve(t, [handlerModel(t, 'tool')], { allowHandlers: true, queueSize: 1 })
-  const { pool } = server.registry.get('tool')
   const gate = newGate(t)
   const ask = (): Promise<Response> =>
     server.fetch('/predictions/tool', {
@@ -52,9 +52,9 @@ test('a full queue refuses in every dialect, keeps the connection, and loses not
       headers: { 'content-type': 'text/plain' },
     })
   const accepted = [ask()]
-  await until(() => pool.slots[0]?.worker.inFlight === 1)
+  await gate.holds(1)
   accepted.push(ask())
-  await until(() => pool.queued === 1)
+  await until(async () => (await queuedRequests(server, 'tool')) === 1)
 
   const post = poster(t, server.inferenceUrl)
   const message =

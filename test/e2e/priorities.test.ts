@@ -5,6 +5,7 @@ import type { TestContext } from 'node:test'
 import type { Settings } from '../../src/config.ts'
 import { handlerModel, newGate } from '../helpers/handler-model.ts'
 import type { Gate } from '../helpers/handler-model.ts'
+import { queuedRequests } from '../helpers/observe.ts'
 import { json, serve, until } from '../helpers/server.ts'
 import type { TestServer } from '../helpers/server.ts'
 
@@ -43,8 +44,7 @@ class HeldServer {
       body: `wait:${gate.path}`,
       headers: { 'content-type': 'text/plain' },
     })
-    const { pool } = server.registry.get('tool')
-    await until(() => pool.slots[0]?.worker.inFlight === 1)
+    await gate.holds(1)
     return new HeldServer(server, gate, held)
   }
 
@@ -56,7 +56,7 @@ class HeldServer {
   async queue(ask: Ask): Promise<{ answer: Promise<Response> }> {
     const answer = this.send(ask)
     this.#asked += 1
-    await until(() => this.server.registry.get('tool').pool.queued === this.#asked)
+    await until(async () => (await queuedRequests(this.server, 'tool')) === this.#asked)
     return { answer }
   }
 

@@ -9,6 +9,7 @@ import { test } from 'node:test'
 import type { TestContext } from 'node:test'
 import { checkForms, checkMutations } from '../helpers/infer-properties.ts'
 import type { InferAnswer, InferRequest, Send } from '../helpers/infer.ts'
+import { workersOf } from '../helpers/observe.ts'
 import { randomNumbers } from '../helpers/random.ts'
 import { needsShared, serve, shared } from '../helpers/server.ts'
 
@@ -64,10 +65,8 @@ test(
     await checkForms(send, randomNumbers(seed), 5)
     await checkMutations(send, randomNumbers(seed + 1), 600)
     await checkForms(send, randomNumbers(seed + 2), 1)
-    const restarts = server.registry.all.flatMap(({ pool }) =>
-      pool.slots.map((slot) => slot.restarts),
-    )
-    assert.deepEqual(new Set(restarts), new Set([0]))
+    const workers = await Promise.all(models.map((model) => workersOf(server, model)))
+    assert.deepEqual(new Set(workers.flat().map(({ restarts }) => restarts)), new Set([0]))
     assert.ok(models.length >= 13)
   },
 )

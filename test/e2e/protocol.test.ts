@@ -237,7 +237,10 @@ test('a model that is loaded again takes over with its new configuration, and th
   assertHas(await json(await server.fetch('/v2/models/flowers')), {
     versions: ['2'],
   })
-  await until(() => server.registry.all.length === 1)
+  await until(async () => {
+    const versions = (await json(await server.manage('/models/flowers/all'))) as unknown[]
+    return versions.length === 1
+  })
 })
 
 test('names that would be paths are refused', async (t) => {

@@ -4,6 +4,7 @@ import { createHash } from 'node:crypto'
 import { existsSync, readFileSync, readdirSync } from 'node:fs'
 import path from 'node:path'
 import { test } from 'node:test'
+import { modelNames } from '../helpers/observe.ts'
 import { json, serve, temporaryFolder, until } from '../helpers/server.ts'
 import type { TestServer } from '../helpers/server.ts'
 
@@ -42,7 +43,7 @@ test('an upload is compared with its digest, which may come before or after the 
     assert.equal(short.status, 400)
     assert.match(short.message, /sha256/)
   }
-  assert.deepEqual(server.registry.names, ['after', 'before'])
+  assert.deepEqual(await modelNames(server), ['after', 'before'])
   await until(() => deliveries(state).length === 2)
 })
 
@@ -68,7 +69,7 @@ test('the runtime must be the model’s own', async (t) => {
     status: 400,
     message: 'Invalid RuntimeType value: ruby. The runtime of this model is node.',
   })
-  assert.deepEqual(server.registry.names, ['own'])
+  assert.deepEqual(await modelNames(server), ['own'])
 })
 
 test('preload_model and number_gpu are taken, checked and change nothing', async (t) => {

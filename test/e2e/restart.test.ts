@@ -4,6 +4,7 @@ import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { test } from 'node:test'
 import type { TestContext } from 'node:test'
+import { modelNames } from '../helpers/observe.ts'
 import { json, serve, temporaryFolder } from '../helpers/server.ts'
 import type { TestServer } from '../helpers/server.ts'
 
@@ -97,7 +98,7 @@ test('a model that was scaled and then taken out of the store does not keep othe
   rmSync(path.join(modelStore, 'iris', '2', 'model.onnx'))
   writeFileSync(path.join(modelStore, 'iris', '2', 'model.onnx'), '')
   const second = await serve(t, [`other=${iris}`], { modelStore, stateDir })
-  assert.deepEqual(second.registry.names, ['other'])
+  assert.deepEqual(await modelNames(second), ['other'])
   await second.close()
   cpSync(path.join(iris, 'model.onnx'), path.join(modelStore, 'iris', '2', 'model.onnx'))
   const third = await serve(t, [], { modelStore, stateDir })

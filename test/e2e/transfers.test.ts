@@ -8,6 +8,7 @@ import type { AddressInfo } from 'node:net'
 import path from 'node:path'
 import { test } from 'node:test'
 import type { TestContext } from 'node:test'
+import { modelNames } from '../helpers/observe.ts'
 import { json, serve, temporaryFolder, until } from '../helpers/server.ts'
 import type { TestServer } from '../helpers/server.ts'
 
@@ -71,7 +72,8 @@ test('an upload is listed with its bytes while it comes, and gone when it is the
   request.end(Buffer.concat([network.subarray(half), Buffer.from(TAIL)]))
   assert.equal(await status, 200)
   assert.equal(await transfers(server), undefined)
-  assert.deepEqual(server.registry.names, ['slow'])
+  assert.deepEqual(await modelNames(server), ['slow'])
+  await server.close()
   const logged = server.logLines.filter(({ msg }) => msg === 'model on its way')
   assert.deepEqual(
     logged.map(({ kind }) => kind),
@@ -87,7 +89,7 @@ test('an upload that is broken off is listed no more', async (t) => {
   await until(async () => (await transfers(server))?.[0]?.fileName === 'slow.onnx')
   request.destroy()
   await until(async () => (await transfers(server)) === undefined)
-  assert.deepEqual(server.registry.names, [])
+  assert.deepEqual(await modelNames(server), [])
 })
 
 /** Answers each request with the first half of a network; the rest is for the test to send. */

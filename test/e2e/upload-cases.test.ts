@@ -16,6 +16,7 @@ import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { test } from 'node:test'
 import type { TestContext } from 'node:test'
+import { modelNames } from '../helpers/observe.ts'
 import { openFiles } from '../helpers/server-process.ts'
 import { json, serve, temporaryFolder, until } from '../helpers/server.ts'
 import type { TestServer } from '../helpers/server.ts'
@@ -86,7 +87,7 @@ async function assertRefused(
     assert.ok(statuses.includes(status), `${title}: ${status}`)
   }
   await until(() => stored(state).length === 0)
-  assert.deepEqual(server.registry.names, [])
+  assert.deepEqual(await modelNames(server), [])
 }
 
 test('U01: uploads that are broken off halfway leave no file and no descriptor', async (t) => {
@@ -107,9 +108,9 @@ test('U01: uploads that are broken off halfway leave no file and no descriptor',
     await until(() => stored(state).length === 0)
   }
   await breakOff()
-  const before = openFiles(process.pid)
+  const before = openFiles(server.pid)
   for (let round = 0; round < 50; round++) await breakOff()
-  await until(() => openFiles(process.pid) <= before)
+  await until(() => openFiles(server.pid) <= before)
   assert.equal(await post(server, form(file())), 200)
 })
 
@@ -296,12 +297,12 @@ test('U09: uploads that fill the disk are refused, the others are whole, and the
     [],
   )
   // With two in place a third never fits.
-  for (let count = server.registry.names.length; count < 2; count++)
+  for (let count = (await modelNames(server)).length; count < 2; count++)
     await post(server, form(field('model_name', `more${count}`), file(archive, 'm.zip')))
   const last = form(field('model_name', 'last'), file(Buffer.concat([archive, filler]), 'm.zip'))
   assert.equal(await post(server, last), 507)
   assert.equal(await post(server, last, TYPE, true), 507)
-  for (const name of server.registry.names) {
+  for (const name of await modelNames(server)) {
     assert.equal((await server.fetch(`/predictions/${name}`, FLOWER)).status, 200, name)
     assert.equal((await server.manage(`/models/${name}`, { method: 'DELETE' })).status, 200)
   }

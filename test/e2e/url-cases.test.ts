@@ -1,8 +1,7 @@
 /** Hostile URLs and hostile origins, through `POST /models` of a running server. */
 import assert from 'node:assert/strict'
-import { promises as dns } from 'node:dns'
 import { once } from 'node:events'
-import { existsSync, readFileSync, readdirSync } from 'node:fs'
+import { existsSync, readFileSync, readdirSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import type { RequestListener } from 'node:http'
 import { createServer as createTcpServer } from 'node:net'
@@ -10,7 +9,9 @@ import type { AddressInfo, Server, Socket } from 'node:net'
 import path from 'node:path'
 import { test } from 'node:test'
 import type { TestContext } from 'node:test'
+import { pathToFileURL } from 'node:url'
 import { gzipSync } from 'node:zlib'
+import { modelNames } from '../helpers/observe.ts'
 import { json, serve, temporaryFolder, until } from '../helpers/server.ts'
 import type { TestServer } from '../helpers/server.ts'
 
@@ -67,7 +68,7 @@ async function assertRefused(
     const { status, message } = await register(server, url)
     assert.ok(statuses.includes(status), `${JSON.stringify(url)}: ${status} ${message}`)
   }
-  assert.deepEqual(server.registry.names, [])
+  assert.deepEqual(await modelNames(server), [])
 }
 
 const stored = (state: string): string[] =>
@@ -158,32 +159,53 @@ test('S04: redirects are not followed', async (t) => {
   assert.equal(target.connections(), 0)
 })
 
+/** Answers of a resolver that lies: each host's lists of addresses, the last one again and again. */
+type Resolutions = Readonly<Record<string, readonly (readonly string[])[]>>
+
+/** Replaces the resolver of a server. It notes each host that it is asked for. */
+function lyingResolver(
+  t: TestContext,
+  resolutions: Resolutions,
+): { environment: NodeJS.ProcessEnv; resolved(): string[] } {
+  const folder = temporaryFolder(t)
+  const notes = path.join(folder, 'notes')
+  const program = path.join(folder, 'resolver.mjs')
+  writeFileSync(notes, '')
+  writeFileSync(
+    program,
+    `import { promises as dns } from 'node:dns'
+    import { appendFileSync } from 'node:fs'
+    const resolutions = ${JSON.stringify(resolutions)}
+    dns.lookup = async (host) => {
+      appendFileSync(${JSON.stringify(notes)}, host + '\\n')
+      const lists = resolutions[host] ?? []
+      const addresses = (lists.length > 1 ? lists.shift() : lists[0]) ?? []
+      return addresses.map((address) => ({ address, family: 4 }))
+    }`,
+  )
+  return {
+    environment: { NODE_OPTIONS: `--import=${pathToFileURL(program).href}` },
+    resolved: () => readFileSync(notes, 'utf8').split('\n').filter(Boolean),
+  }
+}
+
 test('S05: a name that leads to a private address, among others or the second time, is not connected to', async (t) => {
   const { port, connections } = await origin(t, handsOut)
-  const answers: Record<string, string[][]> = {
+  const { environment, resolved } = lyingResolver(t, {
     'both.example': [['8.8.8.8', '127.0.0.1']],
     'local.example': [['127.0.0.1']],
     // Who looks a second time finds a public address.
     'rebind.example': [['127.0.0.1'], ['8.8.8.8']],
-  }
-  const resolved: string[] = []
-  t.mock.method(dns, 'lookup', (host: string) => {
-    resolved.push(host)
-    const list = answers[host] ?? []
-    const addresses = (list.length > 1 ? list.shift() : list[0]) ?? []
-    return Promise.resolve(addresses.map((address) => ({ address, family: 4 })))
   })
-  const names = Object.keys(answers)
-  const server = await serve(t, [], {
-    allowedOrigins: names.map((name) => `http://${name}:${port}`),
-    downloadTimeout: 2,
-  })
+  const names = ['both.example', 'local.example', 'rebind.example']
+  const allowedOrigins = names.map((name) => `http://${name}:${port}`)
+  const server = await serve(t, [], { allowedOrigins, downloadTimeout: 2 }, { environment })
   await assertRefused(
     server,
     names.map((name) => `http://${name}:${port}/x.onnx`),
     [403],
   )
-  assert.deepEqual(resolved, names, 'each name is resolved once, for the connection itself')
+  assert.deepEqual(resolved(), names, 'each name is resolved once, for the connection itself')
   assert.equal(connections(), 0)
 })
 
@@ -254,7 +276,7 @@ test('S06: an origin that misbehaves costs its registration and nothing else', a
     if (['endless', 'huge'].includes(name)) assert.equal(status, 413, name)
     await until(() => stored(state).length === 0)
   }
-  assert.deepEqual(server.registry.names, [])
+  assert.deepEqual(await modelNames(server), [])
 })
 
 test('S07: what an origin calls its file decides nothing about where it is stored', async (t) => {
@@ -275,5 +297,5 @@ test('S07: what an origin calls its file decides nothing about where it is store
   assert.match(folder, /^[0-9a-f-]{36}$/)
   const [file = ''] = readdirSync(path.join(state, 'models', folder))
   assert.match(file, /^download-[0-9a-f-]{36}\.onnx$/)
-  assert.deepEqual(server.registry.names, ['x'])
+  assert.deepEqual(await modelNames(server), ['x'])
 })

@@ -90,9 +90,7 @@ test('workers are scaled up and down, to none and back, and a request in hand is
   const slow = Promise.all(
     [1, 2, 3].map(() => ask(server, '/predictions/tool', `wait:${gate.path}`)),
   )
-  await until(() =>
-    server.registry.get('tool').pool.slots.every(({ worker }) => worker.inFlight === 1),
-  )
+  await gate.holds(3)
   const scaled = scale('min_worker=1&max_worker=1&synchronous=true')
   gate.open()
   assert.deepEqual(await scaled, [200, { status: 'Workers scaled' }])
@@ -130,10 +128,9 @@ test('workers are scaled up and down, to none and back, and a request in hand is
 
 test('a worker that is not done when its time is up is stopped, and its request is told', async (t) => {
   const server = await serve(t, [handlerModel(t, 'tool')], { allowHandlers: true, workers: 1 })
-  const slow = ask(server, '/predictions/tool', 'sleep:20000')
-  await until(() =>
-    server.registry.get('tool').pool.slots.every(({ worker }) => worker.inFlight === 1),
-  )
+  const gate = newGate(t)
+  const slow = ask(server, '/predictions/tool', `wait:${gate.path}`)
+  await gate.holds(1)
   const scaled = await server.manage('/models/tool?min_worker=0&timeout=1&synchronous=true', {
     method: 'PUT',
   })

@@ -5,9 +5,9 @@ import path from 'node:path'
 import { test } from 'node:test'
 import { randomNumbers } from '../helpers/random.ts'
 import type { RandomNumbers } from '../helpers/random.ts'
-import { iris, listing, processesNaming, sizeOf, startProcess } from '../helpers/server-process.ts'
+import { iris, processesNaming, sizeOf, startProcess } from '../helpers/server-process.ts'
 import type { Answer, ServerProcess } from '../helpers/server-process.ts'
-import { temporaryFolder, until } from '../helpers/server.ts'
+import { listing, temporaryFolder, until } from '../helpers/server.ts'
 
 const CRASHES = sizeOf('ONNXD_FAULT_CRASHES', 50)
 /** The longest life of a server, milliseconds. */
@@ -36,7 +36,7 @@ function register(state: State, name: string, version: string, workers: number):
   const query = `model_name=${name}&model_version=${version}&initial_workers=${workers}`
   return {
     text: `register ${name} ${version} with ${workers} workers`,
-    send: (server) => server.manage('POST', `/models?url=${iris}&${query}`),
+    send: (server) => server.call('POST', `/models?url=${iris}&${query}`),
     after: { ...state, [name]: { versions: [...versions, version].toSorted(), defaultVersion } },
   }
 }
@@ -52,7 +52,7 @@ function upload(state: State, name: string): Operation {
   form.set('model', new Blob([network]), 'model.onnx')
   return {
     text: `upload ${name}`,
-    send: (server) => server.manage('POST', '/models', form),
+    send: (server) => server.call('POST', '/models', form),
     after: { ...state, [name]: { versions: ['1.0'], defaultVersion: '1.0' } },
   }
 }
@@ -61,7 +61,7 @@ function unregister(state: State, name: string): Operation {
   const { [name]: _, ...others } = state
   return {
     text: `unregister ${name}`,
-    send: (server) => server.manage('DELETE', `/models/${name}`),
+    send: (server) => server.call('DELETE', `/models/${name}`),
     after: others,
   }
 }
@@ -69,7 +69,7 @@ function unregister(state: State, name: string): Operation {
 function setDefault(state: State, name: string, { versions }: Model, version: string): Operation {
   return {
     text: `make ${version} the default of ${name}`,
-    send: (server) => server.manage('PUT', `/models/${name}/${version}/set-default`),
+    send: (server) => server.call('PUT', `/models/${name}/${version}/set-default`),
     after: { ...state, [name]: { versions, defaultVersion: version } },
   }
 }
@@ -92,7 +92,7 @@ function chooseOperation(state: State, random: RandomNumbers): Operation {
 /** What a server says is registered. */
 async function observe(server: ServerProcess): Promise<State> {
   const read = async (route: string): Promise<unknown> => {
-    const { status, text } = await server.manage('GET', route)
+    const { status, text } = await server.call('GET', route)
     assert.equal(status, 200, text)
     return JSON.parse(text)
   }
@@ -166,7 +166,7 @@ test(
     }
     t.diagnostic(`${acknowledged} operations acknowledged, ${inFlight} crashes with one in flight`)
     const last = await start()
-    await last.stop()
+    await last.close()
     assert.deepEqual(listing(last.temporary), [])
     const files = listing(stateFolder).filter((name) => !name.startsWith('models'))
     assert.deepEqual(files, ['state.json', 'state.previous.json'])

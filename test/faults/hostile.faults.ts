@@ -16,14 +16,13 @@ import type { TestContext } from 'node:test'
 import {
   assertAllAnswered,
   iris,
-  listing,
   processesNaming,
   sizeOf,
   startLoad,
   startProcess,
 } from '../helpers/server-process.ts'
 import type { Answer, ServerProcess } from '../helpers/server-process.ts'
-import { needsShared, shared, temporaryFolder, until } from '../helpers/server.ts'
+import { listing, needsShared, shared, temporaryFolder, until } from '../helpers/server.ts'
 
 /** Every file, or only so many of each folder. */
 const FILES = sizeOf('ONNXD_FAULT_FILES', 1000)
@@ -80,11 +79,11 @@ function upload(server: ServerProcess, file: string, fileName: string): Promise<
   const form = new FormData()
   form.set('model_name', 'hostile')
   form.set('model', new Blob([readFileSync(file)]), fileName)
-  return server.manage('POST', '/models', form)
+  return server.call('POST', '/models', form)
 }
 
 async function remove(server: ServerProcess): Promise<void> {
-  const { status, text } = await server.manage('DELETE', '/models/hostile')
+  const { status, text } = await server.call('DELETE', '/models/hostile')
   assert.equal(status, 200, text)
 }
 
@@ -106,7 +105,7 @@ async function attack(
   }
   const files = listing(folder)
   const workers = processesNaming(folder).length
-  const load = startLoad(`${server.inference}/predictions/iris`, 1, NEIGHBOUR_PAUSE_MS)
+  const load = startLoad(`${server.inferenceUrl}/predictions/iris`, 1, NEIGHBOUR_PAUSE_MS)
   const answers = new Map<string, Answer>()
   const problems: string[] = []
   for (const [name, { expected, send }] of attacks) {
@@ -143,7 +142,7 @@ test(
     assert.ok(!existsSync('/etc/evil'))
     // The control is a sound archive that holds no model.
     assert.match(answers.get('ok.zip')?.text ?? 'manifest', /manifest/)
-    await server.stop()
+    await server.close()
   },
 )
 
@@ -173,10 +172,10 @@ test(
       const isServed = SOUND.has(name) || name === HARD_LINK
       const expected = GREEDY.get(name) ?? [isServed ? 200 : 400]
       const send = (): Promise<Answer> =>
-        server.manage('POST', `/models?url=${file}&model_name=hostile`)
+        server.call('POST', `/models?url=${file}&model_name=hostile`)
       return [name, { expected, send }] as const
     })
     await attack(t, server, folder, new Map(attacks))
-    await server.stop()
+    await server.close()
   },
 )

@@ -7,14 +7,13 @@ import {
   FLOWER,
   assertAllAnswered,
   iris,
-  listing,
   processesNaming,
   sizeOf,
   startLoad,
   startProcess,
 } from '../helpers/server-process.ts'
 import type { ServerProcess } from '../helpers/server-process.ts'
-import { temporaryFolder, until } from '../helpers/server.ts'
+import { listing, temporaryFolder, until } from '../helpers/server.ts'
 
 const CLIENTS = sizeOf('ONNXD_FAULT_CLIENTS', 32)
 const OPERATIONS = sizeOf('ONNXD_FAULT_OPERATIONS', 20)
@@ -32,7 +31,7 @@ const CHANGES: readonly (readonly [method: string, route: string])[] = [
 ]
 
 async function workersOf(server: ServerProcess, name: string): Promise<number[]> {
-  const { status, text } = await server.manage('GET', `/models/${name}`)
+  const { status, text } = await server.call('GET', `/models/${name}`)
   if (status === 404) return []
   assert.equal(status, 200, text)
   return (JSON.parse(text) as { workers: { pid: number }[] }).workers.map(({ pid }) => pid)
@@ -51,14 +50,14 @@ test(
         `iris=${iris}`,
       ])
     const server = await start()
-    const load = startLoad(`${server.inference}/predictions/iris`, 2)
+    const load = startLoad(`${server.inferenceUrl}/predictions/iris`, 2)
     const random = randomNumbers(5)
     const answers = new Map<number, number>()
     const problems: string[] = []
     const runClient = async (): Promise<void> => {
       for (let operation = 0; operation < OPERATIONS; operation += 1) {
         const [method, route] = CHANGES[random.integer(0, CHANGES.length - 1)] ?? ['', '']
-        const { status, text } = await server.manage(method, route)
+        const { status, text } = await server.call(method, route)
         answers.set(status, (answers.get(status) ?? 0) + 1)
         if (!EXPECTED.has(status)) problems.push(`${method} ${route}: ${status} ${text}`)
       }
@@ -75,22 +74,22 @@ test(
       ].toSorted()
       return JSON.stringify(known) === JSON.stringify(workerPids(folder, server).toSorted())
     }, 30_000)
-    await server.manage('DELETE', '/models/stormy')
-    const registered = await server.manage('POST', `/models?url=${iris}&model_name=stormy`)
+    await server.call('DELETE', '/models/stormy')
+    const registered = await server.call('POST', `/models?url=${iris}&model_name=stormy`)
     assert.equal(registered.status, 200, registered.text)
     await load.stop()
     assertAllAnswered(load)
     await until(() => workerPids(folder, server).length === 2)
-    await server.stop()
+    await server.close()
     assert.deepEqual(processesNaming(folder), [])
     assert.deepEqual(listing(server.temporary), [])
 
     const next = await start()
-    const asked = await fetch(`${next.inference}/predictions/stormy`, FLOWER)
+    const asked = await fetch(`${next.inferenceUrl}/predictions/stormy`, FLOWER)
     assert.equal(asked.status, 200, await asked.text())
-    assert.equal((await next.manage('DELETE', '/models/stormy')).status, 200)
+    assert.equal((await next.call('DELETE', '/models/stormy')).status, 200)
     await until(() => workerPids(folder, next).length === 1)
-    await next.stop()
+    await next.close()
   },
 )
 

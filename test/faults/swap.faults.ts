@@ -21,13 +21,13 @@ test(
     const folder = temporaryFolder(t)
     const server = await startProcess(t, folder, ['--allow-local-paths', '--workers', '2'])
     const change = async (method: string, route: string): Promise<void> => {
-      const { status, text } = await server.manage(method, route)
+      const { status, text } = await server.call(method, route)
       assert.equal(status, 200, `${method} ${route}: ${text}`)
     }
     const register = (version: number): Promise<void> =>
       change('POST', `/models?url=${iris}&model_name=iris&model_version=${version}`)
     await register(0)
-    const load = startLoad(`${server.inference}/predictions/iris`, 4)
+    const load = startLoad(`${server.inferenceUrl}/predictions/iris`, 4)
     for (let version = 1; version <= SWAPS; version += 1) {
       const pause = new Promise((resolve) => setTimeout(resolve, SWAP_EVERY_MS))
       await register(version)
@@ -40,7 +40,7 @@ test(
     assertAllAnswered(load, SWAPS * 100)
     // The server itself does not name the folder: these are the workers of the last version.
     await until(() => processesNaming(folder).length === 2)
-    await server.stop()
+    await server.close()
     await until(() => processesNaming(folder).length === 0)
   },
 )

@@ -3,7 +3,6 @@ import assert from 'node:assert/strict'
 import path from 'node:path'
 import { test } from 'node:test'
 import {
-  listing,
   metricSeries,
   openFiles,
   processTree,
@@ -12,7 +11,7 @@ import {
   startProcess,
 } from '../helpers/server-process.ts'
 import type { ServerProcess } from '../helpers/server-process.ts'
-import { needsShared, shared, temporaryFolder, until } from '../helpers/server.ts'
+import { listing, needsShared, shared, temporaryFolder, until } from '../helpers/server.ts'
 
 const CYCLES = sizeOf('ONNXD_FAULT_CYCLES', 100)
 /** Before the first measurement, however few follow: code is compiled and the heap has found its size. */
@@ -20,9 +19,9 @@ const WARM_UP_CYCLES = 20
 const MAX_GROWTH = 0.05
 
 async function loadAndUnload(server: ServerProcess, model: string): Promise<void> {
-  const registered = await server.manage('POST', `/models?url=${model}&model_name=big`)
+  const registered = await server.call('POST', `/models?url=${model}&model_name=big`)
   assert.equal(registered.status, 200, registered.text)
-  const { status, text } = await server.manage('DELETE', '/models/big')
+  const { status, text } = await server.call('DELETE', '/models/big')
   assert.equal(status, 200, text)
 }
 
@@ -70,7 +69,7 @@ test(
       `${(bytes / 2 ** 20).toFixed(1)} MiB, after ${CYCLES} cycles ${(share * 100).toFixed(1)} % more`,
     )
     assert.ok(share <= MAX_GROWTH, `${grown} bytes more than the ${bytes} of the start`)
-    await server.stop()
+    await server.close()
     assert.deepEqual(listing(server.temporary), [])
   },
 )

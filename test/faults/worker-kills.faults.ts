@@ -5,7 +5,6 @@ import { randomNumbers } from '../helpers/random.ts'
 import {
   assertAllAnswered,
   iris,
-  listing,
   openFiles,
   processesNaming,
   sizeOf,
@@ -13,7 +12,7 @@ import {
   startProcess,
 } from '../helpers/server-process.ts'
 import type { ServerProcess } from '../helpers/server-process.ts'
-import { isAlive, temporaryFolder, until } from '../helpers/server.ts'
+import { isAlive, listing, temporaryFolder, until } from '../helpers/server.ts'
 
 const KILLS = sizeOf('ONNXD_FAULT_KILLS', 60)
 const KILL_EVERY_MS = 200
@@ -22,7 +21,7 @@ const TOLERANCE = 2
 
 /** Pids of the workers that serve. */
 async function readyWorkers(server: ServerProcess): Promise<number[]> {
-  const { text } = await server.manage('GET', '/models/iris')
+  const { text } = await server.call('GET', '/models/iris')
   const { workers } = JSON.parse(text) as { workers: { pid: number; status: string }[] }
   return workers
     .filter(({ pid, status }) => status === 'READY' && isAlive(pid))
@@ -36,7 +35,7 @@ test(
     const folder = temporaryFolder(t)
     const server = await startProcess(t, folder, ['--workers', '2', `iris=${iris}`])
     const random = randomNumbers(6)
-    const load = startLoad(`${server.inference}/predictions/iris`, 4)
+    const load = startLoad(`${server.inferenceUrl}/predictions/iris`, 4)
     await until(() => (load.answers.get(200) ?? 0) > 100)
     const filesOpen = openFiles(server.pid)
     const files = listing(server.temporary).length
@@ -66,7 +65,7 @@ test(
     assertAllAnswered(load, KILLS)
     assert.equal(listing(server.temporary).length, files)
     assert.equal(processesNaming(folder).length, 2)
-    await server.stop()
+    await server.close()
     assert.deepEqual(processesNaming(folder), [])
     assert.deepEqual(listing(server.temporary), [])
   },

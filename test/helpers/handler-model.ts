@@ -1,11 +1,11 @@
 /** A model folder with code that does what each request's text says; for tests of life and death. */
-import { mkdirSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, statSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import type { TestContext } from 'node:test'
-import { temporaryFolder } from './server.ts'
+import { temporaryFolder, until } from './server.ts'
 
 const SERVICE = `
-import { existsSync } from 'node:fs'
+import { appendFileSync, existsSync } from 'node:fs'
 export async function handle(data, context) {
   if (data === undefined || data === null) return
   const isBytes = context.getRequestHeader(0, 'x-echo') === 'bytes'
@@ -21,7 +21,7 @@ async function perform(text, index, context) {
     case 'echo': return argument
     case 'pid': return { pid: process.pid }
     case 'sleep': await new Promise((resolve) => setTimeout(resolve, Number(argument))); return 'slept'
-    case 'wait': while (!existsSync(argument)) await new Promise((resolve) => setTimeout(resolve, 5)); return 'waited'
+    case 'wait': appendFileSync(argument + '.held', '.'); while (!existsSync(argument)) await new Promise((resolve) => setTimeout(resolve, 5)); return 'waited'
     case 'spin': for (;;) {}
     case 'exit': process.exit(Number(argument))
     case 'signal': process.kill(process.pid, argument); await new Promise(() => {})
@@ -59,10 +59,17 @@ export function handlerModel(t: TestContext, name: string, settings: object = {}
 /** Holds the requests `wait:<path>` until it is opened. */
 export interface Gate {
   readonly path: string
+  /** Resolves when `count` requests are held by workers. */
+  holds(count: number): Promise<unknown>
   open(): void
 }
 
 export function newGate(t: TestContext): Gate {
   const file = path.join(temporaryFolder(t), 'gate')
-  return { path: file, open: () => writeFileSync(file, '') }
+  const held = `${file}.held`
+  return {
+    path: file,
+    holds: (count) => until(() => existsSync(held) && statSync(held).size >= count),
+    open: () => writeFileSync(file, ''),
+  }
 }

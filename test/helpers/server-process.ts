@@ -1,17 +1,13 @@
-/** The server as a process of its own, as an operator runs it, and what it holds of the machine. */
+/** A server under attack or load, and what it holds of the machine. */
 import assert from 'node:assert/strict'
-import { spawn } from 'node:child_process'
-import { once } from 'node:events'
 import { mkdirSync, readFileSync, readdirSync } from 'node:fs'
 import path from 'node:path'
 import process from 'node:process'
 import type { TestContext } from 'node:test'
-import { fileURLToPath } from 'node:url'
-import { childrenOf, isAlive, until } from './server.ts'
+import { childrenOf, isAlive, start } from './server.ts'
+import type { TestServer } from './server.ts'
 
-const CLI = fileURLToPath(new URL('../../src/cli.js', import.meta.url))
 const PAGE_BYTES = 4096
-const READY = /^onnxd is ready\. Inference (\S+), management (\S+)$/m
 
 /** The example model, by a path that the server is told it may read. */
 export const iris = path.resolve('examples/iris')
@@ -22,19 +18,10 @@ export const FLOWER = {
   headers: { 'content-type': 'application/json' },
 }
 
-/** A server that runs. */
-export interface ServerProcess {
-  readonly pid: number
-  readonly inference: string
-  readonly management: string
-  /** Folder of its runtime directory and of nothing else. */
-  readonly temporary: string
+/** A server that is asked for whole answers of the management listener. */
+export interface ServerProcess extends TestServer {
   /** Sends a request to the management listener and reads the answer. */
-  manage(method: string, route: string, body?: FormData): Promise<Answer>
-  /** Ends it at once, as a crash does. */
-  kill(): Promise<void>
-  /** Ends it as an operator does; it has to end well. */
-  stop(): Promise<void>
+  call(method: string, route: string, body?: FormData): Promise<Answer>
 }
 
 export interface Answer {
@@ -49,7 +36,7 @@ export function sizeOf(variable: string, full: number): number {
   return size
 }
 
-/** Starts a server whose temporary files are under `folder`; it is killed when the test ends. */
+/** Starts a server whose temporary files are under `folder` and which logs errors only. */
 export async function startProcess(
   t: TestContext,
   folder: string,
@@ -57,37 +44,14 @@ export async function startProcess(
 ): Promise<ServerProcess> {
   const temporary = path.join(folder, 't')
   mkdirSync(temporary, { recursive: true })
-  const child = spawn(
-    process.execPath,
-    [CLI, 'serve', '--port', '0', '--management-port', '0', '--log-level', 'error', ...args],
-    { stdio: ['ignore', 'pipe', 'ignore'], env: { ...process.env, TMPDIR: temporary } },
-  )
-  t.after(() => child.kill('SIGKILL'))
-  const exited = once(child, 'exit')
-  let output = ''
-  child.stdout.on('data', (chunk: Buffer) => (output += chunk.toString()))
-  const started = await until(() => {
-    assert.equal(child.exitCode, null, 'the server starts')
-    return READY.exec(output) ?? false
-  }, 60_000)
-  const [, inference = '', management = ''] = started
+  const flags = ['--port', '0', '--management-port', '0', '--log-level', 'error']
+  const server = await start(t, [...flags, ...args], { temporary })
   return {
-    pid: child.pid ?? 0,
-    inference,
-    management,
-    temporary,
-    manage: async (method, route, body) => {
+    ...server,
+    call: async (method, route, body) => {
       const init: RequestInit = body === undefined ? { method } : { method, body }
-      const answer = await fetch(management + route, init)
+      const answer = await server.manage(route, init)
       return { status: answer.status, text: await answer.text() }
-    },
-    kill: async () => {
-      child.kill('SIGKILL')
-      await exited
-    },
-    stop: async () => {
-      child.kill('SIGTERM')
-      assert.deepEqual(await exited, [0, null])
     },
   }
 }
@@ -117,14 +81,9 @@ export function openFiles(pid: number): number {
   return readdirSync(`/proc/${pid}/fd`).length
 }
 
-/** Everything below a folder, sorted. */
-export function listing(folder: string): string[] {
-  return readdirSync(folder, { recursive: true }).map(String).toSorted()
-}
-
 /** Names and labels of every metric, without the values. */
 export async function metricSeries(server: ServerProcess): Promise<string[]> {
-  const { status, text } = await server.manage('GET', '/metrics')
+  const { status, text } = await server.call('GET', '/metrics')
   assert.equal(status, 200)
   return text
     .split('\n')

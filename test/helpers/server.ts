@@ -1,14 +1,23 @@
-/** A real server with real workers for one test, and small requests to it. */
-import { mkdtempSync, rmSync, existsSync, readFileSync, readdirSync } from 'node:fs'
+/** The bundled server as a process of its own, as users run it, with real workers; and small requests to it. */
+import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
-import { Writable } from 'node:stream'
+import { createInterface } from 'node:readline'
 import type { TestContext } from 'node:test'
-import { pino } from 'pino'
-import { completeConfig } from '../../src/config.ts'
-import type { ConfigOrigins, Settings } from '../../src/config.ts'
-import { startServer } from '../../src/server.ts'
-import type { RunningServer, ServerOptions } from '../../src/server.ts'
+import { flagName } from '../../src/config.ts'
+import type { Settings } from '../../src/config.ts'
+
+/** The command as it ships. */
+export const CLI = path.resolve('dist/cli.js')
+
+const READY = /^onnxd is ready\. Inference (\S+), management (\S+)$/m
+const START_MS = 60_000
+/** Time to end after a signal, beyond the drain timeout. */
+const END_MS = 20_000
+const DRAIN_SECONDS = 5
 
 const sharedPath = path.resolve(process.cwd(), '../shared')
 /** Folder of test data beside the repository; `undefined` where it is absent. */
@@ -18,60 +27,133 @@ export const shared: string | undefined = existsSync(path.join(sharedPath, 'mode
 /** For `test(name, { skip: needsShared }, …)`. */
 export const needsShared = shared === undefined ? 'needs the folder ../shared' : false
 
-/** A running server and what it logged. */
-export interface TestServer extends RunningServer {
-  readonly logLines: Record<string, unknown>[]
+/** One line of the log. */
+export type LogLine = Record<string, unknown>
+
+/** A running server, seen from outside. */
+export interface TestServer {
+  readonly pid: number
+  readonly inferenceUrl: string
+  readonly managementUrl: string
+  /** Folder of its temporary files and of nothing else. */
+  readonly temporary: string
+  /** Log lines so far. The server writes them in blocks, so the last ones come a moment later. */
+  readonly logLines: readonly LogLine[]
+  /** Lines on stderr that are not log lines. */
+  readonly messages: readonly string[]
+  /** Waits for the first log line that `matches`, which may be there already. */
+  logged(matches: (line: LogLine) => unknown): Promise<LogLine>
   /** Fetches a path of the inference listener. */
   fetch(route: string, init?: RequestInit): Promise<Response>
   /** Fetches a path of the management listener. */
   manage(route: string, init?: RequestInit): Promise<Response>
+  /**
+   * Stops it with SIGTERM. It must exit with code 0 and leave no temporary file.
+   * Safe to call again; after the test it is called anyway.
+   */
+  close(): Promise<void>
+  /** Kills it, as a crash does. */
+  kill(): Promise<void>
 }
 
-/** Starts a server on free ports, its settings as if from the command line; it is closed, and all it left is checked to be gone, after the test. */
-export async function serve(
+/** What a test may give a server besides settings. */
+export interface Surroundings {
+  /** Environment variables to add to this process's own. */
+  readonly environment?: NodeJS.ProcessEnv
+  /** Folder of temporary files, when a server is to find those of an earlier one. */
+  readonly temporary?: string
+}
+
+/** Starts the bundled server on free ports, with `settings` as flags. It is closed after the test. */
+export function serve(
   t: TestContext,
   models: readonly string[],
   settings: Settings = {},
-  changed: Pick<ServerOptions, 'availableMemory'> = {},
+  surroundings: Surroundings = {},
 ): Promise<TestServer> {
-  const logLines: Record<string, unknown>[] = []
-  const sink = new Writable({
-    write(chunk: Buffer, _encoding, done) {
-      for (const line of chunk.toString('utf8').split('\n'))
-        if (line !== '') logLines.push(parseRecord(line))
-      done()
-    },
+  const flags = { drainTimeout: DRAIN_SECONDS, logLevel: 'debug', ...settings }
+  const ports = { port: 0, managementPort: 0, ...flags }
+  return start(t, [...flagsOf(ports), ...models], surroundings, flags.drainTimeout)
+}
+
+/** Starts the bundled server with flags and arguments as written. It is closed after the test. */
+export async function start(
+  t: TestContext,
+  args: readonly string[],
+  { environment = {}, temporary: given }: Surroundings = {},
+  drainSeconds = DRAIN_SECONDS,
+): Promise<TestServer> {
+  const temporary = given ?? mkdtempSync(path.join(tmpdir(), 'onnxd-test-'))
+  const child = spawn(process.execPath, [CLI, 'serve', ...args], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+    env: { ...process.env, ...environment, TMPDIR: temporary },
   })
-  const config = completeConfig({
-    port: 0,
-    managementPort: 0,
-    drainTimeout: 5,
-    logLevel: 'debug',
-    ...settings,
+  let output = ''
+  child.stdout.on('data', (chunk: Buffer) => (output += chunk.toString()))
+  const logLines: LogLine[] = []
+  const messages: string[] = []
+  createInterface(child.stderr).on('line', (line) => {
+    if (line.startsWith('{"level":')) logLines.push({ ...(JSON.parse(line) as object) })
+    else messages.push(line)
   })
-  const origins: ConfigOrigins = Object.fromEntries(
-    Object.keys(settings).map((key) => [key, 'command line']),
-  )
-  const server = await startServer({
-    config,
-    origins,
-    models,
-    environment: process.env,
-    log: pino({ level: config.logLevel }, sink),
-    ...changed,
+
+  let isKilled = false
+  let hasEnded = false
+  // 'close' comes when the output is complete.
+  const ended: Promise<unknown[]> = once(child, 'close').then((end) => {
+    hasEnded = true
+    return end
   })
-  t.after(() => server.close())
+  const kill = async (): Promise<void> => {
+    isKilled = true
+    child.kill('SIGKILL')
+    await ended
+  }
+  const close = async (): Promise<void> => {
+    child.kill('SIGTERM')
+    const timer = setTimeout(() => child.kill('SIGKILL'), drainSeconds * 1000 + END_MS)
+    const end = await ended
+    clearTimeout(timer)
+    if (isKilled) return
+    assert.deepEqual(end, [0, null], `exit code and signal; stderr:\n${messages.join('\n')}`)
+    assert.deepEqual(listing(temporary), [], 'the server leaves no temporary file')
+  }
+  t.after(async () => {
+    try {
+      await close()
+    } finally {
+      if (given === undefined) rmSync(temporary, { recursive: true, force: true })
+    }
+  })
+
+  await until(() => hasEnded || READY.test(output), START_MS)
+  const [, inferenceUrl, managementUrl] = READY.exec(output) ?? []
+  if (inferenceUrl === undefined || managementUrl === undefined) {
+    await kill()
+    throw new Error(`The server did not start:\n${messages.join('\n')}`)
+  }
   return {
-    ...server,
+    pid: child.pid ?? 0,
+    inferenceUrl,
+    managementUrl,
+    temporary,
     logLines,
-    fetch: (route, init) => fetch(server.inferenceUrl + route, init),
-    manage: (route, init) => fetch(server.managementUrl + route, init),
+    messages,
+    logged: (matches) => until(() => logLines.find(matches)),
+    fetch: (route, init) => fetch(inferenceUrl + route, init),
+    manage: (route, init) => fetch(managementUrl + route, init),
+    close,
+    kill,
   }
 }
 
-function parseRecord(line: string): Record<string, unknown> {
-  const record: unknown = JSON.parse(line)
-  return typeof record === 'object' && record !== null ? { ...record } : {}
+/** Settings as flags of the command line. */
+export function flagsOf(settings: Settings): string[] {
+  return Object.entries(settings).map(([key, value]) => {
+    const flag = flagName(key)
+    if (typeof value === 'boolean') return value ? `--${flag}` : `--no-${flag}`
+    return `--${flag}=${Array.isArray(value) ? value.join(',') : String(value)}`
+  })
 }
 
 /** A folder that is removed after the test. */
@@ -119,6 +201,18 @@ export function childrenOf(parent: number): number[] {
         return false
       }
     })
+}
+
+/** Folder of a server's sockets and files; nothing else is among its temporary files. */
+export function runtimeFolder({ temporary }: TestServer): string {
+  const [name, ...others] = readdirSync(temporary)
+  assert.ok(name !== undefined && others.length === 0, `${name} ${others.join(' ')}`)
+  return path.join(temporary, name)
+}
+
+/** Everything below a folder, sorted; nothing where there is no folder. */
+export function listing(folder: string): string[] {
+  return existsSync(folder) ? readdirSync(folder, { recursive: true }).map(String).toSorted() : []
 }
 
 /** A JSON body of an answer, as plain data. */

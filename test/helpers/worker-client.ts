@@ -11,7 +11,6 @@ import { tmpdir } from 'node:os'
 import path from 'node:path'
 import type { TestContext } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
-import { fileURLToPath } from 'node:url'
 import { ReplyDecoder } from '../../src/worker/wire/decode.ts'
 import { encodeLoad, encodePredict } from '../../src/worker/wire/encode.ts'
 import type {
@@ -23,11 +22,10 @@ import type {
 
 /** Nothing here should take this long; it turns a hang into a failure. */
 const PATIENCE_MS = 30_000
-const EXTENSION = path.extname(fileURLToPath(import.meta.url))
-/** The worker's entry file, beside this one in the sources and in the build alike. */
-export const WORKER_ENTRY = fileURLToPath(
-  new URL(`../../src/worker/process/main${EXTENSION}`, import.meta.url),
-)
+/** The program of a worker, as it ships. */
+export const WORKER_ENTRY = path.resolve('dist/worker/process/main.js')
+/** The command `onnxd-worker`, as it ships. */
+export const LAUNCHER = path.resolve('dist/worker/process/launcher.js')
 
 /** How to start a worker; what is absent is the usual: a unix socket in the worker's own folder. */
 export interface WorkerStart {

@@ -1,20 +1,18 @@
 /** onnxd's worker behind the original front-end of MMS, which takes `onnxd-worker` for Python. */
 import assert from 'node:assert/strict'
-import { chmodSync, readFileSync, readdirSync, writeFileSync } from 'node:fs'
+import { readFileSync, readdirSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import test from 'node:test'
-import { fileURLToPath } from 'node:url'
 import { needsMms, startMms } from '../helpers/mms-server.ts'
 import type { MmsServer } from '../helpers/mms-server.ts'
 import { processesNaming } from '../helpers/server-process.ts'
 import { isAlive, json, temporaryFolder, until } from '../helpers/server.ts'
+import { LAUNCHER } from '../helpers/worker-client.ts'
 import { zipOf } from '../helpers/zip.ts'
 
-const LAUNCHER = fileURLToPath(new URL('../../src/worker/process/launcher.js', import.meta.url))
 const FLOWER = '{"features":[[5.1,3.5,1.4,0.2]]}'
 
 test('the original front-end is served by our worker', { skip: needsMms }, async (t) => {
-  chmodSync(LAUNCHER, 0o755)
   const mms = await startMms(t, temporaryFolder(t), LAUNCHER)
   archive(mms, 'iris', 'onnx', ['model.onnx', 'model.json', 'labels.txt'])
   archive(mms, 'digits', 'image', ['model.onnx', 'model.json', 'labels.txt'])

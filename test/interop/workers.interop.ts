@@ -1,16 +1,17 @@
 /** The original workers of MMS and TorchServe behind onnxd, with handlers made for them. */
 import assert from 'node:assert/strict'
 import { readFileSync, readdirSync } from 'node:fs'
-import { hostname, tmpdir } from 'node:os'
+import { hostname } from 'node:os'
 import path from 'node:path'
 import process from 'node:process'
 import test from 'node:test'
 import type { TestContext } from 'node:test'
+import { failedModels } from '../helpers/observe.ts'
 import { parseMetrics } from '../helpers/prometheus.ts'
 import { needsPython, pythonArchive, pythonWorkers, useTorchStub } from '../helpers/python-model.ts'
 import type { PythonModelOptions } from '../helpers/python-model.ts'
-import { listing, processesNaming, startProcess } from '../helpers/server-process.ts'
-import { isAlive, json, serve, temporaryFolder, until } from '../helpers/server.ts'
+import { processesNaming, startProcess } from '../helpers/server-process.ts'
+import { isAlive, json, runtimeFolder, serve, temporaryFolder, until } from '../helpers/server.ts'
 import type { TestServer } from '../helpers/server.ts'
 
 for (const flavor of ['mms', 'torchserve'] as const) {
@@ -96,12 +97,12 @@ for (const flavor of ['mms', 'torchserve'] as const) {
         ['to stderr: hello', 'stderr'],
         ['logged: hello', 'stdout'],
       ]) {
-        const record = await until(() => server.logLines.find((one) => one.line === line))
+        const record = await server.logged((one) => one.line === line)
         assert.deepEqual([record.stream, record.level, record.model], [stream, 30, 'm'])
       }
       await ask(server, 'metric:3')
-      const metric = await until(() =>
-        server.logLines.find((one) => String(one.line).startsWith('[METRICS]Answers.Count:3')),
+      const metric = await server.logged((one) =>
+        String(one.line).startsWith('[METRICS]Answers.Count:3'),
       )
       assert.equal(metric.level, 20, 'metrics are for those who look closer')
       await ask(server, 'metric:4')
@@ -148,7 +149,7 @@ for (const flavor of ['mms', 'torchserve'] as const) {
       assert.equal(scaled.status, 200)
       assert.equal((await workerPids(server)).length, expected)
     }
-    const runtime = runtimeFolder()
+    const runtime = runtimeFolder(server)
     assert.ok(processesNaming(runtime).length > 0)
     const removed = await server.manage('/models/m', { method: 'DELETE' })
     assert.equal(removed.status, 200)
@@ -199,7 +200,7 @@ for (const flavor of ['mms', 'torchserve'] as const) {
         })
         const [model = 0] = workers
         // Every second time the process above the one with the model: MMS's worker forks.
-        const victim = round % 2 === 1 ? (parentOf(model) ?? model) : model
+        const victim = round % 2 === 1 ? (parentOf(server, model) ?? model) : model
         process.kill(victim, 'SIGKILL')
         await until(async () => !(await workerPids(server)).includes(model))
       }
@@ -213,7 +214,7 @@ for (const flavor of ['mms', 'torchserve'] as const) {
       )
       assert.ok(good > 50, `${good} answers`)
       assert.ok(lost <= kills, `${lost} requests lost with ${kills} workers`)
-      const runtime = runtimeFolder()
+      const runtime = runtimeFolder(server)
       const perWorker = flavor === 'mms' ? 3 : 2
       await until(() => processesNaming(runtime).length <= 2 * perWorker)
       await until(
@@ -261,7 +262,7 @@ for (const flavor of ['mms', 'torchserve'] as const) {
         assert.match(text, reason)
         assert.doesNotMatch(text, /\/tmp\//)
       }
-      assert.deepEqual(processesNaming(runtimeFolder()), [])
+      assert.deepEqual(processesNaming(runtimeFolder(server)), [])
     },
   )
 
@@ -277,9 +278,11 @@ for (const flavor of ['mms', 'torchserve'] as const) {
       'PYTHONPATH',
       archive,
     ])
-    const busy = fetch(`${server.inference}/predictions/m`, { headers: { 'x-do': 'sleep:60000' } })
+    const busy = fetch(`${server.inferenceUrl}/predictions/m`, {
+      headers: { 'x-do': 'sleep:60000' },
+    })
     const lost = assert.rejects(busy)
-    const runtime = path.join(server.temporary, listing(server.temporary)[0] ?? '')
+    const runtime = runtimeFolder(server)
     assert.ok(processesNaming(runtime).length >= 2)
     await server.kill()
     await lost
@@ -424,7 +427,7 @@ async function serveHandler(
     workerEnvironment: ['PYTHONPATH'],
     ...settings,
   })
-  assert.deepEqual(server.failed, [])
+  assert.deepEqual(await failedModels(server), [])
   return { server, folder, archive }
 }
 
@@ -447,17 +450,10 @@ async function workerPids(server: TestServer): Promise<number[]> {
 }
 
 /** The process above that of a model, where that is not the server itself. */
-function parentOf(pid: number): number | undefined {
+function parentOf(server: TestServer, pid: number): number | undefined {
   const fields = readFileSync(`/proc/${pid}/stat`, 'latin1')
     .replace(/^.*\) /s, '')
     .split(' ')
   const parent = Number(fields[1])
-  return parent === process.pid ? undefined : parent
-}
-
-/** The runtime folder of the one server of this process. */
-function runtimeFolder(): string {
-  const names = readdirSync(tmpdir()).filter((name) => name.startsWith(`onnxd-${process.pid}-`))
-  assert.equal(names.length, 1, names.join(' '))
-  return path.join(tmpdir(), names[0] ?? '')
+  return parent === server.pid ? undefined : parent
 }

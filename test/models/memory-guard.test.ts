@@ -5,8 +5,11 @@ import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { test } from 'node:test'
 import type { TestContext } from 'node:test'
+import { pino } from 'pino'
+import { completeConfig } from '../../src/config.ts'
 import { ServerError } from '../../src/errors.ts'
 import { MemoryGuard, availableBytes } from '../../src/models/memory-guard.ts'
+import { startServer } from '../../src/server.ts'
 
 const MIB = 1024 * 1024
 
@@ -91,3 +94,56 @@ test('workers are admitted where there is room for them, and those that are bein
   releaseFirst()
   await guard.admit(model, 2)
 })
+
+test(
+  'of scalings at once those are refused that would not fit in the memory that is left',
+  { timeout: 60_000 },
+  async (t) => {
+    let left = 500 * MIB
+    const server = await startServer({
+      config: completeConfig({ port: 0, managementPort: 0, checkMemory: true }),
+      models: [path.resolve('examples/iris')],
+      environment: process.env,
+      availableMemory: () => Promise.resolve(left),
+      log: pino({ level: 'silent' }),
+    })
+    t.after(() => server.close())
+    const manage = (query = '', method = 'GET'): Promise<Response> =>
+      fetch(`${server.managementUrl}/models/iris${query}`, { method })
+    const shown = async (): Promise<unknown> => {
+      const { minWorkers, maxWorkers, workers } = (await (await manage()).json()) as {
+        minWorkers: number
+        maxWorkers: number
+        workers: { pid: number }[]
+      }
+      return { minWorkers, maxWorkers, pids: workers.map(({ pid }) => pid) }
+    }
+    const scale = (query: string): Promise<Response> => manage(`?${query}`, 'PUT')
+    const before = await shown()
+    left = 150 * MIB
+    for (const query of ['min_worker=3', 'min_worker=3&synchronous=true']) {
+      const refused = await scale(query)
+      assert.equal(refused.status, 507)
+      assert.deepEqual(await refused.json(), {
+        code: 507,
+        type: 'InsufficientMemoryException',
+        message: 'Model iris needs about 200 MiB of memory for 2 more workers; 150 MiB are left.',
+      })
+      assert.deepEqual(await shown(), before)
+    }
+    // One more fits. The second request finds it there already, the third comes after both.
+    const answers = await Promise.all([
+      scale('min_worker=2&synchronous=true'),
+      scale('min_worker=2&synchronous=true'),
+      scale('min_worker=3'),
+    ])
+    assert.deepEqual(
+      answers.map(({ status }) => status),
+      [200, 200, 507],
+    )
+    left = 0
+    assert.equal((await scale('min_worker=2&synchronous=true')).status, 200)
+    assert.equal((await scale('min_worker=1&synchronous=true')).status, 200)
+    assert.deepEqual(await shown(), before)
+  },
+)

@@ -1,7 +1,6 @@
 /** Models with Python handlers, as far as no Python is needed. */
 import assert from 'node:assert/strict'
 import { chmodSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
 import path from 'node:path'
 import test from 'node:test'
 import type { ServerError } from '../../src/errors.ts'
@@ -10,7 +9,7 @@ import { LastWords } from '../../src/worker/host/last-words.ts'
 import { findPython } from '../../src/worker/host/python-installation.ts'
 import { pythonArchive } from '../helpers/python-model.ts'
 import { processesNaming } from '../helpers/server-process.ts'
-import { json, serve, temporaryFolder, until } from '../helpers/server.ts'
+import { json, runtimeFolder, serve, temporaryFolder, until } from '../helpers/server.ts'
 
 test('only what MMS’s worker can decode passes', () => {
   const check = (value: string | Buffer, contentType = 'application/json'): void =>
@@ -120,10 +119,7 @@ test('the worker is started as MMS starts it, its output comes through FIFOs, an
     files: { 'code/service.py': '' },
   })
   const server = await serve(t, [archive], { python, allowHandlers: true, threads: 3 })
-  const runtime = path.join(
-    tmpdir(),
-    readdirSync(tmpdir()).find((name) => name.startsWith(`onnxd-${process.pid}-`)) ?? '',
-  )
+  const runtime = runtimeFolder(server)
   const answer = await server.fetch('/predictions/m', { method: 'POST', body: 'x' })
   const { args, cwd, environment } = (await json(answer)) as {
     args: string[]
@@ -155,7 +151,7 @@ test('the worker is started as MMS starts it, its output comes through FIFOs, an
     ['out of the FIFO', 'stdout'],
     ['err of the FIFO', 'stderr'],
   ]) {
-    await until(() => server.logLines.some((one) => one.line === line && one.stream === stream))
+    await server.logged((one) => one.line === line && one.stream === stream)
   }
   assert.deepEqual(
     readdirSync(runtime)

@@ -11,10 +11,8 @@ import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { text } from 'node:stream/consumers'
 import type { TestContext } from 'node:test'
-import { fileURLToPath } from 'node:url'
-import { temporaryFolder } from '../helpers/server.ts'
+import { CLI, temporaryFolder } from '../helpers/server.ts'
 
-const CLI = fileURLToPath(new URL('../../src/cli.js', import.meta.url))
 const FENCE = /^```(\w*)\n(.*?)^```$/gms
 const START = /^(npm start|(?:npx onnxd|node dist\/cli\.js) serve (.+))$/
 const START_SCRIPT = 'scripts/start.mjs'

@@ -6,7 +6,7 @@ import test from 'node:test'
 import type { TestContext } from 'node:test'
 import { childrenOf, isAlive } from '../helpers/server.ts'
 import {
-  WORKER_ENTRY,
+  LAUNCHER,
   loadRequest,
   modelFolder,
   startWorker,
@@ -16,7 +16,6 @@ import {
 } from '../helpers/worker-client.ts'
 import type { TestWorker, WorkerClient } from '../helpers/worker-client.ts'
 
-const LAUNCHER = path.join(path.dirname(WORKER_ENTRY), `launcher${path.extname(WORKER_ENTRY)}`)
 const SERVICE = `
 export function handle(data) {
   if (data === undefined) return

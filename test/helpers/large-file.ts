@@ -1,0 +1,13 @@
+/** A file that is larger than the memory of any machine and takes no room on the disk. */
+import { truncateSync, writeFileSync } from 'node:fs'
+import path from 'node:path'
+
+const BYTES = 2 ** 43
+
+/** Writes the file into a model's folder, where `--check-memory` counts it, and returns its path. */
+export function largeFile(folder: string): string {
+  const file = path.join(folder, 'large.bin')
+  writeFileSync(file, '')
+  truncateSync(file, BYTES)
+  return file
+}

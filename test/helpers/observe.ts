@@ -1,0 +1,63 @@
+/** What a server says about its models. Needs a management listener without a token. */
+import assert from 'node:assert/strict'
+import { json } from './server.ts'
+import type { TestServer } from './server.ts'
+
+/** What `GET /models` says of a model that could not be loaded. */
+export interface FailedModel {
+  readonly modelName?: string
+  readonly modelUrl: string
+  readonly reason: string
+  readonly log?: string[]
+}
+
+/** What `GET /models/{model}` says of a worker. */
+export interface WorkerInfo {
+  readonly id: string
+  readonly pid: number
+  readonly status: string
+  readonly restarts: number
+  readonly lastFailure?: string
+}
+
+interface ModelList {
+  readonly models: { readonly modelName: string }[]
+  readonly failed?: FailedModel[]
+}
+
+interface Description {
+  readonly workers: WorkerInfo[]
+  readonly jobQueueStatus: { readonly pendingRequests: number }
+}
+
+/** Names of the registered models, sorted. */
+export async function modelNames(server: TestServer): Promise<string[]> {
+  const { models } = (await read(server, '/models')) as ModelList
+  return models.map(({ modelName }) => modelName)
+}
+
+/** Models that could not be loaded. */
+export async function failedModels(server: TestServer): Promise<FailedModel[]> {
+  return ((await read(server, '/models')) as ModelList).failed ?? []
+}
+
+/** Workers of a model's default version. */
+export async function workersOf(server: TestServer, model: string): Promise<WorkerInfo[]> {
+  return ((await read(server, `/models/${model}`)) as Description).workers
+}
+
+/** Process ids of these workers. */
+export async function workerPids(server: TestServer, model: string): Promise<number[]> {
+  return (await workersOf(server, model)).map(({ pid }) => pid)
+}
+
+/** Requests that wait for a worker of a model's default version. */
+export async function queuedRequests(server: TestServer, model: string): Promise<number> {
+  return ((await read(server, `/models/${model}`)) as Description).jobQueueStatus.pendingRequests
+}
+
+async function read(server: TestServer, route: string): Promise<unknown> {
+  const answer = await server.manage(route)
+  assert.equal(answer.status, 200, route)
+  return json(answer)
+}
