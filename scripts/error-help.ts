@@ -27,6 +27,12 @@ export const ERROR_HELP: Readonly<Record<ErrorType, ErrorHelp>> = {
     cause: 'The management address wants a bearer token and the request has none, or another one.',
     remedy: 'Send `Authorization: Bearer …` with the value of `ONNXD_MANAGEMENT_TOKEN`.',
   },
+  ForbiddenException: {
+    cause:
+      'Management has no token, and the request looks like one of a web page: a foreign `Origin`, `Sec-Fetch-Site` or `Referer`, or a `Host` that is neither an IP address nor localhost nor configured.',
+    remedy:
+      'Use a client that is not a web page; list the name in `allowedHosts`; or set `ONNXD_MANAGEMENT_TOKEN` and send it.',
+  },
   HandlersNotAllowedException: {
     cause: 'The model brings code of its own, and the server was not started to run such code.',
     remedy: 'If you trust the model, start the server with `--allow-handlers`.',

@@ -14,6 +14,7 @@ import {
 } from './routes/api-description.ts'
 import { ApiDocuments } from './routes/api-documents.ts'
 import { readBody } from './routes/body.ts'
+import { guardAgainstBrowsers } from './routes/browser-guard.ts'
 import { refuseConnection, refuseUrl } from './routes/connection-errors.ts'
 import { docsPageRoutes } from './routes/docs-page.ts'
 import { errorHandling, refuseOtherMethods } from './routes/error-handler.ts'
@@ -61,6 +62,7 @@ export async function buildManagementApp(
   const routes = collectRoutes(app)
   const documents = await ApiDocuments.create(app, context, 'management')
   await requireToken(app, context)
+  guardAgainstBrowsers(app, context.config)
   await readBodies(app, context)
   documentRoutes(app, documents)
   apiDescriptionRoutes(app, documents)
@@ -87,6 +89,7 @@ export async function buildCombinedApp(
   await app.register(async (scope) => {
     const operators = scope.withTypeProvider<TypeBoxTypeProvider>()
     await requireToken(operators, context)
+    guardAgainstBrowsers(operators, context.config)
     operatorRoutes(operators, context)
     if (!context.config.exposeRepository) repositoryRoutes(operators, context)
   })
@@ -111,7 +114,17 @@ async function clientRoutes(
   await metadataRoutes(app, context)
   inferRoutes(app, context)
   v1Routes(app, context)
-  if (context.config.exposeRepository) repositoryRoutes(app, context)
+  if (context.config.exposeRepository) await exposedRepository(app, context)
+}
+
+/** Loads and unloads for everybody who reaches the inference listener, but not for web pages. */
+async function exposedRepository(app: App, context: RouteContext): Promise<void> {
+  await app.register((scope, _options, done) => {
+    const clients = scope.withTypeProvider<TypeBoxTypeProvider>()
+    guardAgainstBrowsers(clients, { ...context.config, managementToken: '' })
+    repositoryRoutes(clients, context)
+    done()
+  })
 }
 
 function operatorRoutes(app: App, context: RouteContext): void {

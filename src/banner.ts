@@ -1,6 +1,8 @@
 /** What the command prints when the server is ready: addresses, models, and a request that works. */
 import { readdir } from 'node:fs/promises'
 import path from 'node:path'
+import type { Config } from './config.ts'
+import { isLoopback } from './loopback.ts'
 import type { ModelVersion } from './models/model-version.ts'
 import type { RunningServer } from './server.ts'
 
@@ -28,13 +30,16 @@ interface TensorInfo {
   readonly shape: readonly number[]
 }
 
-/** The text of the ready message. */
-export async function readyText({
-  inferenceUrl,
-  managementUrl,
-  loaded,
-}: RunningServer): Promise<string> {
-  const lines = [`onnxd is ready. Inference ${inferenceUrl}, management ${managementUrl}`, '']
+/** The text of the ready message: URLs, who can connect, the models, a command to try. */
+export async function readyText(
+  { inferenceUrl, managementUrl, loaded }: RunningServer,
+  config: Config,
+): Promise<string> {
+  const lines = [
+    `onnxd is ready. Inference ${inferenceUrl}, management ${managementUrl}`,
+    accessText(config),
+    '',
+  ]
   for (const model of loaded) {
     lines.push(`  ${model.name} ${model.version}   POST ${inferenceUrl}/predictions/${model.name}`)
   }
@@ -45,6 +50,20 @@ export async function readyText({
     )
   else lines.push('', 'Try it:', '', `  ${await exampleCommand(first, inferenceUrl)}`)
   return `${lines.join('\n')}\n\n`
+}
+
+/** Who can connect to which listener. */
+function accessText({
+  host,
+  managementHost,
+  managementToken,
+}: Pick<Config, 'host' | 'managementHost' | 'managementToken'>): string {
+  const token = managementToken === '' ? 'without a token' : 'with the token'
+  return `Open to: inference ${audienceOf(host)}; management ${audienceOf(managementHost)}, ${token}`
+}
+
+function audienceOf(host: string): string {
+  return isLoopback(host) ? 'this machine' : `the network (${host})`
 }
 
 /** A `curl` command line that the model answers with 200: a sample beside the model, else zeros of the right shape. */

@@ -41,6 +41,9 @@ export const ConfigSchema = Type.Object(
       'Bearer token that management requests must carry. Required when management listens on anything but loopback.',
       '',
     ),
+    allowedHosts: list(
+      'Names in the `Host` header that management without a token answers to, besides IP addresses and localhost.',
+    ),
     insecureManagement: flag(
       'Let management listen on an open address without a token, as SageMaker multi-model endpoints need it.',
       false,

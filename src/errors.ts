@@ -11,6 +11,7 @@ export const ERROR_TYPES = {
   InvalidModelException: 400,
   DownloadModelException: 400,
   UnauthorizedException: 401,
+  ForbiddenException: 403,
   HandlersNotAllowedException: 403,
   InvalidModelVersionException: 403,
   ModelNotFoundException: 404,

@@ -47,7 +47,7 @@ export async function serveModels(argv: readonly string[], failureCode: number):
   log.info(budget, 'cpu budget')
   const overdrawn = overdrawnText(budget)
   if (overdrawn !== undefined) log.warn(overdrawn)
-  process.stdout.write(await readyText(server))
+  process.stdout.write(await readyText(server, config))
 }
 
 /**

@@ -5,6 +5,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { Logger } from 'pino'
 import type { Config, ConfigOrigins } from './config.ts'
 import { ConfigError, messageOf } from './errors.ts'
+import { isLoopback } from './loopback.ts'
 import { Deliveries } from './models/deliveries.ts'
 import type { FailedModel } from './models/failures.ts'
 import { MemoryGuard } from './models/memory-guard.ts'
@@ -51,8 +52,6 @@ export interface RunningServer {
 
 /** For so long the HTTP side waits for the start of the first worker. */
 const WORKER_FIRST_MS = 100
-
-const LOOPBACK = /^(127\.\d+\.\d+\.\d+|::1|localhost)$/
 
 /**
  * Listens at once, so that probes get an honest answer during long loads, while the models load.
@@ -150,7 +149,7 @@ async function findConfiguredPython(
 
 function refuseOpenManagement(config: Config): void {
   const { managementHost, managementToken, insecureManagement } = config
-  if (LOOPBACK.test(managementHost) || managementToken !== '' || insecureManagement) return
+  if (isLoopback(managementHost) || managementToken !== '' || insecureManagement) return
   throw new ConfigError(
     `Management on ${managementHost} would be open to the network. Set ONNXD_MANAGEMENT_TOKEN, or keep --management-host on loopback.`,
   )
