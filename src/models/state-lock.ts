@@ -1,45 +1,47 @@
 /** One server for one state folder. */
-import { open, readdir, rm } from 'node:fs/promises'
+import { randomBytes } from 'node:crypto'
+import { lstat, open, readdir, rm } from 'node:fs/promises'
 import path from 'node:path'
+import { FolderClaim, isClaimed } from '../folder-claim.ts'
 import { codeOf, isSameProcess, startOfProcess } from '../process-identity.ts'
 import { StateError } from './state-format.ts'
 
 const CLAIM = /^lock-(\d+)-([0-9a-z.]+)$/
+/** The folder lies on a file system that has no sockets, as some network file systems. */
+const NO_SOCKETS: ReadonlySet<string | undefined> = new Set([
+  'EPERM',
+  'EOPNOTSUPP',
+  'ENOTSUP',
+  'EINVAL',
+  'ENOSYS',
+])
 
 /**
- * A claim on a folder: an empty file named `lock-<pid>-<boot>.<start time>`. The name says who holds
- * it, so a claim is never half written, and one whose process is gone (or whose id belongs to another
- * process by now) is known to be stale for good. Processes of other containers are not seen.
+ * A claim on a folder: a socket `lock-<pid>-<random>` that this server listens on. The kernel ends it
+ * with the process. Where the file system has no sockets it is an empty file `lock-<pid>-<start>`,
+ * which other containers cannot judge.
  */
 export class StateLock {
-  readonly #file: string
+  readonly #release: () => Promise<void>
 
-  private constructor(file: string) {
-    this.#file = file
+  private constructor(release: () => Promise<void>) {
+    this.#release = release
   }
 
   /**
    * Claims the folder, then looks for other claims: of two servers that start together at least one
    * sees the other, so there are never two holders.
-   * @throws StateError when another server holds the folder.
+   * @throws StateError when another server holds the folder, or it cannot be written.
    */
   static async take(folder: string): Promise<StateLock> {
-    const own = `lock-${process.pid}-${(await startOfProcess(process.pid)) ?? 'unknown'}`
-    const file = path.join(folder, own)
-    try {
-      await (await open(file, 'wx', 0o600)).close()
-    } catch (cause) {
-      if (codeOf(cause) === 'EEXIST') throw inUse(folder, process.pid, file)
-      throw new StateError(`State folder ${folder} cannot be written.`, { cause })
-    }
-    const lock = new StateLock(file)
+    const { name: own, release } = await claim(folder)
+    const lock = new StateLock(release)
     try {
       for (const name of await readdir(folder)) {
         const [, pid = '', start] = CLAIM.exec(name) ?? []
         if (name === own || pid === '') continue
-        const claim = path.join(folder, name)
-        if (await isSameProcess(Number(pid), start)) throw inUse(folder, Number(pid), claim)
-        await rm(claim, { force: true })
+        if (await isHeld(folder, name, Number(pid), start)) throw inUse(folder, pid)
+        await rm(path.join(folder, name), { force: true })
       }
     } catch (error) {
       await lock.release()
@@ -50,13 +52,49 @@ export class StateLock {
 
   /** Gives the folder up. Safe to call again. */
   async release(): Promise<void> {
-    await rm(this.#file, { force: true })
+    await this.#release()
   }
 }
 
-function inUse(folder: string, pid: number, claim: string): StateError {
+async function claim(folder: string): Promise<{ name: string; release: () => Promise<void> }> {
+  const name = `lock-${process.pid}-${randomBytes(6).toString('hex')}`
+  try {
+    const socket = await FolderClaim.make(folder, name)
+    let released: Promise<void> | undefined
+    return { name, release: () => (released ??= socket.release()) }
+  } catch (cause) {
+    if (NO_SOCKETS.has(codeOf(cause))) return claimByFile(folder)
+    throw new StateError(`State folder ${folder} cannot be written.`, { cause })
+  }
+}
+
+async function claimByFile(
+  folder: string,
+): Promise<{ name: string; release: () => Promise<void> }> {
+  const name = `lock-${process.pid}-${(await startOfProcess(process.pid)) ?? 'unknown'}`
+  const file = path.join(folder, name)
+  try {
+    await (await open(file, 'wx', 0o600)).close()
+  } catch (cause) {
+    if (codeOf(cause) === 'EEXIST') throw inUse(folder, String(process.pid))
+    throw new StateError(`State folder ${folder} cannot be written.`, { cause })
+  }
+  return { name, release: () => rm(file, { force: true }) }
+}
+
+async function isHeld(
+  folder: string,
+  name: string,
+  pid: number,
+  start: string | undefined,
+): Promise<boolean> {
+  const found = await lstat(path.join(folder, name)).catch(() => undefined)
+  if (found === undefined) return false
+  return found.isSocket() ? isClaimed(folder, name) : isSameProcess(pid, start)
+}
+
+function inUse(folder: string, pid: string): StateError {
   return new StateError(
-    `State folder ${folder} is in use by the server with process id ${pid}. ` +
-      `If there is no such server, remove ${claim}.`,
+    `State folder ${folder} is in use by another server (process id ${pid}, in its own container if it has one).`,
   )
 }

@@ -424,6 +424,16 @@ test('a folder has one server at a time', async (t) => {
   assert.equal((await load(folder)).source, 'current', 'the lock of a killed server is taken over')
 })
 
+test('a folder with a path that is too long for sockets has one server at a time too', async (t) => {
+  const folder = path.join(temporaryFolder(t), 'x'.repeat(120))
+  const first = new StateFile(folder)
+  await first.load()
+  await assert.rejects(load(folder), /in use by another server/)
+  await first.close()
+  assert.equal((await load(folder)).source, 'empty')
+  assert.deepEqual(readdirSync(folder), [])
+})
+
 test('claims of processes that are gone, or whose id is another process now, are taken over', async (t) => {
   const folder = temporaryFolder(t)
   const stale = [`lock-${process.ppid}-00000000.1`, 'lock-4194305-abcdef01.77', 'lock-1-unknown']
