@@ -27,6 +27,12 @@ export const ERROR_HELP: Readonly<Record<ErrorType, ErrorHelp>> = {
     cause: 'The management address wants a bearer token and the request has none, or another one.',
     remedy: 'Send `Authorization: Bearer …` with the value of `ONNXD_MANAGEMENT_TOKEN`.',
   },
+  CrashingRequestException: {
+    cause:
+      'The body of this request has crashed two workers of the model. It is rejected for `crashQuarantine` seconds after the last crash, so that other requests keep their workers.',
+    remedy:
+      'Read the log: `worker died` names the signal. Repair the model, or do not send such input. The header `Retry-After` says for how long it is rejected.',
+  },
   ForbiddenException: {
     cause:
       'Management has no token, and the request looks like one of a web page: a foreign `Origin`, `Sec-Fetch-Site` or `Referer`, or a `Host` that is neither an IP address nor localhost nor configured.',

@@ -114,6 +114,12 @@ export const ConfigSchema = Type.Object(
     ),
     queueTimeout: count('Seconds a request may wait for a worker.', 120, 1, 86_400),
     loadTimeout: count('Seconds a worker has to start and load its model.', 120, 1, 86_400),
+    crashQuarantine: count(
+      'Seconds for which a request body is rejected with 422 after it has crashed two workers; 0 disables.',
+      300,
+      0,
+      86_400,
+    ),
     drainTimeout: count(
       'Seconds that accepted requests get to finish when the server or a model stops.',
       30,

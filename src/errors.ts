@@ -22,6 +22,7 @@ export const ERROR_TYPES = {
   ConflictStatusException: 409,
   PayloadTooLargeException: 413,
   UnsupportedMediaTypeException: 415,
+  CrashingRequestException: 422,
   ClientClosedRequestException: 499,
   InternalServerException: 500,
   ServiceUnavailableException: 503,

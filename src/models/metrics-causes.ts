@@ -2,7 +2,13 @@
 export type RestartCause = 'exit' | 'signal' | 'memory' | 'timeout' | 'protocol' | 'load' | 'other'
 
 /** Why a request got no run, or no reader. */
-export type RejectionReason = 'queue_full' | 'no_worker' | 'failed' | 'expired' | 'cancelled'
+export type RejectionReason =
+  | 'queue_full'
+  | 'no_worker'
+  | 'failed'
+  | 'expired'
+  | 'cancelled'
+  | 'crashing'
 
 const CAUSES: readonly [cause: RestartCause, pattern: RegExp][] = [
   ['exit', /^exited with /],

@@ -33,6 +33,7 @@ export class VersionMetrics {
     failed: 0,
     expired: 0,
     cancelled: 0,
+    crashing: 0,
   }
   readonly restarts: Record<RestartCause, number> = {
     exit: 0,

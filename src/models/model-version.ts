@@ -92,6 +92,7 @@ export class ModelVersion {
       priorityLevels: this.settings.priorityLevels,
       queueTimeoutMs: config.queueTimeout * 1000,
       overloadStatus: Number(config.overloadStatus),
+      crashQuarantineMs: config.crashQuarantine * 1000,
       isRetryable: !prepared.hasCode || prepared.settings.idempotent === true,
       startWorker: (slotId) => this.#startWorker(slotId),
       log,

@@ -17,6 +17,8 @@ export interface PoolOptions {
   readonly queueTimeoutMs: number
   /** HTTP status for a job that the queue has no room for. */
   readonly overloadStatus: number
+  /** Milliseconds for which a body is rejected that crashed two workers; 0 for none. */
+  readonly crashQuarantineMs: number
   /** Running a request twice does no harm. */
   readonly isRetryable: boolean
   readonly startWorker: (slotId: number) => PoolWorker

@@ -2,6 +2,7 @@ import { ServerError } from '../errors.ts'
 import type { WorkerReply } from '../worker/wire/messages.ts'
 import { Alarm } from './alarm.ts'
 import { LearnedDelay } from './batch-delay.ts'
+import { CrashList } from './crash-list.ts'
 import { DrainRate } from './drain-rate.ts'
 import { JobQueue } from './job-queue.ts'
 import type { Job } from './job.ts'
@@ -23,6 +24,7 @@ export class Pool {
   readonly #queue: JobQueue
   readonly #slots: SlotSet
   readonly #drainRate = new DrainRate()
+  readonly #crashes: CrashList
   /** Absent where the delay is fixed, or there are no batches. */
   readonly #learned: LearnedDelay | undefined
   #state: 'open' | 'draining' | 'closed' = 'open'
@@ -40,10 +42,11 @@ export class Pool {
       levels: options.priorityLevels,
       maxWaitMs: options.queueTimeoutMs,
     })
-    const isLearning = options.maxBatchDelayMs === 'auto' && options.batchSize > 1
-    this.#learned = isLearning ? new LearnedDelay() : undefined
-    const { metrics } = this
-    this.#slots = new SlotSet({ ...options, metrics, onChange: () => this.#schedule() })
+    if (options.maxBatchDelayMs === 'auto' && options.batchSize > 1)
+      this.#learned = new LearnedDelay()
+    this.#crashes = new CrashList(options.modelName, options.crashQuarantineMs)
+    const onChange = (): void => this.#schedule()
+    this.#slots = new SlotSet({ ...options, metrics: this.metrics, onChange })
   }
 
   get slots(): readonly Slot[] {
@@ -72,10 +75,7 @@ export class Pool {
     return this.#slots.hasFailed
   }
 
-  /**
-   * Adds workers up to `count` or retires the newest ones. Resolves when all new ones are ready or the
-   * retired ones, which finish what they have in hand for at most `drainMs`, are gone; rejects with the first failure to load, and then the slot is not kept.
-   */
+  /** Adds workers up to `count` or retires the newest ones; {@link SlotSet.scale} says what it waits for. */
   async scale(count: number, drainMs = this.#options.queueTimeoutMs): Promise<void> {
     if (this.#state !== 'open') throw this.#refusal()
     await this.#slots.scale(count, drainMs)
@@ -83,9 +83,10 @@ export class Pool {
 
   /**
    * Accepts a job; its promise settles when it is done.
-   * @throws ServerError `ServiceUnavailableException` when no worker is or will be there, or too many jobs wait.
+   * @throws ServerError 503 when no worker will be there or too many jobs wait; 422 for a body that crashes workers.
    */
   submit(job: Job): void {
+    this.#crashes.check(job, this.metrics)
     if (!this.#isOpen || !this.#queue.offer(job)) throw this.#refuse()
     this.#learned?.recordArrival(job.waitingSince)
     this.#schedule()
@@ -190,13 +191,13 @@ export class Pool {
     }
     worker.predict(jobs.map((job) => job.request)).then(
       (reply) => {
-        settleBatch(jobs, reply)
+        settleBatch(jobs, reply, this.#crashes)
         slot.recordSuccess()
         finish(reply)
       },
       (error: unknown) => {
         // A closed pool refuses what comes back, in #schedule.
-        this.#queue.putBack(recoverBatch(jobs, error, this.#options.isRetryable))
+        this.#queue.putBack(recoverBatch(jobs, error, this.#options, this.#crashes))
         finish()
       },
     )

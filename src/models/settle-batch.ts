@@ -1,14 +1,17 @@
 import { ServerError } from '../errors.ts'
 import { WorkerDiedError } from '../worker/host/outcomes.ts'
 import type { WorkerReply } from '../worker/wire/messages.ts'
+import type { CrashList } from './crash-list.ts'
 import type { Job } from './job.ts'
+import type { PoolOptions } from './pool-options.ts'
 
 /**
  * Hands each job of a batch its part of the worker's reply. An overall error code speaks for every
  * job of the batch (the original answers only the first: section 3.4 of its behaviour).
  */
-export function settleBatch(jobs: readonly Job[], reply: WorkerReply): void {
+export function settleBatch(jobs: readonly Job[], reply: WorkerReply, crashes: CrashList): void {
   for (const [index, job] of jobs.entries()) {
+    crashes.recordSuccess(job)
     if (job.isSettled) continue
     const prediction = reply.predictions[index]
     if (reply.code === 200 && prediction !== undefined) job.resolve(prediction)
@@ -21,13 +24,19 @@ export function settleBatch(jobs: readonly Job[], reply: WorkerReply): void {
  * job that had not reached the handler is innocent. One that had is repeated once, if that does no
  * harm; when it takes a second worker with it, it is refused.
  */
-export function recoverBatch(jobs: readonly Job[], error: unknown, isRetryable: boolean): Job[] {
+export function recoverBatch(
+  jobs: readonly Job[],
+  error: unknown,
+  { isRetryable }: Pick<PoolOptions, 'isRetryable'>,
+  crashes: CrashList,
+): Job[] {
   const failure = error instanceof Error ? error : new Error(String(error))
   const died = error instanceof WorkerDiedError
   const again: Job[] = []
   for (const job of jobs) {
     if (job.isSettled) continue
     if (died && error.hadStarted) job.deaths += 1
+    if (died && error.hadStarted && error.isCrash) crashes.recordCrash(job)
     const isHarmless = died && (!error.hadStarted || (isRetryable && job.deaths < 2))
     if (isHarmless) again.push(job)
     else job.reject(failure)

@@ -1,5 +1,6 @@
 import type { Logger } from 'pino'
 import { ServerError, messageOf } from '../errors.ts'
+import { isCrash } from '../worker/host/outcomes.ts'
 import type { Worker } from '../worker/host/worker.ts'
 import type { RestartPolicy } from './backoff.ts'
 import { restartCause } from './metrics-causes.ts'
@@ -135,8 +136,11 @@ export class Slot {
     const loadFailure = await worker.ready.then(() => undefined, messageOf)
     this.lastFailure = loadFailure ?? `The worker ${text}.`
     this.#lastCause = restartCause(text, loadFailure === undefined)
-    const isSuspicious = loadFailure !== undefined || worker.inFlight > 0
-    if (isSuspicious) restarts.recordDeath()
+    const isAtWork = worker.inFlight > 0
+    const isSuspicious = loadFailure !== undefined || isAtWork
+    // A request that crashes workers, or takes too long, is no reason to close the model for others.
+    const isByRequest = loadFailure === undefined && isAtWork && isEndByRequest(text)
+    if (isSuspicious && !isByRequest) restarts.recordDeath()
     this.#failures = isSuspicious ? this.#failures + 1 : 0
     const restartInMs = restarts.delayMs(this.#failures)
     log.warn(
@@ -152,6 +156,11 @@ export class Slot {
     )
     return restartInMs
   }
+}
+
+/** Whether a worker that ended so at work was ended by the request in its hands. */
+function isEndByRequest(text: string): boolean {
+  return isCrash(text) || restartCause(text, true) === 'timeout'
 }
 
 /** Nothing is wrong with the model: another request wanted fewer workers, or none, and came later. */

@@ -30,6 +30,12 @@ export function outOfTime(
   return new ServerError('ServiceUnavailableException', text, { retryAfterSeconds })
 }
 
+/** The rejection of a body that crashed two workers. */
+export function crashing(modelName: string, retryAfterSeconds: number): ServerError {
+  const text = `This request has crashed two workers of model ${modelName}. It is rejected for ${retryAfterSeconds} s.`
+  return new ServerError('CrashingRequestException', text, { retryAfterSeconds })
+}
+
 /** The answer while a model has failed; `failure` is what its last worker died of. */
 export function failed(modelName: string, failure: string): ServerError {
   const text = `Model ${modelName} has failed: its workers keep dying. ${failure}`.trim()

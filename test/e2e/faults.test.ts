@@ -151,8 +151,10 @@ test(
     const server = await serve(t, [handlerModel(t, 'tool'), handlerModel(t, 'other')], {
       allowHandlers: true,
     })
+    // It cannot be told from a kill by the system, for which no request is to blame.
     const statuses: number[] = []
-    for (let round = 0; round < 6; round += 1) statuses.push((await ask(server, 'exit:1')).status)
+    for (let round = 0; round < 6; round += 1)
+      statuses.push((await ask(server, 'signal:SIGKILL')).status)
     assert.deepEqual(statuses, [500, 500, 500, 500, 500, 503])
     const refused = await ask(server, 'echo:x')
     assert.equal(refused.status, 503)
@@ -164,6 +166,25 @@ test(
     assert.equal(await (await ask(server, 'echo:fine', 'other')).text(), 'fine')
   },
 )
+
+test('E13: requests that crash workers do not close their model; the same body is rejected after two', async (t) => {
+  const server = await serve(t, [handlerModel(t, 'tool')], {
+    allowHandlers: true,
+    crashQuarantine: 60,
+  })
+  const statuses: number[] = []
+  for (let round = 0; round < 6; round += 1)
+    statuses.push((await ask(server, `exit:${round + 1}`)).status)
+  assert.deepEqual(statuses, [500, 500, 500, 500, 500, 500])
+  assert.equal(await (await ask(server, 'echo:x')).text(), 'x')
+  assert.equal((await ask(server, 'exit:1')).status, 500)
+  const pid = await pidOf(server)
+  const rejected = await ask(server, 'exit:1')
+  assert.equal(rejected.status, 422)
+  assert.ok(Number(rejected.headers.get('retry-after')) > 50)
+  assert.equal(((await json(rejected)) as { type: string }).type, 'CrashingRequestException')
+  assert.equal(await pidOf(server), pid, 'no worker saw it')
+})
 
 test('a client that leaves while its request waits costs no worker time', async (t) => {
   const server = await serve(t, [handlerModel(t, 'tool')], { allowHandlers: true })

@@ -160,6 +160,7 @@ export class TestPool {
       priorityLevels: 1,
       queueTimeoutMs: 60_000,
       overloadStatus: 503,
+      crashQuarantineMs: 300_000,
       isRetryable: true,
       startWorker: () => {
         const worker = new FakeWorker()
@@ -194,7 +195,8 @@ export class TestPool {
   submit(name: string, { bytes = 1, level = 1, timeoutMs }: JobOptions = {}): Job {
     const job = new Job(
       [['name', name]],
-      [{ name: 'body', contentType: '', value: Buffer.alloc(bytes) }],
+      // Two jobs of one name have the same body.
+      [{ name, contentType: '', value: Buffer.alloc(bytes) }],
     )
     job.level = level
     if (timeoutMs !== undefined) job.deadline = this.clock.now + timeoutMs

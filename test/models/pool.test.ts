@@ -6,7 +6,7 @@ import { ServerError } from '../../src/errors.ts'
 import { RestartPolicy } from '../../src/models/backoff.ts'
 import { JobQueue } from '../../src/models/job-queue.ts'
 import { Job } from '../../src/models/job.ts'
-import { TestPool, answerOf, nameOf, outcome, outcomes } from '../helpers/test-pool.ts'
+import { TestClock, TestPool, answerOf, nameOf, outcome, outcomes } from '../helpers/test-pool.ts'
 import type { FakeWorker } from '../helpers/test-pool.ts'
 
 test('a batch forms when a worker asks, from what waits then, and each job gets its own answer', async (t) => {
@@ -233,6 +233,87 @@ test('jobs of a worker that dies are repeated once, alone; the one that kills a 
   )
 })
 
+test('E13: a body that crashed two workers is rejected with 422 until the time is over; others are not', async (t) => {
+  const it = await TestPool.of(t, 1, { crashQuarantineMs: 10_000 })
+  const poison = it.submit('poison')
+  it.worker(0).die('was killed by SIGFPE')
+  await it.pass(2)
+  it.worker(1).die('was killed by SIGFPE')
+  await it.pass(60)
+  assert.equal(await outcome(poison), '500 InternalServerException')
+  assert.throws(() => it.submit('poison'), {
+    statusCode: 422,
+    type: 'CrashingRequestException',
+    retryAfterSeconds: 10,
+  })
+  assert.deepEqual([it.pool.metrics.rejections.crashing, it.workers.length], [1, 3])
+  const innocent = it.submit('innocent')
+  it.worker(2).answer()
+  await turn()
+  assert.equal(await outcome(innocent), 'innocent')
+  await it.leap(10_000)
+  const again = it.submit('poison')
+  assert.deepEqual(it.worker(2).batches[0]?.names, ['poison'], 'the time is over')
+  it.worker(2).answer()
+  await turn()
+  assert.equal(await outcome(again), 'poison')
+})
+
+test('E13: what was in a batch with the cause of a crash is not rejected later', async (t) => {
+  const it = await TestPool.of(t, 1, { batchSize: 4, maxBatchDelayMs: 1, isRetryable: false })
+  for (const round of [0, 1]) {
+    const jobs = it.submitAll('innocent', 'poison', `b${round}`, `c${round}`)
+    it.worker(-1).die('exited with code 7')
+    await it.pass(60)
+    assert.deepEqual(await outcomes(jobs), Array(4).fill('500 InternalServerException'))
+    if (round === 1) break
+    const alone = it.submit('innocent')
+    await it.pass(2)
+    it.worker(-1).answer()
+    await turn()
+    assert.equal(await outcome(alone), 'innocent')
+  }
+  assert.throws(() => it.submit('poison'), { statusCode: 422 })
+  const innocent = it.submit('innocent')
+  await it.pass(2)
+  it.worker(-1).answer()
+  await turn()
+  assert.equal(await outcome(innocent), 'innocent')
+})
+
+test('E13: workers that are killed from outside or too slow are held against no body', async (t) => {
+  const clock = new TestClock(t)
+  for (const how of ['was killed by SIGKILL', 'did not answer within 1 s']) {
+    const it = await TestPool.of(t, 1, { isRetryable: false }, clock)
+    for (let round = 0; round < 3; round += 1) {
+      const job = it.submit('slow')
+      it.worker(-1).die(how)
+      await it.pass(200)
+      assert.equal(await outcome(job), '500 InternalServerException')
+    }
+    it.submit('slow')
+  }
+})
+
+test('E13: requests that crash workers do not close the model, failed loads do', async (t) => {
+  const it = await TestPool.of(t, 1, { isRetryable: false })
+  for (let round = 0; round < 12; round += 1) {
+    it.submit(`poison ${round}`)
+    it.worker(-1).die('was killed by SIGSEGV')
+    await turn()
+    await it.leap(10_001)
+    assert.equal(it.pool.hasFailed, false)
+  }
+  const job = it.submit('innocent')
+  it.worker(-1).answer()
+  await turn()
+  assert.equal(await outcome(job), 'innocent')
+  it.onStart = (worker) => worker.die('exited with code 1')
+  it.worker(-1).die('exited with code 1')
+  await it.pass(1000)
+  assert.equal(it.pool.hasFailed, true)
+})
+
 test('without leave to repeat, the batch at a dead worker gets 500 and what waits is served', async (t) => {
   const it = await TestPool.of(t, 1, { batchSize: 2, maxBatchDelayMs: 1, isRetryable: false })
   const jobs = it.submitAll('a', 'b', 'waiting')
@@ -420,7 +501,7 @@ test('a model whose workers keep dying is given up: what waits and what comes is
   }
   const [victim, waiting] = it.submitAll('victim 5', 'waiting')
   assert.equal(it.pool.hasFailed, false)
-  it.worker(-1).die('was killed by SIGILL')
+  it.worker(-1).die('was killed by SIGTERM')
   await turn()
   assert.ok(victim && waiting)
   assert.deepEqual(await outcomes([victim, waiting]), [
@@ -430,7 +511,7 @@ test('a model whose workers keep dying is given up: what waits and what comes is
   const isGivenUp = {
     type: 'ServiceUnavailableException',
     retryAfterSeconds: 60,
-    message: /has failed.*SIGILL/,
+    message: /has failed.*SIGTERM/,
   }
   await assert.rejects(waiting.result, isGivenUp)
   assert.equal(it.pool.hasFailed, true)

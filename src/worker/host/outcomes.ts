@@ -7,6 +7,8 @@ import type { WirePrediction, WireRequest, WorkerReply } from '../wire/messages.
 export class WorkerDiedError extends ServerError {
   /** False when the batch had not reached the handler: it is innocent and may simply run elsewhere. */
   readonly hadStarted: boolean
+  /** True when the process ended by what it computed, not by a signal from outside or a deadline. */
+  readonly isCrash: boolean
 
   constructor(what: string, hadStarted: boolean, cause?: unknown) {
     const type = what.includes('out of memory')
@@ -14,6 +16,7 @@ export class WorkerDiedError extends ServerError {
       : 'InternalServerException'
     super(type, `Worker died: it ${what}.`, { cause })
     this.hadStarted = hadStarted
+    this.isCrash = isCrash(what)
   }
 }
 
@@ -23,8 +26,15 @@ const LOAD_CODES: ReadonlyMap<number, ErrorType> = new Map([
   [507, 'InsufficientMemoryException'],
 ])
 
-/** How native code dies of what it was given, here of the model. */
-const CRASH = /^was killed by SIG(?:SEGV|ABRT|BUS|FPE|ILL|TRAP)$/
+/** How native code dies of what it was given: of the model while it loads, of a request afterwards. */
+const CRASH = /^was killed by SIG(?:SEGV|ABRT|BUS|FPE|ILL|TRAP|SYS)$/
+/** The same, or a handler that ends the process, or a heap that is full. */
+const OWN_END = /^(?:exited with code|ran out of memory)/
+
+/** Whether a process that ended so did it by itself. `what` as in "it was killed by SIGSEGV". */
+export function isCrash(what: string): boolean {
+  return CRASH.test(what) || OWN_END.test(what)
+}
 
 /**
  * Why a model could not be loaded: the worker's own words, or how its process ended.

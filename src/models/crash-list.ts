@@ -1,0 +1,93 @@
+/** Requests that crashed workers of a model, so that they are not given another one. */
+import { createHash } from 'node:crypto'
+import type { Job } from './job.ts'
+import type { VersionMetrics } from './metrics-version.ts'
+import { crashing } from './unavailable.ts'
+
+/** Workers that one request may crash. */
+const MAX_CRASHES = 2
+/** Requests that are remembered; the one that crashed a worker longest ago is forgotten first. */
+const MAX_ENTRIES = 1000
+
+interface Entry {
+  readonly bytes: number
+  crashes: number
+  /** When it is forgotten, on the clock of `performance.now()`. */
+  until: number
+}
+
+/**
+ * Remembers by their SHA-256 the bodies that crashed a worker. A body that crashed two workers is
+ * rejected until `quarantineMs` after its last crash. It may crash workers from many clients and under
+ * many request ids, so the body alone counts, without headers.
+ */
+export class CrashList {
+  readonly #modelName: string
+  readonly #quarantineMs: number
+  readonly #entries = new Map<string, Entry>()
+
+  /** @param quarantineMs Milliseconds; 0 remembers nothing. */
+  constructor(modelName: string, quarantineMs: number) {
+    this.#modelName = modelName
+    this.#quarantineMs = quarantineMs
+  }
+
+  /** A worker crashed with this job in its hands. */
+  recordCrash(job: Job): void {
+    if (this.#quarantineMs === 0) return
+    const key = hashOf(job)
+    const now = performance.now()
+    const known = this.#entries.get(key)
+    const crashes = known !== undefined && known.until > now ? known.crashes + 1 : 1
+    const until = now + this.#quarantineMs
+    // A key that is set anew becomes the youngest of the map.
+    this.#entries.delete(key)
+    this.#entries.set(key, { bytes: job.bytes, crashes, until })
+    const [oldest] = this.#entries.keys()
+    if (this.#entries.size > MAX_ENTRIES && oldest !== undefined) this.#entries.delete(oldest)
+  }
+
+  /** A worker answered the job: it was not the cause of an earlier crash. */
+  recordSuccess(job: Job): void {
+    if (this.#mayKnow(job)) this.#entries.delete(hashOf(job))
+  }
+
+  /**
+   * Counts and rejects a job whose body crashed two workers.
+   * @throws ServerError `CrashingRequestException`.
+   */
+  check(job: Job, { rejections, statuses }: Pick<VersionMetrics, 'rejections' | 'statuses'>): void {
+    const seconds = this.#secondsLeft(job)
+    if (seconds === 0) return
+    const rejection = crashing(this.#modelName, seconds)
+    rejections.crashing += 1
+    statuses.count(rejection.statusCode)
+    throw rejection
+  }
+
+  /** Seconds for which the job must not run; 0 for one that may. */
+  #secondsLeft(job: Job): number {
+    if (!this.#mayKnow(job)) return 0
+    const key = hashOf(job)
+    const entry = this.#entries.get(key)
+    if (entry === undefined) return 0
+    const leftMs = entry.until - performance.now()
+    if (leftMs <= 0) this.#entries.delete(key)
+    return entry.crashes < MAX_CRASHES ? 0 : Math.max(0, Math.ceil(leftMs / 1000))
+  }
+
+  /** Hashing costs time for each byte, so sizes are compared first: nearly all requests end here. */
+  #mayKnow({ bytes }: Job): boolean {
+    if (this.#entries.size === 0) return false
+    for (const entry of this.#entries.values()) if (entry.bytes === bytes) return true
+    return false
+  }
+}
+
+function hashOf({ request }: Job): string {
+  const hash = createHash('sha256')
+  for (const { name, value } of request.parameters) {
+    hash.update(`${name.length}:${name}:${value.length}:`).update(value)
+  }
+  return hash.digest('base64')
+}
