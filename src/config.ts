@@ -191,6 +191,20 @@ export const ConfigSchema = Type.Object(
       1,
       86_400,
     ),
+    workerUser: text(
+      'User that workers run as, by name or as `uid:gid`; needs a server that runs as root. Empty keeps the user of the server.',
+      '',
+    ),
+    egress: flag(
+      'Workers may use the network. `--no-egress` gives each its own empty network namespace (Linux), or refuses to start where that cannot be had.',
+      true,
+    ),
+    workerOpenFiles: count(
+      'Files and sockets that a worker may have open; 0 for as many as the server.',
+      1024,
+      0,
+      1_048_576,
+    ),
     workerEnvironment: list(
       'Environment variables handed to workers besides the usual harmless ones.',
     ),

@@ -20,6 +20,7 @@ import type { StartupResult } from './models/startup.ts'
 import { StateFile } from './models/state-file.ts'
 import { WorkerFactory } from './models/worker-factory.ts'
 import type { App, RouteContext } from './routes/route-context.ts'
+import { findConfinement } from './worker/host/confinement.ts'
 import { workerEnvironment } from './worker/host/own-worker.ts'
 import { findPython } from './worker/host/python-installation.ts'
 import type { PythonInstallation } from './worker/host/python-installation.ts'
@@ -67,10 +68,18 @@ export async function startServer({
 }: ServerOptions): Promise<RunningServer> {
   refuseOpenManagement(config)
   const python = await findConfiguredPython(config, environment)
-  const runtime = await RuntimeDirectory.create()
+  const confinement = findConfinement(config, workerEnvironment(environment, []))
+  const runtime = await RuntimeDirectory.create(confinement.user)
   const removeRuntime = (): void => runtime.remove()
   process.once('exit', removeRuntime)
-  const factory = new WorkerFactory({ config, runtime, environment, log, python })
+  const factory = new WorkerFactory({
+    config,
+    runtime,
+    environment,
+    confinement,
+    log,
+    python,
+  })
   const memory = config.checkMemory ? new MemoryGuard(availableMemory) : undefined
   const registry = new Registry({ config, configOrigins: origins, factory, memory, log })
   const metrics = new ServerMetrics(() => registry.all)

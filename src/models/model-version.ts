@@ -125,6 +125,7 @@ export class ModelVersion {
     try {
       const { workers } = version.settings
       const release = await version.#admit(workers)
+      await context.factory.share(prepared)
       await version.pool.scale(workers).finally(release)
       await version.#learn()
     } catch (error) {

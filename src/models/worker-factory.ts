@@ -1,8 +1,12 @@
+import path from 'node:path'
 import type { Logger } from 'pino'
 import type { Config } from '../config.ts'
 import { ServerError } from '../errors.ts'
 import { BUILT_IN_HANDLERS } from '../model-files.ts'
 import { BodyFile } from '../worker/host/body-file.ts'
+import { confine } from '../worker/host/confinement.ts'
+import type { Confinement } from '../worker/host/confinement.ts'
+import { IsolationReport } from '../worker/host/isolation.ts'
 import { READY_LINE, ownWorker, workerEnvironment } from '../worker/host/own-worker.ts'
 import type { PythonInstallation } from '../worker/host/python-installation.ts'
 import { pythonWorker } from '../worker/host/python-worker.ts'
@@ -18,6 +22,8 @@ import type { PoolWorker } from './pool.ts'
 import { choosePython, folderOf } from './python-model.ts'
 import type { PreparedModel } from './source.ts'
 
+/** Of a worker, in its own folder. */
+const SOCKET = 'w.sock'
 /** Batches in flight at one of our own workers, at most. */
 const MAX_DEPTH = 8
 /** Room in a frame for what is not a body: names, headers, phrases. */
@@ -42,6 +48,7 @@ export interface FactoryOptions {
   readonly runtime: RuntimeDirectory
   readonly environment: NodeJS.ProcessEnv
   readonly log: Logger
+  readonly confinement: Confinement
   /** What runs Python handlers, if anything does. */
   readonly python: PythonInstallation | undefined
 }
@@ -54,14 +61,18 @@ export class WorkerFactory {
   readonly #runtime: RuntimeDirectory
   readonly #environment: Record<string, string>
   readonly #log: Logger
+  readonly #confinement: Confinement
   readonly #python: PythonInstallation | undefined
+  readonly #isolation: IsolationReport
   #noteStart = (): void => {}
   readonly #alive = new Set<Worker>()
   #nextGpu = 0
 
-  constructor({ config, runtime, environment, log, python }: FactoryOptions) {
+  constructor({ config, runtime, environment, confinement, log, python }: FactoryOptions) {
     this.#config = config
     this.#runtime = runtime
+    this.#confinement = confinement
+    this.#isolation = new IsolationReport(log)
     this.#python = python
     this.firstStart = new Promise((resolve) => (this.#noteStart = resolve))
     this.#environment = workerEnvironment(environment, config.workerEnvironment)
@@ -81,6 +92,15 @@ export class WorkerFactory {
         `Model ${model.name} brings code of its own, which this server does not run. Start it with --allow-handlers to trust such models.`,
       )
     }
+  }
+
+  /** Lets workers of another user read a model that was unpacked, uploaded or downloaded. */
+  async share({ modelPath }: PreparedModel): Promise<void> {
+    const { path: runtime } = this.#runtime
+    const { stateDir } = this.#config
+    const kept = stateDir === '' ? [] : [path.resolve(stateDir)]
+    const uploads = path.join(kept[0] ?? runtime, 'models')
+    await this.#runtime.share(modelPath, [runtime, ...kept, uploads])
   }
 
   /**
@@ -109,11 +129,13 @@ export class WorkerFactory {
       const isDetail = isMetric || (isOwn && stream === 'stdout')
       log[isDetail ? 'debug' : 'info']({ stream, line }, 'worker output')
     }
+    const folder = this.#runtime.newWorkerFolder()
     const special = isOwn
-      ? this.#ownWorker(model, settings, onLine)
-      : this.#pythonWorker(model, settings, onLine)
+      ? this.#ownWorker(model, settings, folder, onLine)
+      : this.#pythonWorker(model, settings, folder, onLine)
     const worker = new Worker({
       ...special,
+      child: confine(special.child, this.#confinement),
       load: {
         command: 'load',
         modelName: model.name,
@@ -135,9 +157,11 @@ export class WorkerFactory {
     })
     this.#alive.add(worker)
     this.#noteStart()
+    this.#isolation.note(worker)
     void worker.exited.then(() => {
       this.#alive.delete(worker)
       special.tidyUp?.()
+      this.#runtime.removeWorkerFolder(folder)
     })
     return worker
   }
@@ -152,10 +176,11 @@ export class WorkerFactory {
   #ownWorker(
     model: PreparedModel,
     settings: EffectiveSettings,
+    folder: string,
     onLine: WorkerSpec['onLine'],
   ): SpecialPart {
-    const { workerHeapMib, workerMemoryMib, telemetry } = this.#config
-    const socketPath = this.#runtime.nextSocketPath()
+    const { workerHeapMib, telemetry } = this.#config
+    const socketPath = path.join(folder, SOCKET)
     // A model's own code may keep what it was given; the built-in handlers do not.
     const bodies = BUILT_IN_HANDLERS.includes(settings.handler) ? BodyFile.create() : undefined
     return {
@@ -163,14 +188,13 @@ export class WorkerFactory {
       child: ownWorker(
         {
           socketPath,
-          temporaryFolder: this.#runtime.path,
+          temporaryFolder: folder,
           modelName: model.name,
           modelPath: model.modelPath,
           handler: settings.handler,
           options: JSON.stringify(this.#workerOptions(model, settings)),
           threads: settings.threads,
           heapMib: workerHeapMib,
-          memoryMib: workerMemoryMib,
           allowTelemetry: telemetry,
           hasBodyFile: bodies !== undefined,
         },
@@ -189,6 +213,7 @@ export class WorkerFactory {
   #pythonWorker(
     model: PreparedModel,
     settings: EffectiveSettings,
+    folder: string,
     onLine: WorkerSpec['onLine'],
   ): SpecialPart {
     const modelPath = folderOf(model)
@@ -197,12 +222,11 @@ export class WorkerFactory {
       ...pythonWorker(
         {
           ...choosePython(model, this.#python),
-          socketPath: this.#runtime.nextSocketPath(),
+          socketPath: path.join(folder, SOCKET),
           modelName: model.name,
           modelFolder: modelPath,
           handler: settings.handler,
           threads: settings.threads,
-          memoryMib: this.#config.workerMemoryMib,
           onLine,
         },
         this.#environment,

@@ -36,6 +36,15 @@ async function perform(text, index, context) {
     case 'metric': { const [method, ...values] = JSON.parse(argument); context.metrics[method](...values); return 'taken' }
     case 'print': process.stdout.write(argument + '\\n'); return 'printed'
     case 'child': { const { spawn } = await import('node:child_process'); return { pid: spawn('sleep', ['300']).pid } }
+    case 'connect': {
+      const { connect } = await import('node:net')
+      return new Promise((resolve) => {
+        const socket = connect(Number(argument), '127.0.0.1')
+        socket.on('connect', () => { socket.destroy(); resolve('connected') })
+        socket.on('error', (error) => resolve(error.code))
+      })
+    }
+    case 'read': { const { readFileSync } = await import('node:fs'); try { return readFileSync(argument).length } catch (error) { return error.code } }
     case 'batch': return { size: context.requestProcessor.length }
     case 'headers': return context.getAllRequestHeader(index)
     case 'data': return 'data'

@@ -132,7 +132,7 @@ test('the worker is started as MMS starts it, its output comes through FIFOs, an
     '--sock-type',
     'unix',
     '--sock-name',
-    path.join(runtime, 'w1.sock'),
+    path.join(runtime, 'w1', 'w.sock'),
     '--handler',
     'code/service:handle',
     '--model-path',
@@ -142,7 +142,7 @@ test('the worker is started as MMS starts it, its output comes through FIFOs, an
     '--preload-model',
     'false',
     '--tmp-dir',
-    runtime,
+    path.join(runtime, 'w1'),
   ])
   assert.equal(environment.PYTHONPATH, [path.join(cwd, 'code'), cwd].join(path.delimiter))
   assert.equal(environment.OMP_NUM_THREADS, '3')
@@ -153,14 +153,13 @@ test('the worker is started as MMS starts it, its output comes through FIFOs, an
   ]) {
     await server.logged((one) => one.line === line && one.stream === stream)
   }
-  assert.deepEqual(
-    readdirSync(runtime)
-      .filter((name) => name.startsWith('w'))
-      .toSorted(),
-    ['w1.sock', 'w1.sock-stderr', 'w1.sock-stdout'],
-  )
+  assert.deepEqual(readdirSync(path.join(runtime, 'w1')).toSorted(), [
+    'w.sock',
+    'w.sock-stderr',
+    'w.sock-stdout',
+  ])
   await server.manage('/models/m', { method: 'DELETE' })
-  await until(() => readdirSync(runtime).length === 0)
+  await until(() => readdirSync(runtime).join() === 'server.sock')
   assert.deepEqual(processesNaming(runtime), [])
 })
 
@@ -193,7 +192,7 @@ const int = (value) => { const bytes = Buffer.alloc(4); bytes.writeInt32BE(value
 net.createServer((socket) => {
   socket.on('data', (chunk) => {
     if (chunk[0] === 0x4c) {
-      const descriptor = chunk.subarray(-7).toString()
+      const descriptor = chunk.subarray(-'w.sock'.length).toString()
       const stem = after('--tmp-dir') + '/' + descriptor
       execFileSync('mkfifo', [stem + '-stdout', stem + '-stderr'])
       socket.write(Buffer.concat([int(200), text('loaded model m. [PID]:' + process.pid), int(-1)]))

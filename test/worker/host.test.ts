@@ -577,10 +577,10 @@ test('after many workers no process, file descriptor or socket of theirs is left
 test('the runtime directory is private, gives no socket path twice, and goes with all it holds', async () => {
   const runtime = await RuntimeDirectory.create()
   assert.equal(statSync(runtime.path).mode & 0o777, 0o700)
-  const paths = Array.from({ length: 100 }, () => runtime.nextSocketPath())
+  const paths = Array.from({ length: 100 }, () => runtime.newWorkerFolder())
   assert.equal(new Set(paths).size, 100)
   assert.ok(
-    paths.every((name) => path.dirname(name) === runtime.path && Buffer.byteLength(name) <= 103),
+    paths.every((name) => path.dirname(name) === runtime.path && Buffer.byteLength(name) <= 96),
   )
   mkdirSync(path.join(runtime.path, 'a', 'b'), { recursive: true })
   runtime.remove()
@@ -593,7 +593,7 @@ test('a temporary folder whose path is too long for sockets is refused and nothi
   t.after(() => rmSync(parent, { recursive: true, force: true }))
   const long = path.join(parent, 'x'.repeat(90))
   mkdirSync(long)
-  await assert.rejects(RuntimeDirectory.create(long), /set TMPDIR/)
+  await assert.rejects(RuntimeDirectory.create(undefined, long), /set TMPDIR/)
   assert.deepEqual(readdirSync(long), [])
 })
 

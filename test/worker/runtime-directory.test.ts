@@ -38,7 +38,7 @@ function abandoned(parent: string, name: string): string {
 }
 
 async function start(t: TestContext, parent: string): Promise<string[]> {
-  const runtime = await RuntimeDirectory.create(parent)
+  const runtime = await RuntimeDirectory.create(undefined, parent)
   t.after(() => runtime.remove())
   assert.deepEqual(readdirSync(runtime.path), ['server.sock'])
   return readdirSync(parent).filter((name) => name !== path.basename(runtime.path))
@@ -121,7 +121,7 @@ const moduleUrl = (relative: string): string => new URL(relative, import.meta.ur
 const OTHER_SERVER = `
 const { RuntimeDirectory } = await import('${moduleUrl('../../src/worker/host/runtime-directory.js')}')
 const { StateFile } = await import('${moduleUrl('../../src/models/state-file.js')}')
-await RuntimeDirectory.create(process.argv[1])
+await RuntimeDirectory.create(undefined, process.argv[1])
 await new StateFile(process.argv[2]).load()
 console.log(process.pid)
 setInterval(() => {}, 1000)

@@ -28,8 +28,6 @@ export interface OwnWorkerOptions {
   readonly threads: number
   /** Limit of the JavaScript heap. */
   readonly heapMib: number
-  /** Limit of all private memory; 0 for none. */
-  readonly memoryMib: number
   readonly allowTelemetry: boolean
   /** Large bodies come in the file behind descriptor 3. */
   readonly hasBodyFile: boolean
@@ -41,7 +39,7 @@ export function ownWorker(
   environment: Readonly<Record<string, string>>,
 ): ChildSpec {
   const isFile = path.extname(options.modelPath) === '.onnx'
-  return limited(options.memoryMib, {
+  return {
     command: process.execPath,
     args: [
       `--max-old-space-size=${options.heapMib}`,
@@ -71,21 +69,7 @@ export function ownWorker(
       ONNXD_PARENT_PID: String(process.pid),
       ONNXD_WORKER_OPTIONS: options.options,
     },
-  })
-}
-
-/** V8 13 and later reserve address space for code that counts as data without being used. */
-const RESERVED_MIB = Number.parseInt(process.versions.node, 10) >= 24 ? 512 : 0
-
-/**
- * RLIMIT_DATA bounds what a process can really use, tensors, weights and heap: an allocation beyond it
- * fails inside onnxruntime or V8 as an error that names the cause, instead of taking the machine down.
- * The shell replaces itself, so the pid stays the worker's. Core files of models are never wanted.
- */
-function limited(memoryMib: number, child: ChildSpec): ChildSpec {
-  if (memoryMib === 0) return child
-  const script = `ulimit -c 0; ulimit -d ${(memoryMib + RESERVED_MIB) * 1024}; exec "$0" "$@"`
-  return { ...child, command: '/bin/sh', args: ['-c', script, child.command, ...child.args] }
+  }
 }
 
 /** The part of the server's environment that workers get: harmless names, and those the operator lists. */

@@ -21,8 +21,6 @@ export interface PythonWorkerOptions {
   readonly modelFolder: string
   readonly handler: string
   readonly threads: number
-  /** Limit of all private memory, MiB; 0 for none. */
-  readonly memoryMib: number
   readonly onLine: WorkerSpec['onLine']
 }
 
@@ -50,8 +48,6 @@ const MODULES: Readonly<Record<WireDialect, string>> = {
  * its stdin, which the front-end holds: when the front-end is gone, however it went, so is the group.
  */
 const LAUNCHER = [
-  'ulimit -c 0',
-  '[ "$0" = 0 ] || ulimit -d "$0"',
   'exec 3<&0 </dev/null',
   '{ read -r _; kill -9 0; } <&3 3<&- >/dev/null 2>&1 &',
   'exec "$@" 3<&-',
@@ -62,7 +58,7 @@ export function pythonWorker(
   options: PythonWorkerOptions,
   environment: Readonly<Record<string, string>>,
 ): PythonWorker {
-  const { python, dialect, memoryMib, modelFolder } = options
+  const { python, dialect, modelFolder } = options
   // TorchServe's worker wants a number behind the last dot, and adds its rank to it.
   const socketPath = dialect === 'mms' ? options.socketPath : `${options.socketPath}.0`
   const folder = path.dirname(socketPath)
@@ -77,7 +73,7 @@ export function pythonWorker(
   return {
     child: {
       command: '/bin/sh',
-      args: ['-c', LAUNCHER, String(memoryMib * 1024), ...command],
+      args: ['-c', LAUNCHER, 'sh', ...command],
       workingDirectory: modelFolder,
       environment: pythonEnvironment(options, environment),
       holdsStdin: true,

@@ -1,12 +1,15 @@
+import { spawnSync } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
-import { rmSync } from 'node:fs'
-import { lstat, mkdtemp, readdir, rename, rm, rmdir } from 'node:fs/promises'
+import { chownSync, mkdirSync, rmSync } from 'node:fs'
+import { lstat, mkdtemp, readdir, rename, rmdir } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { FolderClaim, isClaimed } from '../../folder-claim.ts'
+import type { WorkerUser } from './confinement.ts'
+import { letPass, letRead } from './shared-files.ts'
 
-/** Node 20 silently cuts a unix socket path at 107 bytes; this leaves room for `/w1234567.sock`. */
-const MAX_PATH_BYTES = 90
+/** Node 20 silently cuts a unix socket path at 107 bytes; this leaves room for `/w1234567/w.sock.0`. */
+const MAX_PATH_BYTES = 88
 /** `onnxd-<pid>-<random>`. */
 const NAME = /^onnxd-\d+-\w{6}$/
 /** The socket by which a server claims its folder. */
@@ -21,15 +24,20 @@ const UNCLAIMED_MS = 60_000
 export class RuntimeDirectory {
   readonly path: string
   readonly #claim: FolderClaim
-  #nextSocket = 1
+  readonly #user: WorkerUser | undefined
+  #nextWorker = 1
 
-  private constructor(folder: string, claim: FolderClaim) {
+  private constructor(folder: string, claim: FolderClaim, user: WorkerUser | undefined) {
     this.path = folder
     this.#claim = claim
+    this.#user = user
   }
 
-  /** Makes the folder, and removes those of servers that were killed before they could do it. */
-  static async create(parent: string = tmpdir()): Promise<RuntimeDirectory> {
+  /**
+   * Makes the folder, and removes those of servers that were killed before they could do it.
+   * @param user Of the workers, where it is another one: it may pass through the folder to its own.
+   */
+  static async create(user?: WorkerUser, parent: string = tmpdir()): Promise<RuntimeDirectory> {
     const prefix = path.join(parent, `onnxd-${process.pid}-`)
     if (Buffer.byteLength(prefix) + 6 > MAX_PATH_BYTES) {
       throw new Error(
@@ -38,7 +46,8 @@ export class RuntimeDirectory {
     }
     const folder = await mkdtemp(prefix)
     try {
-      const runtime = new RuntimeDirectory(folder, await FolderClaim.make(folder, CLAIM))
+      const runtime = new RuntimeDirectory(folder, await FolderClaim.make(folder, CLAIM), user)
+      if (user !== undefined) await letPass(folder, user.gid)
       await removeAbandoned(parent, folder)
       return runtime
     } catch (error) {
@@ -47,16 +56,45 @@ export class RuntimeDirectory {
     }
   }
 
-  /** A socket path that this instance has not used yet. */
-  nextSocketPath(): string {
-    return path.join(this.path, `w${this.#nextSocket++}.sock`)
+  /** Makes a private folder for one worker: its socket and its temporary files. */
+  newWorkerFolder(): string {
+    const folder = path.join(this.path, `w${this.#nextWorker++}`)
+    mkdirSync(folder, { mode: 0o700 })
+    if (this.#user !== undefined) chownSync(folder, this.#user.uid, this.#user.gid)
+    return folder
+  }
+
+  /** Removes the folder of a worker that has ended. */
+  removeWorkerFolder(folder: string): void {
+    this.#remove(folder)
+  }
+
+  /**
+   * Lets the workers' user read a model that lies in a private folder of the server.
+   * @param roots Such folders, the outer before the inner ones.
+   */
+  async share(file: string, roots: readonly string[]): Promise<void> {
+    if (this.#user !== undefined) await letRead(file, roots, this.#user.gid)
   }
 
   /** Removes the folder with all it holds. Safe to call again, and from an exit hook. */
   remove(): void {
-    rmSync(this.path, { recursive: true, force: true })
+    this.#remove(this.path)
     void this.#claim.release()
   }
+
+  #remove(folder: string): void {
+    if (this.#user === undefined) rmSync(folder, { recursive: true, force: true })
+    else removeForeign(folder)
+  }
+}
+
+/**
+ * What another user may still write to could be exchanged for links while it is removed. `rm` of the
+ * system opens each folder without following links; Node's does not.
+ */
+function removeForeign(folder: string): void {
+  spawnSync('rm', ['-rf', '--', folder])
 }
 
 /**
@@ -83,13 +121,14 @@ async function removeIfAbandoned(folder: string, moved: string): Promise<void> {
   }
   if (!claim.isSocket() || (await isClaimed(folder, CLAIM))) return
   await rename(folder, moved)
-  if (await isPrivate(moved)) await rm(moved, { recursive: true, force: true })
+  // Root may have run workers of another user in it.
+  if (await isPrivate(moved)) removeForeign(moved)
   // Exchanged between the look and the move: it goes back untouched, under another name if need be.
   else await rename(moved, folder).catch(() => rename(moved, `${folder}-${randomUUID()}`))
 }
 
-/** A folder, no link, of this user, that nobody else may enter. */
+/** A folder, no link, of this user, that nobody else may change or list. */
 async function isPrivate(folder: string): Promise<boolean> {
   const found = await lstat(folder)
-  return found.isDirectory() && found.uid === process.geteuid?.() && (found.mode & 0o777) === 0o700
+  return found.isDirectory() && found.uid === process.geteuid?.() && (found.mode & 0o067) === 0
 }

@@ -1,0 +1,40 @@
+/** Files of the server that a worker of another user may read. */
+import { chmod, chown, lstat, readdir } from 'node:fs/promises'
+import path from 'node:path'
+
+const PASS = 0o010
+const READ = 0o040
+
+/** Lets a group pass through a folder without listing it. */
+export async function letPass(folder: string, gid: number): Promise<void> {
+  await open(folder, gid, PASS)
+}
+
+/**
+ * Lets a group read `file`, a file or folder somewhere below one of the private folders `roots`, with
+ * all that lies beside it below the innermost of them: a model may have files beside it. Nothing
+ * changes where `file` lies elsewhere.
+ * @param roots The outer before the inner ones.
+ */
+export async function letRead(file: string, roots: readonly string[], gid: number): Promise<void> {
+  const around = roots.filter((root) => file.startsWith(root + path.sep))
+  const root = around.at(-1)
+  const [first] = path.relative(root ?? file, file).split(path.sep)
+  if (root === undefined || first === undefined) return
+  for (const each of around) await letPass(each, gid)
+  await openTree(path.join(root, first), gid)
+}
+
+async function openTree(place: string, gid: number): Promise<void> {
+  const found = await lstat(place)
+  if (found.isSymbolicLink()) return
+  await open(place, gid, found.isDirectory() ? READ | PASS : READ)
+  if (!found.isDirectory()) return
+  for (const name of await readdir(place)) await openTree(path.join(place, name), gid)
+}
+
+async function open(place: string, gid: number, bits: number): Promise<void> {
+  const { uid, mode } = await lstat(place)
+  await chown(place, uid, gid)
+  await chmod(place, (mode & 0o777) | bits)
+}
