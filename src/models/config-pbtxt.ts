@@ -34,6 +34,8 @@ export interface TensorConfig {
   readonly name: string | undefined
   readonly data_type: (typeof DATA_TYPES)[number] | undefined
   readonly dims: readonly number[]
+  /** The shape that the model has where clients see `dims`. */
+  readonly reshape?: readonly number[]
   readonly format: (typeof FORMATS)[number]
   readonly label_filename: string | undefined
   readonly optional: boolean
@@ -143,10 +145,12 @@ export function settingsOf(config: ModelConfig): ModelSettings {
 }
 
 function readTensor(tensor: Fields): TensorConfig {
+  const reshape = tensor.message('reshape')
   return {
     name: tensor.string('name'),
     data_type: tensor.word('data_type', DATA_TYPES),
     dims: tensor.integers('dims', -1, 2 ** 53 - 1),
+    ...(reshape !== undefined && { reshape: reshape.integers('shape', -1, 2 ** 53 - 1) }),
     format: tensor.word('format', FORMATS) ?? 'FORMAT_NONE',
     label_filename: tensor.string('label_filename'),
     optional: tensor.boolean('optional') ?? false,

@@ -2,6 +2,7 @@
 import { asModelMetadata } from './model-metadata.ts'
 import type { TensorMetadata } from './model-metadata.ts'
 import type { ModelVersion } from './model-version.ts'
+import type { TensorReshape } from './tensor-reshapes.ts'
 
 /** What {@link modelConfig} returns; members that onnxd has nothing for are left out. */
 export type ModelConfigJson = Readonly<Record<string, unknown>>
@@ -14,6 +15,7 @@ export function modelConfig(model: ModelVersion, gpus: number): ModelConfigJson 
   const metadata = asModelMetadata(model.metadata)
   const { inputs = [], outputs = [] } = metadata ?? {}
   const { settings, name, prepared } = model
+  const { reshapes } = prepared
   const isOpenInFront = [...inputs, ...outputs].every(({ shape }) => shape[0] === -1)
   const maxBatchSize = isOpenInFront ? settings.maxBatchSize : 0
   const { batchSize, maxBatchDelayMs, priorityLevels, defaultPriorityLevel } = settings
@@ -25,13 +27,13 @@ export function modelConfig(model: ModelVersion, gpus: number): ModelConfigJson 
     version_policy: { specific: { versions: [model.version] } },
     max_batch_size: maxBatchSize,
     input: inputs.map((spec) => ({
-      ...tensorConfig(spec, maxBatchSize > 0),
+      ...tensorConfig(spec, maxBatchSize > 0, reshapes.inputs),
       format: 'FORMAT_NONE',
       allow_ragged_batch: false,
       optional: false,
     })),
     output: outputs.map((spec) => ({
-      ...tensorConfig(spec, maxBatchSize > 0),
+      ...tensorConfig(spec, maxBatchSize > 0, reshapes.outputs),
       label_filename: prepared.settings.labels ?? '',
     })),
     ...(isBatching && {
@@ -58,11 +60,17 @@ export function platformOf(model: ModelVersion): string {
   return asModelMetadata(model.metadata) === undefined ? model.prepared.runtime : 'onnxruntime_onnx'
 }
 
-function tensorConfig({ name, datatype, shape }: TensorMetadata, isBatched: boolean) {
+function tensorConfig(
+  { name, datatype, shape }: TensorMetadata,
+  isBatched: boolean,
+  reshapes: readonly TensorReshape[],
+) {
+  const reshape = reshapes.find((one) => one.name === name)
   return {
     name,
     data_type: `TYPE_${datatype === 'BYTES' ? 'STRING' : datatype}`,
     dims: isBatched ? shape.slice(1) : shape,
+    ...(reshape !== undefined && { reshape: { shape: reshape.shape } }),
     is_shape_tensor: false,
   }
 }

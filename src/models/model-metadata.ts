@@ -11,6 +11,9 @@ const TensorMetadata = Type.Object({
   dimensions: Type.Array(Type.Union([Type.Integer(), Type.String()]), {
     description: 'The same with the names of symbolic dimensions; empty where one has no name.',
   }),
+  anyShape: Type.Optional(
+    Type.Boolean({ description: 'The model declares no shape and takes any; `shape` is empty.' }),
+  ),
 })
 export type TensorMetadata = Static<typeof TensorMetadata>
 

@@ -14,6 +14,8 @@ import { checkModelVersion, isNumber, isNumberedFolder } from './model-name.ts'
 import { isRegularFile } from './source-files.ts'
 import { runtimeOf } from './source-manifest.ts'
 import type { ModelRuntime } from './source-manifest.ts'
+import { NO_RESHAPES, reshapesOf } from './tensor-reshapes.ts'
+import type { Reshapes } from './tensor-reshapes.ts'
 
 const MAX_CONFIG_BYTES = 256 * 1024
 const DEFAULT_VERSION = '1.0'
@@ -33,6 +35,7 @@ export interface FoundVersion extends ModelRuntime {
   readonly modelPath: string
   readonly settings: ModelSettings
   readonly settingsFrom: SettingsFrom
+  readonly reshapes: Reshapes
 }
 
 /**
@@ -124,6 +127,7 @@ async function readVersion(
     isNumbered,
     modelPath,
     settings: { ...triton, ...settings },
+    reshapes: config === undefined ? NO_RESHAPES : reshapesOf(config),
     settingsFrom: {
       ...keysFrom(triton, MODEL_CONFIG_FILE),
       ...keysFrom(settings, MODEL_SETTINGS_FILE),

@@ -19,6 +19,7 @@ import type { FoundVersion, SettingsFrom } from './source-layout.ts'
 import { locate, notFound } from './source-location.ts'
 import type { Location, LocationOptions } from './source-location.ts'
 import type { ModelRuntime } from './source-manifest.ts'
+import type { Reshapes } from './tensor-reshapes.ts'
 
 export { MODEL_NAME_PATTERN, checkModelName }
 
@@ -35,6 +36,8 @@ export interface PreparedModel extends ModelRuntime {
   readonly settings: ModelSettings
   /** The file that each of the settings is in. */
   readonly settingsFrom: SettingsFrom
+  /** Tensors that `config.pbtxt` shows in another shape. */
+  readonly reshapes: Reshapes
   /** What was unpacked for this version; {@link discard} removes it. */
   readonly temporaryFolder: string | undefined
   /** The file as it came over the network; {@link discard} removes it as well. */

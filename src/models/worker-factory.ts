@@ -15,6 +15,7 @@ import type { WorkerSpec } from '../worker/host/worker-spec.ts'
 import { Worker } from '../worker/host/worker.ts'
 import { NO_GPU } from '../worker/wire/messages.ts'
 import type { WireDialect } from '../worker/wire/messages.ts'
+import { MODEL_CONFIG_FILE } from './config-pbtxt.ts'
 import type { EffectiveSettings } from './effective-settings.ts'
 import { METRICS_PREFIX } from './metrics-line.ts'
 import type { PrintedMetrics } from './metrics-printed.ts'
@@ -241,8 +242,15 @@ export class WorkerFactory {
     const { graphOptimization, providers, warmUp, allowHandlers } = this.#config
     const { maxResponseBytes, maxJsonBytes, maxBodyBytes } = this.#config
     const limits = { maxResponseBytes, maxJsonBytes, maxBodyBytes }
-    const { version, settings } = model
-    const own = { modelVersion: version, maxBatchSize, labels: settings.labels ?? '' }
+    const { version, settings, settingsFrom, reshapes } = model
+    const own = {
+      modelVersion: version,
+      maxBatchSize,
+      // To Triton a configuration with a `max_batch_size` of 0 says that there is no batch dimension.
+      hasBatchDimension: maxBatchSize > 0 || settingsFrom.maxBatchSize !== MODEL_CONFIG_FILE,
+      reshapes,
+      labels: settings.labels ?? '',
+    }
     return { threads, graphOptimization, providers, warmUp, allowHandlers, ...limits, ...own }
   }
 }

@@ -104,7 +104,7 @@ function tensorList(tensors: readonly TensorMetadata[], direction: Direction): J
 }
 
 function tensorSchema(tensor: TensorMetadata, direction: Direction): JsonSchema {
-  const { name, datatype, shape } = tensor
+  const { name, datatype, shape, anyShape } = tensor
   return {
     type: 'object',
     description: `${tensorText(tensor)}.`,
@@ -114,8 +114,7 @@ function tensorSchema(tensor: TensorMetadata, direction: Direction): JsonSchema 
       datatype: { type: 'string', enum: [datatype] },
       shape: {
         type: 'array',
-        minItems: shape.length,
-        maxItems: shape.length,
+        ...(anyShape === true ? {} : { minItems: shape.length, maxItems: shape.length }),
         items: { type: 'integer', minimum: 0 },
       },
       data: {

@@ -40,6 +40,7 @@ export function elementSchema(datatype: string, direction: Direction): JsonSchem
 /** Nested arrays of the tensor's rank; of a scalar the element itself. */
 export function nestedSchema(tensor: TensorMetadata, direction: Direction): JsonSchema {
   const { datatype, shape, dimensions } = tensor
+  if (tensor.anyShape === true) return { description: `${tensorText(tensor)}.` }
   let schema = elementSchema(datatype, direction)
   let elements = 1
   for (const [axis, size] of [...shape.entries()].toReversed()) {
@@ -58,7 +59,8 @@ export function nestedSchema(tensor: TensorMetadata, direction: Direction): Json
 }
 
 /** The type of a tensor in words: `FP32 [N,4]`. */
-export function tensorText({ datatype, shape, dimensions }: TensorMetadata): string {
+export function tensorText({ datatype, shape, dimensions, anyShape }: TensorMetadata): string {
+  if (anyShape === true) return `${datatype} of any shape`
   const sizes = shape.map((size, axis) => (size >= 0 ? size : dimensions[axis] || '?'))
   return `${datatype} [${sizes.join(',')}]`
 }
@@ -68,8 +70,9 @@ export function exampleShape({ shape }: TensorMetadata): number[] {
   return shape.map((size) => Math.max(size, size < 0 ? 1 : 0))
 }
 
-/** Whether the tensors together are small enough for an example. */
+/** Whether the tensors together are small enough for an example, and all have a shape. */
 export function fitExample(tensors: readonly TensorMetadata[]): boolean {
+  if (tensors.some(({ anyShape }) => anyShape)) return false
   const sizes = tensors.map((tensor) => product(exampleShape(tensor)))
   return sizes.reduce((sum, size) => sum + size, 0) <= MAX_EXAMPLE_ELEMENTS
 }

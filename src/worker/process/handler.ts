@@ -30,6 +30,19 @@ export interface LoadedModel {
   close(): Promise<void> | void
 }
 
+/** How clients see a tensor (`dims`) that the model has in another shape; both without the batch dimension. */
+export interface TensorReshape {
+  readonly name: string
+  readonly dims: readonly number[]
+  readonly shape: readonly number[]
+}
+
+/** Inputs and outputs that are reshaped. */
+export interface Reshapes {
+  readonly inputs: readonly TensorReshape[]
+  readonly outputs: readonly TensorReshape[]
+}
+
 /** Options of the worker that are not part of the protocol: JSON in the environment variable `ONNXD_WORKER_OPTIONS`. */
 export interface WorkerOptions {
   /** Threads of one operator (onnxruntime intra-op). Default 1. */
@@ -46,6 +59,9 @@ export interface WorkerOptions {
   readonly modelVersion: string
   /** Rows of one request at most, where the model takes its first dimension as a batch; 0: what its files say. */
   readonly maxBatchSize: number
+  /** False: the first dimension is no batch, although the model leaves it open. */
+  readonly hasBatchDimension: boolean
+  readonly reshapes: Reshapes
   /** File of class labels beside `config.pbtxt`, for a model whose `model.json` names none; empty: none. */
   readonly labels: string
   /** A compressed body may have so many bytes when it is decompressed. */
@@ -66,6 +82,8 @@ export const DEFAULT_WORKER_OPTIONS: WorkerOptions = {
   allowHandlers: true,
   modelVersion: '',
   maxBatchSize: 0,
+  hasBatchDimension: true,
+  reshapes: { inputs: [], outputs: [] },
   labels: '',
   maxBodyBytes: 64 * 1024 * 1024,
   maxResponseBytes: 64 * 1024 * 1024,

@@ -15,6 +15,8 @@ const CHECKS: Readonly<Record<keyof WorkerOptions, (value: unknown) => boolean>>
   allowHandlers: (value) => typeof value === 'boolean',
   modelVersion: (value) => typeof value === 'string',
   maxBatchSize: (value) => value === 0 || isCount(value),
+  hasBatchDimension: (value) => typeof value === 'boolean',
+  reshapes: isReshapes,
   labels: (value) => typeof value === 'string',
   maxBodyBytes: isCount,
   maxResponseBytes: isCount,
@@ -45,6 +47,20 @@ function parseObject(text: string): Partial<WorkerOptions> {
   }
   if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value
   throw new UsageError('ONNXD_WORKER_OPTIONS is not a JSON object')
+}
+
+function isReshapes(value: unknown): boolean {
+  if (typeof value !== 'object' || value === null) return false
+  const { inputs, outputs }: { inputs?: unknown; outputs?: unknown } = value
+  return [inputs, outputs].every((list) => Array.isArray(list) && list.every(isReshape))
+}
+
+function isReshape(value: unknown): boolean {
+  if (typeof value !== 'object' || value === null) return false
+  const { name, dims, shape }: { name?: unknown; dims?: unknown; shape?: unknown } = value
+  const isShape = (sizes: unknown): boolean =>
+    Array.isArray(sizes) && sizes.every((size) => Number.isSafeInteger(size))
+  return typeof name === 'string' && isShape(dims) && isShape(shape)
 }
 
 function isCount(value: unknown): boolean {

@@ -2,13 +2,14 @@
 import { ServerError } from '../../../errors.ts'
 import { readElements } from './binary-elements.ts'
 import { countText, quote } from './error-text.ts'
+import { refuseForeignBytes } from './foreign-bytes.ts'
 import { JSON_LENGTH_HEADER } from './headers.ts'
 import type { InputSet } from './input-table.ts'
 import type { TensorSpec } from './metadata.ts'
 import { tensorFromOctets } from './octets.ts'
 import type { ProtocolInput } from './oip-request.ts'
 import { bytesToElement } from './opaque-strings.ts'
-import { deduceShape } from './shape.ts'
+import { deduceShape, shapeOfOne } from './shape.ts'
 import type { Tensor } from './tensor.ts'
 
 /**
@@ -72,8 +73,11 @@ export function tensorFromRawBody(
   bytes: Buffer,
   shape: readonly number[] | undefined,
 ): Tensor {
-  if (spec.datatype !== 'BYTES') return tensorFromOctets(spec, bytes, shape)
-  const single = deduceShape(spec, 1)
+  if (spec.datatype !== 'BYTES') {
+    refuseForeignBytes(spec, spec.datatype, bytes)
+    return tensorFromOctets(spec, bytes, shape)
+  }
+  const single = spec.anyShape === true ? shapeOfOne(spec) : deduceShape(spec, 1)
   if (single === undefined) throw refuse(spec, 'a raw body is a single string')
   return { datatype: 'BYTES', shape: single, data: [bytesToElement(bytes)] }
 }

@@ -1,7 +1,7 @@
 import { ServerError } from '../../../errors.ts'
 import { countText, quote, specListText } from './error-text.ts'
 import type { TensorSpec } from './metadata.ts'
-import { checkSymbols } from './shape.ts'
+import { checkBatch } from './shape.ts'
 import type { Tensor } from './tensor.ts'
 
 /** The model's inputs by name. */
@@ -86,7 +86,7 @@ export class InputSet {
         `Missing ${missing.length === 1 ? 'input' : 'inputs'} ${names.join(', ')}; ${this.#table.expected()}.`,
       )
     }
-    checkSymbols(specs, tensors)
+    checkBatch(specs, tensors)
     return tensors
   }
 }

@@ -21,9 +21,13 @@ export class InstancesCodec implements RequestCodec {
   readonly #limits: CodecLimits
   readonly #inputs: InputTable
   readonly #outputs: OutputTable
+  readonly #tryOut: () => boolean
+  #hasEntries: boolean | undefined
 
-  constructor(model: ModelMetadata, limits: CodecLimits) {
+  /** @param tryOut Whether outputs have an entry for each instance; asked for when the first request comes. */
+  constructor(model: ModelMetadata, limits: CodecLimits, tryOut: () => boolean) {
     this.#limits = limits
+    this.#tryOut = tryOut
     this.#inputs = new InputTable(model.inputs)
     this.#outputs = new OutputTable(model.outputs)
   }
@@ -31,11 +35,10 @@ export class InstancesCodec implements RequestCodec {
   decode({ id, parameters }: WireRequest, { dialect }: RequestHeaders): Decoded {
     const body = parameters.find((parameter) => parameter.name === BODY)?.value ?? Buffer.alloc(0)
     const inputs = readInstances(openJson(body, this.#limits), this.#inputs)
+    this.#hasEntries ??= this.#tryOut()
     return new InstancesCall(
-      id,
-      dialect,
-      inputs,
-      this.#outputs.names,
+      { id, dialect, inputs, outputNames: this.#outputs.names },
+      this.#hasEntries,
       this.#limits.maxResponseBytes,
     )
   }
@@ -46,23 +49,27 @@ class InstancesCall implements Decoded {
   readonly dialect: Dialect | undefined
   readonly inputs: readonly Tensor[]
   readonly outputNames: readonly string[]
+  readonly #hasEntries: boolean
   readonly #maxBytes: number
 
-  constructor(
-    id: string,
-    dialect: Dialect | undefined,
-    inputs: readonly Tensor[],
-    outputNames: readonly string[],
-    maxBytes: number,
-  ) {
-    this.id = id
-    this.dialect = dialect
-    this.inputs = inputs
-    this.outputNames = outputNames
+  constructor(request: Omit<Decoded, 'encode'>, hasEntries: boolean, maxBytes: number) {
+    this.id = request.id
+    this.dialect = request.dialect
+    this.inputs = request.inputs
+    this.outputNames = request.outputNames
+    this.#hasEntries = hasEntries
     this.#maxBytes = maxBytes
   }
 
   encode(outputs: readonly Tensor[]): WirePrediction {
+    const writer = new JsonWriter(this.#maxBytes, expectedBytes(outputs))
+    writer.ascii('{"predictions":')
+    if (this.#hasEntries) this.#writeEntries(writer, outputs)
+    else this.#writeColumns(writer, outputs)
+    return jsonPrediction(this.id, 200, writer.ascii('}').finish())
+  }
+
+  #writeEntries(writer: JsonWriter, outputs: readonly Tensor[]): void {
     const [first] = this.inputs
     const count = (first && rowsOf(first)) ?? 0
     const stray = outputs.findIndex((output) => rowsOf(output) !== count)
@@ -72,12 +79,22 @@ class InstancesCall implements Decoded {
         `Output ${quote(this.outputNames[stray] ?? '')} has no row for each instance; ask for it over the Open Inference Protocol.`,
       )
     }
-    const writer = new JsonWriter(this.#maxBytes, expectedBytes(outputs))
-    writer.ascii('{"predictions":')
     const [only, ...others] = outputs
     if (only !== undefined && others.length === 0) writer.nested(only, this.outputNames[0] ?? '')
     else this.#writeObjects(writer, outputs, count)
-    return jsonPrediction(this.id, 200, writer.ascii('}').finish())
+  }
+
+  /** Outputs that belong to all instances together: one object with each output as a whole. */
+  #writeColumns(writer: JsonWriter, outputs: readonly Tensor[]): void {
+    for (const [index, output] of outputs.entries()) {
+      const name = this.outputNames[index] ?? ''
+      writer
+        .ascii(index > 0 ? ',' : '{')
+        .string(name)
+        .ascii(':')
+        .nested(output, name)
+    }
+    writer.ascii(outputs.length > 0 ? '}' : '{}')
   }
 
   /** Several outputs: an object for each instance, keyed by output name. */

@@ -9,6 +9,8 @@ export interface TensorSpec {
   readonly shape: readonly number[]
   /** The same with the symbols' names; the empty text is a symbol without one. */
   readonly dimensions: readonly (number | string)[]
+  /** The model declares no shape and takes any; `shape` is empty then, as that of a scalar is. */
+  readonly anyShape?: boolean
 }
 
 export interface ModelMetadata {
@@ -19,7 +21,7 @@ export interface ModelMetadata {
   readonly runtime: { readonly name: string; readonly version: string }
   /** Execution providers asked for, in order of preference. */
   readonly providers: readonly string[]
-  /** All first dimensions are symbolic, so that requests may share a run. */
+  /** All first dimensions are symbolic and stand for the batch, so that requests may share a run. */
   readonly batchable: boolean
   /** Rows of one request at most, where all first dimensions are the batch; 0 for any number. */
   readonly maxBatchSize: number

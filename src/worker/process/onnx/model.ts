@@ -16,6 +16,7 @@ import { describeModel } from './describe.ts'
 import { readHeaders } from './headers.ts'
 import { planClasses } from './image-classes.ts'
 import { readLabels } from './image-labels.ts'
+import { hasEntryPerInstance } from './instance-outputs.ts'
 import { InstancesCodec } from './instances-codec.ts'
 import type { ModelMetadata, TensorSpec } from './metadata.ts'
 import { errorPrediction } from './prediction.ts'
@@ -47,7 +48,8 @@ export async function loadOnnxModel(context: LoadContext): Promise<LoadedModel> 
   try {
     const metadata = await metadataOf(session, files, context)
     if (files.settings.warmUp ?? context.options.warmUp) warmUp(session)
-    return new OnnxModel(session, metadata, await codecsOf(metadata, files, context.options))
+    const codecs = await codecsOf(session, metadata, files, context.options)
+    return new OnnxModel(session, metadata, codecs)
   } catch (error) {
     session.close()
     throw error
@@ -147,12 +149,15 @@ function isOpened(one: Opened | Promise<Opened>): one is Opened {
 
 /** Pictures are the image handler's on the original's routes; in other dialects it gets tensors like any model. */
 async function codecsOf(
+  session: OnnxSession,
   metadata: ModelMetadata,
   files: ModelFiles,
   options: WorkerOptions,
 ): Promise<Codecs> {
   const v2 = new ProtocolCodec(metadata, options)
-  const v1 = new InstancesCodec(metadata, options)
+  const v1 = new InstancesCodec(metadata, options, () =>
+    hasEntryPerInstance(metadata, (inputs, names) => session.run(inputs, names)),
+  )
   const tensors = new TensorCodec(metadata, options, v2)
   const { maxBodyBytes } = options
   if (metadata.handler !== IMAGE_HANDLER) return { plain: tensors, v1, v2, maxBodyBytes }
@@ -166,14 +171,17 @@ async function metadataOf(
   context: LoadContext,
 ): Promise<ModelMetadata> {
   const { inputs, outputs, providers } = session
-  const { modelVersion, maxBatchSize } = context.options
+  const { modelVersion, maxBatchSize, hasBatchDimension } = context.options
   const labels = await readLabels(files, context.options.labels)
   const handler =
     (context.handler || files.settings.handler) === IMAGE_HANDLER ? IMAGE_HANDLER : 'onnx'
   const classes =
     handler === IMAGE_HANDLER ? planClasses(outputs, files.settings, labels) : undefined
   const batchable =
-    inputs.length > 0 && outputs.length > 0 && [...inputs, ...outputs].every(isOpenInFront)
+    hasBatchDimension &&
+    inputs.length > 0 &&
+    outputs.length > 0 &&
+    [...inputs, ...outputs].every(isOpenInFront)
   return {
     name: context.modelName,
     handler,

@@ -2,7 +2,7 @@
 import { ServerError } from '../../../errors.ts'
 import { countText, quote, shapeText, specText } from './error-text.ts'
 import type { TensorSpec } from './metadata.ts'
-import { checkShape, deduceShape } from './shape.ts'
+import { deduceShape, fitDeclaredShape } from './shape.ts'
 import { bytesOfData, dataFromBytes, elementBytes, elementCount } from './tensor.ts'
 import type { NumericTensor, Tensor } from './tensor.ts'
 
@@ -30,9 +30,9 @@ export function tensorFromOctets(
   }
   const size = elementBytes(datatype)
   const count = bytes.length / size
-  const shape = declaredShape ?? (Number.isInteger(count) ? deduceShape(spec, count) : undefined)
+  const deduced = Number.isInteger(count) ? deduceShape(spec, count) : undefined
+  const shape = declaredShape === undefined ? deduced : fitDeclaredShape(spec, declaredShape)
   if (shape === undefined) throw sizeError(spec, bytes.length, size)
-  checkShape(spec, shape)
   if (elementCount(shape) !== count) {
     const expected = elementCount(shape) * size
     const wanted = Number.isSafeInteger(expected)
@@ -76,6 +76,10 @@ export function octetsOfTensor(tensor: Tensor, name: string): Buffer {
 }
 
 function sizeError(spec: TensorSpec, given: number, elementSize: number): ServerError {
+  if (spec.anyShape === true) {
+    const text = `the model does not say its shape; say it in the header ${SHAPE_HEADER}, for example "1,4"`
+    return refuse(spec, text)
+  }
   const open = spec.shape.filter((dimension) => dimension < 0).length
   const expected = elementCount(spec.shape.map(Math.abs)) * elementSize
   const got = `got ${countText(given, 'byte')}`

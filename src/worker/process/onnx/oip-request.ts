@@ -9,10 +9,12 @@ import { readInteger, skipNumber } from './json-number.ts'
 import type { JsonReader } from './json-reader.ts'
 import { readTensor } from './json-tensor.ts'
 import type { TensorSpec } from './metadata.ts'
-import { checkDeclaredShape, checkShape } from './shape.ts'
+import { checkDeclaredShape, fitDeclaredShape } from './shape.ts'
 import type { Tensor } from './tensor.ts'
 
 const MAX_RANK = 1024
+/** Members of one object. Nobody has so many, and each distinct name costs time and memory. */
+const MAX_MEMBERS = 1024
 
 /** Members of a `parameters` object. Nested values and `null`, which the protocol has not, are left out. */
 export type Parameters = ReadonlyMap<string, string | number | boolean>
@@ -20,7 +22,7 @@ export type Parameters = ReadonlyMap<string, string | number | boolean>
 /** One of `inputs`. */
 export interface ProtocolInput {
   readonly spec: TensorSpec
-  /** As declared; rank and fixed dimensions are checked. */
+  /** As declared, in the model's rank and with its fixed dimensions. */
   readonly shape: readonly number[]
   /** From `data`, its element count checked; absent when the input has none, or `null`. */
   readonly tensor: Tensor | undefined
@@ -97,17 +99,17 @@ function readInput(reader: JsonReader, inputs: InputSet): ProtocolInput {
     throw invalid(`Input ${quote(spec.name)}: expected ${specText(spec)}, got ${given}.`)
   }
   if (shape === undefined) throw invalid(`Input ${quote(spec.name)} has no "shape".`)
-  checkShape(spec, shape)
+  const fitted = fitDeclaredShape(spec, shape)
   if (dataAt !== undefined) {
     const end = reader.position
     reader.position = dataAt
     tensor = readTensor(reader, spec)
     reader.position = end
   }
-  if (tensor === undefined) return { spec, shape, tensor, parameters }
+  if (tensor === undefined) return { spec, shape: fitted, tensor, parameters }
   // The nesting need not mirror the shape: only the number of elements counts.
   checkDeclaredShape(spec, shape, tensor.data.length)
-  return { spec, shape, tensor: { ...tensor, shape }, parameters }
+  return { spec, shape: fitted, tensor: { ...tensor, shape: fitted }, parameters }
 }
 
 function readOutput(reader: JsonReader): ProtocolOutput {
@@ -179,6 +181,7 @@ function readList<Item>(reader: JsonReader, readItem: (length: number) => Item):
 function readMember(reader: JsonReader, seen: Set<string>): string {
   const name = reader.readKey()
   if (seen.has(name)) throw reader.error(`the name ${quote(name)} stands twice in one object`)
+  if (seen.size === MAX_MEMBERS) throw invalid(`An object has more than ${MAX_MEMBERS} members.`)
   seen.add(name)
   return name
 }

@@ -1,6 +1,7 @@
 /** onnxruntime's error texts, made fit for a caller: one line, short, without paths of the server's disk. */
 import path from 'node:path'
 import { ServerError, messageOf } from '../../../errors.ts'
+import { printable } from './error-text.ts'
 
 const MAX_LENGTH = 1000
 const MAX_RAW_LENGTH = 16_384
@@ -16,6 +17,7 @@ const MEMORY =
 
 /** Numbers of ONNX's `TensorProto.DataType` that onnxruntime-node has no array for. */
 const TYPE_NAMES: ReadonlyMap<number, string> = new Map([
+  [0, 'UNDEFINED'],
   [14, 'COMPLEX64'],
   [15, 'COMPLEX128'],
   [16, 'BF16'],
@@ -23,6 +25,12 @@ const TYPE_NAMES: ReadonlyMap<number, string> = new Map([
   [18, 'FLOAT8E4M3FNUZ'],
   [19, 'FLOAT8E5M2'],
   [20, 'FLOAT8E5M2FNUZ'],
+  [21, 'UINT4'],
+  [22, 'INT4'],
+  [23, 'FLOAT4E2M1'],
+  [24, 'FLOAT8E8M0'],
+  [25, 'UINT2'],
+  [26, 'INT2'],
 ])
 
 /** A network that onnxruntime does not take: 400, or 507 when memory ran out. `folder` is where it lies. */
@@ -45,11 +53,10 @@ export function runError(thrown: unknown): ServerError {
 /** The message in one line of at most 1000 characters, without the folders of paths. */
 export function cleanMessage(message: string, folder: string): string {
   const local = folder === '' ? message : message.replaceAll(folder + path.sep, '')
-  const text = local
+  const text = printable(local)
     .replace(SOURCE_LINE, '')
     .replace(STATUS_CODE, '')
     .replace(NODE_NAME_OR_FOLDERS, '$1')
-    .replaceAll(/\s+/g, ' ')
     .trim()
   return text.length > MAX_LENGTH ? `${text.slice(0, MAX_LENGTH)}…` : text
 }

@@ -7,9 +7,13 @@ import type { Binding } from 'onnxruntime-node/dist/binding.js'
 import { DATATYPES } from '../../../datatypes.ts'
 import { ServerError } from '../../../errors.ts'
 import type { ModelSettings } from '../../../model-settings.ts'
-import type { LoadContext } from '../handler.ts'
+import type { LoadContext, Reshapes, TensorReshape } from '../handler.ts'
 import { quote } from './error-text.ts'
 import type { TensorSpec } from './metadata.ts'
+import { foreignFileError, refuseOrtFormat } from './network-file.ts'
+import { inputsWithoutShape } from './onnx-file.ts'
+import { reshapingOf, toClient, toModel } from './reshape.ts'
+import type { Reshaping } from './reshape.ts'
 import { loadError, runError, unsupportedElements } from './runtime-errors.ts'
 import type { Datatype, Tensor } from './tensor.ts'
 
@@ -60,15 +64,29 @@ export class OnnxSession {
   readonly outputs: readonly TensorSpec[]
   readonly providers: readonly string[]
   readonly #session: Binding.InferenceSession
+  readonly #inputReshapings: ReadonlyMap<string, Reshaping>
+  readonly #outputReshapings: ReadonlyMap<string, Reshaping>
   /** What a run of all outputs asks for. */
   readonly #allOutputs: Fetches
 
   /** Use {@link OnnxSession.load}. */
-  constructor(session: Binding.InferenceSession, providers: readonly string[]) {
+  constructor(
+    session: Binding.InferenceSession,
+    providers: readonly string[],
+    shapeless: ReadonlySet<string>,
+    reshapes: Reshapes,
+  ) {
     this.#session = session
     this.providers = providers
-    this.inputs = session.inputMetadata.map((value) => specOf('Input', value))
-    this.outputs = session.outputMetadata.map((value) => specOf('Output', value))
+    const inputs = session.inputMetadata.map((value) => {
+      const spec = specOf('Input', value)
+      return shapeless.has(spec.name) ? { ...spec, anyShape: true } : spec
+    })
+    const outputs = session.outputMetadata.map((value) => specOf('Output', value))
+    this.#inputReshapings = reshapingsOf('input', inputs, reshapes.inputs)
+    this.#outputReshapings = reshapingsOf('output', outputs, reshapes.outputs)
+    this.inputs = inputs.map((spec) => this.#inputReshapings.get(spec.name)?.shown ?? spec)
+    this.outputs = outputs.map((spec) => this.#outputReshapings.get(spec.name)?.shown ?? spec)
     this.#allOutputs = fetchesOf(this.outputs.map(({ name }) => name))
   }
 
@@ -81,6 +99,7 @@ export class OnnxSession {
     initOrt()
     const { options } = context
     const providers = chooseProviders(settings.providers ?? options.providers, context.gpu)
+    refuseOrtFormat(file)
     const session = new binding.InferenceSession()
     try {
       session.loadModel(file, {
@@ -92,10 +111,14 @@ export class OnnxSession {
         logSeverityLevel: LOG_FATAL,
       })
     } catch (error) {
-      throw loadError(error, path.dirname(file))
+      throw foreignFileError(file) ?? loadError(error, path.dirname(file))
     }
     try {
-      return new OnnxSession(session, providers)
+      const hasScalar = session.inputMetadata.some(
+        (value) => value.isTensor && value.shape.length === 0,
+      )
+      const shapeless = hasScalar ? inputsWithoutShape(file) : new Set<string>()
+      return new OnnxSession(session, providers, shapeless, options.reshapes)
     } catch (error) {
       session.dispose()
       throw error
@@ -111,13 +134,16 @@ export class OnnxSession {
     const feeds: Record<string, RuntimeTensor> = {}
     for (const [index, { name }] of this.inputs.entries()) {
       const input = inputs[index]
-      if (input !== undefined) feeds[name] = runtimeTensor(input)
+      const reshaping = this.#inputReshapings.get(name)
+      if (input !== undefined) feeds[name] = runtimeTensor(toModel(input, reshaping))
     }
     const isAll = outputNames.length === this.outputs.length
     const fetches = isAll ? this.#allOutputs : fetchesOf(outputNames)
     try {
       const results = this.#session.run(feeds, fetches, RUN_OPTIONS)
-      return outputNames.map((name) => tensorOf(name, results[name]))
+      return outputNames.map((name) =>
+        toClient(tensorOf(name, results[name]), this.#outputReshapings.get(name)),
+      )
     } catch (error) {
       throw error instanceof ServerError ? error : runError(error)
     }
@@ -161,6 +187,22 @@ function specOf(kind: 'Input' | 'Output', value: Binding.ValueMetadata): TensorS
     dimension < 0 ? (value.symbolicDimensions[axis] ?? '') : dimension,
   )
   return { name, datatype, shape: value.shape, dimensions }
+}
+
+/** @throws ServerError `InvalidModelException` for a name that the model has not. */
+function reshapingsOf(
+  kind: 'input' | 'output',
+  specs: readonly TensorSpec[],
+  reshapes: readonly TensorReshape[],
+): ReadonlyMap<string, Reshaping> {
+  return new Map(
+    reshapes.map((reshape) => {
+      const spec = specs.find(({ name }) => name === reshape.name)
+      if (spec !== undefined) return [spec.name, reshapingOf(spec, reshape)]
+      const problem = `config.pbtxt reshapes ${kind} ${quote(reshape.name)}, which the model has not.`
+      throw new ServerError('InvalidModelException', problem)
+    }),
+  )
 }
 
 /** As onnxruntime wants it; an object of its class would check once more what is known. */

@@ -2,18 +2,27 @@
 import { ServerError } from '../../../errors.ts'
 import { countText, quote, shapeText, specText } from './error-text.ts'
 import type { TensorSpec } from './metadata.ts'
+import { placeOnes } from './shape-ones.ts'
 import { elementCount } from './tensor.ts'
 import type { Tensor } from './tensor.ts'
 
 /** Rank and every fixed dimension agree. */
 export function fitsShape(spec: TensorSpec, shape: readonly number[]): boolean {
+  if (spec.anyShape === true) return true
   if (spec.shape.length !== shape.length) return false
   return spec.shape.every((dimension, axis) => dimension < 0 || dimension === shape[axis])
 }
 
-/** @throws ServerError 400 that names the input, what it expects and what it got. */
-export function checkShape(spec: TensorSpec, shape: readonly number[]): void {
-  if (!fitsShape(spec, shape)) throw shapeError(spec, shape)
+/**
+ * The model's shape for a shape that a request declares: the same, or with other dimensions of 1, which
+ * change neither the number of elements nor their order. Triton's clients send `[1]` for a scalar and `[N,1]` for `[N]`.
+ * @throws ServerError 400 that names the input, what it expects and what it got.
+ */
+export function fitDeclaredShape(spec: TensorSpec, shape: readonly number[]): readonly number[] {
+  if (fitsShape(spec, shape)) return shape
+  const fitted = placeOnes(spec.shape, shape)
+  if (fitted === undefined) throw shapeError(spec, shape)
+  return fitted
 }
 
 export function shapeError(spec: TensorSpec, shape: readonly number[]): ServerError {
@@ -25,16 +34,17 @@ export function shapeError(spec: TensorSpec, shape: readonly number[]): ServerEr
 
 /**
  * A declared shape must be what the model takes and have as many elements as there are.
+ * @returns The shape as the model has it.
  * @throws ServerError 400
  */
 export function checkDeclaredShape(
   spec: TensorSpec,
   shape: readonly number[],
   count: number,
-): void {
-  checkShape(spec, shape)
+): readonly number[] {
+  const fitted = fitDeclaredShape(spec, shape)
   const expected = elementCount(shape)
-  if (expected === count) return
+  if (expected === count) return fitted
   const wanted = Number.isSafeInteger(expected)
     ? countText(expected, 'element')
     : 'more elements than can be counted'
@@ -45,25 +55,24 @@ export function checkDeclaredShape(
 }
 
 /**
- * Dimensions that the model gives one name have one size within a request.
+ * Inputs that share the symbol of their first dimension, the batch, have one size there. Other symbols are names that
+ * exporters give to what may differ, and onnxruntime does not compare them.
  * @throws ServerError 400
  */
-export function checkSymbols(specs: readonly TensorSpec[], tensors: readonly Tensor[]): void {
+export function checkBatch(specs: readonly TensorSpec[], tensors: readonly Tensor[]): void {
   if (specs.length < 2) return
   const sizes = new Map<string, { size: number; input: string }>()
   for (const [index, spec] of specs.entries()) {
-    const shape = tensors[index]?.shape ?? []
-    for (const [axis, symbol] of spec.dimensions.entries()) {
-      if (typeof symbol === 'number' || symbol === '') continue
-      const size = shape[axis] ?? 0
-      const seen = sizes.get(symbol)
-      if (seen === undefined) sizes.set(symbol, { size, input: spec.name })
-      else if (seen.size !== size) {
-        throw new ServerError(
-          'InvalidInputException',
-          `Inputs ${quote(seen.input)} and ${quote(spec.name)} differ in dimension ${quote(symbol)}: ${seen.size} and ${size}.`,
-        )
-      }
+    const [symbol] = spec.dimensions
+    if (typeof symbol !== 'string' || symbol === '') continue
+    const size = tensors[index]?.shape[0] ?? 0
+    const seen = sizes.get(symbol)
+    if (seen === undefined) sizes.set(symbol, { size, input: spec.name })
+    else if (seen.size !== size) {
+      throw new ServerError(
+        'InvalidInputException',
+        `Inputs ${quote(seen.input)} and ${quote(spec.name)} differ in dimension ${quote(symbol)}: ${seen.size} and ${size}.`,
+      )
     }
   }
 }
@@ -74,16 +83,22 @@ export function checkSymbols(specs: readonly TensorSpec[], tensors: readonly Ten
  */
 export function deduceShape(spec: TensorSpec, count: number): readonly number[] | undefined {
   const open = spec.shape.filter((dimension) => dimension < 0).length
-  if (open > 1) return undefined
+  if (open > 1 || spec.anyShape === true) return undefined
   const fixed = elementCount(spec.shape.map(Math.abs))
   if (open === 0) return fixed === count ? spec.shape : undefined
   if (fixed === 0 || count % fixed !== 0) return undefined
   return spec.shape.map((dimension) => (dimension < 0 ? count / fixed : dimension))
 }
 
+/** The shape of an input that is given as one element without a shape. @throws ServerError 400 */
+export function shapeOfOne(spec: TensorSpec): readonly number[] {
+  return spec.anyShape === true ? [1] : adaptShape(spec, [], 1)
+}
+
 /**
  * The shape that nested arrays mean. People leave out what goes without saying, so besides the exact shape
- * these are taken: a flat array of all elements, one sample without the batch dimension, and nothing at all.
+ * these are taken: a flat array of all elements, one sample without the batch dimension, dimensions of 1 more or
+ * fewer, and nothing at all.
  * @throws ServerError 400 when none of it fits.
  */
 export function adaptShape(
@@ -95,6 +110,7 @@ export function adaptShape(
   const candidates: (readonly number[] | undefined)[] = [
     shape.length < 2 ? deduceShape(spec, count) : undefined,
     (spec.shape[0] ?? 0) < 0 || spec.shape[0] === 1 ? [1, ...shape] : undefined,
+    placeOnes(spec.shape, shape),
     count === 0 ? completeEmpty(spec, shape) : undefined,
   ]
   const fitting = candidates.find(

@@ -1,0 +1,81 @@
+/** Well-known file formats by their first bytes: what is such a file is no form, and no row of numbers. */
+
+/** What a format is called in a text for the caller, with its article. */
+export type FileFormat =
+  | 'a NumPy array file'
+  | 'a PNG image'
+  | 'a JPEG image'
+  | 'a GIF image'
+  | 'a TIFF image'
+  | 'a WebP image'
+  | 'an AVIF or HEIC image'
+  | 'a PDF document'
+  | 'a ZIP archive'
+  | 'gzip data'
+  | 'bzip2 data'
+  | 'xz data'
+  | 'Zstandard data'
+  | 'a 7z archive'
+  | 'an HDF5 file'
+  | 'a Parquet file'
+  | 'a Python pickle'
+  | 'a WAV file'
+  | 'a FLAC file'
+  | 'an Ogg file'
+  | 'an MP3 file'
+  | 'an MP4 file'
+
+/** First bytes, in Latin-1. Each is so long, or so odd, that the elements of a tensor hardly ever begin so. */
+const SIGNATURES: readonly (readonly [string, FileFormat])[] = [
+  ['\x93NUMPY', 'a NumPy array file'],
+  ['\x89PNG\r\n\x1a\n', 'a PNG image'],
+  ['GIF87a', 'a GIF image'],
+  ['GIF89a', 'a GIF image'],
+  ['II*\0', 'a TIFF image'],
+  ['MM\0*', 'a TIFF image'],
+  ['%PDF-', 'a PDF document'],
+  ['PK\x03\x04', 'a ZIP archive'],
+  ['PK\x05\x06', 'a ZIP archive'],
+  ['\x1f\x8b\x08', 'gzip data'],
+  ['\xfd7zXZ\0', 'xz data'],
+  ['\x28\xb5\x2f\xfd', 'Zstandard data'],
+  ["7z\xbc\xaf'\x1c", 'a 7z archive'],
+  ['\x89HDF\r\n\x1a\n', 'an HDF5 file'],
+  ['PAR1', 'a Parquet file'],
+  ['\x80\x02}q', 'a Python pickle'],
+  ['\x80\x03}q', 'a Python pickle'],
+  ['\x80\x04\x95', 'a Python pickle'],
+  ['\x80\x05\x95', 'a Python pickle'],
+  ['fLaC', 'a FLAC file'],
+  ['OggS\0', 'an Ogg file'],
+]
+const FIRST_BYTES: ReadonlySet<number | undefined> = new Set(
+  [...SIGNATURES.map(([signature]) => signature), '\xff', 'R', 'B', 'I', '\0'].map((signature) =>
+    signature.charCodeAt(0),
+  ),
+)
+const LONGEST = 16
+
+/** The format that the bytes begin like; `undefined` for anything else. */
+export function fileFormatOf(bytes: Buffer): FileFormat | undefined {
+  if (!FIRST_BYTES.has(bytes[0])) return undefined
+  const start = bytes.toString('latin1', 0, LONGEST)
+  const found = SIGNATURES.find(([signature]) => start.startsWith(signature))
+  return found?.[1] ?? formatOfParts(start)
+}
+
+/** Whether the bytes begin as `numpy.save` writes them. */
+export function isNumpyFile(bytes: Buffer): boolean {
+  return bytes[0] === 0x93 && bytes.toString('latin1', 1, 6) === 'NUMPY'
+}
+
+/** Formats whose first bytes have gaps. */
+function formatOfParts(start: string): FileFormat | undefined {
+  if (/^\xff\xd8\xff[\xc0-\xfe]/.test(start)) return 'a JPEG image'
+  if (/^BZh[1-9]1AY&SY/.test(start)) return 'bzip2 data'
+  if (/^ID3[\x02-\x04]/.test(start)) return 'an MP3 file'
+  if (/^RIFF[^]{4}WAVE/.test(start)) return 'a WAV file'
+  if (/^RIFF[^]{4}WEBP/.test(start)) return 'a WebP image'
+  if (/^\0\0\0[^]ftyp(?:avi[fs]|hei[cx]|mif1)/.test(start)) return 'an AVIF or HEIC image'
+  return /^\0\0\0[^]ftyp/.test(start) ? 'an MP4 file' : undefined
+}
