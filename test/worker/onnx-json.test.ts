@@ -171,7 +171,6 @@ test('integers are exact up to 64 bits, and what does not fit is refused by name
     ['[1e3]', 'INT32', 'Input "x", element 0: 1e3 is not an integer.'],
     ['["1"]', 'INT32', 'Input "x", element 0: the string "1" is not an integer.'],
     ['[true]', 'INT64', 'Input "x", element 0: true is not an integer.'],
-    ['[null]', 'FP32', 'Input "x", element 0: null is not a number.'],
     ['[1,"2"]', 'FP32', 'Input "x", element 1: the string "2" is not a number.'],
     ['[2]', 'BOOL', 'Input "x", element 0: 2 is not true, false, 1 or 0.'],
     ['[1.0]', 'BOOL', 'Input "x", element 0: 1.0 is not true, false, 1 or 0.'],
@@ -181,6 +180,9 @@ test('integers are exact up to 64 bits, and what does not fit is refused by name
     ['[70000]', 'FP16', 'Input "x", element 0: 70000 is out of range for FP16.'],
   ]
   for (const [text, datatype, message] of refused) assert.equal(refusal(text, datatype), message)
+  for (const datatype of ['BYTES', 'INT32', 'INT64', 'BOOL'] as const) {
+    assert.match(refusal('[null]', datatype), /element 0: null is not .*; only inputs of floats may/)
+  }
   for (const value of ['9223372036854775808', '-9223372036854775809', '1'.repeat(400)]) {
     const message = refusal(`[ ${value}]`, 'INT64')
     assert.ok(

@@ -553,7 +553,7 @@ test(
     for (const value of ['hello', '"hello"', '["hello"]']) {
       assert.deepEqual(await ask(strings, { parameters: [parameter('INPUT0', value)] }), [
         200,
-        { OUTPUT0: ['hello'] },
+        { OUTPUT0: [value] },
       ])
     }
     assert.match(

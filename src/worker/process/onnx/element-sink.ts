@@ -42,7 +42,9 @@ export abstract class ElementSink {
   /** For something else than the datatype's elements; malformed JSON is reported as such. */
   protected unexpected(reader: JsonReader, expected: string): ServerError {
     if (!VALUE_STARTS.has(reader.peek())) return reader.unexpected('a value')
-    return this.refuse(reader.token(), `is not ${expected}`)
+    const token = reader.token()
+    const hint = token === 'null' ? '; only inputs of floats may have null, which is NaN there' : ''
+    return this.refuse(token, `is not ${expected}${hint}`)
   }
 }
 

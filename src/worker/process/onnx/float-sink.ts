@@ -17,10 +17,10 @@ const SINGLE_DIGITS = 12
 const TAIL_DIGITS = 4
 
 /** Magnitudes from which a datatype has only infinity. */
-const OVERFLOW = { FP16: 65_520, FP32: 2 ** 128 - 2 ** 103, FP64: Number.POSITIVE_INFINITY }
+export const OVERFLOW = { FP16: 65_520, FP32: 2 ** 128 - 2 ** 103, FP64: Number.POSITIVE_INFINITY }
 
 /**
- * FP16, FP32 and FP64. Takes `NaN` and `±Infinity` in words, and refuses a number in digits that its
+ * FP16, FP32 and FP64. Takes `NaN` (also as `null`) and `±Infinity` in words, and refuses a number in digits that its
  * datatype could only hold as an infinity.
  */
 export class FloatSink extends ElementSink {
@@ -144,7 +144,8 @@ export class FloatSink extends ElementSink {
   }
 
   #readWord(reader: JsonReader): number {
-    if (reader.take('NaN')) return Number.NaN
+    // JSON has no other word for a number that is missing.
+    if (reader.take('NaN') || reader.take('null')) return Number.NaN
     if (reader.take('Infinity')) return Number.POSITIVE_INFINITY
     if (reader.take('-Infinity')) return Number.NEGATIVE_INFINITY
     throw this.unexpected(reader, 'a number')

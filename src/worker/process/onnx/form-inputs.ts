@@ -1,5 +1,6 @@
 /** Inputs that come one by one: parts of a form, fields, query values. */
 import { ServerError } from '../../../errors.ts'
+import { isNumpyFile } from '../../../file-format.ts'
 import type { WireParameter } from '../../wire/messages.ts'
 import type { CodecLimits } from './codec.ts'
 import { InputSet } from './input-table.ts'
@@ -8,9 +9,9 @@ import { readShaped } from './json-inputs.ts'
 import { JsonReader } from './json-reader.ts'
 import { contentKind, unsupportedType } from './media-type.ts'
 import type { TensorSpec } from './metadata.ts'
-import { tensorFromOctets } from './octets.ts'
 import { bytesToElement } from './opaque-strings.ts'
-import { adaptShape } from './shape.ts'
+import { tensorFromBytes, tensorFromDeclaredNpy } from './raw-input.ts'
+import { shapeOfOne } from './shape.ts'
 import type { Tensor } from './tensor.ts'
 
 /** Query value of `/invocations` that names the model, not an input. */
@@ -67,23 +68,19 @@ function inputName(parameter: WireParameter, table: InputTable): string | undefi
 function readValue(parameter: WireParameter, spec: TensorSpec, limits: CodecLimits): Tensor {
   const { contentType, value } = parameter
   const kind = contentKind(contentType)
-  if (kind === 'octets') return tensorFromOctets(spec, value)
-  if (kind === 'other') throw unsupportedType(contentType)
-  if (
-    spec.datatype === 'BYTES' &&
-    kind !== 'json' &&
-    !/^\s*["[]/.test(value.toString('latin1', 0, 64))
-  ) {
-    return plainText(value, spec)
-  }
+  if (kind === 'octets') return tensorFromBytes(spec, value)
+  if (kind === 'numpy') return tensorFromDeclaredNpy(spec, value)
+  if (kind === 'other') throw unsupportedType(contentType, parameter.name)
+  // A field has no type: text stays as it is, also where it begins like JSON.
+  if (spec.datatype === 'BYTES' && kind !== 'json') return plainText(value, spec)
+  if (isNumpyFile(value)) return tensorFromBytes(spec, value)
   const reader = openJson(value, limits)
   const tensor = readShaped(reader, spec)
   reader.end()
   return tensor
 }
 
-/** Text that is not in JSON's quotes is one string. */
-function plainText(value: Buffer, spec: TensorSpec): Tensor {
-  const data = [bytesToElement(value)]
-  return { datatype: 'BYTES', shape: adaptShape(spec, [], 1), data }
+/** Text without a type is one string, whatever it looks like. */
+export function plainText(value: Buffer, spec: TensorSpec): Tensor {
+  return { datatype: 'BYTES', shape: shapeOfOne(spec), data: [bytesToElement(value)] }
 }

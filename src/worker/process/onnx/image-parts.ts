@@ -3,7 +3,9 @@ import type { WireParameter, WireRequest } from '../../wire/messages.ts'
 import { quote } from './error-text.ts'
 import { formatOfBytes, formatOfMediaType } from './image-format.ts'
 
-const SUPPORTED = 'send JPEG, PNG, WebP, GIF, TIFF or AVIF'
+/** What to send in place of something that is no image, or none that is decoded. */
+export const SUPPORTED =
+  'send JPEG, PNG, WebP, GIF, TIFF or AVIF, as the body or as a file of a form'
 
 /**
  * The pictures of a request in their order: the body, or parts of the form by any name. Empty when
@@ -40,7 +42,7 @@ function isPicture({ name, contentType, value }: WireParameter): boolean {
   const found = value.length === 0 ? 'is empty' : 'does not start like an image'
   throw new ServerError(
     'InvalidInputException',
-    `${quote(name)} is declared as ${mediaType} but ${found}; ${SUPPORTED}.`,
+    `${quote(name)} is declared as ${quote(mediaType)} but ${found}; ${SUPPORTED}.`,
   )
 }
 

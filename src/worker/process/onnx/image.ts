@@ -9,11 +9,12 @@ import { prefersOctets } from './headers.ts'
 import type { RequestHeaders } from './headers.ts'
 import { planClasses, rankClasses } from './image-classes.ts'
 import type { ClassPlan } from './image-classes.ts'
-import { picturesOf } from './image-parts.ts'
+import { SUPPORTED, picturesOf } from './image-parts.ts'
 import { prepareDecoder } from './image-pixels.ts'
 import { planImageInput } from './image-plan.ts'
 import type { ImagePlan } from './image-plan.ts'
 import { picturesToTensor } from './image-tensor.ts'
+import { contentKind } from './media-type.ts'
 import type { ModelMetadata } from './metadata.ts'
 import { jsonPrediction, prettyJson } from './prediction.ts'
 import { bytesOfData } from './tensor.ts'
@@ -82,7 +83,7 @@ class ImageCodec implements RequestCodec {
 
   async decode(request: WireRequest, headers: RequestHeaders): Promise<Decoded> {
     const pictures = picturesOf(request)
-    if (pictures.length === 0) return this.#fallback.decode(request, headers)
+    if (pictures.length === 0) return this.#decodeTensors(request, headers)
     const tensor = await picturesToTensor(pictures, this.#plan)
     if (this.#classes === undefined || prefersOctets(headers.accept)) {
       const shapeHeader = { ...headers, tensorShape: tensor.shape.join(',') }
@@ -90,6 +91,22 @@ class ImageCodec implements RequestCodec {
     }
     return new ClassCall(request.id, tensor, this.#classes, pictures.length === 1)
   }
+
+  async #decodeTensors(request: WireRequest, headers: RequestHeaders): Promise<Decoded> {
+    try {
+      return await this.#fallback.decode(request, headers)
+    } catch (error) {
+      if (!(error instanceof ServerError) || isJson(request)) throw error
+      const { type, statusCode } = error
+      const message = `${error.message} The model also takes images: ${SUPPORTED}.`
+      throw new ServerError(type, message, { statusCode, cause: error })
+    }
+  }
+}
+
+/** Whether the request says that it is JSON, and so no picture that was sent in a wrong way. */
+function isJson({ parameters }: WireRequest): boolean {
+  return parameters.every(({ contentType }) => contentKind(contentType) === 'json')
 }
 
 /** The same request as a client would send it that had made the tensor itself. */

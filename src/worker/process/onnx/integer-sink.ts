@@ -10,7 +10,10 @@ const TWO_TO_32 = 2 ** 32
 export type NarrowInteger = 'UINT8' | 'UINT16' | 'UINT32' | 'INT8' | 'INT16' | 'INT32'
 export type WideInteger = 'UINT64' | 'INT64'
 
-const NARROW_RANGES: Readonly<Record<NarrowInteger, readonly [least: number, most: number]>> = {
+/** Least and most value of each datatype. */
+export const NARROW_RANGES: Readonly<
+  Record<NarrowInteger, readonly [least: number, most: number]>
+> = {
   UINT8: [0, 255],
   UINT16: [0, 65_535],
   UINT32: [0, 4_294_967_295],
@@ -18,7 +21,8 @@ const NARROW_RANGES: Readonly<Record<NarrowInteger, readonly [least: number, mos
   INT16: [-32_768, 32_767],
   INT32: [-2_147_483_648, 2_147_483_647],
 }
-const WIDE_RANGES: Readonly<Record<WideInteger, readonly [least: bigint, most: bigint]>> = {
+/** The same for integers of 64 bits. */
+export const WIDE_RANGES: Readonly<Record<WideInteger, readonly [least: bigint, most: bigint]>> = {
   UINT64: [0n, 2n ** 64n - 1n],
   INT64: [-(2n ** 63n), 2n ** 63n - 1n],
 }

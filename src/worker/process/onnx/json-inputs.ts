@@ -1,5 +1,6 @@
 /** JSON bodies of onnxd's own: an object keyed by input name, or the bare value of a model's only input. */
 import { ServerError } from '../../../errors.ts'
+import type { CodecLimits } from './codec.ts'
 import { InputSet } from './input-table.ts'
 import type { InputTable } from './input-table.ts'
 import { JsonReader } from './json-reader.ts'
@@ -59,6 +60,21 @@ export function isProtocolRequest(reader: JsonReader, table: InputTable): boolea
     ahead.skipValue()
   }
   return false
+}
+
+/**
+ * Whether a text is a request in JSON: an object that begins with the name of an input, or one of the Open Inference
+ * Protocol. Text that only looks like one, such as a template in braces, is not.
+ */
+export function namesInputs(bytes: Buffer, table: InputTable, limits: CodecLimits): boolean {
+  try {
+    const reader = new JsonReader(bytes, limits.maxJsonDepth)
+    if (!reader.isObject()) return false
+    if (isProtocolRequest(reader, table)) return true
+    return reader.openObject() && table.has(reader.readKey())
+  } catch {
+    return false
+  }
 }
 
 function beginsWithObject(reader: JsonReader): boolean {

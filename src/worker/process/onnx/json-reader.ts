@@ -3,6 +3,8 @@ import { ServerError } from '../../../errors.ts'
 import { quote } from './error-text.ts'
 import { skipNumber } from './json-number.ts'
 
+const SPACE = 0x20
+const LAST_ASCII = 0x7e
 const QUOTE = 0x22
 const BACKSLASH = 0x5c
 const COMMA = 0x2c
@@ -117,7 +119,7 @@ export class JsonReader {
   skipValue(): void {
     const open: boolean[] = []
     do {
-      if (open.at(-1) === true) this.readKey()
+      if (open.at(-1) === true) this.#skipKey()
       const isObject = this.isObject()
       if (isObject || this.isArray()) {
         if (isObject ? this.openObject() : this.openArray()) {
@@ -148,7 +150,9 @@ export class JsonReader {
 
   /** What stands at the position, shortened, for error texts. */
   token(): string {
-    if (this.peek() === -1) return 'the end'
+    const byte = this.peek()
+    if (byte === -1) return 'the end'
+    if (byte < SPACE || byte > LAST_ASCII) return `the byte 0x${byte.toString(16).padStart(2, '0')}`
     const text = this.bytes.toString('utf8', this.position, this.position + 40)
     const [token = ''] = /^(?:"(?:[^"\\]|\\.)*"?|[\w.+-]+|[^])/u.exec(text) ?? []
     return /^[\w.+-]+$/.test(token)
@@ -184,8 +188,21 @@ export class JsonReader {
   }
 
   #skipScalar(): void {
-    if (this.isString()) this.readString()
+    if (this.isString()) this.#checkString()
     else if (!this.take('true') && !this.take('false') && !this.take('null')) skipNumber(this)
+  }
+
+  #skipKey(): void {
+    if (this.peek() !== QUOTE) throw this.unexpected('a name in double quotes')
+    this.#checkString()
+    if (this.peek() !== COLON) throw this.unexpected('":"')
+    this.position++
+  }
+
+  /** As {@link readString}, without building the string where that checks nothing. */
+  #checkString(): void {
+    const start = this.position
+    if (this.#skipString()) this.#unescape(start)
   }
 
   /** Moves behind the closing quote. True when the string has escapes. */

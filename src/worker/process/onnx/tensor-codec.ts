@@ -1,28 +1,23 @@
 import { ServerError } from '../../../errors.ts'
+import { isNumpyFile } from '../../../file-format.ts'
 import type { WireParameter, WirePrediction, WireRequest } from '../../wire/messages.ts'
 import { BODY } from './codec.ts'
 import type { CodecLimits, Decoded, RequestCodec } from './codec.ts'
 import { quote } from './error-text.ts'
-import { openJson, readFormInputs } from './form-inputs.ts'
+import { openJson, plainText, readFormInputs } from './form-inputs.ts'
 import { prefersOctets } from './headers.ts'
 import type { RequestHeaders } from './headers.ts'
 import { InputTable } from './input-table.ts'
 import { writePlainResponse } from './json-answers.ts'
-import { isProtocolRequest, readPlainInputs } from './json-inputs.ts'
+import { isProtocolRequest, namesInputs, readPlainInputs } from './json-inputs.ts'
 import type { JsonReader } from './json-reader.ts'
 import { responseTooLarge } from './json-writer.ts'
 import { contentKind, looksLikeJson, unsupportedType } from './media-type.ts'
 import type { ModelMetadata } from './metadata.ts'
-import {
-  DATATYPE_HEADER,
-  NAME_HEADER,
-  SHAPE_HEADER,
-  octetsOfTensor,
-  parseShape,
-  tensorFromOctets,
-} from './octets.ts'
+import { DATATYPE_HEADER, NAME_HEADER, SHAPE_HEADER, octetsOfTensor, parseShape } from './octets.ts'
 import { OutputTable } from './output-table.ts'
 import { jsonPrediction, prediction } from './prediction.ts'
+import { tensorFromBytes, tensorFromDeclaredNpy } from './raw-input.ts'
 import type { Tensor } from './tensor.ts'
 
 /**
@@ -45,30 +40,47 @@ export class TensorCodec implements RequestCodec {
   decode(request: WireRequest, headers: RequestHeaders): Decoded | Promise<Decoded> {
     if (headers.jsonLength !== undefined) return this.#protocol.decode(request, headers)
     const body = wholeBody(request.parameters, this.#inputs)
+    if (body !== undefined && this.#isText(body)) return this.#readText(request.id, body, headers)
     const json = body && this.#openIfJson(body)
     if (json !== undefined && isProtocolRequest(json, this.#inputs)) {
       return this.#protocol.decode(request, headers)
     }
-    const form = prefersOctets(headers.accept) ? 'octets' : 'plain'
-    if (form === 'octets') this.#outputs.checkOctets()
     const inputs = json
       ? readPlainInputs(json, this.#inputs)
       : body
         ? this.#readOctets(body, headers)
         : readFormInputs(request.parameters, this.#inputs, this.#limits)
-    return new TensorCall(
-      request.id,
-      inputs,
-      this.#outputs.names,
-      form,
-      this.#limits.maxResponseBytes,
+    return this.#call(request.id, inputs, headers)
+  }
+
+  #call(id: string, inputs: readonly Tensor[], headers: RequestHeaders): Decoded {
+    const form = prefersOctets(headers.accept) ? 'octets' : 'plain'
+    if (form === 'octets') this.#outputs.checkOctets()
+    return new TensorCall(id, inputs, this.#outputs.names, form, this.#limits.maxResponseBytes)
+  }
+
+  /**
+   * Whether the body is the text of the only input, which takes strings: `text/plain` that is no object of inputs.
+   * Browsers declare JSON so when nobody says otherwise.
+   */
+  #isText({ contentType, value }: WireParameter): boolean {
+    const [only, ...others] = this.#inputs.specs
+    return (
+      only?.datatype === 'BYTES' &&
+      others.length === 0 &&
+      contentKind(contentType) === 'text' &&
+      !namesInputs(value, this.#inputs, this.#limits)
     )
+  }
+
+  #readText(id: string, body: WireParameter, headers: RequestHeaders): Decoded {
+    return this.#call(id, [plainText(body.value, this.#inputs.only('A text'))], headers)
   }
 
   /** A reader when the body is JSON by its type, or by its looks where the type does not say. */
   #openIfJson(body: WireParameter): JsonReader | undefined {
     const kind = contentKind(body.contentType)
-    if (kind === 'octets') return undefined
+    if (kind === 'octets' || kind === 'numpy' || isNumpyFile(body.value)) return undefined
     if (kind !== 'json' && kind !== 'text' && !looksLikeJson(body.value)) {
       if (kind === 'other') throw unsupportedType(body.contentType)
       return undefined
@@ -83,7 +95,9 @@ export class TensorCodec implements RequestCodec {
       throw new ServerError('InvalidInputException', `The request has no body; ${expected}.`)
     }
     const shape = headers.tensorShape === undefined ? undefined : parseShape(headers.tensorShape)
-    return [tensorFromOctets(this.#inputs.only('A body of raw bytes'), body.value, shape)]
+    return contentKind(body.contentType) === 'numpy'
+      ? [tensorFromDeclaredNpy(this.#inputs.only('A NumPy array file'), body.value, shape)]
+      : [tensorFromBytes(this.#inputs.only('A body of raw bytes'), body.value, shape)]
   }
 }
 
