@@ -36,6 +36,8 @@ const METHODS = ['GET', 'POST', 'PUT'] as const
 /** Adds the predict routes. */
 export function predictionRoutes(app: App, context: RouteContext): void {
   const { config, registry } = context
+  // The original reads the body of every method.
+  app.addHttpMethod('GET', { hasBody: true, overrideExisting: true })
   const predict = async (
     find: () => ModelVersion,
     request: FastifyRequest,

@@ -4,6 +4,7 @@ import type { FastifyRequest } from 'fastify'
 import { DIALECT_HEADER, isInternalHeader } from '../dialects.ts'
 import type { Dialect } from '../dialects.ts'
 import { ServerError } from '../errors.ts'
+import { fileFormatOf } from '../file-format.ts'
 import type { Header, Parameter } from '../models/job.ts'
 import { parseUrlEncoded, readMultipart } from './form.ts'
 
@@ -22,11 +23,15 @@ export async function requestParameters(
   const query = withQuery ? parseUrlEncoded(queryOf(request)) : []
   const contentType = mediaType(request.headers['content-type'])
   const form = contentType.toLowerCase()
-  // Of a GET the body is not read.
   if (form === 'multipart/form-data' && request.isMultipart())
     return [...query, ...(await readMultipart(request, maxBodyBytes))]
   const value = Buffer.isBuffer(request.body) ? request.body : Buffer.alloc(0)
-  if (form === 'application/x-www-form-urlencoded') return [...query, ...parseUrlEncoded(value)]
+  if (form === 'application/x-www-form-urlencoded') {
+    // What curl calls any data. A file is none of the fields that its bytes would make by chance.
+    return fileFormatOf(value) === undefined
+      ? [...query, ...parseUrlEncoded(value)]
+      : [...query, { name: 'body', contentType: 'application/octet-stream', value }]
+  }
   return [...query, { name: 'body', contentType, value }]
 }
 
