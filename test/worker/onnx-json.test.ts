@@ -181,7 +181,10 @@ test('integers are exact up to 64 bits, and what does not fit is refused by name
   ]
   for (const [text, datatype, message] of refused) assert.equal(refusal(text, datatype), message)
   for (const datatype of ['BYTES', 'INT32', 'INT64', 'BOOL'] as const) {
-    assert.match(refusal('[null]', datatype), /element 0: null is not .*; only inputs of floats may/)
+    assert.match(
+      refusal('[null]', datatype),
+      /element 0: null is not .*; only inputs of floats may/,
+    )
   }
   for (const value of ['9223372036854775808', '-9223372036854775809', '1'.repeat(400)]) {
     const message = refusal(`[ ${value}]`, 'INT64')

@@ -10,15 +10,22 @@ import { joinRows } from './rows.ts'
 import { adaptShape, shapeError } from './shape.ts'
 import type { Tensor } from './tensor.ts'
 
+/** Members of a request that are passed over. */
+const MAX_UNKNOWN_MEMBERS = 1000
+
 /**
  * Tensors in the model's order, their first dimension the instances.
  * @throws ServerError 400
  */
 export function readInstances(reader: JsonReader, table: InputTable): readonly Tensor[] {
   let inputs: InputSet | undefined
+  let unknown = 0
   for (let more = reader.openObject(); more; more = reader.nextMember()) {
     const name = reader.readKey()
     if (name !== 'instances' && name !== 'inputs') {
+      if (++unknown > MAX_UNKNOWN_MEMBERS) {
+        throw invalid(`More than ${MAX_UNKNOWN_MEMBERS} members that are not known.`)
+      }
       reader.skipValue()
       continue
     }

@@ -63,8 +63,10 @@ export function readExponent(reader: JsonReader): number {
 
 /** Checks and skips a number, `NaN` and `Infinity` included. */
 export function skipNumber(reader: JsonReader): void {
-  if (reader.take('NaN') || reader.take('Infinity') || reader.take('-Infinity')) return
   const { bytes } = reader
+  if (!isDigit(reader.peek())) {
+    if (reader.take('NaN') || reader.take('Infinity') || reader.take('-Infinity')) return
+  }
   const start = reader.position
   let at = start
   if (bytes[at] === MINUS) at++

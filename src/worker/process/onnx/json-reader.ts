@@ -1,7 +1,7 @@
 import { isUtf8 } from 'node:buffer'
 import { ServerError } from '../../../errors.ts'
 import { quote } from './error-text.ts'
-import { skipNumber } from './json-number.ts'
+import { isDigit, skipNumber } from './json-number.ts'
 
 const SPACE = 0x20
 const LAST_ASCII = 0x7e
@@ -189,6 +189,7 @@ export class JsonReader {
 
   #skipScalar(): void {
     if (this.isString()) this.#checkString()
+    else if (isDigit(this.peek())) skipNumber(this)
     else if (!this.take('true') && !this.take('false') && !this.take('null')) skipNumber(this)
   }
 
