@@ -1,11 +1,15 @@
 /** What runs a model: the built-in handlers, its own JavaScript, or another runtime that its manifest names. */
-import { realpath, stat } from 'node:fs/promises'
+import { readdir, realpath, stat } from 'node:fs/promises'
 import path from 'node:path'
 import { ServerError } from '../errors.ts'
 import { BUILT_IN_HANDLERS } from '../model-files.ts'
 import type { ModelFiles } from '../model-files.ts'
 import type { Manifest } from '../model-manifest.ts'
 import type { WireDialect } from '../worker/wire/messages.ts'
+
+/** What is said of files that onnxruntime's smaller builds read. */
+export const ORT_FILES =
+  '.ort files (ORT format) are not read; use the .onnx file that it was made from'
 
 const NODE_RUNTIME = 'node'
 /** What a manifest without a runtime means (MMS model archive, section 6.2). */
@@ -37,7 +41,7 @@ export async function runtimeOf(files: ModelFiles): Promise<ModelRuntime> {
   if (manifest !== undefined) checkManifest(manifest)
   const handler = settings.handler ?? manifest?.model?.handler ?? ''
   if (BUILT_IN_HANDLERS.includes(handler)) {
-    if (onnxFile === undefined) throw invalid(nothingToServe(manifest))
+    if (onnxFile === undefined) throw invalid(await nothingToServe(folder, manifest))
     return { handler, runtime: NODE_RUNTIME, hasCode: false }
   }
   const [module = ''] = handler.split(':', 1)
@@ -85,8 +89,11 @@ function checkManifest(manifest: Manifest): void {
   }
 }
 
-function nothingToServe(manifest: Manifest | undefined): string {
-  if (manifest === undefined) return 'The model has no .onnx file.'
+async function nothingToServe(folder: string, manifest: Manifest | undefined): Promise<string> {
+  if (manifest === undefined) {
+    const hasOrt = (await readdir(folder)).some((name) => name.endsWith('.ort'))
+    return `The model has no .onnx file.${hasOrt ? ` ${ORT_FILES}.` : ''}`
+  }
   return manifest.model === undefined
     ? 'Missing Model entry in manifest file.'
     : 'Model handler is not defined.'

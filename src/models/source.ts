@@ -18,6 +18,7 @@ import { findVersions } from './source-layout.ts'
 import type { FoundVersion, SettingsFrom } from './source-layout.ts'
 import { locate, notFound } from './source-location.ts'
 import type { Location, LocationOptions } from './source-location.ts'
+import { ORT_FILES } from './source-manifest.ts'
 import type { ModelRuntime } from './source-manifest.ts'
 import type { Reshapes } from './tensor-reshapes.ts'
 
@@ -167,6 +168,7 @@ async function prepare(place: Place, options: SourceOptions): Promise<PreparedMo
     } else if (isArchive(place.path)) {
       return [await prepareArchive(place, options)]
     } else if (!isModelFile(place.path)) {
+      if (path.extname(place.path) === '.ort') throw invalid(`${ORT_FILES}: ${place.url}`)
       throw invalid(`The model is no folder, .onnx, .mar, .model, .zip or .tar.gz: ${place.url}`)
     }
     const versions = chooseVersion(await findVersions(place.path, place.root), place)

@@ -26,6 +26,9 @@ const CLIENT_ERRORS: ReadonlyMap<string, (message: string) => ServerError> = new
   ],
 ])
 
+/** Where a client finds the paths and methods that there are. */
+const PATHS_ARE_IN = 'GET /openapi.json lists all paths and methods.'
+
 const KSERVE_PATH = /^\/v[12](?:[/?]|$)/
 
 /** Gives every failure the error body of its dialect, and unknown paths and methods its texts. */
@@ -36,7 +39,7 @@ export function errorHandling(app: App): void {
   app.setNotFoundHandler((request, reply) => {
     const error = new ServerError(
       'ResourceNotFoundException',
-      'Requested resource is not found, please refer to API document.',
+      `Requested resource is not found, please refer to API document. ${PATHS_ARE_IN}`,
     )
     return sendError(error, error, request, reply)
   })
@@ -59,7 +62,7 @@ export function refuseOtherMethods(
         reply.header('allow', [...allowed].join(', '))
         throw new ServerError(
           'MethodNotAllowedException',
-          'Requested method is not allowed, please refer to API document.',
+          `Requested method is not allowed, please refer to API document. ${PATHS_ARE_IN}`,
         )
       },
     })

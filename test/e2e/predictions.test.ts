@@ -85,14 +85,14 @@ test('unknown models, versions, paths and methods get the original’s errors', 
         'GET',
         404,
         'ResourceNotFoundException',
-        'Requested resource is not found, please refer to API document.',
+        'Requested resource is not found, please refer to API document. GET /openapi.json lists all paths and methods.',
       ],
       [
         '/predictions/iris',
         'DELETE',
         405,
         'MethodNotAllowedException',
-        'Requested method is not allowed, please refer to API document.',
+        'Requested method is not allowed, please refer to API document. GET /openapi.json lists all paths and methods.',
       ],
     ]
   for (const [route, method, status, type, message] of failures) {

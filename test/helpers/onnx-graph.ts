@@ -36,6 +36,8 @@ export interface Graph {
   readonly outputs: readonly GraphValue[]
   readonly nodes: readonly GraphNode[]
   readonly constants?: readonly GraphConstant[]
+  /** Version of the operators; 17 where nothing is said. */
+  readonly opset?: number
 }
 
 const ELEMENT_TYPES: Readonly<Record<Datatype, number>> = {
@@ -53,7 +55,8 @@ const ELEMENT_TYPES: Readonly<Record<Datatype, number>> = {
   UINT32: 12,
   UINT64: 13,
 }
-const IR_VERSION = 8
+/** The format of the file since operators of version 21. */
+const IR_VERSION = 10
 const OPSET = 17
 const INTEGER = 2
 const INTEGERS = 7
@@ -90,7 +93,13 @@ export function writeModel(
 }
 
 /** A serialised `ModelProto`. */
-export function encodeModel({ inputs, outputs, nodes, constants = [] }: Graph): Buffer {
+export function encodeModel({
+  inputs,
+  outputs,
+  nodes,
+  constants = [],
+  opset = OPSET,
+}: Graph): Buffer {
   const graph = Buffer.concat([
     ...nodes.map((node) => block(1, encodeNode(node))),
     text(2, 'graph'),
@@ -98,8 +107,8 @@ export function encodeModel({ inputs, outputs, nodes, constants = [] }: Graph): 
     ...inputs.map((value) => block(11, encodeValue(value))),
     ...outputs.map((value) => block(12, encodeValue(value))),
   ])
-  const opset = Buffer.concat([text(1, ''), number(2, OPSET)])
-  return Buffer.concat([number(1, IR_VERSION), block(8, opset), block(7, graph)])
+  const operators = Buffer.concat([text(1, ''), number(2, opset)])
+  return Buffer.concat([number(1, IR_VERSION), block(8, operators), block(7, graph)])
 }
 
 function encodeNode({ op, inputs, outputs, attributes = {} }: GraphNode): Buffer {

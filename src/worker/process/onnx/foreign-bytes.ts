@@ -23,6 +23,8 @@ for (const byte of Buffer.from('0123456789+-.,;eE"\t\r\n ')) NUMBER_BYTES[byte] 
 const TEXT_BYTES = Uint8Array.from({ length: 256 }, (_, byte) =>
   Number((byte >= 0x20 && byte !== 0x7f) || [0x09, 0x0a, 0x0d].includes(byte)),
 )
+/** A text has a word and a separator within so many characters. */
+const MOST_LOOKED_AT = 256
 const IMAGE = /^an? .*image$/
 
 /**
@@ -56,11 +58,12 @@ function adviceFor(format: FileFormat): string {
   return 'send the elements of the tensor as JSON, as raw bytes or as a .npy file'
 }
 
+/** Words or numbers with something between them. Bytes that are all the same, as in many a test, are no text. */
 function isText(bytes: Buffer, factor: number): boolean {
-  return (
-    consistsOf(bytes, NUMBER_BYTES, LEAST_BYTES.numbers * factor) ||
-    (consistsOf(bytes, TEXT_BYTES, LEAST_BYTES.text * factor) && isUtf8(bytes))
-  )
+  const isNumbers = consistsOf(bytes, NUMBER_BYTES, LEAST_BYTES.numbers * factor)
+  if (!isNumbers && !consistsOf(bytes, TEXT_BYTES, LEAST_BYTES.text * factor)) return false
+  const start = bytes.toString('latin1', 0, MOST_LOOKED_AT)
+  return /[,;:\s]/.test(start) && /[^\W_]/.test(start) && isUtf8(bytes)
 }
 
 /** Numbers have a foreign byte among the first few, so that hardly ever more is looked at. */

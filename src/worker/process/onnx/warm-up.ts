@@ -25,7 +25,9 @@ export function warmUp(session: OnnxSession): void {
   }
 }
 
-function zeros({ datatype, shape: declared }: TensorSpec): Tensor | undefined {
+/** `undefined` where the size is not known, or too much. */
+function zeros({ datatype, shape: declared, anyShape }: TensorSpec): Tensor | undefined {
+  if (anyShape === true) return undefined
   const shape = declared.map((dimension) => (dimension < 0 ? 1 : dimension))
   const count = shape.reduce((product, dimension) => product * dimension, 1)
   if (count > MAX_ELEMENTS) return undefined
