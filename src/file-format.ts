@@ -73,7 +73,7 @@ export function isNumpyFile(bytes: Buffer): boolean {
 function formatOfParts(start: string): FileFormat | undefined {
   if (/^\xff\xd8\xff[\xc0-\xfe]/.test(start)) return 'a JPEG image'
   if (/^BZh[1-9]1AY&SY/.test(start)) return 'bzip2 data'
-  if (/^ID3[\x02-\x04]/.test(start)) return 'an MP3 file'
+  if (/^ID3\p{Cc}/u.test(start)) return 'an MP3 file'
   if (/^RIFF[^]{4}WAVE/.test(start)) return 'a WAV file'
   if (/^RIFF[^]{4}WEBP/.test(start)) return 'a WebP image'
   if (/^\0\0\0[^]ftyp(?:avi[fs]|hei[cx]|mif1)/.test(start)) return 'an AVIF or HEIC image'

@@ -88,7 +88,9 @@ export function writeModel(
   const folder = path.join(parent, name)
   mkdirSync(folder, { recursive: true })
   writeFileSync(path.join(folder, 'model.onnx'), encodeModel(graph))
-  for (const [file, text] of Object.entries(files)) writeFileSync(path.join(folder, file), text)
+  for (const [file, content] of Object.entries(files)) {
+    writeFileSync(path.join(folder, file), content)
+  }
   return folder
 }
 

@@ -204,7 +204,7 @@ test('A4: a header that lies is refused before anything is allocated', async (t)
     [literal(`'<f3'`, '(2,)'), /^415/],
     [literal(`[('a', '<f4')]`, '(2,)'), /^415 .*of records/],
     [head(`{'descr': '<f4'}`), /^400 .*header cannot be read/],
-    [head(`${' '.repeat(20_000)}`), /^400 .*its header has \d+ bytes/],
+    [head(' '.repeat(20_000)), /^400 .*its header has \d+ bytes/],
     [head(`__import__('os').system('true')`), /^415/],
     [npyFile({ descr: '<f4', shape: [4], data, version: 9 }), /^400 .*version 9/],
     [npyFile({ descr: '<f4', shape: [4], data }).subarray(0, 30), /^400 .*ends within the header/],

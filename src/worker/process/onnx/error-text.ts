@@ -6,7 +6,7 @@ const MAX_LISTED = 8
 const MAX_DIMENSIONS = 16
 
 /** Characters that no text has: control characters but for tabs and line ends, and what stands for bytes that are not UTF-8. */
-const BINARY = /[\0-\x08\x0e-\x1f\x7f-\x9f\ufffd]/
+const BINARY = /(?![\t\r\n])[\p{Cc}\ufffd]/u
 /** Characters that show nothing, or turn the direction of writing. */
 const INVISIBLE = /[\p{Cf}\p{Co}\p{Cn}\p{Zl}\p{Zp}]/gu
 
