@@ -30,6 +30,9 @@ export const ERROR_TYPES = {
   InsufficientMemoryException: 507,
 } as const
 
+/** Control characters but for tabs and line ends, and what stands for bytes that are not UTF-8. */
+const UNPRINTABLE = /(?:(?![\t\r\n])[\p{Cc}\ufffd])+/gu
+
 /** The `type` of an error body. */
 export type ErrorType = keyof typeof ERROR_TYPES
 
@@ -61,7 +64,11 @@ export class ServerError extends Error {
   readonly log: readonly string[]
 
   constructor(type: ErrorType, message: string, options: ServerErrorOptions = {}) {
-    super(message, options.cause === undefined ? undefined : { cause: options.cause })
+    // Names and values of a client may be in it, which may be any bytes.
+    super(
+      message.replace(UNPRINTABLE, '?'),
+      options.cause === undefined ? undefined : { cause: options.cause },
+    )
     this.name = type
     this.type = type
     this.statusCode = options.statusCode ?? ERROR_TYPES[type]

@@ -27,10 +27,10 @@ export async function requestParameters(
     return [...query, ...(await readMultipart(request, maxBodyBytes))]
   const value = Buffer.isBuffer(request.body) ? request.body : Buffer.alloc(0)
   if (form === 'application/x-www-form-urlencoded') {
-    // What curl calls any data. A file is none of the fields that its bytes would make by chance.
+    // What curl calls any data: its bytes say what it is, and make fields by chance only.
     return fileFormatOf(value) === undefined
       ? [...query, ...parseUrlEncoded(value)]
-      : [...query, { name: 'body', contentType: 'application/octet-stream', value }]
+      : [...query, { name: 'body', contentType: '', value }]
   }
   return [...query, { name: 'body', contentType, value }]
 }

@@ -5,6 +5,7 @@ import { request } from 'node:http'
 import path from 'node:path'
 import { test } from 'node:test'
 import type { TestContext } from 'node:test'
+import { gzipSync } from 'node:zlib'
 import { unsupportedElements } from '../../src/worker/process/onnx/runtime-errors.ts'
 import { handlerModel } from '../helpers/handler-model.ts'
 import { npyFile } from '../helpers/npy.ts'
@@ -241,6 +242,20 @@ test('D8: a picture with the content type of curl names the next step and quotes
     const protocol = await send(server, 'POST', '/v2/models/iris/infer', body, CURL_TYPE)
     assert.match(protocol[1], /^[\n\x20-\x7e]*$/)
   }
+  const routes = [
+    '/invocations?model_name=%89PNG%00',
+    '/predictions/%C2%9Bx',
+    '/v2/models/%EF%BF%BD/infer',
+  ]
+  for (const route of routes) {
+    const [status, text] = await send(server, 'POST', route, Buffer.from('{}'))
+    assert.equal(status, 404, text)
+    assert.match(JSON.stringify(JSON.parse(text)), /^[\x20-\x7e]*$/)
+    assert.doesNotMatch(text, /\\u/)
+  }
+  const packed = gzipSync('[5.8, 2.7, 5.1, 1.9]')
+  const coded = { ...CURL_TYPE, 'content-encoding': 'gzip' }
+  assert.equal((await send(server, 'POST', '/predictions/iris', packed, coded))[0], 200)
   const image = await send(server, 'POST', '/predictions/digits', Buffer.from('a cat'), {
     'content-type': 'text/plain',
   })

@@ -113,6 +113,7 @@ class FileWindow implements Source {
   }
 
   byteAt(at: number): number | undefined {
+    if (!Number.isSafeInteger(at)) return undefined
     if (at < this.#start || at >= this.#start + this.#length) {
       this.#start = at
       this.#length = readSync(this.#descriptor, this.#bytes, 0, WINDOW_BYTES, at)
