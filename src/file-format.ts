@@ -1,4 +1,7 @@
-/** Well-known file formats by their first bytes: what is such a file is no form, and no row of numbers. */
+/**
+ * Recognises well-known file formats by their first bytes. Such a file is neither a form nor raw
+ * numbers.
+ */
 
 /** What a format is called in a text for the caller, with its article. */
 export type FileFormat =
@@ -25,7 +28,10 @@ export type FileFormat =
   | 'an MP3 file'
   | 'an MP4 file'
 
-/** First bytes, in Latin-1. Each is so long, or so odd, that the elements of a tensor hardly ever begin so. */
+/**
+ * First bytes, in Latin-1. Each is long or unusual enough that the elements of a tensor hardly ever
+ * begin so.
+ */
 const SIGNATURES: readonly (readonly [string, FileFormat])[] = [
   ['\x93NUMPY', 'a NumPy array file'],
   ['\x89PNG\r\n\x1a\n', 'a PNG image'],

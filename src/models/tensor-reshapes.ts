@@ -1,7 +1,10 @@
 /** `reshape` of `config.pbtxt`: tensors that clients see in another shape than the model has. */
 import type { ModelConfig, TensorConfig } from './config-pbtxt.ts'
 
-/** One input or output: `dims` as clients see it, `shape` as the model has it, both without the batch dimension. */
+/**
+ * One input or output: `dims` as clients see it, `shape` as the model has it, both without the
+ * batch dimension.
+ */
 export interface TensorReshape {
   readonly name: string
   readonly dims: readonly number[]

@@ -246,7 +246,8 @@ export class WorkerFactory {
     const own = {
       modelVersion: version,
       maxBatchSize,
-      // To Triton a configuration with a `max_batch_size` of 0 says that there is no batch dimension.
+      // To Triton a configuration with a `max_batch_size` of 0 says that there is no batch
+      // dimension.
       hasBatchDimension: maxBatchSize > 0 || settingsFrom.maxBatchSize !== MODEL_CONFIG_FILE,
       reshapes,
       labels: settings.labels ?? '',

@@ -280,7 +280,7 @@ test('D8: an unknown path names where the paths are listed', async (t) => {
   assert.equal((await server.manage('/openapi.json')).status, 200)
 })
 
-test('D10: types that cannot be served have names, and files that are no network too', async (t) => {
+test('D10: types that cannot be served have names, and so have files that are not ONNX', async (t) => {
   const folder = temporaryFolder(t)
   const server = await serve(t, [], { modelStore: folder })
   const refusal = async (name: string): Promise<string> => {
@@ -313,7 +313,7 @@ test('D10: types that cannot be served have names, and files that are no network
   const files: [string, string | Buffer, RegExp][] = [
     ['a.ort', ort, /\.ort files \(ORT format\) are not read; use the \.onnx file/],
     ['renamed.onnx', ort, /in the ORT format \(\.ort\), which is not read/],
-    ['zip.onnx', Buffer.from('PK\x03\x04', 'latin1'), /is a ZIP archive, not a network/],
+    ['zip.onnx', Buffer.from('PK\x03\x04', 'latin1'), /is a ZIP archive, not an ONNX model/],
     ['lfs.onnx', 'version https://git-lfs.github.com/spec/v1\noid', /pointer of Git LFS/],
     ['page.onnx', '<!DOCTYPE html><html>', /is an HTML or XML page/],
   ]

@@ -61,7 +61,9 @@ const OPSET = 17
 const INTEGER = 2
 const INTEGERS = 7
 
-/** A graph that gives each input `x…` back as the output `y…`, in the datatypes and shapes given. */
+/**
+ * A graph that gives each input `x…` back as the output `y…`, in the datatypes and shapes given.
+ */
 export function identityGraph(
   ...inputs: readonly { readonly type: Datatype; readonly shape?: readonly Dimension[] }[]
 ): Graph {

@@ -30,7 +30,10 @@ export interface LoadedModel {
   close(): Promise<void> | void
 }
 
-/** How clients see a tensor (`dims`) that the model has in another shape; both without the batch dimension. */
+/**
+ * How clients see a tensor (`dims`) that the model has in another shape; both without the batch
+ * dimension.
+ */
 export interface TensorReshape {
   readonly name: string
   readonly dims: readonly number[]

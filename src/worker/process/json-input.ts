@@ -4,7 +4,10 @@ import type { WorkerOptions } from './handler.ts'
 import { hasMoreNamesThan } from './json-names.ts'
 import { printable } from './onnx/error-text.ts'
 
-/** Different names of members in one document: V8 takes microseconds for each new one, seconds for a million. */
+/**
+ * Different names of members in one document: V8 takes microseconds for each new one, seconds for a
+ * million.
+ */
 const MAX_NAMES = 65_536
 
 const QUOTE = 0x22
@@ -19,7 +22,8 @@ type JsonLimits = Pick<WorkerOptions, 'maxJsonBytes' | 'maxJsonDepth'>
 /**
  * The value of a JSON document that a client sent.
  * @throws ServerError `PayloadTooLargeException` above the size limit, `InvalidInputException` for
- * nesting or different names above their limits, bytes that are not UTF-8, or text that is not JSON (an empty one is not).
+ * nesting or different names above their limits, bytes that are not UTF-8, or text that is not JSON
+ * (an empty one is not).
  */
 export function parseJson(bytes: Buffer, limits: JsonLimits): unknown {
   if (bytes.length > limits.maxJsonBytes) {

@@ -6,7 +6,10 @@ const FNV_PRIME = 0x01_00_01_93
 /** New in each process, so that nobody can choose names that count as one. */
 const SEED = Math.floor(Math.random() * 2 ** 32)
 
-/** Whether the strings that stand before colons are more than `limit` different ones; two of them may rarely count as one. */
+/**
+ * Whether the strings that stand before colons are more than `limit` different ones; two of them
+ * may rarely count as one.
+ */
 export function hasMoreNamesThan(bytes: Buffer, limit: number): boolean {
   // A name takes four bytes with its quotes, its colon and a value.
   if (bytes.length <= 4 * limit) return false

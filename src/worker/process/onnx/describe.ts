@@ -2,7 +2,10 @@ import type { WirePrediction } from '../../wire/messages.ts'
 import type { ModelMetadata, TensorSpec } from './metadata.ts'
 import { jsonPrediction, prettyJson } from './prediction.ts'
 
-/** The answer to `describe: True`: the metadata as JSON; -1 in `shape` stands for a symbolic dimension, named in `dimensions`; `anyShape` tells a model without a shape from a scalar. */
+/**
+ * The answer to `describe: True`: the metadata as JSON; -1 in `shape` stands for a symbolic
+ * dimension, named in `dimensions`; `anyShape` tells a model without a shape from a scalar.
+ */
 export function describeModel(id: string, model: ModelMetadata): WirePrediction {
   const { name, handler, version, runtime, providers, batchable, inputs, outputs } = model
   const { labels, topK } = model

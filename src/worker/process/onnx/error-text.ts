@@ -5,12 +5,18 @@ const MAX_NAME = 64
 const MAX_LISTED = 8
 const MAX_DIMENSIONS = 16
 
-/** Characters that no text has: control characters but for tabs and line ends, and what stands for bytes that are not UTF-8. */
+/**
+ * Characters that no text has: control characters but for tabs and line ends, and what stands for
+ * bytes that are not UTF-8.
+ */
 const BINARY = /(?![\t\r\n])[\p{Cc}\ufffd]/u
 /** Characters that show nothing, or turn the direction of writing. */
 const INVISIBLE = /[\p{Cf}\p{Co}\p{Cn}\p{Zl}\p{Zp}]/gu
 
-/** A name or value in double quotes, at most 64 characters; a placeholder for one that is not printable text. */
+/**
+ * A name or value in double quotes, at most 64 characters; a placeholder for one that is not
+ * printable text.
+ */
 export function quote(text: string): string {
   const shown =
     text.length > MAX_NAME ? `${text.slice(0, MAX_NAME).replace(/[\ud800-\udbff]$/, '')}…` : text

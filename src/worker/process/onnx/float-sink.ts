@@ -20,8 +20,8 @@ const TAIL_DIGITS = 4
 export const OVERFLOW = { FP16: 65_520, FP32: 2 ** 128 - 2 ** 103, FP64: Number.POSITIVE_INFINITY }
 
 /**
- * FP16, FP32 and FP64. Takes `NaN` (also as `null`) and `±Infinity` in words, and refuses a number in digits that its
- * datatype could only hold as an infinity.
+ * FP16, FP32 and FP64. Takes `NaN` (also as `null`) and `±Infinity` in words, and refuses a number
+ * in digits that its datatype could only hold as an infinity.
  */
 export class FloatSink extends ElementSink {
   protected override readonly datatype: 'FP16' | 'FP32' | 'FP64'

@@ -1,6 +1,6 @@
 /**
- * Recognises raw bytes that are not the elements of a tensor but a file or a text. As numbers they would be nonsense,
- * answered with 200 where their length happens to fit.
+ * Recognises raw bytes that are not the elements of a tensor but a file or a text. Read as numbers,
+ * they would give a wrong result with status 200 where their length happens to fit.
  */
 import { isUtf8 } from 'node:buffer'
 import { ServerError } from '../../../errors.ts'
@@ -13,8 +13,8 @@ import type { NumericDatatype } from './tensor.ts'
 import { elementBytes } from './tensor.ts'
 
 /**
- * Fewer bytes may by chance all be the characters of numbers (or of any text). Elements of two bytes need more of
- * them, because one of the two says little.
+ * Fewer bytes may by chance all be the characters of numbers (or of any text). Elements of two
+ * bytes need more of them, because one of the two says little.
  */
 const LEAST_BYTES = { numbers: 12, text: 32 } as const
 const NUMBER_BYTES = new Uint8Array(256)
@@ -28,8 +28,8 @@ const MOST_LOOKED_AT = 256
 const IMAGE = /^an? .*image$/
 
 /**
- * @throws ServerError 415 for a well-known file, or text, where the input takes other numbers than bytes. A row of
- * bytes (`UINT8 [-1]`) may be any file: models that decode one take it so.
+ * A row of bytes (`UINT8 [N]`) may be any file: models that decode files take them so.
+ * @throws ServerError 415 for a well-known file, or text, where the input takes other numbers.
  */
 export function refuseForeignBytes(
   spec: TensorSpec,
@@ -58,7 +58,9 @@ function adviceFor(format: FileFormat): string {
   return 'send the elements of the tensor as JSON, as raw bytes or as a .npy file'
 }
 
-/** Words or numbers with something between them. Bytes that are all the same, as in many a test, are no text. */
+/**
+ * Text has words or numbers with separators between them. Bytes that are all the same are not text.
+ */
 function isText(bytes: Buffer, factor: number): boolean {
   const isNumbers = consistsOf(bytes, NUMBER_BYTES, LEAST_BYTES.numbers * factor)
   if (!isNumbers && !consistsOf(bytes, TEXT_BYTES, LEAST_BYTES.text * factor)) return false

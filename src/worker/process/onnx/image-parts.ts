@@ -3,7 +3,7 @@ import type { WireParameter, WireRequest } from '../../wire/messages.ts'
 import { quote } from './error-text.ts'
 import { formatOfBytes, formatOfMediaType } from './image-format.ts'
 
-/** What to send in place of something that is no image, or none that is decoded. */
+/** Which images are decoded, and how to send them. */
 export const SUPPORTED =
   'send JPEG, PNG, WebP, GIF, TIFF or AVIF, as the body or as a file of a form'
 

@@ -104,7 +104,10 @@ class ImageCodec implements RequestCodec {
   }
 }
 
-/** Whether the request says that it is JSON, and so no picture that was sent in a wrong way. */
+/**
+ * Whether the request is declared as JSON. Other requests may be images that were sent in a wrong
+ * way.
+ */
 function isJson({ parameters }: WireRequest): boolean {
   return parameters.every(({ contentType }) => contentKind(contentType) === 'json')
 }

@@ -1,4 +1,7 @@
-/** Whether the outputs of a model are lists with one entry for each instance, which KServe's first protocol answers with. */
+/**
+ * Decides whether the outputs of a model have one entry for each instance, as answers of `/v1`
+ * should.
+ */
 import type { ModelMetadata, TensorSpec } from './metadata.ts'
 import { allocateData } from './tensor.ts'
 import type { Tensor } from './tensor.ts'
@@ -11,10 +14,10 @@ const MAX_ELEMENTS = 1024 * 1024
 const TRIED_ROWS = [2, 3] as const
 
 /**
- * The symbols tell, where the inputs and outputs have names for their first dimension: a detector gives boxes for all
- * instances together, in a dimension of its own. Where a name is missing (scikit-learn's converter writes none) the
- * model is run with two and with three instances of zeros. The model decides, never the numbers of one answer, so that
- * all answers of a model have one form.
+ * Compares the symbols of the first dimensions: a detector has boxes for all instances together, in
+ * a dimension of its own. Where a symbol has no name (scikit-learn's converter writes none), runs
+ * the model with two and with three instances of zeros. The result depends on the model only, so
+ * that all its answers have the same form.
  */
 export function hasEntryPerInstance(model: ModelMetadata, run: Run): boolean {
   const { inputs, outputs, maxBatchSize } = model
@@ -30,7 +33,10 @@ export function hasEntryPerInstance(model: ModelMetadata, run: Run): boolean {
   return !first.includes('') || givesAsManyRows(model, run)
 }
 
-/** A size or a symbol; empty for a symbol without a name, or with a number that tf2onnx gives each dimension. */
+/**
+ * A size or a symbol; empty for a symbol without a name, or with a number that tf2onnx gives each
+ * dimension.
+ */
 function nameOf(size: number | string | undefined): number | string | undefined {
   return typeof size === 'string' && /^unk__\d+$/.test(size) ? '' : size
 }

@@ -24,7 +24,10 @@ export class InstancesCodec implements RequestCodec {
   readonly #tryOut: () => boolean
   #hasEntries: boolean | undefined
 
-  /** @param tryOut Whether outputs have an entry for each instance; asked for when the first request comes. */
+  /**
+   * @param tryOut Whether outputs have an entry for each instance; asked for when the first request
+   * comes.
+   */
   constructor(model: ModelMetadata, limits: CodecLimits, tryOut: () => boolean) {
     this.#limits = limits
     this.#tryOut = tryOut

@@ -63,8 +63,8 @@ export function isProtocolRequest(reader: JsonReader, table: InputTable): boolea
 }
 
 /**
- * Whether a text is a request in JSON: an object that begins with the name of an input, or one of the Open Inference
- * Protocol. Text that only looks like one, such as a template in braces, is not.
+ * Whether a text is a request in JSON: an object that begins with the name of an input, or one of
+ * the Open Inference Protocol. Text that only looks like one, such as a template in braces, is not.
  */
 export function namesInputs(bytes: Buffer, table: InputTable, limits: CodecLimits): boolean {
   try {

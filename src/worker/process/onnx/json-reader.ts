@@ -68,10 +68,10 @@ export class JsonReader {
     return false
   }
 
-  /** The name of the next member, with the colon behind it. */
-  readKey(): string {
+  /** The name of the next member, with the colon behind it; empty where it `isSkipped`. */
+  readKey(isSkipped = false): string {
     if (this.peek() !== QUOTE) throw this.unexpected('a name in double quotes')
-    const key = this.readString()
+    const key = isSkipped ? this.#checkString() : this.readString()
     if (this.peek() !== COLON) throw this.unexpected('":"')
     this.position++
     return key
@@ -119,7 +119,7 @@ export class JsonReader {
   skipValue(): void {
     const open: boolean[] = []
     do {
-      if (open.at(-1) === true) this.#skipKey()
+      if (open.at(-1) === true) this.readKey(true)
       const isObject = this.isObject()
       if (isObject || this.isArray()) {
         if (isObject ? this.openObject() : this.openArray()) {
@@ -193,17 +193,11 @@ export class JsonReader {
     else if (!this.take('true') && !this.take('false') && !this.take('null')) skipNumber(this)
   }
 
-  #skipKey(): void {
-    if (this.peek() !== QUOTE) throw this.unexpected('a name in double quotes')
-    this.#checkString()
-    if (this.peek() !== COLON) throw this.unexpected('":"')
-    this.position++
-  }
-
   /** As {@link readString}, without building the string where that checks nothing. */
-  #checkString(): void {
+  #checkString(): '' {
     const start = this.position
     if (this.#skipString()) this.#unescape(start)
+    return ''
   }
 
   /** Moves behind the closing quote. True when the string has escapes. */

@@ -44,7 +44,10 @@ export function looksLikeJson(bytes: Buffer): boolean {
   return OPENINGS.has(bytes[first]) && CLOSINGS.has(bytes[last])
 }
 
-/** @returns the 415 for a body or, where `part` names one, a part of a form, of a type that holds no tensor. */
+/**
+ * @returns the 415 for a body or, where `part` names one, a part of a form, of a type that holds no
+ * tensor.
+ */
 export function unsupportedType(contentType: string, part?: string): ServerError {
   const type = quote(contentType)
   const text = contentType.toLowerCase().startsWith('image/')

@@ -21,7 +21,9 @@ export interface ModelMetadata {
   readonly runtime: { readonly name: string; readonly version: string }
   /** Execution providers asked for, in order of preference. */
   readonly providers: readonly string[]
-  /** All first dimensions are symbolic and stand for the batch, so that requests may share a run. */
+  /**
+   * All first dimensions are symbolic and stand for the batch, so that requests may share a run.
+   */
   readonly batchable: boolean
   /** Rows of one request at most, where all first dimensions are the batch; 0 for any number. */
   readonly maxBatchSize: number

@@ -1,4 +1,6 @@
-/** The header of NumPy's file format, which says of what type and shape the elements behind it are. */
+/**
+ * The header of NumPy's file format, which says of what type and shape the elements behind it are.
+ */
 import { ServerError } from '../../../errors.ts'
 import { quote } from './error-text.ts'
 
@@ -31,8 +33,8 @@ const SIZES: Readonly<Record<Exclude<NpyKind, 'S' | 'U'>, readonly number[]>> = 
 }
 
 /**
- * Reads the header of a file that begins with NumPy's magic bytes. It is a Python literal, of which only the form
- * that NumPy writes is read; nothing is evaluated.
+ * Reads the header of a file that begins with NumPy's magic bytes. It is a Python literal, of which
+ * only the form that NumPy writes is read; nothing is evaluated.
  * @throws ServerError 400, or 415 for types that no tensor has
  */
 export function readNpyHeader(bytes: Buffer): NpyHeader {

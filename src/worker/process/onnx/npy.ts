@@ -15,8 +15,9 @@ import type { NumericData, NumericDatatype, Tensor } from './tensor.ts'
 const LAST_CODE_POINT = 0x10_ffff
 
 /**
- * The file as the input's tensor, its elements converted as the same numbers in JSON would be: to floats of any width,
- * to integers that can hold them. The file's shape is adapted as that of nested arrays is.
+ * The file as the input's tensor, its elements converted as the same numbers in JSON would be: to
+ * floats of any width, to integers that can hold them. The file's shape is adapted as that of
+ * nested arrays is.
  * @param declaredShape Counts more than the file's own shape.
  * @throws ServerError 400, or 415 for arrays that no input can take
  */
@@ -89,7 +90,10 @@ function converted(
   return target
 }
 
-/** A finite number must not become an infinity, an integer must not wrap. Any byte but 0 is a true boolean to NumPy. */
+/**
+ * A finite number must not become an infinity, an integer must not wrap. Any byte but 0 is a true
+ * boolean to NumPy.
+ */
 function holds(datatype: NumericDatatype, own: NumericDatatype, value: number | bigint): boolean {
   switch (datatype) {
     case 'FP16':

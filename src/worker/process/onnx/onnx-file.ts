@@ -1,7 +1,10 @@
 /** Looks up in a `.onnx` file what onnxruntime-node does not tell: which inputs have no shape. */
 import { closeSync, openSync, readSync } from 'node:fs'
 
-/** Field numbers of `ModelProto`, `GraphProto`, `ValueInfoProto`, `TypeProto` and `TypeProto.Tensor`. */
+/**
+ * Field numbers of `ModelProto`, `GraphProto`, `ValueInfoProto`, `TypeProto` and
+ * `TypeProto.Tensor`.
+ */
 const GRAPH = 7
 const INPUT = 11
 const NAME = 1
@@ -18,8 +21,9 @@ const WINDOW_BYTES = 64 * 1024
 const MAX_VALUE_BYTES = 1024 * 1024
 
 /**
- * Names of the graph's inputs that declare no shape, which onnxruntime shows as it shows scalars. Weights are skipped,
- * not read. A file that is not as expected has none: onnxruntime has loaded it and knows better.
+ * Names of the graph's inputs that declare no shape, which onnxruntime shows as it shows scalars.
+ * Weights are skipped, not read. Finds nothing in a file that it cannot read: onnxruntime has
+ * loaded the file already.
  */
 export function inputsWithoutShape(file: string): ReadonlySet<string> {
   const found = new Set<string>()
@@ -60,7 +64,10 @@ interface Source {
   byteAt(at: number): number | undefined
 }
 
-/** The fields of one message that have bytes; the others are passed over. Ends at the first that is damaged. */
+/**
+ * The fields of one message that have bytes; the others are passed over. Ends at the first that is
+ * damaged.
+ */
 function* fieldsOf(
   source: Source,
   from: number,

@@ -22,7 +22,10 @@ export function tensorFromBytes(
   return tensorFromOctets(spec, bytes, declaredShape)
 }
 
-/** The same of bytes that are declared as a NumPy array. @throws ServerError 400 when they are none */
+/**
+ * The same for bytes that are declared as a NumPy array.
+ * @throws ServerError 400 when they are something else
+ */
 export function tensorFromDeclaredNpy(
   spec: TensorSpec,
   bytes: Buffer,

@@ -1,4 +1,7 @@
-/** `reshape` of Triton's `config.pbtxt`: clients see a tensor in one shape, the model has it in another. */
+/**
+ * `reshape` of Triton's `config.pbtxt`: clients see a tensor in one shape, the model has it in
+ * another.
+ */
 import { ServerError } from '../../../errors.ts'
 import type { TensorReshape } from '../handler.ts'
 import { quote, shapeText, specText } from './error-text.ts'
@@ -15,8 +18,8 @@ export interface Reshaping {
 }
 
 /**
- * The reshaping of a model's input or output. Where the model has one dimension more than `reshape`, that is the batch,
- * which stays in front.
+ * The reshaping of a model's input or output. Where the model has one dimension more than
+ * `reshape`, that is the batch, which stays in front.
  * @throws ServerError `InvalidModelException` when the shapes do not go together.
  */
 export function reshapingOf(spec: TensorSpec, { dims, shape }: TensorReshape): Reshaping {
@@ -57,7 +60,10 @@ export function toModel(tensor: Tensor, reshaping: Reshaping | undefined): Tenso
   return { ...tensor, shape: carryOpen(reshaping.shown.shape, tensor.shape, reshaping.shape) }
 }
 
-/** A tensor of the model as clients have it. @throws ServerError 400 when it is not as the configuration says */
+/**
+ * A tensor of the model as clients have it.
+ * @throws ServerError 400 when it is not as the configuration says
+ */
 export function toClient(tensor: Tensor, reshaping: Reshaping | undefined): Tensor {
   if (reshaping === undefined) return tensor
   const { shown, shape: own } = reshaping
@@ -74,7 +80,9 @@ export function toClient(tensor: Tensor, reshaping: Reshaping | undefined): Tens
   return { ...tensor, shape: carryOpen(own, tensor.shape, shown.shape) }
 }
 
-/** `target` with its open dimensions filled, in order, with the sizes that those of `pattern` have. */
+/**
+ * `target` with its open dimensions filled, in order, with the sizes that those of `pattern` have.
+ */
 function carryOpen(
   pattern: readonly number[],
   sizes: readonly number[],

@@ -1,4 +1,7 @@
-/** Dimensions of 1 hold nothing: with more or fewer of them a tensor has the same elements in the same order. */
+/**
+ * Dimensions of 1 hold nothing: with more or fewer of them a tensor has the same elements in the
+ * same order.
+ */
 
 /** onnxruntime has no operators for higher ranks. */
 const MAX_RANK = 64
@@ -6,16 +9,18 @@ const MAX_RANK = 64
 type Shapes = readonly (readonly number[])[]
 
 /**
- * The model's shape, -1 for open dimensions, for a shape that differs from it in dimensions of 1: those that the given
- * shape has too many are left out, those that the model fixes are added. An open dimension is never made up: a
- * missing batch is a mistake. `undefined` where nothing fits, or more than one shape does.
+ * The model's shape, -1 for open dimensions, for a shape that differs from it in dimensions of 1:
+ * those that the given shape has too many are left out, those that the model fixes are added. An
+ * open dimension is never made up: a missing batch is a mistake. `undefined` where nothing fits, or
+ * more than one shape does.
  */
 export function placeOnes(
   model: readonly number[],
   given: readonly number[],
 ): readonly number[] | undefined {
   if (Math.max(model.length, given.length) > MAX_RANK) return undefined
-  // For the given shape from each index on, what fits the model's dimensions from the current axis on.
+  // For the given shape from each index on, what fits the model's dimensions from the current axis
+  // on.
   let fitting: Shapes[] = [...given.keys(), given.length].map((index) =>
     given.slice(index).every((size) => size === 1) ? [[]] : [],
   )

@@ -14,8 +14,9 @@ export function fitsShape(spec: TensorSpec, shape: readonly number[]): boolean {
 }
 
 /**
- * The model's shape for a shape that a request declares: the same, or with other dimensions of 1, which
- * change neither the number of elements nor their order. Triton's clients send `[1]` for a scalar and `[N,1]` for `[N]`.
+ * The model's shape for a shape that a request declares: the same, or with other dimensions of 1,
+ * which change neither the number of elements nor their order. Triton's clients send `[1]` for a
+ * scalar and `[N,1]` for `[N]`.
  * @throws ServerError 400 that names the input, what it expects and what it got.
  */
 export function fitDeclaredShape(spec: TensorSpec, shape: readonly number[]): readonly number[] {
@@ -55,8 +56,8 @@ export function checkDeclaredShape(
 }
 
 /**
- * Inputs that share the symbol of their first dimension, the batch, have one size there. Other symbols are names that
- * exporters give to what may differ, and onnxruntime does not compare them.
+ * Inputs that share the symbol of their first dimension, the batch, have one size there. Other
+ * symbols are names that exporters give to what may differ, and onnxruntime does not compare them.
  * @throws ServerError 400
  */
 export function checkBatch(specs: readonly TensorSpec[], tensors: readonly Tensor[]): void {
@@ -96,9 +97,9 @@ export function shapeOfOne(spec: TensorSpec): readonly number[] {
 }
 
 /**
- * The shape that nested arrays mean. People leave out what goes without saying, so besides the exact shape
- * these are taken: a flat array of all elements, one sample without the batch dimension, dimensions of 1 more or
- * fewer, and nothing at all.
+ * The shape that nested arrays mean. People leave out what goes without saying, so besides the
+ * exact shape these are taken: a flat array of all elements, one sample without the batch
+ * dimension, dimensions of 1 more or fewer, and nothing at all.
  * @throws ServerError 400 when none of it fits.
  */
 export function adaptShape(

@@ -60,8 +60,8 @@ export class TensorCodec implements RequestCodec {
   }
 
   /**
-   * Whether the body is the text of the only input, which takes strings: `text/plain` that is no object of inputs.
-   * Browsers declare JSON so when nobody says otherwise.
+   * Whether the body is the text of the only input, which takes strings: `text/plain` that is no
+   * object of inputs. Browsers declare JSON so when nobody says otherwise.
    */
   #isText({ contentType, value }: WireParameter): boolean {
     const [only, ...others] = this.#inputs.specs

@@ -1,16 +1,19 @@
-/** What a file that is no ONNX network is instead, for the text of the error. */
+/**
+ * Tells what a file is that onnxruntime cannot read as an ONNX model, for the text of the error.
+ */
 import { closeSync, openSync, readSync } from 'node:fs'
 import { ServerError } from '../../../errors.ts'
 import { fileFormatOf } from '../../../file-format.ts'
 
 const HEAD_BYTES = 64
-/** At the fifth byte of a file in the format of onnxruntime's smaller builds. */
+/** Stands at the fifth byte of a file in the ORT format, which small builds of onnxruntime read. */
 const ORT_MARK = 'ORTM'
 const GIT_LFS = 'version https://git-lfs'
 const MARKUP = /^\s*<(?:!doctype|html|\?xml)/i
 
 /**
- * Refuses a file that onnxruntime would load although nothing here expects it.
+ * Refuses a file in the ORT format. onnxruntime would load it, but the rest of the server expects
+ * ONNX.
  * @throws ServerError `InvalidModelException`
  */
 export function refuseOrtFormat(file: string): void {
@@ -26,7 +29,7 @@ export function foreignFileError(file: string): ServerError | undefined {
   const head = headOf(file)
   const format = fileFormatOf(head) ?? formatOfText(head.toString('latin1'))
   if (format === undefined) return undefined
-  return new ServerError('InvalidModelException', `The .onnx file is ${format}, not a network.`)
+  return new ServerError('InvalidModelException', `The .onnx file is ${format}, not an ONNX model.`)
 }
 
 function formatOfText(head: string): string | undefined {
