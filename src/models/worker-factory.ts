@@ -15,13 +15,13 @@ import type { WorkerSpec } from '../worker/host/worker-spec.ts'
 import { Worker } from '../worker/host/worker.ts'
 import { NO_GPU } from '../worker/wire/messages.ts'
 import type { WireDialect } from '../worker/wire/messages.ts'
-import { MODEL_CONFIG_FILE } from './config-pbtxt.ts'
 import type { EffectiveSettings } from './effective-settings.ts'
 import { METRICS_PREFIX } from './metrics-line.ts'
 import type { PrintedMetrics } from './metrics-printed.ts'
 import type { PoolWorker } from './pool.ts'
 import { choosePython, folderOf } from './python-model.ts'
 import type { PreparedModel } from './source.ts'
+import { workerOptions } from './worker-options.ts'
 
 /** Of a worker, in its own folder. */
 const SOCKET = 'w.sock'
@@ -193,7 +193,7 @@ export class WorkerFactory {
           modelName: model.name,
           modelPath: model.modelPath,
           handler: settings.handler,
-          options: JSON.stringify(this.#workerOptions(model, settings)),
+          options: JSON.stringify(workerOptions(this.#config, model, settings)),
           threads: settings.threads,
           heapMib: workerHeapMib,
           allowTelemetry: telemetry,
@@ -233,25 +233,5 @@ export class WorkerFactory {
         this.#environment,
       ),
     }
-  }
-
-  #workerOptions(
-    model: PreparedModel,
-    { maxBatchSize, threads }: EffectiveSettings,
-  ): Record<string, unknown> {
-    const { graphOptimization, providers, warmUp, allowHandlers } = this.#config
-    const { maxResponseBytes, maxJsonBytes, maxBodyBytes } = this.#config
-    const limits = { maxResponseBytes, maxJsonBytes, maxBodyBytes }
-    const { version, settings, settingsFrom, reshapes } = model
-    const own = {
-      modelVersion: version,
-      maxBatchSize,
-      // To Triton a configuration with a `max_batch_size` of 0 says that there is no batch
-      // dimension.
-      hasBatchDimension: maxBatchSize > 0 || settingsFrom.maxBatchSize !== MODEL_CONFIG_FILE,
-      reshapes,
-      labels: settings.labels ?? '',
-    }
-    return { threads, graphOptimization, providers, warmUp, allowHandlers, ...limits, ...own }
   }
 }

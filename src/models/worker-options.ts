@@ -1,0 +1,31 @@
+/** What a worker of our own is told beside the load request, as JSON in its environment. */
+import type { Config } from '../config.ts'
+import { MODEL_CONFIG_FILE } from './config-pbtxt.ts'
+import type { EffectiveSettings } from './effective-settings.ts'
+import type { PreparedModel } from './source.ts'
+
+/** The options of one worker; `worker/process/options.ts` reads them. */
+export function workerOptions(
+  config: Config,
+  { version, settings, settingsFrom, reshapes }: PreparedModel,
+  { maxBatchSize, threads }: EffectiveSettings,
+): Record<string, unknown> {
+  const { graphOptimization, providers, warmUp, allowHandlers } = config
+  const { maxResponseBytes, maxJsonBytes, maxBodyBytes } = config
+  return {
+    threads,
+    graphOptimization,
+    providers,
+    warmUp,
+    allowHandlers,
+    maxResponseBytes,
+    maxJsonBytes,
+    maxBodyBytes,
+    modelVersion: version,
+    maxBatchSize,
+    // To Triton a configuration with a `max_batch_size` of 0 says that there is no batch dimension.
+    hasBatchDimension: maxBatchSize > 0 || settingsFrom.maxBatchSize !== MODEL_CONFIG_FILE,
+    reshapes,
+    labels: settings.labels ?? '',
+  }
+}
