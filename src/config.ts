@@ -9,7 +9,7 @@ import type { Static } from '@sinclair/typebox'
 import { Value } from '@sinclair/typebox/value'
 import type { ConfigOrigin, Settings } from './config-layers.ts'
 import { ConfigError } from './errors.ts'
-import { MAX_PRIORITY_LEVELS, batchDelay } from './model-settings.ts'
+import { JOIN_BATCHES, MAX_PRIORITY_LEVELS, batchDelay } from './model-settings.ts'
 import { problemWith, stringEnum } from './schema.ts'
 
 export { environmentName, flagName } from './config-layers.ts'
@@ -85,6 +85,11 @@ export const ConfigSchema = Type.Object(
         default: 0,
       },
       { maximum: 60_000 },
+    ),
+    joinBatches: oneOf(
+      'Whether the requests of a batch share one run of the model: `auto` where the graph proves that it changes no result, `always`, or `never`.',
+      JOIN_BATCHES,
+      'auto',
     ),
     queueSize: count(
       'Requests that may wait for a worker, for each model version.',

@@ -21,6 +21,10 @@ export const MAX_PRIORITY_LEVELS = 1000
 /** Milliseconds that a batch may wait to fill, or `auto`: as long as it pays. */
 export type BatchDelay = number | 'auto'
 
+/** Whether requests share runs of a model: where it is proved to change no result, always, or never. */
+export const JOIN_BATCHES = ['auto', 'always', 'never'] as const
+export type JoinBatches = (typeof JOIN_BATCHES)[number]
+
 /** The schema of a {@link BatchDelay}. */
 export function batchDelay(
   options: SchemaOptions,
@@ -140,6 +144,12 @@ export const ModelSettings = Type.Object(
     maxBatchDelay: Type.Optional(
       batchDelay({
         description: 'Milliseconds to wait for a batch to fill; `auto` waits as long as it pays.',
+      }),
+    ),
+    joinBatches: Type.Optional(
+      stringEnum(JOIN_BATCHES, {
+        description:
+          'Whether the requests of a batch share one run of the model: `auto` where the graph proves that it changes no result, `always`, or `never`.',
       }),
     ),
     priorityLevels: Type.Optional(

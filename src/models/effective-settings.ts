@@ -1,7 +1,7 @@
 /** The settings that one model version runs with, and who set each of them. */
 import { threadsPerWorker } from '../config.ts'
 import type { Config, ConfigOrigin, ConfigOrigins } from '../config.ts'
-import type { BatchDelay, ModelSettings } from '../model-settings.ts'
+import type { BatchDelay, JoinBatches, ModelSettings } from '../model-settings.ts'
 import type { PreparedModel } from './source.ts'
 
 /** What a registration may set; the rest comes from the model's files, then from the server's settings. */
@@ -11,6 +11,7 @@ export interface VersionOptions {
   readonly batchSize?: number | undefined
   readonly maxBatchSize?: number | undefined
   readonly maxBatchDelayMs?: BatchDelay | undefined
+  readonly joinBatches?: JoinBatches | undefined
   readonly priorityLevels?: number | undefined
   readonly defaultPriorityLevel?: number | undefined
   readonly responseTimeoutMs?: number | undefined
@@ -40,6 +41,8 @@ export interface EffectiveSettings {
   /** Rows of one request at most, where the model leaves its first dimension open; 0 for any number. */
   readonly maxBatchSize: number
   readonly maxBatchDelayMs: BatchDelay
+  /** Whether requests share runs. */
+  readonly joinBatches: JoinBatches
   /** Levels of priority that requests can have; 1 for none. */
   readonly priorityLevels: number
   /** Level of requests that name none. */
@@ -59,6 +62,7 @@ export interface ShownSettings {
   readonly maxBatchSize: Setting<number>
   /** Milliseconds, or `auto`. */
   readonly maxBatchDelay: Setting<BatchDelay>
+  readonly joinBatches: Setting<JoinBatches>
   readonly priorityLevels: Setting<number>
   /** Level of requests that name none. */
   readonly defaultPriorityLevel: Setting<number>
@@ -110,6 +114,7 @@ export function resolveSettings(
       own('maxBatchSize') ?? { value: 0, from: 'default' },
     maxBatchDelay:
       requested(options.maxBatchDelayMs) ?? own('maxBatchDelay') ?? server('maxBatchDelay'),
+    joinBatches: requested(options.joinBatches) ?? own('joinBatches') ?? server('joinBatches'),
     priorityLevels,
     defaultPriorityLevel: { ...level, value: levelWithin(priorityLevels.value, level.value) },
     responseTimeout: requested(seconds(options.responseTimeoutMs)) ?? server('responseTimeout'),
@@ -129,6 +134,7 @@ export function valuesOf(shown: ShownSettings): EffectiveSettings {
     batchSize: shown.batchSize.value,
     maxBatchSize: shown.maxBatchSize.value,
     maxBatchDelayMs: shown.maxBatchDelay.value,
+    joinBatches: shown.joinBatches.value,
     priorityLevels: shown.priorityLevels.value,
     defaultPriorityLevel: shown.defaultPriorityLevel.value,
     responseTimeoutMs: shown.responseTimeout.value * 1000,

@@ -1,17 +1,17 @@
 /**
  * What survives a restart, and its text on disk:
- * `{"schemaVersion": 3, "savedAt": …, "checksum": …, "state": {"models": […]}}`.
+ * `{"schemaVersion": 4, "savedAt": …, "checksum": …, "state": {"models": […]}}`.
  */
 import { createHash } from 'node:crypto'
 import { Type } from '@sinclair/typebox'
 import type { Static, TSchema } from '@sinclair/typebox'
 import { messageOf } from '../errors.ts'
-import { MAX_PRIORITY_LEVELS } from '../model-settings.ts'
-import { fits, problemWith } from '../schema.ts'
+import { JOIN_BATCHES, MAX_PRIORITY_LEVELS } from '../model-settings.ts'
+import { fits, problemWith, stringEnum } from '../schema.ts'
 import { MODEL_NAME_PATTERN } from './model-name.ts'
 
 /** Version of {@link ServerState}. A change of the schema takes the next number and reads the ones before. */
-export const SCHEMA_VERSION = 3
+export const SCHEMA_VERSION = 4
 
 /** State that must not be used or touched; the message is for the operator. */
 export class StateError extends Error {
@@ -38,6 +38,7 @@ export const StoredModelSchema = Type.Object(
         batchSize: optional(Type.Integer({ minimum: 1, maximum: 65_536 })),
         maxBatchSize: optional(Type.Integer({ minimum: 0, maximum: 2 ** 31 - 1 })),
         maxBatchDelayMs: optional(Type.Union([Milliseconds, Type.Literal('auto')])),
+        joinBatches: optional(stringEnum(JOIN_BATCHES)),
         priorityLevels: optional(Type.Integer({ minimum: 1, maximum: MAX_PRIORITY_LEVELS })),
         defaultPriorityLevel: optional(Type.Integer({ minimum: 0, maximum: MAX_PRIORITY_LEVELS })),
         responseTimeoutMs: optional(Milliseconds),

@@ -8,7 +8,7 @@ import type { PreparedModel } from './source.ts'
 export function workerOptions(
   config: Config,
   { version, settings, settingsFrom, reshapes }: PreparedModel,
-  { maxBatchSize, threads }: EffectiveSettings,
+  { maxBatchSize, joinBatches, threads }: EffectiveSettings,
 ): Record<string, unknown> {
   const { graphOptimization, providers, warmUp, allowHandlers } = config
   const { maxResponseBytes, maxJsonBytes, maxBodyBytes } = config
@@ -23,6 +23,7 @@ export function workerOptions(
     maxBodyBytes,
     modelVersion: version,
     maxBatchSize,
+    joinBatches,
     // To Triton a configuration with a `max_batch_size` of 0 says that there is no batch dimension.
     hasBatchDimension: maxBatchSize > 0 || settingsFrom.maxBatchSize !== MODEL_CONFIG_FILE,
     reshapes,

@@ -1,8 +1,9 @@
 /** The parameters of `POST /models`, and the registration that they stand for. */
 import { Type } from '@sinclair/typebox'
 import type { Static } from '@sinclair/typebox'
-import { MAX_PRIORITY_LEVELS, batchDelay } from '../model-settings.ts'
+import { JOIN_BATCHES, MAX_PRIORITY_LEVELS, batchDelay } from '../model-settings.ts'
 import type { Registration } from '../models/model-version.ts'
+import { stringEnum } from '../schema.ts'
 import { UPLOAD_FIELD } from './upload.ts'
 
 /** What the query says, the JSON of the body, or the fields of a form. */
@@ -45,6 +46,12 @@ export const RegisterQuery = Type.Object({
       { description: 'Milliseconds; `auto` waits as long as it pays.' },
       { maximum: 60_000 },
     ),
+  ),
+  join_batches: Type.Optional(
+    stringEnum(JOIN_BATCHES, {
+      description:
+        'Whether the requests of a batch share one run: `auto` where the graph proves that it changes no result, `always`, or `never`.',
+    }),
   ),
   priority_levels: Type.Optional(
     Type.Integer({
@@ -99,6 +106,7 @@ export function registrationOf(query: RegisterParameters): Registration {
       handler: query.handler,
       batchSize: query.batch_size,
       maxBatchDelayMs: query.max_batch_delay,
+      joinBatches: query.join_batches,
       priorityLevels: query.priority_levels,
       defaultPriorityLevel: query.default_priority_level,
       workers: query.initial_workers,

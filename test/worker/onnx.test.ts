@@ -9,8 +9,8 @@ import { env } from 'onnxruntime-node'
 import { DATATYPES } from '../../src/datatypes.ts'
 import { ServerError } from '../../src/errors.ts'
 import type { LoadedModel } from '../../src/worker/process/handler.ts'
-import { Batcher } from '../../src/worker/process/onnx/batcher.ts'
-import type { Runner } from '../../src/worker/process/onnx/batcher.ts'
+import { Batcher } from '../../src/worker/process/onnx/batching/batcher.ts'
+import type { Runner } from '../../src/worker/process/onnx/batching/batcher.ts'
 import type { Run } from '../../src/worker/process/onnx/codec.ts'
 import { cleanMessage } from '../../src/worker/process/onnx/runtime-errors.ts'
 import { allocateData, bytesOfData, elementBytes } from '../../src/worker/process/onnx/tensor.ts'
@@ -565,6 +565,12 @@ test(
 
 /** Computes with rows; counts its runs. Rows with a negative element fail, as bad indices would. */
 class FakeRunner implements Runner {
+  readonly inputs = [
+    { name: 'x', datatype: 'FP32' as const, shape: [-1, -1], dimensions: ['n', 'm'] },
+  ]
+  readonly outputs = [
+    { name: 'y', datatype: 'FP32' as const, shape: [-1, -1], dimensions: ['n', 'm'] },
+  ]
   readonly runs: number[] = []
   readonly #compute: (rows: Float32Array, width: number) => Float32Array
 
@@ -583,6 +589,9 @@ class FakeRunner implements Runner {
   }
 }
 
+/** As for a graph that is proved to keep requests apart, which the first of them still have to confirm. */
+const PROVED = { joins: true, reason: 'proved', needsTrial: true }
+
 function decodedRow(...values: readonly number[]): Run {
   const data = Float32Array.from(values)
   return {
@@ -599,17 +608,17 @@ function rowsOfOutcomes(batcher: Batcher, requests: readonly Run[]): unknown[] {
 
 test('requests of one shape share a run, and a bad one fails alone', () => {
   const double = new FakeRunner((rows) => rows.map((value) => 2 * value))
-  const batcher = new Batcher(double, true)
+  const batcher = new Batcher(double, PROVED)
   assert.deepEqual(rowsOfOutcomes(batcher, [decodedRow(1, 2)]), [[2, 4]])
   assert.deepEqual(double.runs, [1])
-  // A request, two variants and all of them together settle once that the rows are independent.
+  // A request, four variants (one fails), and those that succeed together settle that rows are independent.
   const three = [decodedRow(1, 2), decodedRow(3, 4), decodedRow(5, 6)]
   assert.deepEqual(rowsOfOutcomes(batcher, three), [
     [2, 4],
     [6, 8],
     [10, 12],
   ])
-  assert.deepEqual(double.runs.splice(0), [1, 1, 1, 1, 3, 3])
+  assert.deepEqual(double.runs.splice(0), [1, 1, 1, 1, 1, 4, 3])
   assert.deepEqual(rowsOfOutcomes(batcher, three), [
     [2, 4],
     [6, 8],
@@ -655,7 +664,7 @@ test('a model whose rows depend on each other never gets joined requests', () =>
       [decodedRow(5, 5), decodedRow(5, 5)],
     ]) {
       const runner = new FakeRunner(compute)
-      const batcher = new Batcher(runner, true)
+      const batcher = new Batcher(runner, PROVED)
       const alone = requests.map((one) => {
         const [output] = new FakeRunner(compute).run(one.inputs)
         return [...(output?.data ?? [])]
@@ -667,7 +676,8 @@ test('a model whose rows depend on each other never gets joined requests', () =>
     }
   }
   const fixed = new FakeRunner((rows) => rows)
-  rowsOfOutcomes(new Batcher(fixed, false), [decodedRow(1), decodedRow(2)])
+  const unproved = { joins: false, reason: 'not proved', needsTrial: false }
+  rowsOfOutcomes(new Batcher(fixed, unproved), [decodedRow(1), decodedRow(2)])
   assert.deepEqual(fixed.runs, [1, 1])
 })
 
@@ -781,6 +791,7 @@ test(
           runtime: { name: 'onnxruntime', version: env.versions.node },
           providers: ['cpu'],
           batchable: true,
+          batching: { joins: true, reason: 'Every operator keeps the requests of a run apart.' },
           inputs: [{ name: 'x', datatype: 'FP32', shape: [-1, 784], dimensions: ['N', 784] }],
           outputs: [{ name: 'y', datatype: 'FP32', shape: [-1, 10], dimensions: ['N', 10] }],
           labels: ['zero', 'one'],

@@ -2,6 +2,7 @@
  * What the protocol loop needs of whatever serves a model: the built-in ONNX handlers and the adapter
  * around the user's own module both implement it.
  */
+import type { JoinBatches } from '../../model-settings.ts'
 import type { WireRequest, WorkerReply } from '../wire/messages.ts'
 
 /** What a load request and the worker's environment say about the model. */
@@ -65,6 +66,8 @@ export interface WorkerOptions {
   /** False: the first dimension is no batch, although the model leaves it open. */
   readonly hasBatchDimension: boolean
   readonly reshapes: Reshapes
+  /** Whether requests share runs; empty: what the model's files say. */
+  readonly joinBatches: JoinBatches | ''
   /** File of class labels beside `config.pbtxt`, for a model whose `model.json` names none; empty: none. */
   readonly labels: string
   /** A compressed body may have so many bytes when it is decompressed. */
@@ -87,6 +90,7 @@ export const DEFAULT_WORKER_OPTIONS: WorkerOptions = {
   maxBatchSize: 0,
   hasBatchDimension: true,
   reshapes: { inputs: [], outputs: [] },
+  joinBatches: '',
   labels: '',
   maxBodyBytes: 64 * 1024 * 1024,
   maxResponseBytes: 64 * 1024 * 1024,

@@ -3,6 +3,7 @@ import { UsageError } from './arguments.ts'
 import { DEFAULT_WORKER_OPTIONS } from './handler.ts'
 import type { WorkerOptions } from './handler.ts'
 
+const JOIN_BATCHES = ['', 'auto', 'always', 'never']
 const GRAPH_OPTIMIZATIONS = ['disabled', 'basic', 'extended', 'all']
 
 /** One check for each option, by hand: a schema library would cost every worker 11 MB and 0.1 s. */
@@ -17,6 +18,7 @@ const CHECKS: Readonly<Record<keyof WorkerOptions, (value: unknown) => boolean>>
   maxBatchSize: (value) => value === 0 || isCount(value),
   hasBatchDimension: (value) => typeof value === 'boolean',
   reshapes: isReshapes,
+  joinBatches: (value) => typeof value === 'string' && JOIN_BATCHES.includes(value),
   labels: (value) => typeof value === 'string',
   maxBodyBytes: isCount,
   maxResponseBytes: isCount,

@@ -1,4 +1,5 @@
 import type { WirePrediction } from '../../wire/messages.ts'
+import type { BatchVerdict } from './batching/verdict.ts'
 import type { ModelMetadata, TensorSpec } from './metadata.ts'
 import { jsonPrediction, prettyJson } from './prediction.ts'
 
@@ -6,7 +7,11 @@ import { jsonPrediction, prettyJson } from './prediction.ts'
  * The answer to `describe: True`: the metadata as JSON; -1 in `shape` stands for a symbolic
  * dimension, named in `dimensions`; `anyShape` tells a model without a shape from a scalar.
  */
-export function describeModel(id: string, model: ModelMetadata): WirePrediction {
+export function describeModel(
+  id: string,
+  model: ModelMetadata,
+  { joins, reason }: BatchVerdict,
+): WirePrediction {
   const { name, handler, version, runtime, providers, batchable, inputs, outputs } = model
   const { labels, topK } = model
   const body = {
@@ -16,6 +21,7 @@ export function describeModel(id: string, model: ModelMetadata): WirePrediction 
     runtime,
     providers,
     batchable,
+    batching: { joins, reason },
     inputs: inputs.map(describeSpec),
     outputs: outputs.map(describeSpec),
     labels,

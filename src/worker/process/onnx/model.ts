@@ -6,10 +6,13 @@ import type { Dialect } from '../../../dialects.ts'
 import { ServerError } from '../../../errors.ts'
 import { readModelFiles } from '../../../model-files.ts'
 import type { ModelFiles } from '../../../model-files.ts'
+import type { ModelSettings } from '../../../model-settings.ts'
 import type { WirePrediction, WireRequest, WorkerReply } from '../../wire/messages.ts'
 import type { LoadContext, LoadedModel, WorkerOptions } from '../handler.ts'
-import { Batcher } from './batcher.ts'
-import type { Outcome } from './batcher.ts'
+import { Batcher } from './batching/batcher.ts'
+import type { Outcome } from './batching/batcher.ts'
+import { judgeBatching } from './batching/verdict.ts'
+import type { BatchVerdict } from './batching/verdict.ts'
 import type { Decoded, RequestCodec } from './codec.ts'
 import { decodeBody } from './content-coding.ts'
 import { describeModel } from './describe.ts'
@@ -49,11 +52,26 @@ export async function loadOnnxModel(context: LoadContext): Promise<LoadedModel> 
     const metadata = await metadataOf(session, files, context)
     if (files.settings.warmUp ?? context.options.warmUp) warmUp(session)
     const codecs = await codecsOf(session, metadata, files, context.options)
-    return new OnnxModel(session, metadata, codecs)
+    const verdict = verdictOn(files.onnxFile, session, files.settings, context.options)
+    return new OnnxModel(session, metadata, codecs, verdict)
   } catch (error) {
     session.close()
     throw error
   }
+}
+
+function verdictOn(
+  file: string,
+  session: OnnxSession,
+  settings: ModelSettings,
+  { joinBatches, hasBatchDimension }: WorkerOptions,
+): BatchVerdict {
+  if (!hasBatchDimension) {
+    const reason = 'The configuration of the model says that it has no batch dimension.'
+    return { joins: false, reason, needsTrial: false }
+  }
+  const setting = joinBatches === '' ? (settings.joinBatches ?? 'auto') : joinBatches
+  return judgeBatching(file, session.inputs, setting)
 }
 
 /** The codec of each dialect; `plain` is that of the original's routes, the handler's own. */
@@ -72,11 +90,16 @@ class OnnxModel implements LoadedModel {
   readonly #codecs: Codecs
   readonly #batcher: Batcher
 
-  constructor(session: OnnxSession, metadata: ModelMetadata, codecs: Codecs) {
+  constructor(
+    session: OnnxSession,
+    metadata: ModelMetadata,
+    codecs: Codecs,
+    verdict: BatchVerdict,
+  ) {
     this.#session = session
     this.#metadata = metadata
     this.#codecs = codecs
-    this.#batcher = new Batcher(session, metadata.batchable)
+    this.#batcher = new Batcher(session, verdict)
   }
 
   predict(requests: readonly WireRequest[], startedAt: number): WorkerReply | Promise<WorkerReply> {
@@ -112,7 +135,9 @@ class OnnxModel implements LoadedModel {
     const headers = readHeaders(request.headers)
     const { dialect = 'plain', describe, contentEncoding } = headers
     try {
-      if (describe && dialect === 'plain') return describeModel(request.id, this.#metadata)
+      if (describe && dialect === 'plain') {
+        return describeModel(request.id, this.#metadata, this.#batcher.verdict)
+      }
       const plain = decodeBody(request, contentEncoding, this.#codecs.maxBodyBytes)
       const decoded = this.#codecs[dialect].decode(plain, headers)
       if (!(decoded instanceof Promise)) return this.#checked(decoded)

@@ -1,0 +1,155 @@
+/** A node of the graph as the rules see it: what flows into it, and its attributes. */
+import { fixedDim, numberOf } from './dimension.ts'
+import type { Dim, DimNames } from './dimension.ts'
+import { NotProved } from './flow.ts'
+import type { Batched, Fixed, Flow, Shape, Sized } from './flow.ts'
+import type { AttributeValue, GraphNode, StoredTensor } from './graph.ts'
+
+/** What flows into a node whose inputs are all understood. */
+export type Inflow = Fixed | Sized | Batched
+
+/** What an operator makes of its inputs: one flow for each output that it says something of. */
+export type Rule = (node: NodeView) => readonly Flow[]
+
+export class NodeView {
+  readonly operator: string
+  /** Version of the operator set. */
+  readonly version: number
+  readonly names: DimNames
+  readonly outputCount: number
+  /** `undefined` for an optional input that is left out. */
+  readonly inputs: readonly (Inflow | undefined)[]
+  readonly #attributes: ReadonlyMap<string, AttributeValue>
+
+  constructor(
+    { operator, outputs, attributes }: GraphNode,
+    inputs: readonly (Inflow | undefined)[],
+    version: number,
+    names: DimNames,
+  ) {
+    this.operator = operator
+    this.outputCount = outputs.length
+    this.inputs = inputs
+    this.version = version
+    this.names = names
+    this.#attributes = attributes
+  }
+
+  /** Nothing of it depends on the requests or on how many they are. */
+  get isFixed(): boolean {
+    return this.inputs.every((input) => input === undefined || input.kind === 'fixed')
+  }
+
+  /** The inputs that are given. */
+  get given(): readonly Inflow[] {
+    return this.inputs.filter((input) => input !== undefined)
+  }
+
+  /** @throws NotProved where the input is left out. */
+  input(index: number): Inflow {
+    const input = this.inputs[index]
+    if (input === undefined) throw new NotProved(`has no input ${index}`)
+    return input
+  }
+
+  /** An input that depends on the requests. @throws NotProved for others. */
+  batchedInput(index: number): Batched {
+    const input = this.input(index)
+    if (input.kind !== 'batched') throw new NotProved('takes from the requests what it should not')
+    return input
+  }
+
+  /** @throws NotProved where another input than these depends on the requests. */
+  requireFixed(...others: readonly number[]): void {
+    for (const [index, input] of this.inputs.entries()) {
+      if (input === undefined || input.kind === 'fixed' || others.includes(index)) continue
+      throw new NotProved(`takes input ${index} from the requests`)
+    }
+  }
+
+  /** Elements of an input that are known; `undefined` where it is left out. @throws NotProved */
+  values(index: number): readonly Dim[] | undefined {
+    const input = this.inputs[index]
+    if (input === undefined) return undefined
+    if (input.kind === 'batched' || input.values === undefined) {
+      throw new NotProved(`computes its input ${index} while it runs`)
+    }
+    return input.values
+  }
+
+  /** The same as plain numbers. @throws NotProved where they are none. */
+  numbers(index: number): readonly number[] | undefined {
+    return this.values(index)?.map((value) => {
+      const number = numberOf(value)
+      if (number === undefined) throw new NotProved(`computes its input ${index} while it runs`)
+      return number
+    })
+  }
+
+  has(name: string): boolean {
+    return this.#attributes.has(name)
+  }
+
+  /** @throws NotProved where the attribute is something else. */
+  number(name: string, absent: number): number {
+    const value = this.#attributes.get(name)
+    if (value === undefined) return absent
+    if (value.kind === 'number') return value.value
+    throw unreadable(name)
+  }
+
+  /** @throws NotProved where the attribute is something else. */
+  list(name: string): readonly number[] | undefined {
+    const value = this.#attributes.get(name)
+    if (value === undefined) return undefined
+    if (value.kind === 'numbers') return value.values
+    throw unreadable(name)
+  }
+
+  /** Elements of a list of texts or numbers; 0 where it is absent, `undefined` where it was too long to count. */
+  countOf(name: string): number | undefined {
+    const value = this.#attributes.get(name)
+    if (value === undefined) return 0
+    if (value.kind === 'texts') return value.count
+    return value.kind === 'numbers' ? value.values.length : undefined
+  }
+
+  /** @throws NotProved where the attribute is something else. */
+  text(name: string, absent: string): string {
+    const value = this.#attributes.get(name)
+    if (value === undefined) return absent
+    if (value.kind === 'text') return value.text
+    throw unreadable(name)
+  }
+
+  tensor(name: string): StoredTensor | undefined {
+    const value = this.#attributes.get(name)
+    return value?.kind === 'tensor' ? value.tensor : undefined
+  }
+
+  /** Axes of an attribute or, in newer operator sets, of an input; `undefined` where neither is given. */
+  axes(attribute: string, input: number): readonly number[] | undefined {
+    return this.has(attribute) ? this.list(attribute) : this.numbers(input)
+  }
+}
+
+/** The shape of an input. @throws NotProved where it is not known. */
+export function shapeOf(input: Inflow): Shape {
+  if (input.shape === undefined) throw new NotProved('has an input of unknown shape')
+  return input.shape
+}
+
+/** From the front, whatever side it was counted from. @throws NotProved for an axis that there is not. */
+export function normalAxis(axis: number, rank: number): number {
+  const index = axis < 0 ? axis + rank : axis
+  if (Number.isInteger(index) && index >= 0 && index < rank) return index
+  throw new NotProved('has an axis that its input has not')
+}
+
+export function storedShape({ dims }: StoredTensor): Shape | undefined {
+  return dims?.map(fixedDim)
+}
+
+function unreadable(name: string): NotProved {
+  return new NotProved(`has an attribute "${name}" that cannot be read`)
+}

@@ -1,0 +1,120 @@
+/**
+ * Protocol buffers in a file of any size: fields are found by position, and only what a caller asks for is
+ * read, so that weights never come into memory.
+ */
+import { readSync } from 'node:fs'
+import { BinaryReader, WireType } from '@bufbuild/protobuf/wire'
+
+/** Read at once; the fields of a graph lie close together. */
+const WINDOW_BYTES = 64 * 1024
+/** A tag and a varint take 15 bytes at most. */
+const HEAD_BYTES = 16
+/** Fields of all messages together. The largest graphs have a tenth of it; hostile files are left there. */
+const MAX_FIELDS = 3_000_000
+
+/** The file is no protocol buffer, or too much of one. */
+export class ProtoError extends Error {}
+
+/** Part of the file. */
+export interface Range {
+  readonly start: number
+  readonly end: number
+}
+
+export interface ProtoField extends Range {
+  readonly number: number
+  readonly wire: WireType
+  /** The value of a varint; 0 for fields of other kinds, whose bytes lie from `start` to `end`. */
+  readonly value: number
+}
+
+/** A file that stays open for as long as it is read; the caller closes it. */
+export class ProtoFile {
+  readonly #descriptor: number
+  readonly #size: number
+  readonly #window = Buffer.alloc(WINDOW_BYTES)
+  #reader = new BinaryReader(Buffer.alloc(0))
+  #windowStart = 0
+  #fields = 0
+
+  constructor(descriptor: number, size: number) {
+    this.#descriptor = descriptor
+    this.#size = size
+  }
+
+  /** The whole file as one message. */
+  get whole(): Range {
+    return { start: 0, end: this.#size }
+  }
+
+  /** The fields of a message, one after the other. @throws ProtoError */
+  *fields({ start, end }: Range): Generator<ProtoField> {
+    let position = start
+    while (position < end) {
+      if (++this.#fields > MAX_FIELDS) throw new ProtoError('it has too many parts')
+      const field = this.#fieldAt(position, end)
+      yield field
+      position = field.end
+    }
+  }
+
+  /** The bytes of a field, copied. @throws ProtoError when there are more than `limit`. */
+  bytes({ start, end }: Range, limit: number): Buffer {
+    if (end - start > limit) throw new ProtoError('one of its parts is too long')
+    const from = start - this.#windowStart
+    if (from >= 0 && end - this.#windowStart <= this.#reader.len) {
+      return Buffer.from(this.#window.subarray(from, from + end - start))
+    }
+    const bytes = Buffer.alloc(end - start)
+    let done = 0
+    while (done < bytes.length) {
+      const count = readSync(this.#descriptor, bytes, done, bytes.length - done, start + done)
+      if (count === 0) throw new ProtoError('it ends early')
+      done += count
+    }
+    return bytes
+  }
+
+  #fieldAt(position: number, end: number): ProtoField {
+    this.#moveTo(position, Math.min(end - position, HEAD_BYTES))
+    const reader = this.#reader
+    try {
+      const [number, wire] = reader.tag()
+      const value = wire === WireType.Varint ? Number(reader.int64()) : 0
+      const length = lengthOf(reader, wire)
+      const start = this.#windowStart + reader.pos
+      if (reader.pos > reader.len || start + length > end) throw new ProtoError('it ends early')
+      return { number, wire, value, start, end: start + length }
+    } catch (error) {
+      throw error instanceof ProtoError ? error : new ProtoError('it is damaged', { cause: error })
+    }
+  }
+
+  /** Puts the reader at a position of the file, with so many bytes before it where the file has them. */
+  #moveTo(position: number, length: number): void {
+    const isInside =
+      position >= this.#windowStart && position + length <= this.#windowStart + this.#reader.len
+    if (!isInside) {
+      const count = readSync(this.#descriptor, this.#window, 0, WINDOW_BYTES, position)
+      this.#reader = new BinaryReader(this.#window.subarray(0, count))
+      this.#windowStart = position
+    }
+    this.#reader.pos = position - this.#windowStart
+  }
+}
+
+function lengthOf(reader: BinaryReader, wire: WireType): number {
+  switch (wire) {
+    case WireType.Varint:
+      return 0
+    case WireType.Bit32:
+      return 4
+    case WireType.Bit64:
+      return 8
+    case WireType.LengthDelimited:
+      return reader.uint32()
+    case WireType.StartGroup:
+    case WireType.EndGroup:
+      throw new ProtoError('it has groups, which ONNX does not use')
+  }
+}

@@ -1,0 +1,90 @@
+/** Operators of classical models (`ai.onnx.ml`): tables with a row for each sample. */
+import { ONE, fixedDim } from '../dimension.ts'
+import { NotProved, batched, fixed } from '../flow.ts'
+import type { Batched } from '../flow.ts'
+import type { NodeView, Rule } from '../node-view.ts'
+import { concatenated } from './joining.ts'
+
+/** Attributes that list the classes. */
+const LABELS = ['classlabels_ints', 'classlabels_int64s', 'classlabels_strings']
+
+/** Rows become rows of another width. */
+export const rowsOfScores: Rule = (node) => {
+  const [rows = ONE] = tableOf(node).shape
+  return [batched([rows, node.names.fresh()], 0)]
+}
+
+/** A label for each row, and its scores: one for each class, but for a single class. */
+export const classifier: Rule = (node) => {
+  const [rows = ONE] = tableOf(node).shape
+  const classes = LABELS.map((name) => node.countOf(name) ?? 0).find((count) => count > 1)
+  const width = classes === undefined ? node.names.fresh() : fixedDim(classes)
+  return [batched([rows], 0), batched([rows, width], 0)]
+}
+
+/** Rows stay as wide as they are. */
+export const rowsAsTheyAre: Rule = (node) => [tableOf(node)]
+
+/** Each element becomes a list of 0 and 1 along a new last axis. */
+export const oneHotEncoder: Rule = (node) => {
+  node.requireFixed(0)
+  const data = node.input(0)
+  if (data.kind !== 'batched') return [fixed()]
+  const texts = node.countOf('cats_strings')
+  const numbers = node.countOf('cats_int64s')
+  const size =
+    texts === undefined || numbers === undefined
+      ? node.names.fresh()
+      : fixedDim(Math.max(texts, numbers))
+  return [batched([...data.shape, size], data.axis)]
+}
+
+/** Columns side by side. */
+export const featureVectorizer: Rule = (node) => {
+  if (node.given.some(({ shape }) => shape?.length !== 2)) {
+    throw new NotProved('takes the batch for one row')
+  }
+  return [concatenated(node.given, 1, node.names)]
+}
+
+/** Picks from the last axis. */
+export const featureExtractor: Rule = (node) => {
+  node.requireFixed(0)
+  const data = node.input(0)
+  if (data.kind !== 'batched') return [fixed()]
+  const last = data.shape.length - 1
+  if (data.axis >= last) throw new NotProved('picks from the whole batch')
+  return [batched(data.shape.with(last, node.names.fresh()), data.axis)]
+}
+
+/** A map for each row. */
+export const mapOfRow: Rule = (node) => {
+  const { shape } = tableOf(node)
+  return [batched(shape, 0)]
+}
+
+/** A list of words stays as long as it is, unless some are left out. */
+export const stringNormalizer: Rule = (node) => {
+  const data = node.input(0)
+  if (data.kind === 'fixed') return [fixed()]
+  if (node.countOf('stopwords') !== 0) {
+    throw new NotProved('leaves words out, so that the batch becomes shorter')
+  }
+  const { shape, axis } = node.batchedInput(0)
+  if (shape.length !== 1) throw new NotProved('takes one row only')
+  return [batched(shape, axis)]
+}
+
+/** Distances of each row to rows of the model. */
+export const distances: Rule = (node) => {
+  const [rows = ONE] = tableOf(node).shape
+  return [batched([rows, node.input(1).shape?.[0] ?? node.names.fresh()], 0)]
+}
+
+/** The first input, a table with a row for each sample. @throws NotProved */
+function tableOf(node: NodeView): Batched {
+  node.requireFixed(0)
+  const data = node.batchedInput(0)
+  if (data.shape.length !== 2 || data.axis !== 0) throw new NotProved('takes the batch for one row')
+  return data
+}

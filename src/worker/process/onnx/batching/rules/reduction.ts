@@ -1,0 +1,151 @@
+/** Operators that compute over some axes: over all but that of the batch. */
+import { ONE } from '../dimension.ts'
+import { NeverProved, NotProved, batched, fixed } from '../flow.ts'
+import type { Batched, Flow } from '../flow.ts'
+import { normalAxis, shapeOf } from '../node-view.ts'
+import type { NodeView, Rule } from '../node-view.ts'
+import { unchanged } from './elementwise.ts'
+
+/** Versions of the operator sets in which axes became an input of all reductions, and a softmax took one axis. */
+const ONE_AXIS_SOFTMAX = 13
+
+export const reduce: Rule = (node) => {
+  const data = node.input(0)
+  const axes = node.axes('axes', 1)
+  const isEmpty = axes === undefined || axes.length === 0
+  if (isEmpty && node.number('noop_with_empty_axes', 0) !== 0) return [unchanged(data)]
+  const rank = shapeOf(data).length
+  const reduced = isEmpty
+    ? Array.from({ length: rank }, (_, axis) => axis)
+    : axes.map((axis) => normalAxis(axis, rank))
+  return [without(node, reduced)]
+}
+
+/** `ArgMax` and `ArgMin`. */
+export const argument: Rule = (node) => {
+  const rank = shapeOf(node.input(0)).length
+  return [without(node, [normalAxis(node.number('axis', 0), rank)])]
+}
+
+/** Axes that become 1, or are dropped. */
+function without(node: NodeView, reduced: readonly number[]): Flow {
+  const data = node.input(0)
+  const shape = shapeOf(data)
+  const isKept = node.number('keepdims', 1) !== 0
+  const order = [...shape.keys()].filter((axis) => isKept || !reduced.includes(axis))
+  const dims = order.map((axis) => (reduced.includes(axis) ? ONE : (shape[axis] ?? ONE)))
+  if (data.kind === 'fixed') return fixed(dims)
+  if (data.kind === 'sized') throw new NotProved('computes with the size of the batch')
+  if (reduced.includes(data.axis)) throw new NotProved('computes over the batch dimension')
+  return batched(dims, order.indexOf(data.axis))
+}
+
+/** Along one axis, of each line for itself; its number comes as an attribute. */
+export function alongAxis(absent: number): Rule {
+  return (node) => lines(node, node.number('axis', absent))
+}
+
+/** The same with the axis as the second input. */
+export const alongInputAxis: Rule = (node) => {
+  const [axis] = node.numbers(1) ?? []
+  if (axis === undefined) throw new NotProved('has no axis')
+  return lines(node, axis)
+}
+
+function lines(node: NodeView, given: number): readonly Flow[] {
+  node.requireFixed(0)
+  const data = node.input(0)
+  if (data.kind !== 'batched') return [unchanged(data)]
+  const axis = normalAxis(given, data.shape.length)
+  if (axis === data.axis) throw new NotProved('computes over the batch dimension')
+  return [data]
+}
+
+/** Up to operator set 12 over an axis and all that follow. */
+export const softmax: Rule = (node) => {
+  if (node.version >= ONE_AXIS_SOFTMAX) return lines(node, node.number('axis', -1))
+  const data = node.input(0)
+  if (data.kind !== 'batched') return [unchanged(data)]
+  return [before(data, normalAxis(node.number('axis', 1), data.shape.length))]
+}
+
+/** From an axis on to the last; scale and bias are of these axes, and so are mean and deviation. */
+export const layerNormalization: Rule = (node) => {
+  node.requireFixed(0)
+  const data = node.input(0)
+  if (data.kind !== 'batched') return [unchanged(data)]
+  const rank = data.shape.length
+  const axis = normalAxis(node.number('axis', -1), rank)
+  for (const setting of node.inputs.slice(1)) {
+    if (setting !== undefined && shapeOf(setting).length > rank - axis) {
+      throw new NotProved('has a scale for each place in the batch')
+    }
+  }
+  const result = before(data, axis)
+  const moments = batched(
+    data.shape.map((dim, index) => (index < axis ? dim : ONE)),
+    data.axis,
+  )
+  return [result, moments, moments]
+}
+
+function before(data: Batched, axis: number): Batched {
+  if (data.axis < axis) return data
+  throw new NotProved('computes over the batch dimension')
+}
+
+/** Within each sample, or each channel of it: the batch is the first axis. */
+export const samples: Rule = (node) => {
+  node.requireFixed(0)
+  const data = node.input(0)
+  if (data.kind !== 'batched') return [unchanged(data)]
+  if (data.axis !== 0) throw new NotProved('computes over the batch dimension')
+  return [data]
+}
+
+/** Over neighbouring channels, or with numbers for each channel: any axis but the second. */
+export const channels: Rule = (node) => {
+  node.requireFixed(0)
+  const data = node.input(0)
+  if (data.kind !== 'batched') return [unchanged(data)]
+  if (data.axis === 1) throw new NotProved('computes over the batch dimension')
+  return [data]
+}
+
+export const batchNormalization: Rule = (node) => {
+  if (node.number('training_mode', 0) !== 0 || node.outputCount > 1) {
+    throw new NotProved('normalizes over the whole batch (training mode)')
+  }
+  return channels(node)
+}
+
+export const meanVarianceNormalization: Rule = (node) => {
+  const data = node.input(0)
+  if (data.kind !== 'batched') return [unchanged(data)]
+  const axes = node.list('axes') ?? [0, 2, 3]
+  if (axes.some((axis) => normalAxis(axis, data.shape.length) === data.axis)) {
+    throw new NotProved('computes over the batch dimension')
+  }
+  return [data]
+}
+
+/** Nothing is dropped unless it is told to train. */
+export const dropout: Rule = (node) => {
+  const training = node.inputs[2]
+  const isOff =
+    training === undefined ||
+    (training.kind === 'fixed' && training.values?.every(({ factor }) => factor === 0) === true)
+  if (!isOff) throw new NeverProved('drops elements at random (training mode)')
+  node.requireFixed(0)
+  const data = node.input(0)
+  return data.kind === 'batched' ? [data, data] : [unchanged(data), unchanged(data)]
+}
+
+/** Over the last two axes, matrices of their own. */
+export const lastTwoAxes: Rule = (node) => {
+  node.requireFixed(0)
+  const data = node.input(0)
+  if (data.kind !== 'batched') return [unchanged(data)]
+  if (data.axis >= data.shape.length - 2) throw new NotProved('computes over the batch dimension')
+  return [data]
+}
