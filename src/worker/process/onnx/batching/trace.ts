@@ -16,10 +16,12 @@ import { ruleOf } from './rules/table.ts'
 
 /** Operator sets whose operators mean what the rules say; older ones broadcast in other ways. */
 const VERSIONS: ReadonlyMap<string, readonly [first: number, last: number]> = new Map([
-  ['', [7, 26]],
+  ['', [6, 26]],
   ['ai.onnx.ml', [1, 5]],
   ['com.microsoft', [1, 1]],
 ])
+/** Operators that broadcast or train in another way up to operator set 6. */
+const CHANGED_IN_7 = /^(?:BatchNormalization|Dropout|Gemm|LSTM|GRU|RNN|PRelu)$/
 /** Quantisation with a scale that is computed from all elements of a run. */
 const WHOLE_TENSOR_SCALE = /^DynamicQuantize/
 /** Why the requests of a joined run are not proved to stay apart, as a sentence; `undefined` where they are. */
@@ -76,6 +78,8 @@ class Trace {
   }
 
   readNodes(): string | undefined {
+    const dynamic = this.#graph.nodes.find(({ operator }) => WHOLE_TENSOR_SCALE.test(operator))
+    if (dynamic !== undefined) return mixed(dynamic, 'takes its scale from the whole tensor').reason
     for (const node of this.#graph.nodes) {
       const flows = this.#flowsOf(node)
       for (const [index, name] of node.outputs.entries()) {
@@ -105,15 +109,12 @@ class Trace {
     if (functions.has(`${domain}:${operator}`)) {
       return all(node, 'is a function of the model, which is not followed')
     }
-    const isFixed = inputs.every((input) => input === undefined || input.kind === 'fixed')
-    if (WHOLE_TENSOR_SCALE.test(operator) && !isFixed) {
-      return all(node, 'takes its scale from the whole tensor')
-    }
     const rule = ruleOf(domain, operator)
     if (rule === undefined) return all(node, 'is not known to keep the requests of a run apart')
     const version = operatorSets.get(domain) ?? 0
     const [first, last] = VERSIONS.get(domain) ?? [0, 0]
-    if (version < first || version > last) {
+    const isOther = version < 7 && (CHANGED_IN_7.test(operator) || node.attributes.has('broadcast'))
+    if (version < first || version > last || (domain === '' && isOther)) {
       return all(node, `is of operator set ${version}, which is not followed`)
     }
     const view = new NodeView(node, inputs, version, this.#names)
