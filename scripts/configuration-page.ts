@@ -35,6 +35,7 @@ const SECTIONS: readonly [title: string, keys: readonly (keyof Config)[]][] = [
       'threads',
       'batchSize',
       'maxBatchDelay',
+      'joinBatches',
       'queueSize',
       'queueBytes',
       'queueTimeout',
@@ -95,7 +96,7 @@ ${sections()}
 Some settings can differ from model to model. The first of these that names a value decides:
 
 1. a parameter of the registration (\`POST /models?…\`): \`handler\`, \`initial_workers\`, \`batch_size\`,
-   \`max_batch_delay\` (milliseconds, or \`auto\`), \`priority_levels\`, \`default_priority_level\`,
+   \`max_batch_delay\` (milliseconds, or \`auto\`), \`join_batches\`, \`priority_levels\`, \`default_priority_level\`,
    \`response_timeout\`, \`startup_timeout\` (seconds);
 2. \`model.json\` beside the model, every key below;
 3. the server's setting of the same name;

@@ -2,8 +2,8 @@
 import { Type } from '@sinclair/typebox'
 import type { Static } from '@sinclair/typebox'
 import { ServerError } from '../errors.ts'
-import { MAX_PRIORITY_LEVELS } from '../model-settings.ts'
-import { fits, problemWith } from '../schema.ts'
+import { JOIN_BATCHES, MAX_PRIORITY_LEVELS } from '../model-settings.ts'
+import { fits, problemWith, stringEnum } from '../schema.ts'
 import type { VersionOptions } from './effective-settings.ts'
 
 /** Protobuf writes numbers of 64 bits in quotes, and clients quote others too. */
@@ -21,6 +21,13 @@ const Override = Type.Object({
       max_queue_delay_microseconds: Type.Optional(Count),
       priority_levels: Type.Optional(Count),
       default_priority_level: Type.Optional(Count),
+    }),
+  ),
+  parameters: Type.Optional(
+    Type.Object({
+      joinBatches: Type.Optional(
+        Type.Object({ string_value: Type.Optional(stringEnum(JOIN_BATCHES)) }),
+      ),
     }),
   ),
 })
@@ -41,6 +48,7 @@ export function parseConfigOverride(text: string): VersionOptions {
     batchSize: rows === undefined ? undefined : Math.min(Math.max(1, Number(rows)), 65_536),
     workers: groups?.reduce((sum, { count = 1 }) => sum + Number(count), 0),
     maxBatchDelayMs: delay === undefined ? undefined : Math.ceil(Number(delay) / 1000),
+    joinBatches: override.parameters?.joinBatches?.string_value,
     // Without levels there is one.
     priorityLevels: levels === undefined ? undefined : Math.max(1, levels),
     defaultPriorityLevel: levelIn(batching, 'default_priority_level'),

@@ -2,7 +2,8 @@
  * `config.pbtxt`, the file beside Triton's models. Only what onnxd uses or shows is read; other fields
  * are skipped. Names are those of Triton's `ModelConfig`, because `/v2/models/{model}/config` prints them.
  */
-import { MAX_PRIORITY_LEVELS } from '../model-settings.ts'
+import { ServerError } from '../errors.ts'
+import { JOIN_BATCHES, MAX_PRIORITY_LEVELS } from '../model-settings.ts'
 import type { ModelSettings } from '../model-settings.ts'
 import { Fields } from './protobuf-fields.ts'
 import { TextSource, parseTextFormat } from './protobuf-text.ts'
@@ -136,12 +137,26 @@ export function settingsOf(config: ModelConfig): ModelSettings {
     }),
     ...(counted && { workers: Math.min(workers, 256) }),
     ...(delay !== undefined && { maxBatchDelay: Math.ceil(delay / 1000) }),
+    ...joinBatchesIn(config),
     ...(batching !== undefined &&
       batching.priority_levels > 0 && {
         priorityLevels: batching.priority_levels,
         defaultPriorityLevel: batching.default_priority_level,
       }),
   }
+}
+
+/** onnxd's own, in the map that Triton leaves to backends. @throws ServerError `InvalidModelException`. */
+function joinBatchesIn({ parameters }: ModelConfig): Pick<ModelSettings, 'joinBatches'> {
+  const text = parameters.get('joinBatches')
+  if (text === undefined) return {}
+  const joinBatches = JOIN_BATCHES.find((value) => value === text)
+  if (joinBatches !== undefined) return { joinBatches }
+  const wanted = `one of ${JOIN_BATCHES.join(', ')}`
+  throw new ServerError(
+    'InvalidModelException',
+    `${MODEL_CONFIG_FILE}: the parameter "joinBatches" must be ${wanted}, got ${JSON.stringify(text)}.`,
+  )
 }
 
 function readTensor(tensor: Fields): TensorConfig {

@@ -18,7 +18,7 @@ export function modelConfig(model: ModelVersion, gpus: number): ModelConfigJson 
   const { reshapes } = prepared
   const isOpenInFront = [...inputs, ...outputs].every(({ shape }) => shape[0] === -1)
   const maxBatchSize = isOpenInFront ? settings.maxBatchSize : 0
-  const { batchSize, maxBatchDelayMs, priorityLevels, defaultPriorityLevel } = settings
+  const { batchSize, maxBatchDelayMs, joinBatches, priorityLevels, defaultPriorityLevel } = settings
   const isBatching = batchSize > 1 || priorityLevels > 1
   return {
     name,
@@ -50,7 +50,7 @@ export function modelConfig(model: ModelVersion, gpus: number): ModelConfigJson 
       { name, kind: gpus > 0 ? 'KIND_GPU' : 'KIND_CPU', count: model.minWorkers, gpus: [] },
     ],
     default_model_filename: prepared.settings.model ?? 'model.onnx',
-    parameters: {},
+    parameters: joinBatches === 'auto' ? {} : { joinBatches: { string_value: joinBatches } },
     model_transaction_policy: { decoupled: false },
   }
 }

@@ -43,6 +43,7 @@ test('each setting says who set it: the request, a file of the model, the server
     batchSize: { value: 6, from: 'model.json' },
     maxBatchSize: { value: 4, from: 'config.pbtxt' },
     maxBatchDelay: { value: 3, from: 'config.pbtxt' },
+    joinBatches: { value: 'auto', from: 'default' },
     priorityLevels: { value: 4, from: 'config.pbtxt' },
     defaultPriorityLevel: { value: 4, from: 'config.pbtxt' },
     responseTimeout: { value: 7, from: 'request' },

@@ -122,6 +122,13 @@ test('settings come only from fields that are there', () => {
     maxBatchSize: 0,
     batchSize: 1,
   })
+  const joined = (word: string): string =>
+    `parameters { key: "joinBatches" value { string_value: "${word}" } }`
+  assert.deepEqual(settingsOf(parseModelConfig(joined('never'))), { joinBatches: 'never' })
+  assert.throws(
+    () => settingsOf(parseModelConfig(joined('often'))),
+    /"joinBatches" must be one of auto, always, never, got "often"/,
+  )
   assert.deepEqual(settingsOf(parseModelConfig('max_batch_size: 2147483647')), {
     maxBatchSize: 2_147_483_647,
     batchSize: 65_536,
