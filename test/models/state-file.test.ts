@@ -164,8 +164,8 @@ test('no flipped bit goes unnoticed', () => {
     kinds.set(kind, (kinds.get(kind) ?? 0) + 1)
     bytes[index] = byte
   }
-  // The digit 3 of the version becomes 7: refused, as a newer version is.
-  assert.equal(kinds.get('newer'), 1)
+  // The digit 4 of the version becomes 5 or 6: refused, as a newer version is.
+  assert.equal(kinds.get('newer'), 2)
 })
 
 test('the state of the schemas before is read', () => {

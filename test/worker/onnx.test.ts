@@ -618,7 +618,7 @@ test('requests of one shape share a run, and a bad one fails alone', () => {
     [6, 8],
     [10, 12],
   ])
-  assert.deepEqual(double.runs.splice(0), [1, 1, 1, 1, 1, 4, 3])
+  assert.deepEqual(double.runs.splice(0), [1, 1, 1, 1, 1, 1, 4, 3])
   assert.deepEqual(rowsOfOutcomes(batcher, three), [
     [2, 4],
     [6, 8],
