@@ -368,6 +368,27 @@ test('weights of 2 GiB are not read', (t) => {
   assert.ok(process.memoryUsage().rss - memory < 64 * 2 ** 20)
 })
 
+test('a graph that doubles lists, sizes and dimensions ends at once', (t) => {
+  const file = path.join(temporaryFolder(t), 'model.onnx')
+  const nodes: NodeSource[] = [
+    node('Shape', ['x'], 's0'),
+    node('Size', ['x'], 'p0'),
+    node('Unsqueeze', ['x', 'axes'], 'u0'),
+  ]
+  for (let index = 0; index < 60; index++) {
+    const [before, after] = [index, index + 1]
+    nodes.push(node('Concat', [`s${before}`, `s${before}`], `s${after}`, { axis: 0 }))
+    nodes.push(node('Mul', [`p${before}`, `p${before}`], `p${after}`))
+    nodes.push(node('Unsqueeze', [`u${before}`, 'axes'], `u${after}`))
+  }
+  nodes.push(node('Reshape', ['x', 's60'], 'r'), node('Div', ['r', 'p60'], 'y'))
+  const model = modelOf({ nodes, constants: { axes: integers(1) } })
+  const started = performance.now()
+  const { reason } = judgeBatching(writeModel(file, model), specsOf(model), 'auto')
+  assert.match(reason, /^Operator Concat .* makes a long list of sizes\.$/)
+  assert.ok(performance.now() - started < 1000)
+})
+
 test('a file of nothing but fields is left in time', (t) => {
   const file = path.join(temporaryFolder(t), 'model.onnx')
   writeFileSync(file, Buffer.alloc(32 * 2 ** 20, Buffer.from([0x08, 0x01])))

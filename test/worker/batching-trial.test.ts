@@ -4,7 +4,7 @@ import path from 'node:path'
 import { test } from 'node:test'
 import type { TestContext } from 'node:test'
 import { DEFAULT_WORKER_OPTIONS } from '../../src/worker/process/handler.ts'
-import { firstDifference } from '../../src/worker/process/onnx/batching/trial.ts'
+import { findDifference } from '../../src/worker/process/onnx/batching/trial.ts'
 import { OnnxSession } from '../../src/worker/process/onnx/session.ts'
 import type { Tensor } from '../../src/worker/process/onnx/tensor.ts'
 import { floats, node, writeModel } from '../helpers/onnx-builder.ts'
@@ -23,9 +23,10 @@ function triedWith(
   const context = { modelName: 'm', modelPath, handler: '', batchSize: 1, gpu: undefined }
   const session = OnnxSession.load(modelPath, {}, { ...context, options: DEFAULT_WORKER_OPTIONS })
   const names = session.outputs.map(({ name }) => name)
-  const index = firstDifference((inputs) => session.run(inputs, names), sample)
+  const difference = findDifference((inputs) => session.run(inputs, names), sample)
   session.close()
-  return index === undefined ? undefined : (names[index] ?? 'the run fails')
+  if (difference === undefined) return undefined
+  return 'failure' in difference ? difference.failure : names[difference.output]
 }
 
 function rows(width: number, ...values: readonly number[]): Tensor {

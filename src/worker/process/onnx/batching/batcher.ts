@@ -6,7 +6,7 @@ import { joinRows, rowsOf, splitRows } from '../rows.ts'
 import type { Tensor } from '../tensor.ts'
 import { sortOut } from './groups.ts'
 import type { Member } from './groups.ts'
-import { firstDifference } from './trial.ts'
+import { findDifference } from './trial.ts'
 import type { BatchVerdict } from './verdict.ts'
 
 /** Outputs of one request, or what its run failed with. */
@@ -81,17 +81,16 @@ export class Batcher {
     if (first === undefined) return
     const names = this.#runner.outputs.map(({ name }) => name)
     try {
-      const difference = firstDifference(
+      const difference = findDifference(
         (inputs) => this.#runner.run(inputs, names),
         first.request.inputs,
       )
       this.#needsTrial = false
       if (difference === undefined) return
-      const name = names[difference]
       this.#giveUp(
-        name === undefined
-          ? 'A joined run failed when it was tried.'
-          : `Output ${quote(name)} was not the same in a joined run when it was tried.`,
+        'failure' in difference
+          ? `A joined run failed when it was tried: ${difference.failure}`
+          : `Output ${quote(names[difference.output] ?? '')} was not the same in a joined run when it was tried.`,
       )
     } catch {
       // The request fails by itself, which says nothing about the model: the next group will tell.

@@ -7,14 +7,14 @@ import type { Datatype, NumericTensor, Tensor } from '../tensor.ts'
 interface Tolerance {
   /** Of the largest element of the same column: kernels add in another order for more samples. */
   readonly relative: number
-  /** At least so much, for columns that are nearly 0. */
+  /** At least so much, for columns that are nearly 0, such as unlikely classes. */
   readonly floor: number
 }
 
 const TOLERANCES: Readonly<Partial<Record<Datatype, Tolerance>>> = {
-  FP16: { relative: 1e-2, floor: 1e-4 },
-  FP32: { relative: 1e-3, floor: 1e-6 },
-  FP64: { relative: 1e-3, floor: 1e-6 },
+  FP16: { relative: 1e-2, floor: 1e-2 },
+  FP32: { relative: 1e-3, floor: 1e-4 },
+  FP64: { relative: 1e-3, floor: 1e-4 },
 }
 
 /** What is allowed for one output: one number for each column, which is a place of the last axis. */

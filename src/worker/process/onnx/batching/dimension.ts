@@ -2,6 +2,7 @@
  * Sizes as the proof of batching sees them: a number times named unknowns, such as `batch*12` or
  * `sequence*64`. An unknown other than the batch is the same for all requests of one run.
  */
+import { NotProved } from './not-proved.ts'
 
 /** `factor` times the product of `symbols`, which are sorted. */
 export interface Dim {
@@ -11,6 +12,8 @@ export interface Dim {
 
 /** The number of samples in a run: the one size that changes when requests are joined. */
 const BATCH_SYMBOL = '*batch*'
+/** No tensor has as many dimensions. */
+const MAX_SYMBOLS = 64
 /** Longer names of derived sizes are cut; equal sizes may then count as different, never the reverse. */
 const MAX_NAME_LENGTH = 120
 
@@ -58,7 +61,11 @@ export function sameDim(one: Dim, other: Dim): boolean {
   )
 }
 
+/** @throws NotProved for a product of very many unknowns. */
 export function times(one: Dim, other: Dim): Dim {
+  if (one.symbols.length + other.symbols.length > MAX_SYMBOLS) {
+    throw new NotProved('computes with too many sizes')
+  }
   return {
     factor: one.factor * other.factor,
     symbols: [...one.symbols, ...other.symbols].toSorted(),

@@ -1,6 +1,7 @@
 /** How the batch runs through the tensors of a graph: what the rules of the operators compute with. */
 import { fixedDim, hasBatch, numberOf } from './dimension.ts'
 import type { Dim } from './dimension.ts'
+import { NotProved } from './not-proved.ts'
 
 export type Shape = readonly Dim[]
 
@@ -39,11 +40,8 @@ export interface Mixed {
 
 export type Flow = Fixed | Sized | Batched | Mixed
 
-/** What a rule throws: why an operator is not proved to keep requests apart, as the rest of a sentence. */
-export class NotProved extends Error {}
-
-/** The same of an operator that is never the same in two runs, whatever it gets. */
-export class NeverProved extends NotProved {}
+/** Longer lists are no shapes; a graph that doubles a list again and again must not fill the memory. */
+const MAX_VALUES = 4096
 
 export function fixed(shape?: Shape): Fixed {
   return { kind: 'fixed', shape, values: undefined }
@@ -53,9 +51,14 @@ export function batched(shape: Shape, axis: number): Batched {
   return { kind: 'batched', shape, axis }
 }
 
-/** A tensor of known elements. */
+/** A tensor of known elements. @throws NotProved for a long list with the size of the batch in it. */
 export function known(shape: Shape, values: readonly Dim[]): Fixed | Sized {
-  return values.some(hasBatch) ? { kind: 'sized', shape, values } : { kind: 'fixed', shape, values }
+  const hasSize = values.some(hasBatch)
+  if (values.length > MAX_VALUES) {
+    if (hasSize) throw new NotProved('makes a long list of sizes')
+    return fixed(shape)
+  }
+  return hasSize ? { kind: 'sized', shape, values } : { kind: 'fixed', shape, values }
 }
 
 /** A list of known numbers. */

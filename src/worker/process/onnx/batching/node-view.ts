@@ -1,9 +1,9 @@
 /** A node of the graph as the rules see it: what flows into it, and its attributes. */
 import { fixedDim, numberOf } from './dimension.ts'
 import type { Dim, DimNames } from './dimension.ts'
-import { NotProved } from './flow.ts'
 import type { Batched, Fixed, Flow, Shape, Sized } from './flow.ts'
 import type { AttributeValue, GraphNode, StoredTensor } from './graph.ts'
+import { NotProved } from './not-proved.ts'
 
 /** What flows into a node whose inputs are all understood. */
 export type Inflow = Fixed | Sized | Batched

@@ -2,6 +2,7 @@
  * The second line of defence behind the proof: a request and others like it run alone and together, and all
  * outputs are compared. A mistake in a rule must not become a wrong response.
  */
+import { messageOf } from '../../../../errors.ts'
 import { joinRows, rowsOf, splitRows } from '../rows.ts'
 import type { Tensor } from '../tensor.ts'
 import { allowanceOf, isClose } from './closeness.ts'
@@ -11,36 +12,46 @@ import type { Variant } from './variants.ts'
 /** Runs a model for all its outputs, in their order. @throws ServerError */
 export type RunAll = (inputs: readonly Tensor[]) => readonly Tensor[]
 
-/** More samples say no more and cost a run each. */
-const MAX_SAMPLES = 4
+/** More samples say no more, and take longer. */
+const MAX_SAMPLES = 2
+/** The client of the first request waits meanwhile: a slow model is tried with fewer variants, two at least. */
+const BUDGET_MS = 2000
 
 /** A variant with what it gives alone. */
 interface Member extends Variant {
   readonly outputs: readonly Tensor[]
 }
 
+/** An output that is not the same alone and together, by its index, or why there is none. */
+export type Difference = { readonly output: number } | { readonly failure: string }
+
 /**
- * Index of an output that is not the same alone and together, or `undefined` where there is none. -1 where the
- * joined run fails.
+ * How results of a joined run differ from those of single runs; `undefined` where they do not.
  * @throws ServerError when the request itself fails, which says nothing about the model.
  */
-export function firstDifference(run: RunAll, request: readonly Tensor[]): number | undefined {
+export function findDifference(run: RunAll, request: readonly Tensor[]): Difference | undefined {
+  const started = performance.now()
   const sample = request.map(firstSamples)
   const members: Member[] = []
   for (const variant of variantsOf(sample)) {
+    if (members.length > 1 && performance.now() - started > BUDGET_MS) break
     const outputs = members.length === 0 ? run(sample) : attempt(run, variant.inputs)
     if (outputs !== undefined) members.push({ ...variant, outputs })
   }
   const columns = sample.map((own, index) =>
     joinRows(members.map(({ inputs }) => inputs[index] ?? own)),
   )
-  const together = attempt(run, columns)
-  if (together === undefined) return -1
+  let together: readonly Tensor[]
+  try {
+    together = run(columns)
+  } catch (error) {
+    return { failure: messageOf(error, 300) }
+  }
   const samples = sample[0] === undefined ? 0 : (rowsOf(sample[0]) ?? 0)
   const index = together.findIndex(
     (output, position) => !isSame(output, members, { position, samples }),
   )
-  return index === -1 ? undefined : index
+  return index === -1 ? undefined : { output: index }
 }
 
 function isSame(

@@ -1,8 +1,9 @@
 /** Operators of classical models (`ai.onnx.ml`): tables with a row for each sample. */
 import { ONE, fixedDim } from '../dimension.ts'
-import { NotProved, batched, fixed } from '../flow.ts'
+import { batched, fixed } from '../flow.ts'
 import type { Batched } from '../flow.ts'
 import type { NodeView, Rule } from '../node-view.ts'
+import { NotProved } from '../not-proved.ts'
 import { concatenated } from './joining.ts'
 
 /** Attributes that list the classes. */

@@ -11,10 +11,11 @@ import {
   times,
 } from '../dimension.ts'
 import type { Dim } from '../dimension.ts'
-import { NotProved, batched, fixed } from '../flow.ts'
+import { batched, fixed } from '../flow.ts'
 import type { Batched, Flow, Shape } from '../flow.ts'
 import { normalAxis, shapeOf } from '../node-view.ts'
 import type { Inflow, NodeView, Rule } from '../node-view.ts'
+import { NotProved } from '../not-proved.ts'
 import { broadcast } from './elementwise.ts'
 import { requireOneElement } from './matrix.ts'
 

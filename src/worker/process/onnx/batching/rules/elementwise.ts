@@ -1,10 +1,11 @@
 /** Operators that compute each element from the elements at the same place of their inputs. */
 import { hasBatch, isOne, sameDim, ONE } from '../dimension.ts'
 import type { Dim, DimNames } from '../dimension.ts'
-import { NotProved, batched, fixed } from '../flow.ts'
+import { batched, fixed } from '../flow.ts'
 import type { Flow, Shape } from '../flow.ts'
 import { shapeOf } from '../node-view.ts'
 import type { Inflow, Rule } from '../node-view.ts'
+import { NotProved } from '../not-proved.ts'
 
 /** One output, all inputs broadcast against each other. */
 export const elementwise: Rule = (node) => [broadcast(node.given, node.names)]

@@ -1,10 +1,11 @@
 /** Operators of onnxruntime's own (`com.microsoft`) that stand for a group of others, mostly of transformers. */
 import { BATCH, ONE, hasBatch, isOne, sameDim } from '../dimension.ts'
 import type { Dim } from '../dimension.ts'
-import { NotProved, batched, fixed } from '../flow.ts'
+import { batched, fixed } from '../flow.ts'
 import type { Batched, Flow } from '../flow.ts'
 import { shapeOf } from '../node-view.ts'
 import type { Inflow, NodeView, Rule } from '../node-view.ts'
+import { NotProved } from '../not-proved.ts'
 import { broadcast } from './elementwise.ts'
 import { requireOneElement } from './matrix.ts'
 

@@ -1,10 +1,11 @@
 /** Operators that pick elements by place or by index. The places of the batch are never picked from. */
 import { ONE, fixedDim, hasBatch, isPositive, numberOf, sameDim } from '../dimension.ts'
 import type { Dim } from '../dimension.ts'
-import { NotProved, batched, fixed, known, knownList } from '../flow.ts'
+import { batched, fixed, known, knownList } from '../flow.ts'
 import type { Batched, Flow, Shape } from '../flow.ts'
 import { normalAxis, shapeOf } from '../node-view.ts'
 import type { Inflow, NodeView, Rule } from '../node-view.ts'
+import { NotProved } from '../not-proved.ts'
 
 /** From here on an end means the end: no batch is as large. */
 const END = 1e9

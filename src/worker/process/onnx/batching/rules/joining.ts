@@ -11,10 +11,11 @@ import {
   times,
 } from '../dimension.ts'
 import type { Dim, DimNames } from '../dimension.ts'
-import { NotProved, batched, fixed, known, knownList } from '../flow.ts'
+import { batched, fixed, known, knownList } from '../flow.ts'
 import type { Flow, Shape } from '../flow.ts'
 import { normalAxis, shapeOf } from '../node-view.ts'
 import type { Inflow, NodeView, Rule } from '../node-view.ts'
+import { NotProved } from '../not-proved.ts'
 
 export const concat: Rule = (node) => [concatenated(node.given, node.number('axis', 1), node.names)]
 

@@ -1,10 +1,11 @@
 /** Products of matrices. The batch may be an axis of the product, never one that is summed over. */
 import { hasBatch, isOne, sameDim } from '../dimension.ts'
 import type { Dim } from '../dimension.ts'
-import { NotProved, batched, elementCount, fixed } from '../flow.ts'
+import { batched, elementCount, fixed } from '../flow.ts'
 import type { Flow, Shape } from '../flow.ts'
 import { shapeOf } from '../node-view.ts'
 import type { Inflow, NodeView, Rule } from '../node-view.ts'
+import { NotProved } from '../not-proved.ts'
 import { broadcast } from './elementwise.ts'
 
 /** `MatMul`, and everything that multiplies its first two inputs likewise and has settings beside them. */

@@ -1,8 +1,9 @@
 /** Quantised operators. Scales and zero points that the file holds are the same for all requests. */
 import { ONE } from '../dimension.ts'
-import { NotProved, batched, elementCount } from '../flow.ts'
+import { batched, elementCount } from '../flow.ts'
 import { normalAxis, shapeOf } from '../node-view.ts'
 import type { NodeView, Rule } from '../node-view.ts'
+import { NotProved } from '../not-proved.ts'
 import { broadcast, unchanged } from './elementwise.ts'
 import { concatenated } from './joining.ts'
 import { quantisedProduct, requireOneElement } from './matrix.ts'

@@ -1,9 +1,10 @@
 /** Recurrent operators: each sample of the batch has a state of its own. */
 import { BATCH, ONE, fixedDim, sameDim } from '../dimension.ts'
 import type { Dim } from '../dimension.ts'
-import { NotProved, batched } from '../flow.ts'
+import { batched } from '../flow.ts'
 import type { Flow } from '../flow.ts'
 import type { Inflow, NodeView, Rule } from '../node-view.ts'
+import { NotProved } from '../not-proved.ts'
 
 /** Places of the inputs that may come from the requests: data, lengths, first states. */
 const DATA = 0

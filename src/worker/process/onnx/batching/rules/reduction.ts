@@ -1,9 +1,10 @@
 /** Operators that compute over some axes: over all but that of the batch. */
 import { ONE } from '../dimension.ts'
-import { NeverProved, NotProved, batched, fixed } from '../flow.ts'
+import { batched, fixed } from '../flow.ts'
 import type { Batched, Flow } from '../flow.ts'
 import { normalAxis, shapeOf } from '../node-view.ts'
 import type { NodeView, Rule } from '../node-view.ts'
+import { NeverProved, NotProved } from '../not-proved.ts'
 import { unchanged } from './elementwise.ts'
 
 /** Versions of the operator sets in which axes became an input of all reductions, and a softmax took one axis. */

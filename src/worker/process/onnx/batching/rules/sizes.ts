@@ -1,6 +1,6 @@
 /** Operators whose result is a size or a number of the graph itself. */
 import { ONE, fixedDim, productOf } from '../dimension.ts'
-import { NotProved, fixed, known, knownList } from '../flow.ts'
+import { fixed, known, knownList } from '../flow.ts'
 import { shapeOf, storedShape } from '../node-view.ts'
 import type { Rule } from '../node-view.ts'
 
@@ -34,17 +34,11 @@ export const constant: Rule = (node) => {
 export function productOfList(otherwise: Rule): Rule {
   return (node) => {
     const input = node.input(0)
+    const isPlain = node.number('noop_with_empty_axes', 0) === 0
     const isList =
-      input.kind !== 'batched' && input.values !== undefined && input.shape?.length === 1
+      isPlain && input.kind !== 'batched' && input.values !== undefined && input.shape?.length === 1
     if (!isList) return otherwise(node)
     const isKept = node.number('keepdims', 1) !== 0
     return [known(isKept ? [ONE] : [], [productOf(input.values ?? [])])]
-  }
-}
-
-/** @throws NotProved: it would be the same for all requests of a run that are apart in runs of their own. */
-export function refuse(problem: string): Rule {
-  return () => {
-    throw new NotProved(problem)
   }
 }
