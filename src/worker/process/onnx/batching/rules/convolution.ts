@@ -12,7 +12,7 @@ import {
 } from '../dimension.ts'
 import type { Dim } from '../dimension.ts'
 import { batched, fixed } from '../flow.ts'
-import type { Batched, Flow, Shape } from '../flow.ts'
+import type { Batched, Shape } from '../flow.ts'
 import { normalAxis, shapeOf } from '../node-view.ts'
 import type { Inflow, NodeView, Rule } from '../node-view.ts'
 import { NotProved } from '../not-proved.ts'
@@ -214,9 +214,4 @@ function windowed(node: NodeView, dim: Dim, { size, stride, dilation, padding }:
   // A last window that begins in the padding counts for some operators only.
   if (isCeil && (whole + extra) % stride !== 0) return node.names.fresh()
   return fixedDim(Math.floor((whole + extra) / stride) + 1)
-}
-
-/** Nothing but the first result of a rule, and the others not proved. */
-export function withoutOthers(rule: Rule): Rule {
-  return (node): readonly Flow[] => rule(node).slice(0, 1)
 }

@@ -66,13 +66,13 @@ export const gemm: Rule = (node) => {
 }
 
 /** What is added is broadcast to the product, and is no larger. */
-export function withAddend(node: NodeView, result: Inflow, addend: Inflow): Flow {
+function withAddend(node: NodeView, result: Inflow, addend: Inflow): Flow {
   if (addend.kind === 'fixed' && result.kind === 'fixed') return fixed(result.shape)
   if (shapeOf(addend).length > shapeOf(result).length) throw new NotProved('adds more than it has')
   return broadcast([result, addend], node.names)
 }
 
-export function product(node: NodeView, a: Inflow, b: Inflow): Inflow {
+function product(node: NodeView, a: Inflow, b: Inflow): Inflow {
   if (a.kind === 'sized' || b.kind === 'sized') {
     throw new NotProved('computes with the size of the batch')
   }
