@@ -15,7 +15,9 @@ import {
 import { ApiDocuments } from './routes/api-documents.ts'
 import { readBody } from './routes/body.ts'
 import { guardAgainstBrowsers } from './routes/browser-guard.ts'
-import { refuseConnection, refuseUrl } from './routes/connection-errors.ts'
+import { refuseUrl } from './routes/connection-errors.ts'
+import { connectionLimits } from './routes/connection-limits.ts'
+import { Connections, MAX_HEADER_BYTES } from './routes/connections.ts'
 import { docsPageRoutes } from './routes/docs-page.ts'
 import { errorHandling, refuseOtherMethods } from './routes/error-handler.ts'
 import { watchExchanges } from './routes/exchanges.ts'
@@ -28,6 +30,7 @@ import { documentRoutes, modelDocumentRoutes } from './routes/openapi.ts'
 import { pingRoute } from './routes/ping.ts'
 import { predictionRoutes } from './routes/predictions.ts'
 import { parseQueryString } from './routes/query-string.ts'
+import { readRequestTarget } from './routes/request-target.ts'
 import type { App, RouteContext } from './routes/route-context.ts'
 import { schemaController } from './routes/schema-compilers.ts'
 import { v1Routes } from './routes/v1.ts'
@@ -149,6 +152,7 @@ function newApp(
   log: FastifyBaseLogger,
   listener: 'inference' | 'management',
 ): App {
+  const connections = new Connections(connectionLimits(config, listener), log)
   const app = Fastify({
     loggerInstance: log,
     logController: new LogController({ disableRequestLogging: true }),
@@ -159,28 +163,24 @@ function newApp(
     },
     routerOptions: {
       ignoreTrailingSlash: true,
-      maxParamLength: 256,
+      // A longer name has no model; that is for the route to say.
+      maxParamLength: MAX_HEADER_BYTES,
       querystringParser: parseQueryString,
     },
+    rewriteUrl: readRequestTarget,
     bodyLimit: config.maxBodyBytes,
-    // An upload of a model may take as long as a download.
-    requestTimeout:
-      (listener === 'management'
-        ? Math.max(config.requestTimeout, config.downloadTimeout)
-        : config.requestTimeout) * 1000,
-    keepAliveTimeout: config.keepAliveTimeout * 1000,
-    forceCloseConnections: 'idle',
-    http: { headersTimeout: 10_000, connectionsCheckingInterval: 2000, maxHeaderSize: 16 * 1024 },
+    serverFactory: (handler) => connections.createServer(handler),
     // TypeBox writes valid schemas; to check them would take Ajv longer than to compile them.
     ajv: { customOptions: { removeAdditional: false, validateSchema: false } },
     schemaController,
     frameworkErrors: refuseUrl,
-    clientErrorHandler: refuseConnection,
+    clientErrorHandler: (error, socket) => connections.refuse(error, socket),
   }).withTypeProvider<TypeBoxTypeProvider>()
   app.removeAllContentTypeParsers()
   app.setReplySerializer((payload) => `${JSON.stringify(payload, null, 2)}\n`)
   const { accessLog } = config
-  watchExchanges(app, metrics.responses[listener], accessLog ? log : undefined)
+  watchExchanges(app, connections, metrics.responses[listener], accessLog ? log : undefined)
+  app.addHook('onRequest', requireHost)
   // Predictions are written past Fastify, with these headers of their own (`send-prediction.ts`).
   app.addHook('onSend', (request, reply, payload, done) => {
     for (const [name, value] of answerHeaders(request.id)) {
@@ -194,6 +194,17 @@ function newApp(
   })
   errorHandling(app)
   return app
+}
+
+/** HTTP/1.1 wants the header `Host`, which may be empty. */
+function requireHost(
+  { raw }: FastifyRequest,
+  _reply: unknown,
+  done: (error?: Error) => void,
+): void {
+  const isMissing = raw.httpVersion === '1.1' && raw.headers.host === undefined
+  if (isMissing) done(new ServerError('BadRequestException', 'The Host header is missing.'))
+  else done()
 }
 
 function collectRoutes(app: App): Map<string, Set<string>> {
@@ -210,7 +221,9 @@ function collectRoutes(app: App): Map<string, Set<string>> {
 async function requireToken(app: App, { config }: RouteContext): Promise<void> {
   const { managementToken: token } = config
   if (token === '') return
-  await app.register(bearerAuth, { keys: new Set([token]), addHook: false })
+  // RFC 6749 takes the word `Bearer` in any case.
+  const specCompliance = 'rfc6749'
+  await app.register(bearerAuth, { keys: new Set([token]), addHook: false, specCompliance })
   app.addHook('onRequest', (request, reply, done) => {
     app.verifyBearerAuth?.(request, reply, (error) => {
       done(error && new ServerError('UnauthorizedException', 'A valid bearer token is required.'))

@@ -125,6 +125,12 @@ export const ConfigSchema = Type.Object(
       0,
       86_400,
     ),
+    stopDelay: count(
+      'Seconds between the stop signal and the end of listening: readiness says 503 already, requests are still served. Set it to the time that a load balancer takes to notice.',
+      1,
+      0,
+      3600,
+    ),
     drainTimeout: count(
       'Seconds that accepted requests get to finish when the server or a model stops.',
       30,
@@ -153,6 +159,24 @@ export const ConfigSchema = Type.Object(
     maxBodyBytes: count('Largest request body.', 64 * MIB, 1),
     maxJsonBytes: count('Largest JSON request body.', 16 * MIB, 1),
     maxResponseBytes: count('Largest response body.', 64 * MIB, 1),
+    maxConnections: count(
+      'Connections that a listener holds; more are closed at once. 0: a quarter of the files that the process may open, at most 10000.',
+      0,
+      0,
+      1_000_000,
+    ),
+    headersTimeout: count(
+      'Seconds a client has to send the head of a request, counted from the connection on.',
+      10,
+      1,
+      86_400,
+    ),
+    bodyTimeout: count(
+      'Seconds without a byte of a request body, after which the request is rejected.',
+      10,
+      1,
+      86_400,
+    ),
     requestTimeout: count('Seconds a client has to send its whole request.', 60, 1, 86_400),
     keepAliveTimeout: count(
       'Seconds an idle connection stays open; keep it above the idle time of a proxy in front.',

@@ -28,7 +28,7 @@ export async function serveModels(argv: readonly string[], failureCode: number):
   const log = pino({ level: config.logLevel, base: null }, pino.destination(LOG_OUTPUT))
   const starting = startServer({ config, origins, models, environment: process.env, log })
   closeWithGrace(
-    { delay: (config.drainTimeout + 1) * 1000, logger: false },
+    { delay: (config.stopDelay + config.drainTimeout + 1) * 1000, logger: false },
     async ({ err, signal }) => {
       if (err) log.fatal({ err }, 'unexpected error')
       else log.info({ signal }, 'stopping')

@@ -84,6 +84,7 @@ export async function startServer({
   const registry = new Registry({ config, configOrigins: origins, factory, memory, log })
   const metrics = new ServerMetrics(() => registry.all)
   let isAccepting = false
+  let isStopping = false
   const sources: SourceOptions = {
     modelStore: config.modelStore === '' ? undefined : config.modelStore,
     temporaryRoot: runtime.path,
@@ -104,6 +105,7 @@ export async function startServer({
     deliveries,
     forget: (name) => persistence?.forget(name) ?? Promise.resolve(false),
     isAccepting: () => isAccepting,
+    isStopping: () => isStopping,
   }
   const apps: App[] = []
 
@@ -111,8 +113,13 @@ export async function startServer({
   let loading: Promise<StartupResult> | undefined
   let closing: Promise<void> | undefined
   const close = async (): Promise<void> => {
+    const wasReady = isAccepting
     isAccepting = false
+    isStopping = true
     stopLoading.abort()
+    for (const { exchanges } of apps) exchanges.startDraining()
+    // A load balancer needs time to see that readiness says 503.
+    if (wasReady && config.stopDelay > 0) await delay(config.stopDelay * 1000)
     const drainMs = config.drainTimeout * 1000
     // Models serve until the last request is answered, one whose body is still coming in included.
     await Promise.all(apps.map(({ exchanges }) => exchanges.close(drainMs, log)))
@@ -196,6 +203,7 @@ async function listen(app: App, host: string, port: number): Promise<string> {
   await app.listen({ host, port })
   const address = app.server.address()
   if (!isAddress(address)) throw new Error('The listener has no address.')
+  if (host === 'localhost') await app.exchanges.listenOnOthers(host, address)
   return `http://${address.family === 'IPv6' ? `[${address.address}]` : address.address}:${address.port}`
 }
 

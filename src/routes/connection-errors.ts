@@ -1,8 +1,17 @@
+/** Requests that reach no route: what the HTTP parser rejects, and URLs and methods that no route can have. */
 import { STATUS_CODES } from 'node:http'
+import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
-/** Requests that never become one: what the HTTP parser refuses, and URLs that cannot be decoded. */
-import type { ConnectionError, FastifyError, FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
 import { ServerError } from '../errors.ts'
+import { SECURITY_HEADERS } from './answer-headers.ts'
+import { closeGently } from './close-gently.ts'
+import { errorText, notFound } from './error-handler.ts'
+
+/** Why a connection cannot go on. The codes are those of Node and of its HTTP parser. */
+export interface ConnectionFailure {
+  readonly code?: string | undefined
+}
 
 const INVALID_MESSAGE = new ServerError('BadRequestException', 'Invalid HTTP message.')
 
@@ -19,27 +28,57 @@ const BY_CODE: ReadonlyMap<string, ServerError> = new Map([
   ],
 ])
 
-/** Answers on the bare socket with the error body of every other failure, and closes it. */
-export function refuseConnection(error: ConnectionError, socket: Socket): void {
-  // A reset connection, or one that is in the middle of an answer, can take nothing more.
-  if (error.code === 'ECONNRESET' || !socket.writable || socket.bytesWritten > 0) {
-    socket.destroy()
-    return
-  }
-  const reason = BY_CODE.get(error.code) ?? INVALID_MESSAGE
-  const body = `${JSON.stringify(reason.toBody(), null, 2)}\n`
-  socket.end(
-    `HTTP/1.1 ${reason.statusCode} ${STATUS_CODES[reason.statusCode] ?? ''}\r\nContent-Type: application/json\r\n` +
-      `Content-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
-  )
+/** Sends an error on the bare socket and ends the connection. */
+export function sendRefusal({ code = '' }: ConnectionFailure, socket: Socket): void {
+  sendOnSocket(BY_CODE.get(code) ?? INVALID_MESSAGE, socket)
+}
+
+/** `CONNECT` names a host and no path, so there is no resource that could have other methods. */
+export function refuseConnect(socket: Socket): void {
+  // Node has taken its own listeners away. An error is followed by 'close'.
+  socket.on('error', () => {})
+  sendOnSocket(notFound(), socket)
+}
+
+/** For an `Expect` header with anything but `100-continue`. */
+export function refuseExpectation(request: IncomingMessage, response: ServerResponse): void {
+  const text = 'The only expectation that is supported is 100-continue.'
+  const error = new ServerError('BadRequestException', text, { statusCode: 417 })
+  const body = errorText(error, request.url ?? '')
+  response.shouldKeepAlive = false
+  response.writeHead(error.statusCode, {
+    ...SECURITY_HEADERS,
+    'content-type': 'application/json',
+    'content-length': Buffer.byteLength(body),
+  })
+  response.end(body)
 }
 
 /** What Fastify reports before there is a route: a URL that cannot be decoded. */
 export function refuseUrl(
   _error: FastifyError,
-  _request: FastifyRequest,
+  request: FastifyRequest,
   reply: FastifyReply,
 ): void {
   const error = new ServerError('BadRequestException', 'The URL cannot be decoded.')
-  void reply.code(error.statusCode).type('application/json').send(error.toBody())
+  // No hook sees this request.
+  if (!request.raw.complete) reply.raw.shouldKeepAlive = false
+  void reply
+    .code(error.statusCode)
+    .headers(SECURITY_HEADERS)
+    .type('application/json')
+    .send(errorText(error, request.url))
+}
+
+function sendOnSocket(error: ServerError, socket: Socket): void {
+  const body = errorText(error, '')
+  const headers = Object.entries({
+    ...SECURITY_HEADERS,
+    'Content-Type': 'application/json',
+    'Content-Length': String(Buffer.byteLength(body)),
+    Connection: 'close',
+  }).map(([name, value]) => `${name}: ${value}\r\n`)
+  const phrase = STATUS_CODES[error.statusCode] ?? ''
+  socket.write(`HTTP/1.1 ${error.statusCode} ${phrase}\r\n${headers.join('')}\r\n${body}`)
+  closeGently(socket)
 }

@@ -1,5 +1,6 @@
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
 import { ServerError, messageOf } from '../errors.ts'
+import type { ErrorType } from '../errors.ts'
 import type { App } from './route-context.ts'
 
 /** Errors of Fastify and its plugins that are the client's doing, by their code. */
@@ -8,6 +9,14 @@ const CLIENT_ERRORS: ReadonlyMap<string, (message: string) => ServerError> = new
   (message: string) => ServerError
 >([
   ['FST_ERR_VALIDATION', (message) => new ServerError('BadRequestException', message)],
+  [
+    'FST_ERR_CTP_INVALID_MEDIA_TYPE',
+    () =>
+      new ServerError(
+        'UnsupportedMediaTypeException',
+        'The Content-Type header is not a media type such as application/json.',
+      ),
+  ],
   [
     'FST_REQ_FILE_TOO_LARGE',
     () => new ServerError('PayloadTooLargeException', 'A part of the multipart body is too large.'),
@@ -28,6 +37,11 @@ const CLIENT_ERRORS: ReadonlyMap<string, (message: string) => ServerError> = new
 
 /** Where a client finds the paths and methods that there are. */
 const PATHS_ARE_IN = 'GET /openapi.json lists all paths and methods.'
+/** Types of errors that Fastify and its plugins have no code of ours for, by their status. */
+const BY_STATUS: ReadonlyMap<number, ErrorType> = new Map([
+  [413, 'PayloadTooLargeException'],
+  [415, 'UnsupportedMediaTypeException'],
+])
 
 const KSERVE_PATH = /^\/v[12](?:[/?]|$)/
 
@@ -37,34 +51,50 @@ export function errorHandling(app: App): void {
     sendError(asServerError(error), error, request, reply),
   )
   app.setNotFoundHandler((request, reply) => {
-    const error = new ServerError(
-      'ResourceNotFoundException',
-      `Requested resource is not found, please refer to API document. ${PATHS_ARE_IN}`,
-    )
+    const error = notFound()
     return sendError(error, error, request, reply)
   })
 }
 
-/** Answers 405 on every path of the app for the methods that no route takes. Call after the last route. */
+/** The error of a path that no route has. */
+export function notFound(): ServerError {
+  return new ServerError(
+    'ResourceNotFoundException',
+    `Requested resource is not found, please refer to API document. ${PATHS_ARE_IN}`,
+  )
+}
+
+/**
+ * Answers 405 on every path of the app for the methods that no route takes, and 404 on every other path, before a body
+ * is read. Call after the last route.
+ */
 export function refuseOtherMethods(
   app: App,
   routes: ReadonlyMap<string, ReadonlySet<string>>,
 ): void {
+  app.addHook('onRequest', (request, _reply, done) => {
+    if (request.is404) done(notFound())
+    else done()
+  })
   for (const [url, methods] of routes) {
     // A copy: the methods added here are noted as well.
     const allowed = new Set(methods)
     app.route({
-      method: ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'].filter(
+      method: ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS', 'TRACE'].filter(
         (method) => !allowed.has(method),
       ),
       url,
-      handler: (_request, reply) => {
+      onRequest: (_request, reply, done) => {
         reply.header('allow', [...allowed].join(', '))
-        throw new ServerError(
-          'MethodNotAllowedException',
-          `Requested method is not allowed, please refer to API document. ${PATHS_ARE_IN}`,
+        done(
+          new ServerError(
+            'MethodNotAllowedException',
+            `Requested method is not allowed, please refer to API document. ${PATHS_ARE_IN}`,
+          ),
         )
       },
+      // Never called: the hook has answered.
+      handler: (_request, reply) => reply,
     })
   }
 }
@@ -78,7 +108,7 @@ function asServerError(error: FastifyError): ServerError {
     error.code === undefined && /multipart|boundary|unexpected end of/i.test(error.message)
   const status = isMultipart ? 400 : (error.statusCode ?? 500)
   if (status < 500)
-    return new ServerError('BadRequestException', error.message, {
+    return new ServerError(BY_STATUS.get(status) ?? 'BadRequestException', error.message, {
       statusCode: status,
       cause: error,
     })
@@ -102,9 +132,8 @@ function sendError(
   }
   if (error.retryAfterSeconds !== undefined)
     reply.header('retry-after', String(error.retryAfterSeconds))
-  // The rest of a body that was refused is not worth reading; any other connection is worth keeping.
-  if (error.statusCode === 413 || !request.raw.complete) reply.header('connection', 'close')
-  else reply.removeHeader('connection')
+  if (error.statusCode === 401) reply.header('www-authenticate', 'Bearer')
+  if (error.statusCode === 413) reply.raw.shouldKeepAlive = false
   // As text: the handler of unknown paths does not use the app's serializer.
   return reply.code(error.statusCode).type('application/json').send(errorText(error, request.url))
 }

@@ -1,7 +1,12 @@
+import { lookup } from 'node:dns/promises'
+import type { RequestListener } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import process from 'node:process'
 import type { FastifyBaseLogger, FastifyReply, FastifyRequest } from 'fastify'
 import { largeBuffers } from '../buffer-pool.ts'
 import type { StatusCounts } from '../models/metrics-counts.ts'
+import type { Connections } from './connections.ts'
+import { sentMethod } from './request-target.ts'
 import type { App } from './route-context.ts'
 
 declare module 'fastify' {
@@ -28,54 +33,65 @@ const CLIENT_LEFT = 499
  */
 export class Exchanges {
   readonly #app: App
+  readonly #connections: Connections
   readonly #counts: StatusCounts
   readonly #log: FastifyBaseLogger | undefined
-  #open = 0
-  #sayIdle: (() => void) | undefined
 
   /** Use {@link watchExchanges}. */
-  constructor(app: App, counts: StatusCounts, log: FastifyBaseLogger | undefined) {
+  constructor(
+    app: App,
+    connections: Connections,
+    counts: StatusCounts,
+    log: FastifyBaseLogger | undefined,
+  ) {
     this.#app = app
+    this.#connections = connections
     this.#counts = counts
     this.#log = log
     app.addHook('onRequest', (request, reply, done) => {
       const startedAt = log === undefined ? 0 : performance.now()
-      this.#open += 1
+      connections.begin(request.raw, reply.raw)
       reply.raw.once('close', () => this.#end(request, reply, startedAt))
       // What came with the head is parsed first: an early refusal then knows whether the request is complete.
       process.nextTick(done)
     })
+    app.addHook('onSend', (request, reply, payload, done) => {
+      // The rest of a body that nobody reads is dropped, and the connection with it.
+      if (!request.raw.complete) reply.raw.shouldKeepAlive = false
+      done(null, payload)
+    })
+  }
+
+  /** Listens at the further addresses of a name: `localhost` has one of each family, clients try both. */
+  async listenOnOthers(name: string, { address, port }: AddressInfo): Promise<void> {
+    const handler: RequestListener = (request, response) => this.#app.routing(request, response)
+    for (const other of await lookup(name, { all: true }))
+      if (other.address !== address) await this.#connections.listenAt(other.address, port, handler)
+  }
+
+  /** From now on each response is the last one of its connection. */
+  startDraining(): void {
+    this.#connections.startDraining()
   }
 
   /**
-   * Stops listening and closes the app once every accepted request is answered, or after `drainMs`.
-   * Fastify waits for connections instead, and a client may keep one open for minutes without a request.
+   * Stops listening and closes the app once every accepted request is answered and its response
+   * sent, or after `drainMs`.
    */
   async close(drainMs: number, log: FastifyBaseLogger): Promise<void> {
-    const closed = this.#app.close()
-    const answered = new Promise<void>((resolve) => {
-      this.#sayIdle = resolve
-      if (this.#open === 0) resolve()
-    })
-    const timer = setTimeout(() => {
-      log.warn({ open: this.#open }, 'requests were cut off')
-      this.#sayIdle?.()
-    }, drainMs)
-    await Promise.race([answered, closed])
-    clearTimeout(timer)
-    this.#app.server.closeAllConnections()
-    await closed
+    const open = await this.#connections.close(drainMs)
+    if (open > 0) log.warn({ open }, 'requests were cut off')
+    await this.#app.close()
   }
 
   #end(request: FastifyRequest, { raw }: FastifyReply, startedAt: number): void {
-    this.#open -= 1
+    this.#connections.end(request.raw, raw)
     const hasLeft = !raw.writableEnded
     const status = hasLeft ? CLIENT_LEFT : raw.statusCode
     this.#counts.count(status)
     if (this.#log !== undefined) logRequest(this.#log, request, status, startedAt)
     if (hasLeft) request.onLeave?.()
     if (request.lent !== undefined) largeBuffers.give(request.lent)
-    if (this.#open === 0) this.#sayIdle?.()
   }
 }
 
@@ -85,12 +101,13 @@ export class Exchanges {
  */
 export function watchExchanges(
   app: App,
+  connections: Connections,
   counts: StatusCounts,
   log: FastifyBaseLogger | undefined,
 ): void {
   app.decorateRequest('onLeave', undefined)
   app.decorateRequest('lent', undefined)
-  const exchanges = new Exchanges(app, counts, log)
+  const exchanges = new Exchanges(app, connections, counts, log)
   app.decorate('exchanges', { getter: () => exchanges })
 }
 
@@ -106,11 +123,11 @@ export function whenClientLeaves(
 
 function logRequest(
   log: FastifyBaseLogger,
-  { id, method, ip, routeOptions }: FastifyRequest,
+  { id, raw, ip, routeOptions }: FastifyRequest,
   status: number,
   startedAt: number,
 ): void {
   const ms = Math.round((performance.now() - startedAt) * 100) / 100
   const route = routeOptions.url ?? 'unknown'
-  log.info({ requestId: id, method, route, status, ms, ip }, 'request')
+  log.info({ requestId: id, method: sentMethod(raw), route, status, ms, ip }, 'request')
 }

@@ -10,7 +10,7 @@ const Ready = Type.Object({ ready: Type.Boolean() })
 const ModelReady = Type.Object({ name: Type.String(), ready: Type.Boolean() })
 
 /** Adds `/v2/health/live`, `/v2/health/ready` and `/v2/models/{model}/ready`, with their bodies of the Open Inference Protocol. */
-export function healthRoutes(app: App, { registry, isAccepting }: RouteContext): void {
+export function healthRoutes(app: App, { registry, isAccepting, isStopping }: RouteContext): void {
   app.get(
     '/v2/health/live',
     {
@@ -53,7 +53,7 @@ export function healthRoutes(app: App, { registry, isAccepting }: RouteContext):
       },
     },
     async ({ params: { model: name } }, reply) => {
-      const ready = isReady(findModel(registry, name))
+      const ready = !isStopping() && isReady(findModel(registry, name))
       return reply.code(ready ? 200 : 503).send({ name, ready })
     },
   )
@@ -70,7 +70,7 @@ export function healthRoutes(app: App, { registry, isAccepting }: RouteContext):
       },
     },
     async ({ params: { model: name, version } }, reply) => {
-      const ready = isReady(findModel(registry, name, version))
+      const ready = !isStopping() && isReady(findModel(registry, name, version))
       return reply.code(ready ? 200 : 503).send({ name, ready })
     },
   )

@@ -21,6 +21,7 @@ const RESERVED = new Set([
   'trailer',
   'transfer-encoding',
   'upgrade',
+  'x-content-type-options',
   'x-request-id',
 ])
 /** Which web pages may read an answer is not for a model to say. */
@@ -47,6 +48,7 @@ export function sendPrediction(reply: FastifyReply, prediction: Prediction): Fas
     )
   }
   const { raw } = reply.hijack()
+  if (!reply.request.raw.complete) raw.shouldKeepAlive = false
   const headers = relayedHeaders(reply.request.id, prediction)
   if (reason !== '' && reason.length <= MAX_PHRASE && SAFE_VALUE.test(reason)) {
     raw.statusMessage = reason

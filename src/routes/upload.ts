@@ -68,7 +68,10 @@ export async function readUpload(
       if (form.upload !== undefined) await rm(form.upload.path, { force: true })
     }
     try {
-      await readForm(request, options, form, transfer)
+      await Promise.race([
+        readForm(request, options, form, transfer),
+        watchBody(request, options.maxBytes + MAX_OTHER_BYTES, transfer),
+      ])
       if (form.upload === undefined) {
         throw badRequest(
           `The file of the model is missing: send it as the field "${UPLOAD_FIELD}".`,
@@ -99,7 +102,6 @@ async function readForm(
     // Fields are files without a name here: the plugin would collect them and parse JSON on the way.
     isPartAFile: () => true,
   })
-  watchBody(request, maxBytes, (bytes) => transfer.advance(bytes, expectedBytes || undefined))
   for await (const part of parts) {
     if (part.type !== 'file') continue
     // The plugin's type says that there are always names.
@@ -126,19 +128,20 @@ async function readForm(
 }
 
 /**
- * Says how many bytes have come, and ends the connection of a client that sends more than everything that is allowed together. Parts
+ * Counts what has come of a body, and rejects when it is more than everything together that is allowed. Parts
  * without a name and what follows the last boundary are read past by the parser without any limit.
  */
-function watchBody(
-  { raw }: FastifyRequest,
-  maxBytes: number,
-  onProgress: (bytes: number) => void,
-): void {
-  let bytes = 0
-  raw.on('data', (chunk: Buffer) => {
-    bytes += chunk.length
-    onProgress(bytes)
-    if (bytes > maxBytes) raw.destroy()
+function watchBody({ raw }: FastifyRequest, maxBytes: number, transfer: Transfer): Promise<never> {
+  return new Promise((_resolve, reject) => {
+    const expectedBytes = declaredLength(raw, { maxBytes })
+    let bytes = 0
+    raw.on('data', (chunk: Buffer) => {
+      bytes += chunk.length
+      transfer.advance(bytes, expectedBytes || undefined)
+      if (bytes <= maxBytes) return
+      const text = `The request body is larger than ${maxBytes} bytes.`
+      reject(new ServerError('PayloadTooLargeException', text))
+    })
   })
 }
 

@@ -16,7 +16,7 @@ const Instances = Type.Object({
 const ModelReady = Type.Object({ name: Type.String(), ready: Type.Boolean() })
 
 /** Adds `/` as the check of a server that lives, and `/v1/models…`. */
-export function v1Routes(app: App, { registry }: RouteContext): void {
+export function v1Routes(app: App, { registry, isStopping }: RouteContext): void {
   app.get(
     '/',
     {
@@ -55,7 +55,7 @@ export function v1Routes(app: App, { registry }: RouteContext): void {
       },
     },
     async ({ params }, reply) => {
-      const ready = isReady(findModel(registry, params.model))
+      const ready = !isStopping() && isReady(findModel(registry, params.model))
       return reply.code(ready ? 200 : 503).send({ name: params.model, ready })
     },
   )

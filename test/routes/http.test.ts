@@ -13,11 +13,13 @@ import { runInNewContext } from 'node:vm'
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import Fastify from 'fastify'
 import type { FastifyReply, FastifyRequest } from 'fastify'
+import { pino } from 'pino'
 import { ServerError } from '../../src/errors.ts'
 import type { Header, Parameter, Prediction } from '../../src/models/job.ts'
 import { StatusCounts } from '../../src/models/metrics-counts.ts'
 import { answerHeaders } from '../../src/routes/answer-headers.ts'
 import { readBody } from '../../src/routes/body.ts'
+import { Connections } from '../../src/routes/connections.ts'
 import { errorHandling } from '../../src/routes/error-handler.ts'
 import { watchExchanges, whenClientLeaves } from '../../src/routes/exchanges.ts'
 import { acceptForms } from '../../src/routes/form-plugin.ts'
@@ -28,9 +30,29 @@ import { sendPrediction } from '../../src/routes/send-prediction.ts'
 
 const MIB = 1024 * 1024
 
+const LIMITS = {
+  maxConnections: 1000,
+  headersTimeoutMs: 10_000,
+  requestTimeoutMs: 60_000,
+  bodyTimeoutMs: 10_000,
+  keepAliveTimeoutMs: 72_000,
+}
+
+/** An app with the connections of the server, without its routes. */
+function watchedApp(): App {
+  const log = pino({ level: 'silent' })
+  const connections = new Connections(LIMITS, log)
+  const app: App = Fastify({
+    serverFactory: (handler) => connections.createServer(handler),
+    clientErrorHandler: (error, socket) => connections.refuse(error, socket),
+  }).withTypeProvider<TypeBoxTypeProvider>()
+  watchExchanges(app, connections, new StatusCounts(), undefined)
+  return app
+}
+
 /** What arrived at the routes of one test app. */
 class TestApp {
-  readonly app: App = Fastify().withTypeProvider<TypeBoxTypeProvider>()
+  readonly app: App
   readonly bodies: Buffer[] = []
   readonly parameters: Parameter[][] = []
   readonly headers: Header[][] = []
@@ -38,10 +60,13 @@ class TestApp {
   readonly predictions: Prediction[] = []
   port = 0
 
+  constructor(app: App) {
+    this.app = app
+  }
+
   static async start(t: TestContext, maxBytes = MIB): Promise<TestApp> {
-    const it = new TestApp()
-    const { app } = it
-    watchExchanges(app, new StatusCounts(), undefined)
+    const app = watchedApp()
+    const it = new TestApp(app)
     app.removeAllContentTypeParsers()
     await acceptForms(app)
     app.addContentTypeParser('*', async (_request: unknown, payload: IncomingMessage) => {
@@ -948,8 +973,7 @@ async function watched(
   t: TestContext,
   work: (leave: () => void, request: FastifyRequest, reply: FastifyReply) => Promise<void>,
 ): Promise<{ port: number; leaves: () => number }> {
-  const app: App = Fastify().withTypeProvider<TypeBoxTypeProvider>()
-  watchExchanges(app, new StatusCounts(), undefined)
+  const app = watchedApp()
   app.removeAllContentTypeParsers()
   app.addContentTypeParser('*', async (_request: unknown, payload: IncomingMessage) =>
     readBody(payload, { maxBytes: MIB }),
