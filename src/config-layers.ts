@@ -6,7 +6,8 @@ import { parseArgs } from 'node:util'
 import { KindGuard } from '@sinclair/typebox'
 import type { TSchema } from '@sinclair/typebox'
 import type * as Yaml from 'yaml'
-import { ConfigError } from './errors.ts'
+import { didYouMean } from './closest-name.ts'
+import { ConfigError, messageOf } from './errors.ts'
 
 /** Settings by their key, of one origin or of several merged. */
 export type Settings = Record<string, unknown>
@@ -47,7 +48,7 @@ export function readFlags(argv: readonly string[], schemas: Schemas): CommandLin
   try {
     parsed = parseArgs({ args: [...argv], options, allowPositionals: true })
   } catch (error) {
-    throw new ConfigError(error instanceof Error ? error.message : String(error), { cause: error })
+    throw new ConfigError(messageOf(error) + hintFor(argv, Object.keys(options)), { cause: error })
   }
   const flags: Settings = {}
   for (const [key, schema] of Object.entries(schemas)) {
@@ -62,6 +63,20 @@ export function readFlags(argv: readonly string[], schemas: Schemas): CommandLin
     models: parsed.positionals,
     configFile: typeof config === 'string' ? config : undefined,
   }
+}
+
+/** The flag that was probably meant by the first one that does not exist. */
+function hintFor(argv: readonly string[], names: readonly string[]): string {
+  const unknown = argv
+    .filter((word) => word.startsWith('--') && word.length > 2)
+    .map((word) => word.slice(2).replace(/=.*/s, ''))
+    .find((name) => !names.includes(name))
+  return unknown === undefined
+    ? ''
+    : didYouMean(
+        unknown,
+        names.map((name) => `--${name}`),
+      )
 }
 
 /** The settings that Kubernetes has variables for: of a service `onnxd`, or `onnxd-management`. */

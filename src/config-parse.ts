@@ -1,11 +1,14 @@
 /** From a command line, an environment and a config file to the settings of a server. */
 import { Type } from '@sinclair/typebox'
+import { didYouMean } from './closest-name.ts'
 import { readConfigFile, readEnvironment, readFlags } from './config-layers.ts'
 import type { ConfigOrigin, Settings } from './config-layers.ts'
 import { ConfigSchema, completeConfig } from './config.ts'
 import type { Config, ConfigOrigins } from './config.ts'
 import { ConfigError } from './errors.ts'
-import { ignoredServices, readProperties } from './properties.ts'
+import { ignoredVariables } from './ignored-variables.ts'
+import { readToken } from './management-token.ts'
+import { readProperties } from './properties.ts'
 import type { Import } from './properties.ts'
 import { sagemakerSettings } from './sagemaker-settings.ts'
 import { problemWith } from './schema.ts'
@@ -18,6 +21,8 @@ export interface ParsedConfig {
   readonly models: readonly string[]
   /** What was taken over from the configuration of another server, for the operator to read. */
   readonly imports: readonly Import[]
+  /** What is ignored of the environment, a line each, for the operator to read. */
+  readonly ignored: readonly string[]
 }
 
 /**
@@ -27,7 +32,6 @@ export interface ParsedConfig {
 export function parseConfig(argv: readonly string[], environment: NodeJS.ProcessEnv): ParsedConfig {
   const { flags, models, configFile } = readFlags(argv, ConfigSchema.properties)
   const file = configFile ?? environment.ONNXD_CONFIG
-  const services = ignoredServices(environment)
   const sagemaker = sagemakerSettings(environment)
   const foreign =
     file?.endsWith('.properties') === true ? readProperties(file, environment) : undefined
@@ -43,6 +47,8 @@ export function parseConfig(argv: readonly string[], environment: NodeJS.Process
   for (const [origin, settings] of layers) {
     const place = origin === 'config file' ? `config file ${file ?? ''}` : `the ${origin}`
     checkSettings(settings, place)
+    if (typeof settings.managementToken === 'string')
+      settings.managementToken = readToken(settings.managementToken, place)
     Object.assign(merged, settings)
     for (const key of Object.keys(settings)) origins[key] = origin
   }
@@ -51,14 +57,16 @@ export function parseConfig(argv: readonly string[], environment: NodeJS.Process
     config: completeConfig(merged),
     origins,
     models: named.length > 0 ? named : (sagemaker?.models ?? []),
-    imports: [services, sagemaker, foreign].filter((one) => one !== undefined),
+    imports: [sagemaker, foreign].filter((one) => one !== undefined),
+    ignored: ignoredVariables(environment, Object.keys(ConfigSchema.properties)),
   }
 }
 
 function checkSettings(settings: Settings, origin: string): void {
   for (const key of Object.keys(settings)) {
     if (!Object.hasOwn(ConfigSchema.properties, key)) {
-      throw new ConfigError(`Unknown setting ${JSON.stringify(key)} in ${origin}.`)
+      const hint = didYouMean(key, Object.keys(ConfigSchema.properties))
+      throw new ConfigError(`Unknown setting ${JSON.stringify(key)} in ${origin}.${hint}`)
     }
   }
   const problem = problemWith(Type.Partial(ConfigSchema), settings)

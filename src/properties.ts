@@ -1,7 +1,6 @@
 /** Reads the `config.properties` of MMS and TorchServe: what applies becomes settings, the rest is listed. */
 import { readFileSync } from 'node:fs'
 import path from 'node:path'
-import { serviceVariables } from './config-layers.ts'
 import type { Settings } from './config-layers.ts'
 import { ConfigError } from './errors.ts'
 import { COMMON_RULES, TORCHSERVE_RULES } from './properties-mapping.ts'
@@ -25,7 +24,7 @@ export interface IgnoredKey {
 
 /** What a foreign configuration became. */
 export interface Import {
-  readonly origin: Flavour | 'sagemaker' | 'kubernetes'
+  readonly origin: Flavour | 'sagemaker'
   /** Keys of the config schema. */
   readonly settings: Settings
   /** MODEL arguments, `path` or `name=path`. */
@@ -100,15 +99,6 @@ export function describeImport({ applied, ignored }: Import): string {
     ...ignored.map(({ key, value, reason }) => `${key}=${value} is ignored: ${reason}`),
   ]
   return lines.map((line) => line.replaceAll(/\p{Cc}/gu, ' ')).join('\n')
-}
-
-/** Says of the variables of a Kubernetes service that they are no settings; `undefined` where there are none. */
-export function ignoredServices(environment: NodeJS.ProcessEnv): Import | undefined {
-  const variables = serviceVariables(environment)
-  if (variables.size === 0) return undefined
-  const reason = 'Kubernetes sets it for a service of that name'
-  const ignored = [...variables].map(([key, value]) => ({ key, value, reason }))
-  return { origin: 'kubernetes', settings: {}, models: [], applied: [], ignored }
 }
 
 /** Adds what a key became to a result. What looks like a secret is not shown. */

@@ -23,7 +23,8 @@ const REPEAT_MS = 500
  */
 export async function serveModels(argv: readonly string[], failureCode: number): Promise<void> {
   dropRepeatedSignals()
-  const { config, origins, models, imports } = parseConfig(argv, process.env)
+  const { config, origins, models, imports, ignored } = parseConfig(argv, process.env)
+  for (const line of ignored) process.stderr.write(`onnxd: ${line}\n`)
   for (const foreign of imports) process.stderr.write(`${describeImport(foreign)}\n`)
   const log = pino({ level: config.logLevel, base: null }, pino.destination(LOG_OUTPUT))
   const starting = startServer({ config, origins, models, environment: process.env, log })

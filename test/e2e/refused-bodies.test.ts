@@ -9,7 +9,7 @@ import { promisify } from 'node:util'
 import { needs } from '../helpers/needs.ts'
 import { startNginx } from '../helpers/nginx.ts'
 import { RawClient } from '../helpers/raw-client.ts'
-import { serve, temporaryFolder, until } from '../helpers/server.ts'
+import { serve, temporaryFolder } from '../helpers/server.ts'
 import type { TestServer } from '../helpers/server.ts'
 
 const run = promisify(execFile)
@@ -182,38 +182,22 @@ test('B4: what follows a rejected request on its connection is not run', async (
   assert.equal((await server.manage('/models/iris')).status, 200)
 })
 
-test(
-  'B4: a client that goes on sending, or is silent, is cut off',
-  { timeout: 120_000 },
-  async (t) => {
-    const server = await serve(t, [iris()], SETTINGS)
-    const endless = await RawClient.connect(t, server.inferenceUrl)
-    endless.read()
-    await endless.write(
-      'POST /nowhere HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n',
-    )
-    let sent = 0
-    const piece = Buffer.concat([Buffer.from(`${MIB.toString(16)}\r\n`), Buffer.alloc(MIB)])
-    while (!endless.socket.destroyed && sent < 4096 * MIB) {
-      await endless.write(piece)
-      await endless.write('\r\n')
-      sent += MIB
-    }
-    assert.deepEqual(endless.statuses, [404])
-    assert.ok(endless.socket.destroyed, `${sent / MIB} MiB were taken`)
-    assert.ok(sent >= 200 * MIB, `${sent / MIB} MiB`)
-
-    const silent = await RawClient.connect(t, server.inferenceUrl)
-    silent.read()
-    const startedAt = performance.now()
-    await silent.write('POST /nowhere HTTP/1.1\r\nHost: test\r\nContent-Length: 100\r\n\r\n')
-    await silent.ended
-    assert.deepEqual(silent.statuses, [404])
-    // The client's side is open: it notices that the server's is gone when it writes.
-    await until(() => silent.socket.destroyed || !silent.socket.write('x'))
-    assert.ok(performance.now() - startedAt < 15_000)
-  },
-)
+test('B4: a client that goes on sending for ever is cut off', { timeout: 120_000 }, async (t) => {
+  const server = await serve(t, [iris()], SETTINGS)
+  const endless = await RawClient.connect(t, server.inferenceUrl)
+  endless.read()
+  await endless.write('POST /nowhere HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n')
+  let sent = 0
+  const piece = Buffer.concat([Buffer.from(`${MIB.toString(16)}\r\n`), Buffer.alloc(MIB)])
+  while (!endless.socket.destroyed && sent < 4096 * MIB) {
+    await endless.write(piece)
+    await endless.write('\r\n')
+    sent += MIB
+  }
+  assert.deepEqual(endless.statuses, [404])
+  assert.ok(endless.socket.destroyed, `${sent / MIB} MiB were taken`)
+  assert.ok(sent >= 200 * MIB, `${sent / MIB} MiB`)
+})
 
 test('B4: an upload that never ends is rejected', async (t) => {
   const server = await serve(t, [], { ...SETTINGS, managementToken: '' })
