@@ -90,6 +90,8 @@ In a SageMaker container its \`SAGEMAKER_…\` variables count as well, below al
 The command line wins over the environment, the environment over the file, the file over the default. Lists are
 separated by commas on the command line and in the environment, and are lists in the file. A setting that does not
 exist, or a value that does not fit (\`1.5\` workers), ends the program with exit code 2 and a message that names it.
+A variable that begins with \`ONNXD_\` and is no setting does not end it: the start names it, and the setting that was
+probably meant. The variables that Kubernetes sets for services called \`onnxd…\` are listed in one line.
 
 \`onnxd help serve\` prints the same list.
 

@@ -9,7 +9,7 @@ export interface ErrorHelp {
 export const ERROR_HELP: Readonly<Record<ErrorType, ErrorHelp>> = {
   BadRequestException: {
     cause:
-      'The request itself is malformed: a parameter is missing or of the wrong type, the body ends too early, a multipart body has no boundary, the management body is no JSON. With status 403: a model URL or its address is not allowed; 431: the headers are too large.',
+      'The request itself is malformed: a parameter is missing or of the wrong type (numbers are written in plain digits), the body ends too early, a multipart body has no boundary, the management body is no JSON. With status 403: a model URL or its address is not allowed; 417: the expectation is not supported; 431: the headers are too large.',
     remedy: 'Correct the request; the message names the parameter.',
   },
   InvalidInputException: {
@@ -24,7 +24,8 @@ export const ERROR_HELP: Readonly<Record<ErrorType, ErrorHelp>> = {
       'Correct the model; the message says what is wrong with which file, and `log` has the last lines of the worker.',
   },
   UnauthorizedException: {
-    cause: 'The management address wants a bearer token and the request has none, or another one.',
+    cause:
+      'The management address wants a bearer token and the request has none, or another one. `WWW-Authenticate` names the scheme.',
     remedy: 'Send `Authorization: Bearer …` with the value of `ONNXD_MANAGEMENT_TOKEN`.',
   },
   CrashingRequestException: {
@@ -72,9 +73,9 @@ export const ERROR_HELP: Readonly<Record<ErrorType, ErrorHelp>> = {
   },
   RequestTimeoutException: {
     cause:
-      'The client took longer than `requestTimeout` to send its request, or longer than 10 seconds for the head.',
+      'The client took longer than `requestTimeout` to send its request, longer than `headersTimeout` for the head, or stopped sending its body for `bodyTimeout`.',
     remedy:
-      'Send faster, or raise `--request-timeout`; for uploads of models `--download-timeout` counts where it is longer.',
+      'Send faster, or raise `--request-timeout`, `--headers-timeout` or `--body-timeout`; for uploads of models `--download-timeout` counts where it is longer.',
   },
   ConflictStatusException: {
     cause: 'A model of this name and version is served already, or is just being loaded.',
@@ -88,7 +89,7 @@ export const ERROR_HELP: Readonly<Record<ErrorType, ErrorHelp>> = {
   },
   UnsupportedMediaTypeException: {
     cause:
-      'The built-in handlers do not read this content type, this picture format, or compressed bodies.',
+      'The built-in handlers do not read this content type, this picture format, or compressed bodies. Or the Content-Type header is not a media type.',
     remedy:
       'Send JSON, `application/octet-stream` or a form; pictures as JPEG, PNG, WebP, GIF, TIFF or AVIF.',
   },

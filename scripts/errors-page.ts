@@ -43,16 +43,28 @@ A status that a handler sets for one request (\`context.setResponseStatus\`) is 
 and body are relayed as they are. The built-in handlers do this for requests they cannot take, with the body above,
 so that one wrong request never fails its neighbours.
 
-## Before a request is one
+## Malformed HTTP requests
 
-What the HTTP parser refuses gets the same body, without an \`x-request-id\`, and the connection closes: 400 for what is no HTTP,
-408 for a request that takes longer than \`requestTimeout\` (its head: 10 seconds), 431 for more than 16 KiB of headers.
-Only 417, for an \`Expect\` that is not \`100-continue\`, has no body.
+What the HTTP parser rejects gets the same body, without an \`x-request-id\`, and the connection closes: 400 for what is no HTTP,
+408 for a request that takes longer than \`requestTimeout\`, whose head takes longer than \`headersTimeout\`, or whose
+body stops arriving for \`bodyTimeout\`, 431 for more than 16 KiB of headers. A request of HTTP/1.1 without \`Host\` is 400,
+an \`Expect\` that is not \`100-continue\` is 417.
+
+On the paths of KServe and Triton (\`/v1\`, \`/v2\`) the body of an error is \`{"error": "the message"}\`. A request whose URL was not
+read (the parser stopped before) gets the first form.
+
+A method that a path does not have is 405, with the methods that it has in \`Allow\`; a path that no route has is 404 for every method.
 
 ## Connections
 
-An error leaves the connection open, except where the rest of the request is not worth reading: 413, and any answer
-that is given before the request has come in completely.
+An error leaves the connection open, except for 413 and for any response that is sent before the request has arrived as a
+whole. Then the response says \`Connection: close\`. The server closes its side, reads and drops what the client still sends, and closes
+the connection once the client has closed its side, has been silent for 2 seconds, or has gone on for 30 seconds or 1 GiB. So the
+response also reaches clients that send their whole body before they read, and proxies.
+
+Paths, methods, models and versions that do not exist, a missing token and a body that announces too many bytes are told before the
+body is read. A client that sends \`Expect: 100-continue\` is asked for its body when somebody reads it: a request
+that is rejected gets no 100.
 `
 }
 

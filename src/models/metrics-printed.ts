@@ -35,7 +35,8 @@ const MAX_SERIES = 1000
 /** The same series may be printed with its dimensions in another order. */
 const MAX_SUBJECTS = 2 * MAX_SERIES
 /** How the names of the server's own metrics begin. */
-const OWN_NAMES = /^(?:onnxd_|ts_(?:inference|queue)_|process_(?:cpu|resident|start)_)/
+const OWN_NAMES =
+  /^(?:onnxd_|ts_(?:inference|queue)_|process_(?:cpu|resident|start)_|Requests[245]XX$)/
 
 /** What the workers of one version have printed as metrics. It goes with the version, not with a worker. */
 export class PrintedMetrics {

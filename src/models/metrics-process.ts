@@ -4,7 +4,7 @@ import { addCounter, addGauge } from './metrics-families.ts'
 
 /** How often the event loop is looked at: often enough for a blocked loop, too rarely to cost anything. */
 const LOOP_CHECK_MS = 20
-const QUANTILES = ['0.5', '0.99', '1'] as const
+const PERCENTILES = ['50', '99', '100'] as const
 
 /**
  * Adds what the front-end process itself uses, under the names that Prometheus' own clients agree on, and
@@ -49,13 +49,14 @@ export function addProcessMetrics(registry: Registry): () => void {
     registry,
     {
       name: 'onnxd_event_loop_lag_seconds',
-      help: 'How late the event loop of the front-end was since the last scrape; quantile 1 is the worst.',
-      labelNames: ['quantile'],
+      help: 'How late the event loop of the front-end was since the last scrape; percentile 100 is the worst.',
+      // `quantile` is for summaries alone.
+      labelNames: ['percentile'],
     },
     () => {
-      const samples = QUANTILES.map(
-        (quantile) =>
-          [{ quantile }, lagSeconds(delays.percentile(Number(quantile) * 100))] as const,
+      const samples = PERCENTILES.map(
+        (percentile) =>
+          [{ percentile }, lagSeconds(delays.percentile(Number(percentile)))] as const,
       )
       delays.reset()
       return samples

@@ -34,6 +34,11 @@ const WORKER_STATES: readonly PoolWorker['state'][] = [
   'stopped',
 ]
 const VERSION_LABELS = ['model', 'version']
+const TORCHSERVE_REQUESTS = [
+  ['Requests2XX', '2xx'],
+  ['Requests4XX', '4xx'],
+  ['Requests5XX', '5xx'],
+] as const
 const HISTOGRAM_SUFFIX = /_(bucket|sum|count)$/
 
 /**
@@ -176,6 +181,15 @@ export class ServerMetrics {
             read(pool.metrics),
           ]),
       )
+    for (const [name, statusClass] of TORCHSERVE_REQUESTS) {
+      const help = `HTTP answers with a status ${statusClass}, as TorchServe names them.`
+      addCounter(this.#registry, { name, help, labelNames: ['Level', 'Hostname'] }, () => {
+        const count = Object.values(this.responses)
+          .flatMap(({ entries }) => entries)
+          .reduce((sum, [each, answers]) => (each === statusClass ? sum + answers : sum), 0)
+        return [[{ Level: 'Host', Hostname: host }, count]]
+      })
+    }
     add(
       'ts_inference_requests_total',
       'Requests, as TorchServe counts them.',

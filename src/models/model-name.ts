@@ -8,6 +8,7 @@ export const MODEL_NAME_PATTERN = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/
 /** Files that are unpacked: `.mar` and `.model` are zip files too. */
 const ARCHIVE_EXTENSIONS = ['.mar', '.model', '.zip', '.tar.gz', '.tgz']
 const NETWORK_EXTENSION = '.onnx'
+const MAX_SHOWN = 200
 
 /** @throws ServerError `BadRequestException` when `name` cannot be a model's name. */
 export function checkModelName(name: string): void {
@@ -17,6 +18,11 @@ export function checkModelName(name: string): void {
 /** @throws ServerError `BadRequestException` when `version` cannot be a version: the rule is that of names. */
 export function checkModelVersion(version: string): void {
   if (!MODEL_NAME_PATTERN.test(version)) throw refused('version', version)
+}
+
+/** A name or version that a client has sent, for a message: what is too long to be one is cut. */
+export function shownName(text: string): string {
+  return text.length > MAX_SHOWN ? `${text.slice(0, MAX_SHOWN)}…` : text
 }
 
 /**

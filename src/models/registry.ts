@@ -2,6 +2,7 @@ import { ServerError } from '../errors.ts'
 import { Arrivals } from './arrivals.ts'
 import { Failures } from './failures.ts'
 import { Loads, UnwantedLoadError } from './loads.ts'
+import { shownName } from './model-name.ts'
 import { ModelVersion } from './model-version.ts'
 import type { ModelContext, Registration } from './model-version.ts'
 import { discard } from './source.ts'
@@ -94,7 +95,7 @@ export class Registry {
     if (found !== undefined) return found
     throw new ServerError(
       'ModelVersionNotFoundException',
-      `Model version: ${version ?? ''} does not exist for model: ${name}`,
+      `Model version: ${shownName(version ?? '')} does not exist for model: ${name}`,
     )
   }
 
@@ -188,7 +189,7 @@ export class Registry {
   #entry(name: string): ModelEntry {
     const entry = this.#models.get(name)
     if (entry === undefined)
-      throw new ServerError('ModelNotFoundException', `Model not found: ${name}`)
+      throw new ServerError('ModelNotFoundException', `Model not found: ${shownName(name)}`)
     return entry
   }
 

@@ -6,7 +6,8 @@ import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
 import { ServerError } from '../errors.ts'
 import { SECURITY_HEADERS } from './answer-headers.ts'
 import { closeGently } from './close-gently.ts'
-import { errorText, notFound } from './error-handler.ts'
+import { errorText } from './error-handler.ts'
+import { pathOf } from './request-target.ts'
 
 /** Why a connection cannot go on. The codes are those of Node and of its HTTP parser. */
 export interface ConnectionFailure {
@@ -28,23 +29,11 @@ const BY_CODE: ReadonlyMap<string, ServerError> = new Map([
   ],
 ])
 
-/** Sends an error on the bare socket and ends the connection. */
-export function sendRefusal({ code = '' }: ConnectionFailure, socket: Socket): void {
-  sendOnSocket(BY_CODE.get(code) ?? INVALID_MESSAGE, socket)
-}
-
-/** `CONNECT` names a host and no path, so there is no resource that could have other methods. */
-export function refuseConnect(socket: Socket): void {
-  // Node has taken its own listeners away. An error is followed by 'close'.
-  socket.on('error', () => {})
-  sendOnSocket(notFound(), socket)
-}
-
 /** For an `Expect` header with anything but `100-continue`. */
 export function refuseExpectation(request: IncomingMessage, response: ServerResponse): void {
   const text = 'The only expectation that is supported is 100-continue.'
   const error = new ServerError('BadRequestException', text, { statusCode: 417 })
-  const body = errorText(error, request.url ?? '')
+  const body = errorText(error, pathOf(request.url ?? ''))
   response.shouldKeepAlive = false
   response.writeHead(error.statusCode, {
     ...SECURITY_HEADERS,
@@ -70,7 +59,9 @@ export function refuseUrl(
     .send(errorText(error, request.url))
 }
 
-function sendOnSocket(error: ServerError, socket: Socket): void {
+/** Sends an error on the bare socket and ends the connection. */
+export function sendRefusal({ code = '' }: ConnectionFailure, socket: Socket): void {
+  const error = BY_CODE.get(code) ?? INVALID_MESSAGE
   const body = errorText(error, '')
   const headers = Object.entries({
     ...SECURITY_HEADERS,

@@ -3,6 +3,7 @@ import { createRequire } from 'node:module'
 import type { AjvCompiler, BuildCompilerFromPool } from '@fastify/ajv-compiler'
 import type { TObject } from '@sinclair/typebox'
 import type { FastifySchemaCompiler, FastifyServerOptions } from 'fastify'
+import { problemWithNumbers } from './number-text.ts'
 
 type SchemaController = NonNullable<FastifyServerOptions['schemaController']>
 
@@ -26,6 +27,8 @@ function compileLate(
     if (route.httpPart === 'params' && isAnyText(route.schema)) return () => true
     let check: ReturnType<typeof compile & {}> | undefined
     return (value: unknown) => {
+      const problem = problemWithNumbers(route.schema, value)
+      if (problem !== undefined) return { error: problem }
       compile ??= loadAjv()(...options)
       // As Fastify would: Ajv's compiler takes the route, though its type says schema.
       check ??= compile(route)

@@ -1,5 +1,6 @@
 /** Finding models for the dialects of KServe, with the error texts that Triton's clients look for. */
 import { ServerError } from '../errors.ts'
+import { shownName } from '../models/model-name.ts'
 import type { ModelVersion } from '../models/model-version.ts'
 import type { Registry } from '../models/registry.ts'
 
@@ -12,7 +13,8 @@ export function findModel(registry: Registry, name: string, version?: string): M
     return registry.get(name, version)
   } catch (cause) {
     if (!(cause instanceof ServerError) || cause.statusCode !== 404) throw cause
-    const which = version === undefined ? `'${name}'` : `'${name}' version ${version}`
+    const model = `'${shownName(name)}'`
+    const which = version === undefined ? model : `${model} version ${shownName(version)}`
     throw new ServerError(cause.type, `Request for unknown model: ${which} is not found`, { cause })
   }
 }

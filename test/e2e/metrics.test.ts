@@ -1,9 +1,11 @@
 /** `/metrics` of a running server: what real requests, failures and registrations leave in it. */
 import assert from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
 import { hostname } from 'node:os'
 import path from 'node:path'
 import { test } from 'node:test'
 import { handlerModel, newGate } from '../helpers/handler-model.ts'
+import { needs } from '../helpers/needs.ts'
 import { modelNames, queuedRequests, workersOf } from '../helpers/observe.ts'
 import { parseMetrics } from '../helpers/prometheus.ts'
 import type { Scrape } from '../helpers/prometheus.ts'
@@ -245,4 +247,61 @@ test('the route filters by name, wants the token and is not on the inference add
   ])
   assert.equal((await names('name[]=onnxd_queue_jobs&name%5B%5D=onnxd_queue_bytes')).length, 2)
   assert.deepEqual(await names('name[]=unknown'), [])
+})
+
+/** TorchServe's names, which break Prometheus' rules for counters and units. */
+const TORCHSERVES = /^(?:Requests[245]XX|ts_(?:inference|queue)_latency_microseconds) /
+
+test(
+  'D6: promtool finds nothing wrong with our names',
+  { skip: needs('promtool', '--version') },
+  async (t) => {
+    const server = await serve(t, [iris])
+    assert.equal(await predict(server, '/predictions/iris'), 200)
+    const text = await (await server.manage('/metrics')).text()
+    const { stdout, stderr } = spawnSync('promtool', ['check', 'metrics'], {
+      input: text,
+      encoding: 'utf8',
+    })
+    const lines = `${stdout}${stderr}`.split('\n').filter((line) => line !== '')
+    assert.deepEqual(
+      lines.filter((line) => !TORCHSERVES.test(line)),
+      [],
+    )
+  },
+)
+
+test('D6: only a summary has quantiles', async (t) => {
+  const server = await serve(t, [iris])
+  const series = [...(await scrape(server)).keys()]
+  assert.deepEqual(
+    series.filter((one) => one.includes('quantile=')),
+    [],
+  )
+  for (const percentile of ['50', '99', '100'])
+    assert.ok(series.includes(`onnxd_event_loop_lag_seconds{percentile="${percentile}"}`))
+})
+
+test('D9: the answers by class of status are there under the names of TorchServe', async (t) => {
+  const server = await serve(t, [iris])
+  const count = async (name: string): Promise<number> => {
+    const found = (await scrape(server)).get(`${name}{Hostname="${hostname()}",Level="Host"}`)
+    return found ?? assert.fail(name)
+  }
+  const before = await count('Requests2XX')
+  assert.deepEqual([await count('Requests4XX'), await count('Requests5XX')], [0, 0])
+  for (let round = 0; round < 3; round += 1)
+    assert.equal(await predict(server, '/predictions/iris'), 200)
+  for (let round = 0; round < 2; round += 1)
+    assert.equal(await predict(server, '/predictions/none'), 404)
+  assert.equal((await server.manage('/nowhere')).status, 404)
+  assert.equal(await predict(server, '/v2/repository/index'), 503)
+  assert.deepEqual([await count('Requests4XX'), await count('Requests5XX')], [3, 1])
+  // Those that asked for the counts are counted as well.
+  assert.ok((await count('Requests2XX')) >= before + 3)
+  const text = await (await server.manage('/metrics?name[]=Requests2XX')).text()
+  assert.match(
+    text,
+    /^# TYPE Requests2XX counter\nRequests2XX\{Level="Host",Hostname="[^"]+"\} \d+\n$/m,
+  )
 })

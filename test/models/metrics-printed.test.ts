@@ -51,7 +51,9 @@ function page(t: TestContext, versions: readonly ObservedVersion[], names: strin
 /** The series of handlers of a page; those of the server are left out. */
 async function scrape(t: TestContext, ...versions: ObservedVersion[]): Promise<Scrape> {
   const all = parseMetrics(await page(t, versions))
-  return new Map([...all].filter(([series]) => series.includes(HOST) && !series.startsWith('ts_')))
+  const isPrinted = (series: string): boolean =>
+    series.includes(HOST) && !/^(?:ts_|Requests[245]XX)/.test(series)
+  return new Map([...all].filter(([series]) => isPrinted(series)))
 }
 
 function typesOf(text: string): Map<string, string> {
