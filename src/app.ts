@@ -143,12 +143,13 @@ async function readBodies(app: App, { config }: RouteContext): Promise<void> {
     const isJson = /^application\/(.+\+)?json\b/i.test(request.headers['content-type'] ?? '')
     return readBody(payload, {
       maxBytes: isJson ? Math.min(maxJsonBytes, maxBodyBytes) : maxBodyBytes,
+      hold: (bytes) => app.exchanges.hold(request, bytes),
     })
   })
 }
 
 function newApp(
-  { config, metrics }: RouteContext,
+  { config, metrics, budget }: RouteContext,
   log: FastifyBaseLogger,
   listener: 'inference' | 'management',
 ): App {
@@ -179,7 +180,12 @@ function newApp(
   app.removeAllContentTypeParsers()
   app.setReplySerializer((payload) => `${JSON.stringify(payload, null, 2)}\n`)
   const { accessLog } = config
-  watchExchanges(app, connections, metrics.responses[listener], accessLog ? log : undefined)
+  watchExchanges(app, {
+    connections,
+    budget,
+    counts: metrics.responses[listener],
+    log: accessLog ? log : undefined,
+  })
   app.addHook('onRequest', requireHost)
   // Predictions are written past Fastify, with these headers of their own (`send-prediction.ts`).
   app.addHook('onSend', (request, reply, payload, done) => {

@@ -34,9 +34,9 @@ function lettersOf(name: string): string {
 /** How many letters have to be put in, left out or replaced. */
 function editDistance(one: string, other: string): number {
   let above = Array.from({ length: other.length + 1 }, (_, index) => index)
-  for (const [row, letter] of [...one].entries()) {
+  for (const [row, letter] of one.split('').entries()) {
     const line = [row + 1]
-    for (const [column, target] of [...other].entries()) {
+    for (const [column, target] of other.split('').entries()) {
       const replaced = (above[column] ?? 0) + (letter === target ? 0 : 1)
       line.push(Math.min(replaced, (above[column + 1] ?? 0) + 1, (line[column] ?? 0) + 1))
     }

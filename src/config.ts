@@ -177,6 +177,17 @@ export const ConfigSchema = Type.Object(
       1,
       86_400,
     ),
+    memoryBudgetMib: count(
+      'Bytes of all request bodies and responses that are held at a time, MiB, on both listeners; beyond it requests get 503. 0 takes a quarter of the memory of the control group or machine.',
+      0,
+      0,
+    ),
+    writeTimeout: count(
+      'Seconds without progress after which a response that its client does not read is cut off.',
+      30,
+      1,
+      86_400,
+    ),
     requestTimeout: count('Seconds a client has to send its whole request.', 60, 1, 86_400),
     keepAliveTimeout: count(
       'Seconds an idle connection stays open; keep it above the idle time of a proxy in front.',

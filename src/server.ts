@@ -3,6 +3,7 @@ import type { AddressInfo } from 'node:net'
 import path from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Logger } from 'pino'
+import { ByteBudget, budgetBytes } from './byte-budget.ts'
 import type { Config, ConfigOrigins } from './config.ts'
 import { ConfigError, messageOf } from './errors.ts'
 import { isLoopback } from './loopback.ts'
@@ -83,6 +84,7 @@ export async function startServer({
   const memory = config.checkMemory ? new MemoryGuard(availableMemory) : undefined
   const registry = new Registry({ config, configOrigins: origins, factory, memory, log })
   const metrics = new ServerMetrics(() => registry.all)
+  const budget = new ByteBudget(budgetBytes(config.memoryBudgetMib))
   let isAccepting = false
   let isStopping = false
   const sources: SourceOptions = {
@@ -101,6 +103,7 @@ export async function startServer({
     registry,
     repository: new ModelRepository(registry, sources, config.drainTimeout * 1000),
     metrics,
+    budget,
     sources,
     deliveries,
     forget: (name) => persistence?.forget(name) ?? Promise.resolve(false),

@@ -19,6 +19,8 @@ const EMPTY = Buffer.alloc(0)
 /** What a body may be at most. */
 export interface BodyLimits {
   readonly maxBytes: number
+  /** Called before more memory is taken. What it throws rejects the body. */
+  readonly hold?: (bytes: number) => void
 }
 
 /**
@@ -29,14 +31,16 @@ export interface BodyLimits {
 export class BodyCollector {
   readonly #maxBytes: number
   readonly #expectedBytes: number
+  readonly #hold: (bytes: number) => void
   #slab: Buffer = EMPTY
   #length = 0
   #totalBytes = 0
   #smallPieces = 0
 
   /** @param expectedBytes What the client says that will come. */
-  constructor({ maxBytes }: BodyLimits, expectedBytes = 0) {
+  constructor({ maxBytes, hold = () => {} }: BodyLimits, expectedBytes = 0) {
     this.#maxBytes = maxBytes
+    this.#hold = hold
     this.#expectedBytes = Math.min(expectedBytes, maxBytes)
   }
 
@@ -49,7 +53,7 @@ export class BodyCollector {
       throw new ServerError('PayloadTooLargeException', text, { statusCode: 400 })
     }
     // Most bodies come in one piece, which is used as it is.
-    if (this.#length === 0) this.#slab = piece
+    if (this.#length === 0) this.#start(piece)
     else this.#append(piece)
     this.#length += piece.length
   }
@@ -70,13 +74,20 @@ export class BodyCollector {
     this.#length = 0
   }
 
+  #start(piece: Buffer): void {
+    this.#hold(piece.length)
+    this.#slab = piece
+  }
+
   #append(piece: Buffer): void {
     const needed = this.#length + piece.length
     if (needed > this.#slab.length) {
       // What has come vouches for a multiple of it.
       const guess = Math.min(this.#expectedBytes, Math.max(FIRST_SLAB_BYTES, needed * GROWTH))
       const grown = Math.min(this.#maxBytes, this.#length * 2)
-      const larger = largeBuffers.take(Math.max(needed, guess, grown))
+      const size = Math.max(needed, guess, grown)
+      this.#hold(size - this.#slab.length)
+      const larger = largeBuffers.take(size)
       this.#slab.copy(larger, 0, 0, this.#length)
       largeBuffers.give(this.#slab)
       this.#slab = larger

@@ -20,7 +20,7 @@ export function isEnding(socket: Socket): boolean {
  * its side or a limit is reached. A socket that is closed with unread bytes resets the connection, and a reset
  * throws away a response that the client has not read yet. Nothing that arrives is parsed any more: a request
  * behind the last response would be run although nobody gets its response.
- * @param silenceMs How long the client may be silent before the connection is cut off.
+ * @param silenceMs How long the client may be silent after the response before the connection is cut off.
  */
 export function closeGently(socket: Socket, silenceMs: number = SILENCE_MS): void {
   if (socket.destroyed || ending.has(socket)) return
@@ -29,9 +29,12 @@ export function closeGently(socket: Socket, silenceMs: number = SILENCE_MS): voi
     socket.destroy()
   }
   socket.once('end', destroy)
-  socket.setTimeout(silenceMs, destroy)
-  const timer = setTimeout(destroy, MAX_MS)
-  socket.once('close', () => clearTimeout(timer))
+  // A client may take its time for a long response; `connections.ts` cuts off one that takes nothing.
+  socket.once('finish', () => {
+    socket.setTimeout(silenceMs, destroy)
+    const timer = setTimeout(destroy, MAX_MS)
+    socket.once('close', () => clearTimeout(timer))
+  })
   socket.end()
   if (socket.isPaused()) {
     // Node's HTTP server has to start reading again before it is replaced as the reader.

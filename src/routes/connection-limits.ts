@@ -11,6 +11,8 @@ export interface ConnectionLimits {
   readonly requestTimeoutMs: number
   /** Between two pieces of a body. */
   readonly bodyTimeoutMs: number
+  /** For a response of which the client takes nothing. */
+  readonly writeTimeoutMs: number
   /** For an idle connection. */
   readonly keepAliveTimeoutMs: number
 }
@@ -35,6 +37,7 @@ export function connectionLimits(
     headersTimeoutMs: config.headersTimeout * 1000,
     requestTimeoutMs: requestTimeout * 1000,
     bodyTimeoutMs: config.bodyTimeout * 1000,
+    writeTimeoutMs: config.writeTimeout * 1000,
     keepAliveTimeoutMs: config.keepAliveTimeout * 1000,
   }
 }

@@ -9,6 +9,7 @@ import { closeGently, isEnding } from './close-gently.ts'
 import { refuseExpectation, sendRefusal } from './connection-errors.ts'
 import type { ConnectionFailure } from './connection-errors.ts'
 import type { ConnectionLimits } from './connection-limits.ts'
+import { UnreadResponses } from './unread-responses.ts'
 
 /** What a connection is doing. */
 interface Activity {
@@ -44,13 +45,18 @@ export class Connections {
   readonly #sockets = new Map<Socket, Activity>()
   /** Responses that say `Connection: close` only because the server stops. */
   readonly #last = new WeakSet<ServerResponse>()
+  readonly #unread: UnreadResponses
   readonly #timer: NodeJS.Timeout
   #fullLoggedAt = Number.NEGATIVE_INFINITY
 
   constructor(limits: ConnectionLimits, log: FastifyBaseLogger) {
     this.#limits = limits
     this.#log = log
-    this.#timer = setInterval(() => this.#refuseStalled(), CHECK_MS).unref()
+    this.#unread = new UnreadResponses(limits.writeTimeoutMs, log)
+    this.#timer = setInterval(() => {
+      this.#refuseStalled()
+      this.#unread.check(this.#sockets.keys())
+    }, CHECK_MS).unref()
   }
 
   /** A server whose requests go to `handler`. It does not listen yet. */

@@ -4,6 +4,7 @@ import type { AddressInfo } from 'node:net'
 import process from 'node:process'
 import type { FastifyBaseLogger, FastifyReply, FastifyRequest } from 'fastify'
 import { largeBuffers } from '../buffer-pool.ts'
+import type { ByteBudget } from '../byte-budget.ts'
 import type { StatusCounts } from '../models/metrics-counts.ts'
 import type { Connections } from './connections.ts'
 import { sentMethod } from './request-target.ts'
@@ -17,9 +18,20 @@ declare module 'fastify' {
   interface FastifyRequest {
     /** Called once when the connection ends before the answer was handed over to it. */
     onLeave: (() => void) | undefined
+    /** Bytes that the budget counts for this request. */
+    held: number
     /** Body of the answer: nobody reads it once the request is over. */
     lent: Buffer | undefined
   }
+}
+
+/** What {@link watchExchanges} needs. */
+export interface ExchangeOptions {
+  readonly connections: Connections
+  readonly budget: ByteBudget
+  readonly counts: StatusCounts
+  /** Gets a line for each request; none are written without. */
+  readonly log: FastifyBaseLogger | undefined
 }
 
 /** What a request counts and logs as whose client left before it was answered; no answer has it. */
@@ -34,18 +46,15 @@ const CLIENT_LEFT = 499
 export class Exchanges {
   readonly #app: App
   readonly #connections: Connections
+  readonly #budget: ByteBudget
   readonly #counts: StatusCounts
   readonly #log: FastifyBaseLogger | undefined
 
   /** Use {@link watchExchanges}. */
-  constructor(
-    app: App,
-    connections: Connections,
-    counts: StatusCounts,
-    log: FastifyBaseLogger | undefined,
-  ) {
+  constructor(app: App, { connections, budget, counts, log }: ExchangeOptions) {
     this.#app = app
     this.#connections = connections
+    this.#budget = budget
     this.#counts = counts
     this.#log = log
     app.addHook('onRequest', (request, reply, done) => {
@@ -69,6 +78,21 @@ export class Exchanges {
       if (other.address !== address) await this.#connections.listenAt(other.address, port, handler)
   }
 
+  /**
+   * Counts bytes that are held for a request, until its response is sent or its client has left.
+   * @throws ServerError `ServiceUnavailableException` when the server holds too many.
+   */
+  hold(request: FastifyRequest, bytes: number): void {
+    this.#budget.hold(bytes, request.held)
+    request.held += bytes
+  }
+
+  /** The bytes of a request were let go before its end. */
+  release(request: FastifyRequest): void {
+    this.#budget.release(request.held)
+    request.held = 0
+  }
+
   /** From now on each response is the last one of its connection. */
   startDraining(): void {
     this.#connections.startDraining()
@@ -86,6 +110,7 @@ export class Exchanges {
 
   #end(request: FastifyRequest, { raw }: FastifyReply, startedAt: number): void {
     this.#connections.end(request.raw, raw)
+    this.release(request)
     const hasLeft = !raw.writableEnded
     const status = hasLeft ? CLIENT_LEFT : raw.statusCode
     this.#counts.count(status)
@@ -95,19 +120,12 @@ export class Exchanges {
   }
 }
 
-/**
- * Watches the requests of an app from here on, as its `exchanges`.
- * @param log Gets a line for each request; none are written without.
- */
-export function watchExchanges(
-  app: App,
-  connections: Connections,
-  counts: StatusCounts,
-  log: FastifyBaseLogger | undefined,
-): void {
+/** Watches the requests of an app from here on, as its `exchanges`. */
+export function watchExchanges(app: App, options: ExchangeOptions): void {
   app.decorateRequest('onLeave', undefined)
+  app.decorateRequest('held', 0)
   app.decorateRequest('lent', undefined)
-  const exchanges = new Exchanges(app, connections, counts, log)
+  const exchanges = new Exchanges(app, options)
   app.decorate('exchanges', { getter: () => exchanges })
 }
 

@@ -85,7 +85,9 @@ export async function readMultipart(
   request: FastifyRequest,
   maxBytes: number,
 ): Promise<Parameter[]> {
-  const collector = new BodyCollector({ maxBytes }, declaredLength(request.raw, { maxBytes }))
+  const { exchanges } = request.server
+  const hold = (bytes: number): void => exchanges.hold(request, bytes)
+  const collector = new BodyCollector({ maxBytes, hold }, declaredLength(request.raw, { maxBytes }))
   const parameters: Parameter[] = []
   const parts = request.parts({
     // One byte more than the collector takes: that one says what is wrong, the plugin would cut.

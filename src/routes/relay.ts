@@ -26,8 +26,10 @@ export async function relay(
   const job = model.predict(requestHeaders(request, dialect), parameters, urgency)
   whenClientLeaves(request, reply, () => model.pool.cancel(job))
   const prediction = await job.result
-  giveBack(model, parameters)
+  const { exchanges } = request.server
+  if (giveBack(model, parameters)) exchanges.release(request)
   request.lent = prediction.body
+  exchanges.hold(request, prediction.body.length)
   if (dialect !== undefined) model.pool.metrics.countRows(prediction.headers)
   return sendPrediction(reply, prediction)
 }
@@ -35,8 +37,10 @@ export async function relay(
 /**
  * The bodies are used again for other requests. Not where a model has code of its own: that could have answered
  * before it has read all.
+ * @returns Whether the bytes are let go.
  */
-function giveBack({ prepared }: ModelVersion, parameters: readonly Parameter[]): void {
-  if (prepared.hasCode) return
+function giveBack({ prepared }: ModelVersion, parameters: readonly Parameter[]): boolean {
+  if (prepared.hasCode) return false
   for (const { value } of parameters) largeBuffers.give(value)
+  return true
 }

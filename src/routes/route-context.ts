@@ -6,6 +6,7 @@ import type {
   RawRequestDefaultExpression,
   RawServerDefault,
 } from 'fastify'
+import type { ByteBudget } from '../byte-budget.ts'
 import type { Config } from '../config.ts'
 import type { Deliveries } from '../models/deliveries.ts'
 import type { ServerMetrics } from '../models/metrics.ts'
@@ -28,6 +29,8 @@ export interface RouteContext {
   readonly registry: Registry
   readonly repository: ModelRepository
   readonly metrics: ServerMetrics
+  /** One for both listeners. */
+  readonly budget: ByteBudget
   readonly sources: SourceOptions
   readonly deliveries: Deliveries
   /** Forgets what could not be restored under a name; absent where nothing is remembered. */

@@ -14,6 +14,7 @@ import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import Fastify from 'fastify'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { pino } from 'pino'
+import { ByteBudget } from '../../src/byte-budget.ts'
 import { ServerError } from '../../src/errors.ts'
 import type { Header, Parameter, Prediction } from '../../src/models/job.ts'
 import { StatusCounts } from '../../src/models/metrics-counts.ts'
@@ -35,6 +36,7 @@ const LIMITS = {
   headersTimeoutMs: 10_000,
   requestTimeoutMs: 60_000,
   bodyTimeoutMs: 10_000,
+  writeTimeoutMs: 30_000,
   keepAliveTimeoutMs: 72_000,
 }
 
@@ -46,7 +48,8 @@ function watchedApp(): App {
     serverFactory: (handler) => connections.createServer(handler),
     clientErrorHandler: (error, socket) => connections.refuse(error, socket),
   }).withTypeProvider<TypeBoxTypeProvider>()
-  watchExchanges(app, connections, new StatusCounts(), undefined)
+  const budget = new ByteBudget(1024 * MIB)
+  watchExchanges(app, { connections, budget, counts: new StatusCounts(), log: undefined })
   return app
 }
 
