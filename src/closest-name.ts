@@ -34,10 +34,10 @@ function lettersOf(name: string): string {
 /** How many letters have to be put in, left out or replaced. */
 function editDistance(one: string, other: string): number {
   let above = Array.from({ length: other.length + 1 }, (_, index) => index)
-  for (const [row, letter] of one.split('').entries()) {
+  for (let row = 0; row < one.length; row += 1) {
     const line = [row + 1]
-    for (const [column, target] of other.split('').entries()) {
-      const replaced = (above[column] ?? 0) + (letter === target ? 0 : 1)
+    for (let column = 0; column < other.length; column += 1) {
+      const replaced = (above[column] ?? 0) + (one[row] === other[column] ? 0 : 1)
       line.push(Math.min(replaced, (above[column + 1] ?? 0) + 1, (line[column] ?? 0) + 1))
     }
     above = line

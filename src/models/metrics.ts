@@ -1,5 +1,4 @@
 /** What `/metrics` shows, in the text format of Prometheus. All of it is read when it is asked for. */
-import { hostname } from 'node:os'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { Registry } from 'prom-client'
 import { residentBytes } from './describe-version.ts'
@@ -8,6 +7,7 @@ import { addCounter, addGauge, addHistogram } from './metrics-families.ts'
 import type { FamilyInfo, HistogramSample, Labels, Sample } from './metrics-families.ts'
 import { printedFamilies } from './metrics-printed-families.ts'
 import { addProcessMetrics } from './metrics-process.ts'
+import { addTorchServeMetrics } from './metrics-torchserve.ts'
 import type { VersionMetrics } from './metrics-version.ts'
 import type { PoolWorker } from './pool.ts'
 
@@ -34,11 +34,6 @@ const WORKER_STATES: readonly PoolWorker['state'][] = [
   'stopped',
 ]
 const VERSION_LABELS = ['model', 'version']
-const TORCHSERVE_REQUESTS = [
-  ['Requests2XX', '2xx'],
-  ['Requests4XX', '4xx'],
-  ['Requests5XX', '5xx'],
-] as const
 const HISTOGRAM_SUFFIX = /_(bucket|sum|count)$/
 
 /**
@@ -57,7 +52,7 @@ export class ServerMetrics {
     this.#versions = versions
     this.#addRequests()
     this.#addWorkers()
-    this.#addTorchServe(hostname())
+    addTorchServeMetrics(this.#registry, versions, this.responses)
     addCounter(
       this.#registry,
       {
@@ -167,44 +162,6 @@ export class ServerMetrics {
       labelNames: [...VERSION_LABELS, 'worker'],
     }
     addGauge(this.#registry, memory, () => Promise.all(this.#versions().flatMap(residentMemory)))
-  }
-
-  /** The names of TorchServe's own metrics, for dashboards and autoscalers that know them. */
-  #addTorchServe(host: string): void {
-    const add = (name: string, help: string, read: (metrics: VersionMetrics) => number): void =>
-      addCounter(
-        this.#registry,
-        { name, help, labelNames: ['model_name', 'model_version', 'hostname'] },
-        () =>
-          this.#versions().map(({ name: model_name, version: model_version, pool }): Sample => [
-            { model_name, model_version, hostname: host },
-            read(pool.metrics),
-          ]),
-      )
-    for (const [name, statusClass] of TORCHSERVE_REQUESTS) {
-      const help = `HTTP answers with a status ${statusClass}, as TorchServe names them.`
-      addCounter(this.#registry, { name, help, labelNames: ['Level', 'Hostname'] }, () => {
-        const count = Object.values(this.responses)
-          .flatMap(({ entries }) => entries)
-          .reduce((sum, [each, answers]) => (each === statusClass ? sum + answers : sum), 0)
-        return [[{ Level: 'Host', Hostname: host }, count]]
-      })
-    }
-    add(
-      'ts_inference_requests_total',
-      'Requests, as TorchServe counts them.',
-      (metrics) => metrics.statuses.total,
-    )
-    add(
-      'ts_inference_latency_microseconds',
-      'Total time of requests from acceptance to answer.',
-      (metrics) => (metrics.queueSeconds.sum + metrics.workerSeconds.sum) * 1e6,
-    )
-    add(
-      'ts_queue_latency_microseconds',
-      'Total time of requests in the queue.',
-      (metrics) => metrics.queueSeconds.sum * 1e6,
-    )
   }
 
   #counter(
