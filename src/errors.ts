@@ -87,9 +87,22 @@ export class ProtocolError extends Error {
   override readonly name = 'ProtocolError'
 }
 
-/** A text without the folders of this machine: callers may read file names, but not where they lie. */
+/** An absolute path in quotes, which may have any characters in it. */
+const QUOTED_PATH = /(['"`])\/[^'"`\n]*\/([^'"`/\n]*)\1/g
+/**
+ * An absolute path of two parts or more. A slash behind a letter, a digit or a dot belongs to a
+ * path that begins somewhere else: `ts/torch_handler/x.py` is a file of a model, and `http://…` an
+ * address.
+ */
+const ABSOLUTE_PATH =
+  /(?:(file:\/\/)|(?<![\p{L}\p{N}_.@+~%/-])(?<!https?:))(?:\/+[\p{L}\p{M}\p{N}_.@+~%=-]+)+\/+([\p{L}\p{M}\p{N}_.@+~%=-]+)/gu
+
+/**
+ * A text without the folders of this machine: callers may read file names, but not where they lie.
+ * Relative paths stay as they are: they are those of a model or of a package.
+ */
 export function withoutFolders(text: string): string {
-  return text.replaceAll(/(?:\/[\w.@+~-]+)+\/([\w.@+~-]+)/g, '$1')
+  return text.replaceAll(QUOTED_PATH, '$1$2$1').replaceAll(ABSOLUTE_PATH, '$1$2')
 }
 
 /** Text of anything thrown; handlers throw strings, objects and `undefined` too. At most `limit` characters. */
