@@ -3,6 +3,7 @@ import { readdir } from 'node:fs/promises'
 import path from 'node:path'
 import type { Config } from './config.ts'
 import { isLoopback } from './loopback.ts'
+import { isNetworkFile } from './model-paths.ts'
 import type { ModelVersion } from './models/model-version.ts'
 import type { RunningServer } from './server.ts'
 
@@ -96,7 +97,7 @@ export async function exampleCommand(
 }
 
 async function findSample(modelPath: string): Promise<string | undefined> {
-  const folder = path.extname(modelPath) === '.onnx' ? path.dirname(modelPath) : modelPath
+  const folder = isNetworkFile(modelPath) ? path.dirname(modelPath) : modelPath
   for (const candidate of [path.join(folder, 'samples'), path.join(folder, '..', 'samples')]) {
     try {
       const names = (await readdir(candidate))

@@ -7,7 +7,13 @@ import path from 'node:path'
 import type { Static, TSchema } from '@sinclair/typebox'
 import { ServerError } from './errors.ts'
 import type { Manifest } from './model-manifest.ts'
-import { MANIFEST_FILE, MODEL_SETTINGS_FILE } from './model-paths.ts'
+import {
+  MANIFEST_FILE,
+  MODEL_SETTINGS_FILE,
+  NETWORK_EXTENSION,
+  isNetworkFile,
+  isOwnNetwork,
+} from './model-paths.ts'
 import type { ModelSettings } from './model-settings.ts'
 
 const MAX_SETTINGS_BYTES = 1024 * 1024
@@ -27,9 +33,10 @@ export interface ModelFiles {
 /**
  * Reads what lies at `modelPath`, a folder or a bare `.onnx` file. `model.json` is looked for beside the
  * file, and one level up when the folder is a numbered version (`digits/1`).
+ * @param handler What the registration says, which wins over the files.
  * @throws ServerError `InvalidModelException` when a file is malformed or the network is ambiguous.
  */
-export async function readModelFiles(modelPath: string): Promise<ModelFiles> {
+export async function readModelFiles(modelPath: string, handler?: string): Promise<ModelFiles> {
   const isFolder = (await stat(modelPath)).isDirectory()
   const folder = isFolder ? modelPath : path.dirname(modelPath)
   const names = await readdir(folder)
@@ -39,7 +46,9 @@ export async function readModelFiles(modelPath: string): Promise<ModelFiles> {
       ? found
       : { settings: {}, settingsFolder: folder }
   const manifest = isFolder ? await readManifest(folder) : undefined
-  const usesNetwork = BUILT_IN_HANDLERS.includes(settings.handler ?? manifest?.model?.handler ?? '')
+  const usesNetwork = BUILT_IN_HANDLERS.includes(
+    handler ?? settings.handler ?? manifest?.model?.handler ?? '',
+  )
   return {
     folder,
     onnxFile: isFolder ? chooseNetwork(folder, names, settings, usesNetwork) : modelPath,
@@ -82,7 +91,7 @@ async function readSettings(
 /** A `model.json` in a folder of several networks speaks of the one it names, else of `model.onnx`. */
 function belongsTo(settings: ModelSettings, names: readonly string[], fileName: string): boolean {
   if (settings.model !== undefined) return settings.model === fileName
-  return fileName === 'model.onnx' || names.filter(isNetwork).length === 1
+  return isOwnNetwork(fileName) || networksIn(names).length === 1
 }
 
 function chooseNetwork(
@@ -92,8 +101,9 @@ function chooseNetwork(
   usesNetwork: boolean,
 ): string | undefined {
   if (settings.model !== undefined) return pathInside(folder, settings.model)
-  const networks = names.filter(isNetwork)
-  if (networks.includes('model.onnx')) return path.join(folder, 'model.onnx')
+  const networks = networksIn(names)
+  const own = networks.find((name) => name === 'model.onnx') ?? networks.find(isOwnNetwork)
+  if (own !== undefined) return path.join(folder, own)
   const [only, ...others] = networks
   if (others.length > 0 && !usesNetwork) return undefined
   if (others.length > 0) {
@@ -105,13 +115,18 @@ function chooseNetwork(
   return only === undefined ? undefined : path.join(folder, only)
 }
 
-function isNetwork(name: string): boolean {
-  return name.endsWith('.onnx') && !name.startsWith('.')
+/**
+ * Networks that are not hidden. Those with an ending in capitals count where there are no others.
+ */
+function networksIn(names: readonly string[]): string[] {
+  const networks = names.filter((name) => isNetworkFile(name) && !name.startsWith('.'))
+  const usual = networks.filter((name) => name.endsWith(NETWORK_EXTENSION))
+  return usual.length > 0 ? usual : networks
 }
 
 /** The schemas are loaded only for models that have such a file: they would double the start of a worker. */
 async function readSettingsFile(folder: string): Promise<ModelSettings | undefined> {
-  const value = await readJson(path.join(folder, MODEL_SETTINGS_FILE))
+  const value = await readJson(path.join(folder, MODEL_SETTINGS_FILE), withoutNull)
   if (value === undefined) return undefined
   return check(MODEL_SETTINGS_FILE, (await import('./model-settings.ts')).ModelSettings, value)
 }
@@ -122,16 +137,23 @@ async function readManifest(folder: string): Promise<Manifest | undefined> {
   return check(path.basename(MANIFEST_FILE), (await import('./model-manifest.ts')).Manifest, value)
 }
 
-async function readJson(file: string): Promise<unknown> {
+async function readJson(file: string, reviver?: typeof withoutNull): Promise<unknown> {
   const text = await readText(file)
   if (text === undefined) return undefined
   try {
-    return JSON.parse(text)
+    return JSON.parse(text, reviver)
   } catch (cause) {
     throw new ServerError('InvalidModelException', `Failed to parse ${path.basename(file)}.`, {
       cause,
     })
   }
+}
+
+/**
+ * A key that is null is as if absent, as in requests. The whole file, whose key is empty, is not.
+ */
+function withoutNull(key: string, value: unknown): unknown {
+  return value === null && key !== '' ? undefined : value
 }
 
 async function check<T extends TSchema>(

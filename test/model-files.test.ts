@@ -239,3 +239,13 @@ test('names stay inside their folder, whatever they are made of', () => {
   assert.equal(pathInside('/m/', 'a'), '/m/a')
   assert.throws(() => pathInside('/', '..'), isInvalid(/points outside/))
 })
+
+test('C1: a key of model.json that is null is as if absent', async (t) => {
+  const settings = { handler: null, workers: null, labels: null, image: { width: null, scale: 2 } }
+  const folder = modelFolder(t, { 'model.onnx': {}, 'model.json': settings })
+  assert.deepEqual((await read(folder)).settings, { image: { scale: 2 } })
+  for (const wrong of ['null', '{"image":{"mean":[null]}}', '{"nothing":1}']) {
+    const other = modelFolder(t, { 'model.onnx': {}, 'model.json': wrong })
+    await assert.rejects(read(other), isInvalid(/model\.json is not valid/), wrong)
+  }
+})

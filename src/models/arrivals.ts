@@ -1,5 +1,5 @@
 import { Loads, UnwantedLoadError } from './loads.ts'
-import { isArchive, nameOfPath } from './model-name.ts'
+import { isArchive, nameOfFile } from './model-name.ts'
 import { discard } from './source.ts'
 import type { PreparedModel } from './source.ts'
 
@@ -45,5 +45,5 @@ export function nameBeforeArrival(
   wished: string | undefined,
   fileName: string,
 ): string | undefined {
-  return wished ?? (isArchive(fileName) ? undefined : nameOfPath(fileName, undefined))
+  return wished ?? (isArchive(fileName) ? undefined : nameOfFile(fileName))
 }

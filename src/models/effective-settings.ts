@@ -7,6 +7,8 @@ import type { PreparedModel } from './source.ts'
 /** What a registration may set; the rest comes from the model's files, then from the server's settings. */
 export interface VersionOptions {
   readonly handler?: string | undefined
+  /** What the caller said that the model is; its files have to be found by it again. */
+  readonly runtime?: string | undefined
   readonly workers?: number | undefined
   readonly batchSize?: number | undefined
   readonly maxBatchSize?: number | undefined

@@ -1,13 +1,13 @@
 /** What models and versions may be called, and what a model is called that nobody named. */
 import path from 'node:path'
 import { ServerError } from '../errors.ts'
+import { NETWORK_EXTENSION, isNetworkFile, isOwnNetwork } from '../model-paths.ts'
 
 /** What a model may be called: a name is a path segment, part of a file name and a metric label. */
 export const MODEL_NAME_PATTERN = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/
 
 /** Files that are unpacked: `.mar` and `.model` are zip files too. */
 const ARCHIVE_EXTENSIONS = ['.mar', '.model', '.zip', '.tar.gz', '.tgz']
-const NETWORK_EXTENSION = '.onnx'
 const MAX_SHOWN = 200
 
 /** @throws ServerError `BadRequestException` when `name` cannot be a model's name. */
@@ -32,12 +32,26 @@ export function shownName(text: string): string {
  */
 export function nameOfPath(location: string, root: string | undefined): string {
   if (isArchive(location)) {
-    const stem = path.basename(location, modelExtension(location))
-    return withoutStart(stem.replaceAll(/\W/g, '_'))
+    return withoutStart(withoutExtension(path.basename(location)).replaceAll(/\W/g, '_'))
   }
-  const own = path.basename(location) === 'model.onnx' ? path.dirname(location) : location
+  const own = isOwnNetwork(path.basename(location)) ? path.dirname(location) : location
   const named = isNumberedFolder(own, root) ? path.dirname(own) : own
-  return withoutStart(path.basename(named, NETWORK_EXTENSION).replaceAll(/[^A-Za-z0-9._-]/g, '_'))
+  const name = path.basename(named)
+  const stem = isNetworkFile(name) ? withoutExtension(name) : name
+  return withoutStart(stem.replaceAll(/[^A-Za-z0-9._-]/g, '_'))
+}
+
+/**
+ * A name made of that of a file which came over the network.
+ * @throws ServerError `InvalidModelException` that says how to name the model instead.
+ */
+export function nameOfFile(fileName: string): string {
+  const isNamed = isArchive(fileName) || !isOwnNetwork(fileName)
+  if (isNamed && /[A-Za-z0-9]/.test(withoutExtension(fileName))) {
+    return nameOfPath(fileName, undefined)
+  }
+  const text = `Model name is not defined: none can be made of the file name ${JSON.stringify(fileName)}. Send one as model_name.`
+  throw new ServerError('InvalidModelException', text)
 }
 
 /** Whether a folder's name is a version's number. */
@@ -60,9 +74,17 @@ export function isModelFile(file: string): boolean {
   return modelExtension(file) !== ''
 }
 
-/** What makes a file's name that of a model, `.onnx` or `.tar.gz` for example; `''` for other files. */
+/** Name of a file without what {@link modelExtension} finds. */
+export function withoutExtension(name: string): string {
+  return name.slice(0, name.length - modelExtension(name).length)
+}
+
+/**
+ * What makes a file's name that of a model, `.onnx` or `.tar.gz` for example, in lower case
+ * whatever the name has; `''` for other files.
+ */
 export function modelExtension(file: string): string {
-  const name = path.basename(file)
+  const name = path.basename(file).toLowerCase()
   const known = [NETWORK_EXTENSION, ...ARCHIVE_EXTENSIONS]
   return known.find((end) => name.endsWith(end) && name.length > end.length) ?? ''
 }

@@ -83,7 +83,8 @@ export class Persistence {
     const { registry, deliveries, sources } = this.#context
     const { url, name, version, options, file, sha256, isDefault } = stored
     if (registry.has(name, version)) return
-    const named = { ...sources, name, version }
+    const { handler, runtime } = options
+    const named = { ...sources, name, version, handler, runtime }
     const prepared =
       file === undefined
         ? await prepareFromUrl(url, named)

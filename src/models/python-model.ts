@@ -1,6 +1,7 @@
 /** Which Python worker a model with a Python handler gets. */
 import path from 'node:path'
 import { ServerError } from '../errors.ts'
+import { isNetworkFile } from '../model-paths.ts'
 import { PYTHON_PACKAGES } from '../worker/host/python-installation.ts'
 import type { PythonInstallation } from '../worker/host/python-installation.ts'
 import type { WireDialect } from '../worker/wire/messages.ts'
@@ -38,7 +39,7 @@ export function choosePython(
 
 /** The original workers know models as folders only. */
 export function folderOf({ modelPath }: PreparedModel): string {
-  return path.extname(modelPath) === '.onnx' ? path.dirname(modelPath) : modelPath
+  return isNetworkFile(modelPath) ? path.dirname(modelPath) : modelPath
 }
 
 function missing(message: string): ServerError {

@@ -10,6 +10,7 @@ import { isNumber } from './model-name.ts'
 import { realPathInside } from './source-files.ts'
 import { findVersions } from './source-layout.ts'
 import type { FoundVersion } from './source-layout.ts'
+import type { WishedRuntime } from './source-manifest.ts'
 
 /** What macOS adds to the archives it makes. */
 const FOREIGN_NAMES = ['__MACOSX', '.DS_Store']
@@ -31,6 +32,7 @@ export async function unpackVersion(
   root: string | undefined,
   temporaryRoot: string,
   limits: Partial<ArchiveLimits> | undefined,
+  wished: WishedRuntime,
 ): Promise<UnpackedVersion> {
   await mkdir(temporaryRoot, { recursive: true, mode: 0o700 })
   const temporaryFolder = path.join(await realpath(temporaryRoot), `model-${randomUUID()}`)
@@ -41,7 +43,11 @@ export async function unpackVersion(
     ...limits,
   })
   try {
-    const [found, ...others] = await findVersions(await topFolder(temporaryFolder), temporaryFolder)
+    const [found, ...others] = await findVersions(
+      await topFolder(temporaryFolder),
+      temporaryFolder,
+      wished,
+    )
     if (found === undefined || others.length > 0) {
       throw new ServerError(
         'InvalidModelException',

@@ -1,9 +1,10 @@
 /** Decides whether a URL may be used as a model's source, and where on this machine it leads. */
-import { realpath } from 'node:fs/promises'
+import { access, realpath } from 'node:fs/promises'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { ServerError } from '../errors.ts'
 import { realPathInside } from './source-files.ts'
+import { fileNamedWithoutEnding } from './store-listing.ts'
 
 const MAX_URL_CHARACTERS = 4096
 /** Control characters, the backslash, and characters that turn the direction of writing. */
@@ -45,14 +46,14 @@ export async function locate(
   }
   if (/^[A-Za-z][A-Za-z0-9+.-]*:/.test(url)) {
     if (!allowLocalPaths) throw forbidden(`Only models of the model store are allowed: ${url}`)
-    return { path: pathOfFileUrl(url), root: undefined }
+    return { path: await existingPath(pathOfFileUrl(url)), root: undefined }
   }
   if (url.split('/').includes('..')) {
     throw notFound(`Relative path is not allowed in url: ${url}`)
   }
   if (path.isAbsolute(url)) {
     if (!allowLocalPaths) throw notFound(`Model not found in model store: ${url}`)
-    return { path: path.resolve(url), root: undefined }
+    return { path: await existingPath(path.resolve(url)), root: undefined }
   }
   if (!modelStore) throw notFound('Model store has not been configured.')
   return locateInStore(url, modelStore)
@@ -61,12 +62,27 @@ export async function locate(
 async function locateInStore(url: string, modelStore: string): Promise<Location> {
   try {
     const root = await realpath(modelStore)
-    const location = path.resolve(root, url)
+    const named = path.resolve(root, url)
+    if (path.dirname(named) !== root) await realPathInside(path.dirname(named), root)
+    const location = await existingPath(named)
     await realPathInside(location, root)
     return { path: location, root }
   } catch (cause) {
+    if (cause instanceof ServerError && cause.type === 'BadRequestException') throw cause
     throw notFound(`Model not found in model store: ${url}`, cause)
   }
+}
+
+/**
+ * `location`, or the one file there that it names without its ending.
+ * @throws ServerError `BadRequestException` when there are several.
+ */
+export async function existingPath(location: string): Promise<string> {
+  const exists = await access(location).then(
+    () => true,
+    () => false,
+  )
+  return exists ? location : ((await fileNamedWithoutEnding(location)) ?? location)
 }
 
 function pathOfFileUrl(url: string): string {

@@ -14,9 +14,17 @@ export const ORT_FILES =
 const NODE_RUNTIME = 'node'
 /** What a manifest without a runtime means (MMS model archive, section 6.2). */
 const DEFAULT_RUNTIME = 'python'
-const KNOWN_RUNTIME = /^(?:node|python[\d.]*)$/
+const KNOWN_RUNTIME = /^(?:node|python(?:\d+(?:\.\d+)*)?)$/
 const NODE_EXTENSIONS = ['.js', '.mjs', '.cjs']
 const PYTHON_EXTENSIONS = ['.py']
+
+/** What a caller says of the code of a model; the rest is as its files have it. */
+export interface WishedRuntime {
+  /** Wins over that of the files. */
+  readonly handler?: string | undefined
+  /** Must be the model's own; where its files name none, it decides. */
+  readonly runtime?: string | undefined
+}
 
 /** The handler of a model and the worker it needs. */
 export interface ModelRuntime {
@@ -36,24 +44,27 @@ export interface ModelRuntime {
  * other than ours may name one that is their own (TorchServe's `image_classifier`).
  * @throws ServerError `InvalidModelException` with the texts of MMS, section 6.3, where it has one.
  */
-export async function runtimeOf(files: ModelFiles): Promise<ModelRuntime> {
+export async function runtimeOf(
+  files: ModelFiles,
+  wished: WishedRuntime = {},
+): Promise<ModelRuntime> {
   const { folder, manifest, onnxFile, settings } = files
   if (manifest !== undefined) checkManifest(manifest)
-  const handler = settings.handler ?? manifest?.model?.handler ?? ''
+  const handler = wished.handler ?? settings.handler ?? manifest?.model?.handler ?? ''
   if (BUILT_IN_HANDLERS.includes(handler)) {
     if (onnxFile === undefined) throw invalid(await nothingToServe(folder, manifest))
     return { handler, runtime: NODE_RUNTIME, hasCode: false }
   }
   const [module = ''] = handler.split(':', 1)
-  if (await hasFile(folder, module, NODE_EXTENSIONS)) {
+  const wantsPython = wished.runtime?.startsWith(DEFAULT_RUNTIME) === true
+  const hasPython = await hasFile(folder, module, PYTHON_EXTENSIONS)
+  const isNode = await hasFile(folder, module, NODE_EXTENSIONS)
+  if (isNode && !(wantsPython && hasPython)) {
     return { handler, runtime: NODE_RUNTIME, hasCode: true }
   }
-  const runtime = manifest?.runtime ?? DEFAULT_RUNTIME
+  const runtime = manifest?.runtime ?? (wantsPython ? wished.runtime : undefined) ?? DEFAULT_RUNTIME
   const mayBeBuiltIn = manifest?.runtime !== undefined && /^\w+$/.test(handler)
-  if (
-    runtime !== NODE_RUNTIME &&
-    (mayBeBuiltIn || (await hasFile(folder, module, PYTHON_EXTENSIONS)))
-  ) {
+  if (runtime !== NODE_RUNTIME && (mayBeBuiltIn || hasPython)) {
     const pythonWorker = settings.pythonWorker ?? writerOf(manifest)
     return {
       handler,
@@ -64,6 +75,17 @@ export async function runtimeOf(files: ModelFiles): Promise<ModelRuntime> {
     }
   }
   throw invalid(`The model has no file for its handler ${JSON.stringify(handler.slice(0, 100))}.`)
+}
+
+/**
+ * Refuses a runtime that nobody has, before any file is looked at.
+ * @throws ServerError `BadRequestException`.
+ */
+export function checkRuntimeName(runtime: string): void {
+  if (KNOWN_RUNTIME.test(runtime)) return
+  const shown = runtime.slice(0, 100)
+  const text = `Invalid RuntimeType value: ${shown}. The known runtimes are node, python, python2 and python3.`
+  throw new ServerError('BadRequestException', text)
 }
 
 /** Whose archiver wrote a manifest. */

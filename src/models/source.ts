@@ -1,25 +1,27 @@
 /** Where models come from: the command line, the model store, archives. Nothing outside is ever read. */
-import { readdir, rm, stat } from 'node:fs/promises'
+import { rm, stat } from 'node:fs/promises'
 import path from 'node:path'
 import { ServerError } from '../errors.ts'
 import type { ModelSettings } from '../model-settings.ts'
 import type { ArchiveLimits } from './archive.ts'
+import type { ConfigKey } from './config-report.ts'
 import {
   MODEL_NAME_PATTERN,
   checkModelName,
   checkModelVersion,
   isArchive,
   isModelFile,
+  nameOfFile,
   nameOfPath,
 } from './model-name.ts'
 import { unpackVersion } from './source-archive.ts'
 import { checkTree, isMissing } from './source-files.ts'
 import { findVersions } from './source-layout.ts'
-import type { FoundVersion, SettingsFrom } from './source-layout.ts'
-import { locate, notFound } from './source-location.ts'
+import type { FoundVersion, SettingsFrom, TritonConfig } from './source-layout.ts'
+import { existingPath, locate, notFound } from './source-location.ts'
 import type { Location, LocationOptions } from './source-location.ts'
-import { ORT_FILES } from './source-manifest.ts'
-import type { ModelRuntime } from './source-manifest.ts'
+import { ORT_FILES, checkRuntimeName } from './source-manifest.ts'
+import type { ModelRuntime, WishedRuntime } from './source-manifest.ts'
 import type { Reshapes } from './tensor-reshapes.ts'
 
 export { MODEL_NAME_PATTERN, checkModelName }
@@ -39,6 +41,10 @@ export interface PreparedModel extends ModelRuntime {
   readonly settingsFrom: SettingsFrom
   /** Tensors that `config.pbtxt` shows in another shape. */
   readonly reshapes: Reshapes
+  /** The `config.pbtxt` beside the model, and what became of it. */
+  readonly triton?: TritonConfig
+  /** What became of the configuration that a load request carried. */
+  readonly loadReport?: readonly ConfigKey[]
   /** What was unpacked for this version; {@link discard} removes it. */
   readonly temporaryFolder: string | undefined
   /** The file as it came over the network; {@link discard} removes it as well. */
@@ -70,12 +76,10 @@ interface Place extends Location, Wishes {
 }
 
 /** What a caller says of a model; the rest is as its files have it. */
-export interface Wishes {
+export interface Wishes extends WishedRuntime {
   readonly name?: string | undefined
   /** Chooses among numbered versions and names any other. */
   readonly version?: string | undefined
-  /** Must be the model's own. */
-  readonly runtime?: string | undefined
 }
 
 /**
@@ -83,12 +87,13 @@ export interface Wishes {
  * an equals sign). See {@link findVersions} for the layouts.
  * @throws ServerError `ModelNotFoundException`, `InvalidModelException` or `BadRequestException` (name).
  */
-export function prepareFromArgument(
+export async function prepareFromArgument(
   argument: string,
   options: SourceOptions,
 ): Promise<PreparedModel[]> {
   const [, name, url = argument] = /^([^/=]+)=(.+)$/s.exec(argument) ?? []
-  return prepare({ path: path.resolve(url), url, root: undefined, name }, options)
+  const location = await existingPath(path.resolve(url))
+  return prepare({ path: location, url, root: undefined, name }, options)
 }
 
 /**
@@ -100,8 +105,9 @@ export async function prepareFromUrl(
   url: string,
   options: SourceOptions & Wishes,
 ): Promise<PreparedModel[]> {
-  const { name, version, runtime } = options
-  return prepare({ ...(await locate(url, options)), url, name, version, runtime }, options)
+  const { name, version, handler, runtime } = options
+  const wishes = { name, version, handler, runtime }
+  return prepare({ ...(await locate(url, options)), url, ...wishes }, options)
 }
 
 /**
@@ -115,30 +121,15 @@ export async function prepareDelivery(
   options: SourceOptions & Wishes,
   keepsDelivery = false,
 ): Promise<PreparedModel[]> {
-  const { name, version, runtime } = options
+  const { name, version, handler, runtime } = options
   try {
-    const place = { path: delivery.path, root: undefined, url, name, version, runtime }
+    const wishes = { name, version, handler, runtime }
+    const place = { path: delivery.path, root: undefined, url, ...wishes }
     const versions = await prepare({ ...place, namedAfter: delivery.fileName }, options)
     return versions.map((prepared) => ({ ...prepared, delivery }))
   } catch (error) {
     if (!keepsDelivery) await rm(delivery.folder, { recursive: true, force: true })
     throw error
-  }
-}
-
-/** Names of everything servable in a store, sorted: folders, networks and archives that are not hidden. */
-export async function listStore(modelStore: string): Promise<string[]> {
-  try {
-    const names = (await readdir(modelStore)).filter((name) => !name.startsWith('.')).toSorted()
-    const isServable = await Promise.all(
-      names.map(async (name) => {
-        const stats = await stat(path.join(modelStore, name)).catch(() => undefined)
-        return stats?.isDirectory() === true || (stats?.isFile() === true && isModelFile(name))
-      }),
-    )
-    return names.filter((_, index) => isServable[index])
-  } catch (cause) {
-    throw new ServerError('ModelNotFoundException', 'The model store cannot be read.', { cause })
   }
 }
 
@@ -159,6 +150,7 @@ export async function discard(
 async function prepare(place: Place, options: SourceOptions): Promise<PreparedModel[]> {
   if (place.name !== undefined) checkModelName(place.name)
   if (place.version !== undefined) checkModelVersion(place.version)
+  if (place.runtime !== undefined) checkRuntimeName(place.runtime)
   try {
     const stats = await stat(place.path)
     if (stats.isDirectory()) {
@@ -168,10 +160,11 @@ async function prepare(place: Place, options: SourceOptions): Promise<PreparedMo
     } else if (isArchive(place.path)) {
       return [await prepareArchive(place, options)]
     } else if (!isModelFile(place.path)) {
-      if (path.extname(place.path) === '.ort') throw invalid(`${ORT_FILES}: ${place.url}`)
+      if (path.extname(place.path).toLowerCase() === '.ort')
+        throw invalid(`${ORT_FILES}: ${place.url}`)
       throw invalid(`The model is no folder, .onnx, .mar, .model, .zip or .tar.gz: ${place.url}`)
     }
-    const versions = chooseVersion(await findVersions(place.path, place.root), place)
+    const versions = chooseVersion(await findVersions(place.path, place.root, place), place)
     return versions.map((found) => toPrepared(place, found, undefined))
   } catch (error) {
     if (error instanceof ServerError) throw error
@@ -187,6 +180,7 @@ async function prepareArchive(place: Place, options: SourceOptions): Promise<Pre
     place.root,
     options.temporaryRoot,
     options.limits,
+    place,
   )
   try {
     return toPrepared(place, found, temporaryFolder)
@@ -212,7 +206,12 @@ function toPrepared(
   temporaryFolder: string | undefined,
 ): PreparedModel {
   const { version, isNumbered, manifestName, ...model } = found
-  const name = place.name ?? manifestName ?? nameOfPath(place.namedAfter ?? place.path, place.root)
+  const { namedAfter } = place
+  const own =
+    namedAfter === undefined
+      ? () => nameOfPath(place.path, place.root)
+      : () => nameOfFile(namedAfter)
+  const name = place.name ?? manifestName ?? own()
   checkModelName(name)
   checkRuntime(place.runtime, model.runtime)
   return {

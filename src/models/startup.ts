@@ -4,8 +4,9 @@ import type { Config } from '../config.ts'
 import type { FailedModel } from './failures.ts'
 import type { ModelVersion } from './model-version.ts'
 import type { Registry } from './registry.ts'
-import { listStore, prepareFromArgument, prepareFromUrl } from './source.ts'
+import { prepareFromArgument, prepareFromUrl } from './source.ts'
 import type { PreparedModel, SourceOptions } from './source.ts'
+import { listStore } from './store-listing.ts'
 
 /** Models that load at the same time: more only compete for the cores. */
 const PARALLEL_LOADS = 2
@@ -72,7 +73,7 @@ async function storeModels(
   sources: SourceOptions,
 ): Promise<ModelToLoad[]> {
   if (modelStore === '' || load === 'none') return []
-  const names =
-    load === 'all' ? await listStore(modelStore) : load.split(',').map((name) => name.trim())
+  const listed = load.split(',').map((name) => name.trim())
+  const names = load === 'all' ? await listStore(modelStore) : listed.filter((name) => name !== '')
   return names.map((label) => ({ label, prepare: () => prepareFromUrl(label, sources) }))
 }

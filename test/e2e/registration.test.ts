@@ -67,7 +67,8 @@ test('the runtime must be the model’s own', async (t) => {
   })
   assert.deepEqual(await refusal(await register(server, 'runtime=ruby&model_name=other')), {
     status: 400,
-    message: 'Invalid RuntimeType value: ruby. The runtime of this model is node.',
+    message:
+      'Invalid RuntimeType value: ruby. The known runtimes are node, python, python2 and python3.',
   })
   assert.deepEqual(await modelNames(server), ['own'])
 })

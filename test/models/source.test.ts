@@ -23,11 +23,11 @@ import {
   MODEL_NAME_PATTERN,
   checkModelName,
   discard,
-  listStore,
   prepareFromArgument,
   prepareFromUrl,
 } from '../../src/models/source.ts'
 import type { PreparedModel, SourceOptions } from '../../src/models/source.ts'
+import { listStore } from '../../src/models/store-listing.ts'
 import { zipOf } from '../helpers/zip.ts'
 import type { ZipEntry } from '../helpers/zip.ts'
 

@@ -1,6 +1,7 @@
 /** How the front-end starts onnxd's own worker: the original's command line, and a small environment. */
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { isNetworkFile } from '../../model-paths.ts'
 import type { ChildSpec } from './child.ts'
 
 /** The line by which MMS workers say on stdout that they listen. */
@@ -38,7 +39,7 @@ export function ownWorker(
   options: OwnWorkerOptions,
   environment: Readonly<Record<string, string>>,
 ): ChildSpec {
-  const isFile = path.extname(options.modelPath) === '.onnx'
+  const isFile = isNetworkFile(options.modelPath)
   return {
     command: process.execPath,
     args: [
