@@ -1,46 +1,63 @@
+/** Suggestions for names that nobody knows: `inital_workers` was probably `initial_workers`. */
+
+/** Longer names are not compared: the time grows with the square of the length. */
+const MAX_CHARACTERS = 64
+
 /**
- * The name that was probably meant; `undefined` where none is near. Case and separators do not count, and one letter
- * in three may be wrong.
+ * The known name that `name` was probably meant to be, `undefined` when none is near. Case, dashes
+ * and underscores do not count, so `batchSize` is near `batch_size`.
  */
-export function closestName(name: string, names: readonly string[]): string | undefined {
-  const wanted = lettersOf(name)
+export function closestName(name: string, known: readonly string[]): string | undefined {
+  const wanted = plain(name)
+  if (wanted === '' || wanted.length > MAX_CHARACTERS) return undefined
   let best: string | undefined
-  let bestDistance = Math.floor(wanted.length / 3) + 1
-  for (const candidate of names) {
-    const distance = editDistance(wanted, lettersOf(candidate))
+  let bestDistance = Math.max(1, Math.floor(wanted.length / 3)) + 1
+  for (const candidate of known) {
+    const distance = editDistance(wanted, plain(candidate))
     if (distance >= bestDistance) continue
     best = candidate
     bestDistance = distance
   }
-  return best
+  return best ?? known.find((candidate) => hasInCommon(wanted, plain(candidate)))
+}
+
+function plain(name: string): string {
+  return name.toLowerCase().replaceAll(/[-_.\s]/g, '')
+}
+
+/** Whether one name is the end of the other: `workers` and `initial_workers`. */
+function hasInCommon(a: string, b: string): boolean {
+  return Math.min(a.length, b.length) >= 4 && (a.endsWith(b) || b.endsWith(a))
+}
+
+/**
+ * Characters to add, remove, replace or swap with their neighbour to get from one text to the
+ * other.
+ */
+function editDistance(a: string, b: string): number {
+  let beforeLast: number[] = []
+  let last = Array.from({ length: b.length + 1 }, (_, index) => index)
+  for (let row = 1; row <= a.length; row += 1) {
+    const current = [row]
+    for (let column = 1; column <= b.length; column += 1) {
+      const isSame = a[row - 1] === b[column - 1]
+      const costs = [
+        (last[column] ?? 0) + 1,
+        (current[column - 1] ?? 0) + 1,
+        (last[column - 1] ?? 0) + (isSame ? 0 : 1),
+      ]
+      const isSwapped = a[row - 1] === b[column - 2] && a[row - 2] === b[column - 1]
+      if (row > 1 && column > 1 && isSwapped) costs.push((beforeLast[column - 2] ?? 0) + 1)
+      current.push(Math.min(...costs))
+    }
+    beforeLast = last
+    last = current
+  }
+  return last[b.length] ?? 0
 }
 
 /** A sentence with the name that was probably meant, with a space in front; empty where none is near. */
-export function didYouMean(name: string, names: readonly string[]): string {
-  const found = closestName(name, names)
+export function didYouMean(name: string, known: readonly string[]): string {
+  const found = closestName(name, known)
   return found === undefined ? '' : ` Did you mean ${found}?`
-}
-
-/** Names are short; this bounds the work for what is none. */
-const MAX_LETTERS = 64
-
-function lettersOf(name: string): string {
-  return name
-    .slice(0, MAX_LETTERS)
-    .toLowerCase()
-    .replaceAll(/[^a-z0-9]/g, '')
-}
-
-/** How many letters have to be put in, left out or replaced. */
-function editDistance(one: string, other: string): number {
-  let above = Array.from({ length: other.length + 1 }, (_, index) => index)
-  for (let row = 0; row < one.length; row += 1) {
-    const line = [row + 1]
-    for (let column = 0; column < other.length; column += 1) {
-      const replaced = (above[column] ?? 0) + (one[row] === other[column] ? 0 : 1)
-      line.push(Math.min(replaced, (above[column + 1] ?? 0) + 1, (line[column] ?? 0) + 1))
-    }
-    above = line
-  }
-  return above.at(-1) ?? 0
 }

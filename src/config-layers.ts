@@ -146,11 +146,11 @@ function fromText(value: string, schema: TSchema, name: string): unknown {
   }
 }
 
-/** A setting that is an integer or a word. */
+/** A setting that is a number or a word. */
 function fromOneOf(value: string, schemas: readonly TSchema[], name: string): unknown {
   const words = schemas.filter((schema) => KindGuard.IsLiteral(schema)).map((word) => word.const)
   if (words.includes(value)) return value
-  if (/^-?\d{1,15}$/.test(value)) return Number(value)
-  const text = `${name} must be an integer or ${words.join(', ')}, not ${JSON.stringify(value)}.`
+  if (/^-?\d{1,15}(?:\.\d{1,15})?$/.test(value)) return Number(value)
+  const text = `${name} must be a number or ${words.join(', ')}, not ${JSON.stringify(value)}.`
   throw new ConfigError(text)
 }

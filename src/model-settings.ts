@@ -4,11 +4,11 @@
  */
 import { Type } from '@sinclair/typebox'
 import type {
-  IntegerOptions,
+  NumberOptions,
   SchemaOptions,
   Static,
-  TInteger,
   TLiteral,
+  TNumber,
   TUnion,
 } from '@sinclair/typebox'
 import { stringEnum } from './schema.ts'
@@ -28,9 +28,9 @@ export type JoinBatches = (typeof JOIN_BATCHES)[number]
 /** The schema of a {@link BatchDelay}. */
 export function batchDelay(
   options: SchemaOptions,
-  limits: IntegerOptions = {},
-): TUnion<[TInteger, TLiteral<'auto'>]> {
-  return Type.Union([Type.Integer({ minimum: 0, ...limits }), Type.Literal('auto')], options)
+  limits: NumberOptions = {},
+): TUnion<[TNumber, TLiteral<'auto'>]> {
+  return Type.Union([Type.Number({ minimum: 0, ...limits }), Type.Literal('auto')], options)
 }
 
 /** How the image handler turns a picture into the model's input tensor. */

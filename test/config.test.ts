@@ -351,9 +351,9 @@ test('what Kubernetes sets for a service called onnxd is no setting, and that is
 test('a batch delay is a number of milliseconds or the word auto', () => {
   const delayOf = (text: string): unknown =>
     parseConfig(['--max-batch-delay', text], {}).config.maxBatchDelay
-  assert.deepEqual(['auto', '0', '60000'].map(delayOf), ['auto', 0, 60_000])
-  assert.throws(() => delayOf('soon'), /must be an integer or auto, not "soon"/)
-  assert.throws(() => delayOf('60001'), /integer from 0 to 60000 or auto, got 60001/)
+  assert.deepEqual(['auto', '0', '0.1', '60000'].map(delayOf), ['auto', 0, 0.1, 60_000])
+  assert.throws(() => delayOf('soon'), /must be a number or auto, not "soon"/)
+  assert.throws(() => delayOf('60001'), /number from 0 to 60000 or auto, got 60001/)
 })
 
 test('D3: a variable that looks like a setting and is none is told, with the one that was meant', (t) => {

@@ -3,8 +3,16 @@ import { Type } from '@sinclair/typebox'
 import type { Static } from '@sinclair/typebox'
 import { ServerError } from '../errors.ts'
 import { JOIN_BATCHES, MAX_PRIORITY_LEVELS } from '../model-settings.ts'
+import type { ModelSettings } from '../model-settings.ts'
 import { fits, problemWith, stringEnum } from '../schema.ts'
+import { reportOf } from './config-report.ts'
+import type { ConfigKey } from './config-report.ts'
 import type { VersionOptions } from './effective-settings.ts'
+import type { TextMessage, TextValue } from './protobuf-text.ts'
+
+/** As deep as a `config.pbtxt` may be. */
+const MAX_DEPTH = 100
+const NO_PLACE = 0
 
 /** Protobuf writes numbers of 64 bits in quotes, and clients quote others too. */
 const Count = Type.Union([
@@ -32,27 +40,51 @@ const Override = Type.Object({
   ),
 })
 
+/** What else is read of a `config.pbtxt`. */
+const FILE_ONLY = [
+  'platform',
+  'backend',
+  'default_model_filename',
+  'version_policy',
+  'output.label_filename',
+  'instance_group.gpus',
+]
+
+/** What {@link parseConfigOverride} makes of such a text. */
+export interface ConfigOverride {
+  readonly options: VersionOptions
+  /** What became of each key. */
+  readonly report: readonly ConfigKey[]
+}
+
 /**
- * Options of a registration out of such a text.
+ * Options of a registration out of such a text. Null is as if absent, and names may be written as
+ * in JavaScript (`maxBatchSize`), both as Protocol Buffers define it.
  * @throws ServerError `BadRequestException`.
  */
-export function parseConfigOverride(text: string): VersionOptions {
+export function parseConfigOverride(text: string): ConfigOverride {
   const override = parse(text)
   const rows = override.max_batch_size
   const groups = override.instance_group
   const batching = override.dynamic_batching ?? {}
   const delay = batching.max_queue_delay_microseconds
   const levels = levelIn(batching, 'priority_levels')
-  return {
+  const settings = withoutUndefined({
     maxBatchSize: rows === undefined ? undefined : Number(rows),
     batchSize: rows === undefined ? undefined : Math.min(Math.max(1, Number(rows)), 65_536),
     workers: groups?.reduce((sum, { count = 1 }) => sum + Number(count), 0),
-    maxBatchDelayMs: delay === undefined ? undefined : Math.ceil(Number(delay) / 1000),
+    maxBatchDelay: delay === undefined ? undefined : Number(delay) / 1000,
     joinBatches: override.parameters?.joinBatches?.string_value,
     // Without levels there is one.
     priorityLevels: levels === undefined ? undefined : Math.max(1, levels),
     defaultPriorityLevel: levelIn(batching, 'default_priority_level'),
-  }
+  })
+  const { maxBatchDelay: maxBatchDelayMs, ...options } = settings
+  const reason = 'read of a config.pbtxt only'
+  const unused = Object.fromEntries(FILE_ONLY.map((key) => [key, reason]))
+  const message = messageOf(override)
+  const report = reportOf(message, { from: 'load request', settings, unused })
+  return { options: { ...options, maxBatchDelayMs }, report }
 }
 
 function levelIn(
@@ -73,7 +105,47 @@ function parse(text: string): Static<typeof Override> {
   } catch (cause) {
     throw new ServerError('BadRequestException', 'the config is not JSON', { cause })
   }
-  if (fits(Override, value)) return value
-  const problem = problemWith(Override, value) ?? 'it is not right'
+  const override = normalized(value ?? {}, 0)
+  if (fits(Override, override)) return override
+  const problem = problemWith(Override, override) ?? 'it is not right'
   throw new ServerError('BadRequestException', `config, ${problem}`)
+}
+
+/** The same without nulls, with the names of the fields as `config.pbtxt` has them. */
+function normalized(value: unknown, depth: number): unknown {
+  if (depth > MAX_DEPTH) {
+    const text = `the config is nested deeper than ${MAX_DEPTH} levels`
+    throw new ServerError('BadRequestException', text)
+  }
+  if (Array.isArray(value)) return value.map((one: unknown) => normalized(one, depth + 1))
+  if (typeof value !== 'object' || value === null) return value
+  const members = Object.entries(value).filter(([, member]) => member !== null)
+  return Object.fromEntries(
+    members.map(([name, member]) => [fieldName(name), normalized(member, depth + 1)]),
+  )
+}
+
+function fieldName(name: string): string {
+  return name.replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)
+}
+
+/** The form in which a `config.pbtxt` is read: a list is a field that is there several times. */
+function messageOf(value: object): TextMessage {
+  const fields = Object.entries(value).map(([name, member]): [string, TextValue[]] => [
+    name,
+    [member].flat().map(valueOf),
+  ])
+  return { kind: 'message', fields: new Map(fields), offset: NO_PLACE }
+}
+
+function valueOf(value: unknown): TextValue {
+  return typeof value === 'object' && value !== null
+    ? messageOf(value)
+    : { kind: 'string', value: String(value), offset: NO_PLACE }
+}
+
+function withoutUndefined<T extends ModelSettings>(settings: {
+  readonly [Key in keyof T]: T[Key] | undefined
+}): ModelSettings {
+  return Object.fromEntries(Object.entries(settings).filter(([, value]) => value !== undefined))
 }

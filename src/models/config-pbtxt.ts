@@ -7,9 +7,14 @@ import { JOIN_BATCHES, MAX_PRIORITY_LEVELS } from '../model-settings.ts'
 import type { ModelSettings } from '../model-settings.ts'
 import { Fields } from './protobuf-fields.ts'
 import { TextSource, parseTextFormat } from './protobuf-text.ts'
+import type { TextMessage } from './protobuf-text.ts'
 
 /** Name of the file that holds a {@link ModelConfig}. */
 export const MODEL_CONFIG_FILE = 'config.pbtxt'
+
+/** The largest values of `batchSize` and `workers`. */
+const MAX_BATCH = 65_536
+const MAX_WORKERS = 256
 
 const DATA_TYPES = [
   'TYPE_BOOL',
@@ -76,6 +81,9 @@ export interface ModelConfig {
       }
     | undefined
   readonly parameters: ReadonlyMap<string, string>
+  readonly isEnsemble: boolean
+  /** Everything that the text says. */
+  readonly message: TextMessage
 }
 
 /**
@@ -84,9 +92,12 @@ export interface ModelConfig {
  */
 export function parseModelConfig(text: string): ModelConfig {
   const source = new TextSource(MODEL_CONFIG_FILE, text)
-  const root = new Fields(source, parseTextFormat(source))
+  const message = parseTextFormat(source)
+  const root = new Fields(source, message)
   const batching = root.message('dynamic_batching')
   return {
+    message,
+    isEnsemble: root.string('platform') === 'ensemble' || message.fields.has('ensemble_scheduling'),
     name: root.string('name'),
     platform: root.string('platform'),
     backend: root.string('backend'),
@@ -122,10 +133,7 @@ export function parseModelConfig(text: string): ModelConfig {
  */
 export function settingsOf(config: ModelConfig): ModelSettings {
   const counted = config.instance_group.some(({ count }) => count !== undefined)
-  const workers = config.instance_group.reduce(
-    (sum, { count = 1, gpus }) => sum + count * Math.max(1, gpus.length),
-    0,
-  )
+  const workers = instancesOf(config)
   const batching = config.dynamic_batching
   const delay = batching?.max_queue_delay_microseconds
   const labels = config.output.find(({ label_filename: name }) => name)?.label_filename
@@ -133,10 +141,10 @@ export function settingsOf(config: ModelConfig): ModelSettings {
     ...(labels !== undefined && { labels }),
     ...(config.max_batch_size !== undefined && {
       maxBatchSize: config.max_batch_size,
-      batchSize: Math.min(Math.max(1, config.max_batch_size), 65_536),
+      batchSize: Math.min(Math.max(1, config.max_batch_size), MAX_BATCH),
     }),
-    ...(counted && { workers: Math.min(workers, 256) }),
-    ...(delay !== undefined && { maxBatchDelay: Math.ceil(delay / 1000) }),
+    ...(counted && { workers: Math.min(workers, MAX_WORKERS) }),
+    ...(delay !== undefined && { maxBatchDelay: delay / 1000 }),
     ...joinBatchesIn(config),
     ...(batching !== undefined &&
       batching.priority_levels > 0 && {
@@ -157,6 +165,43 @@ function joinBatchesIn({ parameters }: ModelConfig): Pick<ModelSettings, 'joinBa
     'InvalidModelException',
     `${MODEL_CONFIG_FILE}: the parameter "joinBatches" must be ${wanted}, got ${JSON.stringify(text)}.`,
   )
+}
+
+/** What {@link settingsOf} could not take as it is, by key, with the reason. */
+export function changesOf(config: ModelConfig): Record<string, string> {
+  const { max_batch_size: rows = 0, instance_group: groups } = config
+  return {
+    ...(rows > MAX_BATCH && { max_batch_size: `batchSize is at most ${MAX_BATCH}` }),
+    ...(instancesOf(config) > MAX_WORKERS && {
+      'instance_group.count': `workers are at most ${MAX_WORKERS}`,
+    }),
+    ...(groups.some(({ gpus }) => gpus.length > 0) && {
+      'instance_group.gpus': 'so many GPUs count; the setting gpus says which are used',
+    }),
+  }
+}
+
+/**
+ * Refuses what only another back-end of Triton could run.
+ * @throws ServerError `InvalidModelException` that names it.
+ */
+export function checkBackend({ platform = '', backend = '', isEnsemble }: ModelConfig): void {
+  if (isEnsemble) {
+    throw invalid(
+      `${MODEL_CONFIG_FILE} describes an ensemble, which onnxd does not run. Serve the models of the ensemble, and let the client send the outputs of one to the next.`,
+    )
+  }
+  const isForeign =
+    !['', 'onnxruntime'].includes(backend) || !['', 'onnxruntime_onnx'].includes(platform)
+  if (!isForeign) return
+  const named = backend === '' || backend === 'onnxruntime' ? platform : backend
+  throw invalid(
+    `${MODEL_CONFIG_FILE} names Triton's back-end ${JSON.stringify(named.slice(0, 100))}; onnxd runs ONNX models only. Export the model to ONNX, and write backend: "onnxruntime".`,
+  )
+}
+
+function instancesOf({ instance_group: groups }: ModelConfig): number {
+  return groups.reduce((sum, { count = 1, gpus }) => sum + count * Math.max(1, gpus.length), 0)
 }
 
 function readTensor(tensor: Fields): TensorConfig {
@@ -189,4 +234,8 @@ function readVersionPolicy(policy: Fields | undefined): VersionPolicy | undefine
   if (specific !== undefined)
     return { specific: { versions: specific.integers('versions', 0, 2 ** 53 - 1) } }
   return policy?.message('all') && { all: {} }
+}
+
+function invalid(message: string): ServerError {
+  return new ServerError('InvalidModelException', message)
 }

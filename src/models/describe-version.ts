@@ -1,4 +1,6 @@
 import { readFile } from 'node:fs/promises'
+import { configReportOf } from './config-report.ts'
+import type { ConfigKey } from './config-report.ts'
 import type { ShownSettings } from './effective-settings.ts'
 import type { ModelVersion } from './model-version.ts'
 import type { PoolWorker, Slot } from './pool.ts'
@@ -39,6 +41,8 @@ export interface VersionDescription {
   readonly jobQueueStatus: { readonly remainingCapacity: number; readonly pendingRequests: number }
   /** What counts, and who set it. */
   readonly settings: ShownSettings
+  /** What became of each key of a Triton configuration; absent where there is none. */
+  readonly modelConfig?: readonly ConfigKey[]
   readonly metadata?: unknown
 }
 
@@ -48,6 +52,7 @@ export async function describeVersion(
   gpus: number,
 ): Promise<VersionDescription> {
   const { prepared, settings, pool, metadata } = model
+  const report = configReportOf(prepared)
   return {
     modelName: model.name,
     modelVersion: model.version,
@@ -64,6 +69,7 @@ export async function describeVersion(
     workers: await Promise.all(pool.slots.map((slot) => describeWorker(slot, gpus > 0))),
     jobQueueStatus: { remainingCapacity: pool.remainingCapacity, pendingRequests: pool.queued },
     settings: model.shownSettings,
+    ...(report.length > 0 && { modelConfig: report }),
     ...(metadata === undefined ? {} : { metadata }),
   }
 }

@@ -19,12 +19,14 @@ export function modelConfig(model: ModelVersion, gpus: number): ModelConfigJson 
   const isOpenInFront = [...inputs, ...outputs].every(({ shape }) => shape[0] === -1)
   const maxBatchSize = isOpenInFront ? settings.maxBatchSize : 0
   const { batchSize, maxBatchDelayMs, joinBatches, priorityLevels, defaultPriorityLevel } = settings
+  const triton = prepared.triton?.config
+  const preferred = triton?.dynamic_batching?.preferred_batch_size ?? []
   const isBatching = batchSize > 1 || priorityLevels > 1
   return {
     name,
     platform: platformOf(model),
     backend: metadata?.runtime.name ?? prepared.runtime,
-    version_policy: { specific: { versions: [model.version] } },
+    version_policy: triton?.version_policy ?? { specific: { versions: [model.version] } },
     max_batch_size: maxBatchSize,
     input: inputs.map((spec) => ({
       ...tensorConfig(spec, maxBatchSize > 0, reshapes.inputs),
@@ -38,8 +40,9 @@ export function modelConfig(model: ModelVersion, gpus: number): ModelConfigJson 
     })),
     ...(isBatching && {
       dynamic_batching: {
-        preferred_batch_size: [batchSize],
-        max_queue_delay_microseconds: maxBatchDelayMs === 'auto' ? 0 : maxBatchDelayMs * 1000,
+        preferred_batch_size: preferred.length > 0 ? preferred : [batchSize],
+        max_queue_delay_microseconds:
+          maxBatchDelayMs === 'auto' ? 0 : Math.round(maxBatchDelayMs * 1000),
         ...(priorityLevels > 1 && {
           priority_levels: priorityLevels,
           default_priority_level: defaultPriorityLevel,

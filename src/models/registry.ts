@@ -1,5 +1,6 @@
 import { ServerError } from '../errors.ts'
 import { Arrivals } from './arrivals.ts'
+import { logConfigReport } from './config-report.ts'
 import { Failures } from './failures.ts'
 import { Loads, UnwantedLoadError } from './loads.ts'
 import { shownName } from './model-name.ts'
@@ -60,6 +61,7 @@ export class Registry {
       await Promise.all(prepared.map((model) => discard(model, isRestored)))
       throw error
     }
+    logConfigReport(prepared, this.#context.log)
     const { signal, end } = this.#loads.begin(prepared)
     try {
       const started = await Promise.allSettled(

@@ -5,8 +5,9 @@ import { parseConfigOverride } from './config-override.ts'
 import { checkModelName, nameOfPath } from './model-name.ts'
 import type { ModelVersion } from './model-version.ts'
 import type { Registry } from './registry.ts'
-import { listStore, prepareFromArgument, prepareFromUrl } from './source.ts'
+import { prepareFromArgument, prepareFromUrl } from './source.ts'
 import type { PreparedModel, SourceOptions } from './source.ts'
+import { listStore } from './store-listing.ts'
 
 /** A model, and what has become of it; one that was never loaded has only a name. */
 export interface IndexEntry {
@@ -53,8 +54,9 @@ export class ModelRepository {
   async load(name: string, config?: string): Promise<void> {
     try {
       checkModelName(name)
-      const options = config === undefined ? {} : parseConfigOverride(config)
-      const prepared = await this.#prepare(name)
+      const { options, report } = parseConfigOverride(config ?? '{}')
+      const found = await this.#prepare(name)
+      const prepared = found.map((model) => ({ ...model, loadReport: report }))
       await this.#registry.register(prepared, { options, origin: 'request' }, true)
       this.#unloaded.delete(name)
     } catch (cause) {

@@ -6,14 +6,22 @@ import { access, constants, readFile, readdir, stat } from 'node:fs/promises'
 import path from 'node:path'
 import { ServerError } from '../errors.ts'
 import { pathInside, readModelFiles } from '../model-files.ts'
-import { MANIFEST_FILE, MODEL_SETTINGS_FILE } from '../model-paths.ts'
+import { MANIFEST_FILE, MODEL_SETTINGS_FILE, isNetworkFile, isOwnNetwork } from '../model-paths.ts'
 import type { ModelSettings } from '../model-settings.ts'
-import { MODEL_CONFIG_FILE, parseModelConfig, settingsOf } from './config-pbtxt.ts'
+import {
+  MODEL_CONFIG_FILE,
+  changesOf,
+  checkBackend,
+  parseModelConfig,
+  settingsOf,
+} from './config-pbtxt.ts'
 import type { ModelConfig } from './config-pbtxt.ts'
+import { reportOf } from './config-report.ts'
+import type { ConfigKey } from './config-report.ts'
 import { checkModelVersion, isNumber, isNumberedFolder } from './model-name.ts'
 import { isRegularFile } from './source-files.ts'
 import { runtimeOf } from './source-manifest.ts'
-import type { ModelRuntime } from './source-manifest.ts'
+import type { ModelRuntime, WishedRuntime } from './source-manifest.ts'
 import { NO_RESHAPES, reshapesOf } from './tensor-reshapes.ts'
 import type { Reshapes } from './tensor-reshapes.ts'
 
@@ -36,6 +44,13 @@ export interface FoundVersion extends ModelRuntime {
   readonly settings: ModelSettings
   readonly settingsFrom: SettingsFrom
   readonly reshapes: Reshapes
+  readonly triton?: TritonConfig
+}
+
+/** A `config.pbtxt`, and what became of it. */
+export interface TritonConfig {
+  readonly config: ModelConfig
+  readonly report: readonly ConfigKey[]
 }
 
 /**
@@ -43,44 +58,52 @@ export interface FoundVersion extends ModelRuntime {
  * a `model.onnx` beside them, as in Triton and TensorFlow Serving; all are taken unless `config.pbtxt`
  * has a `version_policy`. A folder with a manifest is one version.
  * @param root Folder that no file of the model may lead out of.
+ * @param wished What the caller says of the model's code.
  * @throws ServerError `InvalidModelException`.
  */
 export async function findVersions(
   location: string,
   root: string | undefined,
+  wished: WishedRuntime = {},
 ): Promise<FoundVersion[]> {
   const isFolder = (await stat(location)).isDirectory()
-  const numbers = isFolder ? await findNumbers(location) : []
+  const numbers = isFolder ? await findNumbers(location, wished) : []
   if (numbers.length === 0) {
-    const isOwnFolder = isFolder || path.basename(location) === 'model.onnx'
+    const isOwnFolder = isFolder || isOwnNetwork(path.basename(location))
     const folder = isFolder ? location : path.dirname(location)
     const isNumbered = isOwnFolder && isNumberedFolder(folder, root)
-    return [await readVersion(location, root, isNumbered)]
+    return [await readVersion(location, root, isNumbered, wished)]
   }
   const config = await readConfig(location, root)
   const chosen = applyPolicy(numbers, config)
   if (chosen.length === 0) {
     throw invalid(`None of the versions ${numbers.join(', ')} fits the version_policy.`)
   }
-  return Promise.all(chosen.map((number) => readVersion(path.join(location, number), root, true)))
+  return Promise.all(
+    chosen.map((number) => readVersion(path.join(location, number), root, true, wished)),
+  )
 }
 
-async function findNumbers(folder: string): Promise<string[]> {
+async function findNumbers(folder: string, wished: WishedRuntime): Promise<string[]> {
   const names = await readdir(folder)
   if (names.includes(path.dirname(MANIFEST_FILE))) return []
   const found: string[] = []
   for (const name of names) {
-    if (isNumber(name) && (await holdsModel(path.join(folder, name)))) found.push(name)
+    if (isNumber(name) && (await holdsModel(path.join(folder, name), wished))) found.push(name)
   }
   return found.toSorted((a, b) => Number(BigInt(a) - BigInt(b)) || a.localeCompare(b))
 }
 
-async function holdsModel(folder: string): Promise<boolean> {
+async function holdsModel(folder: string, { handler = '' }: WishedRuntime): Promise<boolean> {
   if (!(await stat(folder)).isDirectory()) return false
   const names = await readdir(folder)
+  const [module = ''] = handler.split(':', 1)
+  const isCode = (name: string): boolean => module !== '' && path.parse(name).name === module
   return names.some(
     (name) =>
-      [MODEL_SETTINGS_FILE, path.dirname(MANIFEST_FILE)].includes(name) || name.endsWith('.onnx'),
+      [MODEL_SETTINGS_FILE, path.dirname(MANIFEST_FILE), module].includes(name) ||
+      isNetworkFile(name) ||
+      isCode(name),
   )
 }
 
@@ -98,10 +121,11 @@ async function readVersion(
   location: string,
   root: string | undefined,
   isNumbered: boolean,
+  wished: WishedRuntime,
 ): Promise<FoundVersion> {
   const isFile = (await stat(location)).isFile()
   const folder = isFile ? path.dirname(location) : location
-  const isOwnFolder = !isFile || path.basename(location) === 'model.onnx'
+  const isOwnFolder = !isFile || isOwnNetwork(path.basename(location))
   const parents = isNumber(path.basename(folder)) ? [folder, path.dirname(folder)] : [folder]
   for (const parent of parents) {
     for (const name of [MODEL_SETTINGS_FILE, MANIFEST_FILE]) {
@@ -112,16 +136,18 @@ async function readVersion(
     ? await readConfig(isNumbered ? path.dirname(folder) : folder, root)
     : undefined
   const modelPath = isFile ? location : networkOf(folder, config)
-  const files = await readModelFiles(modelPath)
+  const files = await readModelFiles(modelPath, wished.handler)
   const { manifest, onnxFile, settings } = files
+  const hasHandler = [wished.handler, settings.handler, manifest?.model?.handler].some(Boolean)
+  if (config !== undefined && !hasHandler) checkBackend(config)
   const triton = config === undefined ? {} : settingsOf(config)
-  if (onnxFile !== undefined) await checkNetwork(onnxFile, root)
+  if (onnxFile !== undefined) await checkNetwork(onnxFile, folder, root)
   const version = isNumbered
     ? path.basename(folder)
     : (settings.version ?? String(manifest?.model?.modelVersion ?? DEFAULT_VERSION))
   checkModelVersion(version)
   return {
-    ...(await runtimeOf(files)),
+    ...(await runtimeOf(files, wished)),
     manifestName: manifest?.model?.modelName,
     version,
     isNumbered,
@@ -132,7 +158,27 @@ async function readVersion(
       ...keysFrom(triton, MODEL_CONFIG_FILE),
       ...keysFrom(settings, MODEL_SETTINGS_FILE),
     },
+    ...(config !== undefined && {
+      triton: { config, report: describe(config, triton, settings, hasHandler) },
+    }),
   }
+}
+
+function describe(
+  config: ModelConfig,
+  settings: ModelSettings,
+  stronger: ModelSettings,
+  hasHandler: boolean,
+): ConfigKey[] {
+  const file = config.default_model_filename
+  const backend = 'the handler of the model decides what runs it'
+  const unused = {
+    ...(hasHandler && { backend, platform: backend, ensemble_scheduling: backend }),
+    ...(file !== undefined &&
+      !isNetworkFile(file) && { default_model_filename: 'it is no .onnx file' }),
+  }
+  const changes = changesOf(config)
+  return reportOf(config.message, { from: MODEL_CONFIG_FILE, settings, stronger, changes, unused })
 }
 
 function keysFrom<File extends string>(settings: ModelSettings, file: File): Record<string, File> {
@@ -142,7 +188,7 @@ function keysFrom<File extends string>(settings: ModelSettings, file: File): Rec
 /** The folder, or the network in it that `config.pbtxt` names. */
 function networkOf(folder: string, config: ModelConfig | undefined): string {
   const name = config?.default_model_filename
-  return name?.endsWith('.onnx') === true ? pathInside(folder, name) : folder
+  return name !== undefined && isNetworkFile(name) ? pathInside(folder, name) : folder
 }
 
 async function readConfig(
@@ -157,8 +203,8 @@ async function readConfig(
   return parseModelConfig(await readFile(file, 'utf8'))
 }
 
-async function checkNetwork(file: string, root: string | undefined): Promise<void> {
-  const name = JSON.stringify(path.basename(file))
+async function checkNetwork(file: string, folder: string, root: string | undefined): Promise<void> {
+  const name = JSON.stringify(path.relative(folder, file))
   if (!(await isRegularFile(file, root))) throw invalid(`The model has no file ${name}.`)
   if ((await stat(file)).size === 0) throw invalid(`${name} is empty.`)
   await access(file, constants.R_OK)

@@ -34,10 +34,13 @@ export const StoredModelSchema = Type.Object(
     options: Type.Object(
       {
         handler: optional(Type.String({ maxLength: 4096 })),
+        runtime: optional(Type.String({ maxLength: 100 })),
         workers: optional(Type.Integer({ minimum: 0, maximum: 256 })),
         batchSize: optional(Type.Integer({ minimum: 1, maximum: 65_536 })),
         maxBatchSize: optional(Type.Integer({ minimum: 0, maximum: 2 ** 31 - 1 })),
-        maxBatchDelayMs: optional(Type.Union([Milliseconds, Type.Literal('auto')])),
+        maxBatchDelayMs: optional(
+          Type.Union([Type.Number({ minimum: 0, maximum: 2 ** 31 - 1 }), Type.Literal('auto')]),
+        ),
         joinBatches: optional(stringEnum(JOIN_BATCHES)),
         priorityLevels: optional(Type.Integer({ minimum: 1, maximum: MAX_PRIORITY_LEVELS })),
         defaultPriorityLevel: optional(Type.Integer({ minimum: 0, maximum: MAX_PRIORITY_LEVELS })),

@@ -112,7 +112,7 @@ test('a config is read with every field that onnxd uses', () => {
     maxBatchSize: 32,
     batchSize: 32,
     workers: 5,
-    maxBatchDelay: 2,
+    maxBatchDelay: 1.5,
   })
 })
 
