@@ -1,6 +1,7 @@
 /** The two HTTP applications. Neither listens; `server.ts` does, and tests may use `inject`. */
 import { randomUUID } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
+import { parse } from 'node:querystring'
 import bearerAuth from '@fastify/bearer-auth'
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import Fastify, { LogController } from 'fastify'
@@ -29,7 +30,6 @@ import { metricsRoute } from './routes/metrics.ts'
 import { documentRoutes, modelDocumentRoutes } from './routes/openapi.ts'
 import { pingRoute } from './routes/ping.ts'
 import { predictionRoutes } from './routes/predictions.ts'
-import { parseQueryString } from './routes/query-string.ts'
 import { readRequestTarget } from './routes/request-target.ts'
 import type { App, RouteContext } from './routes/route-context.ts'
 import { schemaController } from './routes/schema-compilers.ts'
@@ -166,7 +166,7 @@ function newApp(
       ignoreTrailingSlash: true,
       // A longer name has no model; that is for the route to say.
       maxParamLength: MAX_HEADER_BYTES,
-      querystringParser: parseQueryString,
+      querystringParser: (text) => parse(text),
     },
     rewriteUrl: readRequestTarget,
     bodyLimit: config.maxBodyBytes,

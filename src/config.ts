@@ -217,6 +217,10 @@ export const ConfigSchema = Type.Object(
       'Models may be registered by any path of this machine, not only from the store.',
       false,
     ),
+    lenientParameters: flag(
+      'Ignore unknown parameters of management requests, with a warning in the log, instead of refusing them with 400.',
+      false,
+    ),
     allowedOrigins: list(
       'Origins that models may be downloaded from, for example `https://models.example.com`.',
     ),

@@ -1,6 +1,7 @@
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
 import { ServerError, messageOf } from '../errors.ts'
 import type { ErrorType } from '../errors.ts'
+import { UnsupportedCodingError } from './content-encoding.ts'
 import type { App } from './route-context.ts'
 
 /** Errors of Fastify and its plugins that are the client's doing, by their code. */
@@ -133,6 +134,7 @@ function sendError(
   if (error.retryAfterSeconds !== undefined)
     reply.header('retry-after', String(error.retryAfterSeconds))
   if (error.statusCode === 401) reply.header('www-authenticate', 'Bearer')
+  if (error instanceof UnsupportedCodingError) reply.header('accept-encoding', error.acceptEncoding)
   if (error.statusCode === 413) reply.raw.shouldKeepAlive = false
   // As text: the handler of unknown paths does not use the app's serializer.
   return reply.code(error.statusCode).type('application/json').send(errorText(error, request.url))

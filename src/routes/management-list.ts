@@ -3,18 +3,22 @@ import { Type } from '@sinclair/typebox'
 import type { Static } from '@sinclair/typebox'
 import type { FailedModel } from '../models/failures.ts'
 import type { Transfer } from '../models/transfers.ts'
+import { takeParameters } from './management-parameters.ts'
 import type { App, RouteContext } from './route-context.ts'
 import { errorResponses } from './schemas.ts'
 
 const MAX_INT32 = 2 ** 31 - 1
 const MAX_PAGE = 100
 
-const ListQuery = Type.Object({
-  limit: Type.Optional(
-    Type.Integer({ minimum: 0, maximum: MAX_INT32, description: 'At most 100.' }),
-  ),
-  next_page_token: Type.Optional(Type.Integer({ minimum: 0, maximum: MAX_INT32 })),
-})
+export const ListQuery = Type.Object(
+  {
+    limit: Type.Optional(
+      Type.Integer({ minimum: 0, maximum: MAX_INT32, description: 'At most 100.' }),
+    ),
+    next_page_token: Type.Optional(Type.Integer({ minimum: 0, maximum: MAX_INT32 })),
+  },
+  { additionalProperties: false },
+)
 
 const FailedSchema = Type.Object({
   modelName: Type.Optional(Type.String()),
@@ -50,7 +54,8 @@ const ModelList = Type.Object({
 })
 
 /** Adds the route that lists the models. */
-export function listRoute(app: App, { registry, deliveries }: RouteContext): void {
+export function listRoute(app: App, context: RouteContext): void {
+  const { registry, deliveries } = context
   app.get(
     '/models',
     {
@@ -61,6 +66,7 @@ export function listRoute(app: App, { registry, deliveries }: RouteContext): voi
         querystring: ListQuery,
         response: { 200: ModelList, ...errorResponses },
       },
+      preValidation: takeParameters(ListQuery, context),
     },
     async ({ query }, reply) => {
       const { names } = registry

@@ -10,24 +10,24 @@ import { isRemote } from '../models/source-location.ts'
 import { prepareDelivery, prepareFromUrl } from '../models/source.ts'
 import type { PreparedModel } from '../models/source.ts'
 import { checkDigest } from '../models/upload.ts'
+import { statusBody, takeParameters } from './management-parameters.ts'
 import { RegisterBody, RegisterQuery, registrationOf } from './register-parameters.ts'
 import type { RegisterParameters } from './register-parameters.ts'
 import type { App, RouteContext } from './route-context.ts'
 import { StatusSchema, errorResponses } from './schemas.ts'
 import { readUpload } from './upload.ts'
-import type { Upload } from './upload.ts'
+import type { Upload, UploadedFile } from './upload.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {
     /** The model that came with the request, until the registration has taken it over. */
-    upload: (Upload & { readonly folder: string }) | undefined
+    upload: (UploadedFile & { readonly folder: string; discard(): Promise<void> }) | undefined
   }
 }
 
 /** Adds the route that registers models. */
 export function registerRoute(app: App, context: RouteContext): void {
   const { registry } = context
-  const parseJson = app.getDefaultJsonParser('error', 'error')
   app.decorateRequest('upload', undefined)
 
   app.post(
@@ -37,30 +37,17 @@ export function registerRoute(app: App, context: RouteContext): void {
         operationId: 'registerModel',
         summary: 'Register a model',
         description:
-          'Parameters come in the query, or as one JSON object in the body; then the query is ignored. ' +
-          'A multipart form may carry the file of the model as `model`, with the parameters as fields.',
+          'Parameters come in the query, as one JSON object, or as the fields of a form. A multipart form ' +
+          'may carry the file of the model as `model`. What the body says wins over the query.',
         tags: ['management'],
         querystring: RegisterQuery,
         response: { 200: StatusSchema, 202: StatusSchema, ...errorResponses },
         openapi: { requestBody: RegisterBody },
       },
-      // Wherever the parameters come from, one schema checks them: that of the query.
-      preValidation: (request, reply, done) => {
-        if (request.isMultipart()) {
-          receive(request, context).then((fields) => {
-            request.query = fields
-            reply.raw.once('close', () => void request.upload?.discard())
-            done()
-          }, done)
-        } else if (Buffer.isBuffer(request.body) && isJson(request)) {
-          void parseJson(request, request.body.toString('utf8'), (error, body: unknown) => {
-            if (error === null && typeof body === 'object' && body !== null) request.query = body
-            done(error ?? undefined)
-          })
-        } else {
-          done()
-        }
-      },
+      preValidation: takeParameters(RegisterQuery, context, (request, reply) => {
+        reply.raw.once('close', () => void request.upload?.discard())
+        return receive(request, context)
+      }),
     },
     async (request, reply) => {
       const { query, log } = request
@@ -73,40 +60,35 @@ export function registerRoute(app: App, context: RouteContext): void {
           const { reason, log: stderr } = registry.failures.record(url, error, prepared)
           log.error({ url, reason, stderr }, 'registration failed')
         })
-        return reply.code(202).send({ status: 'Processing worker updates...' })
+        return reply.code(202).send(statusBody(request, 'Processing worker updates...'))
       }
       const [first] = await registering
       const hasWorkers = first !== undefined && first.settings.workers > 0
-      return reply.send({
-        status: hasWorkers ? 'Workers scaled' : `Model "${first?.name ?? ''}" registered`,
-      })
+      const status = hasWorkers ? 'Workers scaled' : `Model "${first?.name ?? ''}" registered`
+      return reply.send(statusBody(request, status))
     },
   )
 }
 
-function isJson({ headers }: FastifyRequest): boolean {
-  return /^application\/json\s*(;|$)/i.test(headers['content-type'] ?? '')
-}
-
-/** Takes the uploaded file to the disk and returns the other fields. */
+/** Takes the file to the disk, if there is one, and returns the fields. */
 async function receive(
   request: FastifyRequest,
   { config, deliveries }: RouteContext,
-): Promise<Readonly<Record<string, string>>> {
+): Promise<Upload['fields']> {
   const folder = deliveries.newFolder()
   const discard = (): Promise<void> => rm(folder, { recursive: true, force: true })
-  const upload = await readUpload(request, {
+  const { fields, file } = await readUpload(request, {
     folder,
     maxBytes: config.maxModelBytes,
-    fieldNames: Object.keys(RegisterQuery.properties),
     transfers: deliveries.transfers,
   }).catch(async (error: unknown) => {
     await discard()
     throw error
   })
-  request.upload = { ...upload, folder, discard }
-  request.log.info({ bytes: upload.bytes, fileName: upload.fileName }, 'model uploaded')
-  return { ...upload.fields }
+  if (file === undefined) return fields
+  request.upload = { ...file, folder, discard }
+  request.log.info({ bytes: file.bytes, fileName: file.fileName }, 'model uploaded')
+  return fields
 }
 
 async function prepare(
@@ -116,19 +98,24 @@ async function prepare(
 ): Promise<PreparedModel[]> {
   const named = {
     ...sources,
-    name: query.model_name || undefined,
-    version: query.model_version || undefined,
+    name: query.model_name,
+    version: query.model_version,
+    handler: query.handler,
     runtime: query.runtime,
   }
   const sha256 = query.sha256?.toLowerCase()
   const { upload } = request
+  const { url } = query
   if (upload !== undefined) {
+    if (url !== undefined) {
+      const text = 'Parameter url and a file are two models; send one of them.'
+      throw new ServerError('BadRequestException', text)
+    }
     if (sha256 !== undefined) await checkDigest(upload.path, sha256)
     request.upload = undefined
     return prepareDelivery({ ...upload, sha256 }, upload.fileName, named)
   }
-  const { url } = query
-  if (url === undefined || url === '') {
+  if (url === undefined) {
     throw new ServerError('BadRequestException', 'Parameter url is required.')
   }
   if (!isRemote(url)) {

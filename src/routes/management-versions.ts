@@ -1,10 +1,13 @@
 /** Management of versions and workers: the original's scaling, TorchServe's versions. */
 import { Type } from '@sinclair/typebox'
 import type { Static } from '@sinclair/typebox'
+import type { Config } from '../config.ts'
 import { ServerError, messageOf } from '../errors.ts'
 import { describeVersion } from '../models/describe-version.ts'
 import type { VersionDescription } from '../models/describe-version.ts'
 import type { ModelVersion } from '../models/model-version.ts'
+import { statusBody, takeParameters } from './management-parameters.ts'
+import { DescribeQuery, NoQuery, ScaleQuery, UnregisterQuery } from './management-queries.ts'
 import type { App, RouteContext } from './route-context.ts'
 import { StatusSchema, errorResponses } from './schemas.ts'
 
@@ -12,32 +15,6 @@ const ModelParams = Type.Object({ model: Type.String({ description: 'Name of the
 const VersionParams = Type.Object({
   model: Type.String({ description: 'Name of the model.' }),
   version: Type.String({ description: 'Version of the model.' }),
-})
-
-const ScaleQuery = Type.Object({
-  min_worker: Type.Optional(Type.Integer({ minimum: 0, maximum: 256, description: 'Default 1.' })),
-  max_worker: Type.Optional(
-    Type.Integer({ minimum: 0, maximum: 256, description: 'Default: as many as `min_worker`.' }),
-  ),
-  number_gpu: Type.Optional(
-    Type.Integer({
-      minimum: 0,
-      maximum: 256,
-      description:
-        'Without effect: the setting `gpus` says between how many GPUs workers are shared.',
-    }),
-  ),
-  synchronous: Type.Optional(
-    Type.Boolean({ default: false, description: 'Answer when the workers are there, or gone.' }),
-  ),
-  timeout: Type.Optional(
-    Type.Integer({
-      minimum: -1,
-      maximum: 86_400,
-      description:
-        'Seconds that a worker gets to finish its request before it is stopped; -1: as long as a request may wait for a worker.',
-    }),
-  ),
 })
 
 const Descriptions = Type.Unsafe<VersionDescription[]>({ type: 'array', items: { type: 'object' } })
@@ -57,8 +34,10 @@ export function versionRoutes(app: App, context: RouteContext): void {
         summary: 'Describe every version of a model',
         tags,
         params: ModelParams,
+        querystring: DescribeQuery,
         response: { 200: Descriptions, ...errorResponses },
       },
+      preValidation: takeParameters(DescribeQuery, context),
     },
     async ({ params }, reply) => reply.send(await describeAll(registry.versions(params.model))),
   )
@@ -71,8 +50,10 @@ export function versionRoutes(app: App, context: RouteContext): void {
         summary: 'Describe one version of a model',
         tags,
         params: VersionParams,
+        querystring: DescribeQuery,
         response: { 200: Descriptions, ...errorResponses },
       },
+      preValidation: takeParameters(DescribeQuery, context),
     },
     async ({ params }, reply) =>
       reply.send(await describeAll([registry.get(params.model, params.version)])),
@@ -95,10 +76,12 @@ export function versionRoutes(app: App, context: RouteContext): void {
           querystring: ScaleQuery,
           response: { 200: StatusSchema, 202: StatusSchema, 210: StatusSchema, ...errorResponses },
         },
+        preValidation: takeParameters(ScaleQuery, context),
       },
-      async ({ params, query, log }, reply) => {
+      async (request, reply) => {
+        const { params, query, log } = request
         const { min, max, timeoutMs } = scaleLimits(query)
-        const model = registry.get(params.model, params.version)
+        const model = registry.get(params.model, versionOf(params.version, query.model_version))
         const { done } = await model.scale(min, max, timeoutMs)
         const scaling = done.then(() => registry.onChange())
         if (query.synchronous !== true) {
@@ -106,11 +89,11 @@ export function versionRoutes(app: App, context: RouteContext): void {
             const stderr = error instanceof ServerError ? error.log : []
             log.error({ model: model.name, reason: messageOf(error), stderr }, 'scaling failed')
           })
-          return reply.code(202).send({ status: 'Processing worker updates...' })
+          return reply.code(202).send(statusBody(request, 'Processing worker updates...'))
         }
         await scaling
-        if (model.pool.readyWorkers >= min) return reply.send({ status: 'Workers scaled' })
-        return reply.code(210).send({ status: 'Workers scaling in progress...' })
+        if (model.pool.readyWorkers >= min) return reply.send(statusBody(request, 'Workers scaled'))
+        return reply.code(210).send(statusBody(request, 'Workers scaling in progress...'))
       },
     )
   }
@@ -123,8 +106,10 @@ export function versionRoutes(app: App, context: RouteContext): void {
         summary: 'Send requests that name no version to this one',
         tags,
         params: VersionParams,
+        querystring: NoQuery,
         response: { 200: StatusSchema, ...errorResponses },
       },
+      preValidation: takeParameters(NoQuery, context),
     },
     async ({ params: { model, version } }, reply) => {
       await registry.setDefault(model, version)
@@ -142,14 +127,28 @@ export function versionRoutes(app: App, context: RouteContext): void {
         summary: 'Unregister one version once its accepted requests are answered',
         tags,
         params: VersionParams,
+        querystring: UnregisterQuery,
         response: { 200: StatusSchema, ...errorResponses },
       },
+      preValidation: takeParameters(UnregisterQuery, context),
     },
-    async ({ params: { model, version } }, reply) => {
-      await registry.unregisterVersion(model, version, config.drainTimeout * 1000)
-      return reply.send({ status: `Model "${model}" unregistered` })
+    async (request, reply) => {
+      const { model, version } = request.params
+      await registry.unregisterVersion(model, version, drainMs(request.query, config))
+      return reply.send(statusBody(request, `Model "${model}" unregistered`))
     },
   )
+}
+
+/** What accepted requests get to finish when their model is unregistered. */
+export function drainMs({ timeout = -1 }: Static<typeof UnregisterQuery>, config: Config): number {
+  return (timeout < 0 ? config.drainTimeout : timeout) * 1000
+}
+
+function versionOf(inPath: string | undefined, inQuery: string | undefined): string | undefined {
+  if (inPath === undefined || inQuery === undefined || inPath === inQuery) return inPath ?? inQuery
+  const text = `The path names version ${inPath}, the parameter model_version ${inQuery}.`
+  throw new ServerError('BadRequestException', text)
 }
 
 function scaleLimits(query: Static<typeof ScaleQuery>): {

@@ -4,8 +4,10 @@ import { ServerError } from '../errors.ts'
 import { describeVersion } from '../models/describe-version.ts'
 import type { VersionDescription } from '../models/describe-version.ts'
 import { listRoute } from './management-list.ts'
+import { statusBody, takeParameters } from './management-parameters.ts'
+import { DescribeQuery, UnregisterQuery } from './management-queries.ts'
 import { registerRoute } from './management-register.ts'
-import { versionRoutes } from './management-versions.ts'
+import { drainMs, versionRoutes } from './management-versions.ts'
 import type { App, RouteContext } from './route-context.ts'
 import { StatusSchema, errorResponses } from './schemas.ts'
 
@@ -14,6 +16,7 @@ const ModelParams = Type.Object({ model: Type.String({ description: 'Name of the
 /** Adds the management routes. */
 export function managementRoutes(app: App, context: RouteContext): void {
   const { config, registry } = context
+  app.decorateRequest('parameterNotes')
   versionRoutes(app, context)
   listRoute(app, context)
   registerRoute(app, context)
@@ -26,8 +29,10 @@ export function managementRoutes(app: App, context: RouteContext): void {
         summary: 'Describe a model: settings, workers, restarts, inputs and outputs',
         tags: ['management'],
         params: ModelParams,
+        querystring: DescribeQuery,
         response: { 200: Type.Unsafe<VersionDescription>({ type: 'object' }), ...errorResponses },
       },
+      preValidation: takeParameters(DescribeQuery, context),
     },
     async ({ params }, reply) =>
       reply.send(await describeVersion(registry.get(params.model), config.gpus)),
@@ -41,18 +46,21 @@ export function managementRoutes(app: App, context: RouteContext): void {
         summary: 'Unregister a model once its accepted requests are answered',
         tags: ['management'],
         params: ModelParams,
+        querystring: UnregisterQuery,
         response: { 200: StatusSchema, ...errorResponses },
       },
+      preValidation: takeParameters(UnregisterQuery, context),
     },
-    async ({ params }, reply) => {
+    async (request, reply) => {
+      const { params, query } = request
       // A model that could not be restored is in nobody's way, but it would come back.
       const isForgotten = (await context.forget?.(params.model)) ?? false
       try {
-        await registry.unregister(params.model, config.drainTimeout * 1000)
+        await registry.unregister(params.model, drainMs(query, config))
       } catch (error) {
         if (!isForgotten || !isNotFound(error)) throw error
       }
-      return reply.send({ status: `Model "${params.model}" unregistered` })
+      return reply.send(statusBody(request, `Model "${params.model}" unregistered`))
     },
   )
 }

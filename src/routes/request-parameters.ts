@@ -6,7 +6,10 @@ import type { Dialect } from '../dialects.ts'
 import { ServerError } from '../errors.ts'
 import { fileFormatOf } from '../file-format.ts'
 import type { Header, Parameter } from '../models/job.ts'
+import { plainBody, refuseCompressedForm } from './content-encoding.ts'
 import { parseUrlEncoded, readMultipart } from './form.ts'
+
+const URL_ENCODED = 'application/x-www-form-urlencoded'
 
 /** Which parts of a request become parameters. */
 export interface ParameterOptions {
@@ -23,13 +26,17 @@ export async function requestParameters(
   const query = withQuery ? parseUrlEncoded(queryOf(request)) : []
   const contentType = mediaType(request.headers['content-type'])
   const form = contentType.toLowerCase()
-  if (form === 'multipart/form-data' && request.isMultipart())
+  if (form === 'multipart/form-data' && request.isMultipart()) {
+    refuseCompressedForm(request)
     return [...query, ...(await readMultipart(request, maxBodyBytes))]
+  }
+  // Any other body is decompressed in the worker, which has nothing else to do meanwhile.
   const value = Buffer.isBuffer(request.body) ? request.body : Buffer.alloc(0)
-  if (form === 'application/x-www-form-urlencoded') {
+  if (form === URL_ENCODED) {
+    const plain = await plainBody(request, maxBodyBytes)
     // What curl calls any data: its bytes say what it is, and make fields by chance only.
-    return fileFormatOf(value) === undefined
-      ? [...query, ...parseUrlEncoded(value)]
+    return fileFormatOf(plain) === undefined
+      ? [...query, ...parseUrlEncoded(plain)]
       : [...query, { name: 'body', contentType: '', value }]
   }
   return [...query, { name: 'body', contentType, value }]
@@ -57,9 +64,13 @@ export function requestHeaders({ raw }: FastifyRequest, dialect?: Dialect): Head
   if (dialect !== undefined) return [...joinedHeaders(raw), [DIALECT_HEADER, dialect]]
   const { rawHeaders } = raw
   const headers = new Map<string, string>()
+  // The fields of a form are not compressed any more.
+  const isForm = mediaType(raw.headers['content-type']).toLowerCase() === URL_ENCODED
   for (let index = 0; index + 1 < rawHeaders.length; index += 2) {
     const name = rawHeaders[index] ?? ''
-    if (!isInternalHeader(name)) headers.set(name, rawHeaders[index + 1] ?? '')
+    if (isInternalHeader(name)) continue
+    if (isForm && name.toLowerCase() === 'content-encoding') continue
+    headers.set(name, rawHeaders[index + 1] ?? '')
   }
   return [...headers]
 }

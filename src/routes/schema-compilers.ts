@@ -4,6 +4,8 @@ import type { AjvCompiler, BuildCompilerFromPool } from '@fastify/ajv-compiler'
 import type { TObject } from '@sinclair/typebox'
 import type { FastifySchemaCompiler, FastifyServerOptions } from 'fastify'
 import { problemWithNumbers } from './number-text.ts'
+import { readValues } from './parameter-values.ts'
+import type { ParameterTexts } from './parameter-values.ts'
 
 type SchemaController = NonNullable<FastifyServerOptions['schemaController']>
 
@@ -25,6 +27,8 @@ function compileLate(
   let compile: ReturnType<BuildCompilerFromPool> | undefined
   return (route) => {
     if (route.httpPart === 'params' && isAnyText(route.schema)) return () => true
+    if (route.httpPart === 'querystring')
+      return (query: ParameterTexts) => checkQuery(route.schema, query)
     let check: ReturnType<typeof compile & {}> | undefined
     return (value: unknown) => {
       const problem = problemWithNumbers(route.schema, value)
@@ -34,6 +38,18 @@ function compileLate(
       check ??= compile(route)
       return check(value) === true || { error: check.errors ?? [] }
     }
+  }
+}
+
+/**
+ * Queries are texts, which Ajv would guess the meaning of: `1e999` became a number above any
+ * maximum.
+ */
+function checkQuery(schema: TObject, query: ParameterTexts): { value: unknown } | { error: Error } {
+  try {
+    return { value: readValues(schema, query) }
+  } catch (error) {
+    return { error: error instanceof Error ? error : new Error(String(error)) }
   }
 }
 

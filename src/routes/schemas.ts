@@ -17,7 +17,12 @@ export const ErrorSchema = Type.Object(
 )
 
 /** Answer of the routes that change something. */
-export const StatusSchema = Type.Object({ status: Type.String() })
+export const StatusSchema = Type.Object({
+  status: Type.String(),
+  notes: Type.Optional(
+    Type.Array(Type.String(), { description: 'Parameters that were taken and have no effect.' }),
+  ),
+})
 
 /** Responses that every route of this dialect may give. */
 export const errorResponses = {

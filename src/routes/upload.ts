@@ -24,28 +24,29 @@ const MAX_OTHER_BYTES = 1024 * 1024
 
 /** What {@link readUpload} needs. */
 export interface ReadUploadOptions extends UploadOptions {
-  /** Names of the fields that are kept; others are read and forgotten. */
-  readonly fieldNames: readonly string[]
   /** Shared by all uploads. */
   readonly transfers: Transfers
 }
 
-/** A model that was uploaded, and what came with it. */
-export interface Upload {
+/** The file of a model. It belongs to the caller, who removes it. */
+export interface UploadedFile {
   readonly path: string
   /** Made harmless; says the format and may give the model its name, nothing else. */
   readonly fileName: string
   readonly bytes: number
-  /** Values of the known fields; of equal ones the last. Without a prototype. */
-  readonly fields: Readonly<Record<string, string>>
-  /** Removes the file. Does nothing the second time. */
-  discard(): Promise<void>
+}
+
+/** What a form holds. */
+export interface Upload {
+  readonly file: UploadedFile | undefined
+  /** Names and values of all fields, in order. */
+  readonly fields: readonly (readonly [name: string, value: string])[]
 }
 
 /** What has been read so far. */
 interface Form {
-  upload: Pick<Upload, 'path' | 'fileName' | 'bytes'> | undefined
-  readonly fields: Record<string, string>
+  file: UploadedFile | undefined
+  readonly fields: [name: string, value: string][]
   /** Of the file and all fields. */
   contentBytes: number
 }
@@ -61,25 +62,15 @@ export async function readUpload(
   options: ReadUploadOptions,
 ): Promise<Upload> {
   return options.transfers.run('upload', undefined, async (transfer) => {
-    const fields: Record<string, string> = {}
-    Object.setPrototypeOf(fields, null)
-    const form: Form = { upload: undefined, fields, contentBytes: 0 }
-    const discard = async (): Promise<void> => {
-      if (form.upload !== undefined) await rm(form.upload.path, { force: true })
-    }
+    const form: Form = { file: undefined, fields: [], contentBytes: 0 }
     try {
       await Promise.race([
         readForm(request, options, form, transfer),
         watchBody(request, options.maxBytes + MAX_OTHER_BYTES, transfer),
       ])
-      if (form.upload === undefined) {
-        throw badRequest(
-          `The file of the model is missing: send it as the field "${UPLOAD_FIELD}".`,
-        )
-      }
-      return { ...form.upload, fields, discard }
+      return { file: form.file, fields: form.fields }
     } catch (error) {
-      await discard()
+      if (form.file !== undefined) await rm(form.file.path, { force: true })
       throw error
     }
   })
@@ -109,16 +100,16 @@ async function readForm(
     if (name === UPLOAD_FIELD) {
       if (fileName === undefined)
         throw badRequest(`The field "${name}" must be a file with a name.`)
-      if (form.upload !== undefined) throw badRequest('Only one file can be uploaded at a time.')
+      if (form.file !== undefined) throw badRequest('Only one file can be uploaded at a time.')
       const safeName = safeFileName(fileName)
       transfer.name = safeName
       const received = await receiveUpload(buffersOf(part, form), safeName, expectedBytes, options)
-      form.upload = { ...received, fileName: safeName }
+      form.file = { ...received, fileName: safeName }
     } else if (fileName !== undefined) {
       throw badRequest(`The file must be in the field "${UPLOAD_FIELD}".`)
     } else {
       const value = await readField(part, form)
-      if (name !== undefined && options.fieldNames.includes(name)) form.fields[name] = value
+      if (name !== undefined) form.fields.push([name, value])
     }
   }
   if (transfer.bytes - form.contentBytes > MAX_FRAMING_BYTES) {

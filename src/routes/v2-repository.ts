@@ -1,29 +1,55 @@
 /** Triton's model repository extension: list, load and unload by name. */
-import { Type } from '@sinclair/typebox'
-import type { Static, TSchema } from '@sinclair/typebox'
+import { KindGuard, Type } from '@sinclair/typebox'
+import type { Static, TObject, TSchema } from '@sinclair/typebox'
 import type { FastifyRequest } from 'fastify'
 import { ServerError } from '../errors.ts'
 import type { RouteDocumentation } from '../openapi/types.ts'
-import { fits, problemWith } from '../schema.ts'
+import { plainBody } from './content-encoding.ts'
+import { jsonMembers } from './json-object.ts'
+import type { JsonMember } from './json-object.ts'
+import { unknownText } from './management-parameters.ts'
+import { readValues } from './parameter-values.ts'
+import type { ParameterTexts } from './parameter-values.ts'
 import type { App, RouteContext } from './route-context.ts'
 import { ModelParams, RepositoryIndexSchema, protocolErrors } from './v2-schemas.ts'
 
-const IndexBody = Type.Object({
-  ready: Type.Optional(Type.Boolean({ description: 'Only models that can answer now.' })),
-})
-const LoadBody = Type.Object({
-  parameters: Type.Optional(
-    Type.Object(
-      {
-        config: Type.Optional(Type.String({ description: 'Part of a ModelConfig as JSON text.' })),
-      },
-      { additionalProperties: false },
+const strict = { additionalProperties: false }
+const IndexBody = Type.Object(
+  { ready: Type.Optional(Type.Boolean({ description: 'Only models that can answer now.' })) },
+  strict,
+)
+const LoadBody = Type.Object(
+  {
+    parameters: Type.Optional(
+      Type.Object(
+        {
+          config: Type.Optional(
+            Type.String({ description: 'Part of a ModelConfig as JSON text.' }),
+          ),
+        },
+        strict,
+      ),
     ),
-  ),
-})
-const UnloadBody = Type.Object({
-  parameters: Type.Optional(Type.Object({ unload_dependents: Type.Optional(Type.Boolean()) })),
-})
+  },
+  strict,
+)
+const UnloadBody = Type.Object(
+  {
+    parameters: Type.Optional(
+      Type.Object(
+        {
+          unload_dependents: Type.Optional(
+            Type.Boolean({
+              description: 'Without effect: no model of onnxd depends on another one.',
+            }),
+          ),
+        },
+        strict,
+      ),
+    ),
+  },
+  strict,
+)
 
 const tags = ['repository']
 const INDEX = '/v2/repository/index'
@@ -31,7 +57,8 @@ const LOAD = '/v2/repository/models/:model/load'
 const UNLOAD = '/v2/repository/models/:model/unload'
 
 /** Adds the routes of the repository. Their bodies may be absent, whatever type they say they have. */
-export function repositoryRoutes(app: App, { repository }: RouteContext): void {
+export function repositoryRoutes(app: App, context: RouteContext): void {
+  const { repository } = context
   app.post(
     INDEX,
     {
@@ -44,7 +71,7 @@ export function repositoryRoutes(app: App, { repository }: RouteContext): void {
       },
     },
     async (request, reply) => {
-      const { ready = false } = readBody(request, IndexBody)
+      const { ready = false } = await readBody(request, IndexBody, context)
       return reply.send(await repository.index(ready))
     },
   )
@@ -63,7 +90,8 @@ export function repositoryRoutes(app: App, { repository }: RouteContext): void {
     },
     async (request, reply) => {
       const { model } = request.params
-      const { parameters } = readBody(request, LoadBody, `failed to load '${model}': `)
+      const prefix = `failed to load '${model}': `
+      const { parameters } = await readBody(request, LoadBody, context, prefix)
       await repository.load(model, parameters?.config)
       return reply.send({})
     },
@@ -82,7 +110,7 @@ export function repositoryRoutes(app: App, { repository }: RouteContext): void {
       },
     },
     async (request, reply) => {
-      readBody(request, UnloadBody)
+      await readBody(request, UnloadBody, context)
       await repository.unload(request.params.model)
       return reply.send({})
     },
@@ -104,20 +132,54 @@ function documentBody(schema: TSchema): RouteDocumentation {
   return { requestBody: { content: { 'application/json': { schema } } } }
 }
 
-/** @throws ServerError `BadRequestException` whose text begins with `prefix`. */
-function readBody<T extends typeof IndexBody | typeof LoadBody | typeof UnloadBody>(
-  { body }: FastifyRequest,
+/**
+ * The parameters in the body of a request. Null is as if absent, and texts are read as those of
+ * `/models` are.
+ * @throws ServerError `BadRequestException` whose text begins with `prefix`, and those of a
+ * compressed body.
+ */
+async function readBody<T extends typeof IndexBody | typeof LoadBody | typeof UnloadBody>(
+  request: FastifyRequest,
   schema: T,
+  { config: { lenientParameters, maxJsonBytes } }: RouteContext,
   prefix = '',
-): Static<T> {
-  const text = Buffer.isBuffer(body) ? body.toString('utf8').trim() : ''
-  let value: unknown
+): Promise<Static<T>> {
+  const body = await plainBody(request, maxJsonBytes)
   try {
-    value = text === '' ? {} : JSON.parse(text)
-  } catch (cause) {
-    throw new ServerError('BadRequestException', `${prefix}the body is not JSON`, { cause })
+    const members = jsonMembers(body.toString('utf8'))
+    return readMembers(schema, members, lenientParameters)
+  } catch (error) {
+    if (!(error instanceof ServerError) || prefix === '') throw error
+    const { type, statusCode, message } = error
+    throw new ServerError(type, prefix + message, { statusCode, cause: error })
   }
-  if (fits(schema, value)) return value
-  const problem = problemWith(schema, value) ?? 'the body is not right'
-  throw new ServerError('BadRequestException', `${prefix}${problem}`)
+}
+
+function readMembers(
+  schema: TObject,
+  members: readonly JsonMember[],
+  isLenient: boolean,
+): ParameterTexts {
+  const texts: Record<string, string> = {}
+  const nested: Record<string, unknown> = {}
+  for (const { name, text, written } of members) {
+    const known = Object.hasOwn(schema.properties, name) ? schema.properties[name] : undefined
+    if (known === undefined) {
+      if (!isLenient) throw new ServerError('BadRequestException', problemOf(name, schema))
+    } else if (KindGuard.IsObject(known)) {
+      nested[name] = readMembers(known, jsonMembers(written, `Parameter ${name}`), isLenient)
+    } else if (text !== undefined) {
+      texts[name] = text
+    } else {
+      throw new ServerError('BadRequestException', `Parameter ${name} must be a single value.`)
+    }
+  }
+  return { ...readValues(schema, texts), ...nested }
+}
+
+/** Triton's clients may send files, which go into the store here. */
+function problemOf(name: string, schema: TObject): string {
+  return name.startsWith('file:')
+    ? `Parameter ${JSON.stringify(name)} is not supported: files of a model cannot be part of a load request. Put them into the model store, or upload the model to POST /models.`
+    : unknownText(name, schema)
 }

@@ -84,7 +84,12 @@ const STEPS: Step[] = [
   {
     curl: '-X PUT "$M/models/digits?min_worker=2&number_gpu=1&synchronous=true"',
     status: 200,
-    body: { status: 'Workers scaled' },
+    body: {
+      status: 'Workers scaled',
+      notes: [
+        'Parameter number_gpu has no effect: the setting `gpus` says between how many GPUs workers are shared.',
+      ],
+    },
   },
   {
     curl: '-X PUT "$M/models/digits?min_worker=3&max_worker=2"',

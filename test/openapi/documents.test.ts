@@ -99,7 +99,7 @@ test('every operation can check its parameters, which is compiled when it is fir
   assert.deepEqual(await json(refused), {
     code: 400,
     type: 'BadRequestException',
-    message: 'querystring/limit must be >= 0',
+    message: 'Parameter limit must be an integer from 0 to 2147483647, not "-1".',
   })
 })
 
