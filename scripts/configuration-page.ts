@@ -24,6 +24,7 @@ const SECTIONS: readonly [title: string, keys: readonly (keyof Config)[]][] = [
       'keepAliveTimeout',
       'serverName',
       'exposeRepository',
+      'lenientParameters',
     ],
   ],
   ['Models', ['modelStore', 'load', 'stateDir', 'allowLocalPaths', 'allowHandlers', 'python']],
@@ -109,7 +110,8 @@ Some settings can differ from model to model. The first of these that names a va
 4. its default.
 
 \`model.json\` lies in the model's folder. It may be absent; an unknown key or a value that does not fit makes the
-model invalid. For a bare \`x.onnx\` file it counts when it names that file as \`model\`, or when the file is called
+model invalid, and a key that is \`null\` is as if absent.
+For a bare \`x.onnx\` file it counts when it names that file as \`model\`, or when the file is called
 \`model.onnx\` or is the only \`.onnx\` file beside it. A numbered version folder (\`x/1/\`) without one uses \`x/model.json\`.
 
 ${modelTable()}

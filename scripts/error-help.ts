@@ -89,7 +89,7 @@ export const ERROR_HELP: Readonly<Record<ErrorType, ErrorHelp>> = {
   },
   UnsupportedMediaTypeException: {
     cause:
-      'The built-in handlers do not read this content type, this picture format, or compressed bodies. Or the Content-Type header is not a media type.',
+      'The built-in handlers do not read this content type, picture format or content encoding; a management request has a body that is neither JSON nor a form; or the Content-Type header is not a media type.',
     remedy:
       'Send JSON, `application/octet-stream` or a form; pictures as JPEG, PNG, WebP, GIF, TIFF or AVIF.',
   },
