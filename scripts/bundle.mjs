@@ -1,16 +1,19 @@
 /**
- * Writes the program to a folder, the libraries in the same few files: the server starts in half the time when it does not have
- * to find and read nine hundred of them. Types are checked by the compiler, before.
+ * Writes the program to a folder, the libraries in the same few files: the server starts in half the time
+ * when it does not have to find and read nine hundred of them. Types are checked by the compiler, before.
  *
- * Beside it comes `licenses.txt`, the licences of what was copied.
+ * Beside it come the files of Swagger UI, and `licenses.txt`, the licences of all that was copied.
  *
  *     node scripts/bundle.mjs dist
+ *
+ * It fails where a library would not work in a bundle, see `bundle-check.mjs`.
  */
-import { readFileSync, readdirSync, writeFileSync } from 'node:fs'
+import { copyFileSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import process from 'node:process'
 import { fileURLToPath } from 'node:url'
 import { rolldown } from 'rolldown'
+import { markFreeVariables, problemsOf } from './bundle-check.mjs'
 
 const ROOT = path.dirname(path.dirname(fileURLToPath(import.meta.url)))
 const SOURCES = path.join(ROOT, 'src')
@@ -23,16 +26,45 @@ const PROGRAMS = [
   'worker/process/connection-main',
 ]
 
-/** Stay in `node_modules`: native code, files that are no code, and what few starts load, or none. */
+/** Stay in `node_modules`. */
 const OUTSIDE = [
+  // Native code.
   /^onnxruntime-node/,
   'sharp',
-  '@fastify/swagger-ui',
+  // They read files beside themselves.
+  'pino',
+  'write-file-atomic',
+  // Few starts need them, or none.
   '@fastify/ajv-compiler',
   '@fastify/fast-json-stringify-compiler',
   'light-my-request',
-  'write-file-atomic',
   'yaml',
+]
+
+/** Sources that use `import.meta` so that it is right in the bundle too. */
+const MAY_USE_META = new Set([
+  // Finds the package from any depth.
+  'package-files.ts',
+  // Start programs by a path that is right in the sources and from a chunk, see `chunkFileNames`.
+  'worker/host/own-worker.ts',
+  'worker/process/launch-workers.ts',
+  // Load packages that stay outside.
+  'config-layers.ts',
+  'routes/schema-compilers.ts',
+])
+
+/** Uses of libraries that would be refused, but do no harm. */
+const HARMLESS = new Set([
+  // Looks for the file of a plugin without a name, to name it in messages.
+  'node_modules/fastify/lib/plugin-utils.js uses require as a value',
+])
+
+const SWAGGER_UI = path.join(ROOT, 'node_modules', 'swagger-ui-dist')
+const SWAGGER_UI_FILES = [
+  'swagger-ui.css',
+  'swagger-ui-bundle.js',
+  // Of the libraries in it; its first line names the file.
+  'swagger-ui-bundle.js.LICENSE.txt',
 ]
 
 const bundle = await rolldown({
@@ -41,26 +73,49 @@ const bundle = await rolldown({
   tsconfig: false,
   input: Object.fromEntries(PROGRAMS.map((name) => [name, path.join(SOURCES, `${name}.ts`)])),
   external: OUTSIDE,
+  transform: markFreeVariables,
   onLog: (level, log, report) => report(level === 'warn' ? 'error' : level, log),
 })
 const folder = path.resolve(process.argv[2])
-const { output } = await bundle.write({
+const written = {
   dir: folder,
   cleanDir: true,
   sourcemap: true,
   entryFileNames: '[name].js',
   // Beside the folder of the worker, as its sources' neighbours are: `../process/main.js` is right from both.
   chunkFileNames: 'worker/shared/[name].js',
-})
-await bundle.close()
+}
+// What is there stays, if this is not right.
+const { output } = await bundle.generate(written)
+stopAtProblems(output)
 const modules = output.flatMap((file) => (file.type === 'chunk' ? file.moduleIds : []))
-writeFileSync(path.join(folder, 'licenses.txt'), licensesOf(modules))
+const assets = SWAGGER_UI_FILES.map((name) => path.join(SWAGGER_UI, name))
+const licenses = licensesOf([...modules, ...assets])
 
-/** The licences of the packages that modules are from, each once. */
-function licensesOf(modulePaths) {
-  const folders = modulePaths.map(
-    (module) => /^.*\/node_modules\/(?:@[^/]+\/)?[^/]+/.exec(module)?.[0],
-  )
+await bundle.write(written)
+await bundle.close()
+mkdirSync(path.join(folder, 'swagger-ui'))
+for (const asset of assets)
+  copyFileSync(asset, path.join(folder, 'swagger-ui', path.basename(asset)))
+writeFileSync(path.join(folder, 'licenses.txt'), licenses)
+
+/** Ends the process when a module would not work in the bundle. */
+function stopAtProblems(generated) {
+  const problems = problemsOf(generated, {
+    root: ROOT,
+    isOutside: (name) => OUTSIDE.includes(name),
+    mayUseMeta: (file) => MAY_USE_META.has(path.posix.relative('src', file)),
+  }).filter((problem) => !HARMLESS.has(problem))
+  if (problems.length === 0) return
+  for (const problem of problems)
+    console.error(`onnxd: ${problem}, which is not the same in the bundle.`)
+  console.error('onnxd: replace the module, or leave its package outside: OUTSIDE in bundle.mjs.')
+  process.exit(1)
+}
+
+/** The licences of the packages that files are from, each once. */
+function licensesOf(files) {
+  const folders = files.map((file) => /^.*\/node_modules\/(?:@[^/]+\/)?[^/]+/.exec(file)?.[0])
   const packages = [...new Set(folders)].filter((found) => found !== undefined)
   packages.sort((one, other) => (one < other ? -1 : 1))
   return packages.map((found) => `${licenseOf(found)}\n`).join(`\n${'-'.repeat(80)}\n\n`)

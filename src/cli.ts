@@ -49,7 +49,7 @@ async function serve(argv: readonly string[]): Promise<void> {
 }
 
 async function printVersion(): Promise<void> {
-  const { readPackageVersion } = await import('./package-version.ts')
+  const { readPackageVersion } = await import('./package-files.ts')
   process.stdout.write(`${await readPackageVersion()}\n`)
 }
 

@@ -1,8 +1,8 @@
 /** A page to read about the models and to try them: Swagger UI over `/openapi.json`, from this server alone. */
-import { readFile } from 'node:fs/promises'
+import { readSwaggerUi } from '../package-files.ts'
 import type { App } from './route-context.ts'
 
-/** Files of Swagger UI, as the plugin for Fastify brings them. */
+/** Files of Swagger UI that the page loads. */
 const ASSETS = [
   ['swagger-ui.css', 'text/css; charset=utf-8'],
   ['swagger-ui-bundle.js', 'text/javascript; charset=utf-8'],
@@ -64,7 +64,6 @@ export function docsPageRoutes(app: App): void {
   app.get('/docs/start.js', { schema }, async (_request, reply) =>
     reply.type('text/javascript; charset=utf-8').send(START),
   )
-  const plugin = import.meta.resolve('@fastify/swagger-ui')
   for (const [name, type] of ASSETS) {
     app.get(`/docs/${name}`, { schema }, async (_request, reply) =>
       reply
@@ -72,7 +71,7 @@ export function docsPageRoutes(app: App): void {
         .removeHeader('pragma')
         .removeHeader('expires')
         .type(type)
-        .send(await readFile(new URL(`static/${name}`, plugin))),
+        .send(await readSwaggerUi(name)),
     )
   }
 }

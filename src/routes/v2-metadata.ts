@@ -5,7 +5,7 @@ import { asModelMetadata } from '../models/model-metadata.ts'
 import type { TensorMetadata } from '../models/model-metadata.ts'
 import { modelStatistics } from '../models/model-statistics.ts'
 import type { ModelVersion } from '../models/model-version.ts'
-import { readPackageVersion } from '../package-version.ts'
+import { readPackageVersion } from '../package-files.ts'
 import type { App, RouteContext } from './route-context.ts'
 import { findModel } from './v2-models.ts'
 import {

@@ -22,7 +22,7 @@ const NPM = `
 import fs from 'node:fs'
 fs.appendFileSync('npm.log', process.argv.slice(2).join(' ') + '\\n')
 if (fs.existsSync('offline')) process.exit(1)
-for (const name of ['typescript', 'rolldown'])
+for (const name of ['typescript', 'rolldown', 'swagger-ui-dist'])
   fs.cpSync(name, 'node_modules/' + name, { recursive: true })
 fs.copyFileSync('package-lock.json', 'node_modules/.package-lock.json')
 `
@@ -170,7 +170,7 @@ function buildProject(t: TestContext) {
     )
   }
   mkdirSync(file('scripts'))
-  for (const name of ['ensure', 'bundle'])
+  for (const name of ['ensure', 'bundle', 'bundle-check'])
     copyFileSync(`scripts/${name}.mjs`, file(`scripts/${name}.mjs`))
   copyFileSync('tsconfig.build.json', file('tsconfig.build.json'))
   write(
@@ -183,6 +183,9 @@ function buildProject(t: TestContext) {
   write('typescript/bin/tsc', COMPILER)
   write('rolldown/package.json', '{ "type": "module", "exports": "./index.js" }')
   write('rolldown/index.js', BUNDLER)
+  write('swagger-ui-dist/package.json', '{}')
+  for (const name of ['.css', '-bundle.js', '-bundle.js.LICENSE.txt'])
+    write(`swagger-ui-dist/swagger-ui${name}`, '')
   for (const name of ['cli', 'worker/process/main', 'worker/process/launcher'])
     write(`src/${name}.ts`, '')
   write('src/worker/process/connection-main.ts', '')
