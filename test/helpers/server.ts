@@ -62,6 +62,10 @@ export interface Surroundings {
   readonly environment?: NodeJS.ProcessEnv
   /** Folder of temporary files, when a server is to find those of an earlier one. */
   readonly temporary?: string
+  /** What runs in place of the program in `dist/`, for example the command of an installed package. */
+  readonly command?: readonly [program: string, ...args: string[]]
+  /** Folder to start it in. */
+  readonly folder?: string
 }
 
 /** Starts the bundled server on free ports, with `settings` as flags. It is closed after the test. */
@@ -80,11 +84,18 @@ export function serve(
 export async function start(
   t: TestContext,
   args: readonly string[],
-  { environment = {}, temporary: given }: Surroundings = {},
+  {
+    environment = {},
+    temporary: given,
+    command = [process.execPath, CLI],
+    folder,
+  }: Surroundings = {},
   drainSeconds = DRAIN_SECONDS,
 ): Promise<TestServer> {
   const temporary = given ?? mkdtempSync(path.join(tmpdir(), 'onnxd-test-'))
-  const child = spawn(process.execPath, [CLI, 'serve', ...args], {
+  const [program, ...first] = command
+  const child = spawn(program, [...first, 'serve', ...args], {
+    cwd: folder,
     stdio: ['ignore', 'pipe', 'pipe'],
     env: { ...process.env, ...environment, TMPDIR: temporary },
   })
