@@ -1,5 +1,5 @@
 /** The Open Inference Protocol in front of workers: metadata, configuration, statistics, repository, errors. */
-import assert, { rejects } from 'node:assert/strict'
+import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { cpSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { request } from 'node:http'
@@ -315,7 +315,12 @@ test('while the server stops it takes no connection, and a request that is on it
   await once(infer, 'continue')
   const closing = server.close()
   infer.write(body.slice(0, 10))
-  await rejects(server.fetch('/v2/health/ready'))
+  const isRefused = (): Promise<boolean> =>
+    server.fetch('/v2/health/ready').then(
+      () => false,
+      () => true,
+    )
+  await until(isRefused)
   infer.end(body.slice(10))
   const [answer] = await answered
   assert.equal(answer.statusCode, 200)

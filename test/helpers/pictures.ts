@@ -3,11 +3,10 @@ import assert from 'node:assert/strict'
 import type { TestContext } from 'node:test'
 import { ServerError } from '../../src/errors.ts'
 import type { ErrorType } from '../../src/errors.ts'
-import { DEFAULT_WORKER_OPTIONS } from '../../src/worker/process/handler.ts'
 import type { TensorSpec } from '../../src/worker/process/onnx/metadata.ts'
-import { loadOnnxModel } from '../../src/worker/process/onnx/model.ts'
 import type { Datatype } from '../../src/worker/process/onnx/tensor.ts'
 import type { WireParameter, WirePrediction, WireRequest } from '../../src/worker/wire/messages.ts'
+import { loadRequest, startWorker } from './worker-client.ts'
 
 /** An input or output of a model. */
 export function spec(
@@ -43,15 +42,14 @@ export interface TestModel {
   ask(incoming: WireRequest): Promise<WirePrediction>
 }
 
-/** Loads a model as a worker does, without the worker. */
+/** Loads a model in a worker process of its own. Rejects with the code and message of its reply. */
 export async function load(t: TestContext, modelPath: string): Promise<TestModel> {
-  const context = { modelName: 'm', modelPath, handler: '', batchSize: 1, gpu: undefined }
-  const model = await loadOnnxModel({ ...context, options: DEFAULT_WORKER_OPTIONS })
-  t.after(() => model.close())
-  const predict: TestModel['predict'] = async (requests) => {
-    const { predictions } = await model.predict(requests, performance.now())
-    return predictions
-  }
+  const worker = await startWorker(t)
+  const client = await worker.connect()
+  const { code, message } = await client.load(loadRequest({ modelPath, handler: '' }))
+  if (code !== 200) throw new Error(`${code} ${message}`)
+  const predict: TestModel['predict'] = async (requests) =>
+    (await client.predict(requests)).predictions
   const ask: TestModel['ask'] = async (incoming) => {
     const [prediction] = await predict([incoming])
     assert.ok(prediction !== undefined)
