@@ -23,7 +23,7 @@ const LARGEST = 2 ** 23
 const SAMPLE_MS = 500
 /** Memory may be this much larger at the end than in the first third. */
 const MAX_GROWTH = 1.3
-const CLI = fileURLToPath(new URL('../src/cli.js', import.meta.url))
+const CLI = fileURLToPath(new URL('../../dist/cli.js', import.meta.url))
 
 const { values } = parseArgs({
   options: {

@@ -23,7 +23,9 @@ const META_RULE = [/\bimport\.meta\b/, 'import.meta']
 const LIBRARY_RULES = [
   META_RULE,
   [/\bcreateRequire\b/, 'createRequire'],
-  [/\bnew Worker\(/, 'new Worker'],
+  [/\bnew (?:[\w$]+\.)*Worker[\d$]*\(/, 'new Worker'],
+  [/\bimport\((?!\s*["'])/, 'a computed import'],
+  [/\bprocess\.(?:mainModule|dlopen)\b/, 'process.mainModule or process.dlopen'],
   [/\bmodule\.(?:require|parent|filename|path|paths|children)\b/, 'the module object of CommonJS'],
   [/\beval\(/, 'eval'],
 ]

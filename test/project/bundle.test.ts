@@ -80,6 +80,19 @@ const REFUSED: [title: string, file: string, text: string, uses: string][] = [
     'new Worker',
   ],
   [
+    'the same by another name',
+    LIBRARY,
+    "const threads = require('worker_threads'); exports.give = () => new threads.Worker('./x.js')",
+    'new Worker',
+  ],
+  ['a computed import', LIBRARY, 'exports.give = (name) => import(name)', 'a computed import'],
+  [
+    'a look at the main module',
+    LIBRARY,
+    'exports.give = () => process.mainModule.filename',
+    'process.mainModule',
+  ],
+  [
     'a module that looks for itself',
     LIBRARY,
     'exports.give = () => module.filename',
