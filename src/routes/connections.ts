@@ -1,11 +1,12 @@
 /** The connections of one listener: their limits, their requests, and how they end. */
-import { ServerResponse, createServer } from 'node:http'
-import type { IncomingMessage, RequestListener, Server } from 'node:http'
+import { createServer } from 'node:http'
+import type { IncomingMessage, RequestListener, Server, ServerResponse } from 'node:http'
 import { Server as NetServer } from 'node:net'
 import type { Socket } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { FastifyBaseLogger } from 'fastify'
 import { closeGently, isEnding } from './close-gently.ts'
+import { responseOn } from './connect-response.ts'
 import { refuseExpectation, sendRefusal } from './connection-errors.ts'
 import type { ConnectionFailure } from './connection-errors.ts'
 import type { ConnectionLimits } from './connection-limits.ts'
@@ -234,19 +235,4 @@ function continueWhenRead(request: IncomingMessage, response: ServerResponse): v
   request.once('resume', () => {
     if (!response.headersSent) response.writeContinue()
   })
-}
-
-/** A response to `CONNECT`, for which Node has none: it is rejected as other methods are. */
-function responseOn(socket: Socket, request: IncomingMessage): ServerResponse {
-  const response = new ServerResponse(request)
-  response.shouldKeepAlive = false
-  response.assignSocket(socket)
-  // Node has taken its own listeners away. An error is followed by 'close'.
-  socket.on('error', () => {})
-  response.once('finish', () => {
-    response.detachSocket(socket)
-    response.emit('close')
-    closeGently(socket)
-  })
-  return response
 }
