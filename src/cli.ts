@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 /** The command: `onnxd serve [MODEL…]`. Each part of it loads what it needs: the code of the server takes half a second. */
 import { ConfigError, messageOf } from './errors.ts'
+import { ignoreUserSignals } from './signals.ts'
 
 const USAGE = `Usage: onnxd serve [MODEL…] [flags]
 
@@ -31,10 +32,11 @@ async function main([command, ...rest]: readonly string[]): Promise<void> {
     case '--help':
     case '-h':
       if (rest[0] === 'serve') await printFlags()
-      else process.stdout.write(USAGE)
+      else print(process.stdout, USAGE)
       return
     default:
-      process.stderr.write(
+      print(
+        process.stderr,
         command === undefined
           ? USAGE
           : `onnxd: unknown command ${JSON.stringify(command)}.\n\n${USAGE}`,
@@ -50,15 +52,22 @@ async function serve(argv: readonly string[]): Promise<void> {
 
 async function printVersion(): Promise<void> {
   const { readPackageVersion } = await import('./package-files.ts')
-  process.stdout.write(`${await readPackageVersion()}\n`)
+  print(process.stdout, `${await readPackageVersion()}\n`)
 }
 
 async function printFlags(): Promise<void> {
   const { flagHelp } = await import('./flag-help.ts')
-  process.stdout.write(flagHelp())
+  print(process.stdout, flagHelp())
 }
 
+/** A full disk or a pipe that is closed, as by `onnxd help | head -1`, is no reason to crash. */
+function print(stream: NodeJS.WriteStream, text: string): void {
+  stream.on('error', () => {})
+  stream.write(text)
+}
+
+ignoreUserSignals()
 main(process.argv.slice(2)).catch((error: unknown) => {
-  process.stderr.write(`onnxd: ${messageOf(error)}\n`)
+  print(process.stderr, `onnxd: ${messageOf(error)}\n`)
   process.exit(error instanceof ConfigError ? EXIT_USAGE : EXIT_FAILED)
 })

@@ -5,14 +5,15 @@ import { pino } from 'pino'
 import { readyText } from './banner.ts'
 import { parseConfig } from './config-parse.ts'
 import { cpuBudget, overdrawnText } from './cpu-budget.ts'
+import { Output } from './output.ts'
 import { describeImport } from './properties.ts'
 import { startServer } from './server.ts'
+import { ignoreSignalsThatDoNotStop } from './signals.ts'
 
-/**
- * Standard error, written in blocks, for a write of its own for each request's line hands over to another thread
- * and back. The last lines come a quarter of a second late, and at once when the process ends.
- */
-const LOG_OUTPUT = { fd: 2, sync: false, minLength: 4096, periodicFlush: 250 }
+const STDOUT = 1
+const STDERR = 2
+/** pino's number for a warning. */
+const WARN_LEVEL = 40
 
 /** What comes within this time of its like is the same Ctrl-C. */
 const REPEAT_MS = 500
@@ -24,21 +25,39 @@ const REPEAT_MS = 500
 export async function serveModels(argv: readonly string[], failureCode: number): Promise<void> {
   dropRepeatedSignals()
   const { config, origins, models, imports, ignored } = parseConfig(argv, process.env)
-  for (const line of ignored) process.stderr.write(`onnxd: ${line}\n`)
-  for (const foreign of imports) process.stderr.write(`${describeImport(foreign)}\n`)
-  const log = pino({ level: config.logLevel, base: null }, pino.destination(LOG_OUTPUT))
-  const starting = startServer({ config, origins, models, environment: process.env, log })
+  const output = new Output(STDOUT, () => '')
+  const errors = new Output(STDERR, droppedLine)
+  process.on('exit', () => {
+    output.flushSync()
+    errors.flushSync()
+  })
+  for (const line of ignored) errors.write(`onnxd: ${line}\n`)
+  for (const foreign of imports) errors.write(`${describeImport(foreign)}\n`)
+  const log = pino({ level: config.logLevel, base: null }, { write: (line) => errors.write(line) })
+  const starting = startServer({
+    config,
+    origins,
+    models,
+    environment: process.env,
+    log,
+    droppedLogLines: () => errors.dropped,
+  })
   closeWithGrace(
-    { delay: (config.stopDelay + config.drainTimeout + 1) * 1000, logger: false },
+    {
+      delay: (config.stopDelay + config.drainTimeout + 1) * 1000,
+      logger: false,
+      skip: ignoreSignalsThatDoNotStop(),
+    },
     async ({ err, signal }) => {
       if (err) log.fatal({ err }, 'unexpected error')
       else log.info({ signal }, 'stopping')
       await (await starting).close()
+      await errors.flush()
     },
   )
   const server = await starting
   for (const { url, reason, log: lines } of server.failed) {
-    process.stderr.write(`${[`onnxd: cannot serve ${url}: ${reason}`, ...lines].join('\n  ')}\n`)
+    errors.write(`${[`onnxd: cannot serve ${url}: ${reason}`, ...lines].join('\n  ')}\n`)
   }
   if (server.loaded.length === 0 && server.failed.length > 0) {
     await server.close()
@@ -48,7 +67,14 @@ export async function serveModels(argv: readonly string[], failureCode: number):
   log.info(budget, 'cpu budget')
   const overdrawn = overdrawnText(budget)
   if (overdrawn !== undefined) log.warn(overdrawn)
-  process.stdout.write(await readyText(server, config))
+  output.write(await readyText(server, config))
+  await output.flush()
+}
+
+/** A line of the log as pino writes it. */
+function droppedLine(dropped: number, cause: string): string {
+  const msg = 'log lines were dropped because standard error did not take them'
+  return `${JSON.stringify({ level: WARN_LEVEL, time: Date.now(), dropped, cause, msg })}\n`
 }
 
 /**

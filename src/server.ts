@@ -38,6 +38,8 @@ export interface ServerOptions {
   /** Bytes of memory that are left, for `checkMemory`; the system's own figure when absent. */
   readonly availableMemory?: () => Promise<number>
   readonly log: Logger
+  /** Lines that the log did not take, so far. */
+  readonly droppedLogLines?: () => number
 }
 
 /** A listening server. */
@@ -66,6 +68,7 @@ export async function startServer({
   environment,
   availableMemory,
   log,
+  droppedLogLines,
 }: ServerOptions): Promise<RunningServer> {
   refuseOpenManagement(config)
   const python = await findConfiguredPython(config, environment)
@@ -83,7 +86,7 @@ export async function startServer({
   })
   const memory = config.checkMemory ? new MemoryGuard(availableMemory) : undefined
   const registry = new Registry({ config, configOrigins: origins, factory, memory, log })
-  const metrics = new ServerMetrics(() => registry.all)
+  const metrics = new ServerMetrics(() => registry.all, droppedLogLines)
   const budget = new ByteBudget(budgetBytes(config.memoryBudgetMib))
   let isAccepting = false
   let isStopping = false

@@ -7,11 +7,20 @@ const LOOP_CHECK_MS = 20
 const PERCENTILES = ['50', '99', '100'] as const
 
 /**
- * Adds what the front-end process itself uses, under the names that Prometheus' own clients agree on, and
- * how late its event loop is. Returns a function that stops the measuring.
+ * Adds what the front-end process itself uses, under the names that Prometheus' own clients agree on,
+ * how late its event loop is, and what its log lost. Returns a function that stops the measuring.
  */
-export function addProcessMetrics(registry: Registry): () => void {
+export function addProcessMetrics(registry: Registry, droppedLogLines: () => number): () => void {
   const labelNames: string[] = []
+  addCounter(
+    registry,
+    {
+      name: 'onnxd_log_lines_dropped_total',
+      help: 'Lines of the log that standard error did not take.',
+      labelNames,
+    },
+    () => [[{}, droppedLogLines()]],
+  )
   addCounter(
     registry,
     {

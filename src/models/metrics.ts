@@ -48,7 +48,8 @@ export class ServerMetrics {
   readonly #versions: () => readonly ObservedVersion[]
   readonly #stopMeasuring: () => void
 
-  constructor(versions: () => readonly ObservedVersion[]) {
+  /** @param droppedLogLines Lines that the log did not take, so far. */
+  constructor(versions: () => readonly ObservedVersion[], droppedLogLines = (): number => 0) {
     this.#versions = versions
     this.#addRequests()
     this.#addWorkers()
@@ -68,7 +69,7 @@ export class ServerMetrics {
           ]),
         ),
     )
-    this.#stopMeasuring = addProcessMetrics(this.#registry)
+    this.#stopMeasuring = addProcessMetrics(this.#registry, droppedLogLines)
   }
 
   get contentType(): string {

@@ -1,0 +1,151 @@
+/** The command while its log is a full disk, a pipe that nobody empties, or closed. */
+import assert from 'node:assert/strict'
+import { execFileSync, spawn } from 'node:child_process'
+import type { ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
+import { closeSync, constants, openSync, readFileSync, readSync, truncateSync } from 'node:fs'
+import path from 'node:path'
+import { test } from 'node:test'
+import type { TestContext } from 'node:test'
+import { fileURLToPath } from 'node:url'
+import { parseMetrics } from '../helpers/prometheus.ts'
+import { FLOWER, iris } from '../helpers/server-process.ts'
+import { temporaryFolder, until } from '../helpers/server.ts'
+
+const CLI = fileURLToPath(new URL('../../src/cli.js', import.meta.url))
+const SERVE = `exec "${process.execPath}" "${CLI}" serve --port 0 --management-port 0 --drain-timeout 2`
+/** With `--drain-timeout 2` the process has ended after this time; the rest is for a busy machine. */
+const END_MS = 3000 + 2000
+
+interface Started {
+  readonly child: ChildProcess
+  readonly inference: string
+  readonly management: string
+}
+
+/**
+ * Starts the command by a shell; `script` is what it does before, `redirections` what becomes of its streams.
+ * One of them has to go to `output` in the folder, so that the URLs are found.
+ */
+async function start(
+  t: TestContext,
+  folder: string,
+  script: string,
+  redirections: string,
+  stderr: 'ignore' | 'pipe' = 'ignore',
+): Promise<Started> {
+  const child = spawn('bash', ['-c', `${script}\n${SERVE} "${iris}" ${redirections}`], {
+    cwd: folder,
+    env: { ...process.env, TMPDIR: folder },
+    stdio: ['ignore', 'ignore', stderr],
+  })
+  t.after(() => child.kill('SIGKILL'))
+  const urls = await until(() => {
+    assert.equal(child.exitCode, null, 'the server starts')
+    const text = textOf(path.join(folder, 'output'))
+    const found = [...new Set(text.match(/http:\/\/127\.0\.0\.1:\d+/g))]
+    return found.length >= 2 && found
+  }, 60_000)
+  const [inference = '', management = ''] = urls
+  await until(async () => (await fetch(`${inference}/ping`)).ok, 60_000)
+  return { child, inference, management }
+}
+
+function textOf(file: string): string {
+  try {
+    return readFileSync(file, 'utf8')
+  } catch {
+    return ''
+  }
+}
+
+async function dropped({ management }: Started): Promise<number> {
+  const text = await (await fetch(`${management}/metrics`)).text()
+  return parseMetrics(text).get('onnxd_log_lines_dropped_total') ?? Number.NaN
+}
+
+async function predict({ inference }: Started, count: number): Promise<void> {
+  for (let number = 0; number < count; number += 1) {
+    const response = await fetch(`${inference}/predictions/iris`, FLOWER)
+    assert.equal(response.status, 200)
+    await response.text()
+  }
+}
+
+/** Has `count` long lines logged. */
+async function fillLog({ inference }: Started, count: number): Promise<void> {
+  const headers = { 'x-request-id': 'x'.repeat(128) }
+  for (let done = 0; done < count; done += 10) {
+    await Promise.all(
+      Array.from({ length: 10 }, async () =>
+        (await fetch(`${inference}/ping`, { headers })).text(),
+      ),
+    )
+  }
+}
+
+async function assertEnds({ child }: Started): Promise<void> {
+  const exited = once(child, 'exit')
+  const started = performance.now()
+  child.kill('SIGTERM')
+  assert.deepEqual(await exited, [0, null])
+  const ms = performance.now() - started
+  assert.ok(ms < END_MS, `ended after ${ms} ms`)
+}
+
+test('B2: a server whose log disk is full serves on, says what is missing when there is room, and ends', async (t) => {
+  const folder = temporaryFolder(t)
+  const log = path.join(folder, 'log')
+  const server = await start(t, folder, 'ulimit -f 16', '2>>log >output')
+  await fillLog(server, 120)
+  const missing = await until(async () => (await dropped(server)) > 10 && dropped(server))
+  assert.ok(textOf(log).length <= 16_384)
+
+  truncateSync(log)
+  await predict(server, 1)
+  const notice = await until(() => /^\{.*"dropped":.*\}$/m.exec(textOf(log))?.[0])
+  const { dropped: told, cause, level } = JSON.parse(notice)
+  assert.deepEqual({ cause, level }, { cause: 'EFBIG', level: 40 })
+  assert.ok(told >= missing && told <= (await dropped(server)), `${told} of ${missing}`)
+  for (const line of textOf(log).split('\n').slice(0, -1)) {
+    if (line !== '') assert.doesNotThrow(() => JSON.parse(line), line)
+  }
+  await assertEnds(server)
+})
+
+test('B2: outputs that take nothing, or are closed, cost no model and no end', async (t) => {
+  for (const [redirections, isDropped] of [
+    ['>output 2>/dev/full', true],
+    ['>output 2> >(exit)', true],
+    ['>output 2>&-', false],
+    ['>/dev/full 2>output', false],
+    ['> >(head -1 >/dev/null) 2>output', false],
+    ['<&- >&- 2>output', false],
+  ] as const) {
+    const server = await start(t, temporaryFolder(t), '', redirections)
+    await predict(server, 3)
+    if (isDropped) await until(async () => (await dropped(server)) >= 3, 10_000)
+    else assert.equal(await dropped(server), 0, redirections)
+    await assertEnds(server)
+  }
+})
+
+test('B2: a server ends in time while nobody empties the pipe or socket of its log', async (t) => {
+  const folder = temporaryFolder(t)
+  execFileSync('mkfifo', [path.join(folder, 'fifo')])
+  const fifo = openSync(path.join(folder, 'fifo'), constants.O_RDWR | constants.O_NONBLOCK)
+  t.after(() => closeSync(fifo))
+  const stalled = await start(t, folder, '', '>output 2>fifo')
+  await fillLog(stalled, 500)
+  assert.equal(await dropped(stalled), 0)
+  await assertEnds(stalled)
+  const kept = readSync(fifo, Buffer.alloc(1024 * 1024))
+  assert.ok(kept > 30_000, `${kept} bytes in the pipe`)
+
+  // What Node gives a child as a pipe is a socket.
+  const other = temporaryFolder(t)
+  const unread = await start(t, other, '', '>output', 'pipe')
+  await fillLog(unread, 1500)
+  await predict(unread, 1)
+  await assertEnds(unread)
+})
