@@ -1,9 +1,11 @@
 /** Entry of a process for one connection, which comes from the launcher. The output comes first, as in `main.ts`. */
 import { Socket } from 'node:net'
+import { ignoreUserSignals } from '../../signals.ts'
 import { installOutput } from './output.ts'
 import { prepareProcess, serveConnection } from './run-worker.ts'
 import { readSettings } from './settings.ts'
 
+ignoreUserSignals()
 const output = installOutput()
 const settings = readSettings(process.argv.slice(2), process.env)
 const files = prepareProcess()

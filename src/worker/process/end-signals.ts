@@ -1,2 +1,2 @@
 /** The signals that end a worker. */
-export const END_SIGNALS = ['SIGTERM', 'SIGINT', 'SIGHUP'] as const
+export const END_SIGNALS = ['SIGTERM', 'SIGINT', 'SIGQUIT', 'SIGHUP'] as const

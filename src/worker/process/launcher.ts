@@ -5,6 +5,7 @@
  * workers of one model, each of them a connection, and gives each a process of its own.
  */
 import path from 'node:path'
+import { ignoreUserSignals } from '../../signals.ts'
 import { launchWorkers } from './launch-workers.ts'
 import { installOutput } from './output.ts'
 import { runWorker } from './run-worker.ts'
@@ -17,6 +18,7 @@ if (first.endsWith('.py') && path.basename(first) !== SCRIPT) {
   // The front-end also collects metrics of the machine by a script. That takes Python; it goes on without.
   process.exit(0)
 }
+ignoreUserSignals()
 const output = installOutput()
 const args = first.endsWith('.py') ? rest : process.argv.slice(2)
 // A preloaded model is there once, for all connections: they share a process.

@@ -1,5 +1,7 @@
 /** Entry of the worker process. The output comes first: it must be in place before anything prints. */
+import { ignoreUserSignals } from '../../signals.ts'
 import { installOutput } from './output.ts'
 import { runWorker } from './run-worker.ts'
 
+ignoreUserSignals()
 await runWorker(process.argv.slice(2), installOutput())
