@@ -145,7 +145,8 @@ class Parser {
     }
     const text = this.#match(NUMBER)
     if (text === undefined) throw this.#error(`expected a value, found ${this.#found()}`)
-    if (/[\w.]/.test(this.#text[this.#offset] ?? '') || /^0\d*[89]\d*$/.test(text)) {
+    const isOctal = /^0\d+$/.test(text)
+    if (/[\w.]/.test(this.#text[this.#offset] ?? '') || (isOctal && /[89]/.test(text))) {
       throw this.#error('this is not a number', offset)
     }
     const magnitude = numberOf(text)

@@ -9,10 +9,16 @@ import type { Parameter } from './job.ts'
 /** Python gives up at about a thousand levels. */
 const MAX_DEPTH = 500
 /** Python refuses to turn more digits than 4300 into an integer. */
-const LONG_NUMBER = /\d{4001}/
-const STRING = /"[^"\\]*(?:\\.[^"\\]*)*"/gs
+const MAX_DIGITS = 4000
 /** Python reads these as numbers. */
 const NO_JSON_NUMBER = /-?\bInfinity\b|\bNaN\b/g
+
+const QUOTE = 0x22
+const BACKSLASH = 0x5c
+const ZERO = 0x30
+const NINE = 0x39
+const OPENINGS: ReadonlySet<number> = new Set(['[', '{'].map((text) => text.charCodeAt(0)))
+const CLOSINGS: ReadonlySet<number> = new Set([']', '}'].map((text) => text.charCodeAt(0)))
 
 /**
  * Lets through only what the worker can decode: `application/json` that is JSON, `text…` that is UTF-8.
@@ -30,9 +36,8 @@ export function checkPythonInput(parameters: readonly Parameter[]): void {
 }
 
 function problemWithJson(text: string): string | false {
-  const numbers = text.replace(STRING, '""')
-  if (depthOf(numbers) > MAX_DEPTH) return `JSON of more than ${MAX_DEPTH} levels`
-  if (LONG_NUMBER.test(numbers)) return 'JSON with a number of more than 4000 digits'
+  const problem = problemWithSize(text)
+  if (problem !== undefined) return problem
   try {
     JSON.parse(text)
     return false
@@ -42,25 +47,46 @@ function problemWithJson(text: string): string | false {
   }
 }
 
-function depthOf(text: string): number {
+/** One look at each character: a regular expression would start anew at each quote of a string that has no end. */
+function problemWithSize(text: string): string | undefined {
   let depth = 0
-  let deepest = 0
-  for (const character of text) {
-    if (character === '[' || character === '{') deepest = Math.max(deepest, ++depth)
-    else if (character === ']' || character === '}') depth -= 1
+  let digits = 0
+  for (let index = 0; index < text.length; index += 1) {
+    const code = text.charCodeAt(index)
+    digits = code >= ZERO && code <= NINE ? digits + 1 : 0
+    if (digits > MAX_DIGITS) return `JSON with a number of more than ${MAX_DIGITS} digits`
+    if (code === QUOTE) index = endOfString(text, index) - 1
+    else if (OPENINGS.has(code)) depth += 1
+    else if (CLOSINGS.has(code)) depth -= 1
+    if (depth > MAX_DEPTH) return `JSON of more than ${MAX_DEPTH} levels`
   }
-  return deepest
+  return undefined
 }
 
 /** JSON but for the numbers that only Python writes and reads. */
 function isPythonJson(text: string): boolean {
-  const parts = text.split(STRING).map((part) => part.replace(NO_JSON_NUMBER, '0'))
-  const strings = text.match(STRING) ?? []
-  const plain = parts.map((part, index) => part + (strings[index] ?? '')).join('')
+  let plain = ''
+  for (let start = 0; start < text.length;) {
+    const quote = text.indexOf('"', start)
+    const between = quote === -1 ? text.length : quote
+    plain += text.slice(start, between).replace(NO_JSON_NUMBER, '0')
+    start = endOfString(text, between)
+    plain += text.slice(between, start)
+  }
   try {
     JSON.parse(plain)
     return plain !== text
   } catch {
     return false
   }
+}
+
+/** Index behind the string that begins at `start`; the end of the text where the string has none. */
+function endOfString(text: string, start: number): number {
+  for (let index = start + 1; index < text.length; index += 1) {
+    const code = text.charCodeAt(index)
+    if (code === BACKSLASH) index += 1
+    else if (code === QUOTE) return index + 1
+  }
+  return text.length
 }

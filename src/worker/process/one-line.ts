@@ -3,5 +3,12 @@
  * of its choice, for example a `[PID]`, which the front-end believes.
  */
 export function oneLine(text: string): string {
-  return text.replaceAll(/\s*[\r\n\u2028\u2029]+\s*/g, ' ')
+  const lines = text.split(/[\r\n\u2028\u2029]+/)
+  if (lines.length === 1) return text
+  const last = lines.length - 1
+  const trimmed = lines.map((line, index) => {
+    const start = index === 0 ? line : line.trimStart()
+    return index === last ? start : start.trimEnd()
+  })
+  return trimmed.filter((line, index) => line !== '' || index === 0 || index === last).join(' ')
 }

@@ -7,7 +7,7 @@ const MAX_LENGTH = 1000
 const MAX_RAW_LENGTH = 16_384
 /** `/src/model.cc:202 type ns::Class::function(types) `, and the short form `file.cc:47 Function `. */
 const SOURCE_LINE =
-  /[\w./-]*\w\.(?:cc|h|cpp|cu):\d+ (?:[\w:&*<>,~\s]*::[\w:&*<>,~\s]*\([^()]*\)(?: const)? |\w+ )?/g
+  /(?<![\w./-])[\w./-]*\w\.(?:cc|h|cpp|cu):\d+ ([\w:&*<>,~\s]*\([^()]*\)(?: const)? |\w+ )?/g
 const STATUS_CODE = /\[ONNXRuntimeError\] : \d+ : \w+ : /g
 /** Node names of exported models look like paths (`Name:'/layer1/Conv'`) and stay; paths lose their folders. */
 const NODE_NAME_OR_FOLDERS =
@@ -54,11 +54,16 @@ export function runError(thrown: unknown): ServerError {
 export function cleanMessage(message: string, folder: string): string {
   const local = folder === '' ? message : message.replaceAll(folder + path.sep, '')
   const text = printable(local)
-    .replace(SOURCE_LINE, '')
+    .replace(SOURCE_LINE, (_, behind: string | undefined) => withoutFunction(behind ?? ''))
     .replace(STATUS_CODE, '')
     .replace(NODE_NAME_OR_FOLDERS, '$1')
     .trim()
   return text.length > MAX_LENGTH ? `${text.slice(0, MAX_LENGTH)}…` : text
+}
+
+/** What stands behind a source line: the name of a function goes, a text with parentheses of its own stays. */
+function withoutFunction(behind: string): string {
+  return behind.includes('(') && !behind.includes('::') ? behind.replace(/^\w+ /, '') : ''
 }
 
 function runtimeError(
