@@ -45,6 +45,7 @@ async function perform(text, index, context) {
       })
     }
     case 'read': { const { readFileSync } = await import('node:fs'); try { return readFileSync(argument).length } catch (error) { return error.code } }
+    case 'shell': { const { execFile } = await import('node:child_process'); return new Promise((resolve) => execFile('/bin/sh', ['-c', argument], (_error, stdout) => resolve(stdout))) }
     case 'batch': return { size: context.requestProcessor.length }
     case 'headers': return context.getAllRequestHeader(index)
     case 'data': return 'data'

@@ -17,10 +17,12 @@ import {
 import type { TestWorker, WorkerClient } from '../helpers/worker-client.ts'
 
 const SERVICE = `
+import { spawn } from 'node:child_process'
 export function handle(data) {
   if (data === undefined) return
   return data.map(({ body }) => {
     if (String(body) === 'spin') for (;;) {}
+    if (String(body) === 'child') return String(spawn('sleep', ['300']).pid)
     return String(process.pid)
   })
 }
@@ -83,6 +85,19 @@ test('each connection has a process, which ends with it', async (t) => {
   assert.ok(isAlive(thirdPid), 'the launcher goes on')
   await worker.stop()
   assert.equal(isAlive(thirdPid), false, 'it ends with the launcher')
+})
+
+test('E11: what a model has started ends with its connection, and with the launcher', async (t) => {
+  for (const endsLauncher of [false, true]) {
+    const [worker, modelPath] = await launch(t)
+    const [client] = await load(worker, modelPath)
+    const { predictions } = await client.predict([wireRequest([['body', 'child', '']])])
+    const child = Number(predictions[0]?.body)
+    assert.ok(isAlive(child))
+    if (endsLauncher) await worker.stop()
+    else client.socket.destroy()
+    await until('it is gone', () => !isAlive(child))
+  }
 })
 
 test('a preloaded model is there once, in one process', async (t) => {

@@ -2,6 +2,7 @@
 import { Socket } from 'node:net'
 import { ignoreUserSignals } from '../../signals.ts'
 import { installOutput } from './output.ts'
+import { killGroupMembers } from './process-group.ts'
 import { prepareProcess, serveConnection } from './run-worker.ts'
 import { readSettings } from './settings.ts'
 
@@ -9,6 +10,8 @@ ignoreUserSignals()
 const output = installOutput()
 const settings = readSettings(process.argv.slice(2), process.env)
 const files = prepareProcess()
+// What a model has started goes with its connection.
+process.on('exit', killGroupMembers)
 
 /** The launcher ended before it had sent the connection. */
 const end = (): never => process.exit(0)

@@ -26,20 +26,33 @@ export async function launchWorkers(args: readonly string[], settings: Settings)
   const workers = new Set<ChildProcess>()
   // A model at work does not see the end of its connection.
   process.on('exit', () => {
-    for (const worker of workers) worker.kill('SIGKILL')
+    for (const worker of workers) killGroup(worker)
   })
   endWithParent()
   // Not a byte of a connection may be read here.
   const server = createServer({ allowHalfOpen: true, noDelay: true, pauseOnConnect: true })
   server.on('connection', (socket: Socket) => {
     console.log(`Connection accepted: ${addressText(socket, settings.address)}.`)
-    const worker = fork(ENTRY, args)
+    // A group of its own, so that what its model starts can be ended with it.
+    const worker = fork(ENTRY, args, { detached: true })
     workers.add(worker)
-    worker.once('exit', () => workers.delete(worker))
+    worker.once('exit', () => {
+      workers.delete(worker)
+      killGroup(worker)
+    })
     worker.once('error', () => socket.destroy())
     worker.send('connection', socket)
   })
   await announce(server, settings, files)
+}
+
+function killGroup({ pid }: ChildProcess): void {
+  if (pid === undefined) return
+  try {
+    process.kill(-pid, 'SIGKILL')
+  } catch {
+    // Nobody is left in the group.
+  }
 }
 
 /** The original outlives its front-end, and nobody would end it then. */

@@ -1,4 +1,5 @@
 import { Worker } from 'node:worker_threads'
+import { killGroupMembers } from './process-group.ts'
 
 /**
  * Runs on a thread of its own, because a model may hold the main one for ever, in native code or in
@@ -8,11 +9,21 @@ const WATCH = `
 const { workerData } = require('node:worker_threads')
 const cell = new Int32Array(new SharedArrayBuffer(4))
 while (process.ppid === workerData) Atomics.wait(cell, 0, 0, 1000)
-process.kill(process.pid, 'SIGKILL')
+try {
+  process.kill(-process.pid, 'SIGKILL')
+} catch {
+  process.kill(process.pid, 'SIGKILL')
+}
 `
 
-/** Kills this process within about a second of the death of its parent. */
+/**
+ * Kills this process within about a second of the death of its parent, and all others of the group that it leads: a
+ * parent that was killed cannot do that any more.
+ */
 export function watchParent(parentPid: number): void {
+  process.on('exit', () => {
+    if (process.ppid !== parentPid) killGroupMembers()
+  })
   const watcher = new Worker(WATCH, {
     eval: true,
     workerData: parentPid,

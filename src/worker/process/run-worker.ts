@@ -13,6 +13,7 @@ import { oneLine } from './one-line.ts'
 import type { ProcessOutput } from './output.ts'
 import { watchParent } from './parent-watch.ts'
 import { preload } from './preload.ts'
+import { killGroupMembers } from './process-group.ts'
 import { reportError } from './report-error.ts'
 import { Service } from './service.ts'
 import { readSettings } from './settings.ts'
@@ -41,7 +42,10 @@ export async function runWorker(args: readonly string[], output: ProcessOutput):
     if (settings.endsWithConnection) server.close()
     const service = serveConnection(socket, settings, { output, files, preloaded })
     void service.ended.then((isClean) => {
-      if (settings.endsWithConnection) process.exit(isClean ? 0 : 1)
+      if (!settings.endsWithConnection) return
+      // The first sign of a front-end that was killed: it may still be seen as the parent.
+      if (settings.parentPid !== undefined) killGroupMembers()
+      process.exit(isClean ? 0 : 1)
     })
   })
 }
