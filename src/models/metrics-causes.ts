@@ -12,7 +12,7 @@ export type RejectionReason =
 
 const CAUSES: readonly [cause: RestartCause, pattern: RegExp][] = [
   ['exit', /^exited with /],
-  ['signal', /^was killed by /],
+  ['signal', /^was (?:killed|stopped) by /],
   ['timeout', /^did not answer within /],
   ['protocol', /^broke the protocol/],
 ]

@@ -71,6 +71,7 @@ test('the end of a worker is one of few causes', () => {
   for (const [text, hasLoaded, cause] of [
     ['exited with code 0', true, 'exit'],
     ['was killed by SIGSEGV', true, 'signal'],
+    ['was stopped by a signal', true, 'signal'],
     ['ran out of memory', true, 'memory'],
     ['ran out of memory', false, 'memory'],
     ['did not answer within 60 s', true, 'timeout'],

@@ -1,6 +1,14 @@
 /** The front-end's side of a worker, against real processes that behave and that do not. */
 import assert from 'node:assert/strict'
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs'
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  statSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { test } from 'node:test'
@@ -9,6 +17,7 @@ import { ServerError } from '../../src/errors.ts'
 import { WorkerDiedError } from '../../src/worker/host/outcomes.ts'
 import { ownWorker, workerEnvironment } from '../../src/worker/host/own-worker.ts'
 import { RuntimeDirectory } from '../../src/worker/host/runtime-directory.ts'
+import { watchForStop } from '../../src/worker/host/stopped-process.ts'
 import type { Worker } from '../../src/worker/host/worker.ts'
 import type { WorkerReply } from '../../src/worker/wire/messages.ts'
 import { LOAD, isAlive, loadedFake, request, startFake } from '../helpers/fake-worker.ts'
@@ -398,6 +407,39 @@ test('a stopped process is killed at the response timeout as well', async (t) =>
   process.kill(pid, 'SIGSTOP')
   await assert.rejects(worker.predict([request('a')]), { type: 'ResponseTimeoutException' })
   assert.equal(isAlive(pid), false)
+})
+
+test('E15: a stopped worker is noticed in seconds, idle, at work, or while it starts', async (t) => {
+  const idle = await loadedFake(t)
+  const busy = await loadedFake(t, 'onPredict = () => {}', { responseTimeoutMs: 600_000 })
+  const starting = startFake(t, 'onReady = () => {}', { loadTimeoutMs: 600_000 })
+  const answer = deathOf(busy.worker.predict([request('a')]))
+  const loading = assert.rejects(starting.worker.ready, /stopped by a signal/)
+  await delay(50)
+  for (const { worker } of [idle, busy, starting]) process.kill(pidOf(worker), 'SIGSTOP')
+  for (const { worker } of [idle, busy, starting]) {
+    assert.equal((await worker.exited).text, 'was stopped by a signal')
+  }
+  assert.match((await answer).text, /stopped by a signal/)
+  await loading
+})
+
+test('E15: a process that goes on after a moment does not count as stopped', async (t) => {
+  const { worker } = await loadedFake(t)
+  const pid = pidOf(worker)
+  let looks = 0
+  let stops = 0
+  const look = (): number => {
+    looks += 1
+    process.kill(pid, looks % 2 === 0 ? 'SIGCONT' : 'SIGSTOP')
+    // A signal takes its effect when the process gets to run.
+    const state = looks % 2 === 0 ? /\) [RS] / : /\) T /
+    while (!state.test(readFileSync(`/proc/${pid}/stat`, 'latin1')));
+    return pid
+  }
+  t.after(watchForStop(look, () => (stops += 1), 5))
+  await until('it was looked at often', () => looks >= 20)
+  assert.equal(stops, 0)
 })
 
 for (const [what, behaviour, text, statusCode] of [

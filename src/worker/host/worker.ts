@@ -8,6 +8,7 @@ import { Connection } from './connection.ts'
 import { modelProcess } from './model-process.ts'
 import { WorkerDiedError, inRequestOrder, loadFailure } from './outcomes.ts'
 import { Progress } from './progress.ts'
+import { watchForStop } from './stopped-process.ts'
 import type { WorkerSpec, WorkerState } from './worker-spec.ts'
 
 /** How long a dying worker's exit may lag behind its socket, and how long a stopping one may take. */
@@ -24,6 +25,7 @@ export class Worker {
   readonly #spec: WorkerSpec
   readonly #child: Child
   readonly #progress: Progress
+  readonly #endWatch: () => void
   #connection: Connection | undefined
   #state: WorkerState = 'starting'
   #killedBecause: string | undefined
@@ -45,6 +47,10 @@ export class Worker {
       spec.onLine(line, stream)
     })
     spec.bodies?.handOver()
+    this.#endWatch = watchForStop(
+      () => this.pid,
+      () => this.kill('was stopped by a signal'),
+    )
     this.exited = this.#child.exited.then((cause) => this.#end(cause))
     this.ready = this.#start(isListening)
     // Whoever started the worker looks at `ready` in its own time.
@@ -202,6 +208,7 @@ export class Worker {
   #end(cause: ExitCause): ExitCause {
     this.#state = 'stopped'
     this.#progress.stop()
+    this.#endWatch()
     this.#connection?.destroy()
     this.#spec.bodies?.close()
     return this.#killedBecause === undefined ? cause : { ...cause, text: this.#killedBecause }
