@@ -1,4 +1,5 @@
 /** Twice the input takes twice the time, for every reader of what clients, models and workers send. */
+import { parse } from 'node:querystring'
 import { test } from 'node:test'
 import Fastify from 'fastify'
 import { withoutFolders } from '../src/errors.ts'
@@ -12,7 +13,6 @@ import { locate } from '../src/models/source-location.ts'
 import { parseTarExtension } from '../src/models/tar-extension.ts'
 import { acceptForms } from '../src/routes/form-plugin.ts'
 import { parseUrlEncoded, readMultipart } from '../src/routes/form.ts'
-import { parseQueryString } from '../src/routes/query-string.ts'
 import type { App } from '../src/routes/route-context.ts'
 import { LastWords } from '../src/worker/host/last-words.ts'
 import { parseJson } from '../src/worker/process/json-input.ts'
@@ -63,7 +63,7 @@ const READERS: Readonly<Record<string, Read>> = {
   'text for Python': (text) =>
     checkPythonInput([{ name: 'body', contentType: 'text/plain', value: Buffer.from(text) }]),
   'urlencoded form': (text) => parseUrlEncoded(Buffer.from(text)),
-  query: (text) => parseQueryString(text),
+  query: (text) => parse(text),
   'file name': (text) => safeFileName(text),
   'model name': (text) => checkModelName(text),
   'name of a path': (text) => nameOfPath(`${text}.mar`, undefined),

@@ -42,7 +42,11 @@ export class RestartPolicy {
    */
   delayMs(failures: number): number {
     if (failures === 0) return 0
-    if (this.#hasGivenUp) return RETRY_MS
-    return DELAYS_MS[Math.min(failures, DELAYS_MS.length) - 1] ?? 0
+    return this.#hasGivenUp ? RETRY_MS : shortageDelayMs(failures)
   }
+}
+
+/** Milliseconds to wait before the next try of a start that failed `failures` times in a row for lack of resources. */
+export function shortageDelayMs(failures: number): number {
+  return DELAYS_MS[Math.min(failures, DELAYS_MS.length) - 1] ?? 0
 }

@@ -2,6 +2,7 @@ import type { Logger } from 'pino'
 import { ServerError, messageOf } from '../errors.ts'
 import { isCrash } from '../worker/host/outcomes.ts'
 import type { Worker } from '../worker/host/worker.ts'
+import { shortageDelayMs } from './backoff.ts'
 import type { RestartPolicy } from './backoff.ts'
 import { restartCause } from './metrics-causes.ts'
 import type { RestartCause } from './metrics-causes.ts'
@@ -39,6 +40,9 @@ export interface SlotContext {
   readonly onChange: () => void
 }
 
+/** So often, within 3 seconds, the first worker of a slot is started while the machine has no resources for it. */
+const FIRST_STARTS = 8
+
 /** One place for a worker. The worker in it is replaced when it dies; the slot keeps its id and its history. */
 export class Slot {
   readonly id: number
@@ -73,10 +77,14 @@ export class Slot {
    * @throws ServerError `ConflictStatusException` when the slot is retired before that.
    */
   async start(): Promise<void> {
-    try {
-      await this.#worker.ready
-    } catch (error) {
-      throw this.#isRetired ? overtaken(error) : error
+    for (let starts = 1; ; starts += 1) {
+      try {
+        await this.#worker.ready
+        break
+      } catch (error) {
+        if (!this.#isRetired) await this.#startAgain(error, starts)
+        if (this.#isRetired) throw overtaken(error)
+      }
     }
     void this.#supervise()
     this.#context.onChange()
@@ -110,6 +118,14 @@ export class Slot {
     await worker.stop()
   }
 
+  /** Another try after a start that failed for lack of resources; any other failure is thrown. */
+  async #startAgain(error: unknown, starts: number): Promise<void> {
+    const { isShortage } = await this.#worker.exited
+    if (isShortage !== true || starts === FIRST_STARTS) throw error
+    await waitAtMost(shortageDelayMs(starts), this.#retired)
+    if (!this.#isRetired) this.#worker = this.#context.startWorker(this.id)
+  }
+
   /** Replaces the worker each time it dies, until the slot is retired. */
   async #supervise(): Promise<void> {
     const { startWorker, onChange, metrics } = this.#context
@@ -132,16 +148,16 @@ export class Slot {
   async #recordDeath(): Promise<number> {
     const { modelName, restarts, log } = this.#context
     const worker = this.#worker
-    const { text } = await worker.exited
+    const { text, isShortage = false } = await worker.exited
     const loadFailure = await worker.ready.then(() => undefined, messageOf)
     this.lastFailure = loadFailure ?? `The worker ${text}.`
     this.#lastCause = restartCause(text, loadFailure === undefined)
     const isAtWork = worker.inFlight > 0
-    const isSuspicious = loadFailure !== undefined || isAtWork
+    const isSuspicious = !isShortage && (loadFailure !== undefined || isAtWork)
     // A request that crashes workers, or takes too long, is no reason to close the model for others.
     const isByRequest = loadFailure === undefined && isAtWork && isEndByRequest(text)
     if (isSuspicious && !isByRequest) restarts.recordDeath()
-    this.#failures = isSuspicious ? this.#failures + 1 : 0
+    this.#failures = isSuspicious || isShortage ? this.#failures + 1 : 0
     const restartInMs = restarts.delayMs(this.#failures)
     log.warn(
       {

@@ -79,14 +79,19 @@ export class FakeWorker implements PoolWorker {
   }
 
   /** Ends as a real worker does: the batch at the head had started, those behind it had not. */
-  die(text = 'was killed by SIGKILL', error?: Error): void {
+  die(text = 'was killed by SIGKILL', error?: Error, isShortage = false): void {
     if (this.state === 'stopped') return
     this.state = 'stopped'
     this.sayFailed(new ServerError('InternalServerException', `Failed to start workers: ${text}`))
-    this.sayExited({ code: null, signal: 'SIGKILL', text })
+    this.sayExited({ code: null, signal: 'SIGKILL', text, isShortage })
     this.batches.splice(0).forEach((batch, index) => {
       batch.reject(index === 0 && error ? error : new WorkerDiedError(text, index === 0))
     })
+  }
+
+  /** Could not be started, because the machine has no resources for it. */
+  failToStart(): void {
+    this.die('could not be started (EMFILE)', undefined, true)
   }
 
   kill(because: string): void {

@@ -555,6 +555,49 @@ test('loads that fail count as deaths, and a worker that dies idle does not', as
   assert.equal(it.pool.slots[0]?.restarts, 25)
 })
 
+test('E14: starts that fail for lack of resources are no deaths of the model; each try waits longer', async (t) => {
+  const it = await TestPool.of(t, 1)
+  it.onStart = (worker) => worker.failToStart()
+  it.worker(-1).die()
+  const waiting = it.submit('waiting')
+  for (const [index, waitMs] of [0, 0, 50, 100, 200, 400].entries()) {
+    await it.pass(Math.max(0, waitMs - 3))
+    assert.equal(it.workers.length <= index + 2, true, `not before ${waitMs} ms`)
+    await it.pass(6)
+  }
+  await it.leap(40_000)
+  assert.equal(it.pool.hasFailed, false)
+  const tries = it.workers.length
+  assert.ok(tries > 7 && tries < 20, `${tries} tries`)
+  assert.match(it.pool.slots[0]?.lastFailure ?? '', /EMFILE/)
+  it.onStart = (worker) => worker.load()
+  await it.leap(10_100)
+  it.worker(-1).answer()
+  assert.equal(await answerOf(waiting), 'waiting')
+})
+
+test('E14: the first worker is tried again for a few seconds while resources lack, and then given up', async (t) => {
+  const it = new TestPool(t)
+  it.onStart = (worker) => worker.failToStart()
+  const scaled = it.pool.scale(1)
+  await it.pass(200)
+  it.onStart = (worker) => worker.load()
+  await it.pass(200)
+  await scaled
+  assert.equal(it.pool.readyWorkers, 1)
+
+  it.onStart = (worker) => worker.failToStart()
+  const failing = assert.rejects(it.pool.scale(2), /EMFILE/)
+  await it.pass(4000)
+  await failing
+  assert.deepEqual([it.pool.slots.length, it.pool.hasFailed], [1, false])
+
+  const overtaken = assert.rejects(it.pool.scale(2), /stopped by a later request/)
+  await it.pass(10)
+  await it.pool.scale(1)
+  await overtaken
+})
+
 test('a worker that serves keeps the model up and does not hurry one beside it that cannot start', async (t) => {
   const it = await TestPool.of(t, 2)
   it.onStart = (worker) => worker.die('exited with code 1')

@@ -21,8 +21,12 @@ export interface ExitCause {
   readonly signal: NodeJS.Signals | null
   /** For example `exited with code 1`, `was killed by SIGSEGV`, `ran out of memory`. */
   readonly text: string
+  /** This machine has no descriptor, process or memory left: no fault of the model. */
+  readonly isShortage?: boolean
 }
 
+/** What the system says when it has nothing left to give. */
+const SHORTAGES: ReadonlySet<unknown> = new Set(['EMFILE', 'ENFILE', 'EAGAIN', 'ENOMEM'])
 /** Lines of stderr kept to explain a death. */
 const KEPT_LINES = 20
 /** What V8 and native code write to stderr before they abort. A native stack of any length may follow. */
@@ -127,8 +131,14 @@ export class Child {
   }
 }
 
+/** Whether something failed for lack of what a moment later may be there. */
+export function isShortage(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && SHORTAGES.has(error.code)
+}
+
 /** Without the message, which names the path of the command. */
 function notStarted(error: unknown): ExitCause {
   const code = error instanceof Error && 'code' in error ? String(error.code) : 'unknown reason'
-  return { code: null, signal: null, text: `could not be started (${code})` }
+  const text = `could not be started (${code})`
+  return { code: null, signal: null, text, isShortage: isShortage(error) }
 }

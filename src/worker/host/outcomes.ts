@@ -26,6 +26,9 @@ const LOAD_CODES: ReadonlyMap<number, ErrorType> = new Map([
   [507, 'InsufficientMemoryException'],
 ])
 
+/** What is said of a process that this machine has no resources for at the moment. */
+const SHORTAGE = /^could not be started \((?:EMFILE|ENFILE|EAGAIN|ENOMEM)\)/
+
 /** How native code dies of what it was given: of the model while it loads, of a request afterwards. */
 const CRASH = /^was killed by SIG(?:SEGV|ABRT|BUS|FPE|ILL|TRAP|SYS)$/
 /** The same, or a handler that ends the process, or a heap that is full. */
@@ -60,6 +63,7 @@ export function loadFailure(
 }
 
 function endType(reason: string): ErrorType {
+  if (SHORTAGE.test(reason)) return 'ServiceUnavailableException'
   if (reason.includes('took longer')) return 'ResponseTimeoutException'
   if (reason.includes('out of memory')) return 'InsufficientMemoryException'
   return CRASH.test(reason) ? 'InvalidModelException' : 'InternalServerException'

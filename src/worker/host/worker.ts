@@ -2,7 +2,7 @@ import { setImmediate as nextTurn, setTimeout as delay } from 'node:timers/promi
 import { ProtocolError, ServerError } from '../../errors.ts'
 import { encodeLoad, encodePredict } from '../wire/encode.ts'
 import type { WireRequest, WorkerReply } from '../wire/messages.ts'
-import { Child } from './child.ts'
+import { Child, isShortage } from './child.ts'
 import type { ExitCause } from './child.ts'
 import { Connection } from './connection.ts'
 import { modelProcess } from './model-process.ts'
@@ -30,6 +30,7 @@ export class Worker {
   #state: WorkerState = 'starting'
   #killedBecause: string | undefined
   #modelPid: number | undefined
+  #hadShortage = false
 
   constructor(spec: WorkerSpec) {
     this.#spec = spec
@@ -198,6 +199,7 @@ export class Worker {
     if (this.#state === 'stopping' || this.#state === 'stopped') return
     const wasConnected = this.#connection !== undefined
     this.#state = 'stopping'
+    this.#hadShortage = isShortage(reason)
     if (reason instanceof ProtocolError) return this.kill(protocolText(reason))
     await Promise.race([this.exited, delay(EXIT_GRACE_MS, undefined, { ref: false })])
     // An exit that has come while the event loop was busy is seen first.
@@ -211,7 +213,8 @@ export class Worker {
     this.#endWatch()
     this.#connection?.destroy()
     this.#spec.bodies?.close()
-    return this.#killedBecause === undefined ? cause : { ...cause, text: this.#killedBecause }
+    const text = this.#killedBecause ?? cause.text
+    return { ...cause, text, ...(this.#hadShortage && { isShortage: true }) }
   }
 
   /** Tells the caller of a batch why there is no answer, once the worker is gone. */
