@@ -15,6 +15,10 @@ const STDERR = 2
 /** pino's number for a warning. */
 const WARN_LEVEL = 40
 
+/** The kernel hands orphans to PID 1, and Node has no call to wait for a process that it did not start. */
+const NO_INIT =
+  'onnxd is PID 1 and cannot reap processes that workers and handlers leave behind: they stay as zombies. Run it under an init: docker run --init, init: true, or shareProcessNamespace: true'
+
 /** What comes within this time of its like is the same Ctrl-C. */
 const REPEAT_MS = 500
 
@@ -34,6 +38,7 @@ export async function serveModels(argv: readonly string[], failureCode: number):
   for (const line of ignored) errors.write(`onnxd: ${line}\n`)
   for (const foreign of imports) errors.write(`${describeImport(foreign)}\n`)
   const log = pino({ level: config.logLevel, base: null }, { write: (line) => errors.write(line) })
+  if (process.pid === 1) log.warn(NO_INIT)
   const starting = startServer({
     config,
     origins,

@@ -16,6 +16,11 @@ const READY = /ready\. Inference (\S+),/
 const needsScript =
   spawnSync('script', ['--version']).status === 0 ? false : 'needs the program `script`'
 
+/** A namespace in which the command is PID 1, as it is in a container. */
+const NAMESPACE = ['--pid', '--fork', '--kill-child', '--mount-proc']
+const needsNamespace =
+  spawnSync('unshare', [...NAMESPACE, 'true']).status === 0 ? false : 'needs leave to `unshare`'
+
 interface Started {
   readonly child: ChildProcess
   /** Both streams together. */
@@ -86,3 +91,22 @@ test('E16: a fault of the process itself ends it, as the system has it', async (
   server.child.kill('SIGSEGV')
   assert.deepEqual(await once(server.child, 'exit'), [null, 'SIGSEGV'])
 })
+
+test(
+  'E12: as PID 1 it says that it needs an init, and stops as always',
+  { skip: needsNamespace },
+  async (t) => {
+    const command = [process.execPath, CLI, 'serve', '--port', '0', '--management-port', '0']
+    const server = await start(t, 'unshare', [...NAMESPACE, ...command])
+    const [pid] = childrenOf(server.child.pid ?? 0)
+    assert.ok(pid)
+    process.kill(pid, 'SIGTERM')
+    assert.deepEqual(await once(server.child, 'close'), [0, null])
+    assert.equal(server.output().match(/"level":40.*is PID 1.*--init/g)?.length, 1)
+
+    const usual = await serve(t)
+    usual.child.kill('SIGTERM')
+    await once(usual.child, 'close')
+    assert.doesNotMatch(usual.output(), /PID 1/)
+  },
+)
