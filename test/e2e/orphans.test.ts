@@ -15,8 +15,8 @@ import { childrenOf, isAlive, temporaryFolder, until } from '../helpers/server.t
 const START = `trap "" TERM HUP INT; sleep 300 >/dev/null 2>&1 & echo $!`
 
 /** Has the handler do something, and returns its answer. */
-async function ask({ inference }: ServerProcess, wish: string): Promise<string> {
-  const answer = await fetch(`${inference}/predictions/m`, { method: 'POST', body: wish })
+async function ask({ inferenceUrl }: ServerProcess, wish: string): Promise<string> {
+  const answer = await fetch(`${inferenceUrl}/predictions/m`, { method: 'POST', body: wish })
   const text = await answer.text()
   assert.equal(answer.status, 200, text)
   return text
@@ -58,13 +58,13 @@ test('E11: what a worker has started goes when its model goes, and when it dies'
   const model = handlerModel(t, 'm', { workers: 1 })
   const server = await startProcess(t, temporaryFolder(t), ['--allow-handlers', model])
   const first = Number(await ask(server, `shell:${START}`))
-  const dying = fetch(`${server.inference}/predictions/m`, { method: 'POST', body: 'exit:3' })
+  const dying = fetch(`${server.inferenceUrl}/predictions/m`, { method: 'POST', body: 'exit:3' })
   assert.equal((await dying).status, 500)
   await assertGone([first])
   const second = Number(await ask(server, `shell:${START}`))
-  assert.equal((await server.manage('DELETE', '/models/m')).status, 200)
+  assert.equal((await server.call('DELETE', '/models/m')).status, 200)
   await assertGone([second])
-  await server.stop()
+  await server.close()
 })
 
 test('E11: when the server is killed, a worker in Python and what it has started are gone too', async (t) => {
@@ -80,7 +80,7 @@ test('E11: when the server is killed, a worker in Python and what it has started
   const args = ['--allow-handlers', '--allow-local-paths', '--python', python]
   const server = await startProcess(t, folder, args)
   const url = pythonArchive(folder, { flavor: 'mms', name: 'm' })
-  server.manage('POST', `/models?url=${encodeURIComponent(url)}&initial_workers=1`).catch(() => {})
+  server.call('POST', `/models?url=${encodeURIComponent(url)}&initial_workers=1`).catch(() => {})
   const text = await until(() => {
     try {
       const read = readFileSync(pids, 'utf8')
