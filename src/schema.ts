@@ -28,7 +28,16 @@ export function problemWith(schema: TSchema, value: unknown): string | undefined
   if ('enum' in wantedSchema) wanted = `Expected one of ${String(wantedSchema.enum)}`
   if (KindGuard.IsUnion(wantedSchema))
     wanted = `Expected ${wantedSchema.anyOf.map(shortTextOf).join(' or ')}`
-  return `${place}: ${wanted}, got ${(JSON.stringify(problem.value) ?? 'nothing').slice(0, 100)}`
+  return `${place}: ${wanted}, got ${shortJson(problem.value)}`
+}
+
+/** At most 100 characters. `JSON.stringify` fails on values that are nested thousands of levels deep. */
+function shortJson(value: unknown): string {
+  try {
+    return (JSON.stringify(value) ?? 'nothing').slice(0, 100)
+  } catch {
+    return 'a value of too many levels'
+  }
 }
 
 /** `auto`, `integer from 0 to 60000`. */

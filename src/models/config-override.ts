@@ -4,14 +4,13 @@ import type { Static } from '@sinclair/typebox'
 import { ServerError } from '../errors.ts'
 import { JOIN_BATCHES, MAX_PRIORITY_LEVELS } from '../model-settings.ts'
 import type { ModelSettings } from '../model-settings.ts'
+import { parseRequestJson } from '../request-json.ts'
 import { fits, problemWith, stringEnum } from '../schema.ts'
 import { reportOf } from './config-report.ts'
 import type { ConfigKey } from './config-report.ts'
 import type { VersionOptions } from './effective-settings.ts'
 import type { TextMessage, TextValue } from './protobuf-text.ts'
 
-/** As deep as a `config.pbtxt` may be. */
-const MAX_DEPTH = 100
 const NO_PLACE = 0
 
 /** Protobuf writes numbers of 64 bits in quotes, and clients quote others too. */
@@ -99,30 +98,18 @@ function levelIn(
 }
 
 function parse(text: string): Static<typeof Override> {
-  let value: unknown
-  try {
-    value = JSON.parse(text)
-  } catch (cause) {
-    throw new ServerError('BadRequestException', 'the config is not JSON', { cause })
-  }
-  const override = normalized(value ?? {}, 0)
+  const override = normalized(parseRequestJson(text, 'the config') ?? {})
   if (fits(Override, override)) return override
   const problem = problemWith(Override, override) ?? 'it is not right'
   throw new ServerError('BadRequestException', `config, ${problem}`)
 }
 
 /** The same without nulls, with the names of the fields as `config.pbtxt` has them. */
-function normalized(value: unknown, depth: number): unknown {
-  if (depth > MAX_DEPTH) {
-    const text = `the config is nested deeper than ${MAX_DEPTH} levels`
-    throw new ServerError('BadRequestException', text)
-  }
-  if (Array.isArray(value)) return value.map((one: unknown) => normalized(one, depth + 1))
+function normalized(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map((one: unknown) => normalized(one))
   if (typeof value !== 'object' || value === null) return value
   const members = Object.entries(value).filter(([, member]) => member !== null)
-  return Object.fromEntries(
-    members.map(([name, member]) => [fieldName(name), normalized(member, depth + 1)]),
-  )
+  return Object.fromEntries(members.map(([name, member]) => [fieldName(name), normalized(member)]))
 }
 
 function fieldName(name: string): string {

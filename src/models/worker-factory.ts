@@ -3,6 +3,7 @@ import type { Logger } from 'pino'
 import type { Config } from '../config.ts'
 import { ServerError } from '../errors.ts'
 import { BUILT_IN_HANDLERS } from '../model-files.ts'
+import { WARM_UP_LINE } from '../worker-lines.ts'
 import { BodyFile } from '../worker/host/body-file.ts'
 import { confine } from '../worker/host/confinement.ts'
 import type { Confinement } from '../worker/host/confinement.ts'
@@ -204,6 +205,7 @@ export class WorkerFactory {
       address: { path: socketPath },
       dialect: 'mms',
       readyLine: READY_LINE,
+      warmUpLine: WARM_UP_LINE,
       maxDepth: MAX_DEPTH,
       modelPath: model.modelPath,
       ioDescriptor: '',

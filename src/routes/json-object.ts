@@ -1,5 +1,6 @@
 /** One flat JSON object as parameters: text for each value, exactly as the client wrote it. */
 import { ServerError } from '../errors.ts'
+import { checkJsonLimits } from '../request-json.ts'
 
 /** No request has so many parameters. */
 const MAX_MEMBERS = 1000
@@ -30,6 +31,7 @@ export interface JsonMember {
 export function jsonMembers(json: string, what = 'The body'): JsonMember[] {
   const text = json.replace(/^\uFEFF/, '')
   if (text.trim() === '') return []
+  checkJsonLimits(text, what)
   let value: unknown
   try {
     value = JSON.parse(text)

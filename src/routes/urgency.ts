@@ -6,6 +6,7 @@ import { ServerError } from '../errors.ts'
 import type { Parameter } from '../models/job.ts'
 import { NO_URGENCY } from '../models/urgency.ts'
 import type { Urgency } from '../models/urgency.ts'
+import { MAX_JSON_DEPTH, isDeeperThan } from '../request-json.ts'
 
 /** The JSON of a request is searched for parameters up to this size: nobody else should wait while it is read. */
 const MAX_JSON_BYTES = 64 * 1024
@@ -56,7 +57,10 @@ function jsonOf(headers: IncomingHttpHeaders, body: Buffer): Buffer | undefined 
 /** What is no JSON has no parameters; the worker refuses it. */
 function requestParametersIn(json: Buffer): Readonly<Record<string, unknown>> {
   try {
-    const request: unknown = JSON.parse(json.toString())
+    const text = json.toString()
+    // Deeper values than the worker takes would overflow the stack in an error text.
+    if (isDeeperThan(MAX_JSON_DEPTH, text)) return {}
+    const request: unknown = JSON.parse(text)
     if (typeof request !== 'object' || request === null || !('parameters' in request)) return {}
     const { parameters } = request
     return typeof parameters === 'object' && parameters !== null ? { ...parameters } : {}

@@ -12,6 +12,8 @@ export interface WorkerSpec {
   readonly limits: WireLimits
   /** Line on stdout by which the worker says that it listens. */
   readonly readyLine: string
+  /** Line on stdout by which the worker says that it begins to warm the model up, for workers that do. */
+  readonly warmUpLine?: string
   readonly loadTimeoutMs: number
   readonly responseTimeoutMs: number
   /** Batches that may be in the worker and its socket together. */

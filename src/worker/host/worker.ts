@@ -29,6 +29,7 @@ export class Worker {
   #connection: Connection | undefined
   #state: WorkerState = 'starting'
   #killedBecause: string | undefined
+  #isWarmingUp = false
   #modelPid: number | undefined
   #hadShortage = false
 
@@ -45,6 +46,7 @@ export class Worker {
     const child = { ...spec.child, descriptor: spec.bodies?.readDescriptor }
     this.#child = new Child(child, (line, stream) => {
       if (stream === 'stdout' && line === spec.readyLine) sayListening()
+      if (stream === 'stdout' && line === spec.warmUpLine) this.#isWarmingUp = true
       spec.onLine(line, stream)
     })
     spec.bodies?.handOver()
@@ -150,11 +152,7 @@ export class Worker {
   }
 
   async #start(isListening: Promise<void>): Promise<void> {
-    const { loadTimeoutMs } = this.#spec
-    const timer = setTimeout(
-      () => this.kill(`took longer than ${loadTimeoutMs / 1000} s`),
-      loadTimeoutMs,
-    )
+    const timer = setTimeout(() => this.kill(this.#loadTimeoutText()), this.#spec.loadTimeoutMs)
     try {
       await Promise.race([
         this.#load(isListening),
@@ -228,6 +226,15 @@ export class Worker {
     } else {
       reject(new WorkerDiedError(text, hadStarted, error))
     }
+  }
+
+  #loadTimeoutText(): string {
+    const text = `took longer than ${this.#spec.loadTimeoutMs / 1000} s`
+    if (!this.#isWarmingUp) return text
+    return (
+      `${text} and was in the warm-up run of the model; ` +
+      'with "warmUp": false in model.json the model is loaded without this run'
+    )
   }
 
   #timeoutText(): string {

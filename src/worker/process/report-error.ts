@@ -1,17 +1,43 @@
-import { inspect } from 'node:util'
+import { ServerError, messageOf } from '../../errors.ts'
 
 const MAX_CHARACTERS = 16 * 1024
-const INSPECT_OPTIONS = { depth: 3, maxArrayLength: 10, maxStringLength: 4096 } as const
+const MAX_MESSAGE = 4096
+const MAX_FRAMES = 10
+const MAX_CAUSES = 3
 
-/** Prints anything thrown, with its stack and causes, to stderr. Never throws. */
+/**
+ * Prints anything thrown to stderr: a sentence for a refusal of onnxd's own; for any other error its name and
+ * message, then where it was thrown and what caused it. Never an inspected object, and it never throws.
+ */
 export function reportError(what: string, thrown: unknown): void {
   let text: string
   try {
-    text = inspect(thrown, INSPECT_OPTIONS)
+    text = textOf(thrown)
   } catch {
     text = 'an error that cannot be printed'
   }
   console.error(
     `${what}: ${text.length > MAX_CHARACTERS ? `${text.slice(0, MAX_CHARACTERS)}…` : text}`,
   )
+}
+
+function textOf(thrown: unknown): string {
+  const blocks: string[] = []
+  for (let next = thrown; next !== undefined && blocks.length <= MAX_CAUSES; next = causeOf(next)) {
+    // The sentence of a refusal says all; its cause is the runtime's longer form of the same.
+    if (next instanceof ServerError) return [...blocks, next.message].join('\nCaused by: ')
+    blocks.push(blockOf(next))
+  }
+  return blocks.length === 0 ? 'undefined' : blocks.join('\nCaused by: ')
+}
+
+function blockOf(thrown: unknown): string {
+  if (!(thrown instanceof Error)) return messageOf(thrown, MAX_MESSAGE)
+  const frames = (thrown.stack ?? '').split('\n').filter((line) => /^ {4}at /.test(line))
+  const message = messageOf(thrown, MAX_MESSAGE)
+  return [`${thrown.name}: ${message}`, ...frames.slice(0, MAX_FRAMES)].join('\n')
+}
+
+function causeOf(thrown: unknown): unknown {
+  return thrown instanceof Error ? thrown.cause : undefined
 }

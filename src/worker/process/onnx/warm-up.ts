@@ -1,4 +1,5 @@
 import { messageOf } from '../../../errors.ts'
+import { WARM_UP_LINE } from '../../../worker-lines.ts'
 import type { TensorSpec } from './metadata.ts'
 import type { OnnxSession } from './session.ts'
 import { allocateData } from './tensor.ts'
@@ -15,6 +16,7 @@ const MAX_ELEMENTS = 16 * 1024 * 1024
 export function warmUp(session: OnnxSession): void {
   const inputs = session.inputs.map(zeros)
   if (!inputs.every((input) => input !== undefined)) return
+  console.log(WARM_UP_LINE)
   try {
     session.run(
       inputs,
