@@ -40,26 +40,27 @@ const GZIP_MAGIC = Buffer.from([0x1f, 0x8b])
  * network in it cannot be a link; that it is not a path leading out, only the worker that parses it can
  * check. After a failure the folder is gone again.
  * @throws ServerError `InvalidModelException` (form), `PayloadTooLargeException` (size) naming the
- * entry, `InsufficientMemoryException` when the disk is full.
+ * entry, `InsufficientMemoryException` when the disk is full; the reason of `signal` when it is aborted.
  */
 export async function extractArchive(
   file: string,
   destination: string,
   limits: ArchiveLimits = DEFAULT_ARCHIVE_LIMITS,
+  signal?: AbortSignal,
 ): Promise<void> {
   const archive = await openArchive(file)
   try {
     const { size, isGzip } = await checkFile(archive, limits)
     if (isGzip) {
-      const packed = readRange(archive, 0, size)
+      const packed = readRange(archive, 0, size, signal)
       await fillFolder(destination, () => extractTarGz(packed, size, destination, limits))
     } else {
       const entries = await readDirectory(archive, size, limits)
       await checkSpace(entries, path.dirname(destination))
-      await fillFolder(destination, () => writeEntries(archive, entries, destination))
+      await fillFolder(destination, () => writeEntries(archive, entries, destination, signal))
     }
   } catch (error) {
-    throw asServerError(error)
+    throw signal?.aborted === true ? signal.reason : asServerError(error)
   } finally {
     await archive.close()
   }
@@ -108,6 +109,7 @@ async function writeEntries(
   archive: FileHandle,
   entries: readonly ArchiveEntry[],
   destination: string,
+  signal: AbortSignal | undefined,
 ): Promise<void> {
   const folders = new Set(
     entries.map(({ isFolder, path: name }) => (isFolder ? name : path.posix.dirname(name))),
@@ -120,7 +122,7 @@ async function writeEntries(
   const lane = async (): Promise<void> => {
     for (const entry of files) {
       if (hasFailed) return
-      await writeEntry(archive, entry, path.join(destination, entry.path)).catch(
+      await writeEntry(archive, entry, path.join(destination, entry.path), signal).catch(
         (error: unknown) => {
           hasFailed = true
           throw error
@@ -134,10 +136,16 @@ async function writeEntries(
   if (failure !== undefined) throw failure.reason
 }
 
-async function writeEntry(archive: FileHandle, entry: ArchiveEntry, target: string): Promise<void> {
+async function writeEntry(
+  archive: FileHandle,
+  entry: ArchiveEntry,
+  target: string,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  signal?.throwIfAborted()
   const file = await createPrivateFile(target)
   try {
-    const packed = readRange(archive, entry.dataStart, entry.packedBytes)
+    const packed = readRange(archive, entry.dataStart, entry.packedBytes, signal)
     if (entry.isDeflated) await inflate(packed, entry, file)
     else await writeFile(file, verified(packed, entry))
   } finally {
@@ -164,9 +172,15 @@ async function inflate(
   }
 }
 
-async function* readRange(file: FileHandle, start: number, length: number): AsyncGenerator<Buffer> {
+async function* readRange(
+  file: FileHandle,
+  start: number,
+  length: number,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<Buffer> {
   let done = 0
   while (done < length) {
+    signal?.throwIfAborted()
     const chunk = Buffer.allocUnsafe(Math.min(CHUNK_BYTES, length - done))
     await readExactly(file, chunk, start + done)
     done += chunk.length

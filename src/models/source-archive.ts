@@ -21,6 +21,14 @@ export interface UnpackedVersion {
   readonly temporaryFolder: string
 }
 
+/** Where an archive goes and how large it may be; the signal ends its unpacking. */
+export interface UnpackOptions {
+  readonly temporaryRoot: string
+  readonly limits?: Partial<ArchiveLimits>
+  readonly signal?: AbortSignal | undefined
+  readonly wished: WishedRuntime
+}
+
 /**
  * Unpacks `file` below `temporaryRoot` (made, for this user alone, when it is missing). A folder that
  * is alone at the archive's top is looked into. On failure nothing is left.
@@ -30,18 +38,13 @@ export interface UnpackedVersion {
 export async function unpackVersion(
   file: string,
   root: string | undefined,
-  temporaryRoot: string,
-  limits: Partial<ArchiveLimits> | undefined,
-  wished: WishedRuntime,
+  { temporaryRoot, limits, signal, wished }: UnpackOptions,
 ): Promise<UnpackedVersion> {
   await mkdir(temporaryRoot, { recursive: true, mode: 0o700 })
   const temporaryFolder = path.join(await realpath(temporaryRoot), `model-${randomUUID()}`)
   // Opened without following a link any more, so that it cannot be exchanged for one now.
   const realFile = await realPathInside(file, root)
-  await extractArchive(realFile, temporaryFolder, {
-    ...DEFAULT_ARCHIVE_LIMITS,
-    ...limits,
-  })
+  await extractArchive(realFile, temporaryFolder, { ...DEFAULT_ARCHIVE_LIMITS, ...limits }, signal)
   try {
     const [found, ...others] = await findVersions(
       await topFolder(temporaryFolder),

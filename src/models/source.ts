@@ -14,6 +14,7 @@ import {
   nameOfFile,
   nameOfPath,
 } from './model-name.ts'
+import { RegisteredFiles } from './registered-files.ts'
 import { unpackVersion } from './source-archive.ts'
 import { checkTree, isMissing } from './source-files.ts'
 import { findVersions } from './source-layout.ts'
@@ -45,6 +46,8 @@ export interface PreparedModel extends ModelRuntime {
   readonly triton?: TritonConfig
   /** What became of the configuration that a load request carried. */
   readonly loadReport?: readonly ConfigKey[]
+  /** What the operator's files were when the version was prepared; absent for a file that came over the network. */
+  readonly files?: RegisteredFiles
   /** What was unpacked for this version; {@link discard} removes it. */
   readonly temporaryFolder: string | undefined
   /** The file as it came over the network; {@link discard} removes it as well. */
@@ -56,6 +59,8 @@ export interface SourceOptions extends LocationOptions {
   /** Private folder that archives are unpacked in; made when it is missing. */
   readonly temporaryRoot: string
   readonly limits?: Partial<ArchiveLimits>
+  /** Ends the unpacking of an archive. */
+  readonly signal?: AbortSignal | undefined
 }
 
 /** A model file that came over the network, alone in a private folder that goes with it. */
@@ -165,7 +170,14 @@ async function prepare(place: Place, options: SourceOptions): Promise<PreparedMo
       throw invalid(`The model is no folder, .onnx, .mar, .model, .zip or .tar.gz: ${place.url}`)
     }
     const versions = chooseVersion(await findVersions(place.path, place.root, place), place)
-    return versions.map((found) => toPrepared(place, found, undefined))
+    return await Promise.all(
+      versions.map(async (found) => {
+        const prepared = toPrepared(place, found, undefined)
+        if (place.namedAfter !== undefined) return prepared
+        const labels = found.settings.labels ?? ''
+        return { ...prepared, files: await RegisteredFiles.ofModel(found.modelPath, labels) }
+      }),
+    )
   } catch (error) {
     if (error instanceof ServerError) throw error
     if (isMissing(error)) throw notFound(`Model not found: ${place.url}`, error)
@@ -175,15 +187,16 @@ async function prepare(place: Place, options: SourceOptions): Promise<PreparedMo
 }
 
 async function prepareArchive(place: Place, options: SourceOptions): Promise<PreparedModel> {
-  const { found, temporaryFolder } = await unpackVersion(
-    place.path,
-    place.root,
-    options.temporaryRoot,
-    options.limits,
-    place,
-  )
+  // Before it is read: what is written to it meanwhile is seen as a change.
+  const files =
+    place.namedAfter === undefined ? await RegisteredFiles.ofFile(place.path) : undefined
+  const { found, temporaryFolder } = await unpackVersion(place.path, place.root, {
+    ...options,
+    wished: place,
+  })
   try {
-    return toPrepared(place, found, temporaryFolder)
+    const prepared = toPrepared(place, found, temporaryFolder)
+    return files === undefined ? prepared : { ...prepared, files }
   } catch (error) {
     await rm(temporaryFolder, { recursive: true, force: true })
     throw error

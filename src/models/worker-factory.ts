@@ -119,6 +119,7 @@ export class WorkerFactory {
     settings: EffectiveSettings,
     slotId: number,
     printed: PrintedMetrics,
+    checkFiles?: WorkerSpec['checkFiles'],
   ): PoolWorker {
     const { gpus, maxResponseBytes } = this.#config
     const log = this.#log.child({ model: model.name, version: model.version, worker: slotId })
@@ -154,6 +155,7 @@ export class WorkerFactory {
         maxTextBytes: MAX_TEXT_BYTES,
         maxCount: 65_536,
       },
+      checkFiles,
       loadTimeoutMs: settings.startupTimeoutMs,
       responseTimeoutMs: settings.responseTimeoutMs,
     })

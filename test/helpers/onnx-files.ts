@@ -83,12 +83,12 @@ export function externalConstant(constant: number): Buffer {
   return bytes
 }
 
-/** A network whose run never ends: a loop of 2^62 turns. */
-export function endlessModel(): Buffer {
+/** A network whose run never ends, or takes so many turns of a loop, a microsecond or a few each. */
+export function endlessModel(count = 2n ** 62n): Buffer {
   const constant = (name: string, type: number, data: Buffer): Buffer =>
     field(5, Buffer.concat([field(2, type), field(8, name), field(9, data)]))
   const turns = Buffer.alloc(8)
-  turns.writeBigInt64LE(2n ** 62n)
+  turns.writeBigInt64LE(count)
   const body = Buffer.concat([
     field(1, node('Identity', ['goOn'], ['goesOn'])),
     field(1, node('Add', ['before', 'before'], ['after'])),

@@ -21,6 +21,11 @@ export interface WorkerSpec {
   /** Takes large bodies, for workers that can read it; their process gets its descriptor. */
   readonly bodies?: BodyFile | undefined
   readonly onLine: (line: string, stream: 'stdout' | 'stderr') => void
+  /**
+   * Asked before the worker loads the model, and when it has loaded it. Rejects when the files are not those that
+   * were registered.
+   */
+  readonly checkFiles?: ((moment: 'before' | 'after') => Promise<void>) | undefined
   /** Called when the model is loaded, before the first batch. */
   readonly onLoaded?: () => void
   /** Why a worker that said nothing to a load request could not load the model, as its output has it. */

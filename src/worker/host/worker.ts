@@ -14,6 +14,8 @@ import type { WorkerSpec, WorkerState } from './worker-spec.ts'
 /** How long a dying worker's exit may lag behind its socket, and how long a stopping one may take. */
 const EXIT_GRACE_MS = 250
 const STOP_GRACE_MS = 2000
+/** A worker that still loads its model has nothing to finish, and native code may not let it hear of the signal. */
+const LOADING_STOP_GRACE_MS = 200
 
 /** One worker process of a model version, from its start to its end. It never comes back; the pool makes a new one. */
 export class Worker {
@@ -135,10 +137,12 @@ export class Worker {
 
   /** Ends an idle worker in peace, by force after a moment. Safe to call again. */
   async stop(): Promise<void> {
+    const isLoading = this.#state === 'starting' || this.#state === 'loading'
     if (this.#state !== 'stopped') this.#state = 'stopping'
     this.#connection?.destroy()
     this.#child.terminate()
-    const timer = setTimeout(() => this.kill('was told to stop'), STOP_GRACE_MS)
+    const graceMs = isLoading ? LOADING_STOP_GRACE_MS : STOP_GRACE_MS
+    const timer = setTimeout(() => this.kill('was told to stop'), graceMs)
     await this.exited
     clearTimeout(timer)
   }
@@ -172,10 +176,10 @@ export class Worker {
   }
 
   async #load(isListening: Promise<void>): Promise<void> {
-    await isListening
+    const { address, limits, maxDepth, load, dialect, checkFiles } = this.#spec
+    await Promise.all([isListening, checkFiles?.('before')])
     if (this.#state !== 'starting') return
     this.#state = 'loading'
-    const { address, limits, maxDepth, load, dialect } = this.#spec
     const connection = await Connection.open(address, limits, maxDepth)
     this.#connection = connection
     if (this.#state !== 'loading') return connection.destroy()
@@ -183,6 +187,8 @@ export class Worker {
     const reply = await new Promise<WorkerReply>((resolve, reject) =>
       connection.send(encodeLoad(load, dialect), { resolve, reject }),
     )
+    // Also before a failure is told: a file that was half written is the reason, whatever the worker made of it.
+    await checkFiles?.('after')
     if (reply.code !== 200) throw loadFailure(reply, undefined, this.#spec.lastWords?.())
     this.#modelPid = modelProcess(reply, this.#child.pid)
     this.#spec.onLoaded?.()

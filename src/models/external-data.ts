@@ -1,0 +1,114 @@
+/** Finds the names of the files that hold weights of an ONNX file. Only lengths and names are read, no weights. */
+import { open } from 'node:fs/promises'
+import type { FileHandle } from 'node:fs/promises'
+
+/** What a file of any size may cost. Real models have far fewer fields, and one level for each graph in a graph. */
+const MAX_FIELDS = 2_000_000
+const MAX_DEPTH = 60
+const WINDOW_BYTES = 8 * 1024
+const MAX_NAME_BYTES = 4096
+/** A tag and a length, ten bytes each at most. */
+const HEADER_BYTES = 20
+
+/** The messages of ONNX on the way to the weights, with the numbers of the fields that lead on. */
+const FIELDS: Readonly<Record<string, Readonly<Record<number, string>>>> = {
+  model: { 7: 'graph', 25: 'function' },
+  graph: { 1: 'node', 5: 'tensor', 15: 'sparse' },
+  function: { 7: 'node' },
+  node: { 5: 'attribute' },
+  attribute: { 5: 'tensor', 6: 'graph', 10: 'tensor', 11: 'graph', 22: 'sparse', 23: 'sparse' },
+  sparse: { 1: 'tensor', 2: 'tensor' },
+  tensor: { 13: 'entry' },
+  entry: { 1: 'key', 2: 'value' },
+}
+
+/**
+ * The locations of external data in an ONNX file, as they are written there. What is no ONNX has none: the
+ * worker refuses it, and says why.
+ */
+export async function externalLocations(file: string): Promise<readonly string[]> {
+  const handle = await open(file)
+  try {
+    const scan = new Scan(handle)
+    const { size } = await handle.stat()
+    await scan.read('model', 0, size, 0)
+    return [...scan.locations]
+  } finally {
+    await handle.close()
+  }
+}
+
+/** One pass over a file. */
+class Scan {
+  readonly locations = new Set<string>()
+  readonly #handle: FileHandle
+  readonly #window = Buffer.alloc(WINDOW_BYTES)
+  /** Where the window is in the file, and how much of it is filled. */
+  #start = 0
+  #filled = 0
+  #fields = 0
+  #key = ''
+
+  constructor(handle: FileHandle) {
+    this.#handle = handle
+  }
+
+  /** Reads the message between two places; says whether it is a message. */
+  async read(kind: string, start: number, end: number, depth: number): Promise<boolean> {
+    let at = start
+    while (at < end) {
+      if (++this.#fields > MAX_FIELDS || depth > MAX_DEPTH) return false
+      if (!this.#has(at, Math.min(HEADER_BYTES, end - at))) await this.#fill(at)
+      const tag = this.#varint(at)
+      if (tag === undefined) return false
+      const type = tag.value & 7
+      at = tag.end
+      if (type === 1 || type === 5) at += type === 1 ? 8 : 4
+      else if (type === 0) {
+        const skipped = this.#varint(at)
+        if (skipped === undefined) return false
+        at = skipped.end
+      } else if (type === 2) {
+        const length = this.#varint(at)
+        if (length === undefined || length.end + length.value > end) return false
+        at = length.end + length.value
+        const inner = FIELDS[kind]?.[Math.floor(tag.value / 8)]
+        if (inner === 'key' || inner === 'value') await this.#note(inner, length.end, at)
+        else if (inner !== undefined && !(await this.read(inner, length.end, at, depth + 1)))
+          return false
+      } else return false
+    }
+    return at === end
+  }
+
+  async #note(kind: 'key' | 'value', start: number, end: number): Promise<void> {
+    if (end - start > MAX_NAME_BYTES) return
+    if (!this.#has(start, end - start)) await this.#fill(start)
+    if (!this.#has(start, end - start)) return
+    const text = this.#window.toString('utf8', start - this.#start, end - this.#start)
+    if (kind === 'key') this.#key = text
+    else if (this.#key === 'location') this.locations.add(text)
+  }
+
+  /** A number, exact up to 2^53, and where it ends. */
+  #varint(at: number): { value: number; end: number } | undefined {
+    let value = 0
+    for (let index = 0; index < 10; index++) {
+      if (!this.#has(at + index, 1)) return undefined
+      const byte = this.#window[at + index - this.#start] ?? 0
+      value += (byte & 127) * 2 ** (7 * index)
+      if (byte < 128) return { value, end: at + index + 1 }
+    }
+    return undefined
+  }
+
+  #has(at: number, bytes: number): boolean {
+    return at >= this.#start && at + bytes <= this.#start + this.#filled
+  }
+
+  async #fill(at: number): Promise<void> {
+    const { bytesRead } = await this.#handle.read(this.#window, 0, WINDOW_BYTES, at)
+    this.#start = at
+    this.#filled = bytesRead
+  }
+}

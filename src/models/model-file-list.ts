@@ -1,0 +1,87 @@
+/** The files that the workers of a model read. */
+import { readdir, stat } from 'node:fs/promises'
+import path from 'node:path'
+import { BUILT_IN_HANDLERS, readModelFiles } from '../model-files.ts'
+import { MODEL_SETTINGS_FILE } from '../model-paths.ts'
+import { externalLocations } from './external-data.ts'
+import { isNumber } from './model-name.ts'
+
+/** What Python writes beside the code of a model. */
+const WRITTEN_BY_WORKERS = '__pycache__'
+const HANDLER_EXTENSIONS = ['', '.js', '.mjs', '.cjs', '.py']
+
+/**
+ * Lists what lies at `modelPath`. Of a folder that is everything in it but hidden files; of a bare `.onnx` file,
+ * which may lie beside other models, that is what the file and its settings name.
+ * @param labels The file of labels, where anything names one.
+ * @returns Absolute paths, sorted.
+ * @throws ServerError as `readModelFiles`, and errors of the file system.
+ */
+export async function listModelFiles(modelPath: string, labels: string): Promise<string[]> {
+  const { folder, settings, settingsFolder } = await readModelFiles(modelPath)
+  const isFolder = folder === modelPath
+  const parent = isNumber(path.basename(folder)) ? [path.dirname(folder)] : []
+  const named = [path.join(settingsFolder, MODEL_SETTINGS_FILE)]
+  for (const base of [folder, settingsFolder, ...parent]) {
+    if (labels !== '') named.push(...filesIn(base, [labels]))
+  }
+  if (!isFolder) named.push(...(await namedByFile(modelPath, settings.handler ?? '')))
+  const existing = await Promise.all(named.map(isFile))
+  const files = isFolder ? await treeOf(folder, new Set()) : [modelPath]
+  return [...new Set([...files, ...named.filter((_, index) => existing[index])])].toSorted()
+}
+
+/**
+ * Files that onnxruntime maps into the memory of its process: weights outside of the network. What is written to
+ * them while a worker runs changes what it computes.
+ */
+export async function listMappedFiles(modelPath: string): Promise<string[]> {
+  const { onnxFile } = await readModelFiles(modelPath)
+  return onnxFile === undefined
+    ? []
+    : filesIn(path.dirname(onnxFile), await externalLocations(onnxFile))
+}
+
+/** Which network and settings are taken of the files at a path. A new file beside the others may change that. */
+export async function chosenFiles(modelPath: string): Promise<string> {
+  const { onnxFile, settings, settingsFolder, manifest } = await readModelFiles(modelPath)
+  return JSON.stringify([onnxFile, settings, settingsFolder, manifest ?? null])
+}
+
+/** Weights and code beside a bare `.onnx` file. */
+async function namedByFile(file: string, handler: string): Promise<string[]> {
+  const [module = ''] = handler.split(':', 1)
+  const code = BUILT_IN_HANDLERS.includes(handler)
+    ? []
+    : HANDLER_EXTENSIONS.map((extension) => module + extension)
+  return filesIn(path.dirname(file), [...(await externalLocations(file)), ...code])
+}
+
+/** Paths of names in a folder; those that lead out of it are left out. */
+function filesIn(folder: string, names: readonly string[]): string[] {
+  return names
+    .map((name) => path.resolve(folder, name))
+    .filter((location) => location.startsWith(folder + path.sep))
+}
+
+/** Everything in a folder that can be read, links followed. A folder that contains itself is read once. */
+async function treeOf(folder: string, seen: Set<string>): Promise<string[]> {
+  const found: string[] = []
+  const { dev, ino } = await stat(folder, { bigint: true })
+  const identity = `${dev} ${ino}`
+  if (seen.has(identity)) return found
+  seen.add(identity)
+  for (const name of await readdir(folder).catch(() => [])) {
+    if (name.startsWith('.') || name === WRITTEN_BY_WORKERS) continue
+    const location = path.join(folder, name)
+    const stats = await stat(location).catch(() => undefined)
+    if (stats?.isDirectory() === true) found.push(...(await treeOf(location, seen)))
+    else if (stats?.isFile() === true) found.push(location)
+  }
+  return found
+}
+
+async function isFile(file: string): Promise<boolean> {
+  const stats = await stat(file).catch(() => undefined)
+  return stats?.isFile() === true
+}
