@@ -121,4 +121,10 @@ export const ERROR_HELP: Readonly<Record<ErrorType, ErrorHelp>> = {
     remedy:
       'Send less at once, raise `--max-response-bytes` or `--worker-memory-mib` or `--worker-heap-mib`, serve fewer workers, or give the machine more.',
   },
+  StateNotSavedException: {
+    cause:
+      'A registration, an unregistration, a scaling or a new default version could not be saved in the state folder: its disk is full or read-only, for example. The change has no effect, now and after a restart.',
+    remedy:
+      'Make room on the disk of `--state-dir`, or make it writable, and send the request again.',
+  },
 }

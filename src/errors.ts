@@ -28,6 +28,7 @@ export const ERROR_TYPES = {
   ServiceUnavailableException: 503,
   ResponseTimeoutException: 504,
   InsufficientMemoryException: 507,
+  StateNotSavedException: 507,
 } as const
 
 /** Control characters but for tabs and line ends, and what stands for bytes that are not UTF-8. */

@@ -1,6 +1,6 @@
 /** Downloads models: from listed origins, without following redirects, into private files. */
 import { createHash, randomUUID } from 'node:crypto'
-import { mkdir, rm, writeFile } from 'node:fs/promises'
+import { rm, writeFile } from 'node:fs/promises'
 import { request as requestHttp } from 'node:http'
 import type { IncomingMessage } from 'node:http'
 import { request as requestHttps } from 'node:https'
@@ -11,7 +11,13 @@ import type { Resolve } from './address-guard.ts'
 import { parseModelUrl, shownUrl } from './download-url.ts'
 import { safeFileName } from './file-name.ts'
 import { modelExtension } from './model-name.ts'
-import { checkFreeSpace, createPrivateFile, diskFull, isDiskFull } from './private-file.ts'
+import {
+  checkFreeSpace,
+  createPrivateFile,
+  diskFull,
+  isDiskFull,
+  makePrivateFolder,
+} from './private-file.ts'
 
 const SHA256 = /^[0-9a-f]{64}$/i
 const MAX_HEADER_BYTES = 16 * 1024
@@ -124,7 +130,7 @@ class Download {
   async #receive(response: IncomingMessage, idle: NodeJS.Timeout): Promise<DownloadedFile> {
     const total = this.#checkHeaders(response)
     const { folder } = this.#options
-    await mkdir(folder, { recursive: true, mode: 0o700 })
+    await makePrivateFolder(folder)
     if (total !== undefined) await checkFreeSpace(total, folder)
     const name = safeFileName(this.#url.pathname)
     const target = path.join(folder, `download-${randomUUID()}${modelExtension(name)}`)

@@ -37,9 +37,10 @@ export class Persistence {
   /**
    * Registers what the last server left. A model that fails is listed as failed and does not keep the
    * others from being served.
+   * @param signal Ends it, for the server stops; then nothing of the state is changed.
    * @throws StateError when the state must not be touched.
    */
-  async restore(): Promise<void> {
+  async restore(signal: AbortSignal): Promise<void> {
     const { registry, deliveries, log } = this.#context
     const { state, source, problems } = await this.#file.load()
     for (const problem of problems) log.error({ problem }, 'state file')
@@ -47,31 +48,59 @@ export class Persistence {
     // Where part of the state was lost, a file that nobody refers to may still be wanted.
     if (problems.length === 0) await deliveries.removeOthers(new Set(kept))
     this.#missing = [...state.models]
+    this.#unused = [...(state.adjustments ?? [])]
+    registry.changes.save = () => this.#save()
     for (const stored of state.models) {
+      if (signal.aborted) return
+      // A request may have forgotten it meanwhile.
+      if (!this.#missing.includes(stored)) continue
       try {
-        await this.#restoreOne(stored)
+        await this.#restoreOne(stored, signal)
         this.#missing = this.#missing.filter((other) => other !== stored)
       } catch (error) {
+        if (signal.aborted) return
         const { reason, log: stderr } = registry.failures.record(stored.url, error, [stored])
         log.error({ model: stored.name, reason, stderr }, 'model could not be restored')
       }
     }
-    this.#unused = await this.#adjust(state.adjustments ?? [])
+    await this.#adjust(signal)
+    if (signal.aborted) return
     log.info(
       { source, models: state.models.length, missing: this.#missing.length },
       'state restored',
     )
-    registry.onChange = () => this.#save()
+    await this.#saveEarlyChanges()
   }
 
-  /** Forgets what could not be restored under a name; says whether there was any. */
+  /** What requests have changed before the state was read is not in the file yet. */
+  async #saveEarlyChanges(): Promise<void> {
+    const { registry, log } = this.#context
+    if (registry.all.every(({ origin }) => origin !== 'request')) return
+    try {
+      await this.#save()
+    } catch (error) {
+      log.error({ problem: messageOf(error) }, 'state file')
+    }
+  }
+
+  /**
+   * Forgets what could not be restored under a name; says whether there was any.
+   * @throws ServerError when that could not be saved; then nothing is forgotten.
+   */
   async forget(name: string): Promise<boolean> {
-    const others = this.#missing.filter((stored) => stored.name !== name)
-    if (others.length === this.#missing.length) return false
-    this.#missing = others
-    this.#unused = this.#unused.filter((adjustment) => adjustment.name !== name)
-    this.#context.registry.failures.forget(name)
-    await this.#save()
+    const { changes, failures } = this.#context.registry
+    if (this.#missing.every((stored) => stored.name !== name)) return false
+    await changes.make(() => {
+      const missing = this.#missing
+      const unused = this.#unused
+      this.#missing = missing.filter((stored) => stored.name !== name)
+      this.#unused = unused.filter((adjustment) => adjustment.name !== name)
+      return () => {
+        this.#missing = missing
+        this.#unused = unused
+      }
+    })
+    failures.forget(name)
     return true
   }
 
@@ -79,56 +108,56 @@ export class Persistence {
     return this.#file.close()
   }
 
-  async #restoreOne(stored: StoredModel): Promise<void> {
+  async #restoreOne(stored: StoredModel, signal: AbortSignal): Promise<void> {
     const { registry, deliveries, sources } = this.#context
     const { url, name, version, options, file, sha256, isDefault } = stored
     if (registry.has(name, version)) return
     const { handler, runtime } = options
-    const named = { ...sources, name, version, handler, runtime }
+    const named = { ...sources, name, version, handler, runtime, signal }
     const prepared =
       file === undefined
         ? await prepareFromUrl(url, named)
         : await prepareDelivery(await deliveries.kept(file, sha256), url, named, true)
     await registry.register(prepared, { options, origin: 'restored' })
-    if (isDefault) await registry.setDefault(name, version)
+    if (isDefault) await registry.setDefault(name, version, false)
   }
 
   async #save(): Promise<void> {
     const { registry } = this.#context
-    this.#missing = this.#missing.filter(({ name, version }) => !registry.has(name, version))
-    this.#unused = this.#unused.filter(({ name, version }) => !registry.has(name, version))
+    const isAbsent = ({ name, version }: Pick<StoredModel, 'name' | 'version'>): boolean =>
+      !registry.has(name, version)
+    const missing = this.#missing.filter(isAbsent)
+    const unused = this.#unused.filter(isAbsent)
     const registered = registry.all.filter(({ origin }) => origin !== 'start')
     const adjusted = registry.all.filter(
       (model) => model.origin === 'start' && (model.isScaled || registry.isChosenDefault(model)),
     )
     await this.#file.save({
-      models: [...registered.map((model) => this.#toStored(model)), ...this.#missing],
-      adjustments: [...adjusted.map((model) => this.#toAdjustment(model)), ...this.#unused],
+      models: [...registered.map((model) => this.#toStored(model)), ...missing],
+      adjustments: [...adjusted.map((model) => this.#toAdjustment(model)), ...unused],
     })
+    // Only what is saved: a change that could not be saved is undone, and then they are missing again.
+    this.#missing = missing
+    this.#unused = unused
   }
 
-  /** Changes the start's models as requests did before, and returns what is for models that are not there. */
-  async #adjust(adjustments: readonly Adjustment[]): Promise<Adjustment[]> {
+  /** Changes the start's models as requests did before; what is for models that are not there stays unused. */
+  async #adjust(signal: AbortSignal): Promise<void> {
     const { registry, log } = this.#context
-    const unused: Adjustment[] = []
-    for (const adjustment of adjustments) {
-      const { name, version, workers, isDefault } = adjustment
+    for (const { name, version, workers, isDefault } of this.#unused) {
       const model = registry.has(name, version) ? registry.get(name, version) : undefined
-      if (model === undefined) {
-        unused.push(adjustment)
-      } else if (model.origin === 'start') {
-        if (isDefault) await registry.setDefault(name, version)
-        if (workers === undefined) continue
-        try {
-          await (
-            await model.scale(workers.min, workers.max)
-          ).done
-        } catch (error) {
-          log.error({ model: name, version, reason: messageOf(error) }, 'scaling failed')
-        }
+      if (model?.origin !== 'start') continue
+      if (isDefault) await registry.setDefault(name, version, false)
+      if (workers === undefined) continue
+      try {
+        const { done } = await model.scale(workers, applyAtOnce)
+        await done
+      } catch (error) {
+        if (signal.aborted) return
+        log.error({ model: name, version, reason: messageOf(error) }, 'scaling failed')
       }
     }
-    return unused
+    this.#unused = this.#unused.filter(({ name, version }) => !registry.has(name, version))
   }
 
   #toAdjustment(model: ModelVersion): Adjustment {
@@ -154,4 +183,9 @@ export class Persistence {
       file: delivery === undefined ? undefined : path.basename(delivery.folder),
     }
   }
+}
+
+/** What the state says is not saved again. */
+async function applyAtOnce(apply: () => unknown): Promise<void> {
+  apply()
 }

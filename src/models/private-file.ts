@@ -1,10 +1,26 @@
 /** Files of unknown contents: made anew, for this user alone, on a disk that has room for them. */
 import { constants } from 'node:fs'
-import { open, statfs } from 'node:fs/promises'
+import { mkdir, open, statfs } from 'node:fs/promises'
 import type { FileHandle } from 'node:fs/promises'
 import { ServerError } from '../errors.ts'
+import { codeOf } from '../process-identity.ts'
 
 const WRITE_FLAGS = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW
+
+/**
+ * Makes a folder for this user alone where it is missing.
+ * @throws ServerError `InsufficientMemoryException` (507) when it cannot be made.
+ */
+export async function makePrivateFolder(folder: string): Promise<void> {
+  try {
+    await mkdir(folder, { recursive: true, mode: 0o700 })
+  } catch (cause) {
+    // Of a read-only file system Node may say ENOENT.
+    const code = codeOf(cause) ?? 'unknown reason'
+    const text = `The folder for the model cannot be made (${code}): is the disk full or read-only?`
+    throw new ServerError('InsufficientMemoryException', text, { cause })
+  }
+}
 
 /** Makes a file of mode 0600 that does not exist yet, not even as a link. */
 export function createPrivateFile(file: string): Promise<FileHandle> {
@@ -21,15 +37,21 @@ export async function checkFreeSpace(bytes: number, folder: string): Promise<voi
   if (blocks > 0 && bytes > bavail * bsize) throw diskFull()
 }
 
-/** Whether a file system error says that the disk, or the share of this user, is full. */
+/** Why a disk takes no more, by the codes of the system. */
+const FULL: ReadonlyMap<string, string> = new Map([
+  ['ENOSPC', 'The disk is too full for the model.'],
+  ['EDQUOT', 'The disk is too full for the model.'],
+  ['EFBIG', 'The model is larger than the largest file that the server may write.'],
+  ['EROFS', 'The model cannot be stored: the file system is read-only.'],
+])
+
+/** Whether a file system error says that the disk, or the share of this user, takes no more. */
 export function isDiskFull(error: unknown): boolean {
-  const code = error instanceof Error && 'code' in error ? error.code : undefined
-  return code === 'ENOSPC' || code === 'EDQUOT'
+  return FULL.has(codeOf(error) ?? '')
 }
 
-/** The error for a disk that is full. */
+/** The error for a disk that takes no more. */
 export function diskFull(cause?: unknown): ServerError {
-  return new ServerError('InsufficientMemoryException', 'The disk is too full for the model.', {
-    cause,
-  })
+  const text = FULL.get(codeOf(cause) ?? 'ENOSPC') ?? 'The disk is too full for the model.'
+  return new ServerError('InsufficientMemoryException', text, { cause })
 }

@@ -128,27 +128,38 @@ export class StateFile {
    *   renamed    N+1          N
    */
   async #write(text: string): Promise<void> {
+    let isReplaced = false
     try {
       const current = await readGeneration(this.#current)
       if (current.kind === 'good') await replaceByCopy(this.#current, this.#previous)
       if (current.kind === 'damaged')
         this.#report(await this.#moveAside(this.#current, current.reason))
       await writeFileAtomic(this.#current, text, { mode: 0o600, fsync: true })
+      isReplaced = true
       await this.#checkSize(text)
       await syncFolder(this.#folder)
     } catch (cause) {
+      if (isReplaced) await this.#takeBack()
       if (cause instanceof StateError) throw cause
       throw new StateError(`The state cannot be saved: ${messageOf(cause)}`, { cause })
     }
   }
 
-  /** A disk that fills up may take a part of a write and call it done. Then the state before comes back. */
+  /** A disk that fills up may take a part of a write and call it done. */
   async #checkSize(text: string): Promise<void> {
     const { size } = await stat(this.#current)
     if (size === Buffer.byteLength(text)) return
-    await rm(this.#current)
-    if (existsSync(this.#previous)) await replaceByCopy(this.#previous, this.#current)
     throw new StateError('The state was written in part only: is the disk full?')
+  }
+
+  /** Whoever wanted the change hears that it failed: the next start must not know it. */
+  async #takeBack(): Promise<void> {
+    try {
+      await rm(this.#current)
+      if (existsSync(this.#previous)) await replaceByCopy(this.#previous, this.#current)
+    } catch (error) {
+      this.#report(`The state before could not be put back: ${messageOf(error)}`)
+    }
   }
 
   async #prepareFolder(problems: string[]): Promise<void> {

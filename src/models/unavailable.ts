@@ -1,4 +1,5 @@
-import { ServerError } from '../errors.ts'
+import { ServerError, messageOf, withoutFolders } from '../errors.ts'
+import { codeOf } from '../process-identity.ts'
 
 /** Seconds until a model that has failed is tried again. */
 const RETRY_FAILED_SECONDS = 60
@@ -42,4 +43,33 @@ export function failed(modelName: string, failure: string): ServerError {
   return new ServerError('ServiceUnavailableException', text, {
     retryAfterSeconds: RETRY_FAILED_SECONDS,
   })
+}
+
+/** The answer to what would begin while the server ends. */
+export function stopping(): ServerError {
+  return new ServerError('ServiceUnavailableException', 'The server is stopping.')
+}
+
+/** Why a file cannot be written, by the codes of the system. */
+const WRITE_PROBLEMS: ReadonlyMap<string, string> = new Map([
+  ['ENOSPC', 'no space is left on its disk'],
+  ['EDQUOT', 'the disk quota of the server is used up'],
+  ['EFBIG', 'the largest file that the server may write is too small'],
+  ['EROFS', 'its file system is read-only'],
+  ['EACCES', 'the server may not write there'],
+  ['EPERM', 'the server may not write there'],
+  ['ENOENT', 'it is gone'],
+])
+
+/** The answer to a change that was taken back, because it could not be saved in the state folder. */
+export function notSaved(cause: unknown): ServerError {
+  const system = cause instanceof Error ? cause.cause : undefined
+  const code = codeOf(system) ?? codeOf(cause) ?? ''
+  const problem = WRITE_PROBLEMS.get(code)
+  const reason =
+    problem === undefined
+      ? withoutFolders(messageOf(cause, 500))
+      : `The state folder cannot be written: ${problem} (${code}).`
+  const text = `The change could not be saved and has no effect. ${reason}`
+  return new ServerError('StateNotSavedException', text, { cause })
 }

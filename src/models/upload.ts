@@ -1,12 +1,18 @@
 /** Takes an uploaded model from a stream into a private file. Nothing of it is kept in memory. */
 import { createHash, randomUUID } from 'node:crypto'
 import { createReadStream } from 'node:fs'
-import { mkdir, rm, writeFile } from 'node:fs/promises'
+import { rm, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import { ServerError } from '../errors.ts'
 import { modelExtension } from './model-name.ts'
-import { checkFreeSpace, createPrivateFile, diskFull, isDiskFull } from './private-file.ts'
+import {
+  checkFreeSpace,
+  createPrivateFile,
+  diskFull,
+  isDiskFull,
+  makePrivateFolder,
+} from './private-file.ts'
 
 /** The disk may fill up from other sides meanwhile. */
 const BYTES_BETWEEN_SPACE_CHECKS = 64 * 1024 * 1024
@@ -37,8 +43,6 @@ export async function receiveUpload(
   expectedBytes: number,
   { folder, maxBytes }: UploadOptions,
 ): Promise<ReceivedFile> {
-  await mkdir(folder, { recursive: true, mode: 0o700 })
-  await checkFreeSpace(Math.min(expectedBytes, maxBytes), folder)
   const target = path.join(folder, `upload-${randomUUID()}${modelExtension(fileName)}`)
   let bytes = 0
   let nextSpaceCheck = BYTES_BETWEEN_SPACE_CHECKS
@@ -56,8 +60,10 @@ export async function receiveUpload(
       yield chunk
     }
   }
-  const file = await createPrivateFile(target)
   try {
+    await makePrivateFolder(folder)
+    await checkFreeSpace(Math.min(expectedBytes, maxBytes), folder)
+    const file = await createPrivateFile(target)
     try {
       await writeFile(file, measured())
     } finally {

@@ -1,0 +1,267 @@
+/** A state folder that cannot be written: what cannot be saved has no effect, now and after a restart. */
+import assert from 'node:assert/strict'
+import { spawn, spawnSync } from 'node:child_process'
+import { once } from 'node:events'
+import {
+  cpSync,
+  linkSync,
+  mkdirSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
+import path from 'node:path'
+import { test } from 'node:test'
+import type { TestContext } from 'node:test'
+import { fileURLToPath } from 'node:url'
+import { addModel } from '../helpers/onnx-files.ts'
+import { json, serve, temporaryFolder, until } from '../helpers/server.ts'
+
+const CLI = fileURLToPath(new URL('../../src/cli.js', import.meta.url))
+
+interface Refusal {
+  readonly code: number
+  readonly type: string
+  readonly message: string
+}
+
+interface Server {
+  send(method: string, route: string, body?: FormData): Promise<{ status: number; text: string }>
+  stop(): Promise<void>
+}
+
+/** Everything that a restart has to keep. */
+interface Served {
+  readonly models: string[]
+  readonly workers: number
+  readonly defaultVersion: string
+}
+
+/** Starts the server with a folder of state; with a limit, no file that it writes may be larger (in KiB). */
+async function start(t: TestContext, folder: string, limitKib?: number): Promise<Server> {
+  const temporary = path.join(folder, 't')
+  mkdirSync(temporary, { recursive: true })
+  const args = ['serve', '--port', '0', '--management-port', '0', '--load', 'none']
+  args.push('--model-store', path.join(folder, 'store'), '--state-dir', path.join(folder, 'state'))
+  const limit = limitKib === undefined ? '' : `ulimit -f ${limitKib}; `
+  const child = spawn('bash', ['-c', `${limit}exec "$0" "$@"`, process.execPath, CLI, ...args], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+    env: { ...process.env, TMPDIR: temporary },
+  })
+  t.after(() => child.kill('SIGKILL'))
+  const exited = once(child, 'exit')
+  let output = ''
+  let errors = ''
+  child.stdout.on('data', (chunk: Buffer) => (output += chunk.toString()))
+  child.stderr.on('data', (chunk: Buffer) => (errors += chunk.toString()))
+  const [, address = ''] = await until(() => {
+    assert.equal(child.exitCode, null, errors)
+    return /management (\S+)/.exec(output) ?? false
+  })
+  return {
+    send: async (method, route, body) => {
+      const answer = await fetch(
+        address + route,
+        body === undefined ? { method } : { method, body },
+      )
+      return { status: answer.status, text: await answer.text() }
+    },
+    stop: async () => {
+      child.kill('SIGTERM')
+      assert.deepEqual(await exited, [0, null], errors)
+    },
+  }
+}
+
+async function served(server: Server): Promise<Served> {
+  const list = JSON.parse((await server.send('GET', '/models')).text) as {
+    models: { modelName: string }[]
+  }
+  const described = JSON.parse((await server.send('GET', '/models/kept')).text) as {
+    minWorkers: number
+    modelVersion: string
+    workers: unknown[]
+  }
+  assert.equal(described.workers.length, described.minWorkers)
+  return {
+    models: list.models.map(({ modelName }) => modelName),
+    workers: described.minWorkers,
+    defaultVersion: described.modelVersion,
+  }
+}
+
+/** A folder with a store and a state of two versions of one model, one of another, and a third that is uploaded. */
+async function prepared(t: TestContext): Promise<string> {
+  const folder = temporaryFolder(t)
+  mkdirSync(path.join(folder, 'store'))
+  for (const name of ['a', 'b'])
+    writeFileSync(path.join(folder, 'store', `${name}.onnx`), addModel(1))
+  const server = await start(t, folder)
+  const form = new FormData()
+  form.set('model_name', 'sent')
+  form.set('model', new Blob([addModel(3)]), 'sent.onnx')
+  assert.equal((await server.send('POST', '/models', form)).status, 200)
+  for (const query of ['kept', 'kept&model_version=2', 'other']) {
+    const answer = await server.send('POST', `/models?url=a.onnx&model_name=${query}`)
+    assert.equal(answer.status, 200, answer.text)
+  }
+  // So that the state has more than one KiB.
+  for (let version = 1; version <= 6; version++) {
+    const query = `url=a.onnx&model_name=padding&model_version=${version}&initial_workers=0`
+    assert.equal((await server.send('POST', `/models?${query}`)).status, 200)
+  }
+  await server.stop()
+  return folder
+}
+
+const BEFORE: Served = {
+  models: ['kept', 'other', 'padding', 'sent'],
+  workers: 1,
+  defaultVersion: '1.0',
+}
+
+/** Everything that changes the state; `form` is an upload. */
+const CHANGES: readonly [method: string, route: string, form?: () => FormData][] = [
+  ['DELETE', '/models/other'],
+  ['DELETE', '/models/kept/2'],
+  ['DELETE', '/models/sent'],
+  ['PUT', '/models/kept?min_worker=2&synchronous=true'],
+  ['PUT', '/models/kept?min_worker=2'],
+  ['PUT', '/models/kept/2/set-default'],
+  ['POST', '/models?url=b.onnx'],
+  ['POST', '/v2/repository/models/b/load'],
+  ['POST', '/v2/repository/models/other/unload'],
+  [
+    'POST',
+    '/models',
+    () => {
+      const form = new FormData()
+      form.set('model', new Blob([addModel(4)]), 'late.onnx')
+      return form
+    },
+  ],
+]
+
+async function refusesAll(server: Server, reason: RegExp): Promise<void> {
+  for (const [method, route, form] of CHANGES) {
+    const { status, text } = await server.send(method, route, form?.())
+    assert.equal(status, 507, `${method} ${route}: ${text}`)
+    assert.match(text, reason)
+    assert.doesNotMatch(text, /\/(tmp|state)\//)
+    // The file of an upload may find no room before there is anything to save.
+    if (form === undefined) assert.match(text, /could not be saved and has no effect/)
+    if (form === undefined && !route.startsWith('/v2')) {
+      assert.equal((JSON.parse(text) as Refusal).type, 'StateNotSavedException')
+    }
+    assert.deepEqual(await served(server), BEFORE, `${method} ${route} has no effect`)
+  }
+}
+
+test('E8: on a full disk no change takes effect, says why, and the restart knows the same', async (t) => {
+  const folder = await prepared(t)
+  const kept = readdirSync(path.join(folder, 'state', 'models'))
+  // Each write beyond one KiB fails, as it does on a full disk; the state is larger than that.
+  assert.ok(readFileSync(path.join(folder, 'state', 'state.json')).length > 1024)
+  const full = await start(t, folder, 1)
+  assert.deepEqual(await served(full), BEFORE)
+  await refusesAll(full, /is the disk full|\(EFBIG\)/)
+  await full.stop()
+  const after = await start(t, folder)
+  assert.deepEqual(await served(after), BEFORE)
+  assert.deepEqual(readdirSync(path.join(folder, 'state', 'models')), kept)
+  // With room again, the same requests work.
+  for (const [method, route, form] of CHANGES.slice(0, 4)) {
+    assert.equal((await after.send(method, route, form?.())).status, 200, `${method} ${route}`)
+  }
+  await after.stop()
+  const last = await start(t, folder)
+  assert.deepEqual(await served(last), {
+    models: ['kept', 'padding'],
+    workers: 2,
+    defaultVersion: '1.0',
+  })
+  await last.stop()
+})
+
+test('E8: the same on a disk that has no room, and on one that became read-only', async (t) => {
+  const folder = await prepared(t)
+  const disk = path.join(folder, 'disk')
+  const state = path.join(folder, 'state')
+  mkdirSync(disk)
+  cpSync(state, disk, { recursive: true })
+  // Not everybody may mount; the other tests do without.
+  const mounted = spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=128k', 'tmpfs', state])
+  if (mounted.status !== 0) return t.skip('needs the right to mount')
+  try {
+    cpSync(disk, state, { recursive: true })
+    const server = await start(t, folder)
+    // The server removes the state before the last; with a second name that gives no room.
+    linkSync(path.join(state, 'state.previous.json'), path.join(state, 'held'))
+    const filling = path.join(state, 'filling')
+    assert.throws(() => writeFileSync(filling, Buffer.alloc(1024 * 1024)), { code: 'ENOSPC' })
+    await refusesAll(
+      server,
+      /no space is left on its disk \(ENOSPC\)|disk is too full|is the disk full/,
+    )
+    rmSync(filling)
+    rmSync(path.join(state, 'held'))
+    assert.equal(spawnSync('mount', ['-o', 'remount,ro', state]).status, 0)
+    await refusesAll(server, /its file system is read-only \(EROFS\)|read-only/)
+    assert.equal(spawnSync('mount', ['-o', 'remount,rw', state]).status, 0)
+    await server.stop()
+    const after = await start(t, folder)
+    assert.deepEqual(await served(after), BEFORE)
+    await after.stop()
+  } finally {
+    spawnSync('umount', ['-l', state])
+  }
+})
+
+test('E8: a state folder that cannot be written any more is no reason to lose what it holds', async (t) => {
+  const folder = await prepared(t)
+  const state = path.join(folder, 'state')
+  const server = await start(t, folder)
+  // A folder in the place of the file before it: no state can be saved, whoever the server runs as.
+  rmSync(path.join(state, 'state.previous.json'), { force: true })
+  mkdirSync(path.join(state, 'state.previous.json', 'in-the-way'), { recursive: true })
+  await refusesAll(server, /has no effect/)
+  await server.stop()
+  rmSync(path.join(state, 'state.previous.json'), { recursive: true })
+  const after = await start(t, folder)
+  assert.deepEqual(await served(after), BEFORE)
+  await after.stop()
+})
+
+test('E8: a model that could not be restored is forgotten only when that can be saved', async (t) => {
+  const folder = await prepared(t)
+  const store = path.join(folder, 'store')
+  cpSync(path.join(store, 'a.onnx'), path.join(folder, 'a.onnx'))
+  writeFileSync(path.join(store, 'a.onnx'), 'garbage')
+  const full = await start(t, folder, 1)
+  for (let round = 0; round < 2; round++) {
+    assert.equal((await full.send('DELETE', '/models/other')).status, 507)
+  }
+  await full.stop()
+  cpSync(path.join(folder, 'a.onnx'), path.join(store, 'a.onnx'))
+  const after = await start(t, folder)
+  assert.deepEqual(await served(after), BEFORE)
+  await after.stop()
+})
+
+test('E8: a scaling that cannot be saved starts no worker, and one to the same number needs no disk', async (t) => {
+  const stateDir = temporaryFolder(t)
+  const store = temporaryFolder(t)
+  writeFileSync(path.join(store, 'a.onnx'), addModel(1))
+  const server = await serve(t, [], { modelStore: store, stateDir, load: 'none' })
+  const put = async (workers: number): Promise<Response> =>
+    server.manage(`/models/a?min_worker=${workers}&synchronous=true`, { method: 'PUT' })
+  assert.equal((await server.manage('/models?url=a.onnx', { method: 'POST' })).status, 200)
+  assert.equal((await put(2)).status, 200)
+  rmSync(path.join(stateDir, 'state.previous.json'), { force: true })
+  mkdirSync(path.join(stateDir, 'state.previous.json', 'in-the-way'), { recursive: true })
+  assert.equal((await put(3)).status, 507)
+  assert.equal((await put(2)).status, 200)
+  const { workers } = (await json(await server.manage('/models/a'))) as { workers: unknown[] }
+  assert.equal(workers.length, 2)
+})
