@@ -2,18 +2,21 @@
 import path from 'node:path'
 import { ServerError } from '../errors.ts'
 import { parseConfigOverride } from './config-override.ts'
-import { checkModelName, nameOfPath } from './model-name.ts'
+import type { Load } from './loads.ts'
+import { checkModelName } from './model-name.ts'
 import type { ModelVersion } from './model-version.ts'
+import type { Registration } from './registration.ts'
 import type { Registry } from './registry.ts'
 import { prepareFromArgument, prepareFromUrl } from './source.ts'
 import type { PreparedModel, SourceOptions } from './source.ts'
-import { listStore } from './store-listing.ts'
+import { readStoreNames } from './store-names.ts'
+import type { StoreNames } from './store-names.ts'
 
 /** A model, and what has become of it; one that was never loaded has only a name. */
 export interface IndexEntry {
   readonly name: string
   readonly version?: string
-  readonly state?: 'READY' | 'UNAVAILABLE'
+  readonly state?: 'READY' | 'UNAVAILABLE' | 'LOADING'
   readonly reason?: string
 }
 
@@ -24,6 +27,8 @@ export class ModelRepository {
   readonly #drainMs: number
   /** Paths of the command line whose models were unloaded, by name: they are not in the store. */
   readonly #unloaded = new Map<string, string>()
+  /** What loads by name that are under way were told of the configuration. */
+  readonly #configs = new WeakMap<Load, string | undefined>()
 
   /** @param drainMs What accepted requests get to finish when a model is unloaded. */
   constructor(registry: Registry, sources: SourceOptions, drainMs: number) {
@@ -34,30 +39,36 @@ export class ModelRepository {
 
   /** All models that are known, by name. @param onlyReady Only those that can answer now. */
   async index(onlyReady: boolean): Promise<IndexEntry[]> {
-    const loaded = this.#registry.all.map(entryOf)
-    if (onlyReady) return sorted(loaded.filter(({ state }) => state === 'READY'))
-    const failures = await this.#failures()
-    const known = [...(await this.#stored()).keys(), ...this.#unloaded.keys(), ...failures.keys()]
-    const names = new Set(known.filter((name) => !this.#registry.names.includes(name)))
-    const others = [...names].map((name): IndexEntry => {
+    const served = this.#registry.all.map(entryOf)
+    if (onlyReady) return sorted(served.filter(({ state }) => state === 'READY'))
+    const loading = this.#registry.loading.map(({ name, version }): IndexEntry => ({
+      name,
+      ...(version !== undefined && { version }),
+      state: 'LOADING',
+    }))
+    const current = [...served, ...loading]
+    const stored = await this.#stored()
+    const failures = this.#failures(stored)
+    const known = [...stored.urls.keys(), ...this.#unloaded.keys(), ...failures.keys()]
+    const taken = new Set(current.map(({ name }) => name))
+    const others = [...new Set(known)].filter((name) => !taken.has(name))
+    const unused = others.map((name): IndexEntry => {
       const reason = failures.get(name)
       return reason === undefined ? { name } : { name, state: 'UNAVAILABLE', reason }
     })
-    return sorted([...loaded, ...others])
+    return sorted([...current, ...unused])
   }
 
   /**
    * Loads a model, or loads it again: until the new workers are ready the old ones serve, and they go on if it fails.
+   * While the same load is under way it is waited for, and a different one begins after it.
    * @param config Part of Triton's `ModelConfig` as JSON text.
    * @throws ServerError whose text begins with "failed to load", as clients expect it.
    */
   async load(name: string, config?: string): Promise<void> {
     try {
       checkModelName(name)
-      const { options, report } = parseConfigOverride(config ?? '{}')
-      const found = await this.#prepare(name)
-      const prepared = found.map((model) => ({ ...model, loadReport: report }))
-      await this.#registry.register(prepared, { options, origin: 'request' }, true)
+      await this.#loadAfterOthers(name, config)
       this.#unloaded.delete(name)
     } catch (cause) {
       if (!(cause instanceof ServerError)) throw cause
@@ -67,55 +78,91 @@ export class ModelRepository {
   }
 
   /**
-   * Unloads all versions of a model. One that is known and not loaded is fine as it is.
+   * Unloads all versions of a model, and ends what is being loaded under its name. One that is known and not loaded
+   * is fine as it is.
    * @throws ServerError `ModelNotFoundException`
    */
   async unload(name: string): Promise<void> {
-    if (this.#registry.names.includes(name)) {
-      const { origin, prepared } = this.#registry.get(name)
-      const isStored = (await this.#stored()).has(name)
-      if (origin === 'start' && !isStored) this.#unloaded.set(name, path.resolve(prepared.url))
-      return this.#registry.unregister(name, this.#drainMs)
+    const isLoading = this.#registry.loadOf(name) !== undefined
+    if (isLoading || this.#registry.has(name)) {
+      const argument = await this.#argumentOf(name)
+      await this.#registry.unregister(name, this.#drainMs)
+      if (argument !== undefined) this.#unloaded.set(name, argument)
+      return
     }
-    if (this.#unloaded.has(name) || (await this.#stored()).has(name)) return
+    if (this.#unloaded.has(name) || (await this.#stored()).urls.has(name)) return
     throw new ServerError('ModelNotFoundException', `failed to unload '${name}': ${UNKNOWN}`)
   }
 
-  async #prepare(name: string): Promise<PreparedModel[]> {
-    const url = (await this.#stored()).get(name)
-    if (url !== undefined) return prepareFromUrl(url, { ...this.#sources, name })
+  /** Two loads of one name at a time would end in two sets of workers, one of which nobody wants. */
+  async #loadAfterOthers(name: string, config: string | undefined): Promise<void> {
+    const { options, report } = parseConfigOverride(config ?? '{}')
+    const registration: Registration = { options, origin: 'request' }
+    for (
+      let other = this.#registry.loadOf(name);
+      other !== undefined;
+      other = this.#registry.loadOf(name)
+    ) {
+      const isSame = this.#configs.has(other)
+        ? this.#configs.get(other) === config
+        : other.origin === 'start' && config === undefined
+      if (!isSame) await other.done.catch(() => {})
+      else if (await areCurrent(await other.done)) return
+    }
+    const load = this.#registry.reload(name, registration, async (signal) => {
+      const found = await this.#prepare(name, signal)
+      return found.map((model) => ({ ...model, loadReport: report }))
+    })
+    this.#configs.set(load, config)
+    await load.done
+  }
+
+  /** The path of the command line that a served model came from and that the store cannot give back. */
+  async #argumentOf(name: string): Promise<string | undefined> {
+    const argument = this.#startedFrom(name)
+    return argument !== undefined && !(await this.#stored()).urls.has(name) ? argument : undefined
+  }
+
+  async #prepare(name: string, signal: AbortSignal): Promise<PreparedModel[]> {
+    const sources = { ...this.#sources, signal }
+    const url = (await this.#stored()).urls.get(name)
+    if (url !== undefined) return prepareFromUrl(url, { ...sources, name })
     const argument = this.#unloaded.get(name) ?? this.#startedFrom(name)
     if (argument === undefined) throw new ServerError('ModelNotFoundException', UNKNOWN)
-    return prepareFromArgument(`${name}=${argument}`, this.#sources)
+    return prepareFromArgument(`${name}=${argument}`, sources)
   }
 
+  /** Where the start has a model from that is served or being loaded. */
   #startedFrom(name: string): string | undefined {
-    if (!this.#registry.names.includes(name)) return undefined
-    const { origin, prepared } = this.#registry.get(name)
-    return origin === 'start' ? path.resolve(prepared.url) : undefined
+    const [loading] = this.#registry.loadOf(name)?.versions ?? []
+    const model = this.#registry.has(name) ? this.#registry.get(name) : loading
+    return model?.origin === 'start' ? path.resolve(model.prepared.url) : undefined
   }
 
-  /** Entries of the store by the name of the model in them. */
-  async #stored(): Promise<Map<string, string>> {
+  async #stored(): Promise<StoreNames> {
     const { modelStore } = this.#sources
-    const stored = new Map<string, string>()
-    if (modelStore === undefined) return stored
-    for (const url of await listStore(modelStore)) {
-      stored.set(nameOfPath(path.join(modelStore, url), modelStore), url)
-    }
-    return stored
+    return modelStore === undefined
+      ? { urls: new Map(), problems: new Map() }
+      : readStoreNames(modelStore)
   }
 
-  /** Why models that should be served are not, by their name, or their url where no name was known yet. */
-  async #failures(): Promise<Map<string, string>> {
-    const names = new Map([...(await this.#stored())].map(([name, url]) => [url, name]))
-    return new Map(
-      this.#registry.failures.all.map(({ name, url, reason }) => [
-        name ?? names.get(url) ?? path.basename(url),
-        reason,
-      ]),
-    )
+  /** Why models that should be served are not, by their name, or their URL where no name is known. */
+  #failures({ urls, problems }: StoreNames): Map<string, string> {
+    const names = new Map([...urls].map(([name, url]) => [url, name]))
+    const failed = this.#registry.failures.all.map(({ name, url, reason }): [string, string] => [
+      name ?? names.get(url) ?? path.basename(url),
+      reason,
+    ])
+    return new Map([...failed, ...problems])
   }
+}
+
+/** Whether versions were made of the files as they are now. */
+async function areCurrent(versions: readonly ModelVersion[]): Promise<boolean> {
+  for (const { prepared } of versions) {
+    if ((await prepared.files?.findChange()) !== undefined) return false
+  }
+  return true
 }
 
 const UNKNOWN = 'it is not in the model repository'
