@@ -8,6 +8,7 @@ import { cpuBudget, overdrawnText } from './cpu-budget.ts'
 import { Output } from './output.ts'
 import { describeImport } from './properties.ts'
 import { startServer } from './server.ts'
+import type { RunningServer } from './server.ts'
 import { ignoreSignalsThatDoNotStop } from './signals.ts'
 
 const STDOUT = 1
@@ -28,6 +29,9 @@ const REPEAT_MS = 500
  */
 export async function serveModels(argv: readonly string[], failureCode: number): Promise<void> {
   dropRepeatedSignals()
+  // A write beyond the limit of file sizes fails with EFBIG. Node ignores the signal that comes with it only until
+  // a library that writes files has listened to it; from then on it would end the process.
+  process.on('SIGXFSZ', () => {})
   const { config, origins, models, imports, ignored } = parseConfig(argv, process.env)
   const output = new Output(STDOUT, () => '')
   const errors = new Output(STDERR, droppedLine)
@@ -39,6 +43,8 @@ export async function serveModels(argv: readonly string[], failureCode: number):
   for (const foreign of imports) errors.write(`${describeImport(foreign)}\n`)
   const log = pino({ level: config.logLevel, base: null }, { write: (line) => errors.write(line) })
   if (process.pid === 1) log.warn(NO_INIT)
+  const stop = new AbortController()
+  const { signal } = stop
   const starting = startServer({
     config,
     origins,
@@ -46,6 +52,7 @@ export async function serveModels(argv: readonly string[], failureCode: number):
     environment: process.env,
     log,
     droppedLogLines: () => errors.dropped,
+    signal,
   })
   closeWithGrace(
     {
@@ -53,14 +60,18 @@ export async function serveModels(argv: readonly string[], failureCode: number):
       logger: false,
       skip: ignoreSignalsThatDoNotStop(),
     },
-    async ({ err, signal }) => {
+    async ({ err, signal: name }) => {
       if (err) log.fatal({ err }, 'unexpected error')
-      else log.info({ signal }, 'stopping')
-      await (await starting).close()
+      else log.info({ signal: name }, 'stopping')
+      stop.abort()
+      const server = await unlessStopped(starting, signal)
+      await server?.close()
       await errors.flush()
     },
   )
-  const server = await starting
+  const server = await unlessStopped(starting, signal)
+  // A signal came before all was loaded: the process ends without having been ready.
+  if (server === undefined) return
   for (const { url, reason, log: lines } of server.failed) {
     errors.write(`${[`onnxd: cannot serve ${url}: ${reason}`, ...lines].join('\n  ')}\n`)
   }
@@ -72,7 +83,9 @@ export async function serveModels(argv: readonly string[], failureCode: number):
   log.info(budget, 'cpu budget')
   const overdrawn = overdrawnText(budget)
   if (overdrawn !== undefined) log.warn(overdrawn)
-  output.write(await readyText(server, config))
+  const text = await readyText(server, config)
+  if (signal.aborted) return
+  output.write(text)
   await output.flush()
 }
 
@@ -80,6 +93,19 @@ export async function serveModels(argv: readonly string[], failureCode: number):
 function droppedLine(dropped: number, cause: string): string {
   const msg = 'log lines were dropped because standard error did not take them'
   return `${JSON.stringify({ level: WARN_LEVEL, time: Date.now(), dropped, cause, msg })}\n`
+}
+
+/** The server, or nothing when a signal ended its start. */
+async function unlessStopped(
+  starting: Promise<RunningServer>,
+  signal: AbortSignal,
+): Promise<RunningServer | undefined> {
+  try {
+    return await starting
+  } catch (error) {
+    if (signal.aborted) return undefined
+    throw error
+  }
 }
 
 /**

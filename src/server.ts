@@ -40,6 +40,8 @@ export interface ServerOptions {
   readonly log: Logger
   /** Lines that the log did not take, so far. */
   readonly droppedLogLines?: () => number
+  /** Ends the loading of models, and then the server, at any time. */
+  readonly signal?: AbortSignal
 }
 
 /** A listening server. */
@@ -59,7 +61,8 @@ const WORKER_FIRST_MS = 100
 
 /**
  * Listens at once, so that probes get an honest answer during long loads, while the models load.
- * @throws ConfigError when management would be open to everybody; whatever `listen` throws.
+ * @throws ConfigError when management would be open to everybody; whatever `listen` throws; the reason of `signal`
+ * when it is aborted before all is loaded, after everything that was started has ended.
  */
 export async function startServer({
   config,
@@ -69,9 +72,12 @@ export async function startServer({
   availableMemory,
   log,
   droppedLogLines,
+  signal: stopSignal,
 }: ServerOptions): Promise<RunningServer> {
   refuseOpenManagement(config)
-  const python = await findConfiguredPython(config, environment)
+  const stopLoading = new AbortController()
+  const { signal } = stopLoading
+  const python = await findConfiguredPython(config, environment, stopSignal)
   const confinement = findConfinement(config, workerEnvironment(environment, []))
   const runtime = await RuntimeDirectory.create(confinement.user)
   const removeRuntime = (): void => runtime.remove()
@@ -94,6 +100,7 @@ export async function startServer({
     modelStore: config.modelStore === '' ? undefined : config.modelStore,
     temporaryRoot: runtime.path,
     allowLocalPaths: config.allowLocalPaths,
+    signal,
   }
   const { stateDir } = config
   const deliveries = new Deliveries(path.join(stateDir || runtime.path, 'models'), config, log)
@@ -115,20 +122,24 @@ export async function startServer({
   }
   const apps: App[] = []
 
-  const stopLoading = new AbortController()
   let loading: Promise<StartupResult> | undefined
   let closing: Promise<void> | undefined
+  const closeOnce = (): Promise<void> => (closing ??= close())
   const close = async (): Promise<void> => {
     const wasReady = isAccepting
     isAccepting = false
     isStopping = true
     stopLoading.abort()
     for (const { exchanges } of apps) exchanges.startDraining()
+    // Whoever waits for a model to be loaded must not keep the server from ending.
+    const loadsEnded = registry.stopLoading()
     // A load balancer needs time to see that readiness says 503.
-    if (wasReady && config.stopDelay > 0) await delay(config.stopDelay * 1000)
+    const hasClients = apps.some(({ exchanges }) => exchanges.hasConnections)
+    if (wasReady && hasClients) await delay(config.stopDelay * 1000)
     const drainMs = config.drainTimeout * 1000
     // Models serve until the last request is answered, one whose body is still coming in included.
     await Promise.all(apps.map(({ exchanges }) => exchanges.close(drainMs, log)))
+    await loadsEnded
     await registry.close()
     await factory.close()
     await loading?.catch(() => {})
@@ -139,19 +150,22 @@ export async function startServer({
   }
 
   try {
-    const { signal } = stopLoading
+    stopSignal?.throwIfAborted()
+    stopSignal?.addEventListener('abort', () => void closeOnce(), { once: true })
     loading = loadStartupModels(models, { config, sources, registry, log, signal })
     // It is looked at below, when the listeners are there or could not be.
     loading.catch(() => {})
     // A worker takes longer to start than the HTTP side, so it goes first, unless its model has to be unpacked.
     await Promise.race([factory.firstStart, loading, delay(WORKER_FIRST_MS)])
-    const urls = await listenAll(context, log, apps)
+    const urls = await listenAll(context, log, apps, signal)
     const outcome = await loading
-    await persistence?.restore()
+    signal.throwIfAborted()
+    await persistence?.restore(signal)
+    signal.throwIfAborted()
     isAccepting = true
-    return { ...outcome, ...urls, registry, close: () => (closing ??= close()) }
+    return { ...outcome, ...urls, registry, close: closeOnce }
   } catch (error) {
-    await close()
+    await closeOnce()
     throw error
   }
 }
@@ -160,10 +174,11 @@ export async function startServer({
 async function findConfiguredPython(
   { python, workerEnvironment: alsoAllowed }: Config,
   environment: NodeJS.ProcessEnv,
+  signal: AbortSignal | undefined,
 ): Promise<PythonInstallation | undefined> {
   if (python === '') return undefined
   try {
-    return await findPython(python, workerEnvironment(environment, alsoAllowed))
+    return await findPython(python, workerEnvironment(environment, alsoAllowed), signal)
   } catch (cause) {
     throw new ConfigError(messageOf(cause), { cause })
   }
@@ -182,13 +197,16 @@ async function listenAll(
   context: RouteContext,
   log: Logger,
   apps: App[],
+  signal: AbortSignal,
 ): Promise<Pick<RunningServer, 'inferenceUrl' | 'managementUrl'>> {
   // The first worker gets ready while this process reads the code of its HTTP side.
   const { buildCombinedApp, buildInferenceApp, buildManagementApp } = await import('./app.ts')
+  signal.throwIfAborted()
   const { host, port, managementHost, managementPort } = context.config
   if (port !== 0 && port === managementPort && host === managementHost) {
     const combined = await buildCombinedApp(context, log)
     apps.push(combined)
+    signal.throwIfAborted()
     const url = await listen(combined, host, port)
     return { inferenceUrl: url, managementUrl: url }
   }

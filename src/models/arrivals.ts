@@ -2,10 +2,12 @@ import { Loads, UnwantedLoadError } from './loads.ts'
 import { isArchive, nameOfFile } from './model-name.ts'
 import { discard } from './source.ts'
 import type { PreparedModel } from './source.ts'
+import { stopping } from './unavailable.ts'
 
 /** Models that are on their way to this machine for a registration. They are not visible, and no name is taken. */
 export class Arrivals {
-  readonly #running = new Loads()
+  readonly #running = new Loads<PreparedModel[]>()
+  #isStopping = false
 
   /**
    * Runs `fetch`, which brings the versions of a model, until they are there or {@link abort} ends it;
@@ -17,22 +19,25 @@ export class Arrivals {
     name: string | undefined,
     fetch: (signal: AbortSignal) => Promise<PreparedModel[]>,
   ): Promise<PreparedModel[]> {
-    const { signal, end } = this.#running.begin(name === undefined ? [] : [{ name }])
-    try {
+    if (this.#isStopping) throw stopping()
+    const models = name === undefined ? [] : [{ name }]
+    return this.#running.begin(models, 'request', async ({ signal }) => {
       const prepared = await fetch(signal)
-      if (!signal.aborted) return prepared
-      await Promise.all(prepared.map((model) => discard(model)))
-      throw new UnwantedLoadError('downloaded')
-    } catch (error) {
-      throw signal.aborted ? new UnwantedLoadError('downloaded') : error
-    } finally {
-      end()
-    }
+      if (signal.aborted) await Promise.all(prepared.map((model) => discard(model)))
+      signal.throwIfAborted()
+      return prepared
+    }).done
   }
 
   /** Ends what is on its way under a name; says when nothing of it is left whether there was anything. */
   abort(name: string): Promise<boolean> {
-    return this.#running.abort(name)
+    return this.#running.abort(name, new UnwantedLoadError('downloaded'))
+  }
+
+  /** Ends everything that is on its way, for the server stops. */
+  async stop(): Promise<void> {
+    this.#isStopping = true
+    await this.#running.abortAll(stopping())
   }
 }
 

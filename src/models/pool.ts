@@ -49,6 +49,9 @@ export class Pool {
     this.#slots = new SlotSet({ ...options, metrics: this.metrics, onChange })
   }
 
+  /** Ends workers that load the model for the first time; those that serve go on. */
+  stopStarting = (): void => this.#slots.stopStarting()
+
   get slots(): readonly Slot[] {
     return this.#slots.all
   }
@@ -75,7 +78,7 @@ export class Pool {
     return this.#slots.hasFailed
   }
 
-  /** Adds workers up to `count` or retires the newest ones; {@link SlotSet.scale} says what it waits for. */
+  /** As {@link SlotSet.scale}. @throws ServerError 503 once the pool is being closed. */
   async scale(count: number, drainMs = this.#options.queueTimeoutMs): Promise<void> {
     if (this.#state !== 'open') throw this.#refusal()
     await this.#slots.scale(count, drainMs)
@@ -114,10 +117,7 @@ export class Pool {
     return this.#state === 'open' && this.slots.length > 0 && !this.hasFailed
   }
 
-  /**
-   * Puts a fresh slot in the place of one; it is ready before the old one gets no more work.
-   * @throws ServerError when the fresh worker cannot load the model; the old one stays.
-   */
+  /** As `SlotSet.replace`. */
   replace(slot: Slot): Promise<void> {
     return this.#slots.replace(slot, this.#options.queueTimeoutMs)
   }

@@ -8,6 +8,8 @@ export type SlotSetOptions = Omit<SlotContext, 'restarts'>
 /** The places for workers of one pool: how many there are, which are added and which go. */
 export class SlotSet {
   readonly #slots: Slot[] = []
+  /** Slots whose first worker is not ready yet. */
+  readonly #starting = new Set<Slot>()
   /** Slots that were scaled away and whose worker is not gone yet. */
   readonly #retiring = new Set<Slot>()
   readonly #restarts = new RestartPolicy()
@@ -79,6 +81,11 @@ export class SlotSet {
     await this.#retire(slot, drainMs)
   }
 
+  /** Ends workers that load the model for the first time: whoever waits for them hears that they were stopped. */
+  stopStarting(): void {
+    for (const slot of this.#starting) void slot.retire(0)
+  }
+
   /** Ends every worker now, also those that were being retired. */
   async close(): Promise<void> {
     await Promise.all([...this.#slots, ...this.#retiring].map((slot) => slot.retire(0)))
@@ -88,6 +95,7 @@ export class SlotSet {
   async #add(): Promise<void> {
     const slot = new Slot(++this.#lastId, this.#context)
     this.#slots.push(slot)
+    this.#starting.add(slot)
     try {
       await slot.start()
     } catch (error) {
@@ -95,6 +103,8 @@ export class SlotSet {
       if (index !== -1) this.#slots.splice(index, 1)
       this.#context.onChange()
       throw error
+    } finally {
+      this.#starting.delete(slot)
     }
   }
 

@@ -23,7 +23,7 @@ export interface StartupContext {
   readonly sources: SourceOptions
   readonly registry: Registry
   readonly log: Logger
-  /** No further model is begun once it is aborted. */
+  /** No further model is begun once it is aborted, and an archive is not unpacked any further. */
   readonly signal: AbortSignal
 }
 
@@ -37,7 +37,8 @@ export async function loadStartupModels(
   models: readonly string[],
   { config, sources, registry, log, signal }: StartupContext,
 ): Promise<StartupResult> {
-  const wanted = [...(await storeModels(config, sources)), ...argumentModels(models, sources)]
+  const stoppable = { ...sources, signal }
+  const wanted = [...(await storeModels(config, stoppable)), ...argumentModels(models, stoppable)]
   const results: (readonly ModelVersion[] | FailedModel)[] = []
   const queue = wanted.entries()
   const loadNext = async (): Promise<void> => {
@@ -50,6 +51,8 @@ export async function loadStartupModels(
         results[index] = versions
         for (const { name, version } of versions) log.info({ model: name, version }, 'model ready')
       } catch (error) {
+        // The load was ended because the server stops: nothing is wrong with the model.
+        if (signal.aborted) return
         const failure = registry.failures.record(label, error, prepared)
         results[index] = failure
         const { reason, log: stderr } = failure

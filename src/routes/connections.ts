@@ -60,6 +60,11 @@ export class Connections {
     }, CHECK_MS).unref()
   }
 
+  /** Connections that are open. */
+  get count(): number {
+    return this.#sockets.size
+  }
+
   /** A server whose requests go to `handler`. It does not listen yet. */
   createServer(handler: RequestListener): Server {
     const { headersTimeoutMs, requestTimeoutMs, keepAliveTimeoutMs } = this.#limits

@@ -93,6 +93,11 @@ export class Exchanges {
     request.held = 0
   }
 
+  /** Whether a client is connected. */
+  get hasConnections(): boolean {
+    return this.#connections.count > 0
+  }
+
   /** From now on each response is the last one of its connection. */
   startDraining(): void {
     this.#connections.startDraining()

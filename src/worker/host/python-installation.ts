@@ -35,11 +35,13 @@ const run = promisify(execFile)
 /**
  * Asks an interpreter what it has.
  * @param location An interpreter (a path, or a name to look up in `PATH`) or the folder of a virtual environment.
+ * @param signal Ends the question.
  * @throws Error saying what is wrong with it.
  */
 export async function findPython(
   location: string,
   environment: Readonly<Record<string, string>>,
+  signal?: AbortSignal,
 ): Promise<PythonInstallation> {
   const interpreter = await interpreterAt(location)
   let answer: unknown
@@ -49,6 +51,7 @@ export async function findPython(
     const { stdout } = await run(interpreter, ['-c', PROBE], {
       ...options,
       timeout: PROBE_TIMEOUT_MS,
+      signal,
     })
     answer = JSON.parse(stdout)
   } catch (cause) {
