@@ -36,7 +36,8 @@ export interface VersionDescription {
   /** Seconds. */
   readonly startupTimeout: number
   readonly loadedAtStartup: boolean
-  readonly status: 'READY' | 'PARTIAL' | 'UNAVAILABLE' | 'FAILED'
+  /** `LOADING` until all workers have loaded the model for the first time. */
+  readonly status: 'LOADING' | 'READY' | 'PARTIAL' | 'UNAVAILABLE' | 'FAILED'
   readonly workers: readonly WorkerDescription[]
   readonly jobQueueStatus: { readonly remainingCapacity: number; readonly pendingRequests: number }
   /** What counts, and who set it. */
@@ -74,7 +75,9 @@ export async function describeVersion(
   }
 }
 
-function statusOf({ pool, minWorkers }: ModelVersion): VersionDescription['status'] {
+function statusOf(model: ModelVersion): VersionDescription['status'] {
+  const { pool, minWorkers } = model
+  if (model.isLoading) return 'LOADING'
   if (pool.hasFailed) return 'FAILED'
   if (pool.readyWorkers >= minWorkers) return 'READY'
   return pool.readyWorkers > 0 ? 'PARTIAL' : 'UNAVAILABLE'

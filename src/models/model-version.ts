@@ -1,48 +1,27 @@
-import type { Logger } from 'pino'
-import type { Config, ConfigOrigins } from '../config.ts'
-import { ServerError } from '../errors.ts'
 import type { WireDialect } from '../worker/wire/messages.ts'
 import { askHandler } from './ask-handler.ts'
+import type { Undo } from './changes.ts'
 import { resolveSettings, valuesOf } from './effective-settings.ts'
 import type { EffectiveSettings, ShownSettings, VersionOptions } from './effective-settings.ts'
+import { FileCheck } from './file-check.ts'
 import { Job } from './job.ts'
 import type { Header, Parameter } from './job.ts'
-import type { MemoryGuard } from './memory-guard.ts'
 import { Pool } from './pool.ts'
 import type { PoolWorker } from './pool.ts'
 import { checkPythonInput } from './python-input.ts'
 import { Recycler } from './recycler.ts'
+import type {
+  Commit,
+  ModelContext,
+  Origin,
+  Registration,
+  Scaling,
+  WorkerLimits,
+} from './registration.ts'
 import { discard } from './source.ts'
 import type { PreparedModel } from './source.ts'
 import { NO_URGENCY, deadlineOf, levelOf } from './urgency.ts'
-import type { WorkerFactory } from './worker-factory.ts'
-import { lastLines } from './worker-log.ts'
-
-/** Who asked for a version: the command line, a request, or a request before the last restart. */
-export type Origin = 'start' | 'request' | 'restored'
-
-/** How a version is registered. */
-export interface Registration {
-  readonly options: VersionOptions
-  readonly origin: Origin
-}
-
-/** What every model version needs of the server. */
-export interface ModelContext {
-  readonly config: Config
-  /** Who set the settings that are not the defaults. */
-  readonly configOrigins: ConfigOrigins
-  readonly factory: WorkerFactory
-  /** Decides what fits; absent where nothing is to be refused. */
-  readonly memory?: MemoryGuard | undefined
-  readonly log: Logger
-}
-
-/** A change of the number of workers that has begun. */
-export interface Scaling {
-  /** They are ready, or gone. @throws ServerError when a new worker cannot load the model; those that could stay. */
-  readonly done: Promise<void>
-}
+import { FailedWorkers } from './worker-log.ts'
 
 /** One version of a model: its files, its settings, its workers. */
 export class ModelVersion {
@@ -64,10 +43,11 @@ export class ModelVersion {
   /** Whose worker runs a Python handler; `undefined` for onnxd's own. */
   readonly #dialect: WireDialect | undefined
   readonly #recycler: Recycler
+  readonly #files: FileCheck
+  #isLoading = true
   /** Settles when the last request to scale has begun: they begin in the order in which they came. */
   #lastScaling: Promise<unknown> = Promise.resolve()
-  /** The worker behind an error of loading. */
-  readonly #failedWorkers = new WeakMap<ServerError, PoolWorker>()
+  readonly #failedWorkers = new FailedWorkers()
 
   private constructor(
     prepared: PreparedModel,
@@ -84,6 +64,7 @@ export class ModelVersion {
     this.maxWorkers = this.settings.workers
     this.#context = context
     this.#dialect = context.factory.pythonDialect(prepared)
+    this.#files = new FileCheck(prepared, log)
     this.pool = new Pool({
       modelName: prepared.name,
       batchSize: this.settings.batchSize,
@@ -109,31 +90,47 @@ export class ModelVersion {
   }
 
   /**
-   * Starts the workers and resolves when all of them have loaded the model. On failure nothing is left.
+   * Versions without workers, to be loaded or closed.
+   * @throws ServerError what refuses one of them before any process is started.
+   */
+  static createAll(
+    prepared: readonly PreparedModel[],
+    registration: Registration,
+    context: ModelContext,
+  ): readonly ModelVersion[] {
+    for (const model of prepared) {
+      context.factory.check(model, registration.options.handler ?? model.handler)
+    }
+    return prepared.map((model) => new ModelVersion(model, registration, context))
+  }
+
+  /**
+   * Starts the workers; resolves when all have loaded the model. After a failure the version is to be closed.
    * @param signal Ends the workers, and so the loading, when it is aborted.
    * @throws ServerError with the worker's own reason.
    */
-  static async start(
-    prepared: PreparedModel,
-    registration: Registration,
-    context: ModelContext,
-    signal: AbortSignal,
-  ): Promise<ModelVersion> {
-    context.factory.check(prepared, registration.options.handler ?? prepared.handler)
-    const version = new ModelVersion(prepared, registration, context)
-    signal.addEventListener('abort', () => void version.pool.close(0), { once: true })
+  async load(signal: AbortSignal): Promise<void> {
+    signal.throwIfAborted()
+    const stop = (): void => void this.pool.close(0)
+    signal.addEventListener('abort', stop, { once: true })
     try {
-      const { workers } = version.settings
-      const release = await version.#admit(workers)
-      await context.factory.share(prepared)
-      await version.pool.scale(workers).finally(release)
-      await version.#learn()
+      const { workers } = this.settings
+      const release = await this.#admit(workers)
+      await this.#context.factory.share(this.prepared)
+      await this.pool.scale(workers).finally(release)
+      await this.#learn()
     } catch (error) {
-      version.#recycler.close()
-      await version.pool.close(0)
-      throw version.#withLog(error)
+      throw this.#failedWorkers.withLog(error)
+    } finally {
+      signal.removeEventListener('abort', stop)
     }
-    return version
+    this.#isLoading = false
+    this.#files.watch(this.pool)
+  }
+
+  /** Whether the workers load the model for the first time. */
+  get isLoading(): boolean {
+    return this.#isLoading
   }
 
   get name(): string {
@@ -172,11 +169,13 @@ export class ModelVersion {
 
   /**
    * Brings the number of workers between `min` and `max`: up to `min` when there are fewer, down to `max`
-   * when there are more. A retired worker gets `timeoutMs` to finish what it has in hand.
-   * @throws ServerError `InsufficientMemoryException` when there is no room for more; then all stays as it is.
+   * when there are more.
+   * @param commit Makes the new limits those that count.
+   * @throws ServerError `InsufficientMemoryException` when there is no room for more, and what `commit` throws;
+   * then all stays as it is.
    */
-  scale(min: number, max: number, timeoutMs?: number): Promise<Scaling> {
-    const begun = this.#lastScaling.then(() => this.#beginScaling(min, max, timeoutMs))
+  scale(limits: WorkerLimits, commit: Commit): Promise<Scaling> {
+    const begun = this.#lastScaling.then(() => this.#beginScaling(limits, commit))
     this.#lastScaling = begun.catch(() => {})
     return begun
   }
@@ -187,24 +186,42 @@ export class ModelVersion {
    */
   async close(drainMs: number, keepsDelivery = false): Promise<void> {
     this.#recycler.close()
+    this.#files.close()
     await this.pool.close(drainMs)
     await discard(this.prepared, keepsDelivery)
   }
 
-  async #beginScaling(min: number, max: number, timeoutMs?: number): Promise<Scaling> {
-    const count = Math.min(Math.max(this.pool.slots.length, min), max)
+  async #beginScaling(limits: WorkerLimits, commit: Commit): Promise<Scaling> {
+    const count = Math.min(Math.max(this.pool.slots.length, limits.min), limits.max)
     const release = await this.#admit(count)
+    const isNew = !this.isScaled || this.minWorkers !== limits.min || this.maxWorkers !== limits.max
+    try {
+      if (isNew) await commit(() => this.#setLimits(limits))
+    } catch (error) {
+      release?.()
+      throw error
+    }
+    const scaled = this.pool.scale(count, limits.timeoutMs).finally(release)
+    return { done: this.#finishScaling(scaled) }
+  }
+
+  #setLimits({ min, max }: WorkerLimits): Undo {
+    const { minWorkers, maxWorkers, isScaled } = this
     this.minWorkers = min
     this.maxWorkers = max
     this.isScaled = true
-    return { done: this.#finishScaling(this.pool.scale(count, timeoutMs).finally(release)) }
+    return () => {
+      this.minWorkers = minWorkers
+      this.maxWorkers = maxWorkers
+      this.isScaled = isScaled
+    }
   }
 
   async #finishScaling(scaled: Promise<void>): Promise<void> {
     try {
       await scaled
     } catch (error) {
-      throw this.#withLog(error)
+      throw this.#failedWorkers.withLog(error)
     }
     // Those that an earlier request has started count as well.
     await Promise.allSettled(this.pool.slots.map(({ worker }) => worker.ready))
@@ -221,20 +238,10 @@ export class ModelVersion {
   #startWorker(slotId: number): PoolWorker {
     const { factory } = this.#context
     const { printed } = this.pool.metrics
-    const worker = factory.start(this.prepared, this.settings, slotId, printed)
-    worker.ready.catch((error: unknown) => {
-      if (error instanceof ServerError) this.#failedWorkers.set(error, worker)
-    })
+    const { check } = this.#files
+    const worker = factory.start(this.prepared, this.settings, slotId, printed, check)
+    this.#failedWorkers.watch(worker)
     return worker
-  }
-
-  /** The same error with what the worker wrote last, which mostly says more. */
-  #withLog(error: unknown): unknown {
-    if (!(error instanceof ServerError)) return error
-    const log = lastLines(this.#failedWorkers.get(error)?.lastErrors ?? [])
-    if (log.length === 0) return error
-    const { type, message, statusCode } = error
-    return new ServerError(type, message, { statusCode, cause: error, log })
   }
 
   /** Asks the first worker there is what it serves; MMS's own would take the question for a prediction. */

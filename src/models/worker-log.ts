@@ -1,5 +1,6 @@
 /** The last words of a worker, for whoever asked for it. */
-import { withoutFolders } from '../errors.ts'
+import { ServerError, withoutFolders } from '../errors.ts'
+import type { PoolWorker } from './slot.ts'
 
 const MAX_LINES = 5
 const MAX_CHARACTERS = 1024
@@ -20,4 +21,25 @@ export function lastLines(lines: readonly string[]): string[] {
     if (text !== '') shown.unshift(text)
   }
   return shown
+}
+
+/** The workers behind errors of loading. */
+export class FailedWorkers {
+  readonly #workers = new WeakMap<ServerError, PoolWorker>()
+
+  /** Remembers a worker that does not become ready. */
+  watch(worker: PoolWorker): void {
+    worker.ready.catch((error: unknown) => {
+      if (error instanceof ServerError) this.#workers.set(error, worker)
+    })
+  }
+
+  /** The same error with what its worker wrote last, which mostly says more. */
+  withLog(error: unknown): unknown {
+    if (!(error instanceof ServerError)) return error
+    const log = lastLines(this.#workers.get(error)?.lastErrors ?? [])
+    if (log.length === 0) return error
+    const { type, message, statusCode } = error
+    return new ServerError(type, message, { statusCode, cause: error, log })
+  }
 }

@@ -1,7 +1,7 @@
 /** Three questions that a platform asks: is the process alive, can it serve, can this model be used? */
 import { Type } from '@sinclair/typebox'
 import type { App, RouteContext } from './route-context.ts'
-import { findModel, isReady } from './v2-models.ts'
+import { isReady, isReadyToServe } from './v2-models.ts'
 import { ModelParams, VersionParams, protocolErrors } from './v2-schemas.ts'
 
 const tags = ['health']
@@ -53,7 +53,7 @@ export function healthRoutes(app: App, { registry, isAccepting, isStopping }: Ro
       },
     },
     async ({ params: { model: name } }, reply) => {
-      const ready = !isStopping() && isReady(findModel(registry, name))
+      const ready = !isStopping() && isReadyToServe(registry, name)
       return reply.code(ready ? 200 : 503).send({ name, ready })
     },
   )
@@ -70,7 +70,7 @@ export function healthRoutes(app: App, { registry, isAccepting, isStopping }: Ro
       },
     },
     async ({ params: { model: name, version } }, reply) => {
-      const ready = !isStopping() && isReady(findModel(registry, name, version))
+      const ready = !isStopping() && isReadyToServe(registry, name, version)
       return reply.code(ready ? 200 : 503).send({ name, ready })
     },
   )

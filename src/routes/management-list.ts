@@ -2,6 +2,8 @@
 import { Type } from '@sinclair/typebox'
 import type { Static } from '@sinclair/typebox'
 import type { FailedModel } from '../models/failures.ts'
+import type { LoadedIdentity } from '../models/loads.ts'
+import type { ModelVersion } from '../models/model-version.ts'
 import type { Transfer } from '../models/transfers.ts'
 import { takeParameters } from './management-parameters.ts'
 import type { App, RouteContext } from './route-context.ts'
@@ -40,9 +42,18 @@ const TransferSchema = Type.Object({
   startedAt: Type.String(),
 })
 
+const LoadingSchema = Type.Object({
+  modelName: Type.String(),
+  modelVersion: Type.Optional(Type.String()),
+  modelUrl: Type.Optional(Type.String()),
+})
+
 const ModelList = Type.Object({
   nextPageToken: Type.Optional(Type.String()),
   models: Type.Array(Type.Object({ modelName: Type.String(), modelUrl: Type.String() })),
+  loading: Type.Optional(
+    Type.Array(LoadingSchema, { description: 'What is being loaded and not served yet.' }),
+  ),
   failed: Type.Optional(
     Type.Array(FailedSchema, {
       description: 'What should be served and could not be loaded, with the reason.',
@@ -76,16 +87,27 @@ export function listRoute(app: App, context: RouteContext): void {
         modelName,
         modelUrl: registry.get(modelName).prepared.url,
       }))
+      const loading = registry.loading.map(showLoading)
       const failed = registry.failures.all.map(showFailure)
       const transfers = deliveries.transfers.current.map(showTransfer)
       return reply.send({
         ...(end < names.length && { nextPageToken: String(end) }),
         models,
+        ...(loading.length > 0 && { loading }),
         ...(failed.length > 0 && { failed }),
         ...(transfers.length > 0 && { transfers }),
       })
     },
   )
+}
+
+function showLoading(load: ModelVersion | LoadedIdentity): Static<typeof LoadingSchema> {
+  const { name, version } = load
+  return {
+    modelName: name,
+    ...(version !== undefined && { modelVersion: version }),
+    ...('prepared' in load && { modelUrl: load.prepared.url }),
+  }
 }
 
 function showFailure(failure: FailedModel): Static<typeof FailedSchema> {

@@ -5,7 +5,6 @@ import { ServerError } from '../errors.ts'
 import { nameBeforeArrival } from '../models/arrivals.ts'
 import { parseModelUrl, shownUrl } from '../models/download-url.ts'
 import { safeFileName } from '../models/file-name.ts'
-import { UnwantedLoadError } from '../models/loads.ts'
 import { isRemote } from '../models/source-location.ts'
 import { prepareDelivery, prepareFromUrl } from '../models/source.ts'
 import type { PreparedModel } from '../models/source.ts'
@@ -52,17 +51,18 @@ export function registerRoute(app: App, context: RouteContext): void {
     async (request, reply) => {
       const { query, log } = request
       const prepared = await prepare(request, query, context)
-      const registering = registry.register(prepared, registrationOf(query))
+      const { done, signal } = await registry.begin(prepared, registrationOf(query))
       if (query.synchronous === false) {
         const url = prepared[0]?.url ?? ''
-        registering.catch((error: unknown) => {
-          if (error instanceof UnwantedLoadError) return
+        done.catch((error: unknown) => {
+          // Unregistered meanwhile, or the server stops: nothing is wrong with the model.
+          if (signal.aborted) return
           const { reason, log: stderr } = registry.failures.record(url, error, prepared)
           log.error({ url, reason, stderr }, 'registration failed')
         })
         return reply.code(202).send(statusBody(request, 'Processing worker updates...'))
       }
-      const [first] = await registering
+      const [first] = await done
       const hasWorkers = first !== undefined && first.settings.workers > 0
       const status = hasWorkers ? 'Workers scaled' : `Model "${first?.name ?? ''}" registered`
       return reply.send(statusBody(request, status))

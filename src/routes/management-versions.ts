@@ -6,6 +6,7 @@ import { ServerError, messageOf } from '../errors.ts'
 import { describeVersion } from '../models/describe-version.ts'
 import type { VersionDescription } from '../models/describe-version.ts'
 import type { ModelVersion } from '../models/model-version.ts'
+import type { WorkerLimits } from '../models/registration.ts'
 import { statusBody, takeParameters } from './management-parameters.ts'
 import { DescribeQuery, NoQuery, ScaleQuery, UnregisterQuery } from './management-queries.ts'
 import type { App, RouteContext } from './route-context.ts'
@@ -39,7 +40,10 @@ export function versionRoutes(app: App, context: RouteContext): void {
       },
       preValidation: takeParameters(DescribeQuery, context),
     },
-    async ({ params }, reply) => reply.send(await describeAll(registry.versions(params.model))),
+    async ({ params: { model } }, reply) => {
+      await registry.whenPrepared(model)
+      return reply.send(await describeAll(registry.versions(model)))
+    },
   )
 
   app.get(
@@ -55,8 +59,10 @@ export function versionRoutes(app: App, context: RouteContext): void {
       },
       preValidation: takeParameters(DescribeQuery, context),
     },
-    async ({ params }, reply) =>
-      reply.send(await describeAll([registry.get(params.model, params.version)])),
+    async ({ params: { model, version } }, reply) => {
+      await registry.whenPrepared(model, version)
+      return reply.send(await describeAll([registry.find(model, version)]))
+    },
   )
 
   for (const [url, operationId, of] of [
@@ -80,19 +86,27 @@ export function versionRoutes(app: App, context: RouteContext): void {
       },
       async (request, reply) => {
         const { params, query, log } = request
-        const { min, max, timeoutMs } = scaleLimits(query)
-        const model = registry.get(params.model, versionOf(params.version, query.model_version))
-        const { done } = await model.scale(min, max, timeoutMs)
-        const scaling = done.then(() => registry.onChange())
+        const limits = scaleLimits(query)
+        const { model: name } = params
+        const version = versionOf(params.version, query.model_version)
+        const isQueued =
+          !registry.has(name, version) && registry.loadOf(name, version) !== undefined
+        const beginning = registry.scale(name, version, limits)
         if (query.synchronous !== true) {
-          scaling.catch((error: unknown) => {
-            const stderr = error instanceof ServerError ? error.log : []
-            log.error({ model: model.name, reason: messageOf(error), stderr }, 'scaling failed')
-          })
+          // While the model is being loaded nobody can say yet whether the workers will fit.
+          if (!isQueued) await beginning
+          beginning
+            .then(({ done }) => done)
+            .catch((error: unknown) => {
+              const stderr = error instanceof ServerError ? error.log : []
+              log.error({ model: name, reason: messageOf(error), stderr }, 'scaling failed')
+            })
           return reply.code(202).send(statusBody(request, 'Processing worker updates...'))
         }
-        await scaling
-        if (model.pool.readyWorkers >= min) return reply.send(statusBody(request, 'Workers scaled'))
+        const { model, done } = await beginning
+        await done
+        if (model.pool.readyWorkers >= limits.min)
+          return reply.send(statusBody(request, 'Workers scaled'))
         return reply.code(210).send(statusBody(request, 'Workers scaling in progress...'))
       },
     )
@@ -151,11 +165,7 @@ function versionOf(inPath: string | undefined, inQuery: string | undefined): str
   throw new ServerError('BadRequestException', text)
 }
 
-function scaleLimits(query: Static<typeof ScaleQuery>): {
-  min: number
-  max: number
-  timeoutMs: number | undefined
-} {
+function scaleLimits(query: Static<typeof ScaleQuery>): WorkerLimits {
   const min = query.min_worker ?? 1
   const max = query.max_worker ?? min
   if (max < min) {

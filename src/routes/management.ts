@@ -34,8 +34,10 @@ export function managementRoutes(app: App, context: RouteContext): void {
       },
       preValidation: takeParameters(DescribeQuery, context),
     },
-    async ({ params }, reply) =>
-      reply.send(await describeVersion(registry.get(params.model), config.gpus)),
+    async ({ params: { model } }, reply) => {
+      await registry.whenPrepared(model)
+      return reply.send(await describeVersion(registry.find(model), config.gpus))
+    },
   )
 
   app.delete(

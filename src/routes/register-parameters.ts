@@ -2,7 +2,7 @@
 import { Type } from '@sinclair/typebox'
 import type { Static } from '@sinclair/typebox'
 import { JOIN_BATCHES, MAX_PRIORITY_LEVELS, batchDelay } from '../model-settings.ts'
-import type { Registration } from '../models/model-version.ts'
+import type { Registration } from '../models/registration.ts'
 import { stringEnum } from '../schema.ts'
 import { UPLOAD_FIELD } from './upload.ts'
 

@@ -5,6 +5,7 @@ import { asModelMetadata } from '../models/model-metadata.ts'
 import type { TensorMetadata } from '../models/model-metadata.ts'
 import { modelStatistics } from '../models/model-statistics.ts'
 import type { ModelVersion } from '../models/model-version.ts'
+import type { Registry } from '../models/registry.ts'
 import { readPackageVersion } from '../package-files.ts'
 import type { App, RouteContext } from './route-context.ts'
 import { findModel } from './v2-models.ts'
@@ -95,8 +96,13 @@ function modelRoutes(app: App, { config, registry }: RouteContext): void {
     },
     async ({ params }, reply) => {
       const model = findModel(registry, params.model)
-      const versions = registry.versions(params.model).map(({ version }) => version)
-      return reply.send(metadataOf(model, versions))
+      const versions = servedVersions(registry, params.model)
+      return reply.send(
+        metadataOf(
+          model,
+          versions.map(({ version }) => version),
+        ),
+      )
     },
   )
 
@@ -128,7 +134,9 @@ function modelRoutes(app: App, { config, registry }: RouteContext): void {
     },
     async ({ params }, reply) => {
       findModel(registry, params.model)
-      return reply.send({ model_stats: registry.versions(params.model).map(modelStatistics) })
+      return reply.send({
+        model_stats: servedVersions(registry, params.model).map(modelStatistics),
+      })
     },
   )
 }
@@ -183,6 +191,11 @@ function versionRoutes(app: App, { config, registry }: RouteContext): void {
       return reply.send({ model_stats: [modelStatistics(model)] })
     },
   )
+}
+
+/** Without those that are being loaded: nobody can ask them yet. */
+function servedVersions(registry: Registry, name: string): readonly ModelVersion[] {
+  return registry.versions(name).filter(({ version }) => registry.has(name, version))
 }
 
 function metadataOf(model: ModelVersion, versions: readonly string[]) {

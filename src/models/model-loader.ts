@@ -1,0 +1,124 @@
+/** Brings models into service: their versions are loaded all at once and then made visible in one step. */
+import { ServerError } from '../errors.ts'
+import type { Changes } from './changes.ts'
+import { logConfigReport } from './config-report.ts'
+import type { Failures } from './failures.ts'
+import { Loads } from './loads.ts'
+import type { Load } from './loads.ts'
+import type { ModelTable } from './model-table.ts'
+import { ModelVersion } from './model-version.ts'
+import type { ModelContext, Registration } from './registration.ts'
+import { discard } from './source.ts'
+import type { PreparedModel } from './source.ts'
+import { stopping } from './unavailable.ts'
+
+/** What {@link ModelLoader} works on. */
+export interface LoaderContext {
+  readonly models: ModelContext
+  readonly table: ModelTable
+  readonly changes: Changes
+  readonly failures: Failures
+}
+
+/** Starts versions and puts them into the table when all of them are ready. */
+export class ModelLoader {
+  readonly loads = new Loads()
+  readonly #context: LoaderContext
+  #isStopping = false
+
+  constructor(context: LoaderContext) {
+    this.#context = context
+  }
+
+  /**
+   * Begins to load the versions of one model.
+   * @throws ServerError at once: `ConflictStatusException` when a version exists or is being loaded, and what
+   * refuses the model before any process is started. Then nothing is left.
+   */
+  async begin(prepared: readonly PreparedModel[], registration: Registration): Promise<Load> {
+    const { table, models } = this.#context
+    try {
+      if (this.#isStopping) throw stopping()
+      for (const { name, version } of prepared) {
+        if (table.has(name, version) || this.loads.find(name, version)) throw taken(name)
+      }
+      const versions = ModelVersion.createAll(prepared, registration, models)
+      logConfigReport(prepared, models.log)
+      return this.loads.begin(prepared, registration.origin, (load) =>
+        this.#bring(load, versions, false),
+      )
+    } catch (error) {
+      const isRestored = registration.origin === 'restored'
+      await Promise.all(prepared.map((model) => discard(model, isRestored)))
+      throw error
+    }
+  }
+
+  /**
+   * Begins to load a model in the place of all that is registered under its name, which serves until then.
+   * @param prepare Finds the versions, and gives up when the signal is aborted.
+   * @throws ServerError `ConflictStatusException` while something else is being loaded under the name.
+   */
+  beginAgain(
+    name: string,
+    registration: Registration,
+    prepare: (signal: AbortSignal) => Promise<readonly PreparedModel[]>,
+  ): Load {
+    if (this.#isStopping) throw stopping()
+    if (this.loads.find(name) !== undefined) throw taken(name)
+    return this.loads.begin([{ name }], registration.origin, async (load) => {
+      const prepared = await prepare(load.signal)
+      let versions: readonly ModelVersion[]
+      try {
+        load.signal.throwIfAborted()
+        versions = ModelVersion.createAll(prepared, registration, this.#context.models)
+        logConfigReport(prepared, this.#context.models.log)
+      } catch (error) {
+        await Promise.all(prepared.map((model) => discard(model)))
+        throw error
+      }
+      return this.#bring(load, versions, true)
+    })
+  }
+
+  /** Ends what is being loaded, and refuses to load anything more. */
+  async stop(): Promise<void> {
+    this.#isStopping = true
+    await this.loads.abortAll(stopping())
+  }
+
+  /** Starts the workers, makes the versions visible and saves that. On failure nothing is left of them. */
+  async #bring(
+    load: Load,
+    versions: readonly ModelVersion[],
+    replaces: boolean,
+  ): Promise<readonly ModelVersion[]> {
+    const { table, changes, failures, models } = this.#context
+    const { signal } = load
+    load.setVersions(versions)
+    let replaced: readonly ModelVersion[] = []
+    try {
+      const outcomes = await Promise.allSettled(versions.map((version) => version.load(signal)))
+      signal.throwIfAborted()
+      for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason
+      await changes.make(() => {
+        signal.throwIfAborted()
+        const [first] = versions
+        const isServed = first !== undefined && table.has(first.name)
+        replaced = replaces && isServed ? table.versions(first.name) : []
+        return table.exchange(replaced, versions)
+      }, load.origin === 'request')
+    } catch (error) {
+      const isRestored = load.origin === 'restored'
+      await Promise.all(versions.map((version) => version.close(0, isRestored)))
+      throw error
+    }
+    for (const { prepared } of versions) failures.settle(prepared)
+    for (const old of replaced) void old.close(models.config.drainTimeout * 1000)
+    return versions
+  }
+}
+
+function taken(name: string): ServerError {
+  return new ServerError('ConflictStatusException', `Model ${name} is already registered.`)
+}

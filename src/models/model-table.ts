@@ -1,0 +1,99 @@
+/** The versions that are served, by name, and which of them is the default. */
+import { ServerError } from '../errors.ts'
+import type { Undo } from './changes.ts'
+import type { ModelVersion } from './model-version.ts'
+
+interface ModelEntry {
+  readonly versions: ReadonlyMap<string, ModelVersion>
+  readonly defaultVersion: string
+  /** Whether a request made it the default. */
+  readonly isDefaultChosen: boolean
+}
+
+/** A table of models that is changed in whole steps, each of which can be taken back. */
+export class ModelTable {
+  readonly #models = new Map<string, ModelEntry>()
+
+  /** Names of the models, sorted. */
+  get names(): string[] {
+    return [...this.#models.keys()].toSorted()
+  }
+
+  /** Every version of every model. */
+  get all(): ModelVersion[] {
+    return [...this.#models.values()].flatMap(({ versions }) => [...versions.values()])
+  }
+
+  /** Whether a model, or a version of it, is in the table. */
+  has(name: string, version?: string): boolean {
+    const entry = this.#models.get(name)
+    return entry !== undefined && (version === undefined || entry.versions.has(version))
+  }
+
+  /** A version of a model; the default version when none is named. */
+  find(name: string, version?: string): ModelVersion | undefined {
+    const entry = this.#models.get(name)
+    return entry?.versions.get(version ?? entry.defaultVersion)
+  }
+
+  /**
+   * Versions of a model, oldest registration first.
+   * @throws ServerError `ModelNotFoundException`.
+   */
+  versions(name: string): readonly ModelVersion[] {
+    const entry = this.#models.get(name)
+    if (entry !== undefined) return [...entry.versions.values()]
+    throw new ServerError('ModelNotFoundException', `Model not found: ${name}`)
+  }
+
+  /** Whether requests that name no version go to this one. */
+  isDefault({ name, version }: ModelVersion): boolean {
+    return this.#models.get(name)?.defaultVersion === version
+  }
+
+  /** Whether a request made it the default. */
+  isChosenDefault(model: ModelVersion): boolean {
+    return this.isDefault(model) && this.#models.get(model.name)?.isDefaultChosen === true
+  }
+
+  /** Makes a version of the table the default, because a request wants it. */
+  chooseDefault({ name, version }: ModelVersion): Undo {
+    return this.#change(name, (entry) => ({
+      ...entry,
+      defaultVersion: version,
+      isDefaultChosen: true,
+    }))
+  }
+
+  /** Puts versions of one model in the place of others. A model without its default version gets the newest. */
+  exchange(removed: readonly ModelVersion[], added: readonly ModelVersion[]): Undo {
+    const [first] = [...added, ...removed]
+    if (first === undefined) return () => {}
+    return this.#change(first.name, (entry) => {
+      const versions = new Map(entry.versions)
+      for (const { version } of removed) versions.delete(version)
+      for (const version of added) versions.set(version.version, version)
+      if (versions.has(entry.defaultVersion)) return { ...entry, versions }
+      const newest = [...versions.keys()].at(-1) ?? ''
+      return { versions, defaultVersion: newest, isDefaultChosen: false }
+    })
+  }
+
+  clear(): void {
+    this.#models.clear()
+  }
+
+  #change(name: string, change: (entry: ModelEntry) => ModelEntry): Undo {
+    const before = this.#models.get(name)
+    this.#put(
+      name,
+      change(before ?? { versions: new Map(), defaultVersion: '', isDefaultChosen: false }),
+    )
+    return () => this.#put(name, before)
+  }
+
+  #put(name: string, entry: ModelEntry | undefined): void {
+    if (entry === undefined || entry.versions.size === 0) this.#models.delete(name)
+    else this.#models.set(name, entry)
+  }
+}
