@@ -6,6 +6,7 @@ import type { EffectiveSettings, ShownSettings, VersionOptions } from './effecti
 import { FileCheck } from './file-check.ts'
 import { Job } from './job.ts'
 import type { Header, Parameter } from './job.ts'
+import { poolSettings } from './pool-options.ts'
 import { Pool } from './pool.ts'
 import type { PoolWorker } from './pool.ts'
 import { checkPythonInput } from './python-input.ts'
@@ -66,15 +67,7 @@ export class ModelVersion {
     this.#dialect = context.factory.pythonDialect(prepared)
     this.#files = new FileCheck(prepared, log)
     this.pool = new Pool({
-      modelName: prepared.name,
-      batchSize: this.settings.batchSize,
-      maxBatchDelayMs: this.settings.maxBatchDelayMs,
-      queue: { maxJobs: config.queueSize, maxBytes: config.queueBytes },
-      priorityLevels: this.settings.priorityLevels,
-      queueTimeoutMs: config.queueTimeout * 1000,
-      overloadStatus: Number(config.overloadStatus),
-      crashQuarantineMs: config.crashQuarantine * 1000,
-      isRetryable: !prepared.hasCode || prepared.settings.idempotent === true,
+      ...poolSettings(prepared, this.settings, config),
       startWorker: (slotId) => this.#startWorker(slotId),
       log,
     })

@@ -1,7 +1,10 @@
 import type { Logger } from 'pino'
+import type { Config } from '../config.ts'
 import type { BatchDelay } from '../model-settings.ts'
+import type { EffectiveSettings } from './effective-settings.ts'
 import type { QueueLimits } from './job-queue.ts'
 import type { PoolWorker } from './slot.ts'
+import type { PreparedModel } from './source.ts'
 
 /** How a pool works; fixed for the life of a model version. */
 export interface PoolOptions {
@@ -23,4 +26,23 @@ export interface PoolOptions {
   readonly isRetryable: boolean
   readonly startWorker: (slotId: number) => PoolWorker
   readonly log: Logger
+}
+
+/** What the settings of a version and of the server say of its pool. */
+export function poolSettings(
+  { name, hasCode, settings }: PreparedModel,
+  { batchSize, maxBatchDelayMs, priorityLevels }: EffectiveSettings,
+  config: Config,
+): Omit<PoolOptions, 'startWorker' | 'log'> {
+  return {
+    modelName: name,
+    batchSize,
+    maxBatchDelayMs,
+    queue: { maxJobs: config.queueSize, maxBytes: config.queueBytes },
+    priorityLevels,
+    queueTimeoutMs: config.queueTimeout * 1000,
+    overloadStatus: Number(config.overloadStatus),
+    crashQuarantineMs: config.crashQuarantine * 1000,
+    isRetryable: !hasCode || settings.idempotent === true,
+  }
 }

@@ -62,6 +62,16 @@ export function loadFailure(
   )
 }
 
+/** Why a worker is ended that has not loaded its model in time; completes "the worker …". */
+export function loadTimeoutText(timeoutMs: number, isWarmingUp: boolean): string {
+  const text = `took longer than ${timeoutMs / 1000} s`
+  if (!isWarmingUp) return text
+  return (
+    `${text} and was in the warm-up run of the model; ` +
+    'with "warmUp": false in model.json the model is loaded without this run'
+  )
+}
+
 function endType(reason: string): ErrorType {
   if (SHORTAGE.test(reason)) return 'ServiceUnavailableException'
   if (reason.includes('took longer')) return 'ResponseTimeoutException'

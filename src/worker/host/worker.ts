@@ -6,7 +6,7 @@ import { Child, isShortage } from './child.ts'
 import type { ExitCause } from './child.ts'
 import { Connection } from './connection.ts'
 import { modelProcess } from './model-process.ts'
-import { WorkerDiedError, inRequestOrder, loadFailure } from './outcomes.ts'
+import { WorkerDiedError, inRequestOrder, loadFailure, loadTimeoutText } from './outcomes.ts'
 import { Progress } from './progress.ts'
 import { watchForStop } from './stopped-process.ts'
 import type { WorkerSpec, WorkerState } from './worker-spec.ts'
@@ -156,7 +156,11 @@ export class Worker {
   }
 
   async #start(isListening: Promise<void>): Promise<void> {
-    const timer = setTimeout(() => this.kill(this.#loadTimeoutText()), this.#spec.loadTimeoutMs)
+    const { loadTimeoutMs } = this.#spec
+    const timer = setTimeout(
+      () => this.kill(loadTimeoutText(loadTimeoutMs, this.#isWarmingUp)),
+      loadTimeoutMs,
+    )
     try {
       await Promise.race([
         this.#load(isListening),
@@ -232,15 +236,6 @@ export class Worker {
     } else {
       reject(new WorkerDiedError(text, hadStarted, error))
     }
-  }
-
-  #loadTimeoutText(): string {
-    const text = `took longer than ${this.#spec.loadTimeoutMs / 1000} s`
-    if (!this.#isWarmingUp) return text
-    return (
-      `${text} and was in the warm-up run of the model; ` +
-      'with "warmUp": false in model.json the model is loaded without this run'
-    )
   }
 
   #timeoutText(): string {
