@@ -4,7 +4,9 @@ import { environmentName, serviceVariables } from './config-layers.ts'
 
 /** Names that begin like those of settings, whatever their case. */
 const OURS = /^onnxd[_-]/i
-/** What Kubernetes sets in each pod for a service `onnxd` or `onnxd-…`, besides `…_PORT=tcp://…`. */
+/**
+ * What Kubernetes sets in each pod for a service `onnxd` or `onnxd-…`, besides `…_PORT=tcp://…`.
+ */
 const SERVICE =
   /^ONNXD(?:_[A-Z0-9]+)*_(?:SERVICE_HOST|SERVICE_PORT(?:_[A-Z0-9_]+)?|PORT_\d+_(?:TCP|UDP|SCTP)(?:_(?:PROTO|PORT|ADDR))?)$/
 const SERVICE_URL = /^(?:tcp|udp|sctp):\/\/\S+:\d+$/
@@ -14,8 +16,8 @@ const CONFIG_FILE = 'ONNXD_CONFIG'
 const MAX_LINES = 20
 
 /**
- * Lines for the operator: one for each variable that is no setting, with the one that was probably meant, and one for
- * all that Kubernetes sets. Values are not shown: they may be secret.
+ * Lines for the operator: one for each variable that is no setting, with the one that was probably
+ * meant, and one for all that Kubernetes sets. Values are not shown: they may be secret.
  * @param keys Keys of the settings.
  */
 export function ignoredVariables(

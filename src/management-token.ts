@@ -4,8 +4,8 @@ import { ConfigError } from './errors.ts'
 const TOKEN = /^[\x21-\x7e]+$/
 
 /**
- * A token as it was written into a setting. White space around it does not belong to it: a file often ends with a
- * newline, which no client can send.
+ * A token as it was written into a setting. White space around it does not belong to it: a file
+ * often ends with a newline, which no client can send.
  * @param place Where the setting came from, for the message.
  * @throws ConfigError when nothing is left, or something that no client can send.
  */

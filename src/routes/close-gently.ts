@@ -1,4 +1,6 @@
-/** Ends a connection so that the client gets the whole last response, whatever it is still sending. */
+/**
+ * Ends a connection so that the client gets the whole last response, whatever it is still sending.
+ */
 import type { Socket } from 'node:net'
 
 /** A client that sends nothing for so long after the last response is cut off. */
@@ -16,10 +18,11 @@ export function isEnding(socket: Socket): boolean {
 }
 
 /**
- * Closes the sending side once everything is sent, then reads and drops what the client still sends, until it closes
- * its side or a limit is reached. A socket that is closed with unread bytes resets the connection, and a reset
- * throws away a response that the client has not read yet. Nothing that arrives is parsed any more: a request
- * behind the last response would be run although nobody gets its response.
+ * Closes the sending side once everything is sent, then reads and drops what the client still
+ * sends, until it closes its side or a limit is reached. A socket that is closed with unread bytes
+ * resets the connection, and a reset throws away a response that the client has not read yet.
+ * Nothing that arrives is parsed any more: a request behind the last response would be run although
+ * nobody gets its response.
  * @param silenceMs How long the client may be silent after the response before the connection is cut off.
  */
 export function closeGently(socket: Socket, silenceMs: number = SILENCE_MS): void {
@@ -28,7 +31,11 @@ export function closeGently(socket: Socket, silenceMs: number = SILENCE_MS): voi
   const destroy = (): void => {
     socket.destroy()
   }
-  socket.once('end', destroy)
+  // A client that has nothing more to say may still read a long response.
+  socket.once('end', () => {
+    if (socket.writableFinished) destroy()
+    else socket.once('finish', destroy)
+  })
   // A client may take its time for a long response; `connections.ts` cuts off one that takes nothing.
   socket.once('finish', () => {
     socket.setTimeout(silenceMs, destroy)

@@ -1,4 +1,7 @@
-/** Requests that reach no route: what the HTTP parser rejects, and URLs and methods that no route can have. */
+/**
+ * Requests that reach no route: what the HTTP parser rejects, and URLs and methods that no route
+ * can have.
+ */
 import { STATUS_CODES } from 'node:http'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'

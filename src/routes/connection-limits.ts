@@ -42,7 +42,10 @@ export function connectionLimits(
   }
 }
 
-/** Connections of one listener for a limit of open files: the rest is for workers, models and the other listener. */
+/**
+ * Connections of one listener for a limit of open files: the rest is for workers, models and the
+ * other listener.
+ */
 export function connectionsFor(descriptors: number): number {
   const share = Math.floor(descriptors * DESCRIPTOR_SHARE)
   return Math.min(Math.max(share, MIN_CONNECTIONS), MAX_CONNECTIONS)

@@ -1,35 +1,37 @@
 /** The connections of one listener: their limits, their requests, and how they end. */
-import { createServer } from 'node:http'
 import type { IncomingMessage, RequestListener, Server, ServerResponse } from 'node:http'
 import { Server as NetServer } from 'node:net'
 import type { Socket } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { FastifyBaseLogger } from 'fastify'
 import { closeGently, isEnding } from './close-gently.ts'
-import { responseOn } from './connect-response.ts'
-import { refuseExpectation, sendRefusal } from './connection-errors.ts'
+import { sendRefusal } from './connection-errors.ts'
 import type { ConnectionFailure } from './connection-errors.ts'
 import type { ConnectionLimits } from './connection-limits.ts'
+import { CHECK_MS, createHttpServer } from './http-server.ts'
 import { UnreadResponses } from './unread-responses.ts'
 
 /** What a connection is doing. */
 interface Activity {
-  /** Responses that are not over yet, in the order of their requests. Mostly there is one or none. */
+  /**
+   * Responses that are not over yet, in the order of their requests. Mostly there is one or none.
+   */
   readonly responses: ServerResponse[]
   /** How far the client was when it was looked at last, and since when it is there. */
   bytesRead: number
   quietSince: number
   /** Whether each of its responses is to be the last one. */
   mustEnd: boolean
+  /** Why it cannot go on once the requests before the failure are answered. */
+  failure: ConnectionFailure | undefined
 }
 
-/** Of the request line and all headers together. */
-export const MAX_HEADER_BYTES = 16 * 1024
-/** How often timeouts are checked. */
-const CHECK_MS = 1000
 /** While the listener stops: how often its connections are looked at. */
 const DRAIN_CHECK_MS = 20
-/** While the listener stops, an idle connection is closed once nothing has arrived on it for so long. */
+/**
+ * While the listener stops, an idle connection is closed once nothing has arrived on it for so
+ * long.
+ */
 const QUIET_MS = 500
 /** A full listener is logged so often at most. */
 const FULL_LOG_MS = 10_000
@@ -67,26 +69,8 @@ export class Connections {
 
   /** A server whose requests go to `handler`. It does not listen yet. */
   createServer(handler: RequestListener): Server {
-    const { headersTimeoutMs, requestTimeoutMs, keepAliveTimeoutMs } = this.#limits
-    const server = createServer(
-      {
-        headersTimeout: Math.min(headersTimeoutMs, requestTimeoutMs),
-        requestTimeout: requestTimeoutMs,
-        keepAliveTimeout: keepAliveTimeoutMs,
-        connectionsCheckingInterval: CHECK_MS,
-        maxHeaderSize: MAX_HEADER_BYTES,
-        // Node's own response to a request without a host has no body; `app.ts` gives it one.
-        requireHostHeader: false,
-      },
-      handler,
-    )
+    const server = createHttpServer(this.#limits, handler)
     server.on('connection', (socket: Socket) => this.#add(socket))
-    server.on('checkContinue', (request, response) => {
-      continueWhenRead(request, response)
-      handler(request, response)
-    })
-    server.on('checkExpectation', refuseExpectation)
-    server.on('connect', (request, socket: Socket) => handler(request, responseOn(socket, request)))
     this.#servers.add(server)
     return server
   }
@@ -117,27 +101,30 @@ export class Connections {
   /** Its response is sent, or its client has left. */
   end(request: IncomingMessage, response: ServerResponse): void {
     const { socket } = request
-    const responses = this.#sockets.get(socket)?.responses ?? []
-    const index = responses.indexOf(response)
-    if (index >= 0) responses.splice(index, 1)
-    // Node forgets a request once it is answered. Whoever still reads its body has to hear that no more will come.
+    const activity = this.#sockets.get(socket)
+    const index = activity?.responses.indexOf(response) ?? -1
+    if (index >= 0) activity?.responses.splice(index, 1)
+    // Node forgets a request once it is answered. Whoever still reads its body has to hear that no
+    // more will come.
     if (!request.complete) socket.once('close', () => request.destroy())
-  }
-
-  /** Rejects what the HTTP parser cannot take, and requests that take too long. */
-  refuse(failure: ConnectionFailure, socket: Socket): void {
-    const [current, ...others] = this.#sockets.get(socket)?.responses ?? []
-    const isAnswering = current?.headersSent === true || others.length > 0
-    if (failure.code === 'ECONNRESET' || !socket.writable || isAnswering || isEnding(socket)) {
-      socket.destroy()
-      return
-    }
-    sendRefusal(failure, socket)
+    if (activity?.failure !== undefined && !isEnding(socket)) this.refuse(activity.failure, socket)
   }
 
   /**
-   * From now on the next response of each connection is its last one. New connections are still accepted, and kept: their
-   * clients would only come back here, and a connection that is being made when the listener closes is reset.
+   * Rejects what the HTTP parser cannot take, and requests that take too long. Requests before it
+   * are answered first.
+   */
+  refuse(failure: ConnectionFailure, socket: Socket): void {
+    const activity = this.#sockets.get(socket)
+    if (failure.code === 'ECONNRESET' || !socket.writable || isEnding(socket)) socket.destroy()
+    else if (activity?.responses.some(isComing) === true) activity.failure = failure
+    else sendRefusal(failure, socket)
+  }
+
+  /**
+   * From now on the next response of each connection is its last one. New connections are still
+   * accepted, and kept: their clients would only come back here, and a connection that is being
+   * made when the listener closes is reset.
    */
   startDraining(): void {
     for (const [socket, activity] of this.#sockets) {
@@ -177,14 +164,23 @@ export class Connections {
       this.#logFull()
       return
     }
-    const activity = { responses: [], bytesRead: 0, quietSince: performance.now(), mustEnd: false }
+    const activity = {
+      responses: [],
+      bytesRead: 0,
+      quietSince: performance.now(),
+      mustEnd: false,
+      failure: undefined,
+    }
     this.#sockets.set(socket, activity)
     socket.once('close', () => this.#sockets.delete(socket))
     // Node calls it after the last response of a connection.
     socket.destroySoon = () => closeGently(socket)
   }
 
-  /** The last response of a connection says so. A pipelined request that came later is answered as well. */
+  /**
+   * The last response of a connection says so. A pipelined request that came later is answered as
+   * well.
+   */
   #announceEnd({ responses }: Activity): void {
     const last = responses.at(-1)
     for (const response of responses) {
@@ -204,7 +200,10 @@ export class Connections {
     }
   }
 
-  /** Rejects requests whose body has stopped arriving, unless it is the server that does not read it. */
+  /**
+   * Rejects requests whose body has stopped arriving, unless it is the server that does not read
+   * it.
+   */
   #refuseStalled(): void {
     const { bodyTimeoutMs } = this.#limits
     for (const [socket, activity] of this.#sockets) {
@@ -225,6 +224,11 @@ export class Connections {
   }
 }
 
+/** Whether a response has begun, or will come although nothing more is read. */
+function isComing({ headersSent, req }: ServerResponse): boolean {
+  return headersSent || req.complete
+}
+
 /** For how long nothing has arrived, milliseconds, as far as it was looked at. */
 function quietFor({ bytesRead }: Socket, activity: Activity): number {
   const now = performance.now()
@@ -233,11 +237,4 @@ function quietFor({ bytesRead }: Socket, activity: Activity): number {
     activity.quietSince = now
   }
   return now - activity.quietSince
-}
-
-/** Asks the client for its body when somebody begins to read it: a request that is rejected sends none. */
-function continueWhenRead(request: IncomingMessage, response: ServerResponse): void {
-  request.once('resume', () => {
-    if (!response.headersSent) response.writeContinue()
-  })
 }

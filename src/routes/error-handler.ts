@@ -66,8 +66,8 @@ export function notFound(): ServerError {
 }
 
 /**
- * Answers 405 on every path of the app for the methods that no route takes, and 404 on every other path, before a body
- * is read. Call after the last route.
+ * Answers 405 on every path of the app for the methods that no route takes, and 404 on every other
+ * path, before a body is read. Call after the last route.
  */
 export function refuseOtherMethods(
   app: App,

@@ -71,7 +71,10 @@ export class Exchanges {
     })
   }
 
-  /** Listens at the further addresses of a name: `localhost` has one of each family, clients try both. */
+  /**
+   * Listens at the further addresses of a name: `localhost` has one of each family, clients try
+   * both.
+   */
   async listenOnOthers(name: string, { address, port }: AddressInfo): Promise<void> {
     const handler: RequestListener = (request, response) => this.#app.routing(request, response)
     for (const other of await lookup(name, { all: true }))

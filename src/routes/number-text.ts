@@ -1,4 +1,6 @@
-/** Numbers of clients that are written as text: in a query, a field of a form, or a string of JSON. */
+/**
+ * Numbers of clients that are written as text: in a query, a field of a form, or a string of JSON.
+ */
 import { KindGuard } from '@sinclair/typebox'
 import type { TObject, TSchema } from '@sinclair/typebox'
 import { ServerError } from '../errors.ts'
@@ -6,8 +8,9 @@ import { ServerError } from '../errors.ts'
 const WHOLE = /^-?\d{1,15}$/
 
 /**
- * An error of the first parameter that has to be a whole number and is not written as one. The validator reads any text
- * that JavaScript takes for a number, and lets `1e999` pass every maximum, because it is infinite.
+ * An error of the first parameter that has to be a whole number and is not written as one. The
+ * validator reads any text that JavaScript takes for a number, and lets `1e999` pass every maximum,
+ * because it is infinite.
  */
 export function problemWithNumbers(
   { properties }: TObject,

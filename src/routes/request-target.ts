@@ -18,9 +18,9 @@ const ABSOLUTE = /^https?:\/\/[^/?#]*/i
 const replaced = new WeakMap<IncomingMessage, string>()
 
 /**
- * For Fastify's `rewriteUrl`: returns the URL without the host that some clients and proxies write into it. A method
- * that no route has becomes `TRACE`, for which each path has a route that answers 405: a route for
- * each of Node's 35 methods would make the start longer by a tenth of a second.
+ * For Fastify's `rewriteUrl`: returns the URL without the host that some clients and proxies write
+ * into it. A method that no route has becomes `TRACE`, for which each path has a route that answers
+ * 405: a route for each of Node's 35 methods would make the start longer by a tenth of a second.
  */
 export function readRequestTarget(request: IncomingMessage): string {
   const { method = '', url = '/' } = request

@@ -37,6 +37,8 @@ export interface RouteContext {
   readonly forget?: ((name: string) => Promise<boolean>) | undefined
   /** False while the models of the start are being loaded, and again once the server stops. */
   readonly isAccepting: () => boolean
-  /** True from the stop signal on: no model is ready any more, although requests are still served. */
+  /**
+   * True from the stop signal on: no model is ready any more, although requests are still served.
+   */
   readonly isStopping: () => boolean
 }

@@ -9,10 +9,10 @@ import { errorText } from './error-handler.ts'
 type Turned = Pick<FastifyRequest, 'id' | 'url' | 'raw'>
 
 /**
- * For `onRequest`: refuses a request whose model has no room, or is not there, before anything else is done for it. In a
- * flood, to refuse must cost less than to serve. Of a queue that is full only those requests are told that have come as
- * a whole, whose connection can be kept, and those whose client waits to be asked for the body; for
- * others there may be room once the body is there.
+ * For `onRequest`: refuses a request whose model has no room, or is not there, before anything else
+ * is done for it. In a flood, to refuse must cost less than to serve. Of a queue that is full only
+ * those requests are told that have come as a whole, whose connection can be kept, and those whose
+ * client waits to be asked for the body; for others there may be room once the body is there.
  * @param find The model that the request names.
  */
 export function turnAway(

@@ -119,8 +119,9 @@ async function readForm(
 }
 
 /**
- * Counts what has come of a body, and rejects when it is more than everything together that is allowed. Parts
- * without a name and what follows the last boundary are read past by the parser without any limit.
+ * Counts what has come of a body, and rejects when it is more than everything together that is
+ * allowed. Parts without a name and what follows the last boundary are read past by the parser
+ * without any limit.
  */
 function watchBody({ raw }: FastifyRequest, maxBytes: number, transfer: Transfer): Promise<never> {
   return new Promise((_resolve, reject) => {

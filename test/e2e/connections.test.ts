@@ -106,7 +106,7 @@ test(
   'E1: 600 silent connections to a server of 256 files shut nobody out for longer than 15 s',
   { timeout: 120_000 },
   async (t) => {
-    const { pid, inference, management } = await startWithFiles(t, 256)
+    const { pid, inference, management } = await startWithFiles(t, 256, '--headers-timeout', '5')
     const silent: RawClient[] = []
     for (let count = 0; count < 600; count += 1) silent.push(await RawClient.connect(t, inference))
     for (const client of silent) client.read()

@@ -155,6 +155,26 @@ test('D2: a content type that cannot be read is 415 with its type', async (t) =>
   }
 })
 
+test('B4: requests before one that cannot be read are answered', async (t) => {
+  const server = await serve(t, [iris])
+  const flower = '{"features":[[5.1,3.5,1.4,0.2]]}'
+  const head = ['POST /predictions/iris HTTP/1.1', 'Host: x', 'Content-Type: application/json']
+  const predict = [...head, `Content-Length: ${flower.length}`, '', flower].join('\r\n')
+  for (const [before, broken] of [
+    [predict, 'no HTTP\r\n\r\n'],
+    [predict.repeat(3), 'no HTTP\r\n\r\n'],
+    [predict.repeat(2), [...head, 'Transfer-Encoding: chunked', '', 'no chunk'].join('\r\n')],
+  ] as const) {
+    const client = await RawClient.connect(t, server.inferenceUrl)
+    client.read()
+    await client.write(before + broken)
+    await client.ended
+    const count = before.length / predict.length
+    const expected = [...Array.from({ length: count }, () => 200), 400]
+    assert.deepEqual([client.statuses, client.error], [expected, undefined])
+  }
+})
+
 test('E17: no answer lets a browser guess what it is', async (t) => {
   const server = await serve(t, [iris], { managementToken: 'secret' })
   const { inferenceUrl, managementUrl } = server

@@ -1,4 +1,7 @@
-/** Requests that are rejected before their body is read: the response reaches the client, whoever it is. */
+/**
+ * Requests that are rejected before their body is read: the response reaches the client, whoever it
+ * is.
+ */
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
 import { writeFileSync } from 'node:fs'
@@ -6,10 +9,11 @@ import path from 'node:path'
 import { test } from 'node:test'
 import type { TestContext } from 'node:test'
 import { promisify } from 'node:util'
+import { handlerModel, newGate } from '../helpers/handler-model.ts'
 import { needs } from '../helpers/needs.ts'
 import { startNginx } from '../helpers/nginx.ts'
 import { RawClient } from '../helpers/raw-client.ts'
-import { serve, temporaryFolder } from '../helpers/server.ts'
+import { serve, temporaryFolder, until } from '../helpers/server.ts'
 import type { TestServer } from '../helpers/server.ts'
 
 const run = promisify(execFile)
@@ -112,7 +116,7 @@ test('B4: a client that sends its whole body first gets the response of a reject
 })
 
 test('B4: a rejected request gets no 100 Continue; one that is read gets it', async (t) => {
-  const server = await serve(t, [iris()], { ...SETTINGS, queueSize: 1 })
+  const server = await serve(t, [iris()], SETTINGS)
   const expecting = async (url: string, { line, headers }: Refused): Promise<RawClient> => {
     const client = await RawClient.connect(t, url)
     client.read()
@@ -142,6 +146,33 @@ test('B4: a rejected request gets no 100 Continue; one that is read gets it', as
   await client.write(body)
   await client.answered(2)
   assert.deepEqual(client.statuses, [100, 200])
+})
+
+test('B4: a full queue is told without a 100 Continue', async (t) => {
+  const gate = newGate(t)
+  const settings = { allowHandlers: true, queueSize: 1, overloadStatus: '429' }
+  const server = await serve(t, [handlerModel(t, 'told')], settings)
+  const ask = (): Promise<Response> =>
+    server.fetch('/predictions/told', { method: 'POST', body: `wait:${gate.path}` })
+  const waiting = [ask()]
+  const series = async (name: string): Promise<number> => {
+    const text = await (await server.manage(`/metrics?name[]=${name}`)).text()
+    return Number(/^\w+\{[^}]*\} (\d+)$/m.exec(text)?.[1])
+  }
+  await until(async () => {
+    // The first request may be at the worker or still in the queue.
+    if (waiting.length < 3) waiting.push(ask())
+    return (await series('onnxd_queue_jobs')) === 1
+  })
+  const client = await RawClient.connect(t, server.inferenceUrl)
+  client.read()
+  const head = ['POST /predictions/told HTTP/1.1', 'Host: test', 'Content-Length: 9']
+  await client.write([...head, 'Expect: 100-continue', '', ''].join('\r\n'))
+  await client.ended
+  assert.deepEqual([client.statuses, client.error], [[429], undefined])
+  assert.match(client.text, /^retry-after: \d+\r$/im)
+  gate.open()
+  await Promise.all(waiting)
 })
 
 test('B4: a second request on a kept connection is rejected as the first', async (t) => {

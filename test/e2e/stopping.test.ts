@@ -154,7 +154,9 @@ test('B6: an idle connection is closed last and without a reset', async (t) => {
   await until(() => !isAlive(server.pid))
 })
 
-/** Clients that send one request after the other over kept connections. What happened, by its kind. */
+/**
+ * Clients that send one request after the other over kept connections. What happened, by its kind.
+ */
 class Hammer {
   readonly counts = new Map<string, number>()
   readonly #agent: Agent

@@ -1,4 +1,6 @@
-/** A connection on which a test writes what it likes, as clients do that write first and read then. */
+/**
+ * A connection on which a test writes what it likes, as clients do that write first and read then.
+ */
 import { once } from 'node:events'
 import { createConnection } from 'node:net'
 import type { Socket } from 'node:net'
@@ -25,7 +27,9 @@ export class RawClient {
     this.closed = new Promise((resolve) => socket.once('close', () => resolve()))
   }
 
-  /** Connects to the server of a URL. The client's side stays open until it is closed by the test. */
+  /**
+   * Connects to the server of a URL. The client's side stays open until it is closed by the test.
+   */
   static async connect(t: TestContext, url: string): Promise<RawClient> {
     const { hostname, port } = new URL(url)
     const socket = createConnection({ host: hostname, port: Number(port), allowHalfOpen: true })
