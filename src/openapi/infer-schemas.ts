@@ -6,9 +6,11 @@ import {
   exampleShape,
   fitExample,
   flatExample,
+  shapeSchema,
   tensorText,
 } from './tensor-schemas.ts'
 import type { Direction } from './tensor-schemas.ts'
+import { typeNames } from './type-names.ts'
 import type { JsonSchema, MediaType, RequestBody, Response } from './types.ts'
 
 /** FP16 has no form in the protocol's JSON. */
@@ -48,8 +50,11 @@ function jsonRequest({ inputs, outputs }: ModelMetadata, typeName: string): Medi
     properties: {
       id: { type: 'string', description: 'Comes back in the answer.' },
       inputs: {
-        ...tensorList(inputs, 'request'),
+        type: 'array',
         description: 'Every input, in any order.',
+        minItems: inputs.length,
+        maxItems: inputs.length,
+        items: anyTensor(inputs, 'request', `${typeName}Input`),
       },
       outputs: {
         type: 'array',
@@ -86,37 +91,69 @@ function jsonResponse({ outputs }: ModelMetadata, typeName: string): MediaType {
       outputs: {
         type: 'array',
         description: 'The outputs that were asked for, in that order.',
-        items: oneOf(outputs.map((tensor) => tensorSchema(tensor, 'answer'))),
+        items: anyTensor(outputs, 'answer', `${typeName}Output`),
       },
     },
   }
   return { schema }
 }
 
-/** Each tensor once. Which of them stands where is not said: clients may send them in any order. */
-function tensorList(tensors: readonly TensorMetadata[], direction: Direction): JsonSchema {
+/**
+ * One of the tensors. Which of them stands where is not said: clients may send them in any order.
+ * Tensors of the same type share a schema, so that clients have a class for each type.
+ * @param prefix Begins the names of the schemas.
+ */
+function anyTensor(
+  tensors: readonly TensorMetadata[],
+  direction: Direction,
+  prefix: string,
+): JsonSchema {
+  const groups = groupByType(tensors)
+  if (groups.length === 1) return tensorSchema(tensors, direction)
+  const ids = typeNames(groups.flatMap(([first]) => first ?? [])).map((name) => `${prefix}${name}`)
   return {
-    type: 'array',
-    minItems: tensors.length,
-    maxItems: tensors.length,
-    items: oneOf(tensors.map((tensor) => tensorSchema(tensor, direction))),
+    oneOf: groups.map((group, index) => ({ $id: ids[index], ...tensorSchema(group, direction) })),
+    discriminator: {
+      propertyName: 'name',
+      mapping: mapNames(groups, ids),
+    },
   }
 }
 
-function tensorSchema(tensor: TensorMetadata, direction: Direction): JsonSchema {
-  const { name, datatype, shape, anyShape } = tensor
+function mapNames(
+  groups: readonly TensorMetadata[][],
+  ids: readonly string[],
+): Readonly<Record<string, string | undefined>> {
+  return Object.fromEntries(
+    groups.flatMap((group, index): [name: string, id: string | undefined][] =>
+      group.map(({ name }) => [name, ids[index]]),
+    ),
+  )
+}
+
+function groupByType(tensors: readonly TensorMetadata[]): readonly TensorMetadata[][] {
+  const groups = new Map<string, TensorMetadata[]>()
+  for (const tensor of tensors) {
+    const { datatype, shape, dimensions, anyShape } = tensor
+    const key = JSON.stringify([datatype, shape, dimensions, anyShape])
+    groups.set(key, [...(groups.get(key) ?? []), tensor])
+  }
+  return [...groups.values()]
+}
+
+/** @param tensors All of the same type. */
+function tensorSchema(tensors: readonly TensorMetadata[], direction: Direction): JsonSchema {
+  const [tensor] = tensors
+  if (tensor === undefined) return {}
+  const { datatype } = tensor
   return {
     type: 'object',
     description: `${tensorText(tensor)}.`,
     required: ['name', 'datatype', 'shape', 'data'],
     properties: {
-      name: { type: 'string', enum: [name] },
+      name: nameSchema(tensors),
       datatype: { type: 'string', enum: [datatype] },
-      shape: {
-        type: 'array',
-        ...(anyShape === true ? {} : { minItems: shape.length, maxItems: shape.length }),
-        items: { type: 'integer', minimum: 0 },
-      },
+      shape: shapeSchema(tensor),
       data: {
         type: 'array',
         description: 'The elements, row by row, flat.',
@@ -126,7 +163,10 @@ function tensorSchema(tensor: TensorMetadata, direction: Direction): JsonSchema 
   }
 }
 
-function oneOf(schemas: readonly JsonSchema[]): JsonSchema {
-  const [first = {}, ...others] = schemas
-  return others.length === 0 ? first : { oneOf: schemas }
+/** The pattern says the same as the enum: clients in Go check no enum, and tell tensors apart by it. */
+function nameSchema(tensors: readonly TensorMetadata[]): JsonSchema {
+  const names = tensors.map(({ name }) => name)
+  // Other signs than these mean something in a pattern, or in the tags of Go.
+  const patterns = names.map((name) => name.replaceAll(/[^\w :/-]/gu, '.'))
+  return { type: 'string', enum: names, pattern: `^(${patterns.join('|')})$` }
 }

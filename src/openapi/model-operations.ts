@@ -1,10 +1,11 @@
 /** Operations of one model, with the types of its inputs and outputs. */
 import type { ModelMetadata } from '../models/model-metadata.ts'
+import { BINARY_PARAMETERS, TENSOR_SHAPE } from './binary-parameters.ts'
 import { inferRequest, inferResponse } from './infer-schemas.ts'
 import { ANY_REQUEST, ANY_RESPONSE, predictRequest, predictResponse } from './predict-schemas.ts'
 import { responsesOf } from './route-operations.ts'
 import type { JsonSchema, Operation, Paths } from './types.ts'
-import { URGENCY_PARAMETERS } from './urgency-parameters.ts'
+import { urgencyParameters } from './urgency-parameters.ts'
 
 /** A model as clients call it: by its default version, or by one that is named. */
 export interface DocumentedModel {
@@ -13,6 +14,7 @@ export interface DocumentedModel {
   readonly version?: string | undefined
   /** Absent where the handler does not describe itself. */
   readonly metadata: ModelMetadata | undefined
+  readonly priorityLevels: number
 }
 
 /** Error responses, by dialect. */
@@ -48,7 +50,7 @@ function predictOperation(
     operationId: `predict${typeName}`,
     summary: `Predict with ${modelText(model)}`,
     tags: [name],
-    parameters: URGENCY_PARAMETERS,
+    parameters: [...urgencyParameters(model.priorityLevels), TENSOR_SHAPE],
     requestBody: metadata === undefined ? ANY_REQUEST : predictRequest(metadata, typeName),
     responses: {
       200: metadata === undefined ? ANY_RESPONSE : predictResponse(metadata, typeName),
@@ -67,7 +69,7 @@ function inferOperation(
     operationId: `infer${typeName}`,
     summary: `Infer with ${modelText(model)} by the Open Inference Protocol`,
     tags: [model.name],
-    parameters: URGENCY_PARAMETERS,
+    parameters: [...urgencyParameters(model.priorityLevels), ...BINARY_PARAMETERS],
     requestBody: inferRequest(metadata, typeName),
     responses: {
       200: inferResponse(metadata, typeName),

@@ -43,7 +43,7 @@ export function operationOf(
   const { operationId = '', summary, description, tags = [], openapi, ...schemas } = route.schema
   const parameters = [
     ...pathParameters(pathOf(route), propertiesOf(schemas.params)),
-    ...queryParameters(schemas.querystring),
+    ...(openapi?.hidesQuery === true ? [] : queryParameters(schemas.querystring)),
     ...(openapi?.parameters ?? []),
   ]
   return {

@@ -1,12 +1,17 @@
+import { createHash } from 'node:crypto'
 import type { JsonSchema, OpenApiVersion } from './types.ts'
 
 /** Keywords whose value is a schema, a list of schemas, or schemas by name. */
 const SCHEMAS = new Set(['items', 'additionalProperties'])
-const SCHEMA_LISTS = new Set(['anyOf', 'oneOf', 'allOf'])
+const SCHEMA_LISTS = new Set(['anyOf', 'oneOf', 'allOf', 'prefixItems'])
+
+const MAX_INT32 = 2 ** 31 - 1
+const HASH_DIGITS = 6
 
 /**
  * Writes the schemas of one document so that both versions of OpenAPI and the generators of clients
- * understand them: a schema with an `$id` becomes a component with that name, `const` an `enum` of one.
+ * understand them: a schema with an `$id` becomes a component with that name, `const` an `enum` of one,
+ * and every number has a format, since clients in Java and Go make 32 bits of one without.
  */
 export class SchemaWriter {
   readonly #version: OpenApiVersion
@@ -23,9 +28,19 @@ export class SchemaWriter {
 
   write(schema: JsonSchema): JsonSchema {
     const { $id } = schema
-    if (typeof $id !== 'string') return this.#writeKeywords(schema)
-    if (!this.#components.has($id)) this.#components.set($id, this.#writeKeywords(schema))
-    return { $ref: `#/components/schemas/${$id}` }
+    const written = this.#writeKeywords(schema)
+    return typeof $id === 'string' ? this.#writeComponent($id, written) : written
+  }
+
+  /** A reference. Of two schemas that have the same name the second gets a hash behind it. */
+  #writeComponent(id: string, written: JsonSchema): JsonSchema {
+    const known = this.#components.get(id)
+    const text = JSON.stringify(written)
+    const isOther = known !== undefined && JSON.stringify(known) !== text
+    const hash = createHash('sha256').update(text).digest('hex').slice(0, HASH_DIGITS)
+    const name = isOther ? `${id}_${hash}` : id
+    this.#components.set(name, written)
+    return { $ref: `#/components/schemas/${name}` }
   }
 
   #writeKeywords(schema: JsonSchema): JsonSchema {
@@ -38,6 +53,12 @@ export class SchemaWriter {
         // A record: TypeBox writes one pattern that every name fits.
         const [values = {}] = Object.values(asSchema(value))
         written['additionalProperties'] = this.write(asSchema(values))
+      } else if (keyword === 'additionalProperties' && value === false) {
+        written[this.#closed] = false
+      } else if (keyword === this.#unused(schema)) {
+        continue
+      } else if (keyword === 'discriminator') {
+        written[keyword] = this.#writeDiscriminator(schema)
       } else if (keyword === 'type' && Array.isArray(value)) {
         Object.assign(written, this.#writeNullable(value))
       } else if (SCHEMAS.has(keyword) && typeof value === 'object') {
@@ -46,7 +67,33 @@ export class SchemaWriter {
         written[keyword] = value.map((one) => this.write(asSchema(one)))
       } else written[keyword] = value
     }
-    return written
+    const format = formatOf(schema)
+    return format === undefined ? written : { ...written, format }
+  }
+
+  /** The mapping names schemas by their `$id`; a document names them by the reference to the component. */
+  #writeDiscriminator({ discriminator, oneOf }: JsonSchema): JsonSchema {
+    const { mapping, ...others } = asSchema(discriminator)
+    const schemas = Array.isArray(oneOf) ? oneOf.map(asSchema) : []
+    const references = Object.entries(asSchema(mapping)).map(([value, id]) => {
+      const { $ref } = this.write(schemas.find(({ $id }) => $id === id) ?? {})
+      return [value, $ref]
+    })
+    return { ...others, mapping: Object.fromEntries(references) }
+  }
+
+  /** openapi-generator reads `additionalProperties: false` as `true` in documents of version 3.1. */
+  get #closed(): string {
+    return this.#version === '3.0.3' ? 'additionalProperties' : 'unevaluatedProperties'
+  }
+
+  /**
+   * Of a list whose places have schemas of their own, `prefixItems`, a version writes that or `items`: 3.0
+   * does not know the word, and generators for 3.1 add `items` as one more place.
+   */
+  #unused({ prefixItems }: JsonSchema): string | undefined {
+    if (prefixItems === undefined) return undefined
+    return this.#version === '3.0.3' ? 'prefixItems' : 'items'
   }
 
   /** Names of properties may be any text, those of keywords among them. */
@@ -61,6 +108,19 @@ export class SchemaWriter {
     if (this.#version !== '3.0.3') return { type: types }
     return { type: types.find((type) => type !== 'null'), nullable: true }
   }
+}
+
+/** The format of a number that has none: the smallest that its bounds fit. */
+function formatOf({ type, format, minimum, maximum, const: only }: JsonSchema): string | undefined {
+  const types: unknown[] = Array.isArray(type) ? type : [type]
+  if (format !== undefined) return undefined
+  if (types.includes('number')) return 'double'
+  if (!types.includes('integer')) return undefined
+  return [minimum ?? only, maximum ?? only].every(isInt32) ? 'int32' : 'int64'
+}
+
+function isInt32(bound: unknown): boolean {
+  return typeof bound === 'number' && bound >= -MAX_INT32 - 1 && bound <= MAX_INT32
 }
 
 function asSchema(value: unknown): JsonSchema {

@@ -21,7 +21,7 @@ const ELEMENTS: ReadonlyMap<string, JsonSchema> = new Map<string, JsonSchema>([
   ['INT16', { type: 'integer', minimum: -32_768, maximum: 32_767 }],
   ['INT32', { type: 'integer', format: 'int32' }],
   ['INT64', { type: 'integer', format: 'int64' }],
-  ['FP16', { type: 'number' }],
+  ['FP16', { type: 'number', format: 'float' }],
   ['FP32', { type: 'number', format: 'float' }],
   ['FP64', { type: 'number', format: 'double' }],
   ['BYTES', { type: 'string' }],
@@ -56,6 +56,29 @@ export function nestedSchema(tensor: TensorMetadata, direction: Direction): Json
     }
   }
   return shape.length === 0 ? { ...schema, description: `${tensorText(tensor)}.` } : schema
+}
+
+/**
+ * The `shape` of a tensor by the Open Inference Protocol, with the sizes that are fixed: exactly in
+ * OpenAPI 3.1, within bounds in 3.0.
+ */
+export function shapeSchema({ shape, dimensions }: TensorMetadata): JsonSchema {
+  const isFixed = shape.length > 0 && shape.every((size) => size >= 0)
+  const bounds = isFixed
+    ? { minimum: Math.min(...shape), maximum: Math.max(...shape) }
+    : { minimum: 0 }
+  const sizes = shape.map((size, axis) =>
+    size < 0
+      ? { type: 'integer', minimum: 0, description: dimensionText(size, dimensions[axis]) }
+      : { type: 'integer', const: size },
+  )
+  return {
+    type: 'array',
+    minItems: shape.length,
+    maxItems: shape.length,
+    ...(shape.some((size) => size >= 0) ? { prefixItems: sizes } : {}),
+    items: { type: 'integer', ...bounds },
+  }
 }
 
 /** The type of a tensor in words: `FP32 [N,4]`. */

@@ -49,6 +49,8 @@ export interface RouteDocumentation {
   /** Besides those of the path and the query. */
   readonly parameters?: readonly Parameter[]
   readonly requestBody?: RequestBody
+  /** The schema of the query checks what a body says; the query itself is not read. */
+  readonly hidesQuery?: boolean
   /** By status; they take the place of those that follow from the schemas. */
   readonly responses?: Readonly<Record<string, Response>>
 }

@@ -129,9 +129,10 @@ async function loadYaml(): Promise<typeof asJson> {
 
 /** A model as a document shows it, with or without its version in the paths. */
 export function documented(model: ModelVersion, withVersion: boolean): DocumentedModel {
-  const { name, version } = model
+  const { name, version, settings } = model
   return {
     name,
+    priorityLevels: settings.priorityLevels,
     version: withVersion ? version : undefined,
     metadata: asModelMetadata(model.metadata),
   }

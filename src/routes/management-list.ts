@@ -5,6 +5,7 @@ import type { FailedModel } from '../models/failures.ts'
 import type { LoadedIdentity } from '../models/loads.ts'
 import type { ModelVersion } from '../models/model-version.ts'
 import type { Transfer } from '../models/transfers.ts'
+import { stringEnum } from '../schema.ts'
 import { takeParameters } from './management-parameters.ts'
 import type { App, RouteContext } from './route-context.ts'
 import { errorResponses } from './schemas.ts'
@@ -34,7 +35,7 @@ const FailedSchema = Type.Object({
 })
 
 const TransferSchema = Type.Object({
-  kind: Type.Union([Type.Literal('upload'), Type.Literal('download')]),
+  kind: stringEnum(['upload', 'download']),
   fileName: Type.Optional(Type.String({ description: 'Of an upload, once its file has begun.' })),
   modelUrl: Type.Optional(Type.String({ description: 'Of a download.' })),
   bytes: Type.Integer({ description: 'Of the whole body, so far.' }),

@@ -10,7 +10,7 @@ import { prepareDelivery, prepareFromUrl } from '../models/source.ts'
 import type { PreparedModel } from '../models/source.ts'
 import { checkDigest } from '../models/upload.ts'
 import { statusBody, takeParameters } from './management-parameters.ts'
-import { RegisterBody, RegisterQuery, registrationOf } from './register-parameters.ts'
+import { RegisterBody, RegisterQuery, UploadBody, registrationOf } from './register-parameters.ts'
 import type { RegisterParameters } from './register-parameters.ts'
 import type { App, RouteContext } from './route-context.ts'
 import { StatusSchema, errorResponses } from './schemas.ts'
@@ -24,24 +24,45 @@ declare module 'fastify' {
   }
 }
 
-/** Adds the route that registers models. */
-export function registerRoute(app: App, context: RouteContext): void {
-  const { registry } = context
+/**
+ * Two paths with one handler. An operation of OpenAPI is generated as one function with one kind of body,
+ * so a generated client could not upload a model by the path that takes JSON.
+ */
+const PATHS = {
+  '/models': {
+    operationId: 'registerModel',
+    summary: 'Register a model',
+    description:
+      'Parameters come in the query, as one JSON object, or as the fields of a form. What the body says ' +
+      'wins over the query. This path takes the form of `/models/upload` as well.',
+    openapi: { requestBody: RegisterBody },
+  },
+  '/models/upload': {
+    operationId: 'uploadModel',
+    summary: 'Register a model whose file comes with the request',
+    description: 'A multipart form with the file of the model, and the parameters as fields.',
+    openapi: { requestBody: UploadBody, hidesQuery: true },
+  },
+} as const
+
+/** Adds the routes that register models. */
+export function registerRoutes(app: App, context: RouteContext): void {
   app.decorateRequest('upload', undefined)
+  registerRoute(app, context, '/models')
+  registerRoute(app, context, '/models/upload')
+}
+
+function registerRoute(app: App, context: RouteContext, route: keyof typeof PATHS): void {
+  const { registry } = context
 
   app.post(
-    '/models',
+    route,
     {
       schema: {
-        operationId: 'registerModel',
-        summary: 'Register a model',
-        description:
-          'Parameters come in the query, as one JSON object, or as the fields of a form. A multipart form ' +
-          'may carry the file of the model as `model`. What the body says wins over the query.',
+        ...PATHS[route],
         tags: ['management'],
         querystring: RegisterQuery,
         response: { 200: StatusSchema, 202: StatusSchema, ...errorResponses },
-        openapi: { requestBody: RegisterBody },
       },
       preValidation: takeParameters(RegisterQuery, context, (request, reply) => {
         reply.raw.once('close', () => void request.upload?.discard())

@@ -6,7 +6,7 @@ import type { VersionDescription } from '../models/describe-version.ts'
 import { listRoute } from './management-list.ts'
 import { statusBody, takeParameters } from './management-parameters.ts'
 import { DescribeQuery, UnregisterQuery } from './management-queries.ts'
-import { registerRoute } from './management-register.ts'
+import { registerRoutes } from './management-register.ts'
 import { drainMs, versionRoutes } from './management-versions.ts'
 import type { App, RouteContext } from './route-context.ts'
 import { StatusSchema, errorResponses } from './schemas.ts'
@@ -19,7 +19,7 @@ export function managementRoutes(app: App, context: RouteContext): void {
   app.decorateRequest('parameterNotes')
   versionRoutes(app, context)
   listRoute(app, context)
-  registerRoute(app, context)
+  registerRoutes(app, context)
 
   app.get(
     '/models/:model',

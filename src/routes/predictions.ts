@@ -4,6 +4,7 @@ import type { Static } from '@sinclair/typebox'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { ServerError } from '../errors.ts'
 import type { ModelVersion } from '../models/model-version.ts'
+import { TENSOR_SHAPE } from '../openapi/binary-parameters.ts'
 import { ANY_REQUEST, ANY_RESPONSE } from '../openapi/predict-schemas.ts'
 import { URGENCY_PARAMETERS } from '../openapi/urgency-parameters.ts'
 import { relay } from './relay.ts'
@@ -25,7 +26,7 @@ const InvocationsQuery = Type.Object({
 
 /** Bodies are the handler's own. */
 const RELAYED = {
-  parameters: URGENCY_PARAMETERS,
+  parameters: [...URGENCY_PARAMETERS, TENSOR_SHAPE],
   requestBody: ANY_REQUEST,
   responses: { 200: ANY_RESPONSE },
 }

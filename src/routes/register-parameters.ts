@@ -96,15 +96,25 @@ export const RegisterQuery = Type.Object(
   { additionalProperties: false },
 )
 
-/** The bodies that there may be, for the documents. */
+/** The body of `POST /models`, for the documents. */
 export const RegisterBody = {
   content: {
-    'application/json': { schema: RegisterQuery },
-    'application/x-www-form-urlencoded': { schema: RegisterQuery },
+    'application/json': {
+      schema: Type.Composite([RegisterQuery], { $id: 'RegisterModelRequest' }),
+    },
+  },
+}
+
+/** That of `POST /models/upload`. */
+export const UploadBody = {
+  required: true,
+  content: {
     'multipart/form-data': {
       schema: Type.Composite([
-        Type.Object({ [UPLOAD_FIELD]: Type.Optional(Type.String({ format: 'binary' })) }),
-        RegisterQuery,
+        Type.Object({
+          [UPLOAD_FIELD]: Type.String({ format: 'binary', description: 'The file of the model.' }),
+        }),
+        Type.Omit(RegisterQuery, ['url']),
       ]),
     },
   },

@@ -3,9 +3,11 @@ import type { IncomingHttpHeaders } from 'node:http'
 import type { FastifyRequest } from 'fastify'
 import type { Dialect } from '../dialects.ts'
 import { ServerError } from '../errors.ts'
+import { MAX_PRIORITY_LEVELS } from '../model-settings.ts'
 import type { Parameter } from '../models/job.ts'
 import { NO_URGENCY } from '../models/urgency.ts'
 import type { Urgency } from '../models/urgency.ts'
+import { MAX_TIMEOUT_MS } from '../openapi/urgency-parameters.ts'
 import { MAX_JSON_DEPTH, isDeeperThan } from '../request-json.ts'
 
 /** The JSON of a request is searched for parameters up to this size: nobody else should wait while it is read. */
@@ -27,8 +29,8 @@ export function urgencyOf(
   const timeout = headers['onnxd-timeout-ms']
   if (priority === undefined && timeout === undefined) return inBody
   return {
-    priority: numberIn(priority, 'Onnxd-Priority') ?? inBody.priority,
-    timeoutMs: numberIn(timeout, 'Onnxd-Timeout-Ms') ?? inBody.timeoutMs,
+    priority: numberIn(priority, 'Onnxd-Priority', MAX_PRIORITY_LEVELS) ?? inBody.priority,
+    timeoutMs: numberIn(timeout, 'Onnxd-Timeout-Ms', MAX_TIMEOUT_MS) ?? inBody.timeoutMs,
   }
 }
 
@@ -69,9 +71,15 @@ function requestParametersIn(json: Buffer): Readonly<Record<string, unknown>> {
   }
 }
 
-function numberIn(header: string | string[] | undefined, name: string): number | undefined {
+function numberIn(
+  header: string | string[] | undefined,
+  name: string,
+  max: number,
+): number | undefined {
   if (header === undefined) return undefined
-  return wholeNumber(/^\d{1,15}$/.test(String(header)) ? Number(header) : header, name)
+  const number = wholeNumber(/^\d{1,15}$/.test(String(header)) ? Number(header) : header, name)
+  if (number === undefined || number <= max) return number
+  throw new ServerError('BadRequestException', `${name} must be at most ${max}, not ${number}.`)
 }
 
 function wholeNumber(value: unknown, name: string): number | undefined {

@@ -1,4 +1,5 @@
 /** Inference by the Open Inference Protocol. The worker reads the body, its coding included, and writes the answer. */
+import { BINARY_PARAMETERS } from '../openapi/binary-parameters.ts'
 import { BINARY } from '../openapi/predict-schemas.ts'
 import { URGENCY_PARAMETERS } from '../openapi/urgency-parameters.ts'
 import { relay } from './relay.ts'
@@ -17,7 +18,7 @@ import {
 const tags = ['inference']
 const response = { 200: InferResponseSchema, ...protocolErrors }
 const openapi = {
-  parameters: URGENCY_PARAMETERS,
+  parameters: [...URGENCY_PARAMETERS, ...BINARY_PARAMETERS],
   requestBody: {
     required: true,
     description:

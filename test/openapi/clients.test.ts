@@ -1,15 +1,15 @@
 /** Clients made by other people's generators out of a running server's document: they compile, work, and find mistakes. */
 import assert from 'node:assert/strict'
 import { execFile, spawnSync } from 'node:child_process'
-import { existsSync, symlinkSync, writeFileSync } from 'node:fs'
+import { symlinkSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import test from 'node:test'
 import type { TestContext } from 'node:test'
 import { promisify } from 'node:util'
+import { GENERATORS, installGenerators } from '../helpers/client-generators.ts'
 import { serve, temporaryFolder } from '../helpers/server.ts'
 import type { TestServer } from '../helpers/server.ts'
 
-const GENERATORS = path.resolve('test/openapi/generators')
 const TSC = path.resolve('node_modules/typescript/bin/tsc')
 const MODELS = [path.resolve('examples/iris'), path.resolve('examples/digits')]
 const TIMEOUT = { timeout: 240_000 }
@@ -161,19 +161,6 @@ test('a client of openapi-typescript and openapi-fetch', TIMEOUT, async (t) => {
   const text = "Request for unknown model: 'missing' is not found"
   assert.deepEqual(answers, [2, 'iris', text])
 })
-
-/** Installs the generators where they are missing; without a registry the test is skipped. */
-function installGenerators(t: TestContext): boolean {
-  if (existsSync(path.join(GENERATORS, 'node_modules', '.package-lock.json'))) return true
-  const npm = process.env['npm_execpath']
-  const args = ['ci', '--no-audit', '--no-fund']
-  const options = { cwd: GENERATORS, timeout: 120_000, encoding: 'utf8' } as const
-  const { status } = npm?.endsWith('npm-cli.js')
-    ? spawnSync(process.execPath, [npm, ...args], options)
-    : spawnSync('npm', args, options)
-  if (status !== 0) t.skip('needs npm’s registry once, for the generators of clients')
-  return status === 0
-}
 
 /** A server, and a folder with its document. */
 async function begin(t: TestContext): Promise<{ server: TestServer; folder: string }> {

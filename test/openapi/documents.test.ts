@@ -129,7 +129,7 @@ test('the types of a model come from its inputs and outputs', async (t) => {
         },
       },
     },
-    additionalProperties: false,
+    unevaluatedProperties: false,
   })
   assert.deepEqual(pick(components.schemas['IrisPredictResponse'], 'properties', 'label'), {
     type: 'array',
@@ -137,7 +137,12 @@ test('the types of a model come from its inputs and outputs', async (t) => {
     items: { type: 'integer', format: 'int64' },
   })
   const input = pick(components.schemas['IrisInferRequest'], 'properties', 'inputs', 'items')
-  assert.deepEqual(pick(input, 'properties', 'name'), { type: 'string', enum: ['features'] })
+  assert.deepEqual(pick(input, 'properties', 'name'), {
+    type: 'string',
+    enum: ['features'],
+    pattern: '^(features)$',
+  })
+  assert.deepEqual(pick(input, 'properties', 'shape', 'prefixItems', '1')['enum'], [4])
   assert.deepEqual(pick(input, 'properties', 'datatype'), { type: 'string', enum: ['FP32'] })
 })
 
