@@ -9,6 +9,7 @@
  *
  * What cannot be had (no Python, no Java, no registry) is said in one line, and its tests are skipped.
  */
+import { existsSync } from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
 import process from 'node:process'
@@ -36,7 +37,21 @@ const ENVIRONMENTS = [
     variable: 'ONNXD_INTEROP_TRITONCLIENT',
     packages: ['tritonclient[http]==2.73.0'],
   },
+  {
+    name: 'generated-client',
+    variable: 'ONNXD_INTEROP_GENERATED_CLIENT',
+    // What a Python client of openapi-generator asks for.
+    packages: [
+      'pydantic==2.12.5',
+      'python-dateutil==2.9.0.post0',
+      'typing-extensions==4.15.0',
+      'urllib3==2.6.3',
+    ],
+  },
 ]
+/** In Maven Central. */
+const OPENAPI_GENERATOR = 'openapi-generator-cli'
+const OPENAPI_GENERATOR_VERSION = '7.25.0'
 const TIMEOUT_MS = 600_000
 
 const args = process.argv.slice(2)
@@ -56,12 +71,27 @@ if (hasVenv(python)) {
     else say(`pip could not install them; tests with ${environment.name} are skipped`)
   }
 } else say(`there is no ${python} with venv; tests with Python are skipped`)
-if (runs('java', ['-version'])) found.ONNXD_INTEROP_JAVA = 'java'
-else say('there is no java; tests with the original Java server are skipped')
+if (runs('java', ['-version'])) {
+  found.ONNXD_INTEROP_JAVA = 'java'
+  const jar = openApiGenerator()
+  if (jar !== undefined) found.ONNXD_INTEROP_OPENAPI_GENERATOR = jar
+} else
+  say('there is no java; tests with the original Java server and openapi-generator are skipped')
 if (args.includes('--report')) found.ONNXD_INTEROP_REPORT = '1'
 
 // They measure time, and the original uses fixed names for its sockets.
 runTests(files, options, { timeoutMs: TIMEOUT_MS, isAlone: true, environment: found })
+
+/** Its file in the cache, fetched when it is not there yet. */
+function openApiGenerator() {
+  const jar = path.join(cache, `${OPENAPI_GENERATOR}-${OPENAPI_GENERATOR_VERSION}.jar`)
+  if (existsSync(jar)) return jar
+  const artifact = `org.openapitools:${OPENAPI_GENERATOR}:${OPENAPI_GENERATOR_VERSION}`
+  const copy = ['dependency:copy', `-Dartifact=${artifact}`, `-DoutputDirectory=${cache}`]
+  if (runs('mvn', ['-q', '-B', ...copy])) return jar
+  say(`Maven could not fetch ${artifact}; tests with generated clients are skipped`)
+  return undefined
+}
 
 function say(text) {
   console.error(`onnxd: ${text}.`)

@@ -1,51 +1,122 @@
-/** A Python client of openapi-generator, made out of a running server's document, predicts and refuses wrong types. */
+/**
+ * Clients of openapi-generator, made out of a running server's document, in use: they predict and infer
+ * with every model, read the statistics, upload a model and register one.
+ */
 import assert from 'node:assert/strict'
 import { execFile, spawnSync } from 'node:child_process'
-import { writeFileSync } from 'node:fs'
+import { cpSync, readdirSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { test } from 'node:test'
 import { promisify } from 'node:util'
-import { serve, temporaryFolder } from '../helpers/server.ts'
+import { freePort } from '../helpers/free-port.ts'
+import { json, needsShared, serve, shared, temporaryFolder } from '../helpers/server.ts'
+import { callsOf, rounded, withoutVersions } from './generated/calls.ts'
+import type { Document } from './generated/calls.ts'
+import { LANGUAGES } from './generated/languages.ts'
 
 const run = promisify(execFile)
-const ARTIFACT = 'org.openapitools:openapi-generator-cli:7.14.0'
-const CHECKS = path.resolve('test/interop/openapi_generator_checks.py')
+const jar = process.env['ONNXD_INTEROP_OPENAPI_GENERATOR']
+const MAX_INT32 = 2 ** 31 - 1
+/** It is refused: its one input has a datatype that cannot be served. */
+const REFUSED = 'identity_bf16'
+/** Both calls of a version, and one call of the classifier, whose `predict` takes a picture. */
+const MORE_CALLS = 3
+/** FP16 has no `infer` in JSON. */
+const FEWER_CALLS = 1
+/** Bodies that a client with types must refuse. */
+const WRONG = [
+  ['SimplePredictRequest', { INPUT0: [['one']], INPUT1: [[1]] }],
+  ['SimplePredictRequest', { INPUT0: [1], INPUT1: [1] }],
+  ['SimplePredictRequest', { INPUT0: [[1]] }],
+  ['IdentityFp32InferRequest', { inputs: [] }],
+]
 
-const MODULES = 'import pydantic, urllib3, dateutil, typing_extensions'
-const isMissing = [
-  ['java', '-version'],
-  ['mvn', '-version'],
-  ['python3', '-c', MODULES],
-].find(([command = '', ...args]) => spawnSync(command, args).status !== 0)
+/** What the programs print. */
+interface Printed {
+  readonly results: readonly unknown[]
+  /** The last bytes of the answer to a request in binary form. */
+  readonly raw: readonly number[]
+  readonly digit: string
+  readonly lastInference: number
+  readonly models: number
+  readonly uploaded: string
+  readonly registered: string
+  readonly listed: number
+  /** How many of the wrong bodies were refused, where the language checks at run time. */
+  readonly refused?: number
+}
 
 test(
-  'openapi-generator: a Python client with the types of the models',
+  'D4: clients of openapi-generator work with every model',
   {
-    timeout: 300_000,
-    skip: isMissing !== undefined && `needs ${isMissing[0] ?? ''}, with pydantic for Python`,
+    timeout: 540_000,
+    skip: jar === undefined ? 'needs openapi-generator; run npm run test:interop' : needsShared,
   },
   async (t) => {
-    const folder = temporaryFolder(t)
-    const maven = ['-q', 'dependency:copy', `-Dartifact=${ARTIFACT}`, `-DoutputDirectory=${folder}`]
-    if (spawnSync('mvn', maven, { timeout: 200_000 }).status !== 0) {
-      t.skip(`needs ${ARTIFACT} from a Maven repository`)
-      return
+    const models = path.join(shared ?? '', 'models')
+    const names = readdirSync(models, { withFileTypes: true })
+      .filter((entry) => entry.isDirectory() || entry.name.endsWith('.onnx'))
+      .map(({ name }) => name)
+      .filter((name) => name !== REFUSED)
+    const store = temporaryFolder(t)
+    for (const name of names) {
+      cpSync(path.join(models, name), path.join(store, name), { recursive: true })
     }
-    const server = await serve(t, [path.resolve('examples/iris'), path.resolve('examples/digits')])
-    const document = await server.fetch('/openapi.json')
-    writeFileSync(path.join(folder, 'openapi.json'), await document.text())
-    const [, artifact = '', version = ''] = ARTIFACT.split(':')
-    const generate = ['generate', '-g', 'python', '-i', 'openapi.json', '-o', 'client']
-    await run(
-      'java',
-      ['-jar', `${artifact}-${version}.jar`, ...generate, '--package-name', 'onnxd_client'],
-      { cwd: folder, maxBuffer: 64 * 1024 * 1024 },
-    )
-    const picture = path.resolve('examples/digits/samples/7.png')
-    const { stdout } = await run('python3', [CHECKS, server.inferenceUrl, picture], {
-      cwd: folder,
-      env: { ...process.env, PYTHONPATH: path.join(folder, 'client') },
+    // Both listeners in one, so that one client can do everything.
+    const port = await freePort()
+    const server = await serve(t, [path.resolve('examples/digits')], {
+      port,
+      managementPort: port,
+      modelStore: store,
+      workers: 1,
+      threads: 1,
     })
-    assert.deepEqual(JSON.parse(stdout), [[2], 'iris', 2, '7', 3])
+    const document = withoutVersions((await json(await server.fetch('/openapi.json'))) as Document)
+    const calls = await callsOf(document, server)
+    assert.equal(calls.length, names.length * 2 + MORE_CALLS - FEWER_CALLS)
+
+    for (const { generator, options, check, needs, build } of LANGUAGES) {
+      const [checker, ...checks] = check
+      const isThere = spawnSync(checker, checks).status === 0
+      await t.test(generator, { skip: isThere ? false : `needs ${needs}` }, async (sub) => {
+        const folder = temporaryFolder(sub)
+        writeFileSync(path.join(folder, 'openapi.json'), JSON.stringify(document))
+        const generate = ['generate', '-g', generator, '-i', 'openapi.json', '-o', '.', ...options]
+        const withoutExtras = 'modelTests=false,apiTests=false,modelDocs=false,apiDocs=false'
+        const java = ['-jar', jar ?? '', ...generate, '--global-property', withoutExtras]
+        await run('java', java, { cwd: folder, maxBuffer: 64 * 1024 * 1024 })
+        const file = path.join(store, 'mnist.onnx')
+        const picture = path.resolve('examples/digits/samples/7.png')
+        writeFileSync(
+          path.join(folder, 'calls.json'),
+          JSON.stringify({ calls, file, picture, wrong: WRONG }),
+        )
+        const command = await build(sub, folder, calls)
+        if (command === undefined) return
+        const [program, ...args] = command
+        const { stdout } = await run(program, [...args, server.inferenceUrl], {
+          cwd: folder,
+          maxBuffer: 64 * 1024 * 1024,
+        })
+        const printed = JSON.parse(stdout) as Printed
+        for (const [index, { operation, expected }] of calls.entries()) {
+          assert.deepEqual(rounded(printed.results[index]), rounded(expected), operation)
+        }
+        assert.deepEqual([printed.raw, printed.digit], [[0, 60], '7'])
+        assert.ok(printed.lastInference > MAX_INT32, `${printed.lastInference}`)
+        assert.ok(printed.models >= names.length, `${printed.models}`)
+        const { uploaded, registered, listed, refused = WRONG.length } = printed
+        assert.deepEqual(
+          { uploaded, registered, listed, refused },
+          {
+            uploaded: 'Workers scaled',
+            registered: 'Workers scaled',
+            listed: 2,
+            refused: WRONG.length,
+          },
+        )
+        sub.diagnostic(`${calls.length} calls of models`)
+      })
+    }
   },
 )
