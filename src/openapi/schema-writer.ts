@@ -3,7 +3,7 @@ import type { JsonSchema, OpenApiVersion } from './types.ts'
 
 /** Keywords whose value is a schema, a list of schemas, or schemas by name. */
 const SCHEMAS = new Set(['items', 'additionalProperties'])
-const SCHEMA_LISTS = new Set(['anyOf', 'oneOf', 'allOf', 'prefixItems'])
+const SCHEMA_LISTS = new Set(['anyOf', 'oneOf', 'allOf'])
 
 const MAX_INT32 = 2 ** 31 - 1
 const HASH_DIGITS = 6
@@ -55,8 +55,6 @@ export class SchemaWriter {
         written['additionalProperties'] = this.write(asSchema(values))
       } else if (keyword === 'additionalProperties' && value === false) {
         written[this.#closed] = false
-      } else if (keyword === this.#unused(schema)) {
-        continue
       } else if (keyword === 'discriminator') {
         written[keyword] = this.#writeDiscriminator(schema)
       } else if (keyword === 'type' && Array.isArray(value)) {
@@ -85,15 +83,6 @@ export class SchemaWriter {
   /** openapi-generator reads `additionalProperties: false` as `true` in documents of version 3.1. */
   get #closed(): string {
     return this.#version === '3.0.3' ? 'additionalProperties' : 'unevaluatedProperties'
-  }
-
-  /**
-   * Of a list whose places have schemas of their own, `prefixItems`, a version writes that or `items`: 3.0
-   * does not know the word, and generators for 3.1 add `items` as one more place.
-   */
-  #unused({ prefixItems }: JsonSchema): string | undefined {
-    if (prefixItems === undefined) return undefined
-    return this.#version === '3.0.3' ? 'prefixItems' : 'items'
   }
 
   /** Names of properties may be any text, those of keywords among them. */

@@ -59,24 +59,21 @@ export function nestedSchema(tensor: TensorMetadata, direction: Direction): Json
 }
 
 /**
- * The `shape` of a tensor by the Open Inference Protocol, with the sizes that are fixed: exactly in
- * OpenAPI 3.1, within bounds in 3.0.
+ * The `shape` of a tensor by the Open Inference Protocol: its rank, and the bounds of its sizes where all
+ * are fixed. A schema for each place (`prefixItems`) is not for generators: with it they make a list of
+ * anything, or take `items` for one more place.
  */
-export function shapeSchema({ shape, dimensions }: TensorMetadata): JsonSchema {
+export function shapeSchema(tensor: TensorMetadata): JsonSchema {
+  const { shape } = tensor
   const isFixed = shape.length > 0 && shape.every((size) => size >= 0)
   const bounds = isFixed
     ? { minimum: Math.min(...shape), maximum: Math.max(...shape) }
     : { minimum: 0 }
-  const sizes = shape.map((size, axis) =>
-    size < 0
-      ? { type: 'integer', minimum: 0, description: dimensionText(size, dimensions[axis]) }
-      : { type: 'integer', const: size },
-  )
   return {
     type: 'array',
+    description: `${tensorText(tensor).replace(/^\w+ /, '')}.`,
     minItems: shape.length,
     maxItems: shape.length,
-    ...(shape.some((size) => size >= 0) ? { prefixItems: sizes } : {}),
     items: { type: 'integer', ...bounds },
   }
 }
