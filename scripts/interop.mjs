@@ -38,6 +38,16 @@ const ENVIRONMENTS = [
     packages: ['tritonclient[http]==2.73.0'],
   },
   {
+    name: 'kserve',
+    variable: 'ONNXD_INTEROP_KSERVE',
+    packages: ['kserve==0.21.0'],
+  },
+  {
+    name: 'schemathesis',
+    variable: 'ONNXD_INTEROP_SCHEMATHESIS',
+    packages: ['schemathesis==4.32.5'],
+  },
+  {
     name: 'generated-client',
     variable: 'ONNXD_INTEROP_GENERATED_CLIENT',
     // What a Python client of openapi-generator asks for.
@@ -52,7 +62,7 @@ const ENVIRONMENTS = [
 /** In Maven Central. */
 const OPENAPI_GENERATOR = 'openapi-generator-cli'
 const OPENAPI_GENERATOR_VERSION = '7.25.0'
-const TIMEOUT_MS = 600_000
+const TIMEOUT_MS = 900_000
 
 const args = process.argv.slice(2)
 const { options, filters } = readArguments(args, ['--report'])

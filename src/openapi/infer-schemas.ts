@@ -38,7 +38,8 @@ export function inferResponse(metadata: ModelMetadata, typeName: string): Respon
   return { description: 'The outputs.', content }
 }
 
-function isBinary({ inputs, outputs }: ModelMetadata): boolean {
+/** Whether its requests and responses are bytes. */
+export function isBinary({ inputs, outputs }: ModelMetadata): boolean {
   return [...inputs, ...outputs].some(({ datatype }) => datatype === BINARY_ONLY)
 }
 

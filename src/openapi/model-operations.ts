@@ -1,7 +1,7 @@
 /** Operations of one model, with the types of its inputs and outputs. */
 import type { ModelMetadata } from '../models/model-metadata.ts'
-import { BINARY_PARAMETERS, TENSOR_SHAPE } from './binary-parameters.ts'
-import { inferRequest, inferResponse } from './infer-schemas.ts'
+import { BINARY_PARAMETERS } from './binary-parameters.ts'
+import { inferRequest, inferResponse, isBinary } from './infer-schemas.ts'
 import { ANY_REQUEST, ANY_RESPONSE, predictRequest, predictResponse } from './predict-schemas.ts'
 import { responsesOf } from './route-operations.ts'
 import type { JsonSchema, Operation, Paths } from './types.ts'
@@ -50,7 +50,7 @@ function predictOperation(
     operationId: `predict${typeName}`,
     summary: `Predict with ${modelText(model)}`,
     tags: [name],
-    parameters: [...urgencyParameters(model.priorityLevels), TENSOR_SHAPE],
+    parameters: urgencyParameters(model.priorityLevels),
     requestBody: metadata === undefined ? ANY_REQUEST : predictRequest(metadata, typeName),
     responses: {
       200: metadata === undefined ? ANY_RESPONSE : predictResponse(metadata, typeName),
@@ -69,7 +69,10 @@ function inferOperation(
     operationId: `infer${typeName}`,
     summary: `Infer with ${modelText(model)} by the Open Inference Protocol`,
     tags: [model.name],
-    parameters: [...urgencyParameters(model.priorityLevels), ...BINARY_PARAMETERS],
+    parameters: [
+      ...urgencyParameters(model.priorityLevels),
+      ...(isBinary(metadata) ? BINARY_PARAMETERS : []),
+    ],
     requestBody: inferRequest(metadata, typeName),
     responses: {
       200: inferResponse(metadata, typeName),

@@ -41,7 +41,7 @@ public final class Program {
         last.add(answer[answer.length - 1]);
 
         File picture = new File(plan.get("picture").getAsString());
-        String digit = new DigitsApi(client).predictDigits(picture, null, null, null).get(0).getPropertyClass().getValue();
+        String digit = new DigitsApi(client).predictDigits(picture, null, null).get(0).getPropertyClass().getValue();
 
         long lastInference = 0;
         int models = 0;

@@ -107,7 +107,7 @@ export const LANGUAGES: readonly Language[] = [
       const all = readdirSync(sources, { recursive: true, encoding: 'utf8' })
         .filter((name) => name.endsWith('.java'))
         .map((name) => path.join('src', 'main', 'java', name))
-      await run('javac', [...options, ...all], { cwd: folder })
+      await run('javac', ['-J-XX:TieredStopAtLevel=1', ...options, ...all], { cwd: folder })
       return ['java', '-cp', 'target/classes:target/dependency/*', 'Program']
     },
   },
