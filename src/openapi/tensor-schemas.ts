@@ -64,14 +64,18 @@ export function nestedSchema(tensor: TensorMetadata, direction: Direction): Json
  * anything, or take `items` for one more place.
  */
 export function shapeSchema(tensor: TensorMetadata): JsonSchema {
-  const { shape } = tensor
+  const { shape, anyShape } = tensor
+  const description = `${tensorText(tensor).replace(/^\w+ /, '')}.`
+  if (anyShape === true) {
+    return { type: 'array', description, items: { type: 'integer', minimum: 0 } }
+  }
   const isFixed = shape.length > 0 && shape.every((size) => size >= 0)
   const bounds = isFixed
     ? { minimum: Math.min(...shape), maximum: Math.max(...shape) }
     : { minimum: 0 }
   return {
     type: 'array',
-    description: `${tensorText(tensor).replace(/^\w+ /, '')}.`,
+    description,
     minItems: shape.length,
     maxItems: shape.length,
     items: { type: 'integer', ...bounds },
