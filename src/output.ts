@@ -77,6 +77,12 @@ export class Output {
     else this.#schedule(FLUSH_MS)
   }
 
+  /** The same for what somebody waits to read. */
+  print(text: string): void {
+    this.write(text)
+    this.#send()
+  }
+
   /** Writes what waits. Resolves when that is done, or after a moment. To be called at the end. */
   async flush(): Promise<void> {
     this.#isEnding = true

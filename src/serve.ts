@@ -39,8 +39,8 @@ export async function serveModels(argv: readonly string[], failureCode: number):
     output.flushSync()
     errors.flushSync()
   })
-  for (const line of ignored) errors.write(`onnxd: ${line}\n`)
-  for (const foreign of imports) errors.write(`${describeImport(foreign)}\n`)
+  for (const line of ignored) errors.print(`onnxd: ${line}\n`)
+  for (const foreign of imports) errors.print(`${describeImport(foreign)}\n`)
   const log = pino({ level: config.logLevel, base: null }, { write: (line) => errors.write(line) })
   if (process.pid === 1) log.warn(NO_INIT)
   const stop = new AbortController()
@@ -73,7 +73,7 @@ export async function serveModels(argv: readonly string[], failureCode: number):
   // A signal came before all was loaded: the process ends without having been ready.
   if (server === undefined) return
   for (const { url, reason, log: lines } of server.failed) {
-    errors.write(`${[`onnxd: cannot serve ${url}: ${reason}`, ...lines].join('\n  ')}\n`)
+    errors.print(`${[`onnxd: cannot serve ${url}: ${reason}`, ...lines].join('\n  ')}\n`)
   }
   if (server.loaded.length === 0 && server.failed.length > 0) {
     await server.close()
@@ -85,8 +85,7 @@ export async function serveModels(argv: readonly string[], failureCode: number):
   if (overdrawn !== undefined) log.warn(overdrawn)
   const text = await readyText(server, config)
   if (signal.aborted) return
-  output.write(text)
-  await output.flush()
+  output.print(text)
 }
 
 /** A line of the log as pino writes it. */

@@ -32,7 +32,7 @@ const Override = Type.Object({
   ),
   parameters: Type.Optional(
     Type.Object({
-      joinBatches: Type.Optional(
+      join_batches: Type.Optional(
         Type.Object({ string_value: Type.Optional(stringEnum(JOIN_BATCHES)) }),
       ),
     }),
@@ -73,7 +73,7 @@ export function parseConfigOverride(text: string): ConfigOverride {
     batchSize: rows === undefined ? undefined : Math.min(Math.max(1, Number(rows)), 65_536),
     workers: groups?.reduce((sum, { count = 1 }) => sum + Number(count), 0),
     maxBatchDelay: delay === undefined ? undefined : Number(delay) / 1000,
-    joinBatches: override.parameters?.joinBatches?.string_value,
+    joinBatches: override.parameters?.join_batches?.string_value,
     // Without levels there is one.
     priorityLevels: levels === undefined ? undefined : Math.max(1, levels),
     defaultPriorityLevel: levelIn(batching, 'default_priority_level'),

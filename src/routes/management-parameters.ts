@@ -135,15 +135,15 @@ async function sentInBody(
     return readForm(request, reply)
   }
   const body = await plainBody(request, MAX_BYTES)
-  if (body.length > MAX_BYTES) {
-    const text = `The parameters are larger than ${MAX_BYTES} bytes.`
-    throw new ServerError('PayloadTooLargeException', text)
-  }
   if (body.length === 0) return []
   if (!isUtf8(body)) throw new ServerError('BadRequestException', 'The body is not valid UTF-8.')
   const [type = ''] = (request.headers['content-type'] ?? '').split(';', 1)
   const mediaType = type.trim().toLowerCase()
-  if (mediaType === 'application/x-www-form-urlencoded') return parseUrlEncoded(body).map(toSent)
+  if (mediaType === 'application/x-www-form-urlencoded') {
+    if (body.length <= MAX_BYTES) return parseUrlEncoded(body).map(toSent)
+    const text = `The parameters are larger than ${MAX_BYTES} bytes.`
+    throw new ServerError('PayloadTooLargeException', text)
+  }
   if (/^application\/(?:.+\+)?json$/.test(mediaType)) {
     return jsonMembers(body.toString('utf8')).map(({ name, text }) => [name, text])
   }

@@ -11,8 +11,9 @@ export type ParameterTexts = Readonly<Record<string, unknown>>
 
 const TRUE = ['true', '1']
 const FALSE = ['false', '0']
-/** A number of JSON; leading zeros and a plus sign do no harm. */
-const NUMBER = /^[+-]?\d+(?:\.\d+)?(?:[eE][+-]?\d{1,3})?$/
+/** Plain digits: `1e999` would be above any maximum, and `0x10` means different numbers to different readers. */
+const WHOLE = /^-?\d{1,15}$/
+const NUMBER = /^-?\d{1,15}(?:\.\d{1,15})?$/
 const MAX_SHOWN = 100
 
 /**
@@ -83,9 +84,9 @@ function readBoolean(text: string): boolean | undefined {
 }
 
 function readNumber(schema: TSchema, text: string): number | undefined {
-  const number = NUMBER.test(text.trim()) ? Number(text) : Number.NaN
+  const form = schema.type === 'integer' ? WHOLE : NUMBER
+  const number = form.test(text.trim()) ? Number(text) : Number.NaN
   const isFit =
-    (schema.type === 'integer' ? Number.isSafeInteger(number) : Number.isFinite(number)) &&
     number >= Number(schema.minimum ?? Number.NEGATIVE_INFINITY) &&
     number <= Number(schema.maximum ?? Number.POSITIVE_INFINITY)
   // Minus zero is no number that anybody means.

@@ -105,8 +105,8 @@ test('E2: programs and pages of this server itself are answered', async (t) => {
     const answer = await sendRaw(server.managementUrl, { path: `/models?${query}`, headers })
     assert.equal(answer.status, 200, `${headers.join(': ')} ${answer.body.toString()}`)
     const form = { path: '/models', headers: [...headers, ...FORM], body: MULTIPART }
-    // The form is read, and found to lack the file of the model.
-    assert.equal((await sendRaw(server.managementUrl, form)).status, 400, headers.join(': '))
+    // The form is read: it names a model that is served.
+    assert.equal((await sendRaw(server.managementUrl, form)).status, 409, headers.join(': '))
   }
   const link = ['sec-fetch-site', 'cross-site', 'sec-fetch-mode', 'navigate']
   const followed = { method: 'GET', path: '/models', headers: link }

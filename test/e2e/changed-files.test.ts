@@ -324,7 +324,7 @@ test('A5: weights that are written to in their place end the workers that have t
   writeFileSync(weights(store), externalConstant(2))
   await until(async () => (await server.fetch('/v2/models/x/ready')).status === 503)
   await until(async () => /weights\.bin/.test((await send(server, 'GET', '/models/x')).text))
-  assert.ok(server.logLines.some(({ file: name, level }) => name === 'weights.bin' && level === 50))
+  await server.logged(({ file: name, level }) => name === 'weights.bin' && level === 50)
   assert.equal((await send(server, 'POST', '/v2/repository/models/x/load')).status, 200)
   assert.deepEqual(await constants(server), [2])
 })

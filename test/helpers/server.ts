@@ -75,7 +75,7 @@ export function serve(
   settings: Settings = {},
   surroundings: Surroundings = {},
 ): Promise<TestServer> {
-  const flags = { drainTimeout: DRAIN_SECONDS, logLevel: 'debug', ...settings }
+  const flags = { drainTimeout: DRAIN_SECONDS, stopDelay: 0, logLevel: 'debug', ...settings }
   const ports = { port: 0, managementPort: 0, ...flags }
   return start(t, [...flagsOf(ports), ...models], surroundings, flags.drainTimeout)
 }
