@@ -72,6 +72,16 @@ export function loadTimeoutText(timeoutMs: number, isWarmingUp: boolean): string
   )
 }
 
+/** Why a worker is ended that takes too long for a response. */
+export function responseTimeoutText(timeoutMs: number): string {
+  return `did not answer within ${timeoutMs / 1000} s`
+}
+
+/** Why a worker is ended that sent what it must not. */
+export function protocolText(error: ProtocolError): string {
+  return `broke the protocol (${error.message})`
+}
+
 function endType(reason: string): ErrorType {
   if (SHORTAGE.test(reason)) return 'ServiceUnavailableException'
   if (reason.includes('took longer')) return 'ResponseTimeoutException'

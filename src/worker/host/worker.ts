@@ -6,7 +6,14 @@ import { Child, isShortage } from './child.ts'
 import type { ExitCause } from './child.ts'
 import { Connection } from './connection.ts'
 import { modelProcess } from './model-process.ts'
-import { WorkerDiedError, inRequestOrder, loadFailure, loadTimeoutText } from './outcomes.ts'
+import {
+  WorkerDiedError,
+  inRequestOrder,
+  loadFailure,
+  loadTimeoutText,
+  protocolText,
+  responseTimeoutText,
+} from './outcomes.ts'
 import { Progress } from './progress.ts'
 import { watchForStop } from './stopped-process.ts'
 import type { WorkerSpec, WorkerState } from './worker-spec.ts'
@@ -31,6 +38,8 @@ export class Worker {
   #connection: Connection | undefined
   #state: WorkerState = 'starting'
   #killedBecause: string | undefined
+  /** Whether the worker has said that it has loaded its model, or why not. */
+  #hasReplied = false
   #isWarmingUp = false
   #modelPid: number | undefined
   #hadShortage = false
@@ -41,7 +50,7 @@ export class Worker {
       timeoutMs: spec.responseTimeoutMs,
       maxDepth: spec.maxDepth,
       hasBodyFile: spec.bodies !== undefined,
-      onTimeout: () => this.kill(this.#timeoutText()),
+      onTimeout: () => this.kill(responseTimeoutText(this.#spec.responseTimeoutMs)),
     })
     let sayListening = (): void => {}
     const isListening = new Promise<void>((resolve) => (sayListening = resolve))
@@ -156,15 +165,19 @@ export class Worker {
   }
 
   async #start(isListening: Promise<void>): Promise<void> {
-    const { loadTimeoutMs } = this.#spec
+    const { loadTimeoutMs, lastWords } = this.#spec
     const timer = setTimeout(
       () => this.kill(loadTimeoutText(loadTimeoutMs, this.#isWarmingUp)),
       loadTimeoutMs,
     )
     try {
+      const loading = this.#load(isListening)
       await Promise.race([
-        this.#load(isListening),
-        this.exited.then((cause) => Promise.reject(this.#loadFailure(cause.text))),
+        loading,
+        // After its reply to the load a worker that failed ends, which is not the reason.
+        this.exited.then(({ text }) =>
+          this.#hasReplied ? loading : Promise.reject(loadFailure(text, undefined, lastWords?.())),
+        ),
       ])
       // A worker that was told to stop in the meantime stays on its way out.
       if (this.#state !== 'loading') throw new Error('the worker was told to stop')
@@ -173,7 +186,7 @@ export class Worker {
       if (error instanceof ServerError) this.kill('could not load the model')
       else await this.#loseConnection(error)
       const cause = await this.exited
-      throw error instanceof ServerError ? error : this.#loadFailure(cause.text, error)
+      throw error instanceof ServerError ? error : loadFailure(cause.text, error, lastWords?.())
     } finally {
       clearTimeout(timer)
     }
@@ -191,15 +204,12 @@ export class Worker {
     const reply = await new Promise<WorkerReply>((resolve, reject) =>
       connection.send(encodeLoad(load, dialect), { resolve, reject }),
     )
+    this.#hasReplied = true
     // Also before a failure is told: a file that was half written is the reason, whatever the worker made of it.
     await checkFiles?.('after')
     if (reply.code !== 200) throw loadFailure(reply, undefined, this.#spec.lastWords?.())
     this.#modelPid = modelProcess(reply, this.#child.pid)
     this.#spec.onLoaded?.()
-  }
-
-  #loadFailure(text: string, cause?: unknown): ServerError {
-    return loadFailure(text, cause, this.#spec.lastWords?.())
   }
 
   /** A worker without its socket is of no use, and a crash closes the socket just before the exit is seen. */
@@ -230,19 +240,11 @@ export class Worker {
     if (error instanceof ProtocolError) this.kill(protocolText(error))
     const { text } = await this.exited
     const hadStarted = this.#progress.hasReached(number)
-    if (hadStarted && this.#killedBecause === this.#timeoutText()) {
+    if (hadStarted && this.#killedBecause === responseTimeoutText(this.#spec.responseTimeoutMs)) {
       const message = `The model did not answer within ${this.#spec.responseTimeoutMs / 1000} s.`
       reject(new ServerError('ResponseTimeoutException', message, { cause: error }))
     } else {
       reject(new WorkerDiedError(text, hadStarted, error))
     }
   }
-
-  #timeoutText(): string {
-    return `did not answer within ${this.#spec.responseTimeoutMs / 1000} s`
-  }
-}
-
-function protocolText(error: ProtocolError): string {
-  return `broke the protocol (${error.message})`
 }
