@@ -161,15 +161,15 @@ test('lists come in pages', async (t) => {
 })
 
 test('a token guards every management path, and only that token opens', async (t) => {
-  const server = await serve(t, [], { managementToken: 'correct horse' })
+  const server = await serve(t, [], { managementToken: 'correct-horse' })
   for (const authorization of [
     '',
     'Bearer',
     'Bearer ',
     'Bearer wrong',
     'bearer correct',
-    'Basic correct horse',
-    'Bearer correct horsey',
+    'Basic correct-horse',
+    'Bearer correct-horsey',
   ]) {
     for (const route of ['/models', '/ping', '/nowhere']) {
       const answer = await server.manage(route, {
