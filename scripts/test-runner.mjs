@@ -1,8 +1,12 @@
 /** What the test commands share: which compiled files to run, and Node's test runner over them. */
 import { spawn } from 'node:child_process'
 import { readdirSync } from 'node:fs'
+import { availableParallelism } from 'node:os'
 import path from 'node:path'
 import process from 'node:process'
+
+/** Files at a time. Most tests wait for processes, so two share two cores well. */
+const CONCURRENCY = Math.max(2, availableParallelism() - 1)
 
 /** Arguments of a test command: options for Node's test runner, and words that choose files. */
 export function readArguments(args, ownOptions = []) {
@@ -40,7 +44,7 @@ export function runTests(files, options, { timeoutMs, isAlone = false, environme
     [
       '--enable-source-maps',
       '--test',
-      ...(isAlone ? ['--test-concurrency=1'] : []),
+      `--test-concurrency=${isAlone ? 1 : CONCURRENCY}`,
       `--test-timeout=${timeoutMs}`,
       ...(hasReporter ? [] : ['--test-reporter=spec']),
       ...options,

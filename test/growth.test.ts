@@ -32,6 +32,7 @@ import { cleanMessage } from '../src/worker/process/onnx/runtime-errors.ts'
 import type { Datatype } from '../src/worker/process/onnx/tensor.ts'
 import { assertLinear } from './helpers/growth.ts'
 import type { Read } from './helpers/growth.ts'
+import { watch } from './helpers/watched-app.ts'
 
 const JSON_LIMITS = { maxJsonBytes: 2 ** 30, maxJsonDepth: 100 }
 
@@ -131,6 +132,7 @@ for (const [name, read] of Object.entries(READERS)) {
 test('E4: a multipart form is read in linear time', async (t) => {
   const app: App = Fastify()
   t.after(() => app.close())
+  watch(app)
   await acceptForms(app)
   app.post('/', async (request) => ({ parts: (await readMultipart(request, 2 ** 30)).length }))
   await app.ready()

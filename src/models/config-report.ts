@@ -94,6 +94,11 @@ const RULES: Readonly<Record<string, Rule>> = {
   batch_output: BATCH_TENSORS,
 }
 
+/** Why a key became no setting, where there is more to say than that the default stays. */
+const NO_SETTING: Readonly<Record<string, string>> = {
+  parameters: 'settings of onnxd are in model.json',
+}
+
 /** What {@link reportOf} needs to know besides the configuration. */
 export interface ReportContext {
   readonly from: ConfigOrigin
@@ -175,7 +180,7 @@ function entryOf(
   if (typeof reason === 'string') return { outcome: 'ignored', text: reason }
   const became = reason.filter((setting) => settings[setting] !== undefined)
   if (reason.length > 0 && became.length === 0) {
-    return { outcome: 'ignored', text: 'its value leaves the default' }
+    return { outcome: 'ignored', text: NO_SETTING[key] ?? 'its value leaves the default' }
   }
   const overruled = became.filter((setting) => stronger[setting] !== undefined)
   if (became.length > 0 && overruled.length === became.length) {

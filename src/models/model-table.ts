@@ -1,6 +1,7 @@
 /** The versions that are served, by name, and which of them is the default. */
 import { ServerError } from '../errors.ts'
 import type { Undo } from './changes.ts'
+import { shownName } from './model-name.ts'
 import type { ModelVersion } from './model-version.ts'
 
 interface ModelEntry {
@@ -43,7 +44,7 @@ export class ModelTable {
   versions(name: string): readonly ModelVersion[] {
     const entry = this.#models.get(name)
     if (entry !== undefined) return [...entry.versions.values()]
-    throw new ServerError('ModelNotFoundException', `Model not found: ${name}`)
+    throw new ServerError('ModelNotFoundException', `Model not found: ${shownName(name)}`)
   }
 
   /** Whether requests that name no version go to this one. */

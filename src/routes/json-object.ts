@@ -30,8 +30,8 @@ export interface JsonMember {
  */
 export function jsonMembers(json: string, what = 'The body'): JsonMember[] {
   const text = json.replace(/^\uFEFF/, '')
-  if (text.trim() === '') return []
   checkJsonLimits(text, what)
+  if (text.trim() === '') return []
   let value: unknown
   try {
     value = JSON.parse(text)

@@ -12,7 +12,7 @@ export type ParameterTexts = Readonly<Record<string, unknown>>
 const TRUE = ['true', '1']
 const FALSE = ['false', '0']
 /** Plain digits: `1e999` would be above any maximum, and `0x10` means different numbers to different readers. */
-const WHOLE = /^-?\d{1,15}$/
+const WHOLE = /^-?\d{1,15}(?:\.0{1,15})?$/
 const NUMBER = /^-?\d{1,15}(?:\.\d{1,15})?$/
 const MAX_SHOWN = 100
 
@@ -85,7 +85,7 @@ function readBoolean(text: string): boolean | undefined {
 
 function readNumber(schema: TSchema, text: string): number | undefined {
   const form = schema.type === 'integer' ? WHOLE : NUMBER
-  const number = form.test(text.trim()) ? Number(text) : Number.NaN
+  const number = form.test(text) ? Number(text) : Number.NaN
   const isFit =
     number >= Number(schema.minimum ?? Number.NEGATIVE_INFINITY) &&
     number <= Number(schema.maximum ?? Number.POSITIVE_INFINITY)

@@ -35,11 +35,17 @@ export async function requestParameters(
   if (form === URL_ENCODED) {
     const plain = await plainBody(request, maxBodyBytes)
     // What curl calls any data: its bytes say what it is, and make fields by chance only.
-    return fileFormatOf(plain) === undefined
+    const isForm = fileFormatOf(plain) === undefined && (plain === value || !isJson(plain))
+    return isForm
       ? [...query, ...parseUrlEncoded(plain)]
-      : [...query, { name: 'body', contentType: '', value }]
+      : [...query, { name: 'body', contentType: '', value: plain }]
   }
   return [...query, { name: 'body', contentType, value }]
+}
+
+/** Whether a text begins as JSON does, and no name of a form. */
+function isJson(text: Buffer): boolean {
+  return /^\s{0,100}[[{"]/.test(text.toString('latin1', 0, 101))
 }
 
 /**

@@ -27,7 +27,7 @@ async function send(t: TestContext, url: string, ...lines: string[]): Promise<An
 }
 
 test('D2: every method that a path does not have is 405 with those that it has', async (t) => {
-  const server = await serve(t, [iris])
+  const server = await serve(t, [iris], { allowedHosts: ['x'] })
   const paths: [url: string, path: string, allowed: string[]][] = [
     [server.inferenceUrl, '/ping', ['GET', 'HEAD']],
     [server.inferenceUrl, '/predictions/iris', ['GET', 'HEAD', 'OPTIONS', 'POST', 'PUT']],
@@ -109,7 +109,7 @@ test('D2: an error has the form of its dialect, however the URL is written', asy
 })
 
 test('D2: what HTTP itself rejects has the body of every other error', async (t) => {
-  const server = await serve(t, [iris])
+  const server = await serve(t, [iris], { allowedHosts: ['x'] })
   for (const [lines, status, isKserve] of [
     [['GET /ping HTTP/1.1'], 400, false],
     [['GET /v2/models/iris HTTP/1.1'], 400, true],
@@ -247,7 +247,6 @@ const NO_NUMBERS = [
   '+1',
   ' 1',
   '1 ',
-  '1.0',
   '1_0',
   '٣',
   '1,0',

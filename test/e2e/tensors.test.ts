@@ -227,8 +227,9 @@ test('C8: reshape of config.pbtxt is what clients see', async (t) => {
     { predictions: [[1], [2]] },
   ])
   const wrong = tritonModel(t, graph, config.replace('shape: [ ]', 'shape: [ 2 ]'))
-  const { logLines } = await serve(t, [wrong])
-  assert.match(JSON.stringify(logLines), /config\.pbtxt reshapes .*x.* from \[1\] to \[2\]/)
+  const { logged } = await serve(t, [wrong, path.resolve('examples/iris')])
+  const failure = await logged(({ msg }) => msg === 'model failed to load')
+  assert.match(String(failure.reason), /config\.pbtxt reshapes .*x.* from \[1\] to \[2\]/)
 })
 
 test('D8: a picture with the content type of curl names the next step and quotes no byte', async (t) => {

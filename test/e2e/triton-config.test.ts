@@ -242,7 +242,7 @@ test('C15: ensembles and other back-ends are refused in words', async (t) => {
     writeFileSync(path.join(store, name, 'config.pbtxt'), config)
     if (file !== '') writeFileSync(path.join(store, name, '1', file), network)
   }
-  const server = await serve(t, [], { modelStore: store })
+  const server = await serve(t, [path.resolve('examples/iris')], { modelStore: store })
   const { failed = [] } = (await json(await server.manage('/models'))) as {
     failed?: { modelUrl: string; reason: string }[]
   }

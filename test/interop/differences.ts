@@ -41,6 +41,7 @@ export const KNOWN_DIFFERENCES: readonly (readonly [id: string, explains: Explai
     'json-escapes',
     ({ what, mms, onnxd }) => what === 'body' && mms !== onnxd && unescaped(mms) === onnxd,
   ],
+  ['content-sniffing', header('x-content-type-options', undefined, 'nosniff')],
   ['request-id', header('x-request-id', '(a new id)', 'mine')],
   [
     'handler-caching',

@@ -14,31 +14,21 @@ import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import Fastify from 'fastify'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { pino } from 'pino'
-import { ByteBudget } from '../../src/byte-budget.ts'
 import { ServerError } from '../../src/errors.ts'
 import type { Header, Parameter, Prediction } from '../../src/models/job.ts'
-import { StatusCounts } from '../../src/models/metrics-counts.ts'
 import { answerHeaders } from '../../src/routes/answer-headers.ts'
 import { readBody } from '../../src/routes/body.ts'
 import { Connections } from '../../src/routes/connections.ts'
 import { errorHandling } from '../../src/routes/error-handler.ts'
-import { watchExchanges, whenClientLeaves } from '../../src/routes/exchanges.ts'
+import { whenClientLeaves } from '../../src/routes/exchanges.ts'
 import { acceptForms } from '../../src/routes/form-plugin.ts'
 import { parseUrlEncoded } from '../../src/routes/form.ts'
 import { requestHeaders, requestParameters } from '../../src/routes/request-parameters.ts'
 import type { App } from '../../src/routes/route-context.ts'
 import { sendPrediction } from '../../src/routes/send-prediction.ts'
+import { LIMITS, watch } from '../helpers/watched-app.ts'
 
 const MIB = 1024 * 1024
-
-const LIMITS = {
-  maxConnections: 1000,
-  headersTimeoutMs: 10_000,
-  requestTimeoutMs: 60_000,
-  bodyTimeoutMs: 10_000,
-  writeTimeoutMs: 30_000,
-  keepAliveTimeoutMs: 72_000,
-}
 
 /** An app with the connections of the server, without its routes. */
 function watchedApp(): App {
@@ -48,8 +38,7 @@ function watchedApp(): App {
     serverFactory: (handler) => connections.createServer(handler),
     clientErrorHandler: (error, socket) => connections.refuse(error, socket),
   }).withTypeProvider<TypeBoxTypeProvider>()
-  const budget = new ByteBudget(1024 * MIB)
-  watchExchanges(app, { connections, budget, counts: new StatusCounts(), log: undefined })
+  watch(app, connections)
   return app
 }
 

@@ -1,0 +1,26 @@
+/** What the server adds to each of its apps before any route: limits of connections and of bytes. */
+import { pino } from 'pino'
+import { ByteBudget } from '../../src/byte-budget.ts'
+import { StatusCounts } from '../../src/models/metrics-counts.ts'
+import { Connections } from '../../src/routes/connections.ts'
+import { watchExchanges } from '../../src/routes/exchanges.ts'
+import type { App } from '../../src/routes/route-context.ts'
+
+/** Limits that no test reaches. */
+export const LIMITS = {
+  maxConnections: 1000,
+  headersTimeoutMs: 10_000,
+  requestTimeoutMs: 60_000,
+  bodyTimeoutMs: 10_000,
+  writeTimeoutMs: 30_000,
+  keepAliveTimeoutMs: 72_000,
+}
+
+/** Watches the requests of an app as the server does. */
+export function watch(
+  app: App,
+  connections = new Connections(LIMITS, pino({ level: 'silent' })),
+): void {
+  const budget = new ByteBudget(Number.POSITIVE_INFINITY)
+  watchExchanges(app, { connections, budget, counts: new StatusCounts(), log: undefined })
+}
