@@ -323,7 +323,7 @@ test('C4: what cannot be read is refused with the reason, and in bounded memory'
     [{ type: FORM, body: 'url=x', coding: 'br' }, 415, /"br" is not supported; send gzip, deflate/],
     [{ type: FORM, body: bomb, coding: 'gzip' }, 413, /decompressed/],
     [{ type: 'application/json', body: bomb, coding: 'gzip' }, 413, /decompressed/],
-    [{ type: 'application/json', body: ' '.repeat(1_100_000) }, 413, /larger than 1048576/],
+    [{ type: 'application/json', body: ' '.repeat(1_100_000) }, 413, /larger than 1 MiB/],
     [
       { type: 'multipart/form-data; boundary=edge', body: 'x', coding: 'gzip' },
       415,
