@@ -4,13 +4,11 @@ import { spawn } from 'node:child_process'
 import process from 'node:process'
 import { test } from 'node:test'
 import type { TestContext } from 'node:test'
-import { fileURLToPath } from 'node:url'
 import { connectionsFor } from '../../src/routes/connection-limits.ts'
 import { RawClient } from '../helpers/raw-client.ts'
 import { iris, openFiles } from '../helpers/server-process.ts'
-import { serve, until } from '../helpers/server.ts'
+import { CLI, serve, until } from '../helpers/server.ts'
 
-const CLI = fileURLToPath(new URL('../../src/cli.js', import.meta.url))
 const READY = /^onnxd is ready\. Inference (\S+), management (\S+)$/m
 
 /** A server that may open so many files and no more. */

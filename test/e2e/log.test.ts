@@ -7,12 +7,10 @@ import { closeSync, constants, openSync, readFileSync, readSync, truncateSync } 
 import path from 'node:path'
 import { test } from 'node:test'
 import type { TestContext } from 'node:test'
-import { fileURLToPath } from 'node:url'
 import { parseMetrics } from '../helpers/prometheus.ts'
 import { FLOWER, iris } from '../helpers/server-process.ts'
-import { temporaryFolder, until } from '../helpers/server.ts'
+import { CLI, temporaryFolder, until } from '../helpers/server.ts'
 
-const CLI = fileURLToPath(new URL('../../src/cli.js', import.meta.url))
 const SERVE = `exec "${process.execPath}" "${CLI}" serve --port 0 --management-port 0 --drain-timeout 2`
 /** With `--drain-timeout 2` the process has ended after this time; the rest is for a busy machine. */
 const END_MS = 3000 + 2000

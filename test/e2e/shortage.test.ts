@@ -4,11 +4,9 @@ import { execFileSync, spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import process from 'node:process'
 import { test } from 'node:test'
-import { fileURLToPath } from 'node:url'
 import { handlerModel } from '../helpers/handler-model.ts'
-import { childrenOf, temporaryFolder, until } from '../helpers/server.ts'
+import { childrenOf, CLI, temporaryFolder, until } from '../helpers/server.ts'
 
-const CLI = fileURLToPath(new URL('../../src/cli.js', import.meta.url))
 const READY = /ready\. Inference (\S+), management (\S+)\n/
 const NOT_STARTED = /"cause":"[^"]*could not be started \(EMFILE\)/g
 const needsPrlimit =

@@ -6,11 +6,9 @@ import { once } from 'node:events'
 import process from 'node:process'
 import { test } from 'node:test'
 import type { TestContext } from 'node:test'
-import { fileURLToPath } from 'node:url'
 import { FLOWER, iris } from '../helpers/server-process.ts'
-import { childrenOf, temporaryFolder, until } from '../helpers/server.ts'
+import { childrenOf, CLI, temporaryFolder, until } from '../helpers/server.ts'
 
-const CLI = fileURLToPath(new URL('../../src/cli.js', import.meta.url))
 const READY = /ready\. Inference (\S+),/
 /** `script` runs a command with a terminal as its standard streams. */
 const needsScript =

@@ -14,11 +14,8 @@ import {
 import path from 'node:path'
 import { test } from 'node:test'
 import type { TestContext } from 'node:test'
-import { fileURLToPath } from 'node:url'
 import { addModel } from '../helpers/onnx-files.ts'
-import { json, serve, temporaryFolder, until } from '../helpers/server.ts'
-
-const CLI = fileURLToPath(new URL('../../src/cli.js', import.meta.url))
+import { CLI, json, serve, temporaryFolder, until } from '../helpers/server.ts'
 
 interface Refusal {
   readonly code: number

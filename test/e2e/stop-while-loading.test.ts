@@ -8,13 +8,11 @@ import type { AddressInfo } from 'node:net'
 import path from 'node:path'
 import { test } from 'node:test'
 import type { TestContext } from 'node:test'
-import { fileURLToPath } from 'node:url'
 import { handlerModel } from '../helpers/handler-model.ts'
 import { endlessModel } from '../helpers/onnx-files.ts'
 import { processesNaming } from '../helpers/server-process.ts'
-import { childrenOf, isAlive, temporaryFolder, until } from '../helpers/server.ts'
+import { childrenOf, CLI, isAlive, temporaryFolder, until } from '../helpers/server.ts'
 
-const CLI = fileURLToPath(new URL('../../src/cli.js', import.meta.url))
 const iris = path.resolve('examples/iris')
 /** Two seconds are promised; the machine of a test run may be busy with other tests. */
 const LIMIT_MS = 5000
