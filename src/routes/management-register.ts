@@ -14,7 +14,7 @@ import { RegisterBody, RegisterQuery, UploadBody, registrationOf } from './regis
 import type { RegisterParameters } from './register-parameters.ts'
 import type { App, RouteContext } from './route-context.ts'
 import { StatusSchema, errorResponses } from './schemas.ts'
-import { readUpload } from './upload.ts'
+import { UPLOAD_FIELD, readUpload } from './upload.ts'
 import type { Upload, UploadedFile } from './upload.ts'
 
 declare module 'fastify' {
@@ -54,6 +54,10 @@ export function registerRoutes(app: App, context: RouteContext): void {
 
 function registerRoute(app: App, context: RouteContext, route: keyof typeof PATHS): void {
   const { registry } = context
+  const take = takeParameters(RegisterQuery, context, (request, reply) => {
+    reply.raw.once('close', () => void request.upload?.discard())
+    return receive(request, context)
+  })
 
   app.post(
     route,
@@ -64,10 +68,12 @@ function registerRoute(app: App, context: RouteContext, route: keyof typeof PATH
         querystring: RegisterQuery,
         response: { 200: StatusSchema, 202: StatusSchema, ...errorResponses },
       },
-      preValidation: takeParameters(RegisterQuery, context, (request, reply) => {
-        reply.raw.once('close', () => void request.upload?.discard())
-        return receive(request, context)
-      }),
+      preValidation: async (request, reply) => {
+        await take(request, reply)
+        if (route !== '/models/upload' || request.upload !== undefined) return
+        const text = `The body must be multipart/form-data with the file of the model as the field "${UPLOAD_FIELD}".`
+        throw new ServerError('BadRequestException', text)
+      },
     },
     async (request, reply) => {
       const { query, log } = request

@@ -96,7 +96,7 @@ test('the commands on the page of requests print what it says', { timeout: 120_0
 })
 
 test('the commands on the page of models print what it says', { timeout: 120_000 }, async (t) => {
-  assert.equal(await followPage(t, 'docs/models.md'), 6)
+  assert.equal(await followPage(t, 'docs/models.md'), 7)
 })
 
 test(

@@ -115,7 +115,7 @@ async function checkCrash(t: TestContext, installed: Installed): Promise<void> {
   const form = new FormData()
   const network = readFileSync(path.join(installed.folder, 'examples', 'iris', 'model.onnx'))
   form.set('model', new Blob([network]), 'flowers.onnx')
-  form.set('min_workers', '1')
+  form.set('initial_workers', '1')
   const uploaded = await first.manage('/models?batch_size=4', { method: 'POST', body: form })
   assert.equal(uploaded.status, 200, await uploaded.text())
   const wrong = await first.manage('/models?url=iris&batch_size=none', { method: 'POST' })
