@@ -41,6 +41,10 @@ export const KNOWN_DIFFERENCES: readonly (readonly [id: string, explains: Explai
     'json-escapes',
     ({ what, mms, onnxd }) => what === 'body' && mms !== onnxd && unescaped(mms) === onnxd,
   ],
+  [
+    'next-step',
+    ({ what, mms, onnxd }) => what === 'body' && onnxd !== mms && withoutNextStep(onnxd) === mms,
+  ],
   ['content-sniffing', header('x-content-type-options', undefined, 'nosniff')],
   ['request-id', header('x-request-id', '(a new id)', 'mine')],
   [
@@ -64,6 +68,11 @@ export const KNOWN_DIFFERENCES: readonly (readonly [id: string, explains: Explai
   ['undecodable', inCase(/^dangerous: (JSON|text)/, 500, 400)],
   ['worker-died', inCase(/^dangerous: handler ends its process$/, 500, 500)],
 ]
+
+/** A text without the sentence that says what to do now. */
+function withoutNextStep(body: string | undefined): string | undefined {
+  return body?.replace(' GET /openapi.json lists all paths and methods.', '')
+}
 
 function header(name: string, inMms: string | undefined, inOnnxd: string | undefined): Explains {
   return ({ what, mms, onnxd }) => what === `header ${name}` && mms === inMms && onnxd === inOnnxd
