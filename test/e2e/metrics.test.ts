@@ -214,13 +214,14 @@ test('what handlers print as metrics is shown: summed over workers, past their d
     2,
     'model="tool",reason="conflict",version="1.0"',
   )
+  await server.logged(({ level, problem }) => level === 40 && problem)
   const warnings = server.logLines.filter(({ level, problem }) => level === 40 && problem)
   assert.deepEqual(
     warnings.map(({ model, problem }) => [model, problem]),
     [['tool', 'onnxd_workers (counter): the name means something else']],
   )
   const printed = server.logLines.filter(({ line }) => String(line).startsWith('[METRICS]'))
-  assert.ok(printed.length > 20)
+  assert.ok(printed.length > 20, `${printed.length} lines`)
   assert.deepEqual([...new Set(printed.map(({ level }) => level))], [20])
 
   assert.equal((await server.manage('/models/tool', { method: 'DELETE' })).status, 200)

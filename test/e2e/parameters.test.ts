@@ -197,6 +197,7 @@ test('C3: with lenientParameters a misspelt one is ignored, said in the answer a
   )
   const note = 'Unknown parameter "inital_workers". Did you mean initial_workers?'
   assert.deepEqual(answer, [200, { status: 'Workers scaled', notes: [note] }])
+  await server.logged(({ msg }) => msg === 'unknown parameters are ignored')
   const lines = server.logLines.filter(({ msg }) => msg === 'unknown parameters are ignored')
   assert.deepEqual(
     lines.map(({ problems }) => problems),

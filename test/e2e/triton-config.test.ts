@@ -98,6 +98,7 @@ test('C15: each key of a config.pbtxt is reported as read, changed or ignored, i
     'read version_policy: as it is',
     'ignored max_batchsize: Triton’s ModelConfig has no such field; did you mean max_batch_size?',
   ])
+  await server.logged(({ msg }) => msg === 'model configuration')
   const logged = server.logLines.filter(({ msg }) => msg === 'model configuration')
   assert.equal(logged.length, 1)
   const [{ model, read, changed, ignored } = {}] = logged
