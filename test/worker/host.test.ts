@@ -434,11 +434,20 @@ test('E15: a process that goes on after a moment does not count as stopped', asy
     process.kill(pid, looks % 2 === 0 ? 'SIGCONT' : 'SIGSTOP')
     // A signal takes its effect when the process gets to run.
     const state = looks % 2 === 0 ? /\) [RS] / : /\) T /
-    while (!state.test(readFileSync(`/proc/${pid}/stat`, 'latin1')));
+    const deadline = performance.now() + 2000
+    for (let stat = ''; !state.test(stat);) {
+      stat = readFileSync(`/proc/${pid}/stat`, 'latin1')
+      if (performance.now() > deadline) throw new Error(`look ${looks}: ${stat.slice(0, 40)}`)
+    }
     return pid
   }
-  t.after(watchForStop(look, () => (stops += 1), 5))
-  await until('it was looked at often', () => looks >= 20)
+  // It ends before the worker does, which is the first thing that happens after the test.
+  const endWatch = watchForStop(look, () => (stops += 1), 5)
+  try {
+    await until('it was looked at often', () => looks >= 20)
+  } finally {
+    endWatch()
+  }
   assert.equal(stops, 0)
 })
 
