@@ -48,7 +48,7 @@ async function answersOf(t: TestContext, cli: string): Promise<string[]> {
   const folder = temporaryFolder(t)
   cpSync('examples', path.join(folder, 'store'), { recursive: true })
   const config = path.join(folder, 'config.yaml')
-  writeFileSync(config, 'modelStore: store\nload: iris,digits\nallowLocalPaths: true\n')
+  writeFileSync(config, 'modelStore: store\nload: iris\nallowLocalPaths: true\n')
   const ports = ['--port', '0', '--management-port', '0']
   const args = [...ports, '--config', config, '--state-dir', path.join(folder, 'state')]
   const server = await start(t, args, { command: [process.execPath, cli], folder })
@@ -78,6 +78,8 @@ function ownRequests(): Request[] {
   }
   const flower = { method: 'post', body: '{"features":[[5.8,2.7,5.1,1.9]]}', headers: JSON_TYPE }
   return [
+    // After the other model, so that the lists have one order.
+    ['manage', '/models?url=digits', { method: 'post' }],
     ['manage', '/models', { method: 'post', body: upload }],
     ['manage', '/models?url=iris&model_name=again', { method: 'post' }],
     ['manage', '/models/uploaded?min_worker=2&synchronous=true', { method: 'put' }],

@@ -59,14 +59,22 @@ export class RuntimeDirectory {
   /** Makes a private folder for one worker: its socket and its temporary files. */
   newWorkerFolder(): string {
     const folder = path.join(this.path, `w${this.#nextWorker++}`)
-    mkdirSync(folder, { mode: 0o700 })
-    if (this.#user !== undefined) chownSync(folder, this.#user.uid, this.#user.gid)
+    try {
+      mkdirSync(folder, { mode: 0o700 })
+      if (this.#user !== undefined) chownSync(folder, this.#user.uid, this.#user.gid)
+    } catch {
+      // The disk is full, say: the worker cannot listen then, and says so.
+    }
     return folder
   }
 
   /** Removes the folder of a worker that has ended. */
   removeWorkerFolder(folder: string): void {
-    this.#remove(folder)
+    try {
+      this.#remove(folder)
+    } catch {
+      // Without a free descriptor, say, it goes with the runtime folder.
+    }
   }
 
   /**
