@@ -1,19 +1,44 @@
 /**
- * `npm run test:faults`: the heavy tests, one file after the other, for they measure memory and time.
+ * `npm run test:faults`: the rows of the fault plan at full size and the heavy tests, one file after
+ * the other, for they measure memory and time. Prints the figures beside their goals.
  *
  *     npm run test:faults                              all, see docs/testing.md for how long
  *     npm run test:faults -- storm                     the files whose path contains one of these
  *     ONNXD_FAULT_CYCLES=5 npm run test:faults -- unload    a smaller size
  */
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { cpus, release, tmpdir, totalmem } from 'node:os'
 import path from 'node:path'
 import process from 'node:process'
 import { ensure } from './ensure.mjs'
 import { findTests, readArguments, runTests } from './test-runner.mjs'
 
 /** For a file. Each test has a shorter limit of its own. */
-const TIMEOUT_MS = 1_800_000
+const TIMEOUT_MS = 3_600_000
 
 const { options, filters } = readArguments(process.argv.slice(2))
 ensure('dist', 'build')
-const files = findTests(path.join('build', 'test', 'faults'), '.faults.js', filters)
-runTests(files, options, { timeoutMs: TIMEOUT_MS, isAlone: true })
+const files = findTests(path.join('build', 'test'), '.js', filters).filter(
+  (file) => file.endsWith('.faults.js') || /[\\/](?:faults|fuzz)[\\/][^\\/]+\.test\.js$/.test(file),
+)
+const folder = mkdtempSync(path.join(tmpdir(), 'onnxd-figures-'))
+const figuresFile = path.join(folder, 'figures.jsonl')
+const environment = { ONNXD_FAULTS: 'full', ONNXD_FIGURES: figuresFile }
+runTests(files, options, { timeoutMs: TIMEOUT_MS, isAlone: true, environment }, () => {
+  if (existsSync(figuresFile)) printFigures(readFileSync(figuresFile, 'utf8'))
+  rmSync(folder, { recursive: true })
+})
+
+/** Prints the figures as a Markdown table, as docs/reliability.md shows them. */
+function printFigures(lines) {
+  const [cpu, ...others] = cpus()
+  const gib = Math.round(totalmem() / 2 ** 30)
+  console.log(
+    `\nNode ${process.version}, Linux ${release()}, ${others.length + 1} x ${cpu?.model.trim()}, ${gib} GiB\n`,
+  )
+  console.log('| what | goal | seen | met |\n| --- | --- | --- | --- |')
+  for (const line of lines.trim().split('\n')) {
+    const { what, goal, seen, isMet } = JSON.parse(line)
+    console.log(`| ${what} | ${goal} | ${seen} | ${isMet ? 'yes' : '**no**'} |`)
+  }
+}

@@ -34,8 +34,14 @@ export function findTests(folder, ending, filters) {
  * Runs the files and ends with the runner's status.
  * @param settings `timeoutMs` for a file and for each test in it: what takes longer hangs; `isAlone` for files that
  * measure and must run one after the other; `environment` to add to this one.
+ * @param onEnd Called when the runner has ended.
  */
-export function runTests(files, options, { timeoutMs, isAlone = false, environment = {} }) {
+export function runTests(
+  files,
+  options,
+  { timeoutMs, isAlone = false, environment = {} },
+  onEnd = () => {},
+) {
   const hasReporter = options.some((option) => option.startsWith('--test-reporter'))
   console.log(`onnxd: ${files.length} test files on Node ${process.version}`)
   // Node 20 expands no patterns, so the files are listed one by one.
@@ -55,6 +61,7 @@ export function runTests(files, options, { timeoutMs, isAlone = false, environme
   for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => runner.kill(signal))
   runner.on('exit', (status, signal) => {
     process.exitCode = status ?? 1
+    onEnd()
     if (signal !== null) console.error(`onnxd: the test runner was ended by ${signal}.`)
   })
 }
