@@ -1,8 +1,8 @@
 /** A model folder with code that does what each request's text says; for tests of life and death. */
 import { existsSync, mkdirSync, statSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
-import type { TestContext } from 'node:test'
 import { temporaryFolder, until } from './server.ts'
+import type { Cleanup } from './server.ts'
 
 const SERVICE = `
 import { appendFileSync, existsSync } from 'node:fs'
@@ -55,7 +55,7 @@ async function perform(text, index, context) {
 `
 
 /** Writes the folder of a model called `name` and returns its path. */
-export function handlerModel(t: TestContext, name: string, settings: object = {}): string {
+export function handlerModel(t: Cleanup, name: string, settings: object = {}): string {
   const folder = path.join(temporaryFolder(t), name)
   mkdirSync(path.join(folder, 'MAR-INF'), { recursive: true })
   writeFileSync(path.join(folder, 'service.mjs'), SERVICE)
@@ -74,7 +74,7 @@ export interface Gate {
   open(): void
 }
 
-export function newGate(t: TestContext): Gate {
+export function newGate(t: Cleanup): Gate {
   const file = path.join(temporaryFolder(t), 'gate')
   const held = `${file}.held`
   return {

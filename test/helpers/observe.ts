@@ -51,6 +51,17 @@ export async function workerPids(server: TestServer, model: string): Promise<num
   return (await workersOf(server, model)).map(({ pid }) => pid)
 }
 
+/** Process ids of the workers of every version of every model. */
+export async function allWorkerPids(server: TestServer): Promise<number[]> {
+  const { models } = (await read(server, '/models?limit=1000')) as ModelList
+  const versions = await Promise.all(
+    models.map(async ({ modelName }) => read(server, `/models/${modelName}/all`)),
+  )
+  return (versions as Description[][])
+    .flat()
+    .flatMap(({ workers }) => workers.map(({ pid }) => pid))
+}
+
 /** Requests that wait for a worker of a model's default version. */
 export async function queuedRequests(server: TestServer, model: string): Promise<number> {
   return ((await read(server, `/models/${model}`)) as Description).jobQueueStatus.pendingRequests

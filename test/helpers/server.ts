@@ -27,6 +27,9 @@ export const shared: string | undefined = existsSync(path.join(sharedPath, 'mode
 /** For `test(name, { skip: needsShared }, …)`. */
 export const needsShared = shared === undefined ? 'needs the folder ../shared' : false
 
+/** Where something is registered that has to be undone later, for example a test. */
+export type Cleanup = Pick<TestContext, 'after'>
+
 /** One line of the log. */
 export type LogLine = Record<string, unknown>
 
@@ -70,7 +73,7 @@ export interface Surroundings {
 
 /** Starts the bundled server on free ports, with `settings` as flags. It is closed after the test. */
 export function serve(
-  t: TestContext,
+  t: Cleanup,
   models: readonly string[],
   settings: Settings = {},
   surroundings: Surroundings = {},
@@ -82,7 +85,7 @@ export function serve(
 
 /** Starts the bundled server with flags and arguments as written. It is closed after the test. */
 export async function start(
-  t: TestContext,
+  t: Cleanup,
   args: readonly string[],
   {
     environment = {},
@@ -168,7 +171,7 @@ export function flagsOf(settings: Settings): string[] {
 }
 
 /** A folder that is removed after the test. */
-export function temporaryFolder(t: TestContext): string {
+export function temporaryFolder(t: Cleanup): string {
   const folder = mkdtempSync(path.join(tmpdir(), 'onnxd-test-'))
   t.after(() => rmSync(folder, { recursive: true, force: true }))
   return folder
