@@ -1,7 +1,7 @@
 /** Reads ONNX's `TensorProto`: its dimensions, and its elements where they are few. */
 import { BinaryReader, WireType } from '@bufbuild/protobuf/wire'
 import type { StoredTensor } from './graph.ts'
-import { ProtoError } from './proto-file.ts'
+import { ProtoError, numberIn } from './proto-file.ts'
 import type { ProtoField, ProtoFile, Range } from './proto-file.ts'
 
 /** Shapes, axes, pads and scales have a few elements; what has more is a weight. */
@@ -51,13 +51,13 @@ export function readTensor(
         if (dims.length > MAX_RANK) throw new ProtoError('a tensor has too many dimensions')
         break
       case FIELD.type:
-        type = field.value
+        type = numberIn(field)
         break
       case FIELD.name:
         name = file.bytes(field, MAX_NAME_BYTES).toString('utf8')
         break
       case FIELD.location:
-        isExternal = field.value === EXTERNAL
+        isExternal = numberIn(field) === EXTERNAL
         break
       case FIELD.floats:
       case FIELD.int32s:
