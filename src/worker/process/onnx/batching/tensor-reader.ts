@@ -85,9 +85,18 @@ export function readIntegers(file: ProtoFile, field: ProtoField, limit: number):
   const values: number[] = []
   while (reader.pos < reader.len) {
     if (values.length === limit) throw new ProtoError('a list is too long')
-    values.push(Number(reader.int64()))
+    values.push(readInteger(reader))
   }
   return values
+}
+
+/** The next of a packed list, which may be cut in the middle of a number. */
+function readInteger(reader: BinaryReader): number {
+  try {
+    return Number(reader.int64())
+  } catch (cause) {
+    throw new ProtoError('it is damaged', { cause })
+  }
 }
 
 function readElements(file: ProtoFile, field: ProtoField, type: number, count: number): number[] {
