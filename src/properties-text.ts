@@ -33,14 +33,20 @@ function* logicalLines(text: string): Generator<string> {
     // A comment does not continue, and within a continued line `#` is a character like others.
     if (joined === undefined && (line === '' || line.startsWith('#') || line.startsWith('!')))
       continue
-    const backslashes = line.length - line.replace(/\\+$/, '').length
-    const isContinued = backslashes % 2 === 1
+    const isContinued = backslashesAtEnd(line) % 2 === 1
     joined = (joined ?? '') + (isContinued ? line.slice(0, -1) : line)
     if (isContinued) continue
     yield joined
     joined = undefined
   }
   if (joined !== undefined) yield joined
+}
+
+/** A regular expression would look at a long row of them again and again. */
+function backslashesAtEnd(line: string): number {
+  let end = line.length
+  while (line[end - 1] === '\\') end -= 1
+  return line.length - end
 }
 
 function unescape(text: string): string {

@@ -172,7 +172,7 @@ function entryOf(
   { settings, stronger = {}, changes = {}, unused = {} }: ReportContext,
 ): Pick<ConfigKey, 'outcome' | 'text'> | undefined {
   const rule = Object.hasOwn(RULES, key) ? RULES[key] : unknownText(key)
-  const reason = unused[key] ?? rule
+  const reason = ownValue(unused, key) ?? rule
   if (reason === null || reason === undefined) {
     const isEmpty = values.every((value) => value.kind === 'message' && value.fields.size === 0)
     return isEmpty ? { outcome: 'read', text: 'it is empty' } : undefined
@@ -180,7 +180,7 @@ function entryOf(
   if (typeof reason === 'string') return { outcome: 'ignored', text: reason }
   const became = reason.filter((setting) => settings[setting] !== undefined)
   if (reason.length > 0 && became.length === 0) {
-    return { outcome: 'ignored', text: NO_SETTING[key] ?? 'its value leaves the default' }
+    return { outcome: 'ignored', text: ownValue(NO_SETTING, key) ?? 'its value leaves the default' }
   }
   const overruled = became.filter((setting) => stronger[setting] !== undefined)
   if (became.length > 0 && overruled.length === became.length) {
@@ -189,9 +189,14 @@ function entryOf(
   const text = became
     .map((setting) => `${setting} = ${JSON.stringify(settings[setting])}`)
     .join(', ')
-  const change = changes[key]
+  const change = ownValue(changes, key)
   if (change === undefined) return { outcome: 'read', text: text || 'as it is' }
   return { outcome: 'changed', text: text === '' ? change : `${text} (${change})` }
+}
+
+/** A field may be called `constructor`, which every object has. */
+function ownValue(texts: Readonly<Record<string, string>>, key: string): string | undefined {
+  return Object.hasOwn(texts, key) ? texts[key] : undefined
 }
 
 function hasKeysWithin(key: string): boolean {

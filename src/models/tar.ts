@@ -59,6 +59,7 @@ class TarExtraction {
   readonly #destination: string
   readonly #limits: ArchiveLimits
   readonly #names: EntryNames
+  readonly #folders = new Set<string>()
   #entries = 0
   #totalBytes = 0
 
@@ -149,7 +150,7 @@ class TarExtraction {
     const target = path.join(this.#destination, name.path)
     if (kind === 'folder') {
       if (bytes > 0) throw invalidArchive(`entry ${shown} is a folder with contents`)
-      await mkdir(target, { recursive: true, mode: 0o700 })
+      await this.#makeFolder(target)
       return
     }
     if (name.isFolder) throw invalidArchive(`entry ${shown} is a file with the name of a folder`)
@@ -159,8 +160,8 @@ class TarExtraction {
         `its files are larger than ${this.#limits.maxTotalBytes} bytes together`,
       )
     }
-    await checkFreeSpace(bytes, this.#destination)
-    await mkdir(path.dirname(target), { recursive: true, mode: 0o700 })
+    if (bytes > 0) await checkFreeSpace(bytes, this.#destination)
+    await this.#makeFolder(path.dirname(target))
     const file = await createPrivateFile(target)
     try {
       await writeFile(file, this.#reader.pieces(bytes))
@@ -168,6 +169,13 @@ class TarExtraction {
       await file.close()
     }
     await this.#reader.read(paddingOf(bytes))
+  }
+
+  /** Asks the file system once for each folder: an archive may hold thousands of files. */
+  async #makeFolder(folder: string): Promise<void> {
+    if (this.#folders.has(folder)) return
+    await mkdir(folder, { recursive: true, mode: 0o700 })
+    this.#folders.add(folder)
   }
 
   #count(): void {

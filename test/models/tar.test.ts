@@ -313,50 +313,6 @@ test('limits hold while the archive streams, and a bomb is refused long before i
   assert.equal(TAR_END.length, 1024)
 })
 
-test('1 000 damaged archives give only server errors or proper files, and nothing is left', async (t) => {
-  const { folder, archive, destination } = workplace(t)
-  const whole = tarOf([
-    { name: './' },
-    { name: 'a/b', data: 'x'.repeat(700) },
-    { name: 'x', type: 'x', data: paxRecords(['path', 'q/r'], ['size', '3']) },
-    { name: 'z', data: 'abc' },
-    { name: 'L', type: 'L', data: 'long\0' },
-    { name: 'y', data: 'hello' },
-  ])
-  let seed = 1
-  const random = (below: number): number => {
-    seed = (seed * 48_271) % 0x7fffffff
-    return seed % below
-  }
-  const outcomes = { refused: 0, unpacked: 0 }
-  for (let round = 0; round < 1000; round += 1) {
-    const tar = Buffer.from(whole)
-    const at = random(tar.length)
-    const block = tar.subarray(at - (at % 512), at - (at % 512) + 512)
-    tar[at] = random(2) === 0 ? 0x30 + random(8) : random(256)
-    block.fill(0x20, 148, 156)
-    const sum = block.reduce((total, byte) => total + byte, 0)
-    block.write(`${sum.toString(8).padStart(6, '0')}\0 `, 148, 'latin1')
-    const packed = gzipSync(tar, { level: 1 })
-    if (round % 2 === 0) {
-      const broken = 2 + random(packed.length - 2)
-      packed[broken] = (packed[broken] ?? 0) ^ (1 << random(8))
-    }
-    writeFileSync(archive, packed)
-    try {
-      await extractArchive(archive, destination)
-      outcomes.unpacked += 1
-      rmSync(destination, { recursive: true })
-    } catch (error) {
-      assert.ok(error instanceof ServerError)
-      assert.ok(error.statusCode < 500, `round ${round}: ${String(error.cause)}`)
-      outcomes.refused += 1
-    }
-    assert.deepEqual(filesIn(folder), ['a.tar.gz'], `round ${round}`)
-  }
-  assert.ok(outcomes.refused > 100 && outcomes.unpacked > 10, JSON.stringify(outcomes))
-})
-
 test('a .tar.gz of a model store is a model, with or without a folder around it', async (t) => {
   const { folder } = workplace(t)
   const modelStore = path.join(folder, 'store')
