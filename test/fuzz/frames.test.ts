@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import process from 'node:process'
 import { test } from 'node:test'
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import { ProtocolError } from '../../src/errors.ts'
 import { ReplyDecoder, RequestDecoder } from '../../src/worker/wire/decode.ts'
 import { encodeLoad, encodePredict, encodeReply } from '../../src/worker/wire/encode.ts'
@@ -228,8 +228,8 @@ test('P12 injured frames cost the typed error or are read right, however they ar
 test('P12 the time to read grows with the bytes, not faster', () => {
   const limits = { ...LIMITS, maxValueBytes: 1 << 24, maxCount: 65_536 }
   const headers = (count: number): Buffer => {
-    const list = Array.from({ length: count }, (_, index) => [`name${index}`, 'v'] as const)
-    return Buffer.concat(encodePredict([{ id: 'r', headers: list, parameters: [] }]))
+    const pairs = Array.from({ length: count }, (_, index) => [`name${index}`, 'v'] as const)
+    return Buffer.concat(encodePredict([{ id: 'r', headers: pairs, parameters: [] }]))
   }
   const value = (count: number): Buffer => {
     const body = { name: 'body', contentType: '', value: Buffer.alloc(20 * count) }
