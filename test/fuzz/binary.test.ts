@@ -103,7 +103,10 @@ function soundRequest(
     tails.push(bytes)
     return `{"name":"${name}","datatype":"${datatype}","shape":[${count}],"parameters":{"binary_data_size":${bytes.length}}}`
   })
-  return { json: `{"parameters":{"binary_data_output":true},"inputs":[${parts.join()}]}`, tail: Buffer.concat(tails) }
+  return {
+    json: `{"parameters":{"binary_data_output":true},"inputs":[${parts.join()}]}`,
+    tail: Buffer.concat(tails),
+  }
 }
 
 /** Decodes, and fails unless it is refused with 4xx or gives exactly the bytes that the JSON cuts the tail into. */
