@@ -16,6 +16,8 @@ export function createHttpServer(
   { headersTimeoutMs, requestTimeoutMs, keepAliveTimeoutMs }: ConnectionLimits,
   handler: RequestListener,
 ): Server {
+  /** The last response that was begun on each connection. */
+  const latest = new WeakMap<Socket, ServerResponse>()
   const server = createServer(
     {
       headersTimeout: Math.min(headersTimeoutMs, requestTimeoutMs),
@@ -29,11 +31,26 @@ export function createHttpServer(
     handler,
   )
   server.on('checkContinue', (request, response) => {
+    latest.set(request.socket, response)
     continueWhenRead(request, response)
     handler(request, response)
   })
-  server.on('checkExpectation', refuseExpectation)
-  server.on('connect', (request, socket: Socket) => handler(request, responseOn(socket, request)))
+  server.on('checkExpectation', (request, response) => {
+    latest.set(request.socket, response)
+    refuseExpectation(request, response)
+  })
+  server.prependListener('request', ({ socket }, response) => latest.set(socket, response))
+  server.on('connect', (request, socket: Socket) => {
+    // Node has taken its own listeners away. An error is followed by 'close'.
+    socket.on('error', () => {})
+    const answer = (): void => {
+      if (!socket.destroyed) handler(request, responseOn(socket, request))
+    }
+    // Requests before it may still wait for their responses, which come first.
+    const before = latest.get(socket)
+    if (before === undefined || before.closed) answer()
+    else before.once('close', answer)
+  })
   return server
 }
 
@@ -52,8 +69,6 @@ function responseOn(socket: Socket, request: IncomingMessage): ServerResponse {
   const response = new ServerResponse(request)
   response.shouldKeepAlive = false
   response.assignSocket(socket)
-  // Node has taken its own listeners away. An error is followed by 'close'.
-  socket.on('error', () => {})
   response.once('finish', () => {
     response.detachSocket(socket)
     response.emit('close')

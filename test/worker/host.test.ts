@@ -293,62 +293,6 @@ test('answers are put into the order of their requests, and an overall error pas
   assert.deepEqual([reply.code, reply.message, worker.state], [507, 'Out of resources', 'ready'])
 })
 
-for (const [what, bytes] of [
-  ['an answer is missing', 'answers(requests.slice(1))'],
-  [
-    'an answer is for an unknown request',
-    `answers([{ ...requests[0], id: 'other' }, requests[1]])`,
-  ],
-  ['an answer comes twice', 'answers([requests[0], requests[0]])'],
-  ['there is an answer too many', `answers([...requests, { ...requests[0], id: 'other' }])`],
-  ['the reply comes twice', 'Buffer.concat([answers(requests), answers(requests)])'],
-  ['the bytes are garbage', 'Buffer.alloc(1024, 0x47)'],
-  ['a length is huge', 'Buffer.concat([int(200), int(2 ** 31 - 1)])'],
-  [
-    'a length is as large as allowed and a little more',
-    'Buffer.concat([int(200), int(0), int(1), Buffer.from("a"), int(0), int(200), int(0), int(0), int(64 * 1024 * 1024 + 1)])',
-  ],
-  ['a length is negative', 'Buffer.concat([int(200), int(-2)])'],
-  [
-    'a count is huge',
-    'Buffer.concat([int(200), int(0), int(1), Buffer.from("a"), int(0), int(200), int(0), int(2 ** 31 - 1)])',
-  ],
-  [
-    'a count is negative',
-    'Buffer.concat([int(200), int(0), int(1), Buffer.from("a"), int(0), int(200), int(0), int(-1)])',
-  ],
-] as const) {
-  test(`a worker is killed when ${what}`, async (t) => {
-    const { worker } = await loadedFake(
-      t,
-      `onPredict = (socket, requests) => socket.write(${bytes})`,
-    )
-    const pid = pidOf(worker)
-    const before = process.memoryUsage().arrayBuffers
-    const batch = worker.predict([request('a'), request('b')])
-    if (what === 'the reply comes twice') await batch
-    else {
-      const death = await deathOf(batch)
-      assert.match(death.text, /^Worker died: it broke the protocol \(.+\)\.$/)
-      assert.deepEqual([death.hadStarted, death.statusCode], [true, 500])
-    }
-    const cause = await worker.exited
-    assert.match(cause.text, /^broke the protocol \(/)
-    assert.ok(process.memoryUsage().arrayBuffers - before < 8 * 1024 * 1024)
-    assert.deepEqual([worker.state, isAlive(pid)], ['stopped', false])
-  })
-}
-
-test('a worker that speaks without being asked is killed at once', async (t) => {
-  for (const behaviour of [
-    'onLoad = (socket) => socket.write(Buffer.concat([frame({}), frame({})]))',
-    'onLoad = (socket) => { socket.write(frame({})); setTimeout(() => socket.write(frame({})), 50) }',
-  ]) {
-    const { worker } = await loadedFake(t, behaviour)
-    assert.match((await worker.exited).text, /broke the protocol \(.*nobody asked for/)
-  }
-})
-
 test('a worker that closes its connection and lives on is killed; nothing is sent to it any more', async (t) => {
   const { worker } = await loadedFake(t, `onPredict = (socket) => socket.destroy()`)
   const pid = pidOf(worker)
