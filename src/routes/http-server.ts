@@ -56,11 +56,16 @@ export function createHttpServer(
 
 /**
  * Asks the client for its body when somebody begins to read it: a request that is rejected sends
- * none.
+ * none. A pipelined request asks when the responses before its own are sent. Node would write
+ * `100 Continue` between the headers and the body of the response if that is complete by then.
  */
 function continueWhenRead(request: IncomingMessage, response: ServerResponse): void {
-  request.once('resume', () => {
+  const proceed = (): void => {
     if (!response.headersSent) response.writeContinue()
+  }
+  request.once('resume', () => {
+    if (response.socket === null) response.once('socket', proceed)
+    else proceed()
   })
 }
 
