@@ -87,6 +87,8 @@ const REFERENCE_RESPONSE = /"label":\[0\],"probabilities":\[\[0\.9972/
 const DESCRIPTOR_TOLERANCE = 2
 /** Time for what a row left to be closed and removed. */
 const SETTLE_MS = 10_000
+/** Made by the first upload; it stays when it is empty again. */
+const FOLDER_OF_UPLOADS = /^onnxd-[^/]+\/models$/
 /** An error text must not tell where a file lies, what the stack was, or which socket is used. */
 const TELLS_TOO_MUCH = /\/(?:tmp|root|home|usr|var|work)\/|\n\s+at |\.sock\b|node_modules/
 
@@ -193,6 +195,7 @@ export function heldBy(server: Laboratory): Held {
     descriptors: openFiles(server.pid),
     // A replaced worker has a folder of another number.
     files: [...listing(server.temporary), ...listing(server.store)]
+      .filter((name) => !FOLDER_OF_UPLOADS.test(name))
       .map((name) => name.replaceAll(/\bw\d+\b/g, 'w*'))
       .toSorted()
       .join('\n'),
