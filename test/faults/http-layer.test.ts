@@ -397,7 +397,7 @@ row(
     assert.ok(grown < 24, `${grown} MiB`)
     assert.ok(quantile(waits, 0.99) < 2000, `${quantile(waits, 0.99)} ms`)
   },
-  { timeout: 300_000 },
+  { timeout: 900_000 },
 )
 
 /** Resident memory once it changes no more, as far as that is to be seen. */
