@@ -10,6 +10,9 @@ const MAX_NAME_BYTES = 1024
 /** Limits of a multipart body besides its size. */
 const MULTIPART_LIMITS = { parts: 256, headerPairs: 50, headerSize: 16 * 1024 }
 
+/** What a multipart body may have besides the contents of its parts: boundaries and headers. */
+const MAX_FRAMING_BYTES = 1024 * 1024
+
 const AMPERSAND = 0x26
 const EQUALS = 0x3d
 const PERCENT = 0x25
@@ -91,7 +94,7 @@ export async function readMultipart(
   try {
     return await Promise.race([
       readParts(request, maxBytes, collector),
-      watchBody(request.raw, { maxBytes }),
+      watchBody(request.raw, { maxBytes: maxBytes + MAX_FRAMING_BYTES }),
     ])
   } catch (error) {
     throw asClientError(error)
