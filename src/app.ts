@@ -16,7 +16,7 @@ import {
 import { ApiDocuments } from './routes/api-documents.ts'
 import { readBody } from './routes/body.ts'
 import { guardAgainstBrowsers } from './routes/browser-guard.ts'
-import { refuseUrl } from './routes/connection-errors.ts'
+import { checkVersionAndHost, refuseUrl } from './routes/connection-errors.ts'
 import { connectionLimits } from './routes/connection-limits.ts'
 import { Connections } from './routes/connections.ts'
 import { docsPageRoutes } from './routes/docs-page.ts'
@@ -187,7 +187,7 @@ function newApp(
     counts: metrics.responses[listener],
     log: accessLog ? log : undefined,
   })
-  app.addHook('onRequest', requireHost)
+  app.addHook('onRequest', checkVersionAndHost)
   // Predictions are written past Fastify, with these headers of their own (`send-prediction.ts`).
   app.addHook('onSend', (request, reply, payload, done) => {
     for (const [name, value] of answerHeaders(request.id)) {
@@ -201,17 +201,6 @@ function newApp(
   })
   errorHandling(app)
   return app
-}
-
-/** HTTP/1.1 wants the header `Host`, which may be empty. */
-function requireHost(
-  { raw }: FastifyRequest,
-  _reply: unknown,
-  done: (error?: Error) => void,
-): void {
-  const isMissing = raw.httpVersion === '1.1' && raw.headers.host === undefined
-  if (isMissing) done(new ServerError('BadRequestException', 'The Host header is missing.'))
-  else done()
 }
 
 function collectRoutes(app: App): Map<string, Set<string>> {
@@ -232,8 +221,16 @@ async function requireToken(app: App, { config }: RouteContext): Promise<void> {
   const specCompliance = 'rfc6749'
   await app.register(bearerAuth, { keys: new Set([token]), addHook: false, specCompliance })
   app.addHook('onRequest', (request, reply, done) => {
-    app.verifyBearerAuth?.(request, reply, (error) => {
-      done(error && new ServerError('UnauthorizedException', 'A valid bearer token is required.'))
-    })
+    const refuse = (): void =>
+      done(new ServerError('UnauthorizedException', 'A valid bearer token is required.'))
+    // Of several headers Node keeps the first; a proxy in front may have checked another one.
+    if (isRepeated(request.raw, 'authorization')) refuse()
+    else app.verifyBearerAuth?.(request, reply, (error) => (error ? refuse() : done()))
   })
+}
+
+function isRepeated({ rawHeaders }: IncomingMessage, header: string): boolean {
+  const isName = (text: string, index: number): boolean =>
+    index % 2 === 0 && text.toLowerCase() === header
+  return rawHeaders.findIndex(isName) !== rawHeaders.findLastIndex(isName)
 }

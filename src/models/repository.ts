@@ -3,7 +3,7 @@ import path from 'node:path'
 import { ServerError } from '../errors.ts'
 import { parseConfigOverride } from './config-override.ts'
 import type { Load } from './loads.ts'
-import { checkModelName } from './model-name.ts'
+import { checkModelName, shownName } from './model-name.ts'
 import type { ModelVersion } from './model-version.ts'
 import type { Registration } from './registration.ts'
 import type { Registry } from './registry.ts'
@@ -73,7 +73,10 @@ export class ModelRepository {
     } catch (cause) {
       if (!(cause instanceof ServerError)) throw cause
       const { type, statusCode, message } = cause
-      throw new ServerError(type, `failed to load '${name}': ${message}`, { statusCode, cause })
+      throw new ServerError(type, `failed to load '${shownName(name)}': ${message}`, {
+        statusCode,
+        cause,
+      })
     }
   }
 
@@ -91,7 +94,10 @@ export class ModelRepository {
       return
     }
     if (this.#unloaded.has(name) || (await this.#stored()).urls.has(name)) return
-    throw new ServerError('ModelNotFoundException', `failed to unload '${name}': ${UNKNOWN}`)
+    throw new ServerError(
+      'ModelNotFoundException',
+      `failed to unload '${shownName(name)}': ${UNKNOWN}`,
+    )
   }
 
   /** Two loads of one name at a time would end in two sets of workers, one of which nobody wants. */

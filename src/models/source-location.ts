@@ -42,10 +42,11 @@ export async function locate(
     throw badRequest(`Invalid model url: ${JSON.stringify(url.slice(0, 200))}`)
   }
   if (isRemote(url)) {
-    throw forbidden(`Remote URLs are not allowed: ${url}`)
+    throw forbidden(`Remote URLs are not allowed: ${withoutSecrets(url)}`)
   }
   if (/^[A-Za-z][A-Za-z0-9+.-]*:/.test(url)) {
-    if (!allowLocalPaths) throw forbidden(`Only models of the model store are allowed: ${url}`)
+    if (!allowLocalPaths)
+      throw forbidden(`Only models of the model store are allowed: ${withoutSecrets(url)}`)
     return { path: await existingPath(pathOfFileUrl(url)), root: undefined }
   }
   if (url.split('/').includes('..')) {
@@ -92,7 +93,12 @@ function pathOfFileUrl(url: string): string {
   } catch {
     // Another scheme, another host, or a slash in disguise.
   }
-  throw badRequest(`Invalid model url: ${url}`)
+  throw badRequest(`Invalid model url: ${withoutSecrets(url)}`)
+}
+
+/** A URL for messages: its user, password, query and fragment may be secret. */
+function withoutSecrets(url: string): string {
+  return url.replace(/^([^/?#]*\/\/)[^/?#]*@/, '$1').replace(/[?#].*$/s, '')
 }
 
 function badRequest(message: string): ServerError {

@@ -23,6 +23,18 @@ export interface BodyLimits {
   readonly hold?: (bytes: number) => void
 }
 
+/** Counts the pieces of a body that are small. */
+class SmallPieces {
+  #count = 0
+
+  /** @throws ServerError `PayloadTooLargeException` with status 400 when there are too many. */
+  add({ length }: Buffer): void {
+    if (length >= SMALL_PIECE_BYTES || ++this.#count <= MAX_SMALL_PIECES) return
+    const text = `The request body comes in more than ${MAX_SMALL_PIECES} pieces.`
+    throw new ServerError('PayloadTooLargeException', text, { statusCode: 400 })
+  }
+}
+
 /**
  * Joins the pieces of a body, or of one part of a form after the other, in memory proportional to what
  * has come. Keeping the pieces and joining them at the end, as Fastify's own reader does, is what a
@@ -35,7 +47,7 @@ export class BodyCollector {
   #slab: Buffer = EMPTY
   #length = 0
   #totalBytes = 0
-  #smallPieces = 0
+  readonly #smallPieces = new SmallPieces()
 
   /** @param expectedBytes What the client says that will come. */
   constructor({ maxBytes, hold = () => {} }: BodyLimits, expectedBytes = 0) {
@@ -48,10 +60,7 @@ export class BodyCollector {
   add(piece: Buffer): void {
     this.#totalBytes += piece.length
     if (this.#totalBytes > this.#maxBytes) throw tooLarge(this.#maxBytes)
-    if (piece.length < SMALL_PIECE_BYTES && ++this.#smallPieces > MAX_SMALL_PIECES) {
-      const text = `The request body comes in more than ${MAX_SMALL_PIECES} pieces.`
-      throw new ServerError('PayloadTooLargeException', text, { statusCode: 400 })
-    }
+    this.#smallPieces.add(piece)
     // Most bodies come in one piece, which is used as it is.
     if (this.#length === 0) this.#start(piece)
     else this.#append(piece)
@@ -121,6 +130,36 @@ export function readBody(stream: IncomingMessage, limits: BodyLimits): Promise<B
       collector.drop()
       reject(incomplete(stream.errored ?? undefined))
     })
+  })
+}
+
+/**
+ * Counts all bytes of a body that another reader reads. The parser of forms reads past what stands
+ * before the first and behind the last boundary without any limit.
+ * @param onBytes Called with the bytes so far, and with those that the client has announced or 0.
+ * @returns A promise that only rejects: as {@link readBody} does.
+ */
+export function watchBody(
+  stream: IncomingMessage,
+  { maxBytes }: BodyLimits,
+  onBytes: (bytes: number, expectedBytes: number) => void = () => {},
+): Promise<never> {
+  return new Promise((_resolve, reject) => {
+    const expectedBytes = declaredLength(stream, { maxBytes })
+    const smallPieces = new SmallPieces()
+    let bytes = 0
+    const onData = (piece: Buffer): void => {
+      bytes += piece.length
+      onBytes(bytes, expectedBytes)
+      try {
+        if (bytes > maxBytes) throw tooLarge(maxBytes)
+        smallPieces.add(piece)
+      } catch (error) {
+        stream.off('data', onData)
+        reject(error instanceof Error ? error : new Error(String(error)))
+      }
+    }
+    stream.on('data', onData)
   })
 }
 

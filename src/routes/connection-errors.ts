@@ -46,6 +46,25 @@ export function refuseExpectation(request: IncomingMessage, response: ServerResp
   response.end(body)
 }
 
+/**
+ * For `onRequest`. HTTP/1.1 wants the header `Host`, which may be empty. Node's parser takes the
+ * versions 0.9 and 2.0 as well, whose messages look different.
+ */
+export function checkVersionAndHost(
+  { raw: { httpVersion, headers } }: FastifyRequest,
+  _reply: unknown,
+  done: (error?: Error) => void,
+): void {
+  if (httpVersion !== '1.1' && httpVersion !== '1.0') {
+    const text = 'Only HTTP/1.0 and HTTP/1.1 are supported.'
+    done(new ServerError('BadRequestException', text))
+  } else if (httpVersion === '1.1' && headers.host === undefined) {
+    done(new ServerError('BadRequestException', 'The Host header is missing.'))
+  } else {
+    done()
+  }
+}
+
 /** What Fastify reports before there is a route: a URL that cannot be decoded. */
 export function refuseUrl(
   _error: FastifyError,
@@ -62,10 +81,13 @@ export function refuseUrl(
     .send(errorText(error, request.url))
 }
 
-/** Sends an error on the bare socket and ends the connection. */
-export function sendRefusal({ code = '' }: ConnectionFailure, socket: Socket): void {
+/**
+ * Sends an error on the bare socket and ends the connection.
+ * @param url Of the request whose body is the problem; absent when there is no such request.
+ */
+export function sendRefusal({ code = '' }: ConnectionFailure, socket: Socket, url = ''): void {
   const error = BY_CODE.get(code) ?? INVALID_MESSAGE
-  const body = errorText(error, '')
+  const body = errorText(error, pathOf(url))
   const headers = Object.entries({
     ...SECURITY_HEADERS,
     'Content-Type': 'application/json',

@@ -118,7 +118,7 @@ export class Connections {
     const activity = this.#sockets.get(socket)
     if (failure.code === 'ECONNRESET' || !socket.writable || isEnding(socket)) socket.destroy()
     else if (activity?.responses.some(isComing) === true) activity.failure = failure
-    else sendRefusal(failure, socket)
+    else sendRefusal(failure, socket, activity?.responses[0]?.req.url)
   }
 
   /**

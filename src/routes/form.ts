@@ -2,13 +2,16 @@ import { isUtf8 } from 'node:buffer'
 import type { FastifyRequest } from 'fastify'
 import { ServerError } from '../errors.ts'
 import type { Parameter } from '../models/job.ts'
-import { BodyCollector, declaredLength } from './body.ts'
+import { BodyCollector, declaredLength, watchBody } from './body.ts'
 
 /** Fields of a form or query, and bytes of a field's name. Each field costs memory of its own, here and in the worker. */
 const MAX_FIELDS = 1024
 const MAX_NAME_BYTES = 1024
 /** Limits of a multipart body besides its size. */
 const MULTIPART_LIMITS = { parts: 256, headerPairs: 50, headerSize: 16 * 1024 }
+
+/** What a multipart body may have besides the contents of its parts: boundaries and headers. */
+const MAX_FRAMING_BYTES = 1024 * 1024
 
 const AMPERSAND = 0x26
 const EQUALS = 0x3d
@@ -88,6 +91,21 @@ export async function readMultipart(
   const { exchanges } = request.server
   const hold = (bytes: number): void => exchanges.hold(request, bytes)
   const collector = new BodyCollector({ maxBytes, hold }, declaredLength(request.raw, { maxBytes }))
+  try {
+    return await Promise.race([
+      readParts(request, maxBytes, collector),
+      watchBody(request.raw, { maxBytes: maxBytes + MAX_FRAMING_BYTES }),
+    ])
+  } catch (error) {
+    throw asClientError(error)
+  }
+}
+
+async function readParts(
+  request: FastifyRequest,
+  maxBytes: number,
+  collector: BodyCollector,
+): Promise<Parameter[]> {
   const parameters: Parameter[] = []
   const parts = request.parts({
     // One byte more than the collector takes: that one says what is wrong, the plugin would cut.
@@ -95,20 +113,16 @@ export async function readMultipart(
     // Fields are files without a name here: the plugin would decode text and parse JSON on the way.
     isPartAFile: () => true,
   })
-  try {
-    for await (const part of parts) {
-      if (part.type !== 'file') continue
-      const name: string | undefined = part.fieldname
-      if (name === undefined) {
-        throw new ServerError('BadRequestException', 'A part of the multipart body has no name.')
-      }
-      checkName(Buffer.byteLength(name))
-      for await (const piece of part.file) if (Buffer.isBuffer(piece)) collector.add(piece)
-      const value = collector.take()
-      parameters.push({ name, contentType: partType(part.filename, part.mimetype, value), value })
+  for await (const part of parts) {
+    if (part.type !== 'file') continue
+    const name: string | undefined = part.fieldname
+    if (name === undefined) {
+      throw new ServerError('BadRequestException', 'A part of the multipart body has no name.')
     }
-  } catch (error) {
-    throw asClientError(error)
+    checkName(Buffer.byteLength(name))
+    for await (const piece of part.file) if (Buffer.isBuffer(piece)) collector.add(piece)
+    const value = collector.take()
+    parameters.push({ name, contentType: partType(part.filename, part.mimetype, value), value })
   }
   return parameters
 }

@@ -7,7 +7,7 @@ import { safeFileName } from '../models/file-name.ts'
 import type { Transfer, Transfers } from '../models/transfers.ts'
 import { receiveUpload } from '../models/upload.ts'
 import type { UploadOptions } from '../models/upload.ts'
-import { declaredLength } from './body.ts'
+import { declaredLength, watchBody } from './body.ts'
 
 /** The field that the file is in: `curl -F model=@digits.onnx`. */
 export const UPLOAD_FIELD = 'model'
@@ -63,17 +63,25 @@ export async function readUpload(
 ): Promise<Upload> {
   return options.transfers.run('upload', undefined, async (transfer) => {
     const form: Form = { file: undefined, fields: [], contentBytes: 0 }
+    const reading = readForm(request, options, form, transfer)
+    const limits = { maxBytes: options.maxBytes + MAX_OTHER_BYTES }
+    const watching = watchBody(request.raw, limits, (bytes, expectedBytes) =>
+      transfer.advance(bytes, expectedBytes || undefined),
+    )
     try {
-      await Promise.race([
-        readForm(request, options, form, transfer),
-        watchBody(request, options.maxBytes + MAX_OTHER_BYTES, transfer),
-      ])
+      await Promise.race([reading, watching])
       return { file: form.file, fields: form.fields }
     } catch (error) {
-      if (form.file !== undefined) await rm(form.file.path, { force: true })
+      // The reader may have the file complete only after the rejection.
+      void reading.catch(() => {}).then(() => removeFile(form))
+      await removeFile(form)
       throw error
     }
   })
+}
+
+async function removeFile({ file }: Form): Promise<void> {
+  if (file !== undefined) await rm(file.path, { force: true })
 }
 
 async function readForm(
@@ -116,25 +124,6 @@ async function readForm(
     const text = `The boundaries and headers of the form are larger than ${MAX_FRAMING_BYTES} bytes.`
     throw new ServerError('PayloadTooLargeException', text)
   }
-}
-
-/**
- * Counts what has come of a body, and rejects when it is more than everything together that is
- * allowed. Parts without a name and what follows the last boundary are read past by the parser
- * without any limit.
- */
-function watchBody({ raw }: FastifyRequest, maxBytes: number, transfer: Transfer): Promise<never> {
-  return new Promise((_resolve, reject) => {
-    const expectedBytes = declaredLength(raw, { maxBytes })
-    let bytes = 0
-    raw.on('data', (chunk: Buffer) => {
-      bytes += chunk.length
-      transfer.advance(bytes, expectedBytes || undefined)
-      if (bytes <= maxBytes) return
-      const text = `The request body is larger than ${maxBytes} bytes.`
-      reject(new ServerError('PayloadTooLargeException', text))
-    })
-  })
 }
 
 async function readField(part: MultipartFile, form: Form): Promise<string> {

@@ -160,36 +160,6 @@ test('lists come in pages', async (t) => {
   assert.deepEqual(await page('next_page_token=9'), [[], undefined])
 })
 
-test('a token guards every management path, and only that token opens', async (t) => {
-  const server = await serve(t, [], { managementToken: 'correct-horse' })
-  for (const authorization of [
-    '',
-    'Bearer',
-    'Bearer ',
-    'Bearer wrong',
-    'bearer correct',
-    'Basic correct-horse',
-    'Bearer correct-horsey',
-  ]) {
-    for (const route of ['/models', '/ping', '/nowhere']) {
-      const answer = await server.manage(route, {
-        headers: authorization === '' ? {} : { authorization },
-      })
-      assert.equal(answer.status, 401, `${authorization} ${route}`)
-      assert.equal(((await json(answer)) as { type: string }).type, 'UnauthorizedException')
-    }
-  }
-  const guarded = await serve(t, [], { managementToken: 'token-1' })
-  assert.equal(
-    (await guarded.manage('/models', { headers: { authorization: 'Bearer token-1' } })).status,
-    200,
-  )
-})
-
-test('management without a token on an open address is refused before anything starts', async (t) => {
-  await assert.rejects(serve(t, [iris], { managementHost: '0.0.0.0' }), /ONNXD_MANAGEMENT_TOKEN/)
-})
-
 test('alive, ready and ready for one model are three answers, and what failed to load is listed with its reason', async (t) => {
   const folder = temporaryFolder(t)
   writeFileSync(path.join(folder, 'broken.onnx'), 'no model')
