@@ -69,25 +69,32 @@ async function withFile(
   }
 }
 
-row('R01', 'of many registrations of one name at once, one wins', async (server) => {
-  const count = size(30, 100)
-  for (const query of [`url=${iris}&model_name=one`, `url=one.onnx&initial_workers=2`]) {
-    await withFile(server, 'one.onnx', addModel(1), async () => {
-      const answers = await Promise.all(
-        Array.from({ length: count }, () => server.call('POST', `/models?${query}`)),
-      )
-      const refused = answers.filter(({ status }) => status !== 200)
-      assert.equal(refused.length, count - 1)
-      for (const answer of refused) assertError(answer, 409)
-      assert.deepEqual(await modelNames(server), ['one', 'reference'])
-      const workers = await workerPids(server, 'one')
-      assert.equal(workers.length, query.includes('initial_workers=2') ? 2 : 1)
-      const known = [server.pid, ...workers, ...(await workerPids(server, 'reference'))]
-      await until(() => processTree(server.pid).toSorted().join(' ') === known.toSorted().join(' '))
-      await server.unregister('one')
-    })
-  }
-})
+row(
+  'R01',
+  'of many registrations of one name at once, one wins',
+  async (server) => {
+    const count = size(30, 100)
+    for (const query of [`url=${iris}&model_name=one`, `url=one.onnx&initial_workers=2`]) {
+      await withFile(server, 'one.onnx', addModel(1), async () => {
+        const answers = await Promise.all(
+          Array.from({ length: count }, () => server.call('POST', `/models?${query}`)),
+        )
+        const refused = answers.filter(({ status }) => status !== 200)
+        assert.equal(refused.length, count - 1)
+        for (const answer of refused) assertError(answer, 409)
+        assert.deepEqual(await modelNames(server), ['one', 'reference'])
+        const workers = await workerPids(server, 'one')
+        assert.equal(workers.length, query.includes('initial_workers=2') ? 2 : 1)
+        const known = [server.pid, ...workers, ...(await workerPids(server, 'reference'))]
+        await until(
+          () => processTree(server.pid).toSorted().join(' ') === known.toSorted().join(' '),
+        )
+        await server.unregister('one')
+      })
+    }
+  },
+  { timeout: 600_000 },
+)
 
 /** Done, begun, or refused because another client was first. */
 const STORM_STATUSES = new Set([200, 202, 210, 404, 409, 503])
@@ -305,6 +312,7 @@ row(
     assert.equal((await server.call('DELETE', '/models/limits?timeout=0')).status, 200)
     rmSync(limits)
   },
+  { timeout: 600_000 },
 )
 
 async function transferBytes(server: Laboratory): Promise<number | undefined> {
@@ -400,6 +408,7 @@ row(
     const url = path.resolve('examples/iris')
     assert.deepEqual(list, { models: [{ modelName: 'reference', modelUrl: url }] })
   },
+  { timeout: 600_000 },
 )
 
 interface Page {

@@ -135,7 +135,11 @@ row('S10', 'names that lead out of the store or are none are refused', async (se
     for (const url of urls) {
       await assertRefused(server, url)
       // As the name of a model, in a parameter and in a path.
-      const named = await registerJson(server, { url: `${name}/a.onnx`, model_name: url })
+      const named = await registerJson(server, {
+        url: `${name}/a.onnx`,
+        model_name: url,
+        initial_workers: '0',
+      })
       if (['', 'CON', 'NUL.onnx'].includes(url)) {
         assert.equal(named.status, 200, named.text)
         await server.unregister(url || 'a')
@@ -164,33 +168,28 @@ row(
     await inFolder(server, async (folder, name) => {
       const canary = path.join(folder, 'canary')
       writeFileSync(path.join(folder, 'a.onnx'), addModel(1))
-      for (const mark of [...';|&$`<>(){}\'"*?~#!%^=+,:@[]\\', '\t', '\n', '$(', '&&', '||']) {
+      const marks = [...';|&$`<>(){}\'"*?~#!%^=+,:@[]\\', '\t', '\n', '$(', '&&', '||']
+      for (const mark of marks) {
         const text = `a${mark}touch ${canary}`
         const named = await registerJson(server, { url: `${name}/a.onnx`, model_name: text })
         assert.equal(named.status, 400, named.text)
-        const short = await registerJson(server, { url: `${name}/a.onnx`, model_name: `a${mark}` })
-        assert.equal(short.status, 400, short.text)
-        const version = { url: `${name}/a.onnx`, model_name: 'a', model_version: `1${mark}` }
-        assertError(await registerJson(server, version), 400)
-        const handler = {
-          url: `${name}/a.onnx`,
-          model_name: 'a',
-          handler: `${mark}touch ${canary}`,
-        }
-        assert.equal((await registerJson(server, handler)).status, 400)
-        // A file may have such a name; nothing but the file system sees it.
-        if (mark === '\\' || mark < ' ') continue
-        const file = `b${mark}touch canary.onnx`
-        writeFileSync(path.join(folder, file), addModel(2))
-        const answer = await registerJson(server, { url: `${name}/${file}`, model_name: 'b' })
-        assert.equal(answer.status, 200, answer.text)
-        await server.unregister('b')
-        rmSync(path.join(folder, file))
       }
+      const all = marks.filter((mark) => mark > ' ').join('')
+      const version = { url: `${name}/a.onnx`, model_name: 'a', model_version: `1${all}` }
+      assertError(await registerJson(server, version), 400)
+      const handler = { url: `${name}/a.onnx`, model_name: 'a', handler: `${all}touch ${canary}` }
+      assert.equal((await registerJson(server, handler)).status, 400)
+      // A file may have such a name; nothing but the file system sees it.
+      const file = `b${all.replaceAll('\\', '')}$(touch canary).onnx`
+      writeFileSync(path.join(folder, file), addModel(2))
+      await server.register('b', `${name}/${file}`)
+      assert.equal(await addedBy(server, 'b'), 3)
+      await server.unregister('b')
       assert.equal(existsSync(canary), false)
       const refused = await registerJson(server, { url: `${name}/a.onnx`, model_name: '__proto__' })
       assertError(refused, 400)
-      const names = 'constructor toString hasOwnProperty valueOf prototype length then'.split(' ')
+      const objects = 'constructor toString hasOwnProperty valueOf prototype length then'
+      const names = objects.split(' ').slice(0, size(3, 7))
       for (const object of names) {
         assertError(await server.predict(object, '{"x":[1]}'), 404)
         assertError(await server.call('GET', `/models/${object}`), 404)
@@ -256,91 +255,102 @@ row(
   },
 )
 
-row('S13', 'what is no regular file is refused at once', async (server, t) => {
-  await inFolder(server, async (folder, name) => {
-    const inside = (file: string): string => path.join(folder, file)
-    for (const kind of ['folder', 'folder.onnx', 'folder.mar', 'in/model.onnx', 'in/model.json'])
-      mkdirSync(inside(kind), { recursive: true })
-    execFileSync('mkfifo', ['pipe', 'pipe.onnx', 'pipe.mar', 'pipe.zip', 'pipe.tar.gz'].map(inside))
-    mkdirSync(inside('holds/1'), { recursive: true })
-    mkdirSync(inside('set'))
-    writeFileSync(inside('set/model.onnx'), addModel(1))
-    mkdirSync(inside('weights'))
-    writeFileSync(inside('weights/model.onnx'), externalModel('data.bin'))
-    execFileSync('mkfifo', [
-      inside('holds/model.onnx'),
-      inside('holds/1/model.onnx'),
-      inside('set/model.json'),
-      inside('weights/data.bin'),
-    ])
-    const socket = createServer().listen(inside('socket.onnx'))
-    await once(socket, 'listening')
-    for (const file of ['empty.onnx', 'empty.mar', 'empty.zip', 'empty.tar.gz'])
-      writeFileSync(inside(file), '')
-    const urls = [
-      '',
-      '/folder',
-      '/folder.onnx',
-      '/folder.mar',
-      '/in',
-      '/pipe',
-      '/pipe.onnx',
-      '/pipe.mar',
-      '/pipe.zip',
-      '/pipe.tar.gz',
-      '/holds',
-      '/holds/1',
-      '/set',
-      '/weights',
-      '/socket.onnx',
-      '/empty.onnx',
-      '/empty.mar',
-      '/empty.zip',
-      '/empty.tar.gz',
-    ]
-    if (isRoot) {
-      for (const [file, minor] of [
-        ['zero.onnx', '5'],
-        ['null.onnx', '3'],
-        ['zero.mar', '5'],
-      ] as const) {
-        execFileSync('mknod', [inside(file), 'c', '1', minor])
-        urls.push(`/${file}`)
-      }
-    } else t.diagnostic('devices: needs root')
-    for (const url of urls) await assertRefused(server, name + url)
-    await new Promise((resolve) => socket.close(resolve))
+row(
+  'S13',
+  'what is no regular file is refused at once',
+  async (server, t) => {
+    await inFolder(server, async (folder, name) => {
+      const inside = (file: string): string => path.join(folder, file)
+      for (const kind of ['folder', 'folder.onnx', 'folder.mar', 'in/model.onnx', 'in/model.json'])
+        mkdirSync(inside(kind), { recursive: true })
+      execFileSync(
+        'mkfifo',
+        ['pipe', 'pipe.onnx', 'pipe.mar', 'pipe.zip', 'pipe.tar.gz'].map(inside),
+      )
+      mkdirSync(inside('holds/1'), { recursive: true })
+      mkdirSync(inside('set'))
+      writeFileSync(inside('set/model.onnx'), addModel(1))
+      mkdirSync(inside('weights'))
+      writeFileSync(inside('weights/model.onnx'), externalModel('data.bin'))
+      execFileSync('mkfifo', [
+        inside('holds/model.onnx'),
+        inside('holds/1/model.onnx'),
+        inside('set/model.json'),
+        inside('weights/data.bin'),
+      ])
+      const socket = createServer().listen(inside('socket.onnx'))
+      await once(socket, 'listening')
+      for (const file of ['empty.onnx', 'empty.mar', 'empty.zip', 'empty.tar.gz'])
+        writeFileSync(inside(file), '')
+      const urls = [
+        '',
+        '/folder',
+        '/folder.onnx',
+        '/folder.mar',
+        '/in',
+        '/pipe',
+        '/pipe.onnx',
+        '/pipe.mar',
+        '/pipe.zip',
+        '/pipe.tar.gz',
+        '/holds',
+        '/holds/1',
+        '/set',
+        '/weights',
+        '/socket.onnx',
+        '/empty.onnx',
+        '/empty.mar',
+        '/empty.zip',
+        '/empty.tar.gz',
+      ]
+      if (isRoot) {
+        for (const [file, minor] of [
+          ['zero.onnx', '5'],
+          ['null.onnx', '3'],
+          ['zero.mar', '5'],
+        ] as const) {
+          execFileSync('mknod', [inside(file), 'c', '1', minor])
+          urls.push(`/${file}`)
+        }
+      } else t.diagnostic('devices: needs root')
+      for (const url of urls) await assertRefused(server, name + url)
+      await new Promise((resolve) => socket.close(resolve))
 
-    // Root may read every file; then it is served.
-    writeFileSync(inside('closed.onnx'), addModel(1))
-    chmodSync(inside('closed.onnx'), 0)
-    if (isRoot) {
-      await server.register('closed', `${name}/closed.onnx`)
-      await server.unregister('closed')
-    } else await assertRefused(server, `${name}/closed.onnx`)
+      // Root may read every file; then it is served.
+      writeFileSync(inside('closed.onnx'), addModel(1))
+      chmodSync(inside('closed.onnx'), 0)
+      if (isRoot) {
+        await server.register('closed', `${name}/closed.onnx`)
+        await server.unregister('closed')
+      } else await assertRefused(server, `${name}/closed.onnx`)
 
-    // A file that is replaced while it is loaded is served as one of the two, or refused.
-    const file = inside('x.onnx')
-    writeFileSync(file, addModel(1))
-    let turn = 0
-    const timer = setInterval(() => {
-      writeFileSync(`${file}.new`, addModel((turn += 1) % 2 === 0 ? 1 : 2))
-      renameSync(`${file}.new`, file)
-    }, 5)
-    t.after(() => clearInterval(timer))
-    for (let round = 0; round < size(5, 50); round += 1) {
-      const answer = await server.call('POST', inQuery({ url: `${name}/x.onnx`, model_name: 'x' }))
-      if (answer.status !== 200) {
-        assertError(answer, 409)
-        continue
+      // A file that is replaced while it is loaded is served as one of the two, or refused.
+      const file = inside('x.onnx')
+      writeFileSync(file, addModel(1))
+      let turn = 0
+      const timer = setInterval(() => {
+        writeFileSync(`${file}.new`, addModel((turn += 1) % 2 === 0 ? 1 : 2))
+        renameSync(`${file}.new`, file)
+      }, 5)
+      t.after(() => clearInterval(timer))
+      for (let round = 0; round < size(5, 50); round += 1) {
+        const answer = await server.call(
+          'POST',
+          inQuery({ url: `${name}/x.onnx`, model_name: 'x' }),
+        )
+        if (answer.status !== 200) {
+          assertError(answer, 409)
+          continue
+        }
+        assert.ok([2, 3].includes(await addedBy(server, 'x')))
+        await server.unregister('x')
       }
-      assert.ok([2, 3].includes(await addedBy(server, 'x')))
-      await server.unregister('x')
-    }
-    clearInterval(timer)
-    rmSync(`${file}.new`, { force: true })
-  })
-})
+      clearInterval(timer)
+      rmSync(`${file}.new`, { force: true })
+    })
+  },
+  { timeout: 600_000 },
+)
 
 test('S14 a store that is missing, no folder, or open to all users is told at the start', async (t) => {
   const folder = temporaryFolder(t)

@@ -122,6 +122,7 @@ row(
     await until(() => openFiles(server.pid) <= before)
     assert.equal((await server.call('GET', '/models')).text.includes('transfers'), false)
   },
+  { timeout: 600_000 },
 )
 
 test('U02 a file of exactly the limit is taken, one byte more is not', async (t) => {
@@ -224,6 +225,7 @@ row(
       [400, 413],
     )
   },
+  { timeout: 600_000 },
 )
 
 row(
@@ -371,22 +373,27 @@ test('U09 uploads that fill the disk are refused, the others are whole, and the 
   assert.equal((await send(server, named('again'))).status, 200)
 })
 
-row('U10', 'a name that is registered, or being registered, is taken', async (server) => {
-  const named = form(field('model_name', 'taken'), file())
-  for (let round = 0; round < size(1, 20); round += 1) {
-    const both = await Promise.all([send(server, named), send(server, named)])
-    assert.deepEqual(both.map(({ status }) => status).toSorted(), [200, 409])
-    for (const answer of both) if (answer.status !== 200) assertError(answer, 409)
-    assertError(await send(server, named), 409)
-    assertError(await send(server, form(field('model_name', 'reference'), file())), 409)
-    await until(() => stored().filter((name) => name.includes('/')).length === 1, REMOVED_MS)
-    assert.deepEqual(await json(await server.manage('/models')), {
-      models: [
-        { modelName: 'reference', modelUrl: path.resolve('examples/iris') },
-        { modelName: 'taken', modelUrl: 'x.onnx' },
-      ],
-    })
-    await server.unregister('taken')
-    await nothingStored()
-  }
-})
+row(
+  'U10',
+  'a name that is registered, or being registered, is taken',
+  async (server) => {
+    const named = form(field('model_name', 'taken'), file())
+    for (let round = 0; round < size(1, 20); round += 1) {
+      const both = await Promise.all([send(server, named), send(server, named)])
+      assert.deepEqual(both.map(({ status }) => status).toSorted(), [200, 409])
+      for (const answer of both) if (answer.status !== 200) assertError(answer, 409)
+      assertError(await send(server, named), 409)
+      assertError(await send(server, form(field('model_name', 'reference'), file())), 409)
+      await until(() => stored().filter((name) => name.includes('/')).length === 1, REMOVED_MS)
+      assert.deepEqual(await json(await server.manage('/models')), {
+        models: [
+          { modelName: 'reference', modelUrl: path.resolve('examples/iris') },
+          { modelName: 'taken', modelUrl: 'x.onnx' },
+        ],
+      })
+      await server.unregister('taken')
+      await nothingStored()
+    }
+  },
+  { timeout: 600_000 },
+)
