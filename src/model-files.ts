@@ -2,7 +2,7 @@
  * What lies at a model's path: the `.onnx` file, `model.json`, the archive's manifest. Read by both
  * processes, each for its own half, so that they can never disagree about which file is meant.
  */
-import { readFile, readdir, stat } from 'node:fs/promises'
+import { readdir, stat } from 'node:fs/promises'
 import path from 'node:path'
 import type { Static, TSchema } from '@sinclair/typebox'
 import { ServerError } from './errors.ts'
@@ -15,6 +15,7 @@ import {
   isOwnNetwork,
 } from './model-paths.ts'
 import type { ModelSettings } from './model-settings.ts'
+import { readTextInside } from './read-inside.ts'
 
 const MAX_SETTINGS_BYTES = 1024 * 1024
 
@@ -34,18 +35,23 @@ export interface ModelFiles {
  * Reads what lies at `modelPath`, a folder or a bare `.onnx` file. `model.json` is looked for beside the
  * file, and one level up when the folder is a numbered version (`digits/1`).
  * @param handler What the registration says, which wins over the files.
+ * @param root Real path that no file may lead out of.
  * @throws ServerError `InvalidModelException` when a file is malformed or the network is ambiguous.
  */
-export async function readModelFiles(modelPath: string, handler?: string): Promise<ModelFiles> {
+export async function readModelFiles(
+  modelPath: string,
+  handler?: string,
+  root?: string,
+): Promise<ModelFiles> {
   const isFolder = (await stat(modelPath)).isDirectory()
   const folder = isFolder ? modelPath : path.dirname(modelPath)
   const names = await readdir(folder)
-  const found = await readSettings(folder, names)
+  const found = await readSettings(folder, names, root)
   const { settings, settingsFolder } =
     isFolder || belongsTo(found.settings, names, path.basename(modelPath))
       ? found
       : { settings: {}, settingsFolder: folder }
-  const manifest = isFolder ? await readManifest(folder) : undefined
+  const manifest = isFolder ? await readManifest(folder, root) : undefined
   const usesNetwork = BUILT_IN_HANDLERS.includes(
     handler ?? settings.handler ?? manifest?.model?.handler ?? '',
   )
@@ -80,11 +86,12 @@ export function pathInside(folder: string, name: string): string {
 async function readSettings(
   folder: string,
   names: readonly string[],
+  root: string | undefined,
 ): Promise<{ settings: ModelSettings; settingsFolder: string }> {
   const isNumbered = /^\d+$/.test(path.basename(folder))
   const settingsFolder =
     isNumbered && !names.includes(MODEL_SETTINGS_FILE) ? path.dirname(folder) : folder
-  const settings = await readSettingsFile(settingsFolder)
+  const settings = await readSettingsFile(settingsFolder, root)
   return { settings: settings ?? {}, settingsFolder: settings ? settingsFolder : folder }
 }
 
@@ -125,20 +132,30 @@ function networksIn(names: readonly string[]): string[] {
 }
 
 /** The schemas are loaded only for models that have such a file: they would double the start of a worker. */
-async function readSettingsFile(folder: string): Promise<ModelSettings | undefined> {
-  const value = await readJson(path.join(folder, MODEL_SETTINGS_FILE), withoutNull)
+async function readSettingsFile(
+  folder: string,
+  root: string | undefined,
+): Promise<ModelSettings | undefined> {
+  const value = await readJson(path.join(folder, MODEL_SETTINGS_FILE), root, withoutNull)
   if (value === undefined) return undefined
   return check(MODEL_SETTINGS_FILE, (await import('./model-settings.ts')).ModelSettings, value)
 }
 
-async function readManifest(folder: string): Promise<Manifest | undefined> {
-  const value = await readJson(path.join(folder, MANIFEST_FILE))
+async function readManifest(
+  folder: string,
+  root: string | undefined,
+): Promise<Manifest | undefined> {
+  const value = await readJson(path.join(folder, MANIFEST_FILE), root)
   if (value === undefined) return undefined
   return check(path.basename(MANIFEST_FILE), (await import('./model-manifest.ts')).Manifest, value)
 }
 
-async function readJson(file: string, reviver?: typeof withoutNull): Promise<unknown> {
-  const text = await readText(file)
+async function readJson(
+  file: string,
+  root: string | undefined,
+  reviver?: typeof withoutNull,
+): Promise<unknown> {
+  const text = await readText(file, root)
   if (text === undefined) return undefined
   try {
     return JSON.parse(text, reviver)
@@ -167,17 +184,9 @@ async function check<T extends TSchema>(
   throw new ServerError('InvalidModelException', `${name} is not valid: ${problem}.`)
 }
 
-async function readText(file: string): Promise<string | undefined> {
+async function readText(file: string, root: string | undefined): Promise<string | undefined> {
   try {
-    const found = await stat(file)
-    // Reading a FIFO would wait for ever.
-    if (!found.isFile()) {
-      throw new ServerError('InvalidModelException', `${path.basename(file)} is not a file.`)
-    }
-    if (found.size > MAX_SETTINGS_BYTES) {
-      throw new ServerError('InvalidModelException', `${path.basename(file)} is larger than 1 MiB.`)
-    }
-    return await readFile(file, 'utf8')
+    return await readTextInside(file, { root, maxBytes: MAX_SETTINGS_BYTES })
   } catch (error) {
     if (isMissing(error)) return undefined
     throw error

@@ -18,6 +18,9 @@ export { MODEL_SETTINGS_FILE } from './model-paths.ts'
 /** Each level costs every model version a list. */
 export const MAX_PRIORITY_LEVELS = 1000
 
+/** Each worker is a process. */
+export const MAX_WORKERS = 256
+
 /** Milliseconds that a batch may wait to fill, or `auto`: as long as it pays. */
 export type BatchDelay = number | 'auto'
 
@@ -131,7 +134,7 @@ export const ModelSettings = Type.Object(
       }),
     ),
     image: Type.Optional(ImageSettings),
-    workers: Type.Optional(Type.Integer({ minimum: 0, maximum: 256 })),
+    workers: Type.Optional(Type.Integer({ minimum: 0, maximum: MAX_WORKERS })),
     batchSize: Type.Optional(Type.Integer({ minimum: 1, maximum: 65_536 })),
     maxBatchSize: Type.Optional(
       Type.Integer({

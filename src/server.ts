@@ -19,6 +19,7 @@ import type { SourceOptions } from './models/source.ts'
 import { loadStartupModels } from './models/startup.ts'
 import type { StartupResult } from './models/startup.ts'
 import { StateFile } from './models/state-file.ts'
+import { storeProblem } from './models/store-check.ts'
 import { WorkerFactory } from './models/worker-factory.ts'
 import type { App, RouteContext } from './routes/route-context.ts'
 import { findConfinement } from './worker/host/confinement.ts'
@@ -152,6 +153,7 @@ export async function startServer({
   try {
     stopSignal?.throwIfAborted()
     stopSignal?.addEventListener('abort', () => void closeOnce(), { once: true })
+    await warnAboutStore(config, log)
     loading = loadStartupModels(models, { config, sources, registry, log, signal })
     // It is looked at below, when the listeners are there or could not be.
     loading.catch(() => {})
@@ -168,6 +170,11 @@ export async function startServer({
     await closeOnce()
     throw error
   }
+}
+
+async function warnAboutStore({ modelStore }: Config, log: Logger): Promise<void> {
+  const problem = modelStore === '' ? undefined : await storeProblem(modelStore)
+  if (problem !== undefined) log.warn({ modelStore }, problem)
 }
 
 /** @throws ConfigError when models are to be run by a Python that cannot. */

@@ -9,6 +9,7 @@ import path from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import { createInflateRaw } from 'node:zlib'
 import { ServerError } from '../errors.ts'
+import { isInside } from '../read-inside.ts'
 import { crc32 } from './archive-crc32.ts'
 import { readDirectory } from './archive-directory.ts'
 import type { ArchiveEntry } from './archive-entry.ts'
@@ -39,6 +40,7 @@ const GZIP_MAGIC = Buffer.from([0x1f, 0x8b])
  * 0700, files 0600 whatever the archive says, only regular files with one link. So external data of a
  * network in it cannot be a link; that it is not a path leading out, only the worker that parses it can
  * check. After a failure the folder is gone again.
+ * @param root Real path that the file must not lead out of, when there is one.
  * @throws ServerError `InvalidModelException` (form), `PayloadTooLargeException` (size) naming the
  * entry, `InsufficientMemoryException` when the disk is full; the reason of `signal` when it is aborted.
  */
@@ -47,8 +49,9 @@ export async function extractArchive(
   destination: string,
   limits: ArchiveLimits = DEFAULT_ARCHIVE_LIMITS,
   signal?: AbortSignal,
+  root?: string,
 ): Promise<void> {
-  const archive = await openArchive(file)
+  const archive = await openArchive(file, root)
   try {
     const { size, isGzip } = await checkFile(archive, limits)
     if (isGzip) {
@@ -66,12 +69,14 @@ export async function extractArchive(
   }
 }
 
-async function openArchive(file: string): Promise<FileHandle> {
-  try {
-    return await open(file, READ_FLAGS)
-  } catch (error) {
+async function openArchive(file: string, root: string | undefined): Promise<FileHandle> {
+  const archive = await open(file, READ_FLAGS).catch((error: unknown) => {
     throw invalidArchive('it cannot be opened', error)
-  }
+  })
+  // A folder on the way may have been exchanged for a link.
+  if (root === undefined || (await isInside(archive, file, root))) return archive
+  await archive.close()
+  throw invalidArchive('it leads outside the model store')
 }
 
 /** Makes `folder`, and removes it again when `fill` fails. */

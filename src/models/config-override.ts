@@ -2,7 +2,7 @@
 import { Type } from '@sinclair/typebox'
 import type { Static } from '@sinclair/typebox'
 import { ServerError } from '../errors.ts'
-import { JOIN_BATCHES, MAX_PRIORITY_LEVELS } from '../model-settings.ts'
+import { JOIN_BATCHES, MAX_PRIORITY_LEVELS, MAX_WORKERS } from '../model-settings.ts'
 import type { ModelSettings } from '../model-settings.ts'
 import { parseRequestJson } from '../request-json.ts'
 import { fits, problemWith, stringEnum } from '../schema.ts'
@@ -71,7 +71,7 @@ export function parseConfigOverride(text: string): ConfigOverride {
   const settings = withoutUndefined({
     maxBatchSize: rows === undefined ? undefined : Number(rows),
     batchSize: rows === undefined ? undefined : Math.min(Math.max(1, Number(rows)), 65_536),
-    workers: groups?.reduce((sum, { count = 1 }) => sum + Number(count), 0),
+    workers: workersIn(groups),
     maxBatchDelay: delay === undefined ? undefined : Number(delay) / 1000,
     joinBatches: override.parameters?.join_batches?.string_value,
     // Without levels there is one.
@@ -84,6 +84,13 @@ export function parseConfigOverride(text: string): ConfigOverride {
   const message = messageOf(override)
   const report = reportOf(message, { from: 'load request', settings, unused })
   return { options: { ...options, maxBatchDelayMs }, report }
+}
+
+function workersIn(groups: Static<typeof Override>['instance_group']): number | undefined {
+  const workers = groups?.reduce((sum, { count = 1 }) => sum + Number(count), 0)
+  if (workers === undefined || workers <= MAX_WORKERS) return workers
+  const text = `config, the counts of /instance_group must be at most ${MAX_WORKERS} together`
+  throw new ServerError('BadRequestException', text)
 }
 
 function levelIn(

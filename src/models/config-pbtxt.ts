@@ -3,7 +3,7 @@
  * are skipped. Names are those of Triton's `ModelConfig`, because `/v2/models/{model}/config` prints them.
  */
 import { ServerError } from '../errors.ts'
-import { JOIN_BATCHES, MAX_PRIORITY_LEVELS } from '../model-settings.ts'
+import { JOIN_BATCHES, MAX_PRIORITY_LEVELS, MAX_WORKERS } from '../model-settings.ts'
 import type { ModelSettings } from '../model-settings.ts'
 import { Fields } from './protobuf-fields.ts'
 import { TextSource, parseTextFormat } from './protobuf-text.ts'
@@ -12,9 +12,8 @@ import type { TextMessage } from './protobuf-text.ts'
 /** Name of the file that holds a {@link ModelConfig}. */
 export const MODEL_CONFIG_FILE = 'config.pbtxt'
 
-/** The largest values of `batchSize` and `workers`. */
+/** The largest value of `batchSize`. */
 const MAX_BATCH = 65_536
-const MAX_WORKERS = 256
 
 const DATA_TYPES = [
   'TYPE_BOOL',

@@ -1,3 +1,5 @@
+import path from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
 import type { Logger } from 'pino'
 import { ServerError } from '../errors.ts'
 import type { Pool } from './pool.ts'
@@ -5,6 +7,11 @@ import type { PreparedModel } from './source.ts'
 
 /** How often files are looked at that workers have mapped. */
 const WATCH_MS = 1000
+/**
+ * Longer than a tick of the clock that file systems use. A worker must not open a file within the tick of the
+ * look before it: what is exchanged and put back in one tick cannot be seen. A worker takes longer to start anyway.
+ */
+const CLOCK_MS = 20
 
 /** Sees to it that all workers of a version serve the files that were registered. */
 export class FileCheck {
@@ -44,16 +51,25 @@ export class FileCheck {
   }
 
   /**
-   * Looks at the files before and after a worker loads them.
+   * Looks at the files before a worker loads them, and again when the result is called after that.
    * @throws ServerError `ConflictStatusException` that names the first file which is another one now.
    */
-  readonly check = async (moment: 'before' | 'after'): Promise<void> => {
-    const { name, version, files, temporaryFolder, hasCode } = this.#model
+  readonly begin = async (): Promise<() => Promise<void>> => {
+    const { files, temporaryFolder, hasCode } = this.#model
     // What was unpacked or came over the network is in a private folder.
-    if (files === undefined || temporaryFolder !== undefined) return
-    // The code of a model may have written to its own files while it started.
-    if (hasCode && moment === 'after') return
-    const change = await files.findChange()
+    if (files === undefined || temporaryFolder !== undefined) return () => Promise.resolve()
+    const [trails] = await Promise.all([files.follow(), delay(CLOCK_MS)])
+    const outside = [...trails].find(([, trail]) => trail === undefined)?.[0]
+    this.#refuse((await files.findChange()) ?? (outside && leadsAway(outside)))
+    return async () => {
+      // The code of a model may have written to its own files while it started.
+      if (hasCode) return
+      this.#refuse((await files.findExchange(trails)) ?? (await files.findChange()))
+    }
+  }
+
+  #refuse(change: string | undefined): void {
+    const { name, version } = this.#model
     if (change === undefined) {
       this.#logged = undefined
       return
@@ -71,4 +87,8 @@ export class FileCheck {
         'Load or register the model again to serve the new files.',
     )
   }
+}
+
+function leadsAway(file: string): string {
+  return `${JSON.stringify(path.basename(file))} leads outside the model store`
 }

@@ -14,11 +14,16 @@ const HANDLER_EXTENSIONS = ['', '.js', '.mjs', '.cjs', '.py']
  * Lists what lies at `modelPath`. Of a folder that is everything in it but hidden files; of a bare `.onnx` file,
  * which may lie beside other models, that is what the file and its settings name.
  * @param labels The file of labels, where anything names one.
+ * @param root Real path that no file may lead out of.
  * @returns Absolute paths, sorted.
  * @throws ServerError as `readModelFiles`, and errors of the file system.
  */
-export async function listModelFiles(modelPath: string, labels: string): Promise<string[]> {
-  const { folder, settings, settingsFolder } = await readModelFiles(modelPath)
+export async function listModelFiles(
+  modelPath: string,
+  labels: string,
+  root: string | undefined,
+): Promise<string[]> {
+  const { folder, settings, settingsFolder } = await readModelFiles(modelPath, undefined, root)
   const isFolder = folder === modelPath
   const parent = isNumber(path.basename(folder)) ? [path.dirname(folder)] : []
   const named = [path.join(settingsFolder, MODEL_SETTINGS_FILE)]
@@ -35,16 +40,20 @@ export async function listModelFiles(modelPath: string, labels: string): Promise
  * Files that onnxruntime maps into the memory of its process: weights outside of the network. What is written to
  * them while a worker runs changes what it computes.
  */
-export async function listMappedFiles(modelPath: string): Promise<string[]> {
-  const { onnxFile } = await readModelFiles(modelPath)
+export async function listMappedFiles(
+  modelPath: string,
+  root: string | undefined,
+): Promise<string[]> {
+  const { onnxFile } = await readModelFiles(modelPath, undefined, root)
   return onnxFile === undefined
     ? []
     : filesIn(path.dirname(onnxFile), await externalLocations(onnxFile))
 }
 
 /** Which network and settings are taken of the files at a path. A new file beside the others may change that. */
-export async function chosenFiles(modelPath: string): Promise<string> {
-  const { onnxFile, settings, settingsFolder, manifest } = await readModelFiles(modelPath)
+export async function chosenFiles(modelPath: string, root: string | undefined): Promise<string> {
+  const files = await readModelFiles(modelPath, undefined, root)
+  const { onnxFile, settings, settingsFolder, manifest } = files
   return JSON.stringify([onnxFile, settings, settingsFolder, manifest ?? null])
 }
 

@@ -231,8 +231,8 @@ export class ModelVersion {
   #startWorker(slotId: number): PoolWorker {
     const { factory } = this.#context
     const { printed } = this.pool.metrics
-    const { check } = this.#files
-    const worker = factory.start(this.prepared, this.settings, slotId, printed, check)
+    const { begin } = this.#files
+    const worker = factory.start(this.prepared, this.settings, slotId, printed, begin)
     this.#failedWorkers.watch(worker)
     return worker
   }

@@ -6,6 +6,8 @@ import { createHash } from 'node:crypto'
 import { readFile, stat } from 'node:fs/promises'
 import path from 'node:path'
 import { messageOf, withoutFolders } from '../errors.ts'
+import { followTrail, isSameTrail } from './file-trail.ts'
+import type { FileTrail } from './file-trail.ts'
 import { chosenFiles, listMappedFiles, listModelFiles } from './model-file-list.ts'
 
 /** Smaller files are compared by their contents, up to so many bytes of one model. */
@@ -22,12 +24,16 @@ interface FileRecord {
   readonly identity: string
 }
 
+/** The ways to the files, by their paths; `undefined` for one that leads nowhere or outside. */
+export type FileTrails = ReadonlyMap<string, FileTrail | undefined>
+
 /** The files of one model version as they were once. */
 export class RegisteredFiles {
   readonly #records: readonly FileRecord[]
   /** Where the network and the settings are chosen among the files, and what was chosen. */
   readonly #modelPath: string | undefined
   readonly #choice: string | undefined
+  readonly #root: string | undefined
 
   /** Those whose contents the workers see as they are now. */
   readonly #mapped: readonly FileRecord[]
@@ -37,22 +43,29 @@ export class RegisteredFiles {
     mapped: readonly string[] = [],
     modelPath?: string,
     choice?: string,
+    root?: string,
   ) {
     this.#records = records
     this.#mapped = records.filter(({ file }) => mapped.includes(file))
     this.#modelPath = modelPath
     this.#choice = choice
+    this.#root = root
   }
 
   /**
    * Remembers what a model's workers read.
    * @param labels The file of labels, where anything names one.
+   * @param root Real path of the store that the files must not lead out of, when there is one.
    * @throws as `listModelFiles`.
    */
-  static async ofModel(modelPath: string, labels: string): Promise<RegisteredFiles> {
-    const records = await recordsOf(await listModelFiles(modelPath, labels))
-    const mapped = await listMappedFiles(modelPath)
-    return new RegisteredFiles(records, mapped, modelPath, await chosenFiles(modelPath))
+  static async ofModel(
+    modelPath: string,
+    labels: string,
+    root: string | undefined,
+  ): Promise<RegisteredFiles> {
+    const records = await recordsOf(await listModelFiles(modelPath, labels, root))
+    const mapped = await listMappedFiles(modelPath, root)
+    return new RegisteredFiles(records, mapped, modelPath, await chosenFiles(modelPath, root), root)
   }
 
   /** Remembers one file, an archive. */
@@ -74,6 +87,33 @@ export class RegisteredFiles {
     return this.#modelPath === undefined ? undefined : this.#findOtherChoice(this.#modelPath)
   }
 
+  /** Real path that no file may lead out of; `undefined` for the operator's own paths. */
+  get root(): string | undefined {
+    return this.#root
+  }
+
+  /** The ways to the files of a store as they are now. Those of other models are not looked at. */
+  async follow(): Promise<FileTrails> {
+    const root = this.#root
+    if (root === undefined) return new Map()
+    const files = this.#records.map(({ file }) => file)
+    const follow = async (file: string): Promise<[string, FileTrail | undefined]> => [
+      file,
+      await followTrail(file, root).catch(() => undefined),
+    ]
+    return new Map(await Promise.all(files.map(follow)))
+  }
+
+  /** Which file may have been another one since {@link follow} was called; `undefined` when none was. */
+  async findExchange(before: FileTrails): Promise<string | undefined> {
+    for (const [file, now] of await this.follow()) {
+      const then = before.get(file)
+      if (then === undefined || now === undefined || !isSameTrail(then, now))
+        return `${JSON.stringify(path.basename(file))} was exchanged while it was being loaded`
+    }
+    return undefined
+  }
+
   /** Whether there are files whose contents the workers see as they are now. */
   get hasMapped(): boolean {
     return this.#mapped.length > 0
@@ -92,7 +132,7 @@ export class RegisteredFiles {
 
   async #findOtherChoice(modelPath: string): Promise<string | undefined> {
     try {
-      if ((await chosenFiles(modelPath)) === this.#choice) return undefined
+      if ((await chosenFiles(modelPath, this.#root)) === this.#choice) return undefined
       return 'a new file changes which network or settings the model has'
     } catch (error) {
       return withoutFolders(messageOf(error, 500)).replace(/\.$/, '')

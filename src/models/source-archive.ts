@@ -44,7 +44,8 @@ export async function unpackVersion(
   const temporaryFolder = path.join(await realpath(temporaryRoot), `model-${randomUUID()}`)
   // Opened without following a link any more, so that it cannot be exchanged for one now.
   const realFile = await realPathInside(file, root)
-  await extractArchive(realFile, temporaryFolder, { ...DEFAULT_ARCHIVE_LIMITS, ...limits }, signal)
+  const allLimits = { ...DEFAULT_ARCHIVE_LIMITS, ...limits }
+  await extractArchive(realFile, temporaryFolder, allLimits, signal, root)
   try {
     const [found, ...others] = await findVersions(
       await topFolder(temporaryFolder),

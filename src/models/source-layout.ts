@@ -2,12 +2,13 @@
  * The versions that a folder or `.onnx` file holds: one model, numbered versions of one, or an unpacked
  * archive.
  */
-import { access, constants, readFile, readdir, stat } from 'node:fs/promises'
+import { access, constants, readdir, stat } from 'node:fs/promises'
 import path from 'node:path'
 import { ServerError } from '../errors.ts'
 import { pathInside, readModelFiles } from '../model-files.ts'
 import { MANIFEST_FILE, MODEL_SETTINGS_FILE, isNetworkFile, isOwnNetwork } from '../model-paths.ts'
 import type { ModelSettings } from '../model-settings.ts'
+import { readTextInside } from '../read-inside.ts'
 import {
   MODEL_CONFIG_FILE,
   changesOf,
@@ -136,7 +137,7 @@ async function readVersion(
     ? await readConfig(isNumbered ? path.dirname(folder) : folder, root)
     : undefined
   const modelPath = isFile ? location : networkOf(folder, config)
-  const files = await readModelFiles(modelPath, wished.handler)
+  const files = await readModelFiles(modelPath, wished.handler, root)
   const { manifest, onnxFile, settings } = files
   const hasHandler = [wished.handler, settings.handler, manifest?.model?.handler].some(Boolean)
   if (config !== undefined && !hasHandler) checkBackend(config)
@@ -197,10 +198,7 @@ async function readConfig(
 ): Promise<ModelConfig | undefined> {
   const file = path.join(folder, MODEL_CONFIG_FILE)
   if (!(await isRegularFile(file, root))) return undefined
-  if ((await stat(file)).size > MAX_CONFIG_BYTES) {
-    throw invalid(`${MODEL_CONFIG_FILE} is larger than 256 KiB.`)
-  }
-  return parseModelConfig(await readFile(file, 'utf8'))
+  return parseModelConfig(await readTextInside(file, { root, maxBytes: MAX_CONFIG_BYTES }))
 }
 
 async function checkNetwork(file: string, folder: string, root: string | undefined): Promise<void> {

@@ -175,7 +175,8 @@ async function prepare(place: Place, options: SourceOptions): Promise<PreparedMo
         const prepared = toPrepared(place, found, undefined)
         if (place.namedAfter !== undefined) return prepared
         const labels = found.settings.labels ?? ''
-        return { ...prepared, files: await RegisteredFiles.ofModel(found.modelPath, labels) }
+        const files = await RegisteredFiles.ofModel(found.modelPath, labels, place.root)
+        return { ...prepared, files }
       }),
     )
   } catch (error) {

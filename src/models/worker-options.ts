@@ -7,7 +7,7 @@ import type { PreparedModel } from './source.ts'
 /** The options of one worker; `worker/process/options.ts` reads them. */
 export function workerOptions(
   config: Config,
-  { version, settings, settingsFrom, reshapes }: PreparedModel,
+  { version, settings, settingsFrom, reshapes, files }: PreparedModel,
   { maxBatchSize, joinBatches, threads }: EffectiveSettings,
 ): Record<string, unknown> {
   const { graphOptimization, providers, warmUp, allowHandlers } = config
@@ -28,5 +28,6 @@ export function workerOptions(
     hasBatchDimension: maxBatchSize > 0 || settingsFrom.maxBatchSize !== MODEL_CONFIG_FILE,
     reshapes,
     labels: settings.labels ?? '',
+    root: files?.root ?? '',
   }
 }

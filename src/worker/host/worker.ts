@@ -194,7 +194,7 @@ export class Worker {
 
   async #load(isListening: Promise<void>): Promise<void> {
     const { address, limits, maxDepth, load, dialect, checkFiles } = this.#spec
-    await Promise.all([isListening, checkFiles?.('before')])
+    const [checkAgain] = await Promise.all([checkFiles?.(), isListening])
     if (this.#state !== 'starting') return
     this.#state = 'loading'
     const connection = await Connection.open(address, limits, maxDepth)
@@ -206,7 +206,7 @@ export class Worker {
     )
     this.#hasReplied = true
     // Also before a failure is told: a file that was half written is the reason, whatever the worker made of it.
-    await checkFiles?.('after')
+    await checkAgain?.()
     if (reply.code !== 200) throw loadFailure(reply, undefined, this.#spec.lastWords?.())
     this.#modelPid = modelProcess(reply, this.#child.pid)
     this.#spec.onLoaded?.()

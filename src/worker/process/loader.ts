@@ -10,7 +10,7 @@ import type { LoadContext, LoadedModel } from './handler.ts'
  * @throws ServerError `HandlersNotAllowedException` before any code of a model is read.
  */
 export async function loadModel(context: LoadContext, decodeInput: boolean): Promise<LoadedModel> {
-  const handler = context.handler || (await handlerOfSettings(context.modelPath))
+  const handler = context.handler || (await handlerOfSettings(context))
   const chosen = { ...context, handler }
   if (BUILT_IN_HANDLERS.includes(handler)) {
     const { loadOnnxModel } = await import('./onnx/model.ts')
@@ -26,7 +26,7 @@ export async function loadModel(context: LoadContext, decodeInput: boolean): Pro
   return loadCustomModel(chosen, decodeInput)
 }
 
-async function handlerOfSettings(modelPath: string): Promise<string> {
-  const { settings } = await readModelFiles(modelPath)
+async function handlerOfSettings({ modelPath, options }: LoadContext): Promise<string> {
+  const { settings } = await readModelFiles(modelPath, undefined, options.root || undefined)
   return settings.handler ?? ''
 }

@@ -20,6 +20,7 @@ const CHECKS: Readonly<Record<keyof WorkerOptions, (value: unknown) => boolean>>
   reshapes: isReshapes,
   joinBatches: (value) => typeof value === 'string' && JOIN_BATCHES.includes(value),
   labels: (value) => typeof value === 'string',
+  root: (value) => typeof value === 'string',
   maxBodyBytes: isCount,
   maxResponseBytes: isCount,
   maxJsonBytes: isCount,

@@ -38,14 +38,17 @@ const IMAGE_HANDLER = 'image'
  * @throws ServerError `InvalidModelException`, or `InsufficientMemoryException` when memory ran out.
  */
 export async function loadOnnxModel(context: LoadContext): Promise<LoadedModel> {
-  const files = await readModelFiles(context.modelPath, context.handler || undefined).catch(
-    (cause: unknown) => {
-      if (cause instanceof ServerError) throw cause
-      const reason = cause instanceof Error && 'code' in cause ? ` (${String(cause.code)})` : ''
-      const problem = `The files of the model cannot be read${reason}.`
-      throw new ServerError('InvalidModelException', problem, { cause })
-    },
-  )
+  const { modelPath, handler, options } = context
+  const files = await readModelFiles(
+    modelPath,
+    handler || undefined,
+    options.root || undefined,
+  ).catch((cause: unknown) => {
+    if (cause instanceof ServerError) throw cause
+    const reason = cause instanceof Error && 'code' in cause ? ` (${String(cause.code)})` : ''
+    const problem = `The files of the model cannot be read${reason}.`
+    throw new ServerError('InvalidModelException', problem, { cause })
+  })
   if (files.onnxFile === undefined) {
     throw new ServerError('InvalidModelException', "There is no .onnx file in the model's folder.")
   }
