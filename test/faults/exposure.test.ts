@@ -421,7 +421,7 @@ test('A08 no secret is in a log line, a response or a file', async (t) => {
   const call = async (method: string, route: string, init: RequestInit = {}): Promise<number> => {
     const answer = await server.manage(route, { method, headers, ...init })
     const received = [...answer.headers.entries()].join('\n')
-    responses.push(`${route.slice(0, 30)} ${received} ${await answer.text()}`)
+    responses.push(`${method} ${route.split('?')[0]} ${received} ${await answer.text()}`)
     return answer.status
   }
   const register = (url: string, more = ''): Promise<number> =>

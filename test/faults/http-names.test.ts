@@ -152,7 +152,7 @@ row('N14', 'no name in a path gets out of its place', async (server, t) => {
     const paths = await pathsOf(url)
     const routes = Object.keys(paths).filter((route) => route.includes('{'))
     assert.ok(routes.length >= 8, `${routes.length} routes`)
-    for (const name of ODD_NAMES) {
+    for (const name of ODD_NAMES.filter((_name, index) => isFull || index % 4 === 0)) {
       const lines = routes.flatMap((route) => {
         const targets = [
           route.replaceAll(/\{\w+\}/g, () => name),

@@ -134,7 +134,7 @@ test(
   'N03 slow clients are served beside silent connections, which are closed',
   { skip: openFilesLimit() < size(500, 3000) && 'needs more open files', timeout: 120_000 },
   async (t) => {
-    const silentCount = size(200, 2000)
+    const silentCount = size(100, 2000)
     const slowCount = size(10, 50)
     const server = await startLaboratory(t, {
       settings: { headersTimeout: 5, bodyTimeout: 5, maxConnections: 3000 },
@@ -192,7 +192,7 @@ row('N05', 'a response that is not read is cut off by the write timeout', async 
 })
 
 row('N05', 'pipelined responses that are not read are not kept', async (server, t) => {
-  const requests = head('GET /openapi.json HTTP/1.1', HOST).repeat(size(400, 50_000))
+  const requests = head('GET /openapi.json HTTP/1.1', HOST).repeat(size(200, 50_000))
   for (const url of [server.inferenceUrl, server.managementUrl]) {
     forgetPeak(server.pid)
     const before = memoryOf(server.pid).now
@@ -496,7 +496,7 @@ test(
       clients.push(client)
       return client
     }
-    for (let count = 0; count < size(4, 100); count += 1) add().socket.write(largeRequest(32 * MIB))
+    for (let count = 0; count < size(3, 100); count += 1) add().socket.write(largeRequest(32 * MIB))
     const part = Buffer.alloc(59 * MIB)
     for (let count = 0; count < size(10, 300); count += 1) {
       const client = add()
