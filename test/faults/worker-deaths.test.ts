@@ -22,6 +22,8 @@ import {
 const JSON_TYPE = { 'content-type': 'application/json' }
 /** Idle machines need a fifth of it. */
 const SOON_MS = 5000
+/** For rows with many rounds at full size. */
+const LONG = { timeout: 600_000 }
 
 /** Whether requests of a batch share a run, and places of the one that crashes workers. */
 const W04_QUICK = [['auto', [3]]] as const
@@ -98,28 +100,33 @@ for (const [kind, idempotent] of [
   )
 }
 
-row('W01', 'an idle worker that is killed is replaced in a short time', async (server, t) => {
-  await server.register('small', iris)
-  const times: number[] = []
-  for (let kill = 0; kill < size(2, 50); kill += 1) {
-    const pid = await pidOf(server, 'small')
-    process.kill(pid, 'SIGKILL')
-    times.push(await replaced(server, 'small', pid))
-    const [worker] = await workersOf(server, 'small')
-    assert.match(worker?.lastFailure ?? '', /SIGKILL/)
-  }
-  // A worker that dies idle is replaced without a delay, however often: nothing has to be reset between the kills.
-  const [p50, p99] = [quantile(times, 0.5), quantile(times, 0.99)]
-  reportFigure(t, {
-    what: `killed worker replaced, small ONNX model, p50 / p99 of ${times.length}`,
-    goal: '≤ 300 ms / ≤ 1 s',
-    seen: `${Math.round(p50)} ms / ${Math.round(p99)} ms`,
-    isMet: p50 <= 300 && p99 <= 1000,
-  })
-  assert.ok(p50 < SOON_MS, `${p50} ms`)
-  await server.logged((line) => line.model === 'small' && line.restartInMs === 0)
-  await server.unregister('small')
-})
+row(
+  'W01',
+  'an idle worker that is killed is replaced in a short time',
+  async (server, t) => {
+    await server.register('small', iris)
+    const times: number[] = []
+    for (let kill = 0; kill < size(2, 50); kill += 1) {
+      const pid = await pidOf(server, 'small')
+      process.kill(pid, 'SIGKILL')
+      times.push(await replaced(server, 'small', pid))
+      const [worker] = await workersOf(server, 'small')
+      assert.match(worker?.lastFailure ?? '', /SIGKILL/)
+    }
+    // A worker that dies idle is replaced without a delay, however often: nothing has to be reset between the kills.
+    const [p50, p99] = [quantile(times, 0.5), quantile(times, 0.99)]
+    reportFigure(t, {
+      what: `killed worker replaced, small ONNX model, p50 / p99 of ${times.length}`,
+      goal: '≤ 300 ms / ≤ 1 s',
+      seen: `${Math.round(p50)} ms / ${Math.round(p99)} ms`,
+      isMet: p50 <= 300 && p99 <= 1000,
+    })
+    assert.ok(p50 < SOON_MS, `${p50} ms`)
+    await server.logged((line) => line.model === 'small' && line.restartInMs === 0)
+    await server.unregister('small')
+  },
+  LONG,
+)
 
 const divide = (server: Laboratory, a: number, b: number, spaces = 0): Promise<Answer> =>
   server.predict('div', division(a, b, spaces), JSON_TYPE)
@@ -195,39 +202,45 @@ row(
       died.join(),
     )
   },
+  LONG,
 )
 
-row('W05', 'the ways in which code ends its process are told apart', async (server) => {
-  const kinds: readonly (readonly [code: string, cause: RegExp])[] = [
-    ['process.exit(0)', /exited with code 0/],
-    ['process.exit(7)', /exited with code 7/],
-    ['process.exit(255)', /exited with code 255/],
-    ['process.exitCode = 9; process.exit()', /exited with code 9/],
-    ['process.abort()', /killed by SIGABRT/],
-    ...['SIGSEGV', 'SIGBUS', 'SIGILL', 'SIGFPE', 'SIGTRAP', 'SIGSYS'].map(
-      (name) =>
-        [
-          `process.kill(process.pid, '${name}'); await new Promise(() => {})`,
-          new RegExp(name),
-        ] as const,
-    ),
-    // SIGTERM asks a worker to end, and it ends with code 0.
-    [`process.kill(process.pid, 'SIGTERM'); await new Promise(() => {})`, /exited with code 0/],
-    [`process._rawDebug('bye'); process.reallyExit(3)`, /exited with code 3/],
-  ]
-  for (const [code, cause] of isFull ? kinds : kinds.slice(0, 6)) {
-    const from = performance.now()
-    const answer = await server.predict('script', code)
-    assertError(answer, 500)
-    assert.ok(performance.now() - from < SOON_MS)
-    assert.match(answer.text, cause, code)
-    assert.equal((await server.predict('script', `return ['alive']`)).text, 'alive')
-    await server.logged(
-      (line) =>
-        line.msg === 'worker died' && line.model === 'script' && cause.test(String(line.cause)),
-    )
-  }
-})
+row(
+  'W05',
+  'the ways in which code ends its process are told apart',
+  async (server) => {
+    const kinds: readonly (readonly [code: string, cause: RegExp])[] = [
+      ['process.exit(0)', /exited with code 0/],
+      ['process.exit(7)', /exited with code 7/],
+      ['process.exit(255)', /exited with code 255/],
+      ['process.exitCode = 9; process.exit()', /exited with code 9/],
+      ['process.abort()', /killed by SIGABRT/],
+      ...['SIGSEGV', 'SIGBUS', 'SIGILL', 'SIGFPE', 'SIGTRAP', 'SIGSYS'].map(
+        (name) =>
+          [
+            `process.kill(process.pid, '${name}'); await new Promise(() => {})`,
+            new RegExp(name),
+          ] as const,
+      ),
+      // SIGTERM asks a worker to end, and it ends with code 0.
+      [`process.kill(process.pid, 'SIGTERM'); await new Promise(() => {})`, /exited with code 0/],
+      [`process._rawDebug('bye'); process.reallyExit(3)`, /exited with code 3/],
+    ]
+    for (const [code, cause] of isFull ? kinds : kinds.slice(0, 6)) {
+      const from = performance.now()
+      const answer = await server.predict('script', code)
+      assertError(answer, 500)
+      assert.ok(performance.now() - from < SOON_MS)
+      assert.match(answer.text, cause, code)
+      assert.equal((await server.predict('script', `return ['alive']`)).text, 'alive')
+      await server.logged(
+        (line) =>
+          line.msg === 'worker died' && line.model === 'script' && cause.test(String(line.cause)),
+      )
+    }
+  },
+  LONG,
+)
 
 row('W05', 'a body that crashed two workers is rejected, whatever else crashes', async (server) => {
   const statuses: number[] = []
@@ -411,6 +424,7 @@ row(
     assert.match(metrics, /^onnxd_worker_restarts_total\{.*"stopped0".*cause="signal".*\} 1$/m)
     for (const name of models) await server.unregister(name)
   },
+  LONG,
 )
 
 row('W18', 'a worker that is stopped at work is killed at the deadline', async (server) => {
