@@ -23,7 +23,11 @@ import type { Laboratory } from './harness.ts'
 import { division, divisionModel, scriptModel } from './script-model.ts'
 import { SteadyLoad } from './steady-load.ts'
 
-const row = block({ models: (t) => [handlerModel(t, 'tool'), scriptModel(t, 'script')] })
+const row = block({
+  // A busy machine must not fill the queue: then requests would be rejected, as they should.
+  settings: { queueSize: 10_000 },
+  models: (t) => [handlerModel(t, 'tool'), scriptModel(t, 'script')],
+})
 
 const SEED = 6
 /** For a row with many rounds at full size. */
