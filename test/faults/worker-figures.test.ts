@@ -66,7 +66,7 @@ test(
   { timeout: 900_000 },
   async (t) => {
     const server = await startLaboratory(t, {
-      settings: { workerMemoryMib: 700, logLevel: 'warn' },
+      settings: { queueSize: 10_000, workerMemoryMib: 700, logLevel: 'warn' },
       models: (cleanup) => [scriptModel(cleanup, 'script'), divisionModel(cleanup, 'div')],
     })
     const before = heldBy(server)
@@ -111,7 +111,7 @@ test(
   { timeout: 300_000 },
   async (t) => {
     const server = await startLaboratory(t, {
-      settings: { workers: 2, logLevel: 'warn' },
+      settings: { workers: 2, queueSize: 10_000, logLevel: 'warn' },
       models: (cleanup) => [divisionModel(cleanup, 'div')],
     })
     const before = heldBy(server)
