@@ -77,6 +77,7 @@ export class ModelVersion {
         maxBatches: config.recycleAfterRequests,
         maxAgeMs: config.recycleAfterSeconds * 1000,
         maxResidentBytes: config.recycleAboveMib * 1024 * 1024,
+        hasMemoryLimit: config.workerMemoryMib > 0,
       },
       log.child({ model: prepared.name, version: prepared.version }),
     )

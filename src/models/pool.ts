@@ -192,7 +192,7 @@ export class Pool {
     worker.predict(jobs.map((job) => job.request)).then(
       (reply) => {
         settleBatch(jobs, reply, this.#crashes)
-        slot.recordSuccess()
+        slot.recordSuccess(reply.code)
         finish(reply)
       },
       (error: unknown) => {

@@ -9,10 +9,14 @@ export interface RecycleLimits {
   readonly maxBatches: number
   readonly maxAgeMs: number
   readonly maxResidentBytes: number
+  /** Whether the memory of workers is limited: what a handler leaks stays lost until its worker ends. */
+  readonly hasMemoryLimit: boolean
 }
 
 /** A look at a worker costs a few microseconds; once a second is soon enough for what creeps. */
 const CHECK_MS = 1000
+/** Batches in a row without memory: a single one may just have asked for too much. */
+const MAX_MEMORY_FAILURES = 3
 
 /** Replaces workers that are old, have done much or have grown, one at a time, each after its successor is warm. */
 export class Recycler {
@@ -26,7 +30,7 @@ export class Recycler {
     this.#pool = pool
     this.#limits = limits
     this.#log = log
-    const isNeeded = Object.values(limits).some((limit) => limit > 0)
+    const isNeeded = Object.values(limits).some(Boolean)
     this.#timer = isNeeded ? setInterval(() => void this.check(), CHECK_MS).unref() : undefined
   }
 
@@ -52,9 +56,10 @@ export class Recycler {
     clearInterval(this.#timer)
   }
 
-  async #reasonFor({ worker }: Slot): Promise<string | undefined> {
-    const { maxBatches, maxAgeMs, maxResidentBytes } = this.#limits
+  async #reasonFor({ worker, memoryFailures }: Slot): Promise<string | undefined> {
+    const { maxBatches, maxAgeMs, maxResidentBytes, hasMemoryLimit } = this.#limits
     if (worker.state !== 'ready') return undefined
+    if (hasMemoryLimit && memoryFailures >= MAX_MEMORY_FAILURES) return 'memory limit'
     if (maxBatches > 0 && worker.answered >= maxBatches) return 'requests'
     if (maxAgeMs > 0 && Date.now() - worker.startedAt.getTime() >= maxAgeMs) return 'age'
     if (maxResidentBytes === 0 || worker.pid === undefined) return undefined

@@ -42,6 +42,8 @@ export interface SlotContext {
 
 /** So often, within 3 seconds, the first worker of a slot is started while the machine has no resources for it. */
 const FIRST_STARTS = 8
+/** The code by which a worker says that it has no memory for a batch. */
+const MEMORY_IS_FULL = 507
 
 /** One place for a worker. The worker in it is replaced when it dies; the slot keeps its id and its history. */
 export class Slot {
@@ -56,6 +58,8 @@ export class Slot {
   #worker: PoolWorker
   /** Deaths in a row that look like the model's own fault. */
   #failures = 0
+  /** `undefined` until the worker has answered: it may be too small for what it is asked. */
+  #memoryFailures: number | undefined
   #lastCause: RestartCause = 'other'
   #sayIdle: (() => void) | undefined
   #isRetired = false
@@ -90,10 +94,17 @@ export class Slot {
     this.#context.onChange()
   }
 
-  /** The worker finished a batch: neither it nor the model is broken. */
-  recordSuccess(): void {
+  /** Batches in a row for which its worker had no memory left, after one for which it had. */
+  get memoryFailures(): number {
+    return this.#memoryFailures ?? 0
+  }
+
+  /** The worker finished a batch, with this code for all of it: neither it nor the model is broken. */
+  recordSuccess(code: number): void {
     this.#failures = 0
     this.#context.restarts.recordSuccess()
+    if (code !== MEMORY_IS_FULL) this.#memoryFailures = 0
+    else if (this.#memoryFailures !== undefined) this.#memoryFailures += 1
   }
 
   /** A batch came back at `now`, with or without an answer. */
@@ -139,6 +150,7 @@ export class Slot {
       this.restarts += 1
       metrics.restarts[this.#lastCause] += 1
       this.#worker = startWorker(this.id)
+      this.#memoryFailures = undefined
       // A worker that does not become ready exits, and that is seen above.
       this.#worker.ready.then(onChange, () => {})
     }

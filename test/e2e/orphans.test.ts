@@ -54,19 +54,6 @@ test('E11: when the server is killed, what its workers have started is gone too,
   }
 })
 
-test('E11: what a worker has started goes when its model goes, and when it dies', async (t) => {
-  const model = handlerModel(t, 'm', { workers: 1 })
-  const server = await startProcess(t, temporaryFolder(t), ['--allow-handlers', model])
-  const first = Number(await ask(server, `shell:${START}`))
-  const dying = fetch(`${server.inferenceUrl}/predictions/m`, { method: 'POST', body: 'exit:3' })
-  assert.equal((await dying).status, 500)
-  await assertGone([first])
-  const second = Number(await ask(server, `shell:${START}`))
-  assert.equal((await server.call('DELETE', '/models/m')).status, 200)
-  await assertGone([second])
-  await server.close()
-})
-
 test('E11: when the server is killed, a worker in Python and what it has started are gone too', async (t) => {
   const folder = temporaryFolder(t)
   const python = path.join(folder, 'python')

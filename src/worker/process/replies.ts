@@ -73,7 +73,7 @@ export function isMemoryError(thrown: unknown): boolean {
   return 'code' in thrown && MEMORY_CODES.includes(String(thrown.code))
 }
 
-/** The code that the thrower chose, `undefined` for any other error. */
+/** The code that the thrower chose, `undefined` for any other error. No failure is a success, whatever its code. */
 function chosenCode(thrown: unknown): number | undefined {
   if (!(thrown instanceof Error)) return undefined
   if ('statusCode' in thrown) return asCode(thrown.statusCode)
@@ -82,7 +82,7 @@ function chosenCode(thrown: unknown): number | undefined {
 }
 
 function asCode(value: unknown): number | undefined {
-  return typeof value === 'number' && Number.isInteger(value) && value >= 100 && value <= 999
+  return typeof value === 'number' && Number.isInteger(value) && value >= 400 && value <= 999
     ? value
     : undefined
 }

@@ -55,9 +55,20 @@ export function prepareProcess(): TemporaryFiles {
   for (const [name, value] of Object.entries(ENVIRONMENT_DEFAULTS)) process.env[name] ??= value
   const files = new TemporaryFiles()
   process.on('exit', () => files.removeAll())
+  process.on('uncaughtException', endUncaught)
   // The original's worker goes on serving after SIGTERM, without its files; nobody can want that.
   for (const signal of END_SIGNALS) process.on(signal, () => process.exit(0))
   return files
+}
+
+/**
+ * Ends the process as Node does, but prints a bounded text: a message of many megabytes would keep
+ * the process busy with its output until the deadline of the request. A handler may have a listener of its own.
+ */
+function endUncaught(thrown: unknown): void {
+  if (process.listenerCount('uncaughtException') > 1) return
+  reportError('Uncaught', thrown)
+  process.exit(1)
 }
 
 /** Listens and says so. The process ends when it cannot. */
