@@ -192,7 +192,9 @@ export function heldBy(server: Laboratory): Held {
   return {
     descriptors: openFiles(server.pid),
     // A replaced worker has a folder of another number.
+    // The folder for uploads is made with the first one and stays.
     files: [...listing(server.temporary), ...listing(server.store)]
+      .filter((name) => !/^onnxd-\d+-\w+\/models$/.test(name))
       .map((name) => name.replaceAll(/\bw\d+\b/g, 'w*'))
       .toSorted()
       .join('\n'),

@@ -7,8 +7,8 @@ import process from 'node:process'
 export interface FakeMmsOptions {
   /** Makes the FIFO called `NAME`. */
   readonly makeFifo?: string
-  /** Writes to the FIFO behind `fd` for the stream `name`, once the server has opened it. */
-  readonly write?: string
+  /** Opens the FIFO called `FIFO` for the stream `name`, and writes to it. */
+  readonly useFifo?: string
 }
 
 /** Writes the program into a folder and returns its path, for `--python`. It answers every request with its start. */
@@ -22,7 +22,7 @@ export function fakeMms(folder: string, options: FakeMmsOptions = {}): string {
 /** It makes the FIFOs, answers the load, and waits for readers. */
 const source = ({
   makeFifo = "execFileSync('mkfifo', ['-m', '600', NAME])",
-  write = String.raw`fs.writeSync(fd, name.slice(3) + ' of the FIFO\n')`,
+  useFifo = String.raw`fs.writeSync(fs.openSync(FIFO, 'w'), name.slice(3) + ' of the FIFO\n')`,
 }: FakeMmsOptions): string => String.raw`
 const { execFileSync } = require('node:child_process')
 const fs = require('node:fs')
@@ -52,8 +52,8 @@ net.createServer((socket) => {
       socket.write(Buffer.concat([int(200), text('loaded model m. [PID]:' + process.pid), int(-1)]))
       // These wait, as Python's do.
       for (const name of ['stdout', 'stderr']) {
-        const fd = fs.openSync(stem + '-' + name, 'w')
-        ${write}
+        const FIFO = stem + '-' + name
+        ${useFifo}
       }
     } else {
       const id = chunk.subarray(5, 5 + chunk.readInt32BE(1)).toString()
