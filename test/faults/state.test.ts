@@ -215,8 +215,8 @@ test('O18 a state of each schema version before is read, and written as the pres
     assert.deepEqual(await namesOf(management), ['new', 'old'])
     assert.equal((await fetch(`${management}/models/old`, { method: 'DELETE' })).status, 200)
     assert.equal((await server.end('SIGTERM')).code, 0)
-    const after = JSON.parse(readFileSync(path.join(folder, 'state.json'), 'utf8'))
-    assert.equal(after.schemaVersion, present.schemaVersion)
+    const written = JSON.parse(readFileSync(path.join(folder, 'state.json'), 'utf8'))
+    assert.equal(written.schemaVersion, present.schemaVersion)
     assert.doesNotMatch(server.errors(), /"level":[56]0/)
   }
 })
