@@ -116,7 +116,7 @@ test(
     const grown = after.bytes - before.bytes
     const found = differences(before, after)
     reportFigure(t, {
-      what: `register and unregister × ${CYCLES}`,
+      what: `register and unregister × ${CYCLES === 1000 ? '1 000' : CYCLES}`,
       goal: 'growth ≤ 2 MiB, 0 failed',
       seen: `${(grown / MIB).toFixed(1)} MiB of ${(before.bytes / MIB).toFixed(0)} MiB, ${failed} failed`,
       isMet: grown <= GOAL_BYTES && failed === 0 && found.length === 0,
