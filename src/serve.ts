@@ -60,9 +60,15 @@ export async function serveModels(argv: readonly string[], failureCode: number):
       logger: false,
       skip: ignoreSignalsThatDoNotStop(),
     },
-    async ({ err, signal: name }) => {
-      if (err) log.fatal({ err }, 'unexpected error')
-      else log.info({ signal: name }, 'stopping')
+    async (reason) => {
+      // Nobody knows what state the server is in: it ends at once. What was thrown may be `undefined`.
+      if ('err' in reason) {
+        const { err = new Error('undefined was thrown') } = reason
+        log.fatal({ err }, 'unexpected error')
+        await errors.flush()
+        return process.exit(1)
+      }
+      log.info({ signal: reason.signal }, 'stopping')
       stop.abort()
       const server = await unlessStopped(starting, signal)
       await server?.close()

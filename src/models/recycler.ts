@@ -61,7 +61,7 @@ export class Recycler {
     if (worker.state !== 'ready') return undefined
     if (hasMemoryLimit && memoryFailures >= MAX_MEMORY_FAILURES) return 'memory limit'
     if (maxBatches > 0 && worker.answered >= maxBatches) return 'requests'
-    if (maxAgeMs > 0 && Date.now() - worker.startedAt.getTime() >= maxAgeMs) return 'age'
+    if (maxAgeMs > 0 && performance.now() - worker.startedAtMs >= maxAgeMs) return 'age'
     if (maxResidentBytes === 0 || worker.pid === undefined) return undefined
     return (await residentBytes(worker.pid)) >= maxResidentBytes ? 'memory' : undefined
   }

@@ -26,6 +26,7 @@ export type PoolWorker = Pick<
   | 'recordStarved'
   | 'answered'
   | 'startedAt'
+  | 'startedAtMs'
   | 'lastErrors'
 >
 

@@ -138,7 +138,10 @@ export class WorkerFactory {
       : this.#pythonWorker(model, settings, folder, onLine)
     const worker = new Worker({
       ...special,
-      child: confine(special.child, this.#confinement),
+      child: {
+        ...confine(special.child, this.#confinement),
+        prepare: () => this.#runtime.makeWorkerFolder(folder),
+      },
       load: {
         command: 'load',
         modelName: model.name,

@@ -66,27 +66,6 @@ test('serve prints, when ready, a curl line that works; Ctrl-C ends everything',
   assert.deepEqual(readdirSync(temporary), [])
 })
 
-test('killing the server ends its workers, and the next server removes what it left', async (t) => {
-  const temporary = temporaryFolder(t)
-  const { child, output } = start(t, ['serve', '--port', '0', '--management-port', '0', iris], {
-    TMPDIR: temporary,
-  })
-  await until(() => output.stdout.includes('ready'), 60_000)
-  const workers = childrenOf(child.pid ?? 0)
-  assert.equal(workers.length, 1)
-  child.kill('SIGKILL')
-  await until(() => workers.every((pid) => !isAlive(pid)), 3000)
-
-  // What it could not remove itself, the next server does; one that lives keeps its own.
-  const [abandoned] = readdirSync(temporary)
-  const next = start(t, ['serve', '--port', '0', '--management-port', '0'], { TMPDIR: temporary })
-  await until(() => next.output.stdout.includes('ready'), 60_000)
-  const other = start(t, ['serve', '--port', '0', '--management-port', '0'], { TMPDIR: temporary })
-  await until(() => other.output.stdout.includes('ready'), 60_000)
-  const left = readdirSync(temporary)
-  assert.deepEqual([left.length, left.includes(abandoned ?? '')], [2, false])
-})
-
 test('a model that cannot be served is named with its reason; as the only model it ends the command with an error', async (t) => {
   const folder = temporaryFolder(t)
   writeFileSync(path.join(folder, 'broken.onnx'), 'this is no model')
@@ -142,21 +121,6 @@ test('mistakes on the command line end it with 2 and one clear line', async (t) 
     assert.equal(code, 2, stderr)
     assert.match(stderr, pattern)
   }
-})
-
-test('a port in use ends the command with 1, and nothing is left', async (t) => {
-  const temporary = temporaryFolder(t)
-  const { output } = start(t, ['serve', '--port', '0', '--management-port', '0'])
-  await until(() => output.stdout.includes('ready'), 60_000)
-  const port = /Inference http:\/\/127\.0\.0\.1:(\d+)/.exec(output.stdout)?.[1] ?? ''
-  const { code, stderr } = await finish(
-    t,
-    ['serve', '--port', port, '--management-port', '0', iris],
-    { TMPDIR: temporary },
-  )
-  assert.equal(code, 1)
-  assert.match(stderr, /EADDRINUSE|in use/)
-  assert.deepEqual(readdirSync(temporary), [])
 })
 
 test('help and version answer', async (t) => {

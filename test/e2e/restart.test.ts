@@ -1,10 +1,9 @@
 /** What requests changed of the models that the server is started with is the same after a restart. */
 import assert from 'node:assert/strict'
-import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { cpSync, mkdirSync, readFileSync } from 'node:fs'
 import path from 'node:path'
 import { test } from 'node:test'
 import type { TestContext } from 'node:test'
-import { modelNames } from '../helpers/observe.ts'
 import { json, serve, temporaryFolder } from '../helpers/server.ts'
 import type { TestServer } from '../helpers/server.ts'
 
@@ -87,20 +86,4 @@ test('without a request the newest version stays the default', async (t) => {
   })
   const second = await serve(t, [], { modelStore, stateDir })
   assert.equal(await versionOf(second), '3')
-})
-
-test('a model that was scaled and then taken out of the store does not keep others from starting', async (t) => {
-  const modelStore = twoVersions(t)
-  const stateDir = temporaryFolder(t)
-  const first = await serve(t, [], { modelStore, stateDir })
-  await put(first, '/models/iris?min_worker=2&synchronous=true')
-  await first.close()
-  rmSync(path.join(modelStore, 'iris', '2', 'model.onnx'))
-  writeFileSync(path.join(modelStore, 'iris', '2', 'model.onnx'), '')
-  const second = await serve(t, [`other=${iris}`], { modelStore, stateDir })
-  assert.deepEqual(await modelNames(second), ['other'])
-  await second.close()
-  cpSync(path.join(iris, 'model.onnx'), path.join(modelStore, 'iris', '2', 'model.onnx'))
-  const third = await serve(t, [], { modelStore, stateDir })
-  assert.equal((await describe(third, '/models/iris')).minWorkers, 2)
 })

@@ -29,6 +29,7 @@ export class FakeWorker implements PoolWorker {
   inFlight = 0
   readonly pid = 1
   readonly startedAt = new Date()
+  readonly startedAtMs = performance.now()
   readonly lastErrors: string[] = []
   /** In hand, oldest first, and all that ever came. */
   readonly batches: Batch[] = []

@@ -7,6 +7,7 @@ import type { ServerError } from '../../src/errors.ts'
 import { checkPythonInput } from '../../src/models/python-input.ts'
 import { LastWords } from '../../src/worker/host/last-words.ts'
 import { findPython } from '../../src/worker/host/python-installation.ts'
+import { fakeMms } from '../helpers/fake-mms.ts'
 import { pythonArchive } from '../helpers/python-model.ts'
 import { processesNaming } from '../helpers/server-process.ts'
 import { json, runtimeFolder, serve, temporaryFolder, until } from '../helpers/server.ts'
@@ -114,7 +115,7 @@ test('a model whose worker is not installed is refused with what to install', as
 
 test('the worker is started as MMS starts it, its output comes through FIFOs, and it leaves nothing', async (t) => {
   const folder = temporaryFolder(t)
-  const python = program(folder, 'python', FAKE_MMS)
+  const python = fakeMms(folder)
   const archive = pythonArchive(folder, {
     flavor: 'mms',
     name: 'm',
@@ -173,44 +174,3 @@ function program(folder: string, name: string, source: string): string {
   chmodSync(file, 0o755)
   return file
 }
-
-/** What the original's worker does, in brief: it makes the FIFOs, answers the load, and waits for readers. */
-const FAKE_MMS = String.raw`
-const { execFileSync } = require('node:child_process')
-const fs = require('node:fs')
-const net = require('node:net')
-const args = process.argv.slice(2)
-if (args[0] === '-c') {
-  console.log(JSON.stringify(['3.12.1', '/mms', '']))
-  process.exit(0)
-}
-const after = (name) => args[args.indexOf(name) + 1]
-const text = (value) => {
-  const bytes = Buffer.from(value)
-  const length = Buffer.alloc(4)
-  length.writeInt32BE(bytes.length)
-  return Buffer.concat([length, bytes])
-}
-const int = (value) => { const bytes = Buffer.alloc(4); bytes.writeInt32BE(value); return bytes }
-net.createServer((socket) => {
-  socket.on('data', (chunk) => {
-    if (chunk[0] === 0x4c) {
-      const descriptor = chunk.subarray(-'w.sock'.length).toString()
-      const stem = after('--tmp-dir') + '/' + descriptor
-      execFileSync('mkfifo', [stem + '-stdout', stem + '-stderr'])
-      socket.write(Buffer.concat([int(200), text('loaded model m. [PID]:' + process.pid), int(-1)]))
-      // These wait, as Python's do.
-      for (const name of ['stdout', 'stderr']) {
-        const fd = fs.openSync(stem + '-' + name, 'w')
-        fs.writeSync(fd, name.slice(3) + ' of the FIFO\n')
-      }
-    } else {
-      const id = chunk.subarray(5, 5 + chunk.readInt32BE(1)).toString()
-      const { PYTHONPATH, OMP_NUM_THREADS, MMS_DECODE_INPUT_REQUEST } = process.env
-      const environment = { PYTHONPATH, OMP_NUM_THREADS, MMS_DECODE_INPUT_REQUEST }
-      const body = JSON.stringify({ args, cwd: process.cwd(), environment })
-      socket.write(Buffer.concat([int(200), text('ok'), text(id), text('application/json'), int(200), text(''), int(0), text(body), int(-1)]))
-    }
-  })
-}).listen(after('--sock-name'), () => console.log('MMS worker started.'))
-`

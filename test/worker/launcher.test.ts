@@ -84,7 +84,7 @@ test('each connection has a process, which ends with it', async (t) => {
   const [, thirdPid] = await load(worker, modelPath)
   assert.ok(isAlive(thirdPid), 'the launcher goes on')
   await worker.stop()
-  assert.equal(isAlive(thirdPid), false, 'it ends with the launcher')
+  await until('it ends with the launcher', () => !isAlive(thirdPid))
 })
 
 test('E11: what a model has started ends with its connection, and with the launcher', async (t) => {

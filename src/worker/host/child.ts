@@ -13,6 +13,8 @@ export interface ChildSpec {
   readonly holdsStdin?: boolean
   /** Descriptor that the process gets as its number 3. */
   readonly descriptor?: number | undefined
+  /** Makes what the process needs. What it throws is why the process could not be started. */
+  readonly prepare?: () => void
 }
 
 /** How a process ended. */
@@ -21,12 +23,19 @@ export interface ExitCause {
   readonly signal: NodeJS.Signals | null
   /** For example `exited with code 1`, `was killed by SIGSEGV`, `ran out of memory`. */
   readonly text: string
-  /** This machine has no descriptor, process or memory left: no fault of the model. */
+  /** This machine has no descriptor, process, memory or disk left: no fault of the model. */
   readonly isShortage?: boolean
 }
 
 /** What the system says when it has nothing left to give. */
-const SHORTAGES: ReadonlySet<unknown> = new Set(['EMFILE', 'ENFILE', 'EAGAIN', 'ENOMEM'])
+const SHORTAGES: ReadonlySet<unknown> = new Set([
+  'EMFILE',
+  'ENFILE',
+  'EAGAIN',
+  'ENOMEM',
+  'ENOSPC',
+  'EDQUOT',
+])
 /** Lines of stderr kept to explain a death. */
 const KEPT_LINES = 20
 /**
@@ -50,6 +59,7 @@ export class Child {
   constructor(spec: ChildSpec, onLine: (line: string, stream: 'stdout' | 'stderr') => void) {
     let child: ChildProcess
     try {
+      spec.prepare?.()
       child = spawn(spec.command, [...spec.args], {
         cwd: spec.workingDirectory,
         env: spec.environment,

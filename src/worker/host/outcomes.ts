@@ -28,6 +28,8 @@ const LOAD_CODES: ReadonlyMap<number, ErrorType> = new Map([
 
 /** What is said of a process that this machine has no resources for at the moment. */
 const SHORTAGE = /^could not be started \((?:EMFILE|ENFILE|EAGAIN|ENOMEM)\)/
+/** The same of the disk. */
+const DISK_IS_FULL = /^could not be started \((?:ENOSPC|EDQUOT)\)/
 
 /** How native code dies of what it was given: of the model while it loads, of a request afterwards. */
 const CRASH = /^was killed by SIG(?:SEGV|ABRT|BUS|FPE|ILL|TRAP|SYS)$/
@@ -84,6 +86,7 @@ export function protocolText(error: ProtocolError): string {
 
 function endType(reason: string): ErrorType {
   if (SHORTAGE.test(reason)) return 'ServiceUnavailableException'
+  if (DISK_IS_FULL.test(reason)) return 'InsufficientMemoryException'
   if (reason.includes('took longer')) return 'ResponseTimeoutException'
   if (reason.includes('out of memory')) return 'InsufficientMemoryException'
   return CRASH.test(reason) ? 'InvalidModelException' : 'InternalServerException'

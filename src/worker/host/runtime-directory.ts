@@ -56,16 +56,18 @@ export class RuntimeDirectory {
     }
   }
 
-  /** Makes a private folder for one worker: its socket and its temporary files. */
+  /** Path for the private folder of one worker: its socket and its temporary files. */
   newWorkerFolder(): string {
-    const folder = path.join(this.path, `w${this.#nextWorker++}`)
-    try {
-      mkdirSync(folder, { mode: 0o700 })
-      if (this.#user !== undefined) chownSync(folder, this.#user.uid, this.#user.gid)
-    } catch {
-      // The disk is full, say: the worker cannot listen then, and says so.
-    }
-    return folder
+    return path.join(this.path, `w${this.#nextWorker++}`)
+  }
+
+  /**
+   * Makes the folder of a worker.
+   * @throws Error of the system, for example `ENOSPC` when the disk is full.
+   */
+  makeWorkerFolder(folder: string): void {
+    mkdirSync(folder, { mode: 0o700 })
+    if (this.#user !== undefined) chownSync(folder, this.#user.uid, this.#user.gid)
   }
 
   /** Removes the folder of a worker that has ended. */

@@ -27,7 +27,8 @@ const LOADING_STOP_GRACE_MS = 200
 /** One worker process of a model version, from its start to its end. It never comes back; the pool makes a new one. */
 export class Worker {
   readonly startedAt = new Date()
-  /** Resolves when the model is loaded; rejects with a ServerError that says why it could not be. */
+  readonly startedAtMs = performance.now()
+  /** Resolves when the model is loaded; rejects with a ServerError that says why not. Need not be awaited. */
   readonly ready: Promise<void>
   /** Resolves with the reason when the process is gone. Never rejects. */
   readonly exited: Promise<ExitCause>
@@ -67,7 +68,6 @@ export class Worker {
     )
     this.exited = this.#child.exited.then((cause) => this.#end(cause))
     this.ready = this.#start(isListening)
-    // Whoever started the worker looks at `ready` in its own time.
     this.ready.catch(() => {})
   }
 

@@ -8,7 +8,7 @@ import { killGroupMembers } from './process-group.ts'
 const WATCH = `
 const { workerData } = require('node:worker_threads')
 const cell = new Int32Array(new SharedArrayBuffer(4))
-while (process.ppid === workerData) Atomics.wait(cell, 0, 0, 1000)
+while (process.ppid === workerData) Atomics.wait(cell, 0, 0, 250)
 try {
   process.kill(-process.pid, 'SIGKILL')
 } catch {
@@ -17,7 +17,7 @@ try {
 `
 
 /**
- * Kills this process within about a second of the death of its parent, and all others of the group that it leads: a
+ * Kills this process within a fraction of a second of the death of its parent, and all others of the group that it leads: a
  * parent that was killed cannot do that any more.
  */
 export function watchParent(parentPid: number): void {

@@ -1,4 +1,4 @@
-/** The server itself is killed, at any moment; the state it leaves is what it has acknowledged. */
+/** Block O, row O16: the server is killed at any moment; the state it leaves is what it has acknowledged. */
 import assert from 'node:assert/strict'
 import { existsSync, readFileSync, readdirSync } from 'node:fs'
 import path from 'node:path'
@@ -8,8 +8,9 @@ import type { RandomNumbers } from '../helpers/random.ts'
 import { iris, processesNaming, sizeOf, startProcess } from '../helpers/server-process.ts'
 import type { Answer, ServerProcess } from '../helpers/server-process.ts'
 import { listing, temporaryFolder, until } from '../helpers/server.ts'
+import { size } from './harness.ts'
 
-const CRASHES = sizeOf('ONNXD_FAULT_CRASHES', 50)
+const CRASHES = size(2, sizeOf('ONNXD_FAULT_CRASHES', 200))
 /** The longest life of a server, milliseconds. */
 const MAX_LIFE_MS = 400
 const NAMES = ['a', 'b', 'c', 'd']
@@ -118,8 +119,8 @@ const uploads = (state: State): number =>
   Object.values(state).filter(({ versions }) => versions.includes('1.0')).length
 
 test(
-  'a server that is killed at any moment knows after its restart what it has acknowledged, and leaves no process',
-  { timeout: 900_000 },
+  'O16 a server that is killed at any moment knows after its restart what it has acknowledged, and leaves no process',
+  { timeout: size(120_000, 1_800_000) },
   async (t) => {
     const folder = temporaryFolder(t)
     const stateFolder = path.join(folder, 'state')
