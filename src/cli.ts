@@ -46,7 +46,7 @@ async function main([command, ...rest]: readonly string[]): Promise<void> {
 }
 
 async function serve(argv: readonly string[]): Promise<void> {
-  const { serveModels } = await import('./serve.ts')
+  const { serveModels } = await import('./command/serve.ts')
   await serveModels(argv, EXIT_FAILED)
 }
 

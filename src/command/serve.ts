@@ -2,14 +2,14 @@
 import process from 'node:process'
 import closeWithGrace from 'close-with-grace'
 import { pino } from 'pino'
-import { readyText } from './banner.ts'
-import { parseConfig } from './config-parse.ts'
+import { parseConfig } from '../config-parse.ts'
+import { describeImport } from '../properties.ts'
+import { startServer } from '../server.ts'
+import type { RunningServer } from '../server.ts'
+import { ignoreSignalsThatDoNotStop } from '../signals.ts'
 import { cpuBudget, overdrawnText } from './cpu-budget.ts'
 import { Output } from './output.ts'
-import { describeImport } from './properties.ts'
-import { startServer } from './server.ts'
-import type { RunningServer } from './server.ts'
-import { ignoreSignalsThatDoNotStop } from './signals.ts'
+import { readyText } from './ready-message.ts'
 
 const STDOUT = 1
 const STDERR = 2

@@ -5,8 +5,8 @@ import { closeSync, constants, openSync, readFileSync, readSync } from 'node:fs'
 import path from 'node:path'
 import { test } from 'node:test'
 import type { TestContext } from 'node:test'
-import { Output } from '../src/output.ts'
-import { temporaryFolder, until } from './helpers/server.ts'
+import { Output } from '../../src/command/output.ts'
+import { temporaryFolder, until } from '../helpers/server.ts'
 
 const { O_NONBLOCK, O_RDONLY, O_RDWR, O_WRONLY } = constants
 /** Most that a pipe holds, and most that waits for it. */

@@ -1,7 +1,7 @@
 /** Workers times threads against the cores: what is counted, and when the operator is told. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { cpuBudget, overdrawnText } from '../src/cpu-budget.ts'
+import { cpuBudget, overdrawnText } from '../../src/command/cpu-budget.ts'
 
 const model = (workers: number, threads: number) => ({
   name: 'm',
