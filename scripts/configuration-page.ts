@@ -1,8 +1,8 @@
 /** `docs/configuration.md`: every setting of the server and of `model.json`, out of their schemas. */
 import { KindGuard } from '@sinclair/typebox'
 import type { TSchema } from '@sinclair/typebox'
-import { ConfigSchema, environmentName, flagName } from '../src/config.ts'
-import type { Config } from '../src/config.ts'
+import { ConfigSchema, environmentName, flagName } from '../src/config/config.ts'
+import type { Config } from '../src/config/config.ts'
 import { ModelSettings } from '../src/model-settings.ts'
 import { GENERATED, code, table } from './markdown.ts'
 

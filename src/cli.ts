@@ -56,7 +56,7 @@ async function printVersion(): Promise<void> {
 }
 
 async function printFlags(): Promise<void> {
-  const { flagHelp } = await import('./flag-help.ts')
+  const { flagHelp } = await import('./config/flag-help.ts')
   print(process.stdout, flagHelp())
 }
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { ConfigSchema, completeConfig } from '../src/config.ts'
+import { ConfigSchema, completeConfig } from '../src/config/config.ts'
 import { ConfigError } from '../src/errors.ts'
 import { decodeProperties, parseProperties } from '../src/properties-text.ts'
 import { describeImport, importProperties } from '../src/properties.ts'

@@ -1,7 +1,7 @@
 /** What the command prints when the server is ready: addresses, models, and a request that works. */
 import { readdir } from 'node:fs/promises'
 import path from 'node:path'
-import type { Config } from '../config.ts'
+import type { Config } from '../config/config.ts'
 import { isLoopback } from '../loopback.ts'
 import { isNetworkFile } from '../model-paths.ts'
 import type { ModelVersion } from '../models/model-version.ts'

@@ -2,7 +2,7 @@
 import process from 'node:process'
 import closeWithGrace from 'close-with-grace'
 import { pino } from 'pino'
-import { parseConfig } from '../config-parse.ts'
+import { parseConfig } from '../config/parse.ts'
 import { describeImport } from '../properties.ts'
 import { startServer } from '../server.ts'
 import type { RunningServer } from '../server.ts'

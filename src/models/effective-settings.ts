@@ -1,6 +1,6 @@
 /** The settings that one model version runs with, and who set each of them. */
-import { threadsPerWorker } from '../config.ts'
-import type { Config, ConfigOrigin, ConfigOrigins } from '../config.ts'
+import { threadsPerWorker } from '../config/config.ts'
+import type { Config, ConfigOrigin, ConfigOrigins } from '../config/config.ts'
 import type { BatchDelay, JoinBatches, ModelSettings } from '../model-settings.ts'
 import type { PreparedModel } from './source.ts'
 

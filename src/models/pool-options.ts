@@ -1,5 +1,5 @@
 import type { Logger } from 'pino'
-import type { Config } from '../config.ts'
+import type { Config } from '../config/config.ts'
 import type { BatchDelay } from '../model-settings.ts'
 import type { EffectiveSettings } from './effective-settings.ts'
 import type { QueueLimits } from './job-queue.ts'

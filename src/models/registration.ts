@@ -1,6 +1,6 @@
 /** How a version is registered and scaled, and what it needs of the server for that. */
 import type { Logger } from 'pino'
-import type { Config, ConfigOrigins } from '../config.ts'
+import type { Config, ConfigOrigins } from '../config/config.ts'
 import type { Undo } from './changes.ts'
 import type { VersionOptions } from './effective-settings.ts'
 import type { MemoryGuard } from './memory-guard.ts'

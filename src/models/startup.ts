@@ -1,6 +1,6 @@
 /** The models that a server is started with: those of the command line and those of the store. */
 import type { Logger } from 'pino'
-import type { Config } from '../config.ts'
+import type { Config } from '../config/config.ts'
 import type { FailedModel } from './failures.ts'
 import type { ModelVersion } from './model-version.ts'
 import type { Registry } from './registry.ts'

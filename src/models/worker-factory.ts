@@ -1,6 +1,6 @@
 import path from 'node:path'
 import type { Logger } from 'pino'
-import type { Config } from '../config.ts'
+import type { Config } from '../config/config.ts'
 import { ServerError } from '../errors.ts'
 import { BUILT_IN_HANDLERS } from '../model-files.ts'
 import { WARM_UP_LINE } from '../worker-lines.ts'

@@ -5,7 +5,7 @@
  */
 import { isIP } from 'node:net'
 import type { FastifyRequest } from 'fastify'
-import type { Config } from '../config.ts'
+import type { Config } from '../config/config.ts'
 import { ServerError } from '../errors.ts'
 import type { App } from './route-context.ts'
 

@@ -1,7 +1,7 @@
 /** Management of versions and workers: the original's scaling, TorchServe's versions. */
 import { Type } from '@sinclair/typebox'
 import type { Static } from '@sinclair/typebox'
-import type { Config } from '../config.ts'
+import type { Config } from '../config/config.ts'
 import { ServerError, messageOf } from '../errors.ts'
 import { describeVersion } from '../models/describe-version.ts'
 import type { VersionDescription } from '../models/describe-version.ts'

@@ -7,7 +7,7 @@ import type {
   RawServerDefault,
 } from 'fastify'
 import type { ByteBudget } from '../byte-budget.ts'
-import type { Config } from '../config.ts'
+import type { Config } from '../config/config.ts'
 import type { Deliveries } from '../models/deliveries.ts'
 import type { ServerMetrics } from '../models/metrics.ts'
 import type { Registry } from '../models/registry.ts'

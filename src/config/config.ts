@@ -7,14 +7,14 @@ import { availableParallelism } from 'node:os'
 import { Type } from '@sinclair/typebox'
 import type { Static } from '@sinclair/typebox'
 import { Value } from '@sinclair/typebox/value'
-import type { ConfigOrigin, Settings } from './config-layers.ts'
-import { listenerSettings } from './config-listeners.ts'
-import { modelSettings } from './config-models.ts'
-import { ConfigError } from './errors.ts'
-import { problemWith } from './schema.ts'
+import { ConfigError } from '../errors.ts'
+import { problemWith } from '../schema.ts'
+import type { ConfigOrigin, Settings } from './layers.ts'
+import { listenerSettings } from './listeners.ts'
+import { modelSettings } from './models.ts'
 
-export { environmentName, flagName } from './config-layers.ts'
-export type { ConfigOrigin, Settings } from './config-layers.ts'
+export { environmentName, flagName } from './layers.ts'
+export type { ConfigOrigin, Settings } from './layers.ts'
 
 export const ConfigSchema = Type.Object(
   { ...listenerSettings, ...modelSettings },

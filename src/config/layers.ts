@@ -6,8 +6,8 @@ import { parseArgs } from 'node:util'
 import { KindGuard } from '@sinclair/typebox'
 import type { TSchema } from '@sinclair/typebox'
 import type * as Yaml from 'yaml'
-import { didYouMean } from './closest-name.ts'
-import { ConfigError, messageOf } from './errors.ts'
+import { didYouMean } from '../closest-name.ts'
+import { ConfigError, messageOf } from '../errors.ts'
 
 /** Settings by their key, of one origin or of several merged. */
 export type Settings = Record<string, unknown>

@@ -5,16 +5,16 @@ import { availableParallelism, tmpdir } from 'node:os'
 import path from 'node:path'
 import { test } from 'node:test'
 import type { TestContext } from 'node:test'
-import { parseConfig } from '../src/config-parse.ts'
 import {
   ConfigSchema,
   completeConfig,
   environmentName,
   flagName,
   threadsPerWorker,
-} from '../src/config.ts'
-import type { Config } from '../src/config.ts'
-import { ConfigError } from '../src/errors.ts'
+} from '../../src/config/config.ts'
+import type { Config } from '../../src/config/config.ts'
+import { parseConfig } from '../../src/config/parse.ts'
+import { ConfigError } from '../../src/errors.ts'
 
 function configFile(t: TestContext, content: string, name = 'onnxd.yaml'): string {
   const folder = mkdtempSync(path.join(tmpdir(), 'onnxd-config-'))

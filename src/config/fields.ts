@@ -1,7 +1,7 @@
 /** The kinds of settings that there are. */
 import { Type } from '@sinclair/typebox'
 import type { TArray, TBoolean, TInteger, TString, TUnsafe } from '@sinclair/typebox'
-import { stringEnum } from './schema.ts'
+import { stringEnum } from '../schema.ts'
 
 export const MIB = 1024 * 1024
 

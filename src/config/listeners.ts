@@ -1,5 +1,5 @@
 /** Settings of the two listeners: who may connect, what a request may be, what is logged. */
-import { MIB, count, flag, list, oneOf, text } from './config-fields.ts'
+import { MIB, count, flag, list, oneOf, text } from './fields.ts'
 
 export const listenerSettings = {
   host: text(

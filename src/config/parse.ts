@@ -1,17 +1,17 @@
 /** From a command line, an environment and a config file to the settings of a server. */
 import { Type } from '@sinclair/typebox'
-import { didYouMean } from './closest-name.ts'
-import { readConfigFile, readEnvironment, readFlags } from './config-layers.ts'
-import type { ConfigOrigin, Settings } from './config-layers.ts'
+import { didYouMean } from '../closest-name.ts'
+import { ConfigError } from '../errors.ts'
+import { readProperties } from '../properties.ts'
+import type { Import } from '../properties.ts'
+import { sagemakerSettings } from '../sagemaker-settings.ts'
+import { problemWith } from '../schema.ts'
 import { ConfigSchema, completeConfig } from './config.ts'
 import type { Config, ConfigOrigins } from './config.ts'
-import { ConfigError } from './errors.ts'
 import { ignoredVariables } from './ignored-variables.ts'
+import { readConfigFile, readEnvironment, readFlags } from './layers.ts'
+import type { ConfigOrigin, Settings } from './layers.ts'
 import { readToken } from './management-token.ts'
-import { readProperties } from './properties.ts'
-import type { Import } from './properties.ts'
-import { sagemakerSettings } from './sagemaker-settings.ts'
-import { problemWith } from './schema.ts'
 
 /** What {@link parseConfig} makes of a command line. */
 export interface ParsedConfig {

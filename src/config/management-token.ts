@@ -1,4 +1,4 @@
-import { ConfigError } from './errors.ts'
+import { ConfigError } from '../errors.ts'
 
 /** What a header can carry as a token: visible ASCII characters without spaces. */
 const TOKEN = /^[\x21-\x7e]+$/

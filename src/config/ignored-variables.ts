@@ -1,6 +1,6 @@
 /** Environment variables that look like settings and are none. */
-import { didYouMean } from './closest-name.ts'
-import { environmentName, serviceVariables } from './config-layers.ts'
+import { didYouMean } from '../closest-name.ts'
+import { environmentName, serviceVariables } from './layers.ts'
 
 /** Names that begin like those of settings, whatever their case. */
 const OURS = /^onnxd[_-]/i
