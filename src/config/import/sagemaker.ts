@@ -1,6 +1,6 @@
 /** Settings of a SageMaker container: the platform and its toolkits speak through `SAGEMAKER_…` variables. */
 import path from 'node:path'
-import { ConfigError } from './errors.ts'
+import { ConfigError } from '../../errors.ts'
 import { integer, minutes } from './properties-mapping.ts'
 import type { Outcome } from './properties-mapping.ts'
 import { record } from './properties.ts'

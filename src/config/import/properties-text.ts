@@ -1,5 +1,5 @@
 /** The text form of Java properties, as `java.util.Properties` reads it. */
-import { ConfigError } from './errors.ts'
+import { ConfigError } from '../../errors.ts'
 
 const ESCAPES: Readonly<Record<string, string>> = { t: '\t', n: '\n', r: '\r', f: '\f' }
 const BLANK = /^[ \t\f]+/

@@ -1,8 +1,8 @@
 /** Reads the `config.properties` of MMS and TorchServe: what applies becomes settings, the rest is listed. */
 import { readFileSync } from 'node:fs'
 import path from 'node:path'
-import type { Settings } from './config/layers.ts'
-import { ConfigError } from './errors.ts'
+import { ConfigError } from '../../errors.ts'
+import type { Settings } from '../layers.ts'
 import { COMMON_RULES, TORCHSERVE_RULES } from './properties-mapping.ts'
 import type { Flavour, Outcome, Rule } from './properties-mapping.ts'
 import { decodeProperties, parseProperties } from './properties-text.ts'

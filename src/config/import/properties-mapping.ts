@@ -1,6 +1,6 @@
 /** What each key of an MMS or TorchServe `config.properties` means for onnxd: a setting, or why not. */
 import path from 'node:path'
-import { ConfigError } from './errors.ts'
+import { ConfigError } from '../../errors.ts'
 
 /** Which server a file was written for. */
 export type Flavour = 'mms' | 'torchserve'

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { ConfigSchema, completeConfig } from '../src/config/config.ts'
-import { ConfigError } from '../src/errors.ts'
-import { decodeProperties, parseProperties } from '../src/properties-text.ts'
-import { describeImport, importProperties } from '../src/properties.ts'
-import type { Import } from '../src/properties.ts'
-import { sagemakerSettings } from '../src/sagemaker-settings.ts'
+import { ConfigSchema, completeConfig } from '../../../src/config/config.ts'
+import { decodeProperties, parseProperties } from '../../../src/config/import/properties-text.ts'
+import { describeImport, importProperties } from '../../../src/config/import/properties.ts'
+import type { Import } from '../../../src/config/import/properties.ts'
+import { sagemakerSettings } from '../../../src/config/import/sagemaker.ts'
+import { ConfigError } from '../../../src/errors.ts'
 
 /** Every key of the two servers. MMS and TorchServe, section 7. */
 const MMS_KEYS =
