@@ -1,7 +1,7 @@
 /** What all dialects of inference share: a request goes to a worker, and its answer comes back as it is. */
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { largeBuffers } from '../buffer-pool.ts'
-import type { Dialect } from '../dialects.ts'
+import type { Dialect } from '../contract/internal-headers.ts'
 import type { Parameter } from '../models/job.ts'
 import type { ModelVersion } from '../models/model-version.ts'
 import { whenClientLeaves } from './exchanges.ts'

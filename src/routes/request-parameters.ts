@@ -1,8 +1,8 @@
 /** From an HTTP request to the parameters and headers of the worker protocol: section 4.2 of the original's behaviour. */
 import type { IncomingMessage } from 'node:http'
 import type { FastifyRequest } from 'fastify'
-import { DIALECT_HEADER, isInternalHeader } from '../dialects.ts'
-import type { Dialect } from '../dialects.ts'
+import { DIALECT_HEADER, isInternalHeader } from '../contract/internal-headers.ts'
+import type { Dialect } from '../contract/internal-headers.ts'
 import { ServerError } from '../errors.ts'
 import { fileFormatOf } from '../file-format.ts'
 import type { Header, Parameter } from '../models/job.ts'

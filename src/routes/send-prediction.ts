@@ -1,5 +1,5 @@
 import type { FastifyReply } from 'fastify'
-import { ROWS_HEADER } from '../dialects.ts'
+import { ROWS_HEADER } from '../contract/internal-headers.ts'
 import { ServerError } from '../errors.ts'
 import type { Prediction } from '../models/job.ts'
 import { answerHeaderList } from './answer-headers.ts'

@@ -1,7 +1,7 @@
 /** What an HTTP request says of its own turn: headers in every dialect, parameters in the Open Inference Protocol. */
 import type { IncomingHttpHeaders } from 'node:http'
 import type { FastifyRequest } from 'fastify'
-import type { Dialect } from '../dialects.ts'
+import type { Dialect } from '../contract/internal-headers.ts'
 import { ServerError } from '../errors.ts'
 import { MAX_PRIORITY_LEVELS } from '../model-settings.ts'
 import type { Parameter } from '../models/job.ts'

@@ -1,7 +1,7 @@
 /** Block J: tensors and JSON, over REST and the Open Inference Protocol. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import type { Datatype } from '../../src/datatypes.ts'
+import type { Datatype } from '../../src/contract/datatypes.ts'
 import { workersOf } from '../helpers/observe.ts'
 import { identityGraph, writeModel } from '../helpers/onnx-graph.ts'
 import type { Graph } from '../helpers/onnx-graph.ts'

@@ -1,7 +1,7 @@
 /** Requests with binary tensors: lengths, shapes and bytes that agree, and such that do not. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import type { Datatype } from '../../src/datatypes.ts'
+import type { Datatype } from '../../src/contract/datatypes.ts'
 import { ServerError } from '../../src/errors.ts'
 import { readHeaders } from '../../src/worker/process/onnx/headers.ts'
 import type { TensorSpec } from '../../src/worker/process/onnx/metadata.ts'

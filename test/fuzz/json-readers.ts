@@ -1,7 +1,7 @@
 /** The readers of JSON in a worker, and what they must agree with. */
 import assert from 'node:assert/strict'
 import { isUtf8 } from 'node:buffer'
-import type { Datatype } from '../../src/datatypes.ts'
+import type { Datatype } from '../../src/contract/datatypes.ts'
 import type { Decoded } from '../../src/worker/process/onnx/codec.ts'
 import { readHeaders } from '../../src/worker/process/onnx/headers.ts'
 import { InstancesCodec } from '../../src/worker/process/onnx/instances-codec.ts'

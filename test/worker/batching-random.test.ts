@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import path from 'node:path'
 import { test } from 'node:test'
-import { DIALECT_HEADER } from '../../src/dialects.ts'
+import { DIALECT_HEADER } from '../../src/contract/internal-headers.ts'
 import type { WirePrediction, WireRequest } from '../../src/worker/wire/messages.ts'
 import { answerOf, inferRequest, outputsOf } from '../helpers/infer.ts'
 import { writeModel } from '../helpers/onnx-builder.ts'

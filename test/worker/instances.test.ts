@@ -1,7 +1,7 @@
 /** KServe's first protocol in the worker: instances in, predictions out. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { DIALECT_HEADER } from '../../src/dialects.ts'
+import { DIALECT_HEADER } from '../../src/contract/internal-headers.ts'
 import type { LoadedModel } from '../../src/worker/process/handler.ts'
 import { answerOf, errorOf } from '../helpers/infer.ts'
 import { identityGraph, writeModel } from '../helpers/onnx-graph.ts'

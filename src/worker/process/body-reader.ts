@@ -1,5 +1,5 @@
 import { readSync } from 'node:fs'
-import { BODY_HEADER } from '../../dialects.ts'
+import { BODY_HEADER } from '../../contract/internal-headers.ts'
 import { ProtocolError } from '../../errors.ts'
 import type { WireHeader, WireRequest, WorkerReply } from '../wire/messages.ts'
 import type { LoadedModel } from './handler.ts'

@@ -1,6 +1,6 @@
 /** What the codecs read from a request's headers, gathered in one pass over them. */
-import { DIALECT_HEADER } from '../../../dialects.ts'
-import type { Dialect } from '../../../dialects.ts'
+import { DIALECT_HEADER } from '../../../contract/internal-headers.ts'
+import type { Dialect } from '../../../contract/internal-headers.ts'
 import type { WireHeader } from '../../wire/messages.ts'
 import { SHAPE_HEADER } from './octets.ts'
 

@@ -1,5 +1,5 @@
 /** KServe's first protocol: a list of instances in, a list of as many predictions out. */
-import type { Dialect } from '../../../dialects.ts'
+import type { Dialect } from '../../../contract/internal-headers.ts'
 import { ServerError } from '../../../errors.ts'
 import type { WirePrediction, WireRequest } from '../../wire/messages.ts'
 import { BODY } from './codec.ts'

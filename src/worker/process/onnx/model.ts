@@ -1,8 +1,8 @@
 /** The built-in ONNX handler: loads a network and answers requests with it. */
 import path from 'node:path'
 import { env } from 'onnxruntime-node'
-import { messageWithTimes } from '../../../compute-times.ts'
-import type { Dialect } from '../../../dialects.ts'
+import { messageWithTimes } from '../../../contract/compute-times.ts'
+import type { Dialect } from '../../../contract/internal-headers.ts'
 import { ServerError } from '../../../errors.ts'
 import { readModelFiles } from '../../../model-files.ts'
 import type { ModelFiles } from '../../../model-files.ts'

@@ -1,5 +1,5 @@
 /** Answers to single requests, errors included: the one place that knows how they look. */
-import type { Dialect } from '../../../dialects.ts'
+import type { Dialect } from '../../../contract/internal-headers.ts'
 import { ServerError } from '../../../errors.ts'
 import type { WireHeader, WirePrediction } from '../../wire/messages.ts'
 import { isMemoryError } from '../replies.ts'

@@ -1,5 +1,5 @@
-import { ROWS_HEADER } from '../../../dialects.ts'
-import type { Dialect } from '../../../dialects.ts'
+import { ROWS_HEADER } from '../../../contract/internal-headers.ts'
+import type { Dialect } from '../../../contract/internal-headers.ts'
 import { ServerError } from '../../../errors.ts'
 import type { WireHeader, WirePrediction, WireRequest } from '../../wire/messages.ts'
 import { addTensors, parseJsonLength, tensorFromRawBody } from './binary-request.ts'

@@ -4,7 +4,7 @@ import type { InferenceSession, Tensor as RuntimeTensor } from 'onnxruntime-node
 // What lies under `InferenceSession`. That one runs a turn of the event loop later, and checks again what is checked here.
 import { binding, initOrt } from 'onnxruntime-node/dist/binding.js'
 import type { Binding } from 'onnxruntime-node/dist/binding.js'
-import { DATATYPES } from '../../../datatypes.ts'
+import { DATATYPES } from '../../../contract/datatypes.ts'
 import { ServerError } from '../../../errors.ts'
 import type { ModelSettings } from '../../../model-settings.ts'
 import type { LoadContext, Reshapes, TensorReshape } from '../handler.ts'

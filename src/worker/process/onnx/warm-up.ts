@@ -1,5 +1,5 @@
+import { WARM_UP_LINE } from '../../../contract/worker-lines.ts'
 import { messageOf } from '../../../errors.ts'
-import { WARM_UP_LINE } from '../../../worker-lines.ts'
 import type { TensorSpec } from './metadata.ts'
 import type { OnnxSession } from './session.ts'
 import { allocateData } from './tensor.ts'
