@@ -3,7 +3,7 @@ import { KindGuard } from '@sinclair/typebox'
 import type { TSchema } from '@sinclair/typebox'
 import { ConfigSchema, environmentName, flagName } from '../src/config/config.ts'
 import type { Config } from '../src/config/config.ts'
-import { ModelSettings } from '../src/model-settings.ts'
+import { ModelSettings } from '../src/model-folder/settings.ts'
 import { GENERATED, code, table } from './markdown.ts'
 
 /** The sections of the page. Settings that are in none come last, under "Other". */

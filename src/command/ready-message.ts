@@ -3,7 +3,7 @@ import { readdir } from 'node:fs/promises'
 import path from 'node:path'
 import type { Config } from '../config/config.ts'
 import { isLoopback } from '../loopback.ts'
-import { isNetworkFile } from '../model-paths.ts'
+import { isNetworkFile } from '../model-folder/paths.ts'
 import type { ModelVersion } from '../models/model-version.ts'
 import type { RunningServer } from '../server.ts'
 

@@ -3,8 +3,8 @@
  * are skipped. Names are those of Triton's `ModelConfig`, because `/v2/models/{model}/config` prints them.
  */
 import { ServerError } from '../errors.ts'
-import { JOIN_BATCHES, MAX_PRIORITY_LEVELS, MAX_WORKERS } from '../model-settings.ts'
-import type { ModelSettings } from '../model-settings.ts'
+import { JOIN_BATCHES, MAX_PRIORITY_LEVELS, MAX_WORKERS } from '../model-folder/settings.ts'
+import type { ModelSettings } from '../model-folder/settings.ts'
 import { Fields } from './protobuf-fields.ts'
 import { TextSource, parseTextFormat } from './protobuf-text.ts'
 import type { TextMessage } from './protobuf-text.ts'

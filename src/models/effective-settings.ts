@@ -1,7 +1,7 @@
 /** The settings that one model version runs with, and who set each of them. */
 import { threadsPerWorker } from '../config/config.ts'
 import type { Config, ConfigOrigin, ConfigOrigins } from '../config/config.ts'
-import type { BatchDelay, JoinBatches, ModelSettings } from '../model-settings.ts'
+import type { BatchDelay, JoinBatches, ModelSettings } from '../model-folder/settings.ts'
 import type { PreparedModel } from './source.ts'
 
 /** What a registration may set; the rest comes from the model's files, then from the server's settings. */

@@ -1,7 +1,7 @@
 /** Which Python worker a model with a Python handler gets. */
 import path from 'node:path'
 import { ServerError } from '../errors.ts'
-import { isNetworkFile } from '../model-paths.ts'
+import { isNetworkFile } from '../model-folder/paths.ts'
 import { PYTHON_PACKAGES } from '../worker/host/python-installation.ts'
 import type { PythonInstallation } from '../worker/host/python-installation.ts'
 import type { WireDialect } from '../worker/wire/messages.ts'

@@ -5,10 +5,15 @@
 import { access, constants, readdir, stat } from 'node:fs/promises'
 import path from 'node:path'
 import { ServerError } from '../errors.ts'
-import { pathInside, readModelFiles } from '../model-files.ts'
-import { MANIFEST_FILE, MODEL_SETTINGS_FILE, isNetworkFile, isOwnNetwork } from '../model-paths.ts'
-import type { ModelSettings } from '../model-settings.ts'
-import { readTextInside } from '../read-inside.ts'
+import { pathInside, readModelFiles } from '../model-folder/files.ts'
+import {
+  MANIFEST_FILE,
+  MODEL_SETTINGS_FILE,
+  isNetworkFile,
+  isOwnNetwork,
+} from '../model-folder/paths.ts'
+import { readTextInside } from '../model-folder/read-inside.ts'
+import type { ModelSettings } from '../model-folder/settings.ts'
 import {
   MODEL_CONFIG_FILE,
   changesOf,

@@ -6,7 +6,7 @@ import { createHash } from 'node:crypto'
 import { Type } from '@sinclair/typebox'
 import type { Static, TSchema } from '@sinclair/typebox'
 import { messageOf } from '../errors.ts'
-import { JOIN_BATCHES, MAX_PRIORITY_LEVELS } from '../model-settings.ts'
+import { JOIN_BATCHES, MAX_PRIORITY_LEVELS } from '../model-folder/settings.ts'
 import { fits, problemWith, stringEnum } from '../schema.ts'
 import { MODEL_NAME_PATTERN } from './model-name.ts'
 

@@ -8,7 +8,7 @@ import * as fc from 'fast-check'
 import { decodeProperties, parseProperties } from '../../src/config/import/properties-text.ts'
 import { describeImport, importProperties } from '../../src/config/import/properties.ts'
 import { ConfigError, ServerError } from '../../src/errors.ts'
-import { readModelFiles } from '../../src/model-files.ts'
+import { readModelFiles } from '../../src/model-folder/files.ts'
 import {
   changesOf,
   checkBackend,

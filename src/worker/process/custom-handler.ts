@@ -2,7 +2,7 @@
 import { readFile, stat } from 'node:fs/promises'
 import path from 'node:path'
 import { ServerError } from '../../errors.ts'
-import { MANIFEST_FILE } from '../../model-paths.ts'
+import { MANIFEST_FILE } from '../../model-folder/paths.ts'
 import { readPackageVersion } from '../../package-files.ts'
 import type { WirePrediction, WireRequest, WorkerReply } from '../wire/messages.ts'
 import { HandlerContext } from './context.ts'

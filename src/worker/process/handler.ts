@@ -2,7 +2,7 @@
  * What the protocol loop needs of whatever serves a model: the built-in ONNX handlers and the adapter
  * around the user's own module both implement it.
  */
-import type { JoinBatches } from '../../model-settings.ts'
+import type { JoinBatches } from '../../model-folder/settings.ts'
 import type { WireRequest, WorkerReply } from '../wire/messages.ts'
 
 /** What a load request and the worker's environment say about the model. */

@@ -1,6 +1,6 @@
 /** Which handler serves a model: the built-in ones, or the model's own code. */
 import { ServerError } from '../../errors.ts'
-import { BUILT_IN_HANDLERS, readModelFiles } from '../../model-files.ts'
+import { BUILT_IN_HANDLERS, readModelFiles } from '../../model-folder/files.ts'
 import type { LoadContext, LoadedModel } from './handler.ts'
 
 /**

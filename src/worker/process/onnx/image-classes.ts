@@ -1,5 +1,5 @@
 import { ServerError } from '../../../errors.ts'
-import type { ModelSettings } from '../../../model-settings.ts'
+import type { ModelSettings } from '../../../model-folder/settings.ts'
 import { quote, specListText, specText } from './error-text.ts'
 import { halfToNumber } from './half.ts'
 import type { TensorSpec } from './metadata.ts'

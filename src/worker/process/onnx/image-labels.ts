@@ -1,8 +1,8 @@
 import { readFile, stat } from 'node:fs/promises'
 import path from 'node:path'
 import { ServerError } from '../../../errors.ts'
-import { pathInside } from '../../../model-files.ts'
-import type { ModelFiles } from '../../../model-files.ts'
+import { pathInside } from '../../../model-folder/files.ts'
+import type { ModelFiles } from '../../../model-folder/files.ts'
 
 const MAX_LABELS_BYTES = 8 * 1024 * 1024
 

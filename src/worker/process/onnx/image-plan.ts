@@ -1,5 +1,5 @@
 import { ServerError } from '../../../errors.ts'
-import type { ImageSettings } from '../../../model-settings.ts'
+import type { ImageSettings } from '../../../model-folder/settings.ts'
 import { quote, specText } from './error-text.ts'
 import { createByteTables } from './image-tables.ts'
 import type { PixelData } from './image-tables.ts'

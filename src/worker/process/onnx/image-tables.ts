@@ -1,5 +1,5 @@
 import { ServerError } from '../../../errors.ts'
-import type { ImageSettings } from '../../../model-settings.ts'
+import type { ImageSettings } from '../../../model-folder/settings.ts'
 import { numberToHalf } from './half.ts'
 import { allocateData } from './tensor.ts'
 import type { Datatype, NumericData, NumericDatatype } from './tensor.ts'

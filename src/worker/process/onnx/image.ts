@@ -1,6 +1,6 @@
 /** The image handler: pictures in, classes out. Other requests are the default codec's. */
 import { ServerError } from '../../../errors.ts'
-import type { ModelFiles } from '../../../model-files.ts'
+import type { ModelFiles } from '../../../model-folder/files.ts'
 import type { WirePrediction, WireRequest } from '../../wire/messages.ts'
 import { BODY } from './codec.ts'
 import type { Decoded, RequestCodec } from './codec.ts'

@@ -6,9 +6,9 @@ import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { test } from 'node:test'
 import type { TestContext } from 'node:test'
-import { ServerError } from '../src/errors.ts'
-import { pathInside, readModelFiles } from '../src/model-files.ts'
-import type { ModelFiles } from '../src/model-files.ts'
+import { ServerError } from '../../src/errors.ts'
+import { pathInside, readModelFiles } from '../../src/model-folder/files.ts'
+import type { ModelFiles } from '../../src/model-folder/files.ts'
 
 /** A folder with these files; `{}` stands for any content. */
 function modelFolder(t: TestContext, files: Readonly<Record<string, unknown>>): string {

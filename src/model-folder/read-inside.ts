@@ -3,8 +3,8 @@ import { constants } from 'node:fs'
 import { open, readlink, realpath } from 'node:fs/promises'
 import type { FileHandle } from 'node:fs/promises'
 import path from 'node:path'
-import { ServerError } from './errors.ts'
-import { codeOf } from './process-identity.ts'
+import { ServerError } from '../errors.ts'
+import { codeOf } from '../process-identity.ts'
 
 /** O_NONBLOCK: opening a FIFO would wait for ever. */
 const FLAGS = constants.O_RDONLY | constants.O_NONBLOCK

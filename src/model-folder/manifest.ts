@@ -5,7 +5,7 @@
 import { Type } from '@sinclair/typebox'
 import type { Static } from '@sinclair/typebox'
 
-export { MANIFEST_FILE } from './model-paths.ts'
+export { MANIFEST_FILE } from './paths.ts'
 
 export const Manifest = Type.Object({
   runtime: Type.Optional(Type.String()),

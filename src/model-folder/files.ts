@@ -5,17 +5,17 @@
 import { readdir, stat } from 'node:fs/promises'
 import path from 'node:path'
 import type { Static, TSchema } from '@sinclair/typebox'
-import { ServerError } from './errors.ts'
-import type { Manifest } from './model-manifest.ts'
+import { ServerError } from '../errors.ts'
+import type { Manifest } from './manifest.ts'
 import {
   MANIFEST_FILE,
   MODEL_SETTINGS_FILE,
   NETWORK_EXTENSION,
   isNetworkFile,
   isOwnNetwork,
-} from './model-paths.ts'
-import type { ModelSettings } from './model-settings.ts'
+} from './paths.ts'
 import { readTextInside } from './read-inside.ts'
+import type { ModelSettings } from './settings.ts'
 
 const MAX_SETTINGS_BYTES = 1024 * 1024
 
@@ -138,7 +138,7 @@ async function readSettingsFile(
 ): Promise<ModelSettings | undefined> {
   const value = await readJson(path.join(folder, MODEL_SETTINGS_FILE), root, withoutNull)
   if (value === undefined) return undefined
-  return check(MODEL_SETTINGS_FILE, (await import('./model-settings.ts')).ModelSettings, value)
+  return check(MODEL_SETTINGS_FILE, (await import('./settings.ts')).ModelSettings, value)
 }
 
 async function readManifest(
@@ -147,7 +147,7 @@ async function readManifest(
 ): Promise<Manifest | undefined> {
   const value = await readJson(path.join(folder, MANIFEST_FILE), root)
   if (value === undefined) return undefined
-  return check(path.basename(MANIFEST_FILE), (await import('./model-manifest.ts')).Manifest, value)
+  return check(path.basename(MANIFEST_FILE), (await import('./manifest.ts')).Manifest, value)
 }
 
 async function readJson(
@@ -178,7 +178,7 @@ async function check<T extends TSchema>(
   schema: T,
   value: unknown,
 ): Promise<Static<T>> {
-  const { fits, problemWith } = await import('./schema.ts')
+  const { fits, problemWith } = await import('../schema.ts')
   if (fits(schema, value)) return value
   const problem = problemWith(schema, value) ?? 'unknown problem'
   throw new ServerError('InvalidModelException', `${name} is not valid: ${problem}.`)

@@ -11,9 +11,9 @@ import type {
   TNumber,
   TUnion,
 } from '@sinclair/typebox'
-import { stringEnum } from './schema.ts'
+import { stringEnum } from '../schema.ts'
 
-export { MODEL_SETTINGS_FILE } from './model-paths.ts'
+export { MODEL_SETTINGS_FILE } from './paths.ts'
 
 /** Each level costs every model version a list. */
 export const MAX_PRIORITY_LEVELS = 1000
