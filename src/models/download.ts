@@ -8,16 +8,16 @@ import path from 'node:path'
 import { ServerError } from '../errors.ts'
 import { checkHostAddress, guardedLookup } from './address-guard.ts'
 import type { Resolve } from './address-guard.ts'
-import { parseModelUrl, shownUrl } from './download-url.ts'
-import { safeFileName } from './file-name.ts'
-import { modelExtension } from './model-name.ts'
 import {
   checkFreeSpace,
   createPrivateFile,
   diskFull,
   isDiskFull,
   makePrivateFolder,
-} from './private-file.ts'
+} from './archives/private-file.ts'
+import { parseModelUrl, shownUrl } from './download-url.ts'
+import { safeFileName } from './file-name.ts'
+import { modelExtension } from './model-name.ts'
 
 const SHA256 = /^[0-9a-f]{64}$/i
 const MAX_HEADER_BYTES = 16 * 1024

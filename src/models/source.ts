@@ -3,7 +3,7 @@ import { rm, stat } from 'node:fs/promises'
 import path from 'node:path'
 import { ServerError } from '../errors.ts'
 import type { ModelSettings } from '../model-folder/settings.ts'
-import type { ArchiveLimits } from './archive.ts'
+import type { ArchiveLimits } from './archives/extract.ts'
 import type { ConfigKey } from './config-report.ts'
 import {
   MODEL_NAME_PATTERN,

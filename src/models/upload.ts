@@ -5,14 +5,14 @@ import { rm, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import { ServerError } from '../errors.ts'
-import { modelExtension } from './model-name.ts'
 import {
   checkFreeSpace,
   createPrivateFile,
   diskFull,
   isDiskFull,
   makePrivateFolder,
-} from './private-file.ts'
+} from './archives/private-file.ts'
+import { modelExtension } from './model-name.ts'
 
 /** The disk may fill up from other sides meanwhile. */
 const BYTES_BETWEEN_SPACE_CHECKS = 64 * 1024 * 1024

@@ -5,7 +5,7 @@
  *     name 100 | mode 8 | uid 8 | gid 8 | size 12 | mtime 12 | checksum 8 | type 1 | link name 100
  *     magic 8 | user 32 | group 32 | device 16 | prefix 155 (POSIX) | padding
  */
-import { invalidArchive, shownName } from './archive-limits.ts'
+import { invalidArchive, shownName } from './limits.ts'
 
 export const TAR_BLOCK_BYTES = 512
 

@@ -1,5 +1,5 @@
 /** Takes a stream of bytes apart by lengths known beforehand. */
-import { invalidArchive } from './archive-limits.ts'
+import { invalidArchive } from './limits.ts'
 
 /** Reads what the last call left over first. Only one call may be under way at a time. */
 export class TarReader {

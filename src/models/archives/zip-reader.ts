@@ -1,6 +1,6 @@
 /** Random access to an archive for yauzl. */
 import { RandomAccessReader } from 'yauzl'
-import { invalidArchive } from './archive-limits.ts'
+import { invalidArchive } from './limits.ts'
 
 const BLOCK_BYTES = 64 * 1024
 

@@ -16,12 +16,12 @@ import path from 'node:path'
 import { test } from 'node:test'
 import type { TestContext } from 'node:test'
 import zlib, { deflateRawSync, gzipSync } from 'node:zlib'
-import { ServerError } from '../../src/errors.ts'
-import { crc32, crc32OfTable } from '../../src/models/archive-crc32.ts'
-import { DEFAULT_ARCHIVE_LIMITS, extractArchive } from '../../src/models/archive.ts'
-import type { ArchiveLimits } from '../../src/models/archive.ts'
-import { zip64Extra, zipOf } from '../helpers/zip.ts'
-import type { ZipEntry, ZipOptions } from '../helpers/zip.ts'
+import { ServerError } from '../../../src/errors.ts'
+import { crc32, crc32OfTable } from '../../../src/models/archives/crc32.ts'
+import { DEFAULT_ARCHIVE_LIMITS, extractArchive } from '../../../src/models/archives/extract.ts'
+import type { ArchiveLimits } from '../../../src/models/archives/extract.ts'
+import { zip64Extra, zipOf } from '../../helpers/zip.ts'
+import type { ZipEntry, ZipOptions } from '../../helpers/zip.ts'
 
 const MIB = 1024 * 1024
 const hostile = path.resolve(process.cwd(), '../shared/hostile/zip')

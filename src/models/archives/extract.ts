@@ -8,21 +8,16 @@ import type { FileHandle } from 'node:fs/promises'
 import path from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import { createInflateRaw } from 'node:zlib'
-import { ServerError } from '../errors.ts'
-import { isInside } from '../model-folder/read-inside.ts'
-import { crc32 } from './archive-crc32.ts'
-import { readDirectory } from './archive-directory.ts'
-import type { ArchiveEntry } from './archive-entry.ts'
-import {
-  DEFAULT_ARCHIVE_LIMITS,
-  archiveTooLarge,
-  invalidArchive,
-  shownName,
-} from './archive-limits.ts'
-import type { ArchiveLimits } from './archive-limits.ts'
-import { readExactly } from './archive-reader.ts'
+import { ServerError } from '../../errors.ts'
+import { isInside } from '../../model-folder/read-inside.ts'
+import { crc32 } from './crc32.ts'
+import { DEFAULT_ARCHIVE_LIMITS, archiveTooLarge, invalidArchive, shownName } from './limits.ts'
+import type { ArchiveLimits } from './limits.ts'
 import { checkFreeSpace, createPrivateFile, diskFull, isDiskFull } from './private-file.ts'
 import { extractTarGz } from './tar.ts'
+import { readDirectory } from './zip-directory.ts'
+import type { ArchiveEntry } from './zip-entry.ts'
+import { readExactly } from './zip-reader.ts'
 
 export { DEFAULT_ARCHIVE_LIMITS }
 export type { ArchiveLimits }

@@ -1,5 +1,5 @@
 /** How large an archive may be, and the error that names what is wrong with one. */
-import { ServerError } from '../errors.ts'
+import { ServerError } from '../../errors.ts'
 
 const MIB = 1024 * 1024
 const MAX_SHOWN_NAME = 100

@@ -1,8 +1,8 @@
 /** What one record of a zip file's directory may say: kinds of file, flags, methods, sizes. */
 import type { Entry, LocalFileHeader } from 'yauzl'
-import { archiveTooLarge, invalidArchive, shownName } from './archive-limits.ts'
-import type { ArchiveLimits } from './archive-limits.ts'
-import type { EntryName } from './archive-names.ts'
+import type { EntryName } from './entry-names.ts'
+import { archiveTooLarge, invalidArchive, shownName } from './limits.ts'
+import type { ArchiveLimits } from './limits.ts'
 
 const FLAG_ENCRYPTED = 0x0001
 const FLAG_DESCRIPTOR = 0x0008

@@ -1,5 +1,5 @@
 /** Extensions of tar headers (POSIX pax): names and sizes that do not fit into the header itself. */
-import { invalidArchive } from './archive-limits.ts'
+import { invalidArchive } from './limits.ts'
 
 const SPACE = 0x20
 const LINE_FEED = 0x0a

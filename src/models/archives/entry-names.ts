@@ -1,6 +1,6 @@
 /** Which names the entries of an archive may have, and which may stand beside each other. */
-import { invalidArchive, shownName } from './archive-limits.ts'
-import type { ArchiveLimits } from './archive-limits.ts'
+import { invalidArchive, shownName } from './limits.ts'
+import type { ArchiveLimits } from './limits.ts'
 
 /** Longest file name of Linux's and macOS's file systems, bytes. */
 const MAX_COMPONENT_BYTES = 255
