@@ -6,7 +6,7 @@ import type {
   WirePrediction,
   WireRequest,
 } from '../worker/wire/messages.ts'
-import type { StatusCounts } from './metrics-counts.ts'
+import type { StatusCounts } from './metrics/counts.ts'
 
 export type { WireHeader as Header, WireParameter as Parameter, WirePrediction as Prediction }
 

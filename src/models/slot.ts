@@ -4,9 +4,9 @@ import { isCrash } from '../worker/host/outcomes.ts'
 import type { Worker } from '../worker/host/worker.ts'
 import { shortageDelayMs } from './backoff.ts'
 import type { RestartPolicy } from './backoff.ts'
-import { restartCause } from './metrics-causes.ts'
-import type { RestartCause } from './metrics-causes.ts'
-import type { VersionMetrics } from './metrics-version.ts'
+import { restartCause } from './metrics/causes.ts'
+import type { RestartCause } from './metrics/causes.ts'
+import type { VersionMetrics } from './metrics/version-metrics.ts'
 import { waitAtMost } from './wait-at-most.ts'
 
 /** The part of a worker that a pool uses. */

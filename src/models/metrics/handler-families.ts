@@ -1,9 +1,9 @@
 /** What handlers printed, as families of a page. */
 import { hostname } from 'node:os'
 import { Registry } from 'prom-client'
-import { HISTOGRAM_SUFFIXES, addFamily, seriesOf, seriesOfHistogram } from './metrics-families.ts'
-import type { FamilyType, Labels, Series } from './metrics-families.ts'
-import type { PrintedFamily, PrintedMetrics } from './metrics-printed.ts'
+import { HISTOGRAM_SUFFIXES, addFamily, seriesOf, seriesOfHistogram } from './families.ts'
+import type { FamilyType, Labels, Series } from './families.ts'
+import type { PrintedFamily, PrintedMetrics } from './handler-metrics.ts'
 
 /** What is read of a model version. */
 export interface PrintingVersion {

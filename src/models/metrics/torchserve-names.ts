@@ -1,10 +1,10 @@
 /** The names of TorchServe's own metrics, for dashboards and autoscalers that know them. */
 import { hostname } from 'node:os'
 import type { Registry } from 'prom-client'
-import type { StatusCounts } from './metrics-counts.ts'
-import { addCounter } from './metrics-families.ts'
-import type { Sample } from './metrics-families.ts'
-import type { VersionMetrics } from './metrics-version.ts'
+import type { StatusCounts } from './counts.ts'
+import { addCounter } from './families.ts'
+import type { Sample } from './families.ts'
+import type { VersionMetrics } from './version-metrics.ts'
 
 /** What is read of a model version. */
 interface CountedVersion {

@@ -1,7 +1,7 @@
 /** Families of metrics whose numbers are kept elsewhere and read at the moment of a scrape. */
 import { Counter, Gauge, Histogram } from 'prom-client'
 import type { Registry } from 'prom-client'
-import type { Distribution } from './metrics-counts.ts'
+import type { Distribution } from './counts.ts'
 
 /** Label names and values of one series. */
 export type Labels = Readonly<Record<string, string>>

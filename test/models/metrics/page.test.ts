@@ -3,20 +3,20 @@ import assert from 'node:assert/strict'
 import { hostname } from 'node:os'
 import { test } from 'node:test'
 import type { TestContext } from 'node:test'
-import { messageWithTimes } from '../../src/contract/compute-times.ts'
-import { ServerError } from '../../src/errors.ts'
-import { Job } from '../../src/models/job.ts'
-import { restartCause } from '../../src/models/metrics-causes.ts'
+import { messageWithTimes } from '../../../src/contract/compute-times.ts'
+import { ServerError } from '../../../src/errors.ts'
+import { Job } from '../../../src/models/job.ts'
+import { restartCause } from '../../../src/models/metrics/causes.ts'
 import {
   BATCH_BOUNDS,
   Distribution,
   LATENCY_BOUNDS,
   StatusCounts,
-} from '../../src/models/metrics-counts.ts'
-import { VersionMetrics } from '../../src/models/metrics-version.ts'
-import { ServerMetrics } from '../../src/models/metrics.ts'
-import type { ObservedVersion } from '../../src/models/metrics.ts'
-import { parseMetrics } from '../helpers/prometheus.ts'
+} from '../../../src/models/metrics/counts.ts'
+import { ServerMetrics } from '../../../src/models/metrics/page.ts'
+import type { ObservedVersion } from '../../../src/models/metrics/page.ts'
+import { VersionMetrics } from '../../../src/models/metrics/version-metrics.ts'
+import { parseMetrics } from '../../helpers/prometheus.ts'
 
 type Slots = ObservedVersion['pool']['slots']
 

@@ -1,15 +1,15 @@
 /** What `/metrics` shows, in the text format of Prometheus. All of it is read when it is asked for. */
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { Registry } from 'prom-client'
-import { residentBytes } from './describe-version.ts'
-import { StatusCounts } from './metrics-counts.ts'
-import { addCounter, addGauge, addHistogram } from './metrics-families.ts'
-import type { FamilyInfo, HistogramSample, Labels, Sample } from './metrics-families.ts'
-import { printedFamilies } from './metrics-printed-families.ts'
-import { addProcessMetrics } from './metrics-process.ts'
-import { addTorchServeMetrics } from './metrics-torchserve.ts'
-import type { VersionMetrics } from './metrics-version.ts'
-import type { PoolWorker } from './pool.ts'
+import { residentBytes } from '../describe-version.ts'
+import type { PoolWorker } from '../pool.ts'
+import { StatusCounts } from './counts.ts'
+import { addCounter, addGauge, addHistogram } from './families.ts'
+import type { FamilyInfo, HistogramSample, Labels, Sample } from './families.ts'
+import { printedFamilies } from './handler-families.ts'
+import { addProcessMetrics } from './process.ts'
+import { addTorchServeMetrics } from './torchserve-names.ts'
+import type { VersionMetrics } from './version-metrics.ts'
 
 /** What is read of a model version. */
 export interface ObservedVersion {

@@ -1,8 +1,8 @@
-import { Distribution } from './metrics-counts.ts'
-import { HISTOGRAM_SUFFIXES } from './metrics-families.ts'
-import type { FamilyType, Labels } from './metrics-families.ts'
-import { readSubject, splitMetricsLine } from './metrics-line.ts'
-import type { PrintedMetric } from './metrics-line.ts'
+import { Distribution } from './counts.ts'
+import { HISTOGRAM_SUFFIXES } from './families.ts'
+import type { FamilyType, Labels } from './families.ts'
+import { readSubject, splitMetricsLine } from './handler-line.ts'
+import type { PrintedMetric } from './handler-line.ts'
 
 /** Why a metric is not shown: it is none, its name has another meaning, it is one too many. */
 export type DropReason = 'invalid' | 'conflict' | 'limit'

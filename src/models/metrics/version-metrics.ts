@@ -1,10 +1,10 @@
-import { timesInMessage } from '../contract/compute-times.ts'
-import type { ComputeTimes } from '../contract/compute-times.ts'
-import { ROWS_HEADER } from '../contract/internal-headers.ts'
-import type { Header, Job } from './job.ts'
-import type { RejectionReason, RestartCause } from './metrics-causes.ts'
-import { BATCH_BOUNDS, Distribution, LATENCY_BOUNDS, StatusCounts } from './metrics-counts.ts'
-import { PrintedMetrics } from './metrics-printed.ts'
+import { timesInMessage } from '../../contract/compute-times.ts'
+import type { ComputeTimes } from '../../contract/compute-times.ts'
+import { ROWS_HEADER } from '../../contract/internal-headers.ts'
+import type { Header, Job } from '../job.ts'
+import type { RejectionReason, RestartCause } from './causes.ts'
+import { BATCH_BOUNDS, Distribution, LATENCY_BOUNDS, StatusCounts } from './counts.ts'
+import { PrintedMetrics } from './handler-metrics.ts'
 
 /**
  * The numbers of one model version. They belong to its pool and go with it: what is still counted after

@@ -1,6 +1,6 @@
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import type { Registry } from 'prom-client'
-import { addCounter, addGauge } from './metrics-families.ts'
+import { addCounter, addGauge } from './families.ts'
 
 /** How often the event loop is looked at: often enough for a blocked loop, too rarely to cost anything. */
 const LOOP_CHECK_MS = 20

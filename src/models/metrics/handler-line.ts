@@ -1,5 +1,5 @@
 /** The lines by which handlers tell their metrics to MMS and TorchServe, as series of Prometheus. */
-import type { FamilyType, Labels } from './metrics-families.ts'
+import type { FamilyType, Labels } from './families.ts'
 
 /** What a line of a worker's output begins with when it is a metric. */
 export const METRICS_PREFIX = '[METRICS]'
