@@ -3,7 +3,7 @@ import { configReportOf } from './config-report.ts'
 import type { ConfigKey } from './config-report.ts'
 import type { ShownSettings } from './effective-settings.ts'
 import type { ModelVersion } from './model-version.ts'
-import type { PoolWorker, Slot } from './pool.ts'
+import type { PoolWorker, Slot } from './scheduling/pool.ts'
 
 const PAGE_BYTES = 4096
 

@@ -4,13 +4,7 @@ import type { Undo } from './changes.ts'
 import { resolveSettings, valuesOf } from './effective-settings.ts'
 import type { EffectiveSettings, ShownSettings, VersionOptions } from './effective-settings.ts'
 import { FileCheck } from './file-check.ts'
-import { Job } from './job.ts'
-import type { Header, Parameter } from './job.ts'
-import { poolSettings } from './pool-options.ts'
-import { Pool } from './pool.ts'
-import type { PoolWorker } from './pool.ts'
 import { checkPythonInput } from './python-input.ts'
-import { Recycler } from './recycler.ts'
 import type {
   Commit,
   ModelContext,
@@ -19,9 +13,15 @@ import type {
   Scaling,
   WorkerLimits,
 } from './registration.ts'
+import { Job } from './scheduling/job.ts'
+import type { Header, Parameter } from './scheduling/job.ts'
+import { poolSettings } from './scheduling/pool-options.ts'
+import { Pool } from './scheduling/pool.ts'
+import type { PoolWorker } from './scheduling/pool.ts'
+import { Recycler } from './scheduling/recycler.ts'
+import { NO_URGENCY, deadlineOf, levelOf } from './scheduling/urgency.ts'
 import { discard } from './source.ts'
 import type { PreparedModel } from './source.ts'
-import { NO_URGENCY, deadlineOf, levelOf } from './urgency.ts'
 import { FailedWorkers } from './worker-log.ts'
 
 /** One version of a model: its files, its settings, its workers. */

@@ -5,7 +5,7 @@ import { DIALECT_HEADER, isInternalHeader } from '../contract/internal-headers.t
 import type { Dialect } from '../contract/internal-headers.ts'
 import { ServerError } from '../errors.ts'
 import { fileFormatOf } from '../file-format.ts'
-import type { Header, Parameter } from '../models/job.ts'
+import type { Header, Parameter } from '../models/scheduling/job.ts'
 import { plainBody, refuseCompressedForm } from './content-encoding.ts'
 import { parseUrlEncoded, readMultipart } from './form.ts'
 

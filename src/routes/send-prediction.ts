@@ -1,7 +1,7 @@
 import type { FastifyReply } from 'fastify'
 import { ROWS_HEADER } from '../contract/internal-headers.ts'
 import { ServerError } from '../errors.ts'
-import type { Prediction } from '../models/job.ts'
+import type { Prediction } from '../models/scheduling/job.ts'
 import { answerHeaderList } from './answer-headers.ts'
 
 /**

@@ -2,7 +2,7 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { Registry } from 'prom-client'
 import { residentBytes } from '../describe-version.ts'
-import type { PoolWorker } from '../pool.ts'
+import type { PoolWorker } from '../scheduling/pool.ts'
 import { StatusCounts } from './counts.ts'
 import { addCounter, addGauge, addHistogram } from './families.ts'
 import type { FamilyInfo, HistogramSample, Labels, Sample } from './families.ts'

@@ -1,7 +1,7 @@
 import { timesInMessage } from '../../contract/compute-times.ts'
 import type { ComputeTimes } from '../../contract/compute-times.ts'
 import { ROWS_HEADER } from '../../contract/internal-headers.ts'
-import type { Header, Job } from '../job.ts'
+import type { Header, Job } from '../scheduling/job.ts'
 import type { RejectionReason, RestartCause } from './causes.ts'
 import { BATCH_BOUNDS, Distribution, LATENCY_BOUNDS, StatusCounts } from './counts.ts'
 import { PrintedMetrics } from './handler-metrics.ts'

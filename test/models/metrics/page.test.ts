@@ -5,7 +5,6 @@ import { test } from 'node:test'
 import type { TestContext } from 'node:test'
 import { messageWithTimes } from '../../../src/contract/compute-times.ts'
 import { ServerError } from '../../../src/errors.ts'
-import { Job } from '../../../src/models/job.ts'
 import { restartCause } from '../../../src/models/metrics/causes.ts'
 import {
   BATCH_BOUNDS,
@@ -16,6 +15,7 @@ import {
 import { ServerMetrics } from '../../../src/models/metrics/page.ts'
 import type { ObservedVersion } from '../../../src/models/metrics/page.ts'
 import { VersionMetrics } from '../../../src/models/metrics/version-metrics.ts'
+import { Job } from '../../../src/models/scheduling/job.ts'
 import { parseMetrics } from '../../helpers/prometheus.ts'
 
 type Slots = ObservedVersion['pool']['slots']

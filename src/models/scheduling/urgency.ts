@@ -1,6 +1,6 @@
 /** What a request says of its own turn. */
-import { ServerError } from '../errors.ts'
-import type { EffectiveSettings } from './effective-settings.ts'
+import { ServerError } from '../../errors.ts'
+import type { EffectiveSettings } from '../effective-settings.ts'
 
 /** Priority and deadline that a request asks for; `undefined` where it says nothing. */
 export interface Urgency {

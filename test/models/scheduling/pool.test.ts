@@ -2,12 +2,19 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { setImmediate as turn } from 'node:timers/promises'
-import { ServerError } from '../../src/errors.ts'
-import { RestartPolicy } from '../../src/models/backoff.ts'
-import { JobQueue } from '../../src/models/job-queue.ts'
-import { Job } from '../../src/models/job.ts'
-import { TestClock, TestPool, answerOf, nameOf, outcome, outcomes } from '../helpers/test-pool.ts'
-import type { FakeWorker } from '../helpers/test-pool.ts'
+import { ServerError } from '../../../src/errors.ts'
+import { RestartPolicy } from '../../../src/models/scheduling/backoff.ts'
+import { JobQueue } from '../../../src/models/scheduling/job-queue.ts'
+import { Job } from '../../../src/models/scheduling/job.ts'
+import {
+  TestClock,
+  TestPool,
+  answerOf,
+  nameOf,
+  outcome,
+  outcomes,
+} from '../../helpers/test-pool.ts'
+import type { FakeWorker } from '../../helpers/test-pool.ts'
 
 test('a batch forms when a worker asks, from what waits then, and each job gets its own answer', async (t) => {
   const it = await TestPool.of(t, 1, { batchSize: 3 })

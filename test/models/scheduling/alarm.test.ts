@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { Alarm } from '../../src/models/alarm.ts'
+import { Alarm } from '../../../src/models/scheduling/alarm.ts'
 
 /** Milliseconds from the setting of an alarm to its ring. */
 function elapsed(delayMs: number): Promise<number> {

@@ -1,12 +1,12 @@
 import { randomUUID } from 'node:crypto'
-import { ServerError } from '../errors.ts'
+import { ServerError } from '../../errors.ts'
 import type {
   WireHeader,
   WireParameter,
   WirePrediction,
   WireRequest,
-} from '../worker/wire/messages.ts'
-import type { StatusCounts } from './metrics/counts.ts'
+} from '../../worker/wire/messages.ts'
+import type { StatusCounts } from '../metrics/counts.ts'
 
 export type { WireHeader as Header, WireParameter as Parameter, WirePrediction as Prediction }
 

@@ -1,13 +1,13 @@
 import type { Logger } from 'pino'
-import { ServerError, messageOf } from '../errors.ts'
-import { isCrash } from '../worker/host/outcomes.ts'
-import type { Worker } from '../worker/host/worker.ts'
+import { ServerError, messageOf } from '../../errors.ts'
+import { isCrash } from '../../worker/host/outcomes.ts'
+import type { Worker } from '../../worker/host/worker.ts'
+import { restartCause } from '../metrics/causes.ts'
+import type { RestartCause } from '../metrics/causes.ts'
+import type { VersionMetrics } from '../metrics/version-metrics.ts'
+import { waitAtMost } from '../wait-at-most.ts'
 import { shortageDelayMs } from './backoff.ts'
 import type { RestartPolicy } from './backoff.ts'
-import { restartCause } from './metrics/causes.ts'
-import type { RestartCause } from './metrics/causes.ts'
-import type { VersionMetrics } from './metrics/version-metrics.ts'
-import { waitAtMost } from './wait-at-most.ts'
 
 /** The part of a worker that a pool uses. */
 export type PoolWorker = Pick<

@@ -1,8 +1,8 @@
 /** Requests that crashed workers of a model, so that they are not given another one. */
 import { createHash } from 'node:crypto'
+import type { VersionMetrics } from '../metrics/version-metrics.ts'
+import { crashing } from '../unavailable.ts'
 import type { Job } from './job.ts'
-import type { VersionMetrics } from './metrics/version-metrics.ts'
-import { crashing } from './unavailable.ts'
 
 /** Workers that one request may crash. */
 const MAX_CRASHES = 2

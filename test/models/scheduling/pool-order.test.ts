@@ -2,9 +2,9 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { setImmediate as turn } from 'node:timers/promises'
-import { JobQueue } from '../../src/models/job-queue.ts'
-import { Job } from '../../src/models/job.ts'
-import { TestPool, nameOf, outcome, outcomes } from '../helpers/test-pool.ts'
+import { JobQueue } from '../../../src/models/scheduling/job-queue.ts'
+import { Job } from '../../../src/models/scheduling/job.ts'
+import { TestPool, nameOf, outcome, outcomes } from '../../helpers/test-pool.ts'
 
 const EXPIRED = '503 ServiceUnavailableException'
 

@@ -2,9 +2,9 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { setImmediate as turn } from 'node:timers/promises'
-import { BatchCost, LearnedDelay } from '../../src/models/batch-delay.ts'
-import { randomNumbers } from '../helpers/random.ts'
-import { TestPool } from '../helpers/test-pool.ts'
+import { BatchCost, LearnedDelay } from '../../../src/models/scheduling/batch-delay.ts'
+import { randomNumbers } from '../../helpers/random.ts'
+import { TestPool } from '../../helpers/test-pool.ts'
 
 type Cost = (size: number) => number
 

@@ -1,10 +1,10 @@
 import type { Logger } from 'pino'
-import type { Config } from '../config/config.ts'
-import type { BatchDelay } from '../model-folder/settings.ts'
-import type { EffectiveSettings } from './effective-settings.ts'
+import type { Config } from '../../config/config.ts'
+import type { BatchDelay } from '../../model-folder/settings.ts'
+import type { EffectiveSettings } from '../effective-settings.ts'
+import type { PreparedModel } from '../source.ts'
 import type { QueueLimits } from './job-queue.ts'
 import type { PoolWorker } from './slot.ts'
-import type { PreparedModel } from './source.ts'
 
 /** How a pool works; fixed for the life of a model version. */
 export interface PoolOptions {

@@ -3,12 +3,12 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { TestContext } from 'node:test'
 import { setImmediate as turn } from 'node:timers/promises'
-import { ServerError } from '../../src/errors.ts'
-import type { Job } from '../../src/models/job.ts'
-import { randomNumbers } from '../helpers/random.ts'
-import type { RandomNumbers } from '../helpers/random.ts'
-import { TestClock, TestPool, nameOf, outcome } from '../helpers/test-pool.ts'
-import type { FakeWorker } from '../helpers/test-pool.ts'
+import { ServerError } from '../../../src/errors.ts'
+import type { Job } from '../../../src/models/scheduling/job.ts'
+import { randomNumbers } from '../../helpers/random.ts'
+import type { RandomNumbers } from '../../helpers/random.ts'
+import { TestClock, TestPool, nameOf, outcome } from '../../helpers/test-pool.ts'
+import type { FakeWorker } from '../../helpers/test-pool.ts'
 
 test('a flood of requests for one version delays none of another', async (t) => {
   const clock = new TestClock(t)
