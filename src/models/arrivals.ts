@@ -1,7 +1,7 @@
 import { Loads, UnwantedLoadError } from './loads.ts'
-import { isArchive, nameOfFile } from './model-name.ts'
-import { discard } from './source.ts'
-import type { PreparedModel } from './source.ts'
+import { isArchive, nameOfFile } from './sources/model-name.ts'
+import { discard } from './sources/prepare.ts'
+import type { PreparedModel } from './sources/prepare.ts'
 import { stopping } from './unavailable.ts'
 
 /** Models that are on their way to this machine for a registration. They are not visible, and no name is taken. */

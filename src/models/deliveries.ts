@@ -7,7 +7,7 @@ import type { Config } from '../config/config.ts'
 import { ServerError } from '../errors.ts'
 import { shownUrl } from './download-url.ts'
 import { downloadModel } from './download.ts'
-import type { Delivery } from './source.ts'
+import type { Delivery } from './sources/prepare.ts'
 import { Transfers } from './transfers.ts'
 
 /** Transfers at the same time, up and down together. */

@@ -17,7 +17,7 @@ import {
 } from './archives/private-file.ts'
 import { parseModelUrl, shownUrl } from './download-url.ts'
 import { safeFileName } from './file-name.ts'
-import { modelExtension } from './model-name.ts'
+import { modelExtension } from './sources/model-name.ts'
 
 const SHA256 = /^[0-9a-f]{64}$/i
 const MAX_HEADER_BYTES = 16 * 1024

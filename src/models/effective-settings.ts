@@ -2,7 +2,7 @@
 import { threadsPerWorker } from '../config/config.ts'
 import type { Config, ConfigOrigin, ConfigOrigins } from '../config/config.ts'
 import type { BatchDelay, JoinBatches, ModelSettings } from '../model-folder/settings.ts'
-import type { PreparedModel } from './source.ts'
+import type { PreparedModel } from './sources/prepare.ts'
 
 /** What a registration may set; the rest comes from the model's files, then from the server's settings. */
 export interface VersionOptions {

@@ -1,6 +1,6 @@
 /** What should be served and is not, with the reason, as `GET /models` lists it. */
 import { ServerError, messageOf } from '../errors.ts'
-import type { PreparedModel } from './source.ts'
+import type { PreparedModel } from './sources/prepare.ts'
 
 /** Something that should be served and could not be loaded. */
 export interface FailedModel {

@@ -1,7 +1,7 @@
 import { ServerError } from '../errors.ts'
 import type { ModelVersion } from './model-version.ts'
 import type { Origin } from './registration.ts'
-import type { PreparedModel } from './source.ts'
+import type { PreparedModel } from './sources/prepare.ts'
 import { waitAtMost } from './wait-at-most.ts'
 
 /** How long a description waits for the files of a model to be found, or unpacked. */

@@ -8,8 +8,8 @@ import type { Load } from './loads.ts'
 import type { ModelTable } from './model-table.ts'
 import { ModelVersion } from './model-version.ts'
 import type { ModelContext, Registration } from './registration.ts'
-import { discard } from './source.ts'
-import type { PreparedModel } from './source.ts'
+import { discard } from './sources/prepare.ts'
+import type { PreparedModel } from './sources/prepare.ts'
 import { stopping } from './unavailable.ts'
 
 /** What {@link ModelLoader} works on. */

@@ -1,8 +1,8 @@
 /** The versions that are served, by name, and which of them is the default. */
 import { ServerError } from '../errors.ts'
 import type { Undo } from './changes.ts'
-import { shownName } from './model-name.ts'
 import type { ModelVersion } from './model-version.ts'
+import { shownName } from './sources/model-name.ts'
 
 interface ModelEntry {
   readonly versions: ReadonlyMap<string, ModelVersion>

@@ -3,7 +3,6 @@ import { askHandler } from './ask-handler.ts'
 import type { Undo } from './changes.ts'
 import { resolveSettings, valuesOf } from './effective-settings.ts'
 import type { EffectiveSettings, ShownSettings, VersionOptions } from './effective-settings.ts'
-import { FileCheck } from './file-check.ts'
 import { checkPythonInput } from './python-input.ts'
 import type {
   Commit,
@@ -20,8 +19,9 @@ import { Pool } from './scheduling/pool.ts'
 import type { PoolWorker } from './scheduling/pool.ts'
 import { Recycler } from './scheduling/recycler.ts'
 import { NO_URGENCY, deadlineOf, levelOf } from './scheduling/urgency.ts'
-import { discard } from './source.ts'
-import type { PreparedModel } from './source.ts'
+import { FileCheck } from './sources/file-check.ts'
+import { discard } from './sources/prepare.ts'
+import type { PreparedModel } from './sources/prepare.ts'
 import { FailedWorkers } from './worker-log.ts'
 
 /** One version of a model: its files, its settings, its workers. */

@@ -5,7 +5,7 @@ import { isNetworkFile } from '../model-folder/paths.ts'
 import { PYTHON_PACKAGES } from '../worker/host/python-installation.ts'
 import type { PythonInstallation } from '../worker/host/python-installation.ts'
 import type { WireDialect } from '../worker/wire/messages.ts'
-import type { PreparedModel } from './source.ts'
+import type { PreparedModel } from './sources/prepare.ts'
 
 /** An interpreter and the worker of it that a model needs. */
 export interface ChosenPython {

@@ -6,11 +6,11 @@ import { Failures } from './failures.ts'
 import { UnwantedLoadError } from './loads.ts'
 import type { Load, LoadedIdentity } from './loads.ts'
 import { ModelLoader } from './model-loader.ts'
-import { shownName } from './model-name.ts'
 import { ModelTable } from './model-table.ts'
 import type { ModelVersion } from './model-version.ts'
 import type { ModelContext, Registration, Scaling, WorkerLimits } from './registration.ts'
-import type { PreparedModel } from './source.ts'
+import { shownName } from './sources/model-name.ts'
+import type { PreparedModel } from './sources/prepare.ts'
 import { stopping } from './unavailable.ts'
 
 /** The models that are served and those that are being loaded, by name and version. */

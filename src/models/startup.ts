@@ -4,9 +4,9 @@ import type { Config } from '../config/config.ts'
 import type { FailedModel } from './failures.ts'
 import type { ModelVersion } from './model-version.ts'
 import type { Registry } from './registry.ts'
-import { prepareFromArgument, prepareFromUrl } from './source.ts'
-import type { PreparedModel, SourceOptions } from './source.ts'
-import { listStore } from './store-listing.ts'
+import { prepareFromArgument, prepareFromUrl } from './sources/prepare.ts'
+import type { PreparedModel, SourceOptions } from './sources/prepare.ts'
+import { listStore } from './sources/store-listing.ts'
 
 /** Models that load at the same time: more only compete for the cores. */
 const PARALLEL_LOADS = 2

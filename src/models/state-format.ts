@@ -8,7 +8,7 @@ import type { Static, TSchema } from '@sinclair/typebox'
 import { messageOf } from '../errors.ts'
 import { JOIN_BATCHES, MAX_PRIORITY_LEVELS } from '../model-folder/settings.ts'
 import { fits, problemWith, stringEnum } from '../schema.ts'
-import { MODEL_NAME_PATTERN } from './model-name.ts'
+import { MODEL_NAME_PATTERN } from './sources/model-name.ts'
 
 /** Version of {@link ServerState}. A change of the schema takes the next number and reads the ones before. */
 export const SCHEMA_VERSION = 4

@@ -12,7 +12,7 @@ import {
   isDiskFull,
   makePrivateFolder,
 } from './archives/private-file.ts'
-import { modelExtension } from './model-name.ts'
+import { modelExtension } from './sources/model-name.ts'
 
 /** The disk may fill up from other sides meanwhile. */
 const BYTES_BETWEEN_SPACE_CHECKS = 64 * 1024 * 1024

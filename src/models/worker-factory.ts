@@ -21,7 +21,7 @@ import { METRICS_PREFIX } from './metrics/handler-line.ts'
 import type { PrintedMetrics } from './metrics/handler-metrics.ts'
 import { choosePython, folderOf } from './python-model.ts'
 import type { PoolWorker } from './scheduling/pool.ts'
-import type { PreparedModel } from './source.ts'
+import type { PreparedModel } from './sources/prepare.ts'
 import { workerOptions } from './worker-options.ts'
 
 /** Of a worker, in its own folder. */

@@ -2,7 +2,7 @@
 import type { Config } from '../config/config.ts'
 import { MODEL_CONFIG_FILE } from './config-pbtxt.ts'
 import type { EffectiveSettings } from './effective-settings.ts'
-import type { PreparedModel } from './source.ts'
+import type { PreparedModel } from './sources/prepare.ts'
 
 /** The options of one worker; `worker/process/options.ts` reads them. */
 export function workerOptions(

@@ -12,7 +12,7 @@ import type { Deliveries } from '../models/deliveries.ts'
 import type { ServerMetrics } from '../models/metrics/page.ts'
 import type { Registry } from '../models/registry.ts'
 import type { ModelRepository } from '../models/repository.ts'
-import type { SourceOptions } from '../models/source.ts'
+import type { SourceOptions } from '../models/sources/prepare.ts'
 
 /** A Fastify instance whose schemas are TypeBox. */
 export type App = FastifyInstance<

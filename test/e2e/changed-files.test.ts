@@ -18,7 +18,7 @@ import {
 import path from 'node:path'
 import { test } from 'node:test'
 import type { TestContext } from 'node:test'
-import { externalLocations } from '../../src/models/external-data.ts'
+import { externalLocations } from '../../src/models/sources/external-data.ts'
 import { addModel, endlessModel, externalConstant, externalModel } from '../helpers/onnx-files.ts'
 import { json, serve, temporaryFolder, until } from '../helpers/server.ts'
 import type { TestServer } from '../helpers/server.ts'

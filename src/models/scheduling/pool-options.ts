@@ -2,7 +2,7 @@ import type { Logger } from 'pino'
 import type { Config } from '../../config/config.ts'
 import type { BatchDelay } from '../../model-folder/settings.ts'
 import type { EffectiveSettings } from '../effective-settings.ts'
-import type { PreparedModel } from '../source.ts'
+import type { PreparedModel } from '../sources/prepare.ts'
 import type { QueueLimits } from './job-queue.ts'
 import type { PoolWorker } from './slot.ts'
 

@@ -2,15 +2,15 @@
 import { randomUUID } from 'node:crypto'
 import { mkdir, readdir, realpath, rm } from 'node:fs/promises'
 import path from 'node:path'
-import { ServerError } from '../errors.ts'
-import { MANIFEST_FILE } from '../model-folder/paths.ts'
-import { DEFAULT_ARCHIVE_LIMITS, extractArchive } from './archives/extract.ts'
-import type { ArchiveLimits } from './archives/extract.ts'
+import { ServerError } from '../../errors.ts'
+import { MANIFEST_FILE } from '../../model-folder/paths.ts'
+import { DEFAULT_ARCHIVE_LIMITS, extractArchive } from '../archives/extract.ts'
+import type { ArchiveLimits } from '../archives/extract.ts'
+import { findVersions } from './layout.ts'
+import type { FoundVersion } from './layout.ts'
 import { isNumber } from './model-name.ts'
-import { realPathInside } from './source-files.ts'
-import { findVersions } from './source-layout.ts'
-import type { FoundVersion } from './source-layout.ts'
-import type { WishedRuntime } from './source-manifest.ts'
+import type { WishedRuntime } from './runtime.ts'
+import { realPathInside } from './safe-files.ts'
 
 /** What macOS adds to the archives it makes. */
 const FOREIGN_NAMES = ['__MACOSX', '.DS_Store']

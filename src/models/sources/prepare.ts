@@ -1,10 +1,15 @@
 /** Where models come from: the command line, the model store, archives. Nothing outside is ever read. */
 import { rm, stat } from 'node:fs/promises'
 import path from 'node:path'
-import { ServerError } from '../errors.ts'
-import type { ModelSettings } from '../model-folder/settings.ts'
-import type { ArchiveLimits } from './archives/extract.ts'
-import type { ConfigKey } from './config-report.ts'
+import { ServerError } from '../../errors.ts'
+import type { ModelSettings } from '../../model-folder/settings.ts'
+import type { ArchiveLimits } from '../archives/extract.ts'
+import type { ConfigKey } from '../config-report.ts'
+import type { Reshapes } from '../tensor-reshapes.ts'
+import { findVersions } from './layout.ts'
+import type { FoundVersion, SettingsFrom, TritonConfig } from './layout.ts'
+import { existingPath, locate, notFound } from './location.ts'
+import type { Location, LocationOptions } from './location.ts'
 import {
   MODEL_NAME_PATTERN,
   checkModelName,
@@ -15,15 +20,10 @@ import {
   nameOfPath,
 } from './model-name.ts'
 import { RegisteredFiles } from './registered-files.ts'
-import { unpackVersion } from './source-archive.ts'
-import { checkTree, isMissing } from './source-files.ts'
-import { findVersions } from './source-layout.ts'
-import type { FoundVersion, SettingsFrom, TritonConfig } from './source-layout.ts'
-import { existingPath, locate, notFound } from './source-location.ts'
-import type { Location, LocationOptions } from './source-location.ts'
-import { ORT_FILES, checkRuntimeName } from './source-manifest.ts'
-import type { ModelRuntime, WishedRuntime } from './source-manifest.ts'
-import type { Reshapes } from './tensor-reshapes.ts'
+import { ORT_FILES, checkRuntimeName } from './runtime.ts'
+import type { ModelRuntime, WishedRuntime } from './runtime.ts'
+import { checkTree, isMissing } from './safe-files.ts'
+import { unpackVersion } from './unpack.ts'
 
 export { MODEL_NAME_PATTERN, checkModelName }
 

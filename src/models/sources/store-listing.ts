@@ -4,7 +4,7 @@
  */
 import { readdir, stat } from 'node:fs/promises'
 import path from 'node:path'
-import { ServerError } from '../errors.ts'
+import { ServerError } from '../../errors.ts'
 import { isModelFile, withoutExtension } from './model-name.ts'
 
 /** What file systems keep in their topmost folder. */

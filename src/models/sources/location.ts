@@ -2,8 +2,8 @@
 import { access, realpath } from 'node:fs/promises'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { ServerError } from '../errors.ts'
-import { realPathInside } from './source-files.ts'
+import { ServerError } from '../../errors.ts'
+import { realPathInside } from './safe-files.ts'
 import { fileNamedWithoutEnding } from './store-listing.ts'
 
 const MAX_URL_CHARACTERS = 4096

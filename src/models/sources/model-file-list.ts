@@ -1,8 +1,8 @@
 /** The files that the workers of a model read. */
 import { readdir, stat } from 'node:fs/promises'
 import path from 'node:path'
-import { BUILT_IN_HANDLERS, readModelFiles } from '../model-folder/files.ts'
-import { MODEL_SETTINGS_FILE } from '../model-folder/paths.ts'
+import { BUILT_IN_HANDLERS, readModelFiles } from '../../model-folder/files.ts'
+import { MODEL_SETTINGS_FILE } from '../../model-folder/paths.ts'
 import { externalLocations } from './external-data.ts'
 import { isNumber } from './model-name.ts'
 

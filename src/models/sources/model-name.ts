@@ -1,7 +1,7 @@
 /** What models and versions may be called, and what a model is called that nobody named. */
 import path from 'node:path'
-import { ServerError } from '../errors.ts'
-import { NETWORK_EXTENSION, isNetworkFile, isOwnNetwork } from '../model-folder/paths.ts'
+import { ServerError } from '../../errors.ts'
+import { NETWORK_EXTENSION, isNetworkFile, isOwnNetwork } from '../../model-folder/paths.ts'
 
 /** What a model may be called: a name is a path segment, part of a file name and a metric label. */
 export const MODEL_NAME_PATTERN = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/

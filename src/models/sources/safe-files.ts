@@ -4,7 +4,7 @@
  */
 import { readdir, realpath, stat } from 'node:fs/promises'
 import path from 'node:path'
-import { ServerError } from '../errors.ts'
+import { ServerError } from '../../errors.ts'
 
 /**
  * Whether `file` exists.

@@ -1,11 +1,11 @@
 /** What runs a model: the built-in handlers, its own JavaScript, or another runtime that its manifest names. */
 import { readdir, realpath, stat } from 'node:fs/promises'
 import path from 'node:path'
-import { ServerError } from '../errors.ts'
-import { BUILT_IN_HANDLERS } from '../model-folder/files.ts'
-import type { ModelFiles } from '../model-folder/files.ts'
-import type { Manifest } from '../model-folder/manifest.ts'
-import type { WireDialect } from '../worker/wire/messages.ts'
+import { ServerError } from '../../errors.ts'
+import { BUILT_IN_HANDLERS } from '../../model-folder/files.ts'
+import type { ModelFiles } from '../../model-folder/files.ts'
+import type { Manifest } from '../../model-folder/manifest.ts'
+import type { WireDialect } from '../../worker/wire/messages.ts'
 
 /** What is said of files that onnxruntime's smaller builds read. */
 export const ORT_FILES =

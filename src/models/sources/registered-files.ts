@@ -5,7 +5,7 @@
 import { createHash } from 'node:crypto'
 import { readFile, stat } from 'node:fs/promises'
 import path from 'node:path'
-import { messageOf, withoutFolders } from '../errors.ts'
+import { messageOf, withoutFolders } from '../../errors.ts'
 import { followTrail, isSameTrail } from './file-trail.ts'
 import type { FileTrail } from './file-trail.ts'
 import { chosenFiles, listMappedFiles, listModelFiles } from './model-file-list.ts'

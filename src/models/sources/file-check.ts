@@ -1,9 +1,9 @@
 import path from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Logger } from 'pino'
-import { ServerError } from '../errors.ts'
-import type { Pool } from './scheduling/pool.ts'
-import type { PreparedModel } from './source.ts'
+import { ServerError } from '../../errors.ts'
+import type { Pool } from '../scheduling/pool.ts'
+import type { PreparedModel } from './prepare.ts'
 
 /** How often files are looked at that workers have mapped. */
 const WATCH_MS = 1000

@@ -4,7 +4,7 @@
  */
 import { lstat, readlink } from 'node:fs/promises'
 import path from 'node:path'
-import { ServerError } from '../errors.ts'
+import { ServerError } from '../../errors.ts'
 
 /** As many as Linux follows. */
 const MAX_LINKS = 40

@@ -4,32 +4,32 @@
  */
 import { access, constants, readdir, stat } from 'node:fs/promises'
 import path from 'node:path'
-import { ServerError } from '../errors.ts'
-import { pathInside, readModelFiles } from '../model-folder/files.ts'
+import { ServerError } from '../../errors.ts'
+import { pathInside, readModelFiles } from '../../model-folder/files.ts'
 import {
   MANIFEST_FILE,
   MODEL_SETTINGS_FILE,
   isNetworkFile,
   isOwnNetwork,
-} from '../model-folder/paths.ts'
-import { readTextInside } from '../model-folder/read-inside.ts'
-import type { ModelSettings } from '../model-folder/settings.ts'
+} from '../../model-folder/paths.ts'
+import { readTextInside } from '../../model-folder/read-inside.ts'
+import type { ModelSettings } from '../../model-folder/settings.ts'
 import {
   MODEL_CONFIG_FILE,
   changesOf,
   checkBackend,
   parseModelConfig,
   settingsOf,
-} from './config-pbtxt.ts'
-import type { ModelConfig } from './config-pbtxt.ts'
-import { reportOf } from './config-report.ts'
-import type { ConfigKey } from './config-report.ts'
+} from '../config-pbtxt.ts'
+import type { ModelConfig } from '../config-pbtxt.ts'
+import { reportOf } from '../config-report.ts'
+import type { ConfigKey } from '../config-report.ts'
+import { NO_RESHAPES, reshapesOf } from '../tensor-reshapes.ts'
+import type { Reshapes } from '../tensor-reshapes.ts'
 import { checkModelVersion, isNumber, isNumberedFolder } from './model-name.ts'
-import { isRegularFile } from './source-files.ts'
-import { runtimeOf } from './source-manifest.ts'
-import type { ModelRuntime, WishedRuntime } from './source-manifest.ts'
-import { NO_RESHAPES, reshapesOf } from './tensor-reshapes.ts'
-import type { Reshapes } from './tensor-reshapes.ts'
+import { runtimeOf } from './runtime.ts'
+import type { ModelRuntime, WishedRuntime } from './runtime.ts'
+import { isRegularFile } from './safe-files.ts'
 
 const MAX_CONFIG_BYTES = 256 * 1024
 const DEFAULT_VERSION = '1.0'

@@ -18,18 +18,18 @@ import path from 'node:path'
 import { test } from 'node:test'
 import type { TestContext } from 'node:test'
 import { pathToFileURL } from 'node:url'
-import { ServerError } from '../../src/errors.ts'
+import { ServerError } from '../../../src/errors.ts'
 import {
   MODEL_NAME_PATTERN,
   checkModelName,
   discard,
   prepareFromArgument,
   prepareFromUrl,
-} from '../../src/models/source.ts'
-import type { PreparedModel, SourceOptions } from '../../src/models/source.ts'
-import { listStore } from '../../src/models/store-listing.ts'
-import { zipOf } from '../helpers/zip.ts'
-import type { ZipEntry } from '../helpers/zip.ts'
+} from '../../../src/models/sources/prepare.ts'
+import type { PreparedModel, SourceOptions } from '../../../src/models/sources/prepare.ts'
+import { listStore } from '../../../src/models/sources/store-listing.ts'
+import { zipOf } from '../../helpers/zip.ts'
+import type { ZipEntry } from '../../helpers/zip.ts'
 
 const shared = path.resolve(process.cwd(), '../shared')
 const needsShared = existsSync(path.join(shared, 'models')) ? false : 'needs ../shared/models'
