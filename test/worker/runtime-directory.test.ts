@@ -15,7 +15,7 @@ import {
 import path from 'node:path'
 import { test } from 'node:test'
 import type { TestContext } from 'node:test'
-import { StateFile } from '../../src/models/state-file.ts'
+import { StateFile } from '../../src/models/state/state-file.ts'
 import { RuntimeDirectory } from '../../src/worker/host/runtime-directory.ts'
 import { temporaryFolder, until } from '../helpers/server.ts'
 
@@ -120,7 +120,7 @@ test(
 const moduleUrl = (relative: string): string => new URL(relative, import.meta.url).href
 const OTHER_SERVER = `
 const { RuntimeDirectory } = await import('${moduleUrl('../../src/worker/host/runtime-directory.js')}')
-const { StateFile } = await import('${moduleUrl('../../src/models/state-file.js')}')
+const { StateFile } = await import('${moduleUrl('../../src/models/state/state-file.js')}')
 await RuntimeDirectory.create(undefined, process.argv[1])
 await new StateFile(process.argv[2]).load()
 console.log(process.pid)

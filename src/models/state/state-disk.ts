@@ -2,7 +2,7 @@
 import { constants } from 'node:fs'
 import { copyFile, link, open, rename, rm } from 'node:fs/promises'
 import path from 'node:path'
-import { codeOf } from '../process-identity.ts'
+import { codeOf } from '../../process-identity.ts'
 import { StateError } from './state-format.ts'
 
 /** Far above any state, far below what would hurt to read. */

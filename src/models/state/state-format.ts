@@ -5,10 +5,10 @@
 import { createHash } from 'node:crypto'
 import { Type } from '@sinclair/typebox'
 import type { Static, TSchema } from '@sinclair/typebox'
-import { messageOf } from '../errors.ts'
-import { JOIN_BATCHES, MAX_PRIORITY_LEVELS } from '../model-folder/settings.ts'
-import { fits, problemWith, stringEnum } from '../schema.ts'
-import { MODEL_NAME_PATTERN } from './sources/model-name.ts'
+import { messageOf } from '../../errors.ts'
+import { JOIN_BATCHES, MAX_PRIORITY_LEVELS } from '../../model-folder/settings.ts'
+import { fits, problemWith, stringEnum } from '../../schema.ts'
+import { MODEL_NAME_PATTERN } from '../sources/model-name.ts'
 
 /** Version of {@link ServerState}. A change of the schema takes the next number and reads the ones before. */
 export const SCHEMA_VERSION = 4

@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs'
 import { chmod, mkdir, readdir, rm, stat } from 'node:fs/promises'
 import path from 'node:path'
 import writeFileAtomic from 'write-file-atomic'
-import { messageOf } from '../errors.ts'
+import { messageOf } from '../../errors.ts'
 import {
   MAX_STATE_BYTES,
   isLeftover,

@@ -22,14 +22,14 @@ import { createInterface } from 'node:readline'
 import { test } from 'node:test'
 import type { TestContext } from 'node:test'
 import { fileURLToPath } from 'node:url'
-import { StateFile } from '../../src/models/state-file.ts'
-import type { LoadedState } from '../../src/models/state-file.ts'
-import { StateError, decodeState, encodeState } from '../../src/models/state-format.ts'
-import type { ServerState } from '../../src/models/state-format.ts'
+import { StateFile } from '../../../src/models/state/state-file.ts'
+import type { LoadedState } from '../../../src/models/state/state-file.ts'
+import { StateError, decodeState, encodeState } from '../../../src/models/state/state-format.ts'
+import type { ServerState } from '../../../src/models/state/state-format.ts'
 
 /** Compiled or not, the helper has the ending of this file. */
 const SAVER = fileURLToPath(
-  new URL(`../helpers/state-saver${path.extname(import.meta.url)}`, import.meta.url),
+  new URL(`../../helpers/state-saver${path.extname(import.meta.url)}`, import.meta.url),
 )
 
 /** Each costs the start of a process, a third of a second; `STATE_KILLS=200` for a long run. */
