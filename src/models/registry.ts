@@ -1,5 +1,4 @@
 import { ServerError } from '../errors.ts'
-import { Arrivals } from './arrivals.ts'
 import { Changes } from './changes.ts'
 import type { Undo } from './changes.ts'
 import { Failures } from './failures.ts'
@@ -11,6 +10,7 @@ import type { ModelVersion } from './model-version.ts'
 import type { ModelContext, Registration, Scaling, WorkerLimits } from './registration.ts'
 import { shownName } from './sources/model-name.ts'
 import type { PreparedModel } from './sources/prepare.ts'
+import { Arrivals } from './transfers/incoming-models.ts'
 import { stopping } from './unavailable.ts'
 
 /** The models that are served and those that are being loaded, by name and version. */

@@ -1,11 +1,11 @@
 import path from 'node:path'
 import type { Logger } from 'pino'
 import { messageOf } from '../../errors.ts'
-import type { Deliveries } from '../deliveries.ts'
 import type { ModelVersion } from '../model-version.ts'
 import type { Registry } from '../registry.ts'
 import { prepareDelivery, prepareFromUrl } from '../sources/prepare.ts'
 import type { SourceOptions } from '../sources/prepare.ts'
+import type { Deliveries } from '../transfers/model-files.ts'
 import type { StateFile } from './state-file.ts'
 import type { Adjustment, StoredModel } from './state-format.ts'
 

@@ -6,7 +6,7 @@ import { promises as dns } from 'node:dns'
 import type { LookupAddress } from 'node:dns'
 import { BlockList, isIP, isIPv4, isIPv6 } from 'node:net'
 import type { LookupFunction } from 'node:net'
-import { ServerError } from '../errors.ts'
+import { ServerError } from '../../errors.ts'
 
 /** Networks of IPv4 that are not public (IANA's registry of special addresses), multicast and reserved ones. */
 const BLOCKED_IPV4 = [

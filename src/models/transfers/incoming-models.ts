@@ -1,8 +1,8 @@
-import { Loads, UnwantedLoadError } from './loads.ts'
-import { isArchive, nameOfFile } from './sources/model-name.ts'
-import { discard } from './sources/prepare.ts'
-import type { PreparedModel } from './sources/prepare.ts'
-import { stopping } from './unavailable.ts'
+import { Loads, UnwantedLoadError } from '../loads.ts'
+import { isArchive, nameOfFile } from '../sources/model-name.ts'
+import { discard } from '../sources/prepare.ts'
+import type { PreparedModel } from '../sources/prepare.ts'
+import { stopping } from '../unavailable.ts'
 
 /** Models that are on their way to this machine for a registration. They are not visible, and no name is taken. */
 export class Arrivals {

@@ -1,6 +1,6 @@
 /** File names that strangers give. Nothing is stored under them; they only say what format a file has. */
 
-import { modelExtension, withoutExtension } from './sources/model-name.ts'
+import { modelExtension, withoutExtension } from '../sources/model-name.ts'
 
 const MAX_CHARACTERS = 100
 const NAMELESS = 'model'

@@ -1,6 +1,6 @@
 /** Models on their way to this machine: how many at a time, and how far each has come. */
 import type { Logger } from 'pino'
-import { ServerError } from '../errors.ts'
+import { ServerError } from '../../errors.ts'
 
 /** When a client may try again; a transfer takes seconds to minutes. */
 const RETRY_AFTER_SECONDS = 10

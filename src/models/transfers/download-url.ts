@@ -1,5 +1,5 @@
 /** Which URLs a model may be downloaded from, and how they are shown. */
-import { ServerError } from '../errors.ts'
+import { ServerError } from '../../errors.ts'
 
 /** White space, control characters and backslashes, which parsers of URLs take out or turn around. */
 const FORBIDDEN = /[\s\p{Cc}\\]/u

@@ -5,19 +5,19 @@ import { request as requestHttp } from 'node:http'
 import type { IncomingMessage } from 'node:http'
 import { request as requestHttps } from 'node:https'
 import path from 'node:path'
-import { ServerError } from '../errors.ts'
-import { checkHostAddress, guardedLookup } from './address-guard.ts'
-import type { Resolve } from './address-guard.ts'
+import { ServerError } from '../../errors.ts'
 import {
   checkFreeSpace,
   createPrivateFile,
   diskFull,
   isDiskFull,
   makePrivateFolder,
-} from './archives/private-file.ts'
+} from '../archives/private-file.ts'
+import { modelExtension } from '../sources/model-name.ts'
+import { checkHostAddress, guardedLookup } from './address-guard.ts'
+import type { Resolve } from './address-guard.ts'
 import { parseModelUrl, shownUrl } from './download-url.ts'
 import { safeFileName } from './file-name.ts'
-import { modelExtension } from './sources/model-name.ts'
 
 const SHA256 = /^[0-9a-f]{64}$/i
 const MAX_HEADER_BYTES = 16 * 1024

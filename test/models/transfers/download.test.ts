@@ -11,12 +11,12 @@ import path from 'node:path'
 import { test } from 'node:test'
 import type { TestContext } from 'node:test'
 import { gzipSync } from 'node:zlib'
-import { ServerError } from '../../src/errors.ts'
-import { guardedLookup, isPublicAddress } from '../../src/models/address-guard.ts'
-import { parseModelUrl, parseOrigin } from '../../src/models/download-url.ts'
-import { downloadModel } from '../../src/models/download.ts'
-import type { DownloadOptions } from '../../src/models/download.ts'
-import { safeFileName } from '../../src/models/file-name.ts'
+import { ServerError } from '../../../src/errors.ts'
+import { guardedLookup, isPublicAddress } from '../../../src/models/transfers/address-guard.ts'
+import { parseModelUrl, parseOrigin } from '../../../src/models/transfers/download-url.ts'
+import { downloadModel } from '../../../src/models/transfers/download.ts'
+import type { DownloadOptions } from '../../../src/models/transfers/download.ts'
+import { safeFileName } from '../../../src/models/transfers/file-name.ts'
 
 interface Origin {
   readonly origin: string

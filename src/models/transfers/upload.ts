@@ -4,15 +4,15 @@ import { createReadStream } from 'node:fs'
 import { rm, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { pipeline } from 'node:stream/promises'
-import { ServerError } from '../errors.ts'
+import { ServerError } from '../../errors.ts'
 import {
   checkFreeSpace,
   createPrivateFile,
   diskFull,
   isDiskFull,
   makePrivateFolder,
-} from './archives/private-file.ts'
-import { modelExtension } from './sources/model-name.ts'
+} from '../archives/private-file.ts'
+import { modelExtension } from '../sources/model-name.ts'
 
 /** The disk may fill up from other sides meanwhile. */
 const BYTES_BETWEEN_SPACE_CHECKS = 64 * 1024 * 1024
