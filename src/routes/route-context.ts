@@ -10,9 +10,9 @@ import type { ByteBudget } from '../byte-budget.ts'
 import type { Config } from '../config/config.ts'
 import type { ServerMetrics } from '../models/metrics/page.ts'
 import type { Registry } from '../models/registry.ts'
-import type { ModelRepository } from '../models/repository.ts'
 import type { SourceOptions } from '../models/sources/prepare.ts'
 import type { Deliveries } from '../models/transfers/model-files.ts'
+import type { ModelRepository } from '../models/triton/repository.ts'
 
 /** A Fastify instance whose schemas are TypeBox. */
 export type App = FastifyInstance<

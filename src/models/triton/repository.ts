@@ -1,16 +1,16 @@
 /** The model store as Triton's clients see it: a list of what could be served, loaded and unloaded by name. */
 import path from 'node:path'
-import { ServerError } from '../errors.ts'
+import { ServerError } from '../../errors.ts'
+import type { Load } from '../loads.ts'
+import type { ModelVersion } from '../model-version.ts'
+import type { Registration } from '../registration.ts'
+import type { Registry } from '../registry.ts'
+import { checkModelName, shownName } from '../sources/model-name.ts'
+import { prepareFromArgument, prepareFromUrl } from '../sources/prepare.ts'
+import type { PreparedModel, SourceOptions } from '../sources/prepare.ts'
+import { readStoreNames } from '../sources/store-names.ts'
+import type { StoreNames } from '../sources/store-names.ts'
 import { parseConfigOverride } from './config-override.ts'
-import type { Load } from './loads.ts'
-import type { ModelVersion } from './model-version.ts'
-import type { Registration } from './registration.ts'
-import type { Registry } from './registry.ts'
-import { checkModelName, shownName } from './sources/model-name.ts'
-import { prepareFromArgument, prepareFromUrl } from './sources/prepare.ts'
-import type { PreparedModel, SourceOptions } from './sources/prepare.ts'
-import { readStoreNames } from './sources/store-names.ts'
-import type { StoreNames } from './sources/store-names.ts'
 
 /** A model, and what has become of it; one that was never loaded has only a name. */
 export interface IndexEntry {

@@ -1,8 +1,8 @@
 /** A model version as Triton's `ModelConfig` describes models, with the names and the default values of its JSON. */
-import { asModelMetadata } from './model-metadata.ts'
-import type { TensorMetadata } from './model-metadata.ts'
-import type { ModelVersion } from './model-version.ts'
-import type { TensorReshape } from './tensor-reshapes.ts'
+import { asModelMetadata } from '../model-metadata.ts'
+import type { TensorMetadata } from '../model-metadata.ts'
+import type { ModelVersion } from '../model-version.ts'
+import type { TensorReshape } from '../tensor-reshapes.ts'
 
 /** What {@link modelConfig} returns; members that onnxd has nothing for are left out. */
 export type ModelConfigJson = Readonly<Record<string, unknown>>

@@ -1,15 +1,15 @@
 /** The configuration that a load request of Triton's clients may carry: part of a `ModelConfig` as JSON text. */
 import { Type } from '@sinclair/typebox'
 import type { Static } from '@sinclair/typebox'
-import { ServerError } from '../errors.ts'
-import { JOIN_BATCHES, MAX_PRIORITY_LEVELS, MAX_WORKERS } from '../model-folder/settings.ts'
-import type { ModelSettings } from '../model-folder/settings.ts'
-import { parseRequestJson } from '../request-json.ts'
-import { fits, problemWith, stringEnum } from '../schema.ts'
-import { reportOf } from './config-report.ts'
-import type { ConfigKey } from './config-report.ts'
-import type { VersionOptions } from './effective-settings.ts'
-import type { TextMessage, TextValue } from './protobuf-text.ts'
+import { ServerError } from '../../errors.ts'
+import { JOIN_BATCHES, MAX_PRIORITY_LEVELS, MAX_WORKERS } from '../../model-folder/settings.ts'
+import type { ModelSettings } from '../../model-folder/settings.ts'
+import { parseRequestJson } from '../../request-json.ts'
+import { fits, problemWith, stringEnum } from '../../schema.ts'
+import { reportOf } from '../config-report.ts'
+import type { ConfigKey } from '../config-report.ts'
+import type { VersionOptions } from '../effective-settings.ts'
+import type { TextMessage, TextValue } from '../protobuf-text.ts'
 
 const NO_PLACE = 0
 

@@ -1,5 +1,5 @@
 /** The numbers of a model version in the form of Triton's statistics extension. */
-import type { ModelVersion } from './model-version.ts'
+import type { ModelVersion } from '../model-version.ts'
 
 /** How often, and how long all together. */
 interface Duration {
