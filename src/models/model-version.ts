@@ -1,9 +1,7 @@
 import type { WireDialect } from '../worker/wire/messages.ts'
-import { askHandler } from './ask-handler.ts'
 import type { Undo } from './changes.ts'
 import { resolveSettings, valuesOf } from './effective-settings.ts'
 import type { EffectiveSettings, ShownSettings, VersionOptions } from './effective-settings.ts'
-import { checkPythonInput } from './python-input.ts'
 import type {
   Commit,
   ModelContext,
@@ -22,7 +20,9 @@ import { NO_URGENCY, deadlineOf, levelOf } from './scheduling/urgency.ts'
 import { FileCheck } from './sources/file-check.ts'
 import { discard } from './sources/prepare.ts'
 import type { PreparedModel } from './sources/prepare.ts'
-import { FailedWorkers } from './worker-log.ts'
+import { askHandler } from './workers/describe-handler.ts'
+import { checkPythonInput } from './workers/python-input.ts'
+import { FailedWorkers } from './workers/worker-log.ts'
 
 /** One version of a model: its files, its settings, its workers. */
 export class ModelVersion {

@@ -3,8 +3,8 @@ import type { Logger } from 'pino'
 import type { Config, ConfigOrigins } from '../config/config.ts'
 import type { Undo } from './changes.ts'
 import type { VersionOptions } from './effective-settings.ts'
-import type { MemoryGuard } from './memory-guard.ts'
-import type { WorkerFactory } from './worker-factory.ts'
+import type { MemoryGuard } from './workers/memory-guard.ts'
+import type { WorkerFactory } from './workers/worker-factory.ts'
 
 /** Who asked for a version: the command line, a request, or a request before the last restart. */
 export type Origin = 'start' | 'request' | 'restored'

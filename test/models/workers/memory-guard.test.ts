@@ -6,10 +6,10 @@ import path from 'node:path'
 import { test } from 'node:test'
 import type { TestContext } from 'node:test'
 import { pino } from 'pino'
-import { completeConfig } from '../../src/config/config.ts'
-import { ServerError } from '../../src/errors.ts'
-import { MemoryGuard, availableBytes } from '../../src/models/memory-guard.ts'
-import { startServer } from '../../src/server.ts'
+import { completeConfig } from '../../../src/config/config.ts'
+import { ServerError } from '../../../src/errors.ts'
+import { MemoryGuard, availableBytes } from '../../../src/models/workers/memory-guard.ts'
+import { startServer } from '../../../src/server.ts'
 
 const MIB = 1024 * 1024
 

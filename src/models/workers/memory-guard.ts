@@ -1,7 +1,7 @@
 /** Refuses workers that would not fit in the memory that is left, before the machine has to kill something for it. */
 import { readFile, readdir, stat } from 'node:fs/promises'
 import path from 'node:path'
-import { ServerError } from '../errors.ts'
+import { ServerError } from '../../errors.ts'
 
 const MIB = 1024 * 1024
 /** A network is in memory twice while it is loaded: as it was read, and as onnxruntime lays it out. */

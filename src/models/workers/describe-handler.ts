@@ -1,6 +1,6 @@
 import type { Logger } from 'pino'
-import { Job } from './scheduling/job.ts'
-import type { Pool } from './scheduling/pool.ts'
+import { Job } from '../scheduling/job.ts'
+import type { Pool } from '../scheduling/pool.ts'
 
 /**
  * What a handler says of itself: inputs, outputs, types, shapes. `undefined` for one that does not.

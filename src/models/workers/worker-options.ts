@@ -1,8 +1,8 @@
 /** What a worker of our own is told beside the load request, as JSON in its environment. */
-import type { Config } from '../config/config.ts'
-import { MODEL_CONFIG_FILE } from './config-pbtxt.ts'
-import type { EffectiveSettings } from './effective-settings.ts'
-import type { PreparedModel } from './sources/prepare.ts'
+import type { Config } from '../../config/config.ts'
+import { MODEL_CONFIG_FILE } from '../config-pbtxt.ts'
+import type { EffectiveSettings } from '../effective-settings.ts'
+import type { PreparedModel } from '../sources/prepare.ts'
 
 /** The options of one worker; `worker/process/options.ts` reads them. */
 export function workerOptions(

@@ -1,11 +1,11 @@
 /** Which Python worker a model with a Python handler gets. */
 import path from 'node:path'
-import { ServerError } from '../errors.ts'
-import { isNetworkFile } from '../model-folder/paths.ts'
-import { PYTHON_PACKAGES } from '../worker/host/python-installation.ts'
-import type { PythonInstallation } from '../worker/host/python-installation.ts'
-import type { WireDialect } from '../worker/wire/messages.ts'
-import type { PreparedModel } from './sources/prepare.ts'
+import { ServerError } from '../../errors.ts'
+import { isNetworkFile } from '../../model-folder/paths.ts'
+import { PYTHON_PACKAGES } from '../../worker/host/python-installation.ts'
+import type { PythonInstallation } from '../../worker/host/python-installation.ts'
+import type { WireDialect } from '../../worker/wire/messages.ts'
+import type { PreparedModel } from '../sources/prepare.ts'
 
 /** An interpreter and the worker of it that a model needs. */
 export interface ChosenPython {

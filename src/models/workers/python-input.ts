@@ -3,8 +3,8 @@
  * before it calls the handler, so the front-end has to look for it.
  */
 import { isUtf8 } from 'node:buffer'
-import { ServerError } from '../errors.ts'
-import type { Parameter } from './scheduling/job.ts'
+import { ServerError } from '../../errors.ts'
+import type { Parameter } from '../scheduling/job.ts'
 
 /** Python gives up at about a thousand levels. */
 const MAX_DEPTH = 500
