@@ -1,8 +1,8 @@
 /** The original's descriptions: `OPTIONS` on `/`, on models and on their predict paths, and `/api-description`. */
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { ModelVersion } from '../models/model-version.ts'
-import { documented } from './api-documents.ts'
-import type { ApiDocuments } from './api-documents.ts'
+import { documented } from './documents/api-documents.ts'
+import type { ApiDocuments } from './documents/api-documents.ts'
 import { invokedModel } from './predictions.ts'
 import type { App, RouteContext } from './route-context.ts'
 

@@ -1,12 +1,12 @@
 /** The paths of the OpenAPI documents. */
 import { Type } from '@sinclair/typebox'
-import { OPENAPI_VERSIONS } from '../openapi/types.ts'
-import { stringEnum } from '../schema.ts'
+import { OPENAPI_VERSIONS } from '../../openapi/types.ts'
+import { stringEnum } from '../../schema.ts'
+import type { App, RouteContext } from '../route-context.ts'
+import { findModel } from '../v2-models.ts'
+import { ModelParams, VersionParams } from '../v2-schemas.ts'
 import { documented } from './api-documents.ts'
 import type { ApiDocuments } from './api-documents.ts'
-import type { App, RouteContext } from './route-context.ts'
-import { findModel } from './v2-models.ts'
-import { ModelParams, VersionParams } from './v2-schemas.ts'
 
 const VersionQuery = Type.Object({
   version: Type.Optional(

@@ -1,6 +1,6 @@
 /** A page to read about the models and to try them: Swagger UI over `/openapi.json`, from this server alone. */
-import { readSwaggerUi } from '../package-files.ts'
-import type { App } from './route-context.ts'
+import { readSwaggerUi } from '../../package-files.ts'
+import type { App } from '../route-context.ts'
 
 /** Files of Swagger UI that the page loads. */
 const ASSETS = [
