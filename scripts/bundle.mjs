@@ -50,7 +50,7 @@ const MAY_USE_META = new Set([
   'worker/process/launch-workers.ts',
   // Load packages that stay outside.
   'config-layers.ts',
-  'routes/schema-compilers.ts',
+  'routes/http/schema-compilers.ts',
 ])
 
 /** Uses of libraries that would be refused, but do no harm. */

@@ -6,8 +6,8 @@ import type { Dialect } from '../contract/internal-headers.ts'
 import { ServerError } from '../errors.ts'
 import { fileFormatOf } from '../file-format.ts'
 import type { Header, Parameter } from '../models/scheduling/job.ts'
-import { plainBody, refuseCompressedForm } from './content-encoding.ts'
-import { parseUrlEncoded, readMultipart } from './form.ts'
+import { plainBody, refuseCompressedForm } from './http/content-encoding.ts'
+import { parseUrlEncoded, readMultipart } from './http/form.ts'
 
 const URL_ENCODED = 'application/x-www-form-urlencoded'
 

@@ -2,8 +2,8 @@ import type { ServerResponse } from 'node:http'
 import type { FastifyRequest } from 'fastify'
 import type { ServerError } from '../errors.ts'
 import type { ModelVersion } from '../models/model-version.ts'
-import { answerHeaderList } from './answer-headers.ts'
-import { errorText } from './error-handler.ts'
+import { errorText } from './http/error-handler.ts'
+import { answerHeaderList } from './http/response-headers.ts'
 
 /** What is needed of a request here, whatever its route. */
 type Turned = Pick<FastifyRequest, 'id' | 'url' | 'raw'>

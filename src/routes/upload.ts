@@ -7,7 +7,7 @@ import { safeFileName } from '../models/transfers/file-name.ts'
 import type { Transfer, Transfers } from '../models/transfers/transfers.ts'
 import { receiveUpload } from '../models/transfers/upload.ts'
 import type { UploadOptions } from '../models/transfers/upload.ts'
-import { declaredLength, watchBody } from './body.ts'
+import { declaredLength, watchBody } from './http/body.ts'
 
 /** The field that the file is in: `curl -F model=@digits.onnx`. */
 export const UPLOAD_FIELD = 'model'

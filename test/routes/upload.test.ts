@@ -15,7 +15,7 @@ import { pino } from 'pino'
 import { ServerError } from '../../src/errors.ts'
 import { Transfers } from '../../src/models/transfers/transfers.ts'
 import { receiveUpload } from '../../src/models/transfers/upload.ts'
-import { errorHandling } from '../../src/routes/error-handler.ts'
+import { errorHandling } from '../../src/routes/http/error-handler.ts'
 import { UPLOAD_FIELD, readUpload } from '../../src/routes/upload.ts'
 import type { ReadUploadOptions, Upload, UploadedFile } from '../../src/routes/upload.ts'
 

@@ -1,8 +1,8 @@
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
-import { ServerError, messageOf } from '../errors.ts'
-import type { ErrorType } from '../errors.ts'
+import { ServerError, messageOf } from '../../errors.ts'
+import type { ErrorType } from '../../errors.ts'
+import type { App } from '../route-context.ts'
 import { UnsupportedCodingError } from './content-encoding.ts'
-import type { App } from './route-context.ts'
 
 /** Errors of Fastify and its plugins that are the client's doing, by their code. */
 const CLIENT_ERRORS: ReadonlyMap<string, (message: string) => ServerError> = new Map<

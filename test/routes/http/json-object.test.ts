@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { jsonMembers } from '../../src/routes/json-object.ts'
-import { randomNumbers } from '../helpers/random.ts'
-import type { RandomNumbers } from '../helpers/random.ts'
+import { jsonMembers } from '../../../src/routes/http/json-object.ts'
+import { randomNumbers } from '../../helpers/random.ts'
+import type { RandomNumbers } from '../../helpers/random.ts'
 
 const SEED = 20_260_502
 const TEXT = 'a"b\\c{}[],:\u00e9\n\u2028 '

@@ -1,6 +1,6 @@
 /** One flat JSON object as parameters: text for each value, exactly as the client wrote it. */
-import { ServerError } from '../errors.ts'
-import { checkJsonLimits } from '../request-json.ts'
+import { ServerError } from '../../errors.ts'
+import { checkJsonLimits } from '../../request-json.ts'
 
 /** No request has so many parameters. */
 const MAX_MEMBERS = 1000

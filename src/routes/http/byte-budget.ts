@@ -1,7 +1,7 @@
 /** One limit for all bytes of requests and responses that the server holds at a time. */
 import { totalmem } from 'node:os'
 import process from 'node:process'
-import { ServerError } from './errors.ts'
+import { ServerError } from '../../errors.ts'
 
 const MIB = 1024 * 1024
 /** Of the memory that the control group or the machine has. */

@@ -2,7 +2,7 @@
 import { promisify } from 'node:util'
 import { unzip } from 'node:zlib'
 import type { FastifyRequest } from 'fastify'
-import { ServerError } from '../errors.ts'
+import { ServerError } from '../../errors.ts'
 
 const decompress = promisify(unzip)
 

@@ -3,7 +3,7 @@
  */
 import { KindGuard } from '@sinclair/typebox'
 import type { TObject, TSchema } from '@sinclair/typebox'
-import { ServerError } from '../errors.ts'
+import { ServerError } from '../../errors.ts'
 
 const WHOLE = /^-?\d{1,15}$/
 

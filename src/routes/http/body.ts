@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http'
-import { largeBuffers } from '../buffer-pool.ts'
-import { ServerError } from '../errors.ts'
+import { largeBuffers } from '../../buffer-pool.ts'
+import { ServerError } from '../../errors.ts'
 
 /**
  * More pieces than this that are smaller than that are an attack: each costs a turn of the parser (as

@@ -5,9 +5,9 @@
  */
 import { isIP } from 'node:net'
 import type { FastifyRequest } from 'fastify'
-import type { Config } from '../config/config.ts'
-import { ServerError } from '../errors.ts'
-import type { App } from './route-context.ts'
+import type { Config } from '../../config/config.ts'
+import { ServerError } from '../../errors.ts'
+import type { App } from '../route-context.ts'
 
 /** Methods that change nothing; a browser shows no page the response of a foreign server. */
 const SAFE_METHODS: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS'])

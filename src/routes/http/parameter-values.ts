@@ -4,7 +4,7 @@
  */
 import { KindGuard } from '@sinclair/typebox'
 import type { TObject, TSchema } from '@sinclair/typebox'
-import { ServerError } from '../errors.ts'
+import { ServerError } from '../../errors.ts'
 
 /** Parameters by their name, as {@link readValues} takes them: texts, and lists of texts. */
 export type ParameterTexts = Readonly<Record<string, unknown>>

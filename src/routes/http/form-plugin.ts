@@ -1,5 +1,5 @@
 import multipart from '@fastify/multipart'
-import type { App } from './route-context.ts'
+import type { App } from '../route-context.ts'
 
 /**
  * Lets routes read multipart forms, without the two hooks by which the plugin removes files that it has

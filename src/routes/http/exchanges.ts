@@ -3,12 +3,12 @@ import type { RequestListener } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import process from 'node:process'
 import type { FastifyBaseLogger, FastifyReply, FastifyRequest } from 'fastify'
-import { largeBuffers } from '../buffer-pool.ts'
-import type { ByteBudget } from '../byte-budget.ts'
-import type { StatusCounts } from '../models/metrics/counts.ts'
-import type { Connections } from './connections.ts'
+import { largeBuffers } from '../../buffer-pool.ts'
+import type { StatusCounts } from '../../models/metrics/counts.ts'
+import type { Connections } from '../connections.ts'
+import type { App } from '../route-context.ts'
+import type { ByteBudget } from './byte-budget.ts'
 import { sentMethod } from './request-target.ts'
-import type { App } from './route-context.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {

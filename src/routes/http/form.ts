@@ -1,7 +1,7 @@
 import { isUtf8 } from 'node:buffer'
 import type { FastifyRequest } from 'fastify'
-import { ServerError } from '../errors.ts'
-import type { Parameter } from '../models/scheduling/job.ts'
+import { ServerError } from '../../errors.ts'
+import type { Parameter } from '../../models/scheduling/job.ts'
 import { BodyCollector, declaredLength, watchBody } from './body.ts'
 
 /** Fields of a form or query, and bytes of a field's name. Each field costs memory of its own, here and in the worker. */
