@@ -7,11 +7,11 @@ import type { ModelVersion } from '../models/model-version.ts'
 import { TENSOR_SHAPE } from '../openapi/binary-parameters.ts'
 import { ANY_REQUEST, ANY_RESPONSE } from '../openapi/predict-schemas.ts'
 import { URGENCY_PARAMETERS } from '../openapi/urgency-parameters.ts'
-import { relay } from './relay.ts'
-import { requestParameters } from './request-parameters.ts'
+import { turnAway } from './inference/reject-early.ts'
+import { relay } from './inference/relay.ts'
+import { requestParameters } from './inference/request-parameters.ts'
 import type { App, RouteContext } from './route-context.ts'
 import { errorResponses } from './schemas.ts'
-import { turnAway } from './turn-away.ts'
 
 const ModelParams = Type.Object({ model: Type.String({ description: 'Name of the model.' }) })
 const VersionParams = Type.Object({

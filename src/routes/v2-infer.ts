@@ -2,10 +2,10 @@
 import { BINARY_PARAMETERS } from '../openapi/binary-parameters.ts'
 import { BINARY } from '../openapi/predict-schemas.ts'
 import { URGENCY_PARAMETERS } from '../openapi/urgency-parameters.ts'
-import { relay } from './relay.ts'
-import { bodyParameter } from './request-parameters.ts'
+import { turnAway } from './inference/reject-early.ts'
+import { relay } from './inference/relay.ts'
+import { bodyParameter } from './inference/request-parameters.ts'
 import type { App, RouteContext } from './route-context.ts'
-import { turnAway } from './turn-away.ts'
 import { findModel } from './v2-models.ts'
 import {
   InferRequestSchema,

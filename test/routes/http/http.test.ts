@@ -23,9 +23,12 @@ import { whenClientLeaves } from '../../../src/routes/http/exchanges.ts'
 import { acceptForms } from '../../../src/routes/http/form-plugin.ts'
 import { parseUrlEncoded } from '../../../src/routes/http/form.ts'
 import { answerHeaders } from '../../../src/routes/http/response-headers.ts'
-import { requestHeaders, requestParameters } from '../../../src/routes/request-parameters.ts'
+import {
+  requestHeaders,
+  requestParameters,
+} from '../../../src/routes/inference/request-parameters.ts'
+import { sendPrediction } from '../../../src/routes/inference/send-prediction.ts'
 import type { App } from '../../../src/routes/route-context.ts'
-import { sendPrediction } from '../../../src/routes/send-prediction.ts'
 import { LIMITS, watch } from '../../helpers/watched-app.ts'
 
 const MIB = 1024 * 1024

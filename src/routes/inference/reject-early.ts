@@ -1,9 +1,9 @@
 import type { ServerResponse } from 'node:http'
 import type { FastifyRequest } from 'fastify'
-import type { ServerError } from '../errors.ts'
-import type { ModelVersion } from '../models/model-version.ts'
-import { errorText } from './http/error-handler.ts'
-import { answerHeaderList } from './http/response-headers.ts'
+import type { ServerError } from '../../errors.ts'
+import type { ModelVersion } from '../../models/model-version.ts'
+import { errorText } from '../http/error-handler.ts'
+import { answerHeaderList } from '../http/response-headers.ts'
 
 /** What is needed of a request here, whatever its route. */
 type Turned = Pick<FastifyRequest, 'id' | 'url' | 'raw'>

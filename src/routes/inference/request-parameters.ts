@@ -1,13 +1,13 @@
 /** From an HTTP request to the parameters and headers of the worker protocol: section 4.2 of the original's behaviour. */
 import type { IncomingMessage } from 'node:http'
 import type { FastifyRequest } from 'fastify'
-import { DIALECT_HEADER, isInternalHeader } from '../contract/internal-headers.ts'
-import type { Dialect } from '../contract/internal-headers.ts'
-import { ServerError } from '../errors.ts'
-import { fileFormatOf } from '../file-format.ts'
-import type { Header, Parameter } from '../models/scheduling/job.ts'
-import { plainBody, refuseCompressedForm } from './http/content-encoding.ts'
-import { parseUrlEncoded, readMultipart } from './http/form.ts'
+import { DIALECT_HEADER, isInternalHeader } from '../../contract/internal-headers.ts'
+import type { Dialect } from '../../contract/internal-headers.ts'
+import { ServerError } from '../../errors.ts'
+import { fileFormatOf } from '../../file-format.ts'
+import type { Header, Parameter } from '../../models/scheduling/job.ts'
+import { plainBody, refuseCompressedForm } from '../http/content-encoding.ts'
+import { parseUrlEncoded, readMultipart } from '../http/form.ts'
 
 const URL_ENCODED = 'application/x-www-form-urlencoded'
 

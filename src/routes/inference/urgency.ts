@@ -1,14 +1,14 @@
 /** What an HTTP request says of its own turn: headers in every dialect, parameters in the Open Inference Protocol. */
 import type { IncomingHttpHeaders } from 'node:http'
 import type { FastifyRequest } from 'fastify'
-import type { Dialect } from '../contract/internal-headers.ts'
-import { ServerError } from '../errors.ts'
-import { MAX_PRIORITY_LEVELS } from '../model-folder/settings.ts'
-import type { Parameter } from '../models/scheduling/job.ts'
-import { NO_URGENCY } from '../models/scheduling/urgency.ts'
-import type { Urgency } from '../models/scheduling/urgency.ts'
-import { MAX_TIMEOUT_MS } from '../openapi/urgency-parameters.ts'
-import { MAX_JSON_DEPTH, isDeeperThan } from '../request-json.ts'
+import type { Dialect } from '../../contract/internal-headers.ts'
+import { ServerError } from '../../errors.ts'
+import { MAX_PRIORITY_LEVELS } from '../../model-folder/settings.ts'
+import type { Parameter } from '../../models/scheduling/job.ts'
+import { NO_URGENCY } from '../../models/scheduling/urgency.ts'
+import type { Urgency } from '../../models/scheduling/urgency.ts'
+import { MAX_TIMEOUT_MS } from '../../openapi/urgency-parameters.ts'
+import { MAX_JSON_DEPTH, isDeeperThan } from '../../request-json.ts'
 
 /** The JSON of a request is searched for parameters up to this size: nobody else should wait while it is read. */
 const MAX_JSON_BYTES = 64 * 1024

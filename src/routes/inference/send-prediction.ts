@@ -1,8 +1,8 @@
 import type { FastifyReply } from 'fastify'
-import { ROWS_HEADER } from '../contract/internal-headers.ts'
-import { ServerError } from '../errors.ts'
-import type { Prediction } from '../models/scheduling/job.ts'
-import { answerHeaderList } from './http/response-headers.ts'
+import { ROWS_HEADER } from '../../contract/internal-headers.ts'
+import { ServerError } from '../../errors.ts'
+import type { Prediction } from '../../models/scheduling/job.ts'
+import { answerHeaderList } from '../http/response-headers.ts'
 
 /**
  * Headers that frame the message, belong to the connection or are the server's own: a worker that sets
