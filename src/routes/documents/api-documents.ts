@@ -9,9 +9,9 @@ import type { DocumentedModel } from '../../openapi/model-operations.ts'
 import type { DocumentedRoute } from '../../openapi/route-operations.ts'
 import type { OpenApiVersion } from '../../openapi/types.ts'
 import { readPackageVersion } from '../../package-files.ts'
+import { protocolErrors } from '../kserve/v2-schemas.ts'
 import type { App, RouteContext } from '../route-context.ts'
 import { errorResponses } from '../schemas.ts'
-import { protocolErrors } from '../v2-schemas.ts'
 
 /** Which routes a document is about. */
 export type Listener = 'inference' | 'management' | 'combined'

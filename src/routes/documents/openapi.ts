@@ -2,9 +2,9 @@
 import { Type } from '@sinclair/typebox'
 import { OPENAPI_VERSIONS } from '../../openapi/types.ts'
 import { stringEnum } from '../../schema.ts'
+import { findModel } from '../kserve/v2-models.ts'
+import { ModelParams, VersionParams } from '../kserve/v2-schemas.ts'
 import type { App, RouteContext } from '../route-context.ts'
-import { findModel } from '../v2-models.ts'
-import { ModelParams, VersionParams } from '../v2-schemas.ts'
 import { documented } from './api-documents.ts'
 import type { ApiDocuments } from './api-documents.ts'
 

@@ -1,11 +1,11 @@
 /** Inference by the Open Inference Protocol. The worker reads the body, its coding included, and writes the answer. */
-import { BINARY_PARAMETERS } from '../openapi/binary-parameters.ts'
-import { BINARY } from '../openapi/predict-schemas.ts'
-import { URGENCY_PARAMETERS } from '../openapi/urgency-parameters.ts'
-import { turnAway } from './inference/reject-early.ts'
-import { relay } from './inference/relay.ts'
-import { bodyParameter } from './inference/request-parameters.ts'
-import type { App, RouteContext } from './route-context.ts'
+import { BINARY_PARAMETERS } from '../../openapi/binary-parameters.ts'
+import { BINARY } from '../../openapi/predict-schemas.ts'
+import { URGENCY_PARAMETERS } from '../../openapi/urgency-parameters.ts'
+import { turnAway } from '../inference/reject-early.ts'
+import { relay } from '../inference/relay.ts'
+import { bodyParameter } from '../inference/request-parameters.ts'
+import type { App, RouteContext } from '../route-context.ts'
 import { findModel } from './v2-models.ts'
 import {
   InferRequestSchema,

@@ -1,6 +1,6 @@
 /** Three questions that a platform asks: is the process alive, can it serve, can this model be used? */
 import { Type } from '@sinclair/typebox'
-import type { App, RouteContext } from './route-context.ts'
+import type { App, RouteContext } from '../route-context.ts'
 import { isReady, isReadyToServe } from './v2-models.ts'
 import { ModelParams, VersionParams, protocolErrors } from './v2-schemas.ts'
 

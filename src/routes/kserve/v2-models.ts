@@ -1,8 +1,8 @@
 /** Finding models for the dialects of KServe, with the error texts that Triton's clients look for. */
-import { ServerError } from '../errors.ts'
-import type { ModelVersion } from '../models/model-version.ts'
-import type { Registry } from '../models/registry.ts'
-import { shownName } from '../models/sources/model-name.ts'
+import { ServerError } from '../../errors.ts'
+import type { ModelVersion } from '../../models/model-version.ts'
+import type { Registry } from '../../models/registry.ts'
+import { shownName } from '../../models/sources/model-name.ts'
 
 /**
  * A version of a model; the default version when none is named.

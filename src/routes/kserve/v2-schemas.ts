@@ -1,7 +1,7 @@
 /** Bodies of the Open Inference Protocol, version 2. */
 import { Type } from '@sinclair/typebox'
-import { DATATYPES } from '../contract/datatypes.ts'
-import { stringEnum } from '../schema.ts'
+import { DATATYPES } from '../../contract/datatypes.ts'
+import { stringEnum } from '../../schema.ts'
 
 /** Errors have this one member: some clients refuse any other. */
 export const ProtocolErrorSchema = Type.Object(

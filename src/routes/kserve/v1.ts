@@ -1,10 +1,10 @@
 /** Version 1 of KServe's protocol: readiness and predictions. The worker reads and writes the bodies. */
 import { Type } from '@sinclair/typebox'
-import { URGENCY_PARAMETERS } from '../openapi/urgency-parameters.ts'
-import { turnAway } from './inference/reject-early.ts'
-import { relay } from './inference/relay.ts'
-import { bodyParameter } from './inference/request-parameters.ts'
-import type { App, RouteContext } from './route-context.ts'
+import { URGENCY_PARAMETERS } from '../../openapi/urgency-parameters.ts'
+import { turnAway } from '../inference/reject-early.ts'
+import { relay } from '../inference/relay.ts'
+import { bodyParameter } from '../inference/request-parameters.ts'
+import type { App, RouteContext } from '../route-context.ts'
 import { findModel, isReady } from './v2-models.ts'
 import { ModelParams, protocolErrors } from './v2-schemas.ts'
 

@@ -1,13 +1,13 @@
 /** What the server and its models are, in the Open Inference Protocol: metadata, configuration, statistics. */
 import { Type } from '@sinclair/typebox'
-import { asModelMetadata } from '../models/model-metadata.ts'
-import type { TensorMetadata } from '../models/model-metadata.ts'
-import type { ModelVersion } from '../models/model-version.ts'
-import type { Registry } from '../models/registry.ts'
-import { modelConfig, platformOf } from '../models/triton/model-config.ts'
-import { modelStatistics } from '../models/triton/model-statistics.ts'
-import { readPackageVersion } from '../package-files.ts'
-import type { App, RouteContext } from './route-context.ts'
+import { asModelMetadata } from '../../models/model-metadata.ts'
+import type { TensorMetadata } from '../../models/model-metadata.ts'
+import type { ModelVersion } from '../../models/model-version.ts'
+import type { Registry } from '../../models/registry.ts'
+import { modelConfig, platformOf } from '../../models/triton/model-config.ts'
+import { modelStatistics } from '../../models/triton/model-statistics.ts'
+import { readPackageVersion } from '../../package-files.ts'
+import type { App, RouteContext } from '../route-context.ts'
 import { findModel } from './v2-models.ts'
 import {
   ModelMetadataSchema,
