@@ -9,7 +9,7 @@ import { jsonMembers } from '../http/json-object.ts'
 import type { JsonMember } from '../http/json-object.ts'
 import { readValues } from '../http/parameter-values.ts'
 import type { ParameterTexts } from '../http/parameter-values.ts'
-import { unknownText } from '../management-parameters.ts'
+import { unknownText } from '../management/parameters.ts'
 import type { App, RouteContext } from '../route-context.ts'
 import { ModelParams, RepositoryIndexSchema, protocolErrors } from './v2-schemas.ts'
 

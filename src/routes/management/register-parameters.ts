@@ -1,9 +1,9 @@
 /** The parameters of `POST /models`, and the registration that they stand for. */
 import { Type } from '@sinclair/typebox'
 import type { Static } from '@sinclair/typebox'
-import { JOIN_BATCHES, MAX_PRIORITY_LEVELS, batchDelay } from '../model-folder/settings.ts'
-import type { Registration } from '../models/registration.ts'
-import { stringEnum } from '../schema.ts'
+import { JOIN_BATCHES, MAX_PRIORITY_LEVELS, batchDelay } from '../../model-folder/settings.ts'
+import type { Registration } from '../../models/registration.ts'
+import { stringEnum } from '../../schema.ts'
 import { UPLOAD_FIELD } from './upload.ts'
 
 /** What the query, the JSON of the body and the fields of a form say. */

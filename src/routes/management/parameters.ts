@@ -5,13 +5,13 @@
 import { isUtf8 } from 'node:buffer'
 import type { TObject, TSchema } from '@sinclair/typebox'
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import { closestName } from '../closest-name.ts'
-import { ServerError } from '../errors.ts'
-import { plainBody, refuseCompressedForm } from './http/content-encoding.ts'
-import { parseUrlEncoded, readMultipart } from './http/form.ts'
-import { jsonMembers } from './http/json-object.ts'
-import { readValues } from './http/parameter-values.ts'
-import type { RouteContext } from './route-context.ts'
+import { closestName } from '../../closest-name.ts'
+import { ServerError } from '../../errors.ts'
+import { plainBody, refuseCompressedForm } from '../http/content-encoding.ts'
+import { parseUrlEncoded, readMultipart } from '../http/form.ts'
+import { jsonMembers } from '../http/json-object.ts'
+import { readValues } from '../http/parameter-values.ts'
+import type { RouteContext } from '../route-context.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {

@@ -2,12 +2,12 @@
 import { rm } from 'node:fs/promises'
 import type { MultipartFile } from '@fastify/multipart'
 import type { FastifyRequest } from 'fastify'
-import { ServerError } from '../errors.ts'
-import { safeFileName } from '../models/transfers/file-name.ts'
-import type { Transfer, Transfers } from '../models/transfers/transfers.ts'
-import { receiveUpload } from '../models/transfers/upload.ts'
-import type { UploadOptions } from '../models/transfers/upload.ts'
-import { declaredLength, watchBody } from './http/body.ts'
+import { ServerError } from '../../errors.ts'
+import { safeFileName } from '../../models/transfers/file-name.ts'
+import type { Transfer, Transfers } from '../../models/transfers/transfers.ts'
+import { receiveUpload } from '../../models/transfers/upload.ts'
+import type { UploadOptions } from '../../models/transfers/upload.ts'
+import { declaredLength, watchBody } from '../http/body.ts'
 
 /** The field that the file is in: `curl -F model=@digits.onnx`. */
 export const UPLOAD_FIELD = 'model'

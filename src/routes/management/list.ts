@@ -1,14 +1,14 @@
 /** `GET /models`: what is served, what could not be loaded, what is on its way. */
 import { Type } from '@sinclair/typebox'
 import type { Static } from '@sinclair/typebox'
-import type { FailedModel } from '../models/failures.ts'
-import type { LoadedIdentity } from '../models/loads.ts'
-import type { ModelVersion } from '../models/model-version.ts'
-import type { Transfer } from '../models/transfers/transfers.ts'
-import { stringEnum } from '../schema.ts'
-import { takeParameters } from './management-parameters.ts'
-import type { App, RouteContext } from './route-context.ts'
-import { errorResponses } from './schemas.ts'
+import type { FailedModel } from '../../models/failures.ts'
+import type { LoadedIdentity } from '../../models/loads.ts'
+import type { ModelVersion } from '../../models/model-version.ts'
+import type { Transfer } from '../../models/transfers/transfers.ts'
+import { stringEnum } from '../../schema.ts'
+import type { App, RouteContext } from '../route-context.ts'
+import { errorResponses } from '../schemas.ts'
+import { takeParameters } from './parameters.ts'
 
 const MAX_INT32 = 2 ** 31 - 1
 const MAX_PAGE = 100

@@ -1,16 +1,16 @@
 /** Management of versions and workers: the original's scaling, TorchServe's versions. */
 import { Type } from '@sinclair/typebox'
 import type { Static } from '@sinclair/typebox'
-import type { Config } from '../config/config.ts'
-import { ServerError, messageOf } from '../errors.ts'
-import { describeVersion } from '../models/describe-version.ts'
-import type { VersionDescription } from '../models/describe-version.ts'
-import type { ModelVersion } from '../models/model-version.ts'
-import type { WorkerLimits } from '../models/registration.ts'
-import { statusBody, takeParameters } from './management-parameters.ts'
-import { DescribeQuery, NoQuery, ScaleQuery, UnregisterQuery } from './management-queries.ts'
-import type { App, RouteContext } from './route-context.ts'
-import { StatusSchema, errorResponses } from './schemas.ts'
+import type { Config } from '../../config/config.ts'
+import { ServerError, messageOf } from '../../errors.ts'
+import { describeVersion } from '../../models/describe-version.ts'
+import type { VersionDescription } from '../../models/describe-version.ts'
+import type { ModelVersion } from '../../models/model-version.ts'
+import type { WorkerLimits } from '../../models/registration.ts'
+import type { App, RouteContext } from '../route-context.ts'
+import { StatusSchema, errorResponses } from '../schemas.ts'
+import { statusBody, takeParameters } from './parameters.ts'
+import { DescribeQuery, NoQuery, ScaleQuery, UnregisterQuery } from './queries.ts'
 
 const ModelParams = Type.Object({ model: Type.String({ description: 'Name of the model.' }) })
 const VersionParams = Type.Object({

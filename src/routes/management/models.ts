@@ -1,15 +1,15 @@
 /** Management in the original's dialect: `/models`. */
 import { Type } from '@sinclair/typebox'
-import { ServerError } from '../errors.ts'
-import { describeVersion } from '../models/describe-version.ts'
-import type { VersionDescription } from '../models/describe-version.ts'
-import { listRoute } from './management-list.ts'
-import { statusBody, takeParameters } from './management-parameters.ts'
-import { DescribeQuery, UnregisterQuery } from './management-queries.ts'
-import { registerRoutes } from './management-register.ts'
-import { drainMs, versionRoutes } from './management-versions.ts'
-import type { App, RouteContext } from './route-context.ts'
-import { StatusSchema, errorResponses } from './schemas.ts'
+import { ServerError } from '../../errors.ts'
+import { describeVersion } from '../../models/describe-version.ts'
+import type { VersionDescription } from '../../models/describe-version.ts'
+import type { App, RouteContext } from '../route-context.ts'
+import { StatusSchema, errorResponses } from '../schemas.ts'
+import { listRoute } from './list.ts'
+import { statusBody, takeParameters } from './parameters.ts'
+import { DescribeQuery, UnregisterQuery } from './queries.ts'
+import { registerRoutes } from './register.ts'
+import { drainMs, versionRoutes } from './versions.ts'
 
 const ModelParams = Type.Object({ model: Type.String({ description: 'Name of the model.' }) })
 

@@ -12,12 +12,16 @@ import multipart from '@fastify/multipart'
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import Fastify from 'fastify'
 import { pino } from 'pino'
-import { ServerError } from '../../src/errors.ts'
-import { Transfers } from '../../src/models/transfers/transfers.ts'
-import { receiveUpload } from '../../src/models/transfers/upload.ts'
-import { errorHandling } from '../../src/routes/http/error-handler.ts'
-import { UPLOAD_FIELD, readUpload } from '../../src/routes/upload.ts'
-import type { ReadUploadOptions, Upload, UploadedFile } from '../../src/routes/upload.ts'
+import { ServerError } from '../../../src/errors.ts'
+import { Transfers } from '../../../src/models/transfers/transfers.ts'
+import { receiveUpload } from '../../../src/models/transfers/upload.ts'
+import { errorHandling } from '../../../src/routes/http/error-handler.ts'
+import { UPLOAD_FIELD, readUpload } from '../../../src/routes/management/upload.ts'
+import type {
+  ReadUploadOptions,
+  Upload,
+  UploadedFile,
+} from '../../../src/routes/management/upload.ts'
 
 const BOUNDARY = 'a-boundary'
 const TYPE = `multipart/form-data; boundary=${BOUNDARY}`

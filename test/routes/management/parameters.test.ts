@@ -10,23 +10,23 @@ import { KindGuard } from '@sinclair/typebox'
 import type { TObject, TSchema } from '@sinclair/typebox'
 import Fastify from 'fastify'
 import type { FastifyRequest } from 'fastify'
-import { completeConfig } from '../../src/config/config.ts'
-import { readBody } from '../../src/routes/http/body.ts'
-import { errorHandling } from '../../src/routes/http/error-handler.ts'
-import { acceptForms } from '../../src/routes/http/form-plugin.ts'
-import { schemaController } from '../../src/routes/http/schema-compilers.ts'
-import { ListQuery } from '../../src/routes/management-list.ts'
-import { takeParameters } from '../../src/routes/management-parameters.ts'
+import { completeConfig } from '../../../src/config/config.ts'
+import { readBody } from '../../../src/routes/http/body.ts'
+import { errorHandling } from '../../../src/routes/http/error-handler.ts'
+import { acceptForms } from '../../../src/routes/http/form-plugin.ts'
+import { schemaController } from '../../../src/routes/http/schema-compilers.ts'
+import { ListQuery } from '../../../src/routes/management/list.ts'
+import { takeParameters } from '../../../src/routes/management/parameters.ts'
 import {
   DescribeQuery,
   NoQuery,
   ScaleQuery,
   UnregisterQuery,
-} from '../../src/routes/management-queries.ts'
-import { RegisterQuery } from '../../src/routes/register-parameters.ts'
-import type { RouteContext } from '../../src/routes/route-context.ts'
-import { randomNumbers } from '../helpers/random.ts'
-import { watch } from '../helpers/watched-app.ts'
+} from '../../../src/routes/management/queries.ts'
+import { RegisterQuery } from '../../../src/routes/management/register-parameters.ts'
+import type { RouteContext } from '../../../src/routes/route-context.ts'
+import { randomNumbers } from '../../helpers/random.ts'
+import { watch } from '../../helpers/watched-app.ts'
 
 const SCHEMAS: Readonly<Record<string, TObject>> = {
   RegisterQuery,
