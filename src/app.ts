@@ -7,18 +7,12 @@ import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import Fastify, { LogController } from 'fastify'
 import type { FastifyBaseLogger, FastifyRequest } from 'fastify'
 import { ServerError } from './errors.ts'
-import {
-  apiDescriptionRoutes,
-  modelDescriptionRoute,
-  predictDescriptionRoutes,
-} from './routes/api-description.ts'
 import { checkVersionAndHost, refuseUrl } from './routes/connection-errors.ts'
 import { connectionLimits } from './routes/connection-limits.ts'
 import { Connections } from './routes/connections.ts'
 import { ApiDocuments } from './routes/documents/api-documents.ts'
 import { docsPageRoutes } from './routes/documents/docs-page.ts'
 import { documentRoutes, modelDocumentRoutes } from './routes/documents/openapi.ts'
-import { executionParametersRoute } from './routes/execution-parameters.ts'
 import { MAX_HEADER_BYTES } from './routes/http-server.ts'
 import { readBody } from './routes/http/body.ts'
 import { guardAgainstBrowsers } from './routes/http/browser-guard.ts'
@@ -35,8 +29,14 @@ import { metadataRoutes } from './routes/kserve/v2-metadata.ts'
 import { closedRepositoryRoutes, repositoryRoutes } from './routes/kserve/v2-repository.ts'
 import { managementRoutes } from './routes/management/models.ts'
 import { metricsRoute } from './routes/metrics.ts'
-import { pingRoute } from './routes/ping.ts'
-import { predictionRoutes } from './routes/predictions.ts'
+import {
+  apiDescriptionRoutes,
+  modelDescriptionRoute,
+  predictDescriptionRoutes,
+} from './routes/mms/api-description.ts'
+import { executionParametersRoute } from './routes/mms/execution-parameters.ts'
+import { pingRoute } from './routes/mms/ping.ts'
+import { predictionRoutes } from './routes/mms/predictions.ts'
 import type { App, RouteContext } from './routes/route-context.ts'
 
 /** A client's id is kept when it is printable and short; otherwise it gets a new one. */

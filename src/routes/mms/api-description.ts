@@ -1,10 +1,10 @@
 /** The original's descriptions: `OPTIONS` on `/`, on models and on their predict paths, and `/api-description`. */
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import type { ModelVersion } from '../models/model-version.ts'
-import { documented } from './documents/api-documents.ts'
-import type { ApiDocuments } from './documents/api-documents.ts'
+import type { ModelVersion } from '../../models/model-version.ts'
+import { documented } from '../documents/api-documents.ts'
+import type { ApiDocuments } from '../documents/api-documents.ts'
+import type { App, RouteContext } from '../route-context.ts'
 import { invokedModel } from './predictions.ts'
-import type { App, RouteContext } from './route-context.ts'
 
 /** The original's clients read version 3.0. */
 const AS_ORIGINAL = { format: 'json', version: '3.0.3' } as const

@@ -1,6 +1,6 @@
 import { Type } from '@sinclair/typebox'
-import { stringEnum } from '../schema.ts'
-import type { App, RouteContext } from './route-context.ts'
+import { stringEnum } from '../../schema.ts'
+import type { App, RouteContext } from '../route-context.ts'
 
 const Health = Type.Object({ status: stringEnum(['Healthy', 'Partial Healthy', 'Unhealthy']) })
 

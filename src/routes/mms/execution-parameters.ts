@@ -1,7 +1,7 @@
 /** `GET /execution-parameters`: how SageMaker's batch transform should call this container. */
 import { Type } from '@sinclair/typebox'
-import type { App, RouteContext } from './route-context.ts'
-import { errorResponses } from './schemas.ts'
+import type { App, RouteContext } from '../route-context.ts'
+import { errorResponses } from '../schemas.ts'
 
 const MIB = 1024 * 1024
 /** The platform allows no more for all requests that are under way together. */
