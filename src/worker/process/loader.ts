@@ -22,7 +22,7 @@ export async function loadModel(context: LoadContext, decodeInput: boolean): Pro
       `The model brings code of its own (${handler}), and this server does not allow that.`,
     )
   }
-  const { loadCustomModel } = await import('./custom-handler.ts')
+  const { loadCustomModel } = await import('./custom/model.ts')
   return loadCustomModel(chosen, decodeInput)
 }
 

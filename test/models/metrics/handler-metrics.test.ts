@@ -10,7 +10,7 @@ import type { PrintedMetrics } from '../../../src/models/metrics/handler-metrics
 import { ServerMetrics } from '../../../src/models/metrics/page.ts'
 import type { ObservedVersion } from '../../../src/models/metrics/page.ts'
 import { VersionMetrics } from '../../../src/models/metrics/version-metrics.ts'
-import { Metrics } from '../../../src/worker/process/metrics.ts'
+import { Metrics } from '../../../src/worker/process/custom/metrics.ts'
 import { parseMetrics } from '../../helpers/prometheus.ts'
 import type { Scrape } from '../../helpers/prometheus.ts'
 import { randomNumbers } from '../../helpers/random.ts'

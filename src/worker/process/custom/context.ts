@@ -1,5 +1,5 @@
 /** What a model's own code sees of its model and of the batch (MMS handlers, section 6.4, in camelCase). */
-import type { WireHeader, WireRequest } from '../wire/messages.ts'
+import type { WireHeader, WireRequest } from '../../wire/messages.ts'
 import { Metrics } from './metrics.ts'
 
 /** Parts of the context that stay the same for the life of a model. */

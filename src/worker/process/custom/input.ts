@@ -1,6 +1,6 @@
 /** A request as a model's own code gets it (MMS worker protocol, section 2.2). */
-import type { WireParameter, WireRequest } from '../wire/messages.ts'
-import type { WorkerOptions } from './handler.ts'
+import type { WireParameter, WireRequest } from '../../wire/messages.ts'
+import type { WorkerOptions } from '../handler.ts'
 import { parseJson, parseText } from './json-input.ts'
 
 /** Values by parameter name; the last of several with one name wins. No prototype, so that any name is safe. */

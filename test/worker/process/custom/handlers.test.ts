@@ -4,7 +4,7 @@ import { hostname } from 'node:os'
 import path from 'node:path'
 import { test } from 'node:test'
 import type { TestContext } from 'node:test'
-import type { WireHeader, WorkerReply } from '../../src/worker/wire/messages.ts'
+import type { WireHeader, WorkerReply } from '../../../../src/worker/wire/messages.ts'
 import {
   modelFolder,
   sharedFolder,
@@ -12,8 +12,8 @@ import {
   temporaryFolder,
   until,
   wireRequest,
-} from '../helpers/worker-client.ts'
-import type { WorkerStart } from '../helpers/worker-client.ts'
+} from '../../../helpers/worker-client.ts'
+import type { WorkerStart } from '../../../helpers/worker-client.ts'
 
 /** A worker with one connection, and a model folder with the given files. */
 async function workerWith(

@@ -1,8 +1,8 @@
 import { isUtf8 } from 'node:buffer'
-import { ServerError, messageOf } from '../../errors.ts'
-import type { WorkerOptions } from './handler.ts'
+import { ServerError, messageOf } from '../../../errors.ts'
+import type { WorkerOptions } from '../handler.ts'
+import { printable } from '../onnx/error-text.ts'
 import { hasMoreNamesThan } from './json-names.ts'
-import { printable } from './onnx/error-text.ts'
 
 /**
  * Different names of members in one document: V8 takes microseconds for each new one, seconds for a

@@ -2,7 +2,7 @@
 import { realpath, stat } from 'node:fs/promises'
 import path from 'node:path'
 import { pathToFileURL } from 'node:url'
-import { ServerError } from '../../errors.ts'
+import { ServerError } from '../../../errors.ts'
 import type { HandlerContext } from './context.ts'
 
 /** The entry points of a model's own code, bound and ready to be called. */

@@ -1,8 +1,8 @@
 /** What a handler returned, turned into the bodies of a reply (MMS worker protocol, section 2.3). */
 import { types } from 'node:util'
-import type { WirePrediction, WireRequest, WorkerReply } from '../wire/messages.ts'
+import type { WirePrediction, WireRequest, WorkerReply } from '../../wire/messages.ts'
+import { errorReply } from '../replies.ts'
 import type { HandlerContext, RequestProcessor } from './context.ts'
-import { errorReply } from './replies.ts'
 
 const CONTENT_TYPE = 'content-type'
 

@@ -1,6 +1,6 @@
 /** Metrics of one batch, printed as the lines that MMS and TorchServe collect (MMS metrics, section 8.1). */
 import { hostname } from 'node:os'
-import { oneLine } from './one-line.ts'
+import { oneLine } from '../one-line.ts'
 
 const HOST = hostname()
 const UNITS: Readonly<Record<string, string>> = {
