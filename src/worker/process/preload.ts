@@ -1,7 +1,7 @@
 /** A model that is loaded before the first connection (MMS worker process, section 1.6). */
 import type { WireRequest, WorkerReply } from '../wire/messages.ts'
 import type { LoadedModel } from './handler.ts'
-import { isMemoryError } from './replies.ts'
+import { isMemoryError } from './loop/replies.ts'
 import { reportError } from './report-error.ts'
 
 /**

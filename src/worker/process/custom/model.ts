@@ -6,7 +6,12 @@ import { MANIFEST_FILE } from '../../../model-folder/paths.ts'
 import { readPackageVersion } from '../../../package-files.ts'
 import type { WirePrediction, WireRequest, WorkerReply } from '../../wire/messages.ts'
 import type { LoadContext, LoadedModel, WorkerOptions } from '../handler.ts'
-import { errorPrediction, jsonPrediction, predictFailedReply, withinLimit } from '../replies.ts'
+import {
+  errorPrediction,
+  jsonPrediction,
+  predictFailedReply,
+  withinLimit,
+} from '../loop/replies.ts'
 import { reportError } from '../report-error.ts'
 import { HandlerContext } from './context.ts'
 import type { ModelFacts } from './context.ts'

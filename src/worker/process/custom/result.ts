@@ -1,7 +1,7 @@
 /** What a handler returned, turned into the bodies of a reply (MMS worker protocol, section 2.3). */
 import { types } from 'node:util'
 import type { WirePrediction, WireRequest, WorkerReply } from '../../wire/messages.ts'
-import { errorReply } from '../replies.ts'
+import { errorReply } from '../loop/replies.ts'
 import type { HandlerContext, RequestProcessor } from './context.ts'
 
 const CONTENT_TYPE = 'content-type'

@@ -2,7 +2,7 @@
 import type { Dialect } from '../../../contract/internal-headers.ts'
 import { ServerError } from '../../../errors.ts'
 import type { WireHeader, WirePrediction } from '../../wire/messages.ts'
-import { isMemoryError } from '../replies.ts'
+import { isMemoryError } from '../loop/replies.ts'
 import { reportError } from '../report-error.ts'
 import { UnsupportedCodingError } from './content-coding.ts'
 

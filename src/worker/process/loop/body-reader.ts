@@ -1,9 +1,9 @@
 import { readSync } from 'node:fs'
-import { BODY_HEADER } from '../../contract/internal-headers.ts'
-import { ProtocolError } from '../../errors.ts'
-import type { WireHeader, WireRequest, WorkerReply } from '../wire/messages.ts'
-import type { LoadedModel } from './handler.ts'
-import { JSON_LENGTH_HEADER } from './onnx/headers.ts'
+import { BODY_HEADER } from '../../../contract/internal-headers.ts'
+import { ProtocolError } from '../../../errors.ts'
+import type { WireHeader, WireRequest, WorkerReply } from '../../wire/messages.ts'
+import type { LoadedModel } from '../handler.ts'
+import { JSON_LENGTH_HEADER } from '../onnx/headers.ts'
 
 const REFERENCE = /^(\d{1,15})\+(\d{1,15})$/
 /** Tensors begin where processors like them to. */

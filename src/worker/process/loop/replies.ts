@@ -1,7 +1,7 @@
 /** The original's replies (MMS worker protocol, section 2.3), and what onnxd says where it says nothing. */
-import { ServerError, messageOf } from '../../errors.ts'
-import type { WireHeader, WirePrediction, WireRequest, WorkerReply } from '../wire/messages.ts'
-import { oneLine } from './one-line.ts'
+import { ServerError, messageOf } from '../../../errors.ts'
+import type { WireHeader, WirePrediction, WireRequest, WorkerReply } from '../../wire/messages.ts'
+import { oneLine } from '../one-line.ts'
 
 const ERROR_BODY = Buffer.from('error')
 const JSON_TYPE = 'application/json'

@@ -1,10 +1,10 @@
 import { readSync, writeSync, writevSync } from 'node:fs'
 import { setImmediate as turn } from 'node:timers/promises'
-import { ProtocolError } from '../../errors.ts'
-import { RequestDecoder } from '../wire/decode.ts'
-import { encodeReply } from '../wire/encode.ts'
-import type { WorkerReply } from '../wire/messages.ts'
-import type { LoadedModel } from './handler.ts'
+import { ProtocolError } from '../../../errors.ts'
+import { RequestDecoder } from '../../wire/decode.ts'
+import { encodeReply } from '../../wire/encode.ts'
+import type { WorkerReply } from '../../wire/messages.ts'
+import type { LoadedModel } from '../handler.ts'
 import { mayWait, predict } from './predict.ts'
 
 const READ_BYTES = 256 * 1024

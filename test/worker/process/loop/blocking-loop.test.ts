@@ -3,10 +3,10 @@ import assert from 'node:assert/strict'
 import path from 'node:path'
 import { test } from 'node:test'
 import type { TestContext } from 'node:test'
-import { encodeLoad, encodePredict } from '../../src/worker/wire/encode.ts'
-import type { WireRequest } from '../../src/worker/wire/messages.ts'
-import { loadRequest, startWorker, wireRequest } from '../helpers/worker-client.ts'
-import type { TestWorker, WorkerClient } from '../helpers/worker-client.ts'
+import { encodeLoad, encodePredict } from '../../../../src/worker/wire/encode.ts'
+import type { WireRequest } from '../../../../src/worker/wire/messages.ts'
+import { loadRequest, startWorker, wireRequest } from '../../../helpers/worker-client.ts'
+import type { TestWorker, WorkerClient } from '../../../helpers/worker-client.ts'
 
 const modelPath = path.resolve('examples/iris')
 

@@ -1,9 +1,9 @@
 /** One batch through a model, whatever the way it came. */
-import { ProtocolError } from '../../errors.ts'
-import type { WireRequest, WorkerReply, WorkerRequest } from '../wire/messages.ts'
-import type { LoadedModel } from './handler.ts'
+import { ProtocolError } from '../../../errors.ts'
+import type { WireRequest, WorkerReply, WorkerRequest } from '../../wire/messages.ts'
+import type { LoadedModel } from '../handler.ts'
+import { reportError } from '../report-error.ts'
 import { predictFailedReply } from './replies.ts'
-import { reportError } from './report-error.ts'
 
 /**
  * After a run that took less than this the reply waits for the next one, if a request for it is there, and so many
