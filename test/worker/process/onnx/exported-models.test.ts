@@ -4,11 +4,11 @@ import { readFileSync } from 'node:fs'
 import path from 'node:path'
 import { test } from 'node:test'
 import type { TestContext } from 'node:test'
-import { DIALECT_HEADER } from '../../src/contract/internal-headers.ts'
-import type { LoadedModel } from '../../src/worker/process/handler.ts'
-import type { WireHeader } from '../../src/worker/wire/messages.ts'
-import { answerOf, outputsOf } from '../helpers/infer.ts'
-import { npyFile } from '../helpers/npy.ts'
+import { DIALECT_HEADER } from '../../../../src/contract/internal-headers.ts'
+import type { LoadedModel } from '../../../../src/worker/process/handler.ts'
+import type { WireHeader } from '../../../../src/worker/wire/messages.ts'
+import { answerOf, outputsOf } from '../../../helpers/infer.ts'
+import { npyFile } from '../../../helpers/npy.ts'
 import {
   ask,
   bodyRequest,
@@ -17,7 +17,7 @@ import {
   predict,
   problem,
   sharedFolder,
-} from '../helpers/onnx-model.ts'
+} from '../../../helpers/onnx-model.ts'
 
 const skip = needsShared
 const V1: WireHeader = [DIALECT_HEADER, 'v1']

@@ -6,15 +6,19 @@ import path from 'node:path'
 import { test } from 'node:test'
 import type { TestContext } from 'node:test'
 import { env } from 'onnxruntime-node'
-import { DATATYPES } from '../../src/contract/datatypes.ts'
-import { ServerError } from '../../src/errors.ts'
-import type { LoadedModel } from '../../src/worker/process/handler.ts'
-import { Batcher } from '../../src/worker/process/onnx/batching/batcher.ts'
-import type { Runner } from '../../src/worker/process/onnx/batching/batcher.ts'
-import type { Run } from '../../src/worker/process/onnx/codec.ts'
-import { cleanMessage } from '../../src/worker/process/onnx/runtime-errors.ts'
-import { allocateData, bytesOfData, elementBytes } from '../../src/worker/process/onnx/tensor.ts'
-import type { Datatype, Tensor } from '../../src/worker/process/onnx/tensor.ts'
+import { DATATYPES } from '../../../../src/contract/datatypes.ts'
+import { ServerError } from '../../../../src/errors.ts'
+import type { LoadedModel } from '../../../../src/worker/process/handler.ts'
+import { Batcher } from '../../../../src/worker/process/onnx/batching/batcher.ts'
+import type { Runner } from '../../../../src/worker/process/onnx/batching/batcher.ts'
+import type { Run } from '../../../../src/worker/process/onnx/codec.ts'
+import { cleanMessage } from '../../../../src/worker/process/onnx/runtime-errors.ts'
+import {
+  allocateData,
+  bytesOfData,
+  elementBytes,
+} from '../../../../src/worker/process/onnx/tensor.ts'
+import type { Datatype, Tensor } from '../../../../src/worker/process/onnx/tensor.ts'
 import {
   ask,
   bodyRequest,
@@ -26,10 +30,10 @@ import {
   predictAll,
   problem,
   sharedFolder,
-} from '../helpers/onnx-model.ts'
-import type { TestRequest } from '../helpers/onnx-model.ts'
-import { randomNumbers } from '../helpers/random.ts'
-import type { RandomNumbers } from '../helpers/random.ts'
+} from '../../../helpers/onnx-model.ts'
+import type { TestRequest } from '../../../helpers/onnx-model.ts'
+import { randomNumbers } from '../../../helpers/random.ts'
+import type { RandomNumbers } from '../../../helpers/random.ts'
 
 const OCTETS = 'application/octet-stream'
 const ACCEPT_OCTETS = ['Accept', OCTETS] as const

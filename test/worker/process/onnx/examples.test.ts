@@ -2,8 +2,8 @@ import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import path from 'node:path'
 import { test } from 'node:test'
-import { load, parameter, request } from '../helpers/pictures.ts'
-import type { TestModel } from '../helpers/pictures.ts'
+import { load, parameter, request } from '../../../helpers/pictures.ts'
+import type { TestModel } from '../../../helpers/pictures.ts'
 
 interface Sample {
   readonly file: string
