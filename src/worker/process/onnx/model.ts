@@ -17,7 +17,7 @@ import type { Decoded, RequestCodec } from './codec.ts'
 import { decodeBody } from './content-coding.ts'
 import { describeModel } from './describe.ts'
 import { readHeaders } from './headers.ts'
-import { planClasses } from './image-classes.ts'
+import { planClasses } from './image/classes.ts'
 import { hasEntryPerInstance } from './instance-outputs.ts'
 import { InstancesCodec } from './instances-codec.ts'
 import { readLabels } from './labels.ts'
@@ -191,7 +191,7 @@ async function codecsOf(
   const tensors = new TensorCodec(metadata, options, v2)
   const { maxBodyBytes } = options
   if (metadata.handler !== IMAGE_HANDLER) return { plain: tensors, v1, v2, maxBodyBytes }
-  const { createImageCodec } = await import('./image.ts')
+  const { createImageCodec } = await import('./image/codec.ts')
   return { plain: await createImageCodec(metadata, files, tensors), v1, v2, maxBodyBytes }
 }
 

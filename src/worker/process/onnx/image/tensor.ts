@@ -1,11 +1,11 @@
-import { ServerError } from '../../../errors.ts'
-import { countText } from './error-text.ts'
-import { decodePicture } from './image-pixels.ts'
-import type { ImagePlan } from './image-plan.ts'
-import { allocatePixels } from './image-tables.ts'
-import type { PixelData } from './image-tables.ts'
-import { elementBytes } from './tensor.ts'
-import type { NumericTensor } from './tensor.ts'
+import { ServerError } from '../../../../errors.ts'
+import { countText } from '../error-text.ts'
+import { elementBytes } from '../tensor.ts'
+import type { NumericTensor } from '../tensor.ts'
+import { decodePicture } from './decode.ts'
+import type { ImagePlan } from './plan.ts'
+import { allocatePixels } from './tables.ts'
+import type { PixelData } from './tables.ts'
 
 const RGB_CHANNELS = 3
 /** For several pictures: a thousand tiny files would each become a whole input. */

@@ -1,6 +1,6 @@
 import sharp from 'sharp'
-import { messageOf, ServerError } from '../../../errors.ts'
-import type { ImagePlan } from './image-plan.ts'
+import { messageOf, ServerError } from '../../../../errors.ts'
+import type { ImagePlan } from './plan.ts'
 
 /** Largest picture that is decoded, width times height: a kilobyte can announce terabytes. */
 const MAX_PIXELS = 100_000_000

@@ -1,7 +1,7 @@
-import { ServerError } from '../../../errors.ts'
-import type { WireParameter, WireRequest } from '../../wire/messages.ts'
-import { quote } from './error-text.ts'
-import { formatOfBytes, formatOfMediaType } from './image-format.ts'
+import { ServerError } from '../../../../errors.ts'
+import type { WireParameter, WireRequest } from '../../../wire/messages.ts'
+import { quote } from '../error-text.ts'
+import { formatOfBytes, formatOfMediaType } from './format.ts'
 
 /** Which images are decoded, and how to send them. */
 export const SUPPORTED =

@@ -1,10 +1,10 @@
-import { ServerError } from '../../../errors.ts'
-import type { ImageSettings } from '../../../model-folder/settings.ts'
-import { quote, specText } from './error-text.ts'
-import { createByteTables } from './image-tables.ts'
-import type { PixelData } from './image-tables.ts'
-import type { TensorSpec } from './metadata.ts'
-import type { NumericDatatype } from './tensor.ts'
+import { ServerError } from '../../../../errors.ts'
+import type { ImageSettings } from '../../../../model-folder/settings.ts'
+import { quote, specText } from '../error-text.ts'
+import type { TensorSpec } from '../metadata.ts'
+import type { NumericDatatype } from '../tensor.ts'
+import { createByteTables } from './tables.ts'
+import type { PixelData } from './tables.ts'
 
 const MAX_SIDE = 8192
 
