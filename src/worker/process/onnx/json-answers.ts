@@ -1,4 +1,4 @@
-import { JsonWriter } from './json-writer.ts'
+import { JsonWriter } from './json/writer.ts'
 import type { Tensor } from './tensor.ts'
 
 /** Bytes that an element takes at a guess. */

@@ -1,9 +1,9 @@
 /** Arrays as `numpy.save` writes them (`.npy`): one tensor with its own type and shape. */
 import { ServerError } from '../../../errors.ts'
 import { countText, quote, shapeText } from './error-text.ts'
-import { OVERFLOW } from './float-sink.ts'
 import { halfToNumber, numberToHalf } from './half.ts'
-import { NARROW_RANGES, WIDE_RANGES } from './integer-sink.ts'
+import { OVERFLOW } from './json/float-sink.ts'
+import { NARROW_RANGES, WIDE_RANGES } from './json/integer-sink.ts'
 import type { TensorSpec } from './metadata.ts'
 import { damaged, readNpyHeader } from './npy-header.ts'
 import type { NpyHeader } from './npy-header.ts'

@@ -1,7 +1,7 @@
 /** Answers of the Open Inference Protocol: JSON, and behind it the outputs that are asked for in binary. */
 import { elementsByteLength, writeElements } from './binary-elements.ts'
 import { expectedBytes } from './json-answers.ts'
-import { JsonWriter } from './json-writer.ts'
+import { JsonWriter } from './json/writer.ts'
 import type { ModelMetadata } from './metadata.ts'
 import type { OutputForm } from './output-form.ts'
 import { bytesOfData } from './tensor.ts'

@@ -1,26 +1,26 @@
 /** JSON of the ONNX handler: numbers and strings exactly, and nothing but 4xx for what is not JSON. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { ServerError } from '../../src/errors.ts'
-import { halfToNumber, numberToHalf } from '../../src/worker/process/onnx/half.ts'
-import { prefersOctets } from '../../src/worker/process/onnx/headers.ts'
-import { JsonReader } from '../../src/worker/process/onnx/json-reader.ts'
-import { readTensor } from '../../src/worker/process/onnx/json-tensor.ts'
-import { JsonWriter } from '../../src/worker/process/onnx/json-writer.ts'
+import { ServerError } from '../../../../../src/errors.ts'
+import { halfToNumber, numberToHalf } from '../../../../../src/worker/process/onnx/half.ts'
+import { prefersOctets } from '../../../../../src/worker/process/onnx/headers.ts'
 import {
   MAX_NUMBER_BYTES,
   writeDouble,
   writeInteger,
   writeSingle,
-} from '../../src/worker/process/onnx/number-text.ts'
+} from '../../../../../src/worker/process/onnx/json/number-writer.ts'
+import { JsonReader } from '../../../../../src/worker/process/onnx/json/reader.ts'
+import { readTensor } from '../../../../../src/worker/process/onnx/json/tensor-reader.ts'
+import { JsonWriter } from '../../../../../src/worker/process/onnx/json/writer.ts'
 import {
   bytesToElement,
   elementToBytes,
   elementToText,
   textToElement,
-} from '../../src/worker/process/onnx/opaque-strings.ts'
-import type { Datatype, Tensor } from '../../src/worker/process/onnx/tensor.ts'
-import { randomNumbers } from '../helpers/random.ts'
+} from '../../../../../src/worker/process/onnx/opaque-strings.ts'
+import type { Datatype, Tensor } from '../../../../../src/worker/process/onnx/tensor.ts'
+import { randomNumbers } from '../../../../helpers/random.ts'
 
 const MAX_DEPTH = 100
 

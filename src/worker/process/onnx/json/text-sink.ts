@@ -1,7 +1,7 @@
+import { textToElement } from '../opaque-strings.ts'
+import type { Tensor } from '../tensor.ts'
 import { ElementSink, takeComma } from './element-sink.ts'
-import type { JsonReader } from './json-reader.ts'
-import { textToElement } from './opaque-strings.ts'
-import type { Tensor } from './tensor.ts'
+import type { JsonReader } from './reader.ts'
 
 const ZERO = 0x30
 const ONE = 0x31

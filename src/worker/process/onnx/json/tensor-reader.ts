@@ -1,12 +1,12 @@
-import { ServerError } from '../../../errors.ts'
+import { ServerError } from '../../../../errors.ts'
+import { countText, quote } from '../error-text.ts'
+import type { TensorSpec } from '../metadata.ts'
+import { elementCount } from '../tensor.ts'
+import type { Tensor } from '../tensor.ts'
 import type { ElementSink } from './element-sink.ts'
-import { countText, quote } from './error-text.ts'
 import { FloatSink } from './float-sink.ts'
 import { NarrowIntegerSink, WideIntegerSink } from './integer-sink.ts'
-import type { JsonReader } from './json-reader.ts'
-import type { TensorSpec } from './metadata.ts'
-import { elementCount } from './tensor.ts'
-import type { Tensor } from './tensor.ts'
+import type { JsonReader } from './reader.ts'
 import { BooleanSink, TextSink } from './text-sink.ts'
 
 const UNKNOWN = -1

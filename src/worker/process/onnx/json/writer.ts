@@ -1,16 +1,16 @@
-import { ServerError } from '../../../errors.ts'
-import { quote } from './error-text.ts'
-import { halfToNumber } from './half.ts'
+import { ServerError } from '../../../../errors.ts'
+import { quote } from '../error-text.ts'
+import { halfToNumber } from '../half.ts'
+import { elementToText } from '../opaque-strings.ts'
+import { elementCount } from '../tensor.ts'
+import type { Tensor } from '../tensor.ts'
 import {
   MAX_NUMBER_BYTES,
   writeAscii,
   writeDouble,
   writeInteger,
   writeSingle,
-} from './number-text.ts'
-import { elementToText } from './opaque-strings.ts'
-import { elementCount } from './tensor.ts'
-import type { Tensor } from './tensor.ts'
+} from './number-writer.ts'
 
 const COMMA = 0x2c
 const OPEN = 0x5b

@@ -1,7 +1,7 @@
-import { ServerError } from '../../../errors.ts'
-import { quote } from './error-text.ts'
-import type { JsonReader } from './json-reader.ts'
-import type { Datatype, Tensor } from './tensor.ts'
+import { ServerError } from '../../../../errors.ts'
+import { quote } from '../error-text.ts'
+import type { Datatype, Tensor } from '../tensor.ts'
+import type { JsonReader } from './reader.ts'
 
 const COMMA = 0x2c
 /** First bytes of every JSON value, `NaN` and `Infinity` included. */

@@ -1,9 +1,9 @@
+import { numberToHalf } from '../half.ts'
+import type { Tensor } from '../tensor.ts'
 import { MAX_EXACT_DIGITS, nearestDouble, nearestSingle } from './decimal.ts'
 import { ElementSink } from './element-sink.ts'
-import { numberToHalf } from './half.ts'
-import { isDigit, readExponent } from './json-number.ts'
-import type { JsonReader } from './json-reader.ts'
-import type { Tensor } from './tensor.ts'
+import { isDigit, readExponent } from './number-scanner.ts'
+import type { JsonReader } from './reader.ts'
 
 const MINUS = 0x2d
 const COMMA = 0x2c

@@ -1,7 +1,7 @@
 import { isUtf8 } from 'node:buffer'
-import { ServerError } from '../../../errors.ts'
-import { quote } from './error-text.ts'
-import { isDigit, skipNumber } from './json-number.ts'
+import { ServerError } from '../../../../errors.ts'
+import { quote } from '../error-text.ts'
+import { isDigit, skipNumber } from './number-scanner.ts'
 
 const SPACE = 0x20
 const LAST_ASCII = 0x7e

@@ -1,4 +1,4 @@
-import type { JsonReader } from './json-reader.ts'
+import type { JsonReader } from './reader.ts'
 
 const MINUS = 0x2d
 const PLUS = 0x2b

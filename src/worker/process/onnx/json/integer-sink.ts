@@ -1,8 +1,8 @@
+import { allocateData } from '../tensor.ts'
+import type { DataOf, Tensor } from '../tensor.ts'
 import { ElementSink, takeComma } from './element-sink.ts'
-import { readInteger } from './json-number.ts'
-import type { JsonReader } from './json-reader.ts'
-import { allocateData } from './tensor.ts'
-import type { DataOf, Tensor } from './tensor.ts'
+import { readInteger } from './number-scanner.ts'
+import type { JsonReader } from './reader.ts'
 
 const LEAST_ROOM = 256
 const TWO_TO_32 = 2 ** 32
