@@ -1,14 +1,14 @@
 /** The body of a KServe V1 request: `{"instances": […]}`, or the same under `inputs`, which may also be keyed by input name. */
-import { ServerError } from '../../../errors.ts'
-import { quote, shapeText } from './error-text.ts'
-import { InputSet } from './input-table.ts'
-import type { InputTable } from './input-table.ts'
-import { JsonReader } from './json/reader.ts'
-import { readTensor } from './json/tensor-reader.ts'
-import type { TensorSpec } from './metadata.ts'
-import { joinRows } from './rows.ts'
-import { adaptShape, shapeError } from './shape.ts'
-import type { Tensor } from './tensor.ts'
+import { ServerError } from '../../../../errors.ts'
+import { quote, shapeText } from '../error-text.ts'
+import { InputSet } from '../input-table.ts'
+import type { InputTable } from '../input-table.ts'
+import { JsonReader } from '../json/reader.ts'
+import { readTensor } from '../json/tensor-reader.ts'
+import type { TensorSpec } from '../metadata.ts'
+import { joinRows } from '../rows.ts'
+import { adaptShape, shapeError } from '../shape.ts'
+import type { Tensor } from '../tensor.ts'
 
 /** Members of a request that are passed over. */
 const MAX_UNKNOWN_MEMBERS = 1000

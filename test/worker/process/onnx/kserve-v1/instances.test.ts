@@ -1,13 +1,19 @@
 /** KServe's first protocol in the worker: instances in, predictions out. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { DIALECT_HEADER } from '../../src/contract/internal-headers.ts'
-import type { LoadedModel } from '../../src/worker/process/handler.ts'
-import { answerOf, errorOf } from '../helpers/infer.ts'
-import { identityGraph, writeModel } from '../helpers/onnx-graph.ts'
-import type { Dimension, Graph } from '../helpers/onnx-graph.ts'
-import { bodyRequest, loadModel, modelPath, needsShared, predict } from '../helpers/onnx-model.ts'
-import { temporaryFolder } from '../helpers/server.ts'
+import { DIALECT_HEADER } from '../../../../../src/contract/internal-headers.ts'
+import type { LoadedModel } from '../../../../../src/worker/process/handler.ts'
+import { answerOf, errorOf } from '../../../../helpers/infer.ts'
+import { identityGraph, writeModel } from '../../../../helpers/onnx-graph.ts'
+import type { Dimension, Graph } from '../../../../helpers/onnx-graph.ts'
+import {
+  bodyRequest,
+  loadModel,
+  modelPath,
+  needsShared,
+  predict,
+} from '../../../../helpers/onnx-model.ts'
+import { temporaryFolder } from '../../../../helpers/server.ts'
 
 const skip = needsShared
 
