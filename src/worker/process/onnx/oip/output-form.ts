@@ -1,8 +1,8 @@
 /** How each output of an Open Inference Protocol answer is written: as JSON or binary, as it is or as its likeliest classes. */
-import { ServerError } from '../../../errors.ts'
-import { quote } from './error-text.ts'
-import type { TensorSpec } from './metadata.ts'
-import type { Parameters, ProtocolOutput } from './oip-request.ts'
+import { ServerError } from '../../../../errors.ts'
+import { quote } from '../error-text.ts'
+import type { TensorSpec } from '../metadata.ts'
+import type { Parameters, ProtocolOutput } from './request.ts'
 
 export interface OutputForm {
   readonly name: string

@@ -1,11 +1,11 @@
+import { expectedBytes } from '../json-answers.ts'
+import { JsonWriter } from '../json/writer.ts'
+import type { ModelMetadata } from '../metadata.ts'
+import { bytesOfData } from '../tensor.ts'
+import type { Tensor } from '../tensor.ts'
 /** Answers of the Open Inference Protocol: JSON, and behind it the outputs that are asked for in binary. */
 import { elementsByteLength, writeElements } from './binary-elements.ts'
-import { expectedBytes } from './json-answers.ts'
-import { JsonWriter } from './json/writer.ts'
-import type { ModelMetadata } from './metadata.ts'
 import type { OutputForm } from './output-form.ts'
-import { bytesOfData } from './tensor.ts'
-import type { Tensor } from './tensor.ts'
 
 /** Room for the JSON in front of binary outputs that use up the limit by themselves. */
 const JSON_ROOM_BYTES = 1024 * 1024

@@ -1,16 +1,16 @@
 /** The binary tensor data extension of the Open Inference Protocol: tensors behind the JSON of a request. */
-import { ServerError } from '../../../errors.ts'
+import { ServerError } from '../../../../errors.ts'
+import { countText, quote } from '../error-text.ts'
+import { refuseForeignBytes } from '../foreign-bytes.ts'
+import { JSON_LENGTH_HEADER } from '../headers.ts'
+import type { InputSet } from '../input-table.ts'
+import type { TensorSpec } from '../metadata.ts'
+import { tensorFromOctets } from '../octets.ts'
+import { bytesToElement } from '../opaque-strings.ts'
+import { deduceShape, shapeOfOne } from '../shape.ts'
+import type { Tensor } from '../tensor.ts'
 import { readElements } from './binary-elements.ts'
-import { countText, quote } from './error-text.ts'
-import { refuseForeignBytes } from './foreign-bytes.ts'
-import { JSON_LENGTH_HEADER } from './headers.ts'
-import type { InputSet } from './input-table.ts'
-import type { TensorSpec } from './metadata.ts'
-import { tensorFromOctets } from './octets.ts'
-import type { ProtocolInput } from './oip-request.ts'
-import { bytesToElement } from './opaque-strings.ts'
-import { deduceShape, shapeOfOne } from './shape.ts'
-import type { Tensor } from './tensor.ts'
+import type { ProtocolInput } from './request.ts'
 
 /**
  * How many bytes of the body are JSON: all of them without the header.

@@ -1,9 +1,9 @@
 /** Random requests of every datatype and form through a real worker process. */
 import { test } from 'node:test'
-import { checkForms, checkMutations } from '../helpers/infer-properties.ts'
-import { workerSend } from '../helpers/infer-worker.ts'
-import { needsShared } from '../helpers/onnx-model.ts'
-import { randomNumbers } from '../helpers/random.ts'
+import { checkForms, checkMutations } from '../../../../helpers/infer-properties.ts'
+import { workerSend } from '../../../../helpers/infer-worker.ts'
+import { needsShared } from '../../../../helpers/onnx-model.ts'
+import { randomNumbers } from '../../../../helpers/random.ts'
 
 /** Another one in each run; ONNXD_TEST_SEED repeats a run that failed. */
 const seed = Number(process.env['ONNXD_TEST_SEED'] ?? Date.now() % 2 ** 31)

@@ -5,10 +5,10 @@ import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { test } from 'node:test'
 import { deflateSync, gunzipSync, gzipSync, inflateSync } from 'node:zlib'
-import { DIALECT_HEADER } from '../../src/contract/internal-headers.ts'
-import type { LoadedModel } from '../../src/worker/process/handler.ts'
-import { chooseCoding } from '../../src/worker/process/onnx/content-coding.ts'
-import type { WireHeader } from '../../src/worker/wire/messages.ts'
+import { DIALECT_HEADER } from '../../../../../src/contract/internal-headers.ts'
+import type { LoadedModel } from '../../../../../src/worker/process/handler.ts'
+import { chooseCoding } from '../../../../../src/worker/process/onnx/content-coding.ts'
+import type { WireHeader } from '../../../../../src/worker/wire/messages.ts'
 import {
   JSON_LENGTH,
   answerOf,
@@ -16,9 +16,15 @@ import {
   errorOf,
   inferRequest,
   outputsOf,
-} from '../helpers/infer.ts'
-import type { InferAnswer, InferRequest } from '../helpers/infer.ts'
-import { loadModel, modelPath, needsShared, parameter, predict } from '../helpers/onnx-model.ts'
+} from '../../../../helpers/infer.ts'
+import type { InferAnswer, InferRequest } from '../../../../helpers/infer.ts'
+import {
+  loadModel,
+  modelPath,
+  needsShared,
+  parameter,
+  predict,
+} from '../../../../helpers/onnx-model.ts'
 
 const skip = needsShared
 const digits = path.resolve('examples/digits')
