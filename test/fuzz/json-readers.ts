@@ -11,7 +11,7 @@ import { InstancesCodec } from '../../src/worker/process/onnx/kserve-v1/codec.ts
 import type { ModelMetadata, TensorSpec } from '../../src/worker/process/onnx/metadata.ts'
 import { ProtocolCodec } from '../../src/worker/process/onnx/oip/codec.ts'
 import { elementToText } from '../../src/worker/process/onnx/opaque-strings.ts'
-import { TensorCodec } from '../../src/worker/process/onnx/tensor-codec.ts'
+import { TensorCodec } from '../../src/worker/process/onnx/predictions/codec.ts'
 import type { Tensor } from '../../src/worker/process/onnx/tensor.ts'
 import type { WireRequest } from '../../src/worker/wire/messages.ts'
 import type { RandomNumbers } from '../helpers/random.ts'

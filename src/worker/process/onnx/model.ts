@@ -24,9 +24,9 @@ import { readLabels } from './labels.ts'
 import type { ModelMetadata, TensorSpec } from './metadata.ts'
 import { ProtocolCodec } from './oip/codec.ts'
 import { errorPrediction } from './prediction.ts'
+import { TensorCodec } from './predictions/codec.ts'
 import { OnnxSession } from './session.ts'
 import { checkRows } from './shape.ts'
-import { TensorCodec } from './tensor-codec.ts'
 import { warmUp } from './warm-up.ts'
 
 /** Version of a model that names none. */

@@ -1,6 +1,6 @@
-import { expectedBytes } from '../json-answers.ts'
 import { JsonWriter } from '../json/writer.ts'
 import type { ModelMetadata } from '../metadata.ts'
+import { expectedBytes } from '../predictions/json-outputs.ts'
 import { bytesOfData } from '../tensor.ts'
 import type { Tensor } from '../tensor.ts'
 /** Answers of the Open Inference Protocol: JSON, and behind it the outputs that are asked for in binary. */

@@ -13,7 +13,7 @@ import { createImageCodec } from '../../../../../src/worker/process/onnx/image/c
 import { readLabels } from '../../../../../src/worker/process/onnx/labels.ts'
 import type { ModelMetadata, TensorSpec } from '../../../../../src/worker/process/onnx/metadata.ts'
 import { ProtocolCodec } from '../../../../../src/worker/process/onnx/oip/codec.ts'
-import { TensorCodec } from '../../../../../src/worker/process/onnx/tensor-codec.ts'
+import { TensorCodec } from '../../../../../src/worker/process/onnx/predictions/codec.ts'
 import type { WirePrediction, WireRequest } from '../../../../../src/worker/wire/messages.ts'
 import { failsWith, load, parameter, request, spec } from '../../../../helpers/pictures.ts'
 

@@ -2,20 +2,27 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { TestContext } from 'node:test'
-import type { Datatype } from '../../src/contract/datatypes.ts'
-import { DIALECT_HEADER } from '../../src/contract/internal-headers.ts'
-import { readParameters } from '../../src/worker/process/custom/input.ts'
-import { parseJson } from '../../src/worker/process/custom/json-input.ts'
-import { hasMoreNamesThan } from '../../src/worker/process/custom/json-names.ts'
-import type { LoadedModel } from '../../src/worker/process/handler.ts'
-import { quote } from '../../src/worker/process/onnx/error-text.ts'
-import type { WireHeader } from '../../src/worker/wire/messages.ts'
-import { answerOf, inferRequest, outputsOf } from '../helpers/infer.ts'
-import { identityGraph, writeModel } from '../helpers/onnx-graph.ts'
-import type { Dimension } from '../helpers/onnx-graph.ts'
-import { ask, bodyRequest, loadModel, parameter, predict, problem } from '../helpers/onnx-model.ts'
-import { randomNumbers } from '../helpers/random.ts'
-import { temporaryFolder } from '../helpers/server.ts'
+import type { Datatype } from '../../../../../src/contract/datatypes.ts'
+import { DIALECT_HEADER } from '../../../../../src/contract/internal-headers.ts'
+import { readParameters } from '../../../../../src/worker/process/custom/input.ts'
+import { parseJson } from '../../../../../src/worker/process/custom/json-input.ts'
+import { hasMoreNamesThan } from '../../../../../src/worker/process/custom/json-names.ts'
+import type { LoadedModel } from '../../../../../src/worker/process/handler.ts'
+import { quote } from '../../../../../src/worker/process/onnx/error-text.ts'
+import type { WireHeader } from '../../../../../src/worker/wire/messages.ts'
+import { answerOf, inferRequest, outputsOf } from '../../../../helpers/infer.ts'
+import { identityGraph, writeModel } from '../../../../helpers/onnx-graph.ts'
+import type { Dimension } from '../../../../helpers/onnx-graph.ts'
+import {
+  ask,
+  bodyRequest,
+  loadModel,
+  parameter,
+  predict,
+  problem,
+} from '../../../../helpers/onnx-model.ts'
+import { randomNumbers } from '../../../../helpers/random.ts'
+import { temporaryFolder } from '../../../../helpers/server.ts'
 
 const V2: WireHeader = [DIALECT_HEADER, 'v2']
 const V1: WireHeader = [DIALECT_HEADER, 'v1']

@@ -1,24 +1,30 @@
-import { ServerError } from '../../../errors.ts'
-import { isNumpyFile } from '../../../file-format.ts'
-import type { WireParameter, WirePrediction, WireRequest } from '../../wire/messages.ts'
-import { BODY } from './codec.ts'
-import type { CodecLimits, Decoded, RequestCodec } from './codec.ts'
-import { quote } from './error-text.ts'
+import { ServerError } from '../../../../errors.ts'
+import { isNumpyFile } from '../../../../file-format.ts'
+import type { WireParameter, WirePrediction, WireRequest } from '../../../wire/messages.ts'
+import { BODY } from '../codec.ts'
+import type { CodecLimits, Decoded, RequestCodec } from '../codec.ts'
+import { quote } from '../error-text.ts'
+import { prefersOctets } from '../headers.ts'
+import type { RequestHeaders } from '../headers.ts'
+import { InputTable } from '../input-table.ts'
+import type { JsonReader } from '../json/reader.ts'
+import { responseTooLarge } from '../json/writer.ts'
+import type { ModelMetadata } from '../metadata.ts'
+import {
+  DATATYPE_HEADER,
+  NAME_HEADER,
+  SHAPE_HEADER,
+  octetsOfTensor,
+  parseShape,
+} from '../octets.ts'
+import { OutputTable } from '../output-table.ts'
+import { jsonPrediction, prediction } from '../prediction.ts'
+import { tensorFromBytes, tensorFromDeclaredNpy } from '../raw-input.ts'
+import type { Tensor } from '../tensor.ts'
 import { openJson, plainText, readFormInputs } from './form-inputs.ts'
-import { prefersOctets } from './headers.ts'
-import type { RequestHeaders } from './headers.ts'
-import { InputTable } from './input-table.ts'
-import { writePlainResponse } from './json-answers.ts'
 import { isProtocolRequest, namesInputs, readPlainInputs } from './json-inputs.ts'
-import type { JsonReader } from './json/reader.ts'
-import { responseTooLarge } from './json/writer.ts'
+import { writePlainResponse } from './json-outputs.ts'
 import { contentKind, looksLikeJson, unsupportedType } from './media-type.ts'
-import type { ModelMetadata } from './metadata.ts'
-import { DATATYPE_HEADER, NAME_HEADER, SHAPE_HEADER, octetsOfTensor, parseShape } from './octets.ts'
-import { OutputTable } from './output-table.ts'
-import { jsonPrediction, prediction } from './prediction.ts'
-import { tensorFromBytes, tensorFromDeclaredNpy } from './raw-input.ts'
-import type { Tensor } from './tensor.ts'
 
 /**
  * The forms of tensors that `POST /predictions/{model}` takes: JSON keyed by input name, a bare JSON value, raw bytes,
