@@ -31,7 +31,7 @@ import {
   readPlainInputs,
 } from '../src/worker/process/onnx/predictions/json-inputs.ts'
 import { contentKind, looksLikeJson } from '../src/worker/process/onnx/predictions/media-type.ts'
-import { cleanMessage } from '../src/worker/process/onnx/runtime-errors.ts'
+import { cleanMessage } from '../src/worker/process/onnx/runtime/runtime-errors.ts'
 import type { Datatype } from '../src/worker/process/onnx/tensor.ts'
 import { assertLinear } from './helpers/growth.ts'
 import type { Read } from './helpers/growth.ts'

@@ -25,9 +25,9 @@ import type { ModelMetadata, TensorSpec } from './metadata.ts'
 import { ProtocolCodec } from './oip/codec.ts'
 import { errorPrediction } from './prediction.ts'
 import { TensorCodec } from './predictions/codec.ts'
-import { OnnxSession } from './session.ts'
+import { OnnxSession } from './runtime/session.ts'
+import { warmUp } from './runtime/warm-up.ts'
 import { checkRows } from './shape.ts'
-import { warmUp } from './warm-up.ts'
 
 /** Version of a model that names none. */
 const FIRST_VERSION = '1.0'

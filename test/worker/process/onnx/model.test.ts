@@ -12,7 +12,7 @@ import type { LoadedModel } from '../../../../src/worker/process/handler.ts'
 import { Batcher } from '../../../../src/worker/process/onnx/batching/batcher.ts'
 import type { Runner } from '../../../../src/worker/process/onnx/batching/batcher.ts'
 import type { Run } from '../../../../src/worker/process/onnx/codec.ts'
-import { cleanMessage } from '../../../../src/worker/process/onnx/runtime-errors.ts'
+import { cleanMessage } from '../../../../src/worker/process/onnx/runtime/runtime-errors.ts'
 import {
   allocateData,
   bytesOfData,

@@ -2,12 +2,12 @@
  * `reshape` of Triton's `config.pbtxt`: clients see a tensor in one shape, the model has it in
  * another.
  */
-import { ServerError } from '../../../errors.ts'
-import type { TensorReshape } from '../handler.ts'
-import { quote, shapeText, specText } from './error-text.ts'
-import type { TensorSpec } from './metadata.ts'
-import { elementCount } from './tensor.ts'
-import type { Tensor } from './tensor.ts'
+import { ServerError } from '../../../../errors.ts'
+import type { TensorReshape } from '../../handler.ts'
+import { quote, shapeText, specText } from '../error-text.ts'
+import type { TensorSpec } from '../metadata.ts'
+import { elementCount } from '../tensor.ts'
+import type { Tensor } from '../tensor.ts'
 
 /** The two shapes of one input or output, the batch dimension included. */
 export interface Reshaping {

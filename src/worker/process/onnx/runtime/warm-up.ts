@@ -1,9 +1,9 @@
-import { WARM_UP_LINE } from '../../../contract/worker-lines.ts'
-import { messageOf } from '../../../errors.ts'
-import type { TensorSpec } from './metadata.ts'
+import { WARM_UP_LINE } from '../../../../contract/worker-lines.ts'
+import { messageOf } from '../../../../errors.ts'
+import type { TensorSpec } from '../metadata.ts'
+import { allocateData } from '../tensor.ts'
+import type { Tensor } from '../tensor.ts'
 import type { OnnxSession } from './session.ts'
-import { allocateData } from './tensor.ts'
-import type { Tensor } from './tensor.ts'
 
 /** Larger inputs than this would cost more memory than the first request is worth. */
 const MAX_ELEMENTS = 16 * 1024 * 1024

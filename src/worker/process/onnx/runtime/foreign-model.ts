@@ -2,8 +2,8 @@
  * Tells what a file is that onnxruntime cannot read as an ONNX model, for the text of the error.
  */
 import { closeSync, openSync, readSync } from 'node:fs'
-import { ServerError } from '../../../errors.ts'
-import { fileFormatOf } from '../../../file-format.ts'
+import { ServerError } from '../../../../errors.ts'
+import { fileFormatOf } from '../../../../file-format.ts'
 
 const HEAD_BYTES = 64
 /** Stands at the fifth byte of a file in the ORT format, which small builds of onnxruntime read. */

@@ -4,18 +4,18 @@ import type { InferenceSession, Tensor as RuntimeTensor } from 'onnxruntime-node
 // What lies under `InferenceSession`. That one runs a turn of the event loop later, and checks again what is checked here.
 import { binding, initOrt } from 'onnxruntime-node/dist/binding.js'
 import type { Binding } from 'onnxruntime-node/dist/binding.js'
-import { DATATYPES } from '../../../contract/datatypes.ts'
-import { ServerError } from '../../../errors.ts'
-import type { ModelSettings } from '../../../model-folder/settings.ts'
-import type { LoadContext, Reshapes, TensorReshape } from '../handler.ts'
-import { quote } from './error-text.ts'
+import { DATATYPES } from '../../../../contract/datatypes.ts'
+import { ServerError } from '../../../../errors.ts'
+import type { ModelSettings } from '../../../../model-folder/settings.ts'
+import type { LoadContext, Reshapes, TensorReshape } from '../../handler.ts'
+import { quote } from '../error-text.ts'
+import type { TensorSpec } from '../metadata.ts'
+import type { Datatype, Tensor } from '../tensor.ts'
 import { foreignFileError, refuseOrtFormat } from './foreign-model.ts'
-import type { TensorSpec } from './metadata.ts'
 import { inputsWithoutShape } from './onnx-file.ts'
 import { reshapingOf, toClient, toModel } from './reshape.ts'
 import type { Reshaping } from './reshape.ts'
 import { loadError, runError, unsupportedElements } from './runtime-errors.ts'
-import type { Datatype, Tensor } from './tensor.ts'
 
 const RUNTIME_TYPES: Readonly<Record<Datatype, RuntimeTensor.Type>> = {
   BOOL: 'bool',

@@ -1,7 +1,7 @@
 /** Looks up in a `.onnx` file what onnxruntime-node does not tell: which inputs have no shape. */
 import { closeSync, fstatSync, openSync } from 'node:fs'
-import { ProtoError, ProtoFile } from './batching/proto-file.ts'
-import type { ProtoField, Range } from './batching/proto-file.ts'
+import { ProtoError, ProtoFile } from '../batching/proto-file.ts'
+import type { ProtoField, Range } from '../batching/proto-file.ts'
 
 /** Field numbers of `ModelProto`, `GraphProto`, `ValueInfoProto`, `TypeProto` and `TypeProto.Tensor`. */
 const GRAPH = 7
