@@ -1,7 +1,7 @@
 import { isUtf8 } from 'node:buffer'
 import { ServerError, messageOf } from '../../../errors.ts'
 import type { WorkerOptions } from '../handler.ts'
-import { printable } from '../onnx/error-text.ts'
+import { printable } from '../onnx/tensors/error-text.ts'
 import { hasMoreNamesThan } from './json-names.ts'
 
 /**

@@ -5,7 +5,7 @@
 import type { Dialect } from '../../../contract/internal-headers.ts'
 import type { WirePrediction, WireRequest } from '../../wire/messages.ts'
 import type { RequestHeaders } from './headers.ts'
-import type { Tensor } from './tensor.ts'
+import type { Tensor } from './tensors/tensor.ts'
 
 /** What the network is asked to compute. */
 export interface Run {

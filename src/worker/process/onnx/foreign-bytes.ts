@@ -6,11 +6,11 @@ import { isUtf8 } from 'node:buffer'
 import { ServerError } from '../../../errors.ts'
 import { fileFormatOf } from '../../../file-format.ts'
 import type { FileFormat } from '../../../file-format.ts'
-import { quote } from './error-text.ts'
-import type { TensorSpec } from './metadata.ts'
 import { looksLikeJson } from './predictions/media-type.ts'
-import type { NumericDatatype } from './tensor.ts'
-import { elementBytes } from './tensor.ts'
+import { quote } from './tensors/error-text.ts'
+import type { TensorSpec } from './tensors/metadata.ts'
+import type { NumericDatatype } from './tensors/tensor.ts'
+import { elementBytes } from './tensors/tensor.ts'
 
 /**
  * Fewer bytes may by chance all be the characters of numbers (or of any text). Elements of two

@@ -2,7 +2,7 @@
 import { DIALECT_HEADER } from '../../../contract/internal-headers.ts'
 import type { Dialect } from '../../../contract/internal-headers.ts'
 import type { WireHeader } from '../../wire/messages.ts'
-import { SHAPE_HEADER } from './octets.ts'
+import { SHAPE_HEADER } from './tensors/raw-bytes.ts'
 
 /** Bytes of JSON in front of the binary data of an Open Inference Protocol body, before any compression. */
 export const JSON_LENGTH_HEADER = 'Inference-Header-Content-Length'

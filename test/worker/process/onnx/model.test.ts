@@ -17,8 +17,8 @@ import {
   allocateData,
   bytesOfData,
   elementBytes,
-} from '../../../../src/worker/process/onnx/tensor.ts'
-import type { Datatype, Tensor } from '../../../../src/worker/process/onnx/tensor.ts'
+} from '../../../../src/worker/process/onnx/tensors/tensor.ts'
+import type { Datatype, Tensor } from '../../../../src/worker/process/onnx/tensors/tensor.ts'
 import {
   ask,
   bodyRequest,

@@ -1,9 +1,9 @@
 import { ServerError } from '../../../../errors.ts'
 import type { ModelSettings } from '../../../../model-folder/settings.ts'
-import { quote, specListText, specText } from '../error-text.ts'
-import { halfToNumber } from '../half.ts'
-import type { TensorSpec } from '../metadata.ts'
-import type { Datatype, Tensor } from '../tensor.ts'
+import { quote, specListText, specText } from '../tensors/error-text.ts'
+import { halfToNumber } from '../tensors/half.ts'
+import type { TensorSpec } from '../tensors/metadata.ts'
+import type { Datatype, Tensor } from '../tensors/tensor.ts'
 
 const DEFAULT_TOP_K = 5
 const FLOAT_DATATYPES: readonly Datatype[] = ['FP16', 'FP32', 'FP64']

@@ -1,6 +1,6 @@
 import { ServerError } from '../../../../errors.ts'
 import type { WireParameter, WireRequest } from '../../../wire/messages.ts'
-import { quote } from '../error-text.ts'
+import { quote } from '../tensors/error-text.ts'
 import { formatOfBytes, formatOfMediaType } from './format.ts'
 
 /** Which images are decoded, and how to send them. */

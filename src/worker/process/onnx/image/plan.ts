@@ -1,8 +1,8 @@
 import { ServerError } from '../../../../errors.ts'
 import type { ImageSettings } from '../../../../model-folder/settings.ts'
-import { quote, specText } from '../error-text.ts'
-import type { TensorSpec } from '../metadata.ts'
-import type { NumericDatatype } from '../tensor.ts'
+import { quote, specText } from '../tensors/error-text.ts'
+import type { TensorSpec } from '../tensors/metadata.ts'
+import type { NumericDatatype } from '../tensors/tensor.ts'
 import { createByteTables } from './tables.ts'
 import type { PixelData } from './tables.ts'
 

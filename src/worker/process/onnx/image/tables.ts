@@ -1,8 +1,8 @@
 import { ServerError } from '../../../../errors.ts'
 import type { ImageSettings } from '../../../../model-folder/settings.ts'
-import { numberToHalf } from '../half.ts'
-import { allocateData } from '../tensor.ts'
-import type { Datatype, NumericData, NumericDatatype } from '../tensor.ts'
+import { numberToHalf } from '../tensors/half.ts'
+import { allocateData } from '../tensors/tensor.ts'
+import type { Datatype, NumericData, NumericDatatype } from '../tensors/tensor.ts'
 
 /** Element arrays that an image input may have; FP16 is bits in a `Uint16Array`. */
 export type PixelData = Exclude<NumericData, BigInt64Array | BigUint64Array>

@@ -1,6 +1,6 @@
 import { ServerError } from '../../../../errors.ts'
-import { quote } from '../error-text.ts'
-import type { Datatype, Tensor } from '../tensor.ts'
+import { quote } from '../tensors/error-text.ts'
+import type { Datatype, Tensor } from '../tensors/tensor.ts'
 import type { JsonReader } from './reader.ts'
 
 const COMMA = 0x2c

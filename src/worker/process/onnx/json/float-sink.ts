@@ -1,5 +1,5 @@
-import { numberToHalf } from '../half.ts'
-import type { Tensor } from '../tensor.ts'
+import { numberToHalf } from '../tensors/half.ts'
+import type { Tensor } from '../tensors/tensor.ts'
 import { MAX_EXACT_DIGITS, nearestDouble, nearestSingle } from './decimal.ts'
 import { ElementSink } from './element-sink.ts'
 import { isDigit, readExponent } from './number-scanner.ts'

@@ -1,5 +1,5 @@
-import { allocateData } from '../tensor.ts'
-import type { DataOf, Tensor } from '../tensor.ts'
+import { allocateData } from '../tensors/tensor.ts'
+import type { DataOf, Tensor } from '../tensors/tensor.ts'
 import { ElementSink, takeComma } from './element-sink.ts'
 import { readInteger } from './number-scanner.ts'
 import type { JsonReader } from './reader.ts'

@@ -1,6 +1,6 @@
 import { isUtf8 } from 'node:buffer'
 import { ServerError } from '../../../../errors.ts'
-import { quote } from '../error-text.ts'
+import { quote } from '../tensors/error-text.ts'
 import { isDigit, skipNumber } from './number-scanner.ts'
 
 const SPACE = 0x20

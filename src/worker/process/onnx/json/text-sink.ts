@@ -1,5 +1,5 @@
-import { textToElement } from '../opaque-strings.ts'
-import type { Tensor } from '../tensor.ts'
+import { textToElement } from '../tensors/byte-strings.ts'
+import type { Tensor } from '../tensors/tensor.ts'
 import { ElementSink, takeComma } from './element-sink.ts'
 import type { JsonReader } from './reader.ts'
 

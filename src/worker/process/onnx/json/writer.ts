@@ -1,9 +1,9 @@
 import { ServerError } from '../../../../errors.ts'
-import { quote } from '../error-text.ts'
-import { halfToNumber } from '../half.ts'
-import { elementToText } from '../opaque-strings.ts'
-import { elementCount } from '../tensor.ts'
-import type { Tensor } from '../tensor.ts'
+import { elementToText } from '../tensors/byte-strings.ts'
+import { quote } from '../tensors/error-text.ts'
+import { halfToNumber } from '../tensors/half.ts'
+import { elementCount } from '../tensors/tensor.ts'
+import type { Tensor } from '../tensors/tensor.ts'
 import {
   MAX_NUMBER_BYTES,
   writeAscii,

@@ -1,14 +1,14 @@
 /** The body of a KServe V1 request: `{"instances": […]}`, or the same under `inputs`, which may also be keyed by input name. */
 import { ServerError } from '../../../../errors.ts'
-import { quote, shapeText } from '../error-text.ts'
-import { InputSet } from '../input-table.ts'
-import type { InputTable } from '../input-table.ts'
 import { JsonReader } from '../json/reader.ts'
 import { readTensor } from '../json/tensor-reader.ts'
-import type { TensorSpec } from '../metadata.ts'
-import { joinRows } from '../rows.ts'
-import { adaptShape, shapeError } from '../shape.ts'
-import type { Tensor } from '../tensor.ts'
+import { quote, shapeText } from '../tensors/error-text.ts'
+import { InputSet } from '../tensors/inputs.ts'
+import type { InputTable } from '../tensors/inputs.ts'
+import type { TensorSpec } from '../tensors/metadata.ts'
+import { joinRows } from '../tensors/rows.ts'
+import { adaptShape, shapeError } from '../tensors/shape.ts'
+import type { Tensor } from '../tensors/tensor.ts'
 
 /** Members of a request that are passed over. */
 const MAX_UNKNOWN_MEMBERS = 1000

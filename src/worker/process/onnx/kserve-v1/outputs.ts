@@ -2,9 +2,9 @@
  * Decides whether the outputs of a model have one entry for each instance, as answers of `/v1`
  * should.
  */
-import type { ModelMetadata, TensorSpec } from '../metadata.ts'
-import { allocateData } from '../tensor.ts'
-import type { Tensor } from '../tensor.ts'
+import type { ModelMetadata, TensorSpec } from '../tensors/metadata.ts'
+import { allocateData } from '../tensors/tensor.ts'
+import type { Tensor } from '../tensors/tensor.ts'
 
 type Run = (inputs: readonly Tensor[], outputNames: readonly string[]) => readonly Tensor[]
 

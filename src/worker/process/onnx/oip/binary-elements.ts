@@ -1,10 +1,10 @@
 /** BYTES in binary form: for each element its length, four bytes little-endian, then its bytes. */
 import { ServerError } from '../../../../errors.ts'
-import { countText, quote, shapeText } from '../error-text.ts'
-import type { TensorSpec } from '../metadata.ts'
-import { bytesToElement, elementByteLength, writeElement } from '../opaque-strings.ts'
-import { elementCount } from '../tensor.ts'
-import type { BytesTensor } from '../tensor.ts'
+import { bytesToElement, elementByteLength, writeElement } from '../tensors/byte-strings.ts'
+import { countText, quote, shapeText } from '../tensors/error-text.ts'
+import type { TensorSpec } from '../tensors/metadata.ts'
+import { elementCount } from '../tensors/tensor.ts'
+import type { BytesTensor } from '../tensors/tensor.ts'
 
 const PREFIX_BYTES = 4
 

@@ -1,8 +1,8 @@
 /** The classification extension of the Open Inference Protocol: the highest values of an output in place of the output. */
 import { ServerError } from '../../../../errors.ts'
-import { quote } from '../error-text.ts'
-import { textToElement } from '../opaque-strings.ts'
-import type { BytesTensor, NumericData, Tensor } from '../tensor.ts'
+import { textToElement } from '../tensors/byte-strings.ts'
+import { quote } from '../tensors/error-text.ts'
+import type { BytesTensor, NumericData, Tensor } from '../tensors/tensor.ts'
 
 /** More could not be sorted while the others wait. */
 const MAX_ELEMENTS = 1_000_000

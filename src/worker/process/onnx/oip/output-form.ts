@@ -1,7 +1,7 @@
 /** How each output of an Open Inference Protocol answer is written: as JSON or binary, as it is or as its likeliest classes. */
 import { ServerError } from '../../../../errors.ts'
-import { quote } from '../error-text.ts'
-import type { TensorSpec } from '../metadata.ts'
+import { quote } from '../tensors/error-text.ts'
+import type { TensorSpec } from '../tensors/metadata.ts'
 import type { Parameters, ProtocolOutput } from './request.ts'
 
 export interface OutputForm {

@@ -3,14 +3,14 @@
  * the input's datatype. Where `data` stands before the name or the datatype it is skipped and read later.
  */
 import { ServerError } from '../../../../errors.ts'
-import { quote, specText } from '../error-text.ts'
-import type { InputSet } from '../input-table.ts'
 import { readInteger, skipNumber } from '../json/number-scanner.ts'
 import type { JsonReader } from '../json/reader.ts'
 import { readTensor } from '../json/tensor-reader.ts'
-import type { TensorSpec } from '../metadata.ts'
-import { checkDeclaredShape, fitDeclaredShape } from '../shape.ts'
-import type { Tensor } from '../tensor.ts'
+import { quote, specText } from '../tensors/error-text.ts'
+import type { InputSet } from '../tensors/inputs.ts'
+import type { TensorSpec } from '../tensors/metadata.ts'
+import { checkDeclaredShape, fitDeclaredShape } from '../tensors/shape.ts'
+import type { Tensor } from '../tensors/tensor.ts'
 
 const MAX_RANK = 1024
 /** Members of one object. Nobody has so many, and each distinct name costs time and memory. */

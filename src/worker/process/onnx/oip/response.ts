@@ -1,8 +1,8 @@
 import { JsonWriter } from '../json/writer.ts'
-import type { ModelMetadata } from '../metadata.ts'
 import { expectedBytes } from '../predictions/json-outputs.ts'
-import { bytesOfData } from '../tensor.ts'
-import type { Tensor } from '../tensor.ts'
+import type { ModelMetadata } from '../tensors/metadata.ts'
+import { bytesOfData } from '../tensors/tensor.ts'
+import type { Tensor } from '../tensors/tensor.ts'
 /** Answers of the Open Inference Protocol: JSON, and behind it the outputs that are asked for in binary. */
 import { elementsByteLength, writeElements } from './binary-elements.ts'
 import type { OutputForm } from './output-form.ts'

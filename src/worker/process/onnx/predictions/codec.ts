@@ -3,24 +3,24 @@ import { isNumpyFile } from '../../../../file-format.ts'
 import type { WireParameter, WirePrediction, WireRequest } from '../../../wire/messages.ts'
 import { BODY } from '../codec.ts'
 import type { CodecLimits, Decoded, RequestCodec } from '../codec.ts'
-import { quote } from '../error-text.ts'
 import { prefersOctets } from '../headers.ts'
 import type { RequestHeaders } from '../headers.ts'
-import { InputTable } from '../input-table.ts'
 import type { JsonReader } from '../json/reader.ts'
 import { responseTooLarge } from '../json/writer.ts'
-import type { ModelMetadata } from '../metadata.ts'
+import { jsonPrediction, prediction } from '../prediction.ts'
+import { tensorFromBytes, tensorFromDeclaredNpy } from '../raw-input.ts'
+import { quote } from '../tensors/error-text.ts'
+import { InputTable } from '../tensors/inputs.ts'
+import type { ModelMetadata } from '../tensors/metadata.ts'
+import { OutputTable } from '../tensors/outputs.ts'
 import {
   DATATYPE_HEADER,
   NAME_HEADER,
   SHAPE_HEADER,
   octetsOfTensor,
   parseShape,
-} from '../octets.ts'
-import { OutputTable } from '../output-table.ts'
-import { jsonPrediction, prediction } from '../prediction.ts'
-import { tensorFromBytes, tensorFromDeclaredNpy } from '../raw-input.ts'
-import type { Tensor } from '../tensor.ts'
+} from '../tensors/raw-bytes.ts'
+import type { Tensor } from '../tensors/tensor.ts'
 import { openJson, plainText, readFormInputs } from './form-inputs.ts'
 import { isProtocolRequest, namesInputs, readPlainInputs } from './json-inputs.ts'
 import { writePlainResponse } from './json-outputs.ts'

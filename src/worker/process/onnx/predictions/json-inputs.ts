@@ -1,13 +1,13 @@
 /** JSON bodies of onnxd's own: an object keyed by input name, or the bare value of a model's only input. */
 import { ServerError } from '../../../../errors.ts'
 import type { CodecLimits } from '../codec.ts'
-import { InputSet } from '../input-table.ts'
-import type { InputTable } from '../input-table.ts'
 import { JsonReader } from '../json/reader.ts'
 import { readTensor } from '../json/tensor-reader.ts'
-import type { TensorSpec } from '../metadata.ts'
-import { adaptShape } from '../shape.ts'
-import type { Tensor } from '../tensor.ts'
+import { InputSet } from '../tensors/inputs.ts'
+import type { InputTable } from '../tensors/inputs.ts'
+import type { TensorSpec } from '../tensors/metadata.ts'
+import { adaptShape } from '../tensors/shape.ts'
+import type { Tensor } from '../tensors/tensor.ts'
 
 /** Members of an Open Inference Protocol request; an input of such a name does not settle the form. */
 const PROTOCOL_MEMBERS: ReadonlySet<string> = new Set(['id', 'parameters', 'inputs', 'outputs'])

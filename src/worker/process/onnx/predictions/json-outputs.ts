@@ -1,5 +1,5 @@
 import { JsonWriter } from '../json/writer.ts'
-import type { Tensor } from '../tensor.ts'
+import type { Tensor } from '../tensors/tensor.ts'
 
 /** Bytes that an element takes at a guess. */
 const ELEMENT_BYTES = 12

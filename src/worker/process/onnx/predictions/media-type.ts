@@ -1,6 +1,6 @@
 /** What a media type means to the tensor forms. */
 import { ServerError } from '../../../../errors.ts'
-import { quote } from '../error-text.ts'
+import { quote } from '../tensors/error-text.ts'
 
 const OCTET_TYPES: ReadonlySet<string> = new Set([
   'application/octet-stream',

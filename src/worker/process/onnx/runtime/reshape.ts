@@ -4,10 +4,10 @@
  */
 import { ServerError } from '../../../../errors.ts'
 import type { TensorReshape } from '../../handler.ts'
-import { quote, shapeText, specText } from '../error-text.ts'
-import type { TensorSpec } from '../metadata.ts'
-import { elementCount } from '../tensor.ts'
-import type { Tensor } from '../tensor.ts'
+import { quote, shapeText, specText } from '../tensors/error-text.ts'
+import type { TensorSpec } from '../tensors/metadata.ts'
+import { elementCount } from '../tensors/tensor.ts'
+import type { Tensor } from '../tensors/tensor.ts'
 
 /** The two shapes of one input or output, the batch dimension included. */
 export interface Reshaping {

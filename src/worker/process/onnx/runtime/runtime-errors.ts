@@ -1,7 +1,7 @@
 /** onnxruntime's error texts, made fit for a caller: one line, short, without paths of the server's disk. */
 import path from 'node:path'
 import { ServerError, messageOf } from '../../../../errors.ts'
-import { printable } from '../error-text.ts'
+import { printable } from '../tensors/error-text.ts'
 
 const MAX_LENGTH = 1000
 const MAX_RAW_LENGTH = 16_384

@@ -1,8 +1,8 @@
 import { WARM_UP_LINE } from '../../../../contract/worker-lines.ts'
 import { messageOf } from '../../../../errors.ts'
-import type { TensorSpec } from '../metadata.ts'
-import { allocateData } from '../tensor.ts'
-import type { Tensor } from '../tensor.ts'
+import type { TensorSpec } from '../tensors/metadata.ts'
+import { allocateData } from '../tensors/tensor.ts'
+import type { Tensor } from '../tensors/tensor.ts'
 import type { OnnxSession } from './session.ts'
 
 /** Larger inputs than this would cost more memory than the first request is worth. */

@@ -11,9 +11,12 @@ import { DEFAULT_WORKER_OPTIONS } from '../../../../../src/worker/process/handle
 import { planClasses, rankClasses } from '../../../../../src/worker/process/onnx/image/classes.ts'
 import { createImageCodec } from '../../../../../src/worker/process/onnx/image/codec.ts'
 import { readLabels } from '../../../../../src/worker/process/onnx/labels.ts'
-import type { ModelMetadata, TensorSpec } from '../../../../../src/worker/process/onnx/metadata.ts'
 import { ProtocolCodec } from '../../../../../src/worker/process/onnx/oip/codec.ts'
 import { TensorCodec } from '../../../../../src/worker/process/onnx/predictions/codec.ts'
+import type {
+  ModelMetadata,
+  TensorSpec,
+} from '../../../../../src/worker/process/onnx/tensors/metadata.ts'
 import type { WirePrediction, WireRequest } from '../../../../../src/worker/wire/messages.ts'
 import { failsWith, load, parameter, request, spec } from '../../../../helpers/pictures.ts'
 

@@ -8,8 +8,11 @@ import { prepareDecoder } from '../../../../../src/worker/process/onnx/image/dec
 import { picturesOf } from '../../../../../src/worker/process/onnx/image/parts.ts'
 import { planImageInput } from '../../../../../src/worker/process/onnx/image/plan.ts'
 import { picturesToTensor } from '../../../../../src/worker/process/onnx/image/tensor.ts'
-import type { TensorSpec } from '../../../../../src/worker/process/onnx/metadata.ts'
-import type { Datatype, NumericTensor } from '../../../../../src/worker/process/onnx/tensor.ts'
+import type { TensorSpec } from '../../../../../src/worker/process/onnx/tensors/metadata.ts'
+import type {
+  Datatype,
+  NumericTensor,
+} from '../../../../../src/worker/process/onnx/tensors/tensor.ts'
 import type { WireParameter } from '../../../../../src/worker/wire/messages.ts'
 import { failsWith, parameter, request, spec } from '../../../../helpers/pictures.ts'
 

@@ -2,7 +2,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { ServerError } from '../../../../../src/errors.ts'
-import { halfToNumber, numberToHalf } from '../../../../../src/worker/process/onnx/half.ts'
 import { prefersOctets } from '../../../../../src/worker/process/onnx/headers.ts'
 import {
   MAX_NUMBER_BYTES,
@@ -18,8 +17,9 @@ import {
   elementToBytes,
   elementToText,
   textToElement,
-} from '../../../../../src/worker/process/onnx/opaque-strings.ts'
-import type { Datatype, Tensor } from '../../../../../src/worker/process/onnx/tensor.ts'
+} from '../../../../../src/worker/process/onnx/tensors/byte-strings.ts'
+import { halfToNumber, numberToHalf } from '../../../../../src/worker/process/onnx/tensors/half.ts'
+import type { Datatype, Tensor } from '../../../../../src/worker/process/onnx/tensors/tensor.ts'
 import { randomNumbers } from '../../../../helpers/random.ts'
 
 const MAX_DEPTH = 100

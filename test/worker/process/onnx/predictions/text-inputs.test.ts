@@ -8,7 +8,7 @@ import { readParameters } from '../../../../../src/worker/process/custom/input.t
 import { parseJson } from '../../../../../src/worker/process/custom/json-input.ts'
 import { hasMoreNamesThan } from '../../../../../src/worker/process/custom/json-names.ts'
 import type { LoadedModel } from '../../../../../src/worker/process/handler.ts'
-import { quote } from '../../../../../src/worker/process/onnx/error-text.ts'
+import { quote } from '../../../../../src/worker/process/onnx/tensors/error-text.ts'
 import type { WireHeader } from '../../../../../src/worker/wire/messages.ts'
 import { answerOf, inferRequest, outputsOf } from '../../../../helpers/infer.ts'
 import { identityGraph, writeModel } from '../../../../helpers/onnx-graph.ts'

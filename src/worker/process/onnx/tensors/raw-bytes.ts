@@ -1,5 +1,5 @@
 /** Raw tensor bytes: little-endian, row-major, nothing else. */
-import { ServerError } from '../../../errors.ts'
+import { ServerError } from '../../../../errors.ts'
 import { countText, quote, shapeText, specText } from './error-text.ts'
 import type { TensorSpec } from './metadata.ts'
 import { deduceShape, fitDeclaredShape } from './shape.ts'

@@ -1,5 +1,5 @@
 /** Checks a request's shapes against the model's before onnxruntime sees them: it would broadcast or guess. */
-import { ServerError } from '../../../errors.ts'
+import { ServerError } from '../../../../errors.ts'
 import { countText, quote, shapeText, specText } from './error-text.ts'
 import type { TensorSpec } from './metadata.ts'
 import { placeOnes } from './shape-ones.ts'

@@ -1,4 +1,4 @@
-import { ServerError } from '../../../errors.ts'
+import { ServerError } from '../../../../errors.ts'
 import { countText, quote, specListText } from './error-text.ts'
 import type { TensorSpec } from './metadata.ts'
 import { checkBatch } from './shape.ts'

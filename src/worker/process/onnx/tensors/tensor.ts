@@ -2,7 +2,7 @@
  * Tensors as the worker holds them: an Open Inference Protocol datatype, a shape, and the elements in
  * row-major order in the machine's byte order (little-endian on every platform onnxruntime-node has).
  */
-import type { Datatype } from '../../../contract/datatypes.ts'
+import type { Datatype } from '../../../../contract/datatypes.ts'
 
 export type { Datatype }
 

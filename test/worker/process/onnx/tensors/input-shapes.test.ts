@@ -2,19 +2,26 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { TestContext } from 'node:test'
-import type { Datatype } from '../../src/contract/datatypes.ts'
-import { DIALECT_HEADER } from '../../src/contract/internal-headers.ts'
-import type { LoadedModel } from '../../src/worker/process/handler.ts'
-import { placeOnes } from '../../src/worker/process/onnx/shape-ones.ts'
-import type { WireHeader } from '../../src/worker/wire/messages.ts'
-import { answerOf, inferRequest, outputsOf } from '../helpers/infer.ts'
-import type { InferRequest } from '../helpers/infer.ts'
-import { identityGraph, writeModel } from '../helpers/onnx-graph.ts'
-import type { Dimension, Graph } from '../helpers/onnx-graph.ts'
-import { ask, bodyRequest, loadModel, parameter, predict, problem } from '../helpers/onnx-model.ts'
-import type { TestRequest } from '../helpers/onnx-model.ts'
-import { randomNumbers } from '../helpers/random.ts'
-import { temporaryFolder } from '../helpers/server.ts'
+import type { Datatype } from '../../../../../src/contract/datatypes.ts'
+import { DIALECT_HEADER } from '../../../../../src/contract/internal-headers.ts'
+import type { LoadedModel } from '../../../../../src/worker/process/handler.ts'
+import { placeOnes } from '../../../../../src/worker/process/onnx/tensors/shape-ones.ts'
+import type { WireHeader } from '../../../../../src/worker/wire/messages.ts'
+import { answerOf, inferRequest, outputsOf } from '../../../../helpers/infer.ts'
+import type { InferRequest } from '../../../../helpers/infer.ts'
+import { identityGraph, writeModel } from '../../../../helpers/onnx-graph.ts'
+import type { Dimension, Graph } from '../../../../helpers/onnx-graph.ts'
+import {
+  ask,
+  bodyRequest,
+  loadModel,
+  parameter,
+  predict,
+  problem,
+} from '../../../../helpers/onnx-model.ts'
+import type { TestRequest } from '../../../../helpers/onnx-model.ts'
+import { randomNumbers } from '../../../../helpers/random.ts'
+import { temporaryFolder } from '../../../../helpers/server.ts'
 
 const V2: WireHeader = [DIALECT_HEADER, 'v2']
 const V1: WireHeader = [DIALECT_HEADER, 'v1']
