@@ -7,7 +7,7 @@
 import path from 'node:path'
 import { ignoreUserSignals } from '../../signals.ts'
 import { launchWorkers } from './launch-workers.ts'
-import { installOutput } from './output.ts'
+import { installOutput } from './output/output.ts'
 import { runWorker } from './run-worker.ts'
 import { readSettings } from './settings.ts'
 

@@ -1,6 +1,6 @@
 /** Entry of the worker process. The output comes first: it must be in place before anything prints. */
 import { ignoreUserSignals } from '../../signals.ts'
-import { installOutput } from './output.ts'
+import { installOutput } from './output/output.ts'
 import { runWorker } from './run-worker.ts'
 
 ignoreUserSignals()

@@ -3,7 +3,7 @@ import { execFile } from 'node:child_process'
 import { closeSync, constants, fstatSync, lstatSync, openSync } from 'node:fs'
 import path from 'node:path'
 import { promisify } from 'node:util'
-import { ProtocolError, messageOf } from '../../errors.ts'
+import { ProtocolError, messageOf } from '../../../errors.ts'
 import type { ProcessOutput, StandardStream } from './output.ts'
 import type { TemporaryFiles } from './temporary-files.ts'
 

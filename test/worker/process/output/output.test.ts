@@ -5,7 +5,7 @@ import { Socket } from 'node:net'
 import path from 'node:path'
 import { test } from 'node:test'
 import type { TestContext } from 'node:test'
-import { encodePredict } from '../../src/worker/wire/encode.ts'
+import { encodePredict } from '../../../../src/worker/wire/encode.ts'
 import {
   TestWorker,
   WORKER_ENTRY,
@@ -14,7 +14,7 @@ import {
   temporaryFolder,
   until,
   wireRequest,
-} from '../helpers/worker-client.ts'
+} from '../../../helpers/worker-client.ts'
 
 /** Prints at load, and at each request through the console, the bare descriptor, and a child process. */
 const TALKER = `
