@@ -4,7 +4,7 @@ import { MODEL_CONFIG_FILE } from '../config-pbtxt.ts'
 import type { EffectiveSettings } from '../effective-settings.ts'
 import type { PreparedModel } from '../sources/prepare.ts'
 
-/** The options of one worker; `worker/process/options.ts` reads them. */
+/** The options of one worker; `worker/process/start/options.ts` reads them. */
 export function workerOptions(
   config: Config,
   { version, settings, settingsFrom, reshapes, files }: PreparedModel,

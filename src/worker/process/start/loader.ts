@@ -1,7 +1,7 @@
 /** Which handler serves a model: the built-in ones, or the model's own code. */
-import { ServerError } from '../../errors.ts'
-import { BUILT_IN_HANDLERS, readModelFiles } from '../../model-folder/files.ts'
-import type { LoadContext, LoadedModel } from './handler.ts'
+import { ServerError } from '../../../errors.ts'
+import { BUILT_IN_HANDLERS, readModelFiles } from '../../../model-folder/files.ts'
+import type { LoadContext, LoadedModel } from '../handler.ts'
 
 /**
  * Loads the model that a load request names. Everything heavy is imported only by the models that
@@ -13,7 +13,7 @@ export async function loadModel(context: LoadContext, decodeInput: boolean): Pro
   const handler = context.handler || (await handlerOfSettings(context))
   const chosen = { ...context, handler }
   if (BUILT_IN_HANDLERS.includes(handler)) {
-    const { loadOnnxModel } = await import('./onnx/model.ts')
+    const { loadOnnxModel } = await import('../onnx/model.ts')
     return loadOnnxModel(chosen)
   }
   if (!context.options.allowHandlers) {
@@ -22,7 +22,7 @@ export async function loadModel(context: LoadContext, decodeInput: boolean): Pro
       `The model brings code of its own (${handler}), and this server does not allow that.`,
     )
   }
-  const { loadCustomModel } = await import('./custom/model.ts')
+  const { loadCustomModel } = await import('../custom/model.ts')
   return loadCustomModel(chosen, decodeInput)
 }
 

@@ -1,7 +1,7 @@
 /** Where the worker listens (MMS worker process, section 1.3). */
 import { lstatSync, unlinkSync } from 'node:fs'
 import type { Server, Socket } from 'node:net'
-import type { TemporaryFiles } from './output/temporary-files.ts'
+import type { TemporaryFiles } from '../output/temporary-files.ts'
 
 export type ListenAddress =
   | { readonly type: 'unix'; readonly path: string }

@@ -1,7 +1,7 @@
+import { DEFAULT_WORKER_OPTIONS } from '../handler.ts'
+import type { WorkerOptions } from '../handler.ts'
 /** `ONNXD_WORKER_OPTIONS`: what onnxd's front-end tells its workers beyond the protocol. */
 import { UsageError } from './arguments.ts'
-import { DEFAULT_WORKER_OPTIONS } from './handler.ts'
-import type { WorkerOptions } from './handler.ts'
 
 const JOIN_BATCHES = ['', 'auto', 'always', 'never']
 const GRAPH_OPTIMIZATIONS = ['disabled', 'basic', 'extended', 'all']

@@ -1,7 +1,7 @@
+import type { WorkerOptions } from '../handler.ts'
 /** What command line and environment say to a worker process. */
 import { UsageError, parseArguments } from './arguments.ts'
 import type { WorkerArguments } from './arguments.ts'
-import type { WorkerOptions } from './handler.ts'
 import { parseWorkerOptions } from './options.ts'
 
 /** Everything a worker process is told from outside, but for the protocol. */

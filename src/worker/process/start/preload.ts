@@ -1,8 +1,8 @@
 /** A model that is loaded before the first connection (MMS worker process, section 1.6). */
-import type { WireRequest, WorkerReply } from '../wire/messages.ts'
-import type { LoadedModel } from './handler.ts'
-import { isMemoryError } from './loop/replies.ts'
-import { reportError } from './report-error.ts'
+import type { WireRequest, WorkerReply } from '../../wire/messages.ts'
+import type { LoadedModel } from '../handler.ts'
+import { isMemoryError } from '../loop/replies.ts'
+import { reportError } from '../report-error.ts'
 
 /**
  * Loads a model that all connections share, or nothing when memory runs out: then, as in the original,

@@ -1,7 +1,7 @@
 /** The original worker's command line (MMS worker process, section 1.2). */
 import { tmpdir } from 'node:os'
 import { parseArgs } from 'node:util'
-import { messageOf } from '../../errors.ts'
+import { messageOf } from '../../../errors.ts'
 import type { ListenAddress } from './listener.ts'
 
 /** What the command line says. Model and handler matter only for a preload; `L` brings its own. */
