@@ -1,9 +1,9 @@
 import { readFile } from 'node:fs/promises'
-import { configReportOf } from './config-report.ts'
-import type { ConfigKey } from './config-report.ts'
 import type { ShownSettings } from './effective-settings.ts'
 import type { ModelVersion } from './model-version.ts'
 import type { PoolWorker, Slot } from './scheduling/pool.ts'
+import { configReportOf } from './sources/config-pbtxt/config-report.ts'
+import type { ConfigKey } from './sources/config-pbtxt/config-report.ts'
 
 const PAGE_BYTES = 4096
 

@@ -9,16 +9,16 @@ import { decodeProperties, parseProperties } from '../../src/config/import/prope
 import { describeImport, importProperties } from '../../src/config/import/properties.ts'
 import { ConfigError, ServerError } from '../../src/errors.ts'
 import { readModelFiles } from '../../src/model-folder/files.ts'
+import { reportOf } from '../../src/models/sources/config-pbtxt/config-report.ts'
 import {
   changesOf,
   checkBackend,
   parseModelConfig,
   settingsOf,
-} from '../../src/models/config-pbtxt.ts'
-import { reportOf } from '../../src/models/config-report.ts'
-import { TextSource, parseTextFormat } from '../../src/models/protobuf-text.ts'
-import type { TextMessage, TextValue } from '../../src/models/protobuf-text.ts'
-import { reshapesOf } from '../../src/models/tensor-reshapes.ts'
+} from '../../src/models/sources/config-pbtxt/model-config.ts'
+import { TextSource, parseTextFormat } from '../../src/models/sources/config-pbtxt/protobuf-text.ts'
+import type { TextMessage, TextValue } from '../../src/models/sources/config-pbtxt/protobuf-text.ts'
+import { reshapesOf } from '../../src/models/sources/config-pbtxt/tensor-reshapes.ts'
 import { reportFigure } from '../faults/figures.ts'
 import { size } from '../faults/harness.ts'
 import { mutate } from '../helpers/mutate.ts'

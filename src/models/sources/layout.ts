@@ -14,18 +14,18 @@ import {
 } from '../../model-folder/paths.ts'
 import { readTextInside } from '../../model-folder/read-inside.ts'
 import type { ModelSettings } from '../../model-folder/settings.ts'
+import { reportOf } from './config-pbtxt/config-report.ts'
+import type { ConfigKey } from './config-pbtxt/config-report.ts'
 import {
   MODEL_CONFIG_FILE,
   changesOf,
   checkBackend,
   parseModelConfig,
   settingsOf,
-} from '../config-pbtxt.ts'
-import type { ModelConfig } from '../config-pbtxt.ts'
-import { reportOf } from '../config-report.ts'
-import type { ConfigKey } from '../config-report.ts'
-import { NO_RESHAPES, reshapesOf } from '../tensor-reshapes.ts'
-import type { Reshapes } from '../tensor-reshapes.ts'
+} from './config-pbtxt/model-config.ts'
+import type { ModelConfig } from './config-pbtxt/model-config.ts'
+import { NO_RESHAPES, reshapesOf } from './config-pbtxt/tensor-reshapes.ts'
+import type { Reshapes } from './config-pbtxt/tensor-reshapes.ts'
 import { checkModelVersion, isNumber, isNumberedFolder } from './model-name.ts'
 import { runtimeOf } from './runtime.ts'
 import type { ModelRuntime, WishedRuntime } from './runtime.ts'

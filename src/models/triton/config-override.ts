@@ -6,10 +6,10 @@ import { JOIN_BATCHES, MAX_PRIORITY_LEVELS, MAX_WORKERS } from '../../model-fold
 import type { ModelSettings } from '../../model-folder/settings.ts'
 import { parseRequestJson } from '../../request-json.ts'
 import { fits, problemWith, stringEnum } from '../../schema.ts'
-import { reportOf } from '../config-report.ts'
-import type { ConfigKey } from '../config-report.ts'
 import type { VersionOptions } from '../effective-settings.ts'
-import type { TextMessage, TextValue } from '../protobuf-text.ts'
+import { reportOf } from '../sources/config-pbtxt/config-report.ts'
+import type { ConfigKey } from '../sources/config-pbtxt/config-report.ts'
+import type { TextMessage, TextValue } from '../sources/config-pbtxt/protobuf-text.ts'
 
 const NO_PLACE = 0
 

@@ -2,7 +2,7 @@
 import { asModelMetadata } from '../model-metadata.ts'
 import type { TensorMetadata } from '../model-metadata.ts'
 import type { ModelVersion } from '../model-version.ts'
-import type { TensorReshape } from '../tensor-reshapes.ts'
+import type { TensorReshape } from '../sources/config-pbtxt/tensor-reshapes.ts'
 
 /** What {@link modelConfig} returns; members that onnxd has nothing for are left out. */
 export type ModelConfigJson = Readonly<Record<string, unknown>>

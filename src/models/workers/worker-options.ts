@@ -1,7 +1,7 @@
 /** What a worker of our own is told beside the load request, as JSON in its environment. */
 import type { Config } from '../../config/config.ts'
-import { MODEL_CONFIG_FILE } from '../config-pbtxt.ts'
 import type { EffectiveSettings } from '../effective-settings.ts'
+import { MODEL_CONFIG_FILE } from '../sources/config-pbtxt/model-config.ts'
 import type { PreparedModel } from '../sources/prepare.ts'
 
 /** The options of one worker; `worker/process/start/options.ts` reads them. */

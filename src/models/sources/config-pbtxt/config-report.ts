@@ -3,8 +3,8 @@
  * reason.
  */
 import type { Logger } from 'pino'
-import { closestName } from '../closest-name.ts'
-import type { ModelSettings } from '../model-folder/settings.ts'
+import { closestName } from '../../../closest-name.ts'
+import type { ModelSettings } from '../../../model-folder/settings.ts'
 import type { TextMessage, TextValue } from './protobuf-text.ts'
 
 /** Where a configuration was written. */

@@ -1,5 +1,5 @@
 /** `reshape` of `config.pbtxt`: tensors that clients see in another shape than the model has. */
-import type { ModelConfig, TensorConfig } from './config-pbtxt.ts'
+import type { ModelConfig, TensorConfig } from './model-config.ts'
 
 /**
  * One input or output: `dims` as clients see it, `shape` as the model has it, both without the

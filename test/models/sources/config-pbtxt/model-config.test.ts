@@ -2,10 +2,19 @@ import assert from 'node:assert/strict'
 import { existsSync, readFileSync, readdirSync } from 'node:fs'
 import path from 'node:path'
 import { test } from 'node:test'
-import { ServerError } from '../../src/errors.ts'
-import { parseModelConfig, settingsOf } from '../../src/models/config-pbtxt.ts'
-import { TextSource, parseTextFormat } from '../../src/models/protobuf-text.ts'
-import type { TextMessage, TextValue } from '../../src/models/protobuf-text.ts'
+import { ServerError } from '../../../../src/errors.ts'
+import {
+  parseModelConfig,
+  settingsOf,
+} from '../../../../src/models/sources/config-pbtxt/model-config.ts'
+import {
+  TextSource,
+  parseTextFormat,
+} from '../../../../src/models/sources/config-pbtxt/protobuf-text.ts'
+import type {
+  TextMessage,
+  TextValue,
+} from '../../../../src/models/sources/config-pbtxt/protobuf-text.ts'
 
 const models = path.resolve(process.cwd(), '../shared/models')
 

@@ -2,9 +2,9 @@
  * `config.pbtxt`, the file beside Triton's models. Only what onnxd uses or shows is read; other fields
  * are skipped. Names are those of Triton's `ModelConfig`, because `/v2/models/{model}/config` prints them.
  */
-import { ServerError } from '../errors.ts'
-import { JOIN_BATCHES, MAX_PRIORITY_LEVELS, MAX_WORKERS } from '../model-folder/settings.ts'
-import type { ModelSettings } from '../model-folder/settings.ts'
+import { ServerError } from '../../../errors.ts'
+import { JOIN_BATCHES, MAX_PRIORITY_LEVELS, MAX_WORKERS } from '../../../model-folder/settings.ts'
+import type { ModelSettings } from '../../../model-folder/settings.ts'
 import { Fields } from './protobuf-fields.ts'
 import { TextSource, parseTextFormat } from './protobuf-text.ts'
 import type { TextMessage } from './protobuf-text.ts'

@@ -2,7 +2,7 @@
  * Protocol Buffers text format, the language of Triton's `config.pbtxt`, read without a schema: every
  * field is a list of values, and whoever reads it knows which kind each field has.
  */
-import { ServerError } from '../errors.ts'
+import { ServerError } from '../../../errors.ts'
 
 const MAX_BYTES = 256 * 1024
 const MAX_DEPTH = 100

@@ -1,4 +1,4 @@
-import type { ServerError } from '../errors.ts'
+import type { ServerError } from '../../../errors.ts'
 import type { TextMessage, TextSource, TextValue } from './protobuf-text.ts'
 
 const MAX_INT32 = 2 ** 31 - 1
