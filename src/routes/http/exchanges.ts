@@ -5,9 +5,9 @@ import process from 'node:process'
 import type { FastifyBaseLogger, FastifyReply, FastifyRequest } from 'fastify'
 import { largeBuffers } from '../../buffer-pool.ts'
 import type { StatusCounts } from '../../models/metrics/counts.ts'
-import type { Connections } from '../connections.ts'
 import type { App } from '../route-context.ts'
 import type { ByteBudget } from './byte-budget.ts'
+import type { Connections } from './connections/connections.ts'
 import { sentMethod } from './request-target.ts'
 
 declare module 'fastify' {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { connectionsFor } from '../../src/routes/connection-limits.ts'
+import { connectionsFor } from '../../../../src/routes/http/connections/connection-limits.ts'
 
 test('the number of connections depends on the files that may be open', () => {
   assert.deepEqual(

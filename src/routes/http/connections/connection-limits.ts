@@ -1,6 +1,6 @@
 /** How many connections a listener holds, and for how long. */
 import { readFileSync } from 'node:fs'
-import type { Config } from '../config/config.ts'
+import type { Config } from '../../../config/config.ts'
 
 /** Limits of a listener; times in milliseconds. */
 export interface ConnectionLimits {

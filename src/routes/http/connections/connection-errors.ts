@@ -6,11 +6,11 @@ import { STATUS_CODES } from 'node:http'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
-import { ServerError } from '../errors.ts'
+import { ServerError } from '../../../errors.ts'
+import { errorText } from '../error-handler.ts'
+import { pathOf } from '../request-target.ts'
+import { SECURITY_HEADERS } from '../response-headers.ts'
 import { closeGently } from './close-gently.ts'
-import { errorText } from './http/error-handler.ts'
-import { pathOf } from './http/request-target.ts'
-import { SECURITY_HEADERS } from './http/response-headers.ts'
 
 /** Why a connection cannot go on. The codes are those of Node and of its HTTP parser. */
 export interface ConnectionFailure {
