@@ -1,7 +1,7 @@
 /** The binary tensor data extension of the Open Inference Protocol: tensors behind the JSON of a request. */
 import { ServerError } from '../../../../errors.ts'
-import { refuseForeignBytes } from '../foreign-bytes.ts'
 import { JSON_LENGTH_HEADER } from '../headers.ts'
+import { refuseForeignBytes } from '../raw/foreign-bytes.ts'
 import { bytesToElement } from '../tensors/byte-strings.ts'
 import { countText, quote } from '../tensors/error-text.ts'
 import type { InputSet } from '../tensors/inputs.ts'

@@ -3,14 +3,14 @@
  * they would give a wrong result with status 200 where their length happens to fit.
  */
 import { isUtf8 } from 'node:buffer'
-import { ServerError } from '../../../errors.ts'
-import { fileFormatOf } from '../../../file-format.ts'
-import type { FileFormat } from '../../../file-format.ts'
-import { looksLikeJson } from './predictions/media-type.ts'
-import { quote } from './tensors/error-text.ts'
-import type { TensorSpec } from './tensors/metadata.ts'
-import type { NumericDatatype } from './tensors/tensor.ts'
-import { elementBytes } from './tensors/tensor.ts'
+import { ServerError } from '../../../../errors.ts'
+import { fileFormatOf } from '../../../../file-format.ts'
+import type { FileFormat } from '../../../../file-format.ts'
+import { looksLikeJson } from '../predictions/media-type.ts'
+import { quote } from '../tensors/error-text.ts'
+import type { TensorSpec } from '../tensors/metadata.ts'
+import type { NumericDatatype } from '../tensors/tensor.ts'
+import { elementBytes } from '../tensors/tensor.ts'
 
 /**
  * Fewer bytes may by chance all be the characters of numbers (or of any text). Elements of two

@@ -1,16 +1,16 @@
 /** Arrays as `numpy.save` writes them (`.npy`): one tensor with its own type and shape. */
-import { ServerError } from '../../../errors.ts'
-import { OVERFLOW } from './json/float-sink.ts'
-import { NARROW_RANGES, WIDE_RANGES } from './json/integer-sink.ts'
+import { ServerError } from '../../../../errors.ts'
+import { OVERFLOW } from '../json/float-sink.ts'
+import { NARROW_RANGES, WIDE_RANGES } from '../json/integer-sink.ts'
+import { bytesToElement, textToElement } from '../tensors/byte-strings.ts'
+import { countText, quote, shapeText } from '../tensors/error-text.ts'
+import { halfToNumber, numberToHalf } from '../tensors/half.ts'
+import type { TensorSpec } from '../tensors/metadata.ts'
+import { adaptShape, checkDeclaredShape } from '../tensors/shape.ts'
+import { allocateData, dataFromBytes, elementCount } from '../tensors/tensor.ts'
+import type { NumericData, NumericDatatype, Tensor } from '../tensors/tensor.ts'
 import { damaged, readNpyHeader } from './npy-header.ts'
 import type { NpyHeader } from './npy-header.ts'
-import { bytesToElement, textToElement } from './tensors/byte-strings.ts'
-import { countText, quote, shapeText } from './tensors/error-text.ts'
-import { halfToNumber, numberToHalf } from './tensors/half.ts'
-import type { TensorSpec } from './tensors/metadata.ts'
-import { adaptShape, checkDeclaredShape } from './tensors/shape.ts'
-import { allocateData, dataFromBytes, elementCount } from './tensors/tensor.ts'
-import type { NumericData, NumericDatatype, Tensor } from './tensors/tensor.ts'
 
 const LAST_CODE_POINT = 0x10_ffff
 

@@ -1,12 +1,12 @@
 /** What comes as bytes for one input: a NumPy array, or the elements themselves. */
-import { ServerError } from '../../../errors.ts'
-import { isNumpyFile } from '../../../file-format.ts'
+import { ServerError } from '../../../../errors.ts'
+import { isNumpyFile } from '../../../../file-format.ts'
+import { quote } from '../tensors/error-text.ts'
+import type { TensorSpec } from '../tensors/metadata.ts'
+import { tensorFromOctets } from '../tensors/raw-bytes.ts'
+import type { Tensor } from '../tensors/tensor.ts'
 import { refuseForeignBytes } from './foreign-bytes.ts'
 import { tensorFromNpy } from './npy.ts'
-import { quote } from './tensors/error-text.ts'
-import type { TensorSpec } from './tensors/metadata.ts'
-import { tensorFromOctets } from './tensors/raw-bytes.ts'
-import type { Tensor } from './tensors/tensor.ts'
 
 /**
  * A body, or a part of a form, of one input.

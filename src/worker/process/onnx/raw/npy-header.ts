@@ -1,8 +1,8 @@
 /**
  * The header of NumPy's file format, which says of what type and shape the elements behind it are.
  */
-import { ServerError } from '../../../errors.ts'
-import { quote } from './tensors/error-text.ts'
+import { ServerError } from '../../../../errors.ts'
+import { quote } from '../tensors/error-text.ts'
 
 /** NumPy's own limit; longer ones are made to cost time. */
 const MAX_HEADER_BYTES = 10_000
