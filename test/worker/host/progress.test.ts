@@ -1,8 +1,8 @@
 /** How much work is kept ahead of a worker, by a clock of the test. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { Progress } from '../../src/worker/host/progress.ts'
-import type { ProgressOptions } from '../../src/worker/host/progress.ts'
+import { Progress } from '../../../src/worker/host/progress.ts'
+import type { ProgressOptions } from '../../../src/worker/host/progress.ts'
 
 test('the number of batches ahead follows the measured run time', (t) => {
   let now = 0

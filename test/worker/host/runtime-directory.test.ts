@@ -15,9 +15,9 @@ import {
 import path from 'node:path'
 import { test } from 'node:test'
 import type { TestContext } from 'node:test'
-import { StateFile } from '../../src/models/state/state-file.ts'
-import { RuntimeDirectory } from '../../src/worker/host/runtime-directory.ts'
-import { temporaryFolder, until } from '../helpers/server.ts'
+import { StateFile } from '../../../src/models/state/state-file.ts'
+import { RuntimeDirectory } from '../../../src/worker/host/runtime-directory.ts'
+import { temporaryFolder, until } from '../../helpers/server.ts'
 
 const OTHER_USER = 12_345
 const needsRoot = process.geteuid?.() === 0 ? false : 'needs to be root'
@@ -119,8 +119,8 @@ test(
 
 const moduleUrl = (relative: string): string => new URL(relative, import.meta.url).href
 const OTHER_SERVER = `
-const { RuntimeDirectory } = await import('${moduleUrl('../../src/worker/host/runtime-directory.js')}')
-const { StateFile } = await import('${moduleUrl('../../src/models/state/state-file.js')}')
+const { RuntimeDirectory } = await import('${moduleUrl('../../../src/worker/host/runtime-directory.js')}')
+const { StateFile } = await import('${moduleUrl('../../../src/models/state/state-file.js')}')
 await RuntimeDirectory.create(undefined, process.argv[1])
 await new StateFile(process.argv[2]).load()
 console.log(process.pid)
