@@ -4,7 +4,7 @@ import { spawnSync } from 'node:child_process'
 import path from 'node:path'
 import test from 'node:test'
 import type { TestContext } from 'node:test'
-import { childrenOf, isAlive } from '../helpers/server.ts'
+import { childrenOf, isAlive } from '../../helpers/server.ts'
 import {
   LAUNCHER,
   loadRequest,
@@ -13,8 +13,8 @@ import {
   temporaryFolder,
   until,
   wireRequest,
-} from '../helpers/worker-client.ts'
-import type { TestWorker, WorkerClient } from '../helpers/worker-client.ts'
+} from '../../helpers/worker-client.ts'
+import type { TestWorker, WorkerClient } from '../../helpers/worker-client.ts'
 
 const SERVICE = `
 import { spawn } from 'node:child_process'

@@ -6,7 +6,7 @@ import { createServer } from 'node:net'
 import type { AddressInfo } from 'node:net'
 import path from 'node:path'
 import { test } from 'node:test'
-import { encodeLoad, encodePredict } from '../../src/worker/wire/encode.ts'
+import { encodeLoad, encodePredict } from '../../../src/worker/wire/encode.ts'
 import {
   WORKER_ENTRY,
   WorkerClient,
@@ -18,7 +18,7 @@ import {
   temporaryFolder,
   until,
   wireRequest,
-} from '../helpers/worker-client.ts'
+} from '../../helpers/worker-client.ts'
 
 const ECHO = `export function handle(data, context) {
   return data?.map((input) => input.body ?? 'nothing')
