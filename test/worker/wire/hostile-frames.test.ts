@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { ProtocolError } from '../../src/errors.ts'
-import { ReplyDecoder, RequestDecoder } from '../../src/worker/wire/decode.ts'
-import { COMMAND_LOAD, COMMAND_PREDICT } from '../../src/worker/wire/messages.ts'
-import type { WireLimits } from '../../src/worker/wire/messages.ts'
+import { ProtocolError } from '../../../src/errors.ts'
+import { ReplyDecoder, RequestDecoder } from '../../../src/worker/wire/decode.ts'
+import { COMMAND_LOAD, COMMAND_PREDICT } from '../../../src/worker/wire/messages.ts'
+import type { WireLimits } from '../../../src/worker/wire/messages.ts'
 
 const MIB = 1024 * 1024
 const HUGE = 2 ** 31 - 1

@@ -1,15 +1,15 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { ProtocolError } from '../../src/errors.ts'
-import { ReplyDecoder, RequestDecoder } from '../../src/worker/wire/decode.ts'
-import { encodeLoad, encodePredict, encodeReply } from '../../src/worker/wire/encode.ts'
-import { COMMAND_PREDICT, NO_GPU } from '../../src/worker/wire/messages.ts'
+import { ProtocolError } from '../../../src/errors.ts'
+import { ReplyDecoder, RequestDecoder } from '../../../src/worker/wire/decode.ts'
+import { encodeLoad, encodePredict, encodeReply } from '../../../src/worker/wire/encode.ts'
+import { COMMAND_PREDICT, NO_GPU } from '../../../src/worker/wire/messages.ts'
 import type {
   LoadRequest,
   WirePrediction,
   WireRequest,
   WorkerReply,
-} from '../../src/worker/wire/messages.ts'
+} from '../../../src/worker/wire/messages.ts'
 
 const MIB = 1024 * 1024
 

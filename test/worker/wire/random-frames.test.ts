@@ -1,14 +1,14 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { ProtocolError } from '../../src/errors.ts'
-import { ReplyDecoder, RequestDecoder } from '../../src/worker/wire/decode.ts'
-import { encodeLoad, encodePredict, encodeReply } from '../../src/worker/wire/encode.ts'
+import { ProtocolError } from '../../../src/errors.ts'
+import { ReplyDecoder, RequestDecoder } from '../../../src/worker/wire/decode.ts'
+import { encodeLoad, encodePredict, encodeReply } from '../../../src/worker/wire/encode.ts'
 import type {
   WireDialect,
   WireHeader,
   WorkerReply,
   WorkerRequest,
-} from '../../src/worker/wire/messages.ts'
+} from '../../../src/worker/wire/messages.ts'
 
 const ROUND_TRIPS = 3000
 const MUTATIONS = 25_000

@@ -2,11 +2,11 @@ import assert from 'node:assert/strict'
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import path from 'node:path'
 import { test } from 'node:test'
-import { ProtocolError } from '../../src/errors.ts'
-import { ReplyDecoder, RequestDecoder } from '../../src/worker/wire/decode.ts'
-import { encodeLoad, encodePredict, encodeReply } from '../../src/worker/wire/encode.ts'
-import { NO_GPU } from '../../src/worker/wire/messages.ts'
-import type { WireDialect, WorkerReply, WorkerRequest } from '../../src/worker/wire/messages.ts'
+import { ProtocolError } from '../../../src/errors.ts'
+import { ReplyDecoder, RequestDecoder } from '../../../src/worker/wire/decode.ts'
+import { encodeLoad, encodePredict, encodeReply } from '../../../src/worker/wire/encode.ts'
+import { NO_GPU } from '../../../src/worker/wire/messages.ts'
+import type { WireDialect, WorkerReply, WorkerRequest } from '../../../src/worker/wire/messages.ts'
 
 type Pair = readonly [string, string]
 type VectorValue =
