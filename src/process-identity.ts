@@ -1,5 +1,7 @@
-/** Which process an id belongs to: ids are used again, sooner than one thinks. */
+/** What the system says about a process: which one an id belongs to, and how much memory it has. */
 import { readFile } from 'node:fs/promises'
+
+const PAGE_BYTES = 4096
 
 /** Whether the process that had this id and start is still there. */
 export async function isSameProcess(pid: number, start: string | undefined): Promise<boolean> {
@@ -28,6 +30,19 @@ export async function startOfProcess(pid: number): Promise<string | undefined> {
     return `${boot.slice(0, 8)}.${fields[19] ?? ''}`
   } catch {
     return undefined
+  }
+}
+
+/**
+ * Resident memory of a process, bytes; 0 where it cannot be read. It is the second field of `statm`,
+ * which the kernel fills faster than `status`.
+ */
+export async function residentBytes(pid: number): Promise<number> {
+  try {
+    const pages = (await readFile(`/proc/${pid}/statm`, 'utf8')).split(' ')[1]
+    return Number(pages) * PAGE_BYTES
+  } catch {
+    return 0
   }
 }
 

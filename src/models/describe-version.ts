@@ -1,11 +1,9 @@
-import { readFile } from 'node:fs/promises'
+import { residentBytes } from '../process-identity.ts'
 import type { ShownSettings } from './effective-settings.ts'
 import type { ModelVersion } from './model-version.ts'
 import type { PoolWorker, Slot } from './scheduling/pool.ts'
 import { configReportOf } from './sources/config-pbtxt/config-report.ts'
 import type { ConfigKey } from './sources/config-pbtxt/config-report.ts'
-
-const PAGE_BYTES = 4096
 
 /** One worker, as `GET /models/{model}` shows it: the original's fields, then onnxd's. */
 export interface WorkerDescription {
@@ -109,15 +107,5 @@ function workerStatus(state: PoolWorker['state']): WorkerDescription['status'] {
     case 'stopping':
     case 'stopped':
       return 'UNLOADING'
-  }
-}
-
-/** Resident memory of a process, 0 where it cannot be read. Second field of `statm`: far cheaper than `status`, and all that is needed. */
-export async function residentBytes(pid: number): Promise<number> {
-  try {
-    const pages = (await readFile(`/proc/${pid}/statm`, 'utf8')).split(' ')[1]
-    return Number(pages) * PAGE_BYTES
-  } catch {
-    return 0
   }
 }

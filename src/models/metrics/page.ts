@@ -1,7 +1,7 @@
 /** What `/metrics` shows, in the text format of Prometheus. All of it is read when it is asked for. */
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { Registry } from 'prom-client'
-import { residentBytes } from '../describe-version.ts'
+import { residentBytes } from '../../process-identity.ts'
 import type { PoolWorker } from '../scheduling/pool.ts'
 import { StatusCounts } from './counts.ts'
 import { addCounter, addGauge, addHistogram } from './families.ts'

@@ -1,6 +1,6 @@
 import type { Logger } from 'pino'
 import { messageOf } from '../../errors.ts'
-import { residentBytes } from '../describe-version.ts'
+import { residentBytes } from '../../process-identity.ts'
 import type { Pool, Slot } from './pool.ts'
 
 /** When a worker is due for replacement; 0 never. */

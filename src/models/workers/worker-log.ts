@@ -1,6 +1,6 @@
 /** The last words of a worker, for whoever asked for it. */
 import { ServerError, withoutFolders } from '../../errors.ts'
-import type { PoolWorker } from '../scheduling/slot.ts'
+import type { PoolWorker } from '../scheduling/pool.ts'
 
 const MAX_LINES = 5
 const MAX_CHARACTERS = 1024

@@ -1,4 +1,4 @@
-import type { JsonReader } from './reader.ts'
+import type { ServerError } from '../../../../errors.ts'
 
 const MINUS = 0x2d
 const PLUS = 0x2b
@@ -8,6 +8,21 @@ const UPPER_E = 0x45
 const LOWER_E = 0x65
 const MAX_EXACT_DIGITS = 15
 
+/** The place in a JSON text at which a number is read. `JsonReader` is one. */
+export interface JsonCursor {
+  readonly bytes: Buffer
+  /** Offset of the next byte. */
+  position: number
+  /** The next byte that is not white space, not consumed; -1 at the end. */
+  peek(): number
+  /** Consumes `word` if it comes next. */
+  take(word: string): boolean
+  /** An error that names the offset `at`. */
+  error(problem: string, at?: number): ServerError
+  /** An error that names what stands at the position. */
+  unexpected(expected: string): ServerError
+}
+
 export function isDigit(byte: number): boolean {
   return (byte ^ ZERO) < 10
 }
@@ -16,7 +31,7 @@ export function isDigit(byte: number): boolean {
  * Reads an integer of any length: a number while that is exact, else a bigint.
  * `undefined`, with the position unchanged, when what comes next is not an integer (`1.0` and `1e3` are none).
  */
-export function readInteger(reader: JsonReader): number | bigint | undefined {
+export function readInteger(reader: JsonCursor): number | bigint | undefined {
   reader.peek()
   const { bytes } = reader
   const start = reader.position
@@ -45,7 +60,7 @@ export function readInteger(reader: JsonReader): number | bigint | undefined {
  * Reads the exponent of a number from behind its `e` and leaves the reader behind it. Far more than any
  * number can have is cut to 100 000.
  */
-export function readExponent(reader: JsonReader): number {
+export function readExponent(reader: JsonCursor): number {
   const { bytes } = reader
   let at = reader.position
   let byte = bytes[at] ?? 0
@@ -62,7 +77,7 @@ export function readExponent(reader: JsonReader): number {
 }
 
 /** Checks and skips a number, `NaN` and `Infinity` included. */
-export function skipNumber(reader: JsonReader): void {
+export function skipNumber(reader: JsonCursor): void {
   const { bytes } = reader
   if (!isDigit(reader.peek())) {
     if (reader.take('NaN') || reader.take('Infinity') || reader.take('-Infinity')) return

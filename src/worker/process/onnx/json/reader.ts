@@ -2,6 +2,7 @@ import { isUtf8 } from 'node:buffer'
 import { ServerError } from '../../../../errors.ts'
 import { quote } from '../tensors/error-text.ts'
 import { isDigit, skipNumber } from './number-scanner.ts'
+import type { JsonCursor } from './number-scanner.ts'
 
 const SPACE = 0x20
 const LAST_ASCII = 0x7e
@@ -20,7 +21,7 @@ const LONE_SURROGATE = /\p{Surrogate}/u
  * asks for what it expects. Strict (RFC 8259) but for `NaN` and `Infinity`, which Python's clients send.
  * Every method throws `InvalidInputException` with the byte offset of what it does not like.
  */
-export class JsonReader {
+export class JsonReader implements JsonCursor {
   readonly bytes: Buffer
   /** Of the same bytes, for several at once. */
   readonly view: DataView

@@ -3,7 +3,7 @@ import { ServerError } from '../../../../errors.ts'
 import { isNumpyFile } from '../../../../file-format.ts'
 import type { WireParameter } from '../../../wire/messages.ts'
 import type { CodecLimits } from '../codec.ts'
-import { JsonReader } from '../json/reader.ts'
+import { openJson } from '../json/open.ts'
 import { tensorFromBytes, tensorFromDeclaredNpy } from '../raw/raw-input.ts'
 import { bytesToElement } from '../tensors/byte-strings.ts'
 import { InputSet } from '../tensors/inputs.ts'
@@ -33,17 +33,6 @@ export function readFormInputs(
     inputs.add(name, readValue(parameter, inputs.claim(name), limits))
   }
   return inputs.complete()
-}
-
-/** A reader of a JSON body. @throws ServerError 413 when it is too long */
-export function openJson(bytes: Buffer, limits: CodecLimits): JsonReader {
-  if (bytes.length > limits.maxJsonBytes) {
-    throw new ServerError(
-      'PayloadTooLargeException',
-      `The JSON has ${bytes.length} bytes, more than the limit of ${limits.maxJsonBytes}; raw bytes are smaller.`,
-    )
-  }
-  return new JsonReader(bytes, limits.maxJsonDepth)
 }
 
 /** `undefined` for a parameter that is not meant for the model. */
