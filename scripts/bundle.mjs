@@ -49,7 +49,7 @@ const MAY_USE_META = new Set([
   'worker/host/own-worker.ts',
   'worker/process/launch-workers.ts',
   // Load packages that stay outside.
-  'config-layers.ts',
+  'config/layers.ts',
   'routes/http/schema-compilers.ts',
 ])
 
