@@ -33,7 +33,7 @@ export interface NumericTensor {
   readonly data: NumericData
 }
 
-/** A tensor of text. Elements that are not plain text are mapped, see `opaque-strings.ts`. */
+/** A tensor of text. Elements that are not plain text are mapped, see `byte-strings.ts`. */
 export interface BytesTensor {
   readonly datatype: 'BYTES'
   readonly shape: readonly number[]
