@@ -17,7 +17,15 @@ const DOORS = {
     'handler-metrics.ts',
     'handler-line.ts',
   ],
-  'models/scheduling': ['pool.ts', 'pool-options.ts', 'job.ts', 'urgency.ts', 'recycler.ts'],
+  'models/scheduling': [
+    'pool.ts',
+    'pool-options.ts',
+    'scaler.ts',
+    'recycler.ts',
+    'job.ts',
+    'prediction.ts',
+    'urgency.ts',
+  ],
   'models/sources': [
     'prepare.ts',
     'model-name.ts',

@@ -1,6 +1,6 @@
 import { residentBytes } from '../process-identity.ts'
 import type { ShownSettings } from './effective-settings.ts'
-import type { ModelVersion } from './model-version.ts'
+import type { ModelVersion, VersionStatus } from './model-version.ts'
 import type { PoolWorker, Slot } from './scheduling/pool.ts'
 import { configReportOf } from './sources/config-pbtxt/config-report.ts'
 import type { ConfigKey } from './sources/config-pbtxt/config-report.ts'
@@ -50,35 +50,35 @@ export async function describeVersion(
   model: ModelVersion,
   gpus: number,
 ): Promise<VersionDescription> {
-  const { prepared, settings, pool, metadata } = model
+  const { prepared, settings, metadata } = model
+  const { workers, queued, remainingCapacity } = model.status
   const report = configReportOf(prepared)
   return {
     modelName: model.name,
     modelVersion: model.version,
     modelUrl: prepared.url,
     runtime: prepared.runtime,
-    minWorkers: model.minWorkers,
-    maxWorkers: model.maxWorkers,
+    minWorkers: model.wanted.min,
+    maxWorkers: model.wanted.max,
     batchSize: settings.batchSize,
     maxBatchDelay: settings.maxBatchDelayMs === 'auto' ? 0 : settings.maxBatchDelayMs,
     responseTimeout: settings.responseTimeoutMs / 1000,
     startupTimeout: settings.startupTimeoutMs / 1000,
     loadedAtStartup: model.origin !== 'request',
-    status: statusOf(model),
-    workers: await Promise.all(pool.slots.map((slot) => describeWorker(slot, gpus > 0))),
-    jobQueueStatus: { remainingCapacity: pool.remainingCapacity, pendingRequests: pool.queued },
+    status: statusOf(model.status),
+    workers: await Promise.all(workers.map((slot) => describeWorker(slot, gpus > 0))),
+    jobQueueStatus: { remainingCapacity, pendingRequests: queued },
     settings: model.shownSettings,
     ...(report.length > 0 && { modelConfig: report }),
     ...(metadata === undefined ? {} : { metadata }),
   }
 }
 
-function statusOf(model: ModelVersion): VersionDescription['status'] {
-  const { pool, minWorkers } = model
-  if (model.isLoading) return 'LOADING'
-  if (pool.hasFailed) return 'FAILED'
-  if (pool.readyWorkers >= minWorkers) return 'READY'
-  return pool.readyWorkers > 0 ? 'PARTIAL' : 'UNAVAILABLE'
+function statusOf(now: VersionStatus): VersionDescription['status'] {
+  if (now.isLoading) return 'LOADING'
+  if (now.hasFailed) return 'FAILED'
+  if (now.readyWorkers >= now.wantedWorkers) return 'READY'
+  return now.readyWorkers > 0 ? 'PARTIAL' : 'UNAVAILABLE'
 }
 
 async function describeWorker(

@@ -1,7 +1,8 @@
+import { largeBuffers } from '../buffer-pool.ts'
 import type { WireDialect } from '../worker/wire/messages.ts'
-import type { Undo } from './changes.ts'
 import { resolveSettings, valuesOf } from './effective-settings.ts'
 import type { EffectiveSettings, ShownSettings, VersionOptions } from './effective-settings.ts'
+import type { VersionMetrics } from './metrics/version-metrics.ts'
 import type {
   Commit,
   ModelContext,
@@ -14,15 +15,30 @@ import { Job } from './scheduling/job.ts'
 import type { Header, Parameter } from './scheduling/job.ts'
 import { poolSettings } from './scheduling/pool-options.ts'
 import { Pool } from './scheduling/pool.ts'
-import type { PoolWorker } from './scheduling/pool.ts'
-import { Recycler } from './scheduling/recycler.ts'
-import { NO_URGENCY, deadlineOf, levelOf } from './scheduling/urgency.ts'
+import type { PoolStatus, PoolWorker, Rejection } from './scheduling/pool.ts'
+import { Prediction } from './scheduling/prediction.ts'
+import type { OnAccepted } from './scheduling/prediction.ts'
+import { Recycler, recycleLimits } from './scheduling/recycler.ts'
+import { Scaler } from './scheduling/scaler.ts'
+import type { WantedWorkers } from './scheduling/scaler.ts'
+import { deadlineOf, levelOf } from './scheduling/urgency.ts'
+import type { Urgency } from './scheduling/urgency.ts'
 import { FileCheck } from './sources/file-check.ts'
 import { discard } from './sources/prepare.ts'
 import type { PreparedModel } from './sources/prepare.ts'
 import { askHandler } from './workers/describe-handler.ts'
 import { checkPythonInput } from './workers/python-input.ts'
 import { FailedWorkers } from './workers/worker-log.ts'
+
+/** What a version is doing now. */
+export interface VersionStatus extends PoolStatus {
+  /** Whether the workers load the model for the first time. */
+  readonly isLoading: boolean
+  /** Workers that there should be at least. */
+  readonly wantedWorkers: number
+  /** Whether a request would find a worker, or none is wanted. */
+  readonly isReady: boolean
+}
 
 /** One version of a model: its files, its settings, its workers. */
 export class ModelVersion {
@@ -31,23 +47,17 @@ export class ModelVersion {
   /** What the registration set. */
   readonly options: VersionOptions
   readonly origin: Origin
-  readonly pool: Pool
-  /** Workers wanted, at least and at most. */
-  minWorkers: number
-  maxWorkers: number
-  /** Whether a request has scaled it since it was started. */
-  isScaled = false
+  readonly #pool: Pool
   /** What the handler says of itself: inputs, outputs, types, shapes, runtime. `undefined` until a worker answered. */
   metadata: unknown
   readonly #shown: ShownSettings
   readonly #context: ModelContext
   /** Whose worker runs a Python handler; `undefined` for onnxd's own. */
   readonly #dialect: WireDialect | undefined
+  readonly #scaler: Scaler
   readonly #recycler: Recycler
   readonly #files: FileCheck
   #isLoading = true
-  /** Settles when the last request to scale has begun: they begin in the order in which they came. */
-  #lastScaling: Promise<unknown> = Promise.resolve()
   readonly #failedWorkers = new FailedWorkers()
 
   private constructor(
@@ -61,26 +71,20 @@ export class ModelVersion {
     this.origin = origin
     this.#shown = resolveSettings(prepared, options, config, configOrigins)
     this.settings = valuesOf(this.#shown)
-    this.minWorkers = this.settings.workers
-    this.maxWorkers = this.settings.workers
     this.#context = context
     this.#dialect = context.factory.pythonDialect(prepared)
     this.#files = new FileCheck(prepared, log)
-    this.pool = new Pool({
+    this.#pool = new Pool({
       ...poolSettings(prepared, this.settings, config),
       startWorker: (slotId) => this.#startWorker(slotId),
       log,
     })
-    this.#recycler = new Recycler(
-      this.pool,
-      {
-        maxBatches: config.recycleAfterRequests,
-        maxAgeMs: config.recycleAfterSeconds * 1000,
-        maxResidentBytes: config.recycleAboveMib * 1024 * 1024,
-        hasMemoryLimit: config.workerMemoryMib > 0,
-      },
-      log.child({ model: prepared.name, version: prepared.version }),
+    const { workers } = this.settings
+    this.#scaler = new Scaler(this.#pool, workers, async (missing, existing) =>
+      context.memory?.admit(prepared, missing, existing),
     )
+    const itsLog = log.child({ model: prepared.name, version: prepared.version })
+    this.#recycler = new Recycler(this.#pool, recycleLimits(config), itsLog)
   }
 
   /**
@@ -105,13 +109,11 @@ export class ModelVersion {
    */
   async load(signal: AbortSignal): Promise<void> {
     signal.throwIfAborted()
-    const stop = (): void => void this.pool.close(0)
+    const stop = (): void => void this.#pool.close(0)
     signal.addEventListener('abort', stop, { once: true })
     try {
-      const { workers } = this.settings
-      const release = await this.#admit(workers)
       await this.#context.factory.share(this.prepared)
-      await this.pool.scale(workers).finally(release)
+      await this.#scaler.start()
       await this.#learn()
     } catch (error) {
       throw this.#failedWorkers.withLog(error)
@@ -119,12 +121,7 @@ export class ModelVersion {
       signal.removeEventListener('abort', stop)
     }
     this.#isLoading = false
-    this.#files.watch(this.pool)
-  }
-
-  /** Whether the workers load the model for the first time. */
-  get isLoading(): boolean {
-    return this.#isLoading
+    this.#files.watch(this.#pool)
   }
 
   get name(): string {
@@ -137,17 +134,35 @@ export class ModelVersion {
 
   /** The settings as they are now, and who set them. */
   get shownSettings(): ShownSettings {
-    if (!this.isScaled) return this.#shown
-    return { ...this.#shown, workers: { value: this.minWorkers, from: 'request' } }
+    const { min, isScaled } = this.wanted
+    return isScaled ? { ...this.#shown, workers: { value: min, from: 'request' } } : this.#shown
+  }
+
+  get status(): VersionStatus {
+    const pool = this.#pool.status
+    const wantedWorkers = this.wanted.min
+    const isReady = wantedWorkers === 0 || pool.readyWorkers > 0
+    return { ...pool, isLoading: this.#isLoading, wantedWorkers, isReady }
+  }
+
+  /** What was counted since the version was registered. */
+  get statistics(): VersionMetrics {
+    return this.#pool.metrics
   }
 
   /**
-   * Accepts one request; the job's promise settles when it is done.
-   * @throws ServerError `ServiceUnavailableException` when it cannot be accepted, `BadRequestException` for a priority
-   * that there is not, `InvalidInputException` when MMS's worker would die of it.
+   * Sends one request to a worker and resolves with its response.
+   * @throws ServerError `ServiceUnavailableException` when it cannot be accepted or no worker takes it
+   * in time, `BadRequestException` for a priority that does not exist, `InvalidInputException` when
+   * MMS's worker would die of it, and whatever the worker failed with.
    */
-  predict(headers: readonly Header[], parameters: readonly Parameter[], urgency = NO_URGENCY): Job {
-    const { statuses } = this.pool.metrics
+  async predict(
+    headers: readonly Header[],
+    parameters: readonly Parameter[],
+    urgency: Urgency,
+    onAccepted: OnAccepted,
+  ): Promise<Prediction> {
+    const { statuses } = this.statistics
     const job = new Job(headers, parameters, statuses)
     try {
       if (this.#dialect === 'mms') checkPythonInput(parameters)
@@ -157,21 +172,42 @@ export class ModelVersion {
       throw error
     }
     job.deadline = deadlineOf(urgency)
-    this.pool.submit(job)
-    return job
+    this.#pool.submit(job)
+    onAccepted(() => this.#pool.cancel(job))
+    const response = await job.result
+    // A custom handler can respond before it has read the whole request.
+    const canRelease = !this.prepared.hasCode
+    if (canRelease) {
+      for (const { value } of parameters) largeBuffers.give(value)
+      this.statistics.countRows(response.headers)
+    }
+    return new Prediction(response, canRelease)
   }
 
-  /**
-   * Brings the number of workers between `min` and `max`: up to `min` when there are fewer, down to `max`
-   * when there are more.
-   * @param commit Makes the new limits those that count.
-   * @throws ServerError `InsufficientMemoryException` when there is no room for more, and what `commit` throws;
-   * then all stays as it is.
-   */
-  scale(limits: WorkerLimits, commit: Commit): Promise<Scaling> {
-    const begun = this.#lastScaling.then(() => this.#beginScaling(limits, commit))
-    this.#lastScaling = begun.catch(() => {})
-    return begun
+  /** Why {@link predict} would reject any request now; `undefined` while there is room. Counts nothing. */
+  rejection(): Rejection | undefined {
+    return this.#pool.rejection()
+  }
+
+  /** Counts a request that was rejected because of {@link rejection}. */
+  countRejection(rejection: Rejection): void {
+    this.#pool.countRejection(rejection)
+  }
+
+  /** Ends workers that load the model for the first time; those that serve go on. */
+  stopStarting(): void {
+    this.#pool.stopStarting()
+  }
+
+  /** How many workers there are to be. */
+  get wanted(): WantedWorkers {
+    return this.#scaler.wanted
+  }
+
+  /** As {@link Scaler.scale}. */
+  async scale(limits: WorkerLimits, commit: Commit): Promise<Scaling> {
+    const { done } = await this.#scaler.scale(limits, commit)
+    return { done: this.#finishScaling(done) }
   }
 
   /**
@@ -181,34 +217,8 @@ export class ModelVersion {
   async close(drainMs: number, keepsDelivery = false): Promise<void> {
     this.#recycler.close()
     this.#files.close()
-    await this.pool.close(drainMs)
+    await this.#pool.close(drainMs)
     await discard(this.prepared, keepsDelivery)
-  }
-
-  async #beginScaling(limits: WorkerLimits, commit: Commit): Promise<Scaling> {
-    const count = Math.min(Math.max(this.pool.slots.length, limits.min), limits.max)
-    const release = await this.#admit(count)
-    const isNew = !this.isScaled || this.minWorkers !== limits.min || this.maxWorkers !== limits.max
-    try {
-      if (isNew) await commit(() => this.#setLimits(limits))
-    } catch (error) {
-      release?.()
-      throw error
-    }
-    const scaled = this.pool.scale(count, limits.timeoutMs).finally(release)
-    return { done: this.#finishScaling(scaled) }
-  }
-
-  #setLimits({ min, max }: WorkerLimits): Undo {
-    const { minWorkers, maxWorkers, isScaled } = this
-    this.minWorkers = min
-    this.maxWorkers = max
-    this.isScaled = true
-    return () => {
-      this.minWorkers = minWorkers
-      this.maxWorkers = maxWorkers
-      this.isScaled = isScaled
-    }
   }
 
   async #finishScaling(scaled: Promise<void>): Promise<void> {
@@ -218,20 +228,13 @@ export class ModelVersion {
       throw this.#failedWorkers.withLog(error)
     }
     // Those that an earlier request has started count as well.
-    await Promise.allSettled(this.pool.slots.map(({ worker }) => worker.ready))
+    await Promise.allSettled(this.#pool.slots.map(({ worker }) => worker.ready))
     await this.#learn()
-  }
-
-  /** Keeps room for the workers that are missing up to `count`, until the result is called. */
-  async #admit(count: number): Promise<(() => void) | undefined> {
-    const existing = this.pool.slots.length
-    if (count <= existing) return undefined
-    return this.#context.memory?.admit(this.prepared, count - existing, existing)
   }
 
   #startWorker(slotId: number): PoolWorker {
     const { factory } = this.#context
-    const { printed } = this.pool.metrics
+    const { printed } = this.#pool.metrics
     const { begin } = this.#files
     const worker = factory.start(this.prepared, this.settings, slotId, printed, begin)
     this.#failedWorkers.watch(worker)
@@ -240,7 +243,7 @@ export class ModelVersion {
 
   /** Asks the first worker there is what it serves; MMS's own would take the question for a prediction. */
   async #learn(): Promise<void> {
-    const canAsk = this.pool.readyWorkers > 0 && this.#dialect !== 'mms'
-    if (canAsk) this.metadata ??= await askHandler(this.pool, this.name, this.#context.log)
+    const canAsk = this.#pool.status.readyWorkers > 0 && this.#dialect !== 'mms'
+    if (canAsk) this.metadata ??= await askHandler(this.#pool, this.name, this.#context.log)
   }
 }

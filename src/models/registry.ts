@@ -217,7 +217,7 @@ export class Registry {
   /** Ends what is being downloaded and loaded, for the server stops; what is served goes on. */
   async stopLoading(): Promise<void> {
     this.#isStopping = true
-    for (const { pool } of this.all) pool.stopStarting()
+    for (const model of this.all) model.stopStarting()
     await Promise.all([this.arrivals.stop(), this.#loader.stop()])
   }
 

@@ -9,7 +9,7 @@ import type { PrintedFamily, PrintedMetrics } from './handler-metrics.ts'
 export interface PrintingVersion {
   readonly name: string
   readonly version: string
-  readonly pool: { readonly metrics: { readonly printed: PrintedMetrics } }
+  readonly statistics: { readonly printed: PrintedMetrics }
 }
 
 /** Series that are shown under one name. */
@@ -34,9 +34,9 @@ export function printedFamilies(versions: readonly PrintingVersion[]): Registry 
     shown.reads.push(read)
     all.set(name, shown)
   }
-  for (const { name: model, version, pool } of versions) {
+  for (const { name: model, version, statistics } of versions) {
     const labels = { model, version }
-    for (const [name, family] of pool.metrics.printed.families) {
+    for (const [name, family] of statistics.printed.families) {
       const read = (): Series[] => readFamily(name, family, labels)
       if (family.type !== 'histogram' || isWholeHistogram(name, types)) {
         show(name, family.type, family.unit, read)
@@ -56,8 +56,8 @@ export function printedFamilies(versions: readonly PrintingVersion[]): Registry 
 
 function typesOf(versions: readonly PrintingVersion[]): Map<string, Set<FamilyType>> {
   const types = new Map<string, Set<FamilyType>>()
-  for (const { pool } of versions) {
-    for (const [name, { type }] of pool.metrics.printed.families)
+  for (const { statistics } of versions) {
+    for (const [name, { type }] of statistics.printed.families)
       types.set(name, (types.get(name) ?? new Set()).add(type))
   }
   return types

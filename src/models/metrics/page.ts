@@ -15,11 +15,11 @@ import type { VersionMetrics } from './version-metrics.ts'
 export interface ObservedVersion {
   readonly name: string
   readonly version: string
-  readonly pool: {
-    readonly metrics: VersionMetrics
+  readonly statistics: VersionMetrics
+  readonly status: {
     readonly queued: number
     readonly queuedBytes: number
-    readonly slots: readonly {
+    readonly workers: readonly {
       readonly id: number
       readonly worker: Pick<PoolWorker, 'state' | 'pid'>
     }[]
@@ -107,16 +107,19 @@ export class ServerMetrics {
       'requests_total',
       'Requests that were answered or refused.',
       'status_class',
-      (pool) => pool.metrics.statuses.entries,
+      (statistics) => statistics.statuses.entries,
     )
-    this.#counter('rejected_total', 'Requests that got no answer of a worker.', 'reason', (pool) =>
-      Object.entries(pool.metrics.rejections),
+    this.#counter(
+      'rejected_total',
+      'Requests that got no answer of a worker.',
+      'reason',
+      (statistics) => Object.entries(statistics.rejections),
     )
     this.#counter(
       'handler_metrics_dropped_total',
       'Metrics that handlers printed and that are not shown.',
       'reason',
-      (pool) => Object.entries(pool.metrics.printed.dropped),
+      (statistics) => Object.entries(statistics.printed.dropped),
     )
     this.#histogram(
       'request_queue_seconds',
@@ -129,11 +132,11 @@ export class ServerMetrics {
       (metrics) => metrics.workerSeconds,
     )
     this.#histogram('batch_size', 'Requests in one batch.', (metrics) => metrics.batchSizes)
-    this.#gauge('queue_jobs', 'Requests that wait for a worker.', (pool) => pool.queued)
+    this.#gauge('queue_jobs', 'Requests that wait for a worker.', (status) => status.queued)
     this.#gauge(
       'queue_bytes',
       'Bytes of the bodies that wait for a worker.',
-      (pool) => pool.queuedBytes,
+      (status) => status.queuedBytes,
     )
   }
 
@@ -142,7 +145,7 @@ export class ServerMetrics {
       'worker_restarts_total',
       'Workers that were replaced, by what ended the one before.',
       'cause',
-      (pool) => Object.entries(pool.metrics.restarts),
+      (statistics) => Object.entries(statistics.restarts),
     )
     const workers: FamilyInfo = {
       name: 'onnxd_workers',
@@ -152,7 +155,7 @@ export class ServerMetrics {
     addGauge(this.#registry, workers, () =>
       this.#versions().flatMap((model) =>
         WORKER_STATES.map((state): Sample => {
-          const inState = model.pool.slots.filter(({ worker }) => worker.state === state)
+          const inState = model.status.workers.filter(({ worker }) => worker.state === state)
           return [{ ...labelsOf(model), state }, inState.length]
         }),
       ),
@@ -169,12 +172,12 @@ export class ServerMetrics {
     name: string,
     help: string,
     label: string,
-    read: (pool: ObservedVersion['pool']) => [value: string, count: number][],
+    read: (statistics: VersionMetrics) => [value: string, count: number][],
   ): void {
     const info = { name: `onnxd_${name}`, help, labelNames: [...VERSION_LABELS, label] }
     addCounter(this.#registry, info, () =>
       this.#versions().flatMap((model) =>
-        read(model.pool).map(([value, count]): Sample => [
+        read(model.statistics).map(([value, count]): Sample => [
           { ...labelsOf(model), [label]: value },
           count,
         ]),
@@ -182,19 +185,19 @@ export class ServerMetrics {
     )
   }
 
-  #gauge(name: string, help: string, read: (pool: ObservedVersion['pool']) => number): void {
+  #gauge(name: string, help: string, read: (status: ObservedVersion['status']) => number): void {
     addGauge(this.#registry, { name: `onnxd_${name}`, help, labelNames: VERSION_LABELS }, () =>
-      this.#versions().map((model): Sample => [labelsOf(model), read(model.pool)]),
+      this.#versions().map((model): Sample => [labelsOf(model), read(model.status)]),
     )
   }
 
   #histogram(
     name: string,
     help: string,
-    read: (metrics: VersionMetrics) => HistogramSample[1],
+    read: (statistics: VersionMetrics) => HistogramSample[1],
   ): void {
     addHistogram(this.#registry, { name: `onnxd_${name}`, help, labelNames: VERSION_LABELS }, () =>
-      this.#versions().map((model): HistogramSample => [labelsOf(model), read(model.pool.metrics)]),
+      this.#versions().map((model): HistogramSample => [labelsOf(model), read(model.statistics)]),
     )
   }
 }
@@ -205,7 +208,7 @@ function labelsOf({ name, version }: ObservedVersion): Labels {
 
 /** One sample for each worker that has a process. */
 function residentMemory(model: ObservedVersion): Promise<Sample>[] {
-  return model.pool.slots.flatMap(({ id, worker: { pid, state } }) => {
+  return model.status.workers.flatMap(({ id, worker: { pid, state } }) => {
     if (pid === undefined || state === 'stopped') return []
     const labels = { ...labelsOf(model), worker: String(id) }
     return residentBytes(pid).then((bytes): Sample => [labels, bytes])

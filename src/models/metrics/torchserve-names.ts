@@ -10,7 +10,7 @@ import type { VersionMetrics } from './version-metrics.ts'
 interface CountedVersion {
   readonly name: string
   readonly version: string
-  readonly pool: { readonly metrics: VersionMetrics }
+  readonly statistics: VersionMetrics
 }
 
 const RESPONSES = [
@@ -63,9 +63,9 @@ export function addTorchServeMetrics(
   const labelNames = ['model_name', 'model_version', 'hostname']
   for (const [name, help, read] of VERSION_COUNTERS) {
     addCounter(registry, { name, help, labelNames }, () =>
-      versions().map(({ name: model_name, version: model_version, pool }): Sample => [
+      versions().map(({ name: model_name, version: model_version, statistics }): Sample => [
         { model_name, model_version, hostname: host },
-        read(pool.metrics),
+        read(statistics),
       ]),
     )
   }

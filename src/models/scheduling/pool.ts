@@ -1,21 +1,37 @@
 import { ServerError } from '../../errors.ts'
 import type { WorkerReply } from '../../worker/wire/messages.ts'
-import type { RejectionReason } from '../metrics/causes.ts'
 import { VersionMetrics } from '../metrics/version-metrics.ts'
-import { failed, outOfTime, overloaded } from '../unavailable.ts'
 import { waitAtMost } from '../wait-at-most.ts'
 import { Alarm } from './alarm.ts'
 import { LearnedDelay } from './batch-delay.ts'
 import { CrashList } from './crash-list.ts'
+import { decide } from './dispatch-policy.ts'
+import type { BatchFacts } from './dispatch-policy.ts'
 import { DrainRate } from './drain-rate.ts'
 import { JobQueue } from './job-queue.ts'
 import type { Job } from './job.ts'
 import type { PoolOptions } from './pool-options.ts'
+import { Rejections } from './rejections.ts'
+import type { Rejection } from './rejections.ts'
 import { recoverBatch, settleBatch } from './settle-batch.ts'
 import { SlotSet } from './slot-set.ts'
 import type { PoolWorker, Slot } from './slot.ts'
 
-export type { PoolWorker, Slot }
+export type { PoolWorker, Rejection, Slot }
+
+/** What a pool is doing now. */
+export interface PoolStatus {
+  /** True after repeated deaths, while no worker is there and one is started only now and then. */
+  readonly hasFailed: boolean
+  /** Workers that can take work. */
+  readonly readyWorkers: number
+  readonly workers: readonly Slot[]
+  /** Requests that wait for a worker. */
+  readonly queued: number
+  readonly queuedBytes: number
+  /** Requests that may join them. */
+  readonly remainingCapacity: number
+}
 
 /** The workers of one model version and the jobs that wait for them. */
 export class Pool {
@@ -24,6 +40,7 @@ export class Pool {
   readonly #queue: JobQueue
   readonly #slots: SlotSet
   readonly #drainRate = new DrainRate()
+  readonly #rejections: Rejections
   readonly #crashes: CrashList
   /** Absent where the delay is fixed, or there are no batches. */
   readonly #learned: LearnedDelay | undefined
@@ -47,6 +64,7 @@ export class Pool {
     this.#crashes = new CrashList(options.modelName, options.crashQuarantineMs)
     const onChange = (): void => this.#schedule()
     this.#slots = new SlotSet({ ...options, metrics: this.metrics, onChange })
+    this.#rejections = new Rejections(options, this.metrics, this.#drainRate, this.#slots)
   }
 
   /** Ends workers that load the model for the first time; those that serve go on. */
@@ -60,27 +78,20 @@ export class Pool {
     return this.#queue.length
   }
 
-  get queuedBytes(): number {
-    return this.#queue.bytes
-  }
-
-  get remainingCapacity(): number {
-    return this.#queue.remainingCapacity
-  }
-
-  /** Workers that can take work. */
-  get readyWorkers(): number {
-    return this.#slots.readyWorkers
-  }
-
-  /** True after repeated deaths, while no worker is there and one is started only now and then. */
-  get hasFailed(): boolean {
-    return this.#slots.hasFailed
+  get status(): PoolStatus {
+    return {
+      hasFailed: this.#slots.hasFailed,
+      readyWorkers: this.#slots.readyWorkers,
+      workers: this.slots,
+      queued: this.queued,
+      queuedBytes: this.#queue.bytes,
+      remainingCapacity: this.#queue.remainingCapacity,
+    }
   }
 
   /** As {@link SlotSet.scale}. @throws ServerError 503 once the pool is being closed. */
   async scale(count: number, drainMs = this.#options.queueTimeoutMs): Promise<void> {
-    if (this.#state !== 'open') throw this.#refusal()
+    if (this.#state !== 'open') throw this.#rejections.noWorker(this.queued).error
     await this.#slots.scale(count, drainMs)
   }
 
@@ -90,14 +101,22 @@ export class Pool {
    */
   submit(job: Job): void {
     this.#crashes.check(job, this.metrics)
-    if (!this.#isOpen || !this.#queue.offer(job)) throw this.#refuse()
+    const { queued } = this
+    if (!this.#isOpen) throw this.#rejections.count(this.#rejections.noWorker(queued))
+    if (!this.#queue.offer(job)) throw this.#rejections.count(this.#rejections.full(queued))
     this.#learned?.recordArrival(job.waitingSince)
     this.#schedule()
   }
 
-  /** What {@link submit} would throw for any job now, counted as if it had; `undefined` while there is room. */
-  turnAway(): ServerError | undefined {
-    return this.#isOpen && this.#queue.remainingCapacity > 0 ? undefined : this.#refuse()
+  /** Why {@link submit} would reject any job now; `undefined` while there is room. Counts nothing. */
+  rejection(): Rejection | undefined {
+    if (!this.#isOpen) return this.#rejections.noWorker(this.queued)
+    return this.#queue.remainingCapacity > 0 ? undefined : this.#rejections.full(this.queued)
+  }
+
+  /** Counts a request that was rejected before it was submitted. */
+  countRejection(rejection: Rejection): void {
+    this.#rejections.count(rejection)
   }
 
   /** The client left: a waiting job is dropped, a running one is finished and its answer discarded. */
@@ -114,7 +133,7 @@ export class Pool {
   }
 
   get #isOpen(): boolean {
-    return this.#state === 'open' && this.slots.length > 0 && !this.hasFailed
+    return this.#state === 'open' && this.slots.length > 0 && !this.#slots.hasFailed
   }
 
   /** As `SlotSet.replace`. */
@@ -133,7 +152,8 @@ export class Pool {
    * work, frees a worker or takes one away; safe to call at any time.
    */
   #schedule(): void {
-    if (this.#state === 'closed' || this.slots.length === 0 || this.hasFailed) this.#refuseWaiting()
+    if (this.#state === 'closed' || this.slots.length === 0 || this.#slots.hasFailed)
+      this.#refuseWaiting()
     if (this.#queue.length > 0) this.#handOut(performance.now())
     this.#checkIdle()
   }
@@ -141,36 +161,31 @@ export class Pool {
   /** Refuses what has waited too long, then gives batches to workers until all have enough or a batch has yet to fill. */
   #handOut(now: number): void {
     for (let job = this.#queue.takeExpired(now); job; job = this.#queue.takeExpired(now))
-      job.reject(this.#expired(job, now))
+      this.#rejections.reject(job, this.#rejections.expired(job, this.queued, now))
     for (let job = this.#queue.peek(); job !== undefined; job = this.#queue.peek()) {
-      const isComplete = this.#isComplete(job)
-      const slot = this.#slots.next(isComplete)
-      const fillsAt = slot === undefined ? Number.POSITIVE_INFINITY : this.#fillsAt(slot)
-      if (slot === undefined || (!isComplete && fillsAt > now)) {
-        this.#alarm.set(Math.min(fillsAt, this.#queue.expiresAt))
+      const decision = decide(this.slots, this.#nextBatch(job), now)
+      if (decision.place === undefined) {
+        this.#alarm.set(Math.min(decision.decideAt, this.#queue.expiresAt))
         return
       }
-      this.#run(slot, this.#queue.take(this.#options.batchSize))
+      this.#run(decision.place, this.#queue.take(this.#options.batchSize))
     }
   }
 
-  /** Whether nobody can join the next batch, which begins with `first`. */
-  #isComplete(first: Job): boolean {
-    // A repeated job goes alone, and while the pool drains nobody comes.
-    return this.#hasFullBatch || first.deaths > 0 || this.#state !== 'open'
-  }
-
-  /** Until when the next batch may wait for others before it goes to `slot`. No job expires meanwhile. */
-  #fillsAt(slot: Slot): number {
-    return Math.min(this.#delayedUntil(slot), this.#queue.halfExpiredAt)
-  }
-
-  #delayedUntil(slot: Slot): number {
+  /** The facts about the batch that begins with `first`. */
+  #nextBatch(first: Job): BatchFacts {
     const { maxBatchDelayMs } = this.#options
-    if (maxBatchDelayMs !== 'auto') return this.#queue.waitingSince + maxBatchDelayMs
-    // Who comes later can have a worker of its own.
-    if (this.#learned === undefined || this.#slots.hasIdleBeside(slot)) return 0
-    return this.#learned.until(this.#queue.length)
+    // A repeated job goes alone, and while the pool drains nobody comes.
+    const isComplete = this.#hasFullBatch || first.deaths > 0 || this.#state !== 'open'
+    const isLearned = maxBatchDelayMs === 'auto'
+    return {
+      isComplete,
+      waitsUntil: isLearned
+        ? (this.#learned?.until(this.#queue.length) ?? 0)
+        : this.#queue.waitingSince + maxBatchDelayMs,
+      waitsBesideIdleWorker: !isLearned,
+      latestAt: this.#queue.halfExpiredAt,
+    }
   }
 
   #run(slot: Slot, jobs: readonly Job[]): void {
@@ -186,7 +201,7 @@ export class Pool {
       if (reply !== undefined && this.#learned !== undefined)
         this.#learned.recordReturn(now, jobs.length, now - Math.max(takenAt, slot.returnedAt))
       slot.recordReturn(now)
-      if (worker.inFlight === 0 && this.#hasFullBatch) worker.recordStarved()
+      if (worker.inFlight === 0 && this.#hasFullBatch) worker.progress.recordIdleWhileWaited()
       this.#schedule()
     }
     worker.predict(jobs.map((job) => job.request)).then(
@@ -205,7 +220,7 @@ export class Pool {
 
   #refuseWaiting(): void {
     for (let [job] = this.#queue.take(1); job !== undefined; [job] = this.#queue.take(1))
-      job.reject(this.#refusal())
+      this.#rejections.reject(job, this.#rejections.noWorker(this.queued))
   }
 
   #checkIdle(): void {
@@ -221,30 +236,5 @@ export class Pool {
     this.#alarm.stop()
     this.#schedule()
     await this.#slots.close()
-  }
-
-  /** The error for a job that no worker took in time; counted. */
-  #expired({ deadline }: Job, now: number): ServerError {
-    this.metrics.rejections.expired += 1
-    const retryAfter = this.#drainRate.secondsFor(this.#queue.length)
-    const { modelName, queueTimeoutMs } = this.#options
-    const limitMs = deadline === undefined || deadline > now ? queueTimeoutMs : undefined
-    return outOfTime(modelName, retryAfter, limitMs)
-  }
-
-  /** The error for a job that is not accepted; counted. */
-  #refuse(): ServerError {
-    const refusal = this.#refusal(this.#isOpen ? 'queue_full' : undefined)
-    this.metrics.statuses.count(refusal.statusCode)
-    return refusal
-  }
-
-  /** The error for a job that is refused; counted by its reason. */
-  #refusal(reason: RejectionReason = this.hasFailed ? 'failed' : 'no_worker'): ServerError {
-    this.metrics.rejections[reason] += 1
-    const { modelName, overloadStatus } = this.#options
-    if (this.hasFailed) return failed(modelName, this.#slots.lastFailure)
-    const status = reason === 'queue_full' ? overloadStatus : 503
-    return overloaded(modelName, this.#drainRate.secondsFor(this.#queue.length), status)
   }
 }

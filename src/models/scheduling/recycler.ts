@@ -1,4 +1,5 @@
 import type { Logger } from 'pino'
+import type { Config } from '../../config/config.ts'
 import { messageOf } from '../../errors.ts'
 import { residentBytes } from '../../process-identity.ts'
 import type { Pool, Slot } from './pool.ts'
@@ -11,6 +12,16 @@ export interface RecycleLimits {
   readonly maxResidentBytes: number
   /** Whether the memory of workers is limited: what a handler leaks stays lost until its worker ends. */
   readonly hasMemoryLimit: boolean
+}
+
+/** The limits that the settings give. */
+export function recycleLimits(config: Config): RecycleLimits {
+  return {
+    maxBatches: config.recycleAfterRequests,
+    maxAgeMs: config.recycleAfterSeconds * 1000,
+    maxResidentBytes: config.recycleAboveMib * 1024 * 1024,
+    hasMemoryLimit: config.workerMemoryMib > 0,
+  }
 }
 
 /** A look at a worker costs a few microseconds; once a second is soon enough for what creeps. */

@@ -1,5 +1,5 @@
 import { RestartPolicy } from './backoff.ts'
-import { Slot, nextSlot } from './slot.ts'
+import { Slot } from './slot.ts'
 import type { SlotContext } from './slot.ts'
 
 /** What the places of a pool need of it. */
@@ -37,21 +37,6 @@ export class SlotSet {
   /** Why a worker died last, as far as it is known. */
   get lastFailure(): string {
     return this.#slots.find((slot) => slot.lastFailure)?.lastFailure ?? ''
-  }
-
-  /** Whether a worker other than this one has nothing to do. */
-  hasIdleBeside(slot: Slot): boolean {
-    return this.#slots.some(
-      (other) => other !== slot && other.worker.state === 'ready' && other.worker.inFlight === 0,
-    )
-  }
-
-  /**
-   * The slot whose worker should get the next batch; `undefined` while all have enough.
-   * @param isComplete Whether nobody can join the batch any more.
-   */
-  next(isComplete: boolean): Slot | undefined {
-    return nextSlot(this.#slots, isComplete)
   }
 
   /**

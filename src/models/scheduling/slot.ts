@@ -1,6 +1,7 @@
 import type { Logger } from 'pino'
 import { ServerError, messageOf } from '../../errors.ts'
 import { isCrash } from '../../worker/host/outcomes.ts'
+import type { Progress } from '../../worker/host/progress.ts'
 import type { Worker } from '../../worker/host/worker.ts'
 import { restartCause } from '../metrics/causes.ts'
 import type { RestartCause } from '../metrics/causes.ts'
@@ -8,6 +9,7 @@ import type { VersionMetrics } from '../metrics/version-metrics.ts'
 import { waitAtMost } from '../wait-at-most.ts'
 import { shortageDelayMs } from './backoff.ts'
 import type { RestartPolicy } from './backoff.ts'
+import type { ProgressFacts } from './dispatch-policy.ts'
 
 /** The part of a worker that a pool uses. */
 export type PoolWorker = Pick<
@@ -19,16 +21,13 @@ export type PoolWorker = Pick<
   | 'kill'
   | 'state'
   | 'pid'
+  | 'isReady'
   | 'inFlight'
-  | 'depth'
-  | 'partialDepth'
-  | 'isQuick'
-  | 'recordStarved'
   | 'answered'
   | 'startedAt'
   | 'startedAtMs'
   | 'lastErrors'
->
+> & { readonly progress: ProgressFacts & Pick<Progress, 'recordIdleWhileWaited'> }
 
 /** What the slots of one pool share. */
 export interface SlotContext {
@@ -196,21 +195,4 @@ function isEndByRequest(text: string): boolean {
 function overtaken(cause: unknown): ServerError {
   const text = 'The workers were stopped by a later request before they were ready.'
   return new ServerError('ConflictStatusException', text, { cause })
-}
-
-/**
- * The slot whose worker should get the next batch; `undefined` while all have enough. An idle worker comes before
- * a busy one, except where runs are so quick that filling one worker costs less than waking the next.
- * @param isComplete Whether nobody can join the batch any more.
- */
-export function nextSlot(slots: readonly Slot[], isComplete: boolean): Slot | undefined {
-  let best: Slot | undefined
-  for (const slot of slots) {
-    const { worker } = slot
-    const depth = isComplete ? worker.depth : worker.partialDepth
-    if (worker.state !== 'ready' || worker.inFlight >= depth) continue
-    const ahead = worker.inFlight - (best?.worker.inFlight ?? 0)
-    if (best === undefined || (worker.isQuick ? ahead > 0 : ahead < 0)) best = slot
-  }
-  return best
 }

@@ -130,7 +130,8 @@ export class Persistence {
     const unused = this.#unused.filter(isAbsent)
     const registered = registry.all.filter(({ origin }) => origin !== 'start')
     const adjusted = registry.all.filter(
-      (model) => model.origin === 'start' && (model.isScaled || registry.isChosenDefault(model)),
+      (model) =>
+        model.origin === 'start' && (model.wanted.isScaled || registry.isChosenDefault(model)),
     )
     await this.#file.save({
       models: [...registered.map((model) => this.#toStored(model)), ...missing],
@@ -161,7 +162,8 @@ export class Persistence {
   }
 
   #toAdjustment(model: ModelVersion): Adjustment {
-    const { name, version, isScaled, minWorkers: min, maxWorkers: max } = model
+    const { name, version } = model
+    const { min, max, isScaled } = model.wanted
     return {
       name,
       version,
@@ -171,13 +173,13 @@ export class Persistence {
   }
 
   #toStored(model: ModelVersion): StoredModel {
-    const { prepared, options, minWorkers, name, version } = model
+    const { prepared, options, wanted, name, version } = model
     const { url, delivery } = prepared
     return {
       url,
       name,
       version,
-      options: { ...options, workers: minWorkers },
+      options: { ...options, workers: wanted.min },
       isDefault: this.#context.registry.isDefault(model),
       sha256: delivery?.sha256,
       file: delivery === undefined ? undefined : path.basename(delivery.folder),

@@ -50,7 +50,7 @@ export function modelConfig(model: ModelVersion, gpus: number): ModelConfigJson 
       },
     }),
     instance_group: [
-      { name, kind: gpus > 0 ? 'KIND_GPU' : 'KIND_CPU', count: model.minWorkers, gpus: [] },
+      { name, kind: gpus > 0 ? 'KIND_GPU' : 'KIND_CPU', count: model.wanted.min, gpus: [] },
     ],
     default_model_filename: prepared.settings.model ?? 'model.onnx',
     parameters: joinBatches === 'auto' ? {} : { joinBatches: { string_value: joinBatches } },

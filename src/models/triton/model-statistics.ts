@@ -38,9 +38,9 @@ const NEVER: Duration = { count: 0, ns: 0 }
  * Statistics of a version since it was registered, over all its dialects. What the built-in handlers take to read
  * requests, to run them and to write the answers is told apart; of other workers all their time is `compute_infer`.
  */
-export function modelStatistics({ name, version, pool }: ModelVersion): ModelStatistics {
+export function modelStatistics({ name, version, statistics }: ModelVersion): ModelStatistics {
   const { statuses, queueSeconds, workerSeconds, computeMs, batchSizes, lastTakenAt, furtherRows } =
-    pool.metrics
+    statistics
   const answered = workerSeconds.count
   const counts = new Map(statuses.entries)
   const succeeded = counts.get('2xx') ?? 0

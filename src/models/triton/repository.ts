@@ -173,9 +173,9 @@ async function areCurrent(versions: readonly ModelVersion[]): Promise<boolean> {
 
 const UNKNOWN = 'it is not in the model repository'
 
-function entryOf({ name, version, pool, minWorkers }: ModelVersion): IndexEntry {
-  if (minWorkers === 0 || pool.readyWorkers > 0) return { name, version, state: 'READY' }
-  const failure = pool.slots.find(({ lastFailure }) => lastFailure !== undefined)?.lastFailure
+function entryOf({ name, version, status }: ModelVersion): IndexEntry {
+  if (status.isReady) return { name, version, state: 'READY' }
+  const failure = status.workers.find(({ lastFailure }) => lastFailure !== undefined)?.lastFailure
   return { name, version, state: 'UNAVAILABLE', reason: failure ?? 'No worker is ready.' }
 }
 

@@ -211,7 +211,7 @@ export class WorkerFactory {
       dialect: 'mms',
       readyLine: READY_LINE,
       warmUpLine: WARM_UP_LINE,
-      maxDepth: MAX_DEPTH,
+      maxInFlight: MAX_DEPTH,
       modelPath: model.modelPath,
       ioDescriptor: '',
       onLine,

@@ -3,8 +3,8 @@ import type { RequestListener } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import process from 'node:process'
 import type { FastifyBaseLogger, FastifyReply, FastifyRequest } from 'fastify'
-import { largeBuffers } from '../../buffer-pool.ts'
 import type { StatusCounts } from '../../models/metrics/counts.ts'
+import type { Prediction } from '../../models/scheduling/prediction.ts'
 import type { App } from '../route-context.ts'
 import type { ByteBudget } from './byte-budget.ts'
 import type { Connections } from './connections/connections.ts'
@@ -20,8 +20,8 @@ declare module 'fastify' {
     onLeave: (() => void) | undefined
     /** Bytes that the budget counts for this request. */
     held: number
-    /** Body of the answer: nobody reads it once the request is over. */
-    lent: Buffer | undefined
+    /** The response of a model, whose memory is used again once the request is over. */
+    prediction: Prediction | undefined
   }
 }
 
@@ -90,6 +90,17 @@ export class Exchanges {
     request.held += bytes
   }
 
+  /**
+   * The request is answered with what a model responded: its body is held until it is sent, that of
+   * the request no longer than it may be read.
+   * @throws ServerError `ServiceUnavailableException` when the server holds too many bytes.
+   */
+  respondWith(request: FastifyRequest, prediction: Prediction): void {
+    request.prediction = prediction
+    if (prediction.hasReleasedRequest) this.release(request)
+    this.hold(request, prediction.body.length)
+  }
+
   /** The bytes of a request were let go before its end. */
   release(request: FastifyRequest): void {
     this.#budget.release(request.held)
@@ -124,7 +135,7 @@ export class Exchanges {
     this.#counts.count(status)
     if (this.#log !== undefined) logRequest(this.#log, request, status, startedAt)
     if (hasLeft) request.onLeave?.()
-    if (request.lent !== undefined) largeBuffers.give(request.lent)
+    request.prediction?.release()
   }
 }
 
@@ -132,7 +143,7 @@ export class Exchanges {
 export function watchExchanges(app: App, options: ExchangeOptions): void {
   app.decorateRequest('onLeave', undefined)
   app.decorateRequest('held', 0)
-  app.decorateRequest('lent', undefined)
+  app.decorateRequest('prediction', undefined)
   const exchanges = new Exchanges(app, options)
   app.decorate('exchanges', { getter: () => exchanges })
 }

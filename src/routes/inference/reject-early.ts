@@ -6,18 +6,18 @@ import { errorText } from '../http/error-handler.ts'
 import { answerHeaderList } from '../http/response-headers.ts'
 
 /** What is needed of a request here, whatever its route. */
-type Turned = Pick<FastifyRequest, 'id' | 'url' | 'raw'>
+type EarlyRequest = Pick<FastifyRequest, 'id' | 'url' | 'raw'>
 
 /**
- * For `onRequest`: refuses a request whose model has no room, or is not there, before anything else
- * is done for it. In a flood, to refuse must cost less than to serve. Of a queue that is full only
- * those requests are told that have come as a whole, whose connection can be kept, and those whose
- * client waits to be asked for the body; for others there may be room once the body is there.
+ * For `onRequest`: rejects a request whose model has no room, or does not exist, before anything else
+ * is done for it. In a flood, a rejection must cost less than a response. A full queue rejects only
+ * requests that have arrived completely, whose connection can be kept, and those whose client waits
+ * for `100 Continue`; for others there may be room once the body is there.
  * @param find The model that the request names.
  */
-export function turnAway(
+export function rejectEarly(
   find: () => ModelVersion,
-  request: Turned,
+  request: EarlyRequest,
   reply: { hijack(): { readonly raw: ServerResponse } },
   done: (error?: Error) => void,
 ): void {
@@ -31,19 +31,24 @@ export function turnAway(
     return
   }
   const canTell = request.raw.complete || request.raw.headers.expect !== undefined
-  const refusal = canTell ? model.pool.turnAway() : undefined
-  if (refusal === undefined) done()
-  else send(refusal, request, reply.hijack().raw)
+  const rejection = canTell ? model.rejection() : undefined
+  if (rejection === undefined) return done()
+  model.countRejection(rejection)
+  send(rejection.error, request, reply.hijack().raw)
 }
 
-/** Past Fastify, as answers of models are. */
-function send(refusal: ServerError, { id, url, raw }: Turned, answer: ServerResponse): void {
+/** Past Fastify, as responses of models are. */
+function send(
+  rejection: ServerError,
+  { id, url, raw }: EarlyRequest,
+  answer: ServerResponse,
+): void {
   if (!raw.complete) answer.shouldKeepAlive = false
-  const body = errorText(refusal, url)
+  const body = errorText(rejection, url)
   const headers = answerHeaderList(id)
   headers.push('content-type', 'application/json')
   headers.push('content-length', String(Buffer.byteLength(body)))
-  if (refusal.retryAfterSeconds !== undefined)
-    headers.push('retry-after', String(refusal.retryAfterSeconds))
-  answer.writeHead(refusal.statusCode, headers).end(body)
+  if (rejection.retryAfterSeconds !== undefined)
+    headers.push('retry-after', String(rejection.retryAfterSeconds))
+  answer.writeHead(rejection.statusCode, headers).end(body)
 }

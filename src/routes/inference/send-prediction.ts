@@ -1,7 +1,7 @@
 import type { FastifyReply } from 'fastify'
 import { ROWS_HEADER } from '../../contract/internal-headers.ts'
 import { ServerError } from '../../errors.ts'
-import type { Prediction } from '../../models/scheduling/job.ts'
+import type { Prediction } from '../../models/scheduling/prediction.ts'
 import { answerHeaderList } from '../http/response-headers.ts'
 
 /**
@@ -26,6 +26,9 @@ const RESERVED = new Set([
 ])
 /** Which web pages may read an answer is not for a model to say. */
 const CORS_PREFIX = 'access-control-'
+/** The part of a prediction that is sent. */
+type Response = Pick<Prediction, 'status' | 'reason' | 'contentType' | 'headers' | 'body'>
+
 const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/
 /** Visible characters, space and tab: what Node lets through in a value without throwing outside our reach. */
 const SAFE_VALUE = /^[\t\x20-\x7e\x80-\xff]*$/
@@ -39,7 +42,7 @@ const MAX_HEADER_BYTES = 8192
  * `writeHead` would throw.
  * @throws ServerError 500 when the status is none that ends a request.
  */
-export function sendPrediction(reply: FastifyReply, prediction: Prediction): FastifyReply {
+export function sendPrediction(reply: FastifyReply, prediction: Response): FastifyReply {
   const { status, reason, body } = prediction
   if (!Number.isInteger(status) || status < 200 || status > 599) {
     throw new ServerError(
@@ -63,7 +66,7 @@ export function sendPrediction(reply: FastifyReply, prediction: Prediction): Fas
 }
 
 /** Names, in small letters, each before its value. Of a repeated name the last counts. */
-function relayedHeaders(requestId: string, prediction: Prediction): string[] {
+function relayedHeaders(requestId: string, prediction: Response): string[] {
   const { status, contentType, headers } = prediction
   const list = answerHeaderList(requestId)
   const isTyped = contentType.length <= MAX_HEADER_BYTES && SAFE_VALUE.test(contentType)

@@ -1,7 +1,7 @@
 /** Three questions that a platform asks: is the process alive, can it serve, can this model be used? */
 import { Type } from '@sinclair/typebox'
 import type { App, RouteContext } from '../route-context.ts'
-import { isReady, isReadyToServe } from './v2-models.ts'
+import { isReadyToServe } from './v2-models.ts'
 import { ModelParams, VersionParams, protocolErrors } from './v2-schemas.ts'
 
 const tags = ['health']
@@ -35,7 +35,7 @@ export function healthRoutes(app: App, { registry, isAccepting, isStopping }: Ro
       },
     },
     async (_request, reply) => {
-      const ready = isAccepting() && registry.all.every(isReady)
+      const ready = isAccepting() && registry.all.every(({ status }) => status.isReady)
       return reply.code(ready ? 200 : 503).send({ ready })
     },
   )

@@ -1,11 +1,11 @@
 /** Version 1 of KServe's protocol: readiness and predictions. The worker reads and writes the bodies. */
 import { Type } from '@sinclair/typebox'
 import { URGENCY_PARAMETERS } from '../../openapi/urgency-parameters.ts'
-import { turnAway } from '../inference/reject-early.ts'
+import { rejectEarly } from '../inference/reject-early.ts'
 import { relay } from '../inference/relay.ts'
 import { bodyParameter } from '../inference/request-parameters.ts'
 import type { App, RouteContext } from '../route-context.ts'
-import { findModel, isReady } from './v2-models.ts'
+import { findModel } from './v2-models.ts'
 import { ModelParams, protocolErrors } from './v2-schemas.ts'
 
 const tags = ['KServe v1']
@@ -55,7 +55,7 @@ export function v1Routes(app: App, { registry, isStopping }: RouteContext): void
       },
     },
     async ({ params }, reply) => {
-      const ready = !isStopping() && isReady(findModel(registry, params.model))
+      const ready = !isStopping() && findModel(registry, params.model).status.isReady
       return reply.code(ready ? 200 : 503).send({ name: params.model, ready })
     },
   )
@@ -65,7 +65,7 @@ export function v1Routes(app: App, { registry, isStopping }: RouteContext): void
     '/v1/models/:model(^[^:/]+)::predict',
     {
       onRequest: (request, reply, done) =>
-        turnAway(() => findModel(registry, request.params.model), request, reply, done),
+        rejectEarly(() => findModel(registry, request.params.model), request, reply, done),
       schema: {
         operationId: 'v1Predict',
         summary: 'Predict for a list of instances',

@@ -2,7 +2,7 @@
 import { BINARY_PARAMETERS } from '../../openapi/binary-parameters.ts'
 import { BINARY } from '../../openapi/predict-schemas.ts'
 import { URGENCY_PARAMETERS } from '../../openapi/urgency-parameters.ts'
-import { turnAway } from '../inference/reject-early.ts'
+import { rejectEarly } from '../inference/reject-early.ts'
 import { relay } from '../inference/relay.ts'
 import { bodyParameter } from '../inference/request-parameters.ts'
 import type { App, RouteContext } from '../route-context.ts'
@@ -45,7 +45,7 @@ export function inferRoutes(app: App, { registry }: RouteContext): void {
     '/v2/models/:model/infer',
     {
       onRequest: (request, reply, done) =>
-        turnAway(() => findModel(registry, request.params.model), request, reply, done),
+        rejectEarly(() => findModel(registry, request.params.model), request, reply, done),
       schema: {
         operationId: 'modelInfer',
         summary: 'Infer with the default version of a model',
@@ -65,7 +65,7 @@ export function inferRoutes(app: App, { registry }: RouteContext): void {
     '/v2/models/:model/versions/:version/infer',
     {
       onRequest: (request, reply, done) =>
-        turnAway(
+        rejectEarly(
           () => findModel(registry, request.params.model, request.params.version),
           request,
           reply,

@@ -19,11 +19,6 @@ export function findModel(registry: Registry, name: string, version?: string): M
   }
 }
 
-/** A model that was scaled to no workers on purpose has nothing to wait for. */
-export function isReady({ pool, minWorkers }: ModelVersion): boolean {
-  return minWorkers === 0 || pool.readyWorkers > 0
-}
-
 /**
  * Whether a version can be asked; one that is being loaded cannot yet.
  * @throws ServerError as {@link findModel} for a model that is not there.
@@ -31,5 +26,5 @@ export function isReady({ pool, minWorkers }: ModelVersion): boolean {
 export function isReadyToServe(registry: Registry, name: string, version?: string): boolean {
   const isLoading = registry.loadOf(name, version) !== undefined
   if (isLoading && !registry.has(name, version)) return false
-  return isReady(findModel(registry, name, version))
+  return findModel(registry, name, version).status.isReady
 }

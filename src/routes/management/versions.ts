@@ -105,7 +105,7 @@ export function versionRoutes(app: App, context: RouteContext): void {
         }
         const { model, done } = await beginning
         await done
-        if (model.pool.readyWorkers >= limits.min)
+        if (model.status.readyWorkers >= limits.min)
           return reply.send(statusBody(request, 'Workers scaled'))
         return reply.code(210).send(statusBody(request, 'Workers scaling in progress...'))
       },

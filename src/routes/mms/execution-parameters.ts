@@ -33,7 +33,7 @@ export function executionParametersRoute(app: App, { config, registry }: RouteCo
     },
     async (_request, reply) => {
       const { only } = registry
-      const workers = only?.minWorkers ?? config.workers
+      const workers = only?.wanted.min ?? config.workers
       const batchSize = only?.settings.batchSize ?? config.batchSize
       const concurrent = Math.min(Math.max(1, workers * batchSize), MAX_CONCURRENT)
       // A body of any kind is taken up to here.

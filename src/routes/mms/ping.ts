@@ -20,9 +20,9 @@ export function pingRoute(app: App, { registry, isAccepting }: RouteContext): vo
     async (_request, reply) => {
       let ready = 0
       let wanted = 0
-      for (const { pool, minWorkers } of registry.all) {
-        ready += Math.min(pool.readyWorkers, minWorkers)
-        wanted += minWorkers
+      for (const { status } of registry.all) {
+        ready += Math.min(status.readyWorkers, status.wantedWorkers)
+        wanted += status.wantedWorkers
       }
       if (!isAccepting() || (ready === 0 && wanted > 0))
         return reply.code(503).send({ status: 'Unhealthy' as const })

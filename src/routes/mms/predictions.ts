@@ -7,7 +7,7 @@ import type { ModelVersion } from '../../models/model-version.ts'
 import { TENSOR_SHAPE } from '../../openapi/binary-parameters.ts'
 import { ANY_REQUEST, ANY_RESPONSE } from '../../openapi/predict-schemas.ts'
 import { URGENCY_PARAMETERS } from '../../openapi/urgency-parameters.ts'
-import { turnAway } from '../inference/reject-early.ts'
+import { rejectEarly } from '../inference/reject-early.ts'
 import { relay } from '../inference/relay.ts'
 import { requestParameters } from '../inference/request-parameters.ts'
 import type { App, RouteContext } from '../route-context.ts'
@@ -63,7 +63,7 @@ export function predictionRoutes(app: App, context: RouteContext): void {
       method,
       url: '/predictions/:model',
       onRequest: (request, reply, done) =>
-        turnAway(() => registry.get(request.params.model), request, reply, done),
+        rejectEarly(() => registry.get(request.params.model), request, reply, done),
       schema: {
         ...describe('predict', 'Predict with the default version of a model'),
         params: ModelParams,
@@ -75,7 +75,7 @@ export function predictionRoutes(app: App, context: RouteContext): void {
       method,
       url: '/predictions/:model/:version',
       onRequest: (request, reply, done) =>
-        turnAway(
+        rejectEarly(
           () => registry.get(request.params.model, request.params.version),
           request,
           reply,
@@ -97,7 +97,7 @@ export function predictionRoutes(app: App, context: RouteContext): void {
       method,
       url: '/invocations',
       onRequest: (request, reply, done) =>
-        turnAway(() => invokedModel(context, request.query.model_name), request, reply, done),
+        rejectEarly(() => invokedModel(context, request.query.model_name), request, reply, done),
       schema: {
         ...describe('invocations', 'Predict, as SageMaker calls it'),
         querystring: InvocationsQuery,
@@ -109,7 +109,7 @@ export function predictionRoutes(app: App, context: RouteContext): void {
       method,
       url: '/models/:model/invoke',
       onRequest: (request, reply, done) =>
-        turnAway(() => registry.get(request.params.model), request, reply, done),
+        rejectEarly(() => registry.get(request.params.model), request, reply, done),
       schema: {
         ...describe('invokeModel', 'Predict, as SageMaker multi-model endpoints call it'),
         params: ModelParams,
@@ -121,7 +121,7 @@ export function predictionRoutes(app: App, context: RouteContext): void {
       method,
       url: '/:model/predict',
       onRequest: (request, reply, done) =>
-        turnAway(() => registry.get(request.params.model), request, reply, done),
+        rejectEarly(() => registry.get(request.params.model), request, reply, done),
       schema: {
         ...describe('legacyPredict', 'Predict by the path of old clients'),
         params: ModelParams,

@@ -17,7 +17,7 @@ export interface WorkerSpec {
   readonly loadTimeoutMs: number
   readonly responseTimeoutMs: number
   /** Batches that may be in the worker and its socket together. */
-  readonly maxDepth: number
+  readonly maxInFlight: number
   /** Takes large bodies, for workers that can read it; their process gets its descriptor. */
   readonly bodies?: BodyFile | undefined
   readonly onLine: (line: string, stream: 'stdout' | 'stderr') => void

@@ -38,8 +38,8 @@ function read(text: string): (PrintedMetric & { value: number }) | undefined {
 function version(name: string, ...lines: string[]): ObservedVersion & { printed: PrintedMetrics } {
   const metrics = new VersionMetrics()
   for (const one of lines) metrics.printed.take(one)
-  const pool = { metrics, queued: 0, queuedBytes: 0, slots: [] }
-  return { name, version: '1.0', pool, printed: metrics.printed }
+  const status = { queued: 0, queuedBytes: 0, workers: [] }
+  return { name, version: '1.0', statistics: metrics, status, printed: metrics.printed }
 }
 
 function page(t: TestContext, versions: readonly ObservedVersion[], names: string[] = []) {

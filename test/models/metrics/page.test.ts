@@ -18,11 +18,11 @@ import { VersionMetrics } from '../../../src/models/metrics/version-metrics.ts'
 import { Job } from '../../../src/models/scheduling/job.ts'
 import { parseMetrics } from '../../helpers/prometheus.ts'
 
-type Slots = ObservedVersion['pool']['slots']
+type Workers = ObservedVersion['status']['workers']
 
-function version(name: string, slots: Slots = [], queued = 0): ObservedVersion {
-  const metrics = new VersionMetrics()
-  return { name, version: '1.0', pool: { metrics, queued, queuedBytes: queued * 10, slots } }
+function version(name: string, workers: Workers = [], queued = 0): ObservedVersion {
+  const status = { queued, queuedBytes: queued * 10, workers }
+  return { name, version: '1.0', statistics: new VersionMetrics(), status }
 }
 
 function server(t: TestContext, versions: readonly ObservedVersion[]): ServerMetrics {
@@ -86,7 +86,7 @@ test('the end of a worker is one of few causes', () => {
 
 test('requests, times and batches of clients are counted, and those of the server itself are not', async (t) => {
   const model = version('iris')
-  const { metrics } = model.pool
+  const { statistics: metrics } = model
   const jobs = jobsOf(metrics, 1000, 999.7)
   const own = new Job([['describe', 'True']], [])
   own.waitingSince = 0
@@ -144,8 +144,8 @@ test('queue, workers, memory, refusals and restarts are shown as they are at the
     ],
     7,
   )
-  model.pool.metrics.rejections.expired += 2
-  model.pool.metrics.restarts.memory += 1
+  model.statistics.rejections.expired += 2
+  model.statistics.restarts.memory += 1
   const metrics = server(t, [model])
   metrics.responses.management.count(404)
   const scrape = parseMetrics(await metrics.text())
@@ -182,9 +182,9 @@ test('the series of a version go with it, and a late answer does not bring them 
   const before = parseMetrics(await metrics.text()).size
   const [gone] = versions.splice(0, 1)
   assert.ok(gone)
-  const [job] = jobsOf(gone.pool.metrics, 0)
+  const [job] = jobsOf(gone.statistics, 0)
   job?.reject(new Error('late'))
-  gone.pool.metrics.restarts.exit += 1
+  gone.statistics.restarts.exit += 1
   const text = await metrics.text()
   const after = parseMetrics(text).size
   assert.doesNotMatch(text, /iris/)
@@ -197,7 +197,7 @@ test('the series of a version go with it, and a late answer does not bring them 
 
 test('scrapes that run at the same time agree, and counters do not grow by being read', async (t) => {
   const model = version('iris', [{ id: 1, worker: { state: 'ready', pid: process.pid } }])
-  model.pool.metrics.statuses.count(200)
+  model.statistics.statuses.count(200)
   const metrics = server(t, [model])
   const texts = await Promise.all(Array.from({ length: 5 }, () => metrics.text()))
   for (const text of texts) {

@@ -7,8 +7,7 @@ import { ServerError } from '../../../src/errors.ts'
 import type { Job } from '../../../src/models/scheduling/job.ts'
 import { randomNumbers } from '../../helpers/random.ts'
 import type { RandomNumbers } from '../../helpers/random.ts'
-import { TestClock, TestPool, nameOf, outcome } from '../../helpers/test-pool.ts'
-import type { FakeWorker } from '../../helpers/test-pool.ts'
+import { FakeWorker, TestClock, TestPool, nameOf, outcome } from '../../helpers/test-pool.ts'
 
 test('a flood of requests for one version delays none of another', async (t) => {
   const clock = new TestClock(t)
@@ -76,8 +75,8 @@ class Chaos {
     })
     const chaos = new Chaos(it, random, { levels, batchSize, mayWait: maxBatchDelayMs !== 0 })
     it.onStart = (worker) => {
-      worker.depth = random.integer(1, 3)
-      worker.partialDepth = random.integer(1, worker.depth)
+      const depth = random.integer(1, 3)
+      worker.keepInFlight(depth, random.integer(1, depth))
       const predict = worker.predict.bind(worker)
       worker.predict = (requests) => {
         chaos.#checkOrder(requests.map(nameOf))
@@ -163,8 +162,7 @@ class Chaos {
       assert.ok(Math.min(deadline ?? Infinity, waitingSince + 40) > clock.now, 'nothing is overdue')
     const isFull = waiting.length >= this.#batchSize
     const hasRoom = pool.slots.some(
-      ({ worker: { state, inFlight, depth, partialDepth } }) =>
-        state === 'ready' && inFlight < (isFull ? depth : partialDepth),
+      ({ worker }) => worker instanceof FakeWorker && worker.hasRoom(isFull),
     )
     const mayFill = this.#mayWait && !isFull
     assert.ok(!hasRoom || waiting.length === 0 || mayFill, `${waiting.length} wait for nothing`)

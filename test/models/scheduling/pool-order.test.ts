@@ -110,7 +110,7 @@ test('a job that a worker has in time is answered however long it takes, and can
 test('a job that a dead worker gives back has the deadline that it had', async (t) => {
   const it = new TestPool(t, { queueTimeoutMs: 100 })
   it.onStart = (worker) => {
-    worker.depth = 2
+    worker.keepInFlight(2)
     if (it.workers.length === 1) worker.load()
   }
   await it.pool.scale(1)

@@ -68,7 +68,7 @@ test('a batch delay beyond the time a job may wait does not cost the job', async
 test('work goes to an idle worker first, then into sockets as deep as each worker wants, then waits', async (t) => {
   const it = new TestPool(t)
   it.onStart = (worker) => {
-    worker.depth = 2
+    worker.keepInFlight(2)
     if (it.workers.length < 3) worker.load()
   }
   void it.pool.scale(3)
@@ -82,7 +82,7 @@ test('work goes to an idle worker first, then into sockets as deep as each worke
       [['b'], ['d']],
     ],
   )
-  assert.deepEqual([loading?.seen, it.pool.queued, it.pool.readyWorkers], [[], 1, 2])
+  assert.deepEqual([loading?.seen, it.pool.queued, it.pool.status.readyWorkers], [[], 1, 2])
   loading?.load()
   await turn()
   assert.deepEqual(loading?.seen, [['e']])
@@ -91,8 +91,7 @@ test('work goes to an idle worker first, then into sockets as deep as each worke
 test('where runs are quick, one worker is filled before another is woken', async (t) => {
   const it = new TestPool(t)
   it.onStart = (worker) => {
-    worker.depth = 3
-    worker.isQuick = true
+    worker.runQuickly(3)
     worker.load()
   }
   await it.pool.scale(2)
@@ -153,7 +152,7 @@ test('a full queue, by jobs or by bytes, refuses with a time to come back; one l
   it.submit('b', { bytes: 6 })
   assert.throws(() => it.submit('c', { bytes: 1 }), isFull)
   it.submit('no bytes', { bytes: 0 })
-  assert.equal(it.pool.remainingCapacity, 0)
+  assert.equal(it.pool.status.remainingCapacity, 0)
   assert.throws(() => it.submit('no bytes', { bytes: 0 }), isFull)
   assert.equal(it.pool.queued, 3)
 })
@@ -309,7 +308,7 @@ test('E13: requests that crash workers do not close the model, failed loads do',
     it.worker(-1).die('was killed by SIGSEGV')
     await turn()
     await it.leap(10_001)
-    assert.equal(it.pool.hasFailed, false)
+    assert.equal(it.pool.status.hasFailed, false)
   }
   const job = it.submit('innocent')
   it.worker(-1).answer()
@@ -318,7 +317,7 @@ test('E13: requests that crash workers do not close the model, failed loads do',
   it.onStart = (worker) => worker.die('exited with code 1')
   it.worker(-1).die('exited with code 1')
   await it.pass(1000)
-  assert.equal(it.pool.hasFailed, true)
+  assert.equal(it.pool.status.hasFailed, true)
 })
 
 test('without leave to repeat, the batch at a dead worker gets 500 and what waits is served', async (t) => {
@@ -335,7 +334,7 @@ test('without leave to repeat, the batch at a dead worker gets 500 and what wait
 test('batches that had not started at a dead worker keep their turn and are innocent, however often it happens', async (t) => {
   const it = new TestPool(t, { isRetryable: false })
   it.onStart = (worker) => {
-    worker.depth = 4
+    worker.keepInFlight(4)
     worker.load()
   }
   await it.pool.scale(1)
@@ -355,7 +354,7 @@ test('batches that had not started at a dead worker keep their turn and are inno
 test('a job that never started at a dead worker may still be repeated once when it did', async (t) => {
   const it = new TestPool(t)
   it.onStart = (worker) => {
-    worker.depth = 2
+    worker.keepInFlight(2)
     worker.load()
   }
   await it.pool.scale(1)
@@ -392,7 +391,7 @@ test('a job whose worker died is never in a batch with others, wherever it stand
 test('a job that took too long is told so and not repeated; what waited behind it in the socket runs elsewhere', async (t) => {
   const it = new TestPool(t)
   it.onStart = (worker) => {
-    worker.depth = 2
+    worker.keepInFlight(2)
     worker.load()
   }
   await it.pool.scale(1)
@@ -507,7 +506,7 @@ test('a model whose workers keep dying is given up: what waits and what comes is
     assert.equal(it.workers.length, index + 2)
   }
   const [victim, waiting] = it.submitAll('victim 5', 'waiting')
-  assert.equal(it.pool.hasFailed, false)
+  assert.equal(it.pool.status.hasFailed, false)
   it.worker(-1).die('was killed by SIGTERM')
   await turn()
   assert.ok(victim && waiting)
@@ -521,21 +520,21 @@ test('a model whose workers keep dying is given up: what waits and what comes is
     message: /has failed.*SIGTERM/,
   }
   await assert.rejects(waiting.result, isGivenUp)
-  assert.equal(it.pool.hasFailed, true)
+  assert.equal(it.pool.status.hasFailed, true)
   assert.throws(() => it.submit('late'), isGivenUp)
 
   await it.leap(59_000)
   assert.equal(it.workers.length, 5)
   await it.leap(1100)
   assert.deepEqual(
-    [it.workers.length, it.pool.hasFailed],
+    [it.workers.length, it.pool.status.hasFailed],
     [6, false],
     'a worker is there again: it gets a try',
   )
   it.submit('try')
   it.worker(-1).die()
   await turn()
-  assert.equal(it.pool.hasFailed, true, 'one more death is enough')
+  assert.equal(it.pool.status.hasFailed, true, 'one more death is enough')
 
   await it.leap(60_100)
   const good = it.submit('good')
@@ -544,7 +543,7 @@ test('a model whose workers keep dying is given up: what waits and what comes is
   it.submit('victim')
   it.worker(-1).die()
   await it.pass(2)
-  assert.equal(it.pool.readyWorkers, 1, 'all is forgotten after work that was done')
+  assert.equal(it.pool.status.readyWorkers, 1, 'all is forgotten after work that was done')
 })
 
 test('loads that fail count as deaths, and a worker that dies idle does not', async (t) => {
@@ -553,11 +552,11 @@ test('loads that fail count as deaths, and a worker that dies idle does not', as
     it.worker(-1).die()
     await it.pass(2)
   }
-  assert.deepEqual([it.workers.length, it.pool.readyWorkers], [21, 1])
+  assert.deepEqual([it.workers.length, it.pool.status.readyWorkers], [21, 1])
   it.onStart = (worker) => worker.die('exited with code 1')
   it.worker(-1).die()
   await it.pass(400)
-  assert.deepEqual([it.workers.length, it.pool.hasFailed], [26, true])
+  assert.deepEqual([it.workers.length, it.pool.status.hasFailed], [26, true])
   assert.match(it.pool.slots[0]?.lastFailure ?? '', /exited with code 1/)
   assert.equal(it.pool.slots[0]?.restarts, 25)
 })
@@ -573,7 +572,7 @@ test('E14: starts that fail for lack of resources are no deaths of the model; ea
     await it.pass(6)
   }
   await it.leap(40_000)
-  assert.equal(it.pool.hasFailed, false)
+  assert.equal(it.pool.status.hasFailed, false)
   const tries = it.workers.length
   assert.ok(tries > 7 && tries < 20, `${tries} tries`)
   assert.match(it.pool.slots[0]?.lastFailure ?? '', /EMFILE/)
@@ -591,13 +590,13 @@ test('E14: the first worker is tried again for a few seconds while resources lac
   it.onStart = (worker) => worker.load()
   await it.pass(200)
   await scaled
-  assert.equal(it.pool.readyWorkers, 1)
+  assert.equal(it.pool.status.readyWorkers, 1)
 
   it.onStart = (worker) => worker.failToStart()
   const failing = assert.rejects(it.pool.scale(2), /EMFILE/)
   await it.pass(4000)
   await failing
-  assert.deepEqual([it.pool.slots.length, it.pool.hasFailed], [1, false])
+  assert.deepEqual([it.pool.slots.length, it.pool.status.hasFailed], [1, false])
 
   const overtaken = assert.rejects(it.pool.scale(2), /stopped by a later request/)
   await it.pass(10)
@@ -617,7 +616,7 @@ test('a worker that serves keeps the model up and does not hurry one beside it t
   }
   const starts = it.workers.length - 2
   assert.ok(starts > 5 && starts < 10, `${starts} starts in 10 s`)
-  assert.deepEqual([it.pool.hasFailed, it.pool.readyWorkers], [false, 1])
+  assert.deepEqual([it.pool.status.hasFailed, it.pool.status.readyWorkers], [false, 1])
 })
 
 test('scaling up resolves when the new workers are ready, scaling down when the newest are gone', async (t) => {
@@ -761,7 +760,7 @@ for (const seed of [1, 2, 3, 4, 5, 6]) {
       queueTimeoutMs: 50,
     })
     it.onStart = (worker) => {
-      worker.depth = 1 + random(3)
+      worker.keepInFlight(1 + random(3))
       if (random(10) > 0) worker.load()
       else worker.die('exited with code 1')
     }
@@ -830,14 +829,15 @@ function generator(seed: number): (limit: number) => number {
   }
 }
 
-test('a request is turned away exactly when a job would be refused, with the same error', async (t) => {
+test('a request is rejected early exactly when a job would be rejected, with the same error', async (t) => {
   const it = await TestPool.of(t, 1, {
     queue: { maxJobs: 2, maxBytes: 1000 },
     overloadStatus: 429,
   })
   const refusals: (string | undefined)[] = []
   const compare = (): void => {
-    const turnedAway = it.pool.turnAway()
+    const rejection = it.pool.rejection()
+    if (rejection !== undefined) it.pool.countRejection(rejection)
     let refused: unknown
     try {
       it.submit('x')
@@ -846,8 +846,8 @@ test('a request is turned away exactly when a job would be refused, with the sam
     }
     const text = (error: unknown): string | undefined =>
       error instanceof ServerError ? `${error.statusCode} ${error.message}` : undefined
-    assert.equal(text(turnedAway), text(refused))
-    refusals.push(text(turnedAway)?.slice(0, 3))
+    assert.equal(text(rejection?.error), text(refused))
+    refusals.push(text(rejection?.error)?.slice(0, 3))
   }
   for (let count = 0; count < 4; count += 1) compare()
   it.worker(0).answer()
@@ -863,27 +863,27 @@ test('a request is turned away exactly when a job would be refused, with the sam
 test('a worker is said to have starved when it had nothing left and work waited, not otherwise', async (t) => {
   const it = await TestPool.of(t, 1)
   const worker = it.worker(0)
-  worker.depth = 2
+  worker.keepInFlight(2)
   it.submitAll('a', 'b', 'c', 'd', 'e')
   worker.answer()
   await turn()
-  assert.equal(worker.starved, 0, 'one was still ahead of it')
+  assert.equal(worker.timesIdle, 0, 'one was still ahead of it')
   // Both answers are seen in one turn: it has waited since the second.
   worker.answer()
   worker.answer()
   await turn()
-  assert.equal(worker.starved, 1)
+  assert.equal(worker.timesIdle, 1)
   assert.deepEqual(worker.seen.flat(), ['a', 'b', 'c', 'd', 'e'])
   worker.answer()
   worker.answer()
   await turn()
-  assert.equal(worker.starved, 1, 'nothing waited')
+  assert.equal(worker.timesIdle, 1, 'nothing waited')
 })
 
 test('behind a running batch goes one that is full, or that nobody can join; any goes to an idle worker', async (t) => {
   const it = await TestPool.of(t, 1, { batchSize: 3 })
   const worker = it.worker(0)
-  worker.depth = 3
+  worker.keepInFlight(3)
   it.submitAll('a', 'b', 'c')
   assert.deepEqual(worker.seen, [['a']], 'nobody waits while the worker is idle')
   it.submit('d')
@@ -895,7 +895,7 @@ test('behind a running batch goes one that is full, or that nobody can join; any
   worker.answer()
   await turn()
   assert.deepEqual(worker.seen.slice(2), [['e', 'f']], 'nothing to do, so they go as they are')
-  assert.equal(worker.starved, 0, 'that was meant so')
+  assert.equal(worker.timesIdle, 0, 'that was meant so')
   it.submit('g')
   void it.pool.close(1000)
   assert.deepEqual(worker.seen.slice(3), [['g']], 'nobody comes any more')
@@ -907,8 +907,7 @@ test('behind a running batch goes one that is full, or that nobody can join; any
 test('behind quick runs a batch goes as it is', async (t) => {
   const it = await TestPool.of(t, 1, { batchSize: 3 })
   const worker = it.worker(0)
-  worker.depth = 2
-  worker.partialDepth = 2
+  worker.keepInFlight(2, 2)
   it.submitAll('a', 'b', 'c')
   assert.deepEqual(worker.seen, [['a'], ['b']])
   worker.answer()
