@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
 import { parse } from 'node:querystring'
 import bearerAuth from '@fastify/bearer-auth'
+import multipart from '@fastify/multipart'
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import Fastify, { LogController } from 'fastify'
 import type { FastifyBaseLogger, FastifyRequest } from 'fastify'
@@ -18,7 +19,6 @@ import { Connections } from './routes/http/connections/connections.ts'
 import { MAX_HEADER_BYTES } from './routes/http/connections/http-server.ts'
 import { errorHandling, refuseOtherMethods } from './routes/http/error-handler.ts'
 import { watchExchanges } from './routes/http/exchanges.ts'
-import { acceptForms } from './routes/http/form-plugin.ts'
 import { readRequestTarget } from './routes/http/request-target.ts'
 import { answerHeaders } from './routes/http/response-headers.ts'
 import { schemaController } from './routes/http/schema-compilers.ts'
@@ -139,7 +139,7 @@ function operatorRoutes(app: App, context: RouteContext): void {
 /** Bodies arrive as one buffer, whatever they say they are; multipart forms are read by those who expect one. */
 async function readBodies(app: App, { config }: RouteContext): Promise<void> {
   const { maxBodyBytes, maxJsonBytes } = config
-  await acceptForms(app)
+  await app.register(multipart)
   app.addContentTypeParser('*', (request: FastifyRequest, payload: IncomingMessage) => {
     const isJson = /^application\/(.+\+)?json\b/i.test(request.headers['content-type'] ?? '')
     return readBody(payload, {

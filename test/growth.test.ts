@@ -1,6 +1,7 @@
 /** Twice the input takes twice the time, for every reader of what clients, models and workers send. */
 import { parse } from 'node:querystring'
 import { test } from 'node:test'
+import multipart from '@fastify/multipart'
 import Fastify from 'fastify'
 import { withoutFolders } from '../src/errors.ts'
 import { parseTarExtension } from '../src/models/archives/tar-extension.ts'
@@ -11,7 +12,6 @@ import { checkModelName, nameOfPath } from '../src/models/sources/model-name.ts'
 import { parseModelUrl } from '../src/models/transfers/download-url.ts'
 import { safeFileName } from '../src/models/transfers/file-name.ts'
 import { checkPythonInput } from '../src/models/workers/python-input.ts'
-import { acceptForms } from '../src/routes/http/form-plugin.ts'
 import { parseUrlEncoded, readMultipart } from '../src/routes/http/form.ts'
 import type { App } from '../src/routes/route-context.ts'
 import { LastWords } from '../src/worker/host/last-words.ts'
@@ -136,7 +136,7 @@ test('E4: a multipart form is read in linear time', async (t) => {
   const app: App = Fastify()
   t.after(() => app.close())
   watch(app)
-  await acceptForms(app)
+  await app.register(multipart)
   app.post('/', async (request) => ({ parts: (await readMultipart(request, 2 ** 30)).length }))
   await app.ready()
   const post = (type: string, payload: string): Promise<unknown> =>

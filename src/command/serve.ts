@@ -10,6 +10,7 @@ import { ignoreSignalsThatDoNotStop } from '../signals.ts'
 import { cpuBudget, overdrawnText } from './cpu-budget.ts'
 import { Output } from './output.ts'
 import { readyText } from './ready-message.ts'
+import { watchStopSignals } from './stop-signals.ts'
 
 const STDOUT = 1
 const STDERR = 2
@@ -20,15 +21,11 @@ const WARN_LEVEL = 40
 const NO_INIT =
   'onnxd is PID 1 and cannot reap processes that workers and handlers leave behind: they stay as zombies. Run it under an init: docker run --init, init: true, or shareProcessNamespace: true'
 
-/** What comes within this time of its like is the same Ctrl-C. */
-const REPEAT_MS = 500
-
 /**
  * Runs until a signal ends the process, or ends it with `failureCode` when nothing could be served.
  * @throws ConfigError; whatever `listen` throws.
  */
 export async function serveModels(argv: readonly string[], failureCode: number): Promise<void> {
-  dropRepeatedSignals()
   // A write beyond the limit of file sizes fails with EFBIG. Node ignores the signal that comes with it only until
   // a library that writes files has listened to it; from then on it would end the process.
   process.on('SIGXFSZ', () => {})
@@ -54,11 +51,12 @@ export async function serveModels(argv: readonly string[], failureCode: number):
     droppedLogLines: () => errors.dropped,
     signal,
   })
-  closeWithGrace(
+  let stopSignal: string | undefined
+  const ending = closeWithGrace(
     {
       delay: (config.stopDelay + config.drainTimeout + 1) * 1000,
       logger: false,
-      skip: ignoreSignalsThatDoNotStop(),
+      skip: ['SIGINT', 'SIGTERM', ...ignoreSignalsThatDoNotStop()],
     },
     async (reason) => {
       // Nobody knows what state the server is in: it ends at once. What was thrown may be `undefined`.
@@ -68,12 +66,19 @@ export async function serveModels(argv: readonly string[], failureCode: number):
         await errors.flush()
         return process.exit(1)
       }
-      log.info({ signal: reason.signal }, 'stopping')
+      log.info({ signal: reason.signal ?? stopSignal }, 'stopping')
       stop.abort()
       const server = await unlessStopped(starting, signal)
       await server?.close()
       await errors.flush()
     },
+  )
+  watchStopSignals(
+    (name) => {
+      stopSignal = name
+      ending.close()
+    },
+    () => process.exit(1),
   )
   const server = await unlessStopped(starting, signal)
   // A signal came before all was loaded: the process ends without having been ready.
@@ -111,25 +116,4 @@ async function unlessStopped(
     if (signal.aborted) return undefined
     throw error
   }
-}
-
-/**
- * A Ctrl-C comes twice, from the terminal and from npm or npx, which hand it on. The second would end
- * the server at once, with all requests it has accepted.
- */
-function dropRepeatedSignals(): void {
-  const emit = process.emit.bind(process)
-  const lastAt = new Map<string | symbol, number>()
-  const emitOnce = (event: string | symbol, ...args: unknown[]): boolean => {
-    if (event === 'SIGINT' || event === 'SIGTERM') {
-      const now = performance.now()
-      const isRepeat = now - (lastAt.get(event) ?? Number.NEGATIVE_INFINITY) < REPEAT_MS
-      lastAt.set(event, now)
-      if (isRepeat) return true
-    }
-    return Reflect.apply(emit, process, [event, ...args]) === true
-  }
-  Object.defineProperty(process, 'emit', { value: emitOnce, configurable: true, writable: true })
-  // While a signal has no listener it kills. The server's own are replaced when the first one comes.
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => {})
 }

@@ -1,7 +1,7 @@
-/** Inference in the original's dialect: MMS, TorchServe and SageMaker paths, any body, any handler. */
+/** Predictions by the paths of MMS, TorchServe and SageMaker: any body, any handler. */
 import { Type } from '@sinclair/typebox'
-import type { Static } from '@sinclair/typebox'
-import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { TObject } from '@sinclair/typebox'
+import type { FastifyRequest } from 'fastify'
 import { ServerError } from '../../errors.ts'
 import type { ModelVersion } from '../../models/model-version.ts'
 import { TENSOR_SHAPE } from '../../openapi/binary-parameters.ts'
@@ -24,111 +24,103 @@ const InvocationsQuery = Type.Object({
   ),
 })
 
-/** Bodies are the handler's own. */
+/** The model handler decides what bodies mean. */
 const RELAYED = {
   parameters: [...URGENCY_PARAMETERS, TENSOR_SHAPE],
   requestBody: ANY_REQUEST,
   responses: { 200: ANY_RESPONSE },
 }
 
-/** `curl -T` sends PUT; the original checks no method at all. Only POST is documented. */
+/** `curl -T` sends PUT; MMS and TorchServe check no method at all. Only POST is documented. */
 const METHODS = ['GET', 'POST', 'PUT'] as const
+
+/** What a predict route reads of a request besides its body. */
+interface PredictRequest {
+  Params: { model: string; version?: string }
+  Querystring: { model_name?: string }
+}
+
+/** One path of predictions. */
+interface PredictRoute {
+  readonly url: string
+  readonly operationId: string
+  readonly summary: string
+  readonly schema: { readonly params: TObject } | { readonly querystring: TObject }
+  /** Whether the query becomes inputs of the model as well. */
+  readonly withQuery: boolean
+  /** The model that a request names. @throws ServerError where there is none */
+  readonly find: (context: RouteContext, request: FastifyRequest<PredictRequest>) => ModelVersion
+}
+
+const byPath: PredictRoute['find'] = ({ registry }, { params }) =>
+  registry.get(params.model, params.version)
+
+const ROUTES: readonly PredictRoute[] = [
+  {
+    url: '/predictions/:model',
+    operationId: 'predict',
+    summary: 'Predict with the default version of a model',
+    schema: { params: ModelParams },
+    withQuery: false,
+    find: byPath,
+  },
+  {
+    url: '/predictions/:model/:version',
+    operationId: 'predictVersion',
+    summary: 'Predict with one version of a model',
+    schema: { params: VersionParams },
+    withQuery: false,
+    find: byPath,
+  },
+  {
+    url: '/invocations',
+    operationId: 'invocations',
+    summary: 'Predict, as SageMaker calls it',
+    schema: { querystring: InvocationsQuery },
+    withQuery: true,
+    find: (context, { query }) => invokedModel(context, query.model_name),
+  },
+  {
+    url: '/models/:model/invoke',
+    operationId: 'invokeModel',
+    summary: 'Predict, as SageMaker multi-model endpoints call it',
+    schema: { params: ModelParams },
+    withQuery: true,
+    find: byPath,
+  },
+  {
+    url: '/:model/predict',
+    operationId: 'legacyPredict',
+    summary: 'Predict by the path of old clients',
+    schema: { params: ModelParams },
+    withQuery: true,
+    find: byPath,
+  },
+]
 
 /** Adds the predict routes. */
 export function predictionRoutes(app: App, context: RouteContext): void {
-  const { config, registry } = context
-  // The original reads the body of every method.
+  const { maxBodyBytes } = context.config
+  // MMS and TorchServe read the body of every method.
   app.addHttpMethod('GET', { hasBody: true, overrideExisting: true })
-  const predict = async (
-    find: () => ModelVersion,
-    request: FastifyRequest,
-    reply: FastifyReply,
-    withQuery: boolean,
-  ) => {
-    const { maxBodyBytes } = config
-    return relay(
-      find,
-      await requestParameters(request, { withQuery, maxBodyBytes }),
-      request,
-      reply,
-    )
-  }
-
-  for (const method of METHODS) {
-    const describe = (operationId: string, summary: string) =>
-      method === 'POST'
-        ? { operationId, summary, tags: ['inference'], response: errorResponses, openapi: RELAYED }
-        : { hide: true }
-    app.route<{ Params: Static<typeof ModelParams> }>({
-      method,
-      url: '/predictions/:model',
-      onRequest: (request, reply, done) =>
-        rejectEarly(() => registry.get(request.params.model), request, reply, done),
-      schema: {
-        ...describe('predict', 'Predict with the default version of a model'),
-        params: ModelParams,
-      },
-      handler: (request, reply) =>
-        predict(() => registry.get(request.params.model), request, reply, false),
-    })
-    app.route<{ Params: Static<typeof VersionParams> }>({
-      method,
-      url: '/predictions/:model/:version',
-      onRequest: (request, reply, done) =>
-        rejectEarly(
-          () => registry.get(request.params.model, request.params.version),
-          request,
-          reply,
-          done,
-        ),
-      schema: {
-        ...describe('predictVersion', 'Predict with one version of a model'),
-        params: VersionParams,
-      },
-      handler: (request, reply) =>
-        predict(
-          () => registry.get(request.params.model, request.params.version),
-          request,
-          reply,
-          false,
-        ),
-    })
-    app.route<{ Querystring: Static<typeof InvocationsQuery> }>({
-      method,
-      url: '/invocations',
-      onRequest: (request, reply, done) =>
-        rejectEarly(() => invokedModel(context, request.query.model_name), request, reply, done),
-      schema: {
-        ...describe('invocations', 'Predict, as SageMaker calls it'),
-        querystring: InvocationsQuery,
-      },
-      handler: (request, reply) =>
-        predict(() => invokedModel(context, request.query.model_name), request, reply, true),
-    })
-    app.route<{ Params: Static<typeof ModelParams> }>({
-      method,
-      url: '/models/:model/invoke',
-      onRequest: (request, reply, done) =>
-        rejectEarly(() => registry.get(request.params.model), request, reply, done),
-      schema: {
-        ...describe('invokeModel', 'Predict, as SageMaker multi-model endpoints call it'),
-        params: ModelParams,
-      },
-      handler: (request, reply) =>
-        predict(() => registry.get(request.params.model), request, reply, true),
-    })
-    app.route<{ Params: Static<typeof ModelParams> }>({
-      method,
-      url: '/:model/predict',
-      onRequest: (request, reply, done) =>
-        rejectEarly(() => registry.get(request.params.model), request, reply, done),
-      schema: {
-        ...describe('legacyPredict', 'Predict by the path of old clients'),
-        params: ModelParams,
-      },
-      handler: (request, reply) =>
-        predict(() => registry.get(request.params.model), request, reply, true),
-    })
+  for (const { url, operationId, summary, schema, withQuery, find } of ROUTES) {
+    for (const method of METHODS) {
+      const described = { operationId, summary, tags: ['inference'], openapi: RELAYED }
+      app.route<PredictRequest>({
+        method,
+        url,
+        schema: {
+          ...schema,
+          ...(method === 'POST' ? { ...described, response: errorResponses } : { hide: true }),
+        },
+        onRequest: (request, reply, done) =>
+          rejectEarly(() => find(context, request), request, reply, done),
+        handler: async (request, reply) => {
+          const parameters = await requestParameters(request, { withQuery, maxBodyBytes })
+          return relay(() => find(context, request), parameters, request, reply)
+        },
+      })
+    }
   }
 }
 

@@ -10,6 +10,7 @@ import type { TestContext } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
+import multipart from '@fastify/multipart'
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import Fastify from 'fastify'
 import type { FastifyReply, FastifyRequest } from 'fastify'
@@ -20,7 +21,6 @@ import { readBody } from '../../../src/routes/http/body.ts'
 import { Connections } from '../../../src/routes/http/connections/connections.ts'
 import { errorHandling } from '../../../src/routes/http/error-handler.ts'
 import { whenClientLeaves } from '../../../src/routes/http/exchanges.ts'
-import { acceptForms } from '../../../src/routes/http/form-plugin.ts'
 import { parseUrlEncoded } from '../../../src/routes/http/form.ts'
 import { answerHeaders } from '../../../src/routes/http/response-headers.ts'
 import {
@@ -63,7 +63,7 @@ class TestApp {
     const app = watchedApp()
     const it = new TestApp(app)
     app.removeAllContentTypeParsers()
-    await acceptForms(app)
+    await app.register(multipart)
     app.addContentTypeParser('*', async (_request: unknown, payload: IncomingMessage) => {
       try {
         return await readBody(payload, { maxBytes })

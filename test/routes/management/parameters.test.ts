@@ -5,6 +5,7 @@ import { parse } from 'node:querystring'
 import { test } from 'node:test'
 import type { TestContext } from 'node:test'
 import { deflateSync, gzipSync } from 'node:zlib'
+import multipart from '@fastify/multipart'
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import { KindGuard } from '@sinclair/typebox'
 import type { TObject, TSchema } from '@sinclair/typebox'
@@ -13,7 +14,6 @@ import type { FastifyRequest } from 'fastify'
 import { completeConfig } from '../../../src/config/config.ts'
 import { readBody } from '../../../src/routes/http/body.ts'
 import { errorHandling } from '../../../src/routes/http/error-handler.ts'
-import { acceptForms } from '../../../src/routes/http/form-plugin.ts'
 import { schemaController } from '../../../src/routes/http/schema-compilers.ts'
 import { ListQuery } from '../../../src/routes/management/list.ts'
 import { takeParameters } from '../../../src/routes/management/parameters.ts'
@@ -60,7 +60,7 @@ async function echo(t: TestContext, schema: TObject, lenientParameters = false):
   app.removeAllContentTypeParsers()
   errorHandling(app)
   watch(app)
-  await acceptForms(app)
+  await app.register(multipart)
   app.addContentTypeParser('*', (_request: FastifyRequest, payload: IncomingMessage) =>
     readBody(payload, { maxBytes: 4_000_000 }),
   )
@@ -97,7 +97,7 @@ function placesOf(
   const json = (name: string, literal: string): string => `{ ${JSON.stringify(name)} : ${literal} }`
   const encoded = (name: string, text: string): string =>
     new URLSearchParams([[name, text]]).toString()
-  const multipart = (name: string, text: string): string =>
+  const multipartText = (name: string, text: string): string =>
     `--edge\r\nContent-Disposition: form-data; name="${name}"\r\n\r\n${text}\r\n--edge--\r\n`
   const FORM = 'application/x-www-form-urlencoded'
   return {
@@ -106,7 +106,7 @@ function placesOf(
     'compressed form': (name, text) =>
       send({ type: FORM, body: gzipSync(encoded(name, text)), coding: 'gzip' }),
     multipart: (name, text) =>
-      send({ type: 'multipart/form-data; boundary=edge', body: multipart(name, text) }),
+      send({ type: 'multipart/form-data; boundary=edge', body: multipartText(name, text) }),
     'JSON string': (name, text) =>
       send({ type: 'application/json', body: json(name, JSON.stringify(text)) }),
     'compressed JSON': (name, text) =>
