@@ -33,6 +33,7 @@ const DOORS = {
     'store-listing.ts',
     'store-names.ts',
     'file-check.ts',
+    'store-check.ts',
   ],
   'models/sources/config-pbtxt': [
     'model-config.ts',
@@ -55,7 +56,6 @@ const DOORS = {
     'memory-guard.ts',
     'describe-handler.ts',
     'python-input.ts',
-    'worker-log.ts',
   ],
   'routes/documents': ['api-documents.ts', 'docs-page.ts', 'openapi.ts'],
   'routes/inference': ['relay.ts', 'reject-early.ts', 'request-parameters.ts'],

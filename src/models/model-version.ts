@@ -28,7 +28,6 @@ import { discard } from './sources/prepare.ts'
 import type { PreparedModel } from './sources/prepare.ts'
 import { askHandler } from './workers/describe-handler.ts'
 import { checkPythonInput } from './workers/python-input.ts'
-import { FailedWorkers } from './workers/worker-log.ts'
 
 /** What a version is doing now. */
 export interface VersionStatus extends PoolStatus {
@@ -58,7 +57,6 @@ export class ModelVersion {
   readonly #recycler: Recycler
   readonly #files: FileCheck
   #isLoading = true
-  readonly #failedWorkers = new FailedWorkers()
 
   private constructor(
     prepared: PreparedModel,
@@ -115,8 +113,6 @@ export class ModelVersion {
       await this.#context.factory.share(this.prepared)
       await this.#scaler.start()
       await this.#learn()
-    } catch (error) {
-      throw this.#failedWorkers.withLog(error)
     } finally {
       signal.removeEventListener('abort', stop)
     }
@@ -222,11 +218,7 @@ export class ModelVersion {
   }
 
   async #finishScaling(scaled: Promise<void>): Promise<void> {
-    try {
-      await scaled
-    } catch (error) {
-      throw this.#failedWorkers.withLog(error)
-    }
+    await scaled
     // Those that an earlier request has started count as well.
     await Promise.allSettled(this.#pool.slots.map(({ worker }) => worker.ready))
     await this.#learn()
@@ -236,9 +228,7 @@ export class ModelVersion {
     const { factory } = this.#context
     const { printed } = this.#pool.metrics
     const { begin } = this.#files
-    const worker = factory.start(this.prepared, this.settings, slotId, printed, begin)
-    this.#failedWorkers.watch(worker)
-    return worker
+    return factory.start(this.prepared, this.settings, slotId, printed, begin)
   }
 
   /** Asks the first worker there is what it serves; MMS's own would take the question for a prediction. */

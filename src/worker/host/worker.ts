@@ -5,6 +5,7 @@ import type { WireRequest, WorkerReply } from '../wire/messages.ts'
 import { Child, isShortage } from './child.ts'
 import type { ExitCause } from './child.ts'
 import { Connection } from './connection.ts'
+import { withErrorLog } from './error-log.ts'
 import { modelProcess } from './model-process.ts'
 import {
   WorkerDiedError,
@@ -172,7 +173,9 @@ export class Worker {
       if (error instanceof ServerError) this.kill('could not load the model')
       else await this.#loseConnection(error)
       const cause = await this.exited
-      throw error instanceof ServerError ? error : loadFailure(cause.text, error, lastWords?.())
+      const failure =
+        error instanceof ServerError ? error : loadFailure(cause.text, error, lastWords?.())
+      throw withErrorLog(failure, this.lastErrors)
     } finally {
       clearTimeout(timer)
     }
