@@ -32,6 +32,8 @@ async function ask(t: TestContext, server: Laboratory, code: string): Promise<Ra
   await until(() => client.text.includes('\r\n\r\n'))
   await client.write(head('GET', '/ping', 'connection: close\r\n'))
   await client.ended
+  // The server would wait for the other half of the connection.
+  client.socket.destroy()
   assert.equal(client.error, undefined, code)
   const split = client.text.indexOf('\r\n\r\n')
   const [first = '', ...lines] = client.text.slice(0, split).split('\r\n')
