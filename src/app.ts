@@ -1,4 +1,7 @@
-/** The two HTTP applications. Neither listens; `server.ts` does, and tests may use `inject`. */
+/**
+ * Builds the HTTP applications: inference, management, or both on one port. None of them listens:
+ * `server.ts` starts the listeners, and tests can call `inject`.
+ */
 import { randomUUID } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
 import { parse } from 'node:querystring'
@@ -39,10 +42,10 @@ import { pingRoute } from './routes/mms/ping.ts'
 import { predictionRoutes } from './routes/mms/predictions.ts'
 import type { App, RouteContext } from './routes/route-context.ts'
 
-/** A client's id is kept when it is printable and short; otherwise it gets a new one. */
+/** A client's request id is kept if it has 1 to 128 printable characters; else it is replaced. */
 const REQUEST_ID = /^[\x21-\x7e]{1,128}$/
 
-/** The routes for clients: predictions, health, metadata. */
+/** The routes for clients: predictions, health and metadata. */
 export async function buildInferenceApp(
   context: RouteContext,
   log: FastifyBaseLogger,
@@ -57,7 +60,7 @@ export async function buildInferenceApp(
   return app
 }
 
-/** The routes for operators. A token guards all of them, unknown paths too, when one is set. */
+/** The routes for operators. If a token is set, it guards all of them, and unknown paths too. */
 export async function buildManagementApp(
   context: RouteContext,
   log: FastifyBaseLogger,
@@ -79,7 +82,10 @@ export async function buildManagementApp(
   return app
 }
 
-/** Both on one port, as SageMaker's multi-model endpoints call them. A token guards the operators' routes. */
+/**
+ * All routes on one port, as SageMaker's multi-model endpoints need them. A token guards only the
+ * routes for operators.
+ */
 export async function buildCombinedApp(
   context: RouteContext,
   log: FastifyBaseLogger,
@@ -121,7 +127,7 @@ async function clientRoutes(
   if (context.config.exposeRepository) await exposedRepository(app, context)
 }
 
-/** Loads and unloads for everybody who reaches the inference listener, but not for web pages. */
+/** Every client of the inference listener may load and unload models here, but no web page may. */
 async function exposedRepository(app: App, context: RouteContext): Promise<void> {
   await app.register((scope, _options, done) => {
     const clients = scope.withTypeProvider<TypeBoxTypeProvider>()
@@ -136,7 +142,10 @@ function operatorRoutes(app: App, context: RouteContext): void {
   metricsRoute(app, context)
 }
 
-/** Bodies arrive as one buffer, whatever they say they are; multipart forms are read by those who expect one. */
+/**
+ * Reads every body into one buffer, whatever its content type. The routes that accept multipart
+ * forms parse the buffer.
+ */
 async function readBodies(app: App, { config }: RouteContext): Promise<void> {
   const { maxBodyBytes, maxJsonBytes } = config
   await app.register(multipart)
@@ -165,14 +174,14 @@ function newApp(
     },
     routerOptions: {
       ignoreTrailingSlash: true,
-      // A longer name has no model; that is for the route to say.
+      // A longer name matches no model. The route reports that with its own error.
       maxParamLength: MAX_HEADER_BYTES,
       querystringParser: (text) => parse(text),
     },
     rewriteUrl: readRequestTarget,
     bodyLimit: config.maxBodyBytes,
     serverFactory: (handler) => connections.createServer(handler),
-    // TypeBox writes valid schemas; to check them would take Ajv longer than to compile them.
+    // TypeBox writes valid schemas. Ajv would need longer to validate them than to compile them.
     ajv: { customOptions: { removeAdditional: false, validateSchema: false } },
     schemaController,
     frameworkErrors: refuseUrl,
@@ -188,12 +197,13 @@ function newApp(
     log: accessLog ? log : undefined,
   })
   app.addHook('onRequest', checkVersionAndHost)
-  // Predictions are written past Fastify, with these headers of their own (`send-prediction.ts`).
+  // `send-prediction.ts` writes predictions without Fastify and sets these headers itself.
   app.addHook('onSend', (request, reply, payload, done) => {
     for (const [name, value] of answerHeaders(request.id)) {
       if (!reply.hasHeader(name)) reply.header(name, value)
     }
-    // Fastify adds a charset that JSON does not have (RFC 8259, section 11), and KServe's client compares the type exactly.
+    // Fastify adds a charset, which JSON does not define (RFC 8259, section 11). KServe's client
+    // compares the content type exactly.
     if (reply.getHeader('content-type') === 'application/json; charset=utf-8') {
       reply.header('content-type', 'application/json')
     }
@@ -213,17 +223,17 @@ function collectRoutes(app: App): Map<string, Set<string>> {
   return routes
 }
 
-/** Asks for the token before anything else is looked at. All refusals look the same. */
+/** Checks the token before any other part of the request. All rejections look the same. */
 async function requireToken(app: App, { config }: RouteContext): Promise<void> {
   const { managementToken: token } = config
   if (token === '') return
-  // RFC 6749 takes the word `Bearer` in any case.
+  // RFC 6749 accepts the word `Bearer` in any case.
   const specCompliance = 'rfc6749'
   await app.register(bearerAuth, { keys: new Set([token]), addHook: false, specCompliance })
   app.addHook('onRequest', (request, reply, done) => {
     const refuse = (): void =>
       done(new ServerError('UnauthorizedException', 'A valid bearer token is required.'))
-    // Of several headers Node keeps the first; a proxy in front may have checked another one.
+    // Node keeps the first of several headers; a proxy may have checked a different one.
     if (isRepeated(request.raw, 'authorization')) refuse()
     else app.verifyBearerAuth?.(request, reply, (error) => (error ? refuse() : done()))
   })

@@ -1,7 +1,7 @@
-/** How the models that are loaded share the cores of the machine. */
+/** How the loaded models share the cores of the machine. */
 import { availableParallelism } from 'node:os'
 
-/** The part of a model version that is counted. */
+/** The fields of a model version that are counted. */
 interface Counted {
   readonly name: string
   readonly settings: { readonly workers: number; readonly threads: number }
@@ -10,11 +10,11 @@ interface Counted {
 export interface CpuBudget {
   readonly cores: number
   readonly workers: number
-  /** Of all workers together. */
+  /** The sum of the threads of all workers. */
   readonly threads: number
 }
 
-/** Workers and threads of these versions against the cores this process may use. */
+/** Compares the workers and threads of these versions with the cores that this process may use. */
 export function cpuBudget(versions: readonly Counted[], cores = availableParallelism()): CpuBudget {
   let workers = 0
   let threads = 0
@@ -25,7 +25,7 @@ export function cpuBudget(versions: readonly Counted[], cores = availableParalle
   return { cores, workers, threads }
 }
 
-/** What an operator should know of a budget that is overdrawn; `undefined` for any other. */
+/** Returns a warning for the operator if there are more threads than cores; else `undefined`. */
 export function overdrawnText({ cores, workers, threads }: CpuBudget): string | undefined {
   if (threads <= cores) return undefined
   return (

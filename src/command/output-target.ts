@@ -3,21 +3,25 @@ import process from 'node:process'
 
 const { O_NOCTTY, O_NONBLOCK, O_WRONLY } = constants
 
-/** Where the bytes of an output go. */
+/** The descriptor that an output writes to. */
 export interface OutputTarget {
   readonly fd: number
-  /** A write may take long, so it must not happen on the thread that serves requests. */
+  /**
+   * Whether a write may take long. Such a write must not run on the thread that serves requests.
+   */
   readonly mayBlock: boolean
 }
 
 /**
- * Opens the file behind a descriptor so that a write to it does not block. The descriptor itself is shared with the
- * program that started this one, which may not expect it to be non-blocking; a file that is opened again is not.
- * @throws Error of the system, for example `ENXIO` for a FIFO that has no reader. It may be tried again.
+ * Opens the file behind a descriptor again, so that a write to it does not block. The descriptor
+ * itself is shared with the program that started this one, which may not expect it to be
+ * non-blocking; the newly opened one is not shared.
+ * @throws Error of the system, for example `ENXIO` for a FIFO without a reader. The caller may try
+ * again.
  */
 export function openTarget(fd: number): OutputTarget {
   const kind = fstatSync(fd)
-  // No flag keeps a write to a full or distant disk from taking its time.
+  // No flag makes a write to a full or remote disk non-blocking.
   if (kind.isFile() || kind.isBlockDevice()) return { fd, mayBlock: true }
   if (!kind.isSocket()) {
     try {
@@ -28,7 +32,8 @@ export function openTarget(fd: number): OutputTarget {
       // Another user's pipe or terminal cannot be opened again, and some systems have no /dev/fd.
     }
   }
-  // A socket cannot be opened again either. Node's own stream, once it is made, leaves the descriptor non-blocking.
+  // A socket cannot be opened again. Node's own stream makes the descriptor non-blocking and leaves
+  // it so.
   if (fd === 1) void process.stdout
   if (fd === 2) void process.stderr
   return { fd, mayBlock: false }

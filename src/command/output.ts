@@ -1,44 +1,49 @@
 /**
- * Standard output and standard error of the server. Requests and the end of the process must not wait for whoever
- * reads them: the disk may be full, the pipe may be full, the terminal may be stopped.
+ * Standard output and standard error of the server. Neither a request nor the end of the process
+ * may wait for the reader: the disk may be full, the pipe may be full, the terminal may be stopped.
  */
 import { write, writeSync } from 'node:fs'
 import { openTarget } from './output-target.ts'
 import type { OutputTarget } from './output-target.ts'
 
-/** Size of what waits for a slow reader, at most. Lines beyond it are dropped and counted. */
+/** Maximum of characters that wait for a slow reader. Further lines are dropped and counted. */
 const MAX_WAITING = 4 * 1024 * 1024
-/** Lines are written together: a system call for each of them would cost as much as the line. */
+/** Lines are written together: one system call per line would cost as much as the line itself. */
 const BLOCK_CHARACTERS = 4096
 /** Lines that do not fill a block are written after this time. */
 const FLUSH_MS = 250
-/** Pause before a full pipe is tried again; doubled each time that it takes nothing. */
+/** Pause before the next write to a full pipe; doubled after each write that fails. */
 const MIN_RETRY_MS = 5
 const MAX_RETRY_MS = 250
 /** Pause after an error, for example of a full disk. */
 const ERROR_RETRY_MS = 1000
-/** How long the end of the process waits for a reader that takes nothing. */
+/** The end of the process waits at most this long for a reader that takes nothing. */
 const LAST_FLUSH_MS = 250
 const NEWLINE = 0x0a
 const NOTHING = Buffer.alloc(0)
-/** Never notified: waiting on it is a sleep. */
+/** Nothing ever notifies this cell, so waiting on it is a sleep. */
 const SLEEP_CELL = new Int32Array(new SharedArrayBuffer(4))
 
-/** A stream of lines to one descriptor. No method throws, and only `flushSync` waits, for a moment. */
+/**
+ * A stream of lines to one descriptor. No method throws. Only `flushSync` blocks, for a short time.
+ */
 export class Output {
   readonly #fd: number
   readonly #droppedText: (lines: number, cause: string) => string
   #target: OutputTarget | undefined
-  /** What is being written, or the rest that a full pipe did not take. */
+  /** The bytes that are being written, or the rest that a full pipe did not take. */
   #head: Buffer | undefined
-  /** Another thread writes the head. */
+  /** Whether another thread writes the head. */
   #isWriting = false
-  /** The lines behind the head. */
+  /** The lines after the head. */
   #text = ''
-  /** No line is taken until all that waits is written, so that the notice stands where lines are missing. */
+  /**
+   * Whether new lines are dropped. This lasts until all waiting lines are written, so that the
+   * notice stands where lines are missing.
+   */
   #isFull = false
   #dropped = 0
-  /** Dropped lines that no notice has told of, and those that the notice in the head tells of. */
+  /** Dropped lines not reported yet, and those that the notice in the head reports. */
   #untold = 0
   #told = 0
   #cause = ''
@@ -51,19 +56,19 @@ export class Output {
 
   /**
    * @param fd 1, 2 or another open descriptor.
-   * @param droppedText The line to write about dropped lines when writing works again.
+   * @param droppedText Returns the line that reports dropped lines once writing works again.
    */
   constructor(fd: number, droppedText: (lines: number, cause: string) => string) {
     this.#fd = fd
     this.#droppedText = droppedText
   }
 
-  /** Lines that were dropped so far. */
+  /** Lines dropped so far. */
   get dropped(): number {
     return this.#dropped
   }
 
-  /** Takes one line or more, each with its line feed. */
+  /** Takes one or more lines, each with its line feed. */
   write(text: string): void {
     const waiting = (this.#head?.length ?? 0) + this.#text.length
     if (this.#isFull || waiting + text.length > MAX_WAITING) {
@@ -77,13 +82,16 @@ export class Output {
     else this.#schedule(FLUSH_MS)
   }
 
-  /** The same for what somebody waits to read. */
+  /** Writes at once, for text that a person waits for. */
   print(text: string): void {
     this.write(text)
     this.#send()
   }
 
-  /** Writes what waits. Resolves when that is done, or after a moment. To be called at the end. */
+  /**
+   * Writes all waiting lines. Resolves when they are written, or after 250 ms. To be called at the
+   * end.
+   */
   async flush(): Promise<void> {
     this.#isEnding = true
     this.#send()
@@ -92,15 +100,15 @@ export class Output {
       this.#sayEmpty = resolve
       setTimeout(resolve, this.#lastFlushMs)
     })
-    // A reader that took nothing is not waited for again.
+    // The last flush does not wait again for a reader that took nothing.
     if (!this.#isEmpty) this.#lastFlushMs = 0
   }
 
-  /** The same when the process ends and nothing can be awaited. */
+  /** Writes all waiting lines when the process ends and nothing can be awaited. */
   flushSync(): void {
     const deadline = performance.now() + this.#lastFlushMs
     while (this.#take() !== undefined) {
-      // Node waits for the thread that writes the head, but not for what would come behind it.
+      // Node waits for the thread that writes the head, but not for a write after it.
       if (this.#isWriting) this.#head = Buffer.from(this.#text)
       const problem = this.#writeNow()
       if (problem !== undefined && problem !== 'EAGAIN') return
@@ -137,7 +145,7 @@ export class Output {
     }
   }
 
-  /** What is to be written next; it stays until all of it is. */
+  /** Returns the next bytes to write. They stay in the head until all are written. */
   #take(): Buffer | undefined {
     if (this.#head !== undefined) return this.#head
     if (this.#text === '') this.#isFull = false
@@ -152,7 +160,7 @@ export class Output {
     return this.#head
   }
 
-  /** Writes as much of the head as is taken. Returns an error code where nothing is. */
+  /** Writes as much of the head as possible. Returns an error code if nothing was written. */
   #writeNow(): string | undefined {
     const target = this.#openTarget()
     if (typeof target === 'string') return target
@@ -164,7 +172,7 @@ export class Output {
     }
   }
 
-  /** The target, or the error code why there is none yet. */
+  /** Returns the target, or the error code of the failed attempt to open it. */
   #openTarget(): OutputTarget | string {
     try {
       return (this.#target ??= openTarget(this.#fd))
@@ -205,7 +213,7 @@ export class Output {
     )
   }
 
-  /** Nothing was taken: what waits would wait for a disk or a reader that may never come back. */
+  /** Drops all waiting lines after an error: the disk or the reader may never come back. */
   #dropAll(cause: string): void {
     const rest = this.#told > 0 ? 0 : linesIn(this.#head?.toString('latin1') ?? '')
     this.#drop(rest + linesIn(this.#text), cause)

@@ -1,4 +1,7 @@
-/** What the command prints when the server is ready: addresses, models, and a request that works. */
+/**
+ * The text that the command prints when the server is ready: URLs, models, and a request that
+ * works.
+ */
 import { readdir } from 'node:fs/promises'
 import path from 'node:path'
 import type { Config } from '../config/config.ts'
@@ -7,7 +10,7 @@ import { isNetworkFile } from '../model-folder/paths.ts'
 import type { ModelVersion } from '../models/model-version.ts'
 import type { RunningServer } from '../server.ts'
 
-/** Bytes of one element, by Open Inference Protocol datatype. */
+/** Bytes per element, by Open Inference Protocol datatype. */
 const ELEMENT_BYTES: Readonly<Record<string, number>> = {
   BOOL: 1,
   INT8: 1,
@@ -22,7 +25,7 @@ const ELEMENT_BYTES: Readonly<Record<string, number>> = {
   UINT64: 8,
   FP64: 8,
 }
-/** A longer body than this does not fit into a line that one can read. */
+/** A JSON body with more elements does not fit into a readable line. */
 const MAX_JSON_ELEMENTS = 64
 
 interface TensorInfo {
@@ -31,7 +34,7 @@ interface TensorInfo {
   readonly shape: readonly number[]
 }
 
-/** The text of the ready message: URLs, who can connect, the models, a command to try. */
+/** Returns the ready message: the URLs, who can connect, the models, and a command to try. */
 export async function readyText(
   { inferenceUrl, managementUrl, loaded }: RunningServer,
   config: Config,
@@ -53,7 +56,7 @@ export async function readyText(
   return `${lines.join('\n')}\n\n`
 }
 
-/** Who can connect to which listener. */
+/** Says who can connect to which listener. */
 function accessText({
   host,
   managementHost,
@@ -67,7 +70,10 @@ function audienceOf(host: string): string {
   return isLoopback(host) ? 'this machine' : `the network (${host})`
 }
 
-/** A `curl` command line that the model answers with 200: a sample beside the model, else zeros of the right shape. */
+/**
+ * Returns a `curl` command that the model answers with 200. It sends a sample from the model's
+ * folder, or zeros of the right shape if the folder has no sample.
+ */
 export async function exampleCommand(
   { name, prepared, metadata }: ModelVersion,
   inferenceUrl: string,
@@ -106,13 +112,13 @@ async function findSample(modelPath: string): Promise<string | undefined> {
       const name = names[Math.floor((names.length * 3) / 4)]
       if (name !== undefined) return path.relative('.', path.join(candidate, name))
     } catch {
-      // No such folder.
+      // The folder does not exist.
     }
   }
   return undefined
 }
 
-/** Inputs out of what the handler said of itself, which may be anything. */
+/** Reads the inputs from the handler's metadata, which may be any value. */
 function inputsOf(metadata: unknown): TensorInfo[] {
   if (typeof metadata !== 'object' || metadata === null || !('inputs' in metadata)) return []
   return Array.isArray(metadata.inputs) ? metadata.inputs.filter(isTensorInfo) : []
@@ -133,7 +139,7 @@ function elements({ shape }: TensorInfo): number {
   return shape.reduce((product, dimension) => product * (dimension < 0 ? 1 : dimension), 1)
 }
 
-/** Raw bytes say the shape only while at most one dimension is open. */
+/** The shape follows from the number of raw bytes only if at most one dimension is open. */
 function isDeducible({ shape }: TensorInfo): boolean {
   return shape.filter((dimension) => dimension < 0).length <= 1
 }

@@ -1,4 +1,7 @@
-/** `onnxd serve`: reads the settings, starts the server, says that it is ready, ends it by a signal. */
+/**
+ * `onnxd serve`: reads the settings, starts the server, prints the ready message, and stops on a
+ * signal.
+ */
 import process from 'node:process'
 import closeWithGrace from 'close-with-grace'
 import { pino } from 'pino'
@@ -17,17 +20,21 @@ const STDERR = 2
 /** pino's number for a warning. */
 const WARN_LEVEL = 40
 
-/** The kernel hands orphans to PID 1, and Node has no call to wait for a process that it did not start. */
+/**
+ * The kernel makes PID 1 the parent of orphans, and Node cannot wait for a process that it did not
+ * start.
+ */
 const NO_INIT =
   'onnxd is PID 1 and cannot reap processes that workers and handlers leave behind: they stay as zombies. Run it under an init: docker run --init, init: true, or shareProcessNamespace: true'
 
 /**
- * Runs until a signal ends the process, or ends it with `failureCode` when nothing could be served.
- * @throws ConfigError; whatever `listen` throws.
+ * Runs until a signal ends the process. Exits with `failureCode` if no model could be served.
+ * @throws ConfigError; Error of `listen`.
  */
 export async function serveModels(argv: readonly string[], failureCode: number): Promise<void> {
-  // A write beyond the limit of file sizes fails with EFBIG. Node ignores the signal that comes with it only until
-  // a library that writes files has listened to it; from then on it would end the process.
+  // A write beyond the file size limit fails with EFBIG and raises SIGXFSZ. Node ignores that
+  // signal only until a library that writes files has listened to it; after that the signal would
+  // end the process. Hence this listener.
   process.on('SIGXFSZ', () => {})
   const { config, origins, models, imports, ignored } = parseConfig(argv, process.env)
   const output = new Output(STDOUT, () => '')
@@ -59,7 +66,8 @@ export async function serveModels(argv: readonly string[], failureCode: number):
       skip: ['SIGINT', 'SIGTERM', ...ignoreSignalsThatDoNotStop()],
     },
     async (reason) => {
-      // Nobody knows what state the server is in: it ends at once. What was thrown may be `undefined`.
+      // The state of the server is unknown, so it ends at once. The thrown value may be
+      // `undefined`.
       if ('err' in reason) {
         const { err = new Error('undefined was thrown') } = reason
         log.fatal({ err }, 'unexpected error')
@@ -81,7 +89,7 @@ export async function serveModels(argv: readonly string[], failureCode: number):
     () => process.exit(1),
   )
   const server = await unlessStopped(starting, signal)
-  // A signal came before all was loaded: the process ends without having been ready.
+  // A signal came before all models were loaded, so the process ends without a ready message.
   if (server === undefined) return
   for (const { url, reason, log: lines } of server.failed) {
     errors.print(`${[`onnxd: cannot serve ${url}: ${reason}`, ...lines].join('\n  ')}\n`)
@@ -99,13 +107,13 @@ export async function serveModels(argv: readonly string[], failureCode: number):
   output.print(text)
 }
 
-/** A line of the log as pino writes it. */
+/** Returns a log line in pino's format. */
 function droppedLine(dropped: number, cause: string): string {
   const msg = 'log lines were dropped because standard error did not take them'
   return `${JSON.stringify({ level: WARN_LEVEL, time: Date.now(), dropped, cause, msg })}\n`
 }
 
-/** The server, or nothing when a signal ended its start. */
+/** Returns the server; `undefined` if a signal ended its start. */
 async function unlessStopped(
   starting: Promise<RunningServer>,
   signal: AbortSignal,

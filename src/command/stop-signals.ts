@@ -1,13 +1,13 @@
 import process from 'node:process'
 
-/** A signal that follows its like within this time is the same Ctrl-C. */
+/** The same signal again within this time comes from the same Ctrl-C. */
 const REPEAT_MS = 500
 
 type StopSignal = 'SIGINT' | 'SIGTERM'
 
 /**
- * Calls `onFirst` for the first SIGINT or SIGTERM and `onFurther` for each one after it. A Ctrl-C comes
- * twice, from the terminal and from npm or npx, which pass it on: the second one is dropped.
+ * Calls `onFirst` for the first SIGINT or SIGTERM and `onFurther` for each later one. A Ctrl-C
+ * arrives twice: from the terminal, and from npm or npx, which pass it on. The second is dropped.
  */
 export function watchStopSignals(
   onFirst: (signal: StopSignal) => void,

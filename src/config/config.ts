@@ -1,7 +1,8 @@
 /**
- * Every setting of the server: one schema with names, types, defaults and documentation. A setting is
- * a flag (`--batch-size 8`), an environment variable (`ONNXD_BATCH_SIZE=8`) and a key of the config
- * file (`batchSize: 8`); the flag wins over the environment, the environment over the file.
+ * Every setting of the server: one schema with names, types, defaults and documentation. A setting
+ * is a flag (`--batch-size 8`), an environment variable (`ONNXD_BATCH_SIZE=8`) and a key of the
+ * config file (`batchSize: 8`). The flag overrides the variable, and the variable overrides the
+ * file.
  */
 import { availableParallelism } from 'node:os'
 import { Type } from '@sinclair/typebox'
@@ -21,13 +22,18 @@ export const ConfigSchema = Type.Object(
   { additionalProperties: false },
 )
 
-/** Every setting, defaulted and checked. Times in the unit the setting's description names. */
+/**
+ * All settings, with defaults and checked. The description of a setting names the unit of a time.
+ */
 export type Config = Readonly<Static<typeof ConfigSchema>>
 
-/** Where each setting came from; those that are absent have their default. */
+/** The origin of each setting; a setting that is absent has its default. */
 export type ConfigOrigins = Readonly<Partial<Record<keyof Config, ConfigOrigin>>>
 
-/** Fills in the defaults of settings that are absent and freezes the result. */
+/**
+ * Adds the defaults of absent settings and freezes the result.
+ * @throws ConfigError if a setting is not valid.
+ */
 export function completeConfig(settings: Settings = {}): Config {
   const config: unknown = Value.Default(ConfigSchema, { ...settings })
   if (!Value.Check(ConfigSchema, config)) {
@@ -39,7 +45,10 @@ export function completeConfig(settings: Settings = {}): Config {
   return Object.freeze(config)
 }
 
-/** Threads of one operator for a model with so many workers: the setting, or the cores shared between them. */
+/**
+ * Returns the threads within one operator for each of `workers` workers: the setting, or the cores
+ * divided by the workers.
+ */
 export function threadsPerWorker(config: Config, workers: number): number {
   return config.threads > 0
     ? config.threads

@@ -1,4 +1,4 @@
-/** The kinds of settings that there are. */
+/** Schemas for the kinds of settings. */
 import { Type } from '@sinclair/typebox'
 import type { TArray, TBoolean, TInteger, TString, TUnsafe } from '@sinclair/typebox'
 import { stringEnum } from '../schema.ts'

@@ -1,4 +1,4 @@
-/** `onnxd help serve`: every flag, out of the schema of the settings. */
+/** `onnxd help serve`: lists every flag from the schema of the settings. */
 import { ConfigSchema, flagName } from './config.ts'
 
 export function flagHelp(): string {

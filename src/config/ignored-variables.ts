@@ -1,23 +1,24 @@
-/** Environment variables that look like settings and are none. */
+/** Finds environment variables that look like settings but are not. */
 import { didYouMean } from '../closest-name.ts'
 import { environmentName, serviceVariables } from './layers.ts'
 
-/** Names that begin like those of settings, whatever their case. */
+/** The start of a setting's variable name, in any case. */
 const OURS = /^onnxd[_-]/i
 /**
- * What Kubernetes sets in each pod for a service `onnxd` or `onnxd-…`, besides `…_PORT=tcp://…`.
+ * Variables that Kubernetes sets in each pod for a service `onnxd` or `onnxd-…`, besides
+ * `…_PORT=tcp://…`.
  */
 const SERVICE =
   /^ONNXD(?:_[A-Z0-9]+)*_(?:SERVICE_HOST|SERVICE_PORT(?:_[A-Z0-9_]+)?|PORT_\d+_(?:TCP|UDP|SCTP)(?:_(?:PROTO|PORT|ADDR))?)$/
 const SERVICE_URL = /^(?:tcp|udp|sctp):\/\/\S+:\d+$/
-/** Read where no schema names it. */
+/** This variable is no setting, so it is not in the schema. */
 const CONFIG_FILE = 'ONNXD_CONFIG'
-/** More than so many lines help nobody. */
+/** Maximum of lines, so that the list stays readable. */
 const MAX_LINES = 20
 
 /**
- * Lines for the operator: one for each variable that is no setting, with the one that was probably
- * meant, and one for all that Kubernetes sets. Values are not shown: they may be secret.
+ * Returns lines for the operator: one per variable that matches no setting, with a suggestion, and
+ * one for all variables of Kubernetes. Values are not shown, because they may be secret.
  * @param keys Keys of the settings.
  */
 export function ignoredVariables(

@@ -1,4 +1,4 @@
-/** Settings as they are written: on the command line, in the environment, in the config file. */
+/** Reads settings from the command line, the environment and the config file. */
 import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import path from 'node:path'
@@ -9,35 +9,35 @@ import type * as Yaml from 'yaml'
 import { didYouMean } from '../closest-name.ts'
 import { ConfigError, messageOf } from '../errors.ts'
 
-/** Settings by their key, of one origin or of several merged. */
+/** Settings by key, of one origin or merged from several. */
 export type Settings = Record<string, unknown>
 
-/** Where the server's settings can come from, the weakest first. */
+/** Origins of settings, lowest priority first. */
 export type ConfigOrigin = 'SageMaker variables' | 'config file' | 'environment' | 'command line'
 
-/** The schema of each setting, by its key. */
+/** The schema of each setting, by key. */
 type Schemas = Readonly<Record<string, TSchema>>
 
-/** `batchSize` as a flag: `batch-size`. */
+/** Returns the flag of a key: `batch-size` for `batchSize`. */
 export function flagName(key: string): string {
   return key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)
 }
 
-/** `batchSize` as an environment variable: `ONNXD_BATCH_SIZE`. */
+/** Returns the environment variable of a key: `ONNXD_BATCH_SIZE` for `batchSize`. */
 export function environmentName(key: string): string {
   return `ONNXD_${key.replace(/[A-Z]/g, (letter) => `_${letter}`).toUpperCase()}`
 }
 
-/** What a command line holds. */
+/** The content of a command line. */
 export interface CommandLine {
   readonly flags: Settings
   /** MODEL arguments, as written. */
   readonly models: readonly string[]
-  /** `--config FILE`. */
+  /** The value of `--config`. */
   readonly configFile: string | undefined
 }
 
-/** @throws ConfigError naming the flag. */
+/** @throws ConfigError that names the flag. */
 export function readFlags(argv: readonly string[], schemas: Schemas): CommandLine {
   const options: Record<string, { type: 'string' | 'boolean' }> = { config: { type: 'string' } }
   for (const [key, schema] of Object.entries(schemas)) {
@@ -65,7 +65,7 @@ export function readFlags(argv: readonly string[], schemas: Schemas): CommandLin
   }
 }
 
-/** The flag that was probably meant by the first one that does not exist. */
+/** Suggests a flag for the first unknown one. */
 function hintFor(argv: readonly string[], names: readonly string[]): string {
   const unknown = argv
     .filter((word) => word.startsWith('--') && word.length > 2)
@@ -79,10 +79,16 @@ function hintFor(argv: readonly string[], names: readonly string[]): string {
       )
 }
 
-/** The settings that Kubernetes has variables for: of a service `onnxd`, or `onnxd-management`. */
+/**
+ * Kubernetes sets variables with the names of these settings, for a service `onnxd` or
+ * `onnxd-management`.
+ */
 const PORTS = ['port', 'managementPort']
 
-/** Variables that Kubernetes sets for a service of our name (`ONNXD_PORT=tcp://10.0.0.1:8080`). They are no settings. */
+/**
+ * Returns the variables that Kubernetes sets for a service named `onnxd` or `onnxd-management`
+ * (`ONNXD_PORT=tcp://10.0.0.1:8080`). They are not settings.
+ */
 export function serviceVariables(environment: NodeJS.ProcessEnv): Map<string, string> {
   const found = new Map<string, string>()
   for (const name of PORTS.map(environmentName)) {
@@ -92,7 +98,7 @@ export function serviceVariables(environment: NodeJS.ProcessEnv): Map<string, st
   return found
 }
 
-/** @throws ConfigError naming the variable. */
+/** @throws ConfigError that names the variable. */
 export function readEnvironment(environment: NodeJS.ProcessEnv, schemas: Schemas): Settings {
   const settings: Settings = {}
   const foreign = serviceVariables(environment)
@@ -106,12 +112,13 @@ export function readEnvironment(environment: NodeJS.ProcessEnv, schemas: Schemas
 
 /**
  * Reads a YAML or JSON file.
- * @throws ConfigError naming the file.
+ * @throws ConfigError that names the file.
  */
 export function readConfigFile(file: string): Settings {
   let content: unknown
   try {
-    // JSON is YAML; one parser reads both. Few starts need it, and it takes a while to load.
+    // JSON is YAML, so one parser reads both. It is loaded only here, because it is slow to load
+    // and few starts need it.
     const { parse } = createRequire(import.meta.url)('yaml') as typeof Yaml
     content = parse(readFileSync(file, 'utf8')) ?? {}
   } catch (error) {
@@ -126,7 +133,7 @@ export function readConfigFile(file: string): Settings {
   return { ...content }
 }
 
-/** Settings are text in flags and the environment. Nothing is rounded or guessed: `1.5` is no integer. */
+/** Converts the text of a flag or a variable. Nothing is rounded: `1.5` is not a valid integer. */
 function fromText(value: string, schema: TSchema, name: string): unknown {
   switch (schema.type) {
     case 'integer':
@@ -146,7 +153,7 @@ function fromText(value: string, schema: TSchema, name: string): unknown {
   }
 }
 
-/** A setting that is a number or a word. */
+/** Converts a setting that is a number or one of some words. */
 function fromOneOf(value: string, schemas: readonly TSchema[], name: string): unknown {
   const words = schemas.filter((schema) => KindGuard.IsLiteral(schema)).map((word) => word.const)
   if (words.includes(value)) return value

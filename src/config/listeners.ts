@@ -1,4 +1,4 @@
-/** Settings of the two listeners: who may connect, what a request may be, what is logged. */
+/** Settings of the two listeners: who may connect, limits of requests, and logs. */
 import { MIB, count, flag, list, oneOf, text } from './fields.ts'
 
 export const listenerSettings = {

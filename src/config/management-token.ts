@@ -1,13 +1,13 @@
 import { ConfigError } from '../errors.ts'
 
-/** What a header can carry as a token: visible ASCII characters without spaces. */
+/** Characters that a header can carry in a token: visible ASCII without spaces. */
 const TOKEN = /^[\x21-\x7e]+$/
 
 /**
- * A token as it was written into a setting. White space around it does not belong to it: a file
- * often ends with a newline, which no client can send.
- * @param place Where the setting came from, for the message.
- * @throws ConfigError when nothing is left, or something that no client can send.
+ * Returns the token of a setting without surrounding white space: a file often ends with a newline,
+ * which no client can send.
+ * @param place Origin of the setting, for the message.
+ * @throws ConfigError if the token is empty or has characters that no client can send.
  */
 export function readToken(text: string, place: string): string {
   const token = text.trim()

@@ -1,5 +1,5 @@
+/** Settings of models and their workers: sources, execution, and permissions. */
 import { JOIN_BATCHES, MAX_PRIORITY_LEVELS, batchDelay } from '../model-folder/settings.ts'
-/** Settings of models and their workers: where they come from, how they run, what they may do. */
 import { MIB, count, flag, list, oneOf, text } from './fields.ts'
 
 export const modelSettings = {

@@ -1,4 +1,4 @@
-/** From a command line, an environment and a config file to the settings of a server. */
+/** Combines the command line, the environment and the config file into the settings of a server. */
 import { Type } from '@sinclair/typebox'
 import { didYouMean } from '../closest-name.ts'
 import { ConfigError } from '../errors.ts'
@@ -13,21 +13,21 @@ import { readConfigFile, readEnvironment, readFlags } from './layers.ts'
 import type { ConfigOrigin, Settings } from './layers.ts'
 import { readToken } from './management-token.ts'
 
-/** What {@link parseConfig} makes of a command line. */
+/** Result of {@link parseConfig}. */
 export interface ParsedConfig {
   readonly config: Config
   readonly origins: ConfigOrigins
   /** MODEL arguments, as written. */
   readonly models: readonly string[]
-  /** What was taken over from the configuration of another server, for the operator to read. */
+  /** Settings imported from the configuration of another server, to show to the operator. */
   readonly imports: readonly Import[]
-  /** What is ignored of the environment, a line each, for the operator to read. */
+  /** One line per ignored environment variable, to show to the operator. */
   readonly ignored: readonly string[]
 }
 
 /**
  * Parses a command line (without the command word) and an environment.
- * @throws ConfigError naming the setting and where it came from.
+ * @throws ConfigError that names the setting and its origin.
  */
 export function parseConfig(argv: readonly string[], environment: NodeJS.ProcessEnv): ParsedConfig {
   const { flags, models, configFile } = readFlags(argv, ConfigSchema.properties)

@@ -1,4 +1,7 @@
-/** Datatypes that onnxruntime-node can run, by their Open Inference Protocol names. Both processes use them. */
+/**
+ * Datatypes that onnxruntime-node can run, by their Open Inference Protocol names, for both
+ * processes.
+ */
 export const DATATYPES = [
   'BOOL',
   'UINT8',

@@ -1,6 +1,6 @@
 /**
- * What lies at a model's path: the `.onnx` file, `model.json`, the archive's manifest. Read by both
- * processes, each for its own half, so that they can never disagree about which file is meant.
+ * Finds the files at a model's path: the `.onnx` file, `model.json`, the archive's manifest. Both
+ * processes use this code, so that they always agree on the file.
  */
 import { readdir, stat } from 'node:fs/promises'
 import path from 'node:path'
@@ -21,22 +21,26 @@ const MAX_SETTINGS_BYTES = 1024 * 1024
 
 /** The files of one model version. */
 export interface ModelFiles {
-  /** Folder that holds the model's files. */
+  /** Folder of the model's files. */
   readonly folder: string
-  /** Absolute path of the network, absent when the folder has none (a model with code of its own). */
+  /**
+   * Absolute path of the `.onnx` file; absent if the folder has none (a model with a custom
+   * handler).
+   */
   readonly onnxFile: string | undefined
   readonly settings: ModelSettings
-  /** Folder that `labels` and other file names of the settings are relative to. */
+  /** Folder that `labels` and other file names in the settings are relative to. */
   readonly settingsFolder: string
   readonly manifest: Manifest | undefined
 }
 
 /**
- * Reads what lies at `modelPath`, a folder or a bare `.onnx` file. `model.json` is looked for beside the
- * file, and one level up when the folder is a numbered version (`digits/1`).
- * @param handler What the registration says, which wins over the files.
- * @param root Real path that no file may lead out of.
- * @throws ServerError `InvalidModelException` when a file is malformed or the network is ambiguous.
+ * Reads the files at `modelPath`, a folder or a single `.onnx` file. `model.json` is read from the
+ * same folder, or from the parent if the folder is a numbered version (`digits/1`) without one.
+ * @param handler Handler of the registration; it overrides the files.
+ * @param root Real path that contains every file.
+ * @throws ServerError `InvalidModelException` if a file is malformed or the `.onnx` file is
+ * ambiguous.
  */
 export async function readModelFiles(
   modelPath: string,
@@ -64,12 +68,12 @@ export async function readModelFiles(
   }
 }
 
-/** Handlers that need no code of the model's own. */
+/** Handlers that are part of onnxd, so the model needs no code. */
 export const BUILT_IN_HANDLERS: readonly string[] = ['', 'onnx', 'image']
 
 /**
- * Path of `name` inside `folder`.
- * @throws ServerError `InvalidModelException` when the name points outside.
+ * Returns the path of `name` inside `folder`.
+ * @throws ServerError `InvalidModelException` if the name points outside.
  */
 export function pathInside(folder: string, name: string): string {
   const resolved = path.resolve(folder, name)
@@ -95,7 +99,10 @@ async function readSettings(
   return { settings: settings ?? {}, settingsFolder: settings ? settingsFolder : folder }
 }
 
-/** A `model.json` in a folder of several networks speaks of the one it names, else of `model.onnx`. */
+/**
+ * In a folder with several `.onnx` files, `model.json` applies to the one it names, else to
+ * `model.onnx`.
+ */
 function belongsTo(settings: ModelSettings, names: readonly string[], fileName: string): boolean {
   if (settings.model !== undefined) return settings.model === fileName
   return isOwnNetwork(fileName) || networksIn(names).length === 1
@@ -123,7 +130,8 @@ function chooseNetwork(
 }
 
 /**
- * Networks that are not hidden. Those with an ending in capitals count where there are no others.
+ * Returns the `.onnx` files that are not hidden. Names in capitals count only if there are no
+ * others.
  */
 function networksIn(names: readonly string[]): string[] {
   const networks = names.filter((name) => isNetworkFile(name) && !name.startsWith('.'))
@@ -131,7 +139,10 @@ function networksIn(names: readonly string[]): string[] {
   return usual.length > 0 ? usual : networks
 }
 
-/** The schemas are loaded only for models that have such a file: they would double the start of a worker. */
+/**
+ * The schemas are imported only for a model with such a file: they would double the start time of a
+ * worker.
+ */
 async function readSettingsFile(
   folder: string,
   root: string | undefined,
@@ -167,7 +178,8 @@ async function readJson(
 }
 
 /**
- * A key that is null is as if absent, as in requests. The whole file, whose key is empty, is not.
+ * Treats a key with the value null as absent, as in requests. The whole file has an empty key and
+ * is kept.
  */
 function withoutNull(key: string, value: unknown): unknown {
   return value === null && key !== '' ? undefined : value

@@ -1,6 +1,6 @@
 /**
- * `MAR-INF/MANIFEST.json` of a model archive, as the archivers of MMS and TorchServe write it
- * (unknown keys are ignored by both). Only what onnxd reads is described.
+ * `MAR-INF/MANIFEST.json` of a model archive, as the archivers of MMS and TorchServe write it. The
+ * schema has only the keys that onnxd reads; unknown keys are ignored, as in both servers.
  */
 import { Type } from '@sinclair/typebox'
 import type { Static } from '@sinclair/typebox'
@@ -9,7 +9,7 @@ export { MANIFEST_FILE } from './paths.ts'
 
 export const Manifest = Type.Object({
   runtime: Type.Optional(Type.String()),
-  /** Only MMS's archiver writes the first two, only TorchServe's the other two. */
+  /** Only MMS's archiver writes the first two keys; only TorchServe's writes the other two. */
   specificationVersion: Type.Optional(Type.Unknown()),
   implementationVersion: Type.Optional(Type.Unknown()),
   archiverVersion: Type.Optional(Type.Unknown()),

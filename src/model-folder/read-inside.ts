@@ -1,4 +1,4 @@
-/** Reads small files that may be exchanged for links at any moment. */
+/** Reads small files that may be replaced by links at any moment. */
 import { constants } from 'node:fs'
 import { open, readlink, realpath } from 'node:fs/promises'
 import type { FileHandle } from 'node:fs/promises'
@@ -6,19 +6,20 @@ import path from 'node:path'
 import { ServerError } from '../errors.ts'
 import { codeOf } from '../process-identity.ts'
 
-/** O_NONBLOCK: opening a FIFO would wait for ever. */
+/** O_NONBLOCK: without it, opening a FIFO could block forever. */
 const FLAGS = constants.O_RDONLY | constants.O_NONBLOCK
 
-/** What a file may be. */
+/** Limits for a file. */
 export interface ReadLimits {
-  /** Real path that the file must not lead out of, when there is one. */
+  /** Real path that must contain the file; `undefined` for no limit. */
   readonly root: string | undefined
   readonly maxBytes: number
 }
 
 /**
- * The text of a file. It is checked once it is open: a path may lead elsewhere a moment later.
- * @throws ServerError `InvalidModelException` that names the file, and errors of the file system.
+ * Reads the text of a file. The checks run on the open file, because the path may lead elsewhere a
+ * moment later.
+ * @throws ServerError `InvalidModelException` that names the file; Error of the file system.
  */
 export async function readTextInside(
   file: string,
@@ -26,7 +27,7 @@ export async function readTextInside(
 ): Promise<string> {
   const name = path.basename(file)
   const handle = await open(file, FLAGS).catch((cause: unknown) => {
-    // A socket.
+    // The file is a socket.
     throw codeOf(cause) === 'ENXIO' ? invalid(`${name} is not a file.`) : cause
   })
   try {
@@ -43,7 +44,7 @@ export async function readTextInside(
 
 /** Whether an open file is below `root`, a real path. */
 export async function isInside(handle: FileHandle, file: string, root: string): Promise<boolean> {
-  // Systems without `/proc` can only say where the path leads now.
+  // Systems without `/proc` can only resolve the path again.
   const location = await readlink(`/proc/self/fd/${handle.fd}`).catch(() => realpath(file))
   return location.startsWith(root.endsWith(path.sep) ? root : root + path.sep)
 }

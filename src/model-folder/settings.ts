@@ -1,6 +1,6 @@
 /**
- * `model.json`, the optional file beside a model. Both processes read it: the front-end for workers and
- * batching, the worker for handler, labels, preprocessing and session options.
+ * `model.json`, the optional file beside a model. Both processes read it: the front-end for workers
+ * and batching, the worker for handler, labels, preprocessing and session options.
  */
 import { Type } from '@sinclair/typebox'
 import type {
@@ -15,20 +15,23 @@ import { stringEnum } from '../schema.ts'
 
 export { MODEL_SETTINGS_FILE } from './paths.ts'
 
-/** Each level costs every model version a list. */
+/** Each level costs one list per model version. */
 export const MAX_PRIORITY_LEVELS = 1000
 
 /** Each worker is a process. */
 export const MAX_WORKERS = 256
 
-/** Milliseconds that a batch may wait to fill, or `auto`: as long as it pays. */
+/** Milliseconds that a batch may wait to fill. `auto` waits as long as waiting saves time. */
 export type BatchDelay = number | 'auto'
 
-/** Whether requests share runs of a model: where it is proved to change no result, always, or never. */
+/**
+ * Whether requests share runs of a model: if the graph proves that no result changes, always, or
+ * never.
+ */
 export const JOIN_BATCHES = ['auto', 'always', 'never'] as const
 export type JoinBatches = (typeof JOIN_BATCHES)[number]
 
-/** The schema of a {@link BatchDelay}. */
+/** Returns the schema of a {@link BatchDelay}. */
 export function batchDelay(
   options: SchemaOptions,
   limits: NumberOptions = {},
@@ -36,7 +39,7 @@ export function batchDelay(
   return Type.Union([Type.Number({ minimum: 0, ...limits }), Type.Literal('auto')], options)
 }
 
-/** How the image handler turns a picture into the model's input tensor. */
+/** How the image handler turns an image into the model's input tensor. */
 export const ImageSettings = Type.Object(
   {
     width: Type.Optional(

@@ -5,20 +5,20 @@ import type { PoolWorker, Slot } from './scheduling/pool.ts'
 import { configReportOf } from './sources/config-pbtxt/config-report.ts'
 import type { ConfigKey } from './sources/config-pbtxt/config-report.ts'
 
-/** One worker, as `GET /models/{model}` shows it: the original's fields, then onnxd's. */
+/** One worker in `GET /models/{model}`: first the fields of MMS, then those of onnxd. */
 export interface WorkerDescription {
   readonly id: string
   readonly startTime: string
   readonly status: 'READY' | 'LOADING' | 'UNLOADING'
   readonly gpu: boolean
-  /** Resident memory, bytes; 0 where it cannot be read. */
+  /** Resident memory in bytes; 0 if it cannot be read. */
   readonly memoryUsage: number
   readonly pid?: number
   readonly restarts: number
   readonly lastFailure?: string
 }
 
-/** One model version, as `GET /models/{model}` shows it. */
+/** One model version in `GET /models/{model}`. */
 export interface VersionDescription {
   readonly modelName: string
   readonly modelVersion: string
@@ -27,25 +27,27 @@ export interface VersionDescription {
   readonly minWorkers: number
   readonly maxWorkers: number
   readonly batchSize: number
-  /** Milliseconds; 0 where it is learned, as `settings` say. */
+  /** Milliseconds; 0 if the delay is learned (`auto` in `settings`). */
   readonly maxBatchDelay: number
   /** Seconds. */
   readonly responseTimeout: number
-  /** Seconds. */
+  /** Load timeout in seconds. */
   readonly startupTimeout: number
   readonly loadedAtStartup: boolean
   /** `LOADING` until all workers have loaded the model for the first time. */
   readonly status: 'LOADING' | 'READY' | 'PARTIAL' | 'UNAVAILABLE' | 'FAILED'
   readonly workers: readonly WorkerDescription[]
   readonly jobQueueStatus: { readonly remainingCapacity: number; readonly pendingRequests: number }
-  /** What counts, and who set it. */
+  /** The effective settings, with the origin of each. */
   readonly settings: ShownSettings
-  /** What became of each key of a Triton configuration; absent where there is none. */
+  /**
+   * How each key of a Triton configuration was used; absent if the model has no such configuration.
+   */
   readonly modelConfig?: readonly ConfigKey[]
   readonly metadata?: unknown
 }
 
-/** Everything worth knowing about a version, with the memory of its workers as of now. */
+/** Describes a version, with the current memory of its workers. */
 export async function describeVersion(
   model: ModelVersion,
   gpus: number,

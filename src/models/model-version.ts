@@ -29,29 +29,32 @@ import type { PreparedModel } from './sources/prepare.ts'
 import { askHandler } from './workers/describe-handler.ts'
 import { checkPythonInput } from './workers/python-input.ts'
 
-/** What a version is doing now. */
+/** The current state of a version. */
 export interface VersionStatus extends PoolStatus {
   /** Whether the workers load the model for the first time. */
   readonly isLoading: boolean
-  /** Workers that there should be at least. */
+  /** Minimum number of workers. */
   readonly wantedWorkers: number
-  /** Whether a request would find a worker, or none is wanted. */
+  /** Whether a worker is ready, or none is wanted. */
   readonly isReady: boolean
 }
 
-/** One version of a model: its files, its settings, its workers. */
+/** One version of a model: its files, its settings and its workers. */
 export class ModelVersion {
   readonly prepared: PreparedModel
   readonly settings: EffectiveSettings
-  /** What the registration set. */
+  /** The settings of the registration. */
   readonly options: VersionOptions
   readonly origin: Origin
   readonly #pool: Pool
-  /** What the handler says of itself: inputs, outputs, types, shapes, runtime. `undefined` until a worker answered. */
+  /**
+   * Metadata of the handler: inputs, outputs, types, shapes, runtime. `undefined` until a worker
+   * has returned it.
+   */
   metadata: unknown
   readonly #shown: ShownSettings
   readonly #context: ModelContext
-  /** Whose worker runs a Python handler; `undefined` for onnxd's own. */
+  /** The server whose worker runs the Python handler; `undefined` for onnxd's own worker. */
   readonly #dialect: WireDialect | undefined
   readonly #scaler: Scaler
   readonly #recycler: Recycler
@@ -86,8 +89,8 @@ export class ModelVersion {
   }
 
   /**
-   * Versions without workers, to be loaded or closed.
-   * @throws ServerError what refuses one of them before any process is started.
+   * Creates versions without workers, to be loaded or closed.
+   * @throws ServerError if a version cannot be served; no process is started before that check.
    */
   static createAll(
     prepared: readonly PreparedModel[],
@@ -101,8 +104,9 @@ export class ModelVersion {
   }
 
   /**
-   * Starts the workers; resolves when all have loaded the model. After a failure the version is to be closed.
-   * @param signal Ends the workers, and so the loading, when it is aborted.
+   * Starts the workers; resolves when all have loaded the model. After a failure the caller must
+   * close the version.
+   * @param signal Stops the workers, and so the load, when it is aborted.
    * @throws ServerError with the worker's own reason.
    */
   async load(signal: AbortSignal): Promise<void> {
@@ -128,7 +132,7 @@ export class ModelVersion {
     return this.prepared.version
   }
 
-  /** The settings as they are now, and who set them. */
+  /** The current settings with their origins. */
   get shownSettings(): ShownSettings {
     const { min, isScaled } = this.wanted
     return isScaled ? { ...this.#shown, workers: { value: min, from: 'request' } } : this.#shown
@@ -141,16 +145,16 @@ export class ModelVersion {
     return { ...pool, isLoading: this.#isLoading, wantedWorkers, isReady }
   }
 
-  /** What was counted since the version was registered. */
+  /** Counts since the version was registered. */
   get statistics(): VersionMetrics {
     return this.#pool.metrics
   }
 
   /**
    * Sends one request to a worker and resolves with its response.
-   * @throws ServerError `ServiceUnavailableException` when it cannot be accepted or no worker takes it
-   * in time, `BadRequestException` for a priority that does not exist, `InvalidInputException` when
-   * MMS's worker would die of it, and whatever the worker failed with.
+   * @throws ServerError `ServiceUnavailableException` if the request cannot be accepted or no
+   * worker takes it in time; `BadRequestException` for a priority that does not exist;
+   * `InvalidInputException` for a body that would kill MMS's worker; the error of the worker.
    */
   async predict(
     headers: readonly Header[],
@@ -180,7 +184,9 @@ export class ModelVersion {
     return new Prediction(response, canRelease)
   }
 
-  /** Why {@link predict} would reject any request now; `undefined` while there is room. Counts nothing. */
+  /**
+   * Why {@link predict} would reject any request now; `undefined` if it would not. Counts nothing.
+   */
   rejection(): Rejection | undefined {
     return this.#pool.rejection()
   }
@@ -190,12 +196,12 @@ export class ModelVersion {
     this.#pool.countRejection(rejection)
   }
 
-  /** Ends workers that load the model for the first time; those that serve go on. */
+  /** Stops workers that load the model for the first time. Workers that already serve stay. */
   stopStarting(): void {
     this.#pool.stopStarting()
   }
 
-  /** How many workers there are to be. */
+  /** The wanted number of workers. */
   get wanted(): WantedWorkers {
     return this.#scaler.wanted
   }
@@ -207,8 +213,8 @@ export class ModelVersion {
   }
 
   /**
-   * Finishes accepted work within `drainMs`, ends the workers and removes what was unpacked.
-   * @param keepsDelivery The server stops, and the next one will serve the model again.
+   * Finishes accepted requests within `drainMs`, stops the workers and removes unpacked files.
+   * @param keepsDelivery True if the server stops and its next start will serve the model again.
    */
   async close(drainMs: number, keepsDelivery = false): Promise<void> {
     this.#recycler.close()
@@ -219,7 +225,7 @@ export class ModelVersion {
 
   async #finishScaling(scaled: Promise<void>): Promise<void> {
     await scaled
-    // Those that an earlier request has started count as well.
+    // Workers that an earlier request has started count as well.
     await Promise.allSettled(this.#pool.slots.map(({ worker }) => worker.ready))
     await this.#learn()
   }
@@ -231,7 +237,9 @@ export class ModelVersion {
     return factory.start(this.prepared, this.settings, slotId, printed, begin)
   }
 
-  /** Asks the first worker there is what it serves; MMS's own would take the question for a prediction. */
+  /**
+   * Asks a ready worker for its metadata. An MMS worker would treat the question as a prediction.
+   */
   async #learn(): Promise<void> {
     const canAsk = this.#pool.status.readyWorkers > 0 && this.#dialect !== 'mms'
     if (canAsk) this.metadata ??= await askHandler(this.#pool, this.name, this.#context.log)

@@ -1,17 +1,23 @@
-/** What each key of an MMS or TorchServe `config.properties` means for onnxd: a setting, or why not. */
+/**
+ * Maps each key of an MMS or TorchServe `config.properties` to a setting of onnxd, or to the reason
+ * why it is ignored.
+ */
 import path from 'node:path'
 import { ConfigError } from '../../errors.ts'
 
-/** Which server a file was written for. */
+/** The server that a file was written for. */
 export type Flavour = 'mms' | 'torchserve'
 
-/** What becomes of a key: a setting, a MODEL argument, or nothing for a reason. One key may become several. */
+/**
+ * Result of a key: a setting, a MODEL argument, or the reason why it is ignored. One key can have
+ * several results.
+ */
 export type Outcome =
   | { readonly setting: string; readonly value: unknown; readonly note?: string }
   | { readonly model: string }
   | { readonly reason: string }
 
-/** What a rule may look at besides its own value. */
+/** What a rule may read besides its own value. */
 export interface RuleContext {
   readonly flavour: Flavour
   readonly properties: ReadonlyMap<string, string>
@@ -32,7 +38,7 @@ const HANDLER_METRICS = 'whatever handlers print as metrics is served, none has 
 const PYTHON = 'workers in Python run in the environment that --python names, as it is'
 const WORKER_SOCKET = 'workers are reached by unix sockets'
 
-/** Keys of both servers, or of MMS alone. */
+/** Keys of both servers, or only of MMS. */
 export const COMMON_RULES: Readonly<Record<string, Rule>> = {
   inference_address: (value) => address(value, 'host', 'port', 80),
   management_address: (value) => address(value, 'managementHost', 'managementPort', 8081),
@@ -83,7 +89,7 @@ export const COMMON_RULES: Readonly<Record<string, Rule>> = {
   plugins_path: 'Java plugins cannot be loaded; the SageMaker routes are built in',
 }
 
-/** Keys that only TorchServe knows. One of them in a file makes it TorchServe's. */
+/** Keys that only TorchServe has. A file with one of them was written for TorchServe. */
 export const TORCHSERVE_RULES: Readonly<Record<string, Rule>> = {
   metrics_address: 'metrics are served by the management listener, at /metrics',
   models: 'workers, batching and version of a model belong in its model.json or its registration',
@@ -129,8 +135,8 @@ export const TORCHSERVE_RULES: Readonly<Record<string, Rule>> = {
 }
 
 /**
- * An integer within bounds: more than the most becomes the most, less than the least is ignored.
- * @throws ConfigError for what is no integer.
+ * Reads an integer. A value above `most` becomes `most`; a value below `least` is ignored.
+ * @throws ConfigError if the value is not an integer.
  */
 export function integer(value: string, setting: string, least: number, most: number): Outcome[] {
   if (!/^[+-]?\d{1,15}$/.test(value)) throw new ConfigError(`${setting} must be an integer.`)
@@ -140,7 +146,7 @@ export function integer(value: string, setting: string, least: number, most: num
   return [{ setting, value: most, note: `${setting} is at most ${most}` }]
 }
 
-/** Minutes as `responseTimeout`. */
+/** Converts minutes to `responseTimeout`. */
 export function minutes(value: string): Outcome[] {
   if (!/^[+-]?\d{1,9}$/.test(value)) throw new ConfigError('responseTimeout must be an integer.')
   return integer(String(Number(value) * 60), 'responseTimeout', 1, DAY).map((outcome) =>
@@ -181,7 +187,7 @@ function loadModels(value: string, { properties }: RuleContext): Outcome[] {
   return [{ setting: 'load', value: names.length === 0 ? 'none' : names.join(',') }, ...outcomes]
 }
 
-/** Names and files that a snapshot of TorchServe lists: `{"models": {name: {version: {marName, …}}}}`. */
+/** Reads the models of a TorchServe snapshot: `{"models": {name: {version: {marName, …}}}}`. */
 function modelSnapshot(value: string, { properties }: RuleContext): Outcome[] {
   let content: unknown
   try {

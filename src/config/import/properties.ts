@@ -1,4 +1,7 @@
-/** Reads the `config.properties` of MMS and TorchServe: what applies becomes settings, the rest is listed. */
+/**
+ * Reads the `config.properties` of MMS and TorchServe. Known keys become settings; the others are
+ * listed.
+ */
 import { readFileSync } from 'node:fs'
 import path from 'node:path'
 import { ConfigError } from '../../errors.ts'
@@ -7,7 +10,7 @@ import { COMMON_RULES, TORCHSERVE_RULES } from './properties-mapping.ts'
 import type { Flavour, Outcome, Rule } from './properties-mapping.ts'
 import { decodeProperties, parseProperties } from './properties-text.ts'
 
-/** One setting that a key became. A MODEL argument has the setting `MODEL`. */
+/** One setting from a key. For a MODEL argument the setting is `MODEL`. */
 export interface AppliedKey {
   readonly key: string
   readonly setting: string
@@ -15,17 +18,20 @@ export interface AppliedKey {
   readonly note?: string
 }
 
-/** One key without effect. The value is for the operator's eyes: secrets and unknown keys hide theirs. */
+/**
+ * One key without effect. The operator sees the value, unless the key is unknown or it may be a
+ * secret.
+ */
 export interface IgnoredKey {
   readonly key: string
   readonly value: string
   readonly reason: string
 }
 
-/** What a foreign configuration became. */
+/** Result of importing the configuration of another server. */
 export interface Import {
   readonly origin: Flavour | 'sagemaker'
-  /** Keys of the config schema. */
+  /** By key of the config schema. */
   readonly settings: Settings
   /** MODEL arguments, `path` or `name=path`. */
   readonly models: string[]
@@ -36,7 +42,7 @@ export interface Import {
 const HIDDEN = '(hidden)'
 const SECRET_KEY = /_pass|passw|secret|credential|private_key$|api_?key/i
 const SECRET_VALUE = /passw|passphrase|secret|credential|token|:\/\/[^/\s]*@/i
-/** Keys that the environment cannot override. MMS and TorchServe, section 7. */
+/** Keys that an environment variable cannot override, in MMS and in TorchServe. */
 const FILE_ONLY = new Set([
   'enable_envvars_config',
   'models',
@@ -48,7 +54,7 @@ const RULES: Readonly<Record<string, Rule>> = { ...COMMON_RULES, ...TORCHSERVE_R
 
 /**
  * Reads and maps the file at `file`.
- * @throws ConfigError as {@link importProperties}, or naming the file.
+ * @throws ConfigError as {@link importProperties}, or if the file cannot be read.
  */
 export function readProperties(file: string, environment: NodeJS.ProcessEnv): Import {
   let bytes: Buffer
@@ -62,10 +68,11 @@ export function readProperties(file: string, environment: NodeJS.ProcessEnv): Im
 }
 
 /**
- * Maps a file to settings. It is TorchServe's when it holds a key only TorchServe knows, when
- * `TS_CONFIG_FILE` is set, or when a `TS_…` variable overrides a key; else it is MMS's. That decides
+ * Maps a file to settings. It was written for TorchServe if it has a key that only TorchServe has,
+ * if `TS_CONFIG_FILE` is set, or if a `TS_…` variable overrides a key; else for MMS. This decides
  * the unit of `default_response_timeout`: minutes in MMS, seconds in TorchServe.
- * @throws ConfigError naming the key: a variable that is not set, a number that is none, a broken escape.
+ * @throws ConfigError that names the key, if an environment variable is not set, a number is not
+ * valid, or an escape is not valid.
  */
 export function importProperties(text: string, environment: NodeJS.ProcessEnv): Import {
   const properties = parseProperties(text)
@@ -77,11 +84,11 @@ export function importProperties(text: string, environment: NodeJS.ProcessEnv): 
   const result: Import = { origin: flavour, settings: {}, models: [], applied: [], ignored: [] }
   for (const [key, raw] of properties) {
     const value = raw.trim()
-    // What an unknown key holds, nobody knows: it may be a secret.
+    // The value of an unknown key may be a secret.
     const shown = isKnown(key) ? value : HIDDEN
     record(result, key, shown, outcomesOf(key, value, { flavour, properties }))
   }
-  // Both servers load nothing unless told, onnxd loads the store.
+  // MMS and TorchServe load no models by default; onnxd loads the whole store.
   if (result.settings.modelStore !== undefined && result.settings.load === undefined) {
     const note = 'not in the file: nothing is loaded'
     record(result, 'load_models', '', [{ setting: 'load', value: 'none', note }])
@@ -89,7 +96,7 @@ export function importProperties(text: string, environment: NodeJS.ProcessEnv): 
   return result
 }
 
-/** One line for each key, for the operator. */
+/** Returns one line per key, for the operator. */
 export function describeImport({ applied, ignored }: Import): string {
   const lines = [
     ...applied.map(({ key, setting, value, note }) => {
@@ -101,7 +108,7 @@ export function describeImport({ applied, ignored }: Import): string {
   return lines.map((line) => line.replaceAll(/\p{Cc}/gu, ' ')).join('\n')
 }
 
-/** Adds what a key became to a result. What looks like a secret is not shown. */
+/** Adds the outcomes of a key to `result`. A value that may be a secret is hidden. */
 export function record(
   result: Import,
   key: string,
@@ -147,7 +154,7 @@ function outcomesOf(
   }
 }
 
-/** `$$NAME$$` stands for a variable of the environment. */
+/** Replaces `$$NAME$$` by an environment variable. */
 function substitute(key: string, value: string, environment: NodeJS.ProcessEnv): string {
   return value.replaceAll(/\$\$(\w+)\$\$/g, (_, name: string) => {
     const found = environment[name]

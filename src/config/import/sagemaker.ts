@@ -1,4 +1,7 @@
-/** Settings of a SageMaker container: the platform and its toolkits speak through `SAGEMAKER_…` variables. */
+/**
+ * Settings of a SageMaker container, from the `SAGEMAKER_…` variables of the platform and its
+ * toolkits.
+ */
 import path from 'node:path'
 import { ConfigError } from '../../errors.ts'
 import { integer, minutes } from './properties-mapping.ts'
@@ -16,7 +19,7 @@ const CODE = 'models are served by their own handler, no Python is started'
 const PLATFORM = 'onnxd has no use for it'
 
 const RULES: Readonly<Record<string, Rule>> = {
-  // Weaker names first: of two for one setting the later one wins.
+  // If several variables set the same setting, the last one in this list wins.
   SAGEMAKER_RESPONSE_TIMEOUT: minutes,
   SAGEMAKER_MODEL_SERVER_TIMEOUT: minutes,
   SAGEMAKER_MODEL_SERVER_TIMEOUT_SECONDS: (value) => integer(value, 'responseTimeout', 1, DAY),
@@ -38,7 +41,7 @@ const RULES: Readonly<Record<string, Rule>> = {
   SAGEMAKER_CONTAINER_LOG_LEVEL: 'set ONNXD_LOG_LEVEL',
   SAGEMAKER_REGION: PLATFORM,
 }
-/** Read together, in {@link placeListeners} and {@link placeModels}. */
+/** {@link placeListeners} and {@link placeModels} read these variables together. */
 const PLACES = [
   'SAGEMAKER_BIND_TO_PORT',
   'SAGEMAKER_SAFE_PORT_RANGE',
@@ -49,10 +52,11 @@ const PLACES = [
 ]
 
 /**
- * Settings for a SageMaker container, where `SAGEMAKER_BIND_TO_PORT` or `SAGEMAKER_MULTI_MODEL` is
- * set; `undefined` elsewhere. A multi-model endpoint has one port for everything, management without
- * a token too, as the platform demands. `models` is for a command line that names no model.
- * @throws ConfigError naming the variable.
+ * Returns the settings for a SageMaker container, in which `SAGEMAKER_BIND_TO_PORT` or
+ * `SAGEMAKER_MULTI_MODEL` is set; `undefined` elsewhere. A multi-model endpoint serves everything
+ * on one port, including management without a token, because the platform requires that. `models`
+ * is used if the command line names no model.
+ * @throws ConfigError that names the variable.
  */
 export function sagemakerSettings(environment: NodeJS.ProcessEnv): Import | undefined {
   const all: Record<string, string> = {}
@@ -83,7 +87,10 @@ export function sagemakerSettings(environment: NodeJS.ProcessEnv): Import | unde
   return result
 }
 
-/** One open port for a multi-model endpoint; else management stays on loopback, on a port the platform leaves free. */
+/**
+ * A multi-model endpoint gets one open port. Otherwise management stays on loopback, on a port of
+ * the safe range.
+ */
 function placeListeners(result: Import, all: Variables, isMultiModel: boolean): void {
   const { SAGEMAKER_BIND_TO_PORT: bind = '8080', SAGEMAKER_SAFE_PORT_RANGE: range } = all
   const port = portOf('SAGEMAKER_BIND_TO_PORT', bind)
@@ -121,7 +128,7 @@ function placeListeners(result: Import, all: Variables, isMultiModel: boolean): 
 function placeModels(result: Import, all: Variables, isMultiModel: boolean): void {
   const { SAGEMAKER_MODEL_STORE: store, SAGEMAKER_BASE_DIR: base = '/opt/ml' } = all
   if (isMultiModel) {
-    // The platform registers models by absolute paths, and loads them when they are needed.
+    // The platform registers models by absolute path and loads them on demand.
     record(result, 'SAGEMAKER_MULTI_MODEL', 'true', [
       { setting: 'modelStore', value: store ?? path.join(base, 'models') },
       { setting: 'load', value: 'none' },

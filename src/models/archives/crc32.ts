@@ -1,4 +1,4 @@
-/** CRC-32 as zip files have it. Node brings it from 20.15 on; the table below serves older ones. */
+/** CRC-32 of zip files. Node provides it from 20.15 on; older versions use the table below. */
 import zlib from 'node:zlib'
 
 const POLYNOMIAL = 0xedb88320
@@ -9,13 +9,13 @@ const TABLE = Uint32Array.from({ length: 256 }, (_, byte) => {
   return value
 })
 
-/** CRC-32 of `bytes`, continued from the CRC-32 of what came before. */
+/** Returns the CRC-32 of `bytes`, continued from the CRC-32 `before` of the preceding bytes. */
 export function crc32OfTable(bytes: Uint8Array, before = 0): number {
   let value = ~before
   for (const byte of bytes) value = (TABLE[(value ^ byte) & 0xff] ?? 0) ^ (value >>> 8)
   return ~value >>> 0
 }
 
-/** CRC-32 of `bytes`, continued from the CRC-32 of what came before. */
+/** Returns the CRC-32 of `bytes`, continued from the CRC-32 `before` of the preceding bytes. */
 export const crc32: (bytes: Uint8Array, before?: number) => number =
   typeof zlib.crc32 === 'function' ? zlib.crc32 : crc32OfTable

@@ -1,8 +1,8 @@
-/** Which names the entries of an archive may have, and which may stand beside each other. */
+/** Checks the names of archive entries, each alone and against each other. */
 import { invalidArchive, shownName } from './limits.ts'
 import type { ArchiveLimits } from './limits.ts'
 
-/** Longest file name of Linux's and macOS's file systems, bytes. */
+/** Maximum file name of the file systems of Linux and macOS, in bytes. */
 const MAX_COMPONENT_BYTES = 255
 
 /** A name that may be written below the destination. */
@@ -13,12 +13,12 @@ export interface EntryName {
 }
 
 /**
- * The names of one archive. No two of them may be the same file on any file system: not on those that
- * ignore case, and not on those that compose accents.
+ * The names of one archive. No two of them may be the same file on any file system, including those
+ * that ignore case or compose accents.
  */
 export class EntryNames {
   readonly #limits: ArchiveLimits
-  /** Folded path to the path as written. Folders that only appear in other paths are there too. */
+  /** The path of each folded path. It includes folders that appear only in other paths. */
   readonly #taken = new Map<string, EntryName>()
   readonly #listed = new Set<string>()
 
@@ -26,7 +26,7 @@ export class EntryNames {
     this.#limits = limits
   }
 
-  /** @throws ServerError `InvalidModelException` naming the entry and what is wrong with its name. */
+  /** @throws ServerError `InvalidModelException` that names the entry and the problem. */
   add(raw: Buffer): EntryName {
     const name = decodeName(raw)
     this.#check(name, raw.length)
@@ -81,7 +81,10 @@ export class EntryNames {
   }
 }
 
-/** Names are UTF-8 whether or not their flag says so, as the archivers of MMS and of Unix write them. */
+/**
+ * Decodes a name as UTF-8, even if its flag does not say so: the archivers of MMS and of Unix write
+ * UTF-8.
+ */
 function decodeName(raw: Buffer): string {
   try {
     return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(raw)

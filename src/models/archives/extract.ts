@@ -1,6 +1,6 @@
 /**
- * Unpacks model archives (`.mar`, `.zip`, `.tar.gz`), which are hostile until proven otherwise: all that
- * can be checked is checked before the first byte is written, the rest while bytes stream.
+ * Unpacks model archives (`.mar`, `.zip`, `.tar.gz`). Any archive may be hostile. Every check that
+ * is possible before the first byte is written runs before it; the others run while bytes stream.
  */
 import { constants } from 'node:fs'
 import { mkdir, open, rm, writeFile } from 'node:fs/promises'
@@ -23,21 +23,23 @@ export { DEFAULT_ARCHIVE_LIMITS }
 export type { ArchiveLimits }
 
 const CHUNK_BYTES = 256 * 1024
-/** Files written at a time: most of the time of a small one is waiting for the file system. */
+/** Number of files written at the same time: a small file mostly waits for the file system. */
 const LANES = 8
-/** O_NONBLOCK: a FIFO in the file's place is opened and then refused, not waited for. */
+/** O_NONBLOCK: if the path is a FIFO, it is opened and rejected instead of blocking. */
 const READ_FLAGS = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK
-/** What every gzip stream starts with. */
+/** The first bytes of every gzip stream. */
 const GZIP_MAGIC = Buffer.from([0x1f, 0x8b])
 
 /**
- * Unpacks `file`, which must not be a link, into `destination`, a folder that must not exist yet: mode
- * 0700, files 0600 whatever the archive says, only regular files with one link. So external data of a
- * network in it cannot be a link; that it is not a path leading out, only the worker that parses it can
- * check. After a failure the folder is gone again.
- * @param root Real path that the file must not lead out of, when there is one.
- * @throws ServerError `InvalidModelException` (form), `PayloadTooLargeException` (size) naming the
- * entry, `InsufficientMemoryException` when the disk is full; the reason of `signal` when it is aborted.
+ * Unpacks `file`, which must not be a link, into `destination`, a folder that must not exist yet.
+ * The folder has mode 0700 and its files 0600, whatever the archive says. Only regular files with
+ * one link are written, so external data of a model cannot be a link. Only the worker, which parses
+ * the model, can check that the path of the data stays inside. After a failure the folder is
+ * removed.
+ * @param root Real path that must contain the file; `undefined` for no limit.
+ * @throws ServerError `InvalidModelException` (form) or `PayloadTooLargeException` (size) that
+ * names the entry; `InsufficientMemoryException` if the disk is full; the reason of `signal` if it
+ * is aborted.
  */
 export async function extractArchive(
   file: string,
@@ -68,13 +70,13 @@ async function openArchive(file: string, root: string | undefined): Promise<File
   const archive = await open(file, READ_FLAGS).catch((error: unknown) => {
     throw invalidArchive('it cannot be opened', error)
   })
-  // A folder on the way may have been exchanged for a link.
+  // A folder of the path may have been replaced by a link.
   if (root === undefined || (await isInside(archive, file, root))) return archive
   await archive.close()
   throw invalidArchive('it leads outside the model store')
 }
 
-/** Makes `folder`, and removes it again when `fill` fails. */
+/** Creates `folder`, and removes it if `fill` fails. */
 async function fillFolder(folder: string, fill: () => Promise<void>): Promise<void> {
   await mkdir(folder, { mode: 0o700 })
   try {
@@ -85,7 +87,7 @@ async function fillFolder(folder: string, fill: () => Promise<void>): Promise<vo
   }
 }
 
-/** Size of the archive in bytes, and which of the two formats it is. */
+/** Returns the size of the archive in bytes and its format. */
 async function checkFile(
   archive: FileHandle,
   limits: ArchiveLimits,
@@ -188,7 +190,7 @@ async function* readRange(
   }
 }
 
-/** Passes an entry's bytes on while they keep to its size, and checks size and CRC-32 at the end. */
+/** Passes on an entry's bytes up to its size, and checks size and CRC-32 at the end. */
 async function* verified(
   chunks: AsyncIterable<Buffer>,
   entry: ArchiveEntry,
@@ -211,7 +213,7 @@ function invalidEntry(entry: ArchiveEntry, problem: string, cause?: unknown): Se
   return invalidArchive(`entry ${shownName(entry.path)} ${problem}`, cause)
 }
 
-/** Texts of the file system hold paths of this machine; they go no further than the cause. */
+/** File system errors contain paths of this machine, so their texts stay in the cause. */
 function asServerError(error: unknown): ServerError {
   if (error instanceof ServerError) return error
   if (isDiskFull(error)) return diskFull(error)

@@ -1,19 +1,22 @@
-/** How large an archive may be, and the error that names what is wrong with one. */
+/** Size limits of an archive, and the errors that name a problem of one. */
 import { ServerError } from '../../errors.ts'
 
 const MIB = 1024 * 1024
 const MAX_SHOWN_NAME = 100
 
-/** What an archive may hold; bytes are those of the files unpacked. */
+/** Limits of an archive. Byte limits apply to unpacked files. */
 export interface ArchiveLimits {
   readonly maxEntries: number
-  /** Bytes of all files together, and of the archive itself. */
+  /** Maximum bytes of all files together, and of the archive itself. */
   readonly maxTotalBytes: number
-  /** Bytes of one entry's path. */
+  /** Maximum bytes of one entry's path. */
   readonly maxPathBytes: number
-  /** Folders and file name of one entry's path. */
+  /** Maximum number of folders and file name in one entry's path. */
   readonly maxDepth: number
-  /** Unpacked bytes for each packed byte, of one entry and of the archive, above `ratioFreeBytes`. */
+  /**
+   * Maximum of unpacked bytes per packed byte, for one entry and for the archive. It applies above
+   * `ratioFreeBytes`.
+   */
   readonly maxRatio: number
   readonly ratioFreeBytes: number
 }
@@ -27,17 +30,19 @@ export const DEFAULT_ARCHIVE_LIMITS: ArchiveLimits = {
   ratioFreeBytes: 10 * MIB,
 }
 
-/** An archive that is refused for its form. */
+/** The error for an archive that is rejected for its form. */
 export function invalidArchive(problem: string, cause?: unknown): ServerError {
   return new ServerError('InvalidModelException', `The archive is refused: ${problem}.`, { cause })
 }
 
-/** An archive that is refused for its size. */
+/** The error for an archive that is rejected for its size. */
 export function archiveTooLarge(problem: string): ServerError {
   return new ServerError('PayloadTooLargeException', `The archive is refused: ${problem}.`)
 }
 
-/** An entry's name for an error: in quotes, cut, and without characters that act on a terminal. */
+/**
+ * An entry's name for an error text: quoted, cut, and without characters that control a terminal.
+ */
 export function shownName(name: string): string {
   const cut = name.length > MAX_SHOWN_NAME ? `${name.slice(0, MAX_SHOWN_NAME)}…` : name
   return JSON.stringify(cut).replace(

@@ -1,21 +1,25 @@
-/** Extensions of tar headers (POSIX pax): names and sizes that do not fit into the header itself. */
+/**
+ * Parses extensions of tar headers (POSIX pax): names and sizes that do not fit into the header.
+ */
 import { invalidArchive } from './limits.ts'
 
 const SPACE = 0x20
 const LINE_FEED = 0x0a
 const EQUALS = 0x3d
-/** Longest length of a record, as digits. */
+/** Maximum digits of the length of a record. */
 const MAX_LENGTH_DIGITS = 8
 
-/** What an extension says of the entry that follows; owners, times and comments are of no interest. */
+/**
+ * The parts of an extension that matter for the next entry. Owners, times and comments are ignored.
+ */
 export interface TarExtension {
   readonly path: Buffer | undefined
   readonly bytes: number | undefined
 }
 
 /**
- * Parses the records `length key=value\n`. A record that changes what a file is or means is refused,
- * and so is one that is not well-formed, which other readers would skip in different ways.
+ * Parses the records `length key=value\n`. A record that changes the kind or meaning of a file is
+ * rejected. So is a malformed record, which other readers would skip in different ways.
  * @throws ServerError `InvalidModelException`.
  */
 export function parseTarExtension(data: Buffer): TarExtension {

@@ -1,6 +1,6 @@
 /**
- * One header block of a tar file. Only what archivers of models write is read; every field in doubt is
- * refused, because another reader might see another file in it.
+ * Parses one header block of a tar file. It accepts only what archivers of models write. Every
+ * unclear field is rejected, because another reader might read another file.
  *
  *     name 100 | mode 8 | uid 8 | gid 8 | size 12 | mtime 12 | checksum 8 | type 1 | link name 100
  *     magic 8 | user 32 | group 32 | device 16 | prefix 155 (POSIX) | padding
@@ -17,7 +17,7 @@ const MAGIC_GNU = Buffer.from('ustar  \0', 'latin1')
 const SPACE = 0x20
 const SET_ID_BITS = 0o6000
 
-/** Kinds of header by their type byte. The long name and the extensions describe the entry that follows. */
+/** Kinds of header by type byte. The long name and the extensions describe the next entry. */
 const KINDS: Readonly<Record<string, TarKind>> = {
   '0': 'file',
   '\0': 'file',
@@ -38,16 +38,19 @@ const REFUSED_KINDS: Readonly<Record<string, string>> = {
 
 export type TarKind = 'file' | 'folder' | 'long-name' | 'extension' | 'global-extension'
 
-/** A header that may stand in a model archive. */
+/** A header that is allowed in a model archive. */
 export interface TarHeader {
   readonly kind: TarKind
-  /** As written, with the prefix; UTF-8 by convention only. */
+  /** As written, with the prefix; UTF-8 only by convention. */
   readonly name: Buffer
-  /** Bytes of what follows the header. */
+  /** Bytes of the data after the header. */
   readonly bytes: number
 }
 
-/** @throws ServerError `InvalidModelException` when `block` is no header, or one of an entry that is refused. */
+/**
+ * @throws ServerError `InvalidModelException` if `block` is not a header, or is one of a rejected
+ * entry.
+ */
 export function parseTarHeader(block: Buffer): TarHeader {
   const magic = block.subarray(257, 265)
   const isPosix = magic.equals(MAGIC_POSIX)
@@ -68,26 +71,30 @@ export function parseTarHeader(block: Buffer): TarHeader {
   if (bytes === undefined) throw refuse('has an impossible size')
   const mode = octal(block, 100, 108)
   if (mode === undefined) throw refuse('has an impossible mode')
-  // Folders of a shared tree carry the setgid bit; a program that does has no place in a model.
+  // Folders of a shared tree have the setgid bit. A file with it would be a program, which a model
+  // does not need.
   if (kind === 'file' && (mode & SET_ID_BITS) !== 0) throw refuse('is marked setuid or setgid')
   if (kind === 'folder' && bytes > 0) throw refuse('is a folder with contents')
   return { kind, name, bytes }
 }
 
-/** Bytes up to the first NUL. */
+/** Returns the bytes up to the first NUL. */
 function text(block: Buffer, start: number, end: number): Buffer {
   const field = block.subarray(start, end)
   const length = field.indexOf(0)
   return length === -1 ? field : field.subarray(0, length)
 }
 
-/** An octal number; `undefined` for anything else, like GNU's binary numbers (sizes of 8 GiB and more). */
+/**
+ * Reads an octal number; `undefined` for anything else, such as GNU's binary numbers (sizes of 8
+ * GiB and more).
+ */
 function octal(block: Buffer, start: number, end: number): number | undefined {
   const digits = /^ *([0-7]+)[ \0]*$/.exec(block.toString('latin1', start, end))?.[1]
   return digits === undefined ? undefined : Number.parseInt(digits, 8)
 }
 
-/** Sum of the bytes, those of the checksum itself taken for spaces. */
+/** Returns the sum of the bytes, with the checksum's own bytes counted as spaces. */
 function checksumOf(block: Buffer): number {
   let sum = (CHECKSUM_END - CHECKSUM_START) * SPACE
   for (const [index, byte] of block.entries()) {

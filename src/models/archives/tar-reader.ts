@@ -1,7 +1,7 @@
-/** Takes a stream of bytes apart by lengths known beforehand. */
+/** Splits a stream of bytes into parts of known lengths. */
 import { invalidArchive } from './limits.ts'
 
-/** Reads what the last call left over first. Only one call may be under way at a time. */
+/** Begins each read with the rest of the previous one. Only one call may run at a time. */
 export class TarReader {
   readonly #chunks: AsyncIterator<Buffer>
   #rest: Buffer = Buffer.alloc(0)
@@ -11,8 +11,8 @@ export class TarReader {
   }
 
   /**
-   * Exactly `length` bytes, which are kept in memory.
-   * @throws ServerError `InvalidModelException` when the stream ends before.
+   * Returns exactly `length` bytes, which are kept in memory.
+   * @throws ServerError `InvalidModelException` if the stream ends before.
    */
   async read(length: number): Promise<Buffer> {
     const target = Buffer.allocUnsafe(length)
@@ -24,7 +24,7 @@ export class TarReader {
     return target
   }
 
-  /** The next `length` bytes, piece by piece. */
+  /** Yields the next `length` bytes, piece by piece. */
   async *pieces(length: number): AsyncGenerator<Buffer> {
     let missing = length
     while (missing > 0) {
@@ -37,7 +37,7 @@ export class TarReader {
     }
   }
 
-  /** Whatever comes next, `undefined` at the end. */
+  /** Returns the next piece of any length; `undefined` at the end. */
   async next(): Promise<Buffer | undefined> {
     if (this.#rest.length > 0) {
       const rest = this.#rest

@@ -1,6 +1,6 @@
 /**
- * Unpacks `.tar.gz`, as SageMaker and TorchServe's archiver write models. A tar file has no directory,
- * so everything is checked while it streams: each header before anything of its entry is written.
+ * Unpacks `.tar.gz`, the format of SageMaker and of TorchServe's archiver. A tar file has no
+ * directory, so each header is checked while it streams, before any data of its entry is written.
  */
 import { mkdir, writeFile } from 'node:fs/promises'
 import path from 'node:path'
@@ -24,8 +24,9 @@ const ZERO_BLOCK = Buffer.alloc(TAR_BLOCK_BYTES)
 const CURRENT_FOLDER = Buffer.from('./')
 
 /**
- * Unpacks the gzip stream `packed` of `packedBytes` into `destination`, which exists and is empty; the
- * caller removes it after a failure. Only regular files and folders, with the modes of `extractArchive`.
+ * Unpacks the gzip stream `packed` of `packedBytes` into `destination`, an empty folder that the
+ * caller removes after a failure. Writes only regular files and folders, with the modes of
+ * `extractArchive`.
  * @throws ServerError `InvalidModelException` (form) or `PayloadTooLargeException` (size).
  */
 export async function extractTarGz(
@@ -41,8 +42,9 @@ export async function extractTarGz(
     extraction = new TarExtraction(reader, destination, limits).run()
     return extraction
   })
-  // A pipeline fails with its first stream, while the extraction still makes a file: both must have
-  // ended before the caller may remove the folder. The extraction knows better what went wrong.
+  // A pipeline fails with its first stream, while the extraction may still create a file. Both must
+  // have ended before the caller may remove the folder. The error of the extraction is more
+  // precise.
   for (const result of (await Promise.allSettled([flow, extraction])).toReversed()) {
     if (result.status === 'fulfilled') continue
     if (!isGzipError(result.reason)) throw result.reason
@@ -77,7 +79,7 @@ class TarExtraction {
       await this.#unpack(header)
     }
     if (this.#entries === 0) throw invalidArchive('it is empty')
-    // Archivers fill the last record with zeros; a second archive behind the end would be hidden.
+    // Archivers fill the last record with zeros. A second archive after the end would be hidden.
     for (
       let rest = await this.#reader.next();
       rest !== undefined;
@@ -87,7 +89,10 @@ class TarExtraction {
     }
   }
 
-  /** The header of the next file or folder, with what the headers before it say of it; `undefined` at the end. */
+  /**
+   * Returns the header of the next file or folder, combined with the headers that describe it;
+   * `undefined` at the end.
+   */
   async #readEntryHeader(): Promise<TarHeader | undefined> {
     let longName: Buffer | undefined
     let extension: TarExtension | undefined
@@ -108,7 +113,7 @@ class TarExtraction {
           extension = parseTarExtension(await this.#readExtension(header))
           break
         case 'global-extension': {
-          // `git archive` writes a comment. A name or size for all entries makes no sense.
+          // `git archive` writes a comment. A name or a size for all entries makes no sense.
           const { path: name, bytes } = parseTarExtension(await this.#readExtension(header))
           if (name !== undefined || bytes !== undefined || describes) throw describedTwice()
           this.#count()
@@ -171,7 +176,7 @@ class TarExtraction {
     await this.#reader.read(paddingOf(bytes))
   }
 
-  /** Asks the file system once for each folder: an archive may hold thousands of files. */
+  /** Asks the file system once per folder, because an archive may hold thousands of files. */
   async #makeFolder(folder: string): Promise<void> {
     if (this.#folders.has(folder)) return
     await mkdir(folder, { recursive: true, mode: 0o700 })
@@ -186,14 +191,17 @@ class TarExtraction {
   }
 }
 
-/** Passes the unpacked stream on while it keeps to the limits, headers and padding included. */
+/**
+ * Passes on the unpacked stream while it stays within the limits, which include headers and
+ * padding.
+ */
 async function* capped(
   chunks: AsyncIterable<Buffer>,
   packedBytes: number,
   limits: ArchiveLimits,
 ): AsyncGenerator<Buffer> {
   let bytes = 0
-  // Headers, extensions and padding count too: they cost time, if no room on disk.
+  // Headers, extensions and padding count too: they need no disk space, but they cost time.
   const maxBytes = limits.maxTotalBytes + (limits.maxEntries + 32) * 4 * TAR_BLOCK_BYTES
   for await (const chunk of chunks) {
     bytes += chunk.length
@@ -205,7 +213,10 @@ async function* capped(
   }
 }
 
-/** The name without the `./` that `tar -C folder .` starts names with; `undefined` for that folder itself. */
+/**
+ * Returns the name without the leading `./` that `tar -C folder .` writes; `undefined` for that
+ * folder itself.
+ */
 function relativeName(name: Buffer, isFolder: boolean): Buffer | undefined {
   const withSlash =
     isFolder && name.at(-1) !== 0x2f ? Buffer.concat([name, Buffer.from('/')]) : name
@@ -225,7 +236,7 @@ function describedTwice(): ServerError {
   return invalidArchive('it has an entry that is described twice')
 }
 
-/** Whether zlib threw: its codes are `Z_DATA_ERROR` and the like. */
+/** Whether zlib threw the error: its codes start with `Z_`, for example `Z_DATA_ERROR`. */
 function isGzipError(error: unknown): boolean {
   return error instanceof Error && 'code' in error && String(error.code).startsWith('Z_')
 }

@@ -1,6 +1,7 @@
 /**
- * The directory of a zip file, read and checked completely before anything is written. yauzl takes the
- * records apart; what it lets pass (links, devices, equal names, overlaps, counts, ratios) is refused here.
+ * Reads and checks the whole directory of a zip file before anything is written. yauzl parses the
+ * records; this file rejects what yauzl accepts: links, devices, equal names, overlaps, too many
+ * entries, too high ratios.
  */
 import assert from 'node:assert/strict'
 import { fromRandomAccessReader } from 'yauzl'
@@ -17,14 +18,15 @@ import type { ByteSource } from './zip-reader.ts'
 
 const MAX_DIRECTORY_BYTES = 64 * 1024 * 1024
 const END_RECORD_BYTES = 22
-/** Zip64's end record and its locator, which stand before the end record of large archives. */
+/** Zip64's end record and its locator, which precede the end record of large archives. */
 const ZIP64_END_BYTES = 56 + 20
-/** Signature, CRC-32 and two sizes of 64 bits. */
+/** Signature, CRC-32 and two 64-bit sizes. */
 const MAX_DESCRIPTOR_BYTES = 24
 
 /**
  * Reads the directory of an archive of `size` bytes.
- * @throws ServerError `InvalidModelException` or `PayloadTooLargeException` naming the entry and the reason.
+ * @throws ServerError `InvalidModelException` or `PayloadTooLargeException` that names the entry
+ * and the reason.
  */
 export async function readDirectory(
   archive: ByteSource,
@@ -41,7 +43,7 @@ export async function readDirectory(
 }
 
 function openZip(reader: ArchiveReader, size: number): Promise<ZipFile> {
-  // Names stay bytes: yauzl's own decoding would refuse bad ones without saying which entry has it.
+  // Names stay bytes: yauzl's own decoding would reject invalid ones without naming the entry.
   const options = { lazyEntries: true, autoClose: false, decodeStrings: false }
   return new Promise((resolve, reject) => {
     fromRandomAccessReader(reader, size, options, (error, zip) => {
@@ -76,7 +78,10 @@ async function readEntries(
   return entries
 }
 
-/** The records alone: going back and forth to the entries' own headers would defeat the reader's block. */
+/**
+ * Reads only the directory's records. Reading the entries' own headers in between would make the
+ * reader's block useless.
+ */
 async function readRecords(
   zip: ZipFile,
   size: number,
@@ -100,15 +105,18 @@ async function readRecords(
   return records
 }
 
-/** yauzl's place in the directory: its start before the first record, its end after the last. */
+/**
+ * Returns yauzl's position in the directory: the start before the first record, the end after the
+ * last.
+ */
 function directoryPosition(zip: ZipFile): number {
-  // The type declarations take this number for a boolean.
+  // yauzl's type declarations give this number the type boolean.
   const position: unknown = zip.readEntryCursor
   assert(typeof position === 'number')
   return position
 }
 
-/** A directory that ends before the end record has more entries than it says. */
+/** If the directory ends before the end record, it has more entries than it declares. */
 function checkEnd(directoryEnd: number, endRecord: number): void {
   const between = endRecord - directoryEnd
   if (between !== 0 && between !== ZIP64_END_BYTES) {
@@ -117,8 +125,8 @@ function checkEnd(directoryEnd: number, endRecord: number): void {
 }
 
 /**
- * Entries must lie one after another from the first byte to the directory. That leaves no room for
- * overlaps, and none for a second archive hidden in gaps or in the comment.
+ * Checks that the entries lie one after another from the first byte to the directory. So entries
+ * cannot overlap, and no second archive can hide in gaps or in the comment.
  */
 function checkLayout(entries: readonly ArchiveEntry[], directoryStart: number): void {
   let end = 0

@@ -1,4 +1,4 @@
-/** What one record of a zip file's directory may say: kinds of file, flags, methods, sizes. */
+/** Checks one record of a zip file's directory: kind of file, flags, method, sizes. */
 import type { Entry, LocalFileHeader } from 'yauzl'
 import type { EntryName } from './entry-names.ts'
 import { archiveTooLarge, invalidArchive, shownName } from './limits.ts'
@@ -6,7 +6,7 @@ import type { ArchiveLimits } from './limits.ts'
 
 const FLAG_ENCRYPTED = 0x0001
 const FLAG_DESCRIPTOR = 0x0008
-/** Stands for a size that is in the zip64 field instead. */
+/** This value means that the size is in the zip64 field. */
 const ZIP64_MARK = 0xffffffff
 
 const STORED = 0
@@ -30,17 +30,17 @@ export interface ArchiveEntry extends EntryName {
   readonly crc32: number
   readonly bytes: number
   readonly packedBytes: number
-  /** Where its local header starts in the archive. */
+  /** Position of its local header in the archive. */
   readonly start: number
-  /** Where its packed bytes start in the archive. */
+  /** Position of its packed bytes in the archive. */
   readonly dataStart: number
-  /** Sizes and CRC-32 may follow the data once more. */
+  /** Whether sizes and CRC-32 may be repeated after the data. */
   readonly mayHaveDescriptor: boolean
 }
 
 /**
  * Checks a record of the directory.
- * @throws ServerError `InvalidModelException`, or `PayloadTooLargeException` for its ratio.
+ * @throws ServerError `InvalidModelException`; `PayloadTooLargeException` for its ratio.
  */
 export function checkRecord(record: Entry, name: EntryName, limits: ArchiveLimits): void {
   const problem = problemWith(record, name.isFolder)
@@ -53,9 +53,9 @@ export function checkRecord(record: Entry, name: EntryName, limits: ArchiveLimit
 }
 
 /**
- * Joins a record with the header that stands before the entry's data. Both must tell the same story,
- * or other readers would see other files.
- * @throws ServerError `InvalidModelException` when they differ.
+ * Combines a record with the local header before the entry's data. Both must agree, otherwise other
+ * readers would read other files.
+ * @throws ServerError `InvalidModelException` if they differ.
  */
 export function toEntry(record: Entry, name: EntryName, header: LocalFileHeader): ArchiveEntry {
   const mayHaveDescriptor = (header.generalPurposeBitFlag & FLAG_DESCRIPTOR) !== 0
@@ -85,20 +85,21 @@ export function toEntry(record: Entry, name: EntryName, header: LocalFileHeader)
   }
 }
 
-/** Whether so many bytes out of so few make a bomb. */
+/** Whether the ratio of unpacked to packed bytes is above the limit. */
 export function exceedsRatio(bytes: number, packedBytes: number, limits: ArchiveLimits): boolean {
   return bytes > limits.ratioFreeBytes && bytes > packedBytes * limits.maxRatio
 }
 
 function problemWith(record: Entry, isFolder: boolean): string | undefined {
-  // The Unix mode; zero from systems that have none.
+  // The Unix mode; zero for archives from systems without modes.
   const mode = record.externalFileAttributes >>> 16
   const type = mode & TYPE_MASK
   if (type !== 0 && type !== TYPE_FILE && type !== TYPE_FOLDER) {
     return `is ${SPECIAL_TYPES[type] ?? 'of an unknown type'}`
   }
   if (type === TYPE_FOLDER && !isFolder) return 'is a folder whose name does not end in a slash'
-  // Folders of a shared tree carry the setgid bit; a program that does has no place in a model.
+  // Folders of a shared tree have the setgid bit. A file with it would be a program, which a model
+  // does not need.
   if (!isFolder && (mode & SET_ID_BITS) !== 0) return 'is marked setuid or setgid'
   if ((record.generalPurposeBitFlag & FLAG_ENCRYPTED) !== 0) return 'is encrypted'
   const { compressionMethod, uncompressedSize, compressedSize } = record

@@ -4,7 +4,7 @@ import { invalidArchive } from './limits.ts'
 
 const BLOCK_BYTES = 64 * 1024
 
-/** An open file, or anything that reads like one. */
+/** An open file, or anything with the same `read`. */
 export interface ByteSource {
   read(
     target: Buffer,
@@ -15,9 +15,10 @@ export interface ByteSource {
 }
 
 /**
- * Reads through a source that stays its owner's. Every position is checked before it reaches
- * `fs.read`, which throws (out of yauzl's callback, ending the process) for the 64-bit offsets that a
- * zip64 record can claim. Small reads come out of one block, because a directory is thousands of them.
+ * Reads from a source that its owner closes. Every position is checked before `fs.read`, because
+ * that throws for the 64-bit offsets of a zip64 record, and an exception in yauzl's callback would
+ * end the process. Small reads come from one cached block, because a directory needs thousands of
+ * them.
  */
 export class ArchiveReader extends RandomAccessReader {
   readonly #source: ByteSource
@@ -68,7 +69,10 @@ export class ArchiveReader extends RandomAccessReader {
   }
 }
 
-/** Fills `target` from `position` on. */
+/**
+ * Fills `target` from `position` on.
+ * @throws ServerError `InvalidModelException` if the source ends before.
+ */
 export async function readExactly(
   source: ByteSource,
   target: Buffer,

@@ -1,7 +1,7 @@
-/** Why a worker had to be replaced. Few and fixed: they are label values. */
+/** Why a worker was replaced. The causes are few and fixed, because they are label values. */
 export type RestartCause = 'exit' | 'signal' | 'memory' | 'timeout' | 'protocol' | 'load' | 'other'
 
-/** Why a request got no run, or no reader. */
+/** Why a request was not run, or its response not read. */
 export type RejectionReason =
   | 'queue_full'
   | 'no_worker'
@@ -18,8 +18,8 @@ const CAUSES: readonly [cause: RestartCause, pattern: RegExp][] = [
 ]
 
 /**
- * Sorts the end of a worker, as `exited` tells it ("was killed by SIGSEGV"), into one of the causes.
- * Memory comes first, because it is what an operator can do something about.
+ * Maps the end of a worker, as `exited` describes it ("was killed by SIGSEGV"), to a cause. Memory
+ * is tested first, because an operator can change that.
  */
 export function restartCause(text: string, hasLoaded: boolean): RestartCause {
   if (/\bmemory\b/.test(text)) return 'memory'

@@ -1,4 +1,4 @@
-/** Families of metrics whose numbers are kept elsewhere and read at the moment of a scrape. */
+/** Metric families whose values are stored elsewhere and read at each scrape. */
 import { Counter, Gauge, Histogram } from 'prom-client'
 import type { Registry } from 'prom-client'
 import type { Distribution } from './counts.ts'
@@ -6,7 +6,7 @@ import type { Distribution } from './counts.ts'
 /** Label names and values of one series. */
 export type Labels = Readonly<Record<string, string>>
 
-/** What a family is called, what it means, and which labels its series have. */
+/** Name, help text and label names of a family. */
 export interface FamilyInfo {
   readonly name: string
   readonly help: string
@@ -16,10 +16,13 @@ export interface FamilyInfo {
 /** One series and its value. */
 export type Sample = readonly [labels: Labels, value: number]
 
-/** The series of a histogram that share all labels but `le`. */
+/** The series of a histogram with the same labels except `le`. */
 export type HistogramSample = readonly [labels: Labels, values: Distribution]
 
-/** One line of a page. Those of a histogram have names of their own, behind that of the family. */
+/**
+ * One line of the page. A line of a histogram has its own name, which starts with that of the
+ * family.
+ */
 export interface Series {
   readonly metricName?: string
   readonly labels: Labels
@@ -30,10 +33,10 @@ export type FamilyType = keyof typeof SHAPES
 
 type Read<T> = () => readonly T[] | Promise<readonly T[]>
 
-/** What the ends of a histogram's names are. */
+/** Suffixes of the series names of a histogram. */
 export const HISTOGRAM_SUFFIXES = ['_bucket', '_sum', '_count'] as const
 
-/** The library's own classes keep numbers of their own; here they lend their types and texts. */
+/** The library's classes store values themselves. Here they only provide types and texts. */
 const SHAPES = { counter: Counter, gauge: Gauge, histogram: Histogram }
 
 export function addCounter(registry: Registry, info: FamilyInfo, read: Read<Sample>): void {
@@ -54,7 +57,10 @@ export function addHistogram(
   )
 }
 
-/** Adds a family whose lines are read as they are; no two of them may have the same name and labels. */
+/**
+ * Adds a family whose lines are shown as `read` returns them. No two lines may have the same name
+ * and labels.
+ */
 export function addFamily(
   registry: Registry,
   type: FamilyType,
@@ -68,7 +74,10 @@ export function seriesOf([labels, value]: Sample): Series {
   return { labels, value }
 }
 
-/** The lines of a histogram called `name`: a bucket for each bound and one for all, the sum, the count. */
+/**
+ * Returns the lines of a histogram called `name`: a bucket per bound, a bucket for all values, the
+ * sum, the count.
+ */
 export function seriesOfHistogram(name: string, [labels, values]: HistogramSample): Series[] {
   const { bounds, cumulative, sum } = values
   return [

@@ -1,11 +1,11 @@
-/** What handlers printed, as families of a page. */
+/** Turns metrics that handlers printed into families of the page. */
 import { hostname } from 'node:os'
 import { Registry } from 'prom-client'
 import { HISTOGRAM_SUFFIXES, addFamily, seriesOf, seriesOfHistogram } from './families.ts'
 import type { FamilyType, Labels, Series } from './families.ts'
 import type { PrintedFamily, PrintedMetrics } from './handler-metrics.ts'
 
-/** What is read of a model version. */
+/** The part of a model version that is read. */
 export interface PrintingVersion {
   readonly name: string
   readonly version: string
@@ -22,8 +22,9 @@ interface Shown {
 const HOST = hostname()
 
 /**
- * The families of all versions, each once. Where versions mean different types by a name, its series are
- * shown as gauges, which say the least: none can hide what another one prints, and the page stays well formed.
+ * Returns the families of all versions, each once. If versions use a name with different types, its
+ * series are shown as gauges. So no version can hide the metrics of another, and the page stays
+ * valid.
  */
 export function printedFamilies(versions: readonly PrintingVersion[]): Registry {
   const types = typesOf(versions)
@@ -63,7 +64,9 @@ function typesOf(versions: readonly PrintingVersion[]): Map<string, Set<FamilyTy
   return types
 }
 
-/** Whether the name of a histogram, and the names of its series, mean nothing else in any version. */
+/**
+ * Whether no version uses the name of a histogram, or the names of its series, for anything else.
+ */
 function isWholeHistogram(name: string, types: ReadonlyMap<string, Set<FamilyType>>): boolean {
   if ((types.get(name)?.size ?? 0) > 1) return false
   return HISTOGRAM_SUFFIXES.every((suffix) => {

@@ -1,37 +1,45 @@
-/** The lines by which handlers tell their metrics to MMS and TorchServe, as series of Prometheus. */
+/**
+ * Parses the lines in which handlers print metrics for MMS and TorchServe, into series of
+ * Prometheus.
+ */
 import type { FamilyType, Labels } from './families.ts'
 
-/** What a line of a worker's output begins with when it is a metric. */
+/** Prefix of a metric line in a worker's output. */
 export const METRICS_PREFIX = '[METRICS]'
 /** Labels that the server adds itself. */
 export const SERVER_LABELS = ['model', 'version', 'Hostname'] as const
 
-/** A line in two: what was measured, and what came out. */
+/** A line in two parts: the metric and its value. */
 export interface MetricsLine {
-  /** `name.unit|#dimension:value,…`, with `|#type:COUNTER` where the line says so: the same text for each line of a metric. */
+  /**
+   * `name.unit|#dimension:value,…`, followed by `|#type:COUNTER` if the line has a type. The text
+   * is the same for each line of a metric.
+   */
   readonly subject: string
   /** A finite number. */
   readonly value: number
 }
 
-/** What a subject means. */
+/** The meaning of a subject. */
 export interface PrintedMetric {
-  /** A legal name of Prometheus. */
+  /** A valid Prometheus name. */
   readonly name: string
-  /** As it is printed, for example `Milliseconds`. */
+  /** As printed, for example `Milliseconds`. */
   readonly unit: string
-  /** How values come together: they add up, the last one counts, or their distribution does. */
+  /**
+   * How values are combined: a counter adds them, a gauge keeps the last, a histogram keeps all.
+   */
   readonly type: FamilyType
-  /** In the order of their names. */
+  /** Sorted by name. */
   readonly labels: Labels
 }
 
-/** Subjects are kept, so that the next line with the same one is read quickly. */
+/** Subjects are cached, so that the next line with the same subject is fast. */
 const MAX_SUBJECT_CHARACTERS = 2000
 const MAX_NAME_CHARACTERS = 100
 const MAX_VALUE_CHARACTERS = 200
 const MAX_UNIT_CHARACTERS = 40
-/** Dimensions of one metric; `ModelName` and `Level` are two of them. */
+/** Maximum dimensions of a metric, including `ModelName` and `Level`. */
 const MAX_DIMENSIONS = 16
 const NUMBER = /^[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:e[+-]?\d+)?$/i
 const TYPES: ReadonlyMap<string, FamilyType> = new Map([
@@ -39,13 +47,13 @@ const TYPES: ReadonlyMap<string, FamilyType> = new Map([
   ['type:GAUGE', 'gauge'],
   ['type:HISTOGRAM', 'histogram'],
 ])
-/** `le` belongs to histograms. */
+/** `le` is reserved for histograms. */
 const TAKEN_LABELS: ReadonlySet<string> = new Set([...SERVER_LABELS, 'le'])
 
 /**
- * Takes `[METRICS]name.unit:value|#dimension:value,…|#hostname:host,seconds,ids` apart. What follows the host
- * is not looked at: ids of requests are no labels, and what is in them is up to clients.
- * @returns `undefined` for what is no such line.
+ * Splits `[METRICS]name.unit:value|#dimension:value,…|#hostname:host,seconds,ids`. The text after
+ * the host is ignored: it holds request ids, which are no labels and which clients choose.
+ * @returns `undefined` if the line is not a metric.
  */
 export function splitMetricsLine(line: string): MetricsLine | undefined {
   const bar = line.indexOf('|#')
@@ -59,7 +67,9 @@ export function splitMetricsLine(line: string): MetricsLine | undefined {
   return isReadable ? { subject, value } : undefined
 }
 
-/** Says what a subject means; `undefined` where it has no name, no unit, an unknown type or too many dimensions. */
+/**
+ * Parses a subject; `undefined` if it has no name, no unit, an unknown type or too many dimensions.
+ */
 export function readSubject(subject: string): PrintedMetric | undefined {
   const [head = '', dimensions = '', saidType, surplus] = subject.split('|#', 4)
   const dot = head.lastIndexOf('.')
@@ -71,12 +81,15 @@ export function readSubject(subject: string): PrintedMetric | undefined {
   return { name: legalName(head.slice(0, dot)), unit, type, labels: labelsOf(pairs) }
 }
 
-/** MMS knows no types: its counters are what it prints in `Count`, since the line before, and the rest are values of now. */
+/**
+ * MMS has no types. Its counters are printed with the unit `Count`, as the increase since the last
+ * line; other metrics are current values.
+ */
 function untypedAs(unit: string): FamilyType {
   return unit === 'Count' ? 'counter' : 'gauge'
 }
 
-/** An empty label is none to Prometheus, so two series could be one. */
+/** Prometheus ignores an empty label, so two series could become one. */
 function labelsOf(pairs: readonly string[]): Labels {
   const labels = new Map<string, string>()
   for (const pair of pairs) {
@@ -88,7 +101,7 @@ function labelsOf(pairs: readonly string[]): Labels {
   return Object.fromEntries([...labels].toSorted(([one], [other]) => (one < other ? -1 : 1)))
 }
 
-/** Names that somebody else gives are marked as Prometheus marks them. */
+/** Names that the server uses itself get a prefix, as in Prometheus. */
 function labelName(text: string): string {
   const name = legalName(text)
   return TAKEN_LABELS.has(name) || name.startsWith('__') ? `exported_${name}` : name
@@ -99,7 +112,7 @@ function legalName(text: string): string {
   return /^\d/.test(name) ? `_${name}` : name
 }
 
-/** At most `characters` of a text, none of them a control character or half of a pair. */
+/** Cuts a text to `characters`, without control characters and without half of a surrogate pair. */
 function cut(text: string, characters: number): string {
   return text
     .slice(0, characters)

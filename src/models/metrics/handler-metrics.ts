@@ -4,18 +4,21 @@ import type { FamilyType, Labels } from './families.ts'
 import { readSubject, splitMetricsLine } from './handler-line.ts'
 import type { PrintedMetric } from './handler-line.ts'
 
-/** Why a metric is not shown: it is none, its name has another meaning, it is one too many. */
+/**
+ * Why a metric is not shown: the line is invalid, the name has another meaning, or a limit is
+ * reached.
+ */
 export type DropReason = 'invalid' | 'conflict' | 'limit'
 
-/** All series of one version with one name. */
+/** All series of one version with the same name. */
 export interface PrintedFamily {
   readonly type: FamilyType
   readonly unit: string
-  /** By the text of their labels. */
+  /** Series by the text of their labels. */
   readonly series: Map<string, PrintedSeries>
 }
 
-/** A series: a number, or in a histogram a distribution. */
+/** A series: a number or a histogram. */
 export interface PrintedSeries {
   readonly type: FamilyType
   readonly labels: Labels
@@ -23,27 +26,35 @@ export interface PrintedSeries {
   readonly distribution: Distribution | undefined
 }
 
-/** Nobody says what a histogram is of: three bounds to a decade, for seconds as well as milliseconds. */
+/**
+ * The unit of a printed histogram is unknown. Three bounds per decade fit seconds as well as
+ * milliseconds.
+ */
 export const PRINTED_BOUNDS: readonly number[] = [
   0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25, 50, 100, 250, 500,
   1000, 2500, 5000, 10_000,
 ]
-/** A histogram is one series for each bound, one for what is above all, its sum and its count. */
+/**
+ * Series of one histogram: one per bound, one for values above all bounds, the sum, and the count.
+ */
 const SERIES_OF_HISTOGRAM = PRINTED_BOUNDS.length + 3
 const MAX_NAMES = 100
 const MAX_SERIES = 1000
 /** The same series may be printed with its dimensions in another order. */
 const MAX_SUBJECTS = 2 * MAX_SERIES
-/** How the names of the server's own metrics begin. */
+/** The start of the names of the server's own metrics. */
 const OWN_NAMES =
   /^(?:onnxd_|ts_(?:inference|queue)_|process_(?:cpu|resident|start)_|Requests[245]XX$)/
 
-/** What the workers of one version have printed as metrics. It goes with the version, not with a worker. */
+/**
+ * The metrics that the workers of one version printed. They are kept for the version's life, also
+ * when a worker is replaced.
+ */
 export class PrintedMetrics {
-  /** Lines that are shown nowhere. */
+  /** Lines that are not shown. */
   readonly dropped: Record<DropReason, number> = { invalid: 0, conflict: 0, limit: 0 }
   readonly #families = new Map<string, PrintedFamily>()
-  /** Subjects that were read before: a handler prints the same ones with every request. */
+  /** Cache of parsed subjects: a handler prints the same ones with every request. */
   readonly #known = new Map<string, PrintedSeries>()
   readonly #seriesNames = new Set<string>()
   #seriesCount = 0
@@ -54,9 +65,9 @@ export class PrintedMetrics {
   }
 
   /**
-   * Counts what a line says, mostly in a microsecond. Never throws.
-   * @param line One that begins with `[METRICS]`.
-   * @returns What the operator should know: the first time that a metric which could be read is not taken.
+   * Counts one line, mostly within a microsecond. Never throws.
+   * @param line A line that begins with `[METRICS]`.
+   * @returns A problem for the operator, the first time that a valid metric is not shown.
    */
   take(line: string): string | undefined {
     const split = splitMetricsLine(line)
@@ -85,8 +96,9 @@ export class PrintedMetrics {
   }
 
   /**
-   * Whether a name is neither the server's nor that of another type or of a series of a histogram. Names of
-   * `Object.prototype` are not free either: prom-client keeps its metrics in a plain object.
+   * Whether a name is free: the server does not use it, and no other type or histogram series has
+   * it. Names of `Object.prototype` are not free, because prom-client keeps its metrics in a plain
+   * object.
    */
   #isFree({ name, type }: PrintedMetric): boolean {
     const family = this.#families.get(name)
@@ -95,7 +107,7 @@ export class PrintedMetrics {
     return seriesNames(name, type).every((one) => !this.#seriesNames.has(one))
   }
 
-  /** The series of a metric, a new one if need be; `undefined` when it is one too many. */
+  /** Returns the series of a metric, a new one if necessary; `undefined` if a limit is reached. */
   #find({ name, unit, type, labels }: PrintedMetric): PrintedSeries | undefined {
     const key = JSON.stringify(labels)
     const family = this.#families.get(name) ?? newFamily(type, unit)
@@ -114,7 +126,7 @@ export class PrintedMetrics {
     return series
   }
 
-  /** Each reason is said once: handlers print with every request. */
+  /** Returns the problem only once per reason, because handlers print with every request. */
   #drop(reason: DropReason, problem?: string): string | undefined {
     this.dropped[reason] += 1
     if (this.#said.has(reason)) return undefined

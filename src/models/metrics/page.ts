@@ -1,4 +1,7 @@
-/** What `/metrics` shows, in the text format of Prometheus. All of it is read when it is asked for. */
+/**
+ * The page `/metrics` in the text format of Prometheus. All values are read at the time of the
+ * request.
+ */
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { Registry } from 'prom-client'
 import { residentBytes } from '../../process-identity.ts'
@@ -11,7 +14,7 @@ import { addProcessMetrics } from './process.ts'
 import { addTorchServeMetrics } from './torchserve-names.ts'
 import type { VersionMetrics } from './version-metrics.ts'
 
-/** What is read of a model version. */
+/** The part of a model version that is read. */
 export interface ObservedVersion {
   readonly name: string
   readonly version: string
@@ -37,18 +40,18 @@ const VERSION_LABELS = ['model', 'version']
 const HISTOGRAM_SUFFIX = /_(bucket|sum|count)$/
 
 /**
- * The metrics of one server. Series exist for the versions that are registered at the moment of a
- * scrape and for no others, so they come with a registration, go with an unregistration, and no request
- * can make new ones.
+ * The metrics of one server. Only versions that are registered at the time of a scrape have series.
+ * So a series appears with a registration and disappears when the version is unregistered, and no
+ * request can create one.
  */
 export class ServerMetrics {
-  /** Every HTTP answer, also those that concern no model. */
+  /** Every HTTP response, also those without a model. */
   readonly responses = { inference: new StatusCounts(), management: new StatusCounts() }
   readonly #registry = new Registry()
   readonly #versions: () => readonly ObservedVersion[]
   readonly #stopMeasuring: () => void
 
-  /** @param droppedLogLines Lines that the log did not take, so far. */
+  /** @param droppedLogLines Returns the number of log lines that could not be written. */
   constructor(versions: () => readonly ObservedVersion[], droppedLogLines = (): number => 0) {
     this.#versions = versions
     this.#addRequests()
@@ -77,8 +80,9 @@ export class ServerMetrics {
   }
 
   /**
-   * The text of the families that are named, by their own name or that of one of their series; of all
-   * when none is. Between two families requests get their turn: a page of many models takes a while.
+   * Returns the text of the named families, by their own name or the name of one of their series;
+   * of all families if none is named. Requests run between two families, because a page with many
+   * models takes a while.
    */
   async text(names: readonly string[] = []): Promise<string> {
     const families = new Map<string, Registry>()
@@ -97,7 +101,7 @@ export class ServerMetrics {
     return texts.join('\n')
   }
 
-  /** Stops what is measured in the background. */
+  /** Stops measurements in the background. */
   close(): void {
     this.#stopMeasuring()
   }
@@ -206,7 +210,7 @@ function labelsOf({ name, version }: ObservedVersion): Labels {
   return { model: name, version }
 }
 
-/** One sample for each worker that has a process. */
+/** One sample per worker with a running process. */
 function residentMemory(model: ObservedVersion): Promise<Sample>[] {
   return model.status.workers.flatMap(({ id, worker: { pid, state } }) => {
     if (pid === undefined || state === 'stopped') return []

@@ -2,13 +2,16 @@ import { monitorEventLoopDelay } from 'node:perf_hooks'
 import type { Registry } from 'prom-client'
 import { addCounter, addGauge } from './families.ts'
 
-/** How often the event loop is looked at: often enough for a blocked loop, too rarely to cost anything. */
+/**
+ * Interval at which the event loop is measured: it finds a blocked loop and costs almost nothing.
+ */
 const LOOP_CHECK_MS = 20
 const PERCENTILES = ['50', '99', '100'] as const
 
 /**
- * Adds what the front-end process itself uses, under the names that Prometheus' own clients agree on,
- * how late its event loop is, and what its log lost. Returns a function that stops the measuring.
+ * Adds the resources of the front-end process, under the names that Prometheus' own clients use;
+ * the delay of its event loop; and the number of lost log lines.
+ * @returns A function that stops the measurement.
  */
 export function addProcessMetrics(registry: Registry, droppedLogLines: () => number): () => void {
   const labelNames: string[] = []
@@ -59,7 +62,7 @@ export function addProcessMetrics(registry: Registry, droppedLogLines: () => num
     {
       name: 'onnxd_event_loop_lag_seconds',
       help: 'How late the event loop of the front-end was since the last scrape; percentile 100 is the worst.',
-      // `quantile` is for summaries alone.
+      // Prometheus reserves `quantile` for summaries.
       labelNames: ['percentile'],
     },
     () => {
@@ -76,7 +79,10 @@ export function addProcessMetrics(registry: Registry, droppedLogLines: () => num
   }
 }
 
-/** Node measures the time between two looks, which contains the intended wait. 0 before the second look. */
+/**
+ * Node measures the time between two checks, which includes the interval. 0 before the second
+ * check.
+ */
 function lagSeconds(nanoseconds: number): number {
   return Math.max(0, nanoseconds / 1e9 - LOOP_CHECK_MS / 1000)
 }

@@ -1,4 +1,4 @@
-/** The names of TorchServe's own metrics, for dashboards and autoscalers that know them. */
+/** Metrics under the names of TorchServe, for dashboards and autoscalers that use them. */
 import { hostname } from 'node:os'
 import type { Registry } from 'prom-client'
 import type { StatusCounts } from './counts.ts'
@@ -6,7 +6,7 @@ import { addCounter } from './families.ts'
 import type { Sample } from './families.ts'
 import type { VersionMetrics } from './version-metrics.ts'
 
-/** What is read of a model version. */
+/** The part of a model version that is read. */
 interface CountedVersion {
   readonly name: string
   readonly version: string

@@ -7,25 +7,30 @@ import { BATCH_BOUNDS, Distribution, LATENCY_BOUNDS, StatusCounts } from './coun
 import { PrintedMetrics } from './handler-metrics.ts'
 
 /**
- * The numbers of one model version. They belong to its pool and go with it: what is still counted after
- * the version was unregistered is read by nobody. Not the children of prom-client, because each of those
- * builds a string from its labels at every call: 1 to 2 µs, where these take nanoseconds.
+ * The counts of one model version. Its pool owns them; after the version is unregistered nobody
+ * reads them. They are no children of prom-client, because those build a string of their labels at
+ * every call: 1 to 2 µs instead of nanoseconds.
  */
 export class VersionMetrics {
-  /** What its handlers say. */
+  /** Metrics that its handlers printed. */
   readonly printed = new PrintedMetrics()
-  /** Requests that were answered or refused. */
+  /** Responses and rejections, by status class. */
   readonly statuses = new StatusCounts()
-  /** Time from acceptance to a worker's hands, seconds. */
+  /** Time from acceptance until a worker got the request, in seconds. */
   readonly queueSeconds = new Distribution(LATENCY_BOUNDS)
-  /** Time in a worker's hands, its socket included, seconds. */
+  /** Time at a worker, including its socket, in seconds. */
   readonly workerSeconds = new Distribution(LATENCY_BOUNDS)
-  /** Parts of that, milliseconds. All of it is the run where the worker does not tell. */
+  /**
+   * Parts of that time in milliseconds. If the worker reports none, all of it counts as `infer`.
+   */
   readonly computeMs = { input: 0, infer: 0, output: 0 }
   readonly batchSizes = new Distribution(BATCH_BOUNDS)
-  /** Rows of answered requests beyond the first of each, as far as workers tell. */
+  /**
+   * Sum of the batch dimensions of requests with a response, minus 1 each, as far as workers report
+   * them.
+   */
   furtherRows = 0
-  /** When a worker was last given a batch, milliseconds since 1970; 0 for never. */
+  /** When a worker last got a batch, in milliseconds since 1970; 0 if never. */
   lastTakenAt = 0
   readonly rejections: Record<RejectionReason, number> = {
     queue_full: 0,
@@ -45,7 +50,10 @@ export class VersionMetrics {
     other: 0,
   }
 
-  /** A batch goes to a worker: returns the time, milliseconds. A job that is repeated counts once for each run. */
+  /**
+   * Counts a batch that goes to a worker. A repeated job counts once per run.
+   * @returns The time in milliseconds, on the clock of `performance.now()`.
+   */
   countTaken(jobs: readonly Job[], now: number = performance.now()): number {
     let size = 0
     for (const job of jobs) {
@@ -60,14 +68,17 @@ export class VersionMetrics {
     return now
   }
 
-  /** A worker's answer may say how many rows the request had. */
+  /** Counts the batch dimension of a request, if the worker's response reports it. */
   countRows(headers: readonly Header[]): void {
     const header = headers.find(([name]) => name === ROWS_HEADER)
     const rows = Number(header?.[1] ?? 1)
     if (Number.isSafeInteger(rows) && rows > 1) this.furtherRows += rows - 1
   }
 
-  /** A batch came back after `ms` milliseconds, with or without an answer, whose message may have its times. */
+  /**
+   * Counts a batch that came back after `ms` milliseconds, with or without a reply. The message of
+   * the reply may contain its times.
+   */
   countReturned(jobs: readonly Job[], ms: number, message = ''): void {
     let size = 0
     for (const job of jobs) if (job.isCounted) size += 1
@@ -80,7 +91,7 @@ export class VersionMetrics {
   }
 }
 
-/** What a worker says counts as far as it can be. */
+/** Uses the worker's times only if their sum is not longer than the whole time. */
 function timesWithin(ms: number, message: string): ComputeTimes {
   const told = timesInMessage(message)
   const isTrue = told !== undefined && told.input + told.infer + told.output <= ms

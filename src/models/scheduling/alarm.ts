@@ -1,7 +1,9 @@
-/** Timers of the system are no finer than this. */
+/** Resolution of Node's timers. */
 const TIMER_MS = 1
 
-/** A timer that is set often and rarely fires: setting it later than it is set already costs nothing. */
+/**
+ * A timer that is set often and rarely fires. Setting it to a later time than before costs nothing.
+ */
 export class Alarm {
   readonly #ring: () => void
   #timer: NodeJS.Timeout | undefined
@@ -12,13 +14,13 @@ export class Alarm {
     this.#ring = ring
   }
 
-  /** Rings at a time of the clock of `performance.now()`, at the latest. */
+  /** Fires at the latest at `at`, on the clock of `performance.now()`. */
   set(at: number): void {
     if (this.#ringsAt <= at) return
     this.stop()
     this.#ringsAt = at
     const leftMs = at - performance.now()
-    // A timer would make a millisecond of 100 µs.
+    // A timer would turn 100 µs into 1 ms.
     if (leftMs < TIMER_MS) this.#nextTurn()
     else this.#timer = setTimeout(() => this.#look(), Math.ceil(leftMs)).unref()
   }
@@ -29,7 +31,7 @@ export class Alarm {
     this.#ringsAt = Number.POSITIVE_INFINITY
   }
 
-  /** Timers may also be early, by less than a millisecond. */
+  /** Timers may also fire early, by less than a millisecond. */
   #look(): void {
     if (performance.now() < this.#ringsAt) {
       this.#nextTurn()
@@ -40,8 +42,8 @@ export class Alarm {
   }
 
   /**
-   * Looks at the clock after other events. Not with `unref`: the event loop would sleep until there
-   * is one.
+   * Checks the clock again after other events. Without `unref`: with it the event loop would sleep
+   * until the next event.
    */
   #nextTurn(): void {
     this.#turn = setImmediate(() => this.#look())

@@ -1,14 +1,17 @@
-/** Restart delays, and when to stop trying: section 3.2 of the original's behaviour, made quicker and finite. */
+/**
+ * Restart delays, and when to stop restarting. Unlike in MMS, the delays are short, and after
+ * repeated deaths the model counts as failed.
+ */
 
 const DELAYS_MS = [0, 50, 100, 200, 400, 800, 1600, 3200, 6400, 10_000]
 const MAX_DEATHS = 5
 const WINDOW_MS = 60_000
-/** A model that is given up gets one new try this often. */
+/** A failed model gets one new attempt this often. */
 const RETRY_MS = 60_000
 
 /**
- * Counts the deaths of a model's workers that look like the model's own fault, and says how long to
- * wait before the next start.
+ * Counts deaths of a model's workers that the model probably caused, and returns the delay before
+ * the next start.
  */
 export class RestartPolicy {
   #deaths: number[] = []
@@ -19,12 +22,12 @@ export class RestartPolicy {
     this.#now = now
   }
 
-  /** True after five such deaths in a minute, until a worker has done its work again. */
+  /** True after five such deaths within a minute, until a worker finishes work. */
   get hasGivenUp(): boolean {
     return this.#hasGivenUp
   }
 
-  /** A worker finished work: whatever was wrong with the model is over. */
+  /** A worker finished work, so the model works again. */
   recordSuccess(): void {
     if (this.#deaths.length > 0) this.#deaths = []
     this.#hasGivenUp = false
@@ -37,8 +40,9 @@ export class RestartPolicy {
   }
 
   /**
-   * Milliseconds to wait before a worker is started again that died `failures` times in a row. They are
-   * counted for each place: a worker that serves must not hurry one beside it that cannot start.
+   * Returns the milliseconds before the next start of a worker that died `failures` times in a row.
+   * Each slot counts its own failures, so that a slot that serves does not shorten the delay of a
+   * slot that cannot start.
    */
   delayMs(failures: number): number {
     if (failures === 0) return 0
@@ -46,7 +50,10 @@ export class RestartPolicy {
   }
 }
 
-/** Milliseconds to wait before the next try of a start that failed `failures` times in a row for lack of resources. */
+/**
+ * Returns the milliseconds before the next start, after `failures` starts in a row that failed for
+ * lack of resources.
+ */
 export function shortageDelayMs(failures: number): number {
   return DELAYS_MS[Math.min(failures, DELAYS_MS.length) - 1] ?? 0
 }

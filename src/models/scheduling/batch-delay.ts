@@ -1,46 +1,57 @@
-/** A median goes up or down by this factor with each thing that is seen. */
+/** Each observation moves a median up or down by this factor. */
 const MEDIAN_STEP = 1.2
-/** Between these a median stays, milliseconds: timers are no finer, and it must find back within a few dozen steps. */
+/**
+ * Bounds of a median, in milliseconds. Timers are no finer than the lower one. With the upper one
+ * the median returns to a small value within a few dozen observations.
+ */
 const LEAST_MEDIAN_MS = 0.5
 const MOST_MEDIAN_MS = 1000
-/** The next job is awaited for so many medians; when it has not come by then, it is not one of a group. */
+/**
+ * Wait at most this many medians for the next job. A job that comes later does not belong to the
+ * group.
+ */
 const PATIENCE = 3
-/** What a run counts for after the next one: the last fifty or so matter. */
+/** Weight of a run relative to the next one: about the last fifty runs count. */
 const RUN_DECAY = 0.98
-/** Runs before anything is concluded from them. */
+/** Runs before any conclusion. */
 const LEAST_RUNS = 5
-/** Variance of the batch sizes below which they count as all the same. */
+/** Below this variance all batch sizes count as equal. */
 const LEAST_VARIANCE = 0.05
-/** Until batches had different sizes, this part of their time is taken for fixed: enough to try, where jobs come close together. */
+/**
+ * Until batches had different sizes, this part of their time counts as fixed. It is large enough to
+ * try waiting where jobs come close together.
+ */
 const FIRST_FIXED_PART = 0.75
 
 /**
- * Learns whether it pays to wait for the next job before a batch goes to a worker: from the time g that it mostly takes
- * until the next job comes, and from what a batch of n jobs costs, a + b·n.
+ * Learns whether waiting for the next job saves time before a batch goes to a worker. It uses g,
+ * the typical time until the next job comes, and a + b·n, the cost of a batch of n jobs.
  *
- * A job that joins ends with the batch; one that comes too late waits for the batch and then needs a run of its own,
- * which costs a once more: joining saves it a - g. Each of the n that wait for it loses g, and b for the larger batch. So
- * waiting pays while n·(g + b) < a - g. Where a run costs nothing but its jobs, a is 0 and nobody waits.
+ * A job that joins ends with the batch. A job that comes too late waits for the batch and then
+ * needs its own run, which costs a again: joining saves it a - g. Each of the n waiting jobs loses
+ * g, and b for the larger batch. So waiting saves time while n·(g + b) < a - g. If a run has no
+ * fixed cost, a is 0 and nobody waits.
  *
- * Clients that wait for an answer before they ask again come in groups, soon after a batch was returned. A mean would be
- * that of the pauses between the groups; so g is a median, one after a return and one after an arrival.
+ * Clients that wait for a response before their next request send in groups, shortly after a batch
+ * was returned. A mean would mostly measure the pauses between the groups. So g is a median: one
+ * after a return and one after an arrival.
  */
 export class LearnedDelay {
   readonly #afterArrival = new Median()
   readonly #afterReturn = new Median()
   readonly #cost = new BatchCost()
-  /** What happened last, and when. */
+  /** The last event, and its time. */
   #last = this.#afterArrival
   #lastAt = Number.NEGATIVE_INFINITY
 
-  /** A job came at `now`, milliseconds. */
+  /** A job came at `now`, in milliseconds. */
   recordArrival(now: number): void {
     this.#last.add(now - this.#lastAt)
     this.#last = this.#afterArrival
     this.#lastAt = now
   }
 
-  /** A batch of `size` jobs came back at `now` from a worker, which needed `ms` milliseconds for it. */
+  /** A batch of `size` jobs came back at `now` from a worker, after `ms` milliseconds. */
   recordReturn(now: number, size: number, ms: number): void {
     this.#cost.add(size, ms)
     this.#last.addMore(now - this.#lastAt)
@@ -49,8 +60,9 @@ export class LearnedDelay {
   }
 
   /**
-   * Until when `size` jobs should wait for one more, or a time that is over. When none comes within three medians they
-   * go; and as it pays only while n·g is less than a, all this lasts less than three times the fixed cost of a run.
+   * Returns the time until which `size` jobs should wait for one more; a past time if they should
+   * not wait. They go if no job comes within three medians. Waiting saves time only while n·g is
+   * less than a, so all waits together take less than three times the fixed cost of a run.
    */
   until(size: number): number {
     const gapMs = this.#last.value
@@ -69,13 +81,13 @@ class Median {
     this.value = Math.min(Math.max(next, LEAST_MEDIAN_MS), MOST_MEDIAN_MS)
   }
 
-  /** A number of which it is known only that it is above another one. */
+  /** Adds a number that is only known to be greater than `least`. */
   addMore(least: number): void {
     if (least > this.value) this.add(least)
   }
 }
 
-/** The line a + b·n through the times of batches of n jobs, of which the older count less and less. */
+/** The line a + b·n through the run times of batches of n jobs. Older runs count less. */
 export class BatchCost {
   #runs = 0
   #weight = 0
@@ -84,7 +96,7 @@ export class BatchCost {
   /** Weighted sums of (size - mean)² and (size - mean)(time - mean). */
   #sizes = 0
   #both = 0
-  /** b as it was when batches last had different sizes; `undefined` when they never had. */
+  /** The last b measured from batches of different sizes; `undefined` before that. */
   #slope: number | undefined
 
   add(size: number, ms: number): void {
@@ -101,7 +113,7 @@ export class BatchCost {
     if (this.#sizes >= LEAST_VARIANCE * this.#weight) this.#slope = this.#both / this.#sizes
   }
 
-  /** b, milliseconds. */
+  /** b in milliseconds. */
   get perJobMs(): number {
     if (this.#runs < LEAST_RUNS) return 0
     const mostMs = this.#meanMs / this.#meanSize
@@ -109,7 +121,7 @@ export class BatchCost {
     return Math.min(Math.max(0, slope), mostMs)
   }
 
-  /** a, milliseconds; 0 while little is known. */
+  /** a in milliseconds; 0 before enough runs. */
   get fixedMs(): number {
     return this.#runs < LEAST_RUNS ? 0 : this.#meanMs - this.perJobMs * this.#meanSize
   }

@@ -1,38 +1,38 @@
-/** Requests that crashed workers of a model, so that they are not given another one. */
+/** Remembers requests that crashed workers of a model, so that they do not crash more. */
 import { createHash } from 'node:crypto'
 import type { VersionMetrics } from '../metrics/version-metrics.ts'
 import { crashing } from '../unavailable.ts'
 import type { Job } from './job.ts'
 
-/** Workers that one request may crash. */
+/** Maximum of workers that one request may crash. */
 const MAX_CRASHES = 2
-/** Requests that are remembered; the one that crashed a worker longest ago is forgotten first. */
+/** Maximum of remembered requests. The one with the oldest crash is removed first. */
 const MAX_ENTRIES = 1000
 
 interface Entry {
   readonly bytes: number
   crashes: number
-  /** When it is forgotten, on the clock of `performance.now()`. */
+  /** When it is removed, on the clock of `performance.now()`. */
   until: number
 }
 
 /**
- * Remembers by their SHA-256 the bodies that crashed a worker. A body that crashed two workers is
- * rejected until `quarantineMs` after its last crash. It may crash workers from many clients and under
- * many request ids, so the body alone counts, without headers.
+ * Remembers the SHA-256 of each body that crashed a worker. A body that crashed two workers is
+ * rejected until `quarantineMs` after its last crash. Clients and request ids may differ, so only
+ * the body counts, without headers.
  */
 export class CrashList {
   readonly #modelName: string
   readonly #quarantineMs: number
   readonly #entries = new Map<string, Entry>()
 
-  /** @param quarantineMs Milliseconds; 0 remembers nothing. */
+  /** @param quarantineMs Milliseconds; 0 disables the list. */
   constructor(modelName: string, quarantineMs: number) {
     this.#modelName = modelName
     this.#quarantineMs = quarantineMs
   }
 
-  /** A worker crashed with this job in its hands. */
+  /** A worker crashed while it ran this job. */
   recordCrash(job: Job): void {
     if (this.#quarantineMs === 0) return
     const key = hashOf(job)
@@ -40,14 +40,14 @@ export class CrashList {
     const known = this.#entries.get(key)
     const crashes = known !== undefined && known.until > now ? known.crashes + 1 : 1
     const until = now + this.#quarantineMs
-    // A key that is set anew becomes the youngest of the map.
+    // Deleting first makes the key the youngest of the map.
     this.#entries.delete(key)
     this.#entries.set(key, { bytes: job.bytes, crashes, until })
     const [oldest] = this.#entries.keys()
     if (this.#entries.size > MAX_ENTRIES && oldest !== undefined) this.#entries.delete(oldest)
   }
 
-  /** A worker answered the job: it was not the cause of an earlier crash. */
+  /** A worker responded to the job, so the job did not cause an earlier crash. */
   recordSuccess(job: Job): void {
     if (this.#mayKnow(job)) this.#entries.delete(hashOf(job))
   }
@@ -65,7 +65,7 @@ export class CrashList {
     throw rejection
   }
 
-  /** Seconds for which the job must not run; 0 for one that may. */
+  /** Returns the seconds for which the job is rejected; 0 if it may run. */
   #secondsLeft(job: Job): number {
     if (!this.#mayKnow(job)) return 0
     const key = hashOf(job)
@@ -76,7 +76,7 @@ export class CrashList {
     return entry.crashes < MAX_CRASHES ? 0 : Math.max(0, Math.ceil(leftMs / 1000))
   }
 
-  /** Hashing costs time for each byte, so sizes are compared first: nearly all requests end here. */
+  /** Compares sizes first, because hashing takes time per byte. Nearly all requests end here. */
   #mayKnow({ bytes }: Job): boolean {
     if (this.#entries.size === 0) return false
     for (const entry of this.#entries.values()) if (entry.bytes === bytes) return true

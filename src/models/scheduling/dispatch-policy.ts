@@ -1,47 +1,53 @@
 /**
- * Which worker gets the next batch, and when. This is the only place that decides it: a pure function
- * over plain facts. docs/architecture.md, "Scheduling", gives the reasons.
+ * Decides which worker gets the next batch, and when. Only this pure function decides it. Section
+ * "Scheduling" of docs/architecture.md gives the reasons.
  */
 
-/** About this much work is kept ahead of a worker. With less it idles, with more others wait longer. */
+/**
+ * Amount of work that is sent ahead to a worker. With less the worker idles; with more, other
+ * requests wait longer.
+ */
 const WORK_AHEAD_MS = 1
-/** A worker whose runs take longer gets one batch at a time. */
+/** A worker with longer runs gets one batch at a time. */
 const LONG_RUN_MS = 25
-/** To wake a second worker costs more than is gained by it where runs are shorter. */
+/** If runs are shorter, waking a second worker costs more time than it saves. */
 const QUICK_RUN_MS = 0.1
-/** Keeps the number of batches ahead finite for runs that take no time. */
+/** Limits the number of batches ahead for runs that take almost no time. */
 const LEAST_RUN_MS = 0.01
 
-/** What is known about the batches of a worker. */
+/** Facts about the batches of a worker. */
 export interface ProgressFacts {
-  /** Batches sent and not yet answered. */
+  /** Batches sent and not yet returned. */
   readonly inFlight: number
-  /** Batches that may be in flight at most. */
+  /** Maximum of batches in flight. */
   readonly maxInFlight: number
-  /** Moving mean of the run times, milliseconds; `undefined` before the first response. */
+  /** Moving mean of the run times in milliseconds; `undefined` before the first response. */
   readonly meanRunMs: number | undefined
-  /** Large bodies reach the worker beside its socket, so they can be there before their turn. */
+  /**
+   * Whether large bodies reach the worker outside its socket. Then they can be there before their
+   * run.
+   */
   readonly hasBodyFile: boolean
-  /** How often of late the worker had nothing to do while work waited. */
+  /** How often, recently, the worker idled while work waited. */
   readonly idleWhileWaited: number
 }
 
-/** What is known about a worker. */
+/** Facts about a worker. */
 export interface WorkerFacts {
   /** Whether it can take work. */
   readonly isReady: boolean
   readonly progress: ProgressFacts
 }
 
-/** What is known about the batch that would go next. */
+/** Facts about the next batch. */
 export interface BatchFacts {
-  /** Whether no request can join it any more. */
+  /** Whether no further request can join it. */
   readonly isComplete: boolean
-  /** Until when it waits for others, on the clock of `performance.now()`. */
+  /** Until when it waits for more requests, on the clock of `performance.now()`. */
   readonly waitsUntil: number
-  /** Whether it waits although a second worker has nothing to do. */
+  /** Whether it waits even if a second worker is idle. */
   readonly waitsBesideIdleWorker: boolean
-  /** When it goes at the latest: halfway to the first deadline of its requests. */
+  /** When it is sent at the latest: halfway to the first deadline of its requests. */
   readonly latestAt: number
 }
 
@@ -50,7 +56,10 @@ interface Place {
   readonly worker: WorkerFacts
 }
 
-/** The place that gets the batch now, or when to decide again; `Infinity` where all have enough. */
+/**
+ * The place that gets the batch now, or the time to decide again; `Infinity` if all workers have
+ * enough work.
+ */
 export type Decision<P extends Place> =
   | { readonly place: P }
   | { readonly place: undefined; readonly decideAt: number }
@@ -58,8 +67,8 @@ export type Decision<P extends Place> =
 const ALL_HAVE_ENOUGH = { place: undefined, decideAt: Number.POSITIVE_INFINITY } as const
 
 /**
- * Decides about the next batch at the time `now`. An idle worker comes before a busy one, except where
- * runs are so quick that filling one worker costs less than waking the next.
+ * Decides about the next batch at the time `now`. An idle worker is preferred to a busy one, unless
+ * runs are so short that filling one worker costs less than waking the next.
  */
 export function decide<P extends Place>(
   places: readonly P[],
@@ -69,7 +78,7 @@ export function decide<P extends Place>(
   const place = placeFor(places, batch.isComplete)
   if (place === undefined) return ALL_HAVE_ENOUGH
   if (batch.isComplete) return { place }
-  // Who comes later can have a worker of its own.
+  // Later requests can use the second worker.
   const hasSecond = !batch.waitsBesideIdleWorker && hasIdleBeside(places, place)
   const decideAt = hasSecond ? now : Math.min(batch.waitsUntil, batch.latestAt)
   return decideAt > now ? { place: undefined, decideAt } : { place }
@@ -93,12 +102,16 @@ function hasIdleBeside(places: readonly Place[], place: Place): boolean {
   )
 }
 
-/** Batches that should be in flight at once. Fewer where others could still join the last of them. */
+/**
+ * Returns the number of batches that should be in flight. It is smaller while others can still join
+ * the last one.
+ */
 function depthOf(progress: ProgressFacts, isComplete: boolean): number {
   const { meanRunMs, maxInFlight, hasBodyFile, idleWhileWaited } = progress
   if (meanRunMs === undefined) return 1
   const aheadByTime = Math.floor(WORK_AHEAD_MS / Math.max(meanRunMs, LEAST_RUN_MS))
-  // One more where its way to the worker would be felt beside its run.
+  // Sends one batch ahead if its transfer takes noticeable time compared with its run, and more if
+  // the worker idled recently.
   const isOneMore = isComplete && hasBodyFile && meanRunMs < LONG_RUN_MS
   const ahead = isOneMore ? Math.max(aheadByTime, 1 + Math.floor(idleWhileWaited)) : aheadByTime
   return Math.min(maxInFlight, 1 + ahead)

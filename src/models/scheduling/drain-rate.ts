@@ -2,13 +2,13 @@
 const AVERAGE_WEIGHT = 0.1
 const MOST_SECONDS = 60
 
-/** How fast a queue empties, measured while something waits in it. */
+/** How fast a queue empties, measured while jobs wait in it. */
 export class DrainRate {
   #msPerJob = 0
-  /** When jobs were done last, `undefined` when nothing waited then. */
+  /** When jobs were last done; `undefined` if no job waited then. */
   #lastAt: number | undefined
 
-  /** `count` jobs are done at `now`, milliseconds; `waiting` others are not yet at a worker. */
+  /** `count` jobs are done at `now` (milliseconds); `waiting` others are not at a worker yet. */
   record(count: number, now: number, waiting: number): void {
     if (this.#lastAt !== undefined && count > 0) {
       const msPerJob = (now - this.#lastAt) / count
@@ -18,7 +18,10 @@ export class DrainRate {
     this.#lastAt = waiting > 0 ? now : undefined
   }
 
-  /** Whole seconds until so many waiting jobs are likely to be done: 1 to 60, and 1 while nothing is known. */
+  /**
+   * Returns the whole seconds until `waiting` jobs are probably done: 1 to 60; 1 before the first
+   * measurement.
+   */
   secondsFor(waiting: number): number {
     const seconds = Math.ceil((waiting * this.#msPerJob) / 1000)
     return Math.min(Math.max(seconds, 1), MOST_SECONDS)

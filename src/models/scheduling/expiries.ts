@@ -1,21 +1,22 @@
 import type { Job } from './job.ts'
 
 /**
- * When the jobs that wait expire, whatever their turn. Those without a deadline of their own all have the same
- * time, so each new one expires last. The others are kept in order in a second list: a new one is put in from
- * its end, where it mostly belongs, because clients tend to give every request the same time.
+ * The deadlines of waiting jobs, independent of their priority. Jobs without their own deadline all
+ * have the same maximum wait, so each new one expires last. Jobs with a deadline are kept in order
+ * in a second list. A new one is inserted from its end, where it mostly belongs, because clients
+ * tend to send the same timeout with every request.
  */
 export class Expiries {
   readonly #maxWaitMs: number
   readonly #patient = new ExpiryList()
   readonly #hurried = new ExpiryList()
 
-  /** @param maxWaitMs Milliseconds that any job may wait. */
+  /** @param maxWaitMs Maximum wait of any job in milliseconds. */
   constructor(maxWaitMs: number) {
     this.#maxWaitMs = maxWaitMs
   }
 
-  /** The job that expires before all others. */
+  /** The job that expires first. */
   get soonest(): Job | undefined {
     const patient = this.#patient.soonest
     const hurried = this.#hurried.soonest
@@ -24,7 +25,7 @@ export class Expiries {
     return this.timeOf(hurried) < this.timeOf(patient) ? hurried : patient
   }
 
-  /** When a job expires, on the clock of `performance.now()`. */
+  /** Returns when a job expires, on the clock of `performance.now()`. */
   timeOf(job: Job): number {
     const latest = job.waitingSince + this.#maxWaitMs
     return job.deadline === undefined ? latest : Math.min(job.deadline, latest)
@@ -44,12 +45,12 @@ export class Expiries {
   }
 }
 
-/** Jobs in the order in which they expire. They are the links of the list themselves. */
+/** Jobs in the order of their expiry. The links of the list are fields of the jobs. */
 class ExpiryList {
   soonest: Job | undefined
   latest: Job | undefined
 
-  /** Puts a job behind `sooner`, or first. */
+  /** Inserts a job after `sooner`, or first. */
   insert(job: Job, sooner: Job | undefined): void {
     const later = sooner === undefined ? this.soonest : sooner.later
     job.sooner = sooner

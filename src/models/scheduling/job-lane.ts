@@ -1,11 +1,14 @@
 import type { Job } from './job.ts'
 
-/** The jobs of one priority level that wait, oldest first. They are the links of the list themselves. */
+/**
+ * The waiting jobs of one priority level, oldest first. The links of the list are fields of the
+ * jobs.
+ */
 export class JobLane {
   oldest: Job | undefined
   #newest: Job | undefined
 
-  /** Puts a job before `next`, or last. */
+  /** Inserts a job before `next`, or last. */
   insert(job: Job, next: Job | undefined): void {
     const before = next === undefined ? this.#newest : next.before
     job.before = before

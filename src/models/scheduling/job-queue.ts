@@ -2,30 +2,31 @@ import { Expiries } from './expiries.ts'
 import { JobLane } from './job-lane.ts'
 import type { Job } from './job.ts'
 
-/** What a queue holds at most. */
+/** Limits of a queue. */
 export interface QueueLimits {
   readonly maxJobs: number
   readonly maxBytes: number
 }
 
-/** How a queue works. */
+/** Options of a queue. */
 export interface QueueOptions extends QueueLimits {
-  /** Priority levels, at least 1. */
+  /** Number of priority levels, at least 1. */
   readonly levels: number
-  /** Milliseconds that any job may wait. */
+  /** Maximum wait of any job in milliseconds. */
   readonly maxWaitMs: number
 }
 
 /**
- * The jobs of one model version that wait for a worker: by priority level, and within a level in the order in
- * which they were accepted. The jobs themselves are the links of its lists: one whose client left goes at once,
- * with its body, wherever it stands, and nothing taken stays reachable from here.
+ * The jobs of one model version that wait for a worker: by priority level, and within a level in
+ * the order of acceptance. The links of the lists are fields of the jobs. So a job can be removed
+ * at once, with its body, when its client disconnects, and the queue keeps no reference to a job
+ * that was taken.
  */
 export class JobQueue {
   readonly #limits: QueueLimits
-  /** One for each level, the highest first. */
+  /** One lane for each level, the highest first. */
   readonly #lanes: readonly JobLane[]
-  /** No level above this one has a job. */
+  /** Lower bound: no lane before this index has a job. */
   #highest = 0
   readonly #expiries: Expiries
   #length = 0
@@ -38,12 +39,12 @@ export class JobQueue {
     this.#expiries = new Expiries(maxWaitMs)
   }
 
-  /** Jobs that wait. */
+  /** Number of waiting jobs. */
   get length(): number {
     return this.#length
   }
 
-  /** Sizes of the jobs that wait, together. */
+  /** Total size of the waiting jobs in bytes. */
   get bytes(): number {
     return this.#bytes
   }
@@ -52,7 +53,7 @@ export class JobQueue {
     return Math.max(0, this.#limits.maxJobs - this.#length)
   }
 
-  /** Since when a job waits at the head of a level, at the earliest. */
+  /** The earliest time since which the oldest job of a level waits. */
   get waitingSince(): number {
     let earliest = Number.POSITIVE_INFINITY
     for (const { oldest } of this.#lanes)
@@ -66,7 +67,7 @@ export class JobQueue {
     return job === undefined ? Number.POSITIVE_INFINITY : this.#expiries.timeOf(job)
   }
 
-  /** When that job has waited half of its time. */
+  /** When that job has waited half of its allowed time. */
   get halfExpiredAt(): number {
     const job = this.#expiries.soonest
     return job === undefined
@@ -74,7 +75,7 @@ export class JobQueue {
       : (job.waitingSince + this.#expiries.timeOf(job)) / 2
   }
 
-  /** Appends a job to its level, or says false when the queue is full, by jobs or by bytes. */
+  /** Appends a job to its level. Returns false if the queue is full, by jobs or by bytes. */
   offer(job: Job): boolean {
     if (this.#length >= this.#limits.maxJobs) return false
     if (this.#length > 0 && this.#bytes + job.bytes > this.#limits.maxBytes) return false
@@ -83,12 +84,14 @@ export class JobQueue {
     return true
   }
 
-  /** Puts the jobs of a batch back to their turn. They were accepted once: no limit applies. */
+  /**
+   * Puts the jobs of a batch back in their order. They were accepted before, so no limit applies.
+   */
   putBack(jobs: readonly Job[]): void {
     let lane: JobLane | undefined
     let next: Job | undefined
     for (const job of jobs) {
-      // A batch is in order of its turns within each level.
+      // A batch is in order within each level.
       if (lane !== this.#laneOf(job)) {
         lane = this.#laneOf(job)
         next = lane.oldest
@@ -98,7 +101,7 @@ export class JobQueue {
     }
   }
 
-  /** The job whose turn it is: the oldest of the highest level that has one. */
+  /** Returns the next job: the oldest of the highest level that has one. */
   peek(): Job | undefined {
     for (; this.#highest < this.#lanes.length; this.#highest += 1) {
       const oldest = this.#lanes[this.#highest]?.oldest
@@ -107,7 +110,10 @@ export class JobQueue {
     return undefined
   }
 
-  /** Takes up to `count` jobs. A job whose worker died goes alone, so that it cannot take others with it. */
+  /**
+   * Takes up to `count` jobs. A job whose worker died goes alone, so that it cannot kill a worker
+   * that runs other jobs.
+   */
   take(count: number): Job[] {
     const taken: Job[] = []
     for (let job = this.peek(); job !== undefined && taken.length < count; job = this.peek()) {
@@ -119,7 +125,7 @@ export class JobQueue {
     return taken
   }
 
-  /** Takes a job whose time is over, wherever it stands. */
+  /** Takes an expired job, at any position. */
   takeExpired(now: number): Job | undefined {
     const job = this.#expiries.soonest
     if (job === undefined || this.#expiries.timeOf(job) > now) return undefined
@@ -127,7 +133,7 @@ export class JobQueue {
     return job
   }
 
-  /** Drops a job that is settled; nothing happens when it does not wait here. */
+  /** Removes a job that is settled; does nothing if the job does not wait here. */
   forget(job: Job): void {
     if (job.isQueued) this.#remove(job)
   }

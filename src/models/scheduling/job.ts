@@ -12,26 +12,33 @@ export type { WireHeader as Header, WireParameter as Parameter, WirePrediction a
 
 const ignore = (): void => {}
 
-/** One HTTP request's work: what the worker is sent, and a promise of what it answers. */
+/** The work for one HTTP request: the request to the worker, and a promise of the response. */
 export class Job {
   readonly request: WireRequest
-  /** Size of the parameter values, bytes. */
+  /** Size of the parameter values in bytes. */
   readonly bytes: number
-  /** Resolves with the worker's answer, rejects with a ServerError. */
+  /** Resolves with the worker's response, or rejects with a ServerError. */
   readonly result: Promise<WirePrediction>
-  /** Workers that died with this job in their hands. */
+  /** Workers that died while they ran this job. */
   deaths = 0
-  /** Priority, 1 for the highest. Like the deadline it is set before the job is submitted. */
+  /**
+   * Priority level; 1 is the highest. It is set before the job is submitted, as the deadline is.
+   */
   level = 1
-  /** When it is too late for a worker to take it, on the clock of `performance.now()`; `undefined` where only the server's limit counts. */
+  /**
+   * Latest time at which a worker may take the job, on the clock of `performance.now()`;
+   * `undefined` if only the server's limit applies.
+   */
   deadline: number | undefined
-  /** The rest is the queue's: whether the job waits in it, since when, at which place, between whom. */
+  /**
+   * The queue owns these fields: whether the job waits, since when, its order, and its neighbours.
+   */
   isQueued = false
   waitingSince = 0
   turn = 0
   before: Job | undefined
   after: Job | undefined
-  /** Between whom in the order in which jobs expire. */
+  /** Neighbours in the order of expiry. */
   sooner: Job | undefined
   later: Job | undefined
   #resolve: (prediction: WirePrediction) => void = ignore
@@ -39,7 +46,7 @@ export class Job {
   #isSettled = false
   readonly #statuses: StatusCounts | undefined
 
-  /** @param statuses Where the outcome is counted; nowhere for what no client asked for. */
+  /** @param statuses Counts the outcome; absent for a job that no client sent. */
   constructor(
     headers: readonly WireHeader[],
     parameters: readonly WireParameter[],
@@ -54,7 +61,7 @@ export class Job {
     })
   }
 
-  /** True once there is an answer, an error, or nobody left to tell. */
+  /** True when the job has a response or an error, or its client has disconnected. */
   get isSettled(): boolean {
     return this.#isSettled
   }

@@ -6,29 +6,32 @@ import type { PreparedModel } from '../sources/prepare.ts'
 import type { QueueLimits } from './job-queue.ts'
 import type { PoolWorker } from './slot.ts'
 
-/** How a pool works; fixed for the life of a model version. */
+/** Options of a pool, fixed for the life of a model version. */
 export interface PoolOptions {
   readonly modelName: string
-  /** Jobs in one batch, at most. */
+  /** Maximum of jobs in one batch. */
   readonly batchSize: number
-  /** Milliseconds the oldest job waits for its batch to fill; `auto` waits as long as it pays. */
+  /**
+   * Milliseconds that the oldest job waits for its batch to fill; `auto` waits as long as it saves
+   * time.
+   */
   readonly maxBatchDelayMs: BatchDelay
   readonly queue: QueueLimits
-  /** Levels of priority that jobs may have, at least 1. */
+  /** Number of priority levels, at least 1. */
   readonly priorityLevels: number
-  /** Milliseconds a job may wait before a worker takes it. */
+  /** Maximum milliseconds that a job may wait for a worker. */
   readonly queueTimeoutMs: number
-  /** HTTP status for a job that the queue has no room for. */
+  /** HTTP status of a job that is rejected because the queue is full. */
   readonly overloadStatus: number
-  /** Milliseconds for which a body is rejected that crashed two workers; 0 for none. */
+  /** Milliseconds for which a body that crashed two workers is rejected; 0 disables. */
   readonly crashQuarantineMs: number
-  /** Running a request twice does no harm. */
+  /** Whether a request may safely run twice. */
   readonly isRetryable: boolean
   readonly startWorker: (slotId: number) => PoolWorker
   readonly log: Logger
 }
 
-/** What the settings of a version and of the server say of its pool. */
+/** Returns the pool options that follow from the settings of the version and the server. */
 export function poolSettings(
   { name, hasCode, settings }: PreparedModel,
   { batchSize, maxBatchDelayMs, priorityLevels }: EffectiveSettings,

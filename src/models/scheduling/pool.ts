@@ -19,9 +19,9 @@ import type { PoolWorker, Slot } from './slot.ts'
 
 export type { PoolWorker, Rejection, Slot }
 
-/** What a pool is doing now. */
+/** The current state of a pool. */
 export interface PoolStatus {
-  /** True after repeated deaths, while no worker is there and one is started only now and then. */
+  /** True after repeated deaths, while no worker is ready and one is started only now and then. */
   readonly hasFailed: boolean
   /** Workers that can take work. */
   readonly readyWorkers: number
@@ -29,7 +29,7 @@ export interface PoolStatus {
   /** Requests that wait for a worker. */
   readonly queued: number
   readonly queuedBytes: number
-  /** Requests that may join them. */
+  /** Further requests that the queue has room for. */
   readonly remainingCapacity: number
 }
 
@@ -42,13 +42,16 @@ export class Pool {
   readonly #drainRate = new DrainRate()
   readonly #rejections: Rejections
   readonly #crashes: CrashList
-  /** Absent where the delay is fixed, or there are no batches. */
+  /** Absent if the delay is fixed or batching is disabled. */
   readonly #learned: LearnedDelay | undefined
   #state: 'open' | 'draining' | 'closed' = 'open'
   #closed: Promise<void> | undefined
   /** Batches at workers. */
   #running = 0
-  /** A job that arrives while all workers are busy mostly finds it set early enough. */
+  /**
+   * A new job rarely needs to set it while all workers are busy: an earlier time is mostly set
+   * already.
+   */
   readonly #alarm = new Alarm(() => this.#schedule())
   #sayIdle: (() => void) | undefined
 
@@ -67,7 +70,7 @@ export class Pool {
     this.#rejections = new Rejections(options, this.metrics, this.#drainRate, this.#slots)
   }
 
-  /** Ends workers that load the model for the first time; those that serve go on. */
+  /** Stops workers that load the model for the first time. Workers that already serve stay. */
   stopStarting = (): void => this.#slots.stopStarting()
 
   get slots(): readonly Slot[] {
@@ -89,15 +92,16 @@ export class Pool {
     }
   }
 
-  /** As {@link SlotSet.scale}. @throws ServerError 503 once the pool is being closed. */
+  /** As {@link SlotSet.scale}. @throws ServerError 503 when the pool is closing. */
   async scale(count: number, drainMs = this.#options.queueTimeoutMs): Promise<void> {
     if (this.#state !== 'open') throw this.#rejections.noWorker(this.queued).error
     await this.#slots.scale(count, drainMs)
   }
 
   /**
-   * Accepts a job; its promise settles when it is done.
-   * @throws ServerError 503 when no worker will be there or too many jobs wait; 422 for a body that crashes workers.
+   * Accepts a job; the job's promise settles when it is done.
+   * @throws ServerError 503 if the pool has no worker; `overloadStatus` if the queue is full; 422
+   * for a body that crashes workers.
    */
   submit(job: Job): void {
     this.#crashes.check(job, this.metrics)
@@ -108,7 +112,7 @@ export class Pool {
     this.#schedule()
   }
 
-  /** Why {@link submit} would reject any job now; `undefined` while there is room. Counts nothing. */
+  /** Why {@link submit} would reject any job now; `undefined` if it would not. Counts nothing. */
   rejection(): Rejection | undefined {
     if (!this.#isOpen) return this.#rejections.noWorker(this.queued)
     return this.#queue.remainingCapacity > 0 ? undefined : this.#rejections.full(this.queued)
@@ -119,7 +123,10 @@ export class Pool {
     this.#rejections.count(rejection)
   }
 
-  /** The client left: a waiting job is dropped, a running one is finished and its answer discarded. */
+  /**
+   * The client disconnected. A waiting job is dropped; a running one finishes and its response is
+   * discarded.
+   */
   cancel(job: Job): void {
     if (job.isSettled) return
     this.#queue.forget(job)
@@ -141,15 +148,17 @@ export class Pool {
     return this.#slots.replace(slot, this.#options.queueTimeoutMs)
   }
 
-  /** Stops accepting, lets accepted jobs finish for at most `drainMs`, then ends every worker. */
+  /**
+   * Stops accepting jobs, lets accepted jobs finish for at most `drainMs`, then stops every worker.
+   */
   close(drainMs: number): Promise<void> {
     this.#closed ??= this.#close(drainMs)
     return this.#closed
   }
 
   /**
-   * The only place that hands out work or refuses what waits. Called after every event that brings
-   * work, frees a worker or takes one away; safe to call at any time.
+   * The only place that sends work to workers or rejects waiting jobs. It runs after every event
+   * that adds work, frees a worker or removes one; it may be called at any time.
    */
   #schedule(): void {
     if (this.#state === 'closed' || this.slots.length === 0 || this.#slots.hasFailed)
@@ -158,7 +167,7 @@ export class Pool {
     this.#checkIdle()
   }
 
-  /** Refuses what has waited too long, then gives batches to workers until all have enough or a batch has yet to fill. */
+  /** Rejects expired jobs, then sends batches until all workers have enough or one must fill. */
   #handOut(now: number): void {
     for (let job = this.#queue.takeExpired(now); job; job = this.#queue.takeExpired(now))
       this.#rejections.reject(job, this.#rejections.expired(job, this.queued, now))
@@ -172,10 +181,10 @@ export class Pool {
     }
   }
 
-  /** The facts about the batch that begins with `first`. */
+  /** Returns the facts about the batch that begins with `first`. */
   #nextBatch(first: Job): BatchFacts {
     const { maxBatchDelayMs } = this.#options
-    // A repeated job goes alone, and while the pool drains nobody comes.
+    // A repeated job goes alone. While the pool drains, no job can join.
     const isComplete = this.#hasFullBatch || first.deaths > 0 || this.#state !== 'open'
     const isLearned = maxBatchDelayMs === 'auto'
     return {
@@ -197,7 +206,7 @@ export class Pool {
       const now = performance.now()
       this.metrics.countReturned(jobs, now - takenAt, reply?.message)
       this.#drainRate.record(jobs.length, now, this.#queue.length)
-      // A batch that waited behind another one ran from when that came back.
+      // A batch behind another one started when that one came back.
       if (reply !== undefined && this.#learned !== undefined)
         this.#learned.recordReturn(now, jobs.length, now - Math.max(takenAt, slot.returnedAt))
       slot.recordReturn(now)
@@ -211,7 +220,7 @@ export class Pool {
         finish(reply)
       },
       (error: unknown) => {
-        // A closed pool refuses what comes back, in #schedule.
+        // In a closed pool #schedule rejects the jobs that come back.
         this.#queue.putBack(recoverBatch(jobs, error, this.#options, this.#crashes))
         finish()
       },

@@ -1,10 +1,10 @@
 import { largeBuffers } from '../../buffer-pool.ts'
 import type { WireHeader, WirePrediction } from '../../worker/wire/messages.ts'
 
-/** Told how to cancel a request that was accepted: for when its client leaves. */
+/** Receives a function that cancels an accepted request, for when its client disconnects. */
 export type OnAccepted = (cancel: () => void) => void
 
-/** What a model responded with. Whoever got it calls {@link release} when the body has been sent. */
+/** The response of a model. The receiver must call {@link release} after the body was sent. */
 export class Prediction {
   readonly status: number
   /** Reason phrase of the status; empty for the usual one. */
@@ -12,7 +12,7 @@ export class Prediction {
   readonly contentType: string
   readonly headers: readonly WireHeader[]
   readonly body: Buffer
-  /** Whether the memory of the request's bodies is in use again: nobody may read them any more. */
+  /** Whether the memory of the request's bodies was released: nobody may read them any more. */
   readonly hasReleasedRequest: boolean
 
   constructor(wire: WirePrediction, hasReleasedRequest: boolean) {
@@ -24,7 +24,7 @@ export class Prediction {
     this.hasReleasedRequest = hasReleasedRequest
   }
 
-  /** Lets the next large body use the memory of this one. */
+  /** Makes the memory of the body available to the next large body. */
   release(): void {
     largeBuffers.give(this.body)
   }

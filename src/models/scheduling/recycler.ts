@@ -4,17 +4,20 @@ import { messageOf } from '../../errors.ts'
 import { residentBytes } from '../../process-identity.ts'
 import type { Pool, Slot } from './pool.ts'
 
-/** When a worker is due for replacement; 0 never. */
+/** When a worker is replaced; 0 disables a limit. */
 export interface RecycleLimits {
-  /** Batches answered. */
+  /** Batches that the worker has finished. */
   readonly maxBatches: number
   readonly maxAgeMs: number
   readonly maxResidentBytes: number
-  /** Whether the memory of workers is limited: what a handler leaks stays lost until its worker ends. */
+  /**
+   * Whether the memory of workers is limited. Memory that a handler leaks is freed only when its
+   * worker exits.
+   */
   readonly hasMemoryLimit: boolean
 }
 
-/** The limits that the settings give. */
+/** Returns the limits of the settings. */
 export function recycleLimits(config: Config): RecycleLimits {
   return {
     maxBatches: config.recycleAfterRequests,
@@ -24,12 +27,15 @@ export function recycleLimits(config: Config): RecycleLimits {
   }
 }
 
-/** A look at a worker costs a few microseconds; once a second is soon enough for what creeps. */
+/** A check takes a few microseconds. These limits need no finer interval than a second. */
 const CHECK_MS = 1000
-/** Batches in a row without memory: a single one may just have asked for too much. */
+/** Batches in a row that ran out of memory. A single one may just have needed too much. */
 const MAX_MEMORY_FAILURES = 3
 
-/** Replaces workers that are old, have done much or have grown, one at a time, each after its successor is warm. */
+/**
+ * Replaces workers that are too old, have run too many batches or use too much memory. It replaces
+ * one at a time, after the new worker is warm.
+ */
 export class Recycler {
   readonly #pool: Pool
   readonly #limits: RecycleLimits
@@ -45,7 +51,10 @@ export class Recycler {
     this.#timer = isNeeded ? setInterval(() => void this.check(), CHECK_MS).unref() : undefined
   }
 
-  /** Looks at every worker and replaces the first one that is due. Does nothing while one is being replaced. */
+  /**
+   * Checks every worker and replaces the first that exceeds a limit. Does nothing during a
+   * replacement.
+   */
   async check(): Promise<void> {
     if (this.#isBusy) return
     this.#isBusy = true

@@ -7,7 +7,7 @@ import type { Job } from './job.ts'
 import type { PoolOptions } from './pool-options.ts'
 import type { SlotSet } from './slot-set.ts'
 
-/** Why a request is not accepted. */
+/** Why a request is rejected. */
 export interface Rejection {
   readonly reason: RejectionReason
   readonly error: ServerError
@@ -15,7 +15,7 @@ export interface Rejection {
 
 type Options = Pick<PoolOptions, 'modelName' | 'overloadStatus' | 'queueTimeoutMs'>
 
-/** Rejects requests of a pool: says why, when to try again, and counts them. */
+/** Rejects requests of a pool: gives the reason, the time to retry, and counts them. */
 export class Rejections {
   readonly #options: Options
   readonly #metrics: VersionMetrics
@@ -29,14 +29,14 @@ export class Rejections {
     this.#slots = slots
   }
 
-  /** The queue is full; `queued` requests are in it. */
+  /** The queue is full with `queued` requests. */
   full(queued: number): Rejection {
     const { modelName, overloadStatus } = this.#options
     const seconds = this.#drainRate.secondsFor(queued)
     return { reason: 'queue_full', error: overloaded(modelName, seconds, overloadStatus) }
   }
 
-  /** No worker is there: the model has failed, or is being closed. */
+  /** No worker exists: the model has failed or is being closed. */
   noWorker(queued: number): Rejection {
     const { modelName } = this.#options
     if (this.#slots.hasFailed)
@@ -45,7 +45,7 @@ export class Rejections {
     return { reason: 'no_worker', error: overloaded(modelName, seconds, 503) }
   }
 
-  /** No worker took a request in time. */
+  /** No worker took the request in time. */
   expired({ deadline }: Job, queued: number, now: number): Rejection {
     const { modelName, queueTimeoutMs } = this.#options
     const limitMs = deadline === undefined || deadline > now ? queueTimeoutMs : undefined
@@ -60,7 +60,7 @@ export class Rejections {
     return error
   }
 
-  /** Ends a request that was accepted and will not run. */
+  /** Rejects a request that was accepted and will not run. */
   reject(job: Job, { reason, error }: Rejection): void {
     this.#metrics.rejections[reason] += 1
     // The job counts its own status.

@@ -2,26 +2,29 @@ import type { Undo } from '../changes.ts'
 import type { Commit, WorkerLimits } from '../registration.ts'
 import type { Pool } from './pool.ts'
 
-/** Keeps room for workers; the result gives it back. @throws ServerError where there is none */
+/**
+ * Reserves memory for workers; the result releases it.
+ * @throws ServerError if too little memory is left.
+ */
 type Admit = (missing: number, existing: number) => Promise<(() => void) | undefined>
 
-/** How many workers there are to be. */
+/** The wanted number of workers. */
 export interface WantedWorkers {
   readonly min: number
   readonly max: number
-  /** Whether a request has said so. */
+  /** Whether a request has set it. */
   readonly isScaled: boolean
 }
 
-/** Changes the number of workers of a pool, one change after the other. */
+/** Changes the number of workers of a pool, one change after another. */
 export class Scaler {
   readonly #pool: Pool
   readonly #admit: Admit
   #wanted: WantedWorkers
-  /** Settles when the last change has begun: they begin in the order in which they came. */
+  /** Settles when the last change has begun. Changes begin in the order in which they came. */
   #last: Promise<unknown> = Promise.resolve()
 
-  /** @param workers How many there are to be, until a request says otherwise. */
+  /** @param workers Wanted number until a request sets another one. */
   constructor(pool: Pool, workers: number, admit: Admit) {
     this.#pool = pool
     this.#admit = admit
@@ -32,7 +35,10 @@ export class Scaler {
     return this.#wanted
   }
 
-  /** Starts the first workers. @throws ServerError with the reason of the first that does not load */
+  /**
+   * Starts the first workers.
+   * @throws ServerError with the reason of the first one that does not load.
+   */
   async start(): Promise<void> {
     const { min } = this.#wanted
     const release = await this.#makeRoom(min)
@@ -40,11 +46,11 @@ export class Scaler {
   }
 
   /**
-   * Brings the number of workers between `min` and `max`. Resolves when that has begun, with a promise
-   * of its end.
-   * @param commit Makes the new limits those that count.
-   * @throws ServerError `InsufficientMemoryException` when there is no room for more, and what
-   * `commit` throws; then all stays as it is.
+   * Brings the number of workers between `min` and `max`. Resolves when the change has begun, with
+   * a promise of its end.
+   * @param commit Puts the new limits into effect.
+   * @throws ServerError `InsufficientMemoryException` if more workers do not fit; the error of
+   * `commit`. Then nothing changes.
    */
   scale(limits: WorkerLimits, commit: Commit): Promise<{ readonly done: Promise<void> }> {
     const begun = this.#last.then(() => this.#begin(limits, commit))
@@ -75,7 +81,7 @@ export class Scaler {
     }
   }
 
-  /** Keeps room for the workers that are missing up to `count`, until the result is called. */
+  /** Reserves memory for the missing workers up to `count`, until the result is called. */
   async #makeRoom(count: number): Promise<(() => void) | undefined> {
     const existing = this.#pool.slots.length
     return count <= existing ? undefined : this.#admit(count - existing, existing)

@@ -6,8 +6,8 @@ import type { Job } from './job.ts'
 import type { PoolOptions } from './pool-options.ts'
 
 /**
- * Hands each job of a batch its part of the worker's reply. An overall error code speaks for every
- * job of the batch (the original answers only the first: section 3.4 of its behaviour).
+ * Gives each job of a batch its part of the worker's reply. An error code of the reply applies to
+ * every job of the batch; MMS responds only to the first.
  */
 export function settleBatch(jobs: readonly Job[], reply: WorkerReply, crashes: CrashList): void {
   for (const [index, job] of jobs.entries()) {
@@ -20,9 +20,9 @@ export function settleBatch(jobs: readonly Job[], reply: WorkerReply, crashes: C
 }
 
 /**
- * Sorts the jobs of a batch that got no reply: returns those to run once more and rejects the others. A
- * job that had not reached the handler is innocent. One that had is repeated once, if that does no
- * harm; when it takes a second worker with it, it is refused.
+ * Handles the jobs of a batch without a reply: returns those to run again and rejects the others. A
+ * job that had not reached the handler cannot be the cause. A job that had reached it runs once
+ * more, if a repetition is safe; it is rejected if a second worker dies of it.
  */
 export function recoverBatch(
   jobs: readonly Job[],

@@ -2,15 +2,15 @@ import { RestartPolicy } from './backoff.ts'
 import { Slot } from './slot.ts'
 import type { SlotContext } from './slot.ts'
 
-/** What the places of a pool need of it. */
+/** What the slots of a pool need from it. */
 export type SlotSetOptions = Omit<SlotContext, 'restarts'>
 
-/** The places for workers of one pool: how many there are, which are added and which go. */
+/** The slots of one pool, each with one worker. Adds, replaces and retires them. */
 export class SlotSet {
   readonly #slots: Slot[] = []
   /** Slots whose first worker is not ready yet. */
   readonly #starting = new Set<Slot>()
-  /** Slots that were scaled away and whose worker is not gone yet. */
+  /** Slots that were scaled away and whose worker has not exited yet. */
   readonly #retiring = new Set<Slot>()
   readonly #restarts = new RestartPolicy()
   readonly #context: SlotContext
@@ -24,24 +24,25 @@ export class SlotSet {
     return this.#slots
   }
 
-  /** Workers that can take work. */
+  /** Number of workers that can take work. */
   get readyWorkers(): number {
     return this.#slots.filter((slot) => slot.worker.state === 'ready').length
   }
 
-  /** True after repeated deaths, while no worker is there and one is started only now and then. */
+  /** True after repeated deaths, while no worker is ready and one is started only now and then. */
   get hasFailed(): boolean {
     return this.#restarts.hasGivenUp && this.readyWorkers === 0
   }
 
-  /** Why a worker died last, as far as it is known. */
+  /** Why a worker last died; empty if unknown. */
   get lastFailure(): string {
     return this.#slots.find((slot) => slot.lastFailure)?.lastFailure ?? ''
   }
 
   /**
-   * Adds workers up to `count` or retires the newest ones. Resolves when all new ones are ready or the
-   * retired ones, which finish what they have in hand for at most `drainMs`, are gone; rejects with the first failure to load, and then the slot is not kept.
+   * Adds slots up to `count`, or retires the newest ones. Resolves when all new workers are ready
+   * and the retired ones have exited. A retired worker has at most `drainMs` to finish its batches.
+   * Rejects with the first failure to load; that slot is removed.
    */
   async scale(count: number, drainMs: number): Promise<void> {
     const retired = this.#slots.splice(count)
@@ -55,8 +56,8 @@ export class SlotSet {
   }
 
   /**
-   * Puts a fresh slot in the place of one; it is ready before the old one gets no more work.
-   * @throws ServerError when the fresh worker cannot load the model; the old one stays.
+   * Replaces a slot by a new one. The new worker is ready before the old one gets no more work.
+   * @throws ServerError if the new worker cannot load the model; the old one stays.
    */
   async replace(slot: Slot, drainMs: number): Promise<void> {
     await this.#add()
@@ -66,17 +67,19 @@ export class SlotSet {
     await this.#retire(slot, drainMs)
   }
 
-  /** Ends workers that load the model for the first time: whoever waits for them hears that they were stopped. */
+  /**
+   * Stops workers that load the model for the first time. Their callers get an error that says so.
+   */
   stopStarting(): void {
     for (const slot of this.#starting) void slot.retire(0)
   }
 
-  /** Ends every worker now, also those that were being retired. */
+  /** Stops every worker now, also those that are being retired. */
   async close(): Promise<void> {
     await Promise.all([...this.#slots, ...this.#retiring].map((slot) => slot.retire(0)))
   }
 
-  /** Fills a new slot and resolves when its first worker is ready. */
+  /** Adds a slot and resolves when its first worker is ready. */
   async #add(): Promise<void> {
     const slot = new Slot(++this.#lastId, this.#context)
     this.#slots.push(slot)
@@ -93,7 +96,7 @@ export class SlotSet {
     }
   }
 
-  /** Ends a slot that is no longer in the list, when its worker has finished what it has in hand. */
+  /** Ends a slot that is no longer in the list, after its worker has finished its batches. */
   async #retire(slot: Slot, drainMs: number): Promise<void> {
     this.#retiring.add(slot)
     this.#context.onChange()

@@ -36,19 +36,25 @@ export interface SlotContext {
   readonly restarts: RestartPolicy
   readonly metrics: VersionMetrics
   readonly log: Logger
-  /** A worker became ready or died: there may be work to hand out, or nobody left for it. */
+  /** A worker became ready or died: work may be sent, or no worker may be left for it. */
   readonly onChange: () => void
 }
 
-/** So often, within 3 seconds, the first worker of a slot is started while the machine has no resources for it. */
+/**
+ * Maximum number of starts of a slot's first worker, within about 3 seconds, if the machine has no
+ * resources for it.
+ */
 const FIRST_STARTS = 8
-/** The code by which a worker says that it has no memory for a batch. */
+/** Reply code of a worker that has no memory for a batch. */
 const MEMORY_IS_FULL = 507
 
-/** One place for a worker. The worker in it is replaced when it dies; the slot keeps its id and its history. */
+/**
+ * A place for one worker. When the worker dies, the slot starts another and keeps its id and its
+ * history.
+ */
 export class Slot {
   readonly id: number
-  /** Workers that were started after the first. */
+  /** Workers started after the first. */
   restarts = 0
   /** When a batch last came back, on the clock of `performance.now()`. */
   returnedAt = 0
@@ -56,9 +62,12 @@ export class Slot {
   lastFailure: string | undefined
   readonly #context: SlotContext
   #worker: PoolWorker
-  /** Deaths in a row that look like the model's own fault. */
+  /** Deaths in a row that the model probably caused. */
   #failures = 0
-  /** `undefined` until the worker has answered: it may be too small for what it is asked. */
+  /**
+   * `undefined` until the worker has finished a batch with enough memory: before that, its memory
+   * may be too small for the model.
+   */
   #memoryFailures: number | undefined
   #lastCause: RestartCause = 'other'
   #sayIdle: (() => void) | undefined
@@ -77,8 +86,9 @@ export class Slot {
   }
 
   /**
-   * Resolves when the first worker is ready; from then on it is replaced. Rejects with the reason when it cannot load.
-   * @throws ServerError `ConflictStatusException` when the slot is retired before that.
+   * Resolves when the first worker is ready; from then on it is replaced when it dies. Rejects if
+   * it cannot load the model.
+   * @throws ServerError `ConflictStatusException` if the slot is retired before that.
    */
   async start(): Promise<void> {
     for (let starts = 1; ; starts += 1) {
@@ -94,12 +104,15 @@ export class Slot {
     this.#context.onChange()
   }
 
-  /** Batches in a row for which its worker had no memory left, after one for which it had. */
+  /** Batches in a row that ran out of memory, after one that did not. */
   get memoryFailures(): number {
     return this.#memoryFailures ?? 0
   }
 
-  /** The worker finished a batch, with this code for all of it: neither it nor the model is broken. */
+  /**
+   * The worker finished a batch with `code` for the whole batch, so neither the worker nor the
+   * model is broken.
+   */
   recordSuccess(code: number): void {
     this.#failures = 0
     this.#context.restarts.recordSuccess()
@@ -107,15 +120,15 @@ export class Slot {
     else if (this.#memoryFailures !== undefined) this.#memoryFailures += 1
   }
 
-  /** A batch came back at `now`, with or without an answer. */
+  /** A batch came back at `now`, with or without a response. */
   recordReturn(now: number): void {
     this.returnedAt = now
     if (this.#worker.inFlight === 0) this.#sayIdle?.()
   }
 
   /**
-   * Ends the worker for good: when it has finished what it has in hand, after `patienceMs` by force.
-   * May be called again with less patience.
+   * Stops the worker for good: when its batches are done, or by force after `patienceMs`. May be
+   * called again with a shorter time.
    */
   async retire(patienceMs: number): Promise<void> {
     this.#isRetired = true
@@ -129,7 +142,9 @@ export class Slot {
     await worker.stop()
   }
 
-  /** Another try after a start that failed for lack of resources; any other failure is thrown. */
+  /**
+   * Starts the worker again if the start failed for lack of resources; throws any other failure.
+   */
   async #startAgain(error: unknown, starts: number): Promise<void> {
     const { isShortage } = await this.#worker.exited
     if (isShortage !== true || starts === FIRST_STARTS) throw error
@@ -151,7 +166,7 @@ export class Slot {
       metrics.restarts[this.#lastCause] += 1
       this.#worker = startWorker(this.id)
       this.#memoryFailures = undefined
-      // A worker that does not become ready exits, and that is seen above.
+      // A worker that does not become ready exits, which the loop above handles.
       this.#worker.ready.then(onChange, () => {})
     }
   }
@@ -166,7 +181,7 @@ export class Slot {
     this.#lastCause = restartCause(text, loadFailure === undefined)
     const isAtWork = worker.inFlight > 0
     const isSuspicious = !isShortage && (loadFailure !== undefined || isAtWork)
-    // A request that crashes workers, or takes too long, is no reason to close the model for others.
+    // A request that crashes workers or takes too long must not close the model for other requests.
     const isByRequest = loadFailure === undefined && isAtWork && isEndByRequest(text)
     if (isSuspicious && !isByRequest) restarts.recordDeath()
     this.#failures = isSuspicious || isShortage ? this.#failures + 1 : 0
@@ -186,12 +201,12 @@ export class Slot {
   }
 }
 
-/** Whether a worker that ended so at work was ended by the request in its hands. */
+/** Whether the request that the worker was running caused its end. */
 function isEndByRequest(text: string): boolean {
   return isCrash(text) || restartCause(text, true) === 'timeout'
 }
 
-/** Nothing is wrong with the model: another request wanted fewer workers, or none, and came later. */
+/** The model works: a later request wanted fewer workers or none. */
 function overtaken(cause: unknown): ServerError {
   const text = 'The workers were stopped by a later request before they were ready.'
   return new ServerError('ConflictStatusException', text, { cause })

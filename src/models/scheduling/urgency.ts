@@ -1,21 +1,21 @@
-/** What a request says of its own turn. */
+/** Priority and deadline of a request. */
 import { ServerError } from '../../errors.ts'
 import type { EffectiveSettings } from '../effective-settings.ts'
 
-/** Priority and deadline that a request asks for; `undefined` where it says nothing. */
+/** Priority and deadline that a request sets; `undefined` if it does not. */
 export interface Urgency {
-  /** Level of priority, a whole number: 1 for the highest, 0 for the default one. */
+  /** Priority level, an integer: 1 is the highest, 0 the default level. */
   readonly priority?: number | undefined
-  /** Milliseconds within which a worker must have taken the request; 0 for no limit of its own. */
+  /** Milliseconds within which a worker must take the request; 0 for only the server's limit. */
   readonly timeoutMs?: number | undefined
 }
 
-/** What most requests say. */
+/** A request that sets neither. */
 export const NO_URGENCY: Urgency = {}
 
 /**
- * The level of a request of a model. A model with one level has no priorities, and what requests say of it is ignored.
- * @throws ServerError `BadRequestException` for a level that there is not.
+ * Returns the priority level of a request. A model with one level ignores the priority of requests.
+ * @throws ServerError `BadRequestException` for a level that does not exist.
  */
 export function levelOf(
   { priority = 0 }: Urgency,
@@ -27,7 +27,10 @@ export function levelOf(
   throw new ServerError('BadRequestException', text)
 }
 
-/** When it is too late for a worker to take a request that comes now, on the clock of `performance.now()`. */
+/**
+ * Returns the latest time at which a worker may take a request that comes now, on the clock of
+ * `performance.now()`.
+ */
 export function deadlineOf({ timeoutMs = 0 }: Urgency): number | undefined {
   return timeoutMs === 0 ? undefined : performance.now() + timeoutMs
 }

@@ -1,16 +1,23 @@
-/** Finds the names of the files that hold weights of an ONNX file. Only lengths and names are read, no weights. */
+/**
+ * Finds the names of the files with external weights of an ONNX file. It reads only lengths and
+ * names, no weights.
+ */
 import { open } from 'node:fs/promises'
 import type { FileHandle } from 'node:fs/promises'
 
-/** What a file of any size may cost. Real models have far fewer fields, and one level for each graph in a graph. */
+/**
+ * Limits for a file of any size. Real models have far fewer fields, and one level per nested graph.
+ */
 const MAX_FIELDS = 2_000_000
 const MAX_DEPTH = 60
 const WINDOW_BYTES = 8 * 1024
 const MAX_NAME_BYTES = 4096
-/** A tag and a length, ten bytes each at most. */
+/** A tag and a length, at most ten bytes each. */
 const HEADER_BYTES = 20
 
-/** The messages of ONNX on the way to the weights, with the numbers of the fields that lead on. */
+/**
+ * ONNX messages on the path to the weights, with the field numbers that lead to the next message.
+ */
 const FIELDS: Readonly<Record<string, Readonly<Record<number, string>>>> = {
   model: { 7: 'graph', 25: 'function' },
   graph: { 1: 'node', 5: 'tensor', 15: 'sparse' },
@@ -23,8 +30,8 @@ const FIELDS: Readonly<Record<string, Readonly<Record<number, string>>>> = {
 }
 
 /**
- * The locations of external data in an ONNX file, as they are written there. What is no ONNX has none: the
- * worker refuses it, and says why.
+ * Returns the locations of external data in an ONNX file, as written there. A file that is not ONNX
+ * has none; the worker rejects it with the reason.
  */
 export async function externalLocations(file: string): Promise<readonly string[]> {
   const handle = await open(file)
@@ -43,7 +50,7 @@ class Scan {
   readonly locations = new Set<string>()
   readonly #handle: FileHandle
   readonly #window = Buffer.alloc(WINDOW_BYTES)
-  /** Where the window is in the file, and how much of it is filled. */
+  /** Position of the window in the file, and number of its filled bytes. */
   #start = 0
   #filled = 0
   #fields = 0
@@ -53,7 +60,7 @@ class Scan {
     this.#handle = handle
   }
 
-  /** Reads the message between two places; says whether it is a message. */
+  /** Reads the message between two positions. Returns whether it is a valid message. */
   async read(kind: string, start: number, end: number, depth: number): Promise<boolean> {
     let at = start
     while (at < end) {
@@ -90,7 +97,7 @@ class Scan {
     else if (this.#key === 'location') this.locations.add(text)
   }
 
-  /** A number, exact up to 2^53, and where it ends. */
+  /** Reads a number, exact up to 2^53, and its end position. */
   #varint(at: number): { value: number; end: number } | undefined {
     let value = 0
     for (let index = 0; index < 10; index++) {

@@ -5,19 +5,23 @@ import { ServerError } from '../../errors.ts'
 import type { Pool } from '../scheduling/pool.ts'
 import type { PreparedModel } from './prepare.ts'
 
-/** How often files are looked at that workers have mapped. */
+/** Interval at which the files that workers have mapped are checked. */
 const WATCH_MS = 1000
 /**
- * Longer than a tick of the clock that file systems use. A worker must not open a file within the tick of the
- * look before it: what is exchanged and put back in one tick cannot be seen. A worker takes longer to start anyway.
+ * Longer than a tick of the file system clock. A worker must not open a file within the tick of the
+ * check before it: a file that is replaced and restored within one tick cannot be detected.
+ * Starting a worker takes longer anyway.
  */
 const CLOCK_MS = 20
 
-/** Sees to it that all workers of a version serve the files that were registered. */
+/** Ensures that all workers of a version serve the files that were registered. */
 export class FileCheck {
   readonly #model: PreparedModel
   readonly #log: Logger
-  /** What the log was told last: a worker that cannot be replaced is tried again and again. */
+  /**
+   * The last logged problem. It is logged once, because the pool tries again and again to replace a
+   * worker.
+   */
   #logged: string | undefined
   #overwritten: string | undefined
   #timer: NodeJS.Timeout | undefined
@@ -27,7 +31,10 @@ export class FileCheck {
     this.#log = log
   }
 
-  /** Ends workers from now on when a file is written to that they have mapped. New ones are then refused. */
+  /**
+   * From now on, kills workers when a file that they have mapped is written to. New workers are
+   * then rejected.
+   */
   watch(pool: Pick<Pool, 'slots'>): void {
     const { name, version, files, temporaryFolder } = this.#model
     if (files?.hasMapped !== true || temporaryFolder !== undefined) return
@@ -51,18 +58,19 @@ export class FileCheck {
   }
 
   /**
-   * Looks at the files before a worker loads them, and again when the result is called after that.
-   * @throws ServerError `ConflictStatusException` that names the first file which is another one now.
+   * Checks the files before a worker loads them; the returned function checks them again
+   * afterwards.
+   * @throws ServerError `ConflictStatusException` that names the first changed file.
    */
   readonly begin = async (): Promise<() => Promise<void>> => {
     const { files, temporaryFolder, hasCode } = this.#model
-    // What was unpacked or came over the network is in a private folder.
+    // Unpacked or transferred files are in a private folder, so they cannot change.
     if (files === undefined || temporaryFolder !== undefined) return () => Promise.resolve()
     const [trails] = await Promise.all([files.follow(), delay(CLOCK_MS)])
     const outside = [...trails].find(([, trail]) => trail === undefined)?.[0]
     this.#refuse((await files.findChange()) ?? (outside && leadsAway(outside)))
     return async () => {
-      // The code of a model may have written to its own files while it started.
+      // A custom handler may have written to its own files while it started.
       if (hasCode) return
       this.#refuse((await files.findExchange(trails)) ?? (await files.findChange()))
     }

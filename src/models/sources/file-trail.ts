@@ -1,21 +1,24 @@
 /**
- * The way from a path to its file: every link, folder and file on it. A link may lead elsewhere for
- * just the moment in which a worker opens a file, so the way before a load is compared with the way after it.
+ * The path to a file: every link, folder and file on it. A link may point elsewhere just while a
+ * worker opens a file, so the trail before a load is compared with the one after it.
  */
 import { lstat, readlink } from 'node:fs/promises'
 import path from 'node:path'
 import { ServerError } from '../../errors.ts'
 
-/** As many as Linux follows. */
+/** The limit of Linux. */
 const MAX_LINKS = 40
 
 interface Step {
   readonly location: string
-  /** Device and number. */
+  /** Device and inode number. */
   readonly inode: string
-  /** When anything of the entry changed last, its place among other folders included; nobody can set it. */
+  /**
+   * Time of the last change of the entry, which includes moving it to another folder. No program
+   * can set this time.
+   */
   readonly changedAt: bigint
-  /** The same for the folder that the entry is in. */
+  /** The same time of the folder that contains the entry. */
   readonly folderChangedAt: bigint
 }
 
@@ -23,9 +26,9 @@ interface Step {
 export type FileTrail = readonly Step[]
 
 /**
- * Follows a path as the system does.
- * @param root Real path that the way must end in. Steps to the root itself are left out.
- * @throws ServerError `InvalidModelException` when it ends elsewhere, and errors of the file system.
+ * Follows a path as the operating system does.
+ * @param root Real path that must contain the file. Steps to the root itself are left out.
+ * @throws ServerError `InvalidModelException` if the file is outside; Error of the file system.
  */
 export async function followTrail(file: string, root: string): Promise<FileTrail> {
   const steps: Step[] = []
@@ -59,8 +62,8 @@ export async function followTrail(file: string, root: string): Promise<FileTrail
 }
 
 /**
- * Whether a way was the same all the time between two looks. An entry that was exchanged and put back has
- * changed, and so has its folder; new files in a folder change the folder alone.
+ * Whether a trail was the same all the time between two checks. Replacing and restoring an entry
+ * changes the entry and its folder. Adding a file to a folder changes only the folder.
  */
 export function isSameTrail(before: FileTrail, after: FileTrail): boolean {
   return (

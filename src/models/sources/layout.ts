@@ -1,6 +1,6 @@
 /**
- * The versions that a folder or `.onnx` file holds: one model, numbered versions of one, or an unpacked
- * archive.
+ * Finds the versions in a folder or `.onnx` file: one model, numbered versions of a model, or an
+ * unpacked archive.
  */
 import { access, constants, readdir, stat } from 'node:fs/promises'
 import path from 'node:path'
@@ -34,14 +34,14 @@ import { isRegularFile } from './safe-files.ts'
 const MAX_CONFIG_BYTES = 256 * 1024
 const DEFAULT_VERSION = '1.0'
 
-/** The file that a setting of a model is in. */
+/** The file that each setting of a model is from. */
 export type SettingsFrom = Readonly<
   Partial<Record<keyof ModelSettings, typeof MODEL_SETTINGS_FILE | typeof MODEL_CONFIG_FILE>>
 >
 
 /** One version of a model on disk. */
 export interface FoundVersion extends ModelRuntime {
-  /** The manifest's `modelName`. */
+  /** `modelName` of the manifest. */
   readonly manifestName: string | undefined
   readonly version: string
   /** Whether the version is the name of its folder. */
@@ -53,18 +53,18 @@ export interface FoundVersion extends ModelRuntime {
   readonly triton?: TritonConfig
 }
 
-/** A `config.pbtxt`, and what became of it. */
+/** A `config.pbtxt`, and how each of its keys was used. */
 export interface TritonConfig {
   readonly config: ModelConfig
   readonly report: readonly ConfigKey[]
 }
 
 /**
- * Finds the versions at `location`, in ascending order. Numbered folders with a model in them win over
- * a `model.onnx` beside them, as in Triton and TensorFlow Serving; all are taken unless `config.pbtxt`
- * has a `version_policy`. A folder with a manifest is one version.
- * @param root Folder that no file of the model may lead out of.
- * @param wished What the caller says of the model's code.
+ * Finds the versions at `location`, in ascending order. Numbered folders with a model are preferred
+ * to a `model.onnx` beside them, as in Triton and TensorFlow Serving. All are used unless
+ * `config.pbtxt` has a `version_policy`. A folder with a manifest is one version.
+ * @param root Folder that must contain every file of the model.
+ * @param wished The handler and runtime that the caller named.
  * @throws ServerError `InvalidModelException`.
  */
 export async function findVersions(
@@ -122,7 +122,7 @@ function applyPolicy(numbers: readonly string[], config: ModelConfig | undefined
   return [...numbers]
 }
 
-/** Reads one version: a folder, or a `.onnx` file. */
+/** Reads one version: a folder or a `.onnx` file. */
 async function readVersion(
   location: string,
   root: string | undefined,
@@ -191,7 +191,7 @@ function keysFrom<File extends string>(settings: ModelSettings, file: File): Rec
   return Object.fromEntries(Object.keys(settings).map((key) => [key, file]))
 }
 
-/** The folder, or the network in it that `config.pbtxt` names. */
+/** Returns the `.onnx` file that `config.pbtxt` names, else the folder. */
 function networkOf(folder: string, config: ModelConfig | undefined): string {
   const name = config?.default_model_filename
   return name !== undefined && isNetworkFile(name) ? pathInside(folder, name) : folder

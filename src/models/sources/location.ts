@@ -1,4 +1,4 @@
-/** Decides whether a URL may be used as a model's source, and where on this machine it leads. */
+/** Decides whether a URL may be a model's source, and finds its path on this machine. */
 import { access, realpath } from 'node:fs/promises'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -7,20 +7,23 @@ import { realPathInside } from './safe-files.ts'
 import { fileNamedWithoutEnding } from './store-listing.ts'
 
 const MAX_URL_CHARACTERS = 4096
-/** Control characters, the backslash, and characters that turn the direction of writing. */
+/**
+ * Control characters, the backslash, line separators, and characters that change the writing
+ * direction.
+ */
 const FORBIDDEN_IN_URL = /[\p{Cc}\\\u2028\u2029\u202a-\u202e\u2066-\u2069]/u
 
-/** Where models of this machine may be. */
+/** Allowed locations of models on this machine. */
 export interface LocationOptions {
   readonly modelStore: string | undefined
   /** Whether a URL may be a path outside the store. */
   readonly allowLocalPaths: boolean
 }
 
-/** A place that is allowed. */
+/** An allowed location. */
 export interface Location {
   readonly path: string
-  /** The store's real path, which no file may lead out of; `undefined` for the operator's own paths. */
+  /** The store's real path, which must contain every file; `undefined` for other paths. */
   readonly root: string | undefined
 }
 
@@ -30,8 +33,8 @@ export function isRemote(url: string): boolean {
 }
 
 /**
- * Where a URL of this machine leads.
- * @throws ServerError with the statuses and texts of MMS, section 5.2.
+ * Returns the path of a URL on this machine.
+ * @throws ServerError with the statuses and texts of MMS.
  */
 export async function locate(
   url: string,
@@ -75,8 +78,8 @@ async function locateInStore(url: string, modelStore: string): Promise<Location>
 }
 
 /**
- * `location`, or the one file there that it names without its ending.
- * @throws ServerError `BadRequestException` when there are several.
+ * Returns `location`, or the only file there with that name and any model extension.
+ * @throws ServerError `BadRequestException` if several files match.
  */
 export async function existingPath(location: string): Promise<string> {
   const exists = await access(location).then(
@@ -91,12 +94,12 @@ function pathOfFileUrl(url: string): string {
     const location = fileURLToPath(url)
     if (!FORBIDDEN_IN_URL.test(location)) return location
   } catch {
-    // Another scheme, another host, or a slash in disguise.
+    // Another scheme, another host, or an encoded slash.
   }
   throw badRequest(`Invalid model url: ${withoutSecrets(url)}`)
 }
 
-/** A URL for messages: its user, password, query and fragment may be secret. */
+/** Removes the parts of a URL that may be secret: user, password, query and fragment. */
 function withoutSecrets(url: string): string {
   return url.replace(/^([^/?#]*\/\/)[^/?#]*@/, '$1').replace(/[?#].*$/s, '')
 }
@@ -109,7 +112,7 @@ function forbidden(message: string): ServerError {
   return new ServerError('BadRequestException', message, { statusCode: 403 })
 }
 
-/** What a caller is told of a model that is not there. */
+/** The error for a model that does not exist. */
 export function notFound(message: string, cause?: unknown): ServerError {
   return new ServerError('ModelNotFoundException', message, { cause })
 }

@@ -1,4 +1,4 @@
-/** The files that the workers of a model read. */
+/** Lists the files that the workers of a model read. */
 import { readdir, stat } from 'node:fs/promises'
 import path from 'node:path'
 import { BUILT_IN_HANDLERS, readModelFiles } from '../../model-folder/files.ts'
@@ -6,17 +6,18 @@ import { MODEL_SETTINGS_FILE } from '../../model-folder/paths.ts'
 import { externalLocations } from './external-data.ts'
 import { isNumber } from './model-name.ts'
 
-/** What Python writes beside the code of a model. */
+/** The folder that Python writes beside the code of a model. */
 const WRITTEN_BY_WORKERS = '__pycache__'
 const HANDLER_EXTENSIONS = ['', '.js', '.mjs', '.cjs', '.py']
 
 /**
- * Lists what lies at `modelPath`. Of a folder that is everything in it but hidden files; of a bare `.onnx` file,
- * which may lie beside other models, that is what the file and its settings name.
- * @param labels The file of labels, where anything names one.
- * @param root Real path that no file may lead out of.
+ * Lists the files at `modelPath`. For a folder these are all files in it that are not hidden. A
+ * single `.onnx` file may lie beside other models, so only the files that it and its settings name
+ * are listed.
+ * @param labels The label file; empty if there is none.
+ * @param root Real path that must contain every file.
  * @returns Absolute paths, sorted.
- * @throws ServerError as `readModelFiles`, and errors of the file system.
+ * @throws ServerError as `readModelFiles`; Error of the file system.
  */
 export async function listModelFiles(
   modelPath: string,
@@ -37,8 +38,8 @@ export async function listModelFiles(
 }
 
 /**
- * Files that onnxruntime maps into the memory of its process: weights outside of the network. What is written to
- * them while a worker runs changes what it computes.
+ * Lists the files that onnxruntime maps into the memory of its process: weights outside the `.onnx`
+ * file. Writing to them while a worker runs changes its results.
  */
 export async function listMappedFiles(
   modelPath: string,
@@ -50,14 +51,17 @@ export async function listMappedFiles(
     : filesIn(path.dirname(onnxFile), await externalLocations(onnxFile))
 }
 
-/** Which network and settings are taken of the files at a path. A new file beside the others may change that. */
+/**
+ * Returns the `.onnx` file and the settings chosen at a path, as text. A new file in the folder may
+ * change that choice.
+ */
 export async function chosenFiles(modelPath: string, root: string | undefined): Promise<string> {
   const files = await readModelFiles(modelPath, undefined, root)
   const { onnxFile, settings, settingsFolder, manifest } = files
   return JSON.stringify([onnxFile, settings, settingsFolder, manifest ?? null])
 }
 
-/** Weights and code beside a bare `.onnx` file. */
+/** Weights and code beside a single `.onnx` file. */
 async function namedByFile(file: string, handler: string): Promise<string[]> {
   const [module = ''] = handler.split(':', 1)
   const code = BUILT_IN_HANDLERS.includes(handler)
@@ -66,14 +70,17 @@ async function namedByFile(file: string, handler: string): Promise<string[]> {
   return filesIn(path.dirname(file), [...(await externalLocations(file)), ...code])
 }
 
-/** Paths of names in a folder; those that lead out of it are left out. */
+/** Returns the paths of names in a folder, without those that lead out of it. */
 function filesIn(folder: string, names: readonly string[]): string[] {
   return names
     .map((name) => path.resolve(folder, name))
     .filter((location) => location.startsWith(folder + path.sep))
 }
 
-/** Everything in a folder that can be read, links followed. A folder that contains itself is read once. */
+/**
+ * Returns all readable files in a folder, also through links. A folder that contains itself is read
+ * once.
+ */
 async function treeOf(folder: string, seen: Set<string>): Promise<string[]> {
   const found: string[] = []
   const { dev, ino } = await stat(folder, { bigint: true })

@@ -1,34 +1,36 @@
-/** What models and versions may be called, and what a model is called that nobody named. */
+/** Rules for the names of models and versions, and default names. */
 import path from 'node:path'
 import { ServerError } from '../../errors.ts'
 import { NETWORK_EXTENSION, isNetworkFile, isOwnNetwork } from '../../model-folder/paths.ts'
 
-/** What a model may be called: a name is a path segment, part of a file name and a metric label. */
+/** A model's name is a path segment, a part of a file name and a metric label. */
 export const MODEL_NAME_PATTERN = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/
 
-/** Files that are unpacked: `.mar` and `.model` are zip files too. */
+/** Files that are unpacked; `.mar` and `.model` are zip files. */
 const ARCHIVE_EXTENSIONS = ['.mar', '.model', '.zip', '.tar.gz', '.tgz']
 const MAX_SHOWN = 200
 
-/** @throws ServerError `BadRequestException` when `name` cannot be a model's name. */
+/** @throws ServerError `BadRequestException` if `name` is not a valid model name. */
 export function checkModelName(name: string): void {
   if (!MODEL_NAME_PATTERN.test(name)) throw refused('name', name)
 }
 
-/** @throws ServerError `BadRequestException` when `version` cannot be a version: the rule is that of names. */
+/**
+ * @throws ServerError `BadRequestException` if `version` is not valid. The rule is that of names.
+ */
 export function checkModelVersion(version: string): void {
   if (!MODEL_NAME_PATTERN.test(version)) throw refused('version', version)
 }
 
-/** A name or version that a client has sent, for a message: what is too long to be one is cut. */
+/** A name or version from a client for a message, cut to 200 characters. */
 export function shownName(text: string): string {
   return text.length > MAX_SHOWN ? `${text.slice(0, MAX_SHOWN)}…` : text
 }
 
 /**
- * A name made of the path of a model. The rule for archives is that of MMS at start-up (section 6.3);
- * a `model.onnx` and a numbered version take the name of the folder they are in.
- * @throws ServerError `InvalidModelException` when nothing is left of the path.
+ * Returns the default name of a model at a path. The rule for archives is that of MMS's start. A
+ * `model.onnx` and a numbered version get the name of their folder.
+ * @throws ServerError `InvalidModelException` if the path has no usable characters.
  */
 export function nameOfPath(location: string, root: string | undefined): string {
   if (isArchive(location)) {
@@ -42,7 +44,7 @@ export function nameOfPath(location: string, root: string | undefined): string {
 }
 
 /**
- * A name made of that of a file which came over the network.
+ * Returns the default name of a model from the name of a transferred file.
  * @throws ServerError `InvalidModelException` that says how to name the model instead.
  */
 export function nameOfFile(fileName: string): string {
@@ -54,12 +56,15 @@ export function nameOfFile(fileName: string): string {
   throw new ServerError('InvalidModelException', text)
 }
 
-/** Whether a folder's name is a version's number. */
+/** Whether a folder's name is a version number. */
 export function isNumber(name: string): boolean {
   return /^\d{1,18}$/.test(name)
 }
 
-/** Whether a folder is a numbered version (`digits/1`): its name is the version, its parent's the model. */
+/**
+ * Whether a folder is a numbered version (`digits/1`): its name is the version, and its parent's
+ * name is the model's.
+ */
 export function isNumberedFolder(folder: string, root: string | undefined): boolean {
   return isNumber(path.basename(folder)) && path.dirname(folder) !== root
 }
@@ -74,14 +79,14 @@ export function isModelFile(file: string): boolean {
   return modelExtension(file) !== ''
 }
 
-/** Name of a file without what {@link modelExtension} finds. */
+/** Returns the name without the extension of {@link modelExtension}. */
 export function withoutExtension(name: string): string {
   return name.slice(0, name.length - modelExtension(name).length)
 }
 
 /**
- * What makes a file's name that of a model, `.onnx` or `.tar.gz` for example, in lower case
- * whatever the name has; `''` for other files.
+ * Returns the extension of a model file, for example `.onnx` or `.tar.gz`, always in lower case;
+ * `''` for other files.
  */
 export function modelExtension(file: string): string {
   const name = path.basename(file).toLowerCase()
@@ -89,7 +94,7 @@ export function modelExtension(file: string): string {
   return known.find((end) => name.endsWith(end) && name.length > end.length) ?? ''
 }
 
-/** Names start with a letter or digit. */
+/** Removes characters at the start: a name must start with a letter or digit. */
 function withoutStart(text: string): string {
   const name = text.replace(/^[._-]+/, '')
   if (name !== '') return name

@@ -1,4 +1,4 @@
-/** Where models come from: the command line, the model store, archives. Nothing outside is ever read. */
+/** Prepares models from the command line, the model store and archives, and reads nothing else. */
 import { rm, stat } from 'node:fs/promises'
 import path from 'node:path'
 import { ServerError } from '../../errors.ts'
@@ -30,67 +30,68 @@ export { MODEL_NAME_PATTERN, checkModelName }
 /** One version of a model, ready to be loaded by a worker. */
 export interface PreparedModel extends ModelRuntime {
   readonly name: string
-  /** `1.0` when nothing says otherwise; the folder's name for numbered versions. */
+  /** The folder's name for numbered versions; default `1.0`. */
   readonly version: string
-  /** Absolute: the folder or bare `.onnx` file that the worker is given. */
+  /** Absolute path for the worker: a folder or a single `.onnx` file. */
   readonly modelPath: string
-  /** What the operator or caller wrote. */
+  /** The URL or path that the operator or caller wrote. */
   readonly url: string
-  /** `model.json` over `config.pbtxt`. */
+  /** The settings of `config.pbtxt`, overridden by those of `model.json`. */
   readonly settings: ModelSettings
-  /** The file that each of the settings is in. */
+  /** The file that each setting is from. */
   readonly settingsFrom: SettingsFrom
   /** Tensors that `config.pbtxt` shows in another shape. */
   readonly reshapes: Reshapes
-  /** The `config.pbtxt` beside the model, and what became of it. */
+  /** The `config.pbtxt` of the model, and how each of its keys was used. */
   readonly triton?: TritonConfig
-  /** What became of the configuration that a load request carried. */
+  /** How each key of the configuration in a load request was used. */
   readonly loadReport?: readonly ConfigKey[]
-  /** What the operator's files were when the version was prepared; absent for a file that came over the network. */
+  /** State of the operator's files when the version was prepared; absent for a transferred file. */
   readonly files?: RegisteredFiles
-  /** What was unpacked for this version; {@link discard} removes it. */
+  /** Folder with the unpacked files of this version; {@link discard} removes it. */
   readonly temporaryFolder: string | undefined
-  /** The file as it came over the network; {@link discard} removes it as well. */
+  /** The artifact from the network; {@link discard} removes it as well. */
   readonly delivery?: Delivery
 }
 
-/** Where models may come from. */
+/** Allowed sources of models. */
 export interface SourceOptions extends LocationOptions {
-  /** Private folder that archives are unpacked in; made when it is missing. */
+  /** Private folder for unpacked archives; created if it is missing. */
   readonly temporaryRoot: string
   readonly limits?: Partial<ArchiveLimits>
-  /** Ends the unpacking of an archive. */
+  /** Aborts the unpacking of an archive. */
   readonly signal?: AbortSignal | undefined
 }
 
-/** A model file that came over the network, alone in a private folder that goes with it. */
+/** An artifact: a model file from the network, alone in a private folder, removed with it. */
 export interface Delivery {
   readonly folder: string
-  /** The file, under a random name with the extension of its format. */
+  /** The file, with a random name and the extension of its format. */
   readonly path: string
-  /** What the sender called it, made harmless; the model's name where nothing else says one. */
+  /** The sender's file name in safe form; used as the model's name if nothing else gives one. */
   readonly fileName: string
   readonly sha256: string | undefined
 }
 
-/** What is to be prepared, once it is known to be allowed. */
+/** What to prepare, after the check that it is allowed. */
 interface Place extends Location, Wishes {
   readonly url: string
-  /** What makes the name when neither the caller nor the model says one; `path` when absent. */
+  /** Source of the name if neither the caller nor the model gives one; default: `path`. */
   readonly namedAfter?: string
 }
 
-/** What a caller says of a model; the rest is as its files have it. */
+/** What a caller requests for a model; everything else comes from its files. */
 export interface Wishes extends WishedRuntime {
   readonly name?: string | undefined
-  /** Chooses among numbered versions and names any other. */
+  /** Chooses one of several numbered versions; for any other model it sets the version's name. */
   readonly version?: string | undefined
 }
 
 /**
- * Prepares every version at a MODEL argument, `path` or `name=path` (write `./a=b.onnx` for a path with
- * an equals sign). See {@link findVersions} for the layouts.
- * @throws ServerError `ModelNotFoundException`, `InvalidModelException` or `BadRequestException` (name).
+ * Prepares every version at a MODEL argument, `path` or `name=path` (write `./a=b.onnx` for a path
+ * with an equals sign). See {@link findVersions} for the layouts.
+ * @throws ServerError `ModelNotFoundException`, `InvalidModelException` or `BadRequestException`
+ * (name).
  */
 export async function prepareFromArgument(
   argument: string,
@@ -102,9 +103,8 @@ export async function prepareFromArgument(
 }
 
 /**
- * Prepares what a `POST /models?url=…` names: a file or folder of the store, or any path when local
- * paths are allowed.
- * @throws ServerError with the statuses and texts of MMS, section 5.2.
+ * Prepares the model at a URL: an entry of the store, or any path if local paths are allowed.
+ * @throws ServerError with the statuses and texts of MMS.
  */
 export async function prepareFromUrl(
   url: string,
@@ -116,8 +116,8 @@ export async function prepareFromUrl(
 }
 
 /**
- * Prepares a file that came over the network. On failure its folder is removed, unless it is to be kept.
- * @param url What the caller wrote, shown as the model's URL.
+ * Prepares an artifact. After a failure its folder is removed, unless `keepsDelivery` is set.
+ * @param url The URL or name that the caller wrote; shown as the model's URL.
  * @throws ServerError as {@link prepareFromUrl}.
  */
 export async function prepareDelivery(
@@ -139,8 +139,8 @@ export async function prepareDelivery(
 }
 
 /**
- * Removes what preparing a version made on disk. Does nothing the second time.
- * @param keepsDelivery The file that came over the network stays: the next start serves it again.
+ * Removes the files that preparing a version created. A second call does nothing.
+ * @param keepsDelivery Keep the artifact from the network, because the next start serves it again.
  */
 export async function discard(
   { temporaryFolder, delivery }: PreparedModel,
@@ -182,13 +182,13 @@ async function prepare(place: Place, options: SourceOptions): Promise<PreparedMo
   } catch (error) {
     if (error instanceof ServerError) throw error
     if (isMissing(error)) throw notFound(`Model not found: ${place.url}`, error)
-    // Texts of the file system hold paths of this machine; they go no further than the cause.
+    // File system errors contain paths of this machine, so their texts stay in the cause.
     throw invalid(`The model cannot be read: ${place.url}`, error)
   }
 }
 
 async function prepareArchive(place: Place, options: SourceOptions): Promise<PreparedModel> {
-  // Before it is read: what is written to it meanwhile is seen as a change.
+  // Recorded before the archive is read, so that a write during reading counts as a change.
   const files =
     place.namedAfter === undefined ? await RegisteredFiles.ofFile(place.path) : undefined
   const { found, temporaryFolder } = await unpackVersion(place.path, place.root, {
@@ -237,7 +237,7 @@ function toPrepared(
   }
 }
 
-/** Python's versions are told apart by those who start it, not by those who ask for it. */
+/** The caller's Python version need not match: the operator's interpreter decides the version. */
 function checkRuntime(wished: string | undefined, own: string): void {
   if (wished === undefined || wished === own) return
   if (wished.startsWith('python') && own.startsWith('python')) return

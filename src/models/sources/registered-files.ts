@@ -1,6 +1,7 @@
 /**
- * What the files of a model were when it was registered. They stay where the operator has put them and may be
- * replaced or written to while the model is served; then new workers would serve another model than the old ones.
+ * Records the state of a model's files at its registration. The files stay in the operator's folder
+ * and may be replaced or written to while the model is served. Then new workers would serve another
+ * model than the old ones.
  */
 import { createHash } from 'node:crypto'
 import { readFile, stat } from 'node:fs/promises'
@@ -10,32 +11,37 @@ import { followTrail, isSameTrail } from './file-trail.ts'
 import type { FileTrail } from './file-trail.ts'
 import { chosenFiles, listMappedFiles, listModelFiles } from './model-file-list.ts'
 
-/** Smaller files are compared by their contents, up to so many bytes of one model. */
+/** Files up to this size are compared by content, up to `MAX_TOTAL_BYTES` per model. */
 const MAX_CONTENT_BYTES = 1024 * 1024
 const MAX_TOTAL_BYTES = 16 * 1024 * 1024
 
 interface FileRecord {
   readonly file: string
-  /** Device and number: another file has others. */
+  /** Device and inode number; another file has others. */
   readonly inode: string
-  /** Of a file that is compared by its contents. */
+  /** SHA-256, if the file is compared by content. */
   readonly digest: string | undefined
-  /** Device, number, size, and the times of the last write and of the last change of anything, in nanoseconds. */
+  /**
+   * Device, inode number, size, and the times of the last write and the last change, in
+   * nanoseconds.
+   */
   readonly identity: string
 }
 
-/** The ways to the files, by their paths; `undefined` for one that leads nowhere or outside. */
+/**
+ * The trail of each file by its path; `undefined` for a path without a file or outside the root.
+ */
 export type FileTrails = ReadonlyMap<string, FileTrail | undefined>
 
-/** The files of one model version as they were once. */
+/** The files of one model version at one moment. */
 export class RegisteredFiles {
   readonly #records: readonly FileRecord[]
-  /** Where the network and the settings are chosen among the files, and what was chosen. */
+  /** The path at which the `.onnx` file and the settings are chosen, and that choice. */
   readonly #modelPath: string | undefined
   readonly #choice: string | undefined
   readonly #root: string | undefined
 
-  /** Those whose contents the workers see as they are now. */
+  /** Files whose content workers have mapped, so that they see every write. */
   readonly #mapped: readonly FileRecord[]
 
   private constructor(
@@ -53,9 +59,9 @@ export class RegisteredFiles {
   }
 
   /**
-   * Remembers what a model's workers read.
-   * @param labels The file of labels, where anything names one.
-   * @param root Real path of the store that the files must not lead out of, when there is one.
+   * Records the files that a model's workers read.
+   * @param labels The label file; empty if there is none.
+   * @param root Real path of the store, which must contain the files; `undefined` for no limit.
    * @throws as `listModelFiles`.
    */
   static async ofModel(
@@ -68,12 +74,15 @@ export class RegisteredFiles {
     return new RegisteredFiles(records, mapped, modelPath, await chosenFiles(modelPath, root), root)
   }
 
-  /** Remembers one file, an archive. */
+  /** Records one file, an archive. */
   static async ofFile(file: string): Promise<RegisteredFiles> {
     return new RegisteredFiles(await recordsOf([file]))
   }
 
-  /** What is different now, for example `"model.onnx" has changed`; `undefined` when nothing is. */
+  /**
+   * Returns the first difference, for example `"model.onnx" has changed`; `undefined` if there is
+   * none.
+   */
   async findChange(): Promise<string | undefined> {
     for (const record of this.#records) {
       const name = JSON.stringify(path.basename(record.file))
@@ -87,12 +96,15 @@ export class RegisteredFiles {
     return this.#modelPath === undefined ? undefined : this.#findOtherChoice(this.#modelPath)
   }
 
-  /** Real path that no file may lead out of; `undefined` for the operator's own paths. */
+  /** Real path that must contain every file; `undefined` for paths outside the store. */
   get root(): string | undefined {
     return this.#root
   }
 
-  /** The ways to the files of a store as they are now. Those of other models are not looked at. */
+  /**
+   * Returns the current trails of the files, if they are in a store. For other models the map is
+   * empty.
+   */
   async follow(): Promise<FileTrails> {
     const root = this.#root
     if (root === undefined) return new Map()
@@ -104,7 +116,10 @@ export class RegisteredFiles {
     return new Map(await Promise.all(files.map(follow)))
   }
 
-  /** Which file may have been another one since {@link follow} was called; `undefined` when none was. */
+  /**
+   * Returns the file that may have been replaced since {@link follow} was called; `undefined` if
+   * none was.
+   */
   async findExchange(before: FileTrails): Promise<string | undefined> {
     for (const [file, now] of await this.follow()) {
       const then = before.get(file)
@@ -114,12 +129,15 @@ export class RegisteredFiles {
     return undefined
   }
 
-  /** Whether there are files whose contents the workers see as they are now. */
+  /** Whether workers have files mapped. */
   get hasMapped(): boolean {
     return this.#mapped.length > 0
   }
 
-  /** The name of a file that was written to while workers have it mapped. One that was replaced does them no harm. */
+  /**
+   * Returns the name of a mapped file that was written to. Replacing a file does not affect workers
+   * that have mapped the old one.
+   */
   async findOverwritten(): Promise<string | undefined> {
     for (const record of this.#mapped) {
       const now = await identityOf(record.file).catch(() => undefined)
@@ -144,7 +162,7 @@ async function recordsOf(files: readonly string[]): Promise<FileRecord[]> {
   const records: FileRecord[] = []
   let left = MAX_TOTAL_BYTES
   for (const file of files) {
-    // The identity first: what is written after it is seen as a change.
+    // The identity is read first, so that a later write counts as a change.
     const { identity, inode, size } = await identityOf(file)
     const isSmall = size <= Math.min(MAX_CONTENT_BYTES, left)
     if (isSmall) left -= size
@@ -175,7 +193,7 @@ async function identityOf(file: string): Promise<Identity> {
   return { inode, identity: [inode, size, mtimeNs, ctimeNs].join(' '), size: Number(size) }
 }
 
-/** Of a file that has become too large to be read here, its size is enough. */
+/** Returns the SHA-256 of a file. For a file that is too large now, the size is enough. */
 async function digestOf(file: string): Promise<string> {
   const stats = await stat(file)
   if (!stats.isFile()) return 'not a file'

@@ -1,4 +1,7 @@
-/** What runs a model: the built-in handlers, its own JavaScript, or another runtime that its manifest names. */
+/**
+ * Decides what runs a model: the built-in handlers, a custom JavaScript handler, or another runtime
+ * that its manifest names.
+ */
 import { readdir, realpath, stat } from 'node:fs/promises'
 import path from 'node:path'
 import { ServerError } from '../../errors.ts'
@@ -7,42 +10,43 @@ import type { ModelFiles } from '../../model-folder/files.ts'
 import type { Manifest } from '../../model-folder/manifest.ts'
 import type { WireDialect } from '../../worker/wire/messages.ts'
 
-/** What is said of files that onnxruntime's smaller builds read. */
+/** The text about files in ORT format, the format of onnxruntime's smaller builds. */
 export const ORT_FILES =
   '.ort files (ORT format) are not read; use the .onnx file that it was made from'
 
 const NODE_RUNTIME = 'node'
-/** What a manifest without a runtime means (MMS model archive, section 6.2). */
+/** The default runtime of a manifest, as in MMS. */
 const DEFAULT_RUNTIME = 'python'
 const KNOWN_RUNTIME = /^(?:node|python(?:\d+(?:\.\d+)*)?)$/
 const NODE_EXTENSIONS = ['.js', '.mjs', '.cjs']
 const PYTHON_EXTENSIONS = ['.py']
 
-/** What a caller says of the code of a model; the rest is as its files have it. */
+/** Handler and runtime that a caller names; otherwise the model's files decide. */
 export interface WishedRuntime {
-  /** Wins over that of the files. */
+  /** Overrides the handler of the files. */
   readonly handler?: string | undefined
-  /** Must be the model's own; where its files name none, it decides. */
+  /** Must be the model's own runtime. If the model's files name none, this one is used. */
   readonly runtime?: string | undefined
 }
 
 /** The handler of a model and the worker it needs. */
 export interface ModelRuntime {
-  /** As `model.json`, else the manifest, has it; `''` when neither does. */
+  /** From `model.json`, else from the manifest; `''` if neither has one. */
   readonly handler: string
   readonly runtime: string
   /** Whether it runs code that is not onnxd's. */
   readonly hasCode: boolean
-  /** Whose worker runs a Python handler, where `model.json` or the manifest tells. */
+  /** The server whose worker runs a Python handler, if `model.json` or the manifest says it. */
   readonly pythonWorker?: WireDialect
-  /** TorchServe's wrapper around a Python handler, `''` for none. */
+  /** TorchServe's wrapper around a Python handler; `''` for none. */
   readonly envelope?: string
 }
 
 /**
- * Decides what runs a model. A handler `file[:function]` must be a file of the model; only runtimes
- * other than ours may name one that is their own (TorchServe's `image_classifier`).
- * @throws ServerError `InvalidModelException` with the texts of MMS, section 6.3, where it has one.
+ * Decides what runs a model. A handler `file[:function]` must be a file of the model. Only a
+ * handler of another runtime may be built into that runtime instead (TorchServe's
+ * `image_classifier`).
+ * @throws ServerError `InvalidModelException`, with the text of MMS where MMS has one.
  */
 export async function runtimeOf(
   files: ModelFiles,
@@ -78,7 +82,7 @@ export async function runtimeOf(
 }
 
 /**
- * Refuses a runtime that nobody has, before any file is looked at.
+ * Rejects an unknown runtime before any file is read.
  * @throws ServerError `BadRequestException`.
  */
 export function checkRuntimeName(runtime: string): void {
@@ -88,7 +92,7 @@ export function checkRuntimeName(runtime: string): void {
   throw new ServerError('BadRequestException', text)
 }
 
-/** Whose archiver wrote a manifest. */
+/** Returns the server whose archiver wrote a manifest. */
 function writerOf(manifest: Manifest | undefined): WireDialect | undefined {
   if (manifest?.archiverVersion !== undefined || manifest?.createdOn !== undefined) {
     return 'torchserve'
@@ -121,7 +125,9 @@ async function nothingToServe(folder: string, manifest: Manifest | undefined): P
     : 'Model handler is not defined.'
 }
 
-/** Whether `module` is a file of the model, with its extension or without. Links must not lead out. */
+/**
+ * Whether `module` is a file of the model, with or without its extension. Links must not lead out.
+ */
 async function hasFile(
   folder: string,
   module: string,

@@ -1,6 +1,6 @@
 /**
- * What the files of a model may be: regular files, and links only as long as they stay inside. Nothing
- * is opened before it was looked at, because opening a FIFO waits for ever.
+ * Checks the files of a model: they must be regular files, and links must stay inside. A file is
+ * checked before it is opened, because opening a FIFO can block forever.
  */
 import { readdir, realpath, stat } from 'node:fs/promises'
 import path from 'node:path'
@@ -8,7 +8,7 @@ import { ServerError } from '../../errors.ts'
 
 /**
  * Whether `file` exists.
- * @param root Real path that it must not lead out of, when there is one.
+ * @param root Real path that must contain the file; `undefined` for no limit.
  * @throws ServerError `InvalidModelException` for anything but a regular file inside `root`.
  */
 export async function isRegularFile(file: string, root: string | undefined): Promise<boolean> {
@@ -24,8 +24,8 @@ export async function isRegularFile(file: string, root: string | undefined): Pro
 }
 
 /**
- * Checks everything in `folder`; `root` is the real path that no link may lead out of.
- * @throws ServerError `InvalidModelException` naming what is refused.
+ * Checks everything in `folder`. No link may lead out of `root`, a real path.
+ * @throws ServerError `InvalidModelException` that names the rejected file.
  */
 export async function checkTree(folder: string, root: string): Promise<void> {
   const folders = [folder]
@@ -41,8 +41,9 @@ export async function checkTree(folder: string, root: string): Promise<void> {
 }
 
 /**
- * The real path of `file`.
- * @throws ServerError `InvalidModelException` when it is not below `root`, given that there is one.
+ * Returns the real path of `file`.
+ * @param root Real path that must contain the file; `undefined` for no limit.
+ * @throws ServerError `InvalidModelException` if the file is not below `root`.
  */
 export async function realPathInside(file: string, root: string | undefined): Promise<string> {
   const real = await realpath(file)
@@ -52,7 +53,7 @@ export async function realPathInside(file: string, root: string | undefined): Pr
   throw refused(path.basename(file), 'leads outside the model store')
 }
 
-/** Whether a file system error says that there is no such file. */
+/** Whether a file system error says that the file does not exist. */
 export function isMissing(error: unknown): boolean {
   const code = error instanceof Error && 'code' in error ? error.code : undefined
   return ['ENOENT', 'ENOTDIR', 'ELOOP', 'ENAMETOOLONG'].some((missing) => missing === code)

@@ -1,10 +1,10 @@
-/** Looks at the folder of models when the server starts. */
+/** Checks the model store when the server starts. */
 import { stat } from 'node:fs/promises'
 import { codeOf } from '../../process-identity.ts'
 
 const WRITABLE_BY_OTHERS = 0o002
 
-/** What an operator should know about a model store; `undefined` when nothing is wrong with it. */
+/** Returns a problem of the model store for the operator; `undefined` if there is none. */
 export async function storeProblem(modelStore: string): Promise<string | undefined> {
   try {
     const stats = await stat(modelStore)

@@ -1,18 +1,17 @@
 /**
- * What lies in a folder of models: what the start loads, and files that are named without their
- * ending.
+ * Lists a model store: the models for the start, and files that are named without their extension.
  */
 import { readdir, stat } from 'node:fs/promises'
 import path from 'node:path'
 import { ServerError } from '../../errors.ts'
 import { isModelFile, withoutExtension } from './model-name.ts'
 
-/** What file systems keep in their topmost folder. */
+/** Folders that file systems keep at their root. */
 const FOREIGN_FOLDERS = ['lost+found', '$RECYCLE.BIN', 'System Volume Information']
 
 /**
- * Names of everything servable in a store, sorted: networks, archives, and folders with anything in
- * them. What is hidden is left out.
+ * Returns the names of all models in a store, sorted: `.onnx` files, archives, and folders with any
+ * file in them. Hidden files and folders are left out.
  */
 export async function listStore(modelStore: string): Promise<string[]> {
   try {
@@ -32,9 +31,9 @@ export async function listStore(modelStore: string): Promise<string[]> {
 }
 
 /**
- * The file that `location` names without its ending, `mnist.onnx` for `mnist`; `undefined` when
- * there is none.
- * @throws ServerError `BadRequestException` when there are several.
+ * Returns the file whose name without extension is `location`, for example `mnist.onnx` for
+ * `mnist`; `undefined` if none exists.
+ * @throws ServerError `BadRequestException` if several exist.
  */
 export async function fileNamedWithoutEnding(location: string): Promise<string | undefined> {
   const wanted = path.basename(location)
@@ -53,8 +52,8 @@ function isVisible(name: string): boolean {
 }
 
 /**
- * Whether there is any file that is not hidden. A folder that cannot be read counts: its error
- * should be seen.
+ * Whether a folder contains a file that is not hidden. A folder that cannot be read counts, so that
+ * its error is reported.
  */
 async function holdsFile(folder: string): Promise<boolean> {
   const entries = await readdir(folder, { withFileTypes: true }).catch(() => undefined)

@@ -1,20 +1,20 @@
-/** Which model each entry of a store is, by the name of the file or folder alone. */
+/** Finds the model name of each entry of a store from the name of the file or folder alone. */
 import path from 'node:path'
 import { MODEL_NAME_PATTERN, nameOfPath } from './model-name.ts'
 import { listStore } from './store-listing.ts'
 
 /** The entries of a store. */
 export interface StoreNames {
-  /** URLs of models by their names. */
+  /** URLs of models by name. */
   readonly urls: ReadonlyMap<string, string>
-  /** Why an entry has no name of its own, by its URL. */
+  /** Why an entry has no name of its own, by URL. */
   readonly problems: ReadonlyMap<string, string>
 }
 
 /**
- * Names everything servable in a store. An entry that cannot be named, or has the name of one before it, is a
- * problem of its own and of no other.
- * @throws ServerError `ModelNotFoundException` when the store cannot be read.
+ * Names all models in a store. An entry that cannot be named, or has the name of an earlier one, is
+ * a problem that does not affect the others.
+ * @throws ServerError `ModelNotFoundException` if the store cannot be read.
  */
 export async function readStoreNames(modelStore: string): Promise<StoreNames> {
   const urls = new Map<string, string>()
@@ -30,7 +30,7 @@ export async function readStoreNames(modelStore: string): Promise<StoreNames> {
   return { urls, problems }
 }
 
-/** `''` when no name can be made of it. */
+/** Returns `''` if the entry does not give a name. */
 function nameOfEntry(url: string, modelStore: string): string {
   try {
     return nameOfPath(path.join(modelStore, url), modelStore)

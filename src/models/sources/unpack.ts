@@ -1,4 +1,4 @@
-/** Unpacks an archive into a temporary folder of its own and finds the model in it. */
+/** Unpacks an archive into its own temporary folder and finds the model in it. */
 import { randomUUID } from 'node:crypto'
 import { mkdir, readdir, realpath, rm } from 'node:fs/promises'
 import path from 'node:path'
@@ -12,16 +12,16 @@ import { isNumber } from './model-name.ts'
 import type { WishedRuntime } from './runtime.ts'
 import { realPathInside } from './safe-files.ts'
 
-/** What macOS adds to the archives it makes. */
+/** Entries that macOS adds to its archives. */
 const FOREIGN_NAMES = ['__MACOSX', '.DS_Store']
 
-/** The one version of an archive, and the folder to remove when it is not needed any more. */
+/** The only version in an archive, and its folder, which the caller must remove later. */
 export interface UnpackedVersion {
   readonly found: FoundVersion
   readonly temporaryFolder: string
 }
 
-/** Where an archive goes and how large it may be; the signal ends its unpacking. */
+/** Destination and limits of an archive. The signal aborts unpacking. */
 export interface UnpackOptions {
   readonly temporaryRoot: string
   readonly limits?: Partial<ArchiveLimits>
@@ -30,10 +30,11 @@ export interface UnpackOptions {
 }
 
 /**
- * Unpacks `file` below `temporaryRoot` (made, for this user alone, when it is missing). A folder that
- * is alone at the archive's top is looked into. On failure nothing is left.
- * @param root Real path that `file` must be below, when there is one.
- * @throws ServerError as `extractArchive` and `findVersions`, or when there are several versions.
+ * Unpacks `file` below `temporaryRoot`, which is created for this user only if it is missing. If
+ * the archive has a single folder at the top, the model is searched in it. After a failure no file
+ * is left.
+ * @param root Real path that must contain `file`; `undefined` for no limit.
+ * @throws ServerError as `extractArchive` and `findVersions`, or if there are several versions.
  */
 export async function unpackVersion(
   file: string,
@@ -42,7 +43,7 @@ export async function unpackVersion(
 ): Promise<UnpackedVersion> {
   await mkdir(temporaryRoot, { recursive: true, mode: 0o700 })
   const temporaryFolder = path.join(await realpath(temporaryRoot), `model-${randomUUID()}`)
-  // Opened without following a link any more, so that it cannot be exchanged for one now.
+  // The real path is opened without following links, so that it cannot be replaced by a link.
   const realFile = await realPathInside(file, root)
   const allLimits = { ...DEFAULT_ARCHIVE_LIMITS, ...limits }
   await extractArchive(realFile, temporaryFolder, allLimits, signal, root)

@@ -9,7 +9,7 @@ import type { Deliveries } from '../transfers/model-files.ts'
 import type { StateFile } from './state-file.ts'
 import type { Adjustment, StoredModel } from './state-format.ts'
 
-/** What {@link Persistence} needs of the server. */
+/** What {@link Persistence} needs from the server. */
 export interface PersistenceContext {
   readonly registry: Registry
   readonly deliveries: Deliveries
@@ -18,15 +18,18 @@ export interface PersistenceContext {
 }
 
 /**
- * Keeps in the state file what was registered over REST, and what was changed of the start's own models,
- * and does it again at the next start.
+ * Saves models that were registered over REST, and changes of the start's models, in the state
+ * file. The next start registers and changes them again.
  */
 export class Persistence {
   readonly #file: StateFile
   readonly #context: PersistenceContext
-  /** What could not be restored this time. It stays in the file until somebody removes or replaces it. */
+  /**
+   * Models that could not be restored. They stay in the file until somebody removes or replaces
+   * them.
+   */
   #missing: StoredModel[] = []
-  /** Changes of models that this start has not loaded. The next one may. */
+  /** Changes of models that this start has not loaded. The next start may load them. */
   #unused: Adjustment[] = []
 
   constructor(file: StateFile, context: PersistenceContext) {
@@ -35,24 +38,24 @@ export class Persistence {
   }
 
   /**
-   * Registers what the last server left. A model that fails is listed as failed and does not keep the
-   * others from being served.
-   * @param signal Ends it, for the server stops; then nothing of the state is changed.
-   * @throws StateError when the state must not be touched.
+   * Registers the models of the saved state. A model that fails is listed as failed; the others are
+   * served.
+   * @param signal Aborted when the server stops; then the state is not changed.
+   * @throws StateError if the state must not be changed.
    */
   async restore(signal: AbortSignal): Promise<void> {
     const { registry, deliveries, log } = this.#context
     const { state, source, problems } = await this.#file.load()
     for (const problem of problems) log.error({ problem }, 'state file')
     const kept = state.models.flatMap(({ file }) => (file === undefined ? [] : [file]))
-    // Where part of the state was lost, a file that nobody refers to may still be wanted.
+    // If part of the state was lost, a file without a model in the rest may still be needed.
     if (problems.length === 0) await deliveries.removeOthers(new Set(kept))
     this.#missing = [...state.models]
     this.#unused = [...(state.adjustments ?? [])]
     registry.changes.save = () => this.#save()
     for (const stored of state.models) {
       if (signal.aborted) return
-      // A request may have forgotten it meanwhile.
+      // A request may have removed it meanwhile.
       if (!this.#missing.includes(stored)) continue
       try {
         await this.#restoreOne(stored, signal)
@@ -72,7 +75,7 @@ export class Persistence {
     await this.#saveEarlyChanges()
   }
 
-  /** What requests have changed before the state was read is not in the file yet. */
+  /** Changes made before the state was read are not in the file yet. */
   async #saveEarlyChanges(): Promise<void> {
     const { registry, log } = this.#context
     if (registry.all.every(({ origin }) => origin !== 'request')) return
@@ -84,8 +87,8 @@ export class Persistence {
   }
 
   /**
-   * Forgets what could not be restored under a name; says whether there was any.
-   * @throws ServerError when that could not be saved; then nothing is forgotten.
+   * Removes models of a name that could not be restored. Returns whether there were any.
+   * @throws ServerError if the change could not be saved; then nothing is removed.
    */
   async forget(name: string): Promise<boolean> {
     const { changes, failures } = this.#context.registry
@@ -137,12 +140,16 @@ export class Persistence {
       models: [...registered.map((model) => this.#toStored(model)), ...missing],
       adjustments: [...adjusted.map((model) => this.#toAdjustment(model)), ...unused],
     })
-    // Only what is saved: a change that could not be saved is undone, and then they are missing again.
+    // Set only after saving: a change that could not be saved is reverted, and then these models
+    // are missing again.
     this.#missing = missing
     this.#unused = unused
   }
 
-  /** Changes the start's models as requests did before; what is for models that are not there stays unused. */
+  /**
+   * Repeats earlier changes of the start's models. Changes of models that are not loaded stay
+   * unused.
+   */
   async #adjust(signal: AbortSignal): Promise<void> {
     const { registry, log } = this.#context
     for (const { name, version, workers, isDefault } of this.#unused) {
@@ -187,7 +194,7 @@ export class Persistence {
   }
 }
 
-/** What the state says is not saved again. */
+/** A change from the state is not saved again. */
 async function applyAtOnce(apply: () => unknown): Promise<void> {
   apply()
 }

@@ -1,19 +1,23 @@
-/** The disk under the state file: bounded reads that follow no link, copies that survive a crash. */
+/**
+ * Disk operations for the state file: reads with a size limit that follow no link, and copies that
+ * survive a crash.
+ */
 import { constants } from 'node:fs'
 import { copyFile, link, open, rename, rm } from 'node:fs/promises'
 import path from 'node:path'
 import { codeOf } from '../../process-identity.ts'
 import { StateError } from './state-format.ts'
 
-/** Far above any state, far below what would hurt to read. */
+/** Much larger than any state, and small enough to read. */
 export const MAX_STATE_BYTES = 16 * 1024 * 1024
 
 /**
- * Text of a file; `undefined` when there is none.
- * @throws StateError for a link, anything but a plain file, a file that is too large or unreadable.
+ * Returns the text of a file; `undefined` if it does not exist.
+ * @throws StateError for a link, anything but a regular file, or a file that is too large or
+ * unreadable.
  */
 export async function readPlainFile(file: string): Promise<string | undefined> {
-  // NONBLOCK: opening a pipe must not wait for somebody to write.
+  // O_NONBLOCK: opening a FIFO must not wait for a writer.
   const flags = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK
   let handle
   try {
@@ -35,17 +39,20 @@ export async function readPlainFile(file: string): Promise<string | undefined> {
   }
 }
 
-/** Puts a copy of `from` in the place of `to`: at every moment `to` is the old file or the new one, whole. */
+/**
+ * Replaces `to` by a copy of `from`. At every moment `to` is either the complete old file or the
+ * complete new one.
+ */
 export async function replaceByCopy(from: string, to: string): Promise<void> {
   const temporary = `${to}.new`
   await rm(temporary, { force: true })
   await linkOrCopy(from, temporary)
   await rename(temporary, to)
-  // Renaming a link onto another link of the same file does nothing and leaves both.
+  // Renaming one hard link onto another of the same file does nothing and leaves both.
   await rm(temporary, { force: true })
 }
 
-/** Moves a file to the first free name among `stem.json`, `stem-2.json`, …; gives that name. */
+/** Moves a file to the first free name of `stem.json`, `stem-2.json`, … and returns that name. */
 export async function moveToFreeName(from: string, stem: string): Promise<string> {
   for (let count = 1; ; count++) {
     const to = `${stem}${count === 1 ? '' : `-${count}`}.json`
@@ -60,7 +67,9 @@ export async function moveToFreeName(from: string, stem: string): Promise<string
   }
 }
 
-/** Makes what happened to names in a folder last; where folders cannot be synced, the system decides. */
+/**
+ * Makes changes of names in a folder durable. If the system cannot sync folders, this does nothing.
+ */
 export async function syncFolder(folder: string): Promise<void> {
   const handle = await open(folder, constants.O_RDONLY | constants.O_DIRECTORY)
   try {
@@ -73,7 +82,10 @@ export async function syncFolder(folder: string): Promise<void> {
   }
 }
 
-/** A second name for a file, or a synced copy where the file system has no links. Fails when `to` exists. */
+/**
+ * Creates a hard link to a file, or a synced copy if the file system has no links. Fails if `to`
+ * exists.
+ */
 async function linkOrCopy(from: string, to: string): Promise<void> {
   try {
     await link(from, to)
@@ -90,7 +102,10 @@ async function linkOrCopy(from: string, to: string): Promise<void> {
   }
 }
 
-/** Whether a name is a temporary one of these files: `.new` is ours, a number the atomic writer's. */
+/**
+ * Whether a name is a temporary file of these files: onnxd's end in `.new`, those of
+ * write-file-atomic in a number.
+ */
 export function isLeftover(name: string, files: readonly string[]): boolean {
   return files.some((file) => {
     const base = path.basename(file)

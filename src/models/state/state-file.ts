@@ -15,18 +15,18 @@ import { SCHEMA_VERSION, StateError, decodeState, encodeState } from './state-fo
 import type { Decoded, ServerState } from './state-format.ts'
 import { StateLock } from './state-lock.ts'
 
-/** What {@link StateFile.load} found. */
+/** Result of {@link StateFile.load}. */
 export interface LoadedState {
   readonly state: ServerState
-  /** The newest generation, the one before, or nothing that can be used. */
+  /** The newest generation, the one before, or no usable state. */
   readonly source: 'current' | 'previous' | 'empty'
-  /** What an operator should know, one sentence each; empty when all is well. */
+  /** Problems for the operator, one sentence each; empty if there are none. */
   readonly problems: readonly string[]
 }
 
 type Generation = Exclude<Decoded, { kind: 'newer' }> | { readonly kind: 'missing' }
 
-/** The next thing to be written; later callers replace its text and share its promise. */
+/** The next text to write. Later callers replace the text and share the promise. */
 interface WaitingSave {
   text: string
   readonly done: Promise<void>
@@ -34,8 +34,8 @@ interface WaitingSave {
 
 /**
  * The state of a server in a folder: `state.json`, and `state.previous.json` with the generation
- * before. A file is replaced whole or not at all; one that cannot be read is kept as
- * `state.damaged-<time>.json`. One server at a time, from `load` to `close`.
+ * before. Each file is replaced completely or not at all. A damaged file is kept as
+ * `state.damaged-<time>.json`. Only one server may use the folder, from `load` to `close`.
  */
 export class StateFile {
   readonly #folder: string
@@ -46,7 +46,7 @@ export class StateFile {
   #waiting: WaitingSave | undefined
   #writing: Promise<void> = Promise.resolve()
 
-  /** `report` hears of damage that is found while saving. */
+  /** @param report Receives problems that are found while saving. */
   constructor(folder: string, report: (problem: string) => void = () => {}) {
     this.#folder = path.resolve(folder)
     this.#current = path.join(this.#folder, 'state.json')
@@ -55,9 +55,9 @@ export class StateFile {
   }
 
   /**
-   * Makes the folder when it is missing, takes its lock and reads what the last server left.
-   * @throws StateError when the folder is in use or cannot be written, or a file is not ours to judge:
-   * of a newer version, a link, unreadable, larger than 16 MiB. Then nothing was changed.
+   * Creates the folder if it is missing, locks it and reads the state of the last server.
+   * @throws StateError if the folder is in use or cannot be written, or a file has a newer version,
+   * is a link, is unreadable or is larger than 16 MiB. Then nothing was changed.
    */
   async load(): Promise<LoadedState> {
     if (this.#lock !== undefined) throw new StateError('The state is loaded already.')
@@ -91,9 +91,9 @@ export class StateFile {
   }
 
   /**
-   * Writes the state; resolves when it, or a newer one, is on the disk. While one write runs, all later
-   * saves become one.
-   * @throws StateError when it cannot be written; the state before stays.
+   * Writes the state; resolves when it, or a newer one, is on the disk. All saves during one write
+   * become a single write.
+   * @throws StateError if it cannot be written; the state before stays.
    */
   async save(state: ServerState): Promise<void> {
     if (this.#lock === undefined) throw new StateError('The state is not loaded.')
@@ -109,12 +109,12 @@ export class StateFile {
     })
     const waiting: WaitingSave = { text, done }
     this.#waiting = waiting
-    // The next write starts whether or not this one works; its callers hear of it themselves.
+    // The next write starts even if this one fails; the callers of this one get its error.
     this.#writing = done.catch(() => {})
     return done
   }
 
-  /** Waits for the last save and gives the folder up. Safe to call again. */
+  /** Waits for the last save and releases the folder. May be called more than once. */
   async close(): Promise<void> {
     await this.#writing
     await this.#lock?.release()
@@ -122,9 +122,11 @@ export class StateFile {
   }
 
   /**
+   * The contents of both files during a write, as generations:
+   *
    *              state.json   state.previous.json
    *   before     N            N-1
-   *   copied     N            N          a second name of the same file
+   *   copied     N            N          a hard link to the same file
    *   renamed    N+1          N
    */
   async #write(text: string): Promise<void> {
@@ -145,14 +147,17 @@ export class StateFile {
     }
   }
 
-  /** A disk that fills up may take a part of a write and call it done. */
+  /** A full disk may write only a part of a text and report success. */
   async #checkSize(text: string): Promise<void> {
     const { size } = await stat(this.#current)
     if (size === Buffer.byteLength(text)) return
     throw new StateError('The state was written in part only: is the disk full?')
   }
 
-  /** Whoever wanted the change hears that it failed: the next start must not know it. */
+  /**
+   * Restores the state before: the caller learns that the change failed, so the next start must not
+   * use it.
+   */
   async #takeBack(): Promise<void> {
     try {
       await rm(this.#current)
@@ -164,7 +169,8 @@ export class StateFile {
 
   async #prepareFolder(problems: string[]): Promise<void> {
     try {
-      // `mkdir` takes the mode for every folder it makes, less the umask; the last one is ours alone.
+      // `mkdir` applies the mode, minus the umask, to every folder that it creates; only the last
+      // one must be private.
       const made = await mkdir(this.#folder, { recursive: true, mode: 0o700 })
       if (made !== undefined) return await chmod(this.#folder, 0o700)
       const { mode } = await stat(this.#folder)
@@ -178,7 +184,7 @@ export class StateFile {
     }
   }
 
-  /** What a killed server left half written. */
+  /** Removes incomplete files of a server that was killed. */
   async #removeLeftovers(): Promise<void> {
     for (const name of await readdir(this.#folder)) {
       if (isLeftover(name, [this.#current, this.#previous])) {
@@ -194,7 +200,7 @@ export class StateFile {
   }
 }
 
-/** @throws StateError for a file that must not be touched. */
+/** @throws StateError for a file that must not be changed. */
 async function readGeneration(file: string): Promise<Generation> {
   const text = await readPlainFile(file)
   if (text === undefined) return { kind: 'missing' }

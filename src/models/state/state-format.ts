@@ -1,6 +1,6 @@
 /**
- * What survives a restart, and its text on disk:
- * `{"schemaVersion": 4, "savedAt": …, "checksum": …, "state": {"models": […]}}`.
+ * The state that survives a restart, and its text on disk: `{"schemaVersion": 4, "savedAt": …,
+ * "checksum": …, "state": {"models": […]}}`.
  */
 import { createHash } from 'node:crypto'
 import { Type } from '@sinclair/typebox'
@@ -10,15 +10,18 @@ import { JOIN_BATCHES, MAX_PRIORITY_LEVELS } from '../../model-folder/settings.t
 import { fits, problemWith, stringEnum } from '../../schema.ts'
 import { MODEL_NAME_PATTERN } from '../sources/model-name.ts'
 
-/** Version of {@link ServerState}. A change of the schema takes the next number and reads the ones before. */
+/**
+ * Version of {@link ServerState}. Each change of the schema increases it; older versions can still
+ * be read.
+ */
 export const SCHEMA_VERSION = 4
 
-/** State that must not be used or touched; the message is for the operator. */
+/** A state that must not be used or changed. The message is for the operator. */
 export class StateError extends Error {
   override readonly name = 'StateError'
 }
 
-/** Absent and `undefined` are the same: options are stored as the caller holds them. */
+/** A key may be absent or `undefined`: options are stored as the caller holds them. */
 const optional = <T extends TSchema>(schema: T) =>
   Type.Optional(Type.Unsafe<Static<T> | undefined>(schema))
 
@@ -62,7 +65,10 @@ export const StoredModelSchema = Type.Object(
 )
 export type StoredModel = Static<typeof StoredModelSchema>
 
-/** What requests changed of a version that the start loads; everything else of it is the start's own. */
+/**
+ * Changes by requests to a version that the start loads. All its other settings come from the
+ * start.
+ */
 export const AdjustmentSchema = Type.Object(
   {
     name: NamePattern,
@@ -91,15 +97,15 @@ export const ServerStateSchema = Type.Object(
 )
 export type ServerState = Static<typeof ServerStateSchema>
 
-/** What a text turned out to be. */
+/** Result of {@link decodeState}. */
 export type Decoded =
   | { readonly kind: 'good'; readonly state: ServerState }
   | { readonly kind: 'damaged'; readonly reason: string }
   | { readonly kind: 'newer'; readonly schemaVersion: number }
 
-/** @throws StateError when the state is not what could be read again. */
+/** @throws StateError if the state could not be read again. */
 export function encodeState(state: ServerState, savedAt: string): string {
-  // Without `undefined`, and apart from objects that the caller goes on changing.
+  // Removes `undefined`, and separates the copy from objects that the caller still changes.
   const copy: unknown = JSON.parse(JSON.stringify(state))
   if (!fits(ServerStateSchema, copy)) {
     throw new StateError(`State cannot be saved: ${problemWith(ServerStateSchema, copy) ?? ''}.`)
@@ -109,8 +115,8 @@ export function encodeState(state: ServerState, savedAt: string): string {
 }
 
 /**
- * Reads a text back. A version that is not known yet is told apart from damage before anything else
- * is looked at: the file belongs to a newer onnxd and must stay as it is.
+ * Parses a text. A newer schema version is detected before any damage, because the file belongs to
+ * a newer onnxd and must not change.
  */
 export function decodeState(text: string): Decoded {
   let content: unknown

@@ -1,4 +1,4 @@
-/** One server for one state folder. */
+/** Ensures that only one server uses a state folder. */
 import { randomBytes } from 'node:crypto'
 import { lstat, open, readdir, rm } from 'node:fs/promises'
 import path from 'node:path'
@@ -7,7 +7,7 @@ import { codeOf, isSameProcess, startOfProcess } from '../../process-identity.ts
 import { StateError } from './state-format.ts'
 
 const CLAIM = /^lock-(\d+)-([0-9a-z.]+)$/
-/** The folder lies on a file system that has no sockets, as some network file systems. */
+/** Errors of file systems without sockets, such as some network file systems. */
 const NO_SOCKETS: ReadonlySet<string | undefined> = new Set([
   'EPERM',
   'EOPNOTSUPP',
@@ -17,9 +17,9 @@ const NO_SOCKETS: ReadonlySet<string | undefined> = new Set([
 ])
 
 /**
- * A claim on a folder: a socket `lock-<pid>-<random>` that this server listens on. The kernel ends it
- * with the process. Where the file system has no sockets it is an empty file `lock-<pid>-<start>`,
- * which other containers cannot judge.
+ * A claim on a folder: a socket `lock-<pid>-<random>` that this server listens on. The kernel ends
+ * the claim with the process. On a file system without sockets it is an empty file
+ * `lock-<pid>-<start>`, which servers in other containers cannot check.
  */
 export class StateLock {
   readonly #release: () => Promise<void>
@@ -29,9 +29,9 @@ export class StateLock {
   }
 
   /**
-   * Claims the folder, then looks for other claims: of two servers that start together at least one
-   * sees the other, so there are never two holders.
-   * @throws StateError when another server holds the folder, or it cannot be written.
+   * Claims the folder, then looks for other claims. If two servers start together, at least one
+   * sees the other, so never both hold the folder.
+   * @throws StateError if another server holds the folder, or the folder cannot be written.
    */
   static async take(folder: string): Promise<StateLock> {
     const { name: own, release } = await claim(folder)
@@ -50,7 +50,7 @@ export class StateLock {
     return lock
   }
 
-  /** Gives the folder up. Safe to call again. */
+  /** Releases the folder. May be called more than once. */
   async release(): Promise<void> {
     await this.#release()
   }

@@ -1,6 +1,7 @@
 /**
- * Keeps downloads away from machines that only this one can reach. Addresses are checked in the lookup
- * of the socket that connects: a name that is resolved twice may lead to two places.
+ * Prevents downloads from machines that only this machine can reach. IP addresses are checked in
+ * the lookup of the socket that connects, because a second lookup of the name may return other
+ * addresses.
  */
 import { promises as dns } from 'node:dns'
 import type { LookupAddress } from 'node:dns'
@@ -8,7 +9,10 @@ import { BlockList, isIP, isIPv4, isIPv6 } from 'node:net'
 import type { LookupFunction } from 'node:net'
 import { ServerError } from '../../errors.ts'
 
-/** Networks of IPv4 that are not public (IANA's registry of special addresses), multicast and reserved ones. */
+/**
+ * IPv4 networks that are not public (IANA's registry of special addresses), multicast and reserved
+ * ones.
+ */
 const BLOCKED_IPV4 = [
   ['0.0.0.0', 8],
   ['10.0.0.0', 8],
@@ -27,9 +31,9 @@ const BLOCKED_IPV4 = [
 ] as const
 
 /**
- * Of IPv6, everything but 2000::/3 (so loopback, IPv4 in any disguise, NAT64, 100::/64, fc00::/7,
- * fe80::/10, fec0::/10 and multicast), and what in there leads to IPv4 or nowhere: Teredo and other
- * protocols, examples, 6to4.
+ * IPv6 networks that are not public: everything outside 2000::/3 (loopback, IPv4 in all its forms,
+ * NAT64, 100::/64, fc00::/7, fe80::/10, fec0::/10, multicast), and the parts of it that lead to
+ * IPv4 or nowhere: Teredo and other protocols, documentation, 6to4.
  */
 const BLOCKED_IPV6 = [
   ['::', 3],
@@ -41,16 +45,16 @@ const BLOCKED_IPV6 = [
   ['3fff::', 20],
 ] as const
 
-// Two lists: one would hold IPv4 addresses against the rules for ::ffff:0:0/96 too.
+// Two lists, because one list would also apply the rules for ::ffff:0:0/96 to IPv4 addresses.
 const blockedIpv4 = new BlockList()
 const blockedIpv6 = new BlockList()
 for (const [network, prefix] of BLOCKED_IPV4) blockedIpv4.addSubnet(network, prefix, 'ipv4')
 for (const [network, prefix] of BLOCKED_IPV6) blockedIpv6.addSubnet(network, prefix, 'ipv6')
 
-/** Finds the addresses of a host. */
+/** Returns the IP addresses of a host. */
 export type Resolve = (host: string) => Promise<readonly LookupAddress[]>
 
-/** Whether an address is one of the public internet. What is no address is not. */
+/** Whether a text is a public IP address. */
 export function isPublicAddress(address: string): boolean {
   const [plain = ''] = address.split('%')
   if (isIPv4(plain)) return !blockedIpv4.check(plain, 'ipv4')
@@ -58,7 +62,7 @@ export function isPublicAddress(address: string): boolean {
 }
 
 /**
- * Checks the host of a URL that is an address itself: Node connects to those without a lookup.
+ * Checks a URL whose host is an IP address: Node connects to it without a lookup.
  * @throws ServerError 403.
  */
 export function checkHostAddress(hostname: string): void {
@@ -66,7 +70,10 @@ export function checkHostAddress(hostname: string): void {
   if (isIP(host) !== 0 && !isPublicAddress(host)) throw notPublic(hostname)
 }
 
-/** A lookup for sockets that fails with a {@link ServerError} if any address of the host is not public. */
+/**
+ * Returns a lookup for sockets. It fails with a {@link ServerError} if any IP address of the host
+ * is not public.
+ */
 export function guardedLookup(
   allowPrivateAddresses: boolean,
   resolve: Resolve = resolveAll,

@@ -1,14 +1,14 @@
-/** Which URLs a model may be downloaded from, and how they are shown. */
+/** Checks from which URLs a model may be downloaded, and formats URLs for messages. */
 import { ServerError } from '../../errors.ts'
 
-/** White space, control characters and backslashes, which parsers of URLs take out or turn around. */
+/** White space, control characters and backslashes. URL parsers remove or replace them. */
 const FORBIDDEN = /[\s\p{Cc}\\]/u
 const HTTP_URL = /^https?:\/\/[^/]/i
 const MAX_SHOWN = 200
 
 /**
- * Parses the URL of a model. Its origin (scheme, host and port) must be one of `allowedOrigins`.
- * @throws ServerError 400 when it is no plain http(s) URL, 403 when its origin is not allowed.
+ * Parses the URL of a model. Its origin (scheme, host and port) must be in `allowedOrigins`.
+ * @throws ServerError 400 if it is not a plain http(s) URL; 403 if its origin is not allowed.
  */
 export function parseModelUrl(text: string, allowedOrigins: readonly string[]): URL {
   if (FORBIDDEN.test(text) || !HTTP_URL.test(text) || !URL.canParse(text)) {
@@ -28,14 +28,17 @@ export function parseModelUrl(text: string, allowedOrigins: readonly string[]): 
   return url
 }
 
-/** The origin that a setting names, `https://host[:port]` in its normal form; `undefined` for anything more or else. */
+/**
+ * Returns the origin in a setting, `https://host[:port]`, in its normal form; `undefined` if the
+ * text is anything else.
+ */
 export function parseOrigin(text: string): string | undefined {
   if (FORBIDDEN.test(text) || !HTTP_URL.test(text) || !URL.canParse(text)) return undefined
   const { origin, href } = new URL(text)
   return href === `${origin}/` ? origin : undefined
 }
 
-/** A URL for messages: without user, password, query and fragment, which may hold secrets. */
+/** Returns a URL for messages: without user, password, query and fragment, which may be secret. */
 export function shownUrl({ origin, pathname }: URL): string {
   const shown = `${origin}${pathname}`
   return shown.length > MAX_SHOWN ? `${shown.slice(0, MAX_SHOWN)}…` : shown

@@ -1,4 +1,4 @@
-/** Downloads models: from listed origins, without following redirects, into private files. */
+/** Downloads models: from allowed origins, without following redirects, into private files. */
 import { createHash, randomUUID } from 'node:crypto'
 import { rm, writeFile } from 'node:fs/promises'
 import { request as requestHttp } from 'node:http'
@@ -22,42 +22,43 @@ import { safeFileName } from './file-name.ts'
 const SHA256 = /^[0-9a-f]{64}$/i
 const MAX_HEADER_BYTES = 16 * 1024
 
-/** Where downloads may come from, and what they may cost. */
+/** Allowed origins and limits of a download. */
 export interface DownloadOptions {
-  /** Exact origins, `https://host[:port]`; with none every URL is refused. */
+  /** Exact origins, `https://host[:port]`. If the list is empty, every URL is rejected. */
   readonly allowedOrigins: readonly string[]
-  /** Whether an allowed host may have an address of a private network. */
+  /** Whether an allowed host may have a private IP address. */
   readonly allowPrivateAddresses: boolean
-  /** Folder for the file; made, for this user alone, when it is missing. */
+  /** Folder for the file. If it is missing, it is created for this user only. */
   readonly folder: string
   readonly maxBytes: number
-  /** For all of it. */
+  /** Limit for the whole download. */
   readonly timeoutMs: number
-  /** Between two pieces, and before the first. */
+  /** Limit between two chunks, and before the first. */
   readonly idleTimeoutMs: number
-  /** What the file must hash to: 64 hexadecimal digits. */
+  /** Expected SHA-256 of the file: 64 hexadecimal digits. */
   readonly sha256?: string | undefined
   readonly signal?: AbortSignal | undefined
-  /** Called for each piece; `total` is what the other side announced. */
+  /** Called for each chunk; `total` is the announced size in bytes. */
   readonly onProgress?: ((bytes: number, total: number | undefined) => void) | undefined
-  /** Finds the addresses of a host; the system's own resolver when absent. */
+  /** Resolver of host names; default: the system's. */
   readonly resolve?: Resolve | undefined
 }
 
-/** A file that was downloaded. It belongs to the caller, who removes it. */
+/** A downloaded file. The caller owns it and removes it. */
 export interface DownloadedFile {
-  /** A random name with the extension of `name`, if that is one of a model. */
+  /** A random name with the extension of `name`, if that is an extension of a model. */
   readonly path: string
   readonly bytes: number
   readonly sha256: string
-  /** The last part of the URL's path, made harmless. */
+  /** The last part of the URL's path, as a safe file name. */
   readonly name: string
 }
 
 /**
- * Downloads the model at `text`. Nothing is left after a failure.
- * @throws ServerError 400 or 403 for the URL, `DownloadModelException` 400 for what comes back and 504
- * when it takes too long, 413 when it is too large, 499 when `signal` says so, 507 when the disk is full.
+ * Downloads the model at `text`. No file is left after a failure.
+ * @throws ServerError 400 or 403 for the URL; `DownloadModelException` 400 for a wrong response and
+ * 504 for a timeout; 413 if the file is too large; 499 if `signal` was aborted; 507 if the disk is
+ * full.
  */
 export async function downloadModel(
   text: string,
@@ -74,7 +75,7 @@ export async function downloadModel(
 class Download {
   readonly #url: URL
   readonly #options: DownloadOptions
-  /** Aborted with the error that the download fails with. */
+  /** Aborted with the error of the download. */
   readonly #abort = new AbortController()
 
   constructor(url: URL, options: DownloadOptions) {
@@ -103,18 +104,18 @@ class Download {
       clearTimeout(whole)
       clearTimeout(idle)
       signal?.removeEventListener('abort', cancel)
-      // Ends the connection, whatever is still to come on it.
+      // Closes the connection, even if data is still coming.
       this.#abort.abort()
     }
   }
 
-  /** Resolves with the answer's headers. Node follows no redirects and unpacks nothing by itself. */
+  /** Resolves with the response headers. Node does not follow redirects or decompress by itself. */
   #request(): Promise<IncomingMessage> {
     const send = this.#url.protocol === 'https:' ? requestHttps : requestHttp
     return new Promise((resolve, reject) => {
       const request = send(this.#url, {
         headers: { accept: '*/*', 'accept-encoding': 'identity', 'user-agent': 'onnxd' },
-        // A connection of its own: an agent's may be one that was made without our lookup, or to a proxy.
+        // Uses its own connection: an agent could reuse one without our lookup, or use a proxy.
         agent: false,
         lookup: guardedLookup(this.#options.allowPrivateAddresses, this.#options.resolve),
         maxHeaderSize: MAX_HEADER_BYTES,
@@ -156,7 +157,7 @@ class Download {
     }
   }
 
-  /** Bytes announced, if they are. */
+  /** Returns the announced size in bytes, if there is one. */
   #checkHeaders({ statusCode = 0, headers }: IncomingMessage): number | undefined {
     if (statusCode >= 300 && statusCode < 400) {
       throw this.#failed(`, code: ${statusCode} (redirects are not followed)`)
@@ -170,7 +171,7 @@ class Download {
       throw this.#failed(': it is a web page')
     }
     const length = headers['content-length']
-    // Such a body ends with its connection, whether or not it is whole.
+    // Such a body ends with the connection, so a truncated one cannot be detected.
     if (length === undefined && headers['transfer-encoding'] === undefined) {
       throw this.#failed(': it comes without a length')
     }
@@ -207,7 +208,7 @@ class Download {
   }
 
   #asServerError(error: unknown): ServerError {
-    // The reason of an abort reaches us as an error of the stream, which says nothing.
+    // The error of the stream does not contain the reason of an abort.
     const reason: unknown = this.#abort.signal.reason
     const first = reason instanceof ServerError ? reason : error
     if (first instanceof ServerError) return first

@@ -1,4 +1,7 @@
-/** File names that strangers give. Nothing is stored under them; they only say what format a file has. */
+/**
+ * Makes safe file names from names of clients. Nothing is stored under them; they only show the
+ * format of a file.
+ */
 
 import { modelExtension, withoutExtension } from '../sources/model-name.ts'
 
@@ -6,9 +9,9 @@ const MAX_CHARACTERS = 100
 const NAMELESS = 'model'
 
 /**
- * The last part of a path or of a URL's path, made harmless: letters, digits, dot, dash and underscore,
- * none of them a dot at the start. The ending of a model file stays; before it, a name of which
- * nothing is left becomes an underscore, of which no model can take its name.
+ * Returns the last part of a path or of a URL's path as a safe name: letters, digits, dot, dash and
+ * underscore, without a dot at the start. The extension of a model file stays. If nothing is left
+ * before the extension, the name is an underscore, which cannot become a model's name.
  */
 export function safeFileName(text: string): string {
   const last = decoded(text).split(/[/\\]/).at(-1) ?? ''

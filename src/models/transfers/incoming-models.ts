@@ -4,16 +4,19 @@ import { discard } from '../sources/prepare.ts'
 import type { PreparedModel } from '../sources/prepare.ts'
 import { stopping } from '../unavailable.ts'
 
-/** Models that are on their way to this machine for a registration. They are not visible, and no name is taken. */
+/**
+ * Models that are being transferred to this machine for a registration. They are not visible, and
+ * their names are not taken.
+ */
 export class Arrivals {
   readonly #running = new Loads<PreparedModel[]>()
   #isStopping = false
 
   /**
-   * Runs `fetch`, which brings the versions of a model, until they are there or {@link abort} ends it;
-   * then nothing is left.
-   * @param name What the model will be called; without one nobody can end it.
-   * @throws ServerError `ConflictStatusException` when it was ended, and whatever `fetch` throws.
+   * Runs `fetch`, which transfers and prepares the versions of a model, until it ends or {@link
+   * abort} ends it. After an abort nothing of them is left.
+   * @param name The future name of the model; without a name it cannot be aborted.
+   * @throws ServerError `ConflictStatusException` if it was aborted; the error of `fetch`.
    */
   async run(
     name: string | undefined,
@@ -29,12 +32,15 @@ export class Arrivals {
     }).done
   }
 
-  /** Ends what is on its way under a name; says when nothing of it is left whether there was anything. */
+  /**
+   * Aborts all transfers of a name. Resolves when nothing of them is left, with whether there were
+   * any.
+   */
   abort(name: string): Promise<boolean> {
     return this.#running.abort(name, new UnwantedLoadError('downloaded'))
   }
 
-  /** Ends everything that is on its way, for the server stops. */
+  /** Aborts all transfers because the server stops. */
   async stop(): Promise<void> {
     this.#isStopping = true
     await this.#running.abortAll(stopping())
@@ -42,9 +48,10 @@ export class Arrivals {
 }
 
 /**
- * What a model that is still to be downloaded will be called. An archive may say it itself, once it is there.
- * @param wished The caller's own name for it.
- * @throws ServerError `InvalidModelException` when no name can be made of that of the file.
+ * Returns the future name of a model before its download; `undefined` for an archive, which may
+ * contain its name.
+ * @param wished The name that the caller requested.
+ * @throws ServerError `InvalidModelException` if the file name does not give a name.
  */
 export function nameBeforeArrival(
   wished: string | undefined,

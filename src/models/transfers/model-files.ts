@@ -1,4 +1,4 @@
-/** Models that come over the network: downloads, uploads, and those that an earlier start has kept. */
+/** Model files from the network: downloads, uploads, and files that an earlier start kept. */
 import { randomUUID } from 'node:crypto'
 import { readdir, rm } from 'node:fs/promises'
 import path from 'node:path'
@@ -10,17 +10,17 @@ import { shownUrl } from './download-url.ts'
 import { downloadModel } from './download.ts'
 import { Transfers } from './transfers.ts'
 
-/** Transfers at the same time, up and down together. */
+/** Maximum of transfers at the same time, uploads and downloads together. */
 const MAX_TRANSFERS = 2
 
-/** Takes model files from elsewhere, each into a folder of its own. One for the whole server. */
+/** Receives model files, each into its own folder. The server has one. */
 export class Deliveries {
   readonly transfers: Transfers
   readonly #root: string
   readonly #config: Config
   readonly #log: Logger
 
-  /** @param root Private folder for the files; they survive a restart if it does. */
+  /** @param root Private folder for the files. They survive a restart if it does. */
   constructor(root: string, config: Config, log: Logger) {
     this.transfers = new Transfers(MAX_TRANSFERS, log)
     this.#root = root
@@ -28,13 +28,13 @@ export class Deliveries {
     this.#log = log
   }
 
-  /** A folder that does not exist yet, for one delivery. */
+  /** Returns the path of a new folder for one file; it does not exist yet. */
   newFolder(): string {
     return path.join(this.#root, randomUUID())
   }
 
   /**
-   * Downloads a model from an allowed origin, until `signal` ends it.
+   * Downloads a model from an allowed origin, until `signal` aborts it.
    * @throws ServerError as `downloadModel`.
    */
   async download(url: URL, sha256: string | undefined, signal: AbortSignal): Promise<Delivery> {
@@ -64,8 +64,8 @@ export class Deliveries {
   }
 
   /**
-   * A delivery that was kept, by the name of its folder.
-   * @throws ServerError `ModelNotFoundException` when its file is gone.
+   * Returns a kept file by the name of its folder.
+   * @throws ServerError `ModelNotFoundException` if the file is gone.
    */
   async kept(name: string, sha256: string | undefined): Promise<Delivery> {
     const folder = path.join(this.#root, name)
@@ -76,7 +76,10 @@ export class Deliveries {
     return { folder, path: path.join(folder, file), fileName: file, sha256 }
   }
 
-  /** Removes kept files that nobody refers to: a crash may come between a file and its registration. */
+  /**
+   * Removes kept files without a registration: a crash may happen between storing a file and its
+   * registration.
+   */
   async removeOthers(names: ReadonlySet<string>): Promise<void> {
     const found = await readdir(this.#root).catch(() => [])
     await Promise.all(

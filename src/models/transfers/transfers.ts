@@ -1,23 +1,25 @@
-/** Models on their way to this machine: how many at a time, and how far each has come. */
+/** Running uploads and downloads of models: their maximum number, and the progress of each. */
 import type { Logger } from 'pino'
 import { ServerError } from '../../errors.ts'
 
-/** When a client may try again; a transfer takes seconds to minutes. */
+/** Seconds until a client may try again; a transfer takes seconds to minutes. */
 const RETRY_AFTER_SECONDS = 10
-/** Progress is worth a log line this often. */
+/** Minimum time between two log lines about progress. */
 const PROGRESS_MS = 5000
 
-/** One upload or download, as far as it has come. */
+/** One upload or download with its progress. */
 export class Transfer {
   readonly kind: 'upload' | 'download'
   readonly startedAt = new Date()
   readonly #log: Logger
   #loggedAt = performance.now()
-  /** The URL without its query, or the name of the file; of an upload `undefined` until its file begins. */
+  /**
+   * The URL without its query, or the file name; `undefined` for an upload until its file begins.
+   */
   name: string | undefined
-  /** Of the whole body. */
+  /** Bytes of the whole body received so far. */
   bytes = 0
-  /** As announced. */
+  /** Announced size in bytes. */
   totalBytes: number | undefined
 
   constructor(kind: Transfer['kind'], name: string | undefined, log: Logger) {
@@ -26,7 +28,7 @@ export class Transfer {
     this.#log = log
   }
 
-  /** Notes how far it has come. */
+  /** Records the progress, and logs it at intervals. */
   advance(bytes: number, totalBytes: number | undefined): void {
     this.bytes = bytes
     this.totalBytes = totalBytes
@@ -42,20 +44,20 @@ export class Transfers {
   readonly #log: Logger
   readonly #current = new Set<Transfer>()
 
-  /** @param most Transfers at the same time, up and down together. */
+  /** @param most Maximum of transfers at the same time, uploads and downloads together. */
   constructor(most: number, log: Logger) {
     this.#most = most
     this.#log = log
   }
 
-  /** Those that are under way, oldest first. */
+  /** Running transfers, oldest first. */
   get current(): readonly Transfer[] {
     return [...this.#current]
   }
 
   /**
-   * Runs `work` unless as many as are allowed are running.
-   * @throws ServerError `ServiceUnavailableException` with a time to try again.
+   * Runs `work`, unless the maximum number of transfers is running.
+   * @throws ServerError `ServiceUnavailableException` with a time to retry.
    */
   async run<T>(
     kind: Transfer['kind'],

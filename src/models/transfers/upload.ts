@@ -1,4 +1,4 @@
-/** Takes an uploaded model from a stream into a private file. Nothing of it is kept in memory. */
+/** Writes an uploaded model from a stream into a private file, without keeping it in memory. */
 import { createHash, randomUUID } from 'node:crypto'
 import { createReadStream } from 'node:fs'
 import { rm, writeFile } from 'node:fs/promises'
@@ -14,28 +14,28 @@ import {
 } from '../archives/private-file.ts'
 import { modelExtension } from '../sources/model-name.ts'
 
-/** The disk may fill up from other sides meanwhile. */
+/** The space is checked again, because other processes also write to the disk. */
 const BYTES_BETWEEN_SPACE_CHECKS = 64 * 1024 * 1024
 
-/** Where an upload goes, and how large it may be. */
+/** Folder and maximum size of an upload. */
 export interface UploadOptions {
-  /** Folder for the file; made, for this user alone, when it is missing. */
+  /** Folder for the file. If it is missing, it is created for this user only. */
   readonly folder: string
   readonly maxBytes: number
 }
 
-/** A file that was uploaded. It belongs to the caller, who removes it. */
+/** An uploaded file. The caller owns it and removes it. */
 export interface ReceivedFile {
   readonly path: string
   readonly bytes: number
 }
 
 /**
- * Writes `chunks` to a file with a random name and the extension of `fileName`, if that is one of a
- * model. Nothing is left after a failure, including one of the stream.
- * @param expectedBytes What the client says that will come, 0 when it does not.
- * @throws ServerError `PayloadTooLargeException`, `InsufficientMemoryException` when the disk is full,
- * and whatever the stream fails with.
+ * Writes `chunks` to a file with a random name and the extension of `fileName`, if that is an
+ * extension of a model. No file is left after a failure, including one of the stream.
+ * @param expectedBytes The size that the client announced; 0 if it announced none.
+ * @throws ServerError `PayloadTooLargeException`; `InsufficientMemoryException` if the disk is
+ * full; the error of the stream.
  */
 export async function receiveUpload(
   chunks: AsyncIterable<Buffer>,
@@ -77,8 +77,8 @@ export async function receiveUpload(
 }
 
 /**
- * Compares an uploaded file with the digest its sender gave. Read once more only for those who give one:
- * the digest may come after the file.
+ * Compares an uploaded file with the client's digest. The file is read again, because the digest
+ * may come after it.
  * @param sha256 64 hexadecimal digits.
  * @throws ServerError `BadRequestException`.
  */

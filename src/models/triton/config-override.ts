@@ -1,4 +1,6 @@
-/** The configuration that a load request of Triton's clients may carry: part of a `ModelConfig` as JSON text. */
+/**
+ * The configuration in a load request of Triton's clients: part of a `ModelConfig` as JSON text.
+ */
 import { Type } from '@sinclair/typebox'
 import type { Static } from '@sinclair/typebox'
 import { ServerError } from '../../errors.ts'
@@ -13,13 +15,13 @@ import type { TextMessage, TextValue } from '../sources/config-pbtxt/protobuf-te
 
 const NO_PLACE = 0
 
-/** Protobuf writes numbers of 64 bits in quotes, and clients quote others too. */
+/** Protobuf writes 64-bit numbers in quotes, and clients also quote other numbers. */
 const Count = Type.Union([
   Type.Integer({ minimum: 0, maximum: 2 ** 31 - 1 }),
   Type.String({ pattern: '^[0-9]{1,9}$' }),
 ])
 
-/** The fields that have an effect; others, such as inputs and outputs, are the model's own matter. */
+/** The fields with an effect. Others, such as inputs and outputs, come from the model itself. */
 const Override = Type.Object({
   max_batch_size: Type.Optional(Count),
   instance_group: Type.Optional(Type.Array(Type.Object({ count: Type.Optional(Count) }))),
@@ -39,7 +41,7 @@ const Override = Type.Object({
   ),
 })
 
-/** What else is read of a `config.pbtxt`. */
+/** Fields that are read only from a `config.pbtxt`. */
 const FILE_ONLY = [
   'platform',
   'backend',
@@ -49,16 +51,16 @@ const FILE_ONLY = [
   'instance_group.gpus',
 ]
 
-/** What {@link parseConfigOverride} makes of such a text. */
+/** Result of {@link parseConfigOverride}. */
 export interface ConfigOverride {
   readonly options: VersionOptions
-  /** What became of each key. */
+  /** How each key was used. */
   readonly report: readonly ConfigKey[]
 }
 
 /**
- * Options of a registration out of such a text. Null is as if absent, and names may be written as
- * in JavaScript (`maxBatchSize`), both as Protocol Buffers define it.
+ * Parses the options of a registration from such a text. As Protocol Buffers define it, null means
+ * absent, and names may be in JavaScript style (`maxBatchSize`).
  * @throws ServerError `BadRequestException`.
  */
 export function parseConfigOverride(text: string): ConfigOverride {
@@ -74,7 +76,7 @@ export function parseConfigOverride(text: string): ConfigOverride {
     workers: workersIn(groups),
     maxBatchDelay: delay === undefined ? undefined : Number(delay) / 1000,
     joinBatches: override.parameters?.join_batches?.string_value,
-    // Without levels there is one.
+    // In Triton 0 means no priorities, which is one level.
     priorityLevels: levels === undefined ? undefined : Math.max(1, levels),
     defaultPriorityLevel: levelIn(batching, 'default_priority_level'),
   })
@@ -111,7 +113,7 @@ function parse(text: string): Static<typeof Override> {
   throw new ServerError('BadRequestException', `config, ${problem}`)
 }
 
-/** The same without nulls, with the names of the fields as `config.pbtxt` has them. */
+/** Removes nulls and changes the names of fields to those of `config.pbtxt`. */
 function normalized(value: unknown): unknown {
   if (Array.isArray(value)) return value.map((one: unknown) => normalized(one))
   if (typeof value !== 'object' || value === null) return value
@@ -123,7 +125,7 @@ function fieldName(name: string): string {
   return name.replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)
 }
 
-/** The form in which a `config.pbtxt` is read: a list is a field that is there several times. */
+/** Returns the form of a parsed `config.pbtxt`. There a list is a repeated field. */
 function messageOf(value: object): TextMessage {
   const fields = Object.entries(value).map(([name, member]): [string, TextValue[]] => [
     name,

@@ -1,15 +1,15 @@
-/** A model version as Triton's `ModelConfig` describes models, with the names and the default values of its JSON. */
+/** Describes a model version as Triton's `ModelConfig`, with the names and defaults of its JSON. */
 import { asModelMetadata } from '../model-metadata.ts'
 import type { TensorMetadata } from '../model-metadata.ts'
 import type { ModelVersion } from '../model-version.ts'
 import type { TensorReshape } from '../sources/config-pbtxt/tensor-reshapes.ts'
 
-/** What {@link modelConfig} returns; members that onnxd has nothing for are left out. */
+/** Result of {@link modelConfig}. Members without a meaning in onnxd are left out. */
 export type ModelConfigJson = Readonly<Record<string, unknown>>
 
 /**
- * The configuration of a version. `max_batch_size` above 0 means that the first dimension of every tensor is
- * the batch, which `dims` then leave out.
+ * Returns the configuration of a version. If `max_batch_size` is above 0, the first dimension of
+ * every tensor is the batch dimension, and `dims` leave it out.
  */
 export function modelConfig(model: ModelVersion, gpus: number): ModelConfigJson {
   const metadata = asModelMetadata(model.metadata)
@@ -58,7 +58,9 @@ export function modelConfig(model: ModelVersion, gpus: number): ModelConfigJson 
   }
 }
 
-/** As Triton calls what runs a model; a handler of the model's own is called after its runtime. */
+/**
+ * Returns Triton's name of the platform. A model with a custom handler has the name of its runtime.
+ */
 export function platformOf(model: ModelVersion): string {
   return asModelMetadata(model.metadata) === undefined ? model.prepared.runtime : 'onnxruntime_onnx'
 }

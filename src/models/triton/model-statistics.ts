@@ -1,14 +1,17 @@
-/** The numbers of a model version in the form of Triton's statistics extension. */
+/** The counts of a model version in the form of Triton's statistics extension. */
 import type { ModelVersion } from '../model-version.ts'
 
-/** How often, and how long all together. */
+/** A count and a total time. */
 interface Duration {
   readonly count: number
-  /** Nanoseconds, an integer: `perf_analyzer` reads nothing else. */
+  /** Nanoseconds; an integer, because `perf_analyzer` reads only integers. */
   readonly ns: number
 }
 
-/** One entry of `model_stats`: what `perf_analyzer` cannot do without, and the lists it does not read. */
+/**
+ * One entry of `model_stats`: the members that `perf_analyzer` needs, and the lists that it does
+ * not read.
+ */
 export interface ModelStatistics {
   readonly name: string
   readonly version: string
@@ -35,8 +38,9 @@ type StatisticName =
 const NEVER: Duration = { count: 0, ns: 0 }
 
 /**
- * Statistics of a version since it was registered, over all its dialects. What the built-in handlers take to read
- * requests, to run them and to write the answers is told apart; of other workers all their time is `compute_infer`.
+ * Returns the statistics of a version since its registration, for all dialects. For the built-in
+ * handlers, the times to read requests, to run them and to write responses are separate. For other
+ * workers all time counts as `compute_infer`.
  */
 export function modelStatistics({ name, version, statistics }: ModelVersion): ModelStatistics {
   const { statuses, queueSeconds, workerSeconds, computeMs, batchSizes, lastTakenAt, furtherRows } =

@@ -1,4 +1,4 @@
-/** The model store as Triton's clients see it: a list of what could be served, loaded and unloaded by name. */
+/** The model store as Triton's clients see it: lists models, and loads and unloads them by name. */
 import path from 'node:path'
 import { ServerError } from '../../errors.ts'
 import type { Load } from '../loads.ts'
@@ -12,7 +12,7 @@ import { readStoreNames } from '../sources/store-names.ts'
 import type { StoreNames } from '../sources/store-names.ts'
 import { parseConfigOverride } from './config-override.ts'
 
-/** A model, and what has become of it; one that was never loaded has only a name. */
+/** A model and its state; a model that was never loaded has only a name. */
 export interface IndexEntry {
   readonly name: string
   readonly version?: string
@@ -25,19 +25,22 @@ export class ModelRepository {
   readonly #registry: Registry
   readonly #sources: SourceOptions
   readonly #drainMs: number
-  /** Paths of the command line whose models were unloaded, by name: they are not in the store. */
+  /** Paths of unloaded models from the command line, by name. The store does not contain them. */
   readonly #unloaded = new Map<string, string>()
-  /** What loads by name that are under way were told of the configuration. */
+  /** Configuration of each running load by name. */
   readonly #configs = new WeakMap<Load, string | undefined>()
 
-  /** @param drainMs What accepted requests get to finish when a model is unloaded. */
+  /** @param drainMs Time for accepted requests to finish when a model is unloaded. */
   constructor(registry: Registry, sources: SourceOptions, drainMs: number) {
     this.#registry = registry
     this.#sources = sources
     this.#drainMs = drainMs
   }
 
-  /** All models that are known, by name. @param onlyReady Only those that can answer now. */
+  /**
+   * Returns all known models, sorted by name.
+   * @param onlyReady Return only models that can serve now.
+   */
   async index(onlyReady: boolean): Promise<IndexEntry[]> {
     const served = this.#registry.all.map(entryOf)
     if (onlyReady) return sorted(served.filter(({ state }) => state === 'READY'))
@@ -60,10 +63,11 @@ export class ModelRepository {
   }
 
   /**
-   * Loads a model, or loads it again: until the new workers are ready the old ones serve, and they go on if it fails.
-   * While the same load is under way it is waited for, and a different one begins after it.
+   * Loads a model, or loads it again. The old workers serve until the new ones are ready, and stay
+   * if the load fails. A call with the same configuration as a running load waits for that load; a
+   * different one begins after it.
    * @param config Part of Triton's `ModelConfig` as JSON text.
-   * @throws ServerError whose text begins with "failed to load", as clients expect it.
+   * @throws ServerError whose text begins with "failed to load", as clients expect.
    */
   async load(name: string, config?: string): Promise<void> {
     try {
@@ -81,9 +85,9 @@ export class ModelRepository {
   }
 
   /**
-   * Unloads all versions of a model, and ends what is being loaded under its name. One that is known and not loaded
-   * is fine as it is.
-   * @throws ServerError `ModelNotFoundException`
+   * Unloads all versions of a model and aborts loads of its name. Does nothing for a known model
+   * that is not loaded.
+   * @throws ServerError `ModelNotFoundException`.
    */
   async unload(name: string): Promise<void> {
     const isLoading = this.#registry.loadOf(name) !== undefined
@@ -100,7 +104,7 @@ export class ModelRepository {
     )
   }
 
-  /** Two loads of one name at a time would end in two sets of workers, one of which nobody wants. */
+  /** Two simultaneous loads of one name would start two sets of workers, one of them useless. */
   async #loadAfterOthers(name: string, config: string | undefined): Promise<void> {
     const { options, report } = parseConfigOverride(config ?? '{}')
     const registration: Registration = { options, origin: 'request' }
@@ -123,7 +127,7 @@ export class ModelRepository {
     await load.done
   }
 
-  /** The path of the command line that a served model came from and that the store cannot give back. */
+  /** Returns the command line path of a served model, if the store does not contain the model. */
   async #argumentOf(name: string): Promise<string | undefined> {
     const argument = this.#startedFrom(name)
     return argument !== undefined && !(await this.#stored()).urls.has(name) ? argument : undefined
@@ -138,7 +142,7 @@ export class ModelRepository {
     return prepareFromArgument(`${name}=${argument}`, sources)
   }
 
-  /** Where the start has a model from that is served or being loaded. */
+  /** Returns the path of a model that was loaded at the start and is served or being loaded. */
   #startedFrom(name: string): string | undefined {
     const [loading] = this.#registry.loadOf(name)?.versions ?? []
     const model = this.#registry.has(name) ? this.#registry.get(name) : loading
@@ -152,7 +156,9 @@ export class ModelRepository {
       : readStoreNames(modelStore)
   }
 
-  /** Why models that should be served are not, by their name, or their URL where no name is known. */
+  /**
+   * Returns why models failed to load, by name, or by the file name of the URL if no name is known.
+   */
   #failures({ urls, problems }: StoreNames): Map<string, string> {
     const names = new Map([...urls].map(([name, url]) => [url, name]))
     const failed = this.#registry.failures.all.map(({ name, url, reason }): [string, string] => [
@@ -163,7 +169,7 @@ export class ModelRepository {
   }
 }
 
-/** Whether versions were made of the files as they are now. */
+/** Whether versions were made from the current files. */
 async function areCurrent(versions: readonly ModelVersion[]): Promise<boolean> {
   for (const { prepared } of versions) {
     if ((await prepared.files?.findChange()) !== undefined) return false

@@ -3,8 +3,8 @@ import { Job } from '../scheduling/job.ts'
 import type { Pool } from '../scheduling/pool.ts'
 
 /**
- * What a handler says of itself: inputs, outputs, types, shapes. `undefined` for one that does not.
- * By TorchServe's convention a request with the header `describe: True` asks for it.
+ * Asks a handler for its metadata: inputs, outputs, types, shapes. Returns `undefined` if the
+ * handler has none. The request has the header `describe: True`, as in TorchServe.
  */
 export async function askHandler(pool: Pool, model: string, log: Logger): Promise<unknown> {
   try {

@@ -1,34 +1,35 @@
-/** Refuses workers that would not fit in the memory that is left, before the machine has to kill something for it. */
+/** Rejects workers that do not fit in the free memory, before the system has to kill a process. */
 import { readFile, readdir, stat } from 'node:fs/promises'
 import path from 'node:path'
 import { ServerError } from '../../errors.ts'
 
 const MIB = 1024 * 1024
-/** A network is in memory twice while it is loaded: as it was read, and as onnxruntime lays it out. */
+/** A model is in memory twice while it loads: the file, and the memory of onnxruntime. */
 const COPIES = 2
-/** What a worker takes without any model. */
+/** Memory of a worker without a model. */
 const WORKER_BYTES = 100 * MIB
 
-/** The part of a prepared model that is looked at. */
+/** The part of a prepared model that is read. */
 interface Weighed {
   readonly name: string
   readonly modelPath: string
 }
 
-/** Admits workers against the memory that is left. One for the whole server. */
+/** Compares workers with the available memory. The server has one. */
 export class MemoryGuard {
   readonly #available: () => Promise<number>
-  /** For workers that are being started, and so not yet seen by the system. */
+  /** Bytes for workers that are starting, which the system does not count yet. */
   #reserved = 0
 
-  /** @param available Bytes that processes may still take. */
+  /** @param available Returns the bytes that processes may still use. */
   constructor(available: () => Promise<number> = availableBytes) {
     this.#available = available
   }
 
   /**
-   * Keeps room for `added` workers beside those that there are: for each twice the model's files, and 100 MiB.
-   * @returns What gives the room back, once the system can see what they took.
+   * Reserves memory for `added` workers: for each twice the size of the model's files, and 100 MiB.
+   * @param existing Number of workers that already exist, for the error text.
+   * @returns A function that releases the reservation, once the system counts the memory.
    * @throws ServerError `InsufficientMemoryException`.
    */
   async admit(model: Weighed, added: number, existing = 0): Promise<() => void> {
@@ -49,15 +50,15 @@ export class MemoryGuard {
 }
 
 /**
- * Bytes that this process and its children may still take: what the machine has, and in a container
- * what its control group leaves, in which files that are only cached do not count.
- * @param root Where `/proc` and `/sys` are.
+ * Returns the bytes that this process and its children may still use: the available memory of the
+ * machine, limited by the control group in a container. Cached files do not count as used.
+ * @param root Folder that contains `proc` and `sys`.
  */
 export async function availableBytes(root = '/'): Promise<number> {
   const inMachine = numberAfter(await textOf(path.join(root, 'proc/meminfo')), 'MemAvailable:')
   const [, own = '/'] = /^0::(.*)$/m.exec(await textOf(path.join(root, 'proc/self/cgroup'))) ?? []
   const groups = [
-    // Version 2: the group of a service; a container sees its own at the top. Then version 1.
+    // Version 2: the group of a service; a container sees its own group at the top. Then version 1.
     [`sys/fs/cgroup${own}`, 'memory.max', 'memory.current', 'inactive_file'],
     [
       'sys/fs/cgroup/memory',
@@ -71,7 +72,7 @@ export async function availableBytes(root = '/'): Promise<number> {
     const read = (name: string): Promise<string> => textOf(path.join(root, folder, name))
     const limit = Number.parseInt(await read(limitFile), 10)
     const usage = Number.parseInt(await read(usageFile), 10)
-    // No number: there is no such file, or no limit.
+    // Not a number: the file does not exist, or there is no limit.
     if (!Number.isFinite(limit) || !Number.isFinite(usage)) continue
     const reclaimable = numberAfter(await read('memory.stat'), cached) ?? 0
     left = Math.min(left, limit - usage + reclaimable)
@@ -79,7 +80,7 @@ export async function availableBytes(root = '/'): Promise<number> {
   return left
 }
 
-/** Bytes of a file, or of everything in a folder. */
+/** Returns the bytes of a file, or of all files in a folder. */
 async function sizeOf(location: string): Promise<number> {
   const stats = await stat(location)
   if (!stats.isDirectory()) return stats.size

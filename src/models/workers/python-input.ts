@@ -1,14 +1,14 @@
 /**
- * What MMS's worker in Python cannot decode kills it (MMS worker process, section 2.4). It decodes
- * before it calls the handler, so the front-end has to look for it.
+ * Rejects bodies that MMS's Python worker cannot decode. Such a body would kill the worker: it
+ * decodes before it calls the handler, so the front-end must check.
  */
 import { isUtf8 } from 'node:buffer'
 import { ServerError } from '../../errors.ts'
 import type { Parameter } from '../scheduling/job.ts'
 
-/** Python gives up at about a thousand levels. */
+/** Python fails at about a thousand levels. */
 const MAX_DEPTH = 500
-/** Python refuses to turn more digits than 4300 into an integer. */
+/** Python cannot convert more than 4300 digits to an integer. */
 const MAX_DIGITS = 4000
 /** Python reads these as numbers. */
 const NO_JSON_NUMBER = /-?\bInfinity\b|\bNaN\b/g
@@ -21,7 +21,8 @@ const OPENINGS: ReadonlySet<number> = new Set(['[', '{'].map((text) => text.char
 const CLOSINGS: ReadonlySet<number> = new Set([']', '}'].map((text) => text.charCodeAt(0)))
 
 /**
- * Lets through only what the worker can decode: `application/json` that is JSON, `text…` that is UTF-8.
+ * Checks that the worker can decode all values: `application/json` must be JSON, `text…` must be
+ * UTF-8.
  * @throws ServerError `InvalidInputException`.
  */
 export function checkPythonInput(parameters: readonly Parameter[]): void {
@@ -47,7 +48,10 @@ function problemWithJson(text: string): string | false {
   }
 }
 
-/** One look at each character: a regular expression would start anew at each quote of a string that has no end. */
+/**
+ * Checks each character once. A regular expression would start again at each quote of a string
+ * without an end.
+ */
 function problemWithSize(text: string): string | undefined {
   let depth = 0
   let digits = 0
@@ -63,7 +67,7 @@ function problemWithSize(text: string): string | undefined {
   return undefined
 }
 
-/** JSON but for the numbers that only Python writes and reads. */
+/** Whether the text is JSON apart from `NaN` and `Infinity`, which only Python reads and writes. */
 function isPythonJson(text: string): boolean {
   let plain = ''
   for (let start = 0; start < text.length;) {
@@ -81,7 +85,10 @@ function isPythonJson(text: string): boolean {
   }
 }
 
-/** Index behind the string that begins at `start`; the end of the text where the string has none. */
+/**
+ * Returns the index after the string that begins at `start`; the end of the text if the string has
+ * no end.
+ */
 function endOfString(text: string, start: number): number {
   for (let index = start + 1; index < text.length; index += 1) {
     const code = text.charCodeAt(index)

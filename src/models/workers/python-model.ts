@@ -1,4 +1,4 @@
-/** Which Python worker a model with a Python handler gets. */
+/** Chooses the Python worker for a model with a Python handler. */
 import path from 'node:path'
 import { ServerError } from '../../errors.ts'
 import { isNetworkFile } from '../../model-folder/paths.ts'
@@ -7,15 +7,15 @@ import type { PythonInstallation } from '../../worker/host/python-installation.t
 import type { WireDialect } from '../../worker/wire/messages.ts'
 import type { PreparedModel } from '../sources/prepare.ts'
 
-/** An interpreter and the worker of it that a model needs. */
+/** An interpreter, and the worker to run with it. */
 export interface ChosenPython {
   readonly python: PythonInstallation
   readonly dialect: WireDialect
 }
 
 /**
- * Finds the worker for a model: the one its manifest was written for, or `model.json` names; else the
- * one there is, MMS's first.
+ * Chooses the worker for a model: the one that its manifest was written for or that `model.json`
+ * names; else an installed one, MMS's first.
  * @throws ServerError `InvalidModelException` that says what is missing.
  */
 export function choosePython(
@@ -37,7 +37,7 @@ export function choosePython(
   return { python, dialect }
 }
 
-/** The original workers know models as folders only. */
+/** The workers of MMS and TorchServe load folders only. */
 export function folderOf({ modelPath }: PreparedModel): string {
   return isNetworkFile(modelPath) ? path.dirname(modelPath) : modelPath
 }

@@ -24,40 +24,40 @@ import type { PreparedModel } from '../sources/prepare.ts'
 import { choosePython, folderOf } from './python-model.ts'
 import { workerOptions } from './worker-options.ts'
 
-/** Of a worker, in its own folder. */
+/** Name of a worker's socket, in the worker's own folder. */
 const SOCKET = 'w.sock'
-/** Batches in flight at one of our own workers, at most. */
+/** Maximum of batches in flight at one of onnxd's own workers. */
 const MAX_DEPTH = 8
-/** Room in a frame for what is not a body: names, headers, phrases. */
+/** Limit for names, headers and phrases in a frame. */
 const MAX_TEXT_BYTES = 1024 * 1024
-/** Room for the JSON in front of binary data that uses up the limit of a response by itself. */
+/** Extra space for the JSON before binary data that already uses the whole response limit. */
 const JSON_ROOM_BYTES = 1024 * 1024
 
-/** What depends on whose program the worker is. */
+/** The parts of a worker's specification that differ between onnxd's and Python workers. */
 interface SpecialPart extends Omit<
   WorkerSpec,
   'load' | 'limits' | 'loadTimeoutMs' | 'responseTimeoutMs'
 > {
-  /** As the worker is told: its own takes a bare file as well. */
+  /** Path for the worker. onnxd's own worker also accepts a single file. */
   readonly modelPath: string
   readonly ioDescriptor: string
   readonly tidyUp?: () => void
 }
 
-/** What a factory takes from the server. */
+/** What a factory needs from the server. */
 export interface FactoryOptions {
   readonly config: Config
   readonly runtime: RuntimeDirectory
   readonly environment: NodeJS.ProcessEnv
   readonly log: Logger
   readonly confinement: Confinement
-  /** What runs Python handlers, if anything does. */
+  /** The Python installation for Python handlers; `undefined` if there is none. */
   readonly python: PythonInstallation | undefined
 }
 
-/** Makes worker processes. One for the whole server. */
+/** Starts worker processes. The server has one factory. */
 export class WorkerFactory {
-  /** Settles when the first worker has been started. */
+  /** Resolves when the first worker has been started. */
   readonly firstStart: Promise<void>
   readonly #config: Config
   readonly #runtime: RuntimeDirectory
@@ -82,7 +82,7 @@ export class WorkerFactory {
   }
 
   /**
-   * Refuses what cannot be served before any process is started.
+   * Rejects a model that cannot be served, before a process is started.
    * @throws ServerError `HandlersNotAllowedException` or `InvalidModelException`.
    */
   check(model: PreparedModel, handler: string): void {
@@ -96,7 +96,9 @@ export class WorkerFactory {
     }
   }
 
-  /** Lets workers of another user read a model that was unpacked, uploaded or downloaded. */
+  /**
+   * Makes an unpacked, uploaded or downloaded model readable for workers that run as another user.
+   */
   async share({ modelPath }: PreparedModel): Promise<void> {
     const { path: runtime } = this.#runtime
     const { stateDir } = this.#config
@@ -106,14 +108,18 @@ export class WorkerFactory {
   }
 
   /**
-   * Whose worker runs a model, `undefined` for onnxd's own.
-   * @throws ServerError `InvalidModelException` when it takes a Python worker that is not there.
+   * Returns the server whose Python worker runs a model; `undefined` for onnxd's own worker.
+   * @throws ServerError `InvalidModelException` if the model needs a Python worker that is not
+   * installed.
    */
   pythonDialect(model: PreparedModel): WireDialect | undefined {
     return model.runtime === 'node' ? undefined : choosePython(model, this.#python).dialect
   }
 
-  /** Starts one worker of a model version and begins to load the model. What it prints as metrics goes to `printed`. */
+  /**
+   * Starts one worker of a model version and begins to load the model. Metrics that the worker
+   * prints go to `printed`.
+   */
   start(
     model: PreparedModel,
     settings: EffectiveSettings,
@@ -173,7 +179,7 @@ export class WorkerFactory {
     return worker
   }
 
-  /** Ends every worker that is still there, also those that were just starting. */
+  /** Stops every running worker, also those that are starting. */
   async close(): Promise<void> {
     const workers = [...this.#alive]
     for (const worker of workers) worker.kill('was told to stop')
@@ -188,7 +194,7 @@ export class WorkerFactory {
   ): SpecialPart {
     const { workerHeapMib, telemetry } = this.#config
     const socketPath = path.join(folder, SOCKET)
-    // A model's own code may keep what it was given; the built-in handlers do not.
+    // A custom handler may keep its input; the built-in handlers do not.
     const bodies = BUILT_IN_HANDLERS.includes(settings.handler) ? BodyFile.create() : undefined
     return {
       bodies,

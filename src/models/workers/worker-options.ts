@@ -1,10 +1,10 @@
-/** What a worker of our own is told beside the load request, as JSON in its environment. */
+/** Options for onnxd's own worker besides the load request, as JSON in its environment. */
 import type { Config } from '../../config/config.ts'
 import type { EffectiveSettings } from '../effective-settings.ts'
 import { MODEL_CONFIG_FILE } from '../sources/config-pbtxt/model-config.ts'
 import type { PreparedModel } from '../sources/prepare.ts'
 
-/** The options of one worker; `worker/process/start/options.ts` reads them. */
+/** Returns the options of one worker; `worker/process/start/options.ts` reads them. */
 export function workerOptions(
   config: Config,
   { version, settings, settingsFrom, reshapes, files }: PreparedModel,
@@ -24,7 +24,7 @@ export function workerOptions(
     modelVersion: version,
     maxBatchSize,
     joinBatches,
-    // To Triton a configuration with a `max_batch_size` of 0 says that there is no batch dimension.
+    // In Triton, a configuration with `max_batch_size: 0` has no batch dimension.
     hasBatchDimension: maxBatchSize > 0 || settingsFrom.maxBatchSize !== MODEL_CONFIG_FILE,
     reshapes,
     labels: settings.labels ?? '',

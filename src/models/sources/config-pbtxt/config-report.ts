@@ -1,5 +1,5 @@
 /**
- * What became of each key of a Triton `ModelConfig`: read, read but changed, or ignored, with the
+ * Reports how each key of a Triton `ModelConfig` was used: read, changed, or ignored with the
  * reason.
  */
 import type { Logger } from 'pino'
@@ -7,21 +7,22 @@ import { closestName } from '../../../closest-name.ts'
 import type { ModelSettings } from '../../../model-folder/settings.ts'
 import type { TextMessage, TextValue } from './protobuf-text.ts'
 
-/** Where a configuration was written. */
+/** The source of a configuration. */
 export type ConfigOrigin = 'config.pbtxt' | 'load request'
 
-/** What became of one key. */
+/** How one key was used. */
 export interface ConfigKey {
   readonly from: ConfigOrigin
-  /** With the keys around it: `dynamic_batching.preferred_batch_size`. */
+  /** With the names of its parents: `dynamic_batching.preferred_batch_size`. */
   readonly key: string
   readonly outcome: 'read' | 'changed' | 'ignored'
-  /** The settings that it became, or why it has no effect. */
+  /** The settings of onnxd from this key, or why it has no effect. */
   readonly text: string
 }
 
 /**
- * Settings that a key became; a text says why there are none; `null` belongs to the key around it.
+ * The settings that a key sets. A text is the reason why it sets none; `null` means that its parent
+ * reports it.
  */
 type Rule = string | null | readonly (keyof ModelSettings)[]
 
@@ -82,7 +83,7 @@ const RULES: Readonly<Record<string, Rule>> = {
   optimization: 'graphOptimization, providers and threads are settings of model.json',
   model_warmup: 'a model is warmed up with zeros, unless warmUp in model.json is false',
   response_cache: 'there is no response cache',
-  // Those of backends have no effect; onnxd's own is `joinBatches`.
+  // Parameters of Triton's backends have no effect; `joinBatches` is onnxd's own.
   parameters: ['joinBatches'],
   model_transaction_policy: 'a request has one response',
   model_repository_agents: 'there are no repository agents',
@@ -94,21 +95,21 @@ const RULES: Readonly<Record<string, Rule>> = {
   batch_output: BATCH_TENSORS,
 }
 
-/** Why a key became no setting, where there is more to say than that the default stays. */
+/** Why a key set nothing, if there is more to say than that the default stays. */
 const NO_SETTING: Readonly<Record<string, string>> = {
   parameters: 'settings of onnxd are in model.json',
 }
 
-/** What {@link reportOf} needs to know besides the configuration. */
+/** What {@link reportOf} needs besides the configuration. */
 export interface ReportContext {
   readonly from: ConfigOrigin
-  /** What the configuration became. */
+  /** The settings from the configuration. */
   readonly settings: ModelSettings
-  /** What counts more, for example `model.json`. */
+  /** Settings that override it, for example those of `model.json`. */
   readonly stronger?: ModelSettings
-  /** Keys that were not taken as they are, with the reason. */
+  /** Keys that were changed, with the reason. */
   readonly changes?: Readonly<Record<string, string>>
-  /** Keys without effect, with the reason, which are otherwise read. */
+  /** Keys that are read elsewhere but have no effect here, with the reason. */
   readonly unused?: Readonly<Record<string, string>>
 }
 
@@ -118,20 +119,20 @@ interface Reported {
   readonly loadReport?: readonly ConfigKey[]
 }
 
-/** One entry for each key of a configuration, in the order in which they stand there. */
+/** Returns one entry for each key of a configuration, in the order of the text. */
 export function reportOf(config: TextMessage, context: ReportContext): ConfigKey[] {
   const report = new Map<string, ConfigKey>()
   collect(config, '', context, report)
   return [...report.values()]
 }
 
-/** Both reports of a model, that of its file and that of its load request. */
+/** Returns both reports of a model: that of its file and that of its load request. */
 export function configReportOf({ triton, loadReport }: Reported): readonly ConfigKey[] {
   return [...(triton?.report ?? []), ...(loadReport ?? [])]
 }
 
 /**
- * Writes the report of a model as one line, if it has a configuration. Its versions share the file.
+ * Logs the report of a model as one line, if it has a configuration. All versions share the file.
  */
 export function logConfigReport(
   models: readonly (Reported & { name: string })[],
@@ -194,7 +195,7 @@ function entryOf(
   return { outcome: 'changed', text: text === '' ? change : `${text} (${change})` }
 }
 
-/** A field may be called `constructor`, which every object has. */
+/** A field may have the name `constructor`, which every object has. */
 function ownValue(texts: Readonly<Record<string, string>>, key: string): string | undefined {
   return Object.hasOwn(texts, key) ? texts[key] : undefined
 }

@@ -1,6 +1,7 @@
 /**
- * `config.pbtxt`, the file beside Triton's models. Only what onnxd uses or shows is read; other fields
- * are skipped. Names are those of Triton's `ModelConfig`, because `/v2/models/{model}/config` prints them.
+ * Parses `config.pbtxt`, the configuration file of Triton's models. It reads only the fields that
+ * onnxd uses or shows, and skips others. Names are those of Triton's `ModelConfig`, because
+ * `/v2/models/{model}/config` shows them.
  */
 import { ServerError } from '../../../errors.ts'
 import { JOIN_BATCHES, MAX_PRIORITY_LEVELS, MAX_WORKERS } from '../../../model-folder/settings.ts'
@@ -9,10 +10,10 @@ import { Fields } from './protobuf-fields.ts'
 import { TextSource, parseTextFormat } from './protobuf-text.ts'
 import type { TextMessage } from './protobuf-text.ts'
 
-/** Name of the file that holds a {@link ModelConfig}. */
+/** Name of the file with a {@link ModelConfig}. */
 export const MODEL_CONFIG_FILE = 'config.pbtxt'
 
-/** The largest value of `batchSize`. */
+/** Maximum of `batchSize`. */
 const MAX_BATCH = 65_536
 
 const DATA_TYPES = [
@@ -34,12 +35,15 @@ const DATA_TYPES = [
 const FORMATS = ['FORMAT_NONE', 'FORMAT_NHWC', 'FORMAT_NCHW'] as const
 const INSTANCE_KINDS = ['KIND_AUTO', 'KIND_GPU', 'KIND_CPU', 'KIND_MODEL'] as const
 
-/** An input or output; `dims` leave out the batch dimension when `max_batch_size` is above 0, -1 is any length. */
+/**
+ * An input or output. If `max_batch_size` is above 0, `dims` leave out the batch dimension. -1
+ * means any length.
+ */
 export interface TensorConfig {
   readonly name: string | undefined
   readonly data_type: (typeof DATA_TYPES)[number] | undefined
   readonly dims: readonly number[]
-  /** The shape that the model has where clients see `dims`. */
+  /** The model's shape, if it differs from the `dims` that clients see. */
   readonly reshape?: readonly number[]
   readonly format: (typeof FORMATS)[number]
   readonly label_filename: string | undefined
@@ -54,13 +58,13 @@ export interface InstanceGroup {
   readonly gpus: readonly number[]
 }
 
-/** Which numbered versions to serve. */
+/** The numbered versions to serve. */
 export type VersionPolicy =
   | { readonly latest: { readonly num_versions: number } }
   | { readonly all: Readonly<Record<string, never>> }
   | { readonly specific: { readonly versions: readonly number[] } }
 
-/** What {@link parseModelConfig} reads; `undefined` is a field that the text leaves out. */
+/** Result of {@link parseModelConfig}; `undefined` for a field that the text does not have. */
 export interface ModelConfig {
   readonly name: string | undefined
   readonly platform: string | undefined
@@ -81,13 +85,13 @@ export interface ModelConfig {
     | undefined
   readonly parameters: ReadonlyMap<string, string>
   readonly isEnsemble: boolean
-  /** Everything that the text says. */
+  /** All fields of the text. */
   readonly message: TextMessage
 }
 
 /**
  * Parses a `config.pbtxt`.
- * @throws ServerError `InvalidModelException` naming line and column.
+ * @throws ServerError `InvalidModelException` that names line and column.
  */
 export function parseModelConfig(text: string): ModelConfig {
   const source = new TextSource(MODEL_CONFIG_FILE, text)
@@ -126,9 +130,13 @@ export function parseModelConfig(text: string): ModelConfig {
 }
 
 /**
- * The settings that a `config.pbtxt` stands for: `max_batch_size` is the batch size (0, no batching, is 1) and
- * bounds the rows of one request, the instances of all groups together the workers, the queue delay the batch
- * delay in milliseconds, the first file of labels the labels. Levels of priority are Triton's; 0 is one level.
+ * Returns the settings that a `config.pbtxt` sets:
+ * - `max_batch_size` sets the batch size (0 means no batching, which is 1) and limits the batch
+ *   dimension of one request.
+ * - The sum of all instances sets the workers.
+ * - The queue delay sets the batch delay, in milliseconds.
+ * - The first label file sets the labels.
+ * - Priority levels have Triton's numbers; 0 means one level.
  */
 export function settingsOf(config: ModelConfig): ModelSettings {
   const counted = config.instance_group.some(({ count }) => count !== undefined)
@@ -153,7 +161,7 @@ export function settingsOf(config: ModelConfig): ModelSettings {
   }
 }
 
-/** onnxd's own, in the map that Triton leaves to backends. @throws ServerError `InvalidModelException`. */
+/** Reads onnxd's own parameter from Triton's map. @throws ServerError `InvalidModelException`. */
 function joinBatchesIn({ parameters }: ModelConfig): Pick<ModelSettings, 'joinBatches'> {
   const text = parameters.get('joinBatches')
   if (text === undefined) return {}
@@ -166,7 +174,7 @@ function joinBatchesIn({ parameters }: ModelConfig): Pick<ModelSettings, 'joinBa
   )
 }
 
-/** What {@link settingsOf} could not take as it is, by key, with the reason. */
+/** Returns the keys that {@link settingsOf} changed, with the reason. */
 export function changesOf(config: ModelConfig): Record<string, string> {
   const { max_batch_size: rows = 0, instance_group: groups } = config
   return {
@@ -181,7 +189,7 @@ export function changesOf(config: ModelConfig): Record<string, string> {
 }
 
 /**
- * Refuses what only another back-end of Triton could run.
+ * Rejects a model that needs another backend of Triton.
  * @throws ServerError `InvalidModelException` that names it.
  */
 export function checkBackend({ platform = '', backend = '', isEnsemble }: ModelConfig): void {

@@ -3,7 +3,10 @@ import type { TextMessage, TextSource, TextValue } from './protobuf-text.ts'
 
 const MAX_INT32 = 2 ** 31 - 1
 
-/** The fields of one message, each read as the type it must have; what is not throws `InvalidModelException` naming line and column. */
+/**
+ * The fields of one message. Each method reads a field as one type, and throws
+ * `InvalidModelException` with line and column for any other value.
+ */
 export class Fields {
   readonly #source: TextSource
   readonly #fields: TextMessage['fields']
@@ -39,7 +42,7 @@ export class Fields {
     throw this.#wrong(value, name, 'true or false')
   }
 
-  /** A name out of an enumeration. */
+  /** Reads a name of an enumeration. */
   word<const T extends string>(name: string, allowed: readonly T[]): T | undefined {
     const value = this.#single(name)
     if (value === undefined) return undefined

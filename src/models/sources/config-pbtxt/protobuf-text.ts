@@ -1,6 +1,6 @@
 /**
- * Protocol Buffers text format, the language of Triton's `config.pbtxt`, read without a schema: every
- * field is a list of values, and whoever reads it knows which kind each field has.
+ * Parses the Protocol Buffers text format, the language of Triton's `config.pbtxt`, without a
+ * schema. Every field is a list of values; the caller knows the kind of each field.
  */
 import { ServerError } from '../../../errors.ts'
 
@@ -27,20 +27,20 @@ const SIMPLE_ESCAPES: Readonly<Record<string, string>> = {
   '\\': '\\',
 }
 
-/** A value and where it stands in the text. Integers beyond 2^53 lose digits. */
+/** A value and its position in the text. Integers above 2^53 lose digits. */
 export type TextValue =
   | { readonly kind: 'integer' | 'float'; readonly value: number; readonly offset: number }
   | { readonly kind: 'string' | 'word'; readonly value: string; readonly offset: number }
   | TextMessage
 
-/** A message: field name to every value given for it, in order. */
+/** A message: every value of each field, in order. */
 export interface TextMessage {
   readonly kind: 'message'
   readonly fields: ReadonlyMap<string, readonly TextValue[]>
   readonly offset: number
 }
 
-/** A text and the name it has in errors. */
+/** A text, and its name for errors. */
 export class TextSource {
   readonly name: string
   readonly text: string
@@ -50,7 +50,7 @@ export class TextSource {
     this.text = text
   }
 
-  /** An error that names the line and column (both from 1) of `offset`. */
+  /** Returns an error with the line and column (both from 1) of `offset`. */
   error(offset: number, problem: string): ServerError {
     const before = this.text.slice(0, offset).split('\n')
     const column = (before.at(-1)?.length ?? 0) + 1
@@ -63,7 +63,8 @@ export class TextSource {
 
 /**
  * Parses one message in text format.
- * @throws ServerError `InvalidModelException` naming line and column; also beyond 256 KiB or 100 levels.
+ * @throws ServerError `InvalidModelException` with line and column; also above 256 KiB or 100
+ * levels.
  */
 export function parseTextFormat(source: TextSource): TextMessage {
   if (Buffer.byteLength(source.text) > MAX_BYTES) {
@@ -82,7 +83,7 @@ class Parser {
     this.#text = source.text
   }
 
-  /** Fields up to the closing bracket, or up to the end of the text when there is none to wait for. */
+  /** Reads fields up to the closing bracket, or up to the end of the text if `close` is empty. */
   message(close: '}' | '>' | '', depth: number): TextMessage {
     const start = this.#offset
     if (depth > MAX_DEPTH) throw this.#error(`messages are nested deeper than ${MAX_DEPTH} levels`)
@@ -109,7 +110,7 @@ class Parser {
     return name
   }
 
-  /** `: value`, `{ … }`, `[value, …]`; only messages may go without the colon. */
+  /** Reads `: value`, `{ … }` or `[value, …]`. Only messages may have no colon. */
   #fieldValues(values: TextValue[], depth: number): void {
     const hasColon = this.#take(':')
     if (!this.#take('[')) {
@@ -154,7 +155,7 @@ class Parser {
     return { kind, value: isNegative ? -magnitude : magnitude, offset }
   }
 
-  /** One or several string literals in a row. They are bytes that must be UTF-8 once joined. */
+  /** Reads one or more string literals in a row. Their joined bytes must be UTF-8. */
   #string(): TextValue | undefined {
     const offset = this.#offset
     const parts: Buffer[] = []
@@ -195,7 +196,7 @@ class Parser {
     }
   }
 
-  /** Takes one character, after white space and comments, when it comes next. */
+  /** Skips white space and comments, and then `character` if it is next. */
   #take(character: string): boolean {
     this.#skipSpace()
     if (this.#text[this.#offset] !== character) return false
@@ -234,7 +235,10 @@ function numberOf(text: string): number {
   return Number(/^0x/i.test(text) ? text : text.replace(/f$/i, ''))
 }
 
-/** Bytes of an escape, given without its backslash; `undefined` when it names no character. */
+/**
+ * Returns the bytes of an escape, given without its backslash; `undefined` if it is not a valid
+ * character.
+ */
 function unescape(escape: string): Buffer | undefined {
   const simple = SIMPLE_ESCAPES[escape]
   if (simple !== undefined) return Buffer.from(simple)

@@ -1,8 +1,8 @@
-/** `reshape` of `config.pbtxt`: tensors that clients see in another shape than the model has. */
+/** `reshape` in `config.pbtxt`: tensors that have another shape for clients than in the model. */
 import type { ModelConfig, TensorConfig } from './model-config.ts'
 
 /**
- * One input or output: `dims` as clients see it, `shape` as the model has it, both without the
+ * One input or output: `dims` is the shape for clients, `shape` that of the model, both without the
  * batch dimension.
  */
 export interface TensorReshape {
@@ -11,7 +11,7 @@ export interface TensorReshape {
   readonly shape: readonly number[]
 }
 
-/** The tensors of a model that are reshaped; the worker does it. */
+/** The reshaped tensors of a model. The worker reshapes them. */
 export interface Reshapes {
   readonly inputs: readonly TensorReshape[]
   readonly outputs: readonly TensorReshape[]
@@ -19,7 +19,7 @@ export interface Reshapes {
 
 export const NO_RESHAPES: Reshapes = { inputs: [], outputs: [] }
 
-/** What a `config.pbtxt` says of it. */
+/** Returns the reshapes of a `config.pbtxt`. */
 export function reshapesOf({ input, output }: ModelConfig): Reshapes {
   return { inputs: input.flatMap(reshapeOf), outputs: output.flatMap(reshapeOf) }
 }
