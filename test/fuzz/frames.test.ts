@@ -219,7 +219,7 @@ test('P12 injured frames cost the typed error or are read right, however they ar
   await checkFuzz(t, {
     what: 'fuzz: frames',
     goal: '≥ 10⁷, 0 crashes',
-    total: size(60_000, 10_000_000),
+    total: size(20_000, 10_000_000),
     perRun: size(3000, 20_000),
     run,
   })

@@ -261,8 +261,8 @@ test(
     await checkFuzz(t, {
       what: 'fuzz: HTTP',
       goal: '≥ 10⁶, 0 crashes',
-      total: size(400, 1_000_000),
-      perRun: size(200, 5000),
+      total: size(150, 1_000_000),
+      perRun: size(75, 5000),
       run: async (random, count) => {
         const mutator = new Mutator(
           random,
