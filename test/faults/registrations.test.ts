@@ -26,7 +26,7 @@ const GOAL_BYTES = 2 * MIB
 const MAX_BYTES = 16 * MIB
 const CLIENTS = 2
 
-/** A server that can be told to collect its garbage: what is measured then is what it really holds. */
+/** A server that runs its garbage collector on request, so that only memory in use is measured. */
 interface Collected extends ServerProcess {
   collect(): Promise<void>
 }
