@@ -6,23 +6,23 @@ import { promisify } from 'node:util'
 const execute = promisify(execFile)
 
 export interface BareResult {
-  /** Runs a second. */
+  /** Runs per second. */
   readonly rate: number
-  /** Median of a run, milliseconds. */
+  /** Median time of a run in milliseconds. */
   readonly p50: number
 }
 
-/** Runs a model in a loop without any server: what the server's figures are shares of. */
+/** Runs a model in a loop without a server. The benchmarks compare the server with this rate. */
 export async function bareLoop(file: string, seconds: number, batch = 1): Promise<BareResult> {
   return alone('bare.js', [file, String(batch), String(seconds)])
 }
 
-/** Parses the JSON request in `file` in a loop without any server. */
+/** Parses the JSON request in `file` in a loop without a server. */
 export async function bareParse(file: string, seconds: number): Promise<BareResult> {
   return alone('bare-parse.js', [file, String(seconds)])
 }
 
-/** What a program beside this file prints, run in a process of its own. */
+/** Runs a program of this folder in a separate process and returns the result that it prints. */
 async function alone(program: string, args: readonly string[]): Promise<BareResult> {
   const file = fileURLToPath(new URL(program, import.meta.url))
   const { stdout } = await execute(process.execPath, [file, ...args])

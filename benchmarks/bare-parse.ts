@@ -1,10 +1,11 @@
 /**
- * `JSON.parse` of a request of the Open Inference Protocol in a loop in a process of its own, its first
- * tensor made a `Float32Array`: what a server that reads JSON the usual way has to do before a run.
+ * Parses a request of the Open Inference Protocol with `JSON.parse` in a loop in a separate
+ * process, and converts its first tensor to a `Float32Array`. A server that reads JSON in the usual
+ * way must do this before each run.
  *
  *     node build/benchmarks/bare-parse.js FILE SECONDS
  *
- * Prints what `bare.js` prints.
+ * Prints the same result as `bare.js`.
  */
 import { readFileSync } from 'node:fs'
 import process from 'node:process'

@@ -1,9 +1,9 @@
 /**
- * The bare runtime: onnxruntime in a loop in a process of its own, without any server.
+ * The bare runtime: onnxruntime in a loop in a separate process, without a server.
  *
  *     node build/benchmarks/bare.js MODEL BATCH SECONDS
  *
- * Prints runs a second and the median milliseconds of a run.
+ * Prints runs per second and the median time of a run in milliseconds.
  */
 import process from 'node:process'
 import { InferenceSession, Tensor } from 'onnxruntime-node'

@@ -1,4 +1,4 @@
-/** B5: batches out of what is waiting, without any delay. */
+/** B5: dynamic batching of waiting requests, without a delay. */
 import { bareLoop } from './bare-loop.ts'
 import { OCTETS, floats, missingModels, modelFile } from './bench-models.ts'
 import { gather } from './benchmark.ts'
@@ -11,7 +11,7 @@ import type { BenchServer } from './server.ts'
 const MODEL = 'mlp_big.onnx'
 const INPUT_FLOATS = 784
 const BATCH = 32
-/** Fewer than fill a batch. */
+/** Too few connections to fill a batch. */
 const FEW = 8
 
 export const batches: Benchmark = {

@@ -1,33 +1,33 @@
-/** What a benchmark is, and what it tells. */
+/** The interface of a benchmark and its results. */
 
-/** A figure that a benchmark measured, once a round. */
+/** A measured value, with one number for each round. */
 export interface Figure {
   readonly what: string
   readonly unit: string
   readonly rounds: readonly number[]
-  /** What it should be. */
+  /** The value that it should reach. */
   readonly goal?: Goal
 }
 
 export type Goal = { readonly atLeast: number } | { readonly atMost: number }
 
-/** How long and how often to measure, and what. */
+/** What to measure, for how long and how often. */
 export interface Plan {
-  /** Seconds under load, each time. */
+  /** Duration of each measurement under load. */
   readonly seconds: number
   readonly rounds: number
-  /** Compiled command of the server that is measured. */
+  /** Compiled command of the measured server. */
   readonly cli: string
-  /** Base URL of a server that runs already, for the benchmarks that can take one. */
+  /** Base URL of a running server, for benchmarks that can use one. */
   readonly url: string | undefined
   readonly note: (text: string) => void
 }
 
-/** One benchmark of the list in `docs/benchmarks.md`. */
+/** A benchmark of the list in `docs/benchmarks.md`. */
 export interface Benchmark {
   readonly id: string
   readonly title: string
-  /** Why it cannot run here, `undefined` when it can. */
+  /** The reason why it cannot run here, `undefined` if it can. */
   readonly missing: () => string | undefined
   readonly run: (plan: Plan) => Promise<readonly Figure[]>
 }
@@ -39,14 +39,16 @@ export function median(values: readonly number[]): number {
   return sorted.length % 2 === 1 ? upper : ((sorted[middle - 1] ?? upper) + upper) / 2
 }
 
-/** Whether the median reaches the goal; `undefined` without one. */
+/** Whether the median reaches the goal; `undefined` without a goal. */
 export function isReached({ goal, rounds }: Figure): boolean | undefined {
   if (goal === undefined) return undefined
   const value = median(rounds)
   return 'atLeast' in goal ? value >= goal.atLeast : value <= goal.atMost
 }
 
-/** Runs `round` for each round and gathers what it returns, by name. */
+/**
+ * Calls `round` for each round. Returns a function that gives the results of all rounds by name.
+ */
 export async function gather<Name extends string>(
   rounds: number,
   round: () => Promise<Record<Name, number>>,

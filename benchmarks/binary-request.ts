@@ -1,17 +1,17 @@
-/** A body of the Open Inference Protocol with its tensor in binary, and the headers that say so. */
+/** A request of the Open Inference Protocol with a binary tensor: its body and its headers. */
 export interface BinaryRequest {
   readonly body: Buffer
   readonly headers: Readonly<Record<string, string>>
 }
 
-/** What a tensor is besides its bytes. */
+/** Name, datatype and shape of a tensor. */
 export interface TensorFacts {
   readonly name: string
   readonly datatype: string
   readonly shape: readonly number[]
 }
 
-/** Asks for the outputs in binary as well. */
+/** Also asks for binary outputs. */
 export function binaryRequest(tensor: TensorFacts, data: Buffer): BinaryRequest {
   const input = { ...tensor, parameters: { binary_data_size: data.length } }
   const head = Buffer.from(

@@ -1,4 +1,7 @@
-/** B6: one FP32 tensor by the Open Inference Protocol's binary extension, there and back. */
+/**
+ * B6: one FP32 tensor in the binary form of the Open Inference Protocol, in the request and the
+ * response.
+ */
 import { missingModels, modelFile } from './bench-models.ts'
 import { gather } from './benchmark.ts'
 import type { Benchmark, Figure } from './benchmark.ts'

@@ -1,4 +1,7 @@
-/** A bare Fastify that answers with the first bytes of what it gets; tells its parent the URL. */
+/**
+ * A bare Fastify server that returns the first bytes of each body. It sends its URL to the parent
+ * process.
+ */
 import process from 'node:process'
 import Fastify from 'fastify'
 

@@ -1,6 +1,9 @@
 import process from 'node:process'
 
-/** A signal would end the process without its exit handlers, which end the servers it has started. */
+/**
+ * Exits on signals so that the exit handlers run. They stop the servers that this process has
+ * started.
+ */
 export function endWhenAsked(): void {
   for (const signal of ['SIGINT', 'SIGTERM'] as const) {
     process.once(signal, () => process.exit(1))

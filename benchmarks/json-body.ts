@@ -1,4 +1,4 @@
-/** B7: a large tensor as JSON, beside what `JSON.parse` and the bare run take together. */
+/** B7: a large tensor as JSON, compared with the time of `JSON.parse` plus the bare run. */
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
@@ -15,7 +15,7 @@ const MODEL = 'light_squeezenet'
 const INPUT = { name: 'data_0', datatype: 'FP32', shape: [1, 3, 224, 224] }
 const INPUT_FLOATS = 3 * 224 * 224
 const SEED = 7
-/** One value in this many was rounded by its client. */
+/** One of this many values has fewer digits, as if the client had rounded it. */
 const ROUNDED = 8
 
 export const jsonBody: Benchmark = {
@@ -66,13 +66,13 @@ export const jsonBody: Benchmark = {
 }
 
 /**
- * Numbers from -1 to 1 with 7 to 17 digits: most are written in full, as JSON libraries do, some were
- * rounded before. The same in every run.
+ * Numbers from -1 to 1 with 7 to 17 digits. Most have all digits, as JSON libraries write them;
+ * some are rounded. They are the same in every run.
  */
 function values(): number[] {
   const random = randomNumbers(SEED)
   return Array.from({ length: INPUT_FLOATS }, (_, index) => {
-    // A number of 32 random bits alone would have few digits.
+    // A number of only 32 random bits would have few digits.
     const value = 2 * (random.next() + random.next() / 2 ** 32) - 1
     return index % ROUNDED === 0 ? Number(value.toPrecision(random.integer(7, 15))) : value
   })

@@ -1,4 +1,7 @@
-/** B3 and B4: models whose run takes milliseconds. What counts is that the worker never waits, and the bytes. */
+/**
+ * B3 and B4: models whose run takes milliseconds. They show whether the worker ever waits, and the
+ * cost of large bodies.
+ */
 import { bareLoop } from './bare-loop.ts'
 import { OCTETS, floats, missingModels, modelFile } from './bench-models.ts'
 import { gather } from './benchmark.ts'

@@ -1,4 +1,7 @@
-/** Load over HTTP: `wrk` where it is installed, for it takes the least of the machine, else `autocannon`. */
+/**
+ * HTTP load: with `wrk` if it is installed, because it uses the least CPU time, else with
+ * `autocannon`.
+ */
 import { execFile, execFileSync } from 'node:child_process'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -8,7 +11,7 @@ import autocannon from 'autocannon'
 
 const execute = promisify(execFile)
 
-/** One kind of request. */
+/** A request that is repeated. */
 export interface Request {
   readonly url: string
   readonly body: Buffer
@@ -20,13 +23,13 @@ export interface Load {
   readonly seconds: number
 }
 
-/** What came of it. Latencies in milliseconds. */
+/** Result of a load. Latencies are in milliseconds. */
 export interface LoadResult {
-  /** Good answers a second. */
+  /** Responses with a 2xx status per second. */
   readonly rate: number
   readonly p50: number
   readonly p99: number
-  /** Answers that were not 2xx, and connections that failed. */
+  /** Responses without a 2xx status, and failed connections. */
   readonly bad: number
 }
 
@@ -39,7 +42,7 @@ export function loadTool(): string {
       execFileSync('wrk', ['-v'], { stdio: 'ignore' })
       tool = 'wrk'
     } catch (error) {
-      // `wrk -v` prints its version and exits with 1.
+      // `wrk -v` prints its version and exits with code 1.
       tool =
         error instanceof Error && 'status' in error && error.status === 1 ? 'wrk' : 'autocannon'
     }
@@ -47,12 +50,15 @@ export function loadTool(): string {
   return tool
 }
 
-/** Each connection asks again as soon as it is answered. */
+/** Each connection sends its next request when it has received the response. */
 export function closedLoop(request: Request, load: Load): Promise<LoadResult> {
   return loadTool() === 'wrk' ? runWrk(request, load) : runAutocannon(request, load)
 }
 
-/** As {@link closedLoop}. @throws Error when an answer was not 2xx: such a figure means nothing. */
+/**
+ * Same as {@link closedLoop}.
+ * @throws Error if a response has no 2xx status, because the result would mean nothing.
+ */
 export async function goodLoop(request: Request, load: Load): Promise<LoadResult> {
   const result = await closedLoop(request, load)
   if (result.bad > 0 || result.rate === 0) {
@@ -61,7 +67,10 @@ export async function goodLoop(request: Request, load: Load): Promise<LoadResult
   return result
 }
 
-/** Runs wrk with a script that sends the body and prints its figures as JSON, times in microseconds. */
+/**
+ * Runs wrk with a script that sends the body and prints the results as numbers, with times in
+ * microseconds.
+ */
 async function runWrk(request: Request, { connections, seconds }: Load): Promise<LoadResult> {
   const folder = mkdtempSync(path.join(tmpdir(), 'onnxd-bench-'))
   try {

@@ -3,7 +3,7 @@ import { cpus, loadavg, release, totalmem } from 'node:os'
 import process from 'node:process'
 import { loadTool } from './load.ts'
 
-/** What a figure depends on besides the program. */
+/** Properties of the machine on which the results depend. */
 export function machineFacts(): Record<string, string | number> {
   const processors = cpus()
   return {

@@ -1,4 +1,4 @@
-/** Runs benchmarks and prints their figures with the goals beside them. See `scripts/bench.mjs`. */
+/** Runs benchmarks and prints the results with their goals. See `scripts/bench.mjs`. */
 import process from 'node:process'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
@@ -39,7 +39,7 @@ const { values, positionals } = parseArgs({
     json: { type: 'boolean', default: false },
     rounds: { type: 'string' },
     seconds: { type: 'string' },
-    // The program as users get it, bundled.
+    // The bundled program that users get.
     cli: { type: 'string', default: fileURLToPath(new URL('../../dist/cli.js', import.meta.url)) },
     url: { type: 'string' },
   },

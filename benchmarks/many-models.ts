@@ -1,4 +1,4 @@
-/** B10: what models cost that are there and not used. */
+/** B10: the cost of models that are loaded but not used. */
 import { freemem } from 'node:os'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { OCTETS, floats, missingModels, modelFile } from './bench-models.ts'
@@ -12,12 +12,12 @@ const MODEL = 'mnist.onnx'
 const INPUT_FLOATS = 784
 const CONNECTIONS = 8
 const COUNTS = [1, 10, 100]
-/** As much of the free memory may be used for idle workers. */
+/** Share of the free memory that idle workers may use. */
 const MEMORY_SHARE = 0.5
 const START_TIMEOUT_MS = 150_000
 const IDLE_SECONDS = 3
 
-/** A server with `count` models, the last of which is used. */
+/** A server with `count` models. Requests go to the last one. */
 interface Site {
   readonly count: number
   readonly server: BenchServer
@@ -30,7 +30,8 @@ export const manyModels: Benchmark = {
   run: async (plan) => {
     const sites: Site[] = []
     try {
-      // All at once, so that they can take turns. What those that wait take meanwhile is a figure as well.
+      // All servers run at the same time, so that the rounds can alternate between them. The cost
+      // of the idle ones is measured too.
       for (const count of COUNTS) {
         const fits = fitting(count, sites, plan)
         if (fits <= (sites.at(-1)?.count ?? 0)) break
@@ -45,7 +46,9 @@ export const manyModels: Benchmark = {
   },
 }
 
-/** `count`, or fewer where memory is short: a worker that runs already tells what one takes. */
+/**
+ * Returns `count`, or fewer if memory is short. The estimate uses the memory of a running worker.
+ */
 function fitting(count: number, [first]: readonly Site[], { note }: Plan): number {
   const [worker] = first?.server.workers() ?? []
   if (worker === undefined) return count
@@ -66,7 +69,7 @@ async function startSite({ cli, note }: Plan, count: number): Promise<Site> {
   return { count, server }
 }
 
-/** Rates in turns; that of the first server is what the others are shares of. */
+/** Measures the rates in turns. Those of the other servers are compared with that of the first. */
 async function throughput({ rounds, seconds }: Plan, sites: readonly Site[]): Promise<Figure[]> {
   const rateOf = async ({ count, server }: Site, duration: number): Promise<number> => {
     const request = {
@@ -77,7 +80,7 @@ async function throughput({ rounds, seconds }: Plan, sites: readonly Site[]): Pr
     const { rate } = await goodLoop(request, { connections: CONNECTIONS, seconds: duration })
     return rate
   }
-  // What is measured is code that the compiler has seen for a while.
+  // Warm-up: only code that the JIT compiler has optimized is measured.
   for (const site of sites) await rateOf(site, seconds)
   const of = await gather(rounds, async () => {
     const rates: Record<string, number> = {}
@@ -97,7 +100,7 @@ async function throughput({ rounds, seconds }: Plan, sites: readonly Site[]): Pr
   ]
 }
 
-/** Of processes that have not had a request yet; of the workers the median. */
+/** Memory of processes before their first request. For workers it is the median. */
 function memoryOf(sites: readonly Site[]): Figure[] {
   const figure = (what: string, mib: number): Figure => ({ what, unit: 'MiB', rounds: [mib] })
   const all = sites.flatMap(({ server }) => server.workers())
@@ -116,7 +119,7 @@ function memoryOf(sites: readonly Site[]): Figure[] {
   ]
 }
 
-/** Processor time that servers take while nobody asks them anything. */
+/** CPU time of servers without requests. */
 async function idleCost(sites: readonly Site[]): Promise<Figure[]> {
   const used = ({ server }: Site): number =>
     [server.pid, ...server.workers()].reduce((sum, pid) => sum + cpuMs(pid), 0)

@@ -1,6 +1,7 @@
 /**
- * An open loop: requests are due at a fixed pace, whatever comes back; one for which no connection is free leaves as soon
- * as there is one. Over bare sockets, because a client that takes a core of its own measures itself.
+ * An open loop: it sends requests at a fixed rate, whatever the responses are. If no connection is
+ * free, a request is sent when the next one is. It uses bare sockets, because a client that needs a
+ * whole core would measure itself.
  */
 import { createConnection } from 'node:net'
 import type { Socket } from 'node:net'
@@ -13,22 +14,22 @@ export interface OpenLoop {
   readonly body: Buffer
   readonly headers: Readonly<Record<string, string>>
   readonly connections: number
-  /** Requests a second. */
+  /** Requests per second. */
   readonly rate: number
   readonly seconds: number
 }
 
-/** What came of it. */
+/** Result of an open loop. */
 export interface OpenLoopResult {
   readonly sent: number
   readonly statuses: ReadonlyMap<number, number>
-  /** Connections that broke. */
+  /** Connections that failed. */
   readonly lost: number
-  /** Milliseconds from when each request that was answered with 200 left, in rising order. */
+  /** Latencies in milliseconds of the requests with status 200, in ascending order. */
   readonly goodMs: readonly number[]
 }
 
-/** Sends for `seconds`, then waits for the answers that are still out. */
+/** Sends for `seconds`, then waits for the outstanding responses. */
 export async function openLoop(options: OpenLoop): Promise<OpenLoopResult> {
   const { url, body, headers, rate, seconds, connections } = options
   const target = new URL(url)
@@ -81,7 +82,7 @@ export async function openLoop(options: OpenLoop): Promise<OpenLoopResult> {
   return { sent, statuses, lost, goodMs: goodMs.toSorted((a, b) => a - b) }
 }
 
-/** One connection, one request at a time. */
+/** One connection that sends one request at a time. */
 class Client {
   readonly socket: Socket
   readonly connected: Promise<void>

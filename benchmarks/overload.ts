@@ -1,4 +1,4 @@
-/** B9: five times as many requests as can be served, sent at a fixed pace whatever comes back. */
+/** B9: five times as many requests as the server can handle, at a fixed rate. */
 import { OCTETS, floats, missingModels, modelFile } from './bench-models.ts'
 import { gather } from './benchmark.ts'
 import type { Benchmark } from './benchmark.ts'

@@ -1,4 +1,7 @@
-/** B12: other servers, by the same client, with the same model, each beside this server in the same minute. */
+/**
+ * B12: compares this server with other servers. All run the same model, and the same client
+ * measures both in turns.
+ */
 import assert from 'node:assert/strict'
 import { copyFileSync, existsSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -24,14 +27,14 @@ const CONNECTIONS = [1, USUAL_CONNECTIONS, 32]
 const START_TIMEOUT_MS = 60_000
 const MOST_DIFFERENCE = 1e-4
 
-/** The model that all serve, and a sample for it. */
+/** The model that all servers load, with the name and shape of its input. */
 interface Subject {
   readonly file: string
   readonly input: string
   readonly shape: readonly number[]
 }
 
-/** A request in one format to each of the two. */
+/** The same request in one format, to this server and to the peer. */
 interface Pair {
   readonly format: Format
   readonly ours: Request
@@ -66,7 +69,10 @@ export const peers: Benchmark = {
   },
 }
 
-/** mnist where it is there, else the example. Both get a name of their own, without settings beside it. */
+/**
+ * Copies mnist if it is available, else the example model. The copy has its own name and no
+ * settings file.
+ */
 function subjectIn(folder: string): Subject {
   const file = path.join(folder, 'peer.onnx')
   const mnist = modelFile('mnist.onnx')
@@ -77,7 +83,10 @@ function subjectIn(folder: string): Subject {
     : { file, input: 'image', shape: [1, 1, 8, 8] }
 }
 
-/** Measures one peer in every format that it knows. @throws PeerError when it cannot be had or started. */
+/**
+ * Measures one peer in every format that it supports.
+ * @throws PeerError if it cannot be installed or started.
+ */
 async function besidePeer(plan: Plan, subject: Subject, peer: Peer): Promise<Figure[]> {
   const bin = environmentOf(peer, plan.note)
   const theirs = await startPeer(peer, { bin, model: subject.file })
@@ -118,7 +127,10 @@ function pairsOf(subject: Subject, inference: string, urls: PeerProcess['urls'])
   })
 }
 
-/** Waits until the peer answers, and compares: a server that is fast and wrong would be no peer. */
+/**
+ * Waits until the peer responds, and compares its response with ours, because the speed of a wrong
+ * result means nothing.
+ */
 async function untilSameAnswer({ format, ours, theirs }: Pair, peer: PeerProcess): Promise<void> {
   const end = performance.now() + START_TIMEOUT_MS
   let answer: Response | undefined
@@ -151,14 +163,14 @@ async function numbers(format: Format, answer: Response): Promise<number[]> {
   return outputs[0]?.data ?? []
 }
 
-/** Alternates the two, with as many connections. */
+/** Measures both servers in turns with each number of connections. */
 async function measure(plan: Plan, peer: Peer, pair: Pair): Promise<Figure[]> {
-  // Two seconds settle a median here, and there are many of them.
+  // Two seconds are enough for a stable median, and there are many measurements.
   const seconds = Math.max(1, Math.round(plan.seconds / 2))
   const warmUp = { connections: USUAL_CONNECTIONS, seconds }
   await Promise.all([closedLoop(pair.ours, warmUp), closedLoop(pair.theirs, warmUp)])
   const figures: Figure[] = []
-  // A single round shows that it runs, not how fast.
+  // A single round only checks that the benchmark runs, so it uses one number of connections.
   for (const connections of plan.rounds > 1 ? CONNECTIONS : [USUAL_CONNECTIONS]) {
     const of = await gather(plan.rounds, async () => {
       const ours = await goodLoop(pair.ours, { connections, seconds })
@@ -206,7 +218,7 @@ async function measure(plan: Plan, peer: Peer, pair: Pair): Promise<Figure[]> {
 
 type Measured = readonly [ours: number[], theirs: number[], ratio: number[]]
 
-/** A row as `docs/performance.md` has it. */
+/** A table row in the form of `docs/performance.md`. */
 function tableRow(
   peer: Peer,
   kind: readonly (string | number)[],

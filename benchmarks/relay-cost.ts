@@ -1,4 +1,7 @@
-/** B11: CPU time of the front-end for a request that it relays, beside a bare Fastify that echoes the same body. */
+/**
+ * B11: CPU time of the front-end for each request that it relays, compared with a bare Fastify
+ * server that echoes the same body.
+ */
 import { fork } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
@@ -33,7 +36,7 @@ export const relayCost: Benchmark = {
         const echoed = await usOfRequest(String(echoUrl), echo.pid ?? 0)
         return { relay, echo: echoed, added: relay - echoed }
       }
-      // What is measured is code that the compiler has seen for a while.
+      // Warm-up: only code that the JIT compiler has optimized is measured.
       await round()
       const of = await gather(rounds, round)
       return [

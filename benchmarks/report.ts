@@ -3,7 +3,7 @@ import type { Figure } from './benchmark.ts'
 
 const WIDTH = 58
 
-/** One figure in a line: median, lowest and highest round, goal. */
+/** A line for one value: median, lowest and highest round, goal. */
 export function figureLine(figure: Figure): string {
   const { what, unit, rounds, goal } = figure
   const value = `${number(median(rounds))}${unit === '' ? '' : ` ${unit}`}`
@@ -19,7 +19,7 @@ export function figureLine(figure: Figure): string {
   return `${what.padEnd(WIDTH)} ${`${value}${range}`.padEnd(32)} ${wanted}${mark}`.trimEnd()
 }
 
-/** Three digits that count. */
+/** Formats a value with about three significant digits. */
 function number(value: number): string {
   if (!Number.isFinite(value)) return '–'
   const size = Math.abs(value)

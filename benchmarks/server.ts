@@ -1,4 +1,4 @@
-/** The server that is measured, as a process of its own. */
+/** The measured server, as a separate process. */
 import { spawn } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
@@ -24,14 +24,14 @@ export interface BenchServer {
   readonly inference: string
   readonly management: string
   readonly pid: number
-  /** Worker processes, in the order of their ids. */
+  /** Worker processes, in ascending order of their ids. */
   workers(): readonly number[]
   stop(): Promise<void>
 }
 
 /**
- * Starts a server on free ports of the loopback address and waits until its models are loaded. Its log,
- * a line for each request, is written to a file, as most run it; the file is gone with the server.
+ * Starts a server on free loopback ports and waits until its models are loaded. Its access log goes
+ * to a file, as in most deployments. The file is deleted when the server exits.
  */
 export async function startServer(
   cli: string,
@@ -47,7 +47,7 @@ export async function startServer(
   )
   closeSync(log)
   rmSync(folder, { recursive: true })
-  // A benchmark that is interrupted takes its server with it.
+  // Kills the server if the benchmark is interrupted.
   const kill = (): boolean => child.kill('SIGKILL')
   process.once('exit', kill)
   const [inference, management] = await addresses(child, timeoutMs)
@@ -66,21 +66,21 @@ export async function startServer(
   }
 }
 
-/** CPU time that a process has used, milliseconds. */
+/** CPU time that a process has used, in milliseconds. */
 export function cpuMs(pid: number): number {
   const fields = readFileSync(`/proc/${pid}/stat`, 'latin1').split(') ')[1]?.split(' ') ?? []
   return (Number(fields[11]) + Number(fields[12])) * TICK_MS
 }
 
-/** Resident memory of a process, MiB. */
+/** Resident memory of a process, in MiB. */
 export function residentMib(pid: number): number {
   const pages = Number(readFileSync(`/proc/${pid}/statm`, 'latin1').split(' ')[1])
   return (pages * PAGE_BYTES) / 2 ** 20
 }
 
 /**
- * Memory of a process, MiB, a page that several processes share divided among them. `NaN` where the
- * system does not tell.
+ * Memory of a process in MiB, in which a shared page counts in parts for each process that uses it.
+ * `NaN` if the system does not report it.
  */
 export function proportionalMib(pid: number): number {
   const file = `/proc/${pid}/smaps_rollup`

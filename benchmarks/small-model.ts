@@ -1,4 +1,4 @@
-/** B1 and B2: a model whose run takes less time than anything around it. */
+/** B1 and B2: a model whose run takes less time than the processing of its request. */
 import { bareLoop } from './bare-loop.ts'
 import { OCTETS, floats, missingModels, modelFile } from './bench-models.ts'
 import { gather } from './benchmark.ts'
@@ -58,7 +58,7 @@ type Name =
   | 'share8'
   | 'p99of8'
 
-/** Alternates the bare loop and the server. */
+/** Measures the bare loop and the server in turns. */
 async function besideBare(
   { cli, rounds, seconds }: Plan,
   connections: number,

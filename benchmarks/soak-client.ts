@@ -1,4 +1,4 @@
-/** One request of the soak test: a body, cut into pieces, to a subject and back. */
+/** One request of the soak test: sends a body in pieces and compares the response with it. */
 import { randomInt } from 'node:crypto'
 import { request } from 'node:http'
 import type { Agent } from 'node:http'
@@ -6,7 +6,7 @@ import type { Subject } from './soak-subjects.ts'
 
 const LARGEST_PIECE = 2 ** 17
 
-/** How a request says where its body ends. */
+/** How a request declares the end of its body: by its length or in chunks. */
 export const FRAMINGS = ['declared', 'chunked'] as const
 
 export interface Question {
@@ -17,7 +17,7 @@ export interface Question {
   readonly data: Buffer
 }
 
-/** @throws Error when the answer is not the data, byte for byte. */
+/** @throws Error if the response is not equal to the data. */
 export async function askBack(question: Question): Promise<void> {
   const { subject, framing, data } = question
   const answer = await send(question)

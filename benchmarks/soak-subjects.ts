@@ -1,4 +1,4 @@
-/** Models that give back what they get, each by another way through the worker. */
+/** Models that return their input. Each uses another path through the worker. */
 import { mkdirSync, writeFileSync } from 'node:fs'
 import type { IncomingHttpHeaders } from 'node:http'
 import path from 'node:path'
@@ -7,20 +7,20 @@ import { binaryRequest } from './binary-request.ts'
 import type { BinaryRequest } from './binary-request.ts'
 
 const SERVICE = `export const handle = (data) => data?.map(({ body }) => body)\n`
-/** Its one input takes any bytes: UINT8, any number of rows and columns. */
+/** Its only input accepts any bytes: UINT8 with two dynamic dimensions. */
 export const IDENTITY = 'identity_uint8'
 
 export interface Subject {
   readonly name: string
-  /** What the server is started with. */
+  /** The model that the server loads. */
   readonly file: string
   readonly path: string
   readonly wrap: (data: Buffer) => BinaryRequest
-  /** The data of an answer to a wrapped request. */
+  /** The data in the response to a wrapped request. */
   readonly unwrap: (body: Buffer, headers: IncomingHttpHeaders) => Buffer
 }
 
-/** A handler in JavaScript, written into `folder`. Raw bodies. */
+/** A JavaScript handler, written into `folder`. Its bodies are raw bytes. */
 export function echoHandler(folder: string): Subject {
   const file = path.join(folder, 'echo')
   mkdirSync(file)
@@ -35,7 +35,10 @@ export function echoHandler(folder: string): Subject {
   }
 }
 
-/** A network that does nothing, run by onnxruntime. Binary tensors of the Open Inference Protocol. */
+/**
+ * A model that returns its input, run by onnxruntime. Its bodies are binary tensors of the Open
+ * Inference Protocol.
+ */
 export const identityNetwork: Subject = {
   name: 'network',
   file: modelFile(IDENTITY),

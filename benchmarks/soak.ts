@@ -1,6 +1,6 @@
 /**
- * Random bodies from many clients at once through models that give them back: each byte must come back, by
- * the same processes from beginning to end, and their memory must stay where it is.
+ * Sends random bodies from many concurrent clients to models that echo them. Each byte must come
+ * back, no process may be replaced, and their memory must not grow.
  *
  *     npm run soak                   64 clients, 60 seconds
  *     npm run soak -- --clients=8 --seconds=10
@@ -21,7 +21,7 @@ import { IDENTITY, echoHandler, identityNetwork } from './soak-subjects.ts'
 
 const LARGEST = 2 ** 23
 const SAMPLE_MS = 500
-/** Memory may be this much larger at the end than in the first third. */
+/** Maximum ratio of the memory in the last third to that in the first third. */
 const MAX_GROWTH = 1.3
 const CLI = fileURLToPath(new URL('../../dist/cli.js', import.meta.url))
 
@@ -50,7 +50,7 @@ const kinds = subjects.flatMap((subject) =>
 const args = ['--allow-handlers', '--queue-size', String(clients), '--log-level', 'error']
 const server = await startServer(CLI, [...args, ...subjects.map(({ file }) => file)])
 const memory = [server.pid, ...server.workers()].map((pid) => ({ pid, mib: new Array<number>() }))
-// Throws, which ends the test, when one of the processes is not there any more.
+// Throws if one of the processes has exited, which ends the test.
 const sampling = setInterval(() => {
   for (const { pid, mib } of memory) mib.push(residentMib(pid))
 }, SAMPLE_MS)
@@ -68,7 +68,7 @@ try {
 }
 report()
 
-/** Sizes of all orders from one byte on, each order as often as any other. */
+/** Sends one body. Sizes of each order of magnitude, from one byte on, are equally frequent. */
 async function askOnce(): Promise<void> {
   const kind = kinds[randomInt(kinds.length)]
   if (kind === undefined) throw new Error('there is nothing to ask')
@@ -79,7 +79,7 @@ async function askOnce(): Promise<void> {
   kind.sizes.push(size)
 }
 
-/** Prints what was done and fails when memory has grown, or when there is too little to tell. */
+/** Prints the totals. Fails if memory has grown or the run was too short to tell. */
 function report(): void {
   for (const { subject, framing, sizes } of kinds) {
     const gigabytes = (2 * sizes.reduce((sum, size) => sum + size, 0)) / 1e9

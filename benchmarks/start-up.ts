@@ -1,4 +1,4 @@
-/** B8: from the command to the first answer, and the memory of both processes. */
+/** B8: time from the command to the first response, and the memory of both processes. */
 import { OCTETS, floats, missingModels, modelFile } from './bench-models.ts'
 import { gather } from './benchmark.ts'
 import type { Benchmark } from './benchmark.ts'

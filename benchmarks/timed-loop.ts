@@ -2,7 +2,7 @@ import type { BareResult } from './bare-loop.ts'
 
 const WARM_UP_RUNS = 20
 
-/** Does `step` again and again for some seconds, after a warm-up, and times each. */
+/** Repeats `step` for some seconds after a warm-up and measures the time of each run. */
 export async function timedLoop(seconds: number, step: () => unknown): Promise<BareResult> {
   for (let run = 0; run < WARM_UP_RUNS; run++) await step()
   const times: number[] = []

@@ -1,25 +1,26 @@
 /**
- * Finds in a bundle what works in a file of its own, but not among others: a module that looks for
- * files beside itself finds those of the bundle. Used by `bundle.mjs`; the build fails with what it says.
+ * Finds code in a bundle that works only in a file of its own, for example a module that looks for
+ * files in its own folder. `bundle.mjs` uses it, and the build fails with the problems that it
+ * returns.
  */
 import { isBuiltin } from 'node:module'
 import path from 'node:path'
 
-/** Read as variables of a module: the bundler replaces those that the module does not declare itself. */
+/** The bundler replaces these names with the marker in modules that do not declare them. */
 const MARKER = 'FREE_IN_A_BUNDLE'
 const VARIABLES = ['__filename', '__dirname']
 
-/** Settings of the bundler that `problemsOf` needs. */
+/** Settings of the bundler that `problemsOf` requires. */
 export const markFreeVariables = {
   define: Object.fromEntries(VARIABLES.map((name) => [name, `${MARKER}.${name}`])),
 }
 
-/** The bundler's own name for `require` of what is not in the bundle. */
+/** The bundler's name for `require` of a module that is not in the bundle. */
 const REQUIRE = /\b__require\b(?:\("([^"]+)"\))?/g
 
 const META_RULE = [/\bimport\.meta\b/, 'import.meta']
 
-/** Ways of a library to files beside it. */
+/** Code by which libraries find files in their own folder. */
 const LIBRARY_RULES = [
   META_RULE,
   [/\bcreateRequire\b/, 'createRequire'],
@@ -31,22 +32,23 @@ const LIBRARY_RULES = [
 ]
 
 /**
- * What is wrong in the files that the bundler wrote, a line for each module and reason: `<file> uses <what>`.
+ * Returns the problems in the files of the bundler, one line for each module and reason: `<file>
+ * uses <what>`.
  * @param isOutside Whether a package stays in `node_modules`.
- * @param mayUseMeta Whether a source of ours may use `import.meta`.
+ * @param mayUseMeta Whether one of our sources may use `import.meta`.
  */
 export function problemsOf(files, { root, isOutside, mayUseMeta }) {
   return files
     .flatMap((file) => (file.type === 'chunk' ? Object.entries(file.modules) : []))
     .flatMap(([module, { code }]) => {
-      // The bundler's own, which are no files.
+      // The bundler's own modules are not files.
       if (code === null || !path.isAbsolute(module)) return []
       const name = nameOf(module, root)
       return usesOf(name, code, { isOutside, mayUseMeta }).map((what) => `${name} uses ${what}`)
     })
 }
 
-/** A path from the root, or from the folder of packages, wherever that lies. */
+/** The path from the root, or from `node_modules`, wherever that folder is. */
 function nameOf(module, root) {
   const name = path.relative(root, module).replaceAll(path.sep, '/')
   return name.slice(Math.max(0, name.indexOf('node_modules/')))
@@ -62,7 +64,7 @@ function usesOf(name, code, { isOutside, mayUseMeta }) {
   ]
 }
 
-/** Uses of `require` other than for a module of Node or a package that stays outside, each once. */
+/** Uses of `require`, each once, except for modules of Node and packages that stay outside. */
 function requiresOf(code, isOutside) {
   const found = [...code.matchAll(REQUIRE)]
     .map(([, target]) => target)

@@ -1,12 +1,14 @@
 /**
- * Writes the program to a folder, the libraries in the same few files: the server starts in half the time
- * when it does not have to find and read nine hundred of them. Types are checked by the compiler, before.
+ * Writes the program and its libraries to a few files in a folder. The server starts in half the
+ * time, because Node does not have to find and read about 900 files. The compiler checks the types
+ * before.
  *
- * Beside it come the files of Swagger UI, and `licenses.txt`, the licences of all that was copied.
+ * The folder also gets the files of Swagger UI, and `licenses.txt` with the licences of everything
+ * in it.
  *
  *     node scripts/bundle.mjs dist
  *
- * It fails where a library would not work in a bundle, see `bundle-check.mjs`.
+ * It fails if a library would not work in a bundle, see `bundle-check.mjs`.
  */
 import { copyFileSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
@@ -18,7 +20,7 @@ import { markFreeVariables, problemsOf } from './bundle-check.mjs'
 const ROOT = path.dirname(path.dirname(fileURLToPath(import.meta.url)))
 const SOURCES = path.join(ROOT, 'src')
 
-/** What is started as a process of its own. */
+/** Programs that run as separate processes. */
 const PROGRAMS = [
   'cli',
   'worker/process/main',
@@ -26,36 +28,36 @@ const PROGRAMS = [
   'worker/process/connection-main',
 ]
 
-/** Stay in `node_modules`. */
+/** Packages that stay in `node_modules`. */
 const OUTSIDE = [
   // Native code.
   /^onnxruntime-node/,
   'sharp',
-  // They read files beside themselves.
+  // Packages that read files in their own folder.
   'pino',
   'write-file-atomic',
-  // Few starts need them, or none.
+  // Packages that are rarely needed.
   '@fastify/ajv-compiler',
   '@fastify/fast-json-stringify-compiler',
   'light-my-request',
   'yaml',
 ]
 
-/** Sources that use `import.meta` so that it is right in the bundle too. */
+/** Sources that may use `import.meta`, because they also work in the bundle. */
 const MAY_USE_META = new Set([
   // Finds the package from any depth.
   'package-files.ts',
-  // Start programs by a path that is right in the sources and from a chunk, see `chunkFileNames`.
+  // Starts programs by a path that is valid in the sources and in a chunk, see `chunkFileNames`.
   'worker/host/own-worker.ts',
   'worker/process/launch-workers.ts',
-  // Load packages that stay outside.
+  // Loads packages that stay outside.
   'config/layers.ts',
   'routes/http/schema-compilers.ts',
 ])
 
-/** Uses of libraries that would be refused, but do no harm. */
+/** Uses in libraries that would be rejected but cause no problem. */
 const HARMLESS = new Set([
-  // Looks for the file of a plugin without a name, to name it in messages.
+  // Looks for the file of an unnamed plugin, to name it in messages.
   'node_modules/fastify/lib/plugin-utils.js uses require as a value',
 ])
 
@@ -63,7 +65,7 @@ const SWAGGER_UI = path.join(ROOT, 'node_modules', 'swagger-ui-dist')
 const SWAGGER_UI_FILES = [
   'swagger-ui.css',
   'swagger-ui-bundle.js',
-  // Of the libraries in it; its first line names the file.
+  // The licences of the libraries in it; the first line of the script names this file.
   'swagger-ui-bundle.js.LICENSE.txt',
 ]
 
@@ -82,10 +84,11 @@ const written = {
   cleanDir: true,
   sourcemap: true,
   entryFileNames: '[name].js',
-  // Beside the folder of the worker, as its sources' neighbours are: `../process/main.js` is right from both.
+  // In a folder next to the worker's other folders, so that `../process/main.js` is valid from the
+  // sources and from a chunk.
   chunkFileNames: 'worker/shared/[name].js',
 }
-// What is there stays, if this is not right.
+// Existing files stay if the check fails.
 const { output } = await bundle.generate(written)
 stopAtProblems(output)
 const modules = output.flatMap((file) => (file.type === 'chunk' ? file.moduleIds : []))
@@ -99,7 +102,7 @@ for (const asset of assets)
   copyFileSync(asset, path.join(folder, 'swagger-ui', path.basename(asset)))
 writeFileSync(path.join(folder, 'licenses.txt'), licenses)
 
-/** Ends the process when a module would not work in the bundle. */
+/** Exits if a module would not work in the bundle. */
 function stopAtProblems(generated) {
   const problems = problemsOf(generated, {
     root: ROOT,
@@ -113,7 +116,7 @@ function stopAtProblems(generated) {
   process.exit(1)
 }
 
-/** The licences of the packages that files are from, each once. */
+/** The licences of the packages of the files, each once. */
 function licensesOf(files) {
   const folders = files.map((file) => /^.*\/node_modules\/(?:@[^/]+\/)?[^/]+/.exec(file)?.[0])
   const packages = [...new Set(folders)].filter((found) => found !== undefined)

@@ -1,4 +1,7 @@
-/** `docs/configuration.md`: every setting of the server and of `model.json`, out of their schemas. */
+/**
+ * Writes `docs/configuration.md`: every setting of the server and of `model.json`, from their
+ * schemas.
+ */
 import { KindGuard } from '@sinclair/typebox'
 import type { TSchema } from '@sinclair/typebox'
 import { ConfigSchema, environmentName, flagName } from '../src/config/config.ts'
@@ -6,7 +9,9 @@ import type { Config } from '../src/config/config.ts'
 import { ModelSettings } from '../src/model-folder/settings.ts'
 import { GENERATED, code, table } from './markdown.ts'
 
-/** The sections of the page. Settings that are in none come last, under "Other". */
+/**
+ * The headings of the page and their settings. Settings without a heading come last, under "Other".
+ */
 const SECTIONS: readonly [title: string, keys: readonly (keyof Config)[]][] = [
   [
     'Listeners',
@@ -172,7 +177,7 @@ function modelRow(key: string, schema: TSchema): string[] {
   return [code(key), typeText(schema), [schema.description, sameName].filter(Boolean).join(' ')]
 }
 
-/** `integer, 0 to 65535`, `list of texts`, `cpu or cuda`. */
+/** The type as text: `integer, 0 to 65535`, `list of texts`, `cpu or cuda`. */
 function typeText(schema: TSchema): string {
   if ('enum' in schema && Array.isArray(schema.enum))
     return schema.enum.map((value) => code(String(value))).join(', ')
@@ -194,7 +199,7 @@ function typeText(schema: TSchema): string {
 
 function rangeText({ minimum, maximum, exclusiveMinimum }: TSchema): string {
   if (exclusiveMinimum !== undefined) return ` above ${exclusiveMinimum}`
-  // The largest 32-bit number stands for "no limit of its own".
+  // The largest 32-bit number means that there is no maximum.
   if (maximum === undefined || maximum === 2 ** 31 - 1)
     return minimum === undefined ? '' : ` from ${minimum}`
   return `, ${minimum} to ${maximum}`

@@ -1,6 +1,6 @@
 /**
- * Writes `docs/configuration.md`, `docs/errors.md` and the files of `openapi/` from the source; with
- * `--check` it only says, by exit code 1, that they are not what the source says now.
+ * Writes `docs/configuration.md`, `docs/errors.md` and the files of `openapi/` from the source.
+ * With `--check` it writes nothing and exits with code 1 if a file is out of date.
  */
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import path from 'node:path'

@@ -1,10 +1,11 @@
 /**
- * Makes a checkout ready to run with nothing but Node: installs the dependencies and compiles the
- * sources, each only when it is missing or out of date, and says so when it does.
+ * Prepares a checkout to run with Node alone: installs the dependencies and compiles the sources,
+ * if they are missing or out of date. It prints a line for each step.
  *
  *     node scripts/ensure.mjs [dist] [build]
  *
- * It is plain JavaScript over Node's own modules, since it runs before anything is installed.
+ * It is plain JavaScript and uses only modules of Node, because it runs before anything is
+ * installed.
  */
 import { spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
@@ -13,24 +14,27 @@ import path from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 const ROOT = path.dirname(path.dirname(fileURLToPath(import.meta.url)))
-/** The bundler's; the program itself runs from 20.11 on. */
+/** The bundler needs this version. The program itself runs on Node 20.11 and newer. */
 const OLDEST_NODE = [20, 19]
 
-/** What is compiled where: `dist` is the program in few files, `build` the program with its tests, file by file. */
+/**
+ * The outputs: `dist` is the program in a few files, `build` is the program with its tests, file by
+ * file.
+ */
 const OUTPUTS = {
   dist: {
     project: 'tsconfig.build.json',
     folders: ['src'],
-    // The first is run, the others belong to it.
+    // The first file is run; the others are modules that it imports.
     bundler: ['scripts/bundle.mjs', 'scripts/bundle-check.mjs'],
   },
   build: { project: 'tsconfig.json', folders: ['src', 'test', 'benchmarks', 'scripts'] },
 }
 
-/** Programs that are started by their path. */
+/** Files that users run as commands. */
 const COMMANDS = ['cli.js', path.join('worker', 'process', 'launcher.js')]
 
-/** Everything that a fresh clone needs before `outputs` can be run. Ends the process when it fails. */
+/** Does everything that a fresh clone needs before `outputs` can run. Exits if a step fails. */
 export function ensure(...outputs) {
   checkNode()
   ensureDependencies()
@@ -50,7 +54,8 @@ function ensureDependencies() {
   if (reason === undefined) return
   const started = Date.now()
   say(`installing the dependencies, about 450 MB, once (${reason})`)
-  // Development tools compile the sources, so they are wanted even under NODE_ENV=production.
+  // `--include=dev` because the development tools compile the sources, also with
+  // NODE_ENV=production.
   const status = npm('ci', '--include=dev', '--no-audit', '--no-fund', '--loglevel=error')
   if (status !== 0) {
     fail(
@@ -61,8 +66,8 @@ function ensureDependencies() {
 }
 
 /**
- * Compares the lock file with npm's own record of what it installed, so an install by hand counts and
- * one that was interrupted does not. `undefined` when nothing has to be done.
+ * Compares the lock file with npm's record of what it installed. So an installation by hand is
+ * accepted, and an interrupted one is not. Returns `undefined` if nothing must be installed.
  */
 function whyInstall() {
   const recordFile = path.join(ROOT, 'node_modules', '.package-lock.json')
@@ -87,7 +92,10 @@ function readPackages(file) {
   return JSON.parse(readFileSync(file, 'utf8')).packages
 }
 
-/** Packages with native code come once per platform. Those that differ in libc are left to npm. */
+/**
+ * Packages with native code exist once for each platform. Those that depend on the libc are left to
+ * npm.
+ */
 function isNeededHere({ optional, os, cpu, libc }) {
   if (os === undefined && cpu === undefined) return optional !== true
   return libc === undefined && matches(os, process.platform) && matches(cpu, process.arch)
@@ -103,8 +111,9 @@ function matches(names, name) {
 function npm(...args) {
   const cli = process.env.npm_execpath
   const options = { cwd: ROOT, stdio: ['ignore', 'inherit', 'inherit'] }
-  // Under `npm start` and `npm test` npm says where it lies (other package managers as well: not them).
-  // Without that, on Windows, `npm` is a batch file and needs a shell.
+  // Under `npm start` and `npm test` this variable has the path of npm. Other package managers set
+  // it too, and are not used. Without it, Windows needs a shell, because `npm` is a batch file
+  // there.
   const { status, error } = cli?.endsWith('npm-cli.js')
     ? spawnSync(process.execPath, [cli, ...args], options)
     : spawnSync('npm', args, { ...options, shell: process.platform === 'win32' })
@@ -139,10 +148,10 @@ function ensureCompiled(output) {
   say(`compiled in ${seconds(started)}`)
 }
 
-/** File by file, those that have changed since the compiler's own record. */
+/** Compiles the files that changed since the compiler's last record. */
 function compile(output, project, sources, isComplete) {
   const record = path.join(ROOT, output, '.tsbuildinfo')
-  // The compiler believes its record, whatever has become of the files.
+  // The compiler trusts its record, even if output files are missing.
   if (!isComplete) rmSync(record, { force: true })
   runCompiler('-p', project, '--noEmitOnError', '--incremental', '--tsBuildInfoFile', record)
   const expected = sources.map((source) => path.join(ROOT, output, source.replace(/\.ts$/, '.js')))
@@ -164,7 +173,7 @@ function run(program, ...args) {
   return spawnSync(process.execPath, [program, ...args], { cwd: ROOT, stdio }).status
 }
 
-/** Paths relative to the root. Programs under `scripts` that are JavaScript are not compiled. */
+/** Source files, relative to the root. JavaScript files in `scripts` are not compiled. */
 function sourcesIn(folder) {
   return filesIn(path.join(ROOT, folder))
     .filter((file) => file.endsWith('.ts') && !file.endsWith('.d.ts'))
@@ -172,14 +181,19 @@ function sourcesIn(folder) {
     .toSorted()
 }
 
-/** Contents, not times: a branch that is switched back and forth is not compiled anew. */
+/**
+ * A hash of the contents instead of the times, so that switching branches does not compile
+ * everything again.
+ */
 function fingerprintOf(files) {
   const hash = createHash('sha256')
   for (const file of files) hash.update(`\0${file}\0`).update(readFileSync(path.join(ROOT, file)))
   return hash.digest('hex')
 }
 
-/** What a removed or renamed source has left behind, above all tests that are none any more. */
+/**
+ * Removes the output of sources that were removed or renamed, mainly so that old tests do not run.
+ */
 function removeStale(folder, expected) {
   for (const file of filesIn(folder)) {
     const script = file.replace(/(\.d\.ts|\.js\.map)$/, '.js')
@@ -200,7 +214,7 @@ function readIfPresent(file) {
   return existsSync(file) ? readFileSync(file, 'utf8') : undefined
 }
 
-// Words
+// Messages
 
 function seconds(started) {
   return `${((Date.now() - started) / 1000).toFixed(1)} s`

@@ -1,4 +1,7 @@
-/** What to say about each error type besides its status. The compiler sees to it that none is missing. */
+/**
+ * Cause and remedy of each error type for `docs/errors.md`. The compiler checks that no type is
+ * missing.
+ */
 import type { ErrorType } from '../src/errors.ts'
 
 export interface ErrorHelp {

@@ -1,4 +1,4 @@
-/** `docs/errors.md`: every error type, out of its table in `src/errors.ts`. */
+/** Writes `docs/errors.md`: every error type, from the table in `src/errors.ts`. */
 import { ERROR_TYPES } from '../src/errors.ts'
 import type { ErrorType } from '../src/errors.ts'
 import { ERROR_HELP } from './error-help.ts'

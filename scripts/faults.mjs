@@ -1,6 +1,7 @@
 /**
- * `npm run test:faults`: the rows of the fault plan at full size and the heavy tests, one file after
- * the other, for they measure memory and time. Prints the figures beside their goals.
+ * `npm run test:faults`: runs the tests of the fault plan at full size and the heavy tests. The
+ * files run one after the other, because they measure memory and time. Prints the measured values
+ * and their goals.
  *
  *     npm run test:faults                              all, see docs/testing.md for how long
  *     npm run test:faults -- storm                     the files whose path contains one of these
@@ -13,7 +14,7 @@ import process from 'node:process'
 import { ensure } from './ensure.mjs'
 import { findTests, readArguments, runTests } from './test-runner.mjs'
 
-/** For a file. Each test has a shorter limit of its own. */
+/** Time limit for a file. Each test has its own shorter limit. */
 const TIMEOUT_MS = 3_600_000
 
 const { options, filters } = readArguments(process.argv.slice(2))
@@ -29,7 +30,7 @@ runTests(files, options, { timeoutMs: TIMEOUT_MS, isAlone: true, environment }, 
   rmSync(folder, { recursive: true })
 })
 
-/** Prints the figures as a Markdown table, as docs/reliability.md shows them. */
+/** Prints the values as a Markdown table, in the form of docs/reliability.md. */
 function printFigures(lines) {
   const [cpu, ...others] = cpus()
   const gib = Math.round(totalmem() / 2 ** 30)

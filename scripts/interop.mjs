@@ -1,13 +1,14 @@
 /**
- * `npm run test:interop`: the tests with programs of others, in `test/interop`. Python packages go into
- * virtual environments outside the checkout, made once and kept.
+ * `npm run test:interop`: runs the tests with third-party programs, in `test/interop`. Python
+ * packages are installed once, in virtual environments outside the checkout.
  *
  *     npm run test:interop                       everything
  *     npm run test:interop -- workers            the files whose path contains one of these
- *     npm run test:interop -- --report           also rewrites the table of differences in docs/interop.md
- *     ONNXD_INTEROP_CACHE=/var/cache/onnxd npm run test:interop      where the environments are kept
+ *     npm run test:interop -- --report           also rewrites the table in docs/interop.md
+ *     ONNXD_INTEROP_CACHE=/var/cache/onnxd npm run test:interop      folder of the environments
  *
- * What cannot be had (no Python, no Java, no registry) is said in one line, and its tests are skipped.
+ * If Python, Java or a registry is not available, it prints a line and skips the tests that need
+ * it.
  */
 import { existsSync } from 'node:fs'
 import os from 'node:os'
@@ -17,8 +18,8 @@ import { ensure } from './ensure.mjs'
 import { findTests, readArguments, runTests } from './test-runner.mjs'
 
 /**
- * Each is a virtual environment; tests find its folder in `variable`. Of the original servers only the
- * packages that are listed are installed: their dependencies are old, and few are needed.
+ * The virtual environments. Tests find the folder of each in `variable`. For MMS and TorchServe
+ * only the listed packages are installed: their dependencies are old, and few are needed.
  */
 const ENVIRONMENTS = [
   {
@@ -50,7 +51,7 @@ const ENVIRONMENTS = [
   {
     name: 'generated-client',
     variable: 'ONNXD_INTEROP_GENERATED_CLIENT',
-    // What a Python client of openapi-generator asks for.
+    // Dependencies of the Python clients that openapi-generator writes.
     packages: [
       'pydantic==2.12.5',
       'python-dateutil==2.9.0.post0',
@@ -59,7 +60,7 @@ const ENVIRONMENTS = [
     ],
   },
 ]
-/** In Maven Central. */
+/** Artifact in Maven Central. */
 const OPENAPI_GENERATOR = 'openapi-generator-cli'
 const OPENAPI_GENERATOR_VERSION = '7.25.0'
 const TIMEOUT_MS = 900_000
@@ -69,7 +70,7 @@ const { options, filters } = readArguments(args, ['--report'])
 ensure('dist', 'build')
 const files = findTests(path.join('build', 'test', 'interop'), '.interop.js', filters)
 
-// Compiled a moment ago.
+// A dynamic import, because `ensure` has just compiled the file.
 const { hasVenv, pythonEnvironment, runs } = await import('../build/scripts/python-environment.js')
 const python = process.env.ONNXD_INTEROP_PYTHON ?? 'python3'
 const cache = process.env.ONNXD_INTEROP_CACHE ?? path.join(os.tmpdir(), 'onnxd-interop')
@@ -89,10 +90,10 @@ if (runs('java', ['-version'])) {
   say('there is no java; tests with the original Java server and openapi-generator are skipped')
 if (args.includes('--report')) found.ONNXD_INTEROP_REPORT = '1'
 
-// They measure time, and the original uses fixed names for its sockets.
+// One at a time, because they measure time and MMS uses fixed names for its sockets.
 runTests(files, options, { timeoutMs: TIMEOUT_MS, isAlone: true, environment: found })
 
-/** Its file in the cache, fetched when it is not there yet. */
+/** Path of the generator in the cache. Fetches it if it is missing. */
 function openApiGenerator() {
   const jar = path.join(cache, `${OPENAPI_GENERATOR}-${OPENAPI_GENERATOR_VERSION}.jar`)
   if (existsSync(jar)) return jar

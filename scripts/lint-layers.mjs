@@ -1,9 +1,9 @@
 /**
- * Which file may import which, as rules of lint: layers from the top down, and rooms that are entered
- * by their doors. docs/architecture.md says why.
+ * Which file may import which, as lint rules: layers from the top down, and rooms that other code
+ * enters through certain files (doors) only. See docs/architecture.md.
  */
 
-/** Files of a room that files outside of it may import. Folders are under `src`. */
+/** For each room, the files that code outside the room may import. Folders are below `src`. */
 const DOORS = {
   command: ['serve.ts'],
   config: ['config.ts', 'parse.ts', 'flag-help.ts'],
@@ -73,7 +73,10 @@ const DOORS = {
   'worker/wire': ['decode.ts', 'encode.ts', 'messages.ts'],
 }
 
-/** A file of a room never names its own room in an import, so these rules can hold everywhere. */
+/**
+ * These rules can apply to all files, because a file of a room never names its own room in an
+ * import.
+ */
 const enterByDoors = Object.entries(DOORS).map(([room, doors]) => {
   const name = room.split('/').at(-1)
   return {
@@ -83,7 +86,7 @@ const enterByDoors = Object.entries(DOORS).map(([room, doors]) => {
 })
 
 const noNativeCode = {
-  // The front-end must survive what crashes in native code.
+  // The front-end must survive crashes of native code.
   regex: '^(onnxruntime-|sharp$)',
   message: 'Native libraries are loaded by the worker process only.',
 }
@@ -98,7 +101,7 @@ const otherProgram = {
   message: 'Layers: the worker process is another program.',
 }
 
-/** For each layer, from the top: its files, and what they must not import besides inner rooms. */
+/** The layers from the top: the files of each, and the imports that are forbidden for them. */
 const LAYERS = [
   {
     files: ['src/{cli,server,app}.ts', 'src/command/**'],
@@ -113,7 +116,7 @@ const LAYERS = [
     ],
   },
   {
-    // Documents are built from schemas and metadata; sending them is for routes.
+    // This layer builds documents from schemas and metadata; the routes send them.
     files: ['src/openapi/**'],
     forbidden: [
       onlyDown(`${START}|routes/`),
@@ -149,7 +152,7 @@ const LAYERS = [
     ],
   },
   {
-    // Both processes read these, so they need nothing of either.
+    // Both processes use these files, so they must not depend on either of them.
     files: ['src/*.ts', 'src/{config,contract,model-folder}/**'],
     excludeFiles: ['src/{cli,server,app}.ts'],
     forbidden: [
@@ -180,7 +183,7 @@ const onlyBytes = {
   },
 }
 
-/** Entries of `overrides` in the configuration of lint. */
+/** Entries for `overrides` in the lint configuration. */
 export const layers = [
   ...LAYERS.map(({ forbidden, ...files }) => ({
     ...files,

@@ -1,8 +1,9 @@
 /**
- * `npm run test:matrix [-- 22 24]`: runs every test on other versions of Node, which npm fetches as the
- * packages `node-<platform>-<arch>`. (The package `node` gets its program in an install script, which
- * is off here, and would test the present Node without a word; so each run checks its version, too.)
- * The versions run side by side; what one prints comes in one piece when it has ended.
+ * `npm run test:matrix [-- 22 24]`: runs every test on other versions of Node. npm fetches them as
+ * the packages `node-<platform>-<arch>`. The package `node` is not used: it gets its program in an
+ * install script, which is disabled here, so the current Node would be tested without a warning.
+ * For this reason each run also checks its version.
+ * The versions run in parallel, and the output of each is printed as one piece at its end.
  */
 import { spawn, spawnSync } from 'node:child_process'
 import process from 'node:process'
@@ -14,7 +15,7 @@ const PLATFORM = IS_WINDOWS ? 'win' : process.platform
 
 const wanted = process.argv.slice(2)
 if (isRegistryReachable()) {
-  // Once, before two runs would do it at the same time.
+  // Once, so that parallel runs do not do it at the same time.
   ensure('dist', 'build')
   const versions = wanted.length > 0 ? wanted : VERSIONS
   const statuses = await Promise.all(versions.map(runTests))
@@ -23,14 +24,14 @@ if (isRegistryReachable()) {
   console.log('onnxd: skipped the tests on other Node versions: the npm registry does not answer.')
 }
 
-/** Resolves with the exit status. */
+/** Returns the exit status. */
 async function runTests(version) {
   console.log(`onnxd: fetching Node ${version}, then every test on it`)
   const fetched = `${nodePackage()}@${version}`
   const args = ['-y', '-p', fetched, '-c', `npm test -- --node=${version}`]
   const child = spawn('npx', quoted(args), {
     stdio: ['ignore', 'pipe', 'pipe'],
-    // On Windows npm and npx are batch files, which only a shell can start.
+    // On Windows npm and npx are batch files and need a shell.
     shell: IS_WINDOWS,
   })
   const output = []

@@ -1,4 +1,4 @@
-/** The OpenAPI documents of both addresses, as a server without any model sends them. */
+/** The OpenAPI documents of both listeners, as a server without models sends them. */
 import { pino } from 'pino'
 import { stringify } from 'yaml'
 import { completeConfig } from '../src/config/config.ts'
@@ -27,7 +27,7 @@ export async function openApiFiles(): Promise<[file: string, text: string][]> {
   }
 }
 
-/** A file lies nowhere that a relative address could begin at, so it names the default one. */
+/** Uses the default URL as the server URL, because a relative URL has no base in a file. */
 async function filesOf(name: string, url: string, serverUrl: string): Promise<[string, string][]> {
   const answer = await fetch(`${url}/openapi.json`)
   const sent: unknown = await answer.json()

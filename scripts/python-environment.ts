@@ -1,4 +1,7 @@
-/** Python packages in virtual environments outside the checkout, made once and kept. */
+/**
+ * Installs Python packages in virtual environments outside the checkout. Each is made once and
+ * kept.
+ */
 import { spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
@@ -9,15 +12,15 @@ const TIMEOUT_MS = 600_000
 export interface PythonEnvironment {
   readonly name: string
   readonly packages: readonly string[]
-  /** Leaves out what the packages ask for. */
+  /** Installs the packages without their dependencies. */
   readonly noDependencies?: boolean
 }
 
-/** Which Python, and the folder of all environments. */
+/** The Python to use, and the folder of all environments. */
 export interface PythonSite {
   readonly python: string
   readonly cache: string
-  /** Told before an installation, which takes a while. */
+  /** Called before an installation, because it takes a while. */
   readonly say: (text: string) => void
 }
 
@@ -26,7 +29,10 @@ export function hasVenv(python: string): boolean {
   return runs(python, ['-c', 'import venv, ensurepip'])
 }
 
-/** Folder of an environment that has the packages, installed when it is not there yet; `undefined` when pip fails. */
+/**
+ * Returns the folder of an environment with the packages, and installs it if it is missing. Returns
+ * `undefined` if the installation fails.
+ */
 export function pythonEnvironment(
   { name, packages, noDependencies = false }: PythonEnvironment,
   { python, cache, say }: PythonSite,
@@ -54,7 +60,7 @@ export function pythonEnvironment(
   return undefined
 }
 
-/** Whether a command ends with success. Its output is not shown. */
+/** Whether a command exits with code 0. Its output is not shown. */
 export function runs(command: string, args: readonly string[]): boolean {
   return spawnSync(command, args, { stdio: 'ignore', timeout: TIMEOUT_MS }).status === 0
 }

@@ -1,10 +1,10 @@
-/** Runs a compiled program of `benchmarks/`, with the arguments and signals of this one. */
+/** Runs a compiled program of `benchmarks/` with the arguments and signals of this process. */
 import { spawn } from 'node:child_process'
 import path from 'node:path'
 import process from 'node:process'
 import { ensure } from './ensure.mjs'
 
-/** @param {string} name The program's file, without its ending. */
+/** @param {string} name File name of the program, without its extension. */
 export function runBenchmark(name) {
   ensure('dist', 'build')
   const program = path.join('build', 'benchmarks', `${name}.js`)

@@ -1,4 +1,4 @@
-/** `npm run soak`: random bodies through an echoing model, see benchmarks/soak.ts. */
+/** `npm run soak`: sends random bodies to models that echo them, see benchmarks/soak.ts. */
 import { runBenchmark } from './run-benchmark.mjs'
 
 runBenchmark('soak')

@@ -1,14 +1,19 @@
-/** What the test commands share: which compiled files to run, and Node's test runner over them. */
+/** Common code of the test commands: finds the compiled test files and runs Node's test runner. */
 import { spawn } from 'node:child_process'
 import { readdirSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import path from 'node:path'
 import process from 'node:process'
 
-/** Files at a time. Most tests wait for processes, so two share two cores well. */
+/**
+ * Number of files that run in parallel. Most tests wait for processes, so two files fit on two
+ * cores.
+ */
 const CONCURRENCY = Math.max(2, availableParallelism() - 1)
 
-/** Arguments of a test command: options for Node's test runner, and words that choose files. */
+/**
+ * Splits the arguments of a test command into options for Node's test runner and filters for files.
+ */
 export function readArguments(args, ownOptions = []) {
   return {
     options: args.filter(
@@ -18,7 +23,10 @@ export function readArguments(args, ownOptions = []) {
   }
 }
 
-/** Compiled files below `folder` that end so, and whose path contains one of `filters`, if there are any. Ends the process when there is none. */
+/**
+ * Compiled files below `folder` that end with `ending` and whose path contains one of `filters`
+ * (all if there are no filters). Exits if no file matches.
+ */
 export function findTests(folder, ending, filters) {
   const files = readdirSync(folder, { recursive: true })
     .filter((file) => file.endsWith(ending))
@@ -31,10 +39,11 @@ export function findTests(folder, ending, filters) {
 }
 
 /**
- * Runs the files and ends with the runner's status.
- * @param settings `timeoutMs` for a file and for each test in it: what takes longer hangs; `isAlone` for files that
- * measure and must run one after the other; `environment` to add to this one.
- * @param onEnd Called when the runner has ended.
+ * Runs the files and exits with the status of the test runner.
+ * @param settings `timeoutMs` is the limit for a file and for each test in it; `isAlone` runs the
+ * files one after the other, for tests that measure; `environment` is added to that of this
+ * process.
+ * @param onEnd Called when the test runner has exited.
  */
 export function runTests(
   files,
@@ -44,7 +53,7 @@ export function runTests(
 ) {
   const hasReporter = options.some((option) => option.startsWith('--test-reporter'))
   console.log(`onnxd: ${files.length} test files on Node ${process.version}`)
-  // Node 20 expands no patterns, so the files are listed one by one.
+  // Node 20 does not expand patterns, so each file is listed.
   const runner = spawn(
     process.execPath,
     [

@@ -1,10 +1,11 @@
 /**
- * `npm test`: makes the checkout ready, then runs every compiled test.
+ * `npm test`: prepares the checkout, then runs every compiled test.
  *
  *     npm test                                  everything
  *     npm test -- wire e2e/cli                  the files whose path contains one of these
  *     npm test -- --test-name-pattern=batch     options go to Node's test runner
- *     npm test -- --node=22                     fails unless Node 22 runs it, see scripts/matrix.mjs
+ *     npm test -- --node=22                     fails unless it runs on Node 22, see
+ *     scripts/matrix.mjs
  */
 import path from 'node:path'
 import process from 'node:process'

@@ -1,4 +1,7 @@
-/** Twice the input takes twice the time, for every reader of what clients, models and workers send. */
+/**
+ * Every reader of data from clients, models and workers must take linear time: twice the input,
+ * twice the time.
+ */
 import { parse } from 'node:querystring'
 import { test } from 'node:test'
 import multipart from '@fastify/multipart'
@@ -39,7 +42,10 @@ import { watch } from './helpers/watched-app.ts'
 
 const JSON_LIMITS = { maxJsonBytes: 2 ** 30, maxJsonDepth: 100 }
 
-/** What is repeated: single characters of every syntax, and pieces that many readers take for a beginning. */
+/**
+ * The repeated parts: single characters of every syntax, and texts that many readers accept as a
+ * beginning.
+ */
 const UNITS = [
   ['a', '0', '8', '9', '1', ' ', '\t', '\n', '\r', '"', "'", '\\', '/', '.', '-', '+', '_', ','],
   [';', ':', '&', '=', '%', '[', '{', '(', '<', ']', '}', '#', '|', '\0', 'é', '\u{10fe41}'],
@@ -48,7 +54,7 @@ const UNITS = [
   ['application/json,', 'gzip;q=1,', '[METRICS]', '|#', 'a.cc:1 ', '::a', 'Infinity', '9.cc'],
   [`${'9'.repeat(3999)} `, `"${'9'.repeat(100)}`, 'key=value\n', '12 a=bcdefg\n'],
 ].flat()
-/** What stands in front of the repeated part and behind it, so that a reader gets to it and fails late. */
+/** Texts before and after the repeated part, so that a reader reaches it and fails late. */
 const FRAMES: readonly (readonly [before: string, after: string])[] = [
   ['', ''],
   ['', '!'],

@@ -26,8 +26,9 @@ export const mms: Peer = {
 }
 
 /**
- * Its worker imports torch, only to recognise tensors among the answers of a handler. This handler makes
- * none, so a module that has the class does, and a gigabyte less is installed.
+ * TorchServe's worker imports torch only to detect tensors in the output of a handler. This handler
+ * returns none, so a stub with the class `Tensor` is enough. It saves an installation of a
+ * gigabyte.
  */
 export const torchServe: Peer = {
   name: 'TorchServe',

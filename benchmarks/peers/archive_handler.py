@@ -1,4 +1,4 @@
-"""Handler of MMS and of TorchServe, in the style both know: a function that gets None to load."""
+"""Handler for MMS and TorchServe, as a function. Both call it with None to load the model."""
 
 from onnx_model import OnnxModel
 

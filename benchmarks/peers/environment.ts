@@ -1,4 +1,4 @@
-/** Where the programs of peers are. */
+/** Installs the programs of the peers. */
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import process from 'node:process'
@@ -9,7 +9,7 @@ import type { Peer } from './peer.ts'
 const CACHE = process.env['ONNXD_BENCH_CACHE'] ?? path.join(tmpdir(), 'onnxd-bench-peers')
 const PYTHON = process.env['ONNXD_BENCH_PYTHON'] ?? 'python3'
 
-/** Why no peer can be installed here, `undefined` when they can. */
+/** The reason why no peer can be installed here, `undefined` if peers can be installed. */
 export function missingPython(): string | undefined {
   return hasVenv(PYTHON)
     ? undefined
@@ -17,10 +17,9 @@ export function missingPython(): string | undefined {
 }
 
 /**
- * Folder with the programs of an environment that has the peer's packages, installed when it is not there
- * yet.
- *
- * @throws PeerError when it cannot be had.
+ * Folder of the programs of an environment with the peer's packages. Installs the environment if it
+ * is missing.
+ * @throws PeerError if it cannot be installed.
  */
 export function environmentOf(peer: Peer, say: (text: string) => void): string {
   if (peer.needsJava === true && !runs('java', ['-version']))

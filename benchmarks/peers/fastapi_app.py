@@ -1,4 +1,4 @@
-"""What most teams write themselves: FastAPI before onnxruntime, in one process."""
+"""FastAPI and onnxruntime in one process, as most teams write it."""
 
 from fastapi import FastAPI, Request, Response
 from pydantic import BaseModel

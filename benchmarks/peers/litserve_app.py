@@ -1,4 +1,4 @@
-"""LitServe with one worker. `fast_queue` is what its makers advise for many small requests."""
+"""LitServe with one worker. Its documentation recommends `fast_queue` for many small requests."""
 
 import sys
 

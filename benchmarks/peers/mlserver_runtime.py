@@ -1,4 +1,4 @@
-"""Custom runtime of MLServer."""
+"""Custom runtime for MLServer."""
 
 from mlserver import MLModel
 from mlserver.codecs import NumpyCodec

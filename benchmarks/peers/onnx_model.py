@@ -1,4 +1,4 @@
-"""The model behind every peer: one onnxruntime session with one thread."""
+"""The model that every peer runs: one onnxruntime session with one thread."""
 
 import os
 
@@ -20,16 +20,16 @@ class OnnxModel:
         self.output = self.session.get_outputs()[0].name
 
     def run(self, values):
-        """Runs an array of one sample in any shape; returns the array of the first output."""
+        """Runs one sample, an array of any shape. Returns the array of the first output."""
         values = numpy.ascontiguousarray(values, dtype=numpy.float32).reshape(self.shape)
         return self.session.run([self.output], {self.input: values})[0]
 
     def answer_bytes(self, body):
-        """Raw float32 to raw float32."""
+        """Takes and returns raw float32."""
         return self.run(numpy.frombuffer(body, dtype=numpy.float32)).tobytes()
 
     def answer_v2(self, data):
-        """The numbers of an Open Inference Protocol tensor to the protocol's answer."""
+        """Takes the numbers of an Open Inference Protocol tensor, returns the response body."""
         result = self.run(data)
         return {
             "model_name": "peer",

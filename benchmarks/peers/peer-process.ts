@@ -1,4 +1,4 @@
-/** A peer as a process group of its own: whatever it starts ends with it. */
+/** Runs a peer as a separate process group, so that its child processes are stopped with it. */
 import { spawn } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
@@ -16,12 +16,12 @@ const LOG_TAIL = 2000
 
 export interface PeerProcess {
   readonly urls: Launch['urls']
-  /** @throws PeerError with the end of its log when it is not running any more. */
+  /** @throws PeerError with the end of its log if it has exited. */
   assertRunning(): void
   stop(): Promise<void>
 }
 
-/** Starts a peer. It may take a while until it answers. */
+/** Starts a peer. It may need some time before it responds. */
 export async function startPeer(
   peer: Peer,
   { bin, model }: Pick<Site, 'bin' | 'model'>,
@@ -42,7 +42,7 @@ export async function startPeer(
         PYTHONDONTWRITEBYTECODE: '1',
         PEER_MODEL: model,
         OMP_NUM_THREADS: '1',
-        // MMS and TorchServe keep sockets and a file with their process id there.
+        // MMS and TorchServe keep sockets and a file with their process id in these folders.
         TMPDIR: folder,
         TEMP: folder,
         ...env,
@@ -75,13 +75,13 @@ export async function startPeer(
   }
 }
 
-/** A group of its own gets no signal from the terminal. */
+/** Kills the group at exit, because the terminal sends no signals to a separate group. */
 function atExit(cleanUp: () => void): () => void {
   process.once('exit', cleanUp)
   return () => void process.off('exit', cleanUp)
 }
 
-/** Asks the first process to end, then kills what is left of the group. */
+/** Sends SIGTERM to the first process, then kills the rest of the group. */
 async function endGroup(child: ChildProcess): Promise<void> {
   if (child.exitCode === null && child.signalCode === null) {
     const exited = once(child, 'exit')
@@ -96,6 +96,6 @@ function signalGroup({ pid }: ChildProcess, signal: NodeJS.Signals): void {
   try {
     process.kill(-pid, signal)
   } catch {
-    // None of them runs any more.
+    // All processes of the group have exited.
   }
 }

@@ -1,17 +1,17 @@
-/** What another server needs, to be measured. */
+/** The interface of a peer: another server that is measured. */
 import { createServer } from 'node:net'
 
 /**
- * How a request says its numbers: `bytes` is raw float32 both ways, `json` a request of the Open Inference
- * Protocol.
+ * Format of a body: `bytes` is raw float32 in request and response, `json` is a request of the Open
+ * Inference Protocol.
  */
 export type Format = 'bytes' | 'json'
 
-/** What a peer is started with. */
+/** Input of a peer's start. */
 export interface Site {
-  /** Programs of the Python environment with the peer's packages. */
+  /** Folder of the programs in the Python environment with the peer's packages. */
   readonly bin: string
-  /** Empty folder of its own, which is its working directory. Gone when it has stopped. */
+  /** Empty folder, its working directory. It is removed after the peer has stopped. */
   readonly folder: string
   /** The ONNX file. */
   readonly model: string
@@ -20,34 +20,39 @@ export interface Site {
 export interface Launch {
   readonly command: string
   readonly args: readonly string[]
-  /** Besides what all peers get, see `peer-process.ts`. */
+  /** Added to the variables that all peers get, see `peer-process.ts`. */
   readonly env?: Readonly<Record<string, string>>
-  /** Where it takes requests of each format that it knows. */
+  /** URL of the route for each format that it supports. */
   readonly urls: Readonly<Partial<Record<Format, string>>>
 }
 
-/** One worker with one thread, logging to a file, otherwise as its makers ship it. */
+/**
+ * A peer runs one worker with one thread and logs to a file. All other settings have the defaults
+ * of its makers.
+ */
 export interface Peer {
   readonly name: string
-  /** For pip. What they need besides comes along. */
+  /** Packages for pip, which also installs their dependencies. */
   readonly packages: readonly string[]
   readonly needsJava?: boolean
-  /** Without what they need besides: the server runs with less than it asks for. */
+  /**
+   * Installs the packages without their dependencies, because the server does not need all of them.
+   */
   readonly noDependencies?: boolean
-  /** Writes its files into the folder of the site and tells how to start it. */
+  /** Writes its files into the folder of the site and returns how to start it. */
   readonly prepare: (site: Site) => Promise<Launch>
 }
 
-/** This peer cannot be measured here. The others can. */
+/** This peer cannot be measured here. Other peers are still measured. */
 export class PeerError extends Error {}
 
-/** All peers compute with it. The archives of MMS and TorchServe cannot bring their own. */
+/** All peers use this runtime. The archives of MMS and TorchServe cannot contain their own. */
 export const RUNTIME = ['onnxruntime==1.23.2', 'numpy==2.4.6']
 
-/** MMS takes no port above this, and the system hands out higher ones for port 0. */
+/** MMS accepts no higher port, and for port 0 the system chooses higher ones. */
 const HIGHEST_PORT = 32_766
 
-/** Ports of the loopback address that are free now. */
+/** Free ports on loopback. */
 export async function freePorts(count: number): Promise<number[]> {
   const ports = new Set<number>()
   while (ports.size < count) {

@@ -1,10 +1,10 @@
-/** Servers written in Python: MLServer, LitServe, and FastAPI as teams use it themselves. */
+/** Servers in Python: MLServer, LitServe, and an application with FastAPI. */
 import { writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { RUNTIME, freePorts } from './peer.ts'
 import type { Peer } from './peer.ts'
 
-/** Its REST interface takes JSON alone; bytes it takes over gRPC. */
+/** Its REST interface accepts JSON only; raw bytes need gRPC. */
 export const mlServer: Peer = {
   name: 'MLServer',
   // Its worker processes do not start with a newer uvloop.
@@ -17,7 +17,7 @@ export const mlServer: Peer = {
       grpc_port: grpc,
       metrics_port: metrics,
       parallel_workers: 1,
-      // The default writes a line of details for each request.
+      // By default it logs a line of details for each request.
       debug: false,
     }
     const model = { name: 'peer', implementation: 'mlserver_runtime.OnnxRuntime' }

@@ -1,7 +1,7 @@
-/** The request headers that say what a body of bytes holds. */
+/** Request headers that describe the content of a binary body. */
 import type { Parameter } from './types.ts'
 
-/** For the elements of one tensor. */
+/** Shape of a raw tensor body. */
 export const TENSOR_SHAPE: Parameter = {
   name: 'Tensor-Shape',
   in: 'header',

@@ -1,20 +1,22 @@
 import { createHash } from 'node:crypto'
 
-/** A document as it is sent. */
+/** A document in the form in which it is sent. */
 export interface WrittenDocument {
   readonly text: string
-  /** Strong: a hash of the text, which holds nothing that changes by itself. */
+  /**
+   * A strong ETag: the hash of the text. The text contains no time stamp or other volatile value.
+   */
   readonly etag: string
 }
 
-/** Documents that were written since the models changed last. */
+/** Keeps the documents that were written since the models last changed. */
 export class DocumentCache {
   #state: readonly unknown[] = []
   readonly #written = new Map<string, WrittenDocument>()
 
   /**
-   * The document `key`, written anew when there is none of this state.
-   * @param state What all documents depend on, compared by identity.
+   * Returns the document `key`. Writes it first if `state` has changed or the key is new.
+   * @param state Everything that the documents depend on. Its elements are compared by identity.
    */
   get(state: readonly unknown[], key: string, write: () => string): WrittenDocument {
     if (!isSame(state, this.#state)) {

@@ -1,9 +1,9 @@
+/** Builds complete OpenAPI documents from routes and models. */
 import { modelPaths } from './model-operations.ts'
 import type { DocumentedModel, ErrorSchemas } from './model-operations.ts'
 import { operationOf, pathOf } from './route-operations.ts'
 import type { DocumentedRoute } from './route-operations.ts'
 import { SchemaWriter } from './schema-writer.ts'
-/** Whole documents, out of routes and models. */
 import type { Named } from './type-names.ts'
 import { typeNames } from './type-names.ts'
 import type {
@@ -16,19 +16,22 @@ import type {
   Response,
 } from './types.ts'
 
-/** What a document is about. */
+/** The content of a document. */
 export interface DocumentOptions {
   readonly version: OpenApiVersion
   readonly title: string
   readonly description: string
-  /** Version of what is described. */
+  /** Version of the API or the model that the document describes. */
   readonly apiVersion: string
-  /** Where the paths begin, relative to where the document is read: right behind any prefix of a proxy. */
+  /**
+   * Base URL of the paths, relative to the URL of the document. It works behind any path prefix
+   * that a proxy adds.
+   */
   readonly serverUrl: string
   readonly routes: readonly DocumentedRoute[]
   readonly models: readonly DocumentedModel[]
   readonly errors: ErrorSchemas
-  /** Whether an operation may ask for the token of the management address. */
+  /** Whether the server may require the management token for an operation. */
   readonly isGuarded: (operation: Operation) => boolean
 }
 
@@ -44,7 +47,9 @@ const TAGS: Readonly<Record<string, string>> = {
 const KSERVE_PATH = /^\/v[12](\/|$)/
 const TOKEN = 'managementToken'
 
-/** Builds a document; the same models give the same one, whatever their order. */
+/**
+ * Builds a document. The same models always give the same document, in whatever order they come.
+ */
 export function buildDocument(options: DocumentOptions): OpenApiDocument {
   const { version, title, description, apiVersion, serverUrl, isGuarded } = options
   const paths = allPaths(options)
@@ -102,7 +107,7 @@ function sortKey({ name, version }: Named): string {
   return `${name} ${version ?? ''}`
 }
 
-/** Groups of operations, in the order that readers want them: the models first. */
+/** The groups of operations. The models come first, because readers look for them first. */
 function tagsOf(operations: readonly Operation[]): OpenApiDocument['tags'] {
   const names = [...new Set(operations.flatMap(({ tags }) => tags))]
   const models = names.filter((name) => !(name in TAGS))

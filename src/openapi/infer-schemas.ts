@@ -1,4 +1,4 @@
-/** Bodies of the Open Inference Protocol for one model. */
+/** Request and response bodies of the Open Inference Protocol for one model. */
 import type { ModelMetadata, TensorMetadata } from '../models/model-metadata.ts'
 import { BINARY } from './predict-schemas.ts'
 import {
@@ -13,10 +13,10 @@ import type { Direction } from './tensor-schemas.ts'
 import { typeNames } from './type-names.ts'
 import type { JsonSchema, MediaType, RequestBody, Response } from './types.ts'
 
-/** FP16 has no form in the protocol's JSON. */
+/** The JSON form of the protocol does not support FP16. */
 const BINARY_ONLY = 'FP16'
 
-/** `POST /v2/models/{model}/infer`, with the tensors in JSON where the protocol has them there. */
+/** Body of `POST /v2/models/{model}/infer`: JSON, or the binary form if a tensor is FP16. */
 export function inferRequest(metadata: ModelMetadata, typeName: string): RequestBody {
   if (isBinary(metadata)) {
     const tensors = metadata.inputs.map((input) => `\`${input.name}\` ${tensorText(input)}`)
@@ -30,7 +30,7 @@ export function inferRequest(metadata: ModelMetadata, typeName: string): Request
   return { required: true, content }
 }
 
-/** Its answer. */
+/** Response of the same route. */
 export function inferResponse(metadata: ModelMetadata, typeName: string): Response {
   const content = isBinary(metadata)
     ? { 'application/octet-stream': { schema: BINARY } }
@@ -38,7 +38,7 @@ export function inferResponse(metadata: ModelMetadata, typeName: string): Respon
   return { description: 'The outputs.', content }
 }
 
-/** Whether its requests and responses are bytes. */
+/** Whether the model needs the binary form for its requests and responses. */
 export function isBinary({ inputs, outputs }: ModelMetadata): boolean {
   return [...inputs, ...outputs].some(({ datatype }) => datatype === BINARY_ONLY)
 }
@@ -100,9 +100,10 @@ function jsonResponse({ outputs }: ModelMetadata, typeName: string): MediaType {
 }
 
 /**
- * One of the tensors. Which of them stands where is not said: clients may send them in any order.
- * Tensors of the same type share a schema, so that clients have a class for each type.
- * @param prefix Begins the names of the schemas.
+ * Schema of one tensor of a list. It allows any of `tensors` in each place, because clients may
+ * send them in any order. Tensors of the same type share a schema, so that generated clients have
+ * one class for each type.
+ * @param prefix Prefix for the names of the schemas.
  */
 function anyTensor(
   tensors: readonly TensorMetadata[],
@@ -164,10 +165,13 @@ function tensorSchema(tensors: readonly TensorMetadata[], direction: Direction):
   }
 }
 
-/** The pattern says the same as the enum: clients in Go check no enum, and tell tensors apart by it. */
+/**
+ * The pattern allows the same names as the enum. Generated Go clients do not check an enum and use
+ * the pattern to tell tensors apart.
+ */
 function nameSchema(tensors: readonly TensorMetadata[]): JsonSchema {
   const names = tensors.map(({ name }) => name)
-  // Other signs than these mean something in a pattern, or in the tags of Go.
+  // All other characters have a meaning in a pattern or in a Go struct tag.
   const patterns = names.map((name) => name.replaceAll(/[^\w :/-]/gu, '.'))
   return { type: 'string', enum: names, pattern: `^(${patterns.join('|')})$` }
 }

@@ -7,23 +7,23 @@ import { responsesOf } from './route-operations.ts'
 import type { JsonSchema, Operation, Paths } from './types.ts'
 import { urgencyParameters } from './urgency-parameters.ts'
 
-/** A model as clients call it: by its default version, or by one that is named. */
+/** A model as clients call it: with or without a version in the path. */
 export interface DocumentedModel {
   readonly name: string
   /** Absent for the default version. */
   readonly version?: string | undefined
-  /** Absent where the handler does not describe itself. */
+  /** Absent if the handler does not report its metadata. */
   readonly metadata: ModelMetadata | undefined
   readonly priorityLevels: number
 }
 
-/** Error responses, by dialect. */
+/** Schemas of the error responses: `original` for MMS routes, `protocol` for KServe routes. */
 export interface ErrorSchemas {
   readonly original: Readonly<Record<string, JsonSchema>>
   readonly protocol: Readonly<Record<string, JsonSchema>>
 }
 
-/** @param typeName Begins the names of the model's types and ends those of its operations. */
+/** @param typeName Prefix for the names of the model's types, and suffix of its operation ids. */
 export function modelPaths(model: DocumentedModel, typeName: string, errors: ErrorSchemas): Paths {
   const { name, version, metadata } = model
   const path = encodeURIComponent(name)

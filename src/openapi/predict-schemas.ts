@@ -1,14 +1,14 @@
-/** Bodies of `POST /predictions/{model}` for one model. */
+/** Request and response bodies of `POST /predictions/{model}` for one model. */
 import type { ModelMetadata, TensorMetadata } from '../models/model-metadata.ts'
 import { fitExample, nestedExample, nestedSchema, tensorText } from './tensor-schemas.ts'
 import type { Direction } from './tensor-schemas.ts'
 import type { Content, JsonSchema, RequestBody, Response } from './types.ts'
 
-/** Bytes, in the spelling that generators of both versions know. */
+/** A binary body, in the form that client generators know in both versions of OpenAPI. */
 export const BINARY = { type: 'string', format: 'binary' }
 const PICTURE_TYPES = ['image/png', 'image/jpeg', 'image/webp']
 
-/** What a handler takes that says nothing of itself. */
+/** Request of a handler without metadata. */
 export const ANY_REQUEST: RequestBody = {
   description: 'Whatever the handler of the model takes.',
   content: {
@@ -22,7 +22,7 @@ export const ANY_REQUEST: RequestBody = {
   },
 }
 
-/** What such a handler answers. */
+/** Response of a handler without metadata. */
 export const ANY_RESPONSE: Response = {
   description: 'Whatever the handler of the model answers.',
   content: {
@@ -32,7 +32,7 @@ export const ANY_RESPONSE: Response = {
   },
 }
 
-/** The request: one picture for a classifier of pictures, else a tensor for each input. */
+/** Request: one image for an image classifier, else one tensor for each input. */
 export function predictRequest(metadata: ModelMetadata, typeName: string): RequestBody {
   if (takesPictures(metadata)) return { required: true, content: pictureContent() }
   const { inputs } = metadata
@@ -59,7 +59,7 @@ export function predictRequest(metadata: ModelMetadata, typeName: string): Reque
   }
 }
 
-/** The answer: the likeliest classes for a picture, else a tensor for each output. */
+/** Response: the most likely classes of an image, else one tensor for each output. */
 export function predictResponse(metadata: ModelMetadata, typeName: string): Response {
   const { outputs, topK } = metadata
   if (takesPictures(metadata) && topK !== undefined) {
@@ -78,7 +78,7 @@ export function predictResponse(metadata: ModelMetadata, typeName: string): Resp
   return { description: 'The outputs.', content: { 'application/json': { schema } } }
 }
 
-/** A model that takes a fixed number of pictures other than one is described by its tensors. */
+/** Whether the model takes one image. A model with another fixed batch size takes tensors. */
 function takesPictures({ handler, inputs: [input] }: ModelMetadata): boolean {
   const pictures = input?.shape[0] ?? 0
   return handler === 'image' && (pictures === 1 || pictures === -1)

@@ -1,16 +1,19 @@
-/** From the schemas of routes to the operations of a document. */
+/** Converts the schemas of routes to the operations of a document. */
 import { STATUS_CODES } from 'node:http'
 import type { JsonSchema, Operation, Parameter, Response, RouteDocumentation } from './types.ts'
 
-/** A route as it was registered. */
+/** A route as Fastify registered it. */
 export interface DocumentedRoute {
   readonly method: string
-  /** In the router's spelling, `/models/:model`. */
+  /** In the spelling of Fastify's router: `/models/:model`. */
   readonly url: string
   readonly schema: RouteSchema
 }
 
-/** What a document takes from the schema of a route. Without an `operationId` the route is not documented. */
+/**
+ * The parts of a route's schema that a document uses. A route without an `operationId` is not
+ * documented.
+ */
 export interface RouteSchema {
   readonly operationId?: string
   readonly summary?: string
@@ -22,20 +25,20 @@ export interface RouteSchema {
   readonly openapi?: RouteDocumentation
 }
 
-/** What is said of a status that has no text of its own. */
+/** Descriptions of the status ranges. */
 const RANGES: ReadonlyMap<string, string> = new Map([
   ['4xx', 'The request cannot be answered.'],
   ['5xx', 'The server or the model failed, or is too busy.'],
 ])
 
-/** The path as OpenAPI writes it: `/models/{model}`. */
+/** The path in the spelling of OpenAPI: `/models/{model}`. */
 export function pathOf({ url }: DocumentedRoute): string {
   return url.replaceAll(/::|:(\w+)(?:\([^)]*\))?/g, (found, name: string | undefined) =>
     name === undefined ? found.slice(1) : `{${name}}`,
   )
 }
 
-/** @param errors Responses of a route that states none for errors. */
+/** @param errors Error responses of the route, for statuses that its schema does not describe. */
 export function operationOf(
   route: DocumentedRoute,
   errors: Readonly<Record<string, JsonSchema>>,
@@ -60,7 +63,7 @@ export function operationOf(
   }
 }
 
-/** Answers in JSON, by status. */
+/** JSON responses by status. */
 export function responsesOf(schemas: JsonSchema): Record<string, Response> {
   return Object.fromEntries(
     Object.entries(schemas).map(([status, schema]) => [

@@ -9,9 +9,12 @@ const MAX_INT32 = 2 ** 31 - 1
 const HASH_DIGITS = 6
 
 /**
- * Writes the schemas of one document so that both versions of OpenAPI and the generators of clients
- * understand them: a schema with an `$id` becomes a component with that name, `const` an `enum` of one,
- * and every number has a format, since clients in Java and Go make 32 bits of one without.
+ * Writes the schemas of one document so that client generators and both versions of OpenAPI
+ * understand them:
+ * - A schema with an `$id` becomes a component of that name.
+ * - `const` becomes an `enum` with one value.
+ * - Each number gets a format. Generated clients in Java and Go use 32 bits for a number without
+ *   one.
  */
 export class SchemaWriter {
   readonly #version: OpenApiVersion
@@ -21,7 +24,7 @@ export class SchemaWriter {
     this.#version = version
   }
 
-  /** What was written under a name of its own, sorted by name. */
+  /** The components that were written so far, sorted by name. */
   get components(): Readonly<Record<string, JsonSchema>> {
     return Object.fromEntries([...this.#components].toSorted(([a], [b]) => (a < b ? -1 : 1)))
   }
@@ -32,7 +35,10 @@ export class SchemaWriter {
     return typeof $id === 'string' ? this.#writeComponent($id, written) : written
   }
 
-  /** A reference. Of two schemas that have the same name the second gets a hash behind it. */
+  /**
+   * Adds a component and returns a reference to it. If another schema has the same name, the new
+   * one gets a hash as its suffix.
+   */
   #writeComponent(id: string, written: JsonSchema): JsonSchema {
     const known = this.#components.get(id)
     const text = JSON.stringify(written)
@@ -50,7 +56,7 @@ export class SchemaWriter {
       if (keyword === 'const') written['enum'] = [value]
       else if (keyword === 'properties') written[keyword] = this.#writeProperties(value)
       else if (keyword === 'patternProperties') {
-        // A record: TypeBox writes one pattern that every name fits.
+        // TypeBox writes a record as one pattern that matches every name.
         const [values = {}] = Object.values(asSchema(value))
         written['additionalProperties'] = this.write(asSchema(values))
       } else if (keyword === 'additionalProperties' && value === false) {
@@ -69,7 +75,10 @@ export class SchemaWriter {
     return format === undefined ? written : { ...written, format }
   }
 
-  /** The mapping names schemas by their `$id`; a document names them by the reference to the component. */
+  /**
+   * In our schemas the mapping names schemas by `$id`. In a document it must name the component
+   * references.
+   */
   #writeDiscriminator({ discriminator, oneOf }: JsonSchema): JsonSchema {
     const { mapping, ...others } = asSchema(discriminator)
     const schemas = Array.isArray(oneOf) ? oneOf.map(asSchema) : []
@@ -80,26 +89,28 @@ export class SchemaWriter {
     return { ...others, mapping: Object.fromEntries(references) }
   }
 
-  /** openapi-generator reads `additionalProperties: false` as `true` in documents of version 3.1. */
+  /**
+   * In documents of version 3.1, openapi-generator reads `additionalProperties: false` as `true`.
+   */
   get #closed(): string {
     return this.#version === '3.0.3' ? 'additionalProperties' : 'unevaluatedProperties'
   }
 
-  /** Names of properties may be any text, those of keywords among them. */
+  /** A property may have the name of a keyword, so its name is not read as one. */
   #writeProperties(properties: unknown): JsonSchema {
     return Object.fromEntries(
       Object.entries(asSchema(properties)).map(([name, one]) => [name, this.write(asSchema(one))]),
     )
   }
 
-  /** `[type, 'null']`, which 3.0 has another keyword for. */
+  /** Writes `[type, 'null']`. OpenAPI 3.0 uses the keyword `nullable` instead. */
   #writeNullable(types: readonly unknown[]): JsonSchema {
     if (this.#version !== '3.0.3') return { type: types }
     return { type: types.find((type) => type !== 'null'), nullable: true }
   }
 }
 
-/** The format of a number that has none: the smallest that its bounds fit. */
+/** The format of a number whose schema has none: the smallest that its bounds fit. */
 function formatOf({ type, format, minimum, maximum, const: only }: JsonSchema): string | undefined {
   const types: unknown[] = Array.isArray(type) ? type : [type]
   if (format !== undefined) return undefined

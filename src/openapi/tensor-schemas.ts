@@ -1,13 +1,16 @@
-/** Tensors as JSON Schema: nested for `/predictions`, flat for the Open Inference Protocol; and small values that fit. */
+/**
+ * Tensors as JSON Schema, and small example values. `/predictions` takes nested arrays, the Open
+ * Inference Protocol flat ones.
+ */
 import type { TensorMetadata } from '../models/model-metadata.ts'
 import type { JsonSchema } from './types.ts'
 
-/** Above this an example would be longer than the rest of the document. */
+/** An example with more elements would be longer than the rest of the document. */
 const MAX_EXAMPLE_ELEMENTS = 1024
 
 /**
- * Of an array of exactly so many elements generators make a tuple and write out each element, which for
- * a picture is a file of megabytes. Beyond this a schema says only how many there may be at most.
+ * Generators turn an array with a fixed number of elements into a tuple and write each element out.
+ * For an image that gives a file of several megabytes, so a larger array has a maximum length only.
  */
 const MAX_TUPLE_ELEMENTS = 64
 
@@ -27,17 +30,20 @@ const ELEMENTS: ReadonlyMap<string, JsonSchema> = new Map<string, JsonSchema>([
   ['BYTES', { type: 'string' }],
 ])
 
-/** Whether a tensor is in a request or in an answer, where `null` stands for NaN and the infinities. */
+/**
+ * Whether a tensor is in a request or a response. In a response `null` stands for NaN and the
+ * infinities.
+ */
 export type Direction = 'request' | 'answer'
 
-/** One element of a tensor. */
+/** Schema of one element of a tensor. */
 export function elementSchema(datatype: string, direction: Direction): JsonSchema {
   const element = ELEMENTS.get(datatype) ?? {}
   if (direction === 'request' || element['type'] !== 'number') return element
   return { ...element, type: ['number', 'null'] }
 }
 
-/** Nested arrays of the tensor's rank; of a scalar the element itself. */
+/** Nested arrays of the tensor's rank. For a scalar it is the schema of the element. */
 export function nestedSchema(tensor: TensorMetadata, direction: Direction): JsonSchema {
   const { datatype, shape, dimensions } = tensor
   if (tensor.anyShape === true) return { description: `${tensorText(tensor)}.` }
@@ -59,9 +65,10 @@ export function nestedSchema(tensor: TensorMetadata, direction: Direction): Json
 }
 
 /**
- * The `shape` of a tensor by the Open Inference Protocol: its rank, and the bounds of its sizes where all
- * are fixed. A schema for each place (`prefixItems`) is not for generators: with it they make a list of
- * anything, or take `items` for one more place.
+ * The `shape` of a tensor in the Open Inference Protocol: its rank, and the bounds of its sizes if
+ * all are fixed.
+ * `prefixItems` would describe each size, but client generators do not support it: they make a list
+ * of any values, or read `items` as one more size.
  */
 export function shapeSchema(tensor: TensorMetadata): JsonSchema {
   const { shape, anyShape } = tensor
@@ -82,32 +89,32 @@ export function shapeSchema(tensor: TensorMetadata): JsonSchema {
   }
 }
 
-/** The type of a tensor in words: `FP32 [N,4]`. */
+/** The type of a tensor as text: `FP32 [N,4]`. */
 export function tensorText({ datatype, shape, dimensions, anyShape }: TensorMetadata): string {
   if (anyShape === true) return `${datatype} of any shape`
   const sizes = shape.map((size, axis) => (size >= 0 ? size : dimensions[axis] || '?'))
   return `${datatype} [${sizes.join(',')}]`
 }
 
-/** A shape that a tensor may have: 1 for each dimension that is open. */
+/** A valid shape for the tensor: each dynamic dimension is 1. */
 export function exampleShape({ shape }: TensorMetadata): number[] {
   return shape.map((size) => Math.max(size, size < 0 ? 1 : 0))
 }
 
-/** Whether the tensors together are small enough for an example, and all have a shape. */
+/** Whether all tensors have a shape and are together small enough for an example. */
 export function fitExample(tensors: readonly TensorMetadata[]): boolean {
   if (tensors.some(({ anyShape }) => anyShape)) return false
   const sizes = tensors.map((tensor) => product(exampleShape(tensor)))
   return sizes.reduce((sum, size) => sum + size, 0) <= MAX_EXAMPLE_ELEMENTS
 }
 
-/** Elements of that shape, flat. */
+/** Example elements as a flat array. */
 export function flatExample(tensor: TensorMetadata): unknown[] {
   const size = product(exampleShape(tensor))
   return Array.from({ length: size }, () => exampleElement(tensor.datatype))
 }
 
-/** The same, nested. */
+/** Example elements as nested arrays. */
 export function nestedExample(tensor: TensorMetadata): unknown {
   return exampleShape(tensor).reduceRight<unknown>(
     (inner, size) => Array.from({ length: size }, () => inner),
@@ -121,8 +128,8 @@ function dimensionText(size: number, name: number | string | undefined): string 
 }
 
 /**
- * Values that most models take: 0 is an index into every table, 0.5 has a logarithm, and a text may have
- * to be a number.
+ * Values that most models accept: 0 is a valid index of every table, 0.5 has a logarithm, and `1`
+ * can be read as a number.
  */
 function exampleElement(datatype: string): unknown {
   switch (datatype) {

@@ -1,19 +1,21 @@
-/** Names of types and operations out of names of models, for generated clients. */
+/** Makes names of types and operations from the names of models, for generated clients. */
 import { createHash } from 'node:crypto'
 
-/** A model, by its default version or by one that is named. */
+/** A model, with or without a version. */
 export interface Named {
   readonly name: string
   readonly version?: string | undefined
 }
 
-/** Digits of the hash that tells equal names apart. */
+/** Length of the hash that makes equal names different, in hexadecimal digits. */
 const HASH_DIGITS = 6
 
 /**
- * Such as `MyModel` for the model `my-model` and `MyModelV1_0` for its version 1.0: an identifier in every
- * language. Models that would get the same one, case and underscores aside, or one that `isTaken`, get a hash
- * of their own name behind it; which those are depends on the models only, not on their order.
+ * Returns a name for each model that is an identifier in every language: `MyModel` for the model
+ * `my-model`, `MyModelV1_0` for its version 1.0.
+ * If two names are equal (case and underscores do not count), or `isTaken` returns true, the name
+ * gets a hash of the model's name and version as its suffix. The order of the models does not
+ * matter.
  */
 export function typeNames(
   models: readonly Named[],
@@ -38,7 +40,10 @@ function plainName({ name, version }: Named): string {
     : `${identifier}V${version.replaceAll(/[^A-Za-z0-9]+/g, '_')}`
 }
 
-/** What generators make of a name: some drop underscores, some file systems the case. */
+/**
+ * Key by which names are compared. Some generators drop underscores, and some file systems ignore
+ * case.
+ */
 function keyOf(name: string): string {
   return name.toLowerCase().replaceAll('_', '')
 }

@@ -1,11 +1,14 @@
-/** The part of OpenAPI 3 that the documents use. Schemas may be TypeBox's; `SchemaWriter` writes them. */
+/**
+ * The part of OpenAPI 3 that the documents use. Schemas may be TypeBox schemas; `SchemaWriter`
+ * converts them.
+ */
 
 export type JsonSchema = Readonly<Record<string, unknown>>
 
 /** A body in one content type. */
 export interface MediaType {
   readonly schema: JsonSchema
-  /** Requests that are answered with 200 as they are. */
+  /** Example requests. The server responds to each of them with 200. */
   readonly examples?: Readonly<Record<string, { readonly value: unknown }>>
 }
 
@@ -44,22 +47,22 @@ export interface Operation {
 /** Operations by path and method. */
 export type Paths = Readonly<Record<string, Readonly<Record<string, Operation>>>>
 
-/** What a route's document says beyond the schemas that Fastify checks. */
+/** Documentation of a route in addition to the schemas that Fastify checks. */
 export interface RouteDocumentation {
-  /** Besides those of the path and the query. */
+  /** In addition to the parameters of the path and the query. */
   readonly parameters?: readonly Parameter[]
   readonly requestBody?: RequestBody
-  /** The schema of the query checks what a body says; the query itself is not read. */
+  /** Leaves the query parameters out of the document, which lists them as fields of the body. */
   readonly hidesQuery?: boolean
-  /** By status; they take the place of those that follow from the schemas. */
+  /** Responses by status. They replace those from the route's schema. */
   readonly responses?: Readonly<Record<string, Response>>
 }
 
-/** Versions of OpenAPI that a document can be had in. */
+/** Versions of OpenAPI in which a document is available. */
 export const OPENAPI_VERSIONS = ['3.1.0', '3.0.3'] as const
 export type OpenApiVersion = (typeof OPENAPI_VERSIONS)[number]
 
-/** A finished document. */
+/** A complete document. */
 export interface OpenApiDocument {
   readonly openapi: OpenApiVersion
   readonly info: Readonly<Record<string, unknown>>

@@ -1,11 +1,11 @@
-/** The request headers by which a request says how urgent it is, in every dialect of inference. */
+/** Request headers for priority and timeout. Every REST dialect of inference accepts them. */
 import { MAX_PRIORITY_LEVELS } from '../model-folder/settings.ts'
 import type { Parameter } from './types.ts'
 
-/** Longer numbers are refused. */
+/** Requests with a longer number of milliseconds are rejected. */
 export const MAX_TIMEOUT_MS = 1e15 - 1
 
-/** @param priorityLevels Of the model; 1 where priorities have no effect. */
+/** @param priorityLevels Levels of the model; 1 means that priorities have no effect. */
 export function urgencyParameters(priorityLevels: number): readonly Parameter[] {
   const maximum = priorityLevels === 1 ? MAX_PRIORITY_LEVELS : priorityLevels
   return [

@@ -1,4 +1,6 @@
-/** Metrics in the text format of Prometheus, as TorchServe's metrics API serves them. */
+/**
+ * Metrics in the text format of Prometheus, with the URL and the query of TorchServe's metrics API.
+ */
 import { Type } from '@sinclair/typebox'
 import type { App, RouteContext } from './route-context.ts'
 import { errorResponses } from './schemas.ts'

@@ -23,22 +23,25 @@ export type App = FastifyInstance<
   TypeBoxTypeProvider
 >
 
-/** What routes need of the server. */
+/** The parts of the server that routes need. */
 export interface RouteContext {
   readonly config: Config
   readonly registry: Registry
   readonly repository: ModelRepository
   readonly metrics: ServerMetrics
-  /** One for both listeners. */
+  /** Shared by both listeners. */
   readonly budget: ByteBudget
   readonly sources: SourceOptions
   readonly deliveries: Deliveries
-  /** Forgets what could not be restored under a name; absent where nothing is remembered. */
+  /**
+   * Removes a model that could not be restored from the saved state. Absent if no state is saved.
+   */
   readonly forget?: ((name: string) => Promise<boolean>) | undefined
-  /** False while the models of the start are being loaded, and again once the server stops. */
+  /** False while the models of the start are being loaded, and after the stop signal. */
   readonly isAccepting: () => boolean
   /**
-   * True from the stop signal on: no model is ready any more, although requests are still served.
+   * True after the stop signal: health routes report models as not ready, but requests are still
+   * served.
    */
   readonly isStopping: () => boolean
 }

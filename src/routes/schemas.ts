@@ -16,7 +16,7 @@ export const ErrorSchema = Type.Object(
   { $id: 'Error', description: 'What went wrong.' },
 )
 
-/** Answer of the routes that change something. */
+/** Response body of routes that change something. */
 export const StatusSchema = Type.Object({
   status: Type.String(),
   notes: Type.Optional(
@@ -24,14 +24,14 @@ export const StatusSchema = Type.Object({
   ),
 })
 
-/** Responses that every route of this dialect may give. */
+/** Error responses of every MMS and TorchServe route. */
 export const errorResponses = {
   '4xx': ErrorSchema,
   '5xx': ErrorSchema,
 }
 
 declare module 'fastify' {
-  /** What the OpenAPI document says of a route. */
+  /** The documentation of a route. */
   interface FastifySchema {
     operationId?: string
     summary?: string

@@ -1,4 +1,7 @@
-/** Settings from flags, environment and file: who wins, what is refused, and how the refusal reads. */
+/**
+ * Settings from flags, environment and config file: which one wins, what is rejected, and the error
+ * texts.
+ */
 import assert from 'node:assert/strict'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { availableParallelism, tmpdir } from 'node:os'

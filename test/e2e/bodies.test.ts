@@ -1,4 +1,7 @@
-/** Large bodies of many clients at once: memory is used again, and none may see a byte of another. */
+/**
+ * Large bodies of many concurrent clients: buffers are reused, and no client may receive a byte of
+ * another one.
+ */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { handlerModel } from '../helpers/handler-model.ts'
@@ -10,7 +13,10 @@ const CLIENTS = 8
 const ROUNDS = 15
 const LARGEST = 3 * 1024 * 1024
 
-/** Sends bodies of random sizes; every fourth client goes away halfway. Returns the answers it got whole. */
+/**
+ * Sends bodies of random sizes. Every fourth client disconnects halfway. Returns the number of
+ * complete responses.
+ */
 async function exchange(
   seed: number,
   send: (body: Buffer, signal: AbortSignal) => Promise<Response>,

@@ -1,4 +1,7 @@
-/** Files of a model that change while it is served: all workers of a version serve what was registered. */
+/**
+ * Files of a model that change while it is served. All workers of a version serve the registered
+ * content.
+ */
 import assert from 'node:assert/strict'
 import {
   chmodSync,
@@ -200,7 +203,10 @@ const CHANGES: readonly Change[] = [
   },
 ]
 
-/** As the kubelet writes it: plain names are links into `..data`, a link to a folder with the time in its name. */
+/**
+ * Writes the folder as the kubelet does: file names are links into `..data`, which is a link to a
+ * folder with the time in its name.
+ */
 function layConfigMap(folder: string, time: string, network: Buffer): void {
   mkdirSync(path.join(folder, time), { recursive: true })
   writeFileSync(path.join(folder, time, 'model.onnx'), network)

@@ -1,7 +1,7 @@
 /**
- * The commands of the original's inference and management pages, in their order, against one server.
- * Statuses and bodies are those of sections 4 and 5 of its behaviour; where onnxd differs on purpose,
- * `docs/compatibility.md` says why.
+ * The commands in the documentation of MMS's inference and management APIs, in their order, against
+ * one server. Expected statuses and bodies are those of MMS; `docs/compatibility.md` lists the
+ * intended differences.
  */
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'

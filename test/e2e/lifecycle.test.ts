@@ -170,7 +170,7 @@ test(
     assert.equal((await second.fetch('/predictions/gone', FLOWER)).status, 404)
     await second.kill()
 
-    // A model whose file is gone is listed as failed, and does not keep the others from being served.
+    // A model whose file is damaged is listed as failed. The other models are still served.
     const [kept = ''] = deliveries(state)
     for (const name of readdirSync(path.join(state, 'models', kept)))
       writeFileSync(path.join(state, 'models', kept, name), 'damaged')

@@ -9,7 +9,10 @@ import type { TestServer } from '../helpers/server.ts'
 
 const iris = path.resolve('examples/iris/model.onnx')
 
-/** A store with one model that is loaded only once its gate is open, and counts its workers in a folder. */
+/**
+ * A model store with one model, which loads only after its gate is opened. It counts its workers
+ * with files in a folder.
+ */
 interface GatedStore {
   readonly store: string
   readonly workers: () => number

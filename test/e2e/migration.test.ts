@@ -1,4 +1,7 @@
-/** Started as the servers it replaces are started: their configuration file, SageMaker's variables, one port. */
+/**
+ * Starts onnxd like the servers that it replaces: with their configuration file, with SageMaker's
+ * variables, on one port.
+ */
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { cpSync, writeFileSync } from 'node:fs'

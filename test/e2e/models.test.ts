@@ -32,7 +32,9 @@ function facts(): [string, ModelFact][] {
   return Object.entries(models)
 }
 
-/** The file writes truth values as 0 and 1, halves as their bits and what JSON has no number for as text. */
+/**
+ * The file contains booleans as 0 and 1, halves as their bits, and NaN and the infinities as text.
+ */
 function jsonValues({ datatype, data }: TensorExample): unknown[] {
   return data.map((value) => {
     if (datatype === 'BOOL') return value === 1

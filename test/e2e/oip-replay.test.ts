@@ -1,4 +1,7 @@
-/** The recorded requests of Triton's, KServe's and other clients, replayed over raw sockets against a real server. */
+/**
+ * Replays recorded requests of Triton's, KServe's and other clients over raw sockets against a real
+ * server.
+ */
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
 import { cpSync, existsSync, readdirSync, statSync } from 'node:fs'

@@ -1,4 +1,7 @@
-/** A model whose queue is full, seen by clients: refused at once, in the form of their dialect, and nothing accepted is lost. */
+/**
+ * A model with a full queue, as clients see it: requests are rejected immediately in the form of
+ * their REST dialect, and no accepted request is lost.
+ */
 import assert from 'node:assert/strict'
 import { Agent, request } from 'node:http'
 import type { IncomingHttpHeaders } from 'node:http'

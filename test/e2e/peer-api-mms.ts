@@ -1,6 +1,6 @@
 /**
- * What the public tests of MMS's front-end expect: routes, parameters, statuses, the shape of answers. In
- * their order: models are registered, scaled, asked and unregistered as it goes on.
+ * Expectations of the public tests of MMS's front-end: routes, parameters, statuses, and the form
+ * of responses. The order matters: the cases register, scale, call and unregister models.
  */
 import { JSON_TYPE } from './peer-api-case.ts'
 import type { PeerCase } from './peer-api-case.ts'

@@ -1,4 +1,7 @@
-/** What the public tests of MMS and TorchServe expect of the API; where onnxd differs, docs/compatibility.md says so. */
+/**
+ * Expectations of the public tests of MMS and TorchServe. docs/compatibility.md lists the
+ * differences.
+ */
 import assert from 'node:assert/strict'
 import { cpSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import path from 'node:path'

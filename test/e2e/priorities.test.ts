@@ -1,4 +1,7 @@
-/** Priorities and deadlines as clients send them: by header in every dialect, by parameter in the Open Inference Protocol. */
+/**
+ * Priorities and deadlines that clients send: with headers in every REST dialect, with parameters
+ * in the Open Inference Protocol.
+ */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { TestContext } from 'node:test'

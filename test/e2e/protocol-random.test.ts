@@ -1,4 +1,7 @@
-/** Random requests of every datatype and form over HTTP: nothing a client sends may cost a 5xx or a worker. */
+/**
+ * Random requests of every datatype and form over HTTP. No request may cause a 5xx status or end a
+ * worker.
+ */
 import assert from 'node:assert/strict'
 import { readdirSync } from 'node:fs'
 import { Agent, request } from 'node:http'

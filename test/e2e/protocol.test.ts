@@ -1,4 +1,7 @@
-/** The Open Inference Protocol in front of workers: metadata, configuration, statistics, repository, errors. */
+/**
+ * The Open Inference Protocol in the front-end: metadata, configuration, statistics, repository,
+ * errors.
+ */
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { cpSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'

@@ -1,4 +1,7 @@
-/** What a caller reads of a model that was refused: sentences that say what to do, never a dump of an error. */
+/**
+ * Error texts for rejected models: sentences that say what to do, without a dump of an internal
+ * error.
+ */
 import assert from 'node:assert/strict'
 import { mkdirSync, writeFileSync } from 'node:fs'
 import path from 'node:path'

@@ -1,4 +1,4 @@
-/** What requests changed of the models that the server is started with is the same after a restart. */
+/** Changes that requests make to models of the command line must still exist after a restart. */
 import assert from 'node:assert/strict'
 import { cpSync, mkdirSync, readFileSync } from 'node:fs'
 import path from 'node:path'

@@ -1,4 +1,7 @@
-/** Block Z: archives that lie, escape, explode or hold what no model needs. Z14 is in `test/fuzz`. */
+/**
+ * Block Z: archives with false sizes, paths out of their folder, huge contents, or unneeded files.
+ * Z14 is in `test/fuzz`.
+ */
 import assert from 'node:assert/strict'
 import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import path from 'node:path'

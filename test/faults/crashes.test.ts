@@ -1,4 +1,7 @@
-/** Block O, row O16: the server is killed at any moment; the state it leaves is what it has acknowledged. */
+/**
+ * Block O, row O16: the server is killed at random moments. Its saved state must be the one that it
+ * has acknowledged.
+ */
 import assert from 'node:assert/strict'
 import { existsSync, readFileSync, readdirSync } from 'node:fs'
 import path from 'node:path'

@@ -14,7 +14,7 @@ export interface Figure {
   readonly isMet: boolean
 }
 
-/** Shows a figure in the output of its test, and in the table when `npm run test:faults` runs it. */
+/** Prints a measured value in the output of its test, and in the table of `npm run test:faults`. */
 export function reportFigure(t: TestContext, figure: Figure): void {
   const { what, goal, seen, isMet } = figure
   t.diagnostic(`${what}: ${seen} (goal ${goal}${isMet ? '' : ', missed'})`)

@@ -1,6 +1,6 @@
 /**
- * Block O, rows O01 and O02: a disk that is full, read-only or takes small files only. What cannot be
- * stored is refused with 507 and has no effect, now and after a restart.
+ * Block O, rows O01 and O02: a disk that is full, read-only or has a limit for file sizes. A change
+ * that cannot be saved is rejected with 507 and has no effect, now and after a restart.
  */
 import assert from 'node:assert/strict'
 import {
@@ -40,7 +40,7 @@ interface Served {
   readonly defaultVersion: string
 }
 
-/** Starts the server with a folder of state; with a limit, no file that it writes may be larger (in KiB). */
+/** Starts the server with a state folder. With a limit (in KiB), it cannot write larger files. */
 async function start(
   t: TestContext,
   folder: string,
@@ -87,7 +87,10 @@ async function served(server: Server): Promise<Served> {
   }
 }
 
-/** A folder with a store and a state of two versions of one model, one of another, and a third that is uploaded. */
+/**
+ * A folder with a store and a saved state: two versions of one model, one version of another, and
+ * an uploaded model.
+ */
 async function prepared(t: TestContext): Promise<string> {
   const folder = temporaryFolder(t)
   mkdirSync(path.join(folder, 'store'))

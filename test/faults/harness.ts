@@ -17,7 +17,7 @@ import type { Cleanup, TestServer } from '../helpers/server.ts'
 /** True under `npm run test:faults`; `npm test` runs the same rows at a small size. */
 export const isFull = process.env.ONNXD_FAULTS === 'full'
 
-/** The size of an attack: a small one under `npm test`, the whole one under `npm run test:faults`. */
+/** The size of an attack: `quick` under `npm test`, `full` under `npm run test:faults`. */
 export const size = (quick: number, full: number): number => (isFull ? full : quick)
 
 /** The server under attack. Its requests leave no idle connection behind. */

@@ -236,7 +236,8 @@ row('M05', 'weights outside of the model are not read', async (server, t) => {
 })
 
 row('M06', 'a hard link in the store is served, and none comes with a file', async (server, t) => {
-  // Only who may write to the store can make one there, and stores that share files are full of them.
+  // Hard links in the store are allowed: only users who may write to the store can make one, and
+  // stores with shared files contain many of them.
   const weights = path.join(temporaryFolder(t), 'weights.bin')
   writeFileSync(weights, Buffer.from(Float32Array.of(1).buffer))
   const folder = path.join(server.store, 'm')

@@ -57,9 +57,9 @@ const GREEDY = new Map([
   ['loop_memory', [504, 507]],
 ])
 /**
- * Served although its weights are a second name of a file elsewhere: only who may write to the store
- * can make a hard link there, stores that share files are full of them, and neither an archive nor an
- * upload can bring one.
+ * Served although its weights are a hard link to a file elsewhere. Only users who may write to the
+ * store can make a hard link there, stores with shared files contain many of them, and archives and
+ * uploads cannot contain one.
  */
 const HARD_LINK = 'ext_hard'
 /** Archives that would unpack to too much; every other one is refused as invalid. */

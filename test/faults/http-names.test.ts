@@ -20,7 +20,10 @@ const CLOSE = 'Connection: close'
 
 const row = block({ models: (t) => [handlerModel(t, 'tool'), probeModel(t)] })
 
-/** A model whose code says what it sees: the headers, the fields, and whether prototypes are as they were. */
+/**
+ * A model whose handler returns what it sees: the headers, the fields, and whether prototypes are
+ * unchanged.
+ */
 function probeModel(t: Cleanup): string {
   const folder = path.join(temporaryFolder(t), 'probe')
   mkdirSync(folder, { recursive: true })

@@ -251,7 +251,7 @@ test('F05 workers that never write to their FIFOs hold up no file operation of t
   t.diagnostic(
     `fs.stat with 10 silent FIFOs: median ${median.toFixed(2)} ms, p99 ${quantile(times, 0.99).toFixed(2)} ms`,
   )
-  // The median is not disturbed by other programs; a thread that waits for a FIFO would hold up each call.
+  // Other programs hardly change the median. A thread that waits for a FIFO would delay each call.
   assert.ok(median < 10, `${median} ms`)
   assert.equal((await server.end('SIGTERM')).code, 0)
 })

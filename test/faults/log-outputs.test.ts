@@ -1,4 +1,6 @@
-/** Block O, row O19: the command while its log is a full disk, a pipe that nobody empties, or closed. */
+/**
+ * Block O, row O19: the command with a log on a full disk, in a pipe without a reader, or closed.
+ */
 import assert from 'node:assert/strict'
 import { execFileSync, spawn } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
@@ -28,8 +30,8 @@ interface Started {
 }
 
 /**
- * Starts the command by a shell; `script` is what it does before, `redirections` what becomes of its streams.
- * One of them has to go to `output` in the folder, so that the URLs are found.
+ * Starts the command in a shell. The shell runs `script` first and applies `redirections` to the
+ * command. One stream must go to `output` in the folder, so that the URLs are found.
  */
 async function start(
   t: TestContext,

@@ -52,7 +52,9 @@ function sendRaw(url: string, request: string): Promise<string> {
   })
 }
 
-/** Fails if any line of the log was forged, or carries a character that moves a terminal's cursor. */
+/**
+ * Fails if a line of the log is forged or contains a character that moves the cursor of a terminal.
+ */
 function assertLinesAreOurs(server: Laboratory, from: number): void {
   const lines = server.logLines.slice(from)
   assert.ok(lines.length > 0)
@@ -106,7 +108,7 @@ row('L01', 'nothing that a client or a handler sends begins a line of the log', 
     ({ line }) => String(line).includes('right to left') || String(line).includes('\u202E'),
   )
   assertLinesAreOurs(server, from)
-  // Lines of JSON on stderr are what `messages` does not hold; the harness asserts that it is empty.
+  // `messages` has the lines on stderr that are not JSON. The harness asserts that it is empty.
 })
 
 row(

@@ -1,4 +1,4 @@
-/** Block O: starts that must fail, servers that are killed or fail themselves, changes of the clock. */
+/** Block O: starts that must fail, servers that are killed or fail, and changes of the clock. */
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import {
@@ -29,11 +29,17 @@ const needsUser =
 const AS_USER: CommandOptions = {
   prefix: ['setpriv', `--reuid=${OTHER_USER}`, `--regid=${OTHER_USER}`, '--clear-groups', '--'],
 }
-/** The plan allows two seconds to refuse a start and one to end; the machine of a test may be busy. */
+/**
+ * The fault plan allows two seconds to reject a start and one second to exit. The machine that runs
+ * the tests may be busy.
+ */
 const REFUSE_MS = 2000 + 6000
 const END_MS = 1000 + 4000
 
-/** Fails unless the command ended by itself with one line that `pattern` matches, and left nothing. */
+/**
+ * Fails unless the command has exited by itself with one message that matches `pattern` and has
+ * left no files.
+ */
 async function assertRefused(command: Command, pattern: RegExp, exitCode = 1): Promise<void> {
   const { code, signal, ms } = await command.ended
   assert.deepEqual([code, signal], [exitCode, null], command.errors())
@@ -247,7 +253,7 @@ function processorTicks(pid: number): number {
   return Number(fields.split(' ')[11])
 }
 
-/** Moves the wall clock of a process by the hours in a file. Its monotonic clock goes on as before. */
+/** Shifts the wall clock of a process by the hours in a file. Its monotonic clock is unchanged. */
 const CLOCK = (file: string): string => `
   const { readFileSync } = require('node:fs')
   const RealDate = Date

@@ -27,8 +27,8 @@ const MAX_BYTES = 8 * MIB
 const CLIENTS = 2
 
 /**
- * A server that can be told to collect its garbage, with a small young generation: V8 lets the usual one grow
- * over thousands of requests to 32 MiB, which would hide what the server really holds.
+ * A server that runs its garbage collector on request, with a small young generation. V8 lets the
+ * usual one grow to 32 MiB over thousands of requests, which would hide what the server really holds.
  */
 interface Collected extends ServerProcess {
   collect(): Promise<void>

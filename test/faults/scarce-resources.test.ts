@@ -1,4 +1,7 @@
-/** Block O, rows O01 to O04: a server without disk, descriptors or processes serves on and recovers. */
+/**
+ * Block O, rows O01 to O04: a server without disk space, descriptors or processes continues to
+ * serve and recovers.
+ */
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
 import { once } from 'node:events'

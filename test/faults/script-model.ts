@@ -17,7 +17,9 @@ export function handle(data, context) {
 }
 `
 
-/** Writes the folder of a model whose handler runs the JavaScript that the first request of a batch brings. */
+/**
+ * Writes the folder of a model whose handler runs the JavaScript in the first request of a batch.
+ */
 export function scriptModel(t: Cleanup, name: string, settings: object = {}): string {
   return codeModel(t, name, SCRIPT_SERVICE, settings)
 }
@@ -33,8 +35,9 @@ export function codeModel(t: Cleanup, name: string, code: string, settings: obje
 }
 
 /**
- * Writes a model that divides `a` by `b`, 32-bit integers, as many as a request has. A run of `Div` with
- * eight of them uses instructions that do not trap; `Mod` traps with any number.
+ * Writes a model that divides `a` by `b`, two lists of 32-bit integers of any length. A run of
+ * `Div` with eight integers uses instructions that do not trap; `Mod` traps with any number of
+ * them.
  */
 export function divisionModel(t: Cleanup, name: string, operator: 'Div' | 'Mod' = 'Div'): string {
   const folder = path.join(temporaryFolder(t), name)
@@ -48,7 +51,9 @@ export function divisionModel(t: Cleanup, name: string, operator: 'Div' | 'Mod' 
   return folder
 }
 
-/** The body of a request to a {@link divisionModel}. Spaces make the bytes differ and not the numbers. */
+/**
+ * The body of a request to a {@link divisionModel}. Spaces change its bytes but not its numbers.
+ */
 export function division(a: number, b: number, spaces = 0): string {
   return `{${' '.repeat(spaces)}"a":[${a}],"b":[${b}]}`
 }

@@ -66,7 +66,10 @@ function largeRequest(bytes: number, ...lines: string[]): string {
   return head('POST /predictions/large HTTP/1.1', HOST, type, length, ...lines) + text
 }
 
-/** Sends `whole`, then a byte every half second until the connection ends. Returns what came, and when. */
+/**
+ * Sends `whole`, then `piece` every half second until the connection ends. Returns what was
+ * received, and when.
+ */
 async function trickle(
   t: TestContext,
   url: string,

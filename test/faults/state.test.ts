@@ -1,4 +1,7 @@
-/** Block O, rows O15, O17 and O18: a state folder that is damaged, refers to what is gone, or is of another version. */
+/**
+ * Block O, rows O15, O17 and O18: a state folder that is damaged, refers to missing files, or has
+ * another version.
+ */
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
 import { createHash } from 'node:crypto'

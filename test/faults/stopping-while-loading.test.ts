@@ -1,4 +1,4 @@
-/** Block O, row O12: signals while models are loaded or unregistered, and signals that come twice. */
+/** Block O, row O12: signals while models are loaded or unregistered, and repeated signals. */
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { copyFileSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs'

@@ -249,7 +249,8 @@ test('O11 clients with kept connections see no reset when the server stops', asy
   const kinds = new Map<string, number>()
   const rounds = size(1, 10)
   const clients = size(8, 64)
-  // Without a delay a connection that is being made when the listener closes is reset by the kernel.
+  // Without a stop delay the kernel resets connections that are not accepted when the listener
+  // closes.
   for (let round = 0; round < rounds; round += 1) {
     const server = await start(t, iris, '--stop-delay', '1')
     for (const [kind, count] of await stopUnder(server, server.inferenceUrl, clients))

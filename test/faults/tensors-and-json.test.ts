@@ -53,7 +53,9 @@ const value = (name: string, ...shape: (number | string)[]) => ({
 })
 const constant = (name: string, ...values: number[]) =>
   ({ name, type: 'INT64', shape: [values.length], bytes: int64(...values) }) as const
-/** Each output depends on an input of the request that decides what it costs, or whether it works. */
+/**
+ * A graph whose outputs each depend on an input that determines the cost or the success of the run.
+ */
 const OPERATORS: Graph = {
   inputs: [
     value('fill', ''),

@@ -14,7 +14,10 @@ import type { ServerProcess } from '../helpers/server-process.ts'
 import { listing, needsShared, shared, temporaryFolder, until } from '../helpers/server.ts'
 
 const CYCLES = sizeOf('ONNXD_FAULT_CYCLES', 100)
-/** Before the first measurement, however few follow: code is compiled and the heap has found its size. */
+/**
+ * Cycles before the first measurement, for any number of measured cycles. After them the code is
+ * compiled and the heap has its normal size.
+ */
 const WARM_UP_CYCLES = 20
 const MAX_GROWTH = 0.05
 

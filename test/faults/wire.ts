@@ -10,7 +10,10 @@ import { size } from './harness.ts'
 const LIMIT_MS = size(20_000, 60_000)
 const TELLS_TOO_MUCH = /\/(?:tmp|root|home|usr|var|work)\/|\n\s+at |\.sock\b|node_modules/
 
-/** What the server sent on a connection that it has closed, or that the client closed after the response. */
+/**
+ * Data that the server sent on a connection that is now closed, by the server or by the client
+ * after the response.
+ */
 export interface Received {
   readonly statuses: readonly number[]
   /** Everything, as latin1. */

@@ -42,7 +42,7 @@ async function pidOf(server: Laboratory, model = 'tool'): Promise<number> {
   return pid
 }
 
-/** Waits until another worker serves in place of the only one; returns the milliseconds that it took. */
+/** Waits until another worker has replaced the only one. Returns the time in milliseconds. */
 async function replaced(server: Laboratory, model: string, pid: number): Promise<number> {
   const from = performance.now()
   await until(async () => {
@@ -113,7 +113,8 @@ row(
       const [worker] = await workersOf(server, 'small')
       assert.match(worker?.lastFailure ?? '', /SIGKILL/)
     }
-    // A worker that dies idle is replaced without a delay, however often: nothing has to be reset between the kills.
+    // A worker that dies while idle is replaced without a delay each time, so nothing must be reset
+    // between kills.
     const [p50, p99] = [quantile(times, 0.5), quantile(times, 0.99)]
     reportFigure(t, {
       what: `killed worker replaced, small ONNX model, p50 / p99 of ${times.length}`,

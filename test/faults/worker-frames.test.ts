@@ -1,4 +1,7 @@
-/** Block P: frames of the worker protocol. A fake worker sends them to a real server, and a fake front-end to a real worker. */
+/**
+ * Block P: frames of the worker protocol. A fake worker sends them to a real server, and a fake
+ * front-end to a real worker.
+ */
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
 import { once } from 'node:events'
@@ -79,7 +82,10 @@ async function withFake(
   }
 }
 
-/** The code must cost one 5xx and the worker, at once; the next request is served by another worker. */
+/**
+ * The code must cause exactly one 5xx and the immediate end of the worker. Another worker serves
+ * the next request.
+ */
 async function assertViolation(fake: Fake, code: string, what = code): Promise<void> {
   const pid = await fake.pid()
   const startedAt = performance.now()

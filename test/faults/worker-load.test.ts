@@ -67,7 +67,8 @@ test(
     t.diagnostic(`seed ${SEED}`)
     await serving(server, 'div', 2)
     const before = heldBy(server)
-    // Never the last one that serves: a request is repeated once, so two deaths in a row are its end.
+    // Never kills the last worker that serves. A request is repeated once, so it fails after two
+    // deaths in a row.
     const killUnderLoad = async (count: number, everyMs: number): Promise<SteadyLoad> => {
       const load = divisions(server, 'div', 20)
       for (let number = 0; number < count; number += 1) {

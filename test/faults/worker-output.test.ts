@@ -188,7 +188,8 @@ row('W11', 'a handler that floods its output costs the front-end little', async 
 row('W12', 'an endless line is cut, and memory stays as it is', async (server) => {
   const before = residentBytes([server.pid])
   const line = `process.stdout.write('y'.repeat(${size(4, 100)} * 2 ** 20) + '\\n')`
-  // The output is read at 1 MiB a second, so the worker is killed at its deadline in the midst of it.
+  // The output is read at 1 MiB per second, so the worker reaches its deadline and is killed before
+  // the end of the line.
   assertError(await run(server, `${line}; return ['printed']`), 504)
   const cut = await server.logged(({ line: text }) => String(text).startsWith('yyyy'))
   assert.match(String(cut.line), /^y{16384}… \[\d{5,} bytes dropped\]$/)

@@ -109,7 +109,10 @@ function soundRequest(
   }
 }
 
-/** Decodes, and fails unless it is refused with 4xx or gives exactly the bytes that the JSON cuts the tail into. */
+/**
+ * Decodes a body. Fails unless it is rejected with 4xx, or gives exactly the bytes that the sizes
+ * in the JSON describe.
+ */
 function check(body: Buffer, length: string, index: number): boolean {
   const entry = CODECS[index]
   assert.ok(entry !== undefined)

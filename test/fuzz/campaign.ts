@@ -1,6 +1,6 @@
 /**
- * Attacks by mutation. fast-check draws the seeds and repeats the one that failed; the mutants of a seed are made
- * here, thousands in a second.
+ * Fuzzing by mutation. fast-check chooses the seeds and repeats a seed that failed. The mutants of
+ * a seed are made here, thousands per second.
  */
 import { existsSync, readFileSync, readdirSync } from 'node:fs'
 import path from 'node:path'

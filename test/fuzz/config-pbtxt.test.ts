@@ -107,7 +107,10 @@ test('damaged config.pbtxt is refused with line and column, or read', async (t) 
   })
 })
 
-/** A value of the text format: text, number, word, or a message of fields with one or more values. */
+/**
+ * A value of the text format: text, number, word, or a message. A field of a message has one or
+ * more values.
+ */
 type Plain = string | number | { readonly word: string } | { readonly fields: Fields }
 type Fields = readonly (readonly [name: string, values: readonly Plain[]])[]
 

@@ -35,7 +35,10 @@ const LONG_TEXTS = [
 /** Of frames before they are injured, in one run of the property. */
 const BASES = 100
 
-/** What a decoder makes of bytes that come in these pieces. Nothing of a piece stays in its memory. */
+/**
+ * The result of a decoder for bytes in these pieces. With `isReused`, each piece is overwritten
+ * after it was read.
+ */
 function decode(kind: FrameKind, pieces: readonly Buffer[], isReused: boolean): Outcome {
   const allocate = (bytes: number): Buffer => Buffer.alloc(bytes)
   const decoder =

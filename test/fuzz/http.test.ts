@@ -1,4 +1,7 @@
-/** Raw HTTP against both listeners: each request gets a whole response, or the connection is closed. */
+/**
+ * Raw HTTP against both listeners. Each request must get a complete response, or the connection is
+ * closed.
+ */
 import assert from 'node:assert/strict'
 import { createConnection } from 'node:net'
 import { test } from 'node:test'
@@ -206,7 +209,10 @@ function exchange(url: string, localAddress: string, bytes: Buffer): Promise<Buf
 /** The end of what was sent or received, for the text of an error. */
 const shown = (bytes: Buffer): string => JSON.stringify(bytes.toString('latin1').slice(-1500))
 
-/** Sound and injured requests on one connection, the wild one last. Returns how many the server took. */
+/**
+ * Sends valid and damaged requests on one connection, with a random one at the end. Returns how
+ * many the server accepted.
+ */
 async function converse(
   url: string,
   listener: Listener,

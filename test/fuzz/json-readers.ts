@@ -101,7 +101,10 @@ const HEADERS = {
   predictions: readHeaders([]),
 }
 
-/** One request by one dialect: refused, or tensors of the numbers and texts that JSON.parse finds. */
+/**
+ * One request in one REST dialect. It must be rejected, or give tensors with the numbers and texts
+ * that JSON.parse finds.
+ */
 export function readRequest(random: RandomNumbers, text: Buffer, attempt: Attempt): void {
   const index = random.next() < 0.5 ? 0 : random.integer(1, MODELS.length - 1)
   const model = MODELS[index]

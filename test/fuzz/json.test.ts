@@ -1,4 +1,7 @@
-/** Every reader of JSON, with texts that are JSON, nearly JSON, or nothing of the kind, against `JSON.parse`. */
+/**
+ * Every JSON reader, with texts that are JSON, nearly JSON, or something else, compared with
+ * `JSON.parse`.
+ */
 import assert from 'node:assert/strict'
 import { isUtf8 } from 'node:buffer'
 import { test } from 'node:test'

@@ -1,17 +1,19 @@
-/** Archives in both formats, archives that unpack to far more than they are, and how a model is uploaded. */
+/**
+ * Archives in both formats, archives that unpack to much more than their size, and the upload form.
+ */
 import { constants, deflateRawSync, gzipSync } from 'node:zlib'
 import { tarOf } from './tar.ts'
 import { zipOf } from './zip.ts'
 
 const MIB = 1024 * 1024
 
-/** A file of an archive, in any format. */
+/** A file of an archive in any format. */
 export interface ArchivedFile {
   readonly name: string
   readonly data?: string | Buffer
 }
 
-/** One archive as zip and as tar.gz, by the name of the file. */
+/** The same archive as zip and as tar.gz, with its file names. */
 export function bothFormats(files: readonly ArchivedFile[]): [fileName: string, bytes: Buffer][] {
   return [
     ['m.zip', zipOf(files)],
@@ -19,22 +21,25 @@ export function bothFormats(files: readonly ArchivedFile[]): [fileName: string, 
   ]
 }
 
-/** A deflate stream of so many MiB of zeros. It is small and made at once. */
+/** A deflate stream of `mib` MiB of zeros. It is small and fast to make. */
 export function deflatedZeros(mib: number): Buffer {
   const blocks = Array.from({ length: mib }, () => DEFLATED_MIB)
   return Buffer.concat([...blocks, LAST_BLOCK])
 }
 
-/** Whole in itself: it ends at a byte and refers to nothing before it. */
+/** A block that can be repeated: it ends at a byte boundary and refers to no earlier data. */
 const DEFLATED_MIB = deflateRawSync(Buffer.alloc(MIB), { finishFlush: constants.Z_FULL_FLUSH })
 const LAST_BLOCK = deflateRawSync('')
 
-/** A zip file of one entry of zeros. Its CRC-32 is wrong: whoever reads it to its end says so. */
+/**
+ * A zip file with one entry of zeros. Its CRC-32 is wrong, so a reader that reads it to the end
+ * reports an error.
+ */
 export function zipBomb(mib: number, name = 'model.onnx'): Buffer {
   return zipOf([{ name, packed: deflatedZeros(mib), method: 8, bytes: mib * MIB, crc32: 1 }])
 }
 
-/** The same as tar.gz: the sum at its end is wrong as well. */
+/** The same as tar.gz. The checksum at its end is wrong too. */
 export function tarBomb(mib: number, name = 'model.onnx'): Buffer {
   const size = `${(mib * MIB).toString(8).padStart(11, '0')}\0`
   const header = deflateRawSync(tarOf([{ name, size }], Buffer.alloc(0)), {

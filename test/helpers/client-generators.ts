@@ -1,14 +1,14 @@
-/** The npm packages that make clients, in a folder of their own: `test/openapi/generators`. */
+/** The npm packages that generate clients, in their own folder: `test/openapi/generators`. */
 import { spawnSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import path from 'node:path'
 import type { TestContext } from 'node:test'
 
 export const GENERATORS = path.resolve('test/openapi/generators')
-/** Version 5, which the generators need; also the compiler of most of those who use their clients. */
+/** TypeScript 5, which the generators need and most users of generated clients have. */
 export const GENERATORS_TSC = path.join(GENERATORS, 'node_modules/typescript/bin/tsc')
 
-/** Installs the generators where they are missing; without a registry the test is skipped. */
+/** Installs the generators if they are missing. Without a registry it skips the test. */
 export function installGenerators(t: TestContext): boolean {
   if (existsSync(path.join(GENERATORS, 'node_modules', '.package-lock.json'))) return true
   const npm = process.env['npm_execpath']

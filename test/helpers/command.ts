@@ -1,4 +1,6 @@
-/** The command as a process that need not become ready: tests of how it starts, fails and ends. */
+/**
+ * Runs the command as a process that may not become ready, for tests of start, failure and exit.
+ */
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import type { ChildProcess, StdioOptions } from 'node:child_process'
@@ -12,17 +14,19 @@ import type { Cleanup } from './server.ts'
 const READY = /^onnxd is ready\. Inference (\S+), management (\S+)$/m
 const READY_MS = 60_000
 
-/** How a command is started. */
+/** Options of {@link startCommand}. */
 export interface CommandOptions {
-  /** Comes before the program and must replace itself with it, as `setpriv … --` does. */
+  /**
+   * Prefix of the command line. It must replace itself with the program, as `setpriv … --` does.
+   */
   readonly prefix?: readonly string[]
   readonly environment?: NodeJS.ProcessEnv
-  /** Folder for its temporary files; a new one when absent. */
+  /** Folder for its temporary files; a new one if absent. */
   readonly temporary?: string
   readonly stdio?: StdioOptions
 }
 
-/** How a process ended, and how long after the signal or the start. */
+/** How a process exited, and how many milliseconds after its start or the last signals. */
 export interface End {
   readonly code: number | null
   readonly signal: NodeJS.Signals | null
@@ -33,21 +37,24 @@ export interface End {
 export interface Command {
   readonly pid: number
   readonly child: ChildProcess
-  /** Folder for its temporary files and nothing else. */
+  /** Folder that contains only its temporary files. */
   readonly temporary: string
-  /** Resolves when the process has ended and its output is complete. */
+  /** Resolves when the process has exited and its output is complete. */
   readonly ended: Promise<End>
   output(): string
   errors(): string
-  /** Waits until it says that it is ready. Fails when it ends before. */
+  /** Waits until it prints that it is ready. Fails if it exits before. */
   ready(): Promise<{ inference: string; management: string }>
-  /** Waits for a line on stderr. Fails when the process ends before. */
+  /** Waits for a line on stderr. Fails if the process exits before. */
   logged(pattern: RegExp): Promise<RegExpExecArray>
-  /** Sends signals and waits for the end. */
+  /** Sends signals and waits for the exit. */
   end(...signals: NodeJS.Signals[]): Promise<End>
 }
 
-/** Starts `onnxd serve` on free ports; arguments that name ports win. It is killed after the test. */
+/**
+ * Starts `onnxd serve` on free ports. Arguments that set ports override this. The process is killed
+ * after the test.
+ */
 export function startCommand(
   t: Cleanup,
   args: readonly string[],
@@ -69,7 +76,7 @@ export function startCommand(
   let since = performance.now()
   const ended = once(child, 'exit').then(async ([code, signal]): Promise<End> => {
     const ms = performance.now() - since
-    // What it wrote last may still be on its way.
+    // The last output may not have arrived yet.
     if (child.stderr?.readableEnded === false) await once(child.stderr, 'end')
     return { code, signal, ms }
   })

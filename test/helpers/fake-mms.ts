@@ -1,17 +1,20 @@
-/** A program in the place of Python that does what MMS's worker does, in brief. */
+/** A program that replaces Python and acts like MMS's worker, in a simple form. */
 import { chmodSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import process from 'node:process'
 
-/** Code of the program, where it is to differ. */
+/** Code of the program that a test can replace. */
 export interface FakeMmsOptions {
   /** Makes the FIFO called `NAME`. */
   readonly makeFifo?: string
-  /** Opens the FIFO called `FIFO` for the stream `name`, and writes to it. */
+  /** Opens the FIFO called `FIFO` for the stream `name` and writes to it. */
   readonly useFifo?: string
 }
 
-/** Writes the program into a folder and returns its path, for `--python`. It answers every request with its start. */
+/**
+ * Writes the program into a folder and returns its path, for `--python`. It responds to every
+ * request with its arguments, working directory and environment.
+ */
 export function fakeMms(folder: string, options: FakeMmsOptions = {}): string {
   const file = path.join(folder, 'python')
   writeFileSync(file, `#!${process.execPath}\n${source(options)}`)
@@ -19,7 +22,7 @@ export function fakeMms(folder: string, options: FakeMmsOptions = {}): string {
   return file
 }
 
-/** It makes the FIFOs, answers the load, and waits for readers. */
+/** The source: makes the FIFOs, replies to the load, and waits for readers. */
 const source = ({
   makeFifo = "execFileSync('mkfifo', ['-m', '600', NAME])",
   useFifo = String.raw`fs.writeSync(fs.openSync(FIFO, 'w'), name.slice(3) + ' of the FIFO\n')`,

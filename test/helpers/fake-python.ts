@@ -1,7 +1,7 @@
 /**
- * A worker whose every byte a test decides, behind a whole server. It takes the place of a Python
- * interpreter with TorchServe's worker; what it does with a request is the text of the request,
- * which is JavaScript.
+ * A worker behind a whole server whose every byte the test controls. It replaces a Python
+ * interpreter with TorchServe's worker. The body of a request is JavaScript code that the worker
+ * runs.
  */
 import { chmodSync, mkdirSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
@@ -16,8 +16,9 @@ const wire = (name: string): string =>
   JSON.stringify(new URL(`../../src/worker/wire/${name}${EXTENSION}`, import.meta.url).href)
 
 /**
- * The code of a request has `socket`, `requests` (those of its frame), and the helpers below.
- * `service.py` of the model is JavaScript too, and may replace `onConnect`, `onLoad` and `onDescribe`.
+ * The code of a request can use `socket`, `requests` (those of its frame), and the helpers below.
+ * `service.py` of the model is JavaScript too, and may replace `onConnect`, `onLoad` and
+ * `onDescribe`.
  */
 const WORKER = `
 import { readFileSync } from 'node:fs'
@@ -65,7 +66,7 @@ createServer((socket) => {
 }).listen(after('--sock-name'), () => console.log('Torch worker started.'))
 `
 
-/** The interpreter to start a server with, as its setting `python`. */
+/** Path of the interpreter for the setting `python` of a server. */
 export function fakePython(t: Cleanup): string {
   const folder = temporaryFolder(t)
   mkdirSync(folder, { recursive: true })

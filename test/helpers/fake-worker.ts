@@ -1,4 +1,4 @@
-/** Small worker processes that keep to the protocol, except where a test makes them misbehave. */
+/** Small worker processes that follow the protocol, except where a test makes them fail. */
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
@@ -13,7 +13,10 @@ const EXTENSION = path.extname(fileURLToPath(import.meta.url))
 const wire = (name: string): string =>
   JSON.stringify(new URL(`../../src/worker/wire/${name}${EXTENSION}`, import.meta.url).href)
 
-/** The behaviour of a test comes where the mark is; it may replace `onLoad`, `onPredict` and `onReady`. */
+/**
+ * The code of the test replaces the mark `//BEHAVIOUR`. It may replace `onLoad`, `onPredict` and
+ * `onReady`.
+ */
 const SCRIPT = `
 import { spawn } from 'node:child_process'
 import { createServer } from 'node:net'
@@ -45,13 +48,13 @@ createServer((socket) => {
 }).listen(process.argv[2], () => onReady())
 `
 
-/** One started fake worker and what it printed. */
+/** A started fake worker and its output. */
 export interface FakeProcess {
   readonly worker: Worker
   readonly lines: { readonly stream: 'stdout' | 'stderr'; readonly line: string }[]
 }
 
-/** Starts a fake worker; it is gone when the test is over. */
+/** Starts a fake worker. It is killed after the test. */
 export function startFake(
   t: TestContext,
   behaviour = '',
@@ -114,7 +117,7 @@ export const LOAD: LoadRequest = {
   limitMaxImagePixels: true,
 }
 
-/** A request whose body is `text`. */
+/** A request with the body `text`. */
 export function request(id: string, text = id): WireRequest {
   return {
     id,
@@ -123,7 +126,7 @@ export function request(id: string, text = id): WireRequest {
   }
 }
 
-/** True while a process exists and is no zombie. */
+/** Whether a process exists and is not a zombie. */
 export function isAlive(pid: number): boolean {
   try {
     return !/^\d+ \(.*\) [ZX]/s.test(readFileSync(`/proc/${pid}/stat`, 'latin1'))

@@ -1,8 +1,8 @@
-/** How the time of a reader grows with its input. */
+/** Measures how the time of a reader grows with its input. */
 import assert from 'node:assert/strict'
 import process from 'node:process'
 
-/** Reads an input; what it throws is of no interest. */
+/** Reads an input. Its errors are ignored. */
 export type Read = (input: string) => unknown
 
 /** Makes an input of about `size` characters. */
@@ -10,12 +10,15 @@ export type MakeInput = (size: number) => string
 
 const LARGE = 64 * 1024
 const FACTOR = 8
-/** A large input that is read in less time needs no comparison: at quadratic time it would take seconds. */
+/**
+ * If the large input takes less time, the small one is not measured: quadratic time would be
+ * seconds.
+ */
 const QUICK_MS = 40
-/** Linear time grows by the factor, quadratic time by its square, 64. */
+/** Maximum ratio of the times. Linear time grows by `FACTOR`, quadratic time by its square, 64. */
 const MOST_GROWTH = 28
 const RUNS = 3
-/** What takes so long is not measured again. */
+/** A large input that takes longer is not measured again. */
 const LONG_MS = 1000
 
 /** Fails if eight times the input takes much more than eight times the time. */
@@ -25,7 +28,7 @@ export async function assertLinear(name: string, input: MakeInput, read: Read): 
   if (largeMs < QUICK_MS) return
   const small = input(LARGE / FACTOR)
   let smallMs = Number.POSITIVE_INFINITY
-  // The least of several times is the one that the collector of garbage disturbed least.
+  // The minimum of several runs contains the least time of the garbage collector.
   for (let run = 0; run < RUNS; run += 1) {
     smallMs = Math.min(smallMs, await timeOf(read, small))
     if (largeMs > LONG_MS) break
@@ -35,13 +38,13 @@ export async function assertLinear(name: string, input: MakeInput, read: Read): 
   assert.ok(largeMs < QUICK_MS || largeMs < smallMs * MOST_GROWTH, `${name}: ${text}`)
 }
 
-/** Milliseconds of this process alone: others share the machine. */
+/** CPU milliseconds of this process only, because other processes share the machine. */
 async function timeOf(read: Read, input: string): Promise<number> {
   const before = process.cpuUsage()
   try {
     await read(input)
   } catch {
-    // A refusal takes its time as well.
+    // A rejection takes time too.
   }
   const { user, system } = process.cpuUsage(before)
   return (user + system) / 1000

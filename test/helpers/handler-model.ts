@@ -1,4 +1,7 @@
-/** A model folder with code that does what each request's text says; for tests of life and death. */
+/**
+ * A model folder with a handler that does what the text of each request says, for tests of crashes
+ * and timeouts.
+ */
 import { existsSync, mkdirSync, statSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { temporaryFolder, until } from './server.ts'
@@ -66,10 +69,10 @@ export function handlerModel(t: Cleanup, name: string, settings: object = {}): s
   return folder
 }
 
-/** Holds the requests `wait:<path>` until it is opened. */
+/** Blocks the requests `wait:<path>` until the test opens it. */
 export interface Gate {
   readonly path: string
-  /** Resolves when `count` requests are held by workers. */
+  /** Resolves when workers hold `count` requests. */
   holds(count: number): Promise<unknown>
   open(): void
 }

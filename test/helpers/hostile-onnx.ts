@@ -1,4 +1,7 @@
-/** ONNX models that lie, loop, nest or want more than there is. All are small but those that say so. */
+/**
+ * Malformed and hostile ONNX models: with false sizes, loops, deep nesting, or too large. The files
+ * are small, except where the function says so.
+ */
 import { closeSync, ftruncateSync, openSync, writeSync } from 'node:fs'
 import { field, model, node, tensorValue } from './onnx-files.ts'
 
@@ -8,7 +11,7 @@ const BOOL = 9
 const EXTERNAL = 1
 const NOTHING = Buffer.alloc(0)
 
-/** `y = x + c`, where the fields of the tensor `c` are as given. */
+/** `y = x + c`, with the given fields for the tensor `c`. */
 export function modelOfConstant(...tensor: readonly Buffer[]): Buffer {
   return model(
     Buffer.concat([
@@ -21,7 +24,7 @@ export function modelOfConstant(...tensor: readonly Buffer[]): Buffer {
   )
 }
 
-/** `y = x + c`, where `c` lies in another file; entries are `location`, `offset`, `length`. */
+/** `y = x + c`, with `c` in another file. The entries are `location`, `offset` and `length`. */
 export function modelOfExternal(entries: Readonly<Record<string, string>>, dims = [1]): Buffer {
   return modelOfConstant(
     ...dims.map((size) => field(1, size)),
@@ -33,7 +36,7 @@ export function modelOfExternal(entries: Readonly<Record<string, string>>, dims 
   )
 }
 
-/** A graph of nodes from `x` to `y`, both of one float. */
+/** A graph of nodes from `x` to `y`, each of one float. */
 export function modelOfNodes(nodes: readonly Buffer[], more: Buffer = NOTHING): Buffer {
   return model(
     Buffer.concat([
@@ -46,12 +49,12 @@ export function modelOfNodes(nodes: readonly Buffer[], more: Buffer = NOTHING): 
   )
 }
 
-/** A node of another operator set than that of ONNX. */
+/** A node of another operator set than ONNX's. */
 export function foreignNode(domain: string, operator: string): Buffer {
   return node(operator, ['x'], ['y'], field(7, domain))
 }
 
-/** One operator for each output, all of the first input. */
+/** One operator for each output. All of them read the first input. */
 export function modelOfOutputs(names: readonly string[], inputs = ['x']): Buffer {
   return model(
     Buffer.concat([
@@ -63,7 +66,7 @@ export function modelOfOutputs(names: readonly string[], inputs = ['x']): Buffer
   )
 }
 
-/** A constant with no input at all. */
+/** A constant as the output, and no inputs. */
 export function modelWithoutInputs(): Buffer {
   const value = Buffer.concat([field(1, 1), field(2, FLOAT), field(9, Buffer.alloc(4))])
   const attribute = field(5, Buffer.concat([field(1, 'value'), field(5, value), field(20, 4)]))
@@ -76,7 +79,7 @@ export function modelWithoutInputs(): Buffer {
   )
 }
 
-/** So many operators one after the other. */
+/** A chain of `length` operators. */
 export function chainModel(length: number): Buffer {
   const name = (index: number): string => (index === 0 ? 'x' : index === length ? 'y' : `t${index}`)
   return modelOfNodes(
@@ -86,7 +89,7 @@ export function chainModel(length: number): Buffer {
 
 const DOMAIN = 'own'
 
-/** A function of the model, which calls what is in its nodes. */
+/** A function of the model with the given nodes. */
 function functionOf(name: string, nodes: readonly Buffer[]): Buffer {
   const operators = (domain: string, version: number): Buffer =>
     field(9, Buffer.concat([field(1, domain), field(2, version)]))
@@ -114,7 +117,7 @@ export function recursiveModel(): Buffer {
   return modelOfNodes([call('f', 'x', 'y')], Buffer.concat([ownOperators, own]))
 }
 
-/** Functions that each call the next one twice: 2^`levels` operators when they are put in place. */
+/** Functions that each call the next one twice: 2^`levels` operators after they are inlined. */
 export function functionBomb(levels: number): Buffer {
   const functions = Array.from({ length: levels }, (_, level) =>
     functionOf(`f${level}`, [call(`f${level + 1}`, 'x', 't'), call(`f${level + 1}`, 't', 'y')]),
@@ -123,7 +126,7 @@ export function functionBomb(levels: number): Buffer {
   return modelOfNodes([call('f0', 'x', 'y')], Buffer.concat([ownOperators, ...functions, last]))
 }
 
-/** Graphs in graphs in graphs. */
+/** Graphs nested to the given depth. */
 export function nestedGraphs(levels: number): Buffer {
   let graph = Buffer.concat([field(2, 'g'), field(12, tensorValue('y', FLOAT, [1]))])
   for (let level = 0; level < levels; level += 1) {
@@ -133,7 +136,7 @@ export function nestedGraphs(levels: number): Buffer {
   return model(graph)
 }
 
-/** Sequences of sequences of sequences, for the type of an input. */
+/** An input whose type is sequences nested to the given depth. */
 export function nestedTypes(levels: number): Buffer {
   let type = field(1, Buffer.concat([field(1, FLOAT), field(2, NOTHING)]))
   for (let level = 0; level < levels; level += 1) type = field(4, field(1, type))
@@ -158,7 +161,7 @@ const constant = (name: string, type: number, dims: readonly number[], data: Buf
     ]),
   )
 
-/** Zeros in the shape that the graph has as a constant, or that a request sends as `shape`. */
+/** Zeros in a shape that is a constant of the graph, or an input `shape` of the request. */
 export function zerosModel(shape?: readonly bigint[]): Buffer {
   const given =
     shape === undefined
@@ -167,7 +170,7 @@ export function zerosModel(shape?: readonly bigint[]): Buffer {
   return model(
     Buffer.concat([
       field(1, node('ConstantOfShape', ['shape'], ['z'])),
-      // Beside the input, so that nothing is computed before a request comes.
+      // Adds the input, so that onnxruntime cannot compute the result before a request.
       field(1, node('Add', ['z', 'x'], ['y'])),
       field(2, 'zeros'),
       given,
@@ -177,7 +180,10 @@ export function zerosModel(shape?: readonly bigint[]): Buffer {
   )
 }
 
-/** A loop that keeps a tensor of `floats` numbers of each of its `turns`, which a request sends. */
+/**
+ * A loop that keeps a tensor of `floats` numbers from each iteration. The request sends the number
+ * of iterations as `turns`.
+ */
 export function growingLoop(floats: bigint): Buffer {
   const body = Buffer.concat([
     field(1, node('Identity', ['goOn'], ['goesOn'])),
@@ -206,7 +212,7 @@ export function growingLoop(floats: bigint): Buffer {
   )
 }
 
-/** Writes a model with `mib` MiB of weights, all zero: a hole in the file, which takes no room on the disk. */
+/** Writes a model with `mib` MiB of zero weights. The file is sparse and takes no disk space. */
 export function writeLargeModel(file: string, mib: number): void {
   const bytes = mib * 1024 * 1024
   const weights = [field(1, bytes / 4), field(2, FLOAT), field(8, 'w')]

@@ -1,4 +1,4 @@
-/** What must hold for every request, however it reaches the model. */
+/** Checks that must hold for every inference request, through a worker or through a server. */
 import assert from 'node:assert/strict'
 import { deflateSync, gzipSync } from 'node:zlib'
 import { DATATYPES } from '../../src/contract/datatypes.ts'
@@ -14,12 +14,15 @@ const BINARY_OUTPUT = '"parameters":{"binary_data_output":true}'
 const CODINGS = ['', 'gzip', 'deflate'] as const
 const PLAIN_HEADERS: readonly WireHeader[] = [['Accept', 'application/octet-stream']]
 
-/** Model of `../shared` that gives back what it gets. */
+/** Model of `../shared` that returns its input. */
 function echoOf(datatype: Datatype): string {
   return datatype === 'BYTES' ? 'simple_identity' : `identity_${datatype.toLowerCase()}`
 }
 
-/** The same random tensors give the same bytes as JSON of either kind, and as binary data. */
+/**
+ * Checks that random tensors come back with the same bytes in each form: binary, JSON of the Open
+ * Inference Protocol, and the JSON of `/predictions`.
+ */
 export async function checkForms(send: Send, random: RandomNumbers, rounds: number): Promise<void> {
   for (let round = 0; round < rounds; round++) {
     for (const datatype of DATATYPES) {
@@ -28,7 +31,7 @@ export async function checkForms(send: Send, random: RandomNumbers, rounds: numb
       const place = `${datatype} [${tensor.shape.join()}], round ${round}`
       const binary = await send(model, coded(random, binaryRequest(random, tensor)))
       assert.deepEqual(bytesOf(binary), tensor.bytes, `${place}: binary`)
-      // In JSON the protocol has no FP16.
+      // The JSON of the protocol does not support FP16.
       if (datatype !== 'FP16') {
         const json = await send(model, coded(random, jsonRequest(random, tensor)))
         assert.deepEqual(bytesOf(json), tensor.bytes, `${place}: JSON`)
@@ -39,7 +42,10 @@ export async function checkForms(send: Send, random: RandomNumbers, rounds: numb
   }
 }
 
-/** Damaged requests are answered with a 4xx (or, where the damage does not count, with 200), in the right form. */
+/**
+ * Checks that damaged requests get a 4xx status, or 200 if the damage has no effect, with a body of
+ * the right form.
+ */
 export async function checkMutations(
   send: Send,
   random: RandomNumbers,
@@ -91,7 +97,7 @@ function inputText({ datatype, shape }: RandomTensor, rest: string): string {
   return `{"name":"INPUT0","shape":[${shape.join()}],"datatype":"${datatype}",${rest}}`
 }
 
-/** Compressed or not, and willing to take compressed answers or not. */
+/** Randomly compresses the body and accepts compressed responses. */
 function coded(random: RandomNumbers, request: InferRequest): InferRequest {
   const coding = CODINGS[random.integer(0, 2)] ?? ''
   const accepted = CODINGS[random.integer(0, 2)] ?? ''
@@ -105,11 +111,11 @@ function coded(random: RandomNumbers, request: InferRequest): InferRequest {
 
 function bytesOf(answer: InferAnswer): Buffer | undefined {
   const [output] = outputsOf(answer)
-  // Without elements there is no binary data, and the answer is plain JSON.
+  // Without elements there is no binary data, and the response is plain JSON.
   return output?.bytes ?? (output?.shape.includes(0) === true ? Buffer.alloc(0) : undefined)
 }
 
-/** Raw bytes; strings, which those cannot show, come in JSON. */
+/** The response as raw bytes. Strings come as JSON, because raw bytes do not support them. */
 function plainBytes({ body }: InferAnswer, datatype: Datatype): Buffer {
   if (datatype !== 'BYTES') return body
   const { OUTPUT0: rows }: { OUTPUT0: string[][] } = JSON.parse(body.toString())

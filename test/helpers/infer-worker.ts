@@ -1,4 +1,4 @@
-/** Inference requests through one real worker process. */
+/** Sends inference requests to one real worker process. */
 import path from 'node:path'
 import type { TestContext } from 'node:test'
 import { DIALECT_HEADER } from '../../src/contract/internal-headers.ts'
@@ -8,7 +8,9 @@ import type { Send } from './infer.ts'
 import { sharedFolder, startWorker, wireRequest } from './worker-client.ts'
 import type { WorkerClient } from './worker-client.ts'
 
-/** Starts a worker; a model of `../shared` is loaded, on a connection of its own, when it is asked for first. */
+/**
+ * Starts a worker. Each model of `../shared` is loaded on its own connection at its first request.
+ */
 export async function workerSend(t: TestContext): Promise<Send> {
   const worker = await startWorker(t)
   const clients = new Map<string, WorkerClient>()

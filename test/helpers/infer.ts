@@ -1,9 +1,9 @@
-/** Requests of the Open Inference Protocol as clients build them, and answers taken apart. */
+/** Builds requests of the Open Inference Protocol as clients do, and parses responses. */
 import assert from 'node:assert/strict'
 import { gunzipSync, inflateSync } from 'node:zlib'
 import type { WireHeader, WirePrediction } from '../../src/worker/wire/messages.ts'
 
-/** A request to a model, by the route that its dialect has. */
+/** A request to a model. `route` is the route of its REST dialect. */
 export interface InferRequest {
   readonly route: 'predictions' | 'v1' | 'v2'
   readonly contentType: string
@@ -11,17 +11,17 @@ export interface InferRequest {
   readonly body: Buffer
 }
 
-/** An answer; header names are in lower case. */
+/** A response. Header names are in lower case. */
 export interface InferAnswer {
   readonly status: number
   readonly headers: ReadonlyMap<string, string>
   readonly body: Buffer
 }
 
-/** Sends a request to a model by its name, through a worker or through a server. */
+/** Sends a request to a model by name, through a worker or a server. */
 export type Send = (model: string, request: InferRequest) => Promise<InferAnswer>
 
-/** An output of an answer: its elements as JSON or as bytes. */
+/** An output of a response, with its elements as JSON or as bytes. */
 export interface AnsweredOutput {
   readonly name: string
   readonly datatype: string
@@ -32,7 +32,7 @@ export interface AnsweredOutput {
 
 export const JSON_LENGTH = 'Inference-Header-Content-Length'
 
-/** A v2 request of this JSON with binary data behind it. */
+/** A v2 request with this JSON, followed by binary data. */
 export function inferRequest(
   json: unknown,
   tail?: Buffer,
@@ -53,7 +53,9 @@ export function answerOf({ status, contentType, headers, body }: WirePrediction)
   return { status, body, headers: new Map(all.map(([name, value]) => [name.toLowerCase(), value])) }
 }
 
-/** The outputs of a successful answer, decompressed; fails where lengths and headers do not agree. */
+/**
+ * The outputs of a successful response, decompressed. Fails if lengths and headers do not agree.
+ */
 export function outputsOf({ status, headers, body }: InferAnswer): AnsweredOutput[] {
   const coding = headers.get('content-encoding')
   const plain = coding === 'gzip' ? gunzipSync(body) : coding ? inflateSync(body) : body
@@ -77,7 +79,7 @@ export function outputsOf({ status, headers, body }: InferAnswer): AnsweredOutpu
   return found
 }
 
-/** The text of an error answer; fails unless it is `{"error": text}` and nothing else. */
+/** The text of an error response. Fails if its body is not exactly `{"error": text}`. */
 export function errorOf({ headers, body }: InferAnswer): string {
   const error: unknown = JSON.parse(body.toString())
   assert.ok(typeof error === 'object' && error !== null && 'error' in error)
@@ -87,7 +89,7 @@ export function errorOf({ headers, body }: InferAnswer): string {
   return String(error.error)
 }
 
-/** Strings, or any bytes, as binary BYTES elements. */
+/** Strings or bytes as binary BYTES elements. */
 export function binaryElements(elements: readonly (string | Buffer)[]): Buffer {
   const parts = elements.flatMap((element) => {
     const bytes = Buffer.from(element)

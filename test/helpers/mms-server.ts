@@ -1,4 +1,4 @@
-/** The original MMS front-end in Java, as its own launcher starts it. */
+/** Runs the Java front-end of MMS, with the command line of its launcher. */
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs'
@@ -18,24 +18,24 @@ export const needsMms =
     ? 'needs Java and the Python packages; see scripts/interop.mjs'
     : false
 
-/** It takes no port above this. */
+/** MMS accepts no higher port. */
 const HIGHEST_PORT = 32_766
 
-/** A running original. */
+/** A running MMS. */
 export interface MmsServer {
   readonly inference: string
   readonly management: string
-  /** Where it looks for archives. */
+  /** Its model store, the folder of archives. */
   readonly store: string
   /** Its `java.io.tmpdir`: sockets, FIFOs and unpacked archives. */
   readonly temporary: string
-  /** What it and its workers wrote to their console. */
+  /** Console output of MMS and its workers. */
   output(): string
 }
 
 /**
- * Starts it with `python` as the interpreter of its workers. Everything it started is ended with the test:
- * itself it leaves its workers behind.
+ * Starts MMS with `python` as the interpreter of its workers. After the test all its processes are
+ * killed, because MMS itself leaves its workers running.
  */
 export async function startMms(
   t: TestContext,
@@ -104,7 +104,7 @@ function sitePackages(): string {
   return home ?? assert.fail(`no package mms below ${lib}`)
 }
 
-/** A port that is free now. The system hands out higher ones. */
+/** A free port. The system would choose a higher one than MMS accepts. */
 async function freeLowPort(): Promise<number> {
   for (;;) {
     const port = 10_000 + Math.floor(Math.random() * (HIGHEST_PORT - 10_000))

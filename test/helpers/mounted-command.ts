@@ -1,4 +1,4 @@
-/** The command with a small disk of its own, which nobody else sees. */
+/** Runs the command with its own small disk, which other processes do not see. */
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
@@ -11,9 +11,9 @@ export const needsMount =
     : 'needs the right to mount, and unshare (util-linux)'
 
 /**
- * Arguments to start a program in a mount namespace in which `folder` is a new disk.
- * @param options Of `mount`, for example `size=1m,nr_inodes=64`.
- * @param source Its files are on the disk from the start.
+ * Command line prefix to start a program in a mount namespace in which `folder` is a new disk.
+ * @param options Options of `mount`, for example `size=1m,nr_inodes=64`.
+ * @param source Folder whose files are copied to the disk before the start.
  */
 export function onDisk(folder: string, options: string, source = '/dev/null'): string[] {
   const script =
@@ -21,23 +21,23 @@ export function onDisk(folder: string, options: string, source = '/dev/null'): s
   return ['unshare', '--mount', '--', 'sh', '-c', script, folder, options, source]
 }
 
-/** A folder as the process sees it. */
+/** Path of a folder in the mount namespace of a process. */
 export const seenBy = (pid: number, folder: string): string => `/proc/${pid}/root${folder}`
 
-/** Mounts the disk of a process again, read-only or not. */
+/** Remounts the disk of a process, read-only or read-write. */
 export function remount(pid: number, folder: string, mode: 'ro' | 'rw'): void {
   const args = ['--mount', '--target', String(pid), 'mount', '-o', `remount,${mode}`, folder]
   assert.equal(spawnSync('nsenter', args).status, 0)
 }
 
-/** Fills a disk to its last byte. The function that is returned makes room again. */
+/** Fills a disk completely. The returned function frees the space. */
 export function fillBytes(folder: string): () => void {
   const file = path.join(folder, 'filling')
   assert.throws(() => writeFileSync(file, Buffer.alloc(64 << 20)), { code: 'ENOSPC' })
   return () => rmSync(file)
 }
 
-/** Makes files until the disk has no inode left. The function that is returned removes them. */
+/** Makes files until the disk has no free inode. The returned function removes them. */
 export function fillInodes(folder: string): () => void {
   const made = path.join(folder, 'filling')
   mkdirSync(made)

@@ -1,7 +1,7 @@
-/** Small damage to bytes: cheap enough for a million of them. */
+/** Makes small changes to bytes, fast enough for a million inputs. */
 import type { RandomNumbers } from './random.ts'
 
-/** Numbers at which programs change their minds, in the widths that formats have. */
+/** Edge values of integers, in the widths that file formats use. */
 const EDGES: readonly (readonly number[])[] = [
   [0],
   [1],
@@ -20,8 +20,8 @@ const MAX_CHANGES = 3
 const MAX_MOVED = 64
 
 /**
- * A copy of `original` with one to three changes: bits, bytes, edge numbers, words of the format, pieces that are
- * cut out, doubled, or taken from `other`, an early end.
+ * A copy of `original` with one to three changes: changed bits or bytes, edge values, words of the
+ * format, removed or copied pieces (also from `other`), or an early end.
  */
 export function mutate(
   original: Buffer,

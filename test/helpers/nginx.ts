@@ -1,4 +1,4 @@
-/** nginx in front of a server, with kept connections between the two. */
+/** Runs nginx in front of a server, with keep-alive connections between them. */
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
@@ -10,11 +10,11 @@ import { temporaryFolder, until } from './server.ts'
 /** A running nginx. */
 export interface Nginx {
   readonly url: string
-  /** What it says of failures. */
+  /** The error log. */
   errors(): string
 }
 
-/** Starts nginx with `origin` as its only upstream; it is ended with the test. */
+/** Starts nginx with `origin` as its only upstream. It is killed after the test. */
 export async function startNginx(
   t: TestContext,
   origin: string,

@@ -1,19 +1,19 @@
-/** Runs npm as a user does, not as part of the npm that runs the tests. */
+/** Runs npm as a user does, without the settings of the npm that runs the tests. */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import path from 'node:path'
 
-/** What npm did. */
+/** Result of npm. */
 export interface NpmRun {
   readonly status: number | null
-  /** Both streams. */
+  /** Output of stdout and stderr. */
   readonly output: string
 }
 
-/** How long a registry has to answer. */
+/** Timeout for the registry. */
 const REGISTRY_MS = 20_000
 
-/** Runs npm in a folder, with the Node that runs this process. */
+/** Runs npm in a folder, with the Node of this process. */
 export async function npm(
   folder: string,
   args: readonly string[],
@@ -31,14 +31,14 @@ export async function npm(
   return { status, output }
 }
 
-/** For `test(name, { skip }, …)`: why it cannot run, when the npm registry does not answer. */
+/** For `test(name, { skip }, …)`: the reason to skip if the npm registry does not respond. */
 export async function needsRegistry(folder: string, name: string): Promise<string | false> {
   const patience = ['--fetch-retries=0', `--fetch-timeout=${REGISTRY_MS}`]
   const { status } = await npm(folder, ['view', name, 'name', ...patience])
   return status === 0 ? false : 'needs the npm registry, which does not answer'
 }
 
-/** This process's environment without the settings that npm hands to the scripts it runs. */
+/** The environment of this process without the settings that npm passes to scripts. */
 export function userEnvironment(): NodeJS.ProcessEnv {
   const own = Object.entries(process.env).filter(
     ([name]) => !/^npm_/i.test(name) || /^npm_config_(registry|cache)$/i.test(name),

@@ -1,4 +1,4 @@
-/** Files as `numpy.save` writes them. */
+/** Files in the format of `numpy.save`. */
 
 export interface NpyFile {
   /** NumPy's name of the type, such as `<f4`. */
@@ -6,9 +6,9 @@ export interface NpyFile {
   readonly shape: readonly number[]
   readonly data: Buffer
   readonly fortranOrder?: boolean
-  /** 1, 2 or 3. */
+  /** Version of the format: 1, 2 or 3. */
   readonly version?: number
-  /** In place of the header that the other members stand for. */
+  /** Replaces the header that the other members give. */
   readonly header?: string
 }
 

@@ -1,9 +1,9 @@
-/** What a server says about its models. Needs a management listener without a token. */
+/** Reads the state of models from a server. It needs a management listener without a token. */
 import assert from 'node:assert/strict'
 import { json } from './server.ts'
 import type { TestServer } from './server.ts'
 
-/** What `GET /models` says of a model that could not be loaded. */
+/** A model that could not be loaded, from `GET /models`. */
 export interface FailedModel {
   readonly modelName?: string
   readonly modelUrl: string
@@ -11,7 +11,7 @@ export interface FailedModel {
   readonly log?: string[]
 }
 
-/** What `GET /models/{model}` says of a worker. */
+/** A worker, from `GET /models/{model}`. */
 export interface WorkerInfo {
   readonly id: string
   readonly pid: number
@@ -46,7 +46,7 @@ export async function workersOf(server: TestServer, model: string): Promise<Work
   return ((await read(server, `/models/${model}`)) as Description).workers
 }
 
-/** Process ids of these workers. */
+/** Process ids of the workers of a model's default version. */
 export async function workerPids(server: TestServer, model: string): Promise<number[]> {
   return (await workersOf(server, model)).map(({ pid }) => pid)
 }
@@ -62,7 +62,7 @@ export async function allWorkerPids(server: TestServer): Promise<number[]> {
     .flatMap(({ workers }) => workers.map(({ pid }) => pid))
 }
 
-/** Requests that wait for a worker of a model's default version. */
+/** Number of requests in the queue of a model's default version. */
 export async function queuedRequests(server: TestServer, model: string): Promise<number> {
   return ((await read(server, `/models/${model}`)) as Description).jobQueueStatus.pendingRequests
 }

@@ -1,8 +1,8 @@
-/** Writes small ONNX models, byte by byte, so that tests need no files from elsewhere. */
+/** Writes small ONNX models as bytes, so that tests need no other files. */
 import { writeFileSync } from 'node:fs'
 import { BinaryWriter, WireType } from '@bufbuild/protobuf/wire'
 
-/** ONNX's numbers of element types. */
+/** Element types as numbers of ONNX. */
 export const ELEMENT = {
   float: 1,
   uint8: 2,
@@ -16,7 +16,7 @@ export const ELEMENT = {
 } as const
 export type ElementType = keyof typeof ELEMENT
 
-/** An attribute: whole numbers and texts are told by their type, floats are `{ float: 1 }`. */
+/** An attribute. Integers and texts are recognised by their type; a float is `{ float: 1 }`. */
 export type Attribute =
   | number
   | string
@@ -36,7 +36,7 @@ export interface NodeSource {
   readonly name?: string
 }
 
-/** Names of dimensions stand for symbolic ones. */
+/** A dimension with a name is symbolic. */
 export interface ValueSource {
   readonly name: string
   readonly type: ElementType
@@ -57,11 +57,11 @@ export interface GraphSource {
 }
 
 export interface ModelSource extends GraphSource {
-  /** Version of the operator set of ONNX itself; default 17. */
+  /** Version of ONNX's own operator set; default 17. */
   readonly version?: number
 }
 
-/** A node in short: `node('Add', ['a', 'b'], 'c')`. */
+/** Short form of a node: `node('Add', ['a', 'b'], 'c')`. */
 export function node(
   operator: string,
   inputs: readonly string[],
@@ -77,7 +77,7 @@ export function floats(dims: readonly number[], values: readonly number[]): Cons
   return { type: 'float', dims, values }
 }
 
-/** A list of 64-bit integers, as shapes and axes are. */
+/** A list of 64-bit integers, the type of shapes and axes. */
 export function integers(...values: readonly number[]): Constant {
   return { type: 'int64', dims: [values.length], values }
 }

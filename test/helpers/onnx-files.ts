@@ -1,11 +1,11 @@
-/** Small ONNX files, written by hand: a test that needs a special network makes it here. */
+/** Writes small ONNX files field by field, for tests that need a special model. */
 import { Buffer } from 'node:buffer'
 
 const FLOAT = 1
 const INT64 = 7
 const BOOL = 9
 
-/** A field of a protobuf message: a number, or bytes with their length in front. */
+/** A field of a protobuf message: an integer, or bytes after their length. */
 export function field(number: number, value: number | bigint | string | Buffer): Buffer {
   if (typeof value === 'number' || typeof value === 'bigint') {
     return Buffer.concat([varint(BigInt(number << 3)), varint(BigInt(value))])
@@ -22,7 +22,7 @@ function varint(value: bigint): Buffer {
   return Buffer.from(bytes)
 }
 
-/** A `ValueInfoProto`; a shape of `undefined` is a scalar. */
+/** A `ValueInfoProto`. A shape of `[]` is a scalar. */
 export function tensorValue(name: string, type: number, shape: readonly number[]): Buffer {
   const dimensions = shape.map((size) => field(1, field(1, size)))
   const tensor = Buffer.concat([field(1, type), field(2, Buffer.concat(dimensions))])
@@ -44,12 +44,12 @@ export function node(
   ])
 }
 
-/** A `ModelProto` of one graph; `more` are fields of the model beside it. */
+/** A `ModelProto` with one graph. `more` has further fields of the model. */
 export function model(graph: Buffer, more: Buffer = Buffer.alloc(0)): Buffer {
   return Buffer.concat([field(1, 8), field(8, field(2, 17)), more, field(7, graph)])
 }
 
-/** A network that adds `constant` to its input of one number, `x`, and calls the result `y`. */
+/** A model that adds `constant` to its input `x` of one number. Its output is `y`. */
 export function addModel(constant: number, { input = 'x', padding = 0 } = {}): Buffer {
   const bytes = Buffer.alloc(4)
   bytes.writeFloatLE(constant)
@@ -64,7 +64,10 @@ export function addModel(constant: number, { input = 'x', padding = 0 } = {}): B
   return model(Buffer.concat(graph))
 }
 
-/** As {@link addModel}, with the constant in another file, whose four bytes {@link externalConstant} makes. */
+/**
+ * Same as {@link addModel}, but the constant is in another file. {@link externalConstant} makes
+ * that file's four bytes.
+ */
 export function externalModel(location: string): Buffer {
   const entry = Buffer.concat([field(1, 'location'), field(2, location)])
   const tensor = [field(1, 1), field(2, FLOAT), field(8, 'c'), field(13, entry), field(14, 1)]
@@ -78,14 +81,16 @@ export function externalModel(location: string): Buffer {
   return model(Buffer.concat(graph))
 }
 
-/** The file of the constant of an {@link externalModel}. */
+/** The content of the constant's file of an {@link externalModel}. */
 export function externalConstant(constant: number): Buffer {
   const bytes = Buffer.alloc(4)
   bytes.writeFloatLE(constant)
   return bytes
 }
 
-/** A network whose run never ends, or takes so many turns of a loop, a microsecond or a few each. */
+/**
+ * A model whose run never ends, or takes `count` iterations of a loop, about a microsecond each.
+ */
 export function endlessModel(count = 2n ** 62n): Buffer {
   const constant = (name: string, type: number, data: Buffer): Buffer =>
     field(5, Buffer.concat([field(2, type), field(8, name), field(9, data)]))

@@ -1,13 +1,13 @@
-/** Small ONNX models, written byte by byte: as much of protocol buffers as that takes. */
+/** Writes small ONNX models with a minimal encoder of protocol buffers. */
 import { mkdirSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { DATATYPES } from '../../src/contract/datatypes.ts'
 import type { Datatype } from '../../src/contract/datatypes.ts'
 
-/** A size, the name of a symbol, or `''` for an open dimension without a name. */
+/** A size, a symbolic name, or `''` for a dynamic dimension without a name. */
 export type Dimension = number | string
 
-/** An input or output of a graph; without a shape it may have any. */
+/** An input or output of a graph. Without a shape it accepts any. */
 export interface GraphValue {
   readonly name: string
   /** A datatype, or a number of ONNX's `TensorProto.DataType`. */
@@ -15,7 +15,7 @@ export interface GraphValue {
   readonly shape?: readonly Dimension[]
 }
 
-/** A node; attributes are integers or lists of them. */
+/** A node. Attributes are integers or lists of integers. */
 export interface GraphNode {
   readonly op: string
   readonly inputs: readonly string[]
@@ -36,7 +36,7 @@ export interface Graph {
   readonly outputs: readonly GraphValue[]
   readonly nodes: readonly GraphNode[]
   readonly constants?: readonly GraphConstant[]
-  /** Version of the operators; 17 where nothing is said. */
+  /** Version of the operator set; default 17. */
   readonly opset?: number
 }
 
@@ -55,15 +55,13 @@ const ELEMENT_TYPES: Readonly<Record<Datatype, number>> = {
   UINT32: 12,
   UINT64: 13,
 }
-/** The format of the file since operators of version 21. */
+/** The file format version that operator sets from 21 on use. */
 const IR_VERSION = 10
 const OPSET = 17
 const INTEGER = 2
 const INTEGERS = 7
 
-/**
- * A graph that gives each input `x…` back as the output `y…`, in the datatypes and shapes given.
- */
+/** A graph that returns each input `x…` as the output `y…`, with given datatypes and shapes. */
 export function identityGraph(
   ...inputs: readonly { readonly type: Datatype; readonly shape?: readonly Dimension[] }[]
 ): Graph {
@@ -96,7 +94,7 @@ export function writeModel(
   return folder
 }
 
-/** A serialised `ModelProto`. */
+/** A serialized `ModelProto`. */
 export function encodeModel({
   inputs,
   outputs,

@@ -1,4 +1,4 @@
-/** A model loaded in the test's own process, and requests to it as the protocol loop would hand them over. */
+/** Loads a model in the process of the test and sends it requests as the protocol loop does. */
 import { existsSync } from 'node:fs'
 import path from 'node:path'
 import type { TestContext } from 'node:test'
@@ -12,14 +12,14 @@ import type {
   WireRequest,
 } from '../../src/worker/wire/messages.ts'
 
-// The worker's entry sets it; here onnxruntime runs in the test's process.
+// The worker's entry sets this variable, but here onnxruntime runs in the process of the test.
 process.env['ORT_DISABLE_TELEMETRY'] ??= '1'
 
 export const sharedFolder = path.resolve('../shared')
-/** Reason to skip a test that needs the data beside the repository, or `false`. */
+/** The reason to skip a test that needs the folder `../shared`, or `false`. */
 export const needsShared = existsSync(path.join(sharedFolder, 'models')) ? false : 'needs ../shared'
 
-/** What a test says of a request; everything else is usual. */
+/** The values of a request that a test sets. The others have defaults. */
 export interface TestRequest {
   readonly id?: string
   readonly headers?: readonly WireHeader[]
@@ -30,7 +30,7 @@ export function modelPath(...parts: readonly string[]): string {
   return path.join(sharedFolder, 'models', ...parts)
 }
 
-/** Loads a model that is freed when the test ends. */
+/** Loads a model that is freed after the test. */
 export async function loadModel(
   t: TestContext,
   file: string,
@@ -66,7 +66,7 @@ export function bodyRequest(
   }
 }
 
-/** Answers to the requests of one frame, in their order. */
+/** The responses to the requests of one frame, in their order. */
 export async function predictAll(
   model: LoadedModel,
   requests: readonly TestRequest[],
@@ -86,13 +86,13 @@ export async function predict(model: LoadedModel, request: TestRequest): Promise
   return prediction
 }
 
-/** The JSON body of an answer, its status in front: `[200, {…}]`. */
+/** The status and the JSON body of a response: `[200, {…}]`. */
 export async function ask(model: LoadedModel, request: TestRequest): Promise<[number, unknown]> {
   const { status, body } = await predict(model, request)
   return [status, JSON.parse(body.toString())]
 }
 
-/** `status type message` of an error answer, for matching; the whole body when there was none. */
+/** `status type message` of an error response, or `200` and the body of a successful one. */
 export async function problem(model: LoadedModel, request: TestRequest): Promise<string> {
   const { status, body } = await predict(model, request)
   if (status === 200) return `200 ${body.toString()}`

@@ -1,4 +1,4 @@
-/** What the tests of the image handler and of the examples share. */
+/** Common code of the tests of the image handler and the examples. */
 import assert from 'node:assert/strict'
 import type { TestContext } from 'node:test'
 import { ServerError } from '../../src/errors.ts'
@@ -17,7 +17,7 @@ export function spec(
   return { name, datatype, shape, dimensions: shape }
 }
 
-/** The body of a request, or with a name a part of a form. */
+/** The body of a request, or a part of a form if `name` is given. */
 export function parameter(value: Buffer, contentType = '', name = 'body'): WireParameter {
   return { name, contentType, value }
 }
@@ -42,7 +42,7 @@ export interface TestModel {
   ask(incoming: WireRequest): Promise<WirePrediction>
 }
 
-/** Loads a model in a worker process of its own. Rejects with the code and message of its reply. */
+/** Loads a model in a separate worker process. Rejects with the code and message of its reply. */
 export async function load(t: TestContext, modelPath: string): Promise<TestModel> {
   const worker = await startWorker(t)
   const client = await worker.connect()

@@ -1,14 +1,19 @@
-/** A strict reader of Prometheus' text format: whatever a scraper could stumble over fails an assertion. */
+/**
+ * A strict parser of Prometheus' text format. It fails an assertion for everything that a scraper
+ * could reject.
+ */
 import assert from 'node:assert/strict'
 
 const NAME = '[a-zA-Z_:][a-zA-Z0-9_:]*'
 const LABEL = '([a-zA-Z_][a-zA-Z0-9_]*)="((?:[^"\\\\\\n]|\\\\[\\\\"n])*)"'
 const SERIES = new RegExp(`^(${NAME})(?:\\{(${LABEL}(?:,${LABEL})*)\\})? (\\S+)$`)
 
-/** The values of a scrape by series: `name{label="value",…}` with the labels in alphabetical order. */
+/**
+ * The values of a page by series: `name{label="value",…}`, with the labels in alphabetical order.
+ */
 export type Scrape = ReadonlyMap<string, number>
 
-/** Reads a whole page. */
+/** Parses a whole page. */
 export function parseMetrics(text: string): Scrape {
   const values = new Map<string, number>()
   const families = new Map<string, string>()
@@ -50,7 +55,7 @@ export function parseMetrics(text: string): Scrape {
   return values
 }
 
-/** Buckets only grow, and the last one is the count. */
+/** Checks each histogram: its buckets never decrease, and the last one equals the count. */
 function checkBuckets(name: string, values: Scrape): void {
   const last = new Map<string, { le: number; count: number }>()
   for (const [key, count] of values) {

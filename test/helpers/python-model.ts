@@ -1,4 +1,7 @@
-/** A model with a Python handler, as an archive of MMS or of TorchServe, that does what each request asks for. */
+/**
+ * A model with a Python handler, as an archive of MMS or TorchServe. The handler does what each
+ * request asks.
+ */
 import { mkdirSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import process from 'node:process'
@@ -8,15 +11,15 @@ import { zipOf } from './zip.ts'
 
 export type PythonFlavor = 'mms' | 'torchserve'
 
-/** Virtual environment with both original workers, made by `scripts/interop.mjs`. */
+/** Virtual environment with the workers of MMS and TorchServe, made by `scripts/interop.mjs`. */
 export const pythonWorkers = process.env.ONNXD_INTEROP_PYTHON_WORKERS ?? ''
 /** For `test(name, { skip: needsPython }, …)`. */
 export const needsPython =
   pythonWorkers === '' ? 'needs the Python workers; see scripts/interop.mjs' : false
 
 /**
- * The handler, the same for both: function style. The header `x-do` says what a request wants; without
- * it the answer is what arrived.
+ * A function handler that works in both servers. The header `x-do` of a request selects what it
+ * does; without it the response reports the received parameters.
  */
 const SERVICE = `
 import logging
@@ -183,19 +186,19 @@ def prediction_exception():
     return PredictionException
 `
 
-/** What a model says of itself, and what it is made of beyond the handler. */
+/** Settings and content of a model. */
 export interface PythonModelOptions {
   readonly flavor: PythonFlavor
   readonly name: string
   readonly runtime?: string
   readonly handler?: string
-  /** Instead of the handler that does as it is told. */
+  /** Replaces the handler above. */
   readonly service?: string
   /** Further files of the archive. */
   readonly files?: Readonly<Record<string, string>>
 }
 
-/** Writes an archive into `folder`, named `<name>.mar`, and returns its path. */
+/** Writes the archive `<name>.mar` into `folder` and returns its path. */
 export function pythonArchive(folder: string, options: PythonModelOptions): string {
   const { name, service = SERVICE, files = {} } = options
   const file = path.join(folder, `${name}.mar`)
@@ -235,8 +238,9 @@ function manifest({
 }
 
 /**
- * TorchServe's worker imports torch, to recognise tensors among the answers. The handlers here make none,
- * so a module that has only the class does: **a stub, no PyTorch**. Python finds it while the test runs.
+ * TorchServe's worker imports torch to detect tensors in the output. These handlers return none, so
+ * a stub with only the class is enough: **a stub, not PyTorch**. Python finds it through
+ * `PYTHONPATH` during the test.
  */
 export function useTorchStub(t: TestContext): void {
   const folder = temporaryFolder(t)

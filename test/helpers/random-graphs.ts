@@ -1,9 +1,9 @@
-/** Random graphs of operators that keep the samples of a batch apart, and of some that mix them. */
+/** Random graphs whose operators keep the samples of a batch apart, or mix them. */
 import { floats, integers, node } from './onnx-builder.ts'
 import type { Constant, ModelSource, NodeSource } from './onnx-builder.ts'
 import type { RandomNumbers } from './random.ts'
 
-/** A graph that is being built: what its last tensor `[N,width]` is called. */
+/** A graph under construction. `last` is the name of its last tensor `[N,width]`. */
 class GraphBuilder {
   readonly nodes: NodeSource[] = []
   readonly constants: Record<string, Constant> = {}
@@ -17,7 +17,7 @@ class GraphBuilder {
     this.width = width
   }
 
-  /** Adds a node of one output and returns its name. */
+  /** Adds a node with one output and returns the output's name. */
   add(
     operator: string,
     inputs: readonly string[],
@@ -35,7 +35,7 @@ class GraphBuilder {
     return name
   }
 
-  /** A matrix or list of random weights. */
+  /** A constant of random weights. */
   weights(...dims: readonly number[]): string {
     const count = dims.reduce((product, size) => product * size, 1)
     const values = Array.from({ length: count }, () => Math.fround(this.random.next() * 2 - 1))
@@ -49,14 +49,14 @@ class GraphBuilder {
 
 type Step = (graph: GraphBuilder) => void
 
-/** An operator from the last tensor to the next, of the same width. */
+/** A step that adds one operator and keeps the width. */
 const simple =
   (operator: string, attributes: NodeSource['attributes'] = {}, domain = ''): Step =>
   (graph) => {
     graph.last = graph.add(operator, [graph.last], attributes, domain)
   }
 
-/** Each sample for itself. */
+/** Steps that process each sample independently. */
 const APART: readonly Step[] = [
   simple('Relu'),
   simple('Tanh'),
@@ -105,7 +105,7 @@ const APART: readonly Step[] = [
     graph.last = graph.add('Transpose', [graph.add('Abs', [turned])], { perm: [1, 0] })
   },
   (graph) => {
-    // The shape of the input, as exporters of PyTorch spell a change of shape.
+    // Uses the shape of the input to reshape, as PyTorch's exporter does.
     const shape = graph.add('Shape', [graph.last])
     const zero = graph.constant({ type: 'int64', dims: [], values: [0] })
     const axes = graph.constant(integers(0))
@@ -124,7 +124,7 @@ const APART: readonly Step[] = [
   },
 ]
 
-/** Each sample with the others: joined runs would give something else. */
+/** Steps that mix the samples of a batch, so that a joined run gives other results. */
 const MIXED: readonly Step[] = [
   simple('Softmax', { axis: 0 }),
   simple('LpNormalization', { axis: 0 }),
@@ -162,7 +162,7 @@ const MIXED: readonly Step[] = [
     graph.last = graph.add('DequantizeLinear', names)
   },
   (graph) => {
-    // All numbers of the batch in another order, each row as wide as before.
+    // Puts all numbers of the batch into another order and keeps the width.
     const turned = graph.add('Transpose', [graph.last], { perm: [1, 0] })
     const shape = graph.constant(integers(-1, graph.width))
     graph.last = graph.add('Reshape', [turned, shape])
@@ -179,7 +179,9 @@ export interface RandomGraph {
   readonly operators: string
 }
 
-/** A graph `x[N,width]` → `y`, and in half of the cases a second output `z` from the middle. */
+/**
+ * A graph from `x[N,width]` to `y`. Half of the graphs have a second output `z` from the middle.
+ */
 export function randomGraph(random: RandomNumbers, mixes: boolean): RandomGraph {
   const width = random.integer(2, 5)
   const graph = new GraphBuilder(random, width)

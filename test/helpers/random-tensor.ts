@@ -1,4 +1,4 @@
-/** Random tensors, as bytes and as the text of JSON. */
+/** Random tensors as bytes and as JSON text. */
 import { halfToNumber } from '../../src/worker/process/onnx/tensors/half.ts'
 import {
   allocateData,
@@ -12,14 +12,14 @@ import type { RandomNumbers } from './random.ts'
 export interface RandomTensor {
   readonly datatype: Datatype
   readonly shape: readonly number[]
-  /** As the protocol's binary data. */
+  /** The elements in the protocol's binary form. */
   readonly bytes: Buffer
-  /** Each element in JSON. */
+  /** Each element as JSON text. */
   readonly texts: readonly string[]
 }
 
 const CHARACTERS = ['', 'a', 'é', '€', '😀', '\0', '"', '\\', '\n', '\u{10fe00}', '\u2028']
-/** The only NaN that JSON can say. */
+/** The bytes of the NaN that the text `NaN` gives; JSON supports no other NaN. */
 const NANS: Partial<Record<Datatype, string>> = {
   FP16: '007e',
   FP32: '0000c07f',

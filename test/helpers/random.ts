@@ -1,8 +1,8 @@
 /** Random numbers that are the same in every run. */
 export interface RandomNumbers {
-  /** 0 up to, but not, 1. */
+  /** A number from 0 to below 1. */
   next(): number
-  /** From `least` to `most`, both included. */
+  /** An integer from `least` to `most`, both included. */
   integer(least: number, most: number): number
 }
 

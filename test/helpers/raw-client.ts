@@ -1,20 +1,21 @@
-/**
- * A connection on which a test writes what it likes, as clients do that write first and read then.
- */
+/** A raw connection: the test decides what is written and when the client reads. */
 import { once } from 'node:events'
 import { createConnection } from 'node:net'
 import type { Socket } from 'node:net'
 import type { Cleanup } from './server.ts'
 
-/** What came over a connection, and how it ended. */
+/** The data that a connection received, and how it ended. */
 export class RawClient {
   readonly socket: Socket
   text = ''
-  /** The error that ended the connection, for example `ECONNRESET`; absent when it ended well. */
+  /**
+   * The error that ended the connection, for example `ECONNRESET`; absent if it ended without an
+   * error.
+   */
   error: string | undefined
-  /** Resolves when the server has closed its side, or when the connection has broken. */
+  /** Resolves when the server has closed its side, or the connection has failed. */
   readonly ended: Promise<void>
-  /** Resolves when nothing is left of the connection. */
+  /** Resolves when the socket is closed. */
   readonly closed: Promise<void>
 
   private constructor(socket: Socket) {
@@ -27,9 +28,7 @@ export class RawClient {
     this.closed = new Promise((resolve) => socket.once('close', () => resolve()))
   }
 
-  /**
-   * Connects to the server of a URL. The client's side stays open until it is closed by the test.
-   */
+  /** Connects to the server of a URL. The client's side stays open until the test closes it. */
   static async connect(t: Cleanup, url: string): Promise<RawClient> {
     const { hostname, port } = new URL(url)
     const socket = createConnection({ host: hostname, port: Number(port), allowHalfOpen: true })
@@ -39,19 +38,19 @@ export class RawClient {
     return client
   }
 
-  /** Begins to read. Until then what the server sends waits in the system's buffers. */
+  /** Starts to read. Before that, received data stays in the system's buffers. */
   read(): void {
     this.socket.setEncoding('latin1').on('data', (text: string) => (this.text += text))
   }
 
-  /** Writes, and waits while the server takes nothing. Gives up when the connection has broken. */
+  /** Writes data and waits while the buffers are full. Returns if the connection has failed. */
   async write(data: string | Buffer): Promise<void> {
     const { socket } = this
     if (socket.destroyed || socket.write(data)) return
     await Promise.race([new Promise((resolve) => socket.once('drain', resolve)), this.closed])
   }
 
-  /** Waits until as many responses have begun. */
+  /** Waits until `count` responses have started. */
   async answered(count = 1): Promise<void> {
     while (this.statuses.length < count && !this.socket.destroyed)
       await Promise.race([new Promise((resolve) => this.socket.once('data', resolve)), this.closed])

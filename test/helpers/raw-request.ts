@@ -1,35 +1,35 @@
-/** HTTP requests exactly as written, and answers exactly as they came. */
+/** Sends HTTP requests exactly as written and returns responses unchanged. */
 import http from 'node:http'
 
-/** One request. Headers are names and values in turn, so that a name may come twice. */
+/** A request. `headers` alternates names and values, so that a name can be repeated. */
 export interface RawRequest {
   readonly method?: string
   readonly path: string
   readonly headers?: readonly string[]
   readonly body?: string | Buffer
-  /** Send the body in chunks, without its length. */
+  /** Sends the body in chunks, without its length. */
   readonly isChunked?: boolean
 }
 
-/** What came back. */
+/** A response. */
 export interface RawAnswer {
   readonly status: number
   readonly phrase: string
-  /** By lower-case name; values of one name joined. */
+  /** Values by lower-case name. Values of a repeated header are joined. */
   readonly headers: Readonly<Record<string, string>>
   readonly body: Buffer
 }
 
 const TIMEOUT_MS = 20_000
 
-/** Sends a request on a connection of its own. */
+/** Sends a request on its own connection. */
 export function sendRaw(origin: string, request: RawRequest): Promise<RawAnswer> {
   const { method = 'POST', path, headers = [], body, isChunked = false } = request
   const { hostname, port } = new URL(origin)
   const length =
     body === undefined || isChunked ? [] : ['content-length', `${Buffer.byteLength(body)}`]
   const framing = isChunked ? ['transfer-encoding', 'chunked'] : length
-  // The connection may stay open, as most clients have it; this one closes it itself.
+  // Most clients keep the connection open; here the agent closes it after the response.
   const agent = new http.Agent({ keepAlive: true })
   return new Promise<RawAnswer>((resolve, reject) => {
     const sent = http.request(
@@ -50,7 +50,8 @@ export function sendRaw(origin: string, request: RawRequest): Promise<RawAnswer>
         })
       },
     )
-    // Setting them one by one would merge those of one name.
+    // Headers with the same name are set together, because setting them one by one would merge
+    // them.
     const pairs = [...headers, ...framing]
     const names = new Set(
       pairs.filter((_, index) => index % 2 === 0).map((name) => name.toLowerCase()),

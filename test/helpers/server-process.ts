@@ -1,4 +1,4 @@
-/** A server under attack or load, and what it holds of the machine. */
+/** A server process under attack or load, and the resources that it uses. */
 import assert from 'node:assert/strict'
 import { mkdirSync, readFileSync, readdirSync } from 'node:fs'
 import path from 'node:path'
@@ -9,18 +9,18 @@ import type { TestServer } from './server.ts'
 
 const PAGE_BYTES = 4096
 
-/** The example model, by a path that the server is told it may read. */
+/** Path of the example model, which the server may read. */
 export const iris = path.resolve('examples/iris')
-/** A request that the example model answers. */
+/** A valid request for the example model. */
 export const FLOWER = {
   method: 'POST',
   body: '{"features":[[5.1,3.5,1.4,0.2]]}',
   headers: { 'content-type': 'application/json' },
 }
 
-/** A server that is asked for whole answers of the management listener. */
+/** A server with a method that returns whole responses of the management listener. */
 export interface ServerProcess extends TestServer {
-  /** Sends a request to the management listener and reads the answer. */
+  /** Sends a request to the management listener and reads the response. */
   call(method: string, route: string, body?: FormData): Promise<Answer>
 }
 
@@ -29,14 +29,14 @@ export interface Answer {
   readonly text: string
 }
 
-/** The size of a test: full unless an environment variable says otherwise. */
+/** The size of a test: `full`, or the value of the environment variable. */
 export function sizeOf(variable: string, full: number): number {
   const size = Number(process.env[variable] ?? full)
   assert.ok(Number.isInteger(size) && size > 0, `${variable} is a whole number above 0`)
   return size
 }
 
-/** Starts a server whose temporary files are under `folder` and which logs errors only. */
+/** Starts a server that logs errors only and has its temporary files in `folder`. */
 export async function startProcess(
   t: TestContext,
   folder: string,
@@ -56,12 +56,12 @@ export async function startProcess(
   }
 }
 
-/** A process and all that descend from it. */
+/** A process and all its descendants. */
 export function processTree(pid: number): number[] {
   return [pid, ...childrenOf(pid).flatMap((child) => processTree(child))]
 }
 
-/** Living processes that have a folder in their command line: orphans cannot hide from it. */
+/** Living processes with the folder in their command line. This also finds orphans. */
 export function processesNaming(folder: string): number[] {
   return readdirSync('/proc')
     .filter((name) => /^\d+$/.test(name) && Number(name) !== process.pid)
@@ -69,19 +69,19 @@ export function processesNaming(folder: string): number[] {
     .filter((pid) => isAlive(pid) && readIfPresent(`/proc/${pid}/cmdline`).includes(folder))
 }
 
-/** Resident memory of processes together, bytes. */
+/** Total resident memory of the processes, in bytes. */
 export function residentBytes(pids: readonly number[]): number {
   return pids
     .map((pid) => Number(readIfPresent(`/proc/${pid}/statm`).split(' ')[1] ?? 0) * PAGE_BYTES)
     .reduce((sum, bytes) => sum + bytes, 0)
 }
 
-/** File descriptors that a process has open, sockets among them. */
+/** Number of open file descriptors of a process, including sockets. */
 export function openFiles(pid: number): number {
   return readdirSync(`/proc/${pid}/fd`).length
 }
 
-/** Names and labels of every metric, without the values. */
+/** Names and labels of every metric, without values. */
 export async function metricSeries(server: ServerProcess): Promise<string[]> {
   const { status, text } = await server.call('GET', '/metrics')
   assert.equal(status, 200)
@@ -92,16 +92,18 @@ export async function metricSeries(server: ServerProcess): Promise<string[]> {
     .toSorted()
 }
 
-/** Requests that go on until they are told to stop. */
+/** Requests that are sent until `stop` is called. */
 export interface Load {
-  /** Answers by status; `lost` for a connection that failed. */
+  /** Number of responses by status; `lost` for failed connections. */
   readonly answers: ReadonlyMap<number | 'lost', number>
-  /** First answers that were not 200, for the message of an assertion. */
+  /** The first responses with another status than 200, for assertion messages. */
   readonly problems: readonly string[]
   stop(): Promise<void>
 }
 
-/** Asks the example model from several clients at once, each as fast as it is answered. */
+/**
+ * Sends requests to the example model from several clients, each as soon as it has its response.
+ */
 export function startLoad(url: string, clients: number, pauseMs = 0): Load {
   const answers = new Map<number | 'lost', number>()
   const problems: string[] = []
@@ -132,7 +134,7 @@ export function startLoad(url: string, clients: number, pauseMs = 0): Load {
   }
 }
 
-/** Fails unless requests were answered, and every one with 200. */
+/** Fails unless all responses have the status 200 and there are at least `least` of them. */
 export function assertAllAnswered({ answers, problems }: Load, least = 20): void {
   assert.deepEqual([...answers.keys()], [200], problems.join('\n'))
   assert.ok((answers.get(200) ?? 0) >= least, `${answers.get(200)} answers`)

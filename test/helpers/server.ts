@@ -1,4 +1,7 @@
-/** The bundled server as a process of its own, as users run it, with real workers; and small requests to it. */
+/**
+ * Runs the bundled server as a separate process with real workers, as users do, and sends requests
+ * to it.
+ */
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -10,68 +13,70 @@ import type { TestContext } from 'node:test'
 import { flagName } from '../../src/config/config.ts'
 import type { Settings } from '../../src/config/config.ts'
 
-/** The command as it ships. */
+/** The command that is shipped. */
 export const CLI = path.resolve('dist/cli.js')
 
 const READY = /^onnxd is ready\. Inference (\S+), management (\S+)$/m
 const START_MS = 60_000
-/** Time to end after a signal, beyond the drain timeout. */
+/** Time to exit after a signal, in addition to the drain timeout. */
 const END_MS = 20_000
 const DRAIN_SECONDS = 5
 
 const sharedPath = path.resolve(process.cwd(), '../shared')
-/** Folder of test data beside the repository; `undefined` where it is absent. */
+/** Folder of test data next to the repository; `undefined` if it does not exist. */
 export const shared: string | undefined = existsSync(path.join(sharedPath, 'models', 'models.json'))
   ? sharedPath
   : undefined
 /** For `test(name, { skip: needsShared }, …)`. */
 export const needsShared = shared === undefined ? 'needs the folder ../shared' : false
 
-/** Where something is registered that has to be undone later, for example a test. */
+/** Registers cleanup functions, for example of a test. */
 export type Cleanup = Pick<TestContext, 'after'>
 
 /** One line of the log. */
 export type LogLine = Record<string, unknown>
 
-/** A running server, seen from outside. */
+/** A running server, as other processes see it. */
 export interface TestServer {
   readonly pid: number
   readonly inferenceUrl: string
   readonly managementUrl: string
-  /** Folder of its temporary files and of nothing else. */
+  /** Folder that contains only its temporary files. */
   readonly temporary: string
-  /** Log lines so far. The server writes them in blocks, so the last ones come a moment later. */
+  /** Log lines so far. The server writes them in blocks, so the last ones arrive a moment later. */
   readonly logLines: readonly LogLine[]
   /** Lines on stderr that are not log lines. */
   readonly messages: readonly string[]
-  /** Waits for the first log line that `matches`, which may be there already. */
+  /** Waits for the first log line that `matches`. The line may already exist. */
   logged(matches: (line: LogLine) => unknown): Promise<LogLine>
   /** Fetches a path of the inference listener. */
   fetch(route: string, init?: RequestInit): Promise<Response>
   /** Fetches a path of the management listener. */
   manage(route: string, init?: RequestInit): Promise<Response>
   /**
-   * Stops it with SIGTERM. It must exit with code 0 and leave no temporary file.
-   * Safe to call again; after the test it is called anyway.
+   * Stops it with SIGTERM. It must exit with code 0 and leave no temporary file. It can be called
+   * again; it is always called after the test.
    */
   close(): Promise<void>
-  /** Kills it, as a crash does. */
+  /** Kills it with SIGKILL, like a crash. */
   kill(): Promise<void>
 }
 
-/** What a test may give a server besides settings. */
+/** Options of a server besides its settings. */
 export interface Surroundings {
-  /** Environment variables to add to this process's own. */
+  /** Added to the environment variables of this process. */
   readonly environment?: NodeJS.ProcessEnv
-  /** Folder of temporary files, when a server is to find those of an earlier one. */
+  /** Folder of temporary files, for a server that must find those of an earlier one. */
   readonly temporary?: string
-  /** What runs in place of the program in `dist/`, for example the command of an installed package. */
+  /** Replaces the program in `dist/`, for example with the command of an installed package. */
   readonly command?: readonly [program: string, ...args: string[]]
-  /** Folder to start it in. */
+  /** Working directory. */
   readonly folder?: string
 }
 
-/** Starts the bundled server on free ports, with `settings` as flags. It is closed after the test. */
+/**
+ * Starts the bundled server on free ports, with `settings` as flags. It is closed after the test.
+ */
 export function serve(
   t: Cleanup,
   models: readonly string[],
@@ -83,7 +88,7 @@ export function serve(
   return start(t, [...flagsOf(ports), ...models], surroundings, flags.drainTimeout)
 }
 
-/** Starts the bundled server with flags and arguments as written. It is closed after the test. */
+/** Starts the bundled server with the given arguments. It is closed after the test. */
 export async function start(
   t: Cleanup,
   args: readonly string[],
@@ -113,7 +118,7 @@ export async function start(
 
   let isKilled = false
   let hasEnded = false
-  // 'close' comes when the output is complete.
+  // 'close' is emitted when the output is complete.
   const ended: Promise<unknown[]> = once(child, 'close').then((end) => {
     hasEnded = true
     return end
@@ -161,7 +166,7 @@ export async function start(
   }
 }
 
-/** Settings as flags of the command line. */
+/** Converts settings to command line flags. */
 export function flagsOf(settings: Settings): string[] {
   return Object.entries(settings).map(([key, value]) => {
     const flag = flagName(key)
@@ -177,7 +182,7 @@ export function temporaryFolder(t: Cleanup): string {
   return folder
 }
 
-/** Waits until `probe` gives something other than `undefined` or `false`; fails after `ms`. */
+/** Waits until `probe` returns a value other than `undefined` or `false`. Fails after `ms`. */
 export async function until<T>(
   probe: () => Promise<T | undefined | false> | T | undefined | false,
   ms = 30_000,
@@ -191,7 +196,7 @@ export async function until<T>(
   }
 }
 
-/** True while a process exists (and is no zombie). */
+/** Whether a process exists and is not a zombie. */
 export function isAlive(pid: number): boolean {
   try {
     return !/^\d+ \(.*\) [ZX]/s.test(readFileSync(`/proc/${pid}/stat`, 'latin1'))
@@ -200,7 +205,7 @@ export function isAlive(pid: number): boolean {
   }
 }
 
-/** Pids of the children of a process. */
+/** Process ids of the children of a process. */
 export function childrenOf(parent: number): number[] {
   return readdirSync('/proc')
     .filter((name) => /^\d+$/.test(name))
@@ -217,19 +222,19 @@ export function childrenOf(parent: number): number[] {
     })
 }
 
-/** Folder of a server's sockets and files; nothing else is among its temporary files. */
+/** Folder of a server's sockets and files. Fails if there are other temporary files. */
 export function runtimeFolder({ temporary }: TestServer): string {
   const [name, ...others] = readdirSync(temporary)
   assert.ok(name !== undefined && others.length === 0, `${name} ${others.join(' ')}`)
   return path.join(temporary, name)
 }
 
-/** Everything below a folder, sorted; nothing where there is no folder. */
+/** All paths below a folder, sorted; empty if the folder does not exist. */
 export function listing(folder: string): string[] {
   return existsSync(folder) ? readdirSync(folder, { recursive: true }).map(String).toSorted() : []
 }
 
-/** A JSON body of an answer, as plain data. */
+/** The JSON body of a response. */
 export async function json(response: Response): Promise<unknown> {
   return JSON.parse(await response.text())
 }

@@ -1,9 +1,13 @@
-/** A process that saves state after state and says of each, once it is saved, its number. It is made to be killed. */
+/**
+ * A process that saves one state after another and prints the number of each saved state. Tests
+ * kill it.
+ */
 import { writeSync } from 'node:fs'
 import { StateFile } from '../../src/models/state/state-file.ts'
 
 const [folder = '', first = '0', padding = ''] = process.argv.slice(2)
-// At a limit of file sizes a write then ends short, as on a full disk.
+// Without a handler this signal would kill the process. With it, a write at the limit of file sizes
+// is short, as on a full disk.
 process.on('SIGXFSZ', () => {})
 const file = new StateFile(folder)
 await file.load()

@@ -1,13 +1,13 @@
-/** Writes tar files for tests: right ones, and ones that lie in any field. */
+/** Writes valid tar files for tests, and files with a wrong value in any field. */
 
-/** One header with its data; what is left out is as it should be. */
+/** A header with its data. Absent fields get correct values. */
 export interface TarEntry {
   readonly name: string | Buffer
   readonly data?: string | Buffer
-  /** Type byte; `0`, or `5` for a name that ends in a slash. */
+  /** Type byte. The default is `0`, or `5` for a name that ends in a slash. */
   readonly type?: string
   readonly mode?: string
-  /** The size field, twelve bytes, instead of the data's length in octal. */
+  /** The size field of twelve bytes, instead of the data's length in octal. */
   readonly size?: string | Buffer
   readonly linkName?: string
   readonly prefix?: string

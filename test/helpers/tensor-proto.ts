@@ -1,4 +1,4 @@
-/** Reads ONNX's serialised `TensorProto`: as much of protocol buffers as that takes. */
+/** Reads ONNX's serialized `TensorProto` with a minimal decoder of protocol buffers. */
 import type { Datatype } from '../../src/worker/process/onnx/tensors/tensor.ts'
 
 export interface ProtoTensor {

@@ -1,4 +1,4 @@
-/** A pool whose workers make no move of their own, and whose clock only the test moves. */
+/** A pool for tests: the workers do only what the test says, and only the test moves the clock. */
 import assert from 'node:assert/strict'
 import type { TestContext } from 'node:test'
 import { setImmediate as turn } from 'node:timers/promises'
@@ -23,7 +23,7 @@ export interface Batch {
 export class FakeWorker implements PoolWorker {
   state: PoolWorker['state'] = 'loading'
   answered = 0
-  /** What the policy of dispatch knows about it, see {@link keepInFlight}. */
+  /** The values that the dispatch policy reads, see {@link keepInFlight}. */
   readonly progress = {
     inFlight: 0,
     maxInFlight: 8,
@@ -36,11 +36,11 @@ export class FakeWorker implements PoolWorker {
   readonly startedAt = new Date()
   readonly startedAtMs = performance.now()
   readonly lastErrors: string[] = []
-  /** In hand, oldest first, and all that ever came. */
+  /** Batches without a reply, oldest first, and the names in all batches so far. */
   readonly batches: Batch[] = []
   readonly seen: string[][] = []
   readonly kills: string[] = []
-  /** Times that it was said to have had nothing to do while work waited. */
+  /** Number of times that the pool recorded the worker as idle while requests waited. */
   timesIdle = 0
   #depths = { complete: 1, partial: 1 }
   sayReady: () => void = () => {}
@@ -61,8 +61,8 @@ export class FakeWorker implements PoolWorker {
   }
 
   /**
-   * Gives it run times by which it gets up to `complete` batches at once, and only `partial` where
-   * others could still join the last one.
+   * Sets run times with which the policy gives the worker up to `complete` batches, but only
+   * `partial` if more requests could still join the last one.
    */
   keepInFlight(complete: number, partial = 1): void {
     this.#depths = { complete, partial }
@@ -71,7 +71,10 @@ export class FakeWorker implements PoolWorker {
     this.progress.idleWhileWaited = Math.max(0, complete - 2)
   }
 
-  /** Gives it runs that are shorter than it takes to wake another worker; it gets up to `count` at once. */
+  /**
+   * Sets run times shorter than the time to wake another worker. The worker gets up to `count`
+   * batches.
+   */
   runQuickly(count: number): void {
     this.#depths = { complete: count, partial: count }
     this.progress.meanRunMs = 0.02
@@ -96,7 +99,7 @@ export class FakeWorker implements PoolWorker {
     return new Promise((resolve, reject) => this.batches.push({ names, requests, resolve, reject }))
   }
 
-  /** Answers the batch at the head: each request with its own name. */
+  /** Replies to the first batch. Each response contains the name of its request. */
   answer(reply: Partial<WorkerReply> = {}): void {
     const batch = this.batches.shift()
     assert.ok(batch, 'nothing to answer')
@@ -113,7 +116,7 @@ export class FakeWorker implements PoolWorker {
     batch.resolve({ code: 200, message: 'Prediction success', predictions, ...reply })
   }
 
-  /** Ends as a real worker does: the batch at the head had started, those behind it had not. */
+  /** Exits as a real worker does: the first batch had started, the others had not. */
   die(text = 'was killed by SIGKILL', error?: Error, isShortage = false): void {
     if (this.state === 'stopped') return
     this.state = 'stopped'
@@ -124,7 +127,7 @@ export class FakeWorker implements PoolWorker {
     })
   }
 
-  /** Could not be started, because the machine has no resources for it. */
+  /** Fails as a worker that could not start because of missing system resources. */
   failToStart(): void {
     this.die('could not be started (EMFILE)', undefined, true)
   }
@@ -139,7 +142,7 @@ export class FakeWorker implements PoolWorker {
   }
 }
 
-/** Time that passes only when the test says so. */
+/** A clock that only the test moves. */
 export class TestClock {
   readonly #t: TestContext
   #now = 1000
@@ -154,7 +157,7 @@ export class TestClock {
     return this.#now
   }
 
-  /** Lets time pass, one event at a time. */
+  /** Moves the clock in steps of one millisecond, with the events of each step. */
   async pass(ms: number): Promise<void> {
     for (let left = ms; left > 0; left -= 1) {
       this.#now += 1
@@ -163,7 +166,7 @@ export class TestClock {
     }
   }
 
-  /** Lets much time pass in a few steps. */
+  /** Moves the clock by a long time in a few steps. */
   async leap(ms: number): Promise<void> {
     this.#now += ms - 2
     this.#t.mock.timers.tick(ms - 2)
@@ -172,24 +175,24 @@ export class TestClock {
   }
 }
 
-/** What a job is submitted with. */
+/** Options of a job. */
 export interface JobOptions {
   readonly bytes?: number
-  /** Priority, 1 for the highest. */
+  /** Priority level; 1 is the highest. */
   readonly level?: number
-  /** Milliseconds from now until it is too late for a worker to take the job. */
+  /** Milliseconds from now until the deadline of the job. */
   readonly timeoutMs?: number
 }
 
-/** A pool, its workers in the order in which they were started, and a clock that only the test moves. */
+/** A pool with fake workers, in the order of their start, and a clock that only the test moves. */
 export class TestPool {
   readonly pool: Pool
   readonly workers: FakeWorker[] = []
   readonly clock: TestClock
-  /** What each new worker is like; loaded at once unless the test says otherwise. */
+  /** Called for each new worker. The default loads the model immediately. */
   onStart: (worker: FakeWorker) => void = (worker) => worker.load()
 
-  /** @param clock Of another pool, where a test has several. */
+  /** @param clock Clock of another pool, for tests with several pools. */
   constructor(t: TestContext, options: Partial<PoolOptions> = {}, clock = new TestClock(t)) {
     this.clock = clock
     this.pool = new Pool({
@@ -225,7 +228,7 @@ export class TestPool {
     return it
   }
 
-  /** The worker that was started as number `index`; the newest for -1. */
+  /** The worker with this index in the order of starts; -1 for the newest. */
   worker(index: number): FakeWorker {
     const worker = this.workers.at(index)
     assert.ok(worker, `worker ${index} was started`)
@@ -235,7 +238,7 @@ export class TestPool {
   submit(name: string, { bytes = 1, level = 1, timeoutMs }: JobOptions = {}): Job {
     const job = new Job(
       [['name', name]],
-      // Two jobs of one name have the same body.
+      // Two jobs with the same name have the same body.
       [{ name, contentType: '', value: Buffer.alloc(bytes) }],
     )
     job.level = level
@@ -266,7 +269,7 @@ export async function answerOf(job: Job): Promise<string> {
   return (await job.result).body.toString()
 }
 
-/** What a job came to, `waiting` when nothing yet. */
+/** The result of a job; `waiting` if it has none yet. */
 export async function outcome(job: Job): Promise<string> {
   if (!job.isSettled) return 'waiting'
   return job.result.then(

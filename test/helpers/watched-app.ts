@@ -1,4 +1,6 @@
-/** What the server adds to each of its apps before any route: limits of connections and of bytes. */
+/**
+ * The parts that the server adds to each app before its routes: limits of connections and of bytes.
+ */
 import { pino } from 'pino'
 import { StatusCounts } from '../../src/models/metrics/counts.ts'
 import { ByteBudget } from '../../src/routes/http/byte-budget.ts'
@@ -16,7 +18,7 @@ export const LIMITS = {
   keepAliveTimeoutMs: 72_000,
 }
 
-/** Watches the requests of an app as the server does. */
+/** Tracks the requests of an app as the server does. */
 export function watch(
   app: App,
   connections = new Connections(LIMITS, pino({ level: 'silent' })),

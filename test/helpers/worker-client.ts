@@ -1,4 +1,4 @@
-/** Starts the real worker process and speaks to it as a front-end would. */
+/** Starts the real worker process and acts as its front-end. */
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
@@ -20,26 +20,26 @@ import type {
   WorkerReply,
 } from '../../src/worker/wire/messages.ts'
 
-/** Nothing here should take this long; it turns a hang into a failure. */
+/** A limit that no wait should reach, so that a hang becomes a failure. */
 const PATIENCE_MS = 30_000
-/** The program of a worker, as it ships. */
+/** The program of a worker that is shipped. */
 export const WORKER_ENTRY = path.resolve('dist/worker/process/main.js')
-/** The command `onnxd-worker`, as it ships. */
+/** The command `onnxd-worker` that is shipped. */
 export const LAUNCHER = path.resolve('dist/worker/process/launcher.js')
 
-/** How to start a worker; what is absent is the usual: a unix socket in the worker's own folder. */
+/** Options of a worker's start. The default is a unix socket in the worker's own folder. */
 export interface WorkerStart {
   readonly folder?: string
   readonly args?: readonly string[]
   readonly environment?: Readonly<Record<string, string>>
-  /** Program to start; the worker's own entry when absent. */
+  /** Program to start; default is the worker's entry. */
   readonly entry?: string
 }
 
 /** A running worker process. */
 export class TestWorker {
   readonly process: ChildProcess
-  /** Folder of the socket and the FIFOs, removed with the test. */
+  /** Folder of the socket and the FIFOs. It is removed after the test. */
   readonly folder: string
   readonly socketPath: string
   readonly exited: Promise<{ code: number | null; signal: NodeJS.Signals | null }>
@@ -52,7 +52,7 @@ export class TestWorker {
     this.socketPath = path.join(folder, 'w.sock')
     process.stdout?.setEncoding('utf8').on('data', (text: string) => (this.stdout += text))
     process.stderr?.setEncoding('utf8').on('data', (text: string) => (this.stderr += text))
-    // 'close' comes when the output is complete, which is what the tests look at.
+    // 'close' is emitted when the output is complete, which the tests check.
     this.exited = once(process, 'close').then(([code, signal]) => ({ code, signal }))
   }
 
@@ -60,7 +60,7 @@ export class TestWorker {
     return this.process.pid ?? 0
   }
 
-  /** Waits until stdout (or stderr) holds `text`. */
+  /** Waits until stdout (or stderr) contains `text`. */
   async printed(text: string, stream: 'stdout' | 'stderr' = 'stdout'): Promise<void> {
     await until(`the worker prints ${text}`, () => this[stream].includes(text))
   }
@@ -77,14 +77,17 @@ export class TestWorker {
   }
 }
 
-/** Starts a worker and waits until it listens. It is stopped, and its folder removed, with the test. */
+/**
+ * Starts a worker and waits until it listens. It is stopped and its folder is removed after the
+ * test.
+ */
 export async function startWorker(t: TestContext, start: WorkerStart = {}): Promise<TestWorker> {
   const worker = await launchWorker(t, start)
   await worker.printed('Node runtime: ')
   return worker
 }
 
-/** Starts a worker that may not come up. */
+/** Starts a worker that may fail to start. */
 export async function launchWorker(t: TestContext, start: WorkerStart = {}): Promise<TestWorker> {
   const folder = start.folder ?? (await temporaryFolder(t))
   const args = start.args ?? ['--sock-type', 'unix', '--sock-name', path.join(folder, 'w.sock')]
@@ -101,14 +104,17 @@ export async function launchWorker(t: TestContext, start: WorkerStart = {}): Pro
   return worker
 }
 
-/** A new folder under a short name (a unix socket path may have 103 bytes), removed with the test. */
+/**
+ * A new folder with a short path, because a unix socket path has at most 103 bytes here. It is
+ * removed after the test.
+ */
 export async function temporaryFolder(t: TestContext): Promise<string> {
   const folder = await mkdtemp(path.join(tmpdir(), 'ow-'))
   t.after(() => rm(folder, { recursive: true, force: true }))
   return folder
 }
 
-/** A model folder that holds the given files. */
+/** A model folder that contains the given files. */
 export async function modelFolder(
   t: TestContext,
   files: Readonly<Record<string, string>>,
@@ -124,7 +130,7 @@ export async function modelFolder(
 /** One connection to a worker. */
 export class WorkerClient {
   readonly socket: Socket
-  /** Resolves when the worker has closed the connection, or it broke. */
+  /** Resolves when the worker has closed the connection, or the connection has failed. */
   readonly closed: Promise<void>
   isClosed = false
   readonly #decoder = new ReplyDecoder()
@@ -133,7 +139,7 @@ export class WorkerClient {
   constructor(socket: Socket) {
     this.socket = socket
     socket.on('data', (chunk: Buffer) => this.#replies.push(...this.#decoder.push(chunk)))
-    // A reset is one of the ways in which a worker closes; 'close' follows.
+    // A worker may also close with a reset; 'close' follows.
     socket.on('error', () => socket.destroy())
     this.closed = new Promise((resolve) => {
       socket.once('close', () => {
@@ -153,7 +159,7 @@ export class WorkerClient {
     this.socket.write(Buffer.isBuffer(bytes) ? bytes : Buffer.concat(bytes))
   }
 
-  /** The next reply. Fails when the worker closes the connection instead. */
+  /** The next reply. Fails if the worker closes the connection instead. */
   async reply(): Promise<WorkerReply> {
     await until('the worker replies', () => this.#replies.length > 0 || this.isClosed)
     const reply = this.#replies.shift()
@@ -161,7 +167,7 @@ export class WorkerClient {
     return reply
   }
 
-  /** Waits for the end of the connection and returns the replies that came before it. */
+  /** Waits for the end of the connection and returns the remaining replies. */
   async end(): Promise<readonly WorkerReply[]> {
     await until('the worker closes the connection', () => this.isClosed)
     return this.#replies.splice(0)
@@ -204,7 +210,7 @@ export function wireRequest(
   return { id, headers, parameters: parameters.map(toParameter) }
 }
 
-/** Waits for something that no event tells of. */
+/** Waits for a condition that has no event. */
 export async function until(what: string, isTrue: () => boolean): Promise<void> {
   const deadline = performance.now() + PATIENCE_MS
   while (!isTrue()) {
@@ -213,5 +219,8 @@ export async function until(what: string, isTrue: () => boolean): Promise<void> 
   }
 }
 
-/** The folder with golden bytes beside the repository, `undefined` where it is absent. */
+/**
+ * Folder next to the repository with golden bytes of the worker protocol; `undefined` if it does
+ * not exist.
+ */
 export const sharedFolder: string | undefined = [path.resolve('../shared')].find(existsSync)

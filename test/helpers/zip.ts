@@ -1,13 +1,15 @@
-/** Writes zip files for tests: right ones, and ones that lie in any field. */
+/** Writes valid zip files for tests, and files with a wrong value in any field. */
 import { deflateRawSync } from 'node:zlib'
 import { crc32OfTable } from '../../src/models/archives/crc32.ts'
 
-/** One entry; what is left out is as it should be. */
+/** An entry. Absent fields get correct values. */
 export interface ZipEntry {
   readonly name: string | Buffer
   readonly data?: string | Buffer
   readonly isStored?: boolean
-  /** Unix mode with type bits; a regular file or folder of mode 0644 or 0755. */
+  /**
+   * Unix mode with type bits. The default is a regular file with mode 0644, or a folder with 0755.
+   */
   readonly mode?: number
   readonly method?: number
   readonly flags?: number
@@ -21,18 +23,18 @@ export interface ZipEntry {
   readonly localName?: string
   readonly extra?: Buffer
   readonly localExtra?: Buffer
-  /** Offset in the directory, instead of where the entry is. */
+  /** Offset in the central directory, instead of the entry's real offset. */
   readonly start?: number
 }
 
-/** What the end record says, where it differs from the truth. */
+/** Values of the end record that replace the correct ones. */
 export interface ZipOptions {
   readonly count?: number
   readonly comment?: Buffer
   readonly directoryStart?: number
-  /** Bytes between the last entry and the directory. */
+  /** Bytes between the last entry and the central directory. */
   readonly gap?: Buffer
-  /** Writes zip64 end records; each field as given or as it should be. */
+  /** Writes zip64 end records. Absent fields get correct values. */
   readonly zip64?: {
     readonly count?: bigint
     readonly directoryStart?: bigint
@@ -63,7 +65,7 @@ export function zipOf(entries: readonly ZipEntry[], options: ZipOptions = {}): B
   return Buffer.concat([...locals, directory, end])
 }
 
-/** The zip64 field of a directory record: sizes and offset of 64 bits, in that order. */
+/** The zip64 field of a directory record: 64-bit sizes and offset, in that order. */
 export function zip64Extra(...values: bigint[]): Buffer {
   const extra = Buffer.alloc(4 + values.length * 8)
   extra.writeUInt16LE(1, 0)

@@ -1,4 +1,4 @@
-/** What is known to differ between the original and onnxd. Each has its line in docs/compatibility.md. */
+/** Known differences between MMS and onnxd. Each has a row in docs/compatibility.md. */
 
 /** One thing that is not the same in two answers. */
 export interface Difference {

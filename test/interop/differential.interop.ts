@@ -1,6 +1,6 @@
 /**
- * The same requests to the original MMS and to onnxd, with the same archives and the same worker in
- * Python behind both. Whatever differs has to be known, and whatever is said to differ has to be seen.
+ * Sends the same requests to MMS and to onnxd, with the same archives and the same Python worker.
+ * Every difference must be a known one, and every known difference must occur.
  */
 import assert from 'node:assert/strict'
 import { readFileSync, writeFileSync } from 'node:fs'

@@ -1,6 +1,6 @@
 /**
- * Clients of openapi-generator, made out of a running server's document, in use: they predict and infer
- * with every model, read the statistics, upload a model and register one.
+ * Clients that openapi-generator makes from the document of a running server. They predict and
+ * infer with every model, read the statistics, upload a model and register one.
  */
 import assert from 'node:assert/strict'
 import { execFile, spawnSync } from 'node:child_process'

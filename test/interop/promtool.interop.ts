@@ -1,4 +1,7 @@
-/** Prometheus' own checker reads the metrics of a server that has served, and complains of TorchServe's names only. */
+/**
+ * Checks the metrics of a server that has handled requests with Prometheus' promtool. It may
+ * complain only about names of TorchServe's metrics.
+ */
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
 import path from 'node:path'

@@ -1,4 +1,7 @@
-/** Schemathesis makes requests out of both documents and compares the responses of the running server with them. */
+/**
+ * Schemathesis makes requests from both documents and compares the responses of the running server
+ * with them.
+ */
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'

@@ -1,4 +1,7 @@
-/** Clients made by other people's generators out of a running server's document: they compile, work, and find mistakes. */
+/**
+ * Clients that third-party generators make from the document of a running server. They compile,
+ * work, and report mistakes.
+ */
 import assert from 'node:assert/strict'
 import { execFile, spawnSync } from 'node:child_process'
 import { symlinkSync, writeFileSync } from 'node:fs'
@@ -14,7 +17,10 @@ const TSC = path.resolve('node_modules/typescript/bin/tsc')
 const MODELS = [path.resolve('examples/iris'), path.resolve('examples/digits')]
 const TIMEOUT = { timeout: 240_000 }
 
-/** Uses of a client that the compiler has to refuse, one in each line, with what has to be in its message. */
+/**
+ * Uses of a client that the compiler must reject, one in each line, with a pattern for the
+ * compiler's message.
+ */
 type Mistakes = readonly (readonly [what: string, code: string, message: RegExp])[]
 
 const HEY_API = `
@@ -172,7 +178,10 @@ async function begin(t: TestContext): Promise<{ server: TestServer; folder: stri
   return { server, folder }
 }
 
-/** Compiles the program with this project's compiler, and the mistakes, each of which it has to find. */
+/**
+ * Compiles the program and the mistakes with the compiler of this project. It must report each
+ * mistake.
+ */
 function compile(folder: string, program: string, imports: string, mistakes: Mistakes): void {
   writeFileSync(path.join(folder, 'program.ts'), program)
   const head = imports.split('\n')

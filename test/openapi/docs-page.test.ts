@@ -66,7 +66,10 @@ test('the page may load from its own server only, and is not on the management a
   assert.equal((await server.manage('/docs')).status, 404)
 })
 
-/** A proxy that serves `target` below a prefix of its own and says nothing of it. Returns that address. */
+/**
+ * A proxy that serves `target` below its own path prefix and does not send the prefix on. Returns
+ * its URL.
+ */
 async function startProxy(t: TestContext, target: string): Promise<string> {
   const proxy = createServer((incoming, outgoing) => {
     const { method, headers, url = '' } = incoming

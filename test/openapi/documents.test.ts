@@ -194,8 +194,8 @@ test(
     const response = await server.fetch('/openapi.json')
     await assertValid(response.clone(), '3.1.0')
     await assertValid(await server.fetch('/openapi.json?version=3.0.3'), '3.0.3')
-    // Of each model two operations, by the default version and by the version. The picture is too large for
-    // an example, and FP16 has none in the JSON of the protocol.
+    // Two operations for each model, with and without the version. The image is too large for an
+    // example, and the JSON of the protocol does not support FP16.
     assert.equal(await sendExamples(server), (models.length - 1) * 4 - 2)
   },
 )

@@ -1,4 +1,7 @@
-/** Rules that every schema of the documents keeps, so that generated clients work; new routes cannot break them. */
+/**
+ * Rules that every schema of the documents follows, so that generated clients work. They also apply
+ * to new routes.
+ */
 import assert from 'node:assert/strict'
 import path from 'node:path'
 import test from 'node:test'
@@ -113,7 +116,7 @@ function assertRules(schema: Schema, place: string, version: string, schemas: Sc
   }
 }
 
-/** Alternatives have different types, or a property that is required and has other values in each. */
+/** Alternatives must have different types, or a required property with different values in each. */
 function assertDistinct(
   { discriminator }: Schema,
   alternatives: readonly Schema[],

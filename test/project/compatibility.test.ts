@@ -4,7 +4,10 @@ import { existsSync, readFileSync } from 'node:fs'
 import path from 'node:path'
 import test from 'node:test'
 
-/** Sections whose rows name a test; those of the other tables are compared with cases by other tests. */
+/**
+ * Sections of docs/compatibility.md whose rows name a test. Other tests compare the other tables
+ * with their cases.
+ */
 const SECTIONS = ['## What differs on purpose', '## Details']
 const ENDINGS = ['.test.ts', '.interop.ts', '.ts']
 

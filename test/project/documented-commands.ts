@@ -1,8 +1,8 @@
 /**
- * Follows a page of the documentation as a reader would: every `sh` block is run by bash, in order, and
- * a `json` or `text` block that comes next must be what it prints. A block that starts the server is
- * replaced by a real server on free ports, and `/tmp` by a folder of the test's own. Blocks in other
- * languages are only shown.
+ * Follows a page of the documentation as a reader does. bash runs every `sh` block in order, and
+ * the output must be equal to a `json` or `text` block that follows. A block that starts the server
+ * is replaced by a real server on free ports, and `/tmp` by a folder of the test. Blocks in other
+ * languages are not run.
  */
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
@@ -46,7 +46,7 @@ export function readCommands(markdown: string): DocumentedCommand[] {
   })
 }
 
-/** Runs every command of a page and compares what they print. Returns how many outputs were compared. */
+/** Runs every command of a page and compares its output. Returns the number of compared outputs. */
 export async function followPage(t: TestContext, page: string): Promise<number> {
   const folder = temporaryFolder(t)
   const markdown = readFileSync(page, 'utf8').replaceAll('/tmp/', `${folder}/`)

@@ -17,7 +17,10 @@ const UNUSED = ['S09']
 const idsIn = (text: string, pattern: RegExp): string[] =>
   [...text.matchAll(pattern)].flatMap(([, ids = '']) => ids.trim().split(' '))
 
-/** The part of a Markdown text below a heading that begins so, up to the next heading of its level. */
+/**
+ * The part of a Markdown text below the heading that contains `heading`, up to the next heading of
+ * its level.
+ */
 function section(text: string, heading: string): string {
   const lines = text.split('\n')
   const start = lines.findIndex((line) => /^#+ /.test(line) && line.includes(heading))

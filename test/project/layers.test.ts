@@ -17,7 +17,10 @@ import type { TestContext } from 'node:test'
 
 /** In pieces, since this file is searched for it as well. */
 const MARKER = ['TO', 'DO'].join('')
-/** Programs that run in worker processes: the front-end's, and those of the command for other front-ends. */
+/**
+ * Programs that run in worker processes: the one of onnxd's front-end, and those of the command for
+ * other front-ends.
+ */
 const WORKER_ENTRIES = ['main', 'launcher', 'connection-main'].map(
   (name) => `src/worker/process/${name}.ts`,
 )
@@ -261,7 +264,10 @@ test('no file switches lint or the compiler off', () => {
   }
 })
 
-/** One file for each importer, with one import in each line. `places` says where each has landed. */
+/**
+ * One file for each importer, with one import in each line. `places` has the position of each
+ * import.
+ */
 function plantImports(
   imports: readonly (readonly [from: string, to: string, ...others: unknown[]])[],
 ): {

@@ -1,6 +1,7 @@
 /**
- * The package as users get it: packed, installed in an empty folder with the command of the README, and
- * used from there. It loads libraries that `dist/` leaves outside from where npm has put them.
+ * The package as users get it: packed, installed into an empty folder with the command of the
+ * README, and run from there. It loads the libraries that are not in `dist/` from the folder where
+ * npm has installed them.
  */
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
@@ -56,7 +57,10 @@ test('D11: the checkout installs without a warning, by its lock file', async (t)
   assertNoWarning(output)
 })
 
-/** Packs the checkout and installs it by the command of the README, as far as it goes without a name. */
+/**
+ * Packs the checkout and installs it with the command of the README, with the file instead of the
+ * package name.
+ */
 async function install(t: TestContext, prefix: string): Promise<Installed> {
   const [, args = ''] = INSTALL.exec(readFileSync('README.md', 'utf8')) ?? []
   assert.match(args, /--global/)

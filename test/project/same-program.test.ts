@@ -1,6 +1,7 @@
 /**
- * The program in `dist/` does what the file-by-file build does, which unit tests look at: both get the
- * same requests, every operation of their OpenAPI documents among them, and answer alike.
+ * The program in `dist/` must do the same as the file-by-file build, which unit tests use. Both get
+ * the same requests, including every operation of their OpenAPI documents, and must send the same
+ * responses.
  */
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
@@ -104,7 +105,9 @@ function ownRequests(): Request[] {
   ]
 }
 
-/** Every operation of both documents, of the example model, without a body and with an empty one. */
+/**
+ * Every operation of both documents with the example model, without a body and with an empty one.
+ */
 async function documented(server: TestServer): Promise<Request[]> {
   const requests: Request[] = []
   for (const listener of ['fetch', 'manage'] as const) {

@@ -1,4 +1,7 @@
-/** OpenAPI documents: of a listener with all its models, and of single models. They are written when someone asks. */
+/**
+ * OpenAPI documents of a listener with all its models, and of single models. A document is written
+ * when a client requests it.
+ */
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { asModelMetadata } from '../../models/model-metadata.ts'
 import type { ModelVersion } from '../../models/model-version.ts'
@@ -13,7 +16,7 @@ import { protocolErrors } from '../kserve/v2-schemas.ts'
 import type { App, RouteContext } from '../route-context.ts'
 import { errorResponses } from '../schemas.ts'
 
-/** Which routes a document is about. */
+/** Which routes a document describes. */
 export type Listener = 'inference' | 'management' | 'combined'
 
 const TITLES: Readonly<Record<Listener, string>> = {
@@ -23,15 +26,17 @@ const TITLES: Readonly<Record<Listener, string>> = {
 }
 const MODEL_VERSION = '1.0.0'
 
-/** What a request asks for. */
+/** The document that a request asks for. */
 interface Wanted {
   readonly format: 'json' | 'yaml'
   readonly version: OpenApiVersion
-  /** One model alone; the whole listener when absent. */
+  /** Only this model. If absent, the document describes the whole listener. */
   readonly model?: DocumentedModel
 }
 
-/** The documents of one app. Notes its routes, so it has to be made before them. */
+/**
+ * The documents of one app. Create it before the routes: a hook collects them as they are added.
+ */
 export class ApiDocuments {
   readonly #context: RouteContext
   readonly #listener: Listener
@@ -48,7 +53,7 @@ export class ApiDocuments {
   static async create(app: App, context: RouteContext, listener: Listener): Promise<ApiDocuments> {
     const documents = new ApiDocuments(context, listener, await readPackageVersion())
     app.addHook('onRoute', ({ method, url, schema = {} }) => {
-      // Fastify adds a HEAD to each GET.
+      // Fastify adds a HEAD route to each GET route.
       if (schema.operationId === undefined || typeof method !== 'string' || method === 'HEAD')
         return
       documents.#routes.push({ method, url, schema })
@@ -56,7 +61,7 @@ export class ApiDocuments {
     return documents
   }
 
-  /** Answers with a document, or with 304 when the client has it. */
+  /** Sends a document, or 304 if the client already has it. */
   async send(request: FastifyRequest, reply: FastifyReply, wanted: Wanted): Promise<FastifyReply> {
     const { format, version, model } = wanted
     const serverUrl = rootOf(request.url)
@@ -65,7 +70,7 @@ export class ApiDocuments {
     const { text, etag } = this.#cache.get(this.#state(), key, () => {
       return write(buildDocument({ ...this.#about(model), version, serverUrl }))
     })
-    // It may be kept, but has to be asked for again: the models may have changed.
+    // Clients may cache a document but must revalidate it, because the models may have changed.
     reply.headers({ etag, 'cache-control': 'no-cache' })
     if (hasIt(request.headers['if-none-match'], etag)) return reply.code(304).send()
     return reply.type(`application/${format}`).send(text)
@@ -102,7 +107,9 @@ export class ApiDocuments {
     }
   }
 
-  /** Every version, and each model once more as clients call it that name none. */
+  /**
+   * Every version. The default version of each model is listed a second time, without a version.
+   */
   #models(): DocumentedModel[] {
     const { registry } = this.#context
     return registry.all.flatMap((model) => [
@@ -121,13 +128,13 @@ function asJson(document: unknown): string {
   return `${JSON.stringify(document, null, 2)}\n`
 }
 
-/** Few ask for YAML, and its library takes a while to load. */
+/** Loads the YAML library on first use: it is slow to load, and few clients request YAML. */
 async function loadYaml(): Promise<typeof asJson> {
   const { stringify } = await import('yaml')
   return (document) => stringify(document, { aliasDuplicateObjects: false, lineWidth: 0 })
 }
 
-/** A model as a document shows it, with or without its version in the paths. */
+/** A model for a document, with or without its version in the paths. */
 export function documented(model: ModelVersion, withVersion: boolean): DocumentedModel {
   const { name, version, settings } = model
   return {
@@ -138,14 +145,14 @@ export function documented(model: ModelVersion, withVersion: boolean): Documente
   }
 }
 
-/** From the path of a request back to the root, relative to that path. */
+/** The relative URL that leads from the path of a request to the root. */
 function rootOf(url: string): string {
   const [path = ''] = url.split('?')
   const depth = path.split('/').length - 2
   return depth > 0 ? '../'.repeat(depth) : './'
 }
 
-/** Whether one of the tags in `If-None-Match` is this one; those are compared weakly (RFC 9110, section 13.1.2). */
+/** Whether `If-None-Match` contains this ETag, by weak comparison (RFC 9110, section 13.1.2). */
 function hasIt(header: string | undefined, etag: string): boolean {
   const known = (header ?? '').split(',').map((tag) => tag.trim().replace(/^W\//, ''))
   return known.includes(etag) || known.includes('*')

@@ -1,4 +1,4 @@
-/** A page to read about the models and to try them: Swagger UI over `/openapi.json`, from this server alone. */
+/** The page `/docs`: Swagger UI over `/openapi.json`. It loads files from this server only. */
 import { readSwaggerUi } from '../../package-files.ts'
 import type { App } from '../route-context.ts'
 
@@ -8,7 +8,7 @@ const ASSETS = [
   ['swagger-ui-bundle.js', 'text/javascript; charset=utf-8'],
 ] as const
 
-/** Addresses are relative, so that the page works behind any prefix of a proxy. */
+/** URLs are relative, so that the page works behind any path prefix of a proxy. */
 const PAGE = `<!doctype html>
 <html lang="en">
 <head>
@@ -25,7 +25,7 @@ const PAGE = `<!doctype html>
 </body>
 </html>
 `
-/** Schemas are shown where they are used; the list of all of them at the end stays folded. */
+/** Schemas are shown where they are used. The list of all schemas at the end stays collapsed. */
 const START = `SwaggerUIBundle({
   url: 'openapi.json',
   dom_id: '#page',
@@ -35,7 +35,10 @@ const START = `SwaggerUIBundle({
   validatorUrl: null,
 })
 `
-/** Swagger UI sets styles on elements; everything else comes from this server, and nothing goes elsewhere. */
+/**
+ * Allows resources of this server only. Inline styles are allowed because Swagger UI sets them on
+ * elements.
+ */
 const CONTENT_SECURITY_POLICY = [
   "default-src 'none'",
   "script-src 'self'",
@@ -50,11 +53,11 @@ const CONTENT_SECURITY_POLICY = [
 
 const schema = { hide: true }
 
-/** Adds `/docs` and what the page loads. */
+/** Adds `/docs` and the files that the page loads. */
 export function docsPageRoutes(app: App): void {
   app.get('/docs', { schema }, async (request, reply) => {
     const [path = ''] = request.url.split('?')
-    // Below a slash the relative addresses would lead elsewhere.
+    // After a trailing slash the relative URLs would be wrong.
     if (path.endsWith('/')) return reply.redirect('../docs', 308)
     return reply
       .header('content-security-policy', CONTENT_SECURITY_POLICY)

@@ -1,4 +1,4 @@
-/** The paths of the OpenAPI documents. */
+/** Routes of the OpenAPI documents. */
 import { Type } from '@sinclair/typebox'
 import { OPENAPI_VERSIONS } from '../../openapi/types.ts'
 import { stringEnum } from '../../schema.ts'

@@ -3,31 +3,35 @@ import { largeBuffers } from '../../buffer-pool.ts'
 import { ServerError } from '../../errors.ts'
 
 /**
- * More pieces than this that are smaller than that are an attack: each costs a turn of the parser (as
- * in Triton since 2025). Larger pieces are what a slow network makes of a large body.
+ * A body may have at most this many pieces smaller than `SMALL_PIECE_BYTES`. Each piece costs a
+ * call of the parser, so more of them are an attack (Triton has a limit since 2025). Larger pieces
+ * do not count: a slow network splits a large body into many.
  */
 const MAX_SMALL_PIECES = 65_536
 const SMALL_PIECE_BYTES = 512
-/** Reserved for a declared length before anything of it has come, at most. */
+/** Maximum number of bytes to reserve for a declared length before any byte has arrived. */
 const FIRST_SLAB_BYTES = 1024 * 1024
 
-/** So many times what has come is reserved of what the client has announced. */
+/**
+ * The buffer may grow to this many times the received bytes, up to the length that the client
+ * declared.
+ */
 const GROWTH = 8
 
 const EMPTY = Buffer.alloc(0)
 
-/** What a body may be at most. */
+/** Limits of a body. */
 export interface BodyLimits {
   readonly maxBytes: number
-  /** Called before more memory is taken. What it throws rejects the body. */
+  /** Called before more memory is allocated. If it throws, the body is rejected with that error. */
   readonly hold?: (bytes: number) => void
 }
 
-/** Counts the pieces of a body that are small. */
+/** Counts the small pieces of a body. */
 class SmallPieces {
   #count = 0
 
-  /** @throws ServerError `PayloadTooLargeException` with status 400 when there are too many. */
+  /** @throws ServerError `PayloadTooLargeException` with status 400 for too many small pieces. */
   add({ length }: Buffer): void {
     if (length >= SMALL_PIECE_BYTES || ++this.#count <= MAX_SMALL_PIECES) return
     const text = `The request body comes in more than ${MAX_SMALL_PIECES} pieces.`
@@ -36,9 +40,9 @@ class SmallPieces {
 }
 
 /**
- * Joins the pieces of a body, or of one part of a form after the other, in memory proportional to what
- * has come. Keeping the pieces and joining them at the end, as Fastify's own reader does, is what a
- * client of one-byte chunks turns into gigabytes.
+ * Joins the pieces of a body, or of one part of a form after the other. Its memory is proportional
+ * to the received bytes. Fastify's reader keeps all pieces and joins them at the end; with one-byte
+ * chunks a client could make it use gigabytes.
  */
 export class BodyCollector {
   readonly #maxBytes: number
@@ -49,25 +53,28 @@ export class BodyCollector {
   #totalBytes = 0
   readonly #smallPieces = new SmallPieces()
 
-  /** @param expectedBytes What the client says that will come. */
+  /** @param expectedBytes The length that the client declared, 0 if it declared none. */
   constructor({ maxBytes, hold = () => {} }: BodyLimits, expectedBytes = 0) {
     this.#maxBytes = maxBytes
     this.#hold = hold
     this.#expectedBytes = Math.min(expectedBytes, maxBytes)
   }
 
-  /** @throws ServerError `PayloadTooLargeException` when it is too much, or comes in too many small pieces (400). */
+  /**
+   * @throws ServerError `PayloadTooLargeException` if the body is too large (413) or has too many
+   * small pieces (400).
+   */
   add(piece: Buffer): void {
     this.#totalBytes += piece.length
     if (this.#totalBytes > this.#maxBytes) throw tooLarge(this.#maxBytes)
     this.#smallPieces.add(piece)
-    // Most bodies come in one piece, which is used as it is.
+    // Most bodies have one piece, which is used without a copy.
     if (this.#length === 0) this.#start(piece)
     else this.#append(piece)
     this.#length += piece.length
   }
 
-  /** Returns what was collected and starts anew; the limits go on over all of it. */
+  /** Returns the collected bytes and starts an empty buffer. The limits still count all bytes. */
   take(): Buffer {
     const isFull = this.#length === this.#slab.length
     const body = isFull ? this.#slab : this.#slab.subarray(0, this.#length)
@@ -76,7 +83,7 @@ export class BodyCollector {
     return body
   }
 
-  /** Lets go of what was collected. */
+  /** Drops the collected bytes and returns their buffer to the pool. */
   drop(): void {
     largeBuffers.give(this.#slab)
     this.#slab = EMPTY
@@ -91,7 +98,7 @@ export class BodyCollector {
   #append(piece: Buffer): void {
     const needed = this.#length + piece.length
     if (needed > this.#slab.length) {
-      // What has come vouches for a multiple of it.
+      // The declared length is trusted only up to a multiple of the received bytes.
       const guess = Math.min(this.#expectedBytes, Math.max(FIRST_SLAB_BYTES, needed * GROWTH))
       const grown = Math.min(this.#maxBytes, this.#length * 2)
       const size = Math.max(needed, guess, grown)
@@ -107,7 +114,8 @@ export class BodyCollector {
 
 /**
  * Reads a request body into one buffer.
- * @throws ServerError `PayloadTooLargeException` beyond the limit, `BadRequestException` when the client stops halfway.
+ * @throws ServerError `PayloadTooLargeException` if the body exceeds the limit,
+ * `BadRequestException` if the client closes the connection before the end.
  */
 export function readBody(stream: IncomingMessage, limits: BodyLimits): Promise<Buffer> {
   return new Promise((resolve, reject) => {
@@ -118,7 +126,7 @@ export function readBody(stream: IncomingMessage, limits: BodyLimits): Promise<B
       } catch (error) {
         stream.off('data', onData)
         collector.drop()
-        // What still comes is thrown away; the answer closes the connection.
+        // Drop the rest of the body. The connection is closed after the response.
         stream.resume()
         reject(error instanceof Error ? error : new Error(String(error)))
       }
@@ -134,10 +142,12 @@ export function readBody(stream: IncomingMessage, limits: BodyLimits): Promise<B
 }
 
 /**
- * Counts all bytes of a body that another reader reads. The parser of forms reads past what stands
- * before the first and behind the last boundary without any limit.
- * @param onBytes Called with the bytes so far, and with those that the client has announced or 0.
- * @returns A promise that only rejects: as {@link readBody} does.
+ * Counts the bytes of a body that another reader reads. It limits what the form parser does not:
+ * the bytes before the first and after the last boundary.
+ * @param onBytes Called with the received bytes and the declared length (0 if the client declared
+ * none).
+ * @returns A promise that never resolves. It rejects with the `PayloadTooLargeException` of
+ * {@link readBody}.
  */
 export function watchBody(
   stream: IncomingMessage,
@@ -164,8 +174,8 @@ export function watchBody(
 }
 
 /**
- * The length that the client has announced, 0 when it has not.
- * @throws ServerError `PayloadTooLargeException` beyond the limit, before anything is read.
+ * The length that the client declared, 0 if it declared none.
+ * @throws ServerError `PayloadTooLargeException` if it exceeds the limit, before any byte is read.
  */
 export function declaredLength({ headers }: IncomingMessage, { maxBytes }: BodyLimits): number {
   const declared = Number(headers['content-length'] ?? 0)

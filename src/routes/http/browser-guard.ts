@@ -1,7 +1,7 @@
 /**
- * Keeps web pages away from the operators' routes. A browser on the operator's machine reaches
- * loopback for any page that it shows: by a form or `fetch` of the page (CSRF), or by a name of the
- * page's own server that suddenly resolves to 127.0.0.1 (DNS rebinding).
+ * Protects the operators' routes from web pages. A page that is open in a browser on the operator's
+ * machine can reach loopback in two ways: with a form or `fetch` (CSRF), or with a host name of its
+ * own that later resolves to 127.0.0.1 (DNS rebinding).
  */
 import { isIP } from 'node:net'
 import type { FastifyRequest } from 'fastify'
@@ -9,11 +9,14 @@ import type { Config } from '../../config/config.ts'
 import { ServerError } from '../../errors.ts'
 import type { App } from '../route-context.ts'
 
-/** Methods that change nothing; a browser shows no page the response of a foreign server. */
+/** Methods that change nothing. A browser hides the response of another origin from the page. */
 const SAFE_METHODS: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS'])
-/** Bodies that a page may send anywhere without asking first (the "simple" ones of CORS). */
+/** Content types that a page may send to any origin without a CORS preflight request. */
 const SIMPLE_TYPE = /^\s*(?:application\/x-www-form-urlencoded|multipart\/form-data|text\/plain)\b/i
-/** `Host` as RFC 9112 has it: a name, an IPv4 address or a bracketed IPv6 address, then a port. */
+/**
+ * The header `Host` of RFC 9112: a name, an IPv4 address or an IPv6 address in brackets, then a
+ * port.
+ */
 const HOST = /^(?:\[([0-9a-f:.]+)\]|([^:[\]]+))(?::\d*)?$/i
 
 /** Settings that the guard reads. */
@@ -23,8 +26,8 @@ export type GuardSettings = Pick<
 >
 
 /**
- * Rejects requests of web pages with 403 before their body is read. With a token configured nothing is
- * checked here: a page does not know the token, and requests without it get 401.
+ * Rejects requests of web pages with 403 before their body is read. If a management token is set,
+ * the guard does nothing: a page does not know the token and gets 401.
  */
 export function guardAgainstBrowsers(app: App, settings: GuardSettings): void {
   if (settings.managementToken !== '') return
@@ -34,10 +37,14 @@ export function guardAgainstBrowsers(app: App, settings: GuardSettings): void {
   })
 }
 
-/** A name in `Host` that nobody configured may be a page's own, rebound to this machine. */
+/**
+ * Rejects a host name that is not configured: it may belong to a web page and resolve to this
+ * machine.
+ */
 function hostProblem({ headers }: FastifyRequest, settings: GuardSettings): string | undefined {
   const { host } = headers
-  // Every browser sends it; HTTP/1.0 clients and probes need not. An open listener has unknown names.
+  // Browsers always send the header; HTTP/1.0 clients and probes may not. With `insecureManagement`
+  // the names of the host are not known.
   if (host === undefined || host === '' || settings.insecureManagement) return undefined
   const name = hostNameOf(host)
   const known = [settings.host, settings.managementHost, ...settings.allowedHosts]
@@ -70,18 +77,18 @@ function isForeign({ method, headers }: FastifyRequest): boolean {
   const isSafe = SAFE_METHODS.has(method)
   const site = headers['sec-fetch-site']
   if (site !== undefined && site !== 'same-origin' && site !== 'none') {
-    // A link that the operator follows shows them a page; it hands that page to nobody.
+    // A link that the operator follows shows the response to the operator, not to a page.
     const isLink = isSafe && headers['sec-fetch-mode'] === 'navigate'
     if (!isLink) return true
   }
   if (headers.origin !== undefined) return !isSameHost(headers.origin, headers.host)
-  // Browsers without these headers: old ones, which still send where they come from.
+  // Old browsers do not send these headers, but most send `Referer`.
   if (isSafe || site !== undefined || !SIMPLE_TYPE.test(headers['content-type'] ?? '')) return false
   if (headers.referer !== undefined) return !isSameHost(headers.referer, headers.host)
   return /^mozilla\//i.test(headers['user-agent'] ?? '')
 }
 
-/** Hosts and ports alone: a proxy in front may speak TLS where this server does not. */
+/** Compares host and port only: a proxy may use TLS where this server does not. */
 function isSameHost(url: string, host: string | undefined): boolean {
   try {
     return new URL(url).host === new URL(`http://${host ?? ''}`).host

@@ -1,14 +1,14 @@
-/** One limit for all bytes of requests and responses that the server holds at a time. */
+/** One limit for all bytes of requests and responses that the server holds at the same time. */
 import { totalmem } from 'node:os'
 import process from 'node:process'
 import { ServerError } from '../../errors.ts'
 
 const MIB = 1024 * 1024
-/** Of the memory that the control group or the machine has. */
+/** Share of the memory of the control group or the machine. */
 const SHARE = 0.25
 const RETRY_SECONDS = 1
 
-/** Counts bytes that are held, and says when there are too many. */
+/** Counts the held bytes and rejects more if the limit is reached. */
 export class ByteBudget {
   readonly maxBytes: number
   #held = 0
@@ -23,9 +23,10 @@ export class ByteBudget {
   }
 
   /**
-   * Holds more. A request that is alone may exceed the budget: its own limits bound it.
-   * @param own What is held for the same request already.
-   * @throws ServerError `ServiceUnavailableException` when there is no room.
+   * Adds held bytes. A single request may exceed the budget if no other request holds bytes; the
+   * limits for one request still apply.
+   * @param own Bytes that are already held for the same request.
+   * @throws ServerError `ServiceUnavailableException` if the budget is exceeded.
    */
   hold(bytes: number, own: number): void {
     if (this.#held > own && this.#held + bytes > this.maxBytes) {
@@ -37,13 +38,16 @@ export class ByteBudget {
     this.#held += bytes
   }
 
-  /** Lets go of what {@link hold} took. */
+  /** Releases bytes that {@link hold} added. */
   release(bytes: number): void {
     this.#held -= bytes
   }
 }
 
-/** Bytes for a setting in MiB; 0 stands for a quarter of the memory that this process may use. */
+/**
+ * The budget in bytes for a setting in MiB. 0 means a quarter of the memory that this process may
+ * use.
+ */
 export function budgetBytes(settingMib: number): number {
   if (settingMib > 0) return settingMib * MIB
   const limit = process.constrainedMemory()

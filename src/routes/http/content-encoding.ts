@@ -1,4 +1,4 @@
-/** Bodies that come compressed to routes which read them in the front-end. */
+/** Decompresses request bodies for routes that read them in the front-end process. */
 import { promisify } from 'node:util'
 import { unzip } from 'node:zlib'
 import type { FastifyRequest } from 'fastify'
@@ -6,10 +6,13 @@ import { ServerError } from '../../errors.ts'
 
 const decompress = promisify(unzip)
 
-/** `gzip`, and `deflate` in zlib's format; one reader knows both by their first bytes. */
+/** `gzip`, and `deflate` in zlib's format. `unzip` recognises both by their first bytes. */
 const DECODED = ['gzip', 'x-gzip', 'deflate']
 
-/** A coding that is not read here; the response says which are. */
+/**
+ * Error for an unsupported content encoding. Its response lists the supported ones in
+ * `Accept-Encoding`.
+ */
 export class UnsupportedCodingError extends ServerError {
   readonly acceptEncoding: string
 
@@ -21,9 +24,9 @@ export class UnsupportedCodingError extends ServerError {
 }
 
 /**
- * The body of a request as it was before it was compressed. The memory that this takes is bounded.
- * @throws ServerError 415 for another coding, 413 for more than `maxBytes` after decompression, 400
- * for damaged data.
+ * The request body after decompression. Its size is limited to `maxBytes`.
+ * @throws ServerError 415 for an unsupported encoding, 413 if the result exceeds `maxBytes`, 400
+ * for invalid compressed data.
  */
 export async function plainBody(request: FastifyRequest, maxBytes: number): Promise<Buffer> {
   const { body } = request
@@ -46,8 +49,8 @@ export async function plainBody(request: FastifyRequest, maxBytes: number): Prom
 }
 
 /**
- * @throws ServerError 415 when a multipart form is compressed as a whole: it is read while it
- * comes.
+ * @throws ServerError 415 if a multipart form is compressed as a whole, because forms are parsed
+ * while they arrive.
  */
 export function refuseCompressedForm(request: FastifyRequest): void {
   const coding = codingOf(request)

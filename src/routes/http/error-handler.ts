@@ -4,7 +4,7 @@ import type { ErrorType } from '../../errors.ts'
 import type { App } from '../route-context.ts'
 import { UnsupportedCodingError } from './content-encoding.ts'
 
-/** Errors of Fastify and its plugins that are the client's doing, by their code. */
+/** Client errors of Fastify and its plugins, by their code. */
 const CLIENT_ERRORS: ReadonlyMap<string, (message: string) => ServerError> = new Map<
   string,
   (message: string) => ServerError
@@ -36,9 +36,9 @@ const CLIENT_ERRORS: ReadonlyMap<string, (message: string) => ServerError> = new
   ],
 ])
 
-/** Where a client finds the paths and methods that there are. */
+/** Advice for a wrong path or method. */
 const PATHS_ARE_IN = 'GET /openapi.json lists all paths and methods.'
-/** Types of errors that Fastify and its plugins have no code of ours for, by their status. */
+/** Error types for Fastify errors that have no entry in `CLIENT_ERRORS`, by their status. */
 const BY_STATUS: ReadonlyMap<number, ErrorType> = new Map([
   [413, 'PayloadTooLargeException'],
   [415, 'UnsupportedMediaTypeException'],
@@ -46,7 +46,9 @@ const BY_STATUS: ReadonlyMap<number, ErrorType> = new Map([
 
 const KSERVE_PATH = /^\/v[12](?:[/?]|$)/
 
-/** Gives every failure the error body of its dialect, and unknown paths and methods its texts. */
+/**
+ * Sends every error with the error body of its REST dialect, also for unknown paths and methods.
+ */
 export function errorHandling(app: App): void {
   app.setErrorHandler((error: FastifyError, request, reply) =>
     sendError(asServerError(error), error, request, reply),
@@ -57,7 +59,7 @@ export function errorHandling(app: App): void {
   })
 }
 
-/** The error of a path that no route has. */
+/** The error for a path without a route. */
 export function notFound(): ServerError {
   return new ServerError(
     'ResourceNotFoundException',
@@ -66,8 +68,8 @@ export function notFound(): ServerError {
 }
 
 /**
- * Answers 405 on every path of the app for the methods that no route takes, and 404 on every other
- * path, before a body is read. Call after the last route.
+ * Rejects methods that a path does not support with 405, and unknown paths with 404, before a body
+ * is read. Call it after the last route is added.
  */
 export function refuseOtherMethods(
   app: App,
@@ -78,7 +80,7 @@ export function refuseOtherMethods(
     else done()
   })
   for (const [url, methods] of routes) {
-    // A copy: the methods added here are noted as well.
+    // A copy, because adding the route below changes `methods`.
     const allowed = new Set(methods)
     app.route({
       method: ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS', 'TRACE'].filter(
@@ -94,7 +96,7 @@ export function refuseOtherMethods(
           ),
         )
       },
-      // Never called: the hook has answered.
+      // Never called: the hook has sent the error.
       handler: (_request, reply) => reply,
     })
   }
@@ -124,7 +126,8 @@ function sendError(
   request: FastifyRequest,
   reply: FastifyReply,
 ): FastifyReply {
-  // Refusals of an overload are counted, and a line with a stack for each would be the next overload.
+  // Rejections because of overload are counted instead: a log line with a stack for each would add
+  // load.
   if (error.statusCode >= 500 && error.retryAfterSeconds === undefined) {
     request.log.warn(
       { requestId: request.id, type: error.type, reason: messageOf(original), err: original },
@@ -136,11 +139,14 @@ function sendError(
   if (error.statusCode === 401) reply.header('www-authenticate', 'Bearer')
   if (error instanceof UnsupportedCodingError) reply.header('accept-encoding', error.acceptEncoding)
   if (error.statusCode === 413) reply.raw.shouldKeepAlive = false
-  // As text: the handler of unknown paths does not use the app's serializer.
+  // Sent as text, because the handler of unknown paths does not use the app's serializer.
   return reply.code(error.statusCode).type('application/json').send(errorText(error, request.url))
 }
 
-/** `{error}` and nothing else on KServe's and Triton's paths, whose clients refuse more; elsewhere the original's body. */
+/**
+ * The error body for a URL: only `{error}` on the paths of KServe and Triton, whose clients reject
+ * other members; elsewhere the error body of MMS.
+ */
 export function errorText(error: ServerError, url: string): string {
   if (KSERVE_PATH.test(url)) return JSON.stringify({ error: error.message })
   return `${JSON.stringify(error.toBody(), null, 2)}\n`

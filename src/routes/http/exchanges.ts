@@ -12,36 +12,39 @@ import { sentMethod } from './request-target.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
-    /** The requests of the app that are not over yet. */
+    /** The requests of the app that are not finished. */
     exchanges: Exchanges
   }
   interface FastifyRequest {
-    /** Called once when the connection ends before the answer was handed over to it. */
+    /** Called once if the connection closes before the response was handed to it. */
     onLeave: (() => void) | undefined
-    /** Bytes that the budget counts for this request. */
+    /** Bytes that the byte budget counts for this request. */
     held: number
-    /** The response of a model, whose memory is used again once the request is over. */
+    /** The response of a model. Its memory is reused after the request. */
     prediction: Prediction | undefined
   }
 }
 
-/** What {@link watchExchanges} needs. */
+/** Options of {@link watchExchanges}. */
 export interface ExchangeOptions {
   readonly connections: Connections
   readonly budget: ByteBudget
   readonly counts: StatusCounts
-  /** Gets a line for each request; none are written without. */
+  /** Logger for the access log, one line for each request. Absent if the access log is off. */
   readonly log: FastifyBaseLogger | undefined
 }
 
-/** What a request counts and logs as whose client left before it was answered; no answer has it. */
+/**
+ * Status that is logged and counted if the client disconnects before the response. It is never
+ * sent.
+ */
 const CLIENT_LEFT = 499
 
 /**
- * Requests from their arrival to the last byte of the answer, or until the client goes. One listener for each
- * request counts it, logs it, and tells who works for it that nobody waits any more: 'close' of the response
- * comes in both cases, where Fastify's hooks each miss one, and its `request.signal` fires right after a
- * body was read (5.12.8).
+ * Tracks each request until the last byte of its response is sent or its client disconnects. Then
+ * it counts and logs the request, and calls `onLeave` if the client has disconnected.
+ * It uses the event 'close' of the response, which is emitted in both cases. Each of Fastify's
+ * hooks misses one case, and `request.signal` fires right after a body was read (Fastify 5.12.8).
  */
 export class Exchanges {
   readonly #app: App
@@ -61,19 +64,20 @@ export class Exchanges {
       const startedAt = log === undefined ? 0 : performance.now()
       connections.begin(request.raw, reply.raw)
       reply.raw.once('close', () => this.#end(request, reply, startedAt))
-      // What came with the head is parsed first: an early refusal then knows whether the request is complete.
+      // Lets the parser read a body that came with the headers, so that an early rejection knows
+      // whether the request is complete.
       process.nextTick(done)
     })
     app.addHook('onSend', (request, reply, payload, done) => {
-      // The rest of a body that nobody reads is dropped, and the connection with it.
+      // The rest of an unread body is dropped, and the connection is closed.
       if (!request.raw.complete) reply.raw.shouldKeepAlive = false
       done(null, payload)
     })
   }
 
   /**
-   * Listens at the further addresses of a name: `localhost` has one of each family, clients try
-   * both.
+   * Listens on the other IP addresses of a host name. `localhost` may have an IPv4 and an IPv6
+   * address, and clients try both.
    */
   async listenOnOthers(name: string, { address, port }: AddressInfo): Promise<void> {
     const handler: RequestListener = (request, response) => this.#app.routing(request, response)
@@ -82,8 +86,8 @@ export class Exchanges {
   }
 
   /**
-   * Counts bytes that are held for a request, until its response is sent or its client has left.
-   * @throws ServerError `ServiceUnavailableException` when the server holds too many.
+   * Counts bytes that are held for a request, until its response is sent or its client disconnects.
+   * @throws ServerError `ServiceUnavailableException` if the server holds too many bytes.
    */
   hold(request: FastifyRequest, bytes: number): void {
     this.#budget.hold(bytes, request.held)
@@ -91,9 +95,9 @@ export class Exchanges {
   }
 
   /**
-   * The request is answered with what a model responded: its body is held until it is sent, that of
-   * the request no longer than it may be read.
-   * @throws ServerError `ServiceUnavailableException` when the server holds too many bytes.
+   * Stores the response of a model and counts its body until it is sent. The request body is no
+   * longer counted if its memory is already released.
+   * @throws ServerError `ServiceUnavailableException` if the server holds too many bytes.
    */
   respondWith(request: FastifyRequest, prediction: Prediction): void {
     request.prediction = prediction
@@ -101,7 +105,7 @@ export class Exchanges {
     this.hold(request, prediction.body.length)
   }
 
-  /** The bytes of a request were let go before its end. */
+  /** Stops counting the bytes of a request, because they were released before its end. */
   release(request: FastifyRequest): void {
     this.#budget.release(request.held)
     request.held = 0
@@ -112,14 +116,14 @@ export class Exchanges {
     return this.#connections.count > 0
   }
 
-  /** From now on each response is the last one of its connection. */
+  /** Makes the next response of each connection its last one. */
   startDraining(): void {
     this.#connections.startDraining()
   }
 
   /**
-   * Stops listening and closes the app once every accepted request is answered and its response
-   * sent, or after `drainMs`.
+   * Stops listening. Closes the app when every accepted request has its response, or after
+   * `drainMs`.
    */
   async close(drainMs: number, log: FastifyBaseLogger): Promise<void> {
     const open = await this.#connections.close(drainMs)
@@ -139,7 +143,7 @@ export class Exchanges {
   }
 }
 
-/** Watches the requests of an app from here on, as its `exchanges`. */
+/** Tracks the requests of an app from now on. Adds the decorator `exchanges`. */
 export function watchExchanges(app: App, options: ExchangeOptions): void {
   app.decorateRequest('onLeave', undefined)
   app.decorateRequest('held', 0)
@@ -148,7 +152,10 @@ export function watchExchanges(app: App, options: ExchangeOptions): void {
   app.decorate('exchanges', { getter: () => exchanges })
 }
 
-/** Has `onLeave` called once if the client goes before its answer was handed over, at once if it has gone already. */
+/**
+ * Sets `onLeave`, which is called once if the client disconnects before the response was handed
+ * over. It is called immediately if the client has already disconnected.
+ */
 export function whenClientLeaves(
   request: FastifyRequest,
   { raw }: FastifyReply,

@@ -4,13 +4,19 @@ import { ServerError } from '../../errors.ts'
 import type { Parameter } from '../../models/scheduling/job.ts'
 import { BodyCollector, declaredLength, watchBody } from './body.ts'
 
-/** Fields of a form or query, and bytes of a field's name. Each field costs memory of its own, here and in the worker. */
+/**
+ * Maximum number of fields of a form or query, and of bytes in a field's name. Each field needs
+ * memory here and in the worker.
+ */
 const MAX_FIELDS = 1024
 const MAX_NAME_BYTES = 1024
-/** Limits of a multipart body besides its size. */
+/** Limits of a multipart body in addition to its size. */
 const MULTIPART_LIMITS = { parts: 256, headerPairs: 50, headerSize: 16 * 1024 }
 
-/** What a multipart body may have besides the contents of its parts: boundaries and headers. */
+/**
+ * Maximum number of bytes of a multipart body besides the contents of its parts: boundaries and
+ * headers.
+ */
 const MAX_FRAMING_BYTES = 1024 * 1024
 
 const AMPERSAND = 0x26
@@ -18,22 +24,22 @@ const EQUALS = 0x3d
 const PERCENT = 0x25
 const PLUS = 0x2b
 const SPACE = 0x20
-/** Value of each hexadecimal digit, by its character code; -1 for all other characters. */
+/** Value of each hexadecimal digit by character code; -1 for all other characters. */
 const HEX_VALUES = Int8Array.from({ length: 256 }, (_, code) => {
   const digit = Number.parseInt(String.fromCharCode(code), 16)
   return Number.isNaN(digit) ? -1 : digit
 })
 
 /**
- * Fields of an `application/x-www-form-urlencoded` text or a query string, in order. Values keep their
- * bytes (`%ff` is one byte) and have no content type, as in the original.
+ * Parses the fields of an `application/x-www-form-urlencoded` text or a query string, in order. As
+ * in MMS, values are bytes (`%ff` is one byte) and have no content type.
  * @throws ServerError 413 for too many fields, 400 for a name that is too long.
  */
 export function parseUrlEncoded(text: Buffer): Parameter[] {
   const parameters: Parameter[] = []
   let start = 0
   while (start < text.length) {
-    // A search for each of millions of empty fields would take seconds.
+    // Searching again for each of millions of empty fields would take seconds.
     if (text[start] === AMPERSAND) {
       start += 1
       continue
@@ -57,7 +63,10 @@ function parseField(field: Buffer): Parameter {
   return { name: decode(name).toString('utf8'), contentType: '', value: decode(value) }
 }
 
-/** Percent-decodes; what is no escape stays as it is. Without anything to decode the bytes are not copied. */
+/**
+ * Decodes percent escapes. An invalid escape stays as it is. Does not copy if there is nothing to
+ * decode.
+ */
 function decode(text: Buffer): Buffer {
   if (!text.includes(PERCENT) && !text.includes(PLUS)) return text
   const decoded = Buffer.allocUnsafe(text.length)
@@ -80,8 +89,8 @@ function decode(text: Buffer): Buffer {
 }
 
 /**
- * Parts of a `multipart/form-data` request, in order: a part with a file name keeps its content type,
- * one without loses it (section 4.2 of the original's behaviour).
+ * Reads the parts of a `multipart/form-data` request, in order. As in MMS, only a part with a file
+ * name keeps its content type.
  * @throws ServerError 400 or 413.
  */
 export async function readMultipart(
@@ -108,9 +117,10 @@ async function readParts(
 ): Promise<Parameter[]> {
   const parameters: Parameter[] = []
   const parts = request.parts({
-    // One byte more than the collector takes: that one says what is wrong, the plugin would cut.
+    // One byte more than the collector accepts: the collector throws an error, the plugin would
+    // truncate the part.
     limits: { ...MULTIPART_LIMITS, fileSize: maxBytes + 1 },
-    // Fields are files without a name here: the plugin would decode text and parse JSON on the way.
+    // Treats fields as files without a name: otherwise the plugin decodes text and parses JSON.
     isPartAFile: () => true,
   })
   for await (const part of parts) {
@@ -127,7 +137,10 @@ async function readParts(
   return parameters
 }
 
-/** The plugin's own errors have a status; the parser under it throws plain ones, for example of a boundary that is too long. */
+/**
+ * Errors of the plugin have a status. Its parser throws plain errors, for example for a boundary
+ * that is too long.
+ */
 function asClientError(error: unknown): unknown {
   if (error instanceof Error && 'statusCode' in error) return error
   return new ServerError('BadRequestException', 'The multipart body cannot be read.', {
@@ -135,7 +148,10 @@ function asClientError(error: unknown): unknown {
   })
 }
 
-/** The parser says `text/plain` of a part that has no content type (many clients send pictures so): the bytes decide. */
+/**
+ * The content type of a part. The parser reports `text/plain` for a file without one (many clients
+ * send images so), so bytes that are not UTF-8 become `application/octet-stream`.
+ */
 function partType(fileName: string | undefined, declared: string, value: Buffer): string {
   if (fileName === undefined || fileName === '') return ''
   if (declared === '' || (declared === 'text/plain' && !isUtf8(value))) {

@@ -1,8 +1,8 @@
-/** One flat JSON object as parameters: text for each value, exactly as the client wrote it. */
+/** Reads a flat JSON object as parameters: each value is the text that the client wrote. */
 import { ServerError } from '../../errors.ts'
 import { checkJsonLimits } from '../../request-json.ts'
 
-/** No request has so many parameters. */
+/** An object with this many members or more is rejected. */
 const MAX_MEMBERS = 1000
 const QUOTE = 0x22
 const COMMA = 0x2c
@@ -16,17 +16,17 @@ const CLOSING_BRACE = 0x7d
 /** A member of the object. */
 export interface JsonMember {
   readonly name: string
-  /** A scalar as text; `undefined` for an object or array. */
+  /** The text of a scalar; `undefined` for an object or array. */
   readonly text: string | undefined
-  /** The value as it is written in JSON. */
+  /** The value as JSON text. */
   readonly written: string
 }
 
 /**
- * Members of the object that `json` is, in order, without those that are null. A number keeps the
- * text that the client wrote: `1.0` is a version, and `JSON.parse` would make `1` of it.
- * @param what The subject of the sentence that says what is wrong.
- * @throws ServerError `BadRequestException` when it is not one JSON object.
+ * The members of the object in `json`, in order, without those with the value null. A number keeps
+ * the text that the client wrote: `1.0` is a version, and `JSON.parse` would change it to `1`.
+ * @param what Subject of the error texts, for example `The body`.
+ * @throws ServerError `BadRequestException` if `json` is not a JSON object or has too many members.
  */
 export function jsonMembers(json: string, what = 'The body'): JsonMember[] {
   const text = json.replace(/^\uFEFF/, '')
@@ -47,7 +47,7 @@ export function jsonMembers(json: string, what = 'The body'): JsonMember[] {
   throw new ServerError('BadRequestException', `${what} has ${MAX_MEMBERS} members or more.`)
 }
 
-/** The first members of an object that are not null. `text` must be known to be valid JSON. */
+/** The first members of an object that are not null. `text` must be valid JSON. */
 function splitObject(text: string): JsonMember[] {
   const members: JsonMember[] = []
   let depth = 0
@@ -66,7 +66,7 @@ function splitObject(text: string): JsonMember[] {
     }
     if (code === OPENING_BRACE || code === OPENING_BRACKET) depth += 1
     else if (code === CLOSING_BRACE || code === CLOSING_BRACKET) depth -= 1
-    // What is nested is part of a value.
+    // Nested objects and arrays are part of a value.
     const isBorder = code === OPENING_BRACE || code === COMMA || code === COLON
     if (isBorder && depth === 1) start = index + 1
   }
@@ -79,12 +79,12 @@ function toMember(name: string, written: string): JsonMember {
   return { name, text: isNested ? undefined : text, written }
 }
 
-/** The text of a string of JSON. */
+/** The value of a JSON string. */
 function stringOf(written: string): string {
   return written.includes('\\') ? String(JSON.parse(written)) : written.slice(1, -1)
 }
 
-/** The index of the quote that ends the string which begins at `start`. */
+/** The index of the closing quote of the string that begins at `start`. */
 function endOfString(text: string, start: number): number {
   let index = start + 1
   for (let code = text.charCodeAt(index); code !== QUOTE; code = text.charCodeAt(index)) {

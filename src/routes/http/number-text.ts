@@ -1,6 +1,4 @@
-/**
- * Numbers of clients that are written as text: in a query, a field of a form, or a string of JSON.
- */
+/** Checks numbers that clients send as text in parameters or as JSON strings. */
 import { KindGuard } from '@sinclair/typebox'
 import type { TObject, TSchema } from '@sinclair/typebox'
 import { ServerError } from '../../errors.ts'
@@ -8,9 +6,9 @@ import { ServerError } from '../../errors.ts'
 const WHOLE = /^-?\d{1,15}$/
 
 /**
- * An error of the first parameter that has to be a whole number and is not written as one. The
- * validator reads any text that JavaScript takes for a number, and lets `1e999` pass every maximum,
- * because it is infinite.
+ * Returns an error for the first parameter that must be an integer but is not written in digits.
+ * The validator accepts any text that JavaScript converts to a number, and `1e999` would pass every
+ * maximum because it becomes infinite.
  */
 export function problemWithNumbers(
   { properties }: TObject,
@@ -26,7 +24,7 @@ export function problemWithNumbers(
   return undefined
 }
 
-/** Whether a value can be a number of a schema, or the schema is not about numbers. */
+/** Whether a value can be a number of the schema. True if the schema has no integer. */
 function isWritten(value: unknown, schema: TSchema): boolean {
   if (KindGuard.IsUnion(schema)) {
     const isAboutNumbers = schema.anyOf.some(({ type }) => type === 'integer')
@@ -39,6 +37,6 @@ function isOneOf(value: unknown, { const: word, type }: TSchema): boolean {
   if (word !== undefined) return value === word
   if (type !== 'integer') return true
   if (typeof value === 'string') return WHOLE.test(value)
-  // `true` would be read as 1. The validator says what is wrong with everything else.
+  // The validator would read `true` as 1. It reports all other wrong types itself.
   return typeof value !== 'boolean'
 }

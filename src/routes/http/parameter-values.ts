@@ -1,25 +1,25 @@
 /**
- * What the text of a parameter means by its schema. One set of rules for queries, forms and JSON,
- * so that a parameter means the same wherever it stands.
+ * Converts the texts of parameters to the types of their schema. The rules are the same for
+ * queries, forms and JSON bodies.
  */
 import { KindGuard } from '@sinclair/typebox'
 import type { TObject, TSchema } from '@sinclair/typebox'
 import { ServerError } from '../../errors.ts'
 
-/** Parameters by their name, as {@link readValues} takes them: texts, and lists of texts. */
+/** Parameters by name, the input of {@link readValues}: texts and lists of texts. */
 export type ParameterTexts = Readonly<Record<string, unknown>>
 
 const TRUE = ['true', '1']
 const FALSE = ['false', '0']
-/** Plain digits: `1e999` would be above any maximum, and `0x10` means different numbers to different readers. */
+/** Plain digits only: `1e999` would become infinite, and readers interpret `0x10` differently. */
 const WHOLE = /^-?\d{1,15}(?:\.0{1,15})?$/
 const NUMBER = /^-?\d{1,15}(?:\.\d{1,15})?$/
 const MAX_SHOWN = 100
 
 /**
- * The values of the parameters that `schema` has; others are handed on as they are. An empty text
- * stands for the default. A schema of a list takes one text or several.
- * @throws ServerError `BadRequestException` naming the parameter.
+ * The values of the parameters in `schema`. Other parameters are returned unchanged. An empty text
+ * means the default. A list accepts one text or several.
+ * @throws ServerError `BadRequestException` that names the parameter.
  */
 export function readValues({ properties }: TObject, texts: ParameterTexts): ParameterTexts {
   const values: Record<string, unknown> = {}
@@ -55,7 +55,7 @@ function readList(name: string, schema: TSchema, given: unknown): unknown {
   return list
 }
 
-/** The value of a text, `undefined` when it has none by this schema. */
+/** The value of a text, `undefined` if the text does not fit the schema. */
 function readText(schema: TSchema, text: string): unknown {
   if (KindGuard.IsUnion(schema)) {
     return schema.anyOf.map((one) => readText(one, text)).find((value) => value !== undefined)
@@ -72,7 +72,7 @@ function readText(schema: TSchema, text: string): unknown {
   }
 }
 
-/** White space is no text of a number or a flag, but it may be one of a name. */
+/** White space alone counts as empty for a number or a boolean, but not for a string. */
 function isBlank(schema: TSchema, text: string): boolean {
   return text.trim() === '' && schema.type !== 'string'
 }
@@ -89,7 +89,7 @@ function readNumber(schema: TSchema, text: string): number | undefined {
   const isFit =
     number >= Number(schema.minimum ?? Number.NEGATIVE_INFINITY) &&
     number <= Number(schema.maximum ?? Number.POSITIVE_INFINITY)
-  // Minus zero is no number that anybody means.
+  // Adding 0 changes minus zero to zero.
   return isFit ? number + 0 : undefined
 }
 
@@ -99,7 +99,7 @@ function fitsText({ enum: values, pattern, maxLength }: TSchema, text: string): 
   return typeof pattern !== 'string' || new RegExp(pattern, 'u').test(text)
 }
 
-/** `an integer from 1 to 65536`, `true or false`. */
+/** Text for error messages: `an integer from 1 to 65536`, `true or false`. */
 function wantedOf(schema: TSchema): string {
   if (KindGuard.IsUnion(schema)) return schema.anyOf.map(wantedOf).join(' or ')
   if (KindGuard.IsLiteral(schema)) return JSON.stringify(schema.const)

@@ -1,7 +1,7 @@
-/** The first line of a request, as the router takes it. */
+/** Normalizes the method and the URL of a request for the router. */
 import type { IncomingMessage } from 'node:http'
 
-/** Methods that some route can have, and the one that stands for all others. */
+/** Methods that a route may have. `TRACE` stands for all other methods. */
 const ROUTED: ReadonlySet<string> = new Set([
   'GET',
   'HEAD',
@@ -14,13 +14,13 @@ const ROUTED: ReadonlySet<string> = new Set([
 ])
 const ABSOLUTE = /^https?:\/\/[^/?#]*/i
 
-/** Methods that were replaced, as the clients sent them. */
+/** The original methods of requests whose method was replaced. */
 const replaced = new WeakMap<IncomingMessage, string>()
 
 /**
  * For Fastify's `rewriteUrl`: returns the URL without the host that some clients and proxies write
- * into it. A method that no route has becomes `TRACE`, for which each path has a route that answers
- * 405: a route for each of Node's 35 methods would make the start longer by a tenth of a second.
+ * into it. A method that no route supports becomes `TRACE`, for which every path has a route that
+ * sends 405. Routes for all of Node's 35 methods would add a tenth of a second to the start.
  */
 export function readRequestTarget(request: IncomingMessage): string {
   const { method = '', url = '/' } = request
@@ -31,14 +31,14 @@ export function readRequestTarget(request: IncomingMessage): string {
   return pathOf(url)
 }
 
-/** A URL in the form that begins with its path. */
+/** The URL without scheme and host. */
 export function pathOf(url: string): string {
   if (url.startsWith('/') || !ABSOLUTE.test(url)) return url
   const rest = url.replace(ABSOLUTE, '')
   return rest.startsWith('/') ? rest : `/${rest}`
 }
 
-/** The method as the client sent it. */
+/** The method that the client sent. */
 export function sentMethod(request: IncomingMessage): string | undefined {
   return replaced.get(request) ?? request.method
 }

@@ -1,6 +1,6 @@
-/** Headers of every answer, of whatever kind. */
+/** Headers of all responses. */
 
-/** What a model answers is no web page, whatever a browser makes of its bytes. */
+/** Browsers must not render the output of a model as a web page. */
 export const SECURITY_HEADERS = { 'x-content-type-options': 'nosniff' } as const
 
 const COMMON = {
@@ -12,12 +12,12 @@ const COMMON = {
 const COMMON_PAIRS = Object.entries(COMMON)
 const COMMON_LIST: readonly string[] = COMMON_PAIRS.flat()
 
-/** For Fastify: names with their values. */
+/** For Fastify: pairs of name and value. */
 export function answerHeaders(requestId: string): [name: string, value: string][] {
   return [['x-request-id', requestId], ...COMMON_PAIRS]
 }
 
-/** For Node's `writeHead`: names, each before its value, in a list to which others may be added. */
+/** For Node's `writeHead`: a flat list of names and values. The caller may add to it. */
 export function answerHeaderList(requestId: string): string[] {
   return ['x-request-id', requestId, ...COMMON_LIST]
 }

@@ -1,4 +1,7 @@
-/** When the schemas of routes are compiled: not at the start, which is shorter by the time that Ajv takes to load and to compile them all. */
+/**
+ * Compiles the schemas of routes on first use. Loading Ajv and compiling all schemas would make the
+ * start slower.
+ */
 import { createRequire } from 'node:module'
 import type { AjvCompiler, BuildCompilerFromPool } from '@fastify/ajv-compiler'
 import type { TObject } from '@sinclair/typebox'
@@ -11,12 +14,12 @@ type SchemaController = NonNullable<FastifyServerOptions['schemaController']>
 
 const require = createRequire(import.meta.url)
 
-/** For Fastify. A schema of a request is compiled when its route is called for the first time. */
+/** For Fastify. Compiles a schema of a request when its route is first called. */
 export const schemaController: SchemaController = {
   compilersFactory: {
-    // Fastify's types ask for Ajv itself; it takes any compiler.
+    // Fastify's type requires Ajv, but Fastify accepts any compiler.
     buildValidator: compileLate as unknown as BuildCompilerFromPool,
-    // The apps have a serializer of their own for all replies.
+    // The apps use their own serializer for all replies.
     buildSerializer: () => () => JSON.stringify,
   },
 }
@@ -34,7 +37,7 @@ function compileLate(
       const problem = problemWithNumbers(route.schema, value)
       if (problem !== undefined) return { error: problem }
       compile ??= loadAjv()(...options)
-      // As Fastify would: Ajv's compiler takes the route, though its type says schema.
+      // Fastify passes the route too, although the type of Ajv's compiler says schema.
       check ??= compile(route)
       return check(value) === true || { error: check.errors ?? [] }
     }
@@ -42,8 +45,7 @@ function compileLate(
 }
 
 /**
- * Queries are texts, which Ajv would guess the meaning of: `1e999` became a number above any
- * maximum.
+ * Ajv would guess the types of query texts: `1e999` would become infinite and pass every maximum.
  */
 function checkQuery(schema: TObject, query: ParameterTexts): { value: unknown } | { error: Error } {
   try {
@@ -53,7 +55,7 @@ function checkQuery(schema: TObject, query: ParameterTexts): { value: unknown } 
   }
 }
 
-/** Whether each parameter of a path may be any text, as it always is. */
+/** Whether all path parameters accept any text. This is true for all our routes. */
 function isAnyText({ properties }: TObject): boolean {
   return Object.values(properties).every((parameter) =>
     Object.entries(parameter).every(

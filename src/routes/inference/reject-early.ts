@@ -5,15 +5,15 @@ import type { ModelVersion } from '../../models/model-version.ts'
 import { errorText } from '../http/error-handler.ts'
 import { answerHeaderList } from '../http/response-headers.ts'
 
-/** What is needed of a request here, whatever its route. */
+/** The parts of a request that are needed here. */
 type EarlyRequest = Pick<FastifyRequest, 'id' | 'url' | 'raw'>
 
 /**
- * For `onRequest`: rejects a request whose model has no room, or does not exist, before anything else
- * is done for it. In a flood, a rejection must cost less than a response. A full queue rejects only
- * requests that have arrived completely, whose connection can be kept, and those whose client waits
- * for `100 Continue`; for others there may be room once the body is there.
- * @param find The model that the request names.
+ * For `onRequest`: rejects a request before its body is read if its model does not exist or has no
+ * room for it. Under overload a rejection must cost less than a response.
+ * A full queue rejects only complete requests, whose connection can stay open, and requests that
+ * wait for `100 Continue`. For other requests there may be room when the body has arrived.
+ * @param find Returns the model of the request.
  */
 export function rejectEarly(
   find: () => ModelVersion,
@@ -25,7 +25,7 @@ export function rejectEarly(
   try {
     model = find()
   } catch (error) {
-    // Of a request that is here as a whole, its route says more.
+    // If the request is complete, its route sends a more specific error.
     if (request.raw.complete) done()
     else done(error instanceof Error ? error : new Error(String(error)))
     return
@@ -37,7 +37,7 @@ export function rejectEarly(
   send(rejection.error, request, reply.hijack().raw)
 }
 
-/** Past Fastify, as responses of models are. */
+/** Sends the rejection without Fastify, as responses of models are sent. */
 function send(
   rejection: ServerError,
   { id, url, raw }: EarlyRequest,

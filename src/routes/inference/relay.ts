@@ -1,4 +1,4 @@
-/** What all REST dialects share: a request goes to a model, and its response is sent as it is. */
+/** The common part of all REST dialects: sends a request to a model and relays its response. */
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Dialect } from '../../contract/internal-headers.ts'
 import type { ModelVersion } from '../../models/model-version.ts'
@@ -9,8 +9,9 @@ import { sendPrediction } from './send-prediction.ts'
 import { urgencyOf } from './urgency.ts'
 
 /**
- * Sends `parameters` with the request's headers to a model and relays its response.
- * @param find Looks up the model now that the body has arrived: it may have been replaced meanwhile.
+ * Sends `parameters` and the request's headers to a model and relays its response.
+ * @param find Looks up the model again after the body has arrived, because it may have been
+ * replaced.
  * @param dialect How the worker reads the body and writes the response; absent for routes of MMS.
  */
 export async function relay(

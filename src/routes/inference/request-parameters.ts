@@ -1,4 +1,7 @@
-/** From an HTTP request to the parameters and headers of the worker protocol: section 4.2 of the original's behaviour. */
+/**
+ * Converts an HTTP request to the parameters and headers of the worker protocol, as MMS does. See
+ * `docs/worker-protocol.md`.
+ */
 import type { IncomingMessage } from 'node:http'
 import type { FastifyRequest } from 'fastify'
 import { DIALECT_HEADER, isInternalHeader } from '../../contract/internal-headers.ts'
@@ -11,14 +14,14 @@ import { parseUrlEncoded, readMultipart } from '../http/form.ts'
 
 const URL_ENCODED = 'application/x-www-form-urlencoded'
 
-/** Which parts of a request become parameters. */
+/** Options of {@link requestParameters}. */
 export interface ParameterOptions {
-  /** Query values come first, on the routes where the original passes them on. */
+  /** Whether query values come before those of the body, as on the MMS routes that pass them on. */
   readonly withQuery: boolean
   readonly maxBodyBytes: number
 }
 
-/** Parameters of a request: query values, then form fields, or the whole body under the name `body`. */
+/** The parameters of a request: query values, then form fields, or the whole body as `body`. */
 export async function requestParameters(
   request: FastifyRequest,
   { withQuery, maxBodyBytes }: ParameterOptions,
@@ -30,11 +33,12 @@ export async function requestParameters(
     refuseCompressedForm(request)
     return [...query, ...(await readMultipart(request, maxBodyBytes))]
   }
-  // Any other body is decompressed in the worker, which has nothing else to do meanwhile.
+  // Other bodies are decompressed in the worker, so that the front-end is not blocked.
   const value = Buffer.isBuffer(request.body) ? request.body : Buffer.alloc(0)
   if (form === URL_ENCODED) {
     const plain = await plainBody(request, maxBodyBytes)
-    // What curl calls any data: its bytes say what it is, and make fields by chance only.
+    // curl sends this content type for any data by default. A known file format, or decompressed
+    // JSON, is one body.
     const isForm = fileFormatOf(plain) === undefined && (plain === value || !isJson(plain))
     return isForm
       ? [...query, ...parseUrlEncoded(plain)]
@@ -43,14 +47,14 @@ export async function requestParameters(
   return [...query, { name: 'body', contentType, value }]
 }
 
-/** Whether a text begins as JSON does, and no name of a form. */
+/** Whether a text starts like JSON. The name of a form field does not. */
 function isJson(text: Buffer): boolean {
   return /^\s{0,100}[[{"]/.test(text.toString('latin1', 0, 101))
 }
 
 /**
- * The whole body as the one parameter `body`, for dialects that have no other form.
- * @throws ServerError `UnsupportedMediaTypeException` for a form, whose body was not read as one piece.
+ * The whole body as the parameter `body`, for REST dialects that accept no forms.
+ * @throws ServerError `UnsupportedMediaTypeException` for a multipart form.
  */
 export function bodyParameter(request: FastifyRequest): Parameter[] {
   if (request.isMultipart()) {
@@ -63,14 +67,15 @@ export function bodyParameter(request: FastifyRequest): Parameter[] {
 }
 
 /**
- * Request headers in the client's spelling; of repeated ones the last, as the original's front-end sends them. With a
- * dialect they are as Node gives them, repeated ones joined: two lengths of one body must be seen to be two.
+ * The request headers for the worker. Without a dialect, names are as the client wrote them and the
+ * last of repeated headers wins, as in MMS. With a dialect, they are as Node gives them and
+ * repeated headers are joined: a worker must see that a body has two lengths.
  */
 export function requestHeaders({ raw }: FastifyRequest, dialect?: Dialect): Header[] {
   if (dialect !== undefined) return [...joinedHeaders(raw), [DIALECT_HEADER, dialect]]
   const { rawHeaders } = raw
   const headers = new Map<string, string>()
-  // The fields of a form are not compressed any more.
+  // The body of a form is already decompressed.
   const isForm = mediaType(raw.headers['content-type']).toLowerCase() === URL_ENCODED
   for (let index = 0; index + 1 < rawHeaders.length; index += 2) {
     const name = rawHeaders[index] ?? ''
@@ -93,7 +98,7 @@ function mediaType(header: string | undefined): string {
   return (end === -1 ? header : header.slice(0, end)).trim()
 }
 
-/** Node keeps one character for each byte of the URL. */
+/** The query as bytes. Node keeps one character for each byte of the URL. */
 function queryOf(request: FastifyRequest): Buffer {
   const { url = '' } = request.raw
   const start = url.indexOf('?')

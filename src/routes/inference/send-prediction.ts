@@ -5,8 +5,8 @@ import type { Prediction } from '../../models/scheduling/prediction.ts'
 import { answerHeaderList } from '../http/response-headers.ts'
 
 /**
- * Headers that frame the message, belong to the connection or are the server's own: a worker that sets
- * them could desynchronise a proxy.
+ * Headers that a worker cannot set, because they frame the message, belong to the connection or are
+ * set by this server. Otherwise a worker could desynchronize a proxy.
  */
 const RESERVED = new Set([
   'connection',
@@ -24,23 +24,26 @@ const RESERVED = new Set([
   'x-content-type-options',
   'x-request-id',
 ])
-/** Which web pages may read an answer is not for a model to say. */
+/** Models cannot set CORS headers: they must not decide which web pages may read a response. */
 const CORS_PREFIX = 'access-control-'
 /** The part of a prediction that is sent. */
 type Response = Pick<Prediction, 'status' | 'reason' | 'contentType' | 'headers' | 'body'>
 
 const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/
-/** Visible characters, space and tab: what Node lets through in a value without throwing outside our reach. */
+/**
+ * Characters that Node accepts in a header value: visible characters, space and tab. For others
+ * Node throws an error.
+ */
 const SAFE_VALUE = /^[\t\x20-\x7e\x80-\xff]*$/
 const MAX_PHRASE = 128
-/** Clients refuse an answer with more than about 16 KiB of headers. */
+/** Clients reject a response with more than about 16 KiB of headers. */
 const MAX_HEADER_BYTES = 8192
 
 /**
- * Relays a worker's answer: status, phrase, headers and the bytes of the body as they are, past Fastify, whose
- * way for an answer takes longer than the run of a small model. What HTTP forbids is left out, because
- * `writeHead` would throw.
- * @throws ServerError 500 when the status is none that ends a request.
+ * Relays the response of a worker: status, reason phrase, headers and the unchanged body. It
+ * bypasses Fastify, whose code for a response takes longer than a run of a small model. Headers
+ * that HTTP forbids are dropped, because `writeHead` would throw.
+ * @throws ServerError 500 if the status is not between 200 and 599.
  */
 export function sendPrediction(reply: FastifyReply, prediction: Response): FastifyReply {
   const { status, reason, body } = prediction
@@ -65,7 +68,7 @@ export function sendPrediction(reply: FastifyReply, prediction: Response): Fasti
   return reply
 }
 
-/** Names, in small letters, each before its value. Of a repeated name the last counts. */
+/** A flat list of names in lower case and values. Of a repeated header the last value counts. */
 function relayedHeaders(requestId: string, prediction: Response): string[] {
   const { status, contentType, headers } = prediction
   const list = answerHeaderList(requestId)
@@ -83,7 +86,7 @@ function relayedHeaders(requestId: string, prediction: Response): string[] {
   return list
 }
 
-/** Replaces the value of a name that is there already. Cookies add up. */
+/** Sets a header and replaces an existing value. `set-cookie` is added each time. */
 function setHeader(list: string[], name: string, value: string): void {
   let place = name === 'set-cookie' ? list.length : 0
   while (place < list.length && list[place] !== name) place += 2

@@ -1,4 +1,7 @@
-/** What an HTTP request says of its own turn: headers in every dialect, parameters in the Open Inference Protocol. */
+/**
+ * Reads the priority and the timeout of an HTTP request: from headers in every REST dialect, from
+ * the body in the Open Inference Protocol.
+ */
 import type { IncomingHttpHeaders } from 'node:http'
 import type { FastifyRequest } from 'fastify'
 import type { Dialect } from '../../contract/internal-headers.ts'
@@ -10,14 +13,16 @@ import type { Urgency } from '../../models/scheduling/urgency.ts'
 import { MAX_TIMEOUT_MS } from '../../openapi/urgency-parameters.ts'
 import { MAX_JSON_DEPTH, isDeeperThan } from '../../request-json.ts'
 
-/** The JSON of a request is searched for parameters up to this size: nobody else should wait while it is read. */
+/**
+ * A larger JSON body is not searched for parameters, because parsing it would block other requests.
+ */
 const MAX_JSON_BYTES = 64 * 1024
 const PRIORITY_WORD = Buffer.from('"priority"')
 const TIMEOUT_WORD = Buffer.from('"timeout"')
 
 /**
- * Priority and deadline of a request. A header counts more than a parameter, so that a gateway has the last word.
- * @throws ServerError `BadRequestException` for anything but whole numbers.
+ * Priority and timeout of a request. A header overrides the body, so that a gateway can set them.
+ * @throws ServerError `BadRequestException` if a value is not an integer or is too large.
  */
 export function urgencyOf(
   { headers }: FastifyRequest,
@@ -34,7 +39,10 @@ export function urgencyOf(
   }
 }
 
-/** The request parameters `priority` and `timeout`, microseconds. Most bodies have neither word and are not parsed. */
+/**
+ * Reads the request parameters `priority` and `timeout` (microseconds) from a body. A body is
+ * parsed only if it contains one of these words.
+ */
 function bodyUrgency(headers: IncomingHttpHeaders, body: Buffer | undefined): Urgency {
   const json = body && jsonOf(headers, body)
   if (json === undefined || !(json.includes(TIMEOUT_WORD) || json.includes(PRIORITY_WORD)))
@@ -47,7 +55,9 @@ function bodyUrgency(headers: IncomingHttpHeaders, body: Buffer | undefined): Ur
   }
 }
 
-/** The JSON of a body, where it is small and can be read here. A length that is none is left to the worker to refuse. */
+/**
+ * The JSON part of a body, if it is small and not compressed. The worker rejects an invalid length.
+ */
 function jsonOf(headers: IncomingHttpHeaders, body: Buffer): Buffer | undefined {
   if (headers['content-encoding'] !== undefined) return undefined
   const length = headers['inference-header-content-length']
@@ -56,11 +66,14 @@ function jsonOf(headers: IncomingHttpHeaders, body: Buffer): Buffer | undefined 
   return bytes < body.length ? body.subarray(0, bytes) : body
 }
 
-/** What is no JSON has no parameters; the worker refuses it. */
+/**
+ * The member `parameters` of a request. Returns `{}` for invalid JSON, which the worker rejects.
+ */
 function requestParametersIn(json: Buffer): Readonly<Record<string, unknown>> {
   try {
     const text = json.toString()
-    // Deeper values than the worker takes would overflow the stack in an error text.
+    // Deeper JSON, which the worker rejects, could overflow the stack when an error text shows the
+    // value.
     if (isDeeperThan(MAX_JSON_DEPTH, text)) return {}
     const request: unknown = JSON.parse(text)
     if (typeof request !== 'object' || request === null || !('parameters' in request)) return {}

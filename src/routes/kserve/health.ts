@@ -1,4 +1,6 @@
-/** Three questions that a platform asks: is the process alive, can it serve, can this model be used? */
+/**
+ * Health routes: whether the process runs, whether the server can serve, whether a model is ready.
+ */
 import { Type } from '@sinclair/typebox'
 import type { App, RouteContext } from '../route-context.ts'
 import { isReadyToServe } from './v2-models.ts'
@@ -9,7 +11,10 @@ const Live = Type.Object({ live: Type.Boolean() })
 const Ready = Type.Object({ ready: Type.Boolean() })
 const ModelReady = Type.Object({ name: Type.String(), ready: Type.Boolean() })
 
-/** Adds `/v2/health/live`, `/v2/health/ready` and `/v2/models/{model}/ready`, with their bodies of the Open Inference Protocol. */
+/**
+ * Adds `/v2/health/live`, `/v2/health/ready` and `/v2/models/{model}/ready` of the Open Inference
+ * Protocol.
+ */
 export function healthRoutes(app: App, { registry, isAccepting, isStopping }: RouteContext): void {
   app.get(
     '/v2/health/live',

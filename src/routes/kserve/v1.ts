@@ -1,4 +1,7 @@
-/** Version 1 of KServe's protocol: readiness and predictions. The worker reads and writes the bodies. */
+/**
+ * Version 1 of KServe's protocol: readiness and predictions. The worker reads and writes the
+ * bodies.
+ */
 import { Type } from '@sinclair/typebox'
 import { URGENCY_PARAMETERS } from '../../openapi/urgency-parameters.ts'
 import { rejectEarly } from '../inference/reject-early.ts'
@@ -9,13 +12,13 @@ import { findModel } from './v2-models.ts'
 import { ModelParams, protocolErrors } from './v2-schemas.ts'
 
 const tags = ['KServe v1']
-/** Only described: the worker reads and checks what comes. */
+/** For the documents only: the worker checks the body. */
 const Instances = Type.Object({
   instances: Type.Array(Type.Unknown(), { description: 'One value for each sample.' }),
 })
 const ModelReady = Type.Object({ name: Type.String(), ready: Type.Boolean() })
 
-/** Adds `/` as the check of a server that lives, and `/v1/models…`. */
+/** Adds `/` as a liveness check, and `/v1/models…`. */
 export function v1Routes(app: App, { registry, isStopping }: RouteContext): void {
   app.get(
     '/',
@@ -61,7 +64,8 @@ export function v1Routes(app: App, { registry, isStopping }: RouteContext): void
   )
 
   app.post(
-    // The expression ends the name at the colon; without it the router takes the rest as part of the name.
+    // The expression ends the name at the colon. Without it the router reads `:predict` as part of
+    // the name.
     '/v1/models/:model(^[^:/]+)::predict',
     {
       onRequest: (request, reply, done) =>

@@ -1,4 +1,7 @@
-/** Inference by the Open Inference Protocol. The worker reads the body, its coding included, and writes the answer. */
+/**
+ * Inference with the Open Inference Protocol. The worker decompresses and reads the body, and
+ * writes the response.
+ */
 import { BINARY_PARAMETERS } from '../../openapi/binary-parameters.ts'
 import { BINARY } from '../../openapi/predict-schemas.ts'
 import { URGENCY_PARAMETERS } from '../../openapi/urgency-parameters.ts'

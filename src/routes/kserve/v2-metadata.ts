@@ -1,4 +1,7 @@
-/** What the server and its models are, in the Open Inference Protocol: metadata, configuration, statistics. */
+/**
+ * Metadata, configuration and statistics of the Open Inference Protocol, for the server and its
+ * models.
+ */
 import { Type } from '@sinclair/typebox'
 import { asModelMetadata } from '../../models/model-metadata.ts'
 import type { TensorMetadata } from '../../models/model-metadata.ts'
@@ -18,7 +21,7 @@ import {
   protocolErrors,
 } from './v2-schemas.ts'
 
-/** What clients may use beyond the protocol itself, by Triton's names. */
+/** Supported extensions of the protocol, by Triton's names. */
 const EXTENSIONS = [
   'binary_tensor_data',
   'classification',
@@ -81,7 +84,7 @@ export async function metadataRoutes(app: App, context: RouteContext): Promise<v
   versionRoutes(app, context)
 }
 
-/** The routes that name no version. */
+/** The routes without a version. */
 function modelRoutes(app: App, { config, registry }: RouteContext): void {
   app.get(
     '/v2/models/:model',
@@ -141,7 +144,7 @@ function modelRoutes(app: App, { config, registry }: RouteContext): void {
   )
 }
 
-/** The same for one version. */
+/** The same routes for one version. */
 function versionRoutes(app: App, { config, registry }: RouteContext): void {
   app.get(
     '/v2/models/:model/versions/:version',
@@ -193,7 +196,7 @@ function versionRoutes(app: App, { config, registry }: RouteContext): void {
   )
 }
 
-/** Without those that are being loaded: nobody can ask them yet. */
+/** The versions of a model that are loaded. Requests to a version that is being loaded fail. */
 function servedVersions(registry: Registry, name: string): readonly ModelVersion[] {
   return registry.versions(name).filter(({ version }) => registry.has(name, version))
 }
@@ -209,7 +212,7 @@ function metadataOf(model: ModelVersion, versions: readonly string[]) {
   }
 }
 
-/** Nothing beyond these three: strict clients refuse other members. */
+/** Strict clients reject other members than these three. */
 function tensorOf({ name, datatype, shape }: TensorMetadata) {
   return { name, datatype, shape }
 }

@@ -1,12 +1,15 @@
-/** Finding models for the dialects of KServe, with the error texts that Triton's clients look for. */
+/**
+ * Finds models for the REST dialects of KServe, with the error texts that Triton's clients expect.
+ */
 import { ServerError } from '../../errors.ts'
 import type { ModelVersion } from '../../models/model-version.ts'
 import type { Registry } from '../../models/registry.ts'
 import { shownName } from '../../models/sources/model-name.ts'
 
 /**
- * A version of a model; the default version when none is named.
- * @throws ServerError 404 that starts with "Request for unknown model", or 503 while the model is being loaded.
+ * Returns a version of a model, or the default version if `version` is absent.
+ * @throws ServerError 404 that starts with "Request for unknown model", or 503 while the model is
+ * being loaded.
  */
 export function findModel(registry: Registry, name: string, version?: string): ModelVersion {
   try {
@@ -20,8 +23,8 @@ export function findModel(registry: Registry, name: string, version?: string): M
 }
 
 /**
- * Whether a version can be asked; one that is being loaded cannot yet.
- * @throws ServerError as {@link findModel} for a model that is not there.
+ * Whether a version can serve requests. A version that is being loaded cannot.
+ * @throws ServerError as {@link findModel} for an unknown model.
  */
 export function isReadyToServe(registry: Registry, name: string, version?: string): boolean {
   const isLoading = registry.loadOf(name, version) !== undefined

@@ -1,4 +1,4 @@
-/** Triton's model repository extension: list, load and unload by name. */
+/** Triton's model repository extension: lists, loads and unloads models by name. */
 import { KindGuard, Type } from '@sinclair/typebox'
 import type { Static, TObject, TSchema } from '@sinclair/typebox'
 import type { FastifyRequest } from 'fastify'
@@ -56,7 +56,7 @@ const INDEX = '/v2/repository/index'
 const LOAD = '/v2/repository/models/:model/load'
 const UNLOAD = '/v2/repository/models/:model/unload'
 
-/** Adds the routes of the repository. Their bodies may be absent, whatever type they say they have. */
+/** Adds the repository routes. The body is optional, whatever the `Content-Type` is. */
 export function repositoryRoutes(app: App, context: RouteContext): void {
   const { repository } = context
   app.post(
@@ -117,7 +117,7 @@ export function repositoryRoutes(app: App, context: RouteContext): void {
   )
 }
 
-/** Says on the inference listener where the routes are, to clients that know only one address. */
+/** For the inference listener: routes that tell clients where the repository routes are. */
 export function closedRepositoryRoutes(app: App): void {
   for (const url of [INDEX, LOAD, UNLOAD]) {
     app.post(url, { schema: { hide: true } }, () => {
@@ -133,9 +133,8 @@ function documentBody(schema: TSchema): RouteDocumentation {
 }
 
 /**
- * The parameters in the body of a request. Null is as if absent, and texts are read as those of
- * `/models` are.
- * @throws ServerError `BadRequestException` whose text begins with `prefix`, and those of a
+ * The parameters in the body of a request. Null means absent. Texts are converted as in `/models`.
+ * @throws ServerError `BadRequestException` whose text begins with `prefix`, and the errors of a
  * compressed body.
  */
 async function readBody<T extends typeof IndexBody | typeof LoadBody | typeof UnloadBody>(
@@ -177,7 +176,10 @@ function readMembers(
   return { ...readValues(schema, texts), ...nested }
 }
 
-/** Triton's clients may send files, which go into the store here. */
+/**
+ * The error text for an unknown parameter. Triton's clients may send model files here, which is not
+ * supported.
+ */
 function problemOf(name: string, schema: TObject): string {
   return name.startsWith('file:')
     ? `Parameter ${JSON.stringify(name)} is not supported: files of a model cannot be part of a load request. Put them into the model store, or upload the model to POST /models.`

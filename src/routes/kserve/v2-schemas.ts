@@ -1,15 +1,15 @@
-/** Bodies of the Open Inference Protocol, version 2. */
+/** Request and response bodies of the Open Inference Protocol, version 2. */
 import { Type } from '@sinclair/typebox'
 import { DATATYPES } from '../../contract/datatypes.ts'
 import { stringEnum } from '../../schema.ts'
 
-/** Errors have this one member: some clients refuse any other. */
+/** The error body has only this member, because some clients reject others. */
 export const ProtocolErrorSchema = Type.Object(
   { error: Type.String() },
   { $id: 'ProtocolError', description: 'What went wrong.' },
 )
 
-/** Responses that every route of the protocol may give. */
+/** Error responses of every route of the protocol. */
 export const protocolErrors = { '4xx': ProtocolErrorSchema, '5xx': ProtocolErrorSchema }
 
 export const ModelParams = Type.Object({
@@ -66,7 +66,7 @@ export const ModelMetadataSchema = Type.Object(
   { $id: 'MetadataModelResponse' },
 )
 
-/** Only described: the worker reads and checks what comes. */
+/** For the documents only: the worker checks the body. */
 export const InferRequestSchema = Type.Object(
   {
     id: Type.Optional(Type.String({ description: 'Comes back in the answer.' })),
@@ -93,7 +93,7 @@ export const InferRequestSchema = Type.Object(
   { $id: 'InferenceRequest' },
 )
 
-/** Only described: the worker's answer is relayed as it is. */
+/** For the documents only: the response of the worker is relayed unchanged. */
 export const InferResponseSchema = Type.Object(
   {
     id: Type.Optional(Type.String()),

@@ -1,4 +1,6 @@
-/** `GET /models`: what is served, what could not be loaded, what is on its way. */
+/**
+ * `GET /models`: lists loaded models, failed loads, running loads and running uploads or downloads.
+ */
 import { Type } from '@sinclair/typebox'
 import type { Static } from '@sinclair/typebox'
 import type { FailedModel } from '../../models/failures.ts'

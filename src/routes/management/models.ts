@@ -1,4 +1,4 @@
-/** Management in the original's dialect: `/models`. */
+/** Management routes of MMS and TorchServe: `/models`. */
 import { Type } from '@sinclair/typebox'
 import { ServerError } from '../../errors.ts'
 import { describeVersion } from '../../models/describe-version.ts'
@@ -55,7 +55,8 @@ export function managementRoutes(app: App, context: RouteContext): void {
     },
     async (request, reply) => {
       const { params, query } = request
-      // A model that could not be restored is in nobody's way, but it would come back.
+      // Removes the name from the saved state too. A model that could not be restored is not
+      // registered, but the next start would try to load it again.
       const isForgotten = (await context.forget?.(params.model)) ?? false
       try {
         await registry.unregister(params.model, drainMs(query, config))

@@ -1,6 +1,6 @@
 /**
- * The parameters of management requests. They may come in the query, as one JSON object, or as the
- * fields of a form, and mean the same wherever they stand.
+ * Reads the parameters of management requests. They may come in the query, as one JSON object, or
+ * as form fields, and have the same meaning in each place.
  */
 import { isUtf8 } from 'node:buffer'
 import type { TObject, TSchema } from '@sinclair/typebox'
@@ -15,28 +15,34 @@ import type { RouteContext } from '../route-context.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {
-    /** What the response says of parameters that were taken and have no effect. */
+    /** Notes for the response about accepted parameters that have no effect. */
     parameterNotes: readonly string[]
   }
 }
 
-/** Parameters are short; a model comes as a file of a form, which has a limit of its own. */
+/** Limit for parameters, which are short. The file of a model has its own limit. */
 const MAX_BYTES = 1024 * 1024
-/** To look for the closest known name takes some time, so it is done for so many. */
+/**
+ * At most this many unknown parameters are named, because the search for the closest known name
+ * takes time.
+ */
 const MAX_NAMED = 10
-/** How the description of a parameter begins that is taken and does nothing. */
+/** Start of the description of a parameter that is accepted but has no effect. */
 const WITHOUT_EFFECT = 'Without effect: '
 
-/** A parameter as it was sent; without a text it is an object or a list, which no parameter is. */
+/**
+ * A parameter of a request. The text is `undefined` for an object or a list, which is not a valid
+ * value.
+ */
 type Sent = readonly [name: string, text: string | undefined]
 
 /** Reads the fields of a multipart form. */
 export type FormReader = (request: FastifyRequest, reply: FastifyReply) => Promise<readonly Sent[]>
 
 /**
- * For `preValidation`: brings the parameters of the query and of the body together as the query of
- * the request, which `schema` then checks. What the body says wins over the query, as in MMS.
- * @param readForm Takes the file of a form as well; without it a form has fields only.
+ * For `preValidation`: merges the parameters of the query and the body into `request.query`, which
+ * `schema` then validates. As in MMS, a parameter in the body overrides the query.
+ * @param readForm Reads a form that may contain a file. The default reads fields only.
  * @throws ServerError 400 for an unknown parameter or one with two values, 415 and 413 for the
  * body.
  */
@@ -62,7 +68,7 @@ export function takeParameters(
   }
 }
 
-/** The body of a response that says what was done, and which parameters had no effect. */
+/** The body of a response: the status text, and notes about parameters without effect. */
 export function statusBody(
   { parameterNotes }: FastifyRequest,
   status: string,
@@ -70,7 +76,7 @@ export function statusBody(
   return { status, ...(parameterNotes.length > 0 && { notes: [...parameterNotes] }) }
 }
 
-/** The sentence that says what is wrong with a name that is not among those of `schema`. */
+/** The error text for a name that is not in `schema`. */
 export function unknownText(name: string, { properties }: TObject): string {
   const known = Object.keys(properties)
   const closest = closestName(name, known)
@@ -84,7 +90,10 @@ function isKnown({ properties }: TObject, name: string): boolean {
   return Object.hasOwn(properties, name)
 }
 
-/** Known parameters of one place that have a value; two different values are a mistake. */
+/**
+ * The non-empty values of known parameters from the query or the body. Two different values for a
+ * name are an error.
+ */
 function textsOf(schema: TObject, sent: readonly Sent[]): Record<string, string> {
   const texts: Record<string, string> = {}
   for (const [name, text] of sent) {
@@ -108,7 +117,7 @@ function valueOf(schema: TObject, name: string, text: string): unknown {
   return readValues(schema, { [name]: text })[name]
 }
 
-/** Who asks for what happens anyway need not be told. */
+/** A parameter that has its default value gets no note. */
 function notesOf(schema: TObject, texts: Readonly<Record<string, string>>): string[] {
   return Object.entries(texts).flatMap(([name, text]) => {
     const parameter: TSchema | undefined = schema.properties[name]

@@ -1,5 +1,5 @@
 /**
- * Parameters of the management requests that MMS and TorchServe document, but for those of a
+ * Parameters of the management requests that MMS and TorchServe document, except those of a
  * registration.
  */
 import { Type } from '@sinclair/typebox'
@@ -8,7 +8,7 @@ const timeout = (description: string) =>
   Type.Optional(Type.Integer({ minimum: -1, maximum: 86_400, description }))
 const strict = { additionalProperties: false }
 
-/** For requests without any. */
+/** For requests without parameters. */
 export const NoQuery = Type.Object({}, strict)
 
 export const DescribeQuery = Type.Object(

@@ -1,4 +1,4 @@
-/** The parameters of `POST /models`, and the registration that they stand for. */
+/** The parameters of `POST /models`, and their conversion to a registration. */
 import { Type } from '@sinclair/typebox'
 import type { Static } from '@sinclair/typebox'
 import { JOIN_BATCHES, MAX_PRIORITY_LEVELS, batchDelay } from '../../model-folder/settings.ts'
@@ -6,7 +6,7 @@ import type { Registration } from '../../models/registration.ts'
 import { stringEnum } from '../../schema.ts'
 import { UPLOAD_FIELD } from './upload.ts'
 
-/** What the query, the JSON of the body and the fields of a form say. */
+/** Parameters in the query, the JSON body or the form fields. */
 export const RegisterQuery = Type.Object(
   {
     url: Type.Optional(
@@ -105,7 +105,7 @@ export const RegisterBody = {
   },
 }
 
-/** That of `POST /models/upload`. */
+/** The body of `POST /models/upload`, for the documents. */
 export const UploadBody = {
   required: true,
   content: {
@@ -122,7 +122,7 @@ export const UploadBody = {
 
 export type RegisterParameters = Static<typeof RegisterQuery>
 
-/** A registration by request. */
+/** Converts the parameters of a request to a registration. */
 export function registrationOf(query: RegisterParameters): Registration {
   return {
     origin: 'request',

@@ -1,4 +1,6 @@
-/** `POST /models`: from the store, a path, an address, or with the model in the request. */
+/**
+ * `POST /models`: registers a model from the store, a local path, a URL, or a file in the request.
+ */
 import { rm } from 'node:fs/promises'
 import type { FastifyRequest } from 'fastify'
 import { ServerError } from '../../errors.ts'
@@ -19,14 +21,14 @@ import type { Upload, UploadedFile } from './upload.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {
-    /** The model that came with the request, until the registration has taken it over. */
+    /** The uploaded model file, until the registration takes it over. */
     upload: (UploadedFile & { readonly folder: string; discard(): Promise<void> }) | undefined
   }
 }
 
 /**
- * Two paths with one handler. An operation of OpenAPI is generated as one function with one kind of body,
- * so a generated client could not upload a model by the path that takes JSON.
+ * Two paths with one handler. A client generator makes one function with one kind of body for each
+ * operation, so a generated client could not upload a model by the path that takes JSON.
  */
 const PATHS = {
   '/models': {
@@ -82,7 +84,8 @@ function registerRoute(app: App, context: RouteContext, route: keyof typeof PATH
       if (query.synchronous === false) {
         const url = prepared[0]?.url ?? ''
         done.catch((error: unknown) => {
-          // Unregistered meanwhile, or the server stops: nothing is wrong with the model.
+          // The model was unregistered or the server is stopping, so this is not a failure of the
+          // model.
           if (signal.aborted) return
           const { reason, log: stderr } = registry.failures.record(url, error, prepared)
           log.error({ url, reason, stderr }, 'registration failed')
@@ -97,7 +100,7 @@ function registerRoute(app: App, context: RouteContext, route: keyof typeof PATH
   )
 }
 
-/** Takes the file to the disk, if there is one, and returns the fields. */
+/** Saves the file to the disk if there is one, and returns the fields. */
 async function receive(
   request: FastifyRequest,
   { config, deliveries }: RouteContext,
@@ -154,7 +157,7 @@ async function prepare(
   const name = nameBeforeArrival(named.name, safeFileName(location.pathname))
   return registry.arrivals.run(name, async (signal) => {
     const delivery = await deliveries.download(location, sha256, signal)
-    // Without its query, which may be a signature.
+    // Without the query, because it may contain a signature.
     return prepareDelivery(delivery, shownUrl(location), named)
   })
 }

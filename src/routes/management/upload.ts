@@ -1,4 +1,7 @@
-/** Reads `multipart/form-data` that carries a model: one file, and registration parameters as fields. */
+/**
+ * Reads a `multipart/form-data` body that contains a model: one file, and registration parameters
+ * as fields.
+ */
 import { rm } from 'node:fs/promises'
 import type { MultipartFile } from '@fastify/multipart'
 import type { FastifyRequest } from 'fastify'
@@ -9,53 +12,62 @@ import { receiveUpload } from '../../models/transfers/upload.ts'
 import type { UploadOptions } from '../../models/transfers/upload.ts'
 import { declaredLength, watchBody } from '../http/body.ts'
 
-/** The field that the file is in: `curl -F model=@digits.onnx`. */
+/** The form field of the file: `curl -F model=@digits.onnx`. */
 export const UPLOAD_FIELD = 'model'
 
-/** As long as RFC 2046 allows; the parser answers a longer one with an error that looks like ours. */
+/**
+ * Requires a boundary of at most 70 characters, as in RFC 2046. For a longer one the parser sends
+ * an error that looks like one of this server.
+ */
 const CONTENT_TYPE =
   /^multipart\/form-data\s*;(?:.*;)?\s*boundary=(?:"[^"]{1,70}"|[^\s;"]{1,70})\s*(?:;|$)/i
 const MAX_FIELD_BYTES = 4096
-/** What a form may have besides contents: boundaries, and headers of parts. The parser cuts headers there; we refuse. */
+/**
+ * Maximum number of bytes of the form for boundaries and part headers. The parser truncates longer
+ * headers; this server rejects them.
+ */
 const MAX_FRAMING_BYTES = 32 * 1024
 const MULTIPART_LIMITS = { parts: 50, headerPairs: 50, headerSize: MAX_FRAMING_BYTES }
-/** What a body may have besides the file: fields, boundaries, headers. */
+/** Maximum number of bytes of the body besides the file: fields, boundaries and headers. */
 const MAX_OTHER_BYTES = 1024 * 1024
 
-/** What {@link readUpload} needs. */
+/** Options of {@link readUpload}. */
 export interface ReadUploadOptions extends UploadOptions {
   /** Shared by all uploads. */
   readonly transfers: Transfers
 }
 
-/** The file of a model. It belongs to the caller, who removes it. */
+/** The file of a model. The caller owns it and must remove it. */
 export interface UploadedFile {
   readonly path: string
-  /** Made harmless; says the format and may give the model its name, nothing else. */
+  /**
+   * A safe file name. It determines the format and may become the name of the model; it is used for
+   * nothing else.
+   */
   readonly fileName: string
   readonly bytes: number
 }
 
-/** What a form holds. */
+/** The content of a form. */
 export interface Upload {
   readonly file: UploadedFile | undefined
   /** Names and values of all fields, in order. */
   readonly fields: readonly (readonly [name: string, value: string])[]
 }
 
-/** What has been read so far. */
+/** The content that was read so far. */
 interface Form {
   file: UploadedFile | undefined
   readonly fields: [name: string, value: string][]
-  /** Of the file and all fields. */
+  /** Total size of the file and all fields. */
   contentBytes: number
 }
 
 /**
  * Reads the whole request. The file is in the field {@link UPLOAD_FIELD}, before or after the other
- * fields. After a failure, or when the client leaves before the end, nothing is left.
- * @throws ServerError 400 for the form, 413 for sizes, 503 beyond the limit, 507 when the disk is full;
- * errors of the multipart plugin, which `error-handler.ts` knows.
+ * fields. If the upload fails or the client disconnects, the file is removed.
+ * @throws ServerError 400 for an invalid form, 413 for sizes, 503 for too many transfers, 507 if
+ * the disk is full; also errors of the multipart plugin, which `error-handler.ts` converts.
  */
 export async function readUpload(
   request: FastifyRequest,
@@ -72,7 +84,7 @@ export async function readUpload(
       await Promise.race([reading, watching])
       return { file: form.file, fields: form.fields }
     } catch (error) {
-      // The reader may have the file complete only after the rejection.
+      // The reader may complete the file after the rejection, so it is removed then too.
       void reading.catch(() => {}).then(() => removeFile(form))
       await removeFile(form)
       throw error
@@ -96,14 +108,15 @@ async function readForm(
   const maxBytes = options.maxBytes + MAX_OTHER_BYTES
   const expectedBytes = declaredLength(request.raw, { maxBytes })
   const parts = request.parts({
-    // One byte more than we take: our own error says what is wrong, the plugin would cut.
+    // One byte more than the limit: `receiveUpload` throws an error, the plugin would truncate the
+    // file.
     limits: { ...MULTIPART_LIMITS, fileSize: options.maxBytes + 1 },
-    // Fields are files without a name here: the plugin would collect them and parse JSON on the way.
+    // Treats fields as files without a name: otherwise the plugin collects them and parses JSON.
     isPartAFile: () => true,
   })
   for await (const part of parts) {
     if (part.type !== 'file') continue
-    // The plugin's type says that there are always names.
+    // The plugin's type says that names are always present, but they may be missing.
     const { fieldname: name, filename: fileName }: { fieldname?: string; filename?: string } = part
     if (name === UPLOAD_FIELD) {
       if (fileName === undefined)

@@ -1,4 +1,4 @@
-/** Management of versions and workers: the original's scaling, TorchServe's versions. */
+/** Management of versions and workers: scaling as in MMS, versions as in TorchServe. */
 import { Type } from '@sinclair/typebox'
 import type { Static } from '@sinclair/typebox'
 import type { Config } from '../../config/config.ts'
@@ -93,7 +93,8 @@ export function versionRoutes(app: App, context: RouteContext): void {
           !registry.has(name, version) && registry.loadOf(name, version) !== undefined
         const beginning = registry.scale(name, version, limits)
         if (query.synchronous !== true) {
-          // While the model is being loaded nobody can say yet whether the workers will fit.
+          // While the model is being loaded it is not known whether the workers fit into the
+          // memory.
           if (!isQueued) await beginning
           beginning
             .then(({ done }) => done)
@@ -154,7 +155,7 @@ export function versionRoutes(app: App, context: RouteContext): void {
   )
 }
 
-/** What accepted requests get to finish when their model is unregistered. */
+/** Milliseconds that accepted requests get to finish when their model is unregistered. */
 export function drainMs({ timeout = -1 }: Static<typeof UnregisterQuery>, config: Config): number {
   return (timeout < 0 ? config.drainTimeout : timeout) * 1000
 }

@@ -1,4 +1,7 @@
-/** The original's descriptions: `OPTIONS` on `/`, on models and on their predict paths, and `/api-description`. */
+/**
+ * API descriptions of MMS: `OPTIONS` on `/`, on models and on their predict paths, and
+ * `/api-description`.
+ */
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { ModelVersion } from '../../models/model-version.ts'
 import { documented } from '../documents/api-documents.ts'
@@ -6,9 +9,9 @@ import type { ApiDocuments } from '../documents/api-documents.ts'
 import type { App, RouteContext } from '../route-context.ts'
 import { invokedModel } from './predictions.ts'
 
-/** The original's clients read version 3.0. */
+/** Clients of MMS and TorchServe read version 3.0 of OpenAPI. */
 const AS_ORIGINAL = { format: 'json', version: '3.0.3' } as const
-/** Described by what they answer. */
+/** Not in the documents, because these routes send the documents. */
 const schema = { hide: true }
 
 /** Adds `OPTIONS /` and `/api-description`: the document of the listener. */
@@ -48,7 +51,7 @@ export function predictDescriptionRoutes(
   )
 }
 
-/** Adds `OPTIONS /models/{model}`, TorchServe's on its management address. */
+/** Adds `OPTIONS /models/{model}`, which TorchServe has on its management listener. */
 export function modelDescriptionRoute(
   app: App,
   { registry }: RouteContext,

@@ -1,12 +1,15 @@
-/** `GET /execution-parameters`: how SageMaker's batch transform should call this container. */
+/** `GET /execution-parameters`: tells SageMaker's batch transform how to call this server. */
 import { Type } from '@sinclair/typebox'
 import type { App, RouteContext } from '../route-context.ts'
 import { errorResponses } from '../schemas.ts'
 
 const MIB = 1024 * 1024
-/** The platform allows no more for all requests that are under way together. */
+/** SageMaker's limit for all requests that run at the same time, together. */
 const MAX_TOGETHER_MIB = 100
-/** The platform's own default; what fits in less is no reason to have more requests at once. */
+/**
+ * SageMaker's default payload limit. Concurrency is limited so that each request can have this
+ * size.
+ */
 const LEAST_SHARE_MIB = 6
 const MAX_CONCURRENT = Math.floor(MAX_TOGETHER_MIB / LEAST_SHARE_MIB)
 
@@ -17,8 +20,9 @@ const ExecutionParameters = Type.Object({
 })
 
 /**
- * Adds the route. Requests at once: workers times batch size, of the only model, else as the settings
- * have it. One record a request: a handler reads one document, and batches are formed here.
+ * Adds the route. Concurrent requests: workers times batch size, of the only model or else of the
+ * server settings. One record per request, because a handler reads one document and the server
+ * forms the batches.
  */
 export function executionParametersRoute(app: App, { config, registry }: RouteContext): void {
   app.get(
@@ -36,13 +40,13 @@ export function executionParametersRoute(app: App, { config, registry }: RouteCo
       const workers = only?.wanted.min ?? config.workers
       const batchSize = only?.settings.batchSize ?? config.batchSize
       const concurrent = Math.min(Math.max(1, workers * batchSize), MAX_CONCURRENT)
-      // A body of any kind is taken up to here.
+      // Bodies of every content type are accepted up to this size.
       const largestMib = Math.floor(Math.min(config.maxBodyBytes, config.maxJsonBytes) / MIB)
       const share = Math.floor(MAX_TOGETHER_MIB / concurrent)
       return reply.send({
         MaxConcurrentTransforms: concurrent,
         BatchStrategy: 'SINGLE_RECORD' as const,
-        // 0 would mean that there is no limit.
+        // 0 would mean no limit.
         MaxPayloadInMB: Math.max(1, Math.min(largestMib, share)),
       })
     },

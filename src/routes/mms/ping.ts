@@ -4,7 +4,10 @@ import type { App, RouteContext } from '../route-context.ts'
 
 const Health = Type.Object({ status: stringEnum(['Healthy', 'Partial Healthy', 'Unhealthy']) })
 
-/** Adds `/ping`: the original's body over all models; 503 instead of its 200 while nothing can be served. */
+/**
+ * Adds `/ping` with the body of MMS for all models. If no model can serve requests it sends 503;
+ * MMS sends 200.
+ */
 export function pingRoute(app: App, { registry, isAccepting }: RouteContext): void {
   app.get(
     '/ping',

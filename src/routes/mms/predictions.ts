@@ -1,4 +1,4 @@
-/** Predictions by the paths of MMS, TorchServe and SageMaker: any body, any handler. */
+/** Predictions on the paths of MMS, TorchServe and SageMaker, with any body and any handler. */
 import { Type } from '@sinclair/typebox'
 import type { TObject } from '@sinclair/typebox'
 import type { FastifyRequest } from 'fastify'
@@ -24,31 +24,34 @@ const InvocationsQuery = Type.Object({
   ),
 })
 
-/** The model handler decides what bodies mean. */
+/** The model's handler defines the meaning of the bodies. */
 const RELAYED = {
   parameters: [...URGENCY_PARAMETERS, TENSOR_SHAPE],
   requestBody: ANY_REQUEST,
   responses: { 200: ANY_RESPONSE },
 }
 
-/** `curl -T` sends PUT; MMS and TorchServe check no method at all. Only POST is documented. */
+/** `curl -T` sends PUT, and MMS and TorchServe do not check the method. Only POST is documented. */
 const METHODS = ['GET', 'POST', 'PUT'] as const
 
-/** What a predict route reads of a request besides its body. */
+/** The parts of a request, besides its body, that a predict route reads. */
 interface PredictRequest {
   Params: { model: string; version?: string }
   Querystring: { model_name?: string }
 }
 
-/** One path of predictions. */
+/** A predict route. */
 interface PredictRoute {
   readonly url: string
   readonly operationId: string
   readonly summary: string
   readonly schema: { readonly params: TObject } | { readonly querystring: TObject }
-  /** Whether the query becomes inputs of the model as well. */
+  /** Whether query parameters become inputs of the model too. */
   readonly withQuery: boolean
-  /** The model that a request names. @throws ServerError where there is none */
+  /**
+   * Returns the model of the request.
+   * @throws ServerError if the model does not exist.
+   */
   readonly find: (context: RouteContext, request: FastifyRequest<PredictRequest>) => ModelVersion
 }
 
@@ -101,7 +104,7 @@ const ROUTES: readonly PredictRoute[] = [
 /** Adds the predict routes. */
 export function predictionRoutes(app: App, context: RouteContext): void {
   const { maxBodyBytes } = context.config
-  // MMS and TorchServe read the body of every method.
+  // MMS and TorchServe read the body for every method.
   app.addHttpMethod('GET', { hasBody: true, overrideExisting: true })
   for (const { url, operationId, summary, schema, withQuery, find } of ROUTES) {
     for (const method of METHODS) {
@@ -124,7 +127,10 @@ export function predictionRoutes(app: App, context: RouteContext): void {
   }
 }
 
-/** The model that `/invocations` is about. */
+/**
+ * The model of a request to `/invocations`. Without a name, it is the only model.
+ * @throws ServerError 400 if the name is missing and the server has not exactly one model.
+ */
 export function invokedModel({ registry }: RouteContext, name: string | undefined): ModelVersion {
   if (name !== undefined && name !== '') return registry.get(name)
   if (registry.only !== undefined) return registry.only

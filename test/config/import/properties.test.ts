@@ -7,7 +7,7 @@ import type { Import } from '../../../src/config/import/properties.ts'
 import { sagemakerSettings } from '../../../src/config/import/sagemaker.ts'
 import { ConfigError } from '../../../src/errors.ts'
 
-/** Every key of the two servers. MMS and TorchServe, section 7. */
+/** Every key of the configuration files of MMS and TorchServe. */
 const MMS_KEYS =
   `inference_address management_address model_store load_models default_workers_per_model
   default_response_timeout default_response_timeout_seconds unregister_model_timeout job_queue_size

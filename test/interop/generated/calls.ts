@@ -35,7 +35,10 @@ export interface Document {
   readonly components: { readonly schemas: Readonly<Record<string, unknown>> }
 }
 
-/** A document without the versions of models, but for those of `simple`: they double the time of compilers. */
+/**
+ * Removes the paths of model versions from a document, except those of `simple`, because they
+ * double the compile time.
+ */
 export function withoutVersions(document: Document): Document {
   const paths = Object.fromEntries(
     Object.entries(document.paths).filter(
@@ -64,7 +67,9 @@ interface Tensor {
   readonly shape: readonly number[]
 }
 
-/** A call for each operation of a model whose bodies are JSON; of versions only those of `simple`. */
+/**
+ * A call for each operation of a model with JSON bodies. Of the versions, only those of `simple`.
+ */
 export async function callsOf(document: Document, server: TestServer): Promise<Call[]> {
   const calls: Call[] = []
   for (const [route, { post }] of Object.entries(document.paths)) {

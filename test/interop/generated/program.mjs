@@ -1,4 +1,7 @@
-/** Uses a compiled typescript-fetch client of openapi-generator. Argument: the base URL. Reads calls.json, prints results. */
+/**
+ * Uses a compiled typescript-fetch client of openapi-generator. Its argument is the base URL. It
+ * reads calls.json and prints the results.
+ */
 import { readFileSync } from 'node:fs'
 import * as onnxd from './compiled/index.js'
 

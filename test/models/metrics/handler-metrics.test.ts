@@ -1,4 +1,7 @@
-/** What handlers print as metrics, from the line to the page: no line breaks anything, and there is room for so many. */
+/**
+ * Metrics that handlers print, from the line to the metrics page. No line may cause a failure, and
+ * the number of metrics is limited.
+ */
 import assert from 'node:assert/strict'
 import { hostname } from 'node:os'
 import { test } from 'node:test'

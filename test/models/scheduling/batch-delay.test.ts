@@ -8,7 +8,10 @@ import { TestPool } from '../../helpers/test-pool.ts'
 
 type Cost = (size: number) => number
 
-/** What is learned from runs of these sizes, of a known cost, and then from arrivals with this gap, of which the last is at 0. */
+/**
+ * A delay that has learned from runs of these sizes with a known cost, and then from requests with
+ * this gap. The last request arrives at 0.
+ */
 function learned(gapMs: number, sizes: readonly number[], cost: Cost): LearnedDelay {
   const delay = new LearnedDelay()
   for (let round = 0; round < 40; round += 1)
@@ -98,7 +101,8 @@ test('a pause between groups of jobs is no gap', () => {
 })
 
 test('what comes soon after a return is waited for then, and not after an arrival', () => {
-  // Two clients, each of which asks again a millisecond after its answer: one waits while the other is served.
+  // Two clients, each of which sends a request one millisecond after its response. One waits while
+  // the other is served.
   const delay = new LearnedDelay()
   let now = 0
   for (let round = 0; round < 100; round += 1) {

@@ -1,4 +1,4 @@
-/** Queue, batches, failures and supervision, against workers whose every move the test makes by hand. */
+/** Queue, batches, failures and supervision, with fake workers that the test controls. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { setImmediate as turn } from 'node:timers/promises'

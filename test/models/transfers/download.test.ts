@@ -207,7 +207,8 @@ test('a name is resolved once, and one private address among its answers is enou
   }
   assert.equal(canary.connections(), 0)
 
-  // A name that rebinds: what was checked is what is connected to, so the second answer is never asked for.
+  // DNS rebinding: the download connects to the IP address that was checked, so the name is not
+  // resolved a second time.
   let questions = 0
   const rebinding = (): Promise<(typeof loopback)[]> => {
     questions += 1

@@ -1,4 +1,7 @@
-/** Bodies, forms, answers and clients that leave, over real HTTP: bare Fastify apps with only the helpers of the routes. */
+/**
+ * Bodies, forms, responses and clients that disconnect, over real HTTP, with bare Fastify apps that
+ * use only the helpers of the routes.
+ */
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { Agent, request as httpRequest } from 'node:http'
@@ -343,7 +346,8 @@ test('a body in too many tiny pieces is refused, and many such attacks leave no 
   await attack('/body')
   const before = bytesInUse()
   for (let round = 0; round < 10; round += 1) await attack('/body')
-  // One attack kept would be several MiB. The server's own end of a connection closes a little later.
+  // One retained body would be several MiB. The server closes its side of a connection a little
+  // later.
   const grown = (): number => bytesInUse() - before
   for (let round = 0; grown() >= MIB && round < 50; round += 1) await delay(100)
   assert.ok(grown() < MIB, `${grown()} bytes`)

@@ -1,29 +1,30 @@
 /**
- * Ends a connection so that the client gets the whole last response, whatever it is still sending.
+ * Closes a connection so that the client receives the whole last response, even if it is still
+ * sending.
  */
 import type { Socket } from 'node:net'
 
-/** A client that sends nothing for so long after the last response is cut off. */
+/** A client that sends nothing for this time after the last response is disconnected. */
 const SILENCE_MS = 2000
-/** A client that goes on sending is cut off after this time, or after this many bytes. */
+/** A client that keeps sending is disconnected after this time, or after this many bytes. */
 const MAX_MS = 30_000
 const MAX_BYTES = 1024 ** 3
 
-/** Connections that are being ended. */
+/** Connections that are being closed. */
 const ending = new WeakSet<Socket>()
 
-/** Whether the last response of a connection was sent: what still arrives on it is dropped. */
+/** Whether the last response of a connection was sent. Data that still arrives on it is dropped. */
 export function isEnding(socket: Socket): boolean {
   return ending.has(socket)
 }
 
 /**
- * Closes the sending side once everything is sent, then reads and drops what the client still
- * sends, until it closes its side or a limit is reached. A socket that is closed with unread bytes
- * resets the connection, and a reset throws away a response that the client has not read yet.
- * Nothing that arrives is parsed any more: a request behind the last response would be run although
- * nobody gets its response.
- * @param silenceMs How long the client may be silent after the response before the connection is cut off.
+ * Closes the sending side after all data is sent. Then it reads and drops what the client sends,
+ * until the client closes its side or a limit is reached.
+ * Closing a socket with unread bytes resets the connection, and the client may lose a response that
+ * it has not read. The dropped data is not parsed: a request in it would run, but its response
+ * could not be sent.
+ * @param silenceMs Milliseconds without data from the client after which it is disconnected.
  */
 export function closeGently(socket: Socket, silenceMs: number = SILENCE_MS): void {
   if (socket.destroyed || ending.has(socket)) return
@@ -31,12 +32,13 @@ export function closeGently(socket: Socket, silenceMs: number = SILENCE_MS): voi
   const destroy = (): void => {
     socket.destroy()
   }
-  // A client that has nothing more to say may still read a long response.
+  // A client that has closed its sending side may still read a long response.
   socket.once('end', () => {
     if (socket.writableFinished) destroy()
     else socket.once('finish', destroy)
   })
-  // A client may take its time for a long response; `connections.ts` cuts off one that takes nothing.
+  // There is no time limit for the response here: `connections.ts` disconnects clients that do not
+  // read it.
   socket.once('finish', () => {
     socket.setTimeout(silenceMs, destroy)
     const timer = setTimeout(destroy, MAX_MS)
@@ -44,7 +46,7 @@ export function closeGently(socket: Socket, silenceMs: number = SILENCE_MS): voi
   })
   socket.end()
   if (socket.isPaused()) {
-    // Node's HTTP server has to start reading again before it is replaced as the reader.
+    // Node's HTTP server must resume reading before its reader is replaced.
     socket.once('resume', () => dropData(socket))
     socket.resume()
   } else {

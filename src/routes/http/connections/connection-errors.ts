@@ -1,6 +1,6 @@
 /**
- * Requests that reach no route: what the HTTP parser rejects, and URLs and methods that no route
- * can have.
+ * Requests that reach no route: messages that the HTTP parser rejects, and URLs, versions and
+ * expectations that no route supports.
  */
 import { STATUS_CODES } from 'node:http'
 import type { IncomingMessage, ServerResponse } from 'node:http'
@@ -12,7 +12,7 @@ import { pathOf } from '../request-target.ts'
 import { SECURITY_HEADERS } from '../response-headers.ts'
 import { closeGently } from './close-gently.ts'
 
-/** Why a connection cannot go on. The codes are those of Node and of its HTTP parser. */
+/** Why a connection failed. The codes are those of Node and its HTTP parser. */
 export interface ConnectionFailure {
   readonly code?: string | undefined
 }
@@ -32,7 +32,7 @@ const BY_CODE: ReadonlyMap<string, ServerError> = new Map([
   ],
 ])
 
-/** For an `Expect` header with anything but `100-continue`. */
+/** Rejects an `Expect` header with another value than `100-continue`. */
 export function refuseExpectation(request: IncomingMessage, response: ServerResponse): void {
   const text = 'The only expectation that is supported is 100-continue.'
   const error = new ServerError('BadRequestException', text, { statusCode: 417 })
@@ -47,8 +47,8 @@ export function refuseExpectation(request: IncomingMessage, response: ServerResp
 }
 
 /**
- * For `onRequest`. HTTP/1.1 wants the header `Host`, which may be empty. Node's parser takes the
- * versions 0.9 and 2.0 as well, whose messages look different.
+ * For `onRequest`. HTTP/1.1 requires the header `Host`, which may be empty. Node's parser also
+ * accepts the versions 0.9 and 2.0, whose messages have another format.
  */
 export function checkVersionAndHost(
   { raw: { httpVersion, headers } }: FastifyRequest,
@@ -65,14 +65,14 @@ export function checkVersionAndHost(
   }
 }
 
-/** What Fastify reports before there is a route: a URL that cannot be decoded. */
+/** Rejects a URL that cannot be decoded. Fastify reports it before it looks for a route. */
 export function refuseUrl(
   _error: FastifyError,
   request: FastifyRequest,
   reply: FastifyReply,
 ): void {
   const error = new ServerError('BadRequestException', 'The URL cannot be decoded.')
-  // No hook sees this request.
+  // Fastify calls no hooks for this request, so the connection is closed here.
   if (!request.raw.complete) reply.raw.shouldKeepAlive = false
   void reply
     .code(error.statusCode)
@@ -82,8 +82,8 @@ export function refuseUrl(
 }
 
 /**
- * Sends an error on the bare socket and ends the connection.
- * @param url Of the request whose body is the problem; absent when there is no such request.
+ * Writes an error response on the socket and closes the connection.
+ * @param url URL of the request whose body failed; absent if the request is not known.
  */
 export function sendRefusal({ code = '' }: ConnectionFailure, socket: Socket, url = ''): void {
   const error = BY_CODE.get(code) ?? INVALID_MESSAGE

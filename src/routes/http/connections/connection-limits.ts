@@ -2,27 +2,27 @@
 import { readFileSync } from 'node:fs'
 import type { Config } from '../../../config/config.ts'
 
-/** Limits of a listener; times in milliseconds. */
+/** Limits of a listener. Times are in milliseconds. */
 export interface ConnectionLimits {
   readonly maxConnections: number
-  /** For the head of a request, from the connection or the last response on. */
+  /** For the headers of a request, counted from the connection or the last response. */
   readonly headersTimeoutMs: number
   /** For a whole request. */
   readonly requestTimeoutMs: number
   /** Between two pieces of a body. */
   readonly bodyTimeoutMs: number
-  /** For a response of which the client takes nothing. */
+  /** For a response that the client does not read. */
   readonly writeTimeoutMs: number
   /** For an idle connection. */
   readonly keepAliveTimeoutMs: number
 }
 
-/** Of the files that the process may open, so many can be connections of one listener. */
+/** The share of the process's open files that one listener may use for connections. */
 const DESCRIPTOR_SHARE = 0.25
 const MIN_CONNECTIONS = 16
 const MAX_CONNECTIONS = 10_000
 
-/** The limits that the settings name. */
+/** The limits from the settings. */
 export function connectionLimits(
   config: Config,
   listener: 'inference' | 'management',
@@ -43,15 +43,18 @@ export function connectionLimits(
 }
 
 /**
- * Connections of one listener for a limit of open files: the rest is for workers, models and the
- * other listener.
+ * Maximum number of connections of one listener for a limit of open files. The rest is for workers,
+ * models and the other listener.
  */
 export function connectionsFor(descriptors: number): number {
   const share = Math.floor(descriptors * DESCRIPTOR_SHARE)
   return Math.min(Math.max(share, MIN_CONNECTIONS), MAX_CONNECTIONS)
 }
 
-/** Files that this process may open. Node raises its limit to the highest that it may have. */
+/**
+ * Maximum number of open files of this process. Node raises its soft limit to the hard limit at
+ * start.
+ */
 function descriptorLimit(): number {
   try {
     const found = /^Max open files\s+(\d+)/m.exec(readFileSync('/proc/self/limits', 'latin1'))

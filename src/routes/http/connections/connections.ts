@@ -1,4 +1,4 @@
-/** The connections of one listener: their limits, their requests, and how they end. */
+/** The connections of one listener: their limits, their requests, and how they are closed. */
 import type { IncomingMessage, RequestListener, Server, ServerResponse } from 'node:http'
 import { Server as NetServer } from 'node:net'
 import type { Socket } from 'node:net'
@@ -11,42 +11,39 @@ import type { ConnectionLimits } from './connection-limits.ts'
 import { CHECK_MS, createHttpServer } from './http-server.ts'
 import { UnreadResponses } from './unread-responses.ts'
 
-/** What a connection is doing. */
+/** State of a connection. */
 interface Activity {
   /**
-   * Responses that are not over yet, in the order of their requests. Mostly there is one or none.
+   * Responses that are not finished, in the order of their requests. Usually there is at most one.
    */
   readonly responses: ServerResponse[]
-  /** How far the client was when it was looked at last, and since when it is there. */
+  /** `bytesRead` of the socket at the last check, and the time since which it has not changed. */
   bytesRead: number
   quietSince: number
-  /** Whether each of its responses is to be the last one. */
+  /** Whether the next response must be the last one of this connection. */
   mustEnd: boolean
-  /** Why it cannot go on once the requests before the failure are answered. */
+  /** Why the connection must be closed after the pending responses. */
   failure: ConnectionFailure | undefined
 }
 
-/** While the listener stops: how often its connections are looked at. */
+/** How often connections are checked while the listener stops. */
 const DRAIN_CHECK_MS = 20
-/**
- * While the listener stops, an idle connection is closed once nothing has arrived on it for so
- * long.
- */
+/** While the listener stops, an idle connection is closed after this time without data. */
 const QUIET_MS = 500
-/** A full listener is logged so often at most. */
+/** Minimum time between two log lines about a full listener. */
 const FULL_LOG_MS = 10_000
 
 /**
- * Every server that it creates answers at one address of the listener. Ends each connection by
- * {@link closeGently}, and stops the listener without a reset: each response says that it is the
- * last one, and idle connections are closed last.
+ * The HTTP servers of one listener, one for each IP address, and their connections. It closes each
+ * connection with {@link closeGently}. It stops the listener without a reset: it announces the last
+ * response of each connection, and closes idle connections last.
  */
 export class Connections {
   readonly #limits: ConnectionLimits
   readonly #log: FastifyBaseLogger
   readonly #servers = new Set<Server>()
   readonly #sockets = new Map<Socket, Activity>()
-  /** Responses that say `Connection: close` only because the server stops. */
+  /** Responses with `Connection: close` only because the server stops. */
   readonly #last = new WeakSet<ServerResponse>()
   readonly #unread: UnreadResponses
   readonly #timer: NodeJS.Timeout
@@ -62,12 +59,12 @@ export class Connections {
     }, CHECK_MS).unref()
   }
 
-  /** Connections that are open. */
+  /** Number of open connections. */
   get count(): number {
     return this.#sockets.size
   }
 
-  /** A server whose requests go to `handler`. It does not listen yet. */
+  /** Creates a server that passes its requests to `handler`. It does not listen yet. */
   createServer(handler: RequestListener): Server {
     const server = createHttpServer(this.#limits, handler)
     server.on('connection', (socket: Socket) => this.#add(socket))
@@ -75,7 +72,7 @@ export class Connections {
     return server
   }
 
-  /** Listens at one more address. One that cannot be had is left out. */
+  /** Listens on one more IP address. An address on which it cannot listen is ignored. */
   async listenAt(host: string, port: number, handler: RequestListener): Promise<void> {
     const server = this.createServer(handler)
     server.on('clientError', (error: NodeJS.ErrnoException, socket: Socket) =>
@@ -90,7 +87,7 @@ export class Connections {
     })
   }
 
-  /** A request has arrived. */
+  /** Registers a request that has arrived. */
   begin({ socket }: IncomingMessage, response: ServerResponse): void {
     const activity = this.#sockets.get(socket)
     if (activity === undefined) return
@@ -98,21 +95,21 @@ export class Connections {
     if (activity.mustEnd) this.#announceEnd(activity)
   }
 
-  /** Its response is sent, or its client has left. */
+  /** Removes a request whose response is sent or whose client has disconnected. */
   end(request: IncomingMessage, response: ServerResponse): void {
     const { socket } = request
     const activity = this.#sockets.get(socket)
     const index = activity?.responses.indexOf(response) ?? -1
     if (index >= 0) activity?.responses.splice(index, 1)
-    // Node forgets a request once it is answered. Whoever still reads its body has to hear that no
-    // more will come.
+    // Node drops a request after its response. A reader of its body must still learn that no more
+    // data will come.
     if (!request.complete) socket.once('close', () => request.destroy())
     if (activity?.failure !== undefined && !isEnding(socket)) this.refuse(activity.failure, socket)
   }
 
   /**
-   * Rejects what the HTTP parser cannot take, and requests that take too long. Requests before it
-   * are answered first.
+   * Rejects requests that the HTTP parser rejects or that take too long. Earlier requests get their
+   * responses first.
    */
   refuse(failure: ConnectionFailure, socket: Socket): void {
     const activity = this.#sockets.get(socket)
@@ -122,9 +119,9 @@ export class Connections {
   }
 
   /**
-   * From now on the next response of each connection is its last one. New connections are still
-   * accepted, and kept: their clients would only come back here, and a connection that is being
-   * made when the listener closes is reset.
+   * Makes the next response of each open connection its last one. New connections are accepted and
+   * not ended: a client would only connect again, and a connection that is not accepted before the
+   * listener closes is reset.
    */
   startDraining(): void {
     for (const [socket, activity] of this.#sockets) {
@@ -137,11 +134,11 @@ export class Connections {
   }
 
   /**
-   * Stops listening, then waits until every request is answered and every connection is closed.
-   * Returns how many requests were cut off after `drainMs`.
+   * Stops listening, then waits until every response is sent and every connection is closed.
+   * @returns The number of requests that were cut off after `drainMs`.
    */
   async close(drainMs: number): Promise<number> {
-    // `close` of an HTTP server cuts off connections whose response is still being sent.
+    // `close` of an HTTP server closes connections whose response is still being sent.
     for (const server of this.#servers) NetServer.prototype.close.call(server)
     this.startDraining()
     const deadline = performance.now() + drainMs
@@ -173,13 +170,13 @@ export class Connections {
     }
     this.#sockets.set(socket, activity)
     socket.once('close', () => this.#sockets.delete(socket))
-    // Node calls it after the last response of a connection.
+    // Node calls this after the last response of a connection.
     socket.destroySoon = () => closeGently(socket)
   }
 
   /**
-   * The last response of a connection says so. A pipelined request that came later is answered as
-   * well.
+   * Sets `Connection: close` on the last response only, so that pipelined requests that arrive
+   * later get a response too.
    */
   #announceEnd({ responses }: Activity): void {
     const last = responses.at(-1)
@@ -201,8 +198,8 @@ export class Connections {
   }
 
   /**
-   * Rejects requests whose body has stopped arriving, unless it is the server that does not read
-   * it.
+   * Rejects requests whose body has stopped arriving. A body that the server itself does not read
+   * is not rejected.
    */
   #refuseStalled(): void {
     const { bodyTimeoutMs } = this.#limits
@@ -224,12 +221,12 @@ export class Connections {
   }
 }
 
-/** Whether a response has begun, or will come although nothing more is read. */
+/** Whether a response has started, or will come because its request is complete. */
 function isComing({ headersSent, req }: ServerResponse): boolean {
   return headersSent || req.complete
 }
 
-/** For how long nothing has arrived, milliseconds, as far as it was looked at. */
+/** Milliseconds since the last data arrived, as far as the checks have seen. */
 function quietFor({ bytesRead }: Socket, activity: Activity): number {
   const now = performance.now()
   if (bytesRead !== activity.bytesRead) {

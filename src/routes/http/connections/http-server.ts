@@ -1,4 +1,4 @@
-/** Node's HTTP server, with the limits of a listener and without what it does on its own. */
+/** Node's HTTP server with the limits of a listener. It replaces some default behaviour of Node. */
 import { ServerResponse, createServer } from 'node:http'
 import type { IncomingMessage, RequestListener, Server } from 'node:http'
 import type { Socket } from 'node:net'
@@ -6,17 +6,17 @@ import { closeGently } from './close-gently.ts'
 import { refuseExpectation } from './connection-errors.ts'
 import type { ConnectionLimits } from './connection-limits.ts'
 
-/** Of the request line and all headers together. */
+/** Maximum size of the request line and all headers together. */
 export const MAX_HEADER_BYTES = 16 * 1024
 /** How often timeouts are checked. */
 export const CHECK_MS = 1000
 
-/** A server whose requests all go to `handler`. It does not listen yet. */
+/** Creates a server that passes all requests to `handler`. It does not listen yet. */
 export function createHttpServer(
   { headersTimeoutMs, requestTimeoutMs, keepAliveTimeoutMs }: ConnectionLimits,
   handler: RequestListener,
 ): Server {
-  /** The last response that was begun on each connection. */
+  /** The latest response that was started on each connection. */
   const latest = new WeakMap<Socket, ServerResponse>()
   const server = createServer(
     {
@@ -25,7 +25,8 @@ export function createHttpServer(
       keepAliveTimeout: keepAliveTimeoutMs,
       connectionsCheckingInterval: CHECK_MS,
       maxHeaderSize: MAX_HEADER_BYTES,
-      // Node's own response to a request without a host has no body; `app.ts` gives it one.
+      // Node would reject a request without `Host` with an empty body; `app.ts` sends an error
+      // body.
       requireHostHeader: false,
     },
     handler,
@@ -41,12 +42,12 @@ export function createHttpServer(
   })
   server.prependListener('request', ({ socket }, response) => latest.set(socket, response))
   server.on('connect', (request, socket: Socket) => {
-    // Node has taken its own listeners away. An error is followed by 'close'.
+    // Node has removed its own listeners from this socket. 'close' follows an error.
     socket.on('error', () => {})
     const answer = (): void => {
       if (!socket.destroyed) handler(request, responseOn(socket, request))
     }
-    // Requests before it may still wait for their responses, which come first.
+    // Earlier requests on this connection may still wait for their responses, which come first.
     const before = latest.get(socket)
     if (before === undefined || before.closed) answer()
     else before.once('close', answer)
@@ -55,9 +56,10 @@ export function createHttpServer(
 }
 
 /**
- * Asks the client for its body when somebody begins to read it: a request that is rejected sends
- * none. A pipelined request asks when the responses before its own are sent. Node would write
- * `100 Continue` between the headers and the body of the response if that is complete by then.
+ * Sends `100 Continue` when the server starts to read the body, so that a client does not send the
+ * body of a rejected request. If the request is pipelined, this happens after the earlier
+ * responses. Without the check of `headersSent`, Node could write `100 Continue` between the
+ * headers and the body of a response.
  */
 function continueWhenRead(request: IncomingMessage, response: ServerResponse): void {
   const proceed = (): void => {
@@ -69,7 +71,10 @@ function continueWhenRead(request: IncomingMessage, response: ServerResponse): v
   })
 }
 
-/** A response to `CONNECT`, for which Node has none: it is rejected as other methods are. */
+/**
+ * Creates a response to `CONNECT`, because Node provides none. `handler` rejects this method like
+ * others.
+ */
 function responseOn(socket: Socket, request: IncomingMessage): ServerResponse {
   const response = new ServerResponse(request)
   response.shouldKeepAlive = false

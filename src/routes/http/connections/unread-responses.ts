@@ -1,14 +1,16 @@
-/** Responses that their clients do not read: each would stay in memory for as long as its client likes. */
+/**
+ * Disconnects clients that do not read their responses, because such a response stays in memory.
+ */
 import type { Socket } from 'node:net'
 import type { FastifyBaseLogger } from 'fastify'
 
-/** What a client had yet to take, and since when it is so much. */
+/** The number of unsent bytes, and the time since which it has not changed. */
 interface Progress {
   readonly bytes: number
   readonly since: number
 }
 
-/** Cuts off connections whose client takes nothing of a response for some time. */
+/** Closes a connection if its client reads nothing of a response for some time. */
 export class UnreadResponses {
   readonly #timeoutMs: number
   readonly #log: FastifyBaseLogger
@@ -19,7 +21,7 @@ export class UnreadResponses {
     this.#log = log
   }
 
-  /** To be called again and again, a few times within the timeout. */
+  /** Checks the connections. Call it several times within each timeout. */
   check(sockets: Iterable<Socket>): void {
     const now = performance.now()
     for (const socket of sockets) {
@@ -36,8 +38,8 @@ export class UnreadResponses {
 }
 
 /**
- * Bytes that the kernel has not taken yet. `writableLength` counts a write until all of it is done, which
- * shows no progress, so the handle is asked, as Node does for its own timeouts.
+ * Bytes that the kernel has not accepted yet. `writableLength` counts a write until it is complete,
+ * so it shows no progress. The handle does, and Node's own timeouts use it too.
  */
 function unsentBytes(socket: Socket): number {
   if (socket.writableLength === 0) return 0

@@ -1,4 +1,7 @@
-/** The worker process as onnxd's own front-end uses it with a built-in handler: it leaves the event loop and blocks. */
+/**
+ * The worker process with a built-in handler, as onnxd's front-end uses it: it leaves the event
+ * loop and blocks.
+ */
 import assert from 'node:assert/strict'
 import path from 'node:path'
 import { test } from 'node:test'

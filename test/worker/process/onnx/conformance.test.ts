@@ -1,4 +1,7 @@
-/** ONNX's own backend tests through the handler: what a model computes arrives unharmed in every form. */
+/**
+ * ONNX's own backend tests with the built-in handler. The results of a model must arrive unchanged
+ * in every form.
+ */
 import assert from 'node:assert/strict'
 import { existsSync, readFileSync, readdirSync } from 'node:fs'
 import path from 'node:path'
@@ -12,7 +15,10 @@ const folder = path.join(sharedFolder, 'onnx-conformance')
 const needsShared = existsSync(folder) ? false : 'needs ../shared/onnx-conformance'
 const RELATIVE = 1e-3
 const ABSOLUTE = 1e-5
-/** Refused by onnxruntime itself: it has no kernels for these operators in the first versions of ONNX. */
+/**
+ * onnxruntime rejects these models: it has no kernels for these operators in the first versions of
+ * ONNX.
+ */
 const REFUSED = [
   'test_AvgPool1d',
   'test_AvgPool1d_stride',

@@ -1,4 +1,7 @@
-/** The built-in ONNX handler with real models, in the test's process: requests in, predictions out. */
+/**
+ * The built-in ONNX handler with real models in the process of the test: requests in, predictions
+ * out.
+ */
 import assert from 'node:assert/strict'
 import { mkdtempSync, readFileSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -593,7 +596,10 @@ class FakeRunner implements Runner {
   }
 }
 
-/** As for a graph that is proved to keep requests apart, which the first of them still have to confirm. */
+/**
+ * The verdict for a graph that is proved to keep requests apart. The first requests must still
+ * confirm it in a trial.
+ */
 const PROVED = { joins: true, reason: 'proved', needsTrial: true }
 
 function decodedRow(...values: readonly number[]): Run {
@@ -615,7 +621,8 @@ test('requests of one shape share a run, and a bad one fails alone', () => {
   const batcher = new Batcher(double, PROVED)
   assert.deepEqual(rowsOfOutcomes(batcher, [decodedRow(1, 2)]), [[2, 4]])
   assert.deepEqual(double.runs, [1])
-  // A request, four variants (one fails), and those that succeed together settle that rows are independent.
+  // A request, four variants of it (one fails), and a joined run of those that succeed show that
+  // samples are independent.
   const three = [decodedRow(1, 2), decodedRow(3, 4), decodedRow(5, 6)]
   assert.deepEqual(rowsOfOutcomes(batcher, three), [
     [2, 4],

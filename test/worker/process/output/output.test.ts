@@ -16,7 +16,10 @@ import {
   wireRequest,
 } from '../../../helpers/worker-client.ts'
 
-/** Prints at load, and at each request through the console, the bare descriptor, and a child process. */
+/**
+ * A handler that prints when it is loaded, and at each request with the console, the file
+ * descriptor, and a child process.
+ */
 const TALKER = `
   import { spawnSync } from 'node:child_process'
   import { writeSync } from 'node:fs'

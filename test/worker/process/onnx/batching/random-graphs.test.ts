@@ -1,4 +1,7 @@
-/** Responses in company are those alone: random graphs in a real worker, random requests in every dialect. */
+/**
+ * Responses of joined runs must be equal to those of separate runs: random graphs in a real worker,
+ * random requests in every REST dialect.
+ */
 import assert from 'node:assert/strict'
 import path from 'node:path'
 import { test } from 'node:test'

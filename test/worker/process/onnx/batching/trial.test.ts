@@ -1,4 +1,7 @@
-/** The trial behind the proof: it knows nothing of operators, and finds what mixes samples by their results. */
+/**
+ * The trial that backs up the proof. It does not know operators and detects by results whether a
+ * graph mixes samples.
+ */
 import assert from 'node:assert/strict'
 import path from 'node:path'
 import { test } from 'node:test'

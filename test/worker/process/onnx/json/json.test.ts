@@ -1,4 +1,7 @@
-/** JSON of the ONNX handler: numbers and strings exactly, and nothing but 4xx for what is not JSON. */
+/**
+ * JSON of the ONNX handler: numbers and strings are exact, and invalid JSON always gets a 4xx
+ * status.
+ */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { ServerError } from '../../../../../src/errors.ts'
@@ -51,7 +54,10 @@ function written(
   return bytes.toString('latin1', 4, write(bytes, 4, value))
 }
 
-/** Where the last digits decide: halfway between two doubles, cut to some length, and one more or less of the last digit. */
+/**
+ * A number whose last digits matter for rounding: the midpoint of two doubles, cut to some length,
+ * with its last digit changed by at most one.
+ */
 function besideMidpoint(random: ReturnType<typeof randomNumbers>): string {
   const places = random.integer(2, 70)
   const significand = 2n ** 52n + BigInt(Math.floor(random.next() * 2 ** 52))

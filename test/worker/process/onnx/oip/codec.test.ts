@@ -1,4 +1,7 @@
-/** The Open Inference Protocol in the worker: binary tensors, compression, classes, and what is refused. */
+/**
+ * The Open Inference Protocol in the worker: binary tensors, compression, classes, and rejected
+ * requests.
+ */
 import assert from 'node:assert/strict'
 import { cpSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
