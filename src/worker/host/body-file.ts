@@ -3,34 +3,46 @@ import { closeSync, constants, ftruncateSync, openSync, rmSync, writeSync } from
 import { BODY_HEADER } from '../../contract/internal-headers.ts'
 import type { WireRequest } from '../wire/messages.ts'
 
-/** Memory that looks like a file system, on Linux. */
+/** On Linux this file system lies in memory. */
 const FOLDER = '/dev/shm'
-/** A smaller body fits into the socket's buffer as a whole, and is there as soon. */
+/**
+ * Bytes. A smaller body fits into the socket's buffer as a whole, so the file would not make it
+ * faster.
+ */
 const LEAST_BYTES = 64 * 1024
-/** A larger batch would hold up the front-end while it is copied. */
+/**
+ * Bytes. The front-end copies a batch synchronously; a larger batch would block its event loop for
+ * too long.
+ */
 const MOST_BYTES = 32 * 1024 * 1024
 const FILE_BYTES = 2 * MOST_BYTES
-/** An idle file that has been larger than this gives its memory back. */
+/** Bytes. An idle file that has been larger than this is truncated, to return its memory. */
 const KEPT_BYTES = 16 * 1024 * 1024
-/** Tensors begin where processors like them to. */
+/**
+ * Bytes. Each body starts at a multiple of this, because processors read aligned tensors faster.
+ */
 const ALIGNMENT = 64
 const EMPTY = Buffer.alloc(0)
 
-/** The place of one batch. */
+/** Byte range of one batch in the file. */
 interface Span {
   readonly start: number
   readonly end: number
 }
 
 /**
- * Large bodies on their way to one worker, beside its socket: a socket holds 200 KB, so the rest of the next body
- * would cross only after a run has ended. The file has no name; the worker inherits a descriptor that reads, and
- * the request says in a header where its body lies. Batches are answered in order, so their places form a ring.
+ * A file that carries large request bodies to one worker, beside its socket. A socket holds about
+ * 200 KB, so without the file the rest of the next body could cross only after the current run. The
+ * file has no name: the worker inherits a read-only descriptor, and a header of the request says
+ * where its body lies. The worker answers batches in order, so the file is used as a ring.
  */
 export class BodyFile {
   #readDescriptor: number | undefined
   #writeDescriptor: number | undefined
-  /** Places of the batches at the worker, the oldest first; `undefined` for one that has no body here. */
+  /**
+   * Ranges of the batches at the worker, the oldest first; `undefined` for a batch without a body
+   * in the file.
+   */
   readonly #spans: (Span | undefined)[] = []
   #highest = 0
   #isFull = false
@@ -40,7 +52,10 @@ export class BodyFile {
     this.#writeDescriptor = writeDescriptor
   }
 
-  /** `undefined` where there is no such file system; everything goes by the socket then. */
+  /**
+   * Creates the file. Returns `undefined` where `/dev/shm` does not exist; all bodies then use the
+   * socket.
+   */
   static create(): BodyFile | undefined {
     const { O_CREAT, O_EXCL, O_RDONLY, O_WRONLY } = constants
     const name = `${FOLDER}/onnxd-${randomUUID()}`
@@ -59,20 +74,22 @@ export class BodyFile {
     }
   }
 
-  /** For the worker to inherit. */
+  /** Descriptor that the worker process inherits; `undefined` after {@link handOver}. */
   get readDescriptor(): number | undefined {
     return this.#readDescriptor
   }
 
-  /** The worker has its descriptor now. */
+  /**
+   * Closes this process's copy of the read descriptor. Call it when the worker has inherited it.
+   */
   handOver(): void {
     if (this.#readDescriptor !== undefined) closeSync(this.#readDescriptor)
     this.#readDescriptor = undefined
   }
 
   /**
-   * Puts the large bodies of a batch into the file, if they fit, and returns the requests as they go by the socket.
-   * Each call is followed by one of {@link release}, in order.
+   * Writes the large bodies of a batch into the file, if they fit, and returns the requests to send
+   * over the socket. Each call needs one later call of {@link release}, in the same order.
    */
   move(requests: readonly WireRequest[]): readonly WireRequest[] {
     const size = requests.reduce((sum, request) => sum + roomFor(request), 0)
@@ -82,7 +99,7 @@ export class BodyFile {
     return moved ?? requests
   }
 
-  /** The oldest batch was answered. */
+  /** Frees the range of the oldest batch. Call it when that batch was answered. */
   release(): void {
     this.#spans.shift()
     if (this.#spans.length > 0 || (this.#highest <= KEPT_BYTES && !this.#isFull)) return
@@ -90,14 +107,17 @@ export class BodyFile {
     this.#highest = 0
   }
 
-  /** The worker is gone. Safe to call again. */
+  /** Closes the file. Call it when the worker is gone. Safe to call again. */
   close(): void {
     this.handOver()
     if (this.#writeDescriptor !== undefined) closeSync(this.#writeDescriptor)
     this.#writeDescriptor = undefined
   }
 
-  /** The lowest place that is free: what was used before is still there in memory. */
+  /**
+   * Returns the lowest free position: the memory of positions that were used before is already
+   * allocated.
+   */
   #findRoom(size: number): number | undefined {
     const oldest = this.#spans.find((span) => span !== undefined)
     const newest = this.#spans.findLast((span) => span !== undefined)
@@ -121,7 +141,7 @@ export class BodyFile {
         continue
       }
       if (!writeAll(descriptor, body.value, at)) {
-        // The file system is full, or has no more memory for us: from here on everything goes by the socket.
+        // The file system is full or has no memory left: from now on all bodies use the socket.
         this.#isFull = true
         return undefined
       }
@@ -134,7 +154,7 @@ export class BodyFile {
   }
 }
 
-/** Bytes of the file that a request takes; 0 when it goes by the socket. */
+/** Bytes of the file that a request needs; 0 when its body goes through the socket. */
 function roomFor({ parameters }: WireRequest): number {
   const [body, ...others] = parameters
   if (body === undefined || others.length > 0 || body.value.length < LEAST_BYTES) return 0

@@ -7,13 +7,19 @@ export interface ChildSpec {
   readonly command: string
   readonly args: readonly string[]
   readonly workingDirectory: string
-  /** The whole environment of the process; nothing is inherited. */
+  /** The whole environment of the process; it inherits no other variable. */
   readonly environment: Readonly<Record<string, string>>
-  /** Keep the stdin of the process open: its end tells the process that this one is gone. */
+  /**
+   * Keep the stdin of the process open until this process ends; the end of stdin tells the child
+   * that its parent is gone.
+   */
   readonly holdsStdin?: boolean
-  /** Descriptor that the process gets as its number 3. */
+  /** Descriptor that the process gets as descriptor 3. */
   readonly descriptor?: number | undefined
-  /** Makes what the process needs. What it throws is why the process could not be started. */
+  /**
+   * Creates what the process needs, before it is started. An error that it throws becomes the
+   * reason why the process could not be started.
+   */
   readonly prepare?: () => void
 }
 
@@ -23,11 +29,14 @@ export interface ExitCause {
   readonly signal: NodeJS.Signals | null
   /** For example `exited with code 1`, `was killed by SIGSEGV`, `ran out of memory`. */
   readonly text: string
-  /** This machine has no descriptor, process, memory or disk left: no fault of the model. */
+  /**
+   * True when the machine ran out of descriptors, processes, memory or disk: the model is not the
+   * cause.
+   */
   readonly isShortage?: boolean
 }
 
-/** What the system says when it has nothing left to give. */
+/** System error codes for a resource that is used up. */
 const SHORTAGES: ReadonlySet<unknown> = new Set([
   'EMFILE',
   'ENFILE',
@@ -36,20 +45,26 @@ const SHORTAGES: ReadonlySet<unknown> = new Set([
   'ENOSPC',
   'EDQUOT',
 ])
-/** Lines of stderr kept to explain a death. */
+/** Number of stderr lines that are kept to explain how the process ended. */
 const KEPT_LINES = 20
 /**
- * What V8 and native code write to stderr before they abort. A native stack of any length may follow.
- * onnxruntime's arena fails on its own lists after a failed allocation, and names only itself.
+ * Texts that V8 and native code write to stderr before they abort. A native stack of any length may
+ * follow. onnxruntime's arena fails in its own lists after a failed allocation; then only the name
+ * of its file shows the cause.
  */
 const MEMORY_IS_FULL = /heap out of memory|std::bad_alloc|\bbfc_arena\.cc:/
-/** How long the output of a process that has ended may still come; a grandchild may hold it open for ever. */
+/**
+ * Milliseconds to read output after the process has ended. A grandchild may keep the pipe open
+ * forever.
+ */
 const OUTPUT_GRACE_MS = 500
 
-/** A worker process with its own process group, so that ending it ends what it started as well. */
+/**
+ * A worker process that leads its own process group: killing the group also kills what it started.
+ */
 export class Child {
   readonly pid: number | undefined
-  /** Settles once, when the process has ended or could not be started. Never rejects. */
+  /** Resolves once, when the process has ended or could not be started. Never rejects. */
   readonly exited: Promise<ExitCause>
   readonly #process: ChildProcess | undefined
   readonly #lastErrors: string[] = []
@@ -72,31 +87,32 @@ export class Child {
         ],
       })
     } catch (error) {
-      // Most reasons come as an event, a few (no memory, an argument list too long) are thrown.
+      // `spawn` reports most errors as an event, but throws a few (no memory, argument list too
+      // long).
       this.exited = Promise.resolve(notStarted(error))
       return
     }
     this.#process = child
     this.pid = child.pid
     this.exited = new Promise((resolve) => {
-      // 'exit', not 'close': a grandchild that holds stdout open would delay 'close' for ever.
+      // 'exit', not 'close': a grandchild that holds stdout open would delay 'close' forever.
       child.once('exit', (code, signal) => {
         this.#hasExited = true
-        // Whatever the process started may outlive it; the group goes with it.
+        // Processes that the child started may outlive it, so the whole group is killed.
         this.#killGroup()
         setTimeout(() => {
           child.stdout?.destroy()
           child.stderr?.destroy()
         }, OUTPUT_GRACE_MS).unref()
-        // stderr is read a moment longer, because it usually says why.
+        // stderr is read for one more turn, because it usually explains the end.
         setImmediate(() => resolve({ code, signal, text: this.#explain(code, signal) }))
       })
-      // Also emitted when a signal cannot be sent, so it may come more than once.
+      // This event may come more than once: it is also emitted when a signal cannot be sent.
       child.on('error', (error) => {
         if (child.pid === undefined) resolve(notStarted(error))
       })
     })
-    // A process that closes its stdin has no need of it.
+    // A process may close its stdin; the write error that follows is harmless.
     child.stdin?.on('error', () => {})
     if (child.stdout) readLines(child.stdout, (line) => onLine(line, 'stdout'))
     if (child.stderr) {
@@ -108,7 +124,7 @@ export class Child {
     }
   }
 
-  /** The last lines the process wrote to stderr, oldest first. */
+  /** The last 20 lines that the process wrote to stderr, oldest first. */
   get lastErrors(): readonly string[] {
     return this.#lastErrors
   }
@@ -117,12 +133,12 @@ export class Child {
     return this.#hasExited
   }
 
-  /** Asks the process to end by SIGTERM. */
+  /** Sends SIGTERM to the process. */
   terminate(): void {
     if (!this.#hasExited) this.#process?.kill('SIGTERM')
   }
 
-  /** Ends the whole process group at once. Safe to call again. */
+  /** Kills the whole process group with SIGKILL. Safe to call again. */
   kill(): void {
     if (!this.#hasExited) this.#killGroup()
   }
@@ -132,11 +148,14 @@ export class Child {
     try {
       process.kill(-this.pid, 'SIGKILL')
     } catch {
-      // ESRCH: nobody is left in the group.
+      // ESRCH: the group has no process left.
     }
   }
 
-  /** Full memory ends in an abort; a process that ends otherwise may have printed the words for any reason. */
+  /**
+   * Full memory ends in an abort. A process that ends in another way may have printed those texts
+   * for any other reason.
+   */
   #explain(code: number | null, signal: NodeJS.Signals | null): string {
     if (signal === null) return `exited with code ${code ?? 'unknown'}`
     const isAbort = signal === 'SIGABRT' || signal === 'SIGTRAP' || signal === 'SIGILL'
@@ -144,12 +163,12 @@ export class Child {
   }
 }
 
-/** Whether something failed for lack of what a moment later may be there. */
+/** Whether an error means that a system resource is used up. A later attempt may succeed. */
 export function isShortage(error: unknown): boolean {
   return error instanceof Error && 'code' in error && SHORTAGES.has(error.code)
 }
 
-/** Without the message, which names the path of the command. */
+/** The text has only the error code, because the message contains the path of the command. */
 function notStarted(error: unknown): ExitCause {
   const code = error instanceof Error && 'code' in error ? String(error.code) : 'unknown reason'
   const text = `could not be started (${code})`

@@ -1,6 +1,6 @@
 /**
- * What a worker process may do less than the server: set by small programs of util-linux that replace
- * themselves with the worker, so that its process id and its parent stay what they are.
+ * Restricts what a worker process may do. Small programs of util-linux set the limits and then
+ * replace themselves with the worker, so its process id and its parent do not change.
  */
 import { spawnSync } from 'node:child_process'
 import { accessSync, constants } from 'node:fs'
@@ -8,27 +8,27 @@ import path from 'node:path'
 import { ConfigError } from '../../errors.ts'
 import type { ChildSpec } from './child.ts'
 
-/** A user of this machine, in numbers. */
+/** User and group id of a user of this machine. */
 export interface WorkerUser {
   readonly uid: number
   readonly gid: number
 }
 
-/** What the operator asked for, and what this machine has. */
+/** The restrictions that the operator asked for, and the tools of this machine. */
 export interface Confinement {
-  /** Absent where workers run as the server's own user. */
+  /** User that workers run as; `undefined` means the server's own user. */
   readonly user: WorkerUser | undefined
-  /** Arguments of `unshare`; absent where workers keep the network. */
+  /** Arguments of `unshare`; `undefined` when workers may use the network. */
   readonly unshare: readonly string[] | undefined
-  /** Whether `setpriv` is there. */
+  /** Whether the program `setpriv` is installed. */
   readonly hasSetpriv: boolean
-  /** Descriptors that a worker may have open; 0 for as many as the server. */
+  /** Limit of open descriptors of a worker; 0 means the server's own limit. */
   readonly maxOpenFiles: number
-  /** Private memory of a worker, MiB; 0 for no limit. */
+  /** Limit of a worker's private memory, MiB; 0 means no limit. */
   readonly memoryMib: number
 }
 
-/** Settings that say how workers are confined. */
+/** Settings of the operator that say how workers are confined. */
 export interface ConfinementSettings {
   readonly workerUser: string
   readonly egress: boolean
@@ -36,19 +36,23 @@ export interface ConfinementSettings {
   readonly workerMemoryMib: number
 }
 
-/** V8 13 and later reserve address space for code that counts as data without being used. */
+/**
+ * MiB. V8 13 and later (Node 24) reserve address space for code, which `RLIMIT_DATA` counts
+ * although it is not used.
+ */
 const RESERVED_MIB = Number.parseInt(process.versions.node, 10) >= 24 ? 512 : 0
 const PROBE_TIMEOUT_MS = 5000
 
 /**
  * Finds out how to confine workers on this machine.
- * @throws ConfigError when something was asked for that cannot be had here; it is never left out silently.
+ * @throws ConfigError when this machine does not support a restriction that was asked for. A
+ * restriction is never left out silently.
  */
 export function findConfinement(
   settings: ConfinementSettings,
   environment: Readonly<Record<string, string>>,
 ): Confinement {
-  // The worker's environment: its own PATH is searched when it is started.
+  // Searches the PATH of the worker's environment: `setpriv` is started with that environment.
   const hasSetpriv = process.platform === 'linux' && isInstalled('setpriv', environment)
   return {
     user: settings.workerUser === '' ? undefined : findUser(settings.workerUser, hasSetpriv),
@@ -60,17 +64,18 @@ export function findConfinement(
 }
 
 /**
- * The same command, started with less.
+ * Wraps a command so that it starts confined.
  *
- * `RLIMIT_DATA` bounds what a process can really use, tensors, weights and heap: an allocation beyond it
- * fails inside onnxruntime or V8 as an error that names the cause, instead of taking the machine down.
+ * `RLIMIT_DATA` limits the memory that a process can really use: tensors, weights and heap. An
+ * allocation beyond it fails inside onnxruntime or V8 with an error that names the cause, instead
+ * of using up the machine's memory.
  */
 export function confine(child: ChildSpec, confinement: Confinement): ChildSpec {
   const { memoryMib, maxOpenFiles } = confinement
   const script = [
     'ulimit -c 0',
     ...(memoryMib > 0 ? [`ulimit -d ${(memoryMib + RESERVED_MIB) * 1024}`] : []),
-    // A lower limit of the server stays.
+    // If the server's own limit is lower, `ulimit` fails and the lower limit stays.
     ...(maxOpenFiles > 0 ? [`ulimit -n ${maxOpenFiles} 2>/dev/null || true`] : []),
     `exec ${[...wrappers(confinement), '"$0" "$@"'].join(' ')}`,
   ].join('; ')
@@ -85,7 +90,10 @@ function wrappers({ user, unshare, hasSetpriv }: Confinement): string[] {
   return [...network, 'setpriv', '--no-new-privs', ...identity, '--']
 }
 
-/** @throws ConfigError when there is no such user, or this process may not become another one. */
+/**
+ * @throws ConfigError when the user does not exist, is root, or when this process cannot switch to
+ * another user.
+ */
 function findUser(wanted: string, hasSetpriv: boolean): WorkerUser {
   if (process.geteuid?.() !== 0)
     throw new ConfigError('workerUser needs a server that runs as root.')
@@ -108,7 +116,11 @@ function userOf(name: string): WorkerUser | undefined {
   return uid === undefined || gid === undefined ? undefined : { uid, gid }
 }
 
-/** Root may make a network namespace as it is, others only inside a user namespace, where the system allows it. */
+/**
+ * Finds arguments of `unshare` that work here. Root can create a network namespace directly; other
+ * users need a user namespace, where the system allows it.
+ * @throws ConfigError when no variant works.
+ */
 function findUnshare(): readonly string[] {
   const variants = [['--net'], ['--user', '--map-current-user', '--net']]
   let reason = 'the program unshare (util-linux) is not installed'

@@ -5,26 +5,29 @@ import { ProtocolError } from '../../errors.ts'
 import { ReplyDecoder } from '../wire/decode.ts'
 import type { WireLimits, WorkerReply } from '../wire/messages.ts'
 
-/** Where a worker listens: the path of a unix socket, or a TCP port of this machine. */
+/** Where a worker listens: the path of a unix socket, or a host and a TCP port. */
 export type WorkerAddress =
   | { readonly path: string }
   | { readonly host: string; readonly port: number }
 
-/** As much as a unix socket holds, about. */
+/** Bytes. About as much as a unix socket holds. */
 const READ_BYTES = 256 * 1024
 
-/** Who waits for a reply. One of the two is called, once. */
+/** Callbacks of a caller that waits for a reply. Exactly one of the two is called, once. */
 export interface Waiter {
   readonly resolve: (reply: WorkerReply) => void
   readonly reject: (error: Error) => void
 }
 
 /**
- * The socket to one worker. Replies come in the order of the requests, so waiting callers stand in a
- * fixed ring (a growing Map of ids cost a fifth of the throughput: the collector keeps copying it).
+ * The socket to one worker. Replies come in the order of the requests, so the waiting callers are
+ * kept in a ring of fixed size. A growing Map of ids cost a fifth of the throughput, because the
+ * garbage collector kept copying it.
  */
 export class Connection {
-  /** Resolves when the socket is closed, with what was wrong, if anything was. Never rejects. */
+  /**
+   * Resolves when the socket is closed: with the error, or `undefined` without one. Never rejects.
+   */
   readonly closed: Promise<Error | undefined>
   readonly #socket: Socket
   readonly #decoder: ReplyDecoder
@@ -40,7 +43,7 @@ export class Connection {
       allocate: (bytes) => largeBuffers.take(bytes),
     })
     this.#waiting = Array.from({ length: capacity }, () => undefined)
-    // One buffer for all that comes. Node would make one of 64 KiB for each read.
+    // All reads use this one buffer. Without it, Node allocates 64 KiB for each read.
     const memory = Buffer.allocUnsafeSlow(READ_BYTES)
     const onread = {
       buffer: memory,
@@ -62,7 +65,7 @@ export class Connection {
 
   /**
    * Connects to a listening worker.
-   * @param capacity Requests in flight at most.
+   * @param capacity Maximum number of requests in flight.
    */
   static async open(
     address: WorkerAddress,
@@ -84,7 +87,7 @@ export class Connection {
     return this.#inFlight
   }
 
-  /** Sends one encoded request; `waiter` gets its reply. */
+  /** Sends one encoded request; `waiter` receives its reply or an error. */
   send(buffers: readonly Buffer[], waiter: Waiter): void {
     if (this.#failure !== undefined || this.#socket.destroyed) {
       waiter.reject(this.#failure ?? new Error('the connection is closed'))
@@ -101,7 +104,7 @@ export class Connection {
     this.#socket.uncork()
   }
 
-  /** Closes the socket; whoever still waits is rejected. */
+  /** Closes the socket and rejects all callers that still wait. */
   destroy(): void {
     this.#socket.destroy()
   }
@@ -109,7 +112,8 @@ export class Connection {
   #receive(chunk: Buffer): void {
     try {
       for (const reply of this.#decoder.push(chunk)) this.#settle(reply)
-      // The begin of a reply, too: it would be read as the begin of the reply to the next request.
+      // An incomplete reply without a request is an error too: otherwise its first bytes would be
+      // read as the reply to the next request.
       if (this.#inFlight === 0 && !this.#decoder.isIdle) throw unasked()
     } catch (error) {
       this.#failure = error instanceof Error ? error : new ProtocolError(String(error))

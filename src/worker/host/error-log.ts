@@ -1,14 +1,17 @@
-/** What a worker wrote before it failed, for the error that its caller gets. */
+/**
+ * Selects the last lines that a worker wrote before it failed, for the error that the client gets.
+ */
 import { ServerError, withoutFolders } from '../../errors.ts'
 
 const MAX_LINES = 5
 const MAX_CHARACTERS = 1024
-/** A line of a stack. The server's log has the stack; whoever asked for the model has no use for it. */
+/** A line of a stack trace. The server's log has the stack; the client cannot use it. */
 const STACK_FRAME = /^\s+at (?:.+ \()?(?:\S+:\d+:\d+|<anonymous>|native)\)?$/
 
 /**
- * The newest of `lines` (oldest first), at most 5 lines and 1024 characters in all, without stacks, with file
- * names but not the folders they lie in. A line that is cut keeps its beginning.
+ * Returns the newest of `lines` (oldest first): at most 5 lines and 1024 characters in all. Stack
+ * traces are left out, and file names lose their folders. A line that is too long keeps its
+ * beginning.
  */
 export function lastLines(lines: readonly string[]): string[] {
   const shown: string[] = []
@@ -22,7 +25,9 @@ export function lastLines(lines: readonly string[]): string[] {
   return shown
 }
 
-/** Adds the worker's last stderr lines to an error. They mostly say more than the error. */
+/**
+ * Adds the worker's last stderr lines to an error. They usually explain more than the error itself.
+ */
 export function withErrorLog(error: ServerError, lines: readonly string[]): ServerError {
   const log = lastLines(lines)
   if (log.length === 0) return error

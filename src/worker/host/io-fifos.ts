@@ -1,4 +1,7 @@
-/** The reading end of the FIFOs that an MMS worker makes for its output (MMS worker process, section 1.5). */
+/**
+ * The reading end of the FIFOs that an MMS worker creates for its output. See
+ * `docs/worker-protocol.md`.
+ */
 import { closeSync, constants, fstatSync, openSync, rmSync } from 'node:fs'
 import { Socket } from 'node:net'
 import path from 'node:path'
@@ -6,12 +9,14 @@ import { readLines } from './line-reader.ts'
 
 const { O_NOFOLLOW, O_NONBLOCK, O_RDWR } = constants
 const STREAMS = ['stdout', 'stderr'] as const
-/** What a worker wrote last may still be read for so long after its end. */
+/** Milliseconds for which the last output of a worker is still read after its end. */
 const OUTPUT_GRACE_MS = 500
 
-/** `<descriptor>-stdout` and `<descriptor>-stderr` in a folder, made by one worker. */
+/**
+ * The files `<descriptor>-stdout` and `<descriptor>-stderr` in a folder, which one worker creates.
+ */
 export class IoFifos {
-  /** For the load request: a name that nobody has used before. */
+  /** IO descriptor of the load request: a name that was not used before. */
   readonly descriptor: string
   readonly #stem: string
   readonly #sockets: Socket[] = []
@@ -22,12 +27,13 @@ export class IoFifos {
   }
 
   /**
-   * Opens both and hands on their lines. The worker waits for this after its load reply.
-   * @throws Error when the worker made no FIFOs.
+   * Opens both FIFOs and passes on their lines. After its load reply the worker waits until they
+   * are open.
+   * @throws Error when the worker created no FIFOs.
    */
   open(onLine: (line: string, stream: 'stdout' | 'stderr') => void): void {
     for (const stream of STREAMS) {
-      // For reading and writing: this never waits, and keeps on when the worker closes its end.
+      // O_RDWR: the call never blocks, and reading goes on when the worker closes its end.
       const fd = openSync(`${this.#stem}-${stream}`, O_RDWR | O_NONBLOCK | O_NOFOLLOW)
       if (!fstatSync(fd).isFIFO()) {
         closeSync(fd)
@@ -39,7 +45,7 @@ export class IoFifos {
     }
   }
 
-  /** Removes the files; a killed worker leaves them behind. */
+  /** Removes the two files. A worker that was killed leaves them behind. */
   close(): void {
     for (const stream of STREAMS) rmSync(`${this.#stem}-${stream}`, { force: true })
     setTimeout(() => {

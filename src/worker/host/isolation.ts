@@ -1,9 +1,9 @@
-/** How workers are really confined: what the kernel says, not what was asked for. */
+/** Reports how workers are really confined: reads it from the kernel, not from the settings. */
 import { readFileSync, readlinkSync } from 'node:fs'
 import type { Logger } from 'pino'
 import type { Worker } from './worker.ts'
 
-/** How a running process is confined. */
+/** The restrictions of a running process. */
 export interface Isolation {
   readonly uid: number
   readonly noNewPrivileges: boolean
@@ -12,7 +12,10 @@ export interface Isolation {
   readonly openFiles: string
 }
 
-/** Reads the isolation of a process from `/proc`; `undefined` where there is none, or it is gone. */
+/**
+ * Reads the isolation of a process from `/proc`. Returns `undefined` when the system has no `/proc`
+ * or the process has ended.
+ */
 export function isolationOf(pid: number): Isolation | undefined {
   try {
     const status = readFileSync(`/proc/${pid}/status`, 'latin1')
@@ -32,7 +35,7 @@ export function isolationOf(pid: number): Isolation | undefined {
   }
 }
 
-/** Writes one log line about the first worker that it is told of. */
+/** Writes one log line, about the first worker that becomes ready. */
 export class IsolationReport {
   readonly #log: Logger
   #isDone = false
@@ -41,7 +44,7 @@ export class IsolationReport {
     this.#log = log
   }
 
-  /** A worker was started; it is looked at when it is ready. */
+  /** Registers a worker that was started; the worker is examined when it is ready. */
   note(worker: Pick<Worker, 'pid' | 'ready'>): void {
     if (this.#isDone) return
     worker.ready.then(

@@ -1,22 +1,25 @@
 const TRACEBACK = 'Traceback (most recent call last):'
-/** Between two tracebacks that belong together. */
+/** Line between two tracebacks of the same failure. */
 const LINK = /^(?:During handling of the above exception|The above exception was the direct cause)/
 
 /**
- * The errors at the end of the last tracebacks that a Python worker printed. The originals close the
- * connection when a model cannot be loaded; only this says why.
+ * Collects the error lines of the last tracebacks that a Python worker printed. The workers of MMS
+ * and TorchServe close the connection when they cannot load a model; only these lines say why.
  */
 export class LastWords {
   #errors: string[] = []
   #isInTraceback = false
   #isLinked = false
 
-  /** For example `ModuleNotFoundError: No module named 'scipy'`; the cause comes first where there are several. */
+  /**
+   * For example `ModuleNotFoundError: No module named 'scipy'`. Linked errors are joined, the first
+   * cause first. `undefined` when no traceback was printed.
+   */
   get text(): string | undefined {
     return this.#errors.length === 0 ? undefined : this.#errors.join('; then ')
   }
 
-  /** Looks at the next line of output. */
+  /** Reads the next line of the worker's output. */
   note(line: string): void {
     if (LINK.test(line)) this.#isLinked = true
     if (line === TRACEBACK) {
@@ -24,7 +27,7 @@ export class LastWords {
       this.#isLinked = false
       this.#isInTraceback = true
     } else if (this.#isInTraceback && !/^\s/.test(line)) {
-      // The frames of a traceback are indented, the error is not.
+      // The frames of a traceback are indented; the error line is not.
       this.#isInTraceback = false
       this.#errors.push(line)
     }

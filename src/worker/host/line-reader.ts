@@ -1,21 +1,28 @@
 import type { Readable } from 'node:stream'
 
-/** Longest line kept; the rest of a longer one is dropped and counted. */
+/**
+ * Bytes of the longest line that is kept. The rest of a longer line is dropped, and its bytes are
+ * counted.
+ */
 const MAX_LINE_BYTES = 16 * 1024
 /**
- * Bytes read in a slice of time, 1 MiB a second; above it the stream is paused, so a flooding worker
- * slows itself down. The slices are short: requests would wait while a whole second's bytes are split into lines.
+ * Bytes that are read per time slice, which is 1 MiB per second. Above it the stream is paused, so
+ * a worker that floods its output slows only itself down. Slices are short because requests wait
+ * while the bytes of a slice are split into lines.
  */
 const BYTES_PER_SLICE = (1024 * 1024) / 20
 const SLICE_MS = 50
-/** A line costs its handling however short it is. */
+/**
+ * Each line also costs this many bytes of the budget, because even a short line takes time to
+ * handle.
+ */
 const BYTES_PER_LINE = 64
 const NEWLINE = 0x0a
 
 /**
- * Splits a worker's output into lines and hands on those that are not empty, at a bounded rate and in
- * bounded memory (an endless line would grow for ever, a flood would take two thirds of the
- * front-end's core).
+ * Splits a worker's output into lines and passes on the lines that are not empty, at a limited rate
+ * and with limited memory. Without the limits an endless line would use up memory, and a flood of
+ * lines would take two thirds of the front-end's core.
  */
 export function readLines(stream: Readable, onLine: (line: string) => void): void {
   let pending: Buffer[] = []
@@ -39,7 +46,10 @@ export function readLines(stream: Readable, onLine: (line: string) => void): voi
     pendingBytes = 0
     droppedBytes = 0
   }
-  /** What one slice allows is not saved up for the next; what was taken too much is paid back. */
+  /**
+   * A slice's unused budget is not added to the next slice; bytes that were read beyond it are
+   * subtracted.
+   */
   const renewBudget = (): void => {
     const now = performance.now()
     const slices = Math.floor((now - budgetSince) / SLICE_MS)
@@ -75,6 +85,6 @@ export function readLines(stream: Readable, onLine: (line: string) => void): voi
     clearTimeout(resume)
     if (pendingBytes > 0) flush()
   })
-  // A reset pipe only means that the worker is gone; its exit says why.
+  // A pipe error only means that the worker is gone; its exit gives the reason.
   stream.on('error', () => stream.destroy())
 }

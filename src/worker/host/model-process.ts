@@ -2,8 +2,10 @@ import { readFileSync } from 'node:fs'
 import type { WorkerReply } from '../wire/messages.ts'
 
 /**
- * The process that a load reply names as the one with the model: MMS's worker forks for each connection.
- * It counts only when it is in the process group of the worker, where it can be seen to be.
+ * Returns the id of the process that holds the model, as the load reply names it: an MMS worker
+ * forks a process for each connection. The id is accepted only if `/proc` shows that the process
+ * belongs to the worker's process group. Returns `undefined` when the id is not accepted or is that
+ * of the worker itself.
  */
 export function modelProcess(
   { message }: WorkerReply,

@@ -1,13 +1,18 @@
-/** What a worker's replies and its end mean to the callers that wait for it. */
+/**
+ * Turns a worker's replies and its end into results and errors for the callers that wait for it.
+ */
 import { ProtocolError, ServerError, withoutFolders } from '../../errors.ts'
 import type { ErrorType } from '../../errors.ts'
 import type { WirePrediction, WireRequest, WorkerReply } from '../wire/messages.ts'
 
-/** A batch whose worker ended before it had answered. */
+/** The worker ended before it answered this batch. */
 export class WorkerDiedError extends ServerError {
-  /** False when the batch had not reached the handler: it is innocent and may simply run elsewhere. */
+  /**
+   * False when the batch had not reached the handler: it did not cause the end and may run on
+   * another worker.
+   */
   readonly hadStarted: boolean
-  /** True when the process ended by what it computed, not by a signal from outside or a deadline. */
+  /** True when the computation ended the process; false for an external signal or a deadline. */
   readonly isCrash: boolean
 
   constructor(what: string, hadStarted: boolean, cause?: unknown) {
@@ -26,24 +31,31 @@ const LOAD_CODES: ReadonlyMap<number, ErrorType> = new Map([
   [507, 'InsufficientMemoryException'],
 ])
 
-/** What is said of a process that this machine has no resources for at the moment. */
+/**
+ * Text of a process that could not start because the machine lacks descriptors, processes or
+ * memory.
+ */
 const SHORTAGE = /^could not be started \((?:EMFILE|ENFILE|EAGAIN|ENOMEM)\)/
-/** The same of the disk. */
+/** Text of a process that could not start because the disk is full. */
 const DISK_IS_FULL = /^could not be started \((?:ENOSPC|EDQUOT)\)/
 
-/** How native code dies of what it was given: of the model while it loads, of a request afterwards. */
+/** Native code was killed by what it computed: the model while it loads, a request afterwards. */
 const CRASH = /^was killed by SIG(?:SEGV|ABRT|BUS|FPE|ILL|TRAP|SYS)$/
-/** The same, or a handler that ends the process, or a heap that is full. */
+/** A handler ended the process, or the heap is full. */
 const OWN_END = /^(?:exited with code|ran out of memory)/
 
-/** Whether a process that ended so did it by itself. `what` as in "it was killed by SIGSEGV". */
+/**
+ * Whether a process that ended in this way caused its own end. `what` completes "it …", such as
+ * "was killed by SIGSEGV".
+ */
 export function isCrash(what: string): boolean {
   return CRASH.test(what) || OWN_END.test(what)
 }
 
 /**
- * Why a model could not be loaded: the worker's own words, or how its process ended.
- * @param lastWords What its output said, for workers that do not answer with the reason.
+ * Builds the error of a model that could not be loaded, from the worker's reply or from the way its
+ * process ended.
+ * @param lastWords Errors from the worker's output, for workers that do not reply with the reason.
  */
 export function loadFailure(
   reason: WorkerReply | string,
@@ -64,7 +76,7 @@ export function loadFailure(
   )
 }
 
-/** Why a worker is ended that has not loaded its model in time; completes "the worker …". */
+/** Why a worker that did not load its model in time is killed; completes "the worker …". */
 export function loadTimeoutText(timeoutMs: number, isWarmingUp: boolean): string {
   const text = `took longer than ${timeoutMs / 1000} s`
   if (!isWarmingUp) return text
@@ -74,12 +86,12 @@ export function loadTimeoutText(timeoutMs: number, isWarmingUp: boolean): string
   )
 }
 
-/** Why a worker is ended that takes too long for a response. */
+/** Why a worker that did not respond in time is killed; completes "the worker …". */
 export function responseTimeoutText(timeoutMs: number): string {
   return `did not answer within ${timeoutMs / 1000} s`
 }
 
-/** Why a worker is ended that sent what it must not. */
+/** Why a worker that sent invalid bytes is killed; completes "the worker …". */
 export function protocolText(error: ProtocolError): string {
   return `broke the protocol (${error.message})`
 }
@@ -93,9 +105,10 @@ function endType(reason: string): ErrorType {
 }
 
 /**
- * Puts the predictions of a reply into the order of the requests. Replies that carry an overall error
- * code speak for the whole batch and pass as they are.
- * @throws ProtocolError when an answer is missing, doubled, or for a request that was not in the batch.
+ * Puts the predictions of a reply into the order of the requests. A reply with an overall error
+ * code applies to the whole batch and is returned unchanged.
+ * @throws ProtocolError when a prediction is missing, occurs twice, or belongs to no request of the
+ * batch.
  */
 export function inRequestOrder(requests: readonly WireRequest[], reply: WorkerReply): WorkerReply {
   const { predictions } = reply

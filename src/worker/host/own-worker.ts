@@ -1,36 +1,44 @@
-/** How the front-end starts onnxd's own worker: the original's command line, and a small environment. */
+/**
+ * Builds the command that starts onnxd's own worker: the arguments of an MMS worker and a small
+ * environment.
+ */
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { isNetworkFile } from '../../model-folder/paths.ts'
 import type { ChildSpec } from './child.ts'
 
-/** The line by which MMS workers say on stdout that they listen. */
+/** Line that an MMS worker prints to stdout when it listens. */
 export const READY_LINE = 'MMS worker started.'
 
-/** The entry of the worker process, beside this file in the sources and in the build alike. */
+/**
+ * Entry file of the worker process. Its path relative to this file is the same in the sources and
+ * in the build.
+ */
 const ENTRY = fileURLToPath(
   new URL(`../process/main${path.extname(fileURLToPath(import.meta.url))}`, import.meta.url),
 )
 
-/** Variables that workers inherit; everything else of the server's environment stays with the server. */
+/**
+ * Environment variables that workers inherit. Workers do not get the other variables of the server.
+ */
 const INHERITED =
   /^(PATH|HOME|USER|LOGNAME|LANG|LANGUAGE|TZ|TMPDIR|TEMP|TMP|LD_LIBRARY_PATH|NODE_V8_COVERAGE|(LC|CUDA|NVIDIA|ORT|OMP|KMP|MKL)_\w+)$/
 
-/** What differs from one worker to the next. */
+/** Settings that differ between workers. */
 export interface OwnWorkerOptions {
   readonly socketPath: string
   readonly temporaryFolder: string
   readonly modelName: string
-  /** Absolute path: folder or bare `.onnx` file. */
+  /** Absolute path of the model's folder, or of a single `.onnx` file. */
   readonly modelPath: string
   readonly handler: string
   /** JSON for `ONNXD_WORKER_OPTIONS`. */
   readonly options: string
   readonly threads: number
-  /** Limit of the JavaScript heap. */
+  /** Limit of the JavaScript heap, MiB. */
   readonly heapMib: number
   readonly allowTelemetry: boolean
-  /** Large bodies come in the file behind descriptor 3. */
+  /** True when large bodies come through the file at descriptor 3. */
   readonly hasBodyFile: boolean
 }
 
@@ -73,7 +81,10 @@ export function ownWorker(
   }
 }
 
-/** The part of the server's environment that workers get: harmless names, and those the operator lists. */
+/**
+ * Selects the part of the server's environment that workers get: known harmless variables and those
+ * that the operator lists.
+ */
 export function workerEnvironment(
   environment: NodeJS.ProcessEnv,
   alsoAllowed: readonly string[],

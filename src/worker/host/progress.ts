@@ -1,24 +1,32 @@
-/** What each response takes off {@link Progress.idleWhileWaited}: after fifty it counts one less. */
+/**
+ * Each response subtracts this from {@link Progress.idleWhileWaited}, so one count is gone after 50
+ * responses.
+ */
 const IDLE_DECAY = 0.02
 /** Weight of the newest run in the moving average of run times. */
 const AVERAGE_WEIGHT = 0.1
 
 export interface ProgressOptions {
-  /** Milliseconds that the batch at the head may keep the worker. */
+  /** Milliseconds that the oldest batch may take. */
   readonly timeoutMs: number
-  /** Batches that may be in flight at most. */
+  /** Maximum number of batches in flight. */
   readonly maxInFlight: number
-  /** Large bodies reach the worker beside its socket, so they can be there before their turn. */
+  /**
+   * True when large bodies go through a file, so they can reach the worker before their run starts.
+   */
   readonly hasBodyFile: boolean
   readonly onTimeout: () => void
 }
 
-/** The batches of one worker, which it answers in order: how many are in flight, and how long the one at the head has run. */
+/**
+ * Tracks the batches of one worker, which answers them in order: how many are in flight, and how
+ * long the oldest has run.
+ */
 export class Progress {
   readonly maxInFlight: number
   readonly hasBodyFile: boolean
   readonly #options: ProgressOptions
-  /** Batch number `#answered` is the one the worker is at. */
+  /** The batch with number `#answered` is the one that runs now. */
   #sent = 0
   #answered = 0
   #headStartedAt = 0
@@ -40,36 +48,36 @@ export class Progress {
     return this.#answered
   }
 
-  /** Moving mean of the run times, milliseconds; `undefined` before the first response. */
+  /** Moving average of the run times, milliseconds; `undefined` before the first response. */
   get meanRunMs(): number | undefined {
     return this.#answered === 0 ? undefined : this.#meanRunMs
   }
 
-  /** How often of late the worker had nothing to do while work waited. */
+  /** How often, recently, the worker was idle while work waited. */
   get idleWhileWaited(): number {
     return this.#idleWhileWaited
   }
 
   /**
-   * The worker had answered everything while work waited: this process was busy with something else
-   * for longer than the work ahead of the worker lasted.
+   * Records that the worker had answered everything while work waited. The front-end process was
+   * then busy for longer than the batches at the worker took.
    */
   recordIdleWhileWaited(): void {
     this.#idleWhileWaited = Math.min(this.#idleWhileWaited + 1, this.maxInFlight)
   }
 
-  /** Counts a batch that is sent, and returns its number. */
+  /** Counts a batch that is sent and returns its number. */
   begin(): number {
     const number = this.#sent++
     if (number === this.#answered) {
       this.#headStartedAt = performance.now()
-      // One timer per worker, not one per batch: it looks at the head of the line when it fires.
+      // One timer per worker, not one per batch: when it fires, it checks the oldest batch.
       this.#deadline ??= setTimeout(() => this.#check(), this.#options.timeoutMs)
     }
     return number
   }
 
-  /** Counts the answer to the batch at the head. */
+  /** Counts the response to the oldest batch. */
   finish(): void {
     const now = performance.now()
     const runMs = now - this.#headStartedAt
@@ -79,12 +87,12 @@ export class Progress {
     this.#headStartedAt = now
   }
 
-  /** Whether the worker had come to a batch. */
+  /** Whether the worker had started a batch, or finished it. */
   hasReached(number: number): boolean {
     return number <= this.#answered
   }
 
-  /** No deadline applies any more. */
+  /** Stops the timer, when no deadline applies any more. */
   stop(): void {
     clearTimeout(this.#deadline)
   }

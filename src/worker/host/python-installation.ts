@@ -1,26 +1,28 @@
-/** A Python interpreter and which of the two original workers it has. */
+/** Finds a Python interpreter and whether it has the workers of MMS and TorchServe. */
 import { execFile } from 'node:child_process'
 import { stat } from 'node:fs/promises'
 import path from 'node:path'
 import { promisify } from 'node:util'
 import type { WireDialect } from '../wire/messages.ts'
 
-/** What {@link findPython} learned. */
+/** Result of {@link findPython}. */
 export interface PythonInstallation {
   readonly interpreter: string
   /** For example `3.11.7`. */
   readonly version: string
-  /** Folder of each package that has a worker: `mms` of multi-model-server, `ts` of torchserve. */
+  /**
+   * Folder of each package that contains a worker: `mms` of multi-model-server, `ts` of torchserve.
+   */
   readonly homes: ReadonlyMap<WireDialect, string>
 }
 
-/** What has to be installed for a dialect. */
+/** Package to install for each dialect. */
 export const PYTHON_PACKAGES: Readonly<Record<WireDialect, string>> = {
   mms: 'multi-model-server',
   torchserve: 'torchserve',
 }
 
-/** Packages are looked up, not imported: some take seconds. */
+/** Finds the packages without importing them, because some take seconds to import. */
 const PROBE = `
 import importlib.util, json, os, platform
 def home(name):
@@ -33,10 +35,11 @@ const PROBE_TIMEOUT_MS = 30_000
 const run = promisify(execFile)
 
 /**
- * Asks an interpreter what it has.
- * @param location An interpreter (a path, or a name to look up in `PATH`) or the folder of a virtual environment.
- * @param signal Ends the question.
- * @throws Error saying what is wrong with it.
+ * Asks an interpreter for its version and packages.
+ * @param location An interpreter (a path, or a name to look up in `PATH`) or the folder of a
+ * virtual environment.
+ * @param signal Aborts the check.
+ * @throws Error that says why this interpreter cannot be used.
  */
 export async function findPython(
   location: string,
@@ -46,7 +49,8 @@ export async function findPython(
   const interpreter = await interpreterAt(location)
   let answer: unknown
   try {
-    // From the root folder: packages beside the server would not be found by its workers.
+    // Runs in the root folder: packages in the server's folder must not count, because workers run
+    // in another folder and would not find them.
     const options = { env: environment, cwd: path.parse(process.cwd()).root }
     const { stdout } = await run(interpreter, ['-c', PROBE], {
       ...options,
@@ -70,7 +74,7 @@ export async function findPython(
 }
 
 async function interpreterAt(location: string): Promise<string> {
-  // A bare word is looked up in PATH, unless there is such a folder here.
+  // A name without a separator is looked up in PATH, unless a folder with this name exists here.
   const stats = await stat(location).catch(() => undefined)
   if (stats?.isDirectory() === true) return path.resolve(location, 'bin', 'python')
   return location.includes(path.sep) ? path.resolve(location) : location

@@ -1,6 +1,6 @@
 /**
- * How the front-end starts the original workers in Python: the commands, environments and files that
- * their own front-ends give them (MMS worker process, sections 1.2, 1.5 and 1.8).
+ * Builds the commands that start the Python workers of MMS and TorchServe, with the environments
+ * and files that their own front-ends give them. See `docs/worker-protocol.md`.
  */
 import { rmSync } from 'node:fs'
 import path from 'node:path'
@@ -10,11 +10,11 @@ import { LastWords } from './last-words.ts'
 import type { PythonInstallation } from './python-installation.ts'
 import type { WorkerSpec } from './worker-spec.ts'
 
-/** What differs from one worker to the next. */
+/** Settings that differ between workers. */
 export interface PythonWorkerOptions {
   readonly python: PythonInstallation
   readonly dialect: WireDialect
-  /** Free path for the socket; the files that go with it have names that begin with it. */
+  /** Unused path for the socket. The names of the worker's other files begin with it. */
   readonly socketPath: string
   readonly modelName: string
   /** Absolute path of the model's folder. */
@@ -24,7 +24,9 @@ export interface PythonWorkerOptions {
   readonly onLine: WorkerSpec['onLine']
 }
 
-/** The part of a worker's specification that is special for Python, and how to tidy up after it. */
+/**
+ * The parts of a worker's specification that are specific to Python, and a function that cleans up.
+ */
 export interface PythonWorker extends Pick<
   WorkerSpec,
   | 'child'
@@ -37,7 +39,7 @@ export interface PythonWorker extends Pick<
   | 'onLine'
 > {
   readonly ioDescriptor: string
-  /** Removes what a killed worker leaves behind. For when its process is gone. */
+  /** Removes the files that a killed worker leaves behind. Call it when its process is gone. */
   readonly tidyUp: () => void
 }
 
@@ -51,8 +53,9 @@ const MODULES: Readonly<Record<WireDialect, string>> = {
 }
 
 /**
- * The originals outlive their front-end. So a shell stays in the process group that waits for the end of
- * its stdin, which the front-end holds: when the front-end is gone, however it went, so is the group.
+ * Shell script that starts a worker. The workers of MMS and TorchServe do not end when their
+ * front-end ends, so a second shell in the process group waits for the end of its stdin, which the
+ * front-end keeps open. When the front-end ends in any way, that shell kills the group.
  */
 const LAUNCHER = [
   'exec 3<&0 </dev/null',
@@ -60,13 +63,13 @@ const LAUNCHER = [
   'exec "$@" 3<&-',
 ].join('\n')
 
-/** Prepares the start of one worker. */
+/** Builds the specification of one worker. */
 export function pythonWorker(
   options: PythonWorkerOptions,
   environment: Readonly<Record<string, string>>,
 ): PythonWorker {
   const { python, dialect, modelFolder } = options
-  // TorchServe's worker wants a number behind the last dot, and adds its rank to it.
+  // TorchServe's worker needs a number after the last dot of the path, and adds its rank to it.
   const socketPath = dialect === 'mms' ? options.socketPath : `${options.socketPath}.0`
   const folder = path.dirname(socketPath)
   const fifos = new IoFifos(folder, path.basename(socketPath))
@@ -88,7 +91,7 @@ export function pythonWorker(
     address: { path: socketPath },
     dialect,
     readyLine: READY_LINES[dialect],
-    // They read a request only when they have answered the one before.
+    // These workers read a request only after they have answered the previous one.
     maxInFlight: 1,
     ioDescriptor: fifos.descriptor,
     onLoaded: () => {
@@ -114,7 +117,7 @@ function mmsArguments(options: PythonWorkerOptions): string[] {
     modelFolder,
     '--model-name',
     modelName,
-    // Each worker has a server process of its own, so there is nobody to share a loaded model with.
+    // Each worker has its own server process, so a preloaded model would not be shared.
     '--preload-model',
     'false',
     '--tmp-dir',
@@ -138,7 +141,7 @@ function pythonEnvironment(
     OMP_NUM_THREADS: String(threads),
     ...environment,
     PYTHONPATH: [...new Set(searched)].join(path.delimiter),
-    // What a handler prints is to be read when it is printed.
+    // The output of a handler must appear when it is printed, not when a buffer is full.
     PYTHONUNBUFFERED: '1',
     [dialect === 'mms' ? 'MMS_DECODE_INPUT_REQUEST' : 'TS_DECODE_INPUT_REQUEST']: 'true',
   }

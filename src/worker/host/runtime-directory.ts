@@ -8,18 +8,24 @@ import { FolderClaim, isClaimed } from '../../folder-claim.ts'
 import type { WorkerUser } from './confinement.ts'
 import { letPass, letRead } from './shared-files.ts'
 
-/** Node 20 silently cuts a unix socket path at 107 bytes; this leaves room for `/w1234567/w.sock.0`. */
+/**
+ * Bytes. Node 20 silently cuts a unix socket path at 107 bytes; this leaves room for
+ * `/w1234567/w.sock.0`.
+ */
 const MAX_PATH_BYTES = 88
-/** `onnxd-<pid>-<random>`. */
+/** Matches `onnxd-<pid>-<random>`. */
 const NAME = /^onnxd-\d+-\w{6}$/
-/** The socket by which a server claims its folder. */
+/** Name of the socket that shows that a running server owns the folder. */
 const CLAIM = 'server.sock'
-/** A server claims its folder right after it has made it; one that never did was killed between. */
+/**
+ * Milliseconds. A server claims its folder right after it has created it. An older folder without a
+ * claim belongs to a server that was killed in between.
+ */
 const UNCLAIMED_MS = 60_000
 
 /**
- * The folder of one server instance for sockets, FIFOs and unpacked archives: made with mode 0700
- * under a name nobody can guess, removed when the server stops.
+ * The folder of one server instance for sockets, FIFOs and unpacked archives. It is created with
+ * mode 0700 under a random name and removed when the server stops.
  */
 export class RuntimeDirectory {
   readonly path: string
@@ -34,8 +40,10 @@ export class RuntimeDirectory {
   }
 
   /**
-   * Makes the folder, and removes those of servers that were killed before they could do it.
-   * @param user Of the workers, where it is another one: it may pass through the folder to its own.
+   * Creates the folder, and removes the folders of servers that were killed.
+   * @param user User of the workers, if it is not the server's own. It may pass through the folder
+   * to the folders of its workers.
+   * @throws Error when the path of the temporary folder is too long for unix sockets.
    */
   static async create(user?: WorkerUser, parent: string = tmpdir()): Promise<RuntimeDirectory> {
     const prefix = path.join(parent, `onnxd-${process.pid}-`)
@@ -56,13 +64,15 @@ export class RuntimeDirectory {
     }
   }
 
-  /** Path for the private folder of one worker: its socket and its temporary files. */
+  /**
+   * Returns a new path for the private folder of one worker, for its socket and temporary files.
+   */
   newWorkerFolder(): string {
     return path.join(this.path, `w${this.#nextWorker++}`)
   }
 
   /**
-   * Makes the folder of a worker.
+   * Creates the folder of a worker.
    * @throws Error of the system, for example `ENOSPC` when the disk is full.
    */
   makeWorkerFolder(folder: string): void {
@@ -75,19 +85,19 @@ export class RuntimeDirectory {
     try {
       this.#remove(folder)
     } catch {
-      // Without a free descriptor, say, it goes with the runtime folder.
+      // For example, no descriptor is free. The folder is then removed with the runtime folder.
     }
   }
 
   /**
-   * Lets the workers' user read a model that lies in a private folder of the server.
-   * @param roots Such folders, the outer before the inner ones.
+   * Lets the user of the workers read a model that lies in a private folder of the server.
+   * @param roots The private folders, the outer before the inner ones.
    */
   async share(file: string, roots: readonly string[]): Promise<void> {
     if (this.#user !== undefined) await letRead(file, roots, this.#user.gid)
   }
 
-  /** Removes the folder with all it holds. Safe to call again, and from an exit hook. */
+  /** Removes the folder and its contents. Safe to call again, and from an exit hook. */
   remove(): void {
     this.#remove(this.path)
     void this.#claim.release()
@@ -100,22 +110,24 @@ export class RuntimeDirectory {
 }
 
 /**
- * What another user may still write to could be exchanged for links while it is removed. `rm` of the
- * system opens each folder without following links; Node's does not.
+ * Removes a folder that another user can write to. That user could replace entries with links
+ * during the removal. The system's `rm` opens each folder without following links; Node's `rmSync`
+ * does not.
  */
 function removeForeign(folder: string): void {
   spawnSync('rm', ['-rf', '--', folder])
 }
 
 /**
- * Removes folders of this user whose server is gone. Other users may write to the temporary folder too,
- * so each is moved into the private folder `own` first: there nobody can exchange it for a link.
+ * Removes folders of this user whose server is gone. Other users may also write to the temporary
+ * folder, so each folder is first moved into the private folder `own`, where nobody else can
+ * replace it with a link.
  */
 async function removeAbandoned(parent: string, own: string): Promise<void> {
   for (const name of await readdir(parent)) {
     const folder = path.join(parent, name)
     if (!NAME.test(name) || folder === own) continue
-    // What another process changes or removes meanwhile is its own to care for.
+    // Errors are ignored: another process may change or remove the folder at the same time.
     await removeIfAbandoned(folder, path.join(own, name)).catch(() => {})
   }
 }
@@ -125,19 +137,20 @@ async function removeIfAbandoned(folder: string, moved: string): Promise<void> {
   const claim = await lstat(path.join(folder, CLAIM)).catch(() => undefined)
   if (claim === undefined) {
     const { mtimeMs } = await lstat(folder)
-    // `rmdir` takes empty folders only.
+    // `rmdir` removes only empty folders.
     if (Date.now() - mtimeMs > UNCLAIMED_MS) await rmdir(folder)
     return
   }
   if (!claim.isSocket() || (await isClaimed(folder, CLAIM))) return
   await rename(folder, moved)
-  // Root may have run workers of another user in it.
+  // A server that ran as root may have run workers of another user in it.
   if (await isPrivate(moved)) removeForeign(moved)
-  // Exchanged between the look and the move: it goes back untouched, under another name if need be.
+  // It was replaced between the check and the move: move it back unchanged, under another name if
+  // necessary.
   else await rename(moved, folder).catch(() => rename(moved, `${folder}-${randomUUID()}`))
 }
 
-/** A folder, no link, of this user, that nobody else may change or list. */
+/** Whether this is a folder (not a link) of this user that no other user can change or list. */
 async function isPrivate(folder: string): Promise<boolean> {
   const found = await lstat(folder)
   return found.isDirectory() && found.uid === process.geteuid?.() && (found.mode & 0o067) === 0

@@ -1,4 +1,4 @@
-/** Files of the server that a worker of another user may read. */
+/** Lets workers of another user read files of the server. */
 import { chmod, chown, lstat, readdir } from 'node:fs/promises'
 import path from 'node:path'
 
@@ -11,9 +11,9 @@ export async function letPass(folder: string, gid: number): Promise<void> {
 }
 
 /**
- * Lets a group read `file`, a file or folder somewhere below one of the private folders `roots`, with
- * all that lies beside it below the innermost of them: a model may have files beside it. Nothing
- * changes where `file` lies elsewhere.
+ * Lets a group read `file`, a file or folder below one of the private folders `roots`. The group
+ * can then read the whole top-level entry of the innermost root that contains `file`, because a
+ * model may have files beside it. If `file` lies outside `roots`, nothing changes.
  * @param roots The outer before the inner ones.
  */
 export async function letRead(file: string, roots: readonly string[], gid: number): Promise<void> {

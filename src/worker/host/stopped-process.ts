@@ -1,14 +1,18 @@
 import { readFileSync } from 'node:fs'
 
-/** A look costs some 20 microseconds. */
+/** Milliseconds between two checks. A check takes about 20 microseconds. */
 const LOOK_MS = 2000
-/** Stopped by a signal. A debugger's stop is `t`, and whoever debugs a worker wants it alive. */
+/**
+ * State of a process that a signal has stopped. A debugger sets `t` instead; a worker in a debugger
+ * must not be killed.
+ */
 const STOPPED = 'T'
 
 /**
- * Calls `onStopped` when a process is stopped (SIGSTOP) at two looks in a row, so after 2 to 4 seconds: neither its
- * exit nor its socket would ever tell. Returns a function that ends the looks.
- * @param pidNow The process to look at; it may become another one.
+ * Calls `onStopped` when two checks in a row find a process stopped (SIGSTOP), so after 2 to 4
+ * seconds. A stopped process neither exits nor closes its socket. Returns a function that ends the
+ * checks.
+ * @param pidNow Returns the process to check; it may return another one later.
  */
 export function watchForStop(
   pidNow: () => number | undefined,
@@ -24,7 +28,9 @@ export function watchForStop(
   return () => clearInterval(timer)
 }
 
-/** The letter that the system has for the state; `undefined` without such a process or without `/proc`. */
+/**
+ * Returns the state letter of a process; `undefined` when the process or `/proc` does not exist.
+ */
 function stateOf(pid: number | undefined): string | undefined {
   if (pid === undefined) return undefined
   try {

@@ -10,32 +10,41 @@ export interface WorkerSpec {
   readonly dialect: WireDialect
   readonly load: LoadRequest
   readonly limits: WireLimits
-  /** Line on stdout by which the worker says that it listens. */
+  /** Line on stdout that says that the worker listens. */
   readonly readyLine: string
-  /** Line on stdout by which the worker says that it begins to warm the model up, for workers that do. */
+  /**
+   * Line on stdout that says that the warm-up run begins; absent for workers that do not print one.
+   */
   readonly warmUpLine?: string
   readonly loadTimeoutMs: number
   readonly responseTimeoutMs: number
-  /** Batches that may be in the worker and its socket together. */
+  /** Maximum number of batches in the worker and its socket together. */
   readonly maxInFlight: number
-  /** Takes large bodies, for workers that can read it; their process gets its descriptor. */
+  /**
+   * Carries large bodies to workers that support it; the worker process inherits its descriptor.
+   */
   readonly bodies?: BodyFile | undefined
   readonly onLine: (line: string, stream: 'stdout' | 'stderr') => void
   /**
-   * Called before the worker loads the model; the result is called when it has loaded it. Both reject when the files
-   * are not those that were registered.
+   * Called before the worker loads the model. The function that it returns is called after the
+   * load. Both reject when the files differ from the registered ones.
    */
   readonly checkFiles?: (() => Promise<() => Promise<void>>) | undefined
   /** Called when the model is loaded, before the first batch. */
   readonly onLoaded?: () => void
-  /** Why a worker that said nothing to a load request could not load the model, as its output has it. */
+  /**
+   * Returns the reason from the worker's output, for workers that do not reply why a model failed
+   * to load.
+   */
   readonly lastWords?: () => string | undefined
 }
 
 /**
+ * States of a worker.
  * ```
- * starting ──ready line──▶ loading ──reply 200──▶ ready ──stop()──▶ stopping ──▶ stopped
- *     └────────────────────────┴─────────────────────┴──exit, kill, bad bytes──────▲
+ * starting --ready line--> loading --reply 200--> ready --stop()--> stopping --> stopped
+ *     |                        |                    |                               ^
+ *     +------------------------+--------------------+-- exit, kill, invalid bytes --+
  * ```
  */
 export type WorkerState = 'starting' | 'loading' | 'ready' | 'stopping' | 'stopped'

@@ -19,21 +19,21 @@ import { Progress } from './progress.ts'
 import { watchForStop } from './stopped-process.ts'
 import type { WorkerSpec, WorkerState } from './worker-spec.ts'
 
-/** How long a dying worker's exit may lag behind its socket, and how long a stopping one may take. */
+/** Milliseconds to wait for the exit of a worker whose socket closed, and for a stopping worker. */
 const EXIT_GRACE_MS = 250
 const STOP_GRACE_MS = 2000
-/** A worker that still loads its model has nothing to finish, and native code may not let it hear of the signal. */
+/** Milliseconds. A loading worker has no batch to finish, and native code may block its signals. */
 const LOADING_STOP_GRACE_MS = 200
 
-/** One worker process of a model version, from its start to its end. It never comes back; the pool makes a new one. */
+/** One worker process, from start to end. It is never restarted; the pool creates a new one. */
 export class Worker {
   readonly startedAt = new Date()
   readonly startedAtMs = performance.now()
-  /** Resolves when the model is loaded; rejects with a ServerError that says why not. Need not be awaited. */
+  /** Resolves when the model is loaded; rejects with a ServerError. Callers may ignore it. */
   readonly ready: Promise<void>
-  /** Resolves with the reason when the process is gone. Never rejects. */
+  /** Resolves with the cause when the process has ended. Never rejects. */
   readonly exited: Promise<ExitCause>
-  /** Its batches, and how long they take. */
+  /** Counts its batches and measures how long they take. */
   readonly progress: Progress
   readonly #spec: WorkerSpec
   readonly #child: Child
@@ -41,7 +41,7 @@ export class Worker {
   #connection: Connection | undefined
   #state: WorkerState = 'starting'
   #killedBecause: string | undefined
-  /** Whether the worker has said that it has loaded its model, or why not. */
+  /** Whether the worker has replied to the load request. */
   #hasReplied = false
   #isWarmingUp = false
   #modelPid: number | undefined
@@ -77,35 +77,36 @@ export class Worker {
     return this.#state
   }
 
-  /** The process that holds the model; a fork of the one that was started, in MMS's own worker. */
+  /** Id of the process that holds the model. An MMS worker forks, so it may be a child's id. */
   get pid(): number | undefined {
     return this.#modelPid ?? this.#child.pid
   }
 
-  /** Batches sent and not yet answered. */
+  /** Batches that are sent and not yet answered. */
   get inFlight(): number {
     return this.progress.inFlight
   }
 
-  /** Batches answered so far. */
+  /** Batches that are answered. */
   get answered(): number {
     return this.progress.answered
   }
 
-  /** Last lines the process wrote to stderr, oldest first. */
+  /** Last lines that the process wrote to stderr, oldest first. */
   get lastErrors(): readonly string[] {
     return this.#child.lastErrors
   }
 
-  /** Whether it can take work. */
+  /** Whether the worker accepts batches. */
   get isReady(): boolean {
     return this.#state === 'ready'
   }
 
   /**
-   * Sends a batch and resolves with the worker's reply, its predictions in the order of the requests.
-   * @throws WorkerDiedError when the worker ends before it has answered.
-   * @throws ServerError `ResponseTimeoutException` when this batch kept the worker beyond the limit; the worker is killed.
+   * Sends a batch and resolves with the reply; its predictions are in the order of the requests.
+   * @throws WorkerDiedError when the worker is not ready or ends before it answers.
+   * @throws ServerError `ResponseTimeoutException` when this batch exceeded the response timeout;
+   * the worker is killed.
    */
   predict(requests: readonly WireRequest[]): Promise<WorkerReply> {
     return new Promise((resolve, reject) => {
@@ -131,7 +132,7 @@ export class Worker {
     })
   }
 
-  /** Ends an idle worker in peace, by force after a moment. Safe to call again. */
+  /** Ends an idle worker with SIGTERM; kills it if it does not end in time. Safe to call again. */
   async stop(): Promise<void> {
     const isLoading = this.#state === 'starting' || this.#state === 'loading'
     if (this.#state !== 'stopped') this.#state = 'stopping'
@@ -143,7 +144,7 @@ export class Worker {
     clearTimeout(timer)
   }
 
-  /** Ends the worker's process group at once. `because` completes "the worker …". */
+  /** Kills the worker's process group. `because` completes "the worker …". */
   kill(because: string): void {
     if (this.#state === 'stopped' || this.#child.hasExited) return
     this.#killedBecause ??= because
@@ -161,12 +162,12 @@ export class Worker {
       const loading = this.#load(isListening)
       await Promise.race([
         loading,
-        // After its reply to the load a worker that failed ends, which is not the reason.
+        // A worker that failed to load replies, then exits: the reply has the reason.
         this.exited.then(({ text }) =>
           this.#hasReplied ? loading : Promise.reject(loadFailure(text, undefined, lastWords?.())),
         ),
       ])
-      // A worker that was told to stop in the meantime stays on its way out.
+      // `stop()` may have been called during the load.
       if (this.#state !== 'loading') throw new Error('the worker was told to stop')
       this.#state = 'ready'
     } catch (error) {
@@ -194,14 +195,17 @@ export class Worker {
       connection.send(encodeLoad(load, dialect), { resolve, reject }),
     )
     this.#hasReplied = true
-    // Also before a failure is told: a file that was half written is the reason, whatever the worker made of it.
+    // Also before a load error is reported: a file that was half written is the real reason.
     await checkAgain?.()
     if (reply.code !== 200) throw loadFailure(reply, undefined, this.#spec.lastWords?.())
     this.#modelPid = modelProcess(reply, this.#child.pid)
     this.#spec.onLoaded?.()
   }
 
-  /** A worker without its socket is of no use, and a crash closes the socket just before the exit is seen. */
+  /**
+   * Ends a worker that has lost its socket. A crash closes the socket just before the exit is seen,
+   * so this waits for the exit first.
+   */
   async #loseConnection(reason: unknown): Promise<void> {
     if (this.#state === 'stopping' || this.#state === 'stopped') return
     const wasConnected = this.#connection !== undefined
@@ -209,7 +213,7 @@ export class Worker {
     this.#hadShortage = isShortage(reason)
     if (reason instanceof ProtocolError) return this.kill(protocolText(reason))
     await Promise.race([this.exited, delay(EXIT_GRACE_MS, undefined, { ref: false })])
-    // An exit that has come while the event loop was busy is seen first.
+    // The event loop may have been busy: one more turn lets an exit event come first.
     await nextTurn()
     this.kill(wasConnected ? 'closed its connection' : 'could not be reached')
   }
@@ -224,7 +228,7 @@ export class Worker {
     return { ...cause, text, ...(this.#hadShortage && { isShortage: true }) }
   }
 
-  /** Tells the caller of a batch why there is no answer, once the worker is gone. */
+  /** Waits until the worker is gone and then rejects the batch with the reason. */
   async #fail(error: unknown, number: number, reject: (error: Error) => void): Promise<void> {
     if (error instanceof ProtocolError) this.kill(protocolText(error))
     const { text } = await this.exited

@@ -1,4 +1,7 @@
-/** Entry of a process for one connection, which comes from the launcher. The output comes first, as in `main.ts`. */
+/**
+ * Entry of the process that serves one connection, which the launcher sends to it. The output is
+ * installed first, as in `main.ts`.
+ */
 import { Socket } from 'node:net'
 import { ignoreUserSignals } from '../../signals.ts'
 import { installOutput } from './output/output.ts'
@@ -10,17 +13,17 @@ ignoreUserSignals()
 const output = installOutput()
 const settings = readSettings(process.argv.slice(2), process.env)
 const files = prepareProcess()
-// What a model has started goes with its connection.
+// Processes that the model has started end with its connection.
 process.on('exit', killGroupMembers)
 
-/** The launcher ended before it had sent the connection. */
+/** Ends the process when the launcher ends before it has sent the connection. */
 const end = (): never => process.exit(0)
 process.once('disconnect', end)
 
 process.once('message', (_message, socket) => {
   // From here on this process ends with its connection, not with the launcher.
   process.off('disconnect', end)
-  // Not at once: Node is still at the message.
+  // On the next turn, because Node is still handling the message.
   setImmediate(() => process.disconnect())
   if (!(socket instanceof Socket)) process.exit(1)
   socket.allowHalfOpen = true

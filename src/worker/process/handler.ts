@@ -1,14 +1,14 @@
 /**
- * What the protocol loop needs of whatever serves a model: the built-in ONNX handlers and the adapter
- * around the user's own module both implement it.
+ * The interface between the protocol loop and a model. The built-in ONNX handlers and the adapter
+ * for custom handlers implement it.
  */
 import type { JoinBatches } from '../../model-folder/settings.ts'
 import type { WireRequest, WorkerReply } from '../wire/messages.ts'
 
-/** What a load request and the worker's environment say about the model. */
+/** Facts about the model from the load request and the worker's environment. */
 export interface LoadContext {
   readonly modelName: string
-  /** Absolute path: the model's folder, or a bare `.onnx` file. */
+  /** Absolute path of the model's folder, or of a single `.onnx` file. */
   readonly modelPath: string
   readonly handler: string
   readonly batchSize: number
@@ -17,23 +17,31 @@ export interface LoadContext {
   readonly options: WorkerOptions
 }
 
-/** A loaded model. Calls never overlap: the loop waits for one reply before it asks for the next. */
+/**
+ * A loaded model. Calls of `predict` never overlap: the loop waits for one reply before it makes
+ * the next call.
+ */
 export interface LoadedModel {
-  /** Whether anything of it goes on between two requests: timers, sockets, whatever a model's own code may do. */
+  /**
+   * Whether the model needs the event loop between two requests, for example for timers or sockets
+   * of a custom handler.
+   */
   readonly needsEventLoop: boolean
   /**
-   * Answers a batch: one prediction per request, in the same order and with the same ids. Must not
-   * throw for anything a request contains; what it does throw becomes the original's error reply.
-   * @param startedAt When work on the batch began, on the clock of `performance.now()`.
+   * Runs a batch: one prediction per request, in the same order and with the same ids. It must not
+   * throw because of the content of a request; an error that it throws becomes MMS's error reply
+   * for the whole batch.
+   * @param startedAt When work on the batch began, on the clock of `performance.now()`, in
+   * milliseconds.
    */
   predict(requests: readonly WireRequest[], startedAt: number): Promise<WorkerReply> | WorkerReply
-  /** Frees what the model holds. */
+  /** Frees the resources of the model. */
   close(): Promise<void> | void
 }
 
 /**
- * How clients see a tensor (`dims`) that the model has in another shape; both without the batch
- * dimension.
+ * A tensor that clients see with another shape (`dims`) than the model (`shape`). Neither shape
+ * includes the batch dimension.
  */
 export interface TensorReshape {
   readonly name: string
@@ -47,38 +55,57 @@ export interface Reshapes {
   readonly outputs: readonly TensorReshape[]
 }
 
-/** Options of the worker that are not part of the protocol: JSON in the environment variable `ONNXD_WORKER_OPTIONS`. */
+/**
+ * Options of the worker that are not part of the protocol. They come as JSON in the environment
+ * variable `ONNXD_WORKER_OPTIONS`.
+ */
 export interface WorkerOptions {
   /** Threads of one operator (onnxruntime intra-op). Default 1. */
   readonly threads: number
-  /** onnxruntime's graph optimisation level. Default `all`. */
+  /** Graph optimization level of onnxruntime. Default `all`. */
   readonly graphOptimization: 'disabled' | 'basic' | 'extended' | 'all'
-  /** Execution providers in order of preference, for example `["cuda", "cpu"]`. Empty: CUDA when a GPU was assigned, else CPU. */
+  /**
+   * Execution providers in order of preference, for example `["cuda", "cpu"]`. An empty list means
+   * CUDA if a GPU was assigned, otherwise CPU.
+   */
   readonly providers: readonly string[]
-  /** Run a network once on zeros before it is called ready. */
+  /**
+   * Whether to run a model once with zeros as inputs before it is reported as ready. Default true.
+   */
   readonly warmUp: boolean
-  /** May a model bring code of its own? */
+  /** Whether custom handlers are allowed. Default true; the front-end passes its own setting. */
   readonly allowHandlers: boolean
-  /** Version that the model is registered under; empty: what its files say. */
+  /** Version that the model is registered under. Empty: the version in the model's files. */
   readonly modelVersion: string
-  /** Rows of one request at most, where the model takes its first dimension as a batch; 0: what its files say. */
+  /** Maximum size of the batch dimension of one request. 0: the limit in the model's files. */
   readonly maxBatchSize: number
-  /** False: the first dimension is no batch, although the model leaves it open. */
+  /**
+   * False: the first dimension is not a batch dimension, although its size is variable. Default
+   * true.
+   */
   readonly hasBatchDimension: boolean
   readonly reshapes: Reshapes
-  /** Whether requests share runs; empty: what the model's files say. */
+  /** Whether requests share runs. Empty: the setting in the model's files. */
   readonly joinBatches: JoinBatches | ''
-  /** File of class labels beside `config.pbtxt`, for a model whose `model.json` names none; empty: none. */
+  /**
+   * File of class labels beside `config.pbtxt`, for a model whose `model.json` has no `labels`.
+   * Empty: no file.
+   */
   readonly labels: string
-  /** Real path that the settings of the model must not lead out of; empty: none. */
+  /**
+   * Real path of the folder that paths in the model's settings must stay in. Empty: no restriction.
+   */
   readonly root: string
-  /** A compressed body may have so many bytes when it is decompressed. */
+  /** Maximum size of a compressed body after decompression, bytes. */
   readonly maxBodyBytes: number
-  /** The worker refuses to send a longer body, bytes; JSON in front of binary data of the Open Inference Protocol is not counted. */
+  /**
+   * Maximum size of a response body, bytes. A longer body becomes an error. JSON before the binary
+   * data of the Open Inference Protocol is not counted.
+   */
   readonly maxResponseBytes: number
-  /** JSON bodies above this are refused, bytes. */
+  /** Maximum size of a JSON body, bytes. Longer bodies are rejected. */
   readonly maxJsonBytes: number
-  /** Deepest nesting of a JSON body. */
+  /** Maximum nesting depth of a JSON body. */
   readonly maxJsonDepth: number
 }
 

@@ -1,4 +1,7 @@
-/** The server process of MMS: it listens for one model and hands each connection to a process of its own. */
+/**
+ * The equivalent of MMS's server process: it listens for one model and starts a process for each
+ * connection.
+ */
 import { fork } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
 import { createServer } from 'node:net'
@@ -10,7 +13,10 @@ import { addressText } from './start/listener.ts'
 import { announce, prepareProcess } from './start/run-worker.ts'
 import type { Settings } from './start/settings.ts'
 
-/** The entry of the process for one connection, beside this file in the sources and in the build alike. */
+/**
+ * Entry file of the process for one connection. Its path relative to this file is the same in the
+ * sources and in the build.
+ */
 const ENTRY = fileURLToPath(
   new URL(
     `../process/connection-main${path.extname(fileURLToPath(import.meta.url))}`,
@@ -19,21 +25,22 @@ const ENTRY = fileURLToPath(
 )
 const PARENT_CHECK_MS = 250
 
-/** Runs until a signal, or the end of whoever started it. */
+/** Runs until a signal arrives or the parent process ends. */
 export async function launchWorkers(args: readonly string[], settings: Settings): Promise<void> {
   console.log(`model_service_worker started with args: ${oneLine(args.join(' '))}`)
   const files = prepareProcess()
   const workers = new Set<ChildProcess>()
-  // A model at work does not see the end of its connection.
+  // Kills the workers: a worker whose model is running does not notice the end of its connection.
   process.on('exit', () => {
     for (const worker of workers) killGroup(worker)
   })
   endWithParent()
-  // Not a byte of a connection may be read here.
+  // Paused: this process must not read a byte of a connection that it passes on.
   const server = createServer({ allowHalfOpen: true, noDelay: true, pauseOnConnect: true })
   server.on('connection', (socket: Socket) => {
     console.log(`Connection accepted: ${addressText(socket, settings.address)}.`)
-    // A group of its own, so that what its model starts can be ended with it.
+    // Detached: the worker leads its own process group, so what its model starts can be killed with
+    // it.
     const worker = fork(ENTRY, args, { detached: true })
     workers.add(worker)
     worker.once('exit', () => {
@@ -51,11 +58,14 @@ function killGroup({ pid }: ChildProcess): void {
   try {
     process.kill(-pid, 'SIGKILL')
   } catch {
-    // Nobody is left in the group.
+    // ESRCH: the group has no process left.
   }
 }
 
-/** The original outlives its front-end, and nobody would end it then. */
+/**
+ * Ends this process when its parent has ended. MMS's own worker keeps running then, and nothing
+ * ends it.
+ */
 function endWithParent(): void {
   const parent = process.ppid
   setInterval(() => {

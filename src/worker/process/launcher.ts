@@ -1,8 +1,8 @@
 #!/usr/bin/env node
 /**
- * The command `onnxd-worker`: what MMS's own front-end may take for Python. It is started as Python is,
- * `onnxd-worker …/model_service_worker.py --sock-type …`, and does what the script does: it listens for the
- * workers of one model, each of them a connection, and gives each a process of its own.
+ * The command `onnxd-worker`, which MMS's own front-end can use in place of Python. MMS calls it
+ * like Python: `onnxd-worker …/model_service_worker.py --sock-type …`. It does what that script
+ * does: it listens for one model and starts a process for each connection.
  */
 import path from 'node:path'
 import { ignoreUserSignals } from '../../signals.ts'
@@ -15,13 +15,14 @@ const SCRIPT = 'model_service_worker.py'
 const [first = '', ...rest] = process.argv.slice(2)
 
 if (first.endsWith('.py') && path.basename(first) !== SCRIPT) {
-  // The front-end also collects metrics of the machine by a script. That takes Python; it goes on without.
+  // MMS also runs a Python script that collects metrics of the machine. onnxd-worker does not run
+  // it; MMS continues without these metrics.
   process.exit(0)
 }
 ignoreUserSignals()
 const output = installOutput()
 const args = first.endsWith('.py') ? rest : process.argv.slice(2)
-// A preloaded model is there once, for all connections: they share a process.
+// A preloaded model exists once: all connections share it, and so they share this process.
 const settings = readSettings(args, process.env)
 if (settings.preload) await runWorker(args, output)
 else await launchWorkers(args, settings)

@@ -1,4 +1,4 @@
-/** Entry of the worker process. The output comes first: it must be in place before anything prints. */
+/** Entry of the worker process. The output is installed first, before any code prints. */
 import { ignoreUserSignals } from '../../signals.ts'
 import { installOutput } from './output/output.ts'
 import { runWorker } from './start/run-worker.ts'

@@ -1,6 +1,6 @@
 /**
- * Text for a line of its own. A name, id or argument with a line break in it would print another line
- * of its choice, for example a `[PID]`, which the front-end believes.
+ * Joins the lines of a text into one line. A name, id or argument with a line break could otherwise
+ * print its own line, for example a `[PID]` line, which the front-end would trust.
  */
 export function oneLine(text: string): string {
   const lines = text.split(/[\r\n\u2028\u2029]+/)

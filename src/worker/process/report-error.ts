@@ -6,8 +6,8 @@ const MAX_FRAMES = 10
 const MAX_CAUSES = 3
 
 /**
- * Prints anything thrown to stderr: a sentence for a refusal of onnxd's own; for any other error its name and
- * message, then where it was thrown and what caused it. Never an inspected object, and it never throws.
+ * Prints a thrown value to stderr. A ServerError is printed as its message; any other error as its
+ * name, message, stack and causes. It never prints an inspected object, and it never throws.
  */
 export function reportError(what: string, thrown: unknown): void {
   let text: string
@@ -24,7 +24,8 @@ export function reportError(what: string, thrown: unknown): void {
 function textOf(thrown: unknown): string {
   const blocks: string[] = []
   for (let next = thrown; next !== undefined && blocks.length <= MAX_CAUSES; next = causeOf(next)) {
-    // The sentence of a refusal says all; its cause is the runtime's longer form of the same.
+    // The message of a ServerError says everything; its cause is a longer text of the runtime with
+    // the same content.
     if (next instanceof ServerError) return [...blocks, next.message].join('\nCaused by: ')
     blocks.push(blockOf(next))
   }

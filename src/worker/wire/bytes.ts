@@ -1,10 +1,10 @@
 /**
- * The bytes of a stream as fields of the worker protocol, whatever chunks they come in.
+ * Reads the fields of the worker protocol from a stream of chunks.
  *
- * Each field has two readers. `take…` answers at once from the current chunk, or `undefined` when the
- * field is not complete in it, and then has consumed nothing. `wait…` is a generator that yields until
- * further chunks have completed the field. `take() ?? (yield* wait())` so costs a plain call in the
- * usual case; a generator for each field would double the time of a small frame.
+ * Each field has two readers. `take…` returns the value from the current chunk. It returns
+ * `undefined` and consumes nothing when the field is not complete there. `wait…` is a generator
+ * that yields until further chunks have completed the field. So `take() ?? (yield* wait())` usually
+ * costs one plain call; a generator for each field would double the time of a small frame.
  */
 import { ProtocolError } from '../../errors.ts'
 import type { WireLimits } from './messages.ts'
@@ -13,30 +13,37 @@ import { decodeText, TextWindow } from './text.ts'
 /** A reader that yields whenever it needs the next chunk. */
 export type Reading<T> = Generator<undefined, T, undefined>
 
-/** What a negative length means: nothing at all, as the original worker reads it, or a violation. */
+/**
+ * How to read a negative length: as an empty value, as MMS's worker does, or as a protocol error.
+ */
 export type NegativeLength = 'empty' | 'refused'
 
 const EMPTY = Buffer.alloc(0)
 const INT_BYTES = 4
 
 /**
- * A value that spans chunks starts in a buffer of at most this size, and the buffer grows by
- * {@link GATHER_GROWTH}, up to the declared size, only once it is full. So a declared length that is
- * never sent costs at most this much, and memory stays within a multiple of what has come. A usual
- * body is allocated once; of 60 MB, a seventh is copied twice, which is within the noise of one copy.
+ * A value that spans several chunks is copied into a buffer of at most this many bytes. When it is
+ * full, it grows by {@link GATHER_GROWTH}, up to the declared length. So a declared length that is
+ * never sent costs at most this much, and memory stays within a multiple of the received bytes. A
+ * usual body is allocated once; of a body of 60 MB about a seventh is copied twice, which cannot be
+ * measured against one copy.
  */
 const GATHER_FIRST_BYTES = 1024 * 1024
 const GATHER_GROWTH = 8
 
-/** What becomes of the chunks, and where large values go. */
+/** How chunks may be used, and where large values are copied to. */
 export interface ChunkOptions {
-  /** The chunk's memory is written to again, so that nothing may be a view of it. */
+  /** True when the caller writes to the chunk's memory again, so no value may be a view of it. */
   readonly isReused?: boolean
-  /** Room for at least so many bytes of a value that is copied. */
+  /** Allocates at least this many bytes for a value that is copied. */
   readonly allocate?: (bytes: number) => Buffer
 }
 
-/** Reads the fields of one connection; checks every length and count before anything is allocated. */
+/**
+ * Reads the fields of one connection. Every length and count is checked before memory is allocated.
+ * All readers throw a ProtocolError when a length or count is above its limit or a text is not
+ * UTF-8.
+ */
 export class ByteSource {
   readonly #limits: WireLimits
   readonly #negativeLength: NegativeLength
@@ -58,14 +65,14 @@ export class ByteSource {
     return this.#chunk.length - this.#position
   }
 
-  /** Sets the next chunk. The one before must have been read to its end. */
+  /** Sets the next chunk. The previous chunk must have been read to its end. */
   feed(chunk: Buffer): void {
     this.#chunk = chunk
     this.#position = 0
     this.#texts.reset(chunk)
   }
 
-  /** Lets go of the chunk, so that an idle connection keeps no memory alive. */
+  /** Drops the chunk, so that an idle connection keeps no memory alive. */
   release(): void {
     this.feed(EMPTY)
   }
@@ -111,7 +118,7 @@ export class ByteSource {
     return yield* this.waitText(yield* this.waitInt())
   }
 
-  /** The UTF-8 behind a length that has been read. */
+  /** The UTF-8 text after a length that was already read. */
   takeText(declared: number): string | undefined {
     const length = this.#checkLength(declared, this.#limits.maxTextBytes)
     if (this.remaining < length) return undefined
@@ -125,7 +132,7 @@ export class ByteSource {
     return decodeText(yield* this.#gather(length), 0, length)
   }
 
-  /** A length and that many bytes, as a view of the chunk. */
+  /** A length and that many bytes, as a view of the chunk (or a copy, if the chunk is reused). */
   takeValue(): Buffer | undefined {
     if (this.remaining < INT_BYTES) return undefined
     const start = this.#position
@@ -139,12 +146,15 @@ export class ByteSource {
 
   *waitValue(): Reading<Buffer> {
     const length = this.#checkLength(yield* this.waitInt(), this.#limits.maxValueBytes)
-    // The length may have ended a chunk and the whole value lie in the next.
+    // If the length ended a chunk, the whole value may lie in the next one.
     if (length > 0 && this.remaining === 0) yield
     return this.remaining >= length ? this.#view(length) : yield* this.#gather(length)
   }
 
-  /** Refuses the element of a list that is one too many, and a count that announces it. */
+  /**
+   * Checks the size of a list, before an element is added or memory is allocated for its count.
+   * @throws ProtocolError when the list is too long.
+   */
   checkCount(count: number): void {
     if (count < 0 || count > this.#limits.maxCount) {
       throw new ProtocolError(
@@ -173,7 +183,10 @@ export class ByteSource {
     return copy.subarray(0, view.copy(copy))
   }
 
-  /** Copies `length` bytes of this and the following chunks into one buffer, which may have room for more. */
+  /**
+   * Copies `length` bytes of this and the following chunks into one buffer. The memory behind the
+   * buffer may be larger.
+   */
   *#gather(length: number): Reading<Buffer> {
     let target = this.#allocate(Math.min(length, GATHER_FIRST_BYTES))
     let filled = 0
@@ -190,7 +203,10 @@ export class ByteSource {
     }
   }
 
-  /** Moves what fits of the chunk into `target` from `offset` on; returns the number of bytes. */
+  /**
+   * Copies bytes of the chunk into `target` from `offset` on, until one of them ends; returns the
+   * number of bytes.
+   */
   #fill(target: Buffer, offset: number): number {
     const start = this.#position
     const moved = this.#chunk.copy(

@@ -1,6 +1,6 @@
 /**
- * Worker protocol, bytes to values. The generators below read one message each, top to bottom in the
- * order of its fields; they pause wherever the bytes of a chunk end.
+ * Decodes the worker protocol. Each generator below reads one message, with its fields in the order
+ * of the protocol, and yields wherever a chunk ends.
  */
 import { ProtocolError } from '../../errors.ts'
 import { ByteSource } from './bytes.ts'
@@ -27,7 +27,7 @@ import type {
 
 /** Options of {@link RequestDecoder}. */
 export interface RequestDecoderOptions {
-  /** Layout of the load request, `mms` when absent. */
+  /** Layout of the load request. Default `mms`. */
   readonly dialect?: WireDialect
   readonly limits?: WireLimits
 }
@@ -37,11 +37,14 @@ export interface ReplyDecoderOptions extends ChunkOptions {
   readonly limits?: WireLimits
 }
 
-/** What both directions share: chunks in, messages out, and a first violation that is final. */
+/**
+ * Common part of both decoders: takes chunks and returns messages. After the first protocol error
+ * it fails forever.
+ */
 class StreamDecoder<Message> {
   readonly #source: ByteSource
   readonly #read: (source: ByteSource) => Reading<Message>
-  /** The message that is being read; `undefined` between two messages. */
+  /** Reader of the current message; `undefined` between two messages. */
   #reading: Reading<Message> | undefined
   #failure: ProtocolError | undefined
 
@@ -50,16 +53,16 @@ class StreamDecoder<Message> {
     this.#read = read
   }
 
-  /** Whether the stream stands between two messages. Never after a violation. */
+  /** Whether the stream is between two messages. False after a protocol error. */
   get isIdle(): boolean {
     return this.#reading === undefined && this.#failure === undefined
   }
 
   /**
-   * Takes the next chunk of the stream, split anywhere, and returns the messages it completes. A value
-   * that lies in one chunk is a view of that chunk's memory, which the caller must not write to again, unless the
-   * options say that it will.
-   * @throws ProtocolError on a violation, and again on every later call.
+   * Takes the next chunk of the stream, which may be split anywhere, and returns the messages that
+   * it completes. A value that lies in one chunk is a view of its memory. The caller must not write
+   * to that memory again unless `isReused` is set.
+   * @throws ProtocolError on a protocol error, and again on every later call.
    */
   push(chunk: Buffer): Message[] {
     if (this.#failure !== undefined) throw this.#failure
@@ -82,15 +85,16 @@ class StreamDecoder<Message> {
   }
 
   /**
-   * Takes the end of the stream.
-   * @throws ProtocolError when it lies inside a message, or after a violation.
+   * Checks the end of the stream.
+   * @throws ProtocolError when the stream ends inside a message, or after an earlier protocol
+   * error.
    */
   end(): void {
     if (this.#failure !== undefined) throw this.#failure
     if (!this.isIdle) throw this.#fail(new ProtocolError('The stream ends inside a message'))
   }
 
-  /** Keeps the first failure and drops the half-read message with its memory. */
+  /** Keeps the first error and frees the incomplete message. */
   #fail(error: unknown): ProtocolError {
     this.#reading = undefined
     this.#failure =
@@ -101,7 +105,7 @@ class StreamDecoder<Message> {
   }
 }
 
-/** Reads what a front-end sends to a worker. */
+/** Decodes the requests that a front-end sends to a worker. */
 export class RequestDecoder extends StreamDecoder<WorkerRequest> {
   constructor(options: RequestDecoderOptions = {}) {
     const { dialect = 'mms', limits = DEFAULT_WIRE_LIMITS } = options
@@ -109,7 +113,7 @@ export class RequestDecoder extends StreamDecoder<WorkerRequest> {
   }
 }
 
-/** Reads what a worker answers. Codes, statuses and ids are delivered as they are, unchecked. */
+/** Decodes the replies of a worker. Codes, statuses and ids are returned unchecked. */
 export class ReplyDecoder extends StreamDecoder<WorkerReply> {
   constructor(options: ReplyDecoderOptions = {}) {
     super(new ByteSource(options.limits ?? DEFAULT_WIRE_LIMITS, 'refused', options), readReply)
@@ -123,7 +127,7 @@ function* readRequest(source: ByteSource, dialect: WireDialect): Reading<WorkerR
   throw new ProtocolError(`Unknown command byte 0x${command.toString(16).padStart(2, '0')}`)
 }
 
-/** Sent once in a worker's life, so every field may wait. */
+/** A worker usually gets one load request in its life, so the slower readers are enough. */
 function* readLoad(source: ByteSource, dialect: WireDialect): Reading<LoadRequest> {
   const modelName = yield* source.waitString()
   const modelPath = yield* source.waitString()
@@ -146,7 +150,7 @@ function* readLoad(source: ByteSource, dialect: WireDialect): Reading<LoadReques
   return { ...common, ioDescriptor: '', envelope, limitMaxImagePixels: yield* readBoolean(source) }
 }
 
-/** Strict, because another byte is the usual sign of the other dialect. */
+/** Only 0 and 1 are valid: another byte is usually a sign of the other dialect. */
 function* readBoolean(source: ByteSource): Reading<boolean> {
   const byte = yield* source.waitByte()
   if (byte > 1) throw new ProtocolError(`A truth value of ${byte}`)
@@ -209,7 +213,7 @@ function* readReply(source: ByteSource): Reading<WorkerReply> {
   }
 }
 
-/** Counted, where the headers of a request end with -1 (MMS worker protocol, section 2.3). */
+/** A reply counts its headers; the headers of a request end with -1. */
 function* readReplyHeaders(source: ByteSource): Reading<WireHeader[]> {
   const count = source.takeInt() ?? (yield* source.waitInt())
   source.checkCount(count)

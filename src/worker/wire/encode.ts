@@ -1,13 +1,15 @@
-import { FrameWriter } from './frame-writer.ts'
 /**
- * Worker protocol, values to bytes. Every function returns buffers for one `writev`: the bytes between large
- * payloads, gathered, and each large payload (a parameter value, a reply body) itself, never a copy of it.
- * A number that does not fit into 32 bits throws a RangeError; lengths are the writer's own.
+ * Encodes the worker protocol. Each function returns buffers for one `writev`: small fields are
+ * gathered, and each large payload (a parameter value or a reply body) is passed on without a copy.
+ * A number that does not fit into 32 bits throws a RangeError.
  */
+import { FrameWriter } from './frame-writer.ts'
 import { COMMAND_LOAD, COMMAND_PREDICT, END_OF_LIST } from './messages.ts'
 import type { LoadRequest, WireDialect, WireHeader, WireRequest, WorkerReply } from './messages.ts'
 
-/** `L`: MMS worker protocol, section 2.1, or TorchServe's layout, section 2.6. */
+/**
+ * Encodes `L`, the load request, in the layout of MMS or TorchServe. See `docs/worker-protocol.md`.
+ */
 export function encodeLoad(request: LoadRequest, dialect: WireDialect): Buffer[] {
   const frame = new FrameWriter()
   frame.byte(COMMAND_LOAD)
@@ -25,7 +27,7 @@ export function encodeLoad(request: LoadRequest, dialect: WireDialect): Buffer[]
   return frame.finish()
 }
 
-/** `I`: MMS worker protocol, section 2.2. */
+/** Encodes `I`, the predict request. See `docs/worker-protocol.md`. */
 export function encodePredict(requests: readonly WireRequest[]): Buffer[] {
   const frame = new FrameWriter()
   frame.byte(COMMAND_PREDICT)
@@ -44,7 +46,7 @@ export function encodePredict(requests: readonly WireRequest[]): Buffer[] {
   return frame.finish()
 }
 
-/** The answer to either request: MMS worker protocol, section 2.3. */
+/** Encodes the reply to either request. See `docs/worker-protocol.md`. */
 export function encodeReply(reply: WorkerReply): Buffer[] {
   const frame = new FrameWriter()
   frame.int(reply.code)

@@ -1,22 +1,25 @@
 /** Builds one frame of the worker protocol as a list of buffers for `writev`. */
 import { writeText } from './text.ts'
 
-/** Holds the fields of a usual frame, and comes out of Node's buffer pool. */
+/** Bytes. Enough for the fields of a usual frame, and small enough for Node's buffer pool. */
 const FIRST_BYTES = 1024
 const INT_BYTES = 4
-/** UTF-8 takes at most three bytes for each UTF-16 unit of a string. */
+/** UTF-8 needs at most three bytes for each UTF-16 unit of a string. */
 const MAX_BYTES_PER_UNIT = 3
-/** Above this it is cheaper to count the bytes than to reserve three times too much. */
+/** For longer texts it is cheaper to count the bytes than to reserve three bytes per unit. */
 const COUNT_FROM_UNITS = 512
 
-/** A payload up to this size is copied into the frame: cheaper than a part of its own in the `writev`. */
+/**
+ * Bytes. A payload up to this size is copied into the frame, which is cheaper than one more buffer
+ * in the `writev`.
+ */
 const MAX_COPIED_BYTES = 8192
 
 /** Writes the fields of one frame, in their order. */
 export class FrameWriter {
   readonly #parts: Buffer[] = []
   #buffer = Buffer.allocUnsafe(FIRST_BYTES)
-  /** Start of what is not yet in {@link #parts}. */
+  /** Start of the bytes that are not yet in {@link #parts}. */
   #start = 0
   #position = 0
 
@@ -31,7 +34,10 @@ export class FrameWriter {
     this.#position = this.#buffer.writeInt32BE(value, this.#position)
   }
 
-  /** Length in bytes, then UTF-8. One pass: the length is written once the bytes are. */
+  /**
+   * Writes the length in bytes, then UTF-8. The length is filled in afterwards, so the text is
+   * encoded in one pass.
+   */
   text(text: string): void {
     const most =
       text.length < COUNT_FROM_UNITS ? text.length * MAX_BYTES_PER_UNIT : Buffer.byteLength(text)
@@ -42,7 +48,9 @@ export class FrameWriter {
     this.#position = start + length
   }
 
-  /** Length, then the bytes: the buffer itself as a part of its own, unless it is small. */
+  /**
+   * Writes the length, then the bytes. A small payload is copied; a large one becomes its own part.
+   */
   payload(value: Buffer): void {
     this.int(value.length)
     if (value.length <= MAX_COPIED_BYTES) {
@@ -67,7 +75,7 @@ export class FrameWriter {
     this.#start = this.#position
   }
 
-  /** Parts that are out keep the old buffer; only the bytes behind them move. */
+  /** Finished parts keep the old buffer; only the bytes after them are copied. */
   #reserve(bytes: number): void {
     if (this.#buffer.length - this.#position >= bytes) return
     const pending = this.#position - this.#start

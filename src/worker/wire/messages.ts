@@ -1,48 +1,58 @@
 /**
- * The values that travel between front-end and worker: the original MMS worker protocol, and
- * TorchServe's layout of the load request as a second dialect of it. Field order, types and meaning:
- * `docs/worker-protocol.md`.
+ * The messages between front-end and worker: the protocol of MMS, with TorchServe's load request as
+ * a second dialect. `docs/worker-protocol.md` describes the order, types and meaning of the fields.
  */
 
-/** Layout of the load request; everything else is the same in both. */
+/** Layout of the load request; all other messages are the same in both dialects. */
 export type WireDialect = 'mms' | 'torchserve'
 
 /** First byte of a request: `L`, load a model. */
 export const COMMAND_LOAD = 0x4c
 /** First byte of a request: `I`, predict. */
 export const COMMAND_PREDICT = 0x49
-/** Ends a list in a request, and a reply. */
+/** Ends a list in a request, and the predictions of a reply. */
 export const END_OF_LIST = -1
-/** `gpu` of a load request that means CPU. The original reads every negative number so. */
+/** Value of `gpu` in a load request that means CPU. MMS reads every negative number this way. */
 export const NO_GPU = -1
 
-/** A header, in the order and spelling it came in. */
+/** A header, with its original order and spelling. */
 export type WireHeader = readonly [name: string, value: string]
 
 /** `L`: load a model into the worker behind this connection. */
 export interface LoadRequest {
   readonly command: 'load'
   readonly modelName: string
-  /** Absolute path of the model's folder (or, between onnxd's own sides, of a bare `.onnx` file). */
+  /**
+   * Absolute path of the model's folder. onnxd's front-end also sends the path of a single `.onnx`
+   * file to its own workers.
+   */
   readonly modelPath: string
-  /** Requests in one predict frame at most; the encoder sends 1 for anything below 1. */
+  /**
+   * Maximum number of requests in one predict frame. The encoder sends 1 for any smaller number.
+   */
   readonly batchSize: number
-  /** `module:function` of the manifest, the name of a built-in handler, or empty. */
+  /** `module:function` from the manifest, the name of a built-in handler, or empty. */
   readonly handler: string
   /** Device index, or {@link NO_GPU}. */
   readonly gpu: number
-  /** MMS only: name stem of the two IO FIFOs in the worker's `--tmp-dir`; empty asks onnxd's own worker for none. */
+  /**
+   * MMS only: name stem of the two IO FIFOs in the worker's `--tmp-dir`. When it is empty, onnxd's
+   * own worker creates no FIFOs.
+   */
   readonly ioDescriptor: string
-  /** TorchServe only: request envelope class, empty for none. */
+  /** TorchServe only: class of the request envelope; empty for no envelope. */
   readonly envelope: string
   /** TorchServe only. */
   readonly limitMaxImagePixels: boolean
 }
 
-/** A named value of a predict request: a form field, a query value, or the whole body under the name `body`. */
+/**
+ * A named value of a predict request: a form field, a query value, or the whole body with the name
+ * `body`.
+ */
 export interface WireParameter {
   readonly name: string
-  /** Media type without parameters, empty when the client gave none. */
+  /** Media type without parameters; empty when the client sent none. */
   readonly contentType: string
   readonly value: Buffer
 }
@@ -62,32 +72,35 @@ export interface PredictRequest {
 
 export type WorkerRequest = LoadRequest | PredictRequest
 
-/** The answer to one request of a batch. */
+/** The response to one request of a batch. */
 export interface WirePrediction {
   readonly id: string
   /** Empty when the handler set none. */
   readonly contentType: string
   readonly status: number
-  /** Empty means the standard phrase. */
+  /** Empty means the standard phrase of the status. */
   readonly reason: string
   readonly headers: readonly WireHeader[]
   readonly body: Buffer
 }
 
-/** The answer to a load or predict request. A load reply has no predictions. */
+/** The reply to a load or predict request. A load reply has no predictions. */
 export interface WorkerReply {
   readonly code: number
   readonly message: string
   readonly predictions: readonly WirePrediction[]
 }
 
-/** Limits that a decoder checks before it allocates. A length above its limit is a protocol error. */
+/** Limits that a decoder checks before it allocates memory. Exceeding one is a protocol error. */
 export interface WireLimits {
-  /** One parameter value or reply body, bytes. */
+  /** Maximum bytes of one parameter value or reply body. */
   readonly maxValueBytes: number
-  /** One name, id, path, phrase, header value or message, bytes. */
+  /** Maximum bytes of one name, id, path, phrase, header value or message. */
   readonly maxTextBytes: number
-  /** Requests in a frame, headers or parameters of one request, predictions or headers of a reply. */
+  /**
+   * Maximum number of requests in a frame, headers or parameters of one request, and predictions or
+   * headers of a reply.
+   */
   readonly maxCount: number
 }
 

@@ -1,22 +1,26 @@
 /**
- * UTF-8 in both directions, fast for the many short ASCII texts of a frame: names, ids, header values.
- * A call into native code costs more than such a text, and a usual predict frame has forty.
+ * Encodes and decodes UTF-8, fast for the many short ASCII texts of a frame: names, ids and header
+ * values. A call into native code costs more than such a text, and a usual predict frame has forty
+ * of them.
  */
 import { isUtf8 } from 'node:buffer'
 import { ProtocolError } from '../../errors.ts'
 
-/** Short texts are cut out of a string of this many bytes. They keep it alive, so it is small. */
+/**
+ * Bytes. Short texts are substrings of a string of this size. A substring keeps the whole string
+ * alive, so it is small.
+ */
 const WINDOW_BYTES = 1024
-/** Above these lengths native code is faster than a loop over the bytes. */
+/** Above these lengths (bytes to read, UTF-16 units to write) native code is faster than a loop. */
 const MAX_LOOP_READ = 64
 const MAX_LOOP_WRITE = 32
 const LAST_ASCII = 0x7f
 const REPLACEMENT_CHARACTER = '\uFFFD'
 
-/** Reads texts out of one chunk, front to back. */
+/** Reads texts of one chunk, from front to back. */
 export class TextWindow {
   #chunk: Buffer = Buffer.alloc(0)
-  /** The chunk from {@link #start} on, one character for each byte. */
+  /** Part of the chunk from {@link #start} on, with one character for each byte. */
   #window = ''
   #start = 0
 
@@ -27,7 +31,7 @@ export class TextWindow {
   }
 
   /**
-   * The text in these bytes of the chunk.
+   * Decodes these bytes of the chunk.
    * @throws ProtocolError when they are not UTF-8.
    */
   read(start: number, end: number): string {
@@ -43,7 +47,8 @@ export class TextWindow {
 }
 
 /**
- * `toString` is several times faster than a fatal `TextDecoder`, but puts U+FFFD where bytes are wrong.
+ * Decodes bytes with `toString`, which is several times faster than a fatal `TextDecoder` but
+ * replaces invalid bytes with U+FFFD.
  * @throws ProtocolError when they are not UTF-8.
  */
 export function decodeText(bytes: Buffer, start: number, end: number): string {
@@ -54,7 +59,10 @@ export function decodeText(bytes: Buffer, start: number, end: number): string {
   return text
 }
 
-/** Writes UTF-8; there must be room. Returns the number of bytes. A lone surrogate becomes U+FFFD. */
+/**
+ * Writes UTF-8 and returns the number of bytes. The target must have enough room. A lone surrogate
+ * becomes U+FFFD.
+ */
 export function writeText(target: Buffer, text: string, start: number): number {
   if (text.length > MAX_LOOP_WRITE) return target.write(text, start)
   for (let index = 0; index < text.length; index++) {

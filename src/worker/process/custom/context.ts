@@ -1,13 +1,16 @@
-/** What a model's own code sees of its model and of the batch (MMS handlers, section 6.4, in camelCase). */
+/**
+ * The API that a custom handler uses: its model and the current batch. It is the context of MMS's
+ * handlers, with names in camelCase.
+ */
 import type { WireHeader, WireRequest } from '../../wire/messages.ts'
 import { Metrics } from './metrics.ts'
 
-/** Parts of the context that stay the same for the life of a model. */
+/** Parts of the context that do not change while the model is loaded. */
 export interface ModelFacts {
   readonly modelName: string
-  /** As the load request names it. */
+  /** The handler as the load request names it. */
   readonly handler: string
-  /** `MAR-INF/MANIFEST.json` as it is, `null` when there is none. */
+  /** Content of `MAR-INF/MANIFEST.json`; `null` when the file does not exist. */
   readonly manifest: unknown
   readonly systemProperties: SystemProperties
 }
@@ -21,10 +24,10 @@ export interface SystemProperties {
   readonly serverVersion: string
 }
 
-/** A header's text, or the content type of the parameter of that name. */
+/** The text of a header, or the content type of the parameter with that name. */
 export type RequestProperty = string | { readonly 'content-type': string }
 
-/** Thrown by a handler to fail the batch with a code and a message of its own. */
+/** A custom handler throws this error to fail the batch with its own code and message. */
 export class PredictionException extends Error {
   override readonly name = 'PredictionException'
   readonly code: number
@@ -35,7 +38,7 @@ export class PredictionException extends Error {
   }
 }
 
-/** The headers of one request, and status and headers of its answer. */
+/** The headers of one request, and the status and headers of its response. */
 export class RequestProcessor {
   readonly #request: WireRequest
   #properties: Record<string, RequestProperty> | undefined
@@ -51,12 +54,15 @@ export class RequestProcessor {
     return this.getRequestProperties()[name]
   }
 
-  /** Read only when asked for: most handlers never do. */
+  /** Built at the first call, because most handlers never read it. */
   getRequestProperties(): Record<string, RequestProperty> {
     return (this.#properties ??= readProperties(this.#request))
   }
 
-  /** @throws TypeError when the code is no status; `undefined` and `null` mean 200. */
+  /**
+   * Sets the status of the response; `undefined` and `null` mean 200.
+   * @throws TypeError when the code is not an integer from 0 to 999.
+   */
   reportStatus(code?: number | null, phrase?: string | number | null): void {
     const status = code ?? 200
     if (!Number.isInteger(status) || status < 0 || status > 999) {
@@ -74,7 +80,7 @@ export class RequestProcessor {
     return this.#phrase
   }
 
-  /** The original's worker dies of a value that is no string; here it becomes one. */
+  /** Converts values to text. An MMS worker dies when a value is not a string. */
   addResponseProperty(name: unknown, value: unknown): void {
     this.#responseHeaders.set(String(name), String(value))
   }
@@ -88,7 +94,10 @@ export class RequestProcessor {
   }
 }
 
-/** One for each batch, so that work which outlives its batch cannot touch another client's answer. */
+/**
+ * The context of one batch. Each batch gets a new one, so that code that runs on after its batch
+ * cannot change the response of another client.
+ */
 export class HandlerContext {
   readonly modelName: string
   readonly manifest: unknown
@@ -113,7 +122,7 @@ export class HandlerContext {
     return this.requestIds[index] ?? ''
   }
 
-  /** Case-sensitive, as in the original. */
+  /** The name is case-sensitive, as in MMS. */
   getRequestHeader(index: number, name: string): RequestProperty | undefined {
     return this.#processor(index).getRequestProperty(name)
   }
@@ -145,7 +154,9 @@ export class HandlerContext {
   }
 }
 
-/** Without a prototype, so that a header called `__proto__` is a header like any other. */
+/**
+ * The object has no prototype, so that a header named `__proto__` is read like any other header.
+ */
 function readProperties(request: WireRequest): Record<string, RequestProperty> {
   const properties: Record<string, RequestProperty> = {}
   Object.setPrototypeOf(properties, null)

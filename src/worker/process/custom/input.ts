@@ -1,20 +1,23 @@
-/** A request as a model's own code gets it (MMS worker protocol, section 2.2). */
+/** Reads a request into the input of a custom handler. See `docs/worker-protocol.md`. */
 import type { WireParameter, WireRequest } from '../../wire/messages.ts'
 import type { WorkerOptions } from '../handler.ts'
 import { parseJson, parseText } from './json-input.ts'
 
-/** Values by parameter name; the last of several with one name wins. No prototype, so that any name is safe. */
+/**
+ * Values by parameter name. If a name occurs several times, the last value wins. The object has no
+ * prototype, so that any name is safe.
+ */
 export type HandlerInput = Record<string, unknown>
 
 export interface InputSettings extends Pick<WorkerOptions, 'maxJsonBytes' | 'maxJsonDepth'> {
-  /** JSON and text values are decoded, everything else is bytes; off, everything is bytes. */
+  /** True: JSON and text values are decoded, all others are bytes. False: all values are bytes. */
   readonly decodeInput: boolean
 }
 
 const JSON_TYPE = 'application/json'
 const TEXT_PREFIX = 'text'
 
-/** @throws ServerError when a value is not what its content type says. */
+/** @throws ServerError when a value does not match its content type. */
 export function readParameters(request: WireRequest, settings: InputSettings): HandlerInput {
   const input: HandlerInput = {}
   Object.setPrototypeOf(input, null)
@@ -24,7 +27,7 @@ export function readParameters(request: WireRequest, settings: InputSettings): H
   return input
 }
 
-/** Both comparisons are exact, as the original's. */
+/** Both comparisons are exact, as in MMS. */
 function readValue(parameter: WireParameter, settings: InputSettings): unknown {
   const { contentType, value } = parameter
   if (!settings.decodeInput) return value

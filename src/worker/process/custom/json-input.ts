@@ -5,8 +5,8 @@ import { printable } from '../onnx/tensors/error-text.ts'
 import { hasMoreNamesThan } from './json-names.ts'
 
 /**
- * Different names of members in one document: V8 takes microseconds for each new one, seconds for a
- * million.
+ * Maximum number of different member names in one document. V8 needs microseconds for each new
+ * name, so a million would take seconds.
  */
 const MAX_NAMES = 65_536
 
@@ -20,10 +20,10 @@ const CLOSE_BRACE = 0x7d
 type JsonLimits = Pick<WorkerOptions, 'maxJsonBytes' | 'maxJsonDepth'>
 
 /**
- * The value of a JSON document that a client sent.
- * @throws ServerError `PayloadTooLargeException` above the size limit, `InvalidInputException` for
- * nesting or different names above their limits, bytes that are not UTF-8, or text that is not JSON
- * (an empty one is not).
+ * Parses a JSON document of a client.
+ * @throws ServerError `PayloadTooLargeException` when it exceeds the size limit.
+ * `InvalidInputException` when it exceeds the limits of nesting or different names, when it is not
+ * UTF-8, or when it is not JSON (an empty document is not JSON).
  */
 export function parseJson(bytes: Buffer, limits: JsonLimits): unknown {
   if (bytes.length > limits.maxJsonBytes) {
@@ -54,7 +54,7 @@ export function parseJson(bytes: Buffer, limits: JsonLimits): unknown {
 }
 
 /**
- * Text that a client sent, with its byte order mark if it has one, as the original keeps it.
+ * Decodes a text of a client. A byte order mark is kept, as in MMS.
  * @throws ServerError `InvalidInputException` when it is not UTF-8.
  */
 export function parseText(bytes: Buffer): string {
@@ -62,7 +62,10 @@ export function parseText(bytes: Buffer): string {
   throw new ServerError('InvalidInputException', 'Not valid UTF-8.')
 }
 
-/** One pass over the bytes, because a parsed document that is too deep already cost its memory. */
+/**
+ * Checks the nesting in one pass over the bytes, because parsing a document that is too deep
+ * already costs its memory.
+ */
 function isDeeperThan(bytes: Buffer, limit: number): boolean {
   let depth = 0
   for (let index = 0; index < bytes.length; index++) {
@@ -75,7 +78,10 @@ function isDeeperThan(bytes: Buffer, limit: number): boolean {
   return false
 }
 
-/** Index of the quote that closes the string opened at `start`, or the end of the bytes. */
+/**
+ * Index of the quote that closes the string at `start`, or the number of bytes when it is not
+ * closed.
+ */
 function endOfString(bytes: Buffer, start: number): number {
   for (let index = start + 1; index < bytes.length; index++) {
     const byte = bytes[index]

@@ -1,17 +1,17 @@
-/** Counts the different names of members in JSON without building any of its values. */
+/** Counts the different member names of a JSON document without building its values. */
 const QUOTE = 0x22
 const BACKSLASH = 0x5c
 const COLON = 0x3a
 const FNV_PRIME = 0x01_00_01_93
-/** New in each process, so that nobody can choose names that count as one. */
+/** Random in each process, so that nobody can choose names with equal hashes. */
 const SEED = Math.floor(Math.random() * 2 ** 32)
 
 /**
- * Whether the strings that stand before colons are more than `limit` different ones; two of them
- * may rarely count as one.
+ * Whether more than `limit` different strings stand before a colon. Two strings with equal hashes,
+ * which is rare, count as one.
  */
 export function hasMoreNamesThan(bytes: Buffer, limit: number): boolean {
-  // A name takes four bytes with its quotes, its colon and a value.
+  // A member takes at least four bytes: two quotes, a colon and a value.
   if (bytes.length <= 4 * limit) return false
   const seen = new Hashes(limit + 1)
   let at = bytes.indexOf(QUOTE)
@@ -45,7 +45,7 @@ class Hashes {
     this.#slots = new Uint32Array(2 ** Math.ceil(Math.log2(2 * most)))
   }
 
-  /** How many there are with this one. */
+  /** Adds a number and returns the size of the set. */
   add(hash: number): number {
     const last = this.#slots.length - 1
     // 0 marks an empty slot.

@@ -1,4 +1,7 @@
-/** Metrics of one batch, printed as the lines that MMS and TorchServe collect (MMS metrics, section 8.1). */
+/**
+ * Collects the metrics of one batch and prints them in the line format of MMS and TorchServe. See
+ * `docs/worker-protocol.md`.
+ */
 import { hostname } from 'node:os'
 import { oneLine } from '../one-line.ts'
 
@@ -14,7 +17,7 @@ const UNITS: Readonly<Record<string, string>> = {
   B: 'Bytes',
 }
 
-/** Dimension names and values, printed before the model's name. */
+/** Names and values of dimensions, which are printed before the model's name. */
 export type Dimensions = Readonly<Record<string, unknown>>
 
 interface Metric {
@@ -25,7 +28,10 @@ interface Metric {
   value: number | string
 }
 
-/** The store that `context.metrics` is. A name that is used again adds up (counters) or is overwritten. */
+/**
+ * The object `context.metrics`. A repeated name is added to the earlier value (counters) or
+ * replaces it (all others).
+ */
 export class Metrics {
   readonly #modelName: string
   readonly #requestIds: readonly string[]
@@ -36,7 +42,7 @@ export class Metrics {
     this.#requestIds = requestIds
   }
 
-  /** @param index Position of the request in the batch; all of them when absent. */
+  /** @param index Position of the request in the batch; absent for all requests. */
   addCounter(name: string, value: number, index?: number | null, dimensions?: Dimensions): void {
     const metric = this.#metric(name, 'count', index, dimensions)
     metric.value = Number(metric.value) + value
@@ -82,7 +88,10 @@ export class Metrics {
     this.#metric(name, unit, index, dimensions).value = value
   }
 
-  /** The lines of what was added since the last call, empty when nothing was. */
+  /**
+   * Returns the lines of the metrics that were added since the last call, and removes the metrics.
+   * Empty when nothing was added.
+   */
   takeLines(): string {
     if (this.#metrics.size === 0) return ''
     const tail = `|#hostname:${HOST},${Math.floor(Date.now() / 1000)}`
@@ -118,7 +127,10 @@ export class Metrics {
   }
 }
 
-/** Prints metrics once the loop has sent the replies they belong to: a write costs as much as a reply. */
+/**
+ * Prints metrics after the loop has sent the replies of their batches, because a write costs as
+ * much as a reply.
+ */
 export class MetricsPrinter {
   #lines = ''
   readonly #flush = (): void => {

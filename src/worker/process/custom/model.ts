@@ -1,4 +1,4 @@
-/** A model served by code of its own: the original's handler contract in JavaScript (section 6.4). */
+/** A model that a custom handler serves, with the handler contract of MMS in JavaScript. */
 import { readFile, stat } from 'node:fs/promises'
 import path from 'node:path'
 import { ServerError } from '../../../errors.ts'
@@ -22,13 +22,17 @@ import { importUserCode } from './module.ts'
 import type { UserCode } from './module.ts'
 import { replyWith } from './result.ts'
 
-/** What a front-end asks for with the header `describe: True`, TorchServe's convention. */
+/**
+ * Header `describe: True`, by TorchServe's convention: the request asks for a description of the
+ * model.
+ */
 const DESCRIBE_HEADER = 'describe'
 const DESCRIBE_VALUE = 'True'
 
 /**
- * Imports and initialises the code that `context.handler` names.
- * @throws whatever the code throws, and ServerError `InvalidModelException` when it has no entry point.
+ * Imports the code that `context.handler` names and initializes it.
+ * @throws any error of that code, and ServerError `InvalidModelException` when it has no entry
+ * point.
  */
 export async function loadCustomModel(
   context: LoadContext,
@@ -78,7 +82,7 @@ class CustomModel implements LoadedModel {
     this.#printer = printer
   }
 
-  /** Requests whose input cannot be read are answered one by one; the others run as the batch. */
+  /** Requests with invalid input get their own error response; the others run as one batch. */
   async predict(requests: readonly WireRequest[]): Promise<WorkerReply> {
     const runnable: WireRequest[] = []
     const data: HandlerInput[] = []
@@ -147,7 +151,10 @@ function isDescribe(request: WireRequest): boolean {
   )
 }
 
-/** All predictions in the order of the requests; `rest` answers, in order, those that ran. */
+/**
+ * Puts all predictions into the order of the requests. `rest` has the predictions of the requests
+ * that ran, in order.
+ */
 function merge(
   requests: readonly WireRequest[],
   answered: ReadonlyMap<WireRequest, WirePrediction>,
@@ -162,7 +169,10 @@ function merge(
   return predictions
 }
 
-/** The whole document, unchecked: the original hands it to the code as it is. */
+/**
+ * Returns the whole manifest, unchecked, because MMS also passes it to the handler unchanged.
+ * @throws ServerError `InvalidModelException` when it is not JSON.
+ */
 async function readManifest(folder: string): Promise<unknown> {
   try {
     return JSON.parse(await readFile(path.join(folder, MANIFEST_FILE), 'utf8'))

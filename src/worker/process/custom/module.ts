@@ -1,11 +1,11 @@
-/** Finds a model's own code and its entry points (MMS handlers, section 6.4). */
+/** Finds the file of a custom handler and its entry points. */
 import { realpath, stat } from 'node:fs/promises'
 import path from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { ServerError } from '../../../errors.ts'
 import type { HandlerContext } from './context.ts'
 
-/** The entry points of a model's own code, bound and ready to be called. */
+/** The entry points of a custom handler, bound to their object. */
 export interface UserCode {
   /** Called once, before the first batch. */
   readonly initialize: (context: HandlerContext) => unknown
@@ -20,22 +20,24 @@ const EXTENSIONS = ['.js', '.mjs', '.cjs']
 const DESCRIBE_NAMES = ['describe', 'describeHandle']
 
 /**
- * Imports `handler`, `file[:function]`, from inside `folder`.
- * @throws ServerError `InvalidModelException` when there is no such file or entry point.
+ * Imports `handler`, in the form `file[:function]`, from inside `folder`.
+ * @throws ServerError `InvalidModelException` when the file or the entry point does not exist, or
+ * the file is outside `folder`.
  */
 export async function importUserCode(folder: string, handler: string): Promise<UserCode> {
   const colon = handler.indexOf(':')
   const fileName = colon === -1 ? handler : handler.slice(0, colon)
   const functionName = colon === -1 ? '' : handler.slice(colon + 1)
   const file = await findFile(folder, fileName)
-  // For what is loaded from here on: stacks name the sources of compiled code.
+  // Applies to modules that are loaded from here on: stacks then name the source files of compiled
+  // code.
   process.setSourceMapsEnabled(true)
   const loaded: unknown = await import(freshUrl(file))
   const exported = readExports(loaded)
   return entryPoints(exported, functionName || DEFAULT_FUNCTION, fileName)
 }
 
-/** Entry points of a module: the function of that name, or else the one class there is. */
+/** Finds the entry points of a module: the function with that name, otherwise its only class. */
 function entryPoints(
   exported: ReadonlyMap<string, unknown>,
   functionName: string,
@@ -74,10 +76,12 @@ function classEntryPoints(instance: Readonly<Record<string, unknown>>, fileName:
   }
 }
 
-/** Exports by name. What a CommonJS module exports may only be found on its default export. */
+/**
+ * Collects exports by name. Exports of a CommonJS module may be found only on its default export.
+ */
 function readExports(loaded: unknown): Map<string, unknown> {
   const exported = new Map<string, unknown>()
-  // Always a namespace object; only its type does not say so.
+  // `loaded` is always a namespace object; this check is only for its type `unknown`.
   if (typeof loaded !== 'object' || loaded === null) return exported
   for (const [name, value] of Object.entries(loaded)) exported.set(name, value)
   const whole = exported.get('default')
@@ -88,7 +92,10 @@ function readExports(loaded: unknown): Map<string, unknown> {
   return exported
 }
 
-/** Follows links before it decides what is inside: a link must not lead code in from elsewhere. */
+/**
+ * Resolves links before it checks the location, so that a link cannot load code from outside the
+ * folder.
+ */
 async function findFile(folder: string, name: string): Promise<string> {
   const root = await realpath(folder)
   const candidates = EXTENSIONS.includes(path.extname(name))
@@ -113,7 +120,10 @@ async function existingFile(file: string): Promise<string | undefined> {
   }
 }
 
-/** Modules are cached by URL; a model that is loaded again gets its code, and its state, afresh. */
+/**
+ * Node caches modules by URL. A new URL gives a model that is loaded again fresh code and fresh
+ * state.
+ */
 function freshUrl(file: string): string {
   loads += 1
   const url = pathToFileURL(file)

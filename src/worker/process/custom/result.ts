@@ -1,4 +1,4 @@
-/** What a handler returned, turned into the bodies of a reply (MMS worker protocol, section 2.3). */
+/** Converts the result of a custom handler into the bodies of a reply. */
 import { types } from 'node:util'
 import type { WirePrediction, WireRequest, WorkerReply } from '../../wire/messages.ts'
 import { errorReply } from '../loop/replies.ts'
@@ -6,7 +6,10 @@ import type { HandlerContext, RequestProcessor } from './context.ts'
 
 const CONTENT_TYPE = 'content-type'
 
-/** The reply to a batch whose handler returned `output`, in the original's words where it is no answer. */
+/**
+ * Builds the reply to a batch whose handler returned `output`. An invalid output gives the error
+ * message of MMS.
+ */
 export function replyWith(
   output: unknown,
   requests: readonly WireRequest[],
@@ -19,7 +22,7 @@ export function replyWith(
   const predictions: WirePrediction[] = []
   for (const [index, processor] of context.requestProcessor.entries()) {
     const body = encodeBody(output[index])
-    // As in the original, one such element fails the whole batch.
+    // As in MMS, one such element fails the whole batch.
     if (body === undefined) return errorReply(503, 'Unsupported model output data type.', requests)
     predictions.push(prediction(context.getRequestId(index), processor, body))
   }
@@ -37,7 +40,10 @@ function prediction(id: string, processor: RequestProcessor, body: Buffer): Wire
   }
 }
 
-/** Bytes as they are, text as UTF-8, anything else as JSON; `undefined` for what JSON cannot hold. */
+/**
+ * Encodes bytes unchanged, text as UTF-8, and anything else as JSON. `undefined` for a value that
+ * JSON cannot represent.
+ */
 function encodeBody(value: unknown): Buffer | undefined {
   if (Buffer.isBuffer(value)) return value
   if (value instanceof Uint8Array) {
@@ -45,7 +51,7 @@ function encodeBody(value: unknown): Buffer | undefined {
   }
   if (typeof value === 'string') return Buffer.from(value)
   try {
-    // JSON.stringify would write other typed arrays as objects with numbered keys.
+    // JSON.stringify would write typed arrays as objects with numbered keys.
     const json = JSON.stringify(types.isTypedArray(value) ? [...value] : value, undefined, 2)
     return json === undefined ? undefined : Buffer.from(json)
   } catch {

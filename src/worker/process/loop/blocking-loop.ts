@@ -8,32 +8,37 @@ import type { LoadedModel } from '../handler.ts'
 import { mayWait, predict } from './predict.ts'
 
 const READ_BYTES = 256 * 1024
-/** The event loop gets a turn after so much time at work, for what Node and native modules leave to it. */
+/**
+ * Milliseconds of work after which the event loop gets a turn, for tasks of Node and native
+ * modules.
+ */
 const TURN_EVERY_MS = 50
 
 /**
- * Serves a connection by blocking calls, which spare the event loop's share of a small request. For onnxd's own
- * front-end and models that need nothing of the event loop; a process that computes could not look at it anyway.
+ * Serves a connection with blocking calls, which saves the time of the event loop on small
+ * requests. It is used for onnxd's own front-end and models that do not need the event loop. While
+ * the model computes, the process could not use the event loop anyway.
  */
 export class BlockingLoop {
   readonly #fd: number
   readonly #model: LoadedModel
   readonly #decoder = new RequestDecoder()
-  /** Used again for each read: by then all that was in it is answered. */
+  /** Reused for each read: by then all requests in it are answered. */
   #buffer = Buffer.allocUnsafeSlow(READ_BYTES)
   #replies: Buffer[] = []
   #held = 0
   #lastTurn = performance.now()
 
-  /** @param fd A stream socket that blocks. */
+  /** @param fd A stream socket in blocking mode. */
   constructor(fd: number, model: LoadedModel) {
     this.#fd = fd
     this.#model = model
   }
 
   /**
-   * Sends the answer to the load request, then serves. Resolves when the front-end has closed its end.
-   * @throws ProtocolError when it does not keep to the protocol
+   * Sends the reply to the load request, then serves predict requests. Resolves when the front-end
+   * has closed its end.
+   * @throws ProtocolError when the front-end breaks the protocol
    * @throws Error of the system when the connection is lost
    */
   async run(loaded: WorkerReply): Promise<void> {
@@ -41,7 +46,7 @@ export class BlockingLoop {
     this.#send()
     for (let size = this.#read(); size > 0; size = this.#read()) {
       await this.#serve(this.#buffer.subarray(0, size))
-      // A message that goes on in the next chunk may have views of this one.
+      // An incomplete message may have views of this buffer.
       if (!this.#decoder.isIdle) this.#buffer = Buffer.allocUnsafeSlow(READ_BYTES)
     }
     this.#decoder.end()
@@ -75,7 +80,7 @@ export class BlockingLoop {
     this.#held = 0
     let written = parts.length === 1 ? 0 : writevSync(this.#fd, parts)
     for (const part of parts) {
-      // A blocking write takes everything, unless there is too much of it for one call.
+      // One call may write only a part of a large buffer.
       for (; written < part.length; written += writeSync(this.#fd, part, written));
       written -= part.length
     }

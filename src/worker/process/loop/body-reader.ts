@@ -6,23 +6,30 @@ import type { LoadedModel } from '../handler.ts'
 import { JSON_LENGTH_HEADER } from '../onnx/headers.ts'
 
 const REFERENCE = /^(\d{1,15})\+(\d{1,15})$/
-/** Tensors begin where processors like them to. */
+/**
+ * Bytes. Each body starts so that its tensors lie at a multiple of this, because processors read
+ * aligned tensors faster.
+ */
 const ALIGNMENT = 64
 const JSON_LENGTH = JSON_LENGTH_HEADER.toLowerCase()
-/** More is not kept for the next batch. */
+/** Bytes. A larger buffer is not kept for the next batch. */
 const KEPT_BYTES = 8 * 1024 * 1024
 
-/** A request and the place of its body in the file. */
+/** The position of a request's body in the file. */
 interface Reference {
   readonly offset: number
   readonly length: number
-  /** Bytes to leave free before it, so that the tensors behind the JSON of a binary request are aligned. */
+  /**
+   * Bytes to leave free before the body, so that the tensors behind the JSON of a binary request
+   * are aligned.
+   */
   readonly indent: number
 }
 
 /**
- * A model whose large bodies come beside the socket, in a file of the front-end that has no name. They are read into
- * memory that is used again for the next batch: its model must keep nothing of a request.
+ * Reads large bodies from the front-end's unnamed file, which carries them beside the socket, and
+ * passes them to a model. The memory is reused for the next batch, so the model must not keep
+ * references to a request's body.
  */
 export class BodyReader implements LoadedModel {
   readonly needsEventLoop: boolean
@@ -78,7 +85,7 @@ export class BodyReader implements LoadedModel {
   }
 }
 
-/** The front-end's is always the last header. */
+/** The header that the front-end adds is always the last one. */
 function referenceOf({ headers }: WireRequest): Reference | undefined {
   const [name, value = ''] = headers.at(-1) ?? []
   if (name !== BODY_HEADER) return undefined

@@ -1,4 +1,4 @@
-/** One batch through a model, whatever the way it came. */
+/** Runs one batch, for both the event loop and the blocking loop. */
 import { ProtocolError } from '../../../errors.ts'
 import type { WireRequest, WorkerReply, WorkerRequest } from '../../wire/messages.ts'
 import type { LoadedModel } from '../handler.ts'
@@ -6,14 +6,15 @@ import { reportError } from '../report-error.ts'
 import { predictFailedReply } from './replies.ts'
 
 /**
- * After a run that took less than this the reply waits for the next one, if a request for it is there, and so many
- * leave together at most: a write, and the peer that it wakes, cost more than the run.
+ * After a run shorter than this (milliseconds), the reply waits for the next one if a request for
+ * it has arrived. At most `MAX_GATHERED` replies are sent together. A write, and waking the peer,
+ * cost more than such a run.
  */
 const QUICK_RUN_MS = 0.2
 const MAX_GATHERED = 4
 
 /**
- * The reply to a batch; what the model throws becomes the original's error reply.
+ * Runs a batch and returns the reply. An error of the model becomes MMS's error reply.
  * @throws ProtocolError when no model is loaded.
  */
 export async function predict(
@@ -30,7 +31,7 @@ export async function predict(
   }
 }
 
-/** Whether a reply should wait for the next one, which then leaves with it. */
+/** Whether to hold a reply and send it together with the next one. */
 export function mayWait(
   runMs: number,
   held: number,
@@ -38,7 +39,8 @@ export function mayWait(
   next: WorkerRequest | undefined,
 ): boolean {
   if (runMs >= QUICK_RUN_MS || held >= MAX_GATHERED - 1 || next?.command !== 'predict') return false
-  // No larger, so that its run may be expected to be as quick. A body that travels beside the socket counts nothing.
+  // The next batch must not be larger, so its run is probably as short. A body in the body file
+  // counts as 0 bytes here.
   const bytes = bytesOf(next.requests)
   return bytes > 0 && bytes <= bytesOf(requests)
 }

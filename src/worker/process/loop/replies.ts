@@ -1,4 +1,7 @@
-/** The original's replies (MMS worker protocol, section 2.3), and what onnxd says where it says nothing. */
+/**
+ * Builds the replies of an MMS worker, and the replies that onnxd adds. See
+ * `docs/worker-protocol.md`.
+ */
 import { ServerError, messageOf } from '../../../errors.ts'
 import type { WireHeader, WirePrediction, WireRequest, WorkerReply } from '../../wire/messages.ts'
 import { oneLine } from '../one-line.ts'
@@ -8,17 +11,22 @@ const JSON_TYPE = 'application/json'
 const JSON_HEADERS: readonly WireHeader[] = [['content-type', JSON_TYPE]]
 const NO_HEADERS: readonly WireHeader[] = []
 const PREDICTION_EXCEPTION = 'PredictionException'
-/** What V8, Node and onnxruntime say when there is no memory; none of them has an error class for it. */
+/**
+ * Error texts of V8, Node and onnxruntime when memory is used up; they have no error class for it.
+ */
 const MEMORY_MESSAGE =
   /array buffer allocation failed|out of memory|bad_alloc|failed to allocate memory|cannot allocate memory/i
 const MEMORY_CODES = ['ERR_MEMORY_ALLOCATION_FAILED', 'ENOMEM']
 
-/** The original's front-end takes the digits behind `[PID]:` as the worker's process id. */
+/** MMS's front-end reads the worker's process id from the digits after `[PID]:`. */
 export function loadedReply(modelName: string): WorkerReply {
   return { code: 200, message: `loaded model ${modelName}. [PID]:${process.pid}`, predictions: [] }
 }
 
-/** The original answers only when memory ran out; every other reason is onnxd's addition. */
+/**
+ * An MMS worker replies to a failed load only when memory ran out. For all other errors onnxd adds
+ * the code and the reason.
+ */
 export function loadFailedReply(thrown: unknown): WorkerReply {
   if (isMemoryError(thrown)) return { code: 507, message: 'System out of memory', predictions: [] }
   const code = thrown instanceof ServerError ? thrown.statusCode : 500
@@ -26,7 +34,7 @@ export function loadFailedReply(thrown: unknown): WorkerReply {
   return { code, message: message || 'The model cannot be loaded', predictions: [] }
 }
 
-/** The reply to a batch whose handler threw. */
+/** Builds the reply to a batch whose handler threw an error. */
 export function predictFailedReply(thrown: unknown, requests: readonly WireRequest[]): WorkerReply {
   if (isMemoryError(thrown)) return errorReply(507, 'Out of resources', requests)
   const code = chosenCode(thrown)
@@ -34,7 +42,10 @@ export function predictFailedReply(thrown: unknown, requests: readonly WireReque
   return errorReply(code, messageOf(thrown), requests)
 }
 
-/** A reply that fails the whole batch: every prediction has the code as status, and the body `error`. */
+/**
+ * Builds a reply that fails the whole batch: every prediction has the code as its status and
+ * `error` as its body.
+ */
 export function errorReply(
   code: number,
   message: string,
@@ -44,7 +55,7 @@ export function errorReply(
   return { code, message, predictions: requests.map(({ id }) => ({ id, ...rest })) }
 }
 
-/** The answer to one request of a batch that cannot be served while its neighbours can. */
+/** Builds the response to one request that fails while the other requests of its batch succeed. */
 export function errorPrediction(id: string, error: ServerError): WirePrediction {
   return jsonPrediction(id, error.statusCode, error.toBody())
 }
@@ -54,7 +65,7 @@ export function jsonPrediction(id: string, status: number, value: unknown): Wire
   return { id, contentType: JSON_TYPE, status, reason: '', headers: JSON_HEADERS, body }
 }
 
-/** The reply with every body above `maxBytes` replaced by an error of its own. */
+/** Replaces every body longer than `maxBytes` with an error response. */
 export function withinLimit(reply: WorkerReply, maxBytes: number): WorkerReply {
   if (reply.predictions.every(({ body }) => body.length <= maxBytes)) return reply
   const predictions = reply.predictions.map((prediction) => {
@@ -65,7 +76,7 @@ export function withinLimit(reply: WorkerReply, maxBytes: number): WorkerReply {
   return { ...reply, predictions }
 }
 
-/** Whether something was thrown because memory ran out. */
+/** Whether an error means that memory ran out. */
 export function isMemoryError(thrown: unknown): boolean {
   if (thrown instanceof ServerError) return thrown.type === 'InsufficientMemoryException'
   if (!(thrown instanceof Error)) return false
@@ -73,7 +84,10 @@ export function isMemoryError(thrown: unknown): boolean {
   return 'code' in thrown && MEMORY_CODES.includes(String(thrown.code))
 }
 
-/** The code that the thrower chose, `undefined` for any other error. No failure is a success, whatever its code. */
+/**
+ * Returns the code that the thrown error contains, or `undefined`. Only 400 to 999 are accepted,
+ * because an error must not become a success.
+ */
 function chosenCode(thrown: unknown): number | undefined {
   if (!(thrown instanceof Error)) return undefined
   if ('statusCode' in thrown) return asCode(thrown.statusCode)

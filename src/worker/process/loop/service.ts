@@ -12,28 +12,33 @@ import { mayWait, predict } from './predict.ts'
 import { loadFailedReply, loadedReply } from './replies.ts'
 import { takeDescriptor } from './take-descriptor.ts'
 
-/** What a connection takes from the process around it. */
+/** What a connection needs from its process. */
 export interface ServiceSettings {
   readonly loadModel: (request: LoadRequest) => Promise<LoadedModel>
   readonly createFifos: (descriptor: string) => Promise<IoFifos>
-  /** Whether the process may wait for this connection alone, once it has a model that needs no event loop. */
+  /**
+   * Whether the process serves only this connection, so it may block when its model does not need
+   * the event loop.
+   */
   readonly mayBlock: boolean
 }
 
-/** Requests that wait in memory; with more, the rest stays in the socket. */
+/** Maximum number of decoded requests that wait. Above it, reading from the socket stops. */
 const MAX_WAITING = 8
 /**
- * One connection of a front-end, with a model of its own: `L` loads it, `I` predicts, one reply for
- * each request, strictly in order.
+ * Serves one connection of a front-end with its own model: `L` loads the model, `I` predicts. Each
+ * request gets one reply, in order.
  */
 export class Service {
-  /** Settles when the connection is closed, with whether it ended as the protocol allows. Never rejects. */
+  /**
+   * Resolves when the connection is closed: true if it ended as the protocol allows. Never rejects.
+   */
   readonly ended: Promise<boolean>
   readonly #socket: Socket
   readonly #settings: ServiceSettings
   readonly #decoder = new RequestDecoder()
   readonly #waiting: WorkerRequest[] = []
-  /** Replies that are kept back. */
+  /** Number of replies that are held back. */
   #held = 0
   #isWorking = false
   #isInputOver = false
@@ -54,7 +59,7 @@ export class Service {
     })
     socket.on('data', (chunk: Buffer) => this.#receive(chunk))
     socket.on('end', () => this.#endInput())
-    // Only says that the peer is gone; 'close' follows.
+    // An error only means that the peer is gone; 'close' follows.
     socket.on('error', () => socket.destroy())
   }
 
@@ -99,7 +104,10 @@ export class Service {
     else if (this.#socket.isPaused()) this.#socket.resume()
   }
 
-  /** MMS worker process, section 1.5: FIFOs, model, reply, and only then the output turns to the FIFOs. */
+  /**
+   * The order of an MMS worker: create the FIFOs, load the model, reply, and only then switch the
+   * output to the FIFOs.
+   */
   async #load(request: LoadRequest): Promise<void> {
     const { loadModel, createFifos } = this.#settings
     const fifos = request.ioDescriptor === '' ? undefined : await createFifos(request.ioDescriptor)
@@ -125,13 +133,17 @@ export class Service {
     if (!this.#socket.destroyed) fifos?.attach()
   }
 
-  /** Serves by blocking calls until the connection ends, if that can be. */
+  /**
+   * Serves with blocking calls until the connection ends. Returns false, and does nothing, where
+   * that is not possible.
+   */
   async #block(model: LoadedModel, reply: WorkerReply): Promise<boolean> {
     if (!this.#settings.mayBlock || model.needsEventLoop) return false
     if (this.#waiting.length > 0 || !this.#decoder.isIdle || this.#isInputOver) return false
     const fd = takeDescriptor(this.#socket)
     if (fd === undefined) return false
-    // Their handlers would have to wait for the event loop; without them the process simply ends.
+    // Signal handlers would have to wait for the event loop. Without them a signal ends the process
+    // directly.
     for (const signal of END_SIGNALS) process.removeAllListeners(signal)
     this.#isClosing = true
     await new BlockingLoop(fd, model).run(reply)
@@ -147,7 +159,7 @@ export class Service {
     else await this.#answer(reply)
   }
 
-  /** Keeps a reply back until the next one is sent. */
+  /** Holds a reply back until the next one is sent. */
   #hold(reply: WorkerReply): void {
     const socket = this.#socket
     if (socket.destroyed) return
@@ -157,8 +169,9 @@ export class Service {
   }
 
   /**
-   * Sends a reply, and those kept back, in one `writev` (the original's front-end fails on a reply that is cut in
-   * the wrong place), and waits while the peer does not take it: the next run would hold it up.
+   * Sends a reply and the replies that are held back in one `writev`, because MMS's front-end fails
+   * on a reply that is split at the wrong place. Then waits until the peer has taken them;
+   * otherwise the next run would delay the sending.
    */
   async #answer(reply: WorkerReply): Promise<void> {
     const socket = this.#socket
@@ -176,7 +189,7 @@ export class Service {
     })
   }
 
-  /** The connection cannot be used any more. As the original: no reply, and it is closed. */
+  /** Closes a connection that broke the protocol, without a reply, as an MMS worker does. */
   #abandon(error: unknown): void {
     this.#isBroken = true
     this.#isClosing = true
@@ -185,7 +198,7 @@ export class Service {
     this.#socket.destroy()
   }
 
-  /** Gives up model and FIFOs; a model that is at work, when it is done. */
+  /** Closes the FIFOs and the model. A model that is running is closed after its run. */
   #release(): void {
     this.#fifos?.close()
     this.#fifos = undefined

@@ -1,18 +1,21 @@
 import type { Socket } from 'node:net'
 
-/** What Node keeps under a socket; the two calls are there, undocumented, since its first versions. */
+/**
+ * Node's internal handle of a socket. The two methods are undocumented, but have existed since
+ * Node's first versions.
+ */
 interface Handle {
   readonly fd: number
-  /** Whether Node believes that it reads. */
+  /** Whether Node believes that the handle is reading. */
   reading: boolean
   readStop(): number
   setBlocking(blocks: boolean): number
 }
 
 /**
- * Takes a socket out of the event loop and makes its descriptor block. The socket still owns it: destroy it when
- * done. `undefined`, and nothing has changed, where that cannot be had, or where something is read that nobody has
- * looked at.
+ * Takes a socket out of the event loop and makes its descriptor blocking. The socket still owns the
+ * descriptor: destroy the socket when done. Returns `undefined`, and changes nothing, where this is
+ * not possible or when the socket has unread or unsent data.
  */
 export function takeDescriptor(socket: Socket): number | undefined {
   const handle: unknown = Reflect.get(socket, '_handle')

@@ -1,38 +1,40 @@
 /**
- * The border between requests and tensors. There is a codec for each dialect; a handler such as the image handler
- * wraps one and takes the requests it knows.
+ * The interface between requests and tensors. Each REST dialect has a codec. A handler such as the
+ * image handler wraps a codec and decodes the requests that it knows itself.
  */
 import type { Dialect } from '../../../contract/internal-headers.ts'
 import type { WirePrediction, WireRequest } from '../../wire/messages.ts'
 import type { RequestHeaders } from './headers.ts'
 import type { Tensor } from './tensors/tensor.ts'
 
-/** What the network is asked to compute. */
+/** What the model has to compute for a request. */
 export interface Run {
-  /** One tensor for each of the model's inputs, in the model's order; shapes are checked. */
+  /** One tensor for each input of the model, in the model's order. Shapes are checked. */
   readonly inputs: readonly Tensor[]
-  /** Outputs to compute, in the order the answer gives them; names are known to the model. */
+  /** Outputs to compute, in the order of the response. The model has outputs with these names. */
   readonly outputNames: readonly string[]
 }
 
-/** A request as tensors, and how it is answered. */
+/** A request as tensors, and a function that encodes its response. */
 export interface Decoded extends Run {
-  /** Id of the wire request; the prediction carries it back. */
+  /** Id of the wire request, which its prediction repeats. */
   readonly id: string
-  /** Decides how an error looks. */
+  /** Decides the format of errors. */
   readonly dialect: Dialect | undefined
   /**
-   * `outputs` matches `outputNames` one to one.
-   * @throws ServerError when the outputs cannot be written in the form asked for.
+   * Encodes the response. `outputs` has one tensor for each of `outputNames`.
+   * @throws ServerError when the outputs cannot be written in the requested form.
    */
   encode(outputs: readonly Tensor[]): WirePrediction
 }
 
-/** Turns requests into tensors. */
+/** Decodes requests into tensors. */
 export interface RequestCodec {
   /**
-   * `headers` are those of the request; its body is decoded already.
-   * @throws ServerError with status 4xx for whatever the client did wrong; nothing is run then.
+   * Decodes one request.
+   * @param request The request; its body is already decompressed.
+   * @param headers The headers of the request.
+   * @throws ServerError with status 4xx for every client error; the model does not run then.
    */
   decode(request: WireRequest, headers: RequestHeaders): Decoded | Promise<Decoded>
 }
@@ -40,7 +42,7 @@ export interface RequestCodec {
 /** Name of the parameter that holds a whole request body. */
 export const BODY = 'body'
 
-/** Limits of a codec: the worker options of the same names. */
+/** Limits of a codec. They are the worker options with the same names. */
 export interface CodecLimits {
   readonly maxResponseBytes: number
   readonly maxJsonBytes: number

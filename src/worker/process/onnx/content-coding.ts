@@ -1,6 +1,7 @@
 /**
- * Compression of bodies. `gzip` and `deflate` (which is zlib's format) by either name, as Triton reads them.
- * Synchronous: the worker has nothing else to do meanwhile.
+ * Compresses and decompresses bodies. Either of the names `gzip` and `deflate` (the zlib format)
+ * accepts both formats, as in Triton. The calls are synchronous because the worker has no other
+ * work at that time.
  */
 import { deflateSync, gzipSync, unzipSync } from 'node:zlib'
 import { ServerError } from '../../../errors.ts'
@@ -8,15 +9,15 @@ import type { WireHeader, WirePrediction, WireRequest } from '../../wire/message
 import { BODY } from './codec.ts'
 import { quote } from './tensors/error-text.ts'
 
-/** How an answer is compressed. */
+/** Compression of a response. */
 export type Coding = 'gzip' | 'deflate' | 'identity'
 
 const DECODED: ReadonlySet<string> = new Set(['gzip', 'x-gzip', 'deflate'])
 const CHUNK_BYTES = 256 * 1024
-/** Tensors hardly shrink, so time counts more than the last percent. */
+/** Tensors compress badly, so speed is more important than size. */
 const FASTEST = 1
 
-/** A coding that is not read. Its answer says which are. */
+/** The request has an unsupported content coding. The response lists the supported ones. */
 export class UnsupportedCodingError extends ServerError {
   readonly headers: readonly WireHeader[] = [['Accept-Encoding', 'gzip, deflate']]
 
@@ -27,9 +28,10 @@ export class UnsupportedCodingError extends ServerError {
 }
 
 /**
- * The request with its body as it was before it was compressed; the request itself when it was not.
+ * Returns the request with its body decompressed, or the request itself when it is not compressed.
  * @throws UnsupportedCodingError 415
- * @throws ServerError 400 for damaged data, 413 for more than `maxBytes` after decoding
+ * @throws ServerError 400 when the data is damaged, 413 when it exceeds `maxBytes` after
+ * decompression
  */
 export function decodeBody(request: WireRequest, coding: string, maxBytes: number): WireRequest {
   if (coding === '' || coding === 'identity') return request
@@ -43,8 +45,8 @@ export function decodeBody(request: WireRequest, coding: string, maxBytes: numbe
 }
 
 /**
- * The coding that an `Accept-Encoding` header prefers: the highest quality wins, of equal ones the first.
- * Other codings and `*` are passed over.
+ * Chooses the coding that an `Accept-Encoding` header prefers: the highest quality wins, and the
+ * first of equal ones. Unknown codings and `*` are ignored.
  */
 export function chooseCoding(acceptEncoding: string): Coding {
   if (acceptEncoding === '') return 'identity'
@@ -64,7 +66,7 @@ export function chooseCoding(acceptEncoding: string): Coding {
   return best
 }
 
-/** The answer compressed, unless that makes it no smaller. */
+/** Compresses a response, unless that does not make it smaller. */
 export function encodeBody(answer: WirePrediction, coding: Coding): WirePrediction {
   if (coding === 'identity') return answer
   const compress = coding === 'gzip' ? gzipSync : deflateSync

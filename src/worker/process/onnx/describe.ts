@@ -4,8 +4,9 @@ import { jsonPrediction, prettyJson } from './prediction.ts'
 import type { ModelMetadata, TensorSpec } from './tensors/metadata.ts'
 
 /**
- * The answer to `describe: True`: the metadata as JSON; -1 in `shape` stands for a symbolic
- * dimension, named in `dimensions`; `anyShape` tells a model without a shape from a scalar.
+ * Builds the response to `describe: True`, the model's metadata as JSON. In `shape`, -1 stands for
+ * a symbolic dimension; `dimensions` has its name. `anyShape` distinguishes a tensor without a
+ * declared shape from a scalar.
  */
 export function describeModel(
   id: string,

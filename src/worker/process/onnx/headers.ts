@@ -1,24 +1,29 @@
-/** What the codecs read from a request's headers, gathered in one pass over them. */
+/** Reads the request headers that the codecs need, in one pass. */
 import { DIALECT_HEADER } from '../../../contract/internal-headers.ts'
 import type { Dialect } from '../../../contract/internal-headers.ts'
 import type { WireHeader } from '../../wire/messages.ts'
 import { SHAPE_HEADER } from './tensors/raw-bytes.ts'
 
-/** Bytes of JSON in front of the binary data of an Open Inference Protocol body, before any compression. */
+/**
+ * Header with the number of bytes of JSON before the binary data of an Open Inference Protocol
+ * body, counted in the uncompressed body.
+ */
 export const JSON_LENGTH_HEADER = 'Inference-Header-Content-Length'
 
 export interface RequestHeaders {
-  /** Absent for what came by the original's routes. */
+  /** Absent for requests to MMS's routes. */
   readonly dialect: Dialect | undefined
-  /** The header `describe: True`, TorchServe's convention, asks for the model's metadata. */
+  /**
+   * True when the header `describe: True` (TorchServe's convention) asks for the model's metadata.
+   */
   readonly describe: boolean
   readonly accept: string
   readonly acceptEncoding: string
-  /** In lower case, empty when there is none. */
+  /** In lower case; empty when the header is absent. */
   readonly contentEncoding: string
-  /** The `Tensor-Shape` header, when there is one. */
+  /** Value of the `Tensor-Shape` header, if the request has one. */
   readonly tensorShape: string | undefined
-  /** The {@link JSON_LENGTH_HEADER}, when there is one. */
+  /** Value of {@link JSON_LENGTH_HEADER}, if the request has one. */
   readonly jsonLength: string | undefined
 }
 
@@ -35,7 +40,7 @@ export function readHeaders(headers: readonly WireHeader[]): RequestHeaders {
   let tensorShape: string | undefined
   let jsonLength: string | undefined
   for (const [name, value] of headers) {
-    // Few names have these lengths, so most headers are never lower-cased.
+    // Few header names have these lengths, so most names are never converted to lower case.
     switch (name.length) {
       case 6:
         if (name.toLowerCase() === 'accept') accept = joined(accept, value)
@@ -65,8 +70,9 @@ export function readHeaders(headers: readonly WireHeader[]): RequestHeaders {
 }
 
 /**
- * Does the client prefer raw bytes to JSON? By quality; on equal terms the type that is named wins over a
- * wildcard, and JSON wins over octets. What else is accepted does not matter: the answer is one of the two.
+ * Whether the client prefers raw bytes to JSON, by quality. With equal quality, a named type wins
+ * over a wildcard, otherwise JSON wins. Other accepted types do not matter, because the response is
+ * always one of these two.
  */
 export function prefersOctets(accept: string): boolean {
   if (!accept.toLowerCase().includes('octet-stream')) return false
@@ -76,7 +82,7 @@ export function prefersOctets(accept: string): boolean {
   return octets.quality > 0 && octets.isNamed && !json.isNamed
 }
 
-/** A header that is given twice is one list. */
+/** A header that occurs twice is read as one list. */
 function joined(before: string, value: string): string {
   return before === '' ? value : `${before}, ${value}`
 }

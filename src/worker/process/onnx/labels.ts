@@ -7,9 +7,13 @@ import type { ModelFiles } from '../../../model-folder/files.ts'
 const MAX_LABELS_BYTES = 8 * 1024 * 1024
 
 /**
- * The class labels that `model.json` names, or else `fallback`, a file beside `config.pbtxt`: in class order;
- * `undefined` when there are none. The file has one a line, or is JSON: a list, or TorchServe's object (`{"0": "cat"}`, `{"0": ["n01", "cat"]}`).
- * @throws ServerError `InvalidModelException` for a file that is missing, too large or in no such form.
+ * Reads the class labels, in the order of classes, from the file that `model.json` names, otherwise
+ * from `fallback`, a file beside `config.pbtxt`. Returns `undefined` without such a file name.
+ *
+ * The file has one label per line, or is JSON: a list, or TorchServe's object (`{"0": "cat"}`,
+ * `{"0": ["n01", "cat"]}`).
+ * @throws ServerError `InvalidModelException` when the file is missing, too large or has another
+ * format.
  */
 export async function readLabels(
   { settings, settingsFolder, folder }: ModelFiles,
@@ -17,7 +21,7 @@ export async function readLabels(
 ): Promise<readonly string[] | undefined> {
   const name = settings.labels ?? fallback
   if (name === '') return undefined
-  // Of a numbered version the folder above has it.
+  // In a numbered version folder, `config.pbtxt` is in the folder above.
   const configFolder = /^\d+$/.test(path.basename(folder)) ? path.dirname(folder) : folder
   const file = pathInside(settings.labels === undefined ? configFolder : settingsFolder, name)
   const found = await stat(file).catch((cause: unknown) => {

@@ -1,4 +1,4 @@
-/** The built-in ONNX handler: loads a network and answers requests with it. */
+/** The built-in ONNX handler: loads a model and runs requests with it. */
 import path from 'node:path'
 import { env } from 'onnxruntime-node'
 import { messageWithTimes } from '../../../contract/compute-times.ts'
@@ -29,13 +29,14 @@ import { warmUp } from './runtime/warm-up.ts'
 import type { ModelMetadata, TensorSpec } from './tensors/metadata.ts'
 import { checkRows } from './tensors/shape.ts'
 
-/** Version of a model that names none. */
+/** Version of a model whose files set none. */
 const FIRST_VERSION = '1.0'
 const IMAGE_HANDLER = 'image'
 
 /**
- * Loads the network at the context's path, a folder or a bare `.onnx` file.
- * @throws ServerError `InvalidModelException`, or `InsufficientMemoryException` when memory ran out.
+ * Loads the model at the context's path, which is a folder or a single `.onnx` file.
+ * @throws ServerError `InvalidModelException`, or `InsufficientMemoryException` when memory ran
+ * out.
  */
 export async function loadOnnxModel(context: LoadContext): Promise<LoadedModel> {
   const { modelPath, handler, options } = context
@@ -79,15 +80,15 @@ function verdictOn(
   return judgeBatching(file, session.inputs, setting)
 }
 
-/** The codec of each dialect; `plain` is that of the original's routes, the handler's own. */
+/** The codec of each REST dialect. `plain` serves MMS's routes and belongs to the handler. */
 interface Codecs extends Readonly<Record<Dialect | 'plain', RequestCodec>> {
   readonly maxBodyBytes: number
 }
 
-/** A request as tensors, or its answer where no run is needed. */
+/** A request as tensors, or its response when the model need not run. */
 type Opened = Decoded | WirePrediction
 
-/** A loaded network with its codecs. */
+/** A loaded model with its codecs. */
 class OnnxModel implements LoadedModel {
   readonly needsEventLoop = false
   readonly #session: OnnxSession
@@ -109,7 +110,8 @@ class OnnxModel implements LoadedModel {
 
   predict(requests: readonly WireRequest[], startedAt: number): WorkerReply | Promise<WorkerReply> {
     const opened = requests.map((request) => this.#open(request))
-    // Only pictures take more than one turn; a promise for each request would cost as much as a small run.
+    // Only images are decoded asynchronously. A promise for every request would cost as much as a
+    // small run.
     const ready = opened.filter(isOpened)
     return ready.length === opened.length
       ? this.#run(ready, startedAt)
@@ -154,7 +156,7 @@ class OnnxModel implements LoadedModel {
     }
   }
 
-  /** @throws ServerError 400 for more rows than the model takes. */
+  /** @throws ServerError 400 when the batch dimension exceeds the model's limit. */
   #checked(decoded: Decoded): Decoded {
     const { inputs, maxBatchSize } = this.#metadata
     if (maxBatchSize > 0) checkRows(inputs, decoded.inputs, maxBatchSize)
@@ -177,7 +179,9 @@ function isOpened(one: Opened | Promise<Opened>): one is Opened {
   return !(one instanceof Promise)
 }
 
-/** Pictures are the image handler's on the original's routes; in other dialects it gets tensors like any model. */
+/**
+ * The image handler accepts images only on MMS's routes; in the other dialects it accepts tensors.
+ */
 async function codecsOf(
   session: OnnxSession,
   metadata: ModelMetadata,
@@ -231,7 +235,7 @@ function isOpenInFront(spec: TensorSpec): boolean {
   return (spec.shape[0] ?? 0) < 0
 }
 
-/** As the settings or the manifest say; a folder that is a number is a version by itself. */
+/** The version in the settings or the manifest, otherwise the folder's name if it is a number. */
 function versionOf({ settings, manifest, folder }: ModelFiles): string {
   const stated = settings.version ?? manifest?.model?.modelVersion
   if (stated !== undefined) return String(stated)

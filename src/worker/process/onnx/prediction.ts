@@ -1,4 +1,4 @@
-/** Answers to single requests, errors included: the one place that knows how they look. */
+/** Builds responses to single requests, and is the only place that knows the format of errors. */
 import type { Dialect } from '../../../contract/internal-headers.ts'
 import { ServerError } from '../../../errors.ts'
 import type { WireHeader, WirePrediction } from '../../wire/messages.ts'
@@ -23,9 +23,10 @@ export function jsonPrediction(id: string, status: number, body: Buffer): WirePr
 }
 
 /**
- * `{code, type, message}`, as the front-end's own errors look, or the `{error}` of the dialects of KServe, whose
- * clients take nothing else. Memory that ran out beside the run of the model is 507 as in the run. Whatever else is
- * not a {@link ServerError} is a bug: the caller learns nothing of it, the log everything.
+ * Builds an error response: `{code, type, message}` like the front-end's own errors, or `{error}`
+ * in the dialects of KServe, whose clients expect only that. Memory that runs out outside the
+ * model's run gives 507, as it does during the run. Any other error that is not a {@link
+ * ServerError} is a bug: the log gets all details, the client none.
  */
 export function errorPrediction(
   id: string,
@@ -41,7 +42,7 @@ export function errorPrediction(
   return prediction(id, error.statusCode, JSON_TYPE, body, headers)
 }
 
-/** Indented by two, with a newline at the end. */
+/** JSON with an indentation of two spaces and a newline at the end. */
 export function prettyJson(value: unknown): Buffer {
   return Buffer.from(`${JSON.stringify(value, undefined, 2)}\n`)
 }

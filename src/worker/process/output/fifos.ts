@@ -1,4 +1,7 @@
-/** The two FIFOs a model's output goes to, once somebody reads them (MMS worker process, section 1.5). */
+/**
+ * Writes the worker's output to two FIFOs, as soon as they have a reader. See
+ * `docs/worker-protocol.md`.
+ */
 import { execFile } from 'node:child_process'
 import { closeSync, constants, fstatSync, lstatSync, openSync } from 'node:fs'
 import path from 'node:path'
@@ -24,8 +27,9 @@ export class IoFifos {
   }
 
   /**
-   * Makes `<descriptor>-stdout` and `<descriptor>-stderr` in `folder`, mode 0600.
-   * @throws ProtocolError when the descriptor is in use or is no plain file name.
+   * Creates `<descriptor>-stdout` and `<descriptor>-stderr` in `folder` with mode 0600.
+   * @throws ProtocolError when the descriptor is in use, is not a plain file name, or the FIFOs
+   * cannot be created.
    */
   static async create(
     folder: string,
@@ -51,15 +55,15 @@ export class IoFifos {
   }
 
   /**
-   * Turns the process's output to the FIFOs, each as soon as it has a reader. The original waits for
-   * its readers here, and answers nothing until they come; this returns at once.
+   * Redirects stdout and stderr to the FIFOs, each as soon as it has a reader. An MMS worker waits
+   * for its readers here and replies to nothing until they come; this method returns at once.
    */
   attach(): void {
     this.#stdout.attach(FIRST_RETRY_MS)
     this.#stderr.attach(FIRST_RETRY_MS)
   }
 
-  /** Turns the output back and removes the FIFOs. Safe to call again. */
+  /** Restores the previous output and removes the FIFOs. Safe to call again. */
   close(): void {
     this.#stdout.close()
     this.#stderr.close()
@@ -102,7 +106,10 @@ class OutputFifo {
   }
 }
 
-/** Opens the write end; O_NONBLOCK makes that fail with ENXIO, instead of wait, while nobody reads. */
+/**
+ * Opens the write end. With O_NONBLOCK this fails with ENXIO, instead of waiting, while the FIFO
+ * has no reader.
+ */
 function openFifo(fifoPath: string): number {
   const fd = openSync(fifoPath, O_WRONLY | O_NONBLOCK | O_NOFOLLOW)
   if (fstatSync(fd).isFIFO()) return fd

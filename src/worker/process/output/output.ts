@@ -1,17 +1,21 @@
 /**
- * stdout and stderr of the worker. Node's own streams queue what a full pipe does not take and lose
- * it when the process ends; these write at once, so the last lines before a crash arrive. And they
- * can be turned to another file together with the descriptor itself, for native code and children.
+ * stdout and stderr of the worker. Node's own streams queue the data that a full pipe does not
+ * take, and lose it when the process ends. These streams write synchronously, so the last lines
+ * before a crash arrive. They can also redirect the descriptor itself to another file, for native
+ * code and child processes.
  */
 import { closeSync, constants, fstatSync, openSync, writeSync } from 'node:fs'
 import { Writable } from 'node:stream'
 
 const { O_APPEND, O_NONBLOCK, O_RDWR, O_WRONLY } = constants
-/** Longest time one full pipe may hold up the worker; what it does not take by then is dropped. */
+/**
+ * Longest time that one full pipe may block the worker. Data that it has not taken by then is
+ * dropped.
+ */
 const STALL_LIMIT_MS = 2000
 const RETRY_MS = 1
 const NEWLINE = 0x0a
-/** Never notified: waiting on it is a sleep. */
+/** Nothing ever notifies this cell, so waiting on it is a sleep. */
 const SLEEP_CELL = new Int32Array(new SharedArrayBuffer(4))
 
 /** Both streams of the process. */
@@ -20,7 +24,10 @@ export interface ProcessOutput {
   readonly stderr: StandardStream
 }
 
-/** Replaces `process.stdout` and `process.stderr`, and so the console. To be called before either is used. */
+/**
+ * Replaces `process.stdout` and `process.stderr`, which the console uses. Call it before anything
+ * uses them.
+ */
 export function installOutput(): ProcessOutput {
   const output = { stdout: new StandardStream(1), stderr: new StandardStream(2) }
   for (const [name, value] of Object.entries(output)) {
@@ -29,14 +36,19 @@ export function installOutput(): ProcessOutput {
   return output
 }
 
-/** A stream that has written, or given up, when `write` returns. */
+/** A stream whose `write` returns only after the data was written or dropped. */
 export class StandardStream extends Writable {
   readonly fd: 1 | 2
-  /** Descriptors to write to; the last one is in use, the first is what the process was started with. */
+  /**
+   * Descriptors to write to. The last one is in use; the first is the one that the process was
+   * started with.
+   */
   readonly #targets: number[]
-  /** Bytes that a full pipe did not take, not yet told to its reader. */
+  /** Number of bytes that were dropped and not yet reported to the reader. */
   #droppedBytes = 0
-  /** The reader takes nothing: it has to take a whole write before it is waited for again. */
+  /**
+   * The reader takes no data. The stream waits for it again only after it has taken a whole write.
+   */
   #isStuck = false
   #isInsideLine = false
 
@@ -46,14 +58,16 @@ export class StandardStream extends Writable {
     this.#targets = [withoutBlocking(fd)]
   }
 
-  /** Turns the stream and its descriptor to the FIFO behind `fifo`, a non-blocking descriptor. */
+  /**
+   * Redirects the stream and its descriptor to the FIFO behind `fifo`, a non-blocking descriptor.
+   */
   turnTo(fifo: number): void {
     if (this.#targets[0] === this.fd) this.#targets[0] = copyOf(this.fd)
     this.#targets.push(fifo)
     this.#redirect(fifo)
   }
 
-  /** Closes `fifo`; if it was in use, the stream goes back to what was in use before. */
+  /** Closes `fifo`. If it was in use, the stream returns to the descriptor that was used before. */
   turnFrom(fifo: number): void {
     const wasInUse = this.#targets.at(-1) === fifo
     this.#targets.splice(this.#targets.lastIndexOf(fifo), 1)
@@ -74,7 +88,10 @@ export class StandardStream extends Writable {
     return this.#targets.at(-1) ?? this.fd
   }
 
-  /** Whether the reader knows all that was dropped; one try, so a stuck pipe costs no more time. */
+  /**
+   * Whether the reader was told about all dropped bytes. It tries only once, so a pipe that is
+   * still full costs no more time.
+   */
   #reportDropped(): boolean {
     if (this.#droppedBytes === 0) return true
     const notice = `${this.#isInsideLine ? '\n' : ''}dropped ${this.#droppedBytes} bytes of output\n`
@@ -85,21 +102,25 @@ export class StandardStream extends Writable {
   }
 
   /**
-   * Node has no dup2. Closing the descriptor and opening a file gives the lowest free number, which is
-   * the one just closed. The new description blocks, as programs expect of the stdout they inherit;
-   * only this stream writes through a non-blocking one of its own.
+   * Node has no dup2. Opening a file uses the lowest free descriptor, which is the one that was
+   * just closed. The new open file description is blocking, as programs expect from an inherited
+   * stdout; only this stream writes through its own non-blocking one.
    */
   #redirect(target: number): void {
     const guard = holdOpen(target)
     closeSync(this.fd)
     const opened = openOr(`/dev/fd/${target}`, O_WRONLY | O_APPEND, '/dev/null')
     if (guard !== undefined) closeSync(guard)
-    // Somebody closed stdin, or another thread took the number: nobody can tell now what writes where.
+    // Someone has closed stdin, or another thread took the descriptor: it is now unknown which
+    // output goes where.
     if (opened !== this.fd) throw new Error(`descriptor ${this.fd} was taken by another file`)
   }
 }
 
-/** Writes `bytes` and returns how many a pipe took that was full for `patienceMs` at a time. */
+/**
+ * Writes `bytes` and returns how many the pipe took. It gives up when the pipe stays full for
+ * `patienceMs`.
+ */
 function writeAll(fd: number, bytes: Buffer, patienceMs: number): number {
   let written = 0
   let waitedMs = 0
@@ -108,7 +129,7 @@ function writeAll(fd: number, bytes: Buffer, patienceMs: number): number {
       written += writeSync(fd, bytes, written)
       waitedMs = 0
     } catch (error) {
-      // Nobody reads any more: there is nobody to miss it, and nobody to tell.
+      // The pipe has no reader any more: nothing is lost that somebody could read.
       if (!isFull(error)) return bytes.length
       if (waitedMs >= patienceMs) break
       Atomics.wait(SLEEP_CELL, 0, 0, RETRY_MS)
@@ -122,21 +143,26 @@ function isFull(error: unknown): boolean {
   return error instanceof Error && 'code' in error && error.code === 'EAGAIN'
 }
 
-/** A descriptor that leads where `fd` does and does not block, where that can be had; else `fd`. */
+/** Returns a non-blocking descriptor of the same file where that is possible, otherwise `fd`. */
 function withoutBlocking(fd: 1 | 2): number {
   const kind = fstatSync(fd)
   if (kind.isFIFO()) return openOr(`/dev/fd/${fd}`, O_WRONLY | O_NONBLOCK) ?? fd
-  // A socket cannot be opened again; Node's own stream, once made, leaves it non-blocking.
+  // A socket cannot be opened again, but creating Node's own stream makes it non-blocking.
   if (kind.isSocket()) void (fd === 1 ? process.stdout : process.stderr)
   return fd
 }
 
-/** A descriptor to come back to. A socket has none: its output ends here. */
+/**
+ * Copies the descriptor, to return to it later. A socket cannot be copied: its output goes to
+ * /dev/null.
+ */
 function copyOf(fd: number): number {
   return openOr(`/dev/fd/${fd}`, O_WRONLY | O_APPEND, '/dev/null')
 }
 
-/** A reader of the FIFO for a moment: without any reader a blocking open of it would wait for one. */
+/**
+ * Opens a FIFO as its own reader for a moment, because a blocking open without a reader would wait.
+ */
 function holdOpen(fd: number): number | undefined {
   return fstatSync(fd).isFIFO() ? openOr(`/dev/fd/${fd}`, O_RDWR | O_NONBLOCK) : undefined
 }

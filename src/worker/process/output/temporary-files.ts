@@ -1,13 +1,14 @@
 import { lstatSync, unlinkSync } from 'node:fs'
 
 /**
- * Sockets and FIFOs of this process, which go with it. Synchronous, so that an exit hook can use it.
- * A name that has come to mean another file (a successor's socket) is left alone.
+ * Sockets and FIFOs of this process, which are removed when it ends. The calls are synchronous, so
+ * an exit hook can use them. A path that now belongs to another file (a socket of the next worker)
+ * is not removed.
  */
 export class TemporaryFiles {
   readonly #inodes = new Map<string, number>()
 
-  /** Takes charge of a file that was just made. */
+  /** Registers a file that was just created. */
   add(path: string): void {
     this.#inodes.set(path, lstatSync(path).ino)
   }

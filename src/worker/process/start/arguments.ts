@@ -1,21 +1,27 @@
-/** The original worker's command line (MMS worker process, section 1.2). */
+/** Parses the command line of an MMS worker. See `docs/worker-protocol.md`. */
 import { tmpdir } from 'node:os'
 import { parseArgs } from 'node:util'
 import { messageOf } from '../../../errors.ts'
 import type { ListenAddress } from './listener.ts'
 
-/** What the command line says. Model and handler matter only for a preload; `L` brings its own. */
+/**
+ * The parsed command line. Model and handler are only used to preload; a load request contains its
+ * own.
+ */
 export interface WorkerArguments {
   readonly address: ListenAddress
   readonly handler: string
   readonly modelPath: string
   readonly modelName: string
   readonly preload: boolean
-  /** Where the IO FIFOs are made. */
+  /** Folder in which the IO FIFOs are created. */
   readonly temporaryFolder: string
 }
 
-/** The command line or an environment variable cannot be used. The process ends with 2, as argparse ends it. */
+/**
+ * The command line or an environment variable is invalid. The process ends with exit code 2, as
+ * with Python's argparse.
+ */
 export class UsageError extends Error {}
 
 const DEFAULT_HOST = '127.0.0.1'

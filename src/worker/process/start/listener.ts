@@ -1,4 +1,4 @@
-/** Where the worker listens (MMS worker process, section 1.3). */
+/** Opens the socket on which the worker listens. See `docs/worker-protocol.md`. */
 import { lstatSync, unlinkSync } from 'node:fs'
 import type { Server, Socket } from 'node:net'
 import type { TemporaryFiles } from '../output/temporary-files.ts'
@@ -8,12 +8,13 @@ export type ListenAddress =
   | { readonly type: 'tcp'; readonly host: string; readonly port: number }
 
 const BACKLOG = 128
-/** Leaves a new socket file with mode 0600. */
+/** With this mask a new socket file gets mode 0600. */
 const PRIVATE_UMASK = 0o177
 
 /**
- * Listens, and returns what the start-up line says about it: the socket file, `None` for tcp, or the
- * port where the caller asked for any free one. A stale socket file is replaced.
+ * Listens, and returns what the start-up line prints about it: the path of the socket file, `None`
+ * for TCP, or the port when port 0 was asked for. A stale socket file is replaced.
+ * @throws Error when the path exists and is not a socket, or when the system cannot listen.
  */
 export async function listen(
   server: Server,
@@ -26,7 +27,8 @@ export async function listen(
   })
   if (address.type === 'unix') {
     removeStaleSocket(address.path)
-    // A unix socket is bound inside the call, so the mask is back before anything else makes a file.
+    // `listen` binds a unix socket synchronously, so the mask is restored before any other file is
+    // created.
     const umask = process.umask(PRIVATE_UMASK)
     server.listen({ path: address.path, backlog: BACKLOG })
     process.umask(umask)
@@ -39,12 +41,12 @@ export async function listen(
   return address.port === 0 ? String(boundPort(server)) : 'None'
 }
 
-/** The worker's own end of a connection, as the original prints it. */
+/** The worker's own end of a connection, in the format that an MMS worker prints. */
 export function addressText(socket: Socket, address: ListenAddress): string {
   return address.type === 'unix' ? address.path : `${socket.localAddress}:${socket.localPort}`
 }
 
-/** Only a socket is removed: a mistyped name must not cost anybody a file. */
+/** Removes only sockets, so that a mistyped path cannot delete a user's file. */
 function removeStaleSocket(path: string): void {
   const found = lstatSync(path, { throwIfNoEntry: false })
   if (found === undefined) return

@@ -1,13 +1,14 @@
-/** Which handler serves a model: the built-in ones, or the model's own code. */
+/** Chooses the handler that serves a model: a built-in handler or a custom handler. */
 import { ServerError } from '../../../errors.ts'
 import { BUILT_IN_HANDLERS, readModelFiles } from '../../../model-folder/files.ts'
 import type { LoadContext, LoadedModel } from '../handler.ts'
 
 /**
- * Loads the model that a load request names. Everything heavy is imported only by the models that
- * need it.
- * @param decodeInput Whether the model's own code gets JSON and text decoded.
- * @throws ServerError `HandlersNotAllowedException` before any code of a model is read.
+ * Loads the model that a load request names. Large modules are imported only for the models that
+ * need them.
+ * @param decodeInput Whether a custom handler gets JSON and text decoded.
+ * @throws ServerError `HandlersNotAllowedException` when custom handlers are not allowed, before
+ * any code of the model is read.
  */
 export async function loadModel(context: LoadContext, decodeInput: boolean): Promise<LoadedModel> {
   const handler = context.handler || (await handlerOfSettings(context))

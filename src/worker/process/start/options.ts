@@ -1,12 +1,17 @@
+/**
+ * Parses `ONNXD_WORKER_OPTIONS`: options that onnxd's front-end gives its workers in addition to
+ * the protocol.
+ */
 import { DEFAULT_WORKER_OPTIONS } from '../handler.ts'
 import type { WorkerOptions } from '../handler.ts'
-/** `ONNXD_WORKER_OPTIONS`: what onnxd's front-end tells its workers beyond the protocol. */
 import { UsageError } from './arguments.ts'
 
 const JOIN_BATCHES = ['', 'auto', 'always', 'never']
 const GRAPH_OPTIMIZATIONS = ['disabled', 'basic', 'extended', 'all']
 
-/** One check for each option, by hand: a schema library would cost every worker 11 MB and 0.1 s. */
+/**
+ * One check per option, written by hand: a schema library would cost every worker 11 MB and 0.1 s.
+ */
 const CHECKS: Readonly<Record<keyof WorkerOptions, (value: unknown) => boolean>> = {
   threads: isCount,
   graphOptimization: (value) => typeof value === 'string' && GRAPH_OPTIMIZATIONS.includes(value),
@@ -28,8 +33,8 @@ const CHECKS: Readonly<Record<keyof WorkerOptions, (value: unknown) => boolean>>
 }
 
 /**
- * The default options with those of `text`, a JSON object, over them.
- * @throws UsageError when the text is no JSON object or an option is unknown or malformed.
+ * Returns the default options, overwritten with those in `text`, a JSON object.
+ * @throws UsageError when the text is not a JSON object or an option is unknown or malformed.
  */
 export function parseWorkerOptions(text: string | undefined): WorkerOptions {
   if (text === undefined || text === '') return DEFAULT_WORKER_OPTIONS

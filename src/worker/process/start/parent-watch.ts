@@ -2,8 +2,8 @@ import { Worker } from 'node:worker_threads'
 import { killGroupMembers } from './process-group.ts'
 
 /**
- * Runs on a thread of its own, because a model may hold the main one for ever, in native code or in
- * a loop: then neither the end of the socket nor a signal handler would ever be seen.
+ * Runs on its own thread, because a model may block the main thread forever, in native code or in a
+ * loop. The main thread would then notice neither the end of the socket nor a signal.
  */
 const WATCH = `
 const { workerData } = require('node:worker_threads')
@@ -17,8 +17,8 @@ try {
 `
 
 /**
- * Kills this process within a fraction of a second of the death of its parent, and all others of the group that it leads: a
- * parent that was killed cannot do that any more.
+ * Kills this process, and the process group that it leads, when its parent dies. The thread checks
+ * every 250 ms. A parent that was killed cannot do this any more.
  */
 export function watchParent(parentPid: number): void {
   process.on('exit', () => {

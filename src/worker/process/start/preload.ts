@@ -1,12 +1,12 @@
-/** A model that is loaded before the first connection (MMS worker process, section 1.6). */
+/** A model that is loaded before the first connection. See `docs/worker-protocol.md`. */
 import type { WireRequest, WorkerReply } from '../../wire/messages.ts'
 import type { LoadedModel } from '../handler.ts'
 import { isMemoryError } from '../loop/replies.ts'
 import { reportError } from '../report-error.ts'
 
 /**
- * Loads a model that all connections share, or nothing when memory runs out: then, as in the original,
- * each connection tries for itself. Any other failure ends the process.
+ * Loads a model that all connections share. Returns `undefined` when memory ran out: then each
+ * connection tries to load it, as in MMS. Any other failure ends the process with exit code 1.
  */
 export async function preload(load: () => Promise<LoadedModel>): Promise<LoadedModel | undefined> {
   try {
@@ -18,9 +18,9 @@ export async function preload(load: () => Promise<LoadedModel>): Promise<LoadedM
   }
 }
 
-/** Lets several connections use one model, whose calls must not overlap. */
+/** Lets several connections use one model by running their calls one after the other. */
 class SharedModel implements LoadedModel {
-  /** Other connections share it. */
+  /** Several connections share the process, so it must not block for one of them. */
   readonly needsEventLoop = true
   readonly #model: LoadedModel
   #lastRun: Promise<unknown> = Promise.resolve()
@@ -35,6 +35,6 @@ class SharedModel implements LoadedModel {
     return run
   }
 
-  /** The next connection needs it again. */
+  /** Does nothing: the next connection needs the model again. */
   close(): void {}
 }

@@ -1,12 +1,19 @@
-/** What a worker has started, in the process group that it leads. The front-end ends the group while it lives. */
+/**
+ * Finds and kills the processes that a worker has started, in the process group that it leads. The
+ * front-end, if it lives, kills the group itself.
+ */
 import { readFileSync, readdirSync } from 'node:fs'
 
-/** A process that is being killed may have started another one. */
+/**
+ * Maximum number of passes. More than one is needed because a process may start another one before
+ * it is killed.
+ */
 const MAX_PASSES = 10
 
 /**
- * Kills every other process of the group that this process leads; nothing where it leads none. For its end: the
- * exit code stays its own, which it would not if the whole group were killed at once.
+ * Kills every other process of the group that this process leads. If it leads no group, it kills
+ * nothing. It is used when this process ends: killing the whole group at once would change its exit
+ * code.
  */
 export function killGroupMembers(): void {
   for (let pass = 0; pass < MAX_PASSES; pass += 1) {
@@ -16,7 +23,7 @@ export function killGroupMembers(): void {
       try {
         process.kill(pid, 'SIGKILL')
       } catch {
-        // It has just ended.
+        // The process has just ended.
       }
     }
   }
@@ -26,7 +33,7 @@ function groupMembers(): number[] {
   try {
     return readdirSync('/proc').filter(isPid).map(Number).filter(isMember)
   } catch {
-    // A system without /proc.
+    // The system has no /proc.
     return []
   }
 }
@@ -35,12 +42,12 @@ function isPid(name: string): boolean {
   return /^\d+$/.test(name)
 }
 
-/** Zombies do not count: they have ended. */
+/** Zombies do not count, because they have ended. */
 function isMember(pid: number): boolean {
   if (pid === process.pid) return false
   try {
     const text = readFileSync(`/proc/${pid}/stat`, 'latin1')
-    // The name of the program, in parentheses, may contain anything.
+    // The program name, in parentheses, may contain any character.
     const [state, , group] = text.slice(text.lastIndexOf(')') + 2).split(' ')
     return Number(group) === process.pid && state !== 'Z' && state !== 'X'
   } catch {

@@ -1,4 +1,4 @@
-/** The worker process from its command line to its end (MMS worker process, section 1). */
+/** Runs the worker process from its command line to its end. See `docs/worker-protocol.md`. */
 import { createServer } from 'node:net'
 import type { Server, Socket } from 'node:net'
 import { NO_GPU } from '../../wire/messages.ts'
@@ -20,20 +20,26 @@ import { killGroupMembers } from './process-group.ts'
 import { readSettings } from './settings.ts'
 import type { Settings } from './settings.ts'
 
-/** Set unless the operator did. The first two are the original's; the third keeps onnxruntime quiet. */
+/**
+ * Defaults of environment variables. An MMS worker sets the first two; the third disables
+ * onnxruntime's telemetry.
+ */
 const ENVIRONMENT_DEFAULTS = {
   OMP_NUM_THREADS: '1',
   MXNET_USE_OPERATOR_TUNING: '0',
   ORT_DISABLE_TELEMETRY: '1',
 }
 
-/** Runs until a signal, or the end of its connection where it serves only one, ends the process. */
+/**
+ * Runs until a signal ends the process or, if it serves only one connection, until that connection
+ * ends.
+ */
 export async function runWorker(args: readonly string[], output: ProcessOutput): Promise<void> {
   console.log(`model_service_worker started with args: ${oneLine(args.join(' '))}`)
   const settings = readSettings(args, process.env)
   const files = prepareProcess()
   if (settings.parentPid !== undefined) watchParent(settings.parentPid)
-  // Half-open: a front-end that has sent all it wants still gets its answers.
+  // Half-open: a front-end that has closed its sending side still gets its replies.
   const server = createServer({ allowHalfOpen: true, noDelay: true })
   await announce(server, settings, files)
   const preloaded = settings.preload ? preloadModel(settings) : undefined
@@ -43,27 +49,32 @@ export async function runWorker(args: readonly string[], output: ProcessOutput):
     const service = serveConnection(socket, settings, { output, files, preloaded })
     void service.ended.then((isClean) => {
       if (!settings.endsWithConnection) return
-      // The first sign of a front-end that was killed: it may still be seen as the parent.
+      // When a front-end is killed, its connection closes first and it may still be seen as the
+      // parent. So the group is killed here, without a check of the parent.
       if (settings.parentPid !== undefined) killGroupMembers()
       process.exit(isClean ? 0 : 1)
     })
   })
 }
 
-/** Sets what the original sets, and sees to the end of this process. Returns the files that go with it. */
+/**
+ * Sets the environment defaults and the handlers for the end of the process. Returns the list of
+ * files that are removed at its end.
+ */
 export function prepareProcess(): TemporaryFiles {
   for (const [name, value] of Object.entries(ENVIRONMENT_DEFAULTS)) process.env[name] ??= value
   const files = new TemporaryFiles()
   process.on('exit', () => files.removeAll())
   process.on('uncaughtException', endUncaught)
-  // The original's worker goes on serving after SIGTERM, without its files; nobody can want that.
+  // An MMS worker removes its files at SIGTERM and goes on serving. onnxd's worker ends.
   for (const signal of END_SIGNALS) process.on(signal, () => process.exit(0))
   return files
 }
 
 /**
- * Ends the process as Node does, but prints a bounded text: a message of many megabytes would keep
- * the process busy with its output until the deadline of the request. A handler may have a listener of its own.
+ * Ends the process as Node does, but limits the printed text. Printing a message of many megabytes
+ * would block the process until the request's deadline. Does nothing when a custom handler has its
+ * own listener.
  */
 function endUncaught(thrown: unknown): void {
   if (process.listenerCount('uncaughtException') > 1) return
@@ -71,7 +82,9 @@ function endUncaught(thrown: unknown): void {
   process.exit(1)
 }
 
-/** Listens and says so. The process ends when it cannot. */
+/**
+ * Listens and prints the start-up lines. Ends the process with exit code 1 when it cannot listen.
+ */
 export async function announce(
   server: Server,
   { address }: Settings,
@@ -88,7 +101,7 @@ export async function announce(
   console.log(`Node runtime: ${process.versions.node}`)
 }
 
-/** What the connections of one process share. */
+/** What all connections of one process share. */
 export interface Shared {
   readonly output: ProcessOutput
   readonly files: TemporaryFiles
@@ -111,7 +124,7 @@ export function serveConnection(socket: Socket, settings: Settings, shared: Shar
   return service
 }
 
-/** As the original's: batch size 1 and no GPU, whatever a load request asks for later. */
+/** Preloads with batch size 1 and no GPU, as MMS does, whatever a later load request asks for. */
 function preloadModel(settings: Settings): Promise<LoadedModel | undefined> {
   const { modelName, modelPath, handler } = settings
   return preload(() => load(settings, { modelName, modelPath, handler, batchSize: 1, gpu: NO_GPU }))

@@ -1,22 +1,28 @@
+/** Reads the command line and the environment of a worker process. */
 import type { WorkerOptions } from '../handler.ts'
-/** What command line and environment say to a worker process. */
 import { UsageError, parseArguments } from './arguments.ts'
 import type { WorkerArguments } from './arguments.ts'
 import { parseWorkerOptions } from './options.ts'
 
-/** Everything a worker process is told from outside, but for the protocol. */
+/** All settings of a worker process except those in the protocol. */
 export interface Settings extends WorkerArguments {
   readonly options: WorkerOptions
-  /** End with the first connection: onnxd's own front-end starts a new process instead of coming back. */
+  /**
+   * Whether to end with the first connection. onnxd's own front-end starts a new process instead of
+   * connecting again.
+   */
   readonly endsWithConnection: boolean
   readonly decodeInput: boolean
-  /** Process to die with, `undefined` to outlive everybody. */
+  /**
+   * Parent process; the worker ends when it dies. `undefined`: the worker does not depend on its
+   * parent.
+   */
   readonly parentPid: number | undefined
-  /** Descriptor of the file with large bodies, `undefined` when all come by the socket. */
+  /** Descriptor of the file with large bodies. `undefined`: all bodies come through the socket. */
   readonly bodyFile: number | undefined
 }
 
-/** Reads both; the process ends with code 2 where they cannot be used. */
+/** Reads both. Ends the process with exit code 2 when they are invalid. */
 export function readSettings(args: readonly string[], environment: NodeJS.ProcessEnv): Settings {
   try {
     return {

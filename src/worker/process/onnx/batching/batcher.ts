@@ -9,10 +9,10 @@ import type { Member } from './groups.ts'
 import { findDifference } from './trial.ts'
 import type { BatchVerdict } from './verdict.ts'
 
-/** Outputs of one request, or what its run failed with. */
+/** The outputs of one request, or the error of its run. */
 export type Outcome = readonly Tensor[] | Error
 
-/** Runs a graph, as `OnnxSession` does. */
+/** Runs a model, as `OnnxSession` does. */
 export interface Runner {
   readonly inputs: readonly TensorSpec[]
   readonly outputs: readonly TensorSpec[]
@@ -20,14 +20,17 @@ export interface Runner {
 }
 
 /**
- * Runs the requests of a frame. Those whose tensors agree in all dimensions but the first share one run, if the
- * verdict on the model allows it. Where a shared run fails each member runs alone, so that only the bad one gets
- * the error.
+ * Runs the requests of a frame. Requests whose tensors agree in all dimensions but the first share
+ * one run, if the verdict on the model allows it. When a shared run fails, each request runs alone,
+ * so that only the request that causes the error gets it.
  */
 export class Batcher {
   readonly #runner: Runner
   #verdict: BatchVerdict
-  /** The first group that comes is tried alone and together before anything is joined. */
+  /**
+   * Whether the first group must be run alone and together, and compared, before any requests share
+   * a run.
+   */
   #needsTrial: boolean
 
   constructor(runner: Runner, verdict: BatchVerdict) {
@@ -36,12 +39,12 @@ export class Batcher {
     this.#needsTrial = verdict.needsTrial
   }
 
-  /** Whether requests share runs, as known by now. */
+  /** Whether requests share runs, as far as it is known now. */
   get verdict(): BatchVerdict {
     return this.#verdict
   }
 
-  /** One outcome for each request, in their order. Never throws. */
+  /** Returns one outcome for each request, in their order. Never throws. */
   run(requests: readonly Run[]): readonly Outcome[] {
     const outcomes: Outcome[] = []
     const isJoinable = this.#verdict.joins && requests.length > 1
@@ -76,7 +79,10 @@ export class Batcher {
     return outcomes
   }
 
-  /** All outputs are compared, whichever the request asks for: the verdict is one for the model. */
+  /**
+   * Compares all outputs, also those that the request does not ask for: the verdict applies to the
+   * whole model.
+   */
   #try([first]: readonly Member[]): void {
     if (first === undefined) return
     const names = this.#runner.outputs.map(({ name }) => name)
@@ -93,7 +99,8 @@ export class Batcher {
           : `Output ${quote(names[difference.output] ?? '')} was not the same in a joined run when it was tried.`,
       )
     } catch {
-      // The request fails by itself, which says nothing about the model: the next group will tell.
+      // The request fails even when it runs alone, which says nothing about shared runs: the next
+      // group is tried.
     }
   }
 
@@ -102,7 +109,7 @@ export class Batcher {
     console.log(`Requests no longer share runs: ${reason}`)
   }
 
-  /** Outputs of every member, or what the shared run failed with. */
+  /** Returns the outputs of every member, or the error of the shared run. */
   #runJoined(group: readonly Member[]): readonly (readonly Tensor[])[] | Error {
     const [first] = group
     if (first === undefined) return []

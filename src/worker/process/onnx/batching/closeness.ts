@@ -1,13 +1,16 @@
-/** Are two results the same but for rounding? */
+/** Compares two results and allows differences from rounding. */
 import { halfToNumber } from '../tensors/half.ts'
 import { bytesOfData } from '../tensors/tensor.ts'
 import type { Datatype, NumericTensor, Tensor } from '../tensors/tensor.ts'
 
-/** How far results of floats may lie apart. */
+/** How far float results may differ. */
 interface Tolerance {
-  /** Of the largest element of the same column: kernels add in another order for more samples. */
+  /**
+   * Relative to the largest element of the same column. With more samples, kernels may add numbers
+   * in another order.
+   */
   readonly relative: number
-  /** At least so much, for columns that are nearly 0, such as unlikely classes. */
+  /** Minimum difference, for columns that are nearly 0, such as unlikely classes. */
   readonly floor: number
 }
 
@@ -17,12 +20,15 @@ const TOLERANCES: Readonly<Partial<Record<Datatype, Tolerance>>> = {
   FP64: { relative: 1e-3, floor: 1e-4 },
 }
 
-/** What is allowed for one output: one number for each column, which is a place of the last axis. */
+/**
+ * Allowed difference of one output: one number for each column, which is a position on the last
+ * axis.
+ */
 export type Allowance = Float64Array
 
 /**
- * From results that are known to be right. Columns have a scale each: a small score beside a large box must not
- * be taken for rounding.
+ * Computes the allowance from results that are known to be correct. Each column has its own scale:
+ * otherwise an error in a small score beside a large box coordinate would pass as rounding.
  */
 export function allowanceOf(results: readonly Tensor[]): Allowance {
   const [first] = results
@@ -42,12 +48,12 @@ export function allowanceOf(results: readonly Tensor[]): Allowance {
   return largest.map((size) => Math.max(relative * size, least))
 }
 
-/** A list has one column: its only axis is that of the samples. */
+/** A one-dimensional result has one column: its only axis is the batch dimension. */
 function columnsOf({ shape }: Tensor): number {
   return shape.length < 2 ? 1 : Math.max(1, shape.at(-1) ?? 1)
 }
 
-/** `isLenient`: where the right result is no finite number, any will do. */
+/** @param isLenient Accept any value where the expected value is not a finite number. */
 export function isClose(
   actual: Tensor,
   expected: Tensor,
@@ -74,7 +80,7 @@ export function isClose(
   })
 }
 
-/** The elements as numbers, halves included. */
+/** The elements as numbers; FP16 bits are converted. */
 export function numbersOf({ datatype, data }: NumericTensor): Float64Array {
   const numbers = new Float64Array(data.length)
   for (const [index, value] of data.entries()) {

@@ -1,6 +1,6 @@
 /**
- * Sizes as the proof of batching sees them: a number times named unknowns, such as `batch*12` or
- * `sequence*64`. An unknown other than the batch is the same for all requests of one run.
+ * Sizes in the proof of batching: a number times named unknowns, such as `batch*12` or
+ * `sequence*64`. All unknowns except the batch size are equal for all requests of one run.
  */
 import { NotProved } from './not-proved.ts'
 
@@ -10,11 +10,14 @@ export interface Dim {
   readonly symbols: readonly string[]
 }
 
-/** The number of samples in a run: the one size that changes when requests are joined. */
+/** The number of samples in a run: the only size that changes when requests are joined. */
 const BATCH_SYMBOL = '*batch*'
-/** No tensor has as many dimensions. */
+/** Limit that no real tensor reaches. */
 const MAX_SYMBOLS = 64
-/** Longer names of derived sizes are cut; equal sizes may then count as different, never the reverse. */
+/**
+ * Longer names of derived sizes are replaced by a new name. Equal sizes may then count as
+ * different, but different sizes never count as equal.
+ */
 const MAX_NAME_LENGTH = 120
 
 export const BATCH: Dim = { factor: 1, symbols: [BATCH_SYMBOL] }
@@ -24,12 +27,12 @@ export function fixedDim(value: number): Dim {
   return { factor: value, symbols: [] }
 }
 
-/** A size that is known by name only, and above 0. */
+/** A size above 0 of which only the name is known. */
 export function namedDim(name: string): Dim {
   return { factor: 1, symbols: [name] }
 }
 
-/** The value, where it is a plain number. */
+/** The value, if it is a plain number. */
 export function numberOf({ factor, symbols }: Dim): number | undefined {
   return symbols.length === 0 || factor === 0 ? factor : undefined
 }
@@ -42,12 +45,17 @@ export function hasBatch({ symbols }: Dim): boolean {
   return symbols.includes(BATCH_SYMBOL)
 }
 
-/** The batch once: a size that grows in step with the batch. */
+/**
+ * Whether the size grows in proportion to the batch size, so it contains that factor exactly once.
+ */
 export function isMultipleOfBatch({ factor, symbols }: Dim): boolean {
   return factor > 0 && symbols.filter((symbol) => symbol === BATCH_SYMBOL).length === 1
 }
 
-/** Above 0 whatever the unknowns are: they are sizes of tensors that are not empty. */
+/**
+ * Whether the size is above 0 for any values of the unknowns. They are sizes of tensors that are
+ * not empty.
+ */
 export function isPositive(dim: Dim): boolean {
   return dim.factor > 0 && Number.isInteger(dim.factor) && !dim.symbols.some(isAnyNumber)
 }
@@ -61,7 +69,7 @@ export function sameDim(one: Dim, other: Dim): boolean {
   )
 }
 
-/** @throws NotProved for a product of very many unknowns. */
+/** @throws NotProved when the product has too many unknowns. */
 export function times(one: Dim, other: Dim): Dim {
   if (one.symbols.length + other.symbols.length > MAX_SYMBOLS) {
     throw new NotProved('computes with too many sizes')
@@ -76,7 +84,7 @@ export function productOf(dims: readonly Dim[]): Dim {
   return dims.reduce(times, ONE)
 }
 
-/** The exact quotient; `undefined` where it may leave a rest. */
+/** The exact quotient; `undefined` when a remainder is possible. */
 export function divided(dividend: Dim, divisor: Dim): Dim | undefined {
   const factor = dividend.factor / divisor.factor
   if (!Number.isInteger(factor)) return undefined
@@ -94,27 +102,30 @@ export function dimText({ factor, symbols }: Dim): string {
   return factor === 1 ? symbols.join('*') : [factor, ...symbols].join('*')
 }
 
-/** Names sizes that are computed. One for each proof, so that equal sizes get equal names. */
+/**
+ * Names the sizes that are computed. Each proof has one instance, so that equal sizes get equal
+ * names.
+ */
 export class DimNames {
-  /** Names of smaller-of-two sizes, with the sizes that they do not exceed. */
+  /** Names of the smaller of two sizes, each with the two sizes that it does not exceed. */
   readonly #bounds = new Map<string, readonly Dim[]>()
   #count = 0
 
-  /** A size that no rule can say more of than that it is fixed. */
+  /** A size of which the rules know only that it is fixed. */
   fresh(): Dim {
     this.#count++
     return namedDim(`size${this.#count}`)
   }
 
-  /** A number, perhaps negative, that is fixed. */
+  /** A fixed number, which may be negative. */
   freshNumber(): Dim {
     this.#count++
     return namedDim(`?${this.#count}`)
   }
 
   /**
-   * A size that depends on others in the way that `text` describes, which must not hold the batch. With `?` in
-   * front it may be any number.
+   * A size that depends on others as `text` describes; `text` must not contain the batch size. If
+   * it starts with `?`, the size may be any number.
    */
   derived(text: string): Dim {
     if (text.length <= MAX_NAME_LENGTH) return namedDim(text)
@@ -131,17 +142,17 @@ export class DimNames {
   }
 
   /**
-   * The size of an axis on which both tensors of an elementwise operator are broadcast. Where it is not known
-   * which of them is 1, a name of its own.
+   * The size of an axis after broadcasting, for an elementwise operator. It gets its own name when
+   * it is unknown which of the two sizes is 1.
    */
   broadcast(one: Dim, other: Dim): Dim {
     if (sameDim(one, other) || isOne(other)) return one
     if (isOne(one)) return other
     const [first, second] = [numberOf(one), numberOf(other)]
-    // A number other than 1 is the size, or the run fails.
+    // If a size is a number other than 1, the result has this size or the run fails.
     if (first !== undefined) return one
     if (second !== undefined) return other
-    // min(a, b) against a: were it not a, it would have to be 1.
+    // min(a, b) and a: if min(a, b) is not a, it must be 1, or the run fails.
     if (this.#isBoundedBy(one, other)) return other
     if (this.#isBoundedBy(other, one)) return one
     return this.derived(`max(${[dimText(one), dimText(other)].toSorted().join(',')})`)

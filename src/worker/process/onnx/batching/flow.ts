@@ -1,20 +1,23 @@
-/** How the batch runs through the tensors of a graph: what the rules of the operators compute with. */
+/**
+ * Describes how the batch flows through the tensors of a graph. The rules of the operators compute
+ * with these values.
+ */
 import { fixedDim, hasBatch, numberOf } from './dimension.ts'
 import type { Dim } from './dimension.ts'
 import { NotProved } from './not-proved.ts'
 
 export type Shape = readonly Dim[]
 
-/** The same in every run: weights, and what depends on the sizes of one sample only. */
+/** The same in every run: weights, and values that depend only on the sizes of one sample. */
 export interface Fixed {
   readonly kind: 'fixed'
-  /** `undefined` where not even the number of dimensions is known. */
+  /** `undefined` when even the number of dimensions is unknown. */
   readonly shape: Shape | undefined
-  /** The elements in their order, where they are known. */
+  /** The elements in order, if they are known. */
   readonly values: readonly Dim[] | undefined
 }
 
-/** Numbers that depend on the size of the batch in a known way, such as the shape of an input. */
+/** Numbers that depend on the batch size in a known way, such as the shape of an input. */
 export interface Sized {
   readonly kind: 'sized'
   readonly shape: Shape
@@ -22,8 +25,9 @@ export interface Sized {
 }
 
 /**
- * Depends on the requests. In a joined run it is those of the single runs, one after the other along `axis`;
- * the size of that axis grows in step with the batch, and no other size depends on the batch.
+ * Depends on the requests. In a joined run it is the concatenation of the single runs' tensors
+ * along `axis`. The size of that axis grows in proportion to the batch size; no other size depends
+ * on it.
  */
 export interface Batched {
   readonly kind: 'batched'
@@ -31,16 +35,19 @@ export interface Batched {
   readonly axis: number
 }
 
-/** Not proved to be anything of these. */
+/** Not proved to be fixed, sized or batched. */
 export interface Mixed {
   readonly kind: 'mixed'
-  /** A sentence for the operator of the server. */
+  /** A sentence for the server's operator. */
   readonly reason: string
 }
 
 export type Flow = Fixed | Sized | Batched | Mixed
 
-/** Longer lists are no shapes; a graph that doubles a list again and again must not fill the memory. */
+/**
+ * Longer lists are not shapes. The limit protects the memory from a graph that doubles a list
+ * repeatedly.
+ */
 const MAX_VALUES = 4096
 
 export function fixed(shape?: Shape): Fixed {
@@ -51,7 +58,10 @@ export function batched(shape: Shape, axis: number): Batched {
   return { kind: 'batched', shape, axis }
 }
 
-/** A tensor of known elements. @throws NotProved for a long list with the size of the batch in it. */
+/**
+ * A tensor of known elements.
+ * @throws NotProved when a long list contains the batch size.
+ */
 export function known(shape: Shape, values: readonly Dim[]): Fixed | Sized {
   const hasSize = values.some(hasBatch)
   if (values.length > MAX_VALUES) {
@@ -66,7 +76,7 @@ export function knownList(values: readonly Dim[]): Fixed | Sized {
   return known([fixedDim(values.length)], values)
 }
 
-/** All elements of a tensor that has one; `undefined` for others. */
+/** The number of elements; `undefined` when it is unknown. */
 export function elementCount(shape: Shape): number | undefined {
   let count = 1
   for (const dim of shape) {

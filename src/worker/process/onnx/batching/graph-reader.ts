@@ -1,4 +1,7 @@
-/** Reads the graph of an ONNX file: its operators and the shapes of its weights, not the weights. */
+/**
+ * Reads the graph of an ONNX file: its operators and the shapes of its weights, but not the
+ * weights.
+ */
 import { WireType } from '@bufbuild/protobuf/wire'
 import { domainName } from './graph.ts'
 import type { AttributeValue, Graph, GraphNode, StoredTensor } from './graph.ts'
@@ -7,7 +10,7 @@ import type { ProtoField, ProtoFile, Range } from './proto-file.ts'
 import { readIntegers, readTensor } from './tensor-reader.ts'
 
 const MAX_TEXT_BYTES = 64 * 1024
-/** Longer lists are the trees and words of classical models, which no rule looks at. */
+/** Longer lists are the trees and words of classical models, which no rule reads. */
 const MAX_LIST = 4096
 
 const MODEL = { graph: 7, operatorSet: 8, function: 25 } as const
@@ -162,7 +165,7 @@ function readAttribute(file: ProtoFile, range: Range): { name: string; value: At
         break
       default:
     }
-    // The rest of such an attribute is more of the same.
+    // The attribute is too long, so the rest of it is not read.
     if (numbers.length + texts > MAX_LIST) return { name, value: { kind: 'unread' } }
   }
   if (value !== undefined) return { name, value }
@@ -170,7 +173,7 @@ function readAttribute(file: ProtoFile, range: Range): { name: string; value: At
   return { name, value: { kind: 'numbers', values: numbers } }
 }
 
-/** Packed integers; more than the limit by one where they are too many. */
+/** Packed integers. A list that is too long gives one element more than the limit. */
 function readSome(file: ProtoFile, field: ProtoField): readonly number[] {
   const isLong = field.wire === WireType.LengthDelimited && field.end - field.start > MAX_LIST
   return isLong

@@ -1,14 +1,16 @@
-/** An ONNX graph without its weights, as far as the proof of batching looks at it. */
+/** An ONNX graph without its weights, with the parts that the proof of batching needs. */
 
-/** A tensor of the file. */
+/** A tensor in the file. */
 export interface StoredTensor {
   /** `undefined` for a sparse tensor. */
   readonly dims: readonly number[] | undefined
-  /** The elements, in their order, where they are few numbers that lie in the file itself. */
+  /** The elements in order, if they are a few numbers in the file itself. */
   readonly values: readonly number[] | undefined
 }
 
-/** What an attribute holds; `unread` for what no rule looks at: graphs, long lists. */
+/**
+ * The value of an attribute. `unread` stands for values that no rule uses, for example long lists.
+ */
 export type AttributeValue =
   | { readonly kind: 'number'; readonly value: number }
   | { readonly kind: 'numbers'; readonly values: readonly number[] }
@@ -23,7 +25,7 @@ export interface GraphNode {
   readonly operator: string
   /** Empty for the operators of ONNX itself. */
   readonly domain: string
-  /** Names of tensors; the empty text stands for an optional one that is left out. */
+  /** Names of tensors. An empty name stands for an optional tensor that is left out. */
   readonly inputs: readonly string[]
   readonly outputs: readonly string[]
   readonly attributes: ReadonlyMap<string, AttributeValue>
@@ -32,16 +34,16 @@ export interface GraphNode {
 export interface Graph {
   /** Version of each operator set, by domain. */
   readonly operatorSets: ReadonlyMap<string, number>
-  /** In an order in which they can run. */
+  /** Sorted so that each node comes after the nodes that produce its inputs. */
   readonly nodes: readonly GraphNode[]
   readonly constants: ReadonlyMap<string, StoredTensor>
   readonly inputs: readonly string[]
   readonly outputs: readonly string[]
-  /** `domain:name` of functions that the model brings along. */
+  /** `domain:name` of the functions that the model defines. */
   readonly functions: ReadonlySet<string>
 }
 
-/** How a domain is written: ONNX's own has two names. */
+/** Normalizes a domain: ONNX's own domain has two names. */
 export function domainName(domain: string): string {
   return domain === 'ai.onnx' ? '' : domain
 }

@@ -1,17 +1,17 @@
-/** Which requests fit into one run. */
+/** Finds the requests that can share one run. */
 import type { Run } from '../codec.ts'
 import type { TensorSpec } from '../tensors/metadata.ts'
 import { rowsOf } from '../tensors/rows.ts'
 import type { Tensor } from '../tensors/tensor.ts'
 
-/** A request with its place in the frame and the first dimension of all its inputs. */
+/** A request with its position in the frame and the common first dimension of its inputs. */
 export interface Member {
   readonly position: number
   readonly request: Run
   readonly rows: number
 }
 
-/** Requests that fit into one run, and the positions of those that fit no other. */
+/** Groups of requests that can share a run, and the positions of requests that run alone. */
 export interface Sorted {
   readonly groups: readonly (readonly Member[])[]
   readonly single: readonly number[]
@@ -38,7 +38,10 @@ export function sortOut(requests: readonly Run[], specs: readonly TensorSpec[]):
   return { groups: groups.filter((group) => group.length > 1), single }
 }
 
-/** What must be equal to share a run. Datatypes are: they are the model's. */
+/**
+ * The properties that must be equal to share a run. Datatypes are always equal, because the model
+ * defines them.
+ */
 function shapeKey({ inputs, outputNames }: Run): string {
   let key = ''
   for (const { shape } of inputs) {
@@ -49,7 +52,9 @@ function shapeKey({ inputs, outputNames }: Run): string {
   return key
 }
 
-/** The first dimension that all inputs share; `undefined` when they differ, or have no elements to join. */
+/**
+ * The first dimension that all inputs share; `undefined` when the inputs differ in it or are empty.
+ */
 function commonRows(inputs: readonly Tensor[]): number | undefined {
   const [first] = inputs
   const rows = first && rowsOf(first)
@@ -57,7 +62,10 @@ function commonRows(inputs: readonly Tensor[]): number | undefined {
   return isJoinable ? rows : undefined
 }
 
-/** The proof takes dimensions of one name for equal, as the model's author said; a request may differ. */
+/**
+ * The proof assumes that dimensions with one name are equal, as the model's author declared; a
+ * request may violate this.
+ */
 function hasOneSizePerName(specs: readonly TensorSpec[], inputs: readonly Tensor[]): boolean {
   const sizes = new Map<string, number | undefined>()
   for (const [index, { dimensions }] of specs.entries()) {
@@ -72,10 +80,10 @@ function hasOneSizePerName(specs: readonly TensorSpec[], inputs: readonly Tensor
   return true
 }
 
-/** A name that some exporters give to every dimension that they know nothing of. */
+/** A name that some exporters give to every unknown dimension. */
 const UNKNOWN_DIMENSION = '?'
 
-/** Whether a dimension has a name of its own. */
+/** Whether the dimension has a name that identifies it. */
 export function isName(dimension: number | string): boolean {
   return typeof dimension === 'string' && dimension !== '' && dimension !== UNKNOWN_DIMENSION
 }

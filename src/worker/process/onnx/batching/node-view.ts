@@ -1,14 +1,18 @@
-/** A node of the graph as the rules see it: what flows into it, and its attributes. */
+/** A node of the graph for the rules: the flows of its inputs, and its attributes. */
 import { fixedDim, numberOf } from './dimension.ts'
 import type { Dim, DimNames } from './dimension.ts'
 import type { Batched, Fixed, Flow, Shape, Sized } from './flow.ts'
 import type { AttributeValue, GraphNode, StoredTensor } from './graph.ts'
 import { NotProved } from './not-proved.ts'
 
-/** What flows into a node whose inputs are all understood. */
+/** The flow of an input. A rule gets only inputs with a known flow. */
 export type Inflow = Fixed | Sized | Batched
 
-/** What an operator makes of its inputs: one flow for each output that it says something of. */
+/**
+ * Computes the flows of an operator's outputs from its inputs: one for each output that the rule
+ * covers.
+ * @throws NotProved when the operator is not proved to keep requests apart.
+ */
 export type Rule = (node: NodeView) => readonly Flow[]
 
 export class NodeView {
@@ -35,31 +39,34 @@ export class NodeView {
     this.#attributes = attributes
   }
 
-  /** Nothing of it depends on the requests or on how many they are. */
+  /** True when no input depends on the requests or on their number. */
   get isFixed(): boolean {
     return this.inputs.every((input) => input === undefined || input.kind === 'fixed')
   }
 
-  /** The inputs that are given. */
+  /** The inputs that are present. */
   get given(): readonly Inflow[] {
     return this.inputs.filter((input) => input !== undefined)
   }
 
-  /** @throws NotProved where the input is left out. */
+  /** @throws NotProved when the input is left out. */
   input(index: number): Inflow {
     const input = this.inputs[index]
     if (input === undefined) throw new NotProved(`has no input ${index}`)
     return input
   }
 
-  /** An input that depends on the requests. @throws NotProved for others. */
+  /**
+   * An input that depends on the requests.
+   * @throws NotProved when it does not.
+   */
   batchedInput(index: number): Batched {
     const input = this.input(index)
     if (input.kind !== 'batched') throw new NotProved('takes from the requests what it should not')
     return input
   }
 
-  /** @throws NotProved where another input than these depends on the requests. */
+  /** @throws NotProved when any other input depends on the requests or their number. */
   requireFixed(...others: readonly number[]): void {
     for (const [index, input] of this.inputs.entries()) {
       if (input === undefined || input.kind === 'fixed' || others.includes(index)) continue
@@ -67,7 +74,10 @@ export class NodeView {
     }
   }
 
-  /** Elements of an input that are known; `undefined` where it is left out. @throws NotProved */
+  /**
+   * The known elements of an input; `undefined` when it is left out.
+   * @throws NotProved when they are unknown.
+   */
   values(index: number): readonly Dim[] | undefined {
     const input = this.inputs[index]
     if (input === undefined) return undefined
@@ -77,7 +87,10 @@ export class NodeView {
     return input.values
   }
 
-  /** The same as plain numbers. @throws NotProved where they are none. */
+  /**
+   * The elements of an input as plain numbers; `undefined` when it is left out.
+   * @throws NotProved when they are unknown.
+   */
   numbers(index: number): readonly number[] | undefined {
     return this.values(index)?.map((value) => {
       const number = numberOf(value)
@@ -90,7 +103,7 @@ export class NodeView {
     return this.#attributes.has(name)
   }
 
-  /** @throws NotProved where the attribute is something else. */
+  /** @throws NotProved when the attribute is not a number. */
   number(name: string, absent: number): number {
     const value = this.#attributes.get(name)
     if (value === undefined) return absent
@@ -98,7 +111,7 @@ export class NodeView {
     throw unreadable(name)
   }
 
-  /** @throws NotProved where the attribute is something else. */
+  /** @throws NotProved when the attribute is not a list of numbers. */
   list(name: string): readonly number[] | undefined {
     const value = this.#attributes.get(name)
     if (value === undefined) return undefined
@@ -106,7 +119,10 @@ export class NodeView {
     throw unreadable(name)
   }
 
-  /** Elements of a list of texts or numbers; 0 where it is absent, `undefined` where it was too long to count. */
+  /**
+   * Length of a list of texts or numbers; 0 when it is absent, `undefined` when it was too long to
+   * count.
+   */
   countOf(name: string): number | undefined {
     const value = this.#attributes.get(name)
     if (value === undefined) return 0
@@ -114,7 +130,7 @@ export class NodeView {
     return value.kind === 'numbers' ? value.values.length : undefined
   }
 
-  /** @throws NotProved where the attribute is something else. */
+  /** @throws NotProved when the attribute is not a text. */
   text(name: string, absent: string): string {
     const value = this.#attributes.get(name)
     if (value === undefined) return absent
@@ -127,19 +143,28 @@ export class NodeView {
     return value?.kind === 'tensor' ? value.tensor : undefined
   }
 
-  /** Axes of an attribute or, in newer operator sets, of an input; `undefined` where neither is given. */
+  /**
+   * Axes from an attribute or, in newer operator sets, from an input; `undefined` when both are
+   * absent.
+   */
   axes(attribute: string, input: number): readonly number[] | undefined {
     return this.has(attribute) ? this.list(attribute) : this.numbers(input)
   }
 }
 
-/** The shape of an input. @throws NotProved where it is not known. */
+/**
+ * The shape of an input.
+ * @throws NotProved when it is unknown.
+ */
 export function shapeOf(input: Inflow): Shape {
   if (input.shape === undefined) throw new NotProved('has an input of unknown shape')
   return input.shape
 }
 
-/** From the front, whatever side it was counted from. @throws NotProved for an axis that there is not. */
+/**
+ * The axis counted from the front; a negative axis counts from the end.
+ * @throws NotProved when the axis does not exist.
+ */
 export function normalAxis(axis: number, rank: number): number {
   const index = axis < 0 ? axis + rank : axis
   if (Number.isInteger(index) && index >= 0 && index < rank) return index

@@ -1,5 +1,8 @@
-/** What a rule throws: why an operator is not proved to keep requests apart, as the rest of a sentence. */
+/**
+ * A rule throws this when an operator is not proved to keep requests apart. The message completes a
+ * sentence.
+ */
 export class NotProved extends Error {}
 
-/** The same of an operator that is never the same in two runs, whatever it gets. */
+/** The operator's result differs between two runs even with equal inputs. */
 export class NeverProved extends NotProved {}

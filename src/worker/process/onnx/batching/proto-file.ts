@@ -1,21 +1,24 @@
 /**
- * Protocol buffers in a file of any size: fields are found by position, and only what a caller asks for is
- * read, so that weights never come into memory.
+ * Reads protocol buffers from a file of any size. Fields are found by position, and only requested
+ * fields are read, so weights are never loaded into memory.
  */
 import { readSync } from 'node:fs'
 import { BinaryReader, WireType } from '@bufbuild/protobuf/wire'
 
-/** Read at once; the fields of a graph lie close together. */
+/** Bytes per read. The fields of a graph lie close together. */
 const WINDOW_BYTES = 64 * 1024
-/** A tag and a varint take 15 bytes at most. */
+/** A tag and a varint take at most 15 bytes. */
 const HEAD_BYTES = 16
-/** Fields of all messages together. The largest graphs have a tenth of it; hostile files are left there. */
+/**
+ * Maximum number of fields in all messages together, against hostile files. The largest graphs have
+ * a tenth of it.
+ */
 const MAX_FIELDS = 3_000_000
 
-/** The file is no protocol buffer, or too much of one. */
+/** The file is not a valid protocol buffer, or exceeds a limit. */
 export class ProtoError extends Error {}
 
-/** Part of the file. */
+/** A byte range of the file. */
 export interface Range {
   readonly start: number
   readonly end: number
@@ -24,17 +27,20 @@ export interface Range {
 export interface ProtoField extends Range {
   readonly number: number
   readonly wire: WireType
-  /** The value of a varint; 0 for fields of other kinds, whose bytes lie from `start` to `end`. */
+  /** The value of a varint; 0 for other fields, whose bytes lie from `start` to `end`. */
   readonly value: number
 }
 
-/** The value of a varint. @throws ProtoError for a field of another kind, which other readers pass over. */
+/**
+ * The value of a varint.
+ * @throws ProtoError when the field has another type.
+ */
 export function numberIn({ wire, value }: ProtoField): number {
   if (wire !== WireType.Varint) throw new ProtoError('it is damaged')
   return value
 }
 
-/** A file that stays open for as long as it is read; the caller closes it. */
+/** An open file; the caller closes it after reading. */
 export class ProtoFile {
   readonly #descriptor: number
   readonly #size: number
@@ -54,7 +60,10 @@ export class ProtoFile {
     return { start: 0, end: this.#size }
   }
 
-  /** The fields of a message, one after the other. @throws ProtoError */
+  /**
+   * Yields the fields of a message in order.
+   * @throws ProtoError
+   */
   *fields({ start, end }: Range): Generator<ProtoField> {
     let position = start
     while (position < end) {
@@ -65,7 +74,10 @@ export class ProtoFile {
     }
   }
 
-  /** The bytes of a field, copied. @throws ProtoError when there are more than `limit`. */
+  /**
+   * Returns a copy of a field's bytes.
+   * @throws ProtoError when there are more than `limit`.
+   */
   bytes({ start, end }: Range, limit: number): Buffer {
     if (end - start > limit) throw new ProtoError('one of its parts is too long')
     const from = start - this.#windowStart
@@ -97,7 +109,10 @@ export class ProtoFile {
     }
   }
 
-  /** Puts the reader at a position of the file, with so many bytes before it where the file has them. */
+  /**
+   * Moves the reader to a position of the file, with at least `length` bytes in the window if the
+   * file has them.
+   */
   #moveTo(position: number, length: number): void {
     const isInside =
       position >= this.#windowStart && position + length <= this.#windowStart + this.#reader.len

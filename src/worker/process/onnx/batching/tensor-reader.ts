@@ -1,10 +1,10 @@
-/** Reads ONNX's `TensorProto`: its dimensions, and its elements where they are few. */
+/** Reads a `TensorProto` of ONNX: its dimensions, and its elements if they are few. */
 import { BinaryReader, WireType } from '@bufbuild/protobuf/wire'
 import type { StoredTensor } from './graph.ts'
 import { ProtoError, numberIn } from './proto-file.ts'
 import type { ProtoField, ProtoFile, Range } from './proto-file.ts'
 
-/** Shapes, axes, pads and scales have a few elements; what has more is a weight. */
+/** Shapes, axes, pads and scales have few elements; a tensor with more is a weight. */
 const MAX_ELEMENTS = 1024
 const MAX_RANK = 64
 const MAX_NAME_BYTES = 64 * 1024
@@ -22,7 +22,7 @@ const FIELD = {
   location: 14,
 } as const
 
-/** Elements in raw bytes, by ONNX's number of their type. */
+/** Readers of raw elements, by ONNX's number of the datatype. */
 const RAW: Readonly<Record<number, { size: number; read: (bytes: Buffer, at: number) => number }>> =
   {
     1: { size: 4, read: (bytes, at) => bytes.readFloatLE(at) },
@@ -34,7 +34,10 @@ const RAW: Readonly<Record<number, { size: number; read: (bytes: Buffer, at: num
     11: { size: 8, read: (bytes, at) => bytes.readDoubleLE(at) },
   }
 
-/** A tensor with its name. @throws ProtoError */
+/**
+ * Reads a tensor with its name.
+ * @throws ProtoError
+ */
 export function readTensor(
   file: ProtoFile,
   range: Range,
@@ -77,7 +80,10 @@ export function readTensor(
   return { name, tensor: { dims, values: values?.length === count ? values : undefined } }
 }
 
-/** One integer, or a packed list of them. @throws ProtoError for more than `limit`. */
+/**
+ * Reads one integer, or a packed list of integers.
+ * @throws ProtoError when there are more than `limit`.
+ */
 export function readIntegers(file: ProtoFile, field: ProtoField, limit: number): number[] {
   if (field.wire === WireType.Varint) return [field.value]
   if (field.wire !== WireType.LengthDelimited) throw new ProtoError('it is damaged')
@@ -90,7 +96,7 @@ export function readIntegers(file: ProtoFile, field: ProtoField, limit: number):
   return values
 }
 
-/** The next of a packed list, which may be cut in the middle of a number. */
+/** Reads the next integer of a packed list. The list may end inside an integer. */
 function readInteger(reader: BinaryReader): number {
   try {
     return Number(reader.int64())

@@ -1,6 +1,6 @@
 /**
- * Follows the batch through a graph, operator by operator: are the requests of a joined run still apart in
- * every output?
+ * Follows the batch through a graph, operator by operator, and decides whether each output keeps
+ * the requests of a joined run apart.
  */
 import { quote } from '../tensors/error-text.ts'
 import type { TensorSpec } from '../tensors/metadata.ts'
@@ -15,17 +15,20 @@ import type { Inflow } from './node-view.ts'
 import { NeverProved, NotProved } from './not-proved.ts'
 import { ruleOf } from './rules/table.ts'
 
-/** Operator sets whose operators mean what the rules say; older ones broadcast in other ways. */
+/** Operator sets that the rules cover. Older ones broadcast in other ways. */
 const VERSIONS: ReadonlyMap<string, readonly [first: number, last: number]> = new Map([
   ['', [6, 26]],
   ['ai.onnx.ml', [1, 5]],
   ['com.microsoft', [1, 1]],
 ])
-/** Operators that broadcast or train in another way up to operator set 6. */
+/** Operators that broadcast or train differently up to operator set 6. */
 const CHANGED_IN_7 = /^(?:BatchNormalization|Dropout|Gemm|LSTM|GRU|RNN|PRelu)$/
-/** Quantisation with a scale that is computed from all elements of a run. */
+/** Quantization with a scale that is computed from all elements of a run. */
 const WHOLE_TENSOR_SCALE = /^DynamicQuantize/
-/** Why the requests of a joined run are not proved to stay apart, as a sentence; `undefined` where they are. */
+/**
+ * Returns a sentence that says why the requests of a joined run are not proved to stay apart;
+ * `undefined` when they are.
+ */
 export function whyNotApart(graph: Graph, inputs: readonly TensorSpec[]): string | undefined {
   const trace = new Trace(graph)
   return (
@@ -35,7 +38,10 @@ export function whyNotApart(graph: Graph, inputs: readonly TensorSpec[]): string
   )
 }
 
-/** What keeps the first dimension of every input from being the batch, if anything does. */
+/**
+ * Returns why the first dimension of an input cannot be the batch dimension; `undefined` when all
+ * can.
+ */
 export function whyNoBatch(inputs: readonly TensorSpec[]): string | undefined {
   const batchNames = new Set(inputs.map(({ dimensions: [first] }) => first))
   if (inputs.length === 0) return 'The model has no inputs.'
@@ -74,7 +80,7 @@ class Trace {
 
   #dimOf(dimension: number | string): Dim {
     if (typeof dimension === 'number') return fixedDim(dimension)
-    // In quotes it cannot be taken for a name of ours.
+    // In quotes, so that it cannot equal one of our own names.
     return isName(dimension) ? namedDim(JSON.stringify(dimension)) : this.#names.fresh()
   }
 
@@ -123,13 +129,16 @@ class Trace {
       return rule(view)
     } catch (error) {
       if (!(error instanceof NotProved)) throw error
-      // Whatever it does, it does the same in every run.
+      // The rule does not cover it, but with fixed inputs its result is the same in every run.
       const isSame = view.isFixed && !(error instanceof NeverProved)
       return isSame ? node.outputs.map(() => fixed()) : all(node, error.message)
     }
   }
 
-  /** What keeps an output from having exactly the samples of the inputs, if anything does. */
+  /**
+   * Returns why an output does not have exactly the samples of the inputs; `undefined` when it
+   * does.
+   */
   problemOf(name: string): string | undefined {
     const flow = this.#flows.get(name)
     if (flow === undefined) return `Output ${quote(name)} comes from nowhere.`

@@ -1,6 +1,6 @@
 /**
- * The second line of defence behind the proof: a request and others like it run alone and together, and all
- * outputs are compared. A mistake in a rule must not become a wrong response.
+ * A second check after the proof: a request and variants of it run alone and together, and all
+ * outputs are compared. A mistake in a rule must not cause a wrong response.
  */
 import { messageOf } from '../../../../errors.ts'
 import { joinRows, rowsOf, splitRows } from '../tensors/rows.ts'
@@ -9,24 +9,34 @@ import { allowanceOf, isClose } from './closeness.ts'
 import { variantsOf } from './variants.ts'
 import type { Variant } from './variants.ts'
 
-/** Runs a model for all its outputs, in their order. @throws ServerError */
+/**
+ * Runs a model and returns all its outputs in order.
+ * @throws ServerError
+ */
 export type RunAll = (inputs: readonly Tensor[]) => readonly Tensor[]
 
-/** More samples say no more, and take longer. */
+/** More samples find no further differences, and take longer. */
 const MAX_SAMPLES = 2
-/** The client of the first request waits meanwhile: a slow model is tried with fewer variants, two at least. */
+/**
+ * The client of the first request waits during the trial. A slow model is tried with fewer
+ * variants, but at least two.
+ */
 const BUDGET_MS = 2000
 
-/** A variant with what it gives alone. */
+/** A variant with its outputs when it runs alone. */
 interface Member extends Variant {
   readonly outputs: readonly Tensor[]
 }
 
-/** An output that is not the same alone and together, by its index, or why there is none. */
+/**
+ * The index of an output that differs between the joined and the single runs, or the error of the
+ * joined run.
+ */
 export type Difference = { readonly output: number } | { readonly failure: string }
 
 /**
- * How results of a joined run differ from those of single runs; `undefined` where they do not.
+ * Finds how the results of a joined run differ from those of single runs; `undefined` when they are
+ * equal.
  * @throws ServerError when the request itself fails, which says nothing about the model.
  */
 export function findDifference(run: RunAll, request: readonly Tensor[]): Difference | undefined {

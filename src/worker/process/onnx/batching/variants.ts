@@ -1,4 +1,7 @@
-/** Other inputs like those of a request, to try a model with: what one request brings along says little. */
+/**
+ * Creates variants of a request's inputs for a trial run, because one request alone finds few
+ * differences.
+ */
 import { halfToNumber, numberToHalf } from '../tensors/half.ts'
 import { allocateData, bytesOfData } from '../tensors/tensor.ts'
 import type { Tensor } from '../tensors/tensor.ts'
@@ -7,20 +10,24 @@ import { numbersOf } from './closeness.ts'
 /** Inputs of a trial run. */
 export interface Variant {
   readonly inputs: readonly Tensor[]
-  /** Far from the range of the request: rounding may be as far from its results. */
+  /**
+   * True when the values are far outside the request's range, so rounding may cause large
+   * differences.
+   */
   readonly isExtreme: boolean
 }
 
-/** Far from 1, below 0, and no power of 2. */
+/** Not close to 1, below 0, and not a power of 2. */
 const FACTOR = -2.7
 const LARGE = 1000
-/** Bits of the half 1. */
+/** Bits of the FP16 number 1. */
 const HALF_ONE = 0x3c00
 
 /**
- * The request itself and others: moved elements find what depends on order (a sort), equal ones what does not
- * (a mean), other ranges what depends on the largest element. Integers and texts may be indices or words that
- * the model knows: they keep their values and change places.
+ * Returns the request itself and variants of it. Moved elements show a dependence on order (a
+ * sort). Equal elements show operators that ignore the order (a mean). Other ranges show a
+ * dependence on the largest element. Integers and texts may be indices or words that the model
+ * knows, so they keep their values and only change places.
  */
 export function variantsOf(sample: readonly Tensor[]): readonly Variant[] {
   const variant = (change: (tensor: Tensor) => Tensor, isExtreme = false): Variant => ({
@@ -36,12 +43,12 @@ export function variantsOf(sample: readonly Tensor[]): readonly Variant[] {
   ]
 }
 
-/** In turn: nothing, far more, shifted, turned round. */
+/** In turn: zero, much larger, shifted, negated. */
 function extreme(value: number, index: number): number {
   return [0, value * LARGE, value + LARGE, -value][index % 4] ?? 0
 }
 
-/** Floats changed one by one; `undefined` for other elements. */
+/** Changes floats one by one; `undefined` for other datatypes. */
 function mapped(
   tensor: Tensor,
   change: (value: number, index: number) => number,
@@ -57,7 +64,7 @@ function mapped(
   return { datatype, shape, data }
 }
 
-/** The same elements some places further, which are as valid. */
+/** Moves the elements by some places; they stay valid values. */
 function moved(tensor: Tensor, places: number): Tensor {
   const count = tensor.data.length
   const by = count === 0 ? 0 : places % count
@@ -74,7 +81,10 @@ function moved(tensor: Tensor, places: number): Tensor {
   return { datatype, shape, data }
 }
 
-/** The element that is furthest from the mean everywhere; where all are equal, 1, or 0 if they are 1. */
+/**
+ * Fills the tensor with the element that is furthest from the mean. If all are equal, fills it with
+ * 1, or with 0 if they are 1.
+ */
 function allEqual(tensor: Tensor): Tensor {
   if (tensor.datatype === 'BYTES') {
     return { ...tensor, data: tensor.data.map(() => tensor.data[0] ?? '') }

@@ -1,4 +1,4 @@
-/** May requests share a run of a model? Decided when it is loaded, and said in words. */
+/** Decides, when a model is loaded, whether requests may share a run, and gives the reason. */
 import { closeSync, constants, fstatSync, openSync } from 'node:fs'
 import type { JoinBatches } from '../../../../model-folder/settings.ts'
 import type { TensorSpec } from '../tensors/metadata.ts'
@@ -8,13 +8,13 @@ import { whyNoBatch, whyNotApart } from './trace.ts'
 
 export interface BatchVerdict {
   readonly joins: boolean
-  /** Why, as a sentence. */
+  /** The reason, as a sentence. */
   readonly reason: string
-  /** Joined runs are compared with single ones before the first response comes from one. */
+  /** Whether joined runs must be compared with single runs before the first response uses one. */
   readonly needsTrial: boolean
 }
 
-/** The verdict on the model of an `.onnx` file. Never throws. */
+/** Returns the verdict on the model in an `.onnx` file. Never throws. */
 export function judgeBatching(
   file: string,
   inputs: readonly TensorSpec[],
@@ -44,7 +44,7 @@ function no(reason: string): BatchVerdict {
 }
 
 function readAndTrace(file: string, inputs: readonly TensorSpec[]): string | undefined {
-  // Opening a FIFO would wait for ever.
+  // Without O_NONBLOCK, opening a FIFO would block forever.
   const descriptor = openSync(file, constants.O_RDONLY | constants.O_NONBLOCK)
   try {
     const found = fstatSync(descriptor)

@@ -8,7 +8,7 @@ import type { Datatype, Tensor } from '../tensors/tensor.ts'
 const DEFAULT_TOP_K = 5
 const FLOAT_DATATYPES: readonly Datatype[] = ['FP16', 'FP32', 'FP64']
 
-/** How a classifier's scores become an answer; fixed when the model is loaded. */
+/** How the scores of a classifier become a response. It does not change after the load. */
 export interface ClassPlan {
   /** Name of the output with the scores, [N,classes]. */
   readonly output: string
@@ -17,7 +17,7 @@ export interface ClassPlan {
   readonly softmax: boolean
 }
 
-/** One class of an answer. */
+/** One class of a response. */
 export interface RankedClass {
   /** The label, or the index as text when the model has no labels. */
   readonly class: string
@@ -26,10 +26,11 @@ export interface RankedClass {
 }
 
 /**
- * The output with class scores: the one that the settings name, else the only float output if it has
- * the shape [N,classes], ones behind it allowed. `undefined`: the model is no classifier.
- * @throws ServerError `InvalidModelException` for an output that cannot hold scores, and for labels
- * that are not as many as the classes.
+ * Finds the output with class scores: the one that the settings name, otherwise the only float
+ * output, if its shape is [N,classes] (further dimensions of size 1 are allowed). Returns
+ * `undefined` when the model is not a classifier.
+ * @throws ServerError `InvalidModelException` when the named output is missing or cannot hold
+ * scores, or when the number of labels differs from the number of classes.
  */
 export function planClasses(
   outputs: readonly TensorSpec[],
@@ -49,7 +50,10 @@ export function planClasses(
   return { output: output.name, labels, topK, softmax }
 }
 
-/** The best classes of every row of scores, the best first; of equals the lower index. */
+/**
+ * Returns the best classes of every row of scores, the best first. Of equal scores, the lower index
+ * comes first.
+ */
 export function rankClasses(scores: Tensor, plan: ClassPlan): readonly (readonly RankedClass[])[] {
   const [rows = 0, classes = 0] = scores.shape
   const values = toNumbers(scores)
@@ -90,7 +94,7 @@ function isFloat({ datatype }: TensorSpec): boolean {
   return FLOAT_DATATYPES.includes(datatype)
 }
 
-/** A single class is a number, such as an age, and no choice. */
+/** An output with a single class is a number, such as an age, and not a choice. */
 function isScores({ shape: [, classes, ...rest] }: TensorSpec): boolean {
   return classes !== undefined && classes !== 1 && rest.every((size) => size === 1)
 }
@@ -103,7 +107,7 @@ function toNumbers({ datatype, data }: Tensor): Float64Array {
   return values
 }
 
-/** Softmax; the highest score is taken off first, or `exp` overflows. */
+/** Softmax. The highest score is subtracted first, because `exp` would overflow. */
 function toProbabilities(scores: Float64Array): Float64Array {
   const highestScore = scores.reduce(
     (best, score) => Math.max(best, score),
@@ -125,8 +129,8 @@ function toShortSingle(value: number): number {
 }
 
 /**
- * Indices of the `count` highest values in order, NaN last. All of them are never sorted: with 20 000
- * classes that would cost more than a small model.
+ * Indices of the `count` highest values in order, NaN last. A full sort of 20 000 classes would
+ * cost more than a small model.
  */
 function highest(values: Float64Array, count: number): readonly number[] {
   const keys = values.map((value) => (Number.isNaN(value) ? Number.NEGATIVE_INFINITY : value))

@@ -2,18 +2,23 @@ import sharp from 'sharp'
 import { messageOf, ServerError } from '../../../../errors.ts'
 import type { ImagePlan } from './plan.ts'
 
-/** Largest picture that is decoded, width times height: a kilobyte can announce terabytes. */
+/**
+ * Maximum width times height of an image that is decoded. A file of a kilobyte can declare
+ * terabytes of pixels.
+ */
 const MAX_PIXELS = 100_000_000
-/** Longest side, as in JPEG: shrinking a line of millions of pixels takes seconds. */
+/** Maximum width and height, as in JPEG. Shrinking a row of millions of pixels takes seconds. */
 const MAX_SIDE = 65_535
-/** The decoders of libvips that may run: no SVG, no PDF, nothing that opens other files. */
+/** The allowed decoders of libvips. SVG, PDF and all formats that open other files are excluded. */
 const LOADERS = ['Jpeg', 'Png', 'Webp', 'Nsgif', 'Tiff', 'Heif'].map(
   (name) => `VipsForeignLoad${name}Buffer`,
 )
 const BLACK = { r: 0, g: 0, b: 0 }
 const RGB_CHANNELS = 3
 
-/** Sets up the decoder: one thread a picture, no cache (no picture comes twice), no other format. */
+/**
+ * Configures the decoder: one thread per image, no cache (images do not repeat), no other formats.
+ */
 export function prepareDecoder(): void {
   sharp.cache(false)
   sharp.concurrency(1)
@@ -22,9 +27,10 @@ export function prepareDecoder(): void {
 }
 
 /**
- * Decodes a picture and brings it to the plan's size: RGB bytes, row by row. It is turned as its EXIF
- * orientation says; transparency becomes black, 16 bits become 8, an animation its first frame.
- * @throws ServerError 400 for a picture that is broken or cut off, 413 for one that is too large.
+ * Decodes an image and resizes it to the plan's size. Returns RGB bytes, row by row. The EXIF
+ * orientation is applied, transparency becomes black, 16 bits become 8 bits, and an animation
+ * becomes its first frame.
+ * @throws ServerError 400 when the image is damaged or incomplete, 413 when it is too large.
  */
 export async function decodePicture(bytes: Buffer, plan: ImagePlan): Promise<Buffer> {
   const { width, height, fit } = plan

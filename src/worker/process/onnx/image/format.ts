@@ -1,9 +1,12 @@
-/** Which format a picture has, by its first bytes: what clients declare is often missing or wrong. */
+/**
+ * Detects the format of an image by its first bytes, because declared media types are often missing
+ * or wrong.
+ */
 
-/** Formats that are decoded. Others either run an interpreter (SVG, PDF) or are rare. */
+/** Formats that are decoded. Other formats either run an interpreter (SVG, PDF) or are rare. */
 export type ImageFormat = 'jpeg' | 'png' | 'webp' | 'gif' | 'tiff' | 'avif'
 
-/** The formats by the second half of their media types, with the spellings seen in the wild. */
+/** Formats by subtype of their media types, with spellings that clients use. */
 const SUBTYPES: Readonly<Record<string, ImageFormat>> = {
   jpeg: 'jpeg',
   jpg: 'jpeg',
@@ -21,13 +24,16 @@ const MARKUP = /^\s*<(\?xml|!doctype|!--|svg)/i
 const BRANDS_OF_AVIF = new Set(['avif', 'avis'])
 const BRANDS_OF_HEIF = new Set(['mif1', 'msf1', 'heic', 'heix', 'heim', 'heis', 'hevc', 'hevx'])
 
-/** The format that the media type `image/…` names; `undefined` for one that is not decoded. */
+/** The format of the media type `image/…`; `undefined` when it is not decoded. */
 export function formatOfMediaType(mediaType: string): ImageFormat | undefined {
   const subtype = mediaType.slice(mediaType.indexOf('/') + 1)
   return Object.hasOwn(SUBTYPES, subtype) ? SUBTYPES[subtype] : undefined
 }
 
-/** The format whose signature the bytes start with; `other` is not decoded (HEIC, SVG, BMP). */
+/**
+ * The format whose signature the bytes start with. `other` is an image that is not decoded (HEIC,
+ * SVG, BMP); `undefined` is not an image.
+ */
 export function formatOfBytes(bytes: Buffer): ImageFormat | 'other' | undefined {
   const first = bytes[0] ?? -1
   switch (first) {
@@ -52,18 +58,18 @@ export function formatOfBytes(bytes: Buffer): ImageFormat | 'other' | undefined 
   }
 }
 
-/** Start of image and a marker that may follow: three bytes alone could be a tensor. */
+/** Start of image and a marker that may follow. Three bytes alone could also be a tensor. */
 function isJpeg(bytes: Buffer): boolean {
   const marker = bytes[3] ?? 0
   return bytes[1] === 0xd8 && bytes[2] === 0xff && marker >= 0xc0 && marker !== 0xff
 }
 
-/** `BM` and the length of the file: the two letters alone could be a tensor. */
+/** `BM` and the length of the file. The two letters alone could also be a tensor. */
 function isBitmap(bytes: Buffer): boolean {
   return bytes[1] === 0x4d && bytes.length >= 6 && bytes.readUInt32LE(2) === bytes.length
 }
 
-/** ISO base media: length, `ftyp`, major brand, version, compatible brands. */
+/** ISO base media file: length, `ftyp`, major brand, version, compatible brands. */
 function formatOfBoxes(bytes: Buffer): 'avif' | 'other' | undefined {
   if (latin1(bytes, 4, 8) !== 'ftyp') return undefined
   const end = Math.min(bytes.readUInt32BE(0), bytes.length, 128)

@@ -3,15 +3,16 @@ import type { WireParameter, WireRequest } from '../../../wire/messages.ts'
 import { quote } from '../tensors/error-text.ts'
 import { formatOfBytes, formatOfMediaType } from './format.ts'
 
-/** Which images are decoded, and how to send them. */
+/** Text that says which images are decoded, and how to send them. */
 export const SUPPORTED =
   'send JPEG, PNG, WebP, GIF, TIFF or AVIF, as the body or as a file of a form'
 
 /**
- * The pictures of a request in their order: the body, or parts of the form by any name. Empty when
- * there are none: the request is for another codec. Text and query values beside them are ignored.
- * @throws ServerError 415 for a format that is not decoded; 400 for what is declared as a picture and
- * is none, and for other data beside pictures.
+ * Returns the images of a request in order: the body, or parts of a form with any names. The list
+ * is empty when the request has no image, so that another codec decodes it. Text and query values
+ * beside images are ignored.
+ * @throws ServerError 415 when a format is not decoded; 400 when data that is declared as an image
+ * is not one, or when the request has other data beside images.
  */
 export function picturesOf(request: WireRequest): readonly Buffer[] {
   const pictures: Buffer[] = []

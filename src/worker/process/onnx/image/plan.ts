@@ -8,23 +8,24 @@ import type { PixelData } from './tables.ts'
 
 const MAX_SIDE = 8192
 
-/** How pictures become the model's input tensor; fixed when the model is loaded. */
+/** How images become the model's input tensor. It does not change after the load. */
 export interface ImagePlan {
   readonly datatype: NumericDatatype
-  /** Pictures in one tensor: exactly this many, or any number when -1. */
+  /** Number of images in one tensor; -1 means any number. */
   readonly count: number
   readonly width: number
   readonly height: number
   readonly layout: 'NCHW' | 'NHWC'
   readonly colors: 'rgb' | 'bgr' | 'grayscale'
   readonly fit: 'fill' | 'cover' | 'contain'
-  /** The element that stands for a byte: a table for each channel, in the tensor's order. */
+  /** For each channel, in the tensor's order, a table that maps a byte to an element. */
   readonly tables: readonly PixelData[]
 }
 
 /**
- * Brings the settings together with the input's shape, [N,C,H,W] or [N,H,W,C].
- * @throws ServerError `InvalidModelException` when they contradict each other or leave a size open.
+ * Combines the settings with the input's shape, [N,C,H,W] or [N,H,W,C].
+ * @throws ServerError `InvalidModelException` when they contradict each other or leave a size
+ * undefined.
  */
 export function planImageInput(input: TensorSpec, settings: ImageSettings): ImagePlan {
   const { datatype, shape } = input

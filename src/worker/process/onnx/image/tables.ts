@@ -4,10 +4,10 @@ import { numberToHalf } from '../tensors/half.ts'
 import { allocateData } from '../tensors/tensor.ts'
 import type { Datatype, NumericData, NumericDatatype } from '../tensors/tensor.ts'
 
-/** Element arrays that an image input may have; FP16 is bits in a `Uint16Array`. */
+/** Element arrays of an image input; FP16 is stored as bits in a `Uint16Array`. */
 export type PixelData = Exclude<NumericData, BigInt64Array | BigUint64Array>
 
-/** Smallest and largest value of a datatype of whole numbers. */
+/** Smallest and largest value of an integer datatype. */
 const WHOLE_RANGES: Partial<Record<Datatype, readonly [minimum: number, maximum: number]>> = {
   UINT8: [0, 255],
   INT8: [-128, 127],
@@ -19,9 +19,10 @@ const WHOLE_RANGES: Partial<Record<Datatype, readonly [minimum: number, maximum:
 const REAL_DATATYPES: readonly Datatype[] = ['FP16', 'FP32', 'FP64']
 
 /**
- * For each channel a table of 256: the element that stands for a byte. Pixels are bytes, so inversion,
- * scale, mean, deviation, rounding and datatype together cost one look-up a value.
- * @throws ServerError `InvalidModelException` when the datatype or the settings do not suit.
+ * Creates a table of 256 elements for each channel. A pixel is a byte, so inversion, scale, mean,
+ * standard deviation, rounding and datatype together cost one look-up per value.
+ * @throws ServerError `InvalidModelException` when the datatype or the settings do not suit the
+ * input.
  */
 export function createByteTables(
   datatype: NumericDatatype,
@@ -43,8 +44,9 @@ export function createByteTables(
 }
 
 /**
- * Zeroed room for pixels.
- * @throws ServerError `InvalidModelException` for 64-bit integers and booleans, which are no pixels.
+ * Allocates pixels that are set to zero.
+ * @throws ServerError `InvalidModelException` for 64-bit integers and booleans, which cannot be
+ * pixels.
  */
 export function allocatePixels(datatype: NumericDatatype, count: number): PixelData {
   const data = allocateData(datatype, count)
@@ -71,7 +73,7 @@ function perChannel(
   )
 }
 
-/** Whole numbers are rounded and kept in range, as pixels are when a picture is saved. */
+/** Integers are rounded and clamped to their range, as when an image is saved. */
 function toElement(datatype: NumericDatatype, value: number): number {
   const range = WHOLE_RANGES[datatype]
   if (range !== undefined) return Math.min(Math.max(Math.round(value), range[0]), range[1])

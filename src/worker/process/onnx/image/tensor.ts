@@ -8,13 +8,13 @@ import { allocatePixels } from './tables.ts'
 import type { PixelData } from './tables.ts'
 
 const RGB_CHANNELS = 3
-/** For several pictures: a thousand tiny files would each become a whole input. */
+/** Limit for several images: each of a thousand tiny files would become a full-size input. */
 const MAX_TENSOR_BYTES = 256 * 1024 * 1024
 
 /**
- * Pictures as one tensor, a row of the batch each.
- * @throws ServerError 400 when the model takes another number, 413 when they are too many, and as
- * {@link decodePicture}.
+ * Converts images into one tensor, with one entry of the batch dimension per image.
+ * @throws ServerError 400 when the model takes another number of images, 413 when they are too
+ * many, and the errors of {@link decodePicture}.
  */
 export async function picturesToTensor(
   pictures: readonly Buffer[],
@@ -24,7 +24,7 @@ export async function picturesToTensor(
   const { datatype, width, height, layout, tables } = plan
   const size = width * height * tables.length
   const data = allocatePixels(datatype, pictures.length * size)
-  // One after the other: decoding is bound by the processor, and each picture in work holds memory.
+  // One after the other: decoding uses the CPU fully, and each image in progress holds memory.
   for (const [row, picture] of pictures.entries()) {
     const rgb = await decodePicture(picture, plan)
     writePixels(rgb, plan, data.subarray(row * size, (row + 1) * size))
@@ -65,7 +65,7 @@ function writePixels(rgb: Buffer, { colors, layout, tables }: ImagePlan, target:
   }
 }
 
-/** Luma of ITU-R BT.601 in 16-bit fixed point, the same numbers as Pillow's `convert('L')`. */
+/** Luma of ITU-R BT.601 in 16-bit fixed point, with the same results as Pillow's `convert('L')`. */
 function toGrayscale(rgb: Buffer, pixels: number): Uint8Array {
   const grayscale = new Uint8Array(pixels)
   for (let pixel = 0, at = 0; pixel < pixels; pixel++, at += RGB_CHANNELS) {

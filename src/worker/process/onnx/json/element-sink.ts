@@ -4,15 +4,15 @@ import type { Datatype, Tensor } from '../tensors/tensor.ts'
 import type { JsonReader } from './reader.ts'
 
 const COMMA = 0x2c
-/** First bytes of every JSON value, `NaN` and `Infinity` included. */
+/** First bytes of all JSON values, including `NaN` and `Infinity`. */
 const VALUE_STARTS = new Set(Buffer.from('"{[tfnNI-0123456789'))
 
 /**
- * Takes the elements of one input out of JSON. Room grows with the elements found, never with a shape that
- * was only announced. One subclass for each kind of datatype, each with a loop over a whole row of its own.
+ * Collects the elements of one input from JSON. Memory grows with the elements that are found, not
+ * with a declared shape. Each kind of datatype has a subclass with its own loop over a whole row.
  */
 export abstract class ElementSink {
-  /** Elements taken so far. */
+  /** Number of elements so far. */
   length = 0
   protected abstract readonly datatype: Datatype
   readonly #input: string
@@ -21,25 +21,34 @@ export abstract class ElementSink {
     this.#input = input
   }
 
-  /** Takes the element at the reader's position; with `isRow` also those that follow with commas. */
+  /**
+   * Reads the element at the reader's position. With `isRow` it also reads the elements that follow
+   * after commas.
+   */
   abstract read(reader: JsonReader, isRow: boolean): void
 
-  /** Everything taken, in a shape whose product is `length`. */
+  /** Returns all elements in a shape whose product is `length`. */
   abstract toTensor(shape: readonly number[]): Tensor
 
-  /** For an element that its datatype cannot hold: `problem` follows the element's text. */
+  /**
+   * Builds the error for an element that the datatype cannot hold; `problem` follows the element's
+   * text.
+   */
   protected refuse(token: string, problem: string): ServerError {
     const place = `Input ${quote(this.#input)}, element ${this.length}`
     return new ServerError('InvalidInputException', `${place}: ${token} ${problem}.`)
   }
 
-  /** For a number, beginning at `start`, that is too large for the datatype; `range` may say what is not. */
+  /**
+   * Builds the error for a number, starting at `start`, that is too large for the datatype. `range`
+   * may contain the valid range.
+   */
   protected outOfRange(reader: JsonReader, start: number, range = ''): ServerError {
     reader.position = start
     return this.refuse(reader.token(), `is out of range for ${this.datatype}${range}`)
   }
 
-  /** For something else than the datatype's elements; malformed JSON is reported as such. */
+  /** Builds the error for a value that is not an element of the datatype, or for malformed JSON. */
   protected unexpected(reader: JsonReader, expected: string): ServerError {
     if (!VALUE_STARTS.has(reader.peek())) return reader.unexpected('a value')
     const token = reader.token()
@@ -48,7 +57,7 @@ export abstract class ElementSink {
   }
 }
 
-/** Consumes the comma behind an element, if there is one. */
+/** Consumes the comma after an element, if it is there. */
 export function takeComma(reader: JsonReader): boolean {
   if (reader.peek() !== COMMA) return false
   reader.position++

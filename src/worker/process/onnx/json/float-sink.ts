@@ -11,17 +11,17 @@ const DOT = 0x2e
 const ZERO = 0x30
 const UPPER_E = 0x45
 const LOWER_E = 0x65
-/** More digits than a float32 needs slow its reading down. */
+/** A float32 does not need more digits, and they would slow the reading down. */
 const SINGLE_DIGITS = 12
-/** With those before them more than the 17 that tell doubles apart. */
+/** 15 digits and these 4 are more than the 17 that distinguish any two doubles. */
 const TAIL_DIGITS = 4
 
-/** Magnitudes from which a datatype has only infinity. */
+/** Smallest magnitude that each datatype can only represent as infinity. */
 export const OVERFLOW = { FP16: 65_520, FP32: 2 ** 128 - 2 ** 103, FP64: Number.POSITIVE_INFINITY }
 
 /**
- * FP16, FP32 and FP64. Takes `NaN` (also as `null`) and `±Infinity` in words, and refuses a number
- * in digits that its datatype could only hold as an infinity.
+ * Reads FP16, FP32 and FP64. Accepts `NaN` (also as `null`) and `±Infinity`, and rejects a number
+ * in digits that the datatype could only represent as infinity.
  */
 export class FloatSink extends ElementSink {
   protected override readonly datatype: 'FP16' | 'FP32' | 'FP64'
@@ -40,9 +40,9 @@ export class FloatSink extends ElementSink {
   }
 
   /**
-   * Gathers each number's digits as integers, four at a time, and turns them into a value by arithmetic. One function
-   * with everything in locals: this loop is where a JSON request spends its time, and it is twice as fast as a
-   * call for each number.
+   * Gathers the digits of each number as integers, up to four at a time, and computes the value
+   * from them. Everything is in one function with local variables: a JSON request spends most of
+   * its time in this loop, and it is twice as fast as one call per number.
    */
   read(reader: JsonReader, isRow: boolean): void {
     const { bytes, view } = reader
@@ -144,7 +144,7 @@ export class FloatSink extends ElementSink {
   }
 
   #readWord(reader: JsonReader): number {
-    // JSON has no other word for a number that is missing.
+    // `null` is the only standard JSON for a missing number.
     if (reader.take('NaN') || reader.take('null')) return Number.NaN
     if (reader.take('Infinity')) return Number.POSITIVE_INFINITY
     if (reader.take('-Infinity')) return Number.NEGATIVE_INFINITY
@@ -164,7 +164,10 @@ function isSpace(byte: number): boolean {
   return byte === 0x20 || byte === 0x0a || byte === 0x0d || byte === 0x09
 }
 
-/** The number that four characters, the first in the lowest byte, stand for; -1 when one of them is no digit. */
+/**
+ * Converts four characters, the first in the lowest byte, to a number; -1 when one of them is not a
+ * digit.
+ */
 function fourDigits(characters: number): number {
   const digits = characters ^ 0x30303030
   if ((((digits + 0x76767676) | digits) & 0x80808080) !== 0) return -1

@@ -10,7 +10,7 @@ const TWO_TO_32 = 2 ** 32
 export type NarrowInteger = 'UINT8' | 'UINT16' | 'UINT32' | 'INT8' | 'INT16' | 'INT32'
 export type WideInteger = 'UINT64' | 'INT64'
 
-/** Least and most value of each datatype. */
+/** Smallest and largest value of each datatype of up to 32 bits. */
 export const NARROW_RANGES: Readonly<
   Record<NarrowInteger, readonly [least: number, most: number]>
 > = {
@@ -21,13 +21,16 @@ export const NARROW_RANGES: Readonly<
   INT16: [-32_768, 32_767],
   INT32: [-2_147_483_648, 2_147_483_647],
 }
-/** The same for integers of 64 bits. */
+/** Smallest and largest value of the 64-bit datatypes. */
 export const WIDE_RANGES: Readonly<Record<WideInteger, readonly [least: bigint, most: bigint]>> = {
   UINT64: [0n, 2n ** 64n - 1n],
   INT64: [-(2n ** 63n), 2n ** 63n - 1n],
 }
 
-/** Integers of up to 32 bits. Typed arrays would wrap what they cannot hold, so the range is checked first. */
+/**
+ * Reads integers of up to 32 bits. Typed arrays would wrap a value that is too large, so the range
+ * is checked first.
+ */
 export class NarrowIntegerSink extends ElementSink {
   protected override readonly datatype: NarrowInteger
   #data: DataOf[NarrowInteger]
@@ -66,8 +69,8 @@ export class NarrowIntegerSink extends ElementSink {
 }
 
 /**
- * 64-bit integers, exact. What a double holds exactly is stored as two 32-bit halves, which spares a bigint
- * for each element.
+ * Reads 64-bit integers exactly. A value that a double holds exactly is stored as two 32-bit
+ * halves, which avoids a bigint for each element.
  */
 export class WideIntegerSink extends ElementSink {
   protected override readonly datatype: WideInteger
@@ -101,8 +104,8 @@ export class WideIntegerSink extends ElementSink {
   }
 
   /**
-   * False when the datatype cannot hold the value. Storing into a `Uint32Array` takes a number modulo 2^32, which
-   * is two's complement for negative ones.
+   * Returns false when the datatype cannot hold the value. Storing a number in a `Uint32Array`
+   * takes it modulo 2^32, which gives two's complement for negative numbers.
    */
   #store(value: number | bigint): boolean {
     const at = 2 * this.length

@@ -8,18 +8,18 @@ const UPPER_E = 0x45
 const LOWER_E = 0x65
 const MAX_EXACT_DIGITS = 15
 
-/** The place in a JSON text at which a number is read. `JsonReader` is one. */
+/** A position in a JSON text at which a number is read. `JsonReader` implements it. */
 export interface JsonCursor {
   readonly bytes: Buffer
   /** Offset of the next byte. */
   position: number
-  /** The next byte that is not white space, not consumed; -1 at the end. */
+  /** The next byte that is not white space, without consuming it; -1 at the end. */
   peek(): number
-  /** Consumes `word` if it comes next. */
+  /** Consumes `word` if it comes next, and says whether it did. */
   take(word: string): boolean
-  /** An error that names the offset `at`. */
+  /** Builds an error that names the byte offset `at`. */
   error(problem: string, at?: number): ServerError
-  /** An error that names what stands at the position. */
+  /** Builds an error that names the token at the position. */
   unexpected(expected: string): ServerError
 }
 
@@ -28,8 +28,9 @@ export function isDigit(byte: number): boolean {
 }
 
 /**
- * Reads an integer of any length: a number while that is exact, else a bigint.
- * `undefined`, with the position unchanged, when what comes next is not an integer (`1.0` and `1e3` are none).
+ * Reads an integer of any length: a number if that is exact, otherwise a bigint. Returns
+ * `undefined`, after skipping white space only, when the next value is not an integer. `1.0` and
+ * `1e3` are not integers here.
  */
 export function readInteger(reader: JsonCursor): number | bigint | undefined {
   reader.peek()
@@ -51,14 +52,14 @@ export function readInteger(reader: JsonCursor): number | bigint | undefined {
     throw reader.error('a number must not start with 0', start)
   reader.position = at
   if (digits <= MAX_EXACT_DIGITS) return isNegative ? 0 - value : value
-  // No datatype has more than 20 digits, and BigInt() takes quadratic time.
+  // Any such value is out of range, and BigInt() takes quadratic time.
   if (digits > 20) return isNegative ? -(2n ** 64n) : 2n ** 64n
   return BigInt(bytes.toString('latin1', start, at))
 }
 
 /**
- * Reads the exponent of a number from behind its `e` and leaves the reader behind it. Far more than any
- * number can have is cut to 100 000.
+ * Reads the exponent after the `e` of a number, and leaves the reader after it. A longer exponent
+ * than five digits is cut to five, which is more than any number needs.
  */
 export function readExponent(reader: JsonCursor): number {
   const { bytes } = reader
@@ -76,7 +77,7 @@ export function readExponent(reader: JsonCursor): number {
   return isNegative ? -exponent : exponent
 }
 
-/** Checks and skips a number, `NaN` and `Infinity` included. */
+/** Checks and skips a number, including `NaN` and `Infinity`. */
 export function skipNumber(reader: JsonCursor): void {
   const { bytes } = reader
   if (!isDigit(reader.peek())) {

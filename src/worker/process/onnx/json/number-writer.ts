@@ -1,28 +1,32 @@
 /**
- * Numbers as JSON text, written straight into bytes. A float32 gets the fewest digits that read back as the same
- * float32 (0.1, not 0.10000000149011612): scaled to an integer of 7, 8 or 9 digits, which one division undoes.
+ * Writes numbers as JSON text directly into bytes. A float32 gets the fewest digits that read back
+ * as the same float32 (0.1, not 0.10000000149011612). To find them, the number is scaled to an
+ * integer of 7, 8 or 9 digits, and one division checks the result.
  */
 
 const ZERO = 0x30
 const MINUS = 0x2d
 const DOT = 0x2e
 const LOWER_E = 0x65
-/** Enough to scale the least float32, 1.4e-45, to 9 digits. */
+/** Enough to scale the smallest float32, 1.4e-45, to 9 digits. */
 const MAX_POWER = 54
-/** Powers of ten up to this one are exact, so that dividing by them rounds once. */
+/** Powers of ten up to this one are exact, so a division by them has one rounding. */
 const MAX_EXACT_POWER = 22
 const POWERS_OF_TEN = Float64Array.from({ length: MAX_POWER + 1 }, (_, n) => Number(`1e${n}`))
-/** More than the relative error of dividing by a power that is not exact. */
+/** Larger than the relative error of a division by a power that is not exact. */
 const SCALE_ERROR = 1e-15
-/** Below this a number is written with an exponent, as JavaScript does. */
+/** Smaller numbers are written with an exponent, as in JavaScript. */
 const LEAST_FIXED = 1e-6
-/** From here on float32 has only integers, of more digits than it needs. */
+/** From this value on, a float32 is an integer with more digits than necessary. */
 const MOST_SCALED = 1e9
 
-/** Room that any number needs at most. */
+/** Maximum number of bytes of a number. */
 export const MAX_NUMBER_BYTES = 32
 
-/** Writes a float32 at `at` and returns the offset behind it. NaN and infinities, which JSON lacks, become `null`. */
+/**
+ * Writes a float32 at `at` and returns the offset after it. JSON has no NaN and infinities; they
+ * become `null`.
+ */
 export function writeSingle(bytes: Buffer, at: number, value: number): number {
   if (!Number.isFinite(value)) return writeAscii(bytes, at, 'null')
   const magnitude = Math.abs(value)
@@ -41,7 +45,7 @@ export function writeSingle(bytes: Buffer, at: number, value: number): number {
   return writeAscii(bytes, at, shortestText(magnitude))
 }
 
-/** Does `digits` × 10^-`decimals` round to this float32, however a reader computes it? */
+/** Whether `digits` × 10^-`decimals` rounds to this float32, however a reader computes it. */
 function readsBackAs(magnitude: number, digits: number, decimals: number): boolean {
   const value = digits / (POWERS_OF_TEN[decimals] ?? 1)
   if (decimals <= MAX_EXACT_POWER) return Math.fround(value) === magnitude
@@ -49,7 +53,10 @@ function readsBackAs(magnitude: number, digits: number, decimals: number): boole
   return least === magnitude && Math.fround(value * (1 + SCALE_ERROR)) === magnitude
 }
 
-/** Writes a float64 with the fewest digits that read back as the same. NaN and infinities become `null`. */
+/**
+ * Writes a float64 with the fewest digits that read back as the same value. NaN and infinities
+ * become `null`.
+ */
 export function writeDouble(bytes: Buffer, at: number, value: number): number {
   if (!Number.isFinite(value)) return writeAscii(bytes, at, 'null')
   return writeAscii(bytes, at, Object.is(value, -0) ? '-0' : String(value))
@@ -76,7 +83,7 @@ export function writeAscii(bytes: Buffer, at: number, text: string): number {
   return at + bytes.write(text, at, 'latin1')
 }
 
-/** `digits` × 10^-`decimals`; `digits` has at most 9 digits and is not 0. */
+/** Writes `digits` × 10^-`decimals`. `digits` has at most 9 digits and is not 0. */
 function writeDecimal(
   bytes: Buffer,
   at: number,
@@ -111,7 +118,7 @@ function writeScientific(
   return writeInteger(bytes, end + 1, count - 1 - decimals)
 }
 
-/** The digits with a point behind the first `whole` of them. */
+/** Writes the digits with a point after the first `whole` of them. */
 function writeWithPoint(bytes: Buffer, at: number, digits: number, whole: number): number {
   const end = writeInteger(bytes, at + 1, digits)
   bytes.copyWithin(at, at + 1, at + 1 + whole)

@@ -2,7 +2,11 @@ import { ServerError } from '../../../../errors.ts'
 import type { CodecLimits } from '../codec.ts'
 import { JsonReader } from './reader.ts'
 
-/** A reader of a JSON body. @throws ServerError 413 when it is too long */
+/**
+ * Creates a reader of a JSON body.
+ * @throws ServerError 413 when the body exceeds `maxJsonBytes`, 400 when it starts with a byte
+ * order mark
+ */
 export function openJson(bytes: Buffer, limits: CodecLimits): JsonReader {
   if (bytes.length > limits.maxJsonBytes) {
     throw new ServerError(

@@ -17,15 +17,16 @@ const CLOSE_OBJECT = 0x7d
 const LONE_SURROGATE = /\p{Surrogate}/u
 
 /**
- * Reads JSON from its bytes, member by member, without building values and without recursion: the caller
- * asks for what it expects. Strict (RFC 8259) but for `NaN` and `Infinity`, which Python's clients send.
- * Every method throws `InvalidInputException` with the byte offset of what it does not like.
+ * Reads JSON from its bytes, member by member, without building values and without recursion: the
+ * caller asks for the value that it expects. It is strict (RFC 8259) except for `NaN` and
+ * `Infinity`, which Python clients send. Every method throws `InvalidInputException` with the byte
+ * offset of the error.
  */
 export class JsonReader implements JsonCursor {
   readonly bytes: Buffer
-  /** Of the same bytes, for several at once. */
+  /** A view of the same bytes, to read several at once. */
   readonly view: DataView
-  /** Offset of the next byte. Scanners of numbers and strings move it themselves. */
+  /** Offset of the next byte. The scanners of numbers and strings move it. */
   position = 0
   readonly maxDepth: number
   #depth = 0
@@ -39,7 +40,7 @@ export class JsonReader implements JsonCursor {
     }
   }
 
-  /** The next byte that is not white space, not consumed; -1 at the end. */
+  /** The next byte that is not white space, without consuming it; -1 at the end. */
   peek(): number {
     const { bytes } = this
     let at = this.position
@@ -61,7 +62,7 @@ export class JsonReader implements JsonCursor {
     return this.peek() === QUOTE
   }
 
-  /** Enters an object. False: it was empty and is left again. */
+  /** Enters an object. Returns false, and leaves it, when it is empty. */
   openObject(): boolean {
     this.#open(OPEN_OBJECT, 'an object')
     if (this.peek() !== CLOSE_OBJECT) return true
@@ -69,7 +70,7 @@ export class JsonReader implements JsonCursor {
     return false
   }
 
-  /** The name of the next member, with the colon behind it; empty where it `isSkipped`. */
+  /** Reads the name of the next member and the colon. With `isSkipped` it returns an empty name. */
   readKey(isSkipped = false): string {
     if (this.peek() !== QUOTE) throw this.unexpected('a name in double quotes')
     const key = isSkipped ? this.#checkString() : this.readString()
@@ -78,12 +79,12 @@ export class JsonReader implements JsonCursor {
     return key
   }
 
-  /** Behind a member's value: true when another follows, false when the object has ended. */
+  /** Call after a member's value. True: another member follows. False: the object has ended. */
   nextMember(): boolean {
     return this.#next(CLOSE_OBJECT, '"," or "}"')
   }
 
-  /** Enters an array. False: it was empty and is left again. */
+  /** Enters an array. Returns false, and leaves it, when it is empty. */
   openArray(): boolean {
     this.#open(OPEN_ARRAY, 'an array')
     if (this.peek() !== CLOSE_ARRAY) return true
@@ -91,7 +92,7 @@ export class JsonReader implements JsonCursor {
     return false
   }
 
-  /** Behind an element: true when another follows, false when the array has ended. */
+  /** Call after an element. True: another element follows. False: the array has ended. */
   nextElement(): boolean {
     if (!this.#next(CLOSE_ARRAY, '"," or "]"')) return false
     if (this.peek() === CLOSE_ARRAY) throw this.unexpected('a value')
@@ -106,7 +107,7 @@ export class JsonReader implements JsonCursor {
     return this.bytes.toString('utf8', start + 1, end)
   }
 
-  /** Consumes `word` (such as `true`) if it comes next. */
+  /** Consumes `word` (such as `true`) if it comes next, and says whether it did. */
   take(word: string): boolean {
     this.peek()
     for (let index = 0; index < word.length; index++) {
@@ -136,7 +137,7 @@ export class JsonReader implements JsonCursor {
     } while (open.length > 0)
   }
 
-  /** Only white space may follow. */
+  /** Checks that only white space follows. */
   end(): void {
     if (this.peek() !== -1) throw this.unexpected('the end of the body')
   }
@@ -149,7 +150,7 @@ export class JsonReader implements JsonCursor {
     return this.error(`expected ${expected}, got ${this.token()}`)
   }
 
-  /** What stands at the position, shortened, for error texts. */
+  /** The token at the position, shortened, for error texts. */
   token(): string {
     const byte = this.peek()
     if (byte === -1) return 'the end'
@@ -194,14 +195,14 @@ export class JsonReader implements JsonCursor {
     else if (!this.take('true') && !this.take('false') && !this.take('null')) skipNumber(this)
   }
 
-  /** As {@link readString}, without building the string where that checks nothing. */
+  /** Like {@link readString}, but builds the string only where that is necessary to check it. */
   #checkString(): '' {
     const start = this.position
     if (this.#skipString()) this.#unescape(start)
     return ''
   }
 
-  /** Moves behind the closing quote. True when the string has escapes. */
+  /** Moves after the closing quote. Returns true when the string has escapes. */
   #skipString(): boolean {
     const { bytes } = this
     const start = this.position

@@ -12,9 +12,9 @@ import { BooleanSink, TextSink } from './text-sink.ts'
 const UNKNOWN = -1
 
 /**
- * Reads nested arrays, or a bare scalar, as elements of the input's datatype. The shape is the nesting's
- * own (`[]` is `[0]`, `[[],[]]` is `[2,0]`); whether the model wants it is checked elsewhere.
- * @throws ServerError 400 for ragged arrays and for elements that the datatype cannot hold.
+ * Reads nested arrays, or a bare scalar, as elements of the input's datatype. The shape is that of
+ * the nesting (`[]` is `[0]`, `[[],[]]` is `[2,0]`); the caller compares it with the model's shape.
+ * @throws ServerError 400 when the arrays are ragged or the datatype cannot hold an element.
  */
 export function readTensor(reader: JsonReader, spec: TensorSpec): Tensor {
   const sink = createSink(spec, roomFor(spec, reader))
@@ -36,11 +36,11 @@ export function readTensor(reader: JsonReader, spec: TensorSpec): Tensor {
   return sink.toTensor(nesting.shape)
 }
 
-/** The shape of nested arrays, from the events of reading them. */
+/** Computes the shape of nested arrays while they are read. */
 class Nesting {
-  /** Length of the arrays at each depth, {@link UNKNOWN} until the first of them has ended. */
+  /** Length of the arrays at each depth; {@link UNKNOWN} until the first of them has ended. */
   readonly shape: number[] = []
-  /** Elements so far of each array that is open. */
+  /** Number of elements so far in each open array. */
   readonly #counts: number[] = []
   readonly #input: string
 
@@ -75,7 +75,7 @@ class Nesting {
     this.count(1)
   }
 
-  /** Elements may only stand in the deepest arrays. */
+  /** Checks that elements stand only in the deepest arrays. */
   expectElements(reader: JsonReader): void {
     if (this.depth < this.shape.length) {
       throw this.#ragged(`${reader.token()} stands where there were arrays`)
@@ -90,7 +90,10 @@ class Nesting {
   }
 }
 
-/** Room for what is expected (one row where the number of rows is open), but no more than the bytes can hold. */
+/**
+ * Number of elements to allocate: the expected number (with 1 for each variable dimension), but not
+ * more than the remaining bytes can contain.
+ */
 function roomFor(spec: TensorSpec, reader: JsonReader): number {
   const expected = elementCount(spec.shape.map((dimension) => Math.max(dimension, 1)))
   const mostElements = Math.ceil((reader.bytes.length - reader.position) / 2)

@@ -7,7 +7,7 @@ const ZERO = 0x30
 const ONE = 0x31
 const LEAST_ROOM = 256
 
-/** BYTES: strings, each standing for its UTF-8 bytes. */
+/** BYTES: strings, each of which represents its UTF-8 bytes. */
 export class TextSink extends ElementSink {
   protected override readonly datatype = 'BYTES'
   readonly #data: string[] = []
@@ -65,7 +65,9 @@ export class BooleanSink extends ElementSink {
   }
 }
 
-/** Digits, `.`, `e`, signs and letters: `10`, `1.0`, `1e3`, `1x`. */
+/**
+ * Whether a byte continues the number (digit, letter, `.`, sign), as in `10`, `1.0`, `1e3` or `1x`.
+ */
 function continuesNumber(byte = 0): boolean {
   return /[\w.+-]/.test(String.fromCharCode(byte))
 }

@@ -17,21 +17,21 @@ const OPEN = 0x5b
 const CLOSE = 0x5d
 const FIRST_ROOM = 1024
 
-/** Builds a JSON answer in one growing buffer, without strings in between for numbers. */
+/** Writes a JSON response into one growing buffer, without intermediate strings for numbers. */
 export class JsonWriter {
   readonly #maxBytes: number
   #bytes: Buffer
   #length = 0
 
-  /** `expected` is a guess of the final size, bytes. */
+  /** @param expected Estimated final size, bytes. */
   constructor(maxBytes: number, expected = FIRST_ROOM) {
     this.#maxBytes = maxBytes
     this.#bytes = Buffer.allocUnsafe(Math.min(expected, maxBytes))
   }
 
   /**
-   * Everything written. The writer must not be used afterwards.
-   * @throws ServerError 507 (as all methods do) when it is more than the limit.
+   * Returns everything that was written. The writer must not be used afterwards.
+   * @throws ServerError 507 (like all methods) when the size exceeds the limit.
    */
   finish(): Buffer {
     if (this.#length > this.#maxBytes) throw responseTooLarge(this.#maxBytes)
@@ -43,7 +43,7 @@ export class JsonWriter {
     return this.#length
   }
 
-  /** Writes punctuation and names that are known to be single-byte characters. */
+  /** Writes text that consists of single-byte characters. */
   ascii(text: string): this {
     this.#reserve(text.length)
     this.#length = writeAscii(this.#bytes, this.#length, text)
@@ -58,14 +58,17 @@ export class JsonWriter {
     return this
   }
 
-  /** The elements as one flat array. */
+  /** Writes the elements as one flat array. */
   flat(tensor: Tensor, name: string): this {
     this.#byte(OPEN)
     this.#elements(tensor, name, 0, tensor.data.length)
     return this.#byte(CLOSE)
   }
 
-  /** Not JSON: makes room behind it and has `write` fill exactly that, from an offset of the buffer on. */
+  /**
+   * Reserves `size` bytes for binary data; `write` fills all of them, starting at the given offset
+   * of the buffer.
+   */
   binary(size: number, write: (bytes: Buffer, at: number) => void): this {
     this.#reserve(size)
     write(this.#bytes, this.#length)
@@ -73,7 +76,10 @@ export class JsonWriter {
     return this
   }
 
-  /** The elements as nested arrays; a scalar stands alone. Behind a dimension of 0 nothing is left to nest. */
+  /**
+   * Writes the elements as nested arrays; a scalar is written alone. Nesting ends at a dimension of
+   * 0.
+   */
   nested(tensor: Tensor, name: string): this {
     const { shape } = tensor
     const emptyAt = shape.indexOf(0)
@@ -144,7 +150,7 @@ export class JsonWriter {
   }
 }
 
-/** How many of the outer dimensions begin at a row: they end there too. */
+/** Number of outer dimensions that begin at a row. The same number ends there. */
 function edgesAt(outer: readonly number[], row: number): number {
   let edges = 0
   let size = 1
@@ -155,7 +161,7 @@ function edgesAt(outer: readonly number[], row: number): number {
   return edges
 }
 
-/** The answer does not fit: the model made more than the operator allows. */
+/** Error 507: the response exceeds the configured limit. */
 export function responseTooLarge(maxBytes: number): ServerError {
   return new ServerError(
     'InsufficientMemoryException',

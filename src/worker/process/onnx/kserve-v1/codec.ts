@@ -1,4 +1,7 @@
-/** KServe's first protocol: a list of instances in, a list of as many predictions out. */
+/**
+ * KServe's V1 protocol: a request has a list of instances, and its response a list of predictions
+ * with the same length.
+ */
 import type { Dialect } from '../../../../contract/internal-headers.ts'
 import { ServerError } from '../../../../errors.ts'
 import type { WirePrediction, WireRequest } from '../../../wire/messages.ts'
@@ -25,8 +28,8 @@ export class InstancesCodec implements RequestCodec {
   #hasEntries: boolean | undefined
 
   /**
-   * @param tryOut Whether outputs have an entry for each instance; asked for when the first request
-   * comes.
+   * @param tryOut Returns whether outputs have an entry for each instance. It is called at the
+   * first request.
    */
   constructor(model: ModelMetadata, limits: CodecLimits, tryOut: () => boolean) {
     this.#limits = limits
@@ -87,7 +90,9 @@ class InstancesCall implements Decoded {
     else this.#writeObjects(writer, outputs, count)
   }
 
-  /** Outputs that belong to all instances together: one object with each output as a whole. */
+  /**
+   * Writes outputs that belong to all instances together: one object with each output as a whole.
+   */
   #writeColumns(writer: JsonWriter, outputs: readonly Tensor[]): void {
     for (const [index, output] of outputs.entries()) {
       const name = this.outputNames[index] ?? ''
@@ -100,7 +105,7 @@ class InstancesCall implements Decoded {
     writer.ascii(outputs.length > 0 ? '}' : '{}')
   }
 
-  /** Several outputs: an object for each instance, keyed by output name. */
+  /** Writes several outputs: one object for each instance, keyed by output name. */
   #writeObjects(writer: JsonWriter, outputs: readonly Tensor[], count: number): void {
     const single = Array.from({ length: count }, () => 1)
     const columns = outputs.map((output) => splitRows(output, single))

@@ -1,4 +1,7 @@
-/** The body of a KServe V1 request: `{"instances": […]}`, or the same under `inputs`, which may also be keyed by input name. */
+/**
+ * Reads the body of a KServe V1 request: `{"instances": […]}`, or the same under `inputs`, which
+ * may also be keyed by input name.
+ */
 import { ServerError } from '../../../../errors.ts'
 import { JsonReader } from '../json/reader.ts'
 import { readTensor } from '../json/tensor-reader.ts'
@@ -10,11 +13,11 @@ import { joinRows } from '../tensors/rows.ts'
 import { adaptShape, shapeError } from '../tensors/shape.ts'
 import type { Tensor } from '../tensors/tensor.ts'
 
-/** Members of a request that are passed over. */
+/** Maximum number of unknown members of a request that are skipped. */
 const MAX_UNKNOWN_MEMBERS = 1000
 
 /**
- * Tensors in the model's order, their first dimension the instances.
+ * Returns tensors in the model's order. Their first dimension is the number of instances.
  * @throws ServerError 400
  */
 export function readInstances(reader: JsonReader, table: InputTable): readonly Tensor[] {
@@ -48,7 +51,7 @@ function readList(reader: JsonReader, name: string, spec: TensorSpec): Tensor {
   return readTensor(reader, spec)
 }
 
-/** Input names with lists of the values of all instances. */
+/** Reads an object of input names, each with a list of the values of all instances. */
 function readColumns(reader: JsonReader, inputs: InputSet): void {
   for (let more = reader.openObject(); more; more = reader.nextMember()) {
     const spec = inputs.claim(reader.readKey())
@@ -56,7 +59,7 @@ function readColumns(reader: JsonReader, inputs: InputSet): void {
   }
 }
 
-/** A list of objects keyed by input name, one for each instance. */
+/** Reads a list of objects keyed by input name, one for each instance. */
 function readRows(reader: JsonReader, inputs: InputSet, table: InputTable): void {
   const columns = table.specs.map((): Tensor[] => [])
   let count = 0
@@ -89,14 +92,17 @@ function joinInstances(spec: TensorSpec, column: readonly Tensor[]): Tensor {
   return joinRows(column.map((one) => ({ ...one, shape: [1, ...one.shape] })))
 }
 
-/** In the model's shape, as long as every instance stays one row. */
+/**
+ * Adapts the tensor to the model's shape.
+ * @throws ServerError 400 when the first dimension would no longer be the number of instances.
+ */
 function stacked(spec: TensorSpec, tensor: Tensor): Tensor {
   const shape = adaptShape(spec, tensor.shape, tensor.data.length)
   if (shape[0] !== tensor.shape[0]) throw shapeError(spec, tensor.shape)
   return shape === tensor.shape ? tensor : { ...tensor, shape }
 }
 
-/** Looks ahead; the reader does not move. */
+/** Looks ahead without moving the reader. */
 function beginsWithObject(reader: JsonReader): boolean {
   if (!reader.isArray()) return false
   const ahead = new JsonReader(reader.bytes, reader.maxDepth)

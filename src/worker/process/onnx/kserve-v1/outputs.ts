@@ -1,5 +1,5 @@
 /**
- * Decides whether the outputs of a model have one entry for each instance, as answers of `/v1`
+ * Decides whether the outputs of a model have one entry for each instance, as responses of `/v1`
  * should.
  */
 import type { ModelMetadata, TensorSpec } from '../tensors/metadata.ts'
@@ -8,25 +8,25 @@ import type { Tensor } from '../tensors/tensor.ts'
 
 type Run = (inputs: readonly Tensor[], outputNames: readonly string[]) => readonly Tensor[]
 
-/** Larger inputs are not tried out. */
+/** Larger inputs are not used for a trial run. */
 const MAX_ELEMENTS = 1024 * 1024
-/** Numbers of instances that a model is tried out with. */
+/** Numbers of instances in the trial runs. */
 const TRIED_ROWS = [2, 3] as const
 
 /**
- * Compares the symbols of the first dimensions: a detector has boxes for all instances together, in
- * a dimension of its own. Where a symbol has no name (scikit-learn's converter writes none), runs
- * the model with two and with three instances of zeros. The result depends on the model only, so
- * that all its answers have the same form.
+ * Compares the names of the first dimensions: a detector's output, for example, has the boxes of
+ * all instances in its own dimension. If a dimension has no name (scikit-learn's converter writes
+ * none), the model runs with two and with three instances of zeros. The result depends only on the
+ * model, so all its responses have the same form.
  */
 export function hasEntryPerInstance(model: ModelMetadata, run: Run): boolean {
   const { inputs, outputs, maxBatchSize } = model
   if (inputs.length === 0 || outputs.length === 0) return false
-  // The configuration says that every first dimension is the batch.
+  // The configuration says that every first dimension is the batch dimension.
   if (maxBatchSize > 0) return true
   const first = [...inputs, ...outputs].map(({ dimensions: [size] }) => nameOf(size))
   if (first.includes(undefined)) return false
-  // Sizes that differ are the same mismatch in every answer, which is refused.
+  // If the sizes differ, every response has the same mismatch and is rejected.
   if (first.every((size) => typeof size === 'number')) return true
   const names = new Set(first.filter((size) => size !== ''))
   if (names.size > 1) return false
@@ -34,8 +34,8 @@ export function hasEntryPerInstance(model: ModelMetadata, run: Run): boolean {
 }
 
 /**
- * A size or a symbol; empty for a symbol without a name, or with a number that tf2onnx gives each
- * dimension.
+ * The size or the name of a dimension. Empty for a dimension without a name, or with a number that
+ * tf2onnx gives each dimension.
  */
 function nameOf(size: number | string | undefined): number | string | undefined {
   return typeof size === 'string' && /^unk__\d+$/.test(size) ? '' : size
@@ -53,7 +53,7 @@ function givesAsManyRows({ inputs, outputs }: ModelMetadata, run: Run): boolean 
   }
 }
 
-/** @throws RangeError for an input that is too large to be tried */
+/** @throws RangeError when an input is too large for a trial run */
 function zerosOf({ datatype, shape: own }: TensorSpec, rows: number): Tensor {
   const shape = own.map((size, axis) => (size >= 0 ? size : axis === 0 ? rows : 1))
   const count = shape.reduce((product, size) => product * size, 1)

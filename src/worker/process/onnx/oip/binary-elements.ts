@@ -1,4 +1,7 @@
-/** BYTES in binary form: for each element its length, four bytes little-endian, then its bytes. */
+/**
+ * The binary form of BYTES tensors: for each element its length (four bytes, little-endian) and
+ * then its bytes.
+ */
 import { ServerError } from '../../../../errors.ts'
 import { bytesToElement, elementByteLength, writeElement } from '../tensors/byte-strings.ts'
 import { countText, quote, shapeText } from '../tensors/error-text.ts'
@@ -9,8 +12,8 @@ import type { BytesTensor } from '../tensors/tensor.ts'
 const PREFIX_BYTES = 4
 
 /**
- * The elements of a tensor. Nothing is allocated for a length or a shape that the bytes do not hold.
- * @throws ServerError 400 unless the bytes are exactly the elements that `shape` announces
+ * Reads the elements of a tensor. Memory is allocated only for elements that the bytes contain.
+ * @throws ServerError 400 unless the bytes contain exactly the elements that `shape` declares
  */
 export function readElements(
   spec: TensorSpec,
@@ -43,7 +46,7 @@ export function elementsByteLength(data: readonly string[]): number {
   return length
 }
 
-/** Writes all elements from offset `at` on and returns the offset behind them. */
+/** Writes all elements from offset `at` on and returns the offset after them. */
 export function writeElements(data: readonly string[], bytes: Buffer, at: number): number {
   for (const element of data) {
     const start = at + PREFIX_BYTES

@@ -1,4 +1,7 @@
-/** The binary tensor data extension of the Open Inference Protocol: tensors behind the JSON of a request. */
+/**
+ * The binary tensor data extension of the Open Inference Protocol: tensors after the JSON of a
+ * request.
+ */
 import { ServerError } from '../../../../errors.ts'
 import { JSON_LENGTH_HEADER } from '../headers.ts'
 import { refuseForeignBytes } from '../raw/foreign-bytes.ts'
@@ -13,8 +16,8 @@ import { readElements } from './binary-elements.ts'
 import type { ProtocolInput } from './request.ts'
 
 /**
- * How many bytes of the body are JSON: all of them without the header.
- * @throws ServerError 400 unless the header is one number within the body
+ * Returns how many bytes of the body are JSON: all of them without the header.
+ * @throws ServerError 400 unless the header is a number within the body's length
  */
 export function parseJsonLength(header: string | undefined, bodyBytes: number): number {
   if (header === undefined) return bodyBytes
@@ -27,9 +30,10 @@ export function parseJsonLength(header: string | undefined, bodyBytes: number): 
 }
 
 /**
- * Fills `into` with the tensors of a request: from JSON, or the next slice of `tail` where an input says how many
- * bytes it has there.
- * @throws ServerError 400 unless each input has its data in exactly one place and the slices use up the tail
+ * Fills `into` with the tensors of a request: from JSON, or from the next slice of `tail` when an
+ * input gives the size of its binary data.
+ * @throws ServerError 400 unless each input has its data in exactly one place and the slices use up
+ * the tail
  */
 export function addTensors(inputs: readonly ProtocolInput[], tail: Buffer, into: InputSet): void {
   let at = 0
@@ -64,8 +68,8 @@ export function addTensors(inputs: readonly ProtocolInput[], tail: Buffer, into:
 }
 
 /**
- * A body without any JSON: the data of the model's only input, a single string without a length in front. Where
- * one dimension is open it follows from the number of bytes.
+ * Reads a body without JSON: the data of the model's only input. A string has no length before it.
+ * If one dimension is variable, it follows from the number of bytes.
  * @throws ServerError 400
  */
 export function tensorFromRawBody(

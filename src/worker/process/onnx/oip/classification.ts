@@ -1,18 +1,22 @@
-/** The classification extension of the Open Inference Protocol: the highest values of an output in place of the output. */
+/**
+ * The classification extension of the Open Inference Protocol: returns the highest values of an
+ * output instead of the output.
+ */
 import { ServerError } from '../../../../errors.ts'
 import { textToElement } from '../tensors/byte-strings.ts'
 import { quote } from '../tensors/error-text.ts'
 import type { BytesTensor, NumericData, Tensor } from '../tensors/tensor.ts'
 
-/** More could not be sorted while the others wait. */
+/** A larger output would take too long to sort while other requests wait. */
 const MAX_ELEMENTS = 1_000_000
-/** From here on `toFixed` writes exponents. */
+/** From this value on, `toFixed` writes exponents. */
 const FIRST_LARGE = 1e21
 
 /**
- * `value:index` or `value:index:label` of the `count` highest values, the highest first, of equals the lower index,
- * NaN last. With a batch that of each row, in the shape [rows, classes]; else of all elements, [classes].
- * @throws ServerError 400 for outputs that cannot be ranked
+ * Writes `value:index` or `value:index:label` of the `count` highest values, the highest first. Of
+ * equal values the lower index comes first; NaN comes last. With a batch dimension each row is
+ * ranked, and the shape is [rows, classes]; otherwise all elements are ranked, and it is [classes].
+ * @throws ServerError 400 when the output cannot be ranked
  */
 export function rankOutput(
   output: Tensor,
@@ -56,7 +60,7 @@ function descending(a: number | bigint, b: number | bigint): number {
   return Number(Number.isNaN(a)) - Number(Number.isNaN(b))
 }
 
-/** Six decimals, as `std::to_string` of C++ writes them, on which clients rely. */
+/** Six decimals, in the format of `std::to_string` of C++, which clients rely on. */
 function fixedText(value: number): string {
   if (Number.isNaN(value)) return 'nan'
   if (Math.abs(value) < FIRST_LARGE) return value.toFixed(6)

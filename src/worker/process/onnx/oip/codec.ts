@@ -28,8 +28,8 @@ const NO_BODY = Buffer.alloc(0)
 const NO_HEADERS: readonly WireHeader[] = []
 
 /**
- * The Open Inference Protocol with its binary tensor data extension. The body is one whatever its media type
- * says: tritonclient sends none, curl calls JSON a form.
+ * The Open Inference Protocol with its binary tensor data extension. The media type of the body is
+ * ignored: tritonclient sends none, and curl declares JSON as a form.
  */
 export class ProtocolCodec implements RequestCodec {
   readonly #model: ModelMetadata
@@ -73,7 +73,7 @@ export class ProtocolCodec implements RequestCodec {
     return new InferenceCall(fields, this.#model, this.#limits, dialect, coding)
   }
 
-  /** A raw body is one sample: an open first dimension that is the batch is 1. */
+  /** A raw body is one sample, so a batch dimension is 1. */
   #readRaw(body: Buffer, headers: RequestHeaders): Tensor {
     const spec = this.#inputs.only(`A body without JSON (${JSON_LENGTH_HEADER}: 0)`)
     const shape = headers.tensorShape === undefined ? undefined : parseShape(headers.tensorShape)
@@ -89,7 +89,10 @@ export class ProtocolCodec implements RequestCodec {
     return outputs.map((output) => formOfOutput(output, this.#outputs.specOf(output.name)))
   }
 
-  /** The protocol leaves FP16 in JSON open, and servers agree to refuse it: a decimal would be rounded unseen. */
+  /**
+   * The protocol does not define FP16 in JSON, and servers reject it, because decimals would be
+   * rounded silently.
+   */
   #refuseHalves({ inputs }: ProtocolRequest, forms: readonly OutputForm[]): void {
     const input = inputs.find(
       ({ spec, tensor }) => tensor !== undefined && spec.datatype === 'FP16',
@@ -108,7 +111,7 @@ interface CallFields {
   readonly id: string
   readonly inputs: readonly Tensor[]
   readonly forms: readonly OutputForm[]
-  /** The caller's own id, which the answer repeats. */
+  /** The client's own id, which the response repeats. */
   readonly callerId?: string | undefined
 }
 
@@ -160,7 +163,10 @@ class InferenceCall implements Decoded {
     return encodeBody(answer, this.#coding)
   }
 
-  /** Outputs that are asked for as classes become those; the model's first dimension is a batch where it is open. */
+  /**
+   * Replaces outputs by their classes where the request asks for it. The first dimension of a
+   * batchable model is its batch dimension.
+   */
   #classify(outputs: readonly Tensor[]): readonly Tensor[] {
     const { forms } = this.#fields
     if (forms.every(({ classes }) => classes === 0)) return outputs

@@ -1,4 +1,7 @@
-/** How each output of an Open Inference Protocol answer is written: as JSON or binary, as it is or as its likeliest classes. */
+/**
+ * How each output of an Open Inference Protocol response is written: as JSON or binary data, and in
+ * full or as its best classes.
+ */
 import { ServerError } from '../../../../errors.ts'
 import { quote } from '../tensors/error-text.ts'
 import type { TensorSpec } from '../tensors/metadata.ts'
@@ -6,25 +9,31 @@ import type { Parameters, ProtocolOutput } from './request.ts'
 
 export interface OutputForm {
   readonly name: string
-  /** Bytes behind the JSON. */
+  /** True when the output follows the JSON as binary data. */
   readonly isBinary: boolean
-  /** That many of the highest values stand for the output; 0: the output itself. */
+  /** Number of highest values to write instead of the output; 0 writes the output itself. */
   readonly classes: number
 }
 
 const UNKNOWN_CLASSES: ReadonlySet<string> = new Set(['BYTES', 'FP16'])
 
-/** Every output in one form. */
+/** All outputs in the same form. */
 export function allOutputs(specs: readonly TensorSpec[], isBinary: boolean): readonly OutputForm[] {
   return specs.map(({ name }) => ({ name, isBinary, classes: 0 }))
 }
 
-/** Whether outputs that are not listed come as binary. @throws ServerError 400 unless it is a boolean */
+/**
+ * Whether outputs that are not listed are binary.
+ * @throws ServerError 400 unless the parameter is a boolean
+ */
 export function wantsBinary(parameters: Parameters): boolean {
   return readFlag(parameters, 'binary_data_output', 'The request')
 }
 
-/** The form of a listed output. What the request says of all outputs does not count for it. @throws ServerError 400 */
+/**
+ * The form of a listed output. The parameters of the whole request do not apply to it.
+ * @throws ServerError 400
+ */
 export function formOfOutput({ name, parameters }: ProtocolOutput, spec: TensorSpec): OutputForm {
   const place = `Output ${quote(name)}`
   const classes = parameters.get('classification') ?? 0

@@ -1,6 +1,7 @@
 /**
- * The JSON of an Open Inference Protocol request, read in one pass: the elements of `data` go straight into
- * the input's datatype. Where `data` stands before the name or the datatype it is skipped and read later.
+ * Reads the JSON of an Open Inference Protocol request in one pass: the elements of `data` go
+ * directly into the input's datatype. When `data` comes before the name or the datatype, it is
+ * skipped and read later.
  */
 import { ServerError } from '../../../../errors.ts'
 import { readInteger, skipNumber } from '../json/number-scanner.ts'
@@ -13,42 +14,52 @@ import { checkDeclaredShape, fitDeclaredShape } from '../tensors/shape.ts'
 import type { Tensor } from '../tensors/tensor.ts'
 
 const MAX_RANK = 1024
-/** Members of one object. Nobody has so many, and each distinct name costs time and memory. */
+/**
+ * Maximum number of members of one object. Valid requests have fewer, and each distinct name costs
+ * time and memory.
+ */
 const MAX_MEMBERS = 1024
 
-/** Members of a `parameters` object. Nested values and `null`, which the protocol has not, are left out. */
+/**
+ * Members of a `parameters` object. Nested values and `null`, which the protocol does not define,
+ * are skipped.
+ */
 export type Parameters = ReadonlyMap<string, string | number | boolean>
 
-/** One of `inputs`. */
+/** One entry of `inputs`. */
 export interface ProtocolInput {
   readonly spec: TensorSpec
-  /** As declared, in the model's rank and with its fixed dimensions. */
+  /** The declared shape, adapted to the model's rank and fixed dimensions. */
   readonly shape: readonly number[]
-  /** From `data`, its element count checked; absent when the input has none, or `null`. */
+  /**
+   * The tensor in `data`, with its element count checked; absent when the input has no `data` or it
+   * is `null`.
+   */
   readonly tensor: Tensor | undefined
   readonly parameters: Parameters
 }
 
-/** One of `outputs`. */
+/** One entry of `outputs`. */
 export interface ProtocolOutput {
   readonly name: string
   readonly parameters: Parameters
 }
 
 export interface ProtocolRequest {
-  /** Absent when it was missing, `null` or empty. */
+  /** Absent when it is missing, `null` or empty. */
   readonly id: string | undefined
   readonly parameters: Parameters
   readonly inputs: readonly ProtocolInput[]
-  /** Empty: all outputs. */
+  /** An empty list means all outputs. */
   readonly outputs: readonly ProtocolOutput[]
 }
 
 const NO_PARAMETERS: Parameters = new Map()
 
 /**
- * Reads a whole request. Members that the protocol does not know are skipped (KServe's client adds some).
- * Every input is claimed from `inputs`, which refuses unknown and repeated ones; filling it is up to the caller.
+ * Reads a whole request. Members that the protocol does not define are skipped (KServe's client
+ * adds some). Every input is claimed from `inputs`, which rejects unknown and repeated names; the
+ * caller fills in the tensors.
  * @throws ServerError 400
  */
 export function readProtocolRequest(reader: JsonReader, inputs: InputSet): ProtocolRequest {
@@ -107,7 +118,7 @@ function readInput(reader: JsonReader, inputs: InputSet): ProtocolInput {
     reader.position = end
   }
   if (tensor === undefined) return { spec, shape: fitted, tensor, parameters }
-  // The nesting need not mirror the shape: only the number of elements counts.
+  // The nesting may differ from the shape: only the number of elements is checked.
   checkDeclaredShape(spec, shape, tensor.data.length)
   return { spec, shape: fitted, tensor: { ...tensor, shape: fitted }, parameters }
 }
@@ -159,7 +170,7 @@ function readParameters(reader: JsonReader): Parameters {
   return parameters
 }
 
-/** Refuses what would be ignored although the caller counts on it. Other names are the caller's own affair. */
+/** Rejects parameters that the client relies on but onnxd would ignore. Other names are allowed. */
 function checkParameterName(name: string): void {
   if (name.startsWith('shared_memory_')) {
     throw invalid('Shared memory is not supported; send the data of tensors in the request.')
@@ -177,7 +188,10 @@ function readList<Item>(reader: JsonReader, readItem: (length: number) => Item):
   return items
 }
 
-/** @throws ServerError 400 for a name that the object has already. */
+/**
+ * @throws ServerError 400 when the name occurs twice in the object, or the object has too many
+ * members.
+ */
 function readMember(reader: JsonReader, seen: Set<string>): string {
   const name = reader.readKey()
   if (seen.has(name)) throw reader.error(`the name ${quote(name)} stands twice in one object`)

@@ -1,25 +1,29 @@
+/**
+ * Writes responses of the Open Inference Protocol: JSON, followed by the outputs that were
+ * requested as binary data.
+ */
 import { JsonWriter } from '../json/writer.ts'
 import { expectedBytes } from '../predictions/json-outputs.ts'
 import type { ModelMetadata } from '../tensors/metadata.ts'
 import { bytesOfData } from '../tensors/tensor.ts'
 import type { Tensor } from '../tensors/tensor.ts'
-/** Answers of the Open Inference Protocol: JSON, and behind it the outputs that are asked for in binary. */
 import { elementsByteLength, writeElements } from './binary-elements.ts'
 import type { OutputForm } from './output-form.ts'
 
-/** Room for the JSON in front of binary outputs that use up the limit by themselves. */
+/** Bytes for the JSON, in addition to the limit, when binary outputs follow it. */
 const JSON_ROOM_BYTES = 1024 * 1024
 
 export interface ProtocolResponse {
   readonly body: Buffer
-  /** Bytes of the JSON where binary data follows, else absent. */
+  /** Bytes of the JSON when binary data follows, otherwise absent. */
   readonly jsonLength: number | undefined
 }
 
 /**
- * One answer; JSON data is flat. Nothing beyond what the protocol names: its Java client refuses unknown
- * members, its C++ client any `parameters` of a JSON output.
- * @throws ServerError 507 for more than `maxBytes`, the JSON in front of binary data not counted
+ * Writes one response. The data in JSON is a flat list. It contains only the members that the
+ * protocol defines, because the protocol's Java client rejects unknown members and its C++ client
+ * rejects `parameters` of an output in JSON.
+ * @throws ServerError 507 when it exceeds `maxBytes`; JSON before binary data is not counted
  */
 export function writeProtocolResponse(
   model: ModelMetadata,

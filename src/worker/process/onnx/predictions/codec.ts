@@ -28,8 +28,9 @@ import { writePlainResponse } from './json-outputs.ts'
 import { contentKind, looksLikeJson, unsupportedType } from './media-type.ts'
 
 /**
- * The forms of tensors that `POST /predictions/{model}` takes: JSON keyed by input name, a bare JSON value, raw bytes,
- * a form with one part for each input. What turns out to be an Open Inference Protocol request is `protocol`'s.
+ * Decodes the tensor formats of `POST /predictions/{model}`: JSON keyed by input name, a bare JSON
+ * value, raw bytes, and a form with one part for each input. The codec `protocol` decodes Open
+ * Inference Protocol requests.
  */
 export class TensorCodec implements RequestCodec {
   readonly #limits: CodecLimits
@@ -67,8 +68,8 @@ export class TensorCodec implements RequestCodec {
   }
 
   /**
-   * Whether the body is the text of the only input, which takes strings: `text/plain` that is no
-   * object of inputs. Browsers declare JSON so when nobody says otherwise.
+   * Whether the body is the text for the model's only input, of strings: its type is `text/plain`,
+   * and it is not an object of inputs. Browsers declare JSON as `text/plain` by default.
    */
   #isText({ contentType, value }: WireParameter): boolean {
     const [only, ...others] = this.#inputs.specs
@@ -84,7 +85,10 @@ export class TensorCodec implements RequestCodec {
     return this.#call(id, [plainText(body.value, this.#inputs.only('A text'))], headers)
   }
 
-  /** A reader when the body is JSON by its type, or by its looks where the type does not say. */
+  /**
+   * Returns a reader when the body is JSON according to its type, or according to its content when
+   * the type is not specific.
+   */
   #openIfJson(body: WireParameter): JsonReader | undefined {
     const kind = contentKind(body.contentType)
     if (kind === 'octets' || kind === 'numpy' || isNumpyFile(body.value)) return undefined
@@ -108,7 +112,7 @@ export class TensorCodec implements RequestCodec {
   }
 }
 
-/** A request that is answered with all outputs, in JSON of onnxd's own or as the bytes of the only one. */
+/** A request for all outputs, as onnxd's own JSON or as the raw bytes of the only output. */
 class TensorCall implements Decoded {
   readonly dialect = undefined
   readonly id: string
@@ -151,8 +155,9 @@ class TensorCall implements Decoded {
 }
 
 /**
- * The parameter that holds the whole body, unless the parameters are the inputs themselves: fields of a form,
- * or query values of a request with an empty body.
+ * Returns the parameter that holds the whole body. Returns `undefined` when the parameters are the
+ * inputs themselves: fields of a form, or query values of a request with an empty body.
+ * @throws ServerError 400 when inputs are given both as parameters and in a body.
  */
 function wholeBody(
   parameters: readonly WireParameter[],

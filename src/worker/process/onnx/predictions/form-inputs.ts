@@ -1,4 +1,4 @@
-/** Inputs that come one by one: parts of a form, fields, query values. */
+/** Reads inputs that come as separate parameters: parts or fields of a form, or query values. */
 import { ServerError } from '../../../../errors.ts'
 import { isNumpyFile } from '../../../../file-format.ts'
 import type { WireParameter } from '../../../wire/messages.ts'
@@ -17,10 +17,13 @@ import { contentKind, unsupportedType } from './media-type.ts'
 /** Query value of `/invocations` that names the model, not an input. */
 const MODEL_PARAMETER = 'model_name'
 
-/** The front-end sends a body of no bytes beside the query values of a request without one. */
+/** The front-end adds an empty body to the query values of a request without a body. */
 const EMPTY_BODY = 'body'
 
-/** One parameter for each input. A model with one input also takes a single file under any name. */
+/**
+ * Reads one parameter for each input. A model with one input also accepts a single file with any
+ * name.
+ */
 export function readFormInputs(
   parameters: readonly WireParameter[],
   table: InputTable,
@@ -35,7 +38,10 @@ export function readFormInputs(
   return inputs.complete()
 }
 
-/** `undefined` for a parameter that is not meant for the model. */
+/**
+ * Returns the input for a parameter; `undefined` when the parameter is not an input.
+ * @throws ServerError 400 when the name is unknown
+ */
 function inputName(parameter: WireParameter, table: InputTable): string | undefined {
   const { name, contentType, value } = parameter
   if (table.has(name)) return name
@@ -60,7 +66,7 @@ function readValue(parameter: WireParameter, spec: TensorSpec, limits: CodecLimi
   if (kind === 'octets') return tensorFromBytes(spec, value)
   if (kind === 'numpy') return tensorFromDeclaredNpy(spec, value)
   if (kind === 'other') throw unsupportedType(contentType, parameter.name)
-  // A field has no type: text stays as it is, also where it begins like JSON.
+  // A field without a type is text, even if it starts like JSON.
   if (spec.datatype === 'BYTES' && kind !== 'json') return plainText(value, spec)
   if (isNumpyFile(value)) return tensorFromBytes(spec, value)
   const reader = openJson(value, limits)
@@ -69,7 +75,7 @@ function readValue(parameter: WireParameter, spec: TensorSpec, limits: CodecLimi
   return tensor
 }
 
-/** Text without a type is one string, whatever it looks like. */
+/** Text without a type is one string, whatever its content. */
 export function plainText(value: Buffer, spec: TensorSpec): Tensor {
   return { datatype: 'BYTES', shape: shapeOfOne(spec), data: [bytesToElement(value)] }
 }

@@ -1,4 +1,7 @@
-/** JSON bodies of onnxd's own: an object keyed by input name, or the bare value of a model's only input. */
+/**
+ * Reads onnxd's own JSON bodies: an object keyed by input name, or the bare value of a model's only
+ * input.
+ */
 import { ServerError } from '../../../../errors.ts'
 import type { CodecLimits } from '../codec.ts'
 import { JsonReader } from '../json/reader.ts'
@@ -9,12 +12,15 @@ import type { TensorSpec } from '../tensors/metadata.ts'
 import { adaptShape } from '../tensors/shape.ts'
 import type { Tensor } from '../tensors/tensor.ts'
 
-/** Members of an Open Inference Protocol request; an input of such a name does not settle the form. */
+/**
+ * Members of an Open Inference Protocol request. An input with one of these names does not decide
+ * the format.
+ */
 const PROTOCOL_MEMBERS: ReadonlySet<string> = new Set(['id', 'parameters', 'inputs', 'outputs'])
-/** Members to look at before the form of a body is settled. */
+/** Maximum number of members to read before the format of a body is decided. */
 const MAX_UNKNOWN_MEMBERS = 1000
 
-/** Tensors of an object keyed by input name, or of a bare value, in the model's order. */
+/** Reads an object keyed by input name, or a bare value. Returns tensors in the model's order. */
 export function readPlainInputs(reader: JsonReader, table: InputTable): readonly Tensor[] {
   const inputs = new InputSet(table)
   if (reader.isObject()) {
@@ -30,7 +36,7 @@ export function readPlainInputs(reader: JsonReader, table: InputTable): readonly
   return inputs.complete()
 }
 
-/** The value of one input, as nested arrays in a shape that the model takes. */
+/** Reads the value of one input: nested arrays, adapted to the model's shape. */
 export function readShaped(reader: JsonReader, spec: TensorSpec): Tensor {
   const tensor = readTensor(reader, spec)
   const shape = adaptShape(spec, tensor.shape, tensor.data.length)
@@ -38,8 +44,10 @@ export function readShaped(reader: JsonReader, spec: TensorSpec): Tensor {
 }
 
 /**
- * Is the body an Open Inference Protocol request, that is an object whose `inputs` is not the value of an
- * input of that name? Looks no further than the first member that settles it; the reader does not move.
+ * Whether the body is an Open Inference Protocol request: an object whose `inputs` is not the value
+ * of an input with that name. It reads only up to the member that decides, and does not move the
+ * reader.
+ * @throws ServerError 400 when more than 1000 members do not decide it
  */
 export function isProtocolRequest(reader: JsonReader, table: InputTable): boolean {
   if (!reader.isObject()) return false
@@ -63,8 +71,9 @@ export function isProtocolRequest(reader: JsonReader, table: InputTable): boolea
 }
 
 /**
- * Whether a text is a request in JSON: an object that begins with the name of an input, or one of
- * the Open Inference Protocol. Text that only looks like one, such as a template in braces, is not.
+ * Whether a text is a JSON request: an object that starts with the name of an input, or an Open
+ * Inference Protocol request. A text that only looks like JSON, such as a template in braces, is
+ * not.
  */
 export function namesInputs(bytes: Buffer, table: InputTable, limits: CodecLimits): boolean {
   try {

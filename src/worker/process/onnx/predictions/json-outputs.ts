@@ -1,10 +1,13 @@
 import { JsonWriter } from '../json/writer.ts'
 import type { Tensor } from '../tensors/tensor.ts'
 
-/** Bytes that an element takes at a guess. */
+/** Estimated bytes per element. */
 const ELEMENT_BYTES = 12
 
-/** An answer of onnxd's own: an object keyed by output name, nested arrays, one line. */
+/**
+ * Writes onnxd's own response: an object keyed by output name, with nested arrays, in one line.
+ * @throws ServerError 507 when it exceeds `maxBytes`
+ */
 export function writePlainResponse(
   names: readonly string[],
   outputs: readonly Tensor[],
@@ -22,7 +25,7 @@ export function writePlainResponse(
   return writer.ascii(outputs.length > 0 ? '}\n' : '{}\n').finish()
 }
 
-/** A guess of an answer's size in JSON. */
+/** Estimates the size of a response in JSON, bytes. */
 export function expectedBytes(outputs: readonly Tensor[]): number {
   return outputs.reduce((sum, output) => sum + output.data.length * ELEMENT_BYTES + 128, 256)
 }

@@ -1,4 +1,4 @@
-/** What a media type means to the tensor forms. */
+/** Maps media types to the tensor formats. */
 import { ServerError } from '../../../../errors.ts'
 import { quote } from '../tensors/error-text.ts'
 
@@ -7,7 +7,7 @@ const OCTET_TYPES: ReadonlySet<string> = new Set([
   'application/x-octet-stream',
   'binary/octet-stream',
 ])
-/** Types that `.npy` files are sent with. */
+/** Media types that clients use for `.npy` files. */
 const NUMPY_TYPES: ReadonlySet<string> = new Set([
   'application/x-npy',
   'application/npy',
@@ -21,10 +21,10 @@ const CLOSINGS: ReadonlySet<number | undefined> = new Set(Buffer.from('}]'))
 
 export type ContentKind = 'json' | 'octets' | 'numpy' | 'text' | 'none' | 'other'
 
-/** Lenient towards misspelt JSON types: what claims to be JSON is read as JSON, which checks it. */
+/** Accepts misspelled JSON types: the JSON reader then checks the body. */
 export function contentKind(contentType: string): ContentKind {
   if (contentType === '') return 'none'
-  // The two that nearly every request has, spelt as nearly everybody does.
+  // Fast path for the exact spelling of the two most frequent types.
   if (contentType === 'application/octet-stream') return 'octets'
   if (contentType === 'application/json') return 'json'
   const type = contentType.toLowerCase().trim()
@@ -35,7 +35,7 @@ export function contentKind(contentType: string): ContentKind {
   return type.startsWith('text/plain') ? 'text' : 'other'
 }
 
-/** Begins and ends like a JSON array or object, white space aside. */
+/** Whether the bytes begin and end like a JSON array or object, apart from white space. */
 export function looksLikeJson(bytes: Buffer): boolean {
   let first = 0
   while (SPACES.has(bytes[first] ?? 0)) first++
@@ -45,7 +45,7 @@ export function looksLikeJson(bytes: Buffer): boolean {
 }
 
 /**
- * @returns the 415 for a body or, where `part` names one, a part of a form, of a type that holds no
+ * @returns the error 415 for a body, or for the part `part` of a form, whose type cannot contain a
  * tensor.
  */
 export function unsupportedType(contentType: string, part?: string): ServerError {

@@ -1,6 +1,6 @@
 /**
- * Recognises raw bytes that are not the elements of a tensor but a file or a text. Read as numbers,
- * they would give a wrong result with status 200 where their length happens to fit.
+ * Detects raw bytes that are a file or a text instead of the elements of a tensor. If their length
+ * happens to fit, they would give a wrong result with status 200.
  */
 import { isUtf8 } from 'node:buffer'
 import { ServerError } from '../../../../errors.ts'
@@ -13,23 +13,28 @@ import type { NumericDatatype } from '../tensors/tensor.ts'
 import { elementBytes } from '../tensors/tensor.ts'
 
 /**
- * Fewer bytes may by chance all be the characters of numbers (or of any text). Elements of two
- * bytes need more of them, because one of the two says little.
+ * Minimum number of bytes for the check. Fewer bytes of a real tensor could by chance all be
+ * characters of numbers (or of any text). For elements of two bytes the minimum is doubled, because
+ * only one of the two bytes tells much.
  */
 const LEAST_BYTES = { numbers: 12, text: 32 } as const
 const NUMBER_BYTES = new Uint8Array(256)
 for (const byte of Buffer.from('0123456789+-.,;eE"\t\r\n ')) NUMBER_BYTES[byte] = 1
-/** No control characters; whether bytes above ASCII are UTF-8 is looked at afterwards. */
+/**
+ * All bytes except control characters. Whether bytes above ASCII are UTF-8 is checked afterwards.
+ */
 const TEXT_BYTES = Uint8Array.from({ length: 256 }, (_, byte) =>
   Number((byte >= 0x20 && byte !== 0x7f) || [0x09, 0x0a, 0x0d].includes(byte)),
 )
-/** A text has a word and a separator within so many characters. */
+/** A text must have a word and a separator within this many characters. */
 const MOST_LOOKED_AT = 256
 const IMAGE = /^an? .*image$/
 
 /**
- * A row of bytes (`UINT8 [N]`) may be any file: models that decode files take them so.
- * @throws ServerError 415 for a well-known file, or text, where the input takes other numbers.
+ * Rejects bytes that are not elements. A one-dimensional input of bytes (`UINT8 [N]`) may get any
+ * file, because models that decode files have such inputs.
+ * @throws ServerError 415 for a known file format, or for text where the elements have several
+ * bytes.
  */
 export function refuseForeignBytes(
   spec: TensorSpec,
@@ -59,7 +64,7 @@ function adviceFor(format: FileFormat): string {
 }
 
 /**
- * Text has words or numbers with separators between them. Bytes that are all the same are not text.
+ * Text has words or numbers with separators between them. Bytes that are all equal are not text.
  */
 function isText(bytes: Buffer, factor: number): boolean {
   const isNumbers = consistsOf(bytes, NUMBER_BYTES, LEAST_BYTES.numbers * factor)
@@ -68,7 +73,9 @@ function isText(bytes: Buffer, factor: number): boolean {
   return /[,;:\s]/.test(start) && /[^\W_]/.test(start) && isUtf8(bytes)
 }
 
-/** Numbers have a foreign byte among the first few, so that hardly ever more is looked at. */
+/**
+ * Binary numbers nearly always have another byte among the first few, so this usually ends early.
+ */
 function consistsOf(bytes: Buffer, characters: Uint8Array, least: number): boolean {
   return bytes.length >= least && bytes.every((byte) => characters[byte] === 1)
 }

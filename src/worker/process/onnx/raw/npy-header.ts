@@ -1,10 +1,10 @@
 /**
- * The header of NumPy's file format, which says of what type and shape the elements behind it are.
+ * Reads the header of NumPy's file format, which contains the type and the shape of the elements.
  */
 import { ServerError } from '../../../../errors.ts'
 import { quote } from '../tensors/error-text.ts'
 
-/** NumPy's own limit; longer ones are made to cost time. */
+/** NumPy's own limit. A longer header can only be meant to cost time. */
 const MAX_HEADER_BYTES = 10_000
 const MAX_RANK = 64
 const VERSIONS: ReadonlySet<number> = new Set([1, 2, 3])
@@ -19,9 +19,9 @@ export interface NpyHeader {
   readonly isBigEndian: boolean
   readonly isFortranOrder: boolean
   readonly shape: readonly number[]
-  /** Where the elements begin. */
+  /** Offset of the first element. */
   readonly dataAt: number
-  /** The type as NumPy writes it, such as `<f4`. */
+  /** The type in NumPy's notation, such as `<f4`. */
   readonly descr: string
 }
 
@@ -33,8 +33,8 @@ const SIZES: Readonly<Record<Exclude<NpyKind, 'S' | 'U'>, readonly number[]>> = 
 }
 
 /**
- * Reads the header of a file that begins with NumPy's magic bytes. It is a Python literal, of which
- * only the form that NumPy writes is read; nothing is evaluated.
+ * Reads the header of a file that begins with NumPy's magic bytes. The header is a Python literal.
+ * Only the form that NumPy writes is accepted, and nothing is evaluated.
  * @throws ServerError 400, or 415 for types that no tensor has
  */
 export function readNpyHeader(bytes: Buffer): NpyHeader {
@@ -91,7 +91,7 @@ function kindOf(letter: string): NpyKind | undefined {
   }
 }
 
-/** `3, 4`, `3,` or nothing. */
+/** Parses `3, 4`, `3,` or an empty shape. */
 function readShape(sizes: string): readonly number[] {
   const parts = sizes.split(',').map((part) => part.trim())
   if (parts.at(-1) === '') parts.pop()
@@ -101,7 +101,7 @@ function readShape(sizes: string): readonly number[] {
   return parts.map((part) => Number.parseInt(part, 10))
 }
 
-/** @returns the 400 for a file that is not as NumPy writes it. */
+/** @returns the error 400 for a file that NumPy would not write. */
 export function damaged(problem: string): ServerError {
   return new ServerError(
     'InvalidInputException',

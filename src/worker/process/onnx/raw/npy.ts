@@ -1,4 +1,4 @@
-/** Arrays as `numpy.save` writes them (`.npy`): one tensor with its own type and shape. */
+/** Reads arrays of `numpy.save` (`.npy`): one tensor with its own type and shape. */
 import { ServerError } from '../../../../errors.ts'
 import { OVERFLOW } from '../json/float-sink.ts'
 import { NARROW_RANGES, WIDE_RANGES } from '../json/integer-sink.ts'
@@ -15,11 +15,11 @@ import type { NpyHeader } from './npy-header.ts'
 const LAST_CODE_POINT = 0x10_ffff
 
 /**
- * The file as the input's tensor, its elements converted as the same numbers in JSON would be: to
- * floats of any width, to integers that can hold them. The file's shape is adapted as that of
- * nested arrays is.
- * @param declaredShape Counts more than the file's own shape.
- * @throws ServerError 400, or 415 for arrays that no input can take
+ * Converts the file to the input's tensor. Elements are converted like numbers in JSON: to floats
+ * of any width, and to integers that can hold them. The file's shape is adapted like the shape of
+ * nested arrays.
+ * @param declaredShape Replaces the file's own shape.
+ * @throws ServerError 400, or 415 for arrays that no input accepts
  */
 export function tensorFromNpy(
   spec: TensorSpec,
@@ -67,7 +67,7 @@ function convert(
   return { datatype, shape, data: converted(spec, datatype, own, dataFromBytes(own, source)) }
 }
 
-/** Every element as the datatype has it. */
+/** Converts every element to the datatype. */
 function converted(
   spec: TensorSpec,
   datatype: NumericDatatype,
@@ -91,8 +91,8 @@ function converted(
 }
 
 /**
- * A finite number must not become an infinity, an integer must not wrap. Any byte but 0 is a true
- * boolean to NumPy.
+ * A finite number must not become infinity, and an integer must not wrap. NumPy reads every byte
+ * except 0 as true.
  */
 function holds(datatype: NumericDatatype, own: NumericDatatype, value: number | bigint): boolean {
   switch (datatype) {
@@ -128,7 +128,7 @@ function sourceType({ kind, size }: NpyHeader): NumericDatatype {
   return kind === 'i' ? signed : (`U${signed}` as NumericDatatype)
 }
 
-/** The bytes themselves, or a copy with each element turned round. */
+/** Returns the bytes, or for big-endian data a copy with the bytes of each element reversed. */
 function littleEndian(bytes: Buffer, { size, isBigEndian }: NpyHeader): Buffer {
   if (!isBigEndian || size === 1) return bytes
   const copy = Buffer.from(bytes)
@@ -136,7 +136,7 @@ function littleEndian(bytes: Buffer, { size, isBigEndian }: NpyHeader): Buffer {
   return size === 4 ? copy.swap32() : copy.swap64()
 }
 
-/** Elements row by row. Fortran's order has the first index run fastest. */
+/** Returns the elements in row-major order. In Fortran order the first index changes fastest. */
 function inRowOrder(bytes: Buffer, { isFortranOrder, shape, size }: NpyHeader): Buffer {
   if (!isFortranOrder || shape.length < 2 || bytes.length === 0) return bytes
   const ordered = Buffer.allocUnsafe(bytes.length)
@@ -160,7 +160,7 @@ function inRowOrder(bytes: Buffer, { isFortranOrder, shape, size }: NpyHeader): 
   return ordered
 }
 
-/** Strings of one length, filled up with NULs. */
+/** Strings of equal length, padded with NULs. */
 function textsOf(bytes: Buffer, { kind, size, isBigEndian }: NpyHeader): string[] {
   const texts: string[] = []
   for (let at = 0; at < bytes.length; at += size) {

@@ -1,4 +1,4 @@
-/** What comes as bytes for one input: a NumPy array, or the elements themselves. */
+/** Reads the bytes of one input: a NumPy array, or the elements themselves. */
 import { ServerError } from '../../../../errors.ts'
 import { isNumpyFile } from '../../../../file-format.ts'
 import { quote } from '../tensors/error-text.ts'
@@ -9,8 +9,8 @@ import { refuseForeignBytes } from './foreign-bytes.ts'
 import { tensorFromNpy } from './npy.ts'
 
 /**
- * A body, or a part of a form, of one input.
- * @throws ServerError 400, or 415 for what holds no tensor
+ * Reads a body, or a part of a form, for one input.
+ * @throws ServerError 400, or 415 for data that is not a tensor
  */
 export function tensorFromBytes(
   spec: TensorSpec,
@@ -23,7 +23,7 @@ export function tensorFromBytes(
 }
 
 /**
- * The same for bytes that are declared as a NumPy array.
+ * Reads bytes that are declared as a NumPy array.
  * @throws ServerError 400 when they are something else
  */
 export function tensorFromDeclaredNpy(

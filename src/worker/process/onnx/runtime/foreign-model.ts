@@ -1,18 +1,16 @@
-/**
- * Tells what a file is that onnxruntime cannot read as an ONNX model, for the text of the error.
- */
+/** Detects what a file is that onnxruntime cannot read as an ONNX model, for the error text. */
 import { closeSync, openSync, readSync } from 'node:fs'
 import { ServerError } from '../../../../errors.ts'
 import { fileFormatOf } from '../../../../file-format.ts'
 
 const HEAD_BYTES = 64
-/** Stands at the fifth byte of a file in the ORT format, which small builds of onnxruntime read. */
+/** The fifth to eighth byte of a file in the ORT format, which small builds of onnxruntime read. */
 const ORT_MARK = 'ORTM'
 const GIT_LFS = 'version https://git-lfs'
 const MARKUP = /^\s*<(?:!doctype|html|\?xml)/i
 
 /**
- * Refuses a file in the ORT format. onnxruntime would load it, but the rest of the server expects
+ * Rejects a file in the ORT format. onnxruntime would load it, but the rest of the server expects
  * ONNX.
  * @throws ServerError `InvalidModelException`
  */
@@ -24,7 +22,10 @@ export function refuseOrtFormat(file: string): void {
   )
 }
 
-/** The error for a file that onnxruntime cannot read, where its first bytes say what it is. */
+/**
+ * Builds the error for a file that onnxruntime cannot read; `undefined` when its first bytes do not
+ * show its format.
+ */
 export function foreignFileError(file: string): ServerError | undefined {
   const head = headOf(file)
   const format = fileFormatOf(head) ?? formatOfText(head.toString('latin1'))
@@ -37,7 +38,7 @@ function formatOfText(head: string): string | undefined {
   return MARKUP.test(head) ? 'an HTML or XML page' : undefined
 }
 
-/** Nothing of a file that cannot be read: onnxruntime says why. */
+/** Returns an empty buffer when the file cannot be read: onnxruntime then reports why. */
 function headOf(file: string): Buffer {
   let descriptor: number | undefined
   try {

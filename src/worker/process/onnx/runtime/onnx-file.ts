@@ -1,9 +1,12 @@
-/** Looks up in a `.onnx` file what onnxruntime-node does not tell: which inputs have no shape. */
+/** Reads from a `.onnx` file what onnxruntime-node does not report: which inputs have no shape. */
 import { closeSync, fstatSync, openSync } from 'node:fs'
 import { ProtoError, ProtoFile } from '../batching/proto-file.ts'
 import type { ProtoField, Range } from '../batching/proto-file.ts'
 
-/** Field numbers of `ModelProto`, `GraphProto`, `ValueInfoProto`, `TypeProto` and `TypeProto.Tensor`. */
+/**
+ * Field numbers of `ModelProto`, `GraphProto`, `ValueInfoProto`, `TypeProto` and
+ * `TypeProto.Tensor`.
+ */
 const GRAPH = 7
 const INPUT = 11
 const NAME = 1
@@ -13,9 +16,9 @@ const SHAPE = 2
 const MAX_NAME_BYTES = 64 * 1024
 
 /**
- * Names of the graph's inputs that declare no shape, which onnxruntime shows as it shows scalars.
- * Weights are skipped, not read. Finds nothing in a file that it cannot read: onnxruntime has
- * loaded the file already.
+ * Returns the names of the inputs without a declared shape, which onnxruntime reports like scalars.
+ * Weights are skipped. The result is empty for a file that cannot be parsed; onnxruntime has
+ * already loaded it.
  */
 export function inputsWithoutShape(file: string): ReadonlySet<string> {
   const descriptor = openSync(file, 'r')
@@ -40,7 +43,7 @@ function* namesWithoutShape(source: ProtoFile): Generator<string> {
   }
 }
 
-/** The name in a `ValueInfoProto` of a tensor without a shape. */
+/** The name in a `ValueInfoProto`, if it is a tensor without a shape. */
 function nameWithoutShape(source: ProtoFile, value: Range): string | undefined {
   const type = memberOf(source, value, TYPE)
   const tensor = type && memberOf(source, type, TENSOR_TYPE)

@@ -1,6 +1,6 @@
 /**
- * `reshape` of Triton's `config.pbtxt`: clients see a tensor in one shape, the model has it in
- * another.
+ * Implements `reshape` of Triton's `config.pbtxt`: clients see a tensor with another shape than the
+ * model.
  */
 import { ServerError } from '../../../../errors.ts'
 import type { TensorReshape } from '../../handler.ts'
@@ -9,18 +9,18 @@ import type { TensorSpec } from '../tensors/metadata.ts'
 import { elementCount } from '../tensors/tensor.ts'
 import type { Tensor } from '../tensors/tensor.ts'
 
-/** The two shapes of one input or output, the batch dimension included. */
+/** The two shapes of one input or output, including the batch dimension. */
 export interface Reshaping {
-  /** As clients have it. */
+  /** The specification for clients. */
   readonly shown: TensorSpec
-  /** As the model has it, -1 for open dimensions. */
+  /** The model's shape; -1 for variable dimensions. */
   readonly shape: readonly number[]
 }
 
 /**
- * The reshaping of a model's input or output. Where the model has one dimension more than
- * `reshape`, that is the batch, which stays in front.
- * @throws ServerError `InvalidModelException` when the shapes do not go together.
+ * Computes the reshaping of a model's input or output. If the model has one dimension more than
+ * `reshape`, and it is variable, it is the batch dimension and stays the first.
+ * @throws ServerError `InvalidModelException` when the shapes do not match.
  */
 export function reshapingOf(spec: TensorSpec, { dims, shape }: TensorReshape): Reshaping {
   const hasBatch = spec.shape.length === shape.length + 1 && (spec.shape[0] ?? 0) < 0
@@ -54,15 +54,15 @@ export function reshapingOf(spec: TensorSpec, { dims, shape }: TensorReshape): R
   }
 }
 
-/** A tensor of clients as the model has it. */
+/** Converts a client's tensor to the model's shape. */
 export function toModel(tensor: Tensor, reshaping: Reshaping | undefined): Tensor {
   if (reshaping === undefined) return tensor
   return { ...tensor, shape: carryOpen(reshaping.shown.shape, tensor.shape, reshaping.shape) }
 }
 
 /**
- * A tensor of the model as clients have it.
- * @throws ServerError 400 when it is not as the configuration says
+ * Converts a tensor of the model to the shape for clients.
+ * @throws ServerError 400 when its shape differs from the configuration
  */
 export function toClient(tensor: Tensor, reshaping: Reshaping | undefined): Tensor {
   if (reshaping === undefined) return tensor
@@ -81,7 +81,8 @@ export function toClient(tensor: Tensor, reshaping: Reshaping | undefined): Tens
 }
 
 /**
- * `target` with its open dimensions filled, in order, with the sizes that those of `pattern` have.
+ * Returns `target` with its variable dimensions replaced, in order, by the sizes of the variable
+ * dimensions in `pattern`.
  */
 function carryOpen(
   pattern: readonly number[],

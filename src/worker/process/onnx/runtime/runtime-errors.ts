@@ -1,21 +1,30 @@
-/** onnxruntime's error texts, made fit for a caller: one line, short, without paths of the server's disk. */
+/**
+ * Makes onnxruntime's error texts suitable for clients: one short line without paths of the
+ * server's disk.
+ */
 import path from 'node:path'
 import { ServerError, messageOf } from '../../../../errors.ts'
 import { printable } from '../tensors/error-text.ts'
 
 const MAX_LENGTH = 1000
 const MAX_RAW_LENGTH = 16_384
-/** `/src/model.cc:202 type ns::Class::function(types) `, and the short form `file.cc:47 Function `. */
+/**
+ * Matches `/src/model.cc:202 type ns::Class::function(types) `, and the short form `file.cc:47
+ * Function `.
+ */
 const SOURCE_LINE =
   /(?<![\w./-])[\w./-]*\w\.(?:cc|h|cpp|cu):\d+ ([\w:&*<>,~\s]*\([^()]*\)(?: const)? |\w+ )?/g
 const STATUS_CODE = /\[ONNXRuntimeError\] : \d+ : \w+ : /g
-/** Node names of exported models look like paths (`Name:'/layer1/Conv'`) and stay; paths lose their folders. */
+/**
+ * Node names of exported models look like paths (`Name:'/layer1/Conv'`) and are kept; real paths
+ * lose their folders.
+ */
 const NODE_NAME_OR_FOLDERS =
   /(Name:'[^']*')|(?<![\w./])(?:[A-Za-z]:)?[\\/](?:[^\s'"\\/:,()]+[\\/])+/g
 const MEMORY =
   /bad_alloc|failed to allocate|out of memory|array buffer allocation failed|invalid (?:typed )?array (?:buffer )?length/i
 
-/** Numbers of ONNX's `TensorProto.DataType` that onnxruntime-node has no array for. */
+/** Numbers of ONNX's `TensorProto.DataType` that onnxruntime-node has no array type for. */
 const TYPE_NAMES: ReadonlyMap<number, string> = new Map([
   [0, 'UNDEFINED'],
   [14, 'COMPLEX64'],
@@ -33,24 +42,27 @@ const TYPE_NAMES: ReadonlyMap<number, string> = new Map([
   [26, 'INT2'],
 ])
 
-/** A network that onnxruntime does not take: 400, or 507 when memory ran out. `folder` is where it lies. */
+/**
+ * Error of a model that onnxruntime cannot load: 400, or 507 when memory ran out.
+ * @param folder The folder of the model, which is removed from the text.
+ */
 export function loadError(thrown: unknown, folder: string): ServerError {
   return runtimeError(thrown, 'InvalidModelException', folder)
 }
 
-/** An input or output whose elements onnxruntime-node cannot hand over. */
+/** Error of an input or output whose elements onnxruntime-node does not support. */
 export function unsupportedElements(what: string, type: number): ServerError {
   const name = TYPE_NAMES.get(type) ?? 'see the ONNX specification'
   const problem = `${what} has a type that cannot be served: ONNX type ${type} (${name}).`
   return new ServerError('InvalidModelException', problem)
 }
 
-/** A run that failed on this input: 400, or 507 when memory ran out. */
+/** Error of a run with this input: 400, or 507 when memory ran out. */
 export function runError(thrown: unknown): ServerError {
   return runtimeError(thrown, 'InvalidInputException', '')
 }
 
-/** The message in one line of at most 1000 characters, without the folders of paths. */
+/** Returns the message as one line of at most 1000 characters, without the folders of paths. */
 export function cleanMessage(message: string, folder: string): string {
   const local = folder === '' ? message : message.replaceAll(folder + path.sep, '')
   const text = printable(local)
@@ -61,7 +73,10 @@ export function cleanMessage(message: string, folder: string): string {
   return text.length > MAX_LENGTH ? `${text.slice(0, MAX_LENGTH)}…` : text
 }
 
-/** What stands behind a source line: the name of a function goes, a text with parentheses of its own stays. */
+/**
+ * Cleans the text after a source line: removes the name of a function, but keeps a text in
+ * parentheses.
+ */
 function withoutFunction(behind: string): string {
   return behind.includes('(') && !behind.includes('::') ? behind.replace(/^\w+ /, '') : ''
 }

@@ -1,7 +1,8 @@
 import path from 'node:path'
 import { env, listSupportedBackends } from 'onnxruntime-node'
 import type { InferenceSession, Tensor as RuntimeTensor } from 'onnxruntime-node'
-// What lies under `InferenceSession`. That one runs a turn of the event loop later, and checks again what is checked here.
+// The layer below `InferenceSession`. `InferenceSession` runs a turn of the event loop later, and
+// repeats checks of this file.
 import { binding, initOrt } from 'onnxruntime-node/dist/binding.js'
 import type { Binding } from 'onnxruntime-node/dist/binding.js'
 import { DATATYPES } from '../../../../contract/datatypes.ts'
@@ -51,14 +52,17 @@ const ELEMENT_TYPES: ReadonlyMap<number, Datatype> = new Map([
   [12, 'UINT32'],
   [13, 'UINT64'],
 ])
-/** Nothing but fatal errors: what a run fails with is told to its caller, and would flood the log. */
+/**
+ * Log only fatal errors. The client gets the error of a failed run; in the log they would be too
+ * many.
+ */
 const LOG_FATAL = 4
 const RUN_OPTIONS: InferenceSession.RunOptions = {}
 
-/** Outputs to compute: onnxruntime makes their tensors. */
+/** Outputs to compute: `null` makes onnxruntime allocate their tensors. */
 type Fetches = Readonly<Record<string, null>>
 
-/** A network in memory, ready to run. */
+/** A model in memory, ready to run. */
 export class OnnxSession {
   readonly inputs: readonly TensorSpec[]
   readonly outputs: readonly TensorSpec[]
@@ -66,7 +70,7 @@ export class OnnxSession {
   readonly #session: Binding.InferenceSession
   readonly #inputReshapings: ReadonlyMap<string, Reshaping>
   readonly #outputReshapings: ReadonlyMap<string, Reshaping>
-  /** What a run of all outputs asks for. */
+  /** Outputs of a run that computes all of them. */
   readonly #allOutputs: Fetches
 
   /** Use {@link OnnxSession.load}. */
@@ -91,8 +95,9 @@ export class OnnxSession {
   }
 
   /**
-   * Loads a network. Settings of the model win over the options of the worker.
-   * @throws ServerError `InvalidModelException`, or `InsufficientMemoryException` when memory ran out.
+   * Loads a model. Settings of the model override options of the worker.
+   * @throws ServerError `InvalidModelException`, or `InsufficientMemoryException` when memory ran
+   * out.
    */
   static load(file: string, settings: ModelSettings, context: LoadContext): OnnxSession {
     env.logLevel = 'error'
@@ -126,8 +131,9 @@ export class OnnxSession {
   }
 
   /**
-   * Runs the network, and nothing else in this process meanwhile. `inputs` has a tensor for each input, in the
-   * model's order; the outputs named come back in the order of the names.
+   * Runs the model and blocks this process until it is done.
+   * @param inputs One tensor for each input, in the model's order.
+   * @returns the named outputs, in the order of the names.
    * @throws ServerError 400, or 507 when memory ran out.
    */
   run(inputs: readonly Tensor[], outputNames: readonly string[]): readonly Tensor[] {
@@ -174,7 +180,7 @@ function providerConfig(
     : name
 }
 
-/** @throws ServerError `InvalidModelException` for what cannot be sent as a tensor. */
+/** @throws ServerError `InvalidModelException` for a value that is not a supported tensor. */
 function specOf(kind: 'Input' | 'Output', value: Binding.ValueMetadata): TensorSpec {
   const { name } = value
   if (!value.isTensor) {
@@ -189,7 +195,7 @@ function specOf(kind: 'Input' | 'Output', value: Binding.ValueMetadata): TensorS
   return { name, datatype, shape: value.shape, dimensions }
 }
 
-/** @throws ServerError `InvalidModelException` for a name that the model has not. */
+/** @throws ServerError `InvalidModelException` for a name that the model does not have. */
 function reshapingsOf(
   kind: 'input' | 'output',
   specs: readonly TensorSpec[],
@@ -205,7 +211,7 @@ function reshapingsOf(
   )
 }
 
-/** As onnxruntime wants it; an object of its class would check once more what is known. */
+/** Builds a plain object for onnxruntime. An object of its class would repeat checks. */
 function runtimeTensor({ datatype, data, shape }: Tensor): RuntimeTensor {
   const tensor: Pick<RuntimeTensor, 'type' | 'dims' | 'location'> & { data: Tensor['data'] } = {
     type: RUNTIME_TYPES[datatype],
@@ -232,7 +238,7 @@ function tensorOf(name: string, output: RuntimeTensor | undefined): Tensor {
     return { datatype, shape: dims, data }
   }
   if (Array.isArray(data)) throw new TypeError('a tensor of numbers without numbers')
-  // Newer versions of Node have a Float16Array, which onnxruntime-node then makes.
+  // With a Node version that has Float16Array, onnxruntime-node creates one.
   if (datatype === 'FP16' && !(data instanceof Uint16Array)) {
     return {
       datatype,

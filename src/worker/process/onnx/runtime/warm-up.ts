@@ -5,13 +5,13 @@ import { allocateData } from '../tensors/tensor.ts'
 import type { Tensor } from '../tensors/tensor.ts'
 import type { OnnxSession } from './session.ts'
 
-/** Larger inputs than this would cost more memory than the first request is worth. */
+/** The warm-up run of larger inputs would cost too much memory. */
 const MAX_ELEMENTS = 16 * 1024 * 1024
 
 /**
- * Runs a model once before it is called ready, on zeros with every open dimension 1: the first run
- * allocates and may be a hundred times slower than the second. A model that does not like zeros is
- * none the worse for it.
+ * Runs a model once before it is reported as ready, with zeros and every variable dimension set to
+ * 1. The first run allocates memory and may be a hundred times slower than the second. A model that
+ * fails with zeros is still served.
  */
 export function warmUp(session: OnnxSession): void {
   const inputs = session.inputs.map(zeros)
@@ -27,7 +27,7 @@ export function warmUp(session: OnnxSession): void {
   }
 }
 
-/** `undefined` where the size is not known, or too much. */
+/** Returns `undefined` when the size is unknown or too large. */
 function zeros({ datatype, shape: declared, anyShape }: TensorSpec): Tensor | undefined {
   if (anyShape === true) return undefined
   const shape = declared.map((dimension) => (dimension < 0 ? 1 : dimension))

@@ -1,28 +1,30 @@
 /**
- * onnxruntime-node hands strings over as C strings: an element ends at its first NUL, and bytes that are not
- * UTF-8 are replaced. Such an element travels with each byte b as the character U+10FE00+b (private use), and
- * every character of that range is turned back into its byte on the way out. Plain text is left alone, so
- * tokenizers and look-ups see what was sent; operators that only move strings carry the rest through.
+ * Maps bytes to the strings of onnxruntime-node, and back. onnxruntime-node passes strings on as C
+ * strings: an element ends at its first NUL, and bytes that are not UTF-8 are replaced. In an
+ * element with such bytes, each byte b becomes the character U+10FE00+b (private use). In outputs,
+ * every character of that range becomes its byte again. Plain text is not changed, so tokenizers
+ * and look-ups see the text that was sent; operators that only move strings keep the mapped
+ * characters.
  */
 import { isUtf8 } from 'node:buffer'
 
 const FIRST_MARK = 0x10_fe00
-/** First half of the surrogate pair of every character that marks a byte. */
+/** First half of the surrogate pair of every character that stands for a byte. */
 const MARK_LEAD = '\udbff'
 const MARKS = /[\u{10fe00}-\u{10feff}]+/gu
 
-/** A text as the element that onnxruntime gets. */
+/** Maps a text to the element that onnxruntime gets. */
 export function textToElement(text: string): string {
   if (!text.includes('\0') && !hasMarks(text)) return text
   return markBytes(Buffer.from(text))
 }
 
-/** Any bytes as the element that onnxruntime gets. */
+/** Maps any bytes to the element that onnxruntime gets. */
 export function bytesToElement(bytes: Buffer): string {
   return isUtf8(bytes) ? textToElement(bytes.toString()) : markBytes(bytes)
 }
 
-/** The bytes that an element stands for. */
+/** Maps an element to its bytes. */
 export function elementToBytes(element: string): Buffer {
   if (!hasMarks(element)) return Buffer.from(element)
   const parts: Buffer[] = []
@@ -36,18 +38,18 @@ export function elementToBytes(element: string): Buffer {
   return Buffer.concat(parts)
 }
 
-/** How many bytes an element stands for. */
+/** Number of bytes that an element stands for. */
 export function elementByteLength(element: string): number {
   return hasMarks(element) ? elementToBytes(element).length : Buffer.byteLength(element)
 }
 
-/** Writes the bytes that an element stands for at an offset and returns the offset behind them. */
+/** Writes the bytes of an element at an offset and returns the offset after them. */
 export function writeElement(element: string, bytes: Buffer, at: number): number {
   if (!hasMarks(element)) return at + bytes.write(element, at)
   return at + elementToBytes(element).copy(bytes, at)
 }
 
-/** The text that an element stands for, `undefined` when it is not UTF-8. */
+/** Maps an element to its text; `undefined` when the bytes are not UTF-8. */
 export function elementToText(element: string): string | undefined {
   if (!hasMarks(element)) return element
   const bytes = elementToBytes(element)

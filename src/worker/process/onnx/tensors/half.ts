@@ -1,13 +1,13 @@
-/** IEEE 754 half precision (FP16) as bits: Node 20 has no `Float16Array`. */
+/** IEEE 754 half precision (FP16) as bits, because Node 20 has no `Float16Array`. */
 
 const POWERS_OF_TWO = Float64Array.from({ length: 32 }, (_, exponent) => 2 ** (exponent - 15))
 const SUBNORMAL_STEP = 2 ** -24
-/** From here on values round to infinity. */
+/** Values from here on round to infinity. */
 const OVERFLOW = 65_520
 const float64 = new Float64Array(1)
 const words = new Uint32Array(float64.buffer)
 
-/** Value of a half's bits. */
+/** Converts the bits of an FP16 number to its value. */
 export function halfToNumber(bits: number): number {
   const exponent = (bits >> 10) & 0x1f
   const fraction = bits & 0x3ff
@@ -17,7 +17,7 @@ export function halfToNumber(bits: number): number {
   return sign * (1 + fraction / 1024) * (POWERS_OF_TWO[exponent] ?? 0)
 }
 
-/** Bits of the half nearest to a number, ties to even. */
+/** Converts a number to the bits of the nearest FP16 number; ties go to even. */
 export function numberToHalf(value: number): number {
   float64[0] = value
   const high = words[1] ?? 0
@@ -27,7 +27,7 @@ export function numberToHalf(value: number): number {
   if (magnitude >= OVERFLOW) return sign | 0x7c00
   const exponent = ((high >>> 20) & 0x7ff) - 1023
   if (exponent < -14) return sign | roundToEven(magnitude / SUBNORMAL_STEP)
-  // A fraction that rounds up to 2048 carries into the exponent, which is the right bits too.
+  // A fraction that rounds up to 2048 carries into the exponent, which also gives the correct bits.
   const fraction = roundToEven(magnitude * 2 ** (10 - exponent))
   return sign | (((exponent + 14) << 10) + fraction)
 }

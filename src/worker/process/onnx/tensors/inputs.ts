@@ -18,7 +18,10 @@ export class InputTable {
     return this.#positions.has(name)
   }
 
-  /** Position among the model's inputs. @throws ServerError 400 when there is no such input. */
+  /**
+   * Returns the position in the model's inputs.
+   * @throws ServerError 400 when the model has no such input.
+   */
   positionOf(name: string): number {
     const position = this.#positions.get(name)
     if (position === undefined) {
@@ -30,7 +33,10 @@ export class InputTable {
     return position
   }
 
-  /** The only input of the model. @throws ServerError 400 when it has another number. */
+  /**
+   * Returns the only input of the model.
+   * @throws ServerError 400 when the model has no input or several.
+   */
   only(what: string): TensorSpec {
     const [spec] = this.specs
     if (spec === undefined || this.specs.length > 1) {
@@ -48,7 +54,7 @@ export class InputTable {
   }
 }
 
-/** The tensors of one request, collected by name. */
+/** Collects the tensors of one request by name. */
 export class InputSet {
   readonly #table: InputTable
   readonly #tensors: (Tensor | undefined)[]
@@ -59,7 +65,10 @@ export class InputSet {
     this.#tensors = Array.from({ length: table.specs.length })
   }
 
-  /** The spec of an input, which nobody can claim again. @throws ServerError 400 for an unknown or a second one. */
+  /**
+   * Returns the specification of an input, which cannot be claimed again.
+   * @throws ServerError 400 when the input is unknown or already claimed.
+   */
   claim(name: string): TensorSpec {
     const position = this.#table.positionOf(name)
     const spec = this.#table.specs[position]
@@ -74,7 +83,10 @@ export class InputSet {
     this.#tensors[this.#table.positionOf(name)] = tensor
   }
 
-  /** All tensors in the model's order. @throws ServerError 400 when one is missing or two disagree. */
+  /**
+   * Returns all tensors in the model's order.
+   * @throws ServerError 400 when one is missing or their batch dimensions differ.
+   */
   complete(): readonly Tensor[] {
     const { specs } = this.#table
     const tensors = this.#tensors.filter((tensor) => tensor !== undefined)

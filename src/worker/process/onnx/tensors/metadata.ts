@@ -1,4 +1,7 @@
-/** What a loaded model says about itself: the answer to `describe`, and what requests are checked against. */
+/**
+ * The properties of a loaded model: the response to `describe` contains them, and requests are
+ * checked against them.
+ */
 import type { Datatype } from './tensor.ts'
 
 /** One input or output. */
@@ -7,9 +10,11 @@ export interface TensorSpec {
   readonly datatype: Datatype
   /** -1 stands for a symbolic dimension. */
   readonly shape: readonly number[]
-  /** The same with the symbols' names; the empty text is a symbol without one. */
+  /** The same dimensions with names instead of -1; an empty name is a symbol without a name. */
   readonly dimensions: readonly (number | string)[]
-  /** The model declares no shape and takes any; `shape` is empty then, as that of a scalar is. */
+  /**
+   * True when the model declares no shape and accepts any. `shape` is then empty, as for a scalar.
+   */
   readonly anyShape?: boolean
 }
 
@@ -19,18 +24,22 @@ export interface ModelMetadata {
   readonly handler: string
   readonly version: string
   readonly runtime: { readonly name: string; readonly version: string }
-  /** Execution providers asked for, in order of preference. */
+  /** Requested execution providers, in order of preference. */
   readonly providers: readonly string[]
   /**
-   * All first dimensions are symbolic and stand for the batch, so that requests may share a run.
+   * True when all first dimensions are symbolic. They are then batch dimensions, so requests may
+   * share a run.
    */
   readonly batchable: boolean
-  /** Rows of one request at most, where all first dimensions are the batch; 0 for any number. */
+  /** Maximum size of the batch dimension of one request; 0 means no limit. */
   readonly maxBatchSize: number
   readonly inputs: readonly TensorSpec[]
   readonly outputs: readonly TensorSpec[]
-  /** Class labels, in class order, when `model.json` names a file of them. */
+  /** Class labels in the order of classes, if the model has a file of them. */
   readonly labels?: readonly string[]
-  /** Classes in the answer to a picture; absent for models that do not answer so. */
+  /**
+   * Number of classes in the response to an image; absent for models that do not respond with
+   * classes.
+   */
   readonly topK?: number
 }

@@ -5,7 +5,7 @@ import type { TensorSpec } from './metadata.ts'
 /** The model's outputs by name. */
 export class OutputTable {
   readonly specs: readonly TensorSpec[]
-  /** In the model's order. */
+  /** Output names in the model's order. */
   readonly names: readonly string[]
   readonly #known: ReadonlyMap<string, TensorSpec>
 
@@ -15,7 +15,7 @@ export class OutputTable {
     this.#known = new Map(specs.map((spec) => [spec.name, spec]))
   }
 
-  /** @throws ServerError 400 for an unknown output. */
+  /** @throws ServerError 400 when the output is unknown. */
   specOf(name: string): TensorSpec {
     const spec = this.#known.get(name)
     if (spec !== undefined) return spec
@@ -23,7 +23,10 @@ export class OutputTable {
     throw new ServerError('InvalidInputException', problem)
   }
 
-  /** The outputs asked for, all when none is. @throws ServerError 400 for an unknown or a repeated one. */
+  /**
+   * Returns the names of the requested outputs, or all outputs when the list is empty.
+   * @throws ServerError 400 when an output is unknown or repeated.
+   */
   choose(wanted: readonly { readonly name: string }[]): readonly string[] {
     if (wanted.length === 0) return this.names
     const chosen = new Set<string>()
@@ -37,7 +40,11 @@ export class OutputTable {
     return [...chosen]
   }
 
-  /** An answer in raw bytes has room for one output of numbers. @throws ServerError 406 otherwise */
+  /**
+   * Checks that a response in raw bytes is possible: the model must have a single output of
+   * numbers.
+   * @throws ServerError 406 otherwise
+   */
   checkOctets(): void {
     const [only, ...others] = this.specs
     if (only !== undefined && others.length === 0 && only.datatype !== 'BYTES') return

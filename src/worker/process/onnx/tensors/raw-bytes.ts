@@ -1,4 +1,4 @@
-/** Raw tensor bytes: little-endian, row-major, nothing else. */
+/** Converts raw tensor bytes: little-endian, row-major, without a header. */
 import { ServerError } from '../../../../errors.ts'
 import { countText, quote, shapeText, specText } from './error-text.ts'
 import type { TensorSpec } from './metadata.ts'
@@ -7,16 +7,17 @@ import { bytesOfData, dataFromBytes, elementBytes, elementCount } from './tensor
 import type { NumericTensor, Tensor } from './tensor.ts'
 
 /**
- * Request header with the shape of the raw bytes in the body, such as `1,3,224,224`: needed where the model
- * leaves more than one dimension open. An answer in raw bytes carries it too, with the two below.
+ * Request header with the shape of the raw bytes in the body, such as `1,3,224,224`. It is required
+ * when the model has more than one variable dimension. A response in raw bytes has it too, together
+ * with the two headers below.
  */
 export const SHAPE_HEADER = 'Tensor-Shape'
 export const NAME_HEADER = 'Tensor-Name'
 export const DATATYPE_HEADER = 'Tensor-Datatype'
 
 /**
- * The bytes as the input's tensor: a view of them where they are aligned, else one copy. Without a declared
- * shape, a dimension that the model leaves open follows from their number.
+ * Converts the bytes to the input's tensor: a view of them if they are aligned, otherwise a copy.
+ * Without a declared shape, a variable dimension is computed from the number of bytes.
  * @throws ServerError 400
  */
 export function tensorFromOctets(
@@ -47,7 +48,10 @@ export function tensorFromOctets(
   return { datatype, shape, data: datatype === 'BOOL' ? normalisedBits(data) : data }
 }
 
-/** Parses {@link SHAPE_HEADER}. @throws ServerError 400 */
+/**
+ * Parses {@link SHAPE_HEADER}.
+ * @throws ServerError 400
+ */
 export function parseShape(text: string): readonly number[] {
   const parts = text.trim() === '' ? [] : text.replace(/^\s*\[(.*)\]\s*$/, '$1').split(',')
   const shape = parts.map((part) => (/^\s*\d{1,15}\s*$/.test(part) ? Number(part) : -1))
@@ -61,7 +65,7 @@ export function parseShape(text: string): readonly number[] {
 }
 
 /**
- * A numeric output's bytes, not copied.
+ * Returns the bytes of a numeric output without a copy.
  * @throws ServerError 406 for strings
  */
 export function octetsOfTensor(tensor: Tensor, name: string): Buffer {
@@ -94,7 +98,10 @@ function refuse(spec: TensorSpec, problem: string): ServerError {
   return new ServerError('InvalidInputException', `Input ${quote(spec.name)}: ${problem}.`)
 }
 
-/** onnxruntime passes a byte of 2 through, so anything but 0 becomes 1; copied only when there is such a byte. */
+/**
+ * Changes all BOOL bytes other than 0 to 1, because onnxruntime would keep a byte of 2. Copies only
+ * if such a byte exists.
+ */
 function normalisedBits(data: NumericTensor['data']): NumericTensor['data'] {
   if (!(data instanceof Uint8Array) || !data.some((byte) => byte > 1)) return data
   return data.map((byte) => (byte === 0 ? 0 : 1))

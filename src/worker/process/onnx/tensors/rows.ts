@@ -1,4 +1,4 @@
-/** Joining tensors along the first dimension and cutting them apart again. */
+/** Joins tensors along the first dimension and splits them again. */
 import { allocateData, bytesOfData } from './tensor.ts'
 import type { NumericTensor, Tensor } from './tensor.ts'
 
@@ -7,7 +7,10 @@ export function rowsOf(tensor: Tensor): number | undefined {
   return tensor.shape[0]
 }
 
-/** One tensor of all rows, copied once. All have the first one's datatype and dimensions but the first. */
+/**
+ * Joins tensors into one, with one copy. All must have the datatype of the first, and its
+ * dimensions except the first.
+ */
 export function joinRows(tensors: readonly Tensor[]): Tensor {
   const [first] = tensors
   if (first === undefined) throw new TypeError('nothing to join')
@@ -30,7 +33,10 @@ export function joinRows(tensors: readonly Tensor[]): Tensor {
   return { datatype: first.datatype, shape, data }
 }
 
-/** The tensor in pieces of so many rows each, views of its elements. `rows` add up to its first dimension. */
+/**
+ * Splits a tensor along its first dimension into pieces of the given sizes, which must add up to
+ * it. The pieces of numbers are views of the elements.
+ */
 export function splitRows(tensor: Tensor, rows: readonly number[]): Tensor[] {
   const [, ...rest] = tensor.shape
   const rowLength = tensor.data.length / Math.max(rowsOf(tensor) ?? 0, 1)

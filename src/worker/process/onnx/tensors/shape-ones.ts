@@ -1,6 +1,6 @@
 /**
- * Dimensions of 1 hold nothing: with more or fewer of them a tensor has the same elements in the
- * same order.
+ * Adds or removes dimensions of size 1. They change neither the elements of a tensor nor their
+ * order.
  */
 
 /** onnxruntime has no operators for higher ranks. */
@@ -9,18 +9,18 @@ const MAX_RANK = 64
 type Shapes = readonly (readonly number[])[]
 
 /**
- * The model's shape, -1 for open dimensions, for a shape that differs from it in dimensions of 1:
- * those that the given shape has too many are left out, those that the model fixes are added. An
- * open dimension is never made up: a missing batch is a mistake. `undefined` where nothing fits, or
- * more than one shape does.
+ * Adapts a shape to the model's shape (-1 for variable dimensions) by its dimensions of size 1:
+ * additional ones of the given shape are removed, and those that the model fixes are added. A
+ * variable dimension is never added, because a missing batch dimension is an error. Returns
+ * `undefined` when no shape fits, or more than one.
  */
 export function placeOnes(
   model: readonly number[],
   given: readonly number[],
 ): readonly number[] | undefined {
   if (Math.max(model.length, given.length) > MAX_RANK) return undefined
-  // For the given shape from each index on, what fits the model's dimensions from the current axis
-  // on.
+  // For the rest of the given shape from each index on, the shapes that fit the model's dimensions
+  // from the current axis on.
   let fitting: Shapes[] = [...given.keys(), given.length].map((index) =>
     given.slice(index).every((size) => size === 1) ? [[]] : [],
   )
@@ -46,7 +46,7 @@ function prepend(size: number, shapes: Shapes = []): Shapes {
   return shapes.map((shape) => [size, ...shape])
 }
 
-/** Two different shapes are enough to know that there is more than one. */
+/** Two different shapes are enough to know that the result is ambiguous. */
 function firstTwo(shapes: Shapes): Shapes {
   const [first, ...others] = shapes
   if (first === undefined) return []

@@ -1,4 +1,7 @@
-/** Checks a request's shapes against the model's before onnxruntime sees them: it would broadcast or guess. */
+/**
+ * Checks the shapes of a request against the model's before the run, because onnxruntime would
+ * broadcast or guess.
+ */
 import { ServerError } from '../../../../errors.ts'
 import { countText, quote, shapeText, specText } from './error-text.ts'
 import type { TensorSpec } from './metadata.ts'
@@ -6,7 +9,7 @@ import { placeOnes } from './shape-ones.ts'
 import { elementCount } from './tensor.ts'
 import type { Tensor } from './tensor.ts'
 
-/** Rank and every fixed dimension agree. */
+/** Whether the rank and every fixed dimension agree. */
 export function fitsShape(spec: TensorSpec, shape: readonly number[]): boolean {
   if (spec.anyShape === true) return true
   if (spec.shape.length !== shape.length) return false
@@ -14,10 +17,10 @@ export function fitsShape(spec: TensorSpec, shape: readonly number[]): boolean {
 }
 
 /**
- * The model's shape for a shape that a request declares: the same, or with other dimensions of 1,
- * which change neither the number of elements nor their order. Triton's clients send `[1]` for a
- * scalar and `[N,1]` for `[N]`.
- * @throws ServerError 400 that names the input, what it expects and what it got.
+ * Adapts a declared shape to the model: it may differ in dimensions of size 1, which change neither
+ * the number of elements nor their order. Triton's clients send `[1]` for a scalar and `[N,1]` for
+ * `[N]`.
+ * @throws ServerError 400 that names the input, the expected and the given shape.
  */
 export function fitDeclaredShape(spec: TensorSpec, shape: readonly number[]): readonly number[] {
   if (fitsShape(spec, shape)) return shape
@@ -34,8 +37,8 @@ export function shapeError(spec: TensorSpec, shape: readonly number[]): ServerEr
 }
 
 /**
- * A declared shape must be what the model takes and have as many elements as there are.
- * @returns The shape as the model has it.
+ * Checks that a declared shape fits the model and has `count` elements.
+ * @returns The shape in the model's form.
  * @throws ServerError 400
  */
 export function checkDeclaredShape(
@@ -56,8 +59,9 @@ export function checkDeclaredShape(
 }
 
 /**
- * Inputs that share the symbol of their first dimension, the batch, have one size there. Other
- * symbols are names that exporters give to what may differ, and onnxruntime does not compare them.
+ * Checks that inputs whose first dimensions have the same symbol, the batch, have the same size
+ * there. Other symbols are not compared: exporters give one name to dimensions that may differ, and
+ * onnxruntime does not compare them either.
  * @throws ServerError 400
  */
 export function checkBatch(specs: readonly TensorSpec[], tensors: readonly Tensor[]): void {
@@ -79,8 +83,8 @@ export function checkBatch(specs: readonly TensorSpec[], tensors: readonly Tenso
 }
 
 /**
- * The shape of `count` elements that came without one, where the model leaves at most one dimension open.
- * `undefined` when it leaves more, or when they do not fit.
+ * Computes the shape of `count` elements without a declared shape, if the model has at most one
+ * variable dimension. Returns `undefined` when it has more, or when the count does not fit.
  */
 export function deduceShape(spec: TensorSpec, count: number): readonly number[] | undefined {
   const open = spec.shape.filter((dimension) => dimension < 0).length
@@ -91,16 +95,19 @@ export function deduceShape(spec: TensorSpec, count: number): readonly number[] 
   return spec.shape.map((dimension) => (dimension < 0 ? count / fixed : dimension))
 }
 
-/** The shape of an input that is given as one element without a shape. @throws ServerError 400 */
+/**
+ * Returns the shape of an input that is given as one element without a shape.
+ * @throws ServerError 400
+ */
 export function shapeOfOne(spec: TensorSpec): readonly number[] {
   return spec.anyShape === true ? [1] : adaptShape(spec, [], 1)
 }
 
 /**
- * The shape that nested arrays mean. People leave out what goes without saying, so besides the
- * exact shape these are taken: a flat array of all elements, one sample without the batch
- * dimension, dimensions of 1 more or fewer, and nothing at all.
- * @throws ServerError 400 when none of it fits.
+ * Adapts the shape of nested arrays to the model. Besides the exact shape it accepts: a flat array
+ * of all elements, one sample without the batch dimension, more or fewer dimensions of size 1, and
+ * an empty array.
+ * @throws ServerError 400 when none of them fits.
  */
 export function adaptShape(
   spec: TensorSpec,
@@ -121,13 +128,14 @@ export function adaptShape(
   return fitting
 }
 
-/** JSON cannot say what comes behind a dimension of 0: the model's own dimensions do. */
+/** In JSON, dimensions after a dimension of 0 cannot be written: they are taken from the model. */
 function completeEmpty(spec: TensorSpec, shape: readonly number[]): readonly number[] {
   return spec.shape.map((dimension, axis) => shape[axis] ?? Math.max(dimension, 0))
 }
 
 /**
- * Where the first dimension is a bounded batch, all inputs have as many rows, and no more than allowed.
+ * Checks the batch dimension of a model with a maximum batch size: all inputs must have the same
+ * size, and it must not exceed the limit.
  * @throws ServerError 400
  */
 export function checkRows(

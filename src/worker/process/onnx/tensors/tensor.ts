@@ -1,6 +1,7 @@
 /**
- * Tensors as the worker holds them: an Open Inference Protocol datatype, a shape, and the elements in
- * row-major order in the machine's byte order (little-endian on every platform onnxruntime-node has).
+ * Tensors in the worker: a datatype of the Open Inference Protocol, a shape, and the elements in
+ * row-major order and in the machine's byte order (little-endian on every platform of
+ * onnxruntime-node).
  */
 import type { Datatype } from '../../../../contract/datatypes.ts'
 
@@ -8,7 +9,7 @@ export type { Datatype }
 
 export type NumericDatatype = Exclude<Datatype, 'BYTES'>
 
-/** How each datatype's elements are held. FP16 is raw bits, BOOL bytes 0 and 1. */
+/** Array type of each datatype's elements. FP16 is stored as bits, BOOL as bytes 0 and 1. */
 export interface DataOf {
   BOOL: Uint8Array
   UINT8: Uint8Array
@@ -26,14 +27,14 @@ export interface DataOf {
 
 export type NumericData = DataOf[NumericDatatype]
 
-/** A tensor of anything but text. `data.length` is the product of `shape`. */
+/** A tensor of any datatype except BYTES. `data.length` is the product of `shape`. */
 export interface NumericTensor {
   readonly datatype: NumericDatatype
   readonly shape: readonly number[]
   readonly data: NumericData
 }
 
-/** A tensor of text. Elements that are not plain text are mapped, see `byte-strings.ts`. */
+/** A tensor of strings. Elements that are not plain text are mapped, see `byte-strings.ts`. */
 export interface BytesTensor {
   readonly datatype: 'BYTES'
   readonly shape: readonly number[]
@@ -68,19 +69,22 @@ export function elementBytes(datatype: NumericDatatype): number {
   return ARRAY_TYPES[datatype].BYTES_PER_ELEMENT
 }
 
-/** Zeroed room for `count` elements. */
+/** Allocates `count` elements that are set to zero. */
 export function allocateData<D extends NumericDatatype>(datatype: D, count: number): DataOf[D] {
   return new ARRAY_TYPES[datatype](count)
 }
 
-/** Little-endian bytes as elements: a view where the bytes are aligned, else a copy. */
+/**
+ * Interprets little-endian bytes as elements: a view if the bytes are aligned, otherwise a copy.
+ */
 export function dataFromBytes(datatype: NumericDatatype, bytes: Uint8Array): NumericData {
   const type = ARRAY_TYPES[datatype]
   const length = Math.floor(bytes.byteLength / type.BYTES_PER_ELEMENT)
   if (bytes.byteOffset % type.BYTES_PER_ELEMENT === 0) {
     return new type(bytes.buffer, bytes.byteOffset, length)
   }
-  // Node's pool for small buffers hands out multiples of 8 bytes, and spares the cost of a memory block each.
+  // Node's pool for small buffers returns offsets that are multiples of 8, and saves one memory
+  // block per tensor.
   const copy = Buffer.allocUnsafe(bytes.byteLength)
   copy.set(bytes)
   return new type(copy.buffer, copy.byteOffset, length)
@@ -91,7 +95,10 @@ export function bytesOfData(data: NumericData): Buffer {
   return Buffer.from(data.buffer, data.byteOffset, data.byteLength)
 }
 
-/** Product of the dimensions: 1 for a scalar, and more than `Number.MAX_SAFE_INTEGER` means "too many to count". */
+/**
+ * Product of the dimensions; 1 for a scalar. A result above `Number.MAX_SAFE_INTEGER` is not exact
+ * and means "too many".
+ */
 export function elementCount(shape: readonly number[]): number {
   let count = 1
   let isEmpty = false

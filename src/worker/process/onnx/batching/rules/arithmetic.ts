@@ -1,4 +1,7 @@
-/** Arithmetic with sizes: elementwise operators that also compute with known numbers, such as shapes. */
+/**
+ * Rules of elementwise operators that also compute with known numbers, such as the sizes of a
+ * shape.
+ */
 import {
   dimText,
   divided,
@@ -15,16 +18,16 @@ import type { Flow, Shape } from '../flow.ts'
 import type { Inflow, NodeView, Rule } from '../node-view.ts'
 import { broadcast } from './elementwise.ts'
 
-/** Result for one element; `undefined` where it is not known. */
+/** Computes one element of the result; `undefined` when it is unknown. */
 type Compute = (operands: readonly Dim[], names: DimNames) => Dim | undefined
 
-/** ONNX's numbers of types that hold any size: FLOAT, INT32, INT64, BOOL, DOUBLE. */
+/** ONNX's numbers of datatypes that can hold any size: FLOAT, INT32, INT64, DOUBLE. */
 const EXACT_TYPES: readonly number[] = [1, 6, 7, 11]
 const BOOL = 9
 const TRUE = fixedDim(1)
 const FALSE = fixedDim(0)
 
-/** Elementwise, and exact for numbers that are known. */
+/** Elementwise; the result is exact for known numbers. */
 export function arithmetic(compute: Compute): Rule {
   return (node) => [computeKnown(node, compute) ?? broadcast(node.given, node.names)]
 }
@@ -39,7 +42,7 @@ export const equal = arithmetic(([a, b]) => {
   if (sameDim(a, b)) return TRUE
   const [first, second] = [numberOf(a), numberOf(b)]
   if (first !== undefined && second !== undefined) return first === second ? TRUE : FALSE
-  // A size is above 0, whatever it is.
+  // A size is above 0, even when it is unknown.
   const isBelow = (dim: number | undefined): boolean => dim !== undefined && dim <= 0
   return (isPositive(a) && isBelow(second)) || (isPositive(b) && isBelow(first)) ? FALSE : undefined
 })
@@ -57,7 +60,7 @@ export const floor = arithmetic(([a]) => a && rounded(a, Math.floor))
 export const ceil = arithmetic(([a]) => a && rounded(a, Math.ceil))
 export const identity = arithmetic(([a]) => a)
 
-/** Known numbers stay what they are where the type holds them. */
+/** Known numbers keep their values if the datatype can hold them. */
 export const cast: Rule = (node) => {
   const type = node.number('to', 0)
   const convert: Compute = ([a]) => {
@@ -94,7 +97,10 @@ function rounded(dim: Dim, round: (value: number) => number): Dim | undefined {
   return isPositive(dim) ? dim : undefined
 }
 
-/** The result where all operands are known lists; `undefined` where an element with the batch would be lost. */
+/**
+ * Returns the result when all operands are known lists; `undefined` when an element that depends on
+ * the batch size would become unknown.
+ */
 function computeKnown(node: NodeView, compute: Compute): Flow | undefined {
   const shape = commonShape(node.given)
   if (shape === undefined) return undefined
@@ -111,7 +117,10 @@ function computeKnown(node: NodeView, compute: Compute): Flow | undefined {
   return known(shape, values)
 }
 
-/** The shape of the result where all operands with more than one element have the same; else `undefined`. */
+/**
+ * The shape of the result, if all operands with more than one element have the same shape;
+ * otherwise `undefined`.
+ */
 function commonShape(inputs: readonly Inflow[]): Shape | undefined {
   let shape: Shape | undefined
   let count = 0

@@ -1,4 +1,7 @@
-/** Operators of classical models (`ai.onnx.ml`): tables with a row for each sample. */
+/**
+ * Rules of operators for classical models (`ai.onnx.ml`), which work on tables with one row per
+ * sample.
+ */
 import { ONE, fixedDim } from '../dimension.ts'
 import { batched, fixed } from '../flow.ts'
 import type { Batched } from '../flow.ts'
@@ -9,13 +12,16 @@ import { concatenated } from './joining.ts'
 /** Attributes that list the classes. */
 const LABELS = ['classlabels_ints', 'classlabels_int64s', 'classlabels_strings']
 
-/** Rows become rows of another width. */
+/** Each row becomes a row with another number of columns. */
 export const rowsOfScores: Rule = (node) => {
   const [rows = ONE] = tableOf(node).shape
   return [batched([rows, node.names.fresh()], 0)]
 }
 
-/** A label for each row, and its scores: one for each class, but for a single class. */
+/**
+ * One label for each row, and a row of scores. The number of scores is known if the model lists
+ * more than one class.
+ */
 export const classifier: Rule = (node) => {
   const [rows = ONE] = tableOf(node).shape
   const classes = LABELS.map((name) => node.countOf(name) ?? 0).find((count) => count > 1)
@@ -23,7 +29,7 @@ export const classifier: Rule = (node) => {
   return [batched([rows], 0), batched([rows, width], 0)]
 }
 
-/** Rows stay as wide as they are. */
+/** Rows keep their number of columns. */
 export const rowsAsTheyAre: Rule = (node) => [tableOf(node)]
 
 /** Each element becomes a list of 0 and 1 along a new last axis. */
@@ -40,7 +46,7 @@ export const oneHotEncoder: Rule = (node) => {
   return [batched([...data.shape, size], data.axis)]
 }
 
-/** Columns side by side. */
+/** Concatenates columns. */
 export const featureVectorizer: Rule = (node) => {
   if (node.given.some(({ shape }) => shape?.length !== 2)) {
     throw new NotProved('takes the batch for one row')
@@ -48,7 +54,7 @@ export const featureVectorizer: Rule = (node) => {
   return [concatenated(node.given, 1, node.names)]
 }
 
-/** Picks from the last axis. */
+/** Picks elements from the last axis. */
 export const featureExtractor: Rule = (node) => {
   node.requireFixed(0)
   const data = node.input(0)
@@ -58,13 +64,13 @@ export const featureExtractor: Rule = (node) => {
   return [batched(data.shape.with(last, node.names.fresh()), data.axis)]
 }
 
-/** A map for each row. */
+/** One map for each row. */
 export const mapOfRow: Rule = (node) => {
   const { shape } = tableOf(node)
   return [batched(shape, 0)]
 }
 
-/** A list of words stays as long as it is, unless some are left out. */
+/** A list of words keeps its length, unless stop words are removed. */
 export const stringNormalizer: Rule = (node) => {
   const data = node.input(0)
   if (data.kind === 'fixed') return [fixed()]
@@ -76,13 +82,16 @@ export const stringNormalizer: Rule = (node) => {
   return [batched(shape, axis)]
 }
 
-/** Distances of each row to rows of the model. */
+/** Distances of each row to the model's rows. */
 export const distances: Rule = (node) => {
   const [rows = ONE] = tableOf(node).shape
   return [batched([rows, node.input(1).shape?.[0] ?? node.names.fresh()], 0)]
 }
 
-/** The first input, a table with a row for each sample. @throws NotProved */
+/**
+ * The first input, a table with one row per sample.
+ * @throws NotProved for other shapes.
+ */
 function tableOf(node: NodeView): Batched {
   node.requireFixed(0)
   const data = node.batchedInput(0)

@@ -1,4 +1,7 @@
-/** Operators on images and signals: the first axis is the batch, the second the channels, then space. */
+/**
+ * Rules of operators on images and signals: the first axis is the batch, the second the channels,
+ * the others are spatial.
+ */
 import {
   ONE,
   dimText,
@@ -19,7 +22,7 @@ import { NotProved } from '../not-proved.ts'
 import { broadcast } from './elementwise.ts'
 import { requireOneElement } from './matrix.ts'
 
-/** How far a window of the operator reaches along one axis of space. */
+/** The operator's window along one spatial axis. */
 interface Window {
   readonly size: Dim | undefined
   readonly stride: number
@@ -27,7 +30,7 @@ interface Window {
   readonly padding: number
 }
 
-/** `Conv` and its likes, whose weights are input `weights`. */
+/** `Conv` and similar operators; `weights` is the index of the input with the weights. */
 export function convolution(weights: number): Rule {
   return (node) => {
     node.requireFixed(0)
@@ -44,7 +47,11 @@ export function convolution(weights: number): Rule {
   }
 }
 
-/** Of quantised numbers; the scale and zero point of the image are the same for the whole batch. */
+/**
+ * Convolution of quantized numbers. The image's scale and zero point must be the same for the whole
+ * batch.
+ * @param settings Indices of inputs that must have one element.
+ */
 export function quantisedConvolution(weights: number, settings: readonly number[]): Rule {
   return (node) => {
     for (const index of settings) requireOneElement(node, index)
@@ -52,7 +59,7 @@ export function quantisedConvolution(weights: number, settings: readonly number[
   }
 }
 
-/** With another image of the same batch that is added. */
+/** Convolution that adds another image of the same batch. */
 export const fusedConvolution: Rule = (node) => {
   const added = node.inputs[3]
   if (added?.kind !== 'batched') return convolution(1)(node)
@@ -65,7 +72,10 @@ export const fusedConvolution: Rule = (node) => {
   return [added]
 }
 
-/** The size of its result depends on attributes that would only be followed for it. */
+/**
+ * The spatial sizes of the result stay unknown: they depend on attributes that only this operator
+ * has.
+ */
 export const transposedConvolution: Rule = (node) => {
   node.requireFixed(0)
   const data = node.input(0)
@@ -78,7 +88,10 @@ export const transposedConvolution: Rule = (node) => {
   return [batched([sampleSize(data), channels, ...space.map(() => node.names.fresh())], 0)]
 }
 
-/** Of the second result, the places of the highest, each is counted through the whole batch. */
+/**
+ * Only the first result. The second one, the positions of the maxima, counts positions through the
+ * whole batch.
+ */
 export const pooling: Rule = (node) => {
   node.requireFixed(0)
   const data = node.input(0)
@@ -100,7 +113,10 @@ export const globalPooling: Rule = (node) => {
   return [batched([size, channels, ...space.map(() => ONE)], 0)]
 }
 
-/** Between neighbours along the axes whose size changes, which that of the batch must not. */
+/**
+ * Interpolates between neighbours along the axes whose size changes. The size of the batch axis
+ * must not change.
+ */
 export const resize: Rule = (node) => {
   const data = node.input(0)
   if (node.isFixed) return [fixed()]
@@ -135,7 +151,7 @@ export const resize: Rule = (node) => {
   return [batched(shape, data.axis)]
 }
 
-/** Known numbers; `undefined` for an input that is left out or empty. */
+/** Known numbers of an input; `undefined` for an input that is left out or empty. */
 function givenValues(node: NodeView, index: number): readonly Dim[] | undefined {
   const input = node.inputs[index]
   if (input?.shape?.length === 1 && input.shape[0]?.factor === 0) return undefined
@@ -154,7 +170,7 @@ function resized(node: NodeView, dim: Dim, size: Dim | undefined, scale: Dim | u
   return Number.isInteger(factor) && factor > 0 ? times(dim, fixedDim(factor)) : node.names.fresh()
 }
 
-/** Picks from each image at places of its own. */
+/** Picks from each image at its own positions. */
 export const gridSample: Rule = (node) => {
   node.requireFixed(0, 1)
   if (node.isFixed) return [fixed()]
@@ -173,7 +189,9 @@ export const slopes: Rule = (node) => {
   return [broadcast([data, slope], node.names)]
 }
 
-/** @throws NotProved where the batch is not the first axis. */
+/**
+ * @throws NotProved when the batch is not the first axis, or the tensor has fewer than three axes.
+ */
 function imageOf(data: Inflow): Batched {
   if (data.kind !== 'batched' || data.axis !== 0 || data.shape.length < 3) {
     throw new NotProved('computes over the batch dimension')
@@ -195,7 +213,7 @@ function windowOf(node: NodeView, axis: number, axes: number, size: Dim | undefi
   }
 }
 
-/** How often a window fits along an axis. */
+/** Number of positions of the window along an axis. */
 function windowed(node: NodeView, dim: Dim, { size, stride, dilation, padding }: Window): Dim {
   const kernel = size && numberOf(size)
   if (kernel === undefined || stride < 1 || hasBatch(dim)) return node.names.fresh()
@@ -211,7 +229,7 @@ function windowed(node: NodeView, dim: Dim, { size, stride, dilation, padding }:
     if (stride === 1 && extra === -1) return dim
     return node.names.derived(`windows(${dimText(dim)},${extra},${stride},${isCeil})`)
   }
-  // A last window that begins in the padding counts for some operators only.
+  // Only some operators count a last window that begins in the padding.
   if (isCeil && (whole + extra) % stride !== 0) return node.names.fresh()
   return fixedDim(Math.floor((whole + extra) / stride) + 1)
 }

@@ -1,4 +1,7 @@
-/** Operators that compute each element from the elements at the same place of their inputs. */
+/**
+ * Rules of operators that compute each element from the elements at the same position of their
+ * inputs.
+ */
 import { hasBatch, isOne, sameDim, ONE } from '../dimension.ts'
 import type { Dim, DimNames } from '../dimension.ts'
 import { batched, fixed } from '../flow.ts'
@@ -7,16 +10,19 @@ import { shapeOf } from '../node-view.ts'
 import type { Inflow, Rule } from '../node-view.ts'
 import { NotProved } from '../not-proved.ts'
 
-/** One output, all inputs broadcast against each other. */
+/** One output; all inputs are broadcast against each other. */
 export const elementwise: Rule = (node) => [broadcast(node.given, node.names)]
 
-/** All outputs look like the first input; the others are settings of the operator, the same in every run. */
+/**
+ * All outputs have the shape of the first input. The other inputs are settings, which are the same
+ * in every run.
+ */
 export const likeFirst: Rule = (node) => {
   node.requireFixed(0)
   return Array.from({ length: node.outputCount }, () => unchanged(node.input(0)))
 }
 
-/** The same shape, other elements. */
+/** The same shape with other elements. */
 export function unchanged(input: Inflow): Flow {
   if (input.kind === 'batched') return input
   if (input.kind === 'fixed') return fixed(input.shape)
@@ -24,8 +30,8 @@ export function unchanged(input: Inflow): Flow {
 }
 
 /**
- * What broadcasting makes of these. The batch has to lie on the same axis of all that have it, and what is the
- * same for all requests must not have an axis of its own there.
+ * The result of broadcasting. The batch must be on the same axis of all inputs that have it. An
+ * input that is the same for all requests must have size 1 there.
  * @throws NotProved
  */
 export function broadcast(inputs: readonly Inflow[], names: DimNames): Flow {
@@ -48,7 +54,7 @@ export function broadcast(inputs: readonly Inflow[], names: DimNames): Flow {
   return axis === undefined ? fixed(shape) : batched(shape, axis)
 }
 
-/** Size of an axis of the broadcast tensor; 1 where this one has no such axis. */
+/** Size of an axis of the broadcast tensor; 1 when this input does not have the axis. */
 function alignedDim(shape: Shape, rank: number, index: number): Dim {
   return shape[index - (rank - shape.length)] ?? ONE
 }

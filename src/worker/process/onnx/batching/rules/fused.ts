@@ -1,4 +1,7 @@
-/** Operators of onnxruntime's own (`com.microsoft`) that stand for a group of others, mostly of transformers. */
+/**
+ * Rules of onnxruntime's own operators (`com.microsoft`) that replace a group of others, mostly in
+ * transformers.
+ */
 import { BATCH, ONE, hasBatch, isOne, sameDim } from '../dimension.ts'
 import type { Dim } from '../dimension.ts'
 import { batched, fixed } from '../flow.ts'
@@ -9,7 +12,7 @@ import { NotProved } from '../not-proved.ts'
 import { broadcast } from './elementwise.ts'
 import { requireOneElement } from './matrix.ts'
 
-/** The sum of input and skip, and its normal form, over the last axis. */
+/** The sum of input and skip, normalized over the last axis. */
 export const skipNormalization: Rule = (node) => {
   node.requireFixed(0, 1)
   const sum = broadcast([node.input(0), node.input(1)], node.names)
@@ -24,7 +27,10 @@ export const skipNormalization: Rule = (node) => {
   return [sum, moments, moments, sum]
 }
 
-/** Words, places and segments of each sample; the last two outputs are a mask and the sum before. */
+/**
+ * Embeddings of words, positions and segments of each sample. The last two outputs are a mask and
+ * the sum before the normalization.
+ */
 export const embedding: Rule = (node) => {
   node.requireFixed(0, 1, 7, 8)
   const words = sequenceOf(node.input(0), 2)
@@ -45,7 +51,7 @@ export const attention: Rule = (node) => {
   return [attended(data, node)]
 }
 
-/** The same of quantised numbers. */
+/** `Attention` of quantized numbers. */
 export const quantisedAttention: Rule = (node) => {
   node.requireFixed(0, 5)
   requireAbsent(node, 8)
@@ -55,7 +61,7 @@ export const quantisedAttention: Rule = (node) => {
   return [attended(data, node)]
 }
 
-/** Queries, keys, values, a bias for all, a mask, and a bias of the attention. */
+/** Inputs: queries, keys, values, a common bias, a mask, and a bias of the attention. */
 export const multiHeadAttention: Rule = (node) => {
   node.requireFixed(0, 1, 2, 4, 5)
   for (const index of [6, 7, 8, 9]) requireAbsent(node, index)
@@ -82,7 +88,10 @@ function sequenceOf(input: Inflow, rank: number): Batched {
   throw new NotProved('takes the batch for a sequence')
 }
 
-/** Where it is given, it has the same batch as its first axis. @throws NotProved */
+/**
+ * Checks that an input, if it is present, has the same batch as its first axis.
+ * @throws NotProved
+ */
 function requireSameBatch(
   input: Inflow | undefined,
   { shape: [size = BATCH] }: Batched,
@@ -97,7 +106,10 @@ function requireSameBatch(
   if (!isSame) throw new NotProved('has something else for each place of a request in the batch')
 }
 
-/** A bias of [batch, heads, from, to], of which the first may be 1. */
+/**
+ * Checks a bias of [batch, heads, from, to]; its first size may be 1.
+ * @throws NotProved
+ */
 function requireBias(input: Inflow | undefined, data: Batched): void {
   if (input === undefined) return
   const [first] = shapeOf(input)
@@ -115,7 +127,7 @@ function sizeOf({ shape: [size = BATCH] }: Batched): Dim {
   return size
 }
 
-/** Weights in blocks of few bits; each row of the input is multiplied for itself. */
+/** Weights in blocks of few bits; each row of the input is multiplied separately. */
 export const blockProduct: Rule = (node) => {
   node.requireFixed(0)
   const data = node.input(0)

@@ -1,4 +1,7 @@
-/** Operators that pick elements by place or by index. The places of the batch are never picked from. */
+/**
+ * Rules of operators that pick elements by position or by index. They must not pick along the batch
+ * axis.
+ */
 import { ONE, fixedDim, hasBatch, isPositive, numberOf, sameDim } from '../dimension.ts'
 import type { Dim } from '../dimension.ts'
 import { batched, fixed, known, knownList } from '../flow.ts'
@@ -7,7 +10,7 @@ import { normalAxis, shapeOf } from '../node-view.ts'
 import type { Inflow, NodeView, Rule } from '../node-view.ts'
 import { NotProved } from '../not-proved.ts'
 
-/** From here on an end means the end: no batch is as large. */
+/** An end from this value on means the end of the axis, because no batch is as large. */
 const END = 1e9
 
 export const gather: Rule = (node) => {
@@ -32,7 +35,7 @@ export const gather: Rule = (node) => {
   return [batched(result, data.axis < axis ? data.axis : data.axis - 1 + places.length)]
 }
 
-/** Elements of a known list at known places. */
+/** Picks elements of a known list at known positions. */
 function pick(values: readonly Dim[], indices: Inflow): Flow | undefined {
   if (indices.kind !== 'fixed' || indices.values === undefined) return undefined
   const picked: Dim[] = []
@@ -45,7 +48,7 @@ function pick(values: readonly Dim[], indices: Inflow): Flow | undefined {
   return known(shapeOf(indices), picked)
 }
 
-/** `GatherElements`: places and what they are picked from have the batch on the same axis. */
+/** `GatherElements`: the indices and the data must have the batch on the same axis. */
 export const gatherElements: Rule = (node) => {
   const [data, indices] = [node.input(0), node.input(1)]
   if (node.isFixed) return [fixed(indices.shape)]
@@ -56,7 +59,9 @@ export const gatherElements: Rule = (node) => {
   return [batched(shape, own)]
 }
 
-/** `ScatterElements`: likewise, and what is written there. */
+/**
+ * `ScatterElements`: the indices, the updates and the data must have the batch on the same axis.
+ */
 export const scatterElements: Rule = (node) => {
   const [data, indices, updates] = [node.input(0), node.input(1), node.input(2)]
   if (node.isFixed) return [fixed(data.shape)]
@@ -83,7 +88,7 @@ function batchSize({ shape, axis }: Batched): Dim {
   return shape[axis] ?? ONE
 }
 
-/** `GatherND`: rows of a table, or of each sample where its leading axes are batch axes. */
+/** `GatherND`: picks rows of a table, or of each sample when its leading axes are batch axes. */
 export const gatherNd: Rule = (node) => {
   const [data, indices] = [node.input(0), node.input(1)]
   const leading = node.number('batch_dims', 0)
@@ -144,7 +149,7 @@ function sliceList(
   return knownList(places.map((place) => values[place] ?? ONE))
 }
 
-/** Places of a slice, as numpy counts them. */
+/** Positions of a slice, counted as in numpy. */
 function placesOf(size: number, start: number, end: number, step: number): readonly number[] {
   const first = boundOf(size, start, step)
   const count = countOfPlaces(size, start, end, step)
@@ -176,7 +181,7 @@ function slicedSize(
   return isPrefix ? node.names.smaller(size, end) : node.names.fresh()
 }
 
-/** The highest or lowest along an axis, with their places there. */
+/** The highest or lowest elements along an axis, and their positions on it. */
 export const topK: Rule = (node) => {
   node.requireFixed(0)
   const data = node.input(0)
@@ -197,7 +202,7 @@ function countOf(input: Inflow | undefined): number | undefined {
   return count && numberOf(count)
 }
 
-/** One more axis, of the places that each index may name. */
+/** Adds an axis with one position for each possible index. */
 export const oneHot: Rule = (node) => {
   node.requireFixed(0)
   const indices = node.input(0)
@@ -209,7 +214,7 @@ export const oneHot: Rule = (node) => {
   return [batched(shape.toSpliced(axis, 0, size), own < axis ? own : own + 1)]
 }
 
-/** Numbers in a row, of a length that must not depend on the batch. */
+/** Consecutive numbers. Their count must not depend on the batch size. */
 export const range: Rule = (node) => {
   const [start, limit, step] = [0, 1, 2].map((index) => node.values(index)?.[0])
   if (start === undefined || limit === undefined || step === undefined) {

@@ -1,4 +1,4 @@
-/** Operators that put tensors together, take them apart or repeat them. */
+/** Rules of operators that join, split or repeat tensors. */
 import {
   ONE,
   fixedDim,
@@ -19,7 +19,7 @@ import { NotProved } from '../not-proved.ts'
 
 export const concat: Rule = (node) => [concatenated(node.given, node.number('axis', 1), node.names)]
 
-/** Only the tensors, which lie among settings, are put together. */
+/** Concatenates only the tensors in `parts`; the caller leaves out the operator's settings. */
 export function concatenated(parts: readonly Inflow[], axis: number, names: DimNames): Flow {
   const lists = parts.map(listOf)
   if (lists.every((list) => list !== undefined)) return knownList(lists.flat())
@@ -101,7 +101,7 @@ function splitList(
   })
 }
 
-/** To a larger shape, as broadcasting does it. */
+/** Repeats a tensor to a larger shape, as in broadcasting. */
 export const expand: Rule = (node) => {
   const data = node.input(0)
   const target = node.values(1) ?? []
@@ -149,7 +149,7 @@ export const tile: Rule = (node) => {
   return [repeatedFor(total)]
 }
 
-/** The same value everywhere, in a shape that may have the batch. */
+/** The same value everywhere. The shape may contain the batch size. */
 export const constantOfShape: Rule = (node) => {
   const shape = node.values(0)
   if (shape === undefined || !shape.every((dim) => isPositive(dim) || numberOf(dim) === 0)) {
@@ -169,7 +169,10 @@ export const constantOfShape: Rule = (node) => {
   ]
 }
 
-/** What is the same along the axis of the batch. @throws NotProved for more than one such axis. */
+/**
+ * A tensor that is constant along the batch axis.
+ * @throws NotProved when more than one axis depends on the batch size.
+ */
 function repeatedFor(shape: Shape): Flow {
   const axes = [...shape.keys()].filter((axis) => hasBatch(shape[axis] ?? ONE))
   const [axis, ...others] = axes

@@ -1,4 +1,4 @@
-/** Operators that move elements: the batch stays the outermost factor of one axis, or is lost. */
+/** Rules of operators that move elements. The batch must stay the outermost factor of one axis. */
 import {
   BATCH,
   ONE,
@@ -31,7 +31,7 @@ export const reshape: Rule = (node) => {
   throw new NotProved('gives the batch a shape that is not followed')
 }
 
-/** Into a matrix: the axes before one, and those from it on. */
+/** Makes a matrix: the axes before `axis` become the first dimension, the others the second. */
 export const flatten: Rule = (node) => {
   const data = node.input(0)
   if (data.kind === 'fixed' && data.shape === undefined) return [fixed()]
@@ -91,7 +91,10 @@ export const transpose: Rule = (node) => {
   return [rearranged(data, order)]
 }
 
-/** Between depth and space, or of a group of channels: within each sample, whose axis is the first. */
+/**
+ * Moves elements between depth and space, or within a group of channels: always inside one sample,
+ * so the batch must be the first axis.
+ */
 export function blocks(shapeOfResult: (shape: Shape, node: NodeView) => Shape): Rule {
   return (node) => {
     const data = node.input(0)
@@ -121,7 +124,10 @@ export const spaceToDepth = blocks(([batch = BATCH, channels = ONE, ...space], n
   ]
 })
 
-/** The same elements in another shape. @throws NotProved where samples do not stay in one piece each. */
+/**
+ * The same elements in another shape.
+ * @throws NotProved when a sample does not stay in one piece.
+ */
 export function reshaped(data: Inflow, shape: Shape): Flow {
   if (data.kind !== 'batched') {
     if (shape.some(hasBatch)) throw new NotProved('gives weights the size of the batch')
@@ -134,7 +140,7 @@ export function reshaped(data: Inflow, shape: Shape): Flow {
   if (others.length > 0 || !isMultipleOfBatch(size)) {
     throw new NotProved('gives the batch a shape that is not followed')
   }
-  // A run in which the whole is not as large as before fails, alone or joined.
+  // The total size need not be checked: a run in which it changes fails, alone or joined.
   const before = productOf(data.shape.slice(0, data.axis))
   if (!sameDim(before, productOf(shape.slice(0, axis)))) {
     throw new NotProved('moves elements between samples')
@@ -142,7 +148,10 @@ export function reshaped(data: Inflow, shape: Shape): Flow {
   return batched(shape, axis)
 }
 
-/** The shape with its 0 (as the input has it) and -1 (what is left) replaced; `undefined` where that is not known. */
+/**
+ * Replaces 0 (the size of the input) and -1 (the remaining size) in the shape; `undefined` when the
+ * result is unknown.
+ */
 function completeShape(
   data: Shape,
   target: readonly Dim[],
@@ -160,11 +169,15 @@ function completeShape(
   if (axis === undefined) return shape
   const left = divided(productOf(data), productOf(rest))
   if (left !== undefined) return shape.with(axis, left)
-  // What is left for one sample is the same in every run; what is left for the batch must be known.
+  // A remaining size within one sample is the same in every run. If it could contain the batch
+  // size, it must be known.
   return rest.some(hasBatch) ? shape.with(axis, names.fresh()) : undefined
 }
 
-/** Axes in another order; `undefined` stands for a new one of size 1. Those that are missing have the size 1. */
+/**
+ * Puts axes into another order. `undefined` stands for a new axis of size 1; axes that are missing
+ * in `order` have size 1.
+ */
 function rearranged(data: Inflow, order: readonly (number | undefined)[]): Flow {
   const shape = shapeOf(data)
   const dims = order.map((axis) => (axis === undefined ? ONE : (shape[axis] ?? ONE)))

@@ -1,4 +1,7 @@
-/** Products of matrices. The batch may be an axis of the product, never one that is summed over. */
+/**
+ * Rules of matrix products. The batch may be an axis of the product, but not an axis that is summed
+ * over.
+ */
 import { hasBatch, isOne, sameDim } from '../dimension.ts'
 import type { Dim } from '../dimension.ts'
 import { batched, elementCount, fixed } from '../flow.ts'
@@ -8,15 +11,21 @@ import type { Inflow, NodeView, Rule } from '../node-view.ts'
 import { NotProved } from '../not-proved.ts'
 import { broadcast } from './elementwise.ts'
 
-/** `MatMul`, and everything that multiplies its first two inputs likewise and has settings beside them. */
+/**
+ * `MatMul`, and operators that multiply their first two inputs like it; their other inputs are
+ * settings.
+ */
 export const matrixProduct: Rule = (node) => {
   node.requireFixed(0, 1)
   return [product(node, node.input(0), node.input(1))]
 }
 
 /**
- * Of quantised numbers. `second` is the place of the second factor; `firstSettings` and `secondSettings` are
- * those of the scales and zero points of each, of which a factor with the batch may have one for all.
+ * Product of quantized numbers. A factor with the batch must have one scale and one zero point for
+ * all elements.
+ * @param second Index of the second factor.
+ * @param firstSettings Indices of the first factor's scales and zero points.
+ * @param secondSettings Indices of the second factor's scales and zero points.
  */
 export function quantisedProduct(
   second: number,
@@ -35,7 +44,7 @@ export function quantisedProduct(
   }
 }
 
-/** @throws NotProved where an input is given that has more than one element. */
+/** @throws NotProved when the input is present and does not have exactly one element. */
 export function requireOneElement(node: NodeView, index: number): void {
   const input = node.inputs[index]
   if (input === undefined) return
@@ -43,7 +52,7 @@ export function requireOneElement(node: NodeView, index: number): void {
   throw new NotProved('has a scale or zero point for each place in the batch')
 }
 
-/** With the two last axes of an input exchanged where it says so, as `FusedMatMul` does. */
+/** `FusedMatMul`: swaps the last two axes of an input when its attribute says so. */
 export const fusedProduct: Rule = (node) => {
   if (node.number('transBatchA', 0) !== 0 || node.number('transBatchB', 0) !== 0) {
     throw new NotProved('moves the batch to another dimension')
@@ -65,7 +74,7 @@ export const gemm: Rule = (node) => {
   return [withAddend(node, result, c)]
 }
 
-/** What is added is broadcast to the product, and is no larger. */
+/** The addend is broadcast to the product and must not have more axes. */
 function withAddend(node: NodeView, result: Inflow, addend: Inflow): Flow {
   if (addend.kind === 'fixed' && result.kind === 'fixed') return fixed(result.shape)
   if (shapeOf(addend).length > shapeOf(result).length) throw new NotProved('adds more than it has')
@@ -96,7 +105,10 @@ function product(node: NodeView, a: Inflow, b: Inflow): Inflow {
   return batched(shape, productAxis(a, b, axes, rank))
 }
 
-/** Axis of the product that has the batch. @throws NotProved where it is summed over, or on two axes. */
+/**
+ * The axis of the product that has the batch.
+ * @throws NotProved when it is summed over, or when two axes have the batch.
+ */
 function productAxis(
   a: Inflow,
   b: Inflow,
@@ -121,7 +133,7 @@ function productAxis(
   throw summed
 }
 
-/** Axis of the batch, counted as in the product; `undefined` without a batch. */
+/** The axis of the batch, counted in the product; `undefined` without a batch. */
 function stackAxis(input: Inflow, rank: number): number | undefined {
   return input.kind === 'batched' ? input.axis + rank - input.shape.length : undefined
 }
@@ -144,7 +156,7 @@ function stackSize(
   throw new NotProved('combines batches of different sizes')
 }
 
-/** One of them has a single axis, which is summed over. */
+/** A product in which the second factor has a single axis, which is summed over. */
 function vectorProduct(a: Inflow, b: Inflow): Inflow {
   const summed = new NotProved('sums over the batch dimension')
   const [left, right] = [shapeOf(a), shapeOf(b)]
@@ -155,7 +167,7 @@ function vectorProduct(a: Inflow, b: Inflow): Inflow {
   throw new NotProved('multiplies by a vector in a way that is not followed')
 }
 
-/** @throws NotProved for what is no matrix. */
+/** @throws NotProved when the input has fewer than two axes. */
 function transposed(input: Inflow): Inflow {
   if (input.kind === 'fixed' && input.shape === undefined) return input
   const shape = shapeOf(input)
@@ -170,7 +182,7 @@ function transposed(input: Inflow): Inflow {
   return batched(exchanged, axis)
 }
 
-/** `Einsum`: each request has a place of its own along one letter. */
+/** `Einsum`: the requests must stay separate along one letter. */
 export const einsum: Rule = (node) => {
   const equation = node.text('equation', '').replaceAll(' ', '')
   const match = /^([a-zA-Z]*(?:,[a-zA-Z]*)*)->([a-zA-Z]*)$/.exec(equation)

@@ -1,4 +1,6 @@
-/** Quantised operators. Scales and zero points that the file holds are the same for all requests. */
+/**
+ * Rules of quantized operators. Scales and zero points in the file are the same for all requests.
+ */
 import { ONE } from '../dimension.ts'
 import { batched, elementCount } from '../flow.ts'
 import { normalAxis, shapeOf } from '../node-view.ts'
@@ -8,7 +10,10 @@ import { broadcast, unchanged } from './elementwise.ts'
 import { concatenated } from './joining.ts'
 import { quantisedProduct, requireOneElement } from './matrix.ts'
 
-/** `QuantizeLinear` and `DequantizeLinear`: one scale, or one for each place of another axis. */
+/**
+ * `QuantizeLinear` and `DequantizeLinear`: one scale, or one for each position of an axis other
+ * than the batch.
+ */
 export const scaled: Rule = (node) => {
   node.requireFixed(0)
   const data = node.input(0)
@@ -22,14 +27,17 @@ export const scaled: Rule = (node) => {
   return [data]
 }
 
-/** `QLinearAdd` and its likes: two tensors, each with a scale and a zero point, and those of the result. */
+/**
+ * `QLinearAdd` and similar operators: two tensors, each with a scale and a zero point, and the
+ * scale and zero point of the result.
+ */
 export const scaledPair: Rule = (node) => {
   node.requireFixed(0, 3)
   requireSingle(node, [1, 2, 4, 5, 6, 7])
   return [broadcast([node.input(0), node.input(3)], node.names)]
 }
 
-/** One tensor, its scale and zero point, and those of the result. */
+/** One tensor with its scale and zero point, and the scale and zero point of the result. */
 export function scaledUnary(rule: Rule): Rule {
   return (node) => {
     node.requireFixed(0)
@@ -38,7 +46,9 @@ export function scaledUnary(rule: Rule): Rule {
   }
 }
 
-/** Tensors of one result, each with its scale and zero point, behind those of the result. */
+/**
+ * Joins tensors. The scale and zero point of the result come first, then each tensor with its own.
+ */
 export const scaledConcat: Rule = (node) => {
   const tensors = node.inputs.filter((_, index) => index >= 2 && index % 3 === 2)
   const places = node.inputs.flatMap((_, index) => (index < 2 || index % 3 !== 2 ? [index] : []))
@@ -51,7 +61,7 @@ function requireSingle(node: NodeView, indices: readonly number[]): void {
   for (const index of indices) requireOneElement(node, index)
 }
 
-/** `QGemm`: `A`, `B` and `C` with their scales; the batch is the rows of `A`. */
+/** `QGemm`: `A`, `B` and `C` with their scales. The batch is the first axis of `A`. */
 export const scaledDense: Rule = (node) => {
   node.requireFixed(0)
   requireSingle(node, [1, 2, 7, 8])
@@ -67,7 +77,7 @@ export const scaledDense: Rule = (node) => {
   return [batched([size, width], 0)]
 }
 
-/** The product of quantised matrices as floats, with a bias for its columns. */
+/** The product of quantized matrices as floats, with a bias for each column. */
 export const floatProduct: Rule = (node) => {
   const bias = node.inputs[6]
   if (bias !== undefined && shapeOf(bias).length > 1) {
@@ -76,7 +86,7 @@ export const floatProduct: Rule = (node) => {
   return quantisedProduct(1, [2, 4], [3, 5, 6])(node)
 }
 
-/** Layouts with the channels at the end are not followed. */
+/** Rejects layouts with the channels as the last axis, which the rule does not cover. */
 export function channelsSecond(rule: Rule): Rule {
   return (node) => {
     if (node.number('channels_last', 0) !== 0) throw new NotProved('has its channels last')
@@ -84,7 +94,7 @@ export function channelsSecond(rule: Rule): Rule {
   }
 }
 
-/** Over an axis and, in its older form, all that follow. */
+/** Over one axis and, in the older form, all axes after it. */
 export const scaledSoftmax: Rule = (node) => {
   const data = node.batchedInput(0)
   if (data.axis < normalAxis(node.number('axis', -1), data.shape.length)) return [data]

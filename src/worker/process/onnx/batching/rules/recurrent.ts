@@ -1,4 +1,4 @@
-/** Recurrent operators: each sample of the batch has a state of its own. */
+/** Rules of recurrent operators: each sample of the batch must have its own state. */
 import { BATCH, ONE, fixedDim, sameDim } from '../dimension.ts'
 import type { Dim } from '../dimension.ts'
 import { batched } from '../flow.ts'
@@ -6,7 +6,7 @@ import type { Flow } from '../flow.ts'
 import type { Inflow, NodeView, Rule } from '../node-view.ts'
 import { NotProved } from '../not-proved.ts'
 
-/** Places of the inputs that may come from the requests: data, lengths, first states. */
+/** Indices of the inputs that may come from the requests: data, lengths, initial states. */
 const DATA = 0
 const LENGTHS = 4
 const HIDDEN = 5
@@ -39,7 +39,10 @@ function run(node: NodeView, states: readonly number[]): readonly Flow[] {
   return [all, state, state]
 }
 
-/** What is given for each sample has the batch as that axis. @throws NotProved */
+/**
+ * Checks that an input with values for each sample has the batch on that axis.
+ * @throws NotProved
+ */
 function requireOwn(input: Inflow | undefined, axis: number, size: Dim): void {
   if (input === undefined) return
   const own = input.kind === 'batched' && input.axis === axis ? input.shape[axis] : undefined
@@ -48,7 +51,7 @@ function requireOwn(input: Inflow | undefined, axis: number, size: Dim): void {
   }
 }
 
-/** Turns sequences round; lengths belong to the samples of the batch. */
+/** Reverses sequences; the lengths must belong to the samples of the batch. */
 export const reverseSequence: Rule = (node) => {
   const data = node.batchedInput(0)
   const lengths = node.batchedInput(1)

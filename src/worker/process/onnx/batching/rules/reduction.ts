@@ -1,4 +1,4 @@
-/** Operators that compute over some axes: over all but that of the batch. */
+/** Rules of operators that compute over some axes, which must not include the batch axis. */
 import { ONE } from '../dimension.ts'
 import { batched, fixed } from '../flow.ts'
 import type { Batched, Flow } from '../flow.ts'
@@ -7,7 +7,7 @@ import type { NodeView, Rule } from '../node-view.ts'
 import { NeverProved, NotProved } from '../not-proved.ts'
 import { unchanged } from './elementwise.ts'
 
-/** Versions of the operator sets in which axes became an input of all reductions, and a softmax took one axis. */
+/** From this operator set on, `Softmax` computes over one axis. */
 const ONE_AXIS_SOFTMAX = 13
 
 export const reduce: Rule = (node) => {
@@ -28,7 +28,7 @@ export const argument: Rule = (node) => {
   return [without(node, [normalAxis(node.number('axis', 0), rank)])]
 }
 
-/** Axes that become 1, or are dropped. */
+/** Reduces axes to size 1, or drops them. */
 function without(node: NodeView, reduced: readonly number[]): Flow {
   const data = node.input(0)
   const shape = shapeOf(data)
@@ -41,12 +41,12 @@ function without(node: NodeView, reduced: readonly number[]): Flow {
   return batched(dims, order.indexOf(data.axis))
 }
 
-/** Along one axis, of each line for itself; its number comes as an attribute. */
+/** Computes along one axis, separately for each line. The axis is an attribute. */
 export function alongAxis(absent: number): Rule {
   return (node) => lines(node, node.number('axis', absent))
 }
 
-/** The same with the axis as the second input. */
+/** Like {@link alongAxis}, but the axis is the second input. */
 export const alongInputAxis: Rule = (node) => {
   const [axis] = node.numbers(1) ?? []
   if (axis === undefined) throw new NotProved('has no axis')
@@ -62,7 +62,7 @@ function lines(node: NodeView, given: number): readonly Flow[] {
   return [data]
 }
 
-/** Up to operator set 12 over an axis and all that follow. */
+/** Up to operator set 12, it computes over an axis and all axes after it. */
 export const softmax: Rule = (node) => {
   if (node.version >= ONE_AXIS_SOFTMAX) return lines(node, node.number('axis', -1))
   const data = node.input(0)
@@ -70,7 +70,7 @@ export const softmax: Rule = (node) => {
   return [before(data, normalAxis(node.number('axis', 1), data.shape.length))]
 }
 
-/** From an axis on to the last; scale and bias are of these axes, and so are mean and deviation. */
+/** Computes from an axis to the last one. Scale, bias, mean and deviation belong to these axes. */
 export const layerNormalization: Rule = (node) => {
   node.requireFixed(0)
   const data = node.input(0)
@@ -95,7 +95,9 @@ function before(data: Batched, axis: number): Batched {
   throw new NotProved('computes over the batch dimension')
 }
 
-/** Within each sample, or each channel of it: the batch is the first axis. */
+/**
+ * Computes within each sample, or within each of its channels: the batch must be the first axis.
+ */
 export const samples: Rule = (node) => {
   node.requireFixed(0)
   const data = node.input(0)
@@ -104,7 +106,10 @@ export const samples: Rule = (node) => {
   return [data]
 }
 
-/** Over neighbouring channels, or with numbers for each channel: any axis but the second. */
+/**
+ * Computes over neighbouring channels, or with numbers for each channel: the batch must not be the
+ * second axis.
+ */
 export const channels: Rule = (node) => {
   node.requireFixed(0)
   const data = node.input(0)
@@ -130,7 +135,7 @@ export const meanVarianceNormalization: Rule = (node) => {
   return [data]
 }
 
-/** Nothing is dropped unless it is told to train. */
+/** Drops elements only in training mode. */
 export const dropout: Rule = (node) => {
   const training = node.inputs[2]
   const isOff =
@@ -142,7 +147,7 @@ export const dropout: Rule = (node) => {
   return data.kind === 'batched' ? [data, data] : [unchanged(data), unchanged(data)]
 }
 
-/** Over the last two axes, matrices of their own. */
+/** Computes over the last two axes, for each matrix separately. */
 export const lastTwoAxes: Rule = (node) => {
   node.requireFixed(0)
   const data = node.input(0)

@@ -1,4 +1,4 @@
-/** Operators whose result is a size or a number of the graph itself. */
+/** Rules of operators whose result is a size, or a constant of the graph. */
 import { ONE, fixedDim, productOf } from '../dimension.ts'
 import { fixed, known, knownList } from '../flow.ts'
 import { shapeOf, storedShape } from '../node-view.ts'
@@ -30,7 +30,7 @@ export const constant: Rule = (node) => {
   return [fixed()]
 }
 
-/** The product of a list of sizes; other reductions look at their axes alone. */
+/** The product of a list of sizes. Other reductions use `otherwise`. */
 export function productOfList(otherwise: Rule): Rule {
   return (node) => {
     const input = node.input(0)

@@ -1,6 +1,6 @@
 /**
- * Which rule holds for which operator. What is not listed is not proved: control flow, random numbers, results
- * whose size depends on the data, and everything that nobody has looked at.
+ * Maps operators to rules. An operator that is not listed is not proved: control flow, random
+ * numbers, results whose size depends on the data, and every operator that was not examined.
  */
 import type { Rule } from '../node-view.ts'
 import * as arithmetic from './arithmetic.ts'
@@ -119,7 +119,7 @@ const CLASSICAL: Rules = [
   [classical.mapOfRow, 'ZipMap'],
 ]
 
-/** onnxruntime's own. */
+/** onnxruntime's own operators. */
 const RUNTIME: Rules = [
   [elementwise.elementwise, 'BiasGelu FastGelu Gelu QuickGelu'],
   [matrix.fusedProduct, 'FusedMatMul'],
@@ -152,7 +152,7 @@ const TABLE: ReadonlyMap<string, Rule> = new Map([
   ...entries('com.microsoft', RUNTIME),
 ])
 
-/** The rule of an operator, if there is one. */
+/** Returns the rule of an operator; `undefined` when it has none. */
 export function ruleOf(domain: string, operator: string): Rule | undefined {
   return TABLE.get(`${domain}:${operator}`)
 }
