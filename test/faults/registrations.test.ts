@@ -28,7 +28,7 @@ const CLIENTS = 2
 
 /**
  * A server that runs its garbage collector on request, with a small young generation. V8 lets the
- * usual one grow to 32 MiB over thousands of requests, which would hide what the server really holds.
+ * usual one grow to 32 MiB over thousands of requests, which would hide what the server holds.
  */
 interface Collected extends ServerProcess {
   collect(): Promise<void>

@@ -264,6 +264,19 @@ test('no file switches lint or the compiler off', () => {
   }
 })
 
+test('lines of comments have at most 100 characters, and cite nothing that is not here', () => {
+  const problems: string[] = []
+  for (const file of sourceFiles()) {
+    for (const [index, line] of readFileSync(file, 'utf8').split('\n').entries()) {
+      if (!/^\s*(?:\*|\/\*\*|\/\/)/.test(line)) continue
+      const isWide = line.length > 100
+      const isCitation = /\bsection \d+\.\d/i.test(line) && !line.includes('RFC')
+      if (isWide || isCitation) problems.push(`${file}:${index + 1}`)
+    }
+  }
+  assert.deepEqual(problems, [])
+})
+
 /**
  * One file for each importer, with one import in each line. `places` has the position of each
  * import.
