@@ -23,7 +23,7 @@ export interface Plan {
   readonly note: (text: string) => void
 }
 
-/** One benchmark of the list in `docs/performance.md`. */
+/** One benchmark of the list in `docs/benchmarks.md`. */
 export interface Benchmark {
   readonly id: string
   readonly title: string

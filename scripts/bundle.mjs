@@ -49,8 +49,8 @@ const MAY_USE_META = new Set([
   'worker/host/own-worker.ts',
   'worker/process/launch-workers.ts',
   // Load packages that stay outside.
-  'config-layers.ts',
-  'routes/schema-compilers.ts',
+  'config/layers.ts',
+  'routes/http/schema-compilers.ts',
 ])
 
 /** Uses of libraries that would be refused, but do no harm. */

@@ -1,9 +1,9 @@
 /** `docs/configuration.md`: every setting of the server and of `model.json`, out of their schemas. */
 import { KindGuard } from '@sinclair/typebox'
 import type { TSchema } from '@sinclair/typebox'
-import { ConfigSchema, environmentName, flagName } from '../src/config.ts'
-import type { Config } from '../src/config.ts'
-import { ModelSettings } from '../src/model-settings.ts'
+import { ConfigSchema, environmentName, flagName } from '../src/config/config.ts'
+import type { Config } from '../src/config/config.ts'
+import { ModelSettings } from '../src/model-folder/settings.ts'
 import { GENERATED, code, table } from './markdown.ts'
 
 /** The sections of the page. Settings that are in none come last, under "Other". */
@@ -83,7 +83,9 @@ export function configurationPage(): string {
 
 # Configuration
 
-Nothing has to be configured. What can be is one flat list of settings, and each setting has three spellings:
+Which settings does the server have, and which does one model have? This page lists all of them. All are optional.
+
+A setting can be given in three ways:
 
 | where | how | example |
 | --- | --- | --- |
@@ -91,34 +93,39 @@ Nothing has to be configured. What can be is one flat list of settings, and each
 | environment | \`ONNXD_…\`; booleans \`true\`, \`false\`, \`1\`, \`0\` | \`ONNXD_BATCH_SIZE=8 ONNXD_ACCESS_LOG=false\` |
 | config file | YAML or JSON, one mapping; \`--config FILE\` or \`ONNXD_CONFIG=FILE\` | \`batchSize: 8\` |
 
-A config file whose name ends in \`.properties\` is one of MMS or TorchServe: [what becomes of it](migrating.md#the-configuration-file).
-In a SageMaker container its \`SAGEMAKER_…\` variables count as well, below all others: [which](migrating.md#from-a-sagemaker-container).
+If a setting is given more than once, the command line wins, then the environment, then the config file, then the default.
+Lists are separated by commas on the command line and in the environment. In the config file they are YAML or JSON lists.
 
-The command line wins over the environment, the environment over the file, the file over the default. Lists are
-separated by commas on the command line and in the environment, and are lists in the file. A setting that does not
-exist, or a value that does not fit (\`1.5\` workers), ends the program with exit code 2 and a message that names it.
-A variable that begins with \`ONNXD_\` and is no setting does not end it: the start names it, and the setting that was
-probably meant. The variables that Kubernetes sets for services called \`onnxd…\` are listed in one line.
+- A config file whose name ends in \`.properties\` is read as a [configuration of MMS or TorchServe](migrating.md#the-configuration-file).
+- In a SageMaker container the [\`SAGEMAKER_…\` variables](sagemaker.md) count too. They have the lowest rank, just above the defaults.
+- An unknown setting, or a value that does not fit (for example \`1.5\` workers), stops the start with exit code 2 and a message that
+  names the setting.
+- An unknown \`ONNXD_…\` variable does not stop the start. The log names it and the closest known setting.
+- Kubernetes sets variables such as \`ONNXD_PORT\` for a service called \`onnxd\`. They are ignored, and the log lists them in one line.
 
-\`onnxd help serve\` prints the same list.
+\`onnxd help serve\` prints the same list of settings.
 
 ${sections()}
 
 ## One model
 
-Some settings can differ from model to model. The first of these that names a value decides:
+Some settings can differ from model to model. The first of these places that has a value wins:
 
 1. a parameter of the registration (\`POST /models?…\`): \`handler\`, \`initial_workers\`, \`batch_size\`,
    \`max_batch_delay\` (milliseconds, or \`auto\`), \`join_batches\`, \`priority_levels\`, \`default_priority_level\`,
    \`response_timeout\`, \`startup_timeout\` (seconds);
-2. \`model.json\` beside the model, every key below;
-3. the server's setting of the same name;
-4. its default.
+2. \`model.json\` in the folder of the model, with the keys below;
+3. the server setting of the same name;
+4. the default.
 
-\`model.json\` lies in the model's folder. It may be absent; an unknown key or a value that does not fit makes the
-model invalid, and a key that is \`null\` is as if absent.
-For a bare \`x.onnx\` file it counts when it names that file as \`model\`, or when the file is called
-\`model.onnx\` or is the only \`.onnx\` file beside it. A numbered version folder (\`x/1/\`) without one uses \`x/model.json\`.
+\`model.json\` is optional. A model does not load if its \`model.json\` has an unknown key or a value that does not fit.
+A key with the value \`null\` counts as absent.
+
+Which models a \`model.json\` applies to:
+
+- the \`.onnx\` file that it names as \`model\`;
+- without \`model\`: the file \`model.onnx\`, or the only \`.onnx\` file of the folder;
+- a numbered version folder (\`x/1/\`) without a \`model.json\` of its own uses \`x/model.json\`.
 
 ${modelTable()}
 `
@@ -160,7 +167,8 @@ function modelTable(): string {
 }
 
 function modelRow(key: string, schema: TSchema): string[] {
-  const sameName = key in ConfigSchema.properties ? `Instead of the server’s ${code(key)}.` : ''
+  const sameName =
+    key in ConfigSchema.properties ? `Overrides the server setting ${code(key)}.` : ''
   return [code(key), typeText(schema), [schema.description, sameName].filter(Boolean).join(' ')]
 }
 

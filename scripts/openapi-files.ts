@@ -1,7 +1,7 @@
 /** The OpenAPI documents of both addresses, as a server without any model sends them. */
 import { pino } from 'pino'
 import { stringify } from 'yaml'
-import { completeConfig } from '../src/config.ts'
+import { completeConfig } from '../src/config/config.ts'
 import { startServer } from '../src/server.ts'
 
 /** Name and text of each file in `openapi/`. */

@@ -1,48 +1,51 @@
-/** The two HTTP applications. Neither listens; `server.ts` does, and tests may use `inject`. */
+/**
+ * Builds the HTTP applications: inference, management, or both on one port. None of them listens:
+ * `server.ts` starts the listeners, and tests can call `inject`.
+ */
 import { randomUUID } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
 import { parse } from 'node:querystring'
 import bearerAuth from '@fastify/bearer-auth'
+import multipart from '@fastify/multipart'
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import Fastify, { LogController } from 'fastify'
 import type { FastifyBaseLogger, FastifyRequest } from 'fastify'
 import { ServerError } from './errors.ts'
-import { answerHeaders } from './routes/answer-headers.ts'
+import { ApiDocuments } from './routes/documents/api-documents.ts'
+import { docsPageRoutes } from './routes/documents/docs-page.ts'
+import { documentRoutes, modelDocumentRoutes } from './routes/documents/openapi.ts'
+import { readBody } from './routes/http/body.ts'
+import { guardAgainstBrowsers } from './routes/http/browser-guard.ts'
+import { checkVersionAndHost, refuseUrl } from './routes/http/connections/connection-errors.ts'
+import { connectionLimits } from './routes/http/connections/connection-limits.ts'
+import { Connections } from './routes/http/connections/connections.ts'
+import { MAX_HEADER_BYTES } from './routes/http/connections/http-server.ts'
+import { errorHandling, refuseOtherMethods } from './routes/http/error-handler.ts'
+import { watchExchanges } from './routes/http/exchanges.ts'
+import { readRequestTarget } from './routes/http/request-target.ts'
+import { answerHeaders } from './routes/http/response-headers.ts'
+import { schemaController } from './routes/http/schema-compilers.ts'
+import { healthRoutes } from './routes/kserve/health.ts'
+import { v1Routes } from './routes/kserve/v1.ts'
+import { inferRoutes } from './routes/kserve/v2-infer.ts'
+import { metadataRoutes } from './routes/kserve/v2-metadata.ts'
+import { closedRepositoryRoutes, repositoryRoutes } from './routes/kserve/v2-repository.ts'
+import { managementRoutes } from './routes/management/models.ts'
+import { metricsRoute } from './routes/metrics.ts'
 import {
   apiDescriptionRoutes,
   modelDescriptionRoute,
   predictDescriptionRoutes,
-} from './routes/api-description.ts'
-import { ApiDocuments } from './routes/api-documents.ts'
-import { readBody } from './routes/body.ts'
-import { guardAgainstBrowsers } from './routes/browser-guard.ts'
-import { refuseUrl } from './routes/connection-errors.ts'
-import { connectionLimits } from './routes/connection-limits.ts'
-import { Connections } from './routes/connections.ts'
-import { docsPageRoutes } from './routes/docs-page.ts'
-import { errorHandling, refuseOtherMethods } from './routes/error-handler.ts'
-import { watchExchanges } from './routes/exchanges.ts'
-import { executionParametersRoute } from './routes/execution-parameters.ts'
-import { acceptForms } from './routes/form-plugin.ts'
-import { healthRoutes } from './routes/health.ts'
-import { MAX_HEADER_BYTES } from './routes/http-server.ts'
-import { managementRoutes } from './routes/management.ts'
-import { metricsRoute } from './routes/metrics.ts'
-import { documentRoutes, modelDocumentRoutes } from './routes/openapi.ts'
-import { pingRoute } from './routes/ping.ts'
-import { predictionRoutes } from './routes/predictions.ts'
-import { readRequestTarget } from './routes/request-target.ts'
+} from './routes/mms/api-description.ts'
+import { executionParametersRoute } from './routes/mms/execution-parameters.ts'
+import { pingRoute } from './routes/mms/ping.ts'
+import { predictionRoutes } from './routes/mms/predictions.ts'
 import type { App, RouteContext } from './routes/route-context.ts'
-import { schemaController } from './routes/schema-compilers.ts'
-import { v1Routes } from './routes/v1.ts'
-import { inferRoutes } from './routes/v2-infer.ts'
-import { metadataRoutes } from './routes/v2-metadata.ts'
-import { closedRepositoryRoutes, repositoryRoutes } from './routes/v2-repository.ts'
 
-/** A client's id is kept when it is printable and short; otherwise it gets a new one. */
+/** A client's request id is kept if it has 1 to 128 printable characters; else it is replaced. */
 const REQUEST_ID = /^[\x21-\x7e]{1,128}$/
 
-/** The routes for clients: predictions, health, metadata. */
+/** The routes for clients: predictions, health and metadata. */
 export async function buildInferenceApp(
   context: RouteContext,
   log: FastifyBaseLogger,
@@ -57,7 +60,7 @@ export async function buildInferenceApp(
   return app
 }
 
-/** The routes for operators. A token guards all of them, unknown paths too, when one is set. */
+/** The routes for operators. If a token is set, it guards all of them, and unknown paths too. */
 export async function buildManagementApp(
   context: RouteContext,
   log: FastifyBaseLogger,
@@ -79,7 +82,10 @@ export async function buildManagementApp(
   return app
 }
 
-/** Both on one port, as SageMaker's multi-model endpoints call them. A token guards the operators' routes. */
+/**
+ * All routes on one port, as SageMaker's multi-model endpoints need them. A token guards only the
+ * routes for operators.
+ */
 export async function buildCombinedApp(
   context: RouteContext,
   log: FastifyBaseLogger,
@@ -121,7 +127,7 @@ async function clientRoutes(
   if (context.config.exposeRepository) await exposedRepository(app, context)
 }
 
-/** Loads and unloads for everybody who reaches the inference listener, but not for web pages. */
+/** Every client of the inference listener may load and unload models here, but no web page may. */
 async function exposedRepository(app: App, context: RouteContext): Promise<void> {
   await app.register((scope, _options, done) => {
     const clients = scope.withTypeProvider<TypeBoxTypeProvider>()
@@ -136,10 +142,13 @@ function operatorRoutes(app: App, context: RouteContext): void {
   metricsRoute(app, context)
 }
 
-/** Bodies arrive as one buffer, whatever they say they are; multipart forms are read by those who expect one. */
+/**
+ * Reads every body into one buffer, whatever its content type. The routes that accept multipart
+ * forms parse the buffer.
+ */
 async function readBodies(app: App, { config }: RouteContext): Promise<void> {
   const { maxBodyBytes, maxJsonBytes } = config
-  await acceptForms(app)
+  await app.register(multipart)
   app.addContentTypeParser('*', (request: FastifyRequest, payload: IncomingMessage) => {
     const isJson = /^application\/(.+\+)?json\b/i.test(request.headers['content-type'] ?? '')
     return readBody(payload, {
@@ -165,14 +174,14 @@ function newApp(
     },
     routerOptions: {
       ignoreTrailingSlash: true,
-      // A longer name has no model; that is for the route to say.
+      // A longer name matches no model. The route reports that with its own error.
       maxParamLength: MAX_HEADER_BYTES,
       querystringParser: (text) => parse(text),
     },
     rewriteUrl: readRequestTarget,
     bodyLimit: config.maxBodyBytes,
     serverFactory: (handler) => connections.createServer(handler),
-    // TypeBox writes valid schemas; to check them would take Ajv longer than to compile them.
+    // TypeBox writes valid schemas. Ajv would need longer to validate them than to compile them.
     ajv: { customOptions: { removeAdditional: false, validateSchema: false } },
     schemaController,
     frameworkErrors: refuseUrl,
@@ -187,13 +196,14 @@ function newApp(
     counts: metrics.responses[listener],
     log: accessLog ? log : undefined,
   })
-  app.addHook('onRequest', requireHost)
-  // Predictions are written past Fastify, with these headers of their own (`send-prediction.ts`).
+  app.addHook('onRequest', checkVersionAndHost)
+  // `send-prediction.ts` writes predictions without Fastify and sets these headers itself.
   app.addHook('onSend', (request, reply, payload, done) => {
     for (const [name, value] of answerHeaders(request.id)) {
       if (!reply.hasHeader(name)) reply.header(name, value)
     }
-    // Fastify adds a charset that JSON does not have (RFC 8259, section 11), and KServe's client compares the type exactly.
+    // Fastify adds a charset, which JSON does not define (RFC 8259, section 11). KServe's client
+    // compares the content type exactly.
     if (reply.getHeader('content-type') === 'application/json; charset=utf-8') {
       reply.header('content-type', 'application/json')
     }
@@ -201,17 +211,6 @@ function newApp(
   })
   errorHandling(app)
   return app
-}
-
-/** HTTP/1.1 wants the header `Host`, which may be empty. */
-function requireHost(
-  { raw }: FastifyRequest,
-  _reply: unknown,
-  done: (error?: Error) => void,
-): void {
-  const isMissing = raw.httpVersion === '1.1' && raw.headers.host === undefined
-  if (isMissing) done(new ServerError('BadRequestException', 'The Host header is missing.'))
-  else done()
 }
 
 function collectRoutes(app: App): Map<string, Set<string>> {
@@ -224,16 +223,24 @@ function collectRoutes(app: App): Map<string, Set<string>> {
   return routes
 }
 
-/** Asks for the token before anything else is looked at. All refusals look the same. */
+/** Checks the token before any other part of the request. All rejections look the same. */
 async function requireToken(app: App, { config }: RouteContext): Promise<void> {
   const { managementToken: token } = config
   if (token === '') return
-  // RFC 6749 takes the word `Bearer` in any case.
+  // RFC 6749 accepts the word `Bearer` in any case.
   const specCompliance = 'rfc6749'
   await app.register(bearerAuth, { keys: new Set([token]), addHook: false, specCompliance })
   app.addHook('onRequest', (request, reply, done) => {
-    app.verifyBearerAuth?.(request, reply, (error) => {
-      done(error && new ServerError('UnauthorizedException', 'A valid bearer token is required.'))
-    })
+    const refuse = (): void =>
+      done(new ServerError('UnauthorizedException', 'A valid bearer token is required.'))
+    // Node keeps the first of several headers; a proxy may have checked a different one.
+    if (isRepeated(request.raw, 'authorization')) refuse()
+    else app.verifyBearerAuth?.(request, reply, (error) => (error ? refuse() : done()))
   })
+}
+
+function isRepeated({ rawHeaders }: IncomingMessage, header: string): boolean {
+  const isName = (text: string, index: number): boolean =>
+    index % 2 === 0 && text.toLowerCase() === header
+  return rawHeaders.findIndex(isName) !== rawHeaders.findLastIndex(isName)
 }

@@ -1,17 +1,18 @@
 /**
- * Buffers for large bodies that are used again. To V8 each new one is memory outside its heap, and after some
- * of that it marks the whole heap: with bodies of megabytes once a request, which took longer than the rest.
+ * Reuses buffers for large bodies. V8 counts each new buffer as memory outside its heap, and after
+ * a certain amount it marks the whole heap. With bodies of megabytes that happened once per request
+ * and took longer than the rest of the request.
  */
 
 const LEAST_BYTES = 64 * 1024
-/** Kept for the next ones, at most. */
+/** Maximum of free bytes that the pool keeps. */
 const KEPT_BYTES = 64 * 1024 * 1024
-/** What nobody has asked for in this time is let go. */
+/** The pool frees its buffers if no large buffer was requested for this long. */
 const IDLE_MS = 5000
 
-/** Lends buffers. One that is not given back is the garbage collector's, as any other. */
+/** Lends buffers. The garbage collector frees a buffer that is not given back. */
 export class BufferPool {
-  /** By size class, each twice the one before. */
+  /** Free buffers by size class. Each class has twice the size of the one before. */
   readonly #free: Buffer[][] = []
   readonly #lent = new WeakSet<ArrayBufferLike>()
   readonly #keptBytes: number
@@ -23,12 +24,15 @@ export class BufferPool {
     this.#keptBytes = keptBytes
   }
 
-  /** Bytes that wait to be used again. */
+  /** Bytes of the free buffers in the pool. */
   get freeBytes(): number {
     return this.#freeBytes
   }
 
-  /** A buffer of at least `bytes`, with anything in it. Small ones come from Node's own pool. */
+  /**
+   * Returns a buffer of at least `bytes`; its content is undefined. Below 64 KiB it comes from
+   * Node's own pool.
+   */
   take(bytes: number): Buffer {
     if (bytes < LEAST_BYTES) return Buffer.allocUnsafe(bytes)
     this.#wasUsed = true
@@ -41,8 +45,9 @@ export class BufferPool {
   }
 
   /**
-   * Takes back what {@link take} gave, or a view of it; nothing happens to any other buffer, or the second time. From
-   * now on nobody may read or write it: the next body will lie there.
+   * Takes back a buffer of {@link take}, or a view of it. Other buffers are ignored, and so is a
+   * second call. After this call nobody may read or write the buffer: the next body is written to
+   * it.
    */
   give({ buffer }: Buffer): void {
     if (!this.#lent.delete(buffer)) return
@@ -65,7 +70,7 @@ export class BufferPool {
   }
 }
 
-/** The one of this process. */
+/** The pool of this process. */
 export const largeBuffers = new BufferPool()
 
 function classOf(bytes: number): number {

@@ -1,5 +1,8 @@
 #!/usr/bin/env node
-/** The command: `onnxd serve [MODEL…]`. Each part of it loads what it needs: the code of the server takes half a second. */
+/**
+ * The command `onnxd serve [MODEL…]`. Each subcommand imports only the code that it needs,
+ * because the server's code takes half a second to load.
+ */
 import { ConfigError, messageOf } from './errors.ts'
 import { ignoreUserSignals } from './signals.ts'
 
@@ -13,7 +16,7 @@ MODEL is a .onnx file, a model folder, an archive (.mar, .zip, .tar.gz), or name
   onnxd version
 `
 
-/** Exit codes: the command line is wrong, or nothing could be served. */
+/** Exit codes: 2 if the command line or the settings are wrong, 1 if no model could be served. */
 const EXIT_USAGE = 2
 const EXIT_FAILED = 1
 
@@ -46,7 +49,7 @@ async function main([command, ...rest]: readonly string[]): Promise<void> {
 }
 
 async function serve(argv: readonly string[]): Promise<void> {
-  const { serveModels } = await import('./serve.ts')
+  const { serveModels } = await import('./command/serve.ts')
   await serveModels(argv, EXIT_FAILED)
 }
 
@@ -56,11 +59,11 @@ async function printVersion(): Promise<void> {
 }
 
 async function printFlags(): Promise<void> {
-  const { flagHelp } = await import('./flag-help.ts')
+  const { flagHelp } = await import('./config/flag-help.ts')
   print(process.stdout, flagHelp())
 }
 
-/** A full disk or a pipe that is closed, as by `onnxd help | head -1`, is no reason to crash. */
+/** Writes without crashing on a full disk or a closed pipe, as in `onnxd help | head -1`. */
 function print(stream: NodeJS.WriteStream, text: string): void {
   stream.on('error', () => {})
   stream.write(text)

@@ -1,11 +1,11 @@
-/** Suggestions for names that nobody knows: `inital_workers` was probably `initial_workers`. */
+/** Suggests a known name for an unknown one: `initial_workers` for `inital_workers`. */
 
-/** Longer names are not compared: the time grows with the square of the length. */
+/** Longer names are not compared, because the time grows with the square of the length. */
 const MAX_CHARACTERS = 64
 
 /**
- * The known name that `name` was probably meant to be, `undefined` when none is near. Case, dashes
- * and underscores do not count, so `batchSize` is near `batch_size`.
+ * Returns the known name that `name` probably means; `undefined` if none is similar. Ignores case,
+ * dashes, underscores, dots and spaces, so `batchSize` is similar to `batch_size`.
  */
 export function closestName(name: string, known: readonly string[]): string | undefined {
   const wanted = plain(name)
@@ -25,14 +25,14 @@ function plain(name: string): string {
   return name.toLowerCase().replaceAll(/[-_.\s]/g, '')
 }
 
-/** Whether one name is the end of the other: `workers` and `initial_workers`. */
+/** Whether one name ends with the other: `workers` and `initial_workers`. */
 function hasInCommon(a: string, b: string): boolean {
   return Math.min(a.length, b.length) >= 4 && (a.endsWith(b) || b.endsWith(a))
 }
 
 /**
- * Characters to add, remove, replace or swap with their neighbour to get from one text to the
- * other.
+ * The number of characters to add, remove, replace or swap with their neighbour to turn one text
+ * into the other.
  */
 function editDistance(a: string, b: string): number {
   let beforeLast: number[] = []
@@ -56,7 +56,10 @@ function editDistance(a: string, b: string): number {
   return last[b.length] ?? 0
 }
 
-/** A sentence with the name that was probably meant, with a space in front; empty where none is near. */
+/**
+ * Returns a sentence that suggests the closest name, with a leading space; empty if none is
+ * similar.
+ */
 export function didYouMean(name: string, known: readonly string[]): string {
   const found = closestName(name, known)
   return found === undefined ? '' : ` Did you mean ${found}?`

@@ -1,10 +1,10 @@
 /**
- * Every failure the server expects, as one class with a stable `type`, an HTTP status and a text for
- * the caller. The original's names are kept where it has one (its REST errors carry the Java class
- * name as `type`); the table in `docs/errors.md` is generated from `ERROR_TYPES`.
+ * Every failure that the server expects: one class with a stable `type`, an HTTP status and a text
+ * for the caller. Names of MMS are kept where MMS has one (its REST errors carry the name of the
+ * Java class as `type`). The table in `docs/errors.md` is generated from `ERROR_TYPES`.
  */
 
-/** Error types and the status each one has unless the thrower says otherwise. */
+/** Error types, each with its default HTTP status. */
 export const ERROR_TYPES = {
   BadRequestException: 400,
   InvalidInputException: 400,
@@ -31,33 +31,39 @@ export const ERROR_TYPES = {
   StateNotSavedException: 507,
 } as const
 
-/** Control characters but for tabs and line ends, and what stands for bytes that are not UTF-8. */
+/**
+ * Control characters except tabs and line ends, and U+FFFD, which replaces bytes that are not
+ * UTF-8.
+ */
 const UNPRINTABLE = /(?:(?![\t\r\n])[\p{Cc}\ufffd])+/gu
 
 /** The `type` of an error body. */
 export type ErrorType = keyof typeof ERROR_TYPES
 
-/** How an error looks on the MMS and TorchServe routes. */
+/** The body of an error on the MMS and TorchServe routes. */
 export interface ErrorBody {
   readonly code: number
   readonly type: string
   readonly message: string
-  /** Last lines of a worker that could not load a model; operators alone get to see them. */
+  /** Last lines of a worker that could not load a model. Only operators see them. */
   readonly log?: readonly string[]
 }
 
 /** Options of {@link ServerError}. */
 export interface ServerErrorOptions {
-  /** HTTP status; the type's own when absent. */
+  /** HTTP status; default: the one in {@link ERROR_TYPES}. */
   readonly statusCode?: number
   readonly cause?: unknown
   /** Seconds for a `Retry-After` header. */
   readonly retryAfterSeconds?: number
-  /** Last lines of the worker that failed, oldest first, without folders of this machine. */
+  /** Last lines of the failed worker, oldest first, without the folders of this machine. */
   readonly log?: readonly string[]
 }
 
-/** A failure that the caller is told about. Its message is public: no path, no socket name, no stack. */
+/**
+ * A failure that is reported to the caller. Its message is public: it must contain no path, no
+ * socket name and no stack.
+ */
 export class ServerError extends Error {
   readonly type: ErrorType
   readonly statusCode: number
@@ -65,7 +71,7 @@ export class ServerError extends Error {
   readonly log: readonly string[]
 
   constructor(type: ErrorType, message: string, options: ServerErrorOptions = {}) {
-    // Names and values of a client may be in it, which may be any bytes.
+    // The message may contain names and values of a client, with any characters.
     super(
       message.replace(UNPRINTABLE, '?'),
       options.cause === undefined ? undefined : { cause: options.cause },
@@ -88,25 +94,27 @@ export class ProtocolError extends Error {
   override readonly name = 'ProtocolError'
 }
 
-/** An absolute path in quotes, which may have any characters in it. */
+/** An absolute path in quotes. It may contain any characters. */
 const QUOTED_PATH = /(['"`])\/[^'"`\n]*\/([^'"`/\n]*)\1/g
 /**
- * An absolute path of two parts or more. A slash behind a letter, a digit or a dot belongs to a
- * path that begins somewhere else: `ts/torch_handler/x.py` is a file of a model, and `http://…` an
- * address.
+ * An absolute path of two parts or more. A slash after a letter, a digit or a dot is not its start:
+ * `ts/torch_handler/x.py` is a file of a model, and `http://…` is a URL.
  */
 const ABSOLUTE_PATH =
   /(?:(file:\/\/)|(?<![\p{L}\p{N}_.@+~%/-])(?<!https?:))(?:\/+[\p{L}\p{M}\p{N}_.@+~%=-]+)+\/+([\p{L}\p{M}\p{N}_.@+~%=-]+)/gu
 
 /**
- * A text without the folders of this machine: callers may read file names, but not where they lie.
- * Relative paths stay as they are: they are those of a model or of a package.
+ * Removes the folders of this machine from a text: callers may see file names, but not their
+ * location. Relative paths stay, because they belong to a model or a package.
  */
 export function withoutFolders(text: string): string {
   return text.replaceAll(QUOTED_PATH, '$1$2$1').replaceAll(ABSOLUTE_PATH, '$1$2')
 }
 
-/** Text of anything thrown; handlers throw strings, objects and `undefined` too. At most `limit` characters. */
+/**
+ * Returns the text of a thrown value, cut to `limit` characters. Handlers also throw strings,
+ * objects and `undefined`.
+ */
 export function messageOf(thrown: unknown, limit = 4096): string {
   let text: string
   try {
@@ -117,7 +125,9 @@ export function messageOf(thrown: unknown, limit = 4096): string {
   return text.length > limit ? `${text.slice(0, limit)}…` : text
 }
 
-/** A command line, environment or config file that cannot be used; the message is for the operator. */
+/**
+ * A command line, environment or config file that cannot be used. The message is for the operator.
+ */
 export class ConfigError extends Error {
   override readonly name = 'ConfigError'
 }

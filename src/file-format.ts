@@ -1,9 +1,9 @@
 /**
- * Recognises well-known file formats by their first bytes. Such a file is neither a form nor raw
- * numbers.
+ * Recognises well-known file formats by their first bytes. Such a file is neither a form nor a
+ * tensor of raw numbers.
  */
 
-/** What a format is called in a text for the caller, with its article. */
+/** The name of a format in a text for the caller, with its article. */
 export type FileFormat =
   | 'a NumPy array file'
   | 'a PNG image'
@@ -29,8 +29,8 @@ export type FileFormat =
   | 'an MP4 file'
 
 /**
- * First bytes, in Latin-1. Each is long or unusual enough that the elements of a tensor hardly ever
- * begin so.
+ * First bytes, in Latin-1. Each signature is long or unusual enough that a tensor hardly ever
+ * begins with it.
  */
 const SIGNATURES: readonly (readonly [string, FileFormat])[] = [
   ['\x93NUMPY', 'a NumPy array file'],
@@ -62,7 +62,7 @@ const FIRST_BYTES: ReadonlySet<number | undefined> = new Set(
 )
 const LONGEST = 16
 
-/** The format that the bytes begin like; `undefined` for anything else. */
+/** Returns the format whose first bytes match; `undefined` if no format does. */
 export function fileFormatOf(bytes: Buffer): FileFormat | undefined {
   if (!FIRST_BYTES.has(bytes[0])) return undefined
   const start = bytes.toString('latin1', 0, LONGEST)
@@ -75,7 +75,7 @@ export function isNumpyFile(bytes: Buffer): boolean {
   return bytes[0] === 0x93 && bytes.toString('latin1', 1, 6) === 'NUMPY'
 }
 
-/** Formats whose first bytes have gaps. */
+/** Matches the formats whose first bytes include variable ones. */
 function formatOfParts(start: string): FileFormat | undefined {
   if (/^\xff\xd8\xff[\xc0-\xfe]/.test(start)) return 'a JPEG image'
   if (/^BZh[1-9]1AY&SY/.test(start)) return 'bzip2 data'

@@ -1,6 +1,7 @@
 /**
- * Who uses a folder? A unix socket in it that a process listens on. The kernel ends the claim with
- * its process, also of another container: a process id means nothing outside its PID namespace.
+ * Claims a folder for one process with a Unix socket that the process listens on. The kernel ends
+ * the claim when the process ends. This also works between containers, where a process id has no
+ * meaning outside its PID namespace.
  */
 import { once } from 'node:events'
 import { open, rm } from 'node:fs/promises'
@@ -10,12 +11,15 @@ import type { Server } from 'node:net'
 import path from 'node:path'
 import { codeOf } from './process-identity.ts'
 
-/** Longer paths of sockets are cut silently (Node 20) or refused. */
+/** Node 20 silently cuts longer socket paths; other versions reject them. */
 const MAX_SOCKET_PATH = 100
-/** What `connect` says of a socket without a listener, of any other file, and where there is none. */
+/**
+ * `connect` fails with these codes if the socket has no listener, is another kind of file, or does
+ * not exist.
+ */
 const FREE: ReadonlySet<string | undefined> = new Set(['ECONNREFUSED', 'ENOTSOCK', 'ENOENT'])
 
-/** A claim on a folder, held until it is released or this process ends. */
+/** A claim on a folder. It ends when it is released or when this process ends. */
 export class FolderClaim {
   readonly #server: Server
   readonly #socket: string
@@ -29,14 +33,14 @@ export class FolderClaim {
 
   /**
    * Binds the socket `name` in `folder`.
-   * @throws Error of the system: EADDRINUSE where the name is taken; EPERM, EOPNOTSUPP and others on
+   * @throws Error of the system: EADDRINUSE if the name is taken; EPERM, EOPNOTSUPP and others on
    * file systems without sockets.
    */
   static async make(folder: string, name: string): Promise<FolderClaim> {
     const handle = await handleIfLong(folder, name)
     try {
       const socket = path.join(shortPath(folder, handle), name)
-      // Nobody says anything on it; a connection alone is the answer.
+      // No data is exchanged. The successful connection alone shows that the folder is claimed.
       const server = createServer((connection) => connection.destroy())
       server.listen(socket)
       await once(server, 'listening')
@@ -48,7 +52,7 @@ export class FolderClaim {
     }
   }
 
-  /** Gives the folder up; the socket is removed. */
+  /** Releases the folder and removes the socket. */
   async release(): Promise<void> {
     if (this.#server.listening) {
       const closed = once(this.#server, 'close')
@@ -60,7 +64,10 @@ export class FolderClaim {
   }
 }
 
-/** Whether a process listens on the socket `name` in `folder`. Whatever cannot be tried counts as held. */
+/**
+ * Whether a process listens on the socket `name` in `folder`. The folder also counts as claimed if
+ * the connection fails for an unknown reason.
+ */
 export async function isClaimed(folder: string, name: string): Promise<boolean> {
   const handle = await handleIfLong(folder, name)
   try {
@@ -78,7 +85,10 @@ export async function isClaimed(folder: string, name: string): Promise<boolean> 
   }
 }
 
-/** On Linux an open folder has a short name as well. Elsewhere a long path fails with the system's error. */
+/**
+ * Opens the folder if the socket path is too long: on Linux `/proc/self/fd` gives an open folder a
+ * short path. On other systems a long path fails with the system's error.
+ */
 function handleIfLong(folder: string, name: string): Promise<FileHandle | undefined> {
   const isLong = Buffer.byteLength(path.join(folder, name)) > MAX_SOCKET_PATH
   return isLong && process.platform === 'linux' ? open(folder, 'r') : Promise.resolve(undefined)

@@ -1,24 +1,27 @@
-/** Files of the package that hold no code of ours: its manifest, and the page's files in `dist`. */
+/** Reads files of the package other than its code: the manifest, and Swagger UI in `dist`. */
 import { existsSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import path from 'node:path'
 
-/** Files of Swagger UI, where the build puts them. Every build of the program reads them from there. */
+/** The build puts the files of Swagger UI here. Every build of the program reads them from here. */
 const SWAGGER_UI = path.join('dist', 'swagger-ui')
 
-/** The version of this package. */
+/** Returns the version of this package; `unknown` if the manifest has none. */
 export async function readPackageVersion(): Promise<string> {
   const content: unknown = JSON.parse(await readFile(inPackage('package.json'), 'utf8'))
   if (typeof content !== 'object' || content === null || !('version' in content)) return 'unknown'
   return String(content.version)
 }
 
-/** A file of Swagger UI. */
+/** Reads a file of Swagger UI. */
 export function readSwaggerUi(name: string): Promise<Buffer> {
   return readFile(inPackage(SWAGGER_UI, name))
 }
 
-/** A path in the folder of the nearest `package.json` above this file, whose depth differs from build to build. */
+/**
+ * Returns a path in the folder of the nearest `package.json` above this file. The depth of this
+ * file differs from build to build.
+ */
 function inPackage(...names: readonly string[]): string {
   let folder = import.meta.dirname
   while (!existsSync(path.join(folder, 'package.json')) && folder !== path.dirname(folder))

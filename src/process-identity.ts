@@ -1,11 +1,13 @@
-/** Which process an id belongs to: ids are used again, sooner than one thinks. */
+/** What the operating system knows about a process: its start time and its memory. */
 import { readFile } from 'node:fs/promises'
 
-/** Whether the process that had this id and start is still there. */
+const PAGE_BYTES = 4096
+
+/** Whether the process with this id and this start is still running. */
 export async function isSameProcess(pid: number, start: string | undefined): Promise<boolean> {
   const now = await startOfProcess(pid)
   if (now !== undefined) return now === start
-  // No /proc: the id alone has to do. On Linux a process without an entry is gone.
+  // Without /proc only the id can be checked. On Linux a process without an entry has ended.
   if (process.platform === 'linux') return false
   try {
     return process.kill(pid, 0)
@@ -15,13 +17,14 @@ export async function isSameProcess(pid: number, start: string | undefined): Pro
 }
 
 /**
- * When a process started, in a form no other process of that id shares: the boot, and field 22 of
- * `/proc/<pid>/stat`, ticks since then. `undefined` for one that is gone or only waits to be reaped.
+ * Returns an identity that no other process with that id has: part of the boot id, and field 22 of
+ * `/proc/<pid>/stat`, the start in ticks since boot. `undefined` for a process that has ended, even
+ * if its parent has not reaped it yet.
  */
 export async function startOfProcess(pid: number): Promise<string | undefined> {
   try {
     const stat = await readFile(`/proc/${pid}/stat`, 'latin1')
-    // Field 2 is the command in parentheses and may hold anything, parentheses too.
+    // Field 2 is the command in parentheses. It may contain any characters, even parentheses.
     const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
     if (fields[0] === 'Z' || fields[0] === 'X') return undefined
     const boot = await readFile('/proc/sys/kernel/random/boot_id', 'latin1').catch(() => '0')
@@ -31,7 +34,20 @@ export async function startOfProcess(pid: number): Promise<string | undefined> {
   }
 }
 
-/** The `code` of an error of the system. */
+/**
+ * Returns the resident memory of a process in bytes; 0 if it cannot be read. It comes from the
+ * second field of `statm`, which the kernel fills faster than `status`.
+ */
+export async function residentBytes(pid: number): Promise<number> {
+  try {
+    const pages = (await readFile(`/proc/${pid}/statm`, 'utf8')).split(' ')[1]
+    return Number(pages) * PAGE_BYTES
+  } catch {
+    return 0
+  }
+}
+
+/** Returns the `code` of a system error. */
 export function codeOf(error: unknown): string | undefined {
   return error instanceof Error && 'code' in error ? String(error.code) : undefined
 }

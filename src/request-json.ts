@@ -1,9 +1,12 @@
-/** JSON that the front-end itself reads out of requests: parameters of management, never tensors. */
+/**
+ * Parses the JSON that the front-end itself reads from requests: management parameters, never
+ * tensors.
+ */
 import { ServerError } from './errors.ts'
 
-/** Also the worker's limit for the JSON of predictions. */
+/** The worker has the same limit for the JSON of predictions. */
 export const MAX_JSON_DEPTH = 100
-/** Far above any parameters. All other requests wait while the text is parsed. */
+/** Far more than any parameters need. All other requests wait while the text is parsed. */
 const MAX_BYTES = 1024 * 1024
 
 const QUOTE = 0x22
@@ -14,9 +17,9 @@ const OPEN_OBJECT = 0x7b
 const CLOSE_OBJECT = 0x7d
 
 /**
- * Parses `text`, at most 1 MiB and 100 levels of it.
- * @param what Begins the error texts: `the body`.
- * @throws ServerError `BadRequestException`, or `PayloadTooLargeException` beyond 1 MiB.
+ * Parses `text`, which may have at most 1 MiB and 100 levels.
+ * @param what The start of error texts, for example `the body`.
+ * @throws ServerError `BadRequestException`; `PayloadTooLargeException` above 1 MiB.
  */
 export function parseRequestJson(text: string, what: string): unknown {
   checkJsonLimits(text, what)
@@ -28,8 +31,8 @@ export function parseRequestJson(text: string, what: string): unknown {
 }
 
 /**
- * Checks size and depth before anything parses the text. Deeper values are valid JSON, but the libraries that
- * check and print values call themselves once for each level.
+ * Checks the size and the depth before the text is parsed. Deeper values are valid JSON, but the
+ * libraries that check and print values call themselves once per level.
  * @throws ServerError as {@link parseRequestJson}.
  */
 export function checkJsonLimits(text: string, what: string): void {
@@ -43,7 +46,10 @@ export function checkJsonLimits(text: string, what: string): void {
   }
 }
 
-/** Whether arrays and objects in a JSON text are nested deeper than `levels`. One pass, for any text. */
+/**
+ * Whether arrays and objects in a JSON text are nested deeper than `levels`. Reads the text once;
+ * it need not be valid JSON.
+ */
 export function isDeeperThan(levels: number, text: string): boolean {
   let depth = 0
   let isInString = false

@@ -1,4 +1,4 @@
-/** Small additions to TypeBox that both processes use. */
+/** Small additions to TypeBox for both processes. */
 import { Kind, KindGuard, Type, TypeRegistry } from '@sinclair/typebox'
 import type { SchemaOptions, Static, TSchema, TUnsafe } from '@sinclair/typebox'
 import { Value } from '@sinclair/typebox/value'
@@ -10,7 +10,10 @@ TypeRegistry.Set<{ enum: readonly string[] }>(
   (schema, value) => typeof value === 'string' && schema.enum.includes(value),
 )
 
-/** A string out of a list, as the `enum` that JSON Schema and OpenAPI tools read best (a union of literals becomes `anyOf`). */
+/**
+ * A schema for one of several strings. It becomes an `enum`, which JSON Schema and OpenAPI tools
+ * read best; a union of literals would become `anyOf`.
+ */
 export function stringEnum<const T extends string>(
   values: readonly T[],
   options: SchemaOptions = {},
@@ -18,7 +21,9 @@ export function stringEnum<const T extends string>(
   return Type.Unsafe<T>({ ...options, [Kind]: STRING_ENUM, type: 'string', enum: values })
 }
 
-/** Why `value` does not fit `schema`, in one line that names the place; `undefined` when it fits. */
+/**
+ * Returns one line that says where and why `value` does not fit `schema`; `undefined` if it fits.
+ */
 export function problemWith(schema: TSchema, value: unknown): string | undefined {
   const problem = Value.Errors(schema, value).First()
   if (problem === undefined) return undefined
@@ -31,7 +36,7 @@ export function problemWith(schema: TSchema, value: unknown): string | undefined
   return `${place}: ${wanted}, got ${shortJson(problem.value)}`
 }
 
-/** At most 100 characters. `JSON.stringify` fails on values that are nested thousands of levels deep. */
+/** At most 100 characters. `JSON.stringify` fails on values with thousands of levels. */
 function shortJson(value: unknown): string {
   try {
     return (JSON.stringify(value) ?? 'nothing').slice(0, 100)
@@ -40,14 +45,14 @@ function shortJson(value: unknown): string {
   }
 }
 
-/** `auto`, `integer from 0 to 60000`. */
+/** For example `auto`, `integer from 0 to 60000`. */
 function shortTextOf({ const: word, type, minimum, maximum }: TSchema): string {
   if (word !== undefined) return String(word)
   const from = minimum === undefined ? '' : ` from ${minimum}`
   return `${type}${from}${maximum === undefined ? '' : ` to ${maximum}`}`
 }
 
-/** Whether `value` is what `schema` describes. */
+/** Whether `value` fits `schema`. */
 export function fits<T extends TSchema>(schema: T, value: unknown): value is Static<T> {
   return Value.Check(schema, value)
 }

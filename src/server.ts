@@ -1,25 +1,26 @@
-/** From settings to a running server: runtime folder, registry, two listeners, the models of the start. */
+/** Starts a server: runtime folder, registry, listeners, and the models of the start. */
 import type { AddressInfo } from 'node:net'
 import path from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Logger } from 'pino'
-import { ByteBudget, budgetBytes } from './byte-budget.ts'
-import type { Config, ConfigOrigins } from './config.ts'
+import type { Config, ConfigOrigins } from './config/config.ts'
 import { ConfigError, messageOf } from './errors.ts'
 import { isLoopback } from './loopback.ts'
-import { Deliveries } from './models/deliveries.ts'
 import type { FailedModel } from './models/failures.ts'
-import { MemoryGuard } from './models/memory-guard.ts'
-import { ServerMetrics } from './models/metrics.ts'
+import { ServerMetrics } from './models/metrics/page.ts'
 import type { ModelVersion } from './models/model-version.ts'
-import { Persistence } from './models/persistence.ts'
 import { Registry } from './models/registry.ts'
-import { ModelRepository } from './models/repository.ts'
-import type { SourceOptions } from './models/source.ts'
+import type { SourceOptions } from './models/sources/prepare.ts'
+import { storeProblem } from './models/sources/store-check.ts'
 import { loadStartupModels } from './models/startup.ts'
 import type { StartupResult } from './models/startup.ts'
-import { StateFile } from './models/state-file.ts'
-import { WorkerFactory } from './models/worker-factory.ts'
+import { Persistence } from './models/state/persistence.ts'
+import { StateFile } from './models/state/state-file.ts'
+import { Deliveries } from './models/transfers/model-files.ts'
+import { ModelRepository } from './models/triton/repository.ts'
+import { MemoryGuard } from './models/workers/memory-guard.ts'
+import { WorkerFactory } from './models/workers/worker-factory.ts'
+import { ByteBudget, budgetBytes } from './routes/http/byte-budget.ts'
 import type { App, RouteContext } from './routes/route-context.ts'
 import { findConfinement } from './worker/host/confinement.ts'
 import { workerEnvironment } from './worker/host/own-worker.ts'
@@ -27,20 +28,20 @@ import { findPython } from './worker/host/python-installation.ts'
 import type { PythonInstallation } from './worker/host/python-installation.ts'
 import { RuntimeDirectory } from './worker/host/runtime-directory.ts'
 
-/** What {@link startServer} needs. */
+/** Options of {@link startServer}. */
 export interface ServerOptions {
   readonly config: Config
-  /** Where the settings came from, for the operator to read. */
+  /** The source of each setting, to show to the operator. */
   readonly origins?: ConfigOrigins
   /** MODEL arguments: paths, or `name=path`. */
   readonly models: readonly string[]
   readonly environment: NodeJS.ProcessEnv
-  /** Bytes of memory that are left, for `checkMemory`; the system's own figure when absent. */
+  /** Returns the available memory in bytes, for `checkMemory`; default: the value of the system. */
   readonly availableMemory?: () => Promise<number>
   readonly log: Logger
-  /** Lines that the log did not take, so far. */
+  /** Returns the number of log lines that could not be written so far. */
   readonly droppedLogLines?: () => number
-  /** Ends the loading of models, and then the server, at any time. */
+  /** Aborting it stops the loading of models, and then the server, at any time. */
   readonly signal?: AbortSignal
 }
 
@@ -49,20 +50,24 @@ export interface RunningServer {
   readonly inferenceUrl: string
   readonly managementUrl: string
   readonly registry: Registry
-  /** Models of the start, in the order they were named. */
+  /** Models of the start, in the order of the arguments. */
   readonly loaded: readonly ModelVersion[]
   readonly failed: readonly FailedModel[]
-  /** Refuses new work, finishes accepted work within the drain timeout, ends workers and listeners. Safe to call again. */
+  /**
+   * Rejects new requests, finishes accepted ones within the drain timeout, then ends the workers
+   * and the listeners. It may be called more than once.
+   */
   close(): Promise<void>
 }
 
-/** For so long the HTTP side waits for the start of the first worker. */
+/** The HTTP side waits at most this long for the start of the first worker. */
 const WORKER_FIRST_MS = 100
 
 /**
- * Listens at once, so that probes get an honest answer during long loads, while the models load.
- * @throws ConfigError when management would be open to everybody; whatever `listen` throws; the reason of `signal`
- * when it is aborted before all is loaded, after everything that was started has ended.
+ * Listens while the models still load, so that probes get a correct response meanwhile.
+ * @throws ConfigError if management would be open without a token or Python cannot be used.
+ * @throws Error of `listen`; the reason of `signal` if it is aborted before all models are loaded.
+ * Everything that was started has ended by then.
  */
 export async function startServer({
   config,
@@ -131,13 +136,13 @@ export async function startServer({
     isStopping = true
     stopLoading.abort()
     for (const { exchanges } of apps) exchanges.startDraining()
-    // Whoever waits for a model to be loaded must not keep the server from ending.
+    // Loads must stop first: a request that waits for a load would keep the server from ending.
     const loadsEnded = registry.stopLoading()
-    // A load balancer needs time to see that readiness says 503.
+    // A load balancer needs time to see that readiness returns 503.
     const hasClients = apps.some(({ exchanges }) => exchanges.hasConnections)
     if (wasReady && hasClients) await delay(config.stopDelay * 1000)
     const drainMs = config.drainTimeout * 1000
-    // Models serve until the last request is answered, one whose body is still coming in included.
+    // Models stay until the last request has its response, also one whose body still arrives.
     await Promise.all(apps.map(({ exchanges }) => exchanges.close(drainMs, log)))
     await loadsEnded
     await registry.close()
@@ -152,10 +157,11 @@ export async function startServer({
   try {
     stopSignal?.throwIfAborted()
     stopSignal?.addEventListener('abort', () => void closeOnce(), { once: true })
+    await warnAboutStore(config, log)
     loading = loadStartupModels(models, { config, sources, registry, log, signal })
-    // It is looked at below, when the listeners are there or could not be.
+    // It is awaited below. Until then a failure must not be an unhandled rejection.
     loading.catch(() => {})
-    // A worker takes longer to start than the HTTP side, so it goes first, unless its model has to be unpacked.
+    // A worker starts slower than the HTTP side, so it goes first, unless its model is an archive.
     await Promise.race([factory.firstStart, loading, delay(WORKER_FIRST_MS)])
     const urls = await listenAll(context, log, apps, signal)
     const outcome = await loading
@@ -170,7 +176,12 @@ export async function startServer({
   }
 }
 
-/** @throws ConfigError when models are to be run by a Python that cannot. */
+async function warnAboutStore({ modelStore }: Config, log: Logger): Promise<void> {
+  const problem = modelStore === '' ? undefined : await storeProblem(modelStore)
+  if (problem !== undefined) log.warn({ modelStore }, problem)
+}
+
+/** @throws ConfigError if models need a Python that cannot run them. */
 async function findConfiguredPython(
   { python, workerEnvironment: alsoAllowed }: Config,
   environment: NodeJS.ProcessEnv,
@@ -192,14 +203,14 @@ function refuseOpenManagement(config: Config): void {
   )
 }
 
-/** One listener for clients and one for operators, or one for both where they have the same address. */
+/** One listener for clients and one for operators, or one for both if host and port are equal. */
 async function listenAll(
   context: RouteContext,
   log: Logger,
   apps: App[],
   signal: AbortSignal,
 ): Promise<Pick<RunningServer, 'inferenceUrl' | 'managementUrl'>> {
-  // The first worker gets ready while this process reads the code of its HTTP side.
+  // The first worker starts while this process loads the code of its HTTP side.
   const { buildCombinedApp, buildInferenceApp, buildManagementApp } = await import('./app.ts')
   signal.throwIfAborted()
   const { host, port, managementHost, managementPort } = context.config

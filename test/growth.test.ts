@@ -1,35 +1,38 @@
 /** Twice the input takes twice the time, for every reader of what clients, models and workers send. */
 import { parse } from 'node:querystring'
 import { test } from 'node:test'
+import multipart from '@fastify/multipart'
 import Fastify from 'fastify'
 import { withoutFolders } from '../src/errors.ts'
-import { parseModelConfig } from '../src/models/config-pbtxt.ts'
-import { parseModelUrl } from '../src/models/download-url.ts'
-import { safeFileName } from '../src/models/file-name.ts'
-import { readSubject, splitMetricsLine } from '../src/models/metrics-line.ts'
-import { checkModelName, nameOfPath } from '../src/models/model-name.ts'
-import { checkPythonInput } from '../src/models/python-input.ts'
-import { locate } from '../src/models/source-location.ts'
-import { parseTarExtension } from '../src/models/tar-extension.ts'
-import { acceptForms } from '../src/routes/form-plugin.ts'
-import { parseUrlEncoded, readMultipart } from '../src/routes/form.ts'
+import { parseTarExtension } from '../src/models/archives/tar-extension.ts'
+import { readSubject, splitMetricsLine } from '../src/models/metrics/handler-line.ts'
+import { parseModelConfig } from '../src/models/sources/config-pbtxt/model-config.ts'
+import { locate } from '../src/models/sources/location.ts'
+import { checkModelName, nameOfPath } from '../src/models/sources/model-name.ts'
+import { parseModelUrl } from '../src/models/transfers/download-url.ts'
+import { safeFileName } from '../src/models/transfers/file-name.ts'
+import { checkPythonInput } from '../src/models/workers/python-input.ts'
+import { parseUrlEncoded, readMultipart } from '../src/routes/http/form.ts'
 import type { App } from '../src/routes/route-context.ts'
 import { LastWords } from '../src/worker/host/last-words.ts'
-import { parseJson } from '../src/worker/process/json-input.ts'
+import { parseJson } from '../src/worker/process/custom/json-input.ts'
 import { oneLine } from '../src/worker/process/one-line.ts'
-import { parseJsonLength } from '../src/worker/process/onnx/binary-request.ts'
 import { chooseCoding } from '../src/worker/process/onnx/content-coding.ts'
 import { prefersOctets } from '../src/worker/process/onnx/headers.ts'
-import { InputSet, InputTable } from '../src/worker/process/onnx/input-table.ts'
-import { isProtocolRequest, readPlainInputs } from '../src/worker/process/onnx/json-inputs.ts'
-import { JsonReader } from '../src/worker/process/onnx/json-reader.ts'
-import { readTensor } from '../src/worker/process/onnx/json-tensor.ts'
-import { contentKind, looksLikeJson } from '../src/worker/process/onnx/media-type.ts'
-import { parseShape } from '../src/worker/process/onnx/octets.ts'
-import { readProtocolRequest } from '../src/worker/process/onnx/oip-request.ts'
-import { elementToText, textToElement } from '../src/worker/process/onnx/opaque-strings.ts'
-import { cleanMessage } from '../src/worker/process/onnx/runtime-errors.ts'
-import type { Datatype } from '../src/worker/process/onnx/tensor.ts'
+import { JsonReader } from '../src/worker/process/onnx/json/reader.ts'
+import { readTensor } from '../src/worker/process/onnx/json/tensor-reader.ts'
+import { parseJsonLength } from '../src/worker/process/onnx/oip/binary-request.ts'
+import { readProtocolRequest } from '../src/worker/process/onnx/oip/request.ts'
+import {
+  isProtocolRequest,
+  readPlainInputs,
+} from '../src/worker/process/onnx/predictions/json-inputs.ts'
+import { contentKind, looksLikeJson } from '../src/worker/process/onnx/predictions/media-type.ts'
+import { cleanMessage } from '../src/worker/process/onnx/runtime/runtime-errors.ts'
+import { elementToText, textToElement } from '../src/worker/process/onnx/tensors/byte-strings.ts'
+import { InputSet, InputTable } from '../src/worker/process/onnx/tensors/inputs.ts'
+import { parseShape } from '../src/worker/process/onnx/tensors/raw-bytes.ts'
+import type { Datatype } from '../src/worker/process/onnx/tensors/tensor.ts'
 import { assertLinear } from './helpers/growth.ts'
 import type { Read } from './helpers/growth.ts'
 import { watch } from './helpers/watched-app.ts'
@@ -133,7 +136,7 @@ test('E4: a multipart form is read in linear time', async (t) => {
   const app: App = Fastify()
   t.after(() => app.close())
   watch(app)
-  await acceptForms(app)
+  await app.register(multipart)
   app.post('/', async (request) => ({ parts: (await readMultipart(request, 2 ** 30)).length }))
   await app.ready()
   const post = (type: string, payload: string): Promise<unknown> =>

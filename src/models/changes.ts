@@ -1,18 +1,21 @@
 import { notSaved } from './unavailable.ts'
 
-/** Takes a change back. */
+/** Reverts a change. */
 export type Undo = () => void
 
-/** Changes of what is served. Each is in effect and saved, or neither; one is made after the other. */
+/**
+ * Changes of the served models. Each change is either in effect and saved, or neither. They run one
+ * after another.
+ */
 export class Changes {
-  /** Settles when the last change is saved or undone. */
+  /** Settles when the last change is saved or reverted. */
   #last: Promise<unknown> = Promise.resolve()
-  /** Saves what a restart should remember. */
+  /** Saves the state for the next start. */
   save: () => Promise<void> = () => Promise.resolve()
 
   /**
-   * Makes a change and saves it. When it cannot be saved it is taken back.
-   * @param isSaved False for what the start does by itself, or has read from the state.
+   * Makes a change and saves it. If saving fails, the change is reverted.
+   * @param isSaved False for a change that the start makes itself or has read from the state.
    * @throws ServerError `StateNotSavedException`, and whatever `apply` throws.
    */
   make(apply: () => Undo, isSaved = true): Promise<void> {

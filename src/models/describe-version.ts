@@ -1,26 +1,24 @@
-import { readFile } from 'node:fs/promises'
-import { configReportOf } from './config-report.ts'
-import type { ConfigKey } from './config-report.ts'
+import { residentBytes } from '../process-identity.ts'
 import type { ShownSettings } from './effective-settings.ts'
-import type { ModelVersion } from './model-version.ts'
-import type { PoolWorker, Slot } from './pool.ts'
+import type { ModelVersion, VersionStatus } from './model-version.ts'
+import type { PoolWorker, Slot } from './scheduling/pool.ts'
+import { configReportOf } from './sources/config-pbtxt/config-report.ts'
+import type { ConfigKey } from './sources/config-pbtxt/config-report.ts'
 
-const PAGE_BYTES = 4096
-
-/** One worker, as `GET /models/{model}` shows it: the original's fields, then onnxd's. */
+/** One worker in `GET /models/{model}`: first the fields of MMS, then those of onnxd. */
 export interface WorkerDescription {
   readonly id: string
   readonly startTime: string
   readonly status: 'READY' | 'LOADING' | 'UNLOADING'
   readonly gpu: boolean
-  /** Resident memory, bytes; 0 where it cannot be read. */
+  /** Resident memory in bytes; 0 if it cannot be read. */
   readonly memoryUsage: number
   readonly pid?: number
   readonly restarts: number
   readonly lastFailure?: string
 }
 
-/** One model version, as `GET /models/{model}` shows it. */
+/** One model version in `GET /models/{model}`. */
 export interface VersionDescription {
   readonly modelName: string
   readonly modelVersion: string
@@ -29,58 +27,60 @@ export interface VersionDescription {
   readonly minWorkers: number
   readonly maxWorkers: number
   readonly batchSize: number
-  /** Milliseconds; 0 where it is learned, as `settings` say. */
+  /** Milliseconds; 0 if the delay is learned (`auto` in `settings`). */
   readonly maxBatchDelay: number
   /** Seconds. */
   readonly responseTimeout: number
-  /** Seconds. */
+  /** Load timeout in seconds. */
   readonly startupTimeout: number
   readonly loadedAtStartup: boolean
   /** `LOADING` until all workers have loaded the model for the first time. */
   readonly status: 'LOADING' | 'READY' | 'PARTIAL' | 'UNAVAILABLE' | 'FAILED'
   readonly workers: readonly WorkerDescription[]
   readonly jobQueueStatus: { readonly remainingCapacity: number; readonly pendingRequests: number }
-  /** What counts, and who set it. */
+  /** The effective settings, with the origin of each. */
   readonly settings: ShownSettings
-  /** What became of each key of a Triton configuration; absent where there is none. */
+  /**
+   * How each key of a Triton configuration was used; absent if the model has no such configuration.
+   */
   readonly modelConfig?: readonly ConfigKey[]
   readonly metadata?: unknown
 }
 
-/** Everything worth knowing about a version, with the memory of its workers as of now. */
+/** Describes a version, with the current memory of its workers. */
 export async function describeVersion(
   model: ModelVersion,
   gpus: number,
 ): Promise<VersionDescription> {
-  const { prepared, settings, pool, metadata } = model
+  const { prepared, settings, metadata } = model
+  const { workers, queued, remainingCapacity } = model.status
   const report = configReportOf(prepared)
   return {
     modelName: model.name,
     modelVersion: model.version,
     modelUrl: prepared.url,
     runtime: prepared.runtime,
-    minWorkers: model.minWorkers,
-    maxWorkers: model.maxWorkers,
+    minWorkers: model.wanted.min,
+    maxWorkers: model.wanted.max,
     batchSize: settings.batchSize,
     maxBatchDelay: settings.maxBatchDelayMs === 'auto' ? 0 : settings.maxBatchDelayMs,
     responseTimeout: settings.responseTimeoutMs / 1000,
     startupTimeout: settings.startupTimeoutMs / 1000,
     loadedAtStartup: model.origin !== 'request',
-    status: statusOf(model),
-    workers: await Promise.all(pool.slots.map((slot) => describeWorker(slot, gpus > 0))),
-    jobQueueStatus: { remainingCapacity: pool.remainingCapacity, pendingRequests: pool.queued },
+    status: statusOf(model.status),
+    workers: await Promise.all(workers.map((slot) => describeWorker(slot, gpus > 0))),
+    jobQueueStatus: { remainingCapacity, pendingRequests: queued },
     settings: model.shownSettings,
     ...(report.length > 0 && { modelConfig: report }),
     ...(metadata === undefined ? {} : { metadata }),
   }
 }
 
-function statusOf(model: ModelVersion): VersionDescription['status'] {
-  const { pool, minWorkers } = model
-  if (model.isLoading) return 'LOADING'
-  if (pool.hasFailed) return 'FAILED'
-  if (pool.readyWorkers >= minWorkers) return 'READY'
-  return pool.readyWorkers > 0 ? 'PARTIAL' : 'UNAVAILABLE'
+function statusOf(now: VersionStatus): VersionDescription['status'] {
+  if (now.isLoading) return 'LOADING'
+  if (now.hasFailed) return 'FAILED'
+  if (now.readyWorkers >= now.wantedWorkers) return 'READY'
+  return now.readyWorkers > 0 ? 'PARTIAL' : 'UNAVAILABLE'
 }
 
 async function describeWorker(
@@ -109,15 +109,5 @@ function workerStatus(state: PoolWorker['state']): WorkerDescription['status'] {
     case 'stopping':
     case 'stopped':
       return 'UNLOADING'
-  }
-}
-
-/** Resident memory of a process, 0 where it cannot be read. Second field of `statm`: far cheaper than `status`, and all that is needed. */
-export async function residentBytes(pid: number): Promise<number> {
-  try {
-    const pages = (await readFile(`/proc/${pid}/statm`, 'utf8')).split(' ')[1]
-    return Number(pages) * PAGE_BYTES
-  } catch {
-    return 0
   }
 }

@@ -1,13 +1,18 @@
-/** The settings that one model version runs with, and who set each of them. */
-import { threadsPerWorker } from '../config.ts'
-import type { Config, ConfigOrigin, ConfigOrigins } from '../config.ts'
-import type { BatchDelay, JoinBatches, ModelSettings } from '../model-settings.ts'
-import type { PreparedModel } from './source.ts'
+/** The settings that one model version runs with, and the origin of each. */
+import { threadsPerWorker } from '../config/config.ts'
+import type { Config, ConfigOrigin, ConfigOrigins } from '../config/config.ts'
+import type { BatchDelay, JoinBatches, ModelSettings } from '../model-folder/settings.ts'
+import type { PreparedModel } from './sources/prepare.ts'
 
-/** What a registration may set; the rest comes from the model's files, then from the server's settings. */
+/**
+ * Settings of a registration. The others come from the model's files, then from the server's
+ * settings.
+ */
 export interface VersionOptions {
   readonly handler?: string | undefined
-  /** What the caller said that the model is; its files have to be found by it again. */
+  /**
+   * The runtime that the caller named. It is kept, because the files must be found again with it.
+   */
   readonly runtime?: string | undefined
   readonly workers?: number | undefined
   readonly batchSize?: number | undefined
@@ -20,7 +25,9 @@ export interface VersionOptions {
   readonly startupTimeoutMs?: number | undefined
 }
 
-/** Who set something: a request, a file of the model, the server's settings, or nobody. */
+/**
+ * The origin of a setting: a request, a file of the model, the server's settings, or the default.
+ */
 export type SettingOrigin =
   | 'request'
   | 'model.json'
@@ -29,7 +36,7 @@ export type SettingOrigin =
   | ConfigOrigin
   | 'default'
 
-/** A value, and who set it. */
+/** A value and its origin. */
 export interface Setting<T> {
   readonly value: T
   readonly from: SettingOrigin
@@ -40,37 +47,42 @@ export interface EffectiveSettings {
   readonly handler: string
   readonly workers: number
   readonly batchSize: number
-  /** Rows of one request at most, where the model leaves its first dimension open; 0 for any number. */
+  /**
+   * Maximum batch dimension of one request, if the model's first dimension is open; 0 for no limit.
+   */
   readonly maxBatchSize: number
   readonly maxBatchDelayMs: BatchDelay
-  /** Whether requests share runs. */
+  /** Whether requests of a batch share a run of the model. */
   readonly joinBatches: JoinBatches
-  /** Levels of priority that requests can have; 1 for none. */
+  /** Number of priority levels; 1 disables priorities. */
   readonly priorityLevels: number
-  /** Level of requests that name none. */
+  /** Priority level of requests that do not set one. */
   readonly defaultPriorityLevel: number
   readonly responseTimeoutMs: number
-  /** For a worker to start and load the model. */
+  /** Load timeout: time for a worker to start and load the model. */
   readonly startupTimeoutMs: number
   readonly threads: number
 }
 
-/** The same with their origins, and what the worker decides by the same rule. Names and units are those of the REST API. */
+/**
+ * The same settings with their origins, and three that the worker resolves by the same rule. Names
+ * and units are those of the REST API.
+ */
 export interface ShownSettings {
   readonly handler: Setting<string>
   readonly workers: Setting<number>
   readonly batchSize: Setting<number>
-  /** Rows of one request at most; 0 for any number. */
+  /** Maximum batch dimension of one request; 0 for no limit. */
   readonly maxBatchSize: Setting<number>
   /** Milliseconds, or `auto`. */
   readonly maxBatchDelay: Setting<BatchDelay>
   readonly joinBatches: Setting<JoinBatches>
   readonly priorityLevels: Setting<number>
-  /** Level of requests that name none. */
+  /** Priority level of requests that do not set one. */
   readonly defaultPriorityLevel: Setting<number>
   /** Seconds. */
   readonly responseTimeout: Setting<number>
-  /** Seconds. */
+  /** Load timeout in seconds. */
   readonly startupTimeout: Setting<number>
   readonly threads: Setting<number>
   readonly graphOptimization: Setting<string>
@@ -78,7 +90,7 @@ export interface ShownSettings {
   readonly warmUp: Setting<boolean>
 }
 
-/** The registration's word, else that of the model's files, else the server's settings. */
+/** Takes each setting from the registration, else from the model's files, else from the server. */
 export function resolveSettings(
   { handler, settings, settingsFrom }: PreparedModel,
   options: VersionOptions,
@@ -128,7 +140,7 @@ export function resolveSettings(
   }
 }
 
-/** The values alone. */
+/** Returns the values without their origins. */
 export function valuesOf(shown: ShownSettings): EffectiveSettings {
   return {
     handler: shown.handler.value,
@@ -145,7 +157,10 @@ export function valuesOf(shown: ShownSettings): EffectiveSettings {
   }
 }
 
-/** The middle one of so many levels, of two the lower, where none is wanted; never one that there is not. */
+/**
+ * Returns a level that exists. If `wanted` is 0, it is the middle one; of two middle levels it is
+ * the one with the larger number, which has the lower priority.
+ */
 function levelWithin(levels: number, wanted: number): number {
   return wanted === 0 ? Math.floor(levels / 2) + 1 : Math.min(wanted, levels)
 }

@@ -1,14 +1,14 @@
-/** What should be served and is not, with the reason, as `GET /models` lists it. */
+/** Models that should be served but failed to load, with the reason, for `GET /models`. */
 import { ServerError, messageOf } from '../errors.ts'
-import type { PreparedModel } from './source.ts'
+import type { PreparedModel } from './sources/prepare.ts'
 
-/** Something that should be served and could not be loaded. */
+/** A model that failed to load. */
 export interface FailedModel {
-  /** What was to be loaded, as it was written. */
+  /** The URL, path or name, as it was written. */
   readonly url: string
-  /** Under which name, once that was known. */
+  /** The model's name; `undefined` if the load failed before it was known. */
   readonly name: string | undefined
-  /** Absent where several versions were to be loaded as well. */
+  /** Absent if several versions should have been loaded. */
   readonly version: string | undefined
   readonly reason: string
   /** Last lines of the worker that could not load it. */
@@ -16,10 +16,13 @@ export interface FailedModel {
   readonly failedAt: Date
 }
 
-/** Failures that are remembered. */
+/** Maximum number of failures that are kept. */
 const MAX_FAILURES = 100
 
-/** The start's failures, and those of registrations that nobody waited for, until the model is served after all. */
+/**
+ * Failures of the start, and of registrations that nobody waited for. Each is kept until the model
+ * is served or unregistered.
+ */
 export class Failures {
   #all: readonly FailedModel[] = []
 
@@ -29,8 +32,8 @@ export class Failures {
   }
 
   /**
-   * Notes a failure; an earlier one of the same model from the same place is replaced.
-   * @param models What the url turned out to be; empty when it failed before that was known.
+   * Adds a failure. It replaces an earlier one of the same model and URL.
+   * @param models The models found at the URL; empty if the load failed before they were known.
    */
   record(
     url: string,
@@ -48,9 +51,11 @@ export class Failures {
     return failure
   }
 
-  /** A model is served: what failed under its name, or at the place it was loaded from, is over. */
+  /**
+   * Removes the failures of a model that is now served: those with its name and those with its URL.
+   */
   settle({ name, version, url, delivery }: PreparedModel): void {
-    // Two uploads may have one file name and nothing else in common.
+    // Two uploads with the same file name may be different models.
     const isSamePlace = (failure: FailedModel): boolean =>
       delivery === undefined && failure.url === url
     const isSameModel = (failure: FailedModel): boolean =>
@@ -58,7 +63,7 @@ export class Failures {
     this.#all = this.#all.filter((failure) => !isSamePlace(failure) && !isSameModel(failure))
   }
 
-  /** Nobody wants the models of a name any more. */
+  /** Removes the failures of a name that is no longer wanted. */
   forget(name: string): void {
     this.#all = this.#all.filter((failure) => failure.name !== name)
   }

@@ -1,13 +1,13 @@
 import { ServerError } from '../errors.ts'
 import type { ModelVersion } from './model-version.ts'
 import type { Origin } from './registration.ts'
-import type { PreparedModel } from './source.ts'
+import type { PreparedModel } from './sources/prepare.ts'
 import { waitAtMost } from './wait-at-most.ts'
 
-/** How long a description waits for the files of a model to be found, or unpacked. */
+/** A description waits this long for the files of a model to be found or unpacked. */
 const MAX_PREPARE_WAIT_MS = 5000
 
-/** Nothing is wrong with the model: somebody unregistered it meanwhile. */
+/** The model was unregistered during its load. The model itself is not broken. */
 export class UnwantedLoadError extends ServerError {
   constructor(stage: 'downloaded' | 'loaded') {
     const text = `The model was unregistered while it was being ${stage}.`
@@ -15,19 +15,19 @@ export class UnwantedLoadError extends ServerError {
   }
 }
 
-/** The version may not be known yet. */
+/** A model in a load; its version may not be known yet. */
 export type LoadedIdentity = Pick<PreparedModel, 'name'> & Partial<Pick<PreparedModel, 'version'>>
 
-/** The versions of one model on their way: their names are taken, and nobody can use them yet. */
+/** A load of the versions of one model. Their names are taken, but they cannot be used yet. */
 export class Load<T = readonly ModelVersion[]> {
   readonly origin: Origin
-  /** What the work leads to. Rejects with the reason of {@link abort} when it was aborted. */
+  /** The result of the work. Rejects with the reason of {@link abort} if it was aborted. */
   readonly done: Promise<T>
-  /** Aborted when nobody wants the versions any more. */
+  /** Aborted when the versions are no longer wanted. */
   readonly signal: AbortSignal
   /** Names, and the versions as far as they are known. */
   models: readonly LoadedIdentity[]
-  /** The versions whose workers are being started; empty while the files are being prepared. */
+  /** Versions whose workers are starting; empty while the files are being prepared. */
   versions: readonly ModelVersion[] = []
   readonly #prepared: Promise<void>
   #sayPrepared = (): void => {}
@@ -43,23 +43,23 @@ export class Load<T = readonly ModelVersion[]> {
     this.signal = this.#controller.signal
     this.#prepared = new Promise((resolve) => (this.#sayPrepared = resolve))
     this.done = this.#run(work).finally(() => this.#sayPrepared())
-    // Whoever has begun it looks at the outcome in its own time.
+    // The caller may await it later. Until then a failure must not be an unhandled rejection.
     this.done.catch(() => {})
   }
 
-  /** Tells which versions it brings. */
+  /** Sets the versions of this load. */
   setVersions(versions: readonly ModelVersion[]): void {
     this.models = versions
     this.versions = versions
     this.#sayPrepared()
   }
 
-  /** Resolves when the versions are known or the load is over, or after some seconds. */
+  /** Resolves when the versions are known, when the load has ended, or after 5 s. */
   whenPrepared(): Promise<void> {
     return waitAtMost(MAX_PREPARE_WAIT_MS, this.#prepared)
   }
 
-  /** Whether it brings a version; any version of the name when none is given. */
+  /** Whether this load contains a version; any version of the name if none is given. */
   brings(name: string, version?: string): boolean {
     return this.models.some(
       (model) =>
@@ -68,14 +68,14 @@ export class Load<T = readonly ModelVersion[]> {
     )
   }
 
-  /** Ends the work; resolves when nothing of it is left. */
+  /** Aborts the work; resolves when nothing of it is left. */
   async abort(reason: ServerError): Promise<void> {
     this.#controller.abort(reason)
     await this.done.catch(() => {})
   }
 
   async #run(work: (load: Load<T>) => Promise<T>): Promise<T> {
-    // Not before the load is in the list of those that run.
+    // The work must not start before the load is in the list of running loads.
     await Promise.resolve()
     try {
       return await work(this)
@@ -85,21 +85,21 @@ export class Load<T = readonly ModelVersion[]> {
   }
 }
 
-/** What is being loaded. */
+/** All running loads. */
 export class Loads<T = readonly ModelVersion[]> {
   readonly #running = new Set<Load<T>>()
 
-  /** All of them, oldest first. */
+  /** Running loads, oldest first. */
   get running(): readonly Load<T>[] {
     return [...this.#running]
   }
 
-  /** The newest load that brings a version; any version of the name when none is given. */
+  /** Returns the newest load that contains a version; any version of the name if none is given. */
   find(name: string, version?: string): Load<T> | undefined {
     return this.running.findLast((load) => load.brings(name, version))
   }
 
-  /** Begins a load; its models are taken until `work` is over. */
+  /** Begins a load. The names of its models are taken until `work` has ended. */
   begin(
     models: readonly LoadedIdentity[],
     origin: Origin,
@@ -112,14 +112,16 @@ export class Loads<T = readonly ModelVersion[]> {
     return load
   }
 
-  /** Ends what is being loaded under a name; says when nothing of it is left whether there was anything. */
+  /**
+   * Aborts all loads of a name. Resolves when nothing of them is left, with whether there were any.
+   */
   async abort(name: string, reason: ServerError): Promise<boolean> {
     const unwanted = this.running.filter((load) => load.brings(name))
     await Promise.all(unwanted.map((load) => load.abort(reason)))
     return unwanted.length > 0
   }
 
-  /** Ends everything. */
+  /** Aborts all loads. */
   async abortAll(reason: ServerError): Promise<void> {
     await Promise.all(this.running.map((load) => load.abort(reason)))
   }

@@ -1,18 +1,18 @@
-/** Brings models into service: their versions are loaded all at once and then made visible in one step. */
+/** Loads models: starts all versions at the same time, then makes them visible in one step. */
 import { ServerError } from '../errors.ts'
 import type { Changes } from './changes.ts'
-import { logConfigReport } from './config-report.ts'
 import type { Failures } from './failures.ts'
 import { Loads } from './loads.ts'
 import type { Load } from './loads.ts'
 import type { ModelTable } from './model-table.ts'
 import { ModelVersion } from './model-version.ts'
 import type { ModelContext, Registration } from './registration.ts'
-import { discard } from './source.ts'
-import type { PreparedModel } from './source.ts'
+import { logConfigReport } from './sources/config-pbtxt/config-report.ts'
+import { discard } from './sources/prepare.ts'
+import type { PreparedModel } from './sources/prepare.ts'
 import { stopping } from './unavailable.ts'
 
-/** What {@link ModelLoader} works on. */
+/** Dependencies of {@link ModelLoader}. */
 export interface LoaderContext {
   readonly models: ModelContext
   readonly table: ModelTable
@@ -20,7 +20,7 @@ export interface LoaderContext {
   readonly failures: Failures
 }
 
-/** Starts versions and puts them into the table when all of them are ready. */
+/** Starts versions and adds them to the table when all of them are ready. */
 export class ModelLoader {
   readonly loads = new Loads()
   readonly #context: LoaderContext
@@ -31,9 +31,9 @@ export class ModelLoader {
   }
 
   /**
-   * Begins to load the versions of one model.
-   * @throws ServerError at once: `ConflictStatusException` when a version exists or is being loaded, and what
-   * refuses the model before any process is started. Then nothing is left.
+   * Begins to load the versions of one model. If it throws, nothing of them is left.
+   * @throws ServerError at once: `ConflictStatusException` if a version exists or is being loaded;
+   * the error of any check that needs no process.
    */
   async begin(prepared: readonly PreparedModel[], registration: Registration): Promise<Load> {
     const { table, models } = this.#context
@@ -55,9 +55,10 @@ export class ModelLoader {
   }
 
   /**
-   * Begins to load a model in the place of all that is registered under its name, which serves until then.
-   * @param prepare Finds the versions, and gives up when the signal is aborted.
-   * @throws ServerError `ConflictStatusException` while something else is being loaded under the name.
+   * Begins to load a model that replaces all versions of its name. The old versions serve until
+   * then.
+   * @param prepare Finds the versions; it must stop when the signal is aborted.
+   * @throws ServerError `ConflictStatusException` during another load of the name.
    */
   beginAgain(
     name: string,
@@ -81,13 +82,16 @@ export class ModelLoader {
     })
   }
 
-  /** Ends what is being loaded, and refuses to load anything more. */
+  /** Aborts all loads and rejects new ones. */
   async stop(): Promise<void> {
     this.#isStopping = true
     await this.loads.abortAll(stopping())
   }
 
-  /** Starts the workers, makes the versions visible and saves that. On failure nothing is left of them. */
+  /**
+   * Starts the workers, makes the versions visible and saves the change. After a failure nothing of
+   * the versions is left.
+   */
   async #bring(
     load: Load,
     versions: readonly ModelVersion[],

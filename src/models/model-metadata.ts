@@ -1,4 +1,7 @@
-/** What a model says about itself, in answer to `describe`: shown by several dialects, and what typed documents come from. */
+/**
+ * Metadata that a handler returns for `describe`. Several dialects show it, and the typed API
+ * documents are generated from it.
+ */
 import { Type } from '@sinclair/typebox'
 import type { Static } from '@sinclair/typebox'
 import { fits } from '../schema.ts'
@@ -17,7 +20,7 @@ const TensorMetadata = Type.Object({
 })
 export type TensorMetadata = Static<typeof TensorMetadata>
 
-/** The built-in handlers describe themselves so; handlers of other kinds may answer anything. */
+/** The metadata of a built-in handler. A custom handler may return anything. */
 const ModelMetadata = Type.Object({
   handler: Type.String(),
   runtime: Type.Object({ name: Type.String(), version: Type.String() }),
@@ -30,7 +33,9 @@ const ModelMetadata = Type.Object({
 })
 export type ModelMetadata = Static<typeof ModelMetadata>
 
-/** The description as far as it is known; `undefined` for a handler that says nothing, or something else. */
+/**
+ * Returns the metadata in its known form; `undefined` if the handler returned none or another form.
+ */
 export function asModelMetadata(description: unknown): ModelMetadata | undefined {
   return fits(ModelMetadata, description) ? description : undefined
 }

@@ -1,8 +1,8 @@
-/** The versions that are served, by name, and which of them is the default. */
+/** The served versions by model name, and the default version of each model. */
 import { ServerError } from '../errors.ts'
 import type { Undo } from './changes.ts'
-import { shownName } from './model-name.ts'
 import type { ModelVersion } from './model-version.ts'
+import { shownName } from './sources/model-name.ts'
 
 interface ModelEntry {
   readonly versions: ReadonlyMap<string, ModelVersion>
@@ -11,7 +11,7 @@ interface ModelEntry {
   readonly isDefaultChosen: boolean
 }
 
-/** A table of models that is changed in whole steps, each of which can be taken back. */
+/** A table of models. Every change is one step and can be reverted. */
 export class ModelTable {
   readonly #models = new Map<string, ModelEntry>()
 
@@ -31,14 +31,14 @@ export class ModelTable {
     return entry !== undefined && (version === undefined || entry.versions.has(version))
   }
 
-  /** A version of a model; the default version when none is named. */
+  /** Returns a version of a model; the default version if none is given. */
   find(name: string, version?: string): ModelVersion | undefined {
     const entry = this.#models.get(name)
     return entry?.versions.get(version ?? entry.defaultVersion)
   }
 
   /**
-   * Versions of a model, oldest registration first.
+   * Returns the versions of a model, oldest registration first.
    * @throws ServerError `ModelNotFoundException`.
    */
   versions(name: string): readonly ModelVersion[] {
@@ -47,7 +47,7 @@ export class ModelTable {
     throw new ServerError('ModelNotFoundException', `Model not found: ${shownName(name)}`)
   }
 
-  /** Whether requests that name no version go to this one. */
+  /** Whether requests without a version use this one. */
   isDefault({ name, version }: ModelVersion): boolean {
     return this.#models.get(name)?.defaultVersion === version
   }
@@ -57,7 +57,7 @@ export class ModelTable {
     return this.isDefault(model) && this.#models.get(model.name)?.isDefaultChosen === true
   }
 
-  /** Makes a version of the table the default, because a request wants it. */
+  /** Makes a version in the table the default, on request. */
   chooseDefault({ name, version }: ModelVersion): Undo {
     return this.#change(name, (entry) => ({
       ...entry,
@@ -66,7 +66,10 @@ export class ModelTable {
     }))
   }
 
-  /** Puts versions of one model in the place of others. A model without its default version gets the newest. */
+  /**
+   * Replaces versions of one model by others. If the default version is removed, the newest becomes
+   * the default.
+   */
   exchange(removed: readonly ModelVersion[], added: readonly ModelVersion[]): Undo {
     const [first] = [...added, ...removed]
     if (first === undefined) return () => {}

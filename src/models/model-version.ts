@@ -1,16 +1,8 @@
+import { largeBuffers } from '../buffer-pool.ts'
 import type { WireDialect } from '../worker/wire/messages.ts'
-import { askHandler } from './ask-handler.ts'
-import type { Undo } from './changes.ts'
 import { resolveSettings, valuesOf } from './effective-settings.ts'
 import type { EffectiveSettings, ShownSettings, VersionOptions } from './effective-settings.ts'
-import { FileCheck } from './file-check.ts'
-import { Job } from './job.ts'
-import type { Header, Parameter } from './job.ts'
-import { poolSettings } from './pool-options.ts'
-import { Pool } from './pool.ts'
-import type { PoolWorker } from './pool.ts'
-import { checkPythonInput } from './python-input.ts'
-import { Recycler } from './recycler.ts'
+import type { VersionMetrics } from './metrics/version-metrics.ts'
 import type {
   Commit,
   ModelContext,
@@ -19,36 +11,55 @@ import type {
   Scaling,
   WorkerLimits,
 } from './registration.ts'
-import { discard } from './source.ts'
-import type { PreparedModel } from './source.ts'
-import { NO_URGENCY, deadlineOf, levelOf } from './urgency.ts'
-import { FailedWorkers } from './worker-log.ts'
+import { Job } from './scheduling/job.ts'
+import type { Header, Parameter } from './scheduling/job.ts'
+import { poolSettings } from './scheduling/pool-options.ts'
+import { Pool } from './scheduling/pool.ts'
+import type { PoolStatus, PoolWorker, Rejection } from './scheduling/pool.ts'
+import { Prediction } from './scheduling/prediction.ts'
+import type { OnAccepted } from './scheduling/prediction.ts'
+import { Recycler, recycleLimits } from './scheduling/recycler.ts'
+import { Scaler } from './scheduling/scaler.ts'
+import type { WantedWorkers } from './scheduling/scaler.ts'
+import { deadlineOf, levelOf } from './scheduling/urgency.ts'
+import type { Urgency } from './scheduling/urgency.ts'
+import { FileCheck } from './sources/file-check.ts'
+import { discard } from './sources/prepare.ts'
+import type { PreparedModel } from './sources/prepare.ts'
+import { askHandler } from './workers/describe-handler.ts'
+import { checkPythonInput } from './workers/python-input.ts'
 
-/** One version of a model: its files, its settings, its workers. */
+/** The current state of a version. */
+export interface VersionStatus extends PoolStatus {
+  /** Whether the workers load the model for the first time. */
+  readonly isLoading: boolean
+  /** Minimum number of workers. */
+  readonly wantedWorkers: number
+  /** Whether a worker is ready, or none is wanted. */
+  readonly isReady: boolean
+}
+
+/** One version of a model: its files, its settings and its workers. */
 export class ModelVersion {
   readonly prepared: PreparedModel
   readonly settings: EffectiveSettings
-  /** What the registration set. */
+  /** The settings of the registration. */
   readonly options: VersionOptions
   readonly origin: Origin
-  readonly pool: Pool
-  /** Workers wanted, at least and at most. */
-  minWorkers: number
-  maxWorkers: number
-  /** Whether a request has scaled it since it was started. */
-  isScaled = false
-  /** What the handler says of itself: inputs, outputs, types, shapes, runtime. `undefined` until a worker answered. */
+  readonly #pool: Pool
+  /**
+   * Metadata of the handler: inputs, outputs, types, shapes, runtime. `undefined` until a worker
+   * has returned it.
+   */
   metadata: unknown
   readonly #shown: ShownSettings
   readonly #context: ModelContext
-  /** Whose worker runs a Python handler; `undefined` for onnxd's own. */
+  /** The server whose worker runs the Python handler; `undefined` for onnxd's own worker. */
   readonly #dialect: WireDialect | undefined
+  readonly #scaler: Scaler
   readonly #recycler: Recycler
   readonly #files: FileCheck
   #isLoading = true
-  /** Settles when the last request to scale has begun: they begin in the order in which they came. */
-  #lastScaling: Promise<unknown> = Promise.resolve()
-  readonly #failedWorkers = new FailedWorkers()
 
   private constructor(
     prepared: PreparedModel,
@@ -61,30 +72,25 @@ export class ModelVersion {
     this.origin = origin
     this.#shown = resolveSettings(prepared, options, config, configOrigins)
     this.settings = valuesOf(this.#shown)
-    this.minWorkers = this.settings.workers
-    this.maxWorkers = this.settings.workers
     this.#context = context
     this.#dialect = context.factory.pythonDialect(prepared)
     this.#files = new FileCheck(prepared, log)
-    this.pool = new Pool({
+    this.#pool = new Pool({
       ...poolSettings(prepared, this.settings, config),
       startWorker: (slotId) => this.#startWorker(slotId),
       log,
     })
-    this.#recycler = new Recycler(
-      this.pool,
-      {
-        maxBatches: config.recycleAfterRequests,
-        maxAgeMs: config.recycleAfterSeconds * 1000,
-        maxResidentBytes: config.recycleAboveMib * 1024 * 1024,
-      },
-      log.child({ model: prepared.name, version: prepared.version }),
+    const { workers } = this.settings
+    this.#scaler = new Scaler(this.#pool, workers, async (missing, existing) =>
+      context.memory?.admit(prepared, missing, existing),
     )
+    const itsLog = log.child({ model: prepared.name, version: prepared.version })
+    this.#recycler = new Recycler(this.#pool, recycleLimits(config), itsLog)
   }
 
   /**
-   * Versions without workers, to be loaded or closed.
-   * @throws ServerError what refuses one of them before any process is started.
+   * Creates versions without workers, to be loaded or closed.
+   * @throws ServerError if a version cannot be served; no process is started before that check.
    */
   static createAll(
     prepared: readonly PreparedModel[],
@@ -98,32 +104,24 @@ export class ModelVersion {
   }
 
   /**
-   * Starts the workers; resolves when all have loaded the model. After a failure the version is to be closed.
-   * @param signal Ends the workers, and so the loading, when it is aborted.
+   * Starts the workers; resolves when all have loaded the model. After a failure the caller must
+   * close the version.
+   * @param signal Stops the workers, and so the load, when it is aborted.
    * @throws ServerError with the worker's own reason.
    */
   async load(signal: AbortSignal): Promise<void> {
     signal.throwIfAborted()
-    const stop = (): void => void this.pool.close(0)
+    const stop = (): void => void this.#pool.close(0)
     signal.addEventListener('abort', stop, { once: true })
     try {
-      const { workers } = this.settings
-      const release = await this.#admit(workers)
       await this.#context.factory.share(this.prepared)
-      await this.pool.scale(workers).finally(release)
+      await this.#scaler.start()
       await this.#learn()
-    } catch (error) {
-      throw this.#failedWorkers.withLog(error)
     } finally {
       signal.removeEventListener('abort', stop)
     }
     this.#isLoading = false
-    this.#files.watch(this.pool)
-  }
-
-  /** Whether the workers load the model for the first time. */
-  get isLoading(): boolean {
-    return this.#isLoading
+    this.#files.watch(this.#pool)
   }
 
   get name(): string {
@@ -134,19 +132,37 @@ export class ModelVersion {
     return this.prepared.version
   }
 
-  /** The settings as they are now, and who set them. */
+  /** The current settings with their origins. */
   get shownSettings(): ShownSettings {
-    if (!this.isScaled) return this.#shown
-    return { ...this.#shown, workers: { value: this.minWorkers, from: 'request' } }
+    const { min, isScaled } = this.wanted
+    return isScaled ? { ...this.#shown, workers: { value: min, from: 'request' } } : this.#shown
+  }
+
+  get status(): VersionStatus {
+    const pool = this.#pool.status
+    const wantedWorkers = this.wanted.min
+    const isReady = wantedWorkers === 0 || pool.readyWorkers > 0
+    return { ...pool, isLoading: this.#isLoading, wantedWorkers, isReady }
+  }
+
+  /** Counts since the version was registered. */
+  get statistics(): VersionMetrics {
+    return this.#pool.metrics
   }
 
   /**
-   * Accepts one request; the job's promise settles when it is done.
-   * @throws ServerError `ServiceUnavailableException` when it cannot be accepted, `BadRequestException` for a priority
-   * that there is not, `InvalidInputException` when MMS's worker would die of it.
+   * Sends one request to a worker and resolves with its response.
+   * @throws ServerError `ServiceUnavailableException` if the request cannot be accepted or no
+   * worker takes it in time; `BadRequestException` for a priority that does not exist;
+   * `InvalidInputException` for a body that would kill MMS's worker; the error of the worker.
    */
-  predict(headers: readonly Header[], parameters: readonly Parameter[], urgency = NO_URGENCY): Job {
-    const { statuses } = this.pool.metrics
+  async predict(
+    headers: readonly Header[],
+    parameters: readonly Parameter[],
+    urgency: Urgency,
+    onAccepted: OnAccepted,
+  ): Promise<Prediction> {
+    const { statuses } = this.statistics
     const job = new Job(headers, parameters, statuses)
     try {
       if (this.#dialect === 'mms') checkPythonInput(parameters)
@@ -156,90 +172,76 @@ export class ModelVersion {
       throw error
     }
     job.deadline = deadlineOf(urgency)
-    this.pool.submit(job)
-    return job
+    this.#pool.submit(job)
+    onAccepted(() => this.#pool.cancel(job))
+    const response = await job.result
+    // A custom handler can respond before it has read the whole request.
+    const canRelease = !this.prepared.hasCode
+    if (canRelease) {
+      for (const { value } of parameters) largeBuffers.give(value)
+      this.statistics.countRows(response.headers)
+    }
+    return new Prediction(response, canRelease)
   }
 
   /**
-   * Brings the number of workers between `min` and `max`: up to `min` when there are fewer, down to `max`
-   * when there are more.
-   * @param commit Makes the new limits those that count.
-   * @throws ServerError `InsufficientMemoryException` when there is no room for more, and what `commit` throws;
-   * then all stays as it is.
+   * Why {@link predict} would reject any request now; `undefined` if it would not. Counts nothing.
    */
-  scale(limits: WorkerLimits, commit: Commit): Promise<Scaling> {
-    const begun = this.#lastScaling.then(() => this.#beginScaling(limits, commit))
-    this.#lastScaling = begun.catch(() => {})
-    return begun
+  rejection(): Rejection | undefined {
+    return this.#pool.rejection()
+  }
+
+  /** Counts a request that was rejected because of {@link rejection}. */
+  countRejection(rejection: Rejection): void {
+    this.#pool.countRejection(rejection)
+  }
+
+  /** Stops workers that load the model for the first time. Workers that already serve stay. */
+  stopStarting(): void {
+    this.#pool.stopStarting()
+  }
+
+  /** The wanted number of workers. */
+  get wanted(): WantedWorkers {
+    return this.#scaler.wanted
+  }
+
+  /** As {@link Scaler.scale}. */
+  async scale(limits: WorkerLimits, commit: Commit): Promise<Scaling> {
+    const { done } = await this.#scaler.scale(limits, commit)
+    return { done: this.#finishScaling(done) }
   }
 
   /**
-   * Finishes accepted work within `drainMs`, ends the workers and removes what was unpacked.
-   * @param keepsDelivery The server stops, and the next one will serve the model again.
+   * Finishes accepted requests within `drainMs`, stops the workers and removes unpacked files.
+   * @param keepsDelivery True if the server stops and its next start will serve the model again.
    */
   async close(drainMs: number, keepsDelivery = false): Promise<void> {
     this.#recycler.close()
     this.#files.close()
-    await this.pool.close(drainMs)
+    await this.#pool.close(drainMs)
     await discard(this.prepared, keepsDelivery)
   }
 
-  async #beginScaling(limits: WorkerLimits, commit: Commit): Promise<Scaling> {
-    const count = Math.min(Math.max(this.pool.slots.length, limits.min), limits.max)
-    const release = await this.#admit(count)
-    const isNew = !this.isScaled || this.minWorkers !== limits.min || this.maxWorkers !== limits.max
-    try {
-      if (isNew) await commit(() => this.#setLimits(limits))
-    } catch (error) {
-      release?.()
-      throw error
-    }
-    const scaled = this.pool.scale(count, limits.timeoutMs).finally(release)
-    return { done: this.#finishScaling(scaled) }
-  }
-
-  #setLimits({ min, max }: WorkerLimits): Undo {
-    const { minWorkers, maxWorkers, isScaled } = this
-    this.minWorkers = min
-    this.maxWorkers = max
-    this.isScaled = true
-    return () => {
-      this.minWorkers = minWorkers
-      this.maxWorkers = maxWorkers
-      this.isScaled = isScaled
-    }
-  }
-
   async #finishScaling(scaled: Promise<void>): Promise<void> {
-    try {
-      await scaled
-    } catch (error) {
-      throw this.#failedWorkers.withLog(error)
-    }
-    // Those that an earlier request has started count as well.
-    await Promise.allSettled(this.pool.slots.map(({ worker }) => worker.ready))
+    await scaled
+    // Workers that an earlier request has started count as well.
+    await Promise.allSettled(this.#pool.slots.map(({ worker }) => worker.ready))
     await this.#learn()
-  }
-
-  /** Keeps room for the workers that are missing up to `count`, until the result is called. */
-  async #admit(count: number): Promise<(() => void) | undefined> {
-    const existing = this.pool.slots.length
-    if (count <= existing) return undefined
-    return this.#context.memory?.admit(this.prepared, count - existing, existing)
   }
 
   #startWorker(slotId: number): PoolWorker {
     const { factory } = this.#context
-    const { printed } = this.pool.metrics
-    const { check } = this.#files
-    const worker = factory.start(this.prepared, this.settings, slotId, printed, check)
-    this.#failedWorkers.watch(worker)
-    return worker
+    const { printed } = this.#pool.metrics
+    const { begin } = this.#files
+    return factory.start(this.prepared, this.settings, slotId, printed, begin)
   }
 
-  /** Asks the first worker there is what it serves; MMS's own would take the question for a prediction. */
+  /**
+   * Asks a ready worker for its metadata. An MMS worker would treat the question as a prediction.
+   */
   async #learn(): Promise<void> {
-    const canAsk = this.pool.readyWorkers > 0 && this.#dialect !== 'mms'
-    if (canAsk) this.metadata ??= await askHandler(this.pool, this.name, this.#context.log)
+    const canAsk = this.#pool.status.readyWorkers > 0 && this.#dialect !== 'mms'
+    if (canAsk) this.metadata ??= await askHandler(this.#pool, this.name, this.#context.log)
   }
 }

@@ -1,12 +1,15 @@
-/** How a version is registered and scaled, and what it needs of the server for that. */
+/** How a version is registered and scaled, and what it needs from the server. */
 import type { Logger } from 'pino'
-import type { Config, ConfigOrigins } from '../config.ts'
+import type { Config, ConfigOrigins } from '../config/config.ts'
 import type { Undo } from './changes.ts'
 import type { VersionOptions } from './effective-settings.ts'
-import type { MemoryGuard } from './memory-guard.ts'
-import type { WorkerFactory } from './worker-factory.ts'
+import type { MemoryGuard } from './workers/memory-guard.ts'
+import type { WorkerFactory } from './workers/worker-factory.ts'
 
-/** Who asked for a version: the command line, a request, or a request before the last restart. */
+/**
+ * What requested a version: the start of the server, a request, or a request before the last
+ * restart.
+ */
 export type Origin = 'start' | 'request' | 'restored'
 
 /** How a version is registered. */
@@ -15,13 +18,13 @@ export interface Registration {
   readonly origin: Origin
 }
 
-/** What every model version needs of the server. */
+/** What every model version needs from the server. */
 export interface ModelContext {
   readonly config: Config
-  /** Who set the settings that are not the defaults. */
+  /** Origins of the settings that are not defaults. */
   readonly configOrigins: ConfigOrigins
   readonly factory: WorkerFactory
-  /** Decides what fits; absent where nothing is to be refused. */
+  /** Checks whether workers fit into memory; absent if nothing is checked. */
   readonly memory?: MemoryGuard | undefined
   readonly log: Logger
 }
@@ -30,15 +33,18 @@ export interface ModelContext {
 export interface WorkerLimits {
   readonly min: number
   readonly max: number
-  /** What a retired worker gets to finish what it has in hand; as long as a request may wait when absent. */
+  /** Time for a retired worker to finish its batches; default: the queue timeout. */
   readonly timeoutMs?: number | undefined
 }
 
-/** Makes a change that a restart should remember, or takes it back. */
+/** Makes a change that is saved for the next start, or reverts it. */
 export type Commit = (apply: () => Undo) => Promise<void>
 
 /** A change of the number of workers that has begun. */
 export interface Scaling {
-  /** They are ready, or gone. @throws ServerError when a new worker cannot load the model; those that could stay. */
+  /**
+   * Resolves when new workers are ready and retired ones have exited. Rejects with a ServerError if
+   * a new worker cannot load the model; the workers that could load it stay.
+   */
   readonly done: Promise<void>
 }

@@ -1,25 +1,25 @@
 import { ServerError } from '../errors.ts'
-import { Arrivals } from './arrivals.ts'
 import { Changes } from './changes.ts'
 import type { Undo } from './changes.ts'
 import { Failures } from './failures.ts'
 import { UnwantedLoadError } from './loads.ts'
 import type { Load, LoadedIdentity } from './loads.ts'
 import { ModelLoader } from './model-loader.ts'
-import { shownName } from './model-name.ts'
 import { ModelTable } from './model-table.ts'
 import type { ModelVersion } from './model-version.ts'
 import type { ModelContext, Registration, Scaling, WorkerLimits } from './registration.ts'
-import type { PreparedModel } from './source.ts'
+import { shownName } from './sources/model-name.ts'
+import type { PreparedModel } from './sources/prepare.ts'
+import { Arrivals } from './transfers/incoming-models.ts'
 import { stopping } from './unavailable.ts'
 
-/** The models that are served and those that are being loaded, by name and version. */
+/** The models that are served or being loaded, by name and version. */
 export class Registry {
-  /** What could not be loaded while nobody was waiting for the answer. */
+  /** Models that failed to load while no request waited for them. */
   readonly failures = new Failures()
-  /** What is being downloaded for a registration. */
+  /** Downloads for registrations. */
   readonly arrivals = new Arrivals()
-  /** Every change of what is served; each is saved before whoever wants it hears that it is made. */
+  /** Every change of the served models. It is saved before its caller learns that it was made. */
   readonly changes = new Changes()
   readonly #table = new ModelTable()
   readonly #loader: ModelLoader
@@ -30,30 +30,30 @@ export class Registry {
     this.#loader = new ModelLoader({ models: context, table: this.#table, changes, failures })
   }
 
-  /** Names of the models that are served, sorted. */
+  /** Names of the served models, sorted. */
   get names(): string[] {
     return this.#table.names
   }
 
-  /** Every version of every model that is served. */
+  /** Every version of every served model. */
   get all(): ModelVersion[] {
     return this.#table.all
   }
 
-  /** What is being loaded and not served yet; without a version while its files are being prepared. */
+  /** Models being loaded and not yet served; without a version until their files are prepared. */
   get loading(): readonly (ModelVersion | LoadedIdentity)[] {
     const { running } = this.#loader.loads
     const all = running.flatMap(({ models, versions }) => (versions.length > 0 ? versions : models))
     return all.filter(({ name, version }) => !this.has(name, version))
   }
 
-  /** The only model that is served, if there is exactly one. */
+  /** The served model, if there is exactly one. */
   get only(): ModelVersion | undefined {
     const [first, ...others] = this.names
     return first !== undefined && others.length === 0 ? this.get(first) : undefined
   }
 
-  /** Does what {@link begin} begins. @throws ServerError as it does, and why the model could not be loaded. */
+  /** As {@link begin}, but waits for the load. @throws ServerError also if the load fails. */
   async register(
     prepared: readonly PreparedModel[],
     registration: Registration,
@@ -62,19 +62,19 @@ export class Registry {
   }
 
   /**
-   * Begins to load the versions of one model, which then become visible; the last one is the default of a new
-   * model. On failure nothing is left: no name, no process, no file.
-   * @throws ServerError at once: `ConflictStatusException` when a version exists or is being loaded, and what
-   * refuses the model before any process is started.
+   * Begins to load the versions of one model, which then become visible together. For a new model
+   * the last one becomes the default. After a failure no name, process or file is left.
+   * @throws ServerError at once: `ConflictStatusException` if a version exists or is being loaded;
+   * the error of any check that needs no process.
    */
   begin(prepared: readonly PreparedModel[], registration: Registration): Promise<Load> {
     return this.#loader.begin(prepared, registration)
   }
 
   /**
-   * Begins to load a model in the place of all that is registered under its name, which serves until then.
-   * @param prepare Finds the versions, and gives up when the signal is aborted.
-   * @throws ServerError `ConflictStatusException` while something else is being loaded under the name.
+   * Begins to load a model that replaces all versions of its name, which serve until then.
+   * @param prepare Finds the versions; it must stop when the signal is aborted.
+   * @throws ServerError `ConflictStatusException` during another load of the name.
    */
   reload(
     name: string,
@@ -84,7 +84,7 @@ export class Registry {
     return this.#loader.beginAgain(name, registration, prepare)
   }
 
-  /** The load that brings a version, or any of a model. What is served is loaded again by it. */
+  /** Returns the load of a version, or of any version; maybe a reload of a served model. */
   loadOf(name: string, version?: string): Load | undefined {
     return this.#loader.loads.find(name, version)
   }
@@ -95,8 +95,8 @@ export class Registry {
   }
 
   /**
-   * A version of a model that is served; the default version when none is named.
-   * @throws ServerError `ModelNotFoundException`, `ModelVersionNotFoundException`, or
+   * Returns a served version of a model; the default version if none is given.
+   * @throws ServerError `ModelNotFoundException`, `ModelVersionNotFoundException`;
    * `ServiceUnavailableException` while it is being loaded.
    */
   get(name: string, version?: string): ModelVersion {
@@ -111,12 +111,12 @@ export class Registry {
     throw new ServerError('ModelVersionNotFoundException', text)
   }
 
-  /** Resolves when {@link find} and {@link versions} know what is being loaded, or after some seconds. */
+  /** Resolves when {@link find} and {@link versions} know the load's versions, or after 5 s. */
   async whenPrepared(name: string, version?: string): Promise<void> {
     if (!this.has(name, version)) await this.loadOf(name, version)?.whenPrepared()
   }
 
-  /** As {@link get}, and also a version whose workers load the model for the first time. */
+  /** As {@link get}, but also returns a version whose workers load the model for the first time. */
   find(name: string, version?: string): ModelVersion {
     const served = this.#table.find(name, version)
     if (served !== undefined) return served
@@ -127,8 +127,8 @@ export class Registry {
   }
 
   /**
-   * Versions of a model that are served or being loaded, oldest registration first.
-   * @throws ServerError `ModelNotFoundException`, or as {@link get} while the versions are not known.
+   * Returns the versions of a model that are served or being loaded, oldest registration first.
+   * @throws ServerError `ModelNotFoundException`, or as {@link get} until the versions are known.
    */
   versions(name: string): readonly ModelVersion[] {
     const served = this.has(name) ? this.#table.versions(name) : []
@@ -138,7 +138,7 @@ export class Registry {
     return served.length + loading.length > 0 ? [...served, ...loading] : [this.get(name)]
   }
 
-  /** Whether requests that name no version go to this one. */
+  /** Whether requests without a version use this one. */
   isDefault(model: ModelVersion): boolean {
     return this.#table.isDefault(model)
   }
@@ -149,10 +149,10 @@ export class Registry {
   }
 
   /**
-   * Requests that name no version go to this one from now on, or once it is loaded; those already accepted
-   * finish where they are.
-   * @param isSaved False where the state says it.
-   * @throws ServerError as {@link get}, why it could not be loaded, or that it could not be saved.
+   * Makes a version the default, now or when it is loaded. Requests that were already accepted
+   * finish with the old default.
+   * @param isSaved False if the change comes from the saved state.
+   * @throws ServerError as {@link get}, or if the version cannot be loaded or the change saved.
    */
   async setDefault(name: string, version: string, isSaved = true): Promise<void> {
     await this.#whenLoaded(name, version)
@@ -160,7 +160,7 @@ export class Registry {
   }
 
   /**
-   * Brings the number of workers of a version within limits, now or once it is loaded.
+   * Brings the number of workers of a version within limits, now or when it is loaded.
    * @throws ServerError as {@link setDefault} and `ModelVersion.scale`.
    */
   async scale(
@@ -172,7 +172,7 @@ export class Registry {
     const { done } = await model.scale(limits, (apply) => this.changes.make(apply))
     const scaled = done.catch((error: unknown) => {
       if (this.#isStopping) throw stopping()
-      // Not there any more: it was unregistered meanwhile.
+      // Throws another error if the model was unregistered meanwhile.
       this.get(name, model.version)
       throw error
     })
@@ -180,9 +180,9 @@ export class Registry {
   }
 
   /**
-   * Takes a model out, with all its versions: it is invisible once that is saved, then its accepted work finishes
-   * within `drainMs`, then its workers end. What is downloaded or loaded under the name goes no further.
-   * @throws ServerError `ModelNotFoundException`, or that it could not be saved.
+   * Unregisters a model: when the change is saved it becomes invisible, then its accepted requests
+   * finish within `drainMs`, then its workers stop. Downloads and loads of the name are aborted.
+   * @throws ServerError `ModelNotFoundException`, or if the change could not be saved.
    */
   async unregister(name: string, drainMs: number): Promise<void> {
     const ended = await Promise.all([
@@ -194,9 +194,9 @@ export class Registry {
   }
 
   /**
-   * Takes one version out, as {@link unregister} does a model; the last version takes the model with it. A
-   * version that is being loaded goes no further.
-   * @throws ServerError as {@link get}, and `InvalidModelVersionException` for the default among others.
+   * Unregisters one version, as {@link unregister} does with a model. The last version removes the
+   * model. A load of this version alone is aborted.
+   * @throws ServerError as {@link get}; `InvalidModelVersionException` for a default with others.
    */
   async unregisterVersion(name: string, version: string, drainMs: number): Promise<void> {
     const load = this.has(name, version) ? undefined : this.loadOf(name, version)
@@ -214,14 +214,14 @@ export class Registry {
     }, drainMs)
   }
 
-  /** Ends what is being downloaded and loaded, for the server stops; what is served goes on. */
+  /** Aborts downloads and loads because the server stops. Served models stay. */
   async stopLoading(): Promise<void> {
     this.#isStopping = true
-    for (const { pool } of this.all) pool.stopStarting()
+    for (const model of this.all) model.stopStarting()
     await Promise.all([this.arrivals.stop(), this.#loader.stop()])
   }
 
-  /** Ends everything and refuses what is still being loaded. What was registered stays in the state. */
+  /** Closes all models and rejects loads. The saved state is not changed. */
   async close(): Promise<void> {
     await this.stopLoading()
     const versions = this.all
@@ -229,7 +229,7 @@ export class Registry {
     await Promise.all(versions.map((version) => version.close(0, true)))
   }
 
-  /** A version that is served, once it is loaded where it is being loaded. */
+  /** Returns a served version, after its load if it is being loaded. */
   async #whenLoaded(name: string, version?: string): Promise<ModelVersion> {
     while (!this.has(name, version)) {
       const load = this.loadOf(name, version)

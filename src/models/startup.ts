@@ -1,29 +1,29 @@
-/** The models that a server is started with: those of the command line and those of the store. */
+/** Loads the models of the start: those of the command line and those of the model store. */
 import type { Logger } from 'pino'
-import type { Config } from '../config.ts'
+import type { Config } from '../config/config.ts'
 import type { FailedModel } from './failures.ts'
 import type { ModelVersion } from './model-version.ts'
 import type { Registry } from './registry.ts'
-import { prepareFromArgument, prepareFromUrl } from './source.ts'
-import type { PreparedModel, SourceOptions } from './source.ts'
-import { listStore } from './store-listing.ts'
+import { prepareFromArgument, prepareFromUrl } from './sources/prepare.ts'
+import type { PreparedModel, SourceOptions } from './sources/prepare.ts'
+import { listStore } from './sources/store-listing.ts'
 
-/** Models that load at the same time: more only compete for the cores. */
+/** Models that load at the same time. More would only compete for the cores. */
 const PARALLEL_LOADS = 2
 
-/** What became of the models of the start, in the order they were named. */
+/** Result of the start, in the order of the models. */
 export interface StartupResult {
   readonly loaded: readonly ModelVersion[]
   readonly failed: readonly FailedModel[]
 }
 
-/** What {@link loadStartupModels} needs of the server. */
+/** What {@link loadStartupModels} needs from the server. */
 export interface StartupContext {
   readonly config: Config
   readonly sources: SourceOptions
   readonly registry: Registry
   readonly log: Logger
-  /** No further model is begun once it is aborted, and an archive is not unpacked any further. */
+  /** When it is aborted, no further model is begun and unpacking stops. */
   readonly signal: AbortSignal
 }
 
@@ -32,7 +32,10 @@ interface ModelToLoad {
   readonly prepare: () => Promise<PreparedModel[]>
 }
 
-/** Loads what the store holds, as far as `load` says so, and the MODEL arguments. Failures are noted, not thrown. */
+/**
+ * Loads the models of the store that `load` selects, and the MODEL arguments. Failures are
+ * recorded, not thrown.
+ */
 export async function loadStartupModels(
   models: readonly string[],
   { config, sources, registry, log, signal }: StartupContext,
@@ -51,7 +54,7 @@ export async function loadStartupModels(
         results[index] = versions
         for (const { name, version } of versions) log.info({ model: name, version }, 'model ready')
       } catch (error) {
-        // The load was ended because the server stops: nothing is wrong with the model.
+        // The load was aborted because the server stops. The model itself is not broken.
         if (signal.aborted) return
         const failure = registry.failures.record(label, error, prepared)
         results[index] = failure

@@ -1,10 +1,10 @@
 import { ServerError, messageOf, withoutFolders } from '../errors.ts'
 import { codeOf } from '../process-identity.ts'
 
-/** Seconds until a model that has failed is tried again. */
+/** Seconds until a failed model is tried again. */
 const RETRY_FAILED_SECONDS = 60
 
-/** The answer when no worker can take a request: too many wait, or no worker is there. */
+/** The error if no worker can take a request: the queue is full, or the model has no worker. */
 export function overloaded(
   modelName: string,
   retryAfterSeconds: number,
@@ -15,8 +15,9 @@ export function overloaded(
 }
 
 /**
- * The answer to a request that no worker took in time.
- * @param limitMs What the server allows any request, where that was over; else it was the request's own time.
+ * The error if no worker took a request in time.
+ * @param limitMs The server's limit, if that was exceeded; `undefined` if the request's own
+ * deadline was.
  */
 export function outOfTime(
   modelName: string,
@@ -31,13 +32,13 @@ export function outOfTime(
   return new ServerError('ServiceUnavailableException', text, { retryAfterSeconds })
 }
 
-/** The rejection of a body that crashed two workers. */
+/** The error for a body that crashed two workers. */
 export function crashing(modelName: string, retryAfterSeconds: number): ServerError {
   const text = `This request has crashed two workers of model ${modelName}. It is rejected for ${retryAfterSeconds} s.`
   return new ServerError('CrashingRequestException', text, { retryAfterSeconds })
 }
 
-/** The answer while a model has failed; `failure` is what its last worker died of. */
+/** The error while a model has failed. `failure` is the reason why its last worker died. */
 export function failed(modelName: string, failure: string): ServerError {
   const text = `Model ${modelName} has failed: its workers keep dying. ${failure}`.trim()
   return new ServerError('ServiceUnavailableException', text, {
@@ -45,12 +46,12 @@ export function failed(modelName: string, failure: string): ServerError {
   })
 }
 
-/** The answer to what would begin while the server ends. */
+/** The error for a request or a load that begins while the server stops. */
 export function stopping(): ServerError {
   return new ServerError('ServiceUnavailableException', 'The server is stopping.')
 }
 
-/** Why a file cannot be written, by the codes of the system. */
+/** Why a file cannot be written, by system error code. */
 const WRITE_PROBLEMS: ReadonlyMap<string, string> = new Map([
   ['ENOSPC', 'no space is left on its disk'],
   ['EDQUOT', 'the disk quota of the server is used up'],
@@ -61,7 +62,7 @@ const WRITE_PROBLEMS: ReadonlyMap<string, string> = new Map([
   ['ENOENT', 'it is gone'],
 ])
 
-/** The answer to a change that was taken back, because it could not be saved in the state folder. */
+/** The error for a change that was reverted because it could not be saved in the state folder. */
 export function notSaved(cause: unknown): ServerError {
   const system = cause instanceof Error ? cause.cause : undefined
   const code = codeOf(system) ?? codeOf(cause) ?? ''

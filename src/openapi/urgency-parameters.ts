@@ -1,5 +1,5 @@
 /** The request headers by which a request says how urgent it is, in every dialect of inference. */
-import { MAX_PRIORITY_LEVELS } from '../model-settings.ts'
+import { MAX_PRIORITY_LEVELS } from '../model-folder/settings.ts'
 import type { Parameter } from './types.ts'
 
 /** Longer numbers are refused. */

@@ -6,13 +6,13 @@ import type {
   RawRequestDefaultExpression,
   RawServerDefault,
 } from 'fastify'
-import type { ByteBudget } from '../byte-budget.ts'
-import type { Config } from '../config.ts'
-import type { Deliveries } from '../models/deliveries.ts'
-import type { ServerMetrics } from '../models/metrics.ts'
+import type { Config } from '../config/config.ts'
+import type { ServerMetrics } from '../models/metrics/page.ts'
 import type { Registry } from '../models/registry.ts'
-import type { ModelRepository } from '../models/repository.ts'
-import type { SourceOptions } from '../models/source.ts'
+import type { SourceOptions } from '../models/sources/prepare.ts'
+import type { Deliveries } from '../models/transfers/model-files.ts'
+import type { ModelRepository } from '../models/triton/repository.ts'
+import type { ByteBudget } from './http/byte-budget.ts'
 
 /** A Fastify instance whose schemas are TypeBox. */
 export type App = FastifyInstance<

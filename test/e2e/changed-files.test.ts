@@ -18,7 +18,7 @@ import {
 import path from 'node:path'
 import { test } from 'node:test'
 import type { TestContext } from 'node:test'
-import { externalLocations } from '../../src/models/external-data.ts'
+import { externalLocations } from '../../src/models/sources/external-data.ts'
 import { addModel, endlessModel, externalConstant, externalModel } from '../helpers/onnx-files.ts'
 import { json, serve, temporaryFolder, until } from '../helpers/server.ts'
 import type { TestServer } from '../helpers/server.ts'
@@ -292,23 +292,6 @@ test('A5: a large file that nobody touched gets new workers', async (t) => {
   readFileSync(file(store))
   assert.equal((await scale(server, 2)).status, 200)
   assert.deepEqual(await constants(server), [1])
-})
-
-test('A5: a worker that dies is not replaced by one of other files, and the model says why', async (t) => {
-  const [server, store] = await storeServer(t, layFile())
-  assert.equal((await send(server, 'POST', '/models?url=x.onnx')).status, 200)
-  writeFileSync(file(store), addModel(2))
-  const describe = async (): Promise<{ workers: { pid: number; lastFailure?: string }[] }> =>
-    JSON.parse((await send(server, 'GET', '/models/x')).text)
-  const [worker] = (await describe()).workers
-  process.kill(worker?.pid ?? 0, 'SIGKILL')
-  await until(async () =>
-    /"x\.onnx" has changed/.test((await describe()).workers[0]?.lastFailure ?? ''),
-  )
-  const answer = await server.fetch('/predictions/x', { method: 'POST', body: '{"x":[0]}' })
-  assert.ok(answer.status >= 500, 'no answer is better than one of another network')
-  assert.equal((await send(server, 'POST', '/v2/repository/models/x/load')).status, 200)
-  assert.deepEqual(await constants(server), [2])
 })
 
 test('A5: weights that are written to in their place end the workers that have them mapped', async (t) => {

@@ -125,71 +125,6 @@ test('what cannot be registered is refused with the original’s status, and not
   assert.equal(second.status, 404)
 })
 
-test('of many registrations of one name at once, one wins', async (t) => {
-  const server = await serve(t, [], { allowLocalPaths: true })
-  const statuses = await Promise.all(
-    Array.from(
-      { length: 8 },
-      async () => (await server.manage(`/models?url=${iris}`, { method: 'POST' })).status,
-    ),
-  )
-  assert.deepEqual(statuses.toSorted(), [200, ...Array.from({ length: 7 }, () => 409)])
-})
-
-test('lists come in pages', async (t) => {
-  const server = await serve(t, [], { allowLocalPaths: true })
-  for (const name of ['a', 'b', 'c']) {
-    assert.equal(
-      (
-        await server.manage(`/models?url=${iris}&model_name=${name}&initial_workers=0`, {
-          method: 'POST',
-        })
-      ).status,
-      200,
-    )
-  }
-  const page = async (query: string): Promise<[string[], string | undefined]> => {
-    const list = (await json(await server.manage(`/models?${query}`))) as {
-      models: { modelName: string }[]
-      nextPageToken?: string
-    }
-    return [list.models.map(({ modelName }) => modelName), list.nextPageToken]
-  }
-  assert.deepEqual(await page('limit=2'), [['a', 'b'], '2'])
-  assert.deepEqual(await page('limit=2&next_page_token=2'), [['c'], undefined])
-  assert.deepEqual(await page('next_page_token=9'), [[], undefined])
-})
-
-test('a token guards every management path, and only that token opens', async (t) => {
-  const server = await serve(t, [], { managementToken: 'correct-horse' })
-  for (const authorization of [
-    '',
-    'Bearer',
-    'Bearer ',
-    'Bearer wrong',
-    'bearer correct',
-    'Basic correct-horse',
-    'Bearer correct-horsey',
-  ]) {
-    for (const route of ['/models', '/ping', '/nowhere']) {
-      const answer = await server.manage(route, {
-        headers: authorization === '' ? {} : { authorization },
-      })
-      assert.equal(answer.status, 401, `${authorization} ${route}`)
-      assert.equal(((await json(answer)) as { type: string }).type, 'UnauthorizedException')
-    }
-  }
-  const guarded = await serve(t, [], { managementToken: 'token-1' })
-  assert.equal(
-    (await guarded.manage('/models', { headers: { authorization: 'Bearer token-1' } })).status,
-    200,
-  )
-})
-
-test('management without a token on an open address is refused before anything starts', async (t) => {
-  await assert.rejects(serve(t, [iris], { managementHost: '0.0.0.0' }), /ONNXD_MANAGEMENT_TOKEN/)
-})
-
 test('alive, ready and ready for one model are three answers, and what failed to load is listed with its reason', async (t) => {
   const folder = temporaryFolder(t)
   writeFileSync(path.join(folder, 'broken.onnx'), 'no model')
@@ -251,31 +186,4 @@ test('alive, ready and ready for one model are three answers, and what failed to
   assert.deepEqual(await get('/v2/health/ready'), [503, { ready: false }])
   assert.deepEqual(await get('/v2/health/live'), [200, { live: true }])
   assert.deepEqual(await get('/v2/models/mended/ready'), [200, { name: 'mended', ready: true }])
-})
-
-test('a model that is unregistered while it is being loaded is not loaded any further', async (t) => {
-  const folder = path.join(temporaryFolder(t), 'slow')
-  mkdirSync(folder)
-  writeFileSync(path.join(folder, 'model.json'), '{"handler":"service.mjs:handle"}')
-  writeFileSync(
-    path.join(folder, 'service.mjs'),
-    'await new Promise((resolve) => setTimeout(resolve, 600_000))\nexport function handle() {}\n',
-  )
-  const server = await serve(t, [], { allowLocalPaths: true, allowHandlers: true })
-  const register = (url: string) =>
-    server.manage(`/models?url=${url}&model_name=slow`, { method: 'POST' })
-  const registering = register(folder)
-  await until(() => childrenOf(server.pid).length > 0)
-  assert.equal((await server.fetch('/v2/models/slow/ready')).status, 503)
-  const removed = await server.manage('/models/slow', { method: 'DELETE' })
-  assert.equal(removed.status, 200)
-  assert.deepEqual(childrenOf(server.pid), [])
-  const refused = await registering
-  assert.equal(refused.status, 409)
-  assert.match(await refused.text(), /was unregistered while it was being loaded/)
-  assert.equal((await server.manage('/models/slow', { method: 'DELETE' })).status, 404)
-  assert.equal((await register(`${folder}&synchronous=false`)).status, 202)
-  assert.equal((await server.manage('/models/slow', { method: 'DELETE' })).status, 200)
-  assert.deepEqual(await json(await server.manage('/models')), { models: [] })
-  assert.equal((await register(iris)).status, 200)
 })

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { TestContext } from 'node:test'
-import type { Settings } from '../../src/config.ts'
+import type { Settings } from '../../src/config/config.ts'
 import { handlerModel, newGate } from '../helpers/handler-model.ts'
 import type { Gate } from '../helpers/handler-model.ts'
 import { queuedRequests } from '../helpers/observe.ts'

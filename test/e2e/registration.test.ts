@@ -1,51 +1,21 @@
 /** Parameters of registration and scaling that are more than a number. */
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
-import { existsSync, readFileSync, readdirSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import path from 'node:path'
 import { test } from 'node:test'
 import { modelNames } from '../helpers/observe.ts'
-import { json, serve, temporaryFolder, until } from '../helpers/server.ts'
+import { json, serve } from '../helpers/server.ts'
 import type { TestServer } from '../helpers/server.ts'
 
 const iris = path.resolve('examples/iris')
 const network = readFileSync(path.join(iris, 'model.onnx'))
 const digest = createHash('sha256').update(network).digest('hex')
 
-const deliveries = (state: string): string[] =>
-  existsSync(path.join(state, 'models')) ? readdirSync(path.join(state, 'models')) : []
-
 async function refusal(answer: Response): Promise<{ status: number; message: string }> {
   const { message } = (await json(answer)) as { message: string }
   return { status: answer.status, message }
 }
-
-test('an upload is compared with its digest, which may come before or after the file', async (t) => {
-  const state = temporaryFolder(t)
-  const server = await serve(t, [], { stateDir: state })
-  const upload = (name: string, sha256: string, isFirst: boolean): Promise<Response> => {
-    const form = new FormData()
-    form.set('model_name', name)
-    if (isFirst) form.set('sha256', sha256)
-    form.set('model', new Blob([network]), 'iris.onnx')
-    if (!isFirst) form.set('sha256', sha256)
-    return server.manage('/models', { method: 'POST', body: form })
-  }
-  assert.equal((await upload('before', digest, true)).status, 200)
-  assert.equal((await upload('after', digest.toUpperCase(), false)).status, 200)
-  const other = digest.replace(/^./, (digit) => (digit === '0' ? '1' : '0'))
-  for (const isFirst of [true, false]) {
-    assert.deepEqual(await refusal(await upload('wrong', other, isFirst)), {
-      status: 400,
-      message: `The SHA-256 of the uploaded file is ${digest}, not ${other}.`,
-    })
-    const short = await refusal(await upload('wrong', digest.slice(1), isFirst))
-    assert.equal(short.status, 400)
-    assert.match(short.message, /sha256/)
-  }
-  assert.deepEqual(await modelNames(server), ['after', 'before'])
-  await until(() => deliveries(state).length === 2)
-})
 
 const register = (server: TestServer, query: string): Promise<Response> =>
   server.manage(`/models?url=${iris}&${query}`, { method: 'POST' })

@@ -1,7 +1,6 @@
 /** A model on its way: `GET /models` shows how far it has come, and the log says so. */
 import assert from 'node:assert/strict'
-import { once } from 'node:events'
-import { readFileSync, readdirSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import { createServer, request as httpRequest } from 'node:http'
 import type { ClientRequest, ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
@@ -9,7 +8,7 @@ import path from 'node:path'
 import { test } from 'node:test'
 import type { TestContext } from 'node:test'
 import { modelNames } from '../helpers/observe.ts'
-import { json, serve, temporaryFolder, until } from '../helpers/server.ts'
+import { json, serve, until } from '../helpers/server.ts'
 import type { TestServer } from '../helpers/server.ts'
 
 const network = readFileSync(path.resolve('examples/iris/model.onnx'))
@@ -126,49 +125,4 @@ test('a download is listed with its address, without what may be a signature', a
   for (const answer of answers) answer.end(network.subarray(half))
   assert.equal((await registering).status, 200)
   assert.equal(await transfers(server), undefined)
-})
-
-test('a download ends when its model is unregistered, by the name it was to get', async (t) => {
-  const { address, answers } = await slowOrigin(t)
-  const stateDir = temporaryFolder(t)
-  const server = await serve(t, [], {
-    allowedOrigins: [address],
-    allowPrivateAddresses: true,
-    stateDir,
-  })
-  const remove = (name: string): Promise<Response> =>
-    server.manage(`/models/${name}`, { method: 'DELETE' })
-  for (const [name, query] of [
-    ['chosen', `url=${address}/slow.mar&model_name=chosen`],
-    ['chosen', `url=${address}/slow.mar&model_name=chosen&synchronous=false`],
-    ['slow', `url=${address}/slow.onnx`],
-  ] as const) {
-    const registering = server.manage(`/models?${query}`, { method: 'POST' })
-    await until(async () => (await transfers(server))?.[0]?.bytes === half)
-    const answer = answers.at(-1)
-    assert.ok(answer)
-    const left = once(answer, 'close')
-    assert.equal((await remove('other')).status, 404)
-    const removed = await remove(name)
-    assert.equal(removed.status, 200)
-    assert.deepEqual(await json(removed), { status: `Model "${name}" unregistered` })
-    await left
-    const refused = await registering
-    assert.equal(refused.status, 409)
-    assert.deepEqual(await json(refused), {
-      code: 409,
-      type: 'ConflictStatusException',
-      message: 'The model was unregistered while it was being downloaded.',
-    })
-    assert.deepEqual(await json(await server.manage('/models')), { models: [] })
-    assert.deepEqual(readdirSync(path.join(stateDir, 'models')), [])
-    assert.equal((await remove(name)).status, 404)
-  }
-
-  // What an archive is called, unless the caller says it, is not known before it is there.
-  const registering = server.manage(`/models?url=${address}/slow.mar`, { method: 'POST' })
-  await until(async () => (await transfers(server))?.[0]?.bytes === half)
-  assert.equal((await remove('slow')).status, 404)
-  answers.at(-1)?.destroy()
-  assert.equal((await registering).status, 400)
 })

@@ -8,7 +8,7 @@ import path from 'node:path'
 import process from 'node:process'
 import { after, test } from 'node:test'
 import type { TestContext } from 'node:test'
-import type { Settings } from '../../src/config.ts'
+import type { Settings } from '../../src/config/config.ts'
 import { allWorkerPids } from '../helpers/observe.ts'
 import { FLOWER, iris, openFiles, processTree } from '../helpers/server-process.ts'
 import { flagsOf, listing, start, temporaryFolder, until } from '../helpers/server.ts'
@@ -87,6 +87,8 @@ const REFERENCE_RESPONSE = /"label":\[0\],"probabilities":\[\[0\.9972/
 const DESCRIPTOR_TOLERANCE = 2
 /** Time for what a row left to be closed and removed. */
 const SETTLE_MS = 10_000
+/** Made by the first upload; it stays when it is empty again. */
+const FOLDER_OF_UPLOADS = /^onnxd-[^/]+\/models$/
 /** An error text must not tell where a file lies, what the stack was, or which socket is used. */
 const TELLS_TOO_MUCH = /\/(?:tmp|root|home|usr|var|work)\/|\n\s+at |\.sock\b|node_modules/
 
@@ -128,7 +130,10 @@ export async function startLaboratory(
     ...settings,
   }
   const args = [...flagsOf(flags), `${REFERENCE}=${iris}`, ...models(t)]
-  return laboratory(await start(t, args, { environment }, DRAIN_SECONDS), store)
+  // The server would say on stderr that these are no settings of its own.
+  const own = { ONNXD_FAULTS: undefined, ONNXD_FIGURES: undefined }
+  const surroundings = { environment: { ...own, ...environment } }
+  return laboratory(await start(t, args, surroundings, DRAIN_SECONDS), store)
 }
 
 function laboratory(server: TestServer, store: string): Laboratory {
@@ -192,9 +197,8 @@ export function heldBy(server: Laboratory): Held {
   return {
     descriptors: openFiles(server.pid),
     // A replaced worker has a folder of another number.
-    // The folder for uploads is made with the first one and stays.
     files: [...listing(server.temporary), ...listing(server.store)]
-      .filter((name) => !/^onnxd-\d+-\w+\/models$/.test(name))
+      .filter((name) => !FOLDER_OF_UPLOADS.test(name))
       .map((name) => name.replaceAll(/\bw\d+\b/g, 'w*'))
       .toSorted()
       .join('\n'),

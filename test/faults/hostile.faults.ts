@@ -1,4 +1,4 @@
-/** Archives and models that were made to do harm. */
+/** Blocks Z and M: everything in `../shared/hostile`, while another model is asked all the time. */
 import assert from 'node:assert/strict'
 import {
   copyFileSync,
@@ -129,7 +129,7 @@ async function attack(
 }
 
 test(
-  'hostile archives are refused in words, in time, and write nothing',
+  'Z everything in ../shared/hostile/zip is refused in words, in time, and writes nothing',
   { skip: needsShared, timeout: 300_000 },
   async (t) => {
     const folder = temporaryFolder(t)
@@ -161,7 +161,7 @@ function layBait(folder: string): void {
 }
 
 test(
-  'hostile models are refused or served, in time, and their neighbour does not notice',
+  'M everything in ../shared/hostile/onnx is refused or served, in time, and no other model notices',
   { skip: needsShared, timeout: 600_000 },
   async (t) => {
     const folder = temporaryFolder(t)

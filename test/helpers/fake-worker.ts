@@ -79,7 +79,7 @@ export function startFake(
     readyLine: 'fake worker ready',
     loadTimeoutMs: 10_000,
     responseTimeoutMs: 10_000,
-    maxDepth: 8,
+    maxInFlight: 8,
     onLine: (line, stream) => lines.push({ stream, line }),
     ...spec,
   })

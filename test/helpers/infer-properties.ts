@@ -1,8 +1,8 @@
 /** What must hold for every request, however it reaches the model. */
 import assert from 'node:assert/strict'
 import { deflateSync, gzipSync } from 'node:zlib'
-import { DATATYPES } from '../../src/datatypes.ts'
-import type { Datatype } from '../../src/worker/process/onnx/tensor.ts'
+import { DATATYPES } from '../../src/contract/datatypes.ts'
+import type { Datatype } from '../../src/worker/process/onnx/tensors/tensor.ts'
 import type { WireHeader } from '../../src/worker/wire/messages.ts'
 import { JSON_LENGTH, binaryElements, errorOf, inferRequest, outputsOf } from './infer.ts'
 import type { InferAnswer, InferRequest, Send } from './infer.ts'

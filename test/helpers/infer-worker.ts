@@ -1,7 +1,7 @@
 /** Inference requests through one real worker process. */
 import path from 'node:path'
 import type { TestContext } from 'node:test'
-import { DIALECT_HEADER } from '../../src/dialects.ts'
+import { DIALECT_HEADER } from '../../src/contract/internal-headers.ts'
 import type { WireHeader } from '../../src/worker/wire/messages.ts'
 import { answerOf } from './infer.ts'
 import type { Send } from './infer.ts'

@@ -6,7 +6,7 @@ const INT64 = 7
 const BOOL = 9
 
 /** A field of a protobuf message: a number, or bytes with their length in front. */
-function field(number: number, value: number | bigint | string | Buffer): Buffer {
+export function field(number: number, value: number | bigint | string | Buffer): Buffer {
   if (typeof value === 'number' || typeof value === 'bigint') {
     return Buffer.concat([varint(BigInt(number << 3)), varint(BigInt(value))])
   }
@@ -23,13 +23,14 @@ function varint(value: bigint): Buffer {
 }
 
 /** A `ValueInfoProto`; a shape of `undefined` is a scalar. */
-function tensorValue(name: string, type: number, shape: readonly number[]): Buffer {
+export function tensorValue(name: string, type: number, shape: readonly number[]): Buffer {
   const dimensions = shape.map((size) => field(1, field(1, size)))
   const tensor = Buffer.concat([field(1, type), field(2, Buffer.concat(dimensions))])
   return Buffer.concat([field(1, name), field(2, field(1, tensor))])
 }
 
-function node(
+/** A `NodeProto`. */
+export function node(
   operator: string,
   inputs: readonly string[],
   outputs: readonly string[],
@@ -43,8 +44,9 @@ function node(
   ])
 }
 
-function model(graph: Buffer): Buffer {
-  return Buffer.concat([field(1, 8), field(8, field(2, 17)), field(7, graph)])
+/** A `ModelProto` of one graph; `more` are fields of the model beside it. */
+export function model(graph: Buffer, more: Buffer = Buffer.alloc(0)): Buffer {
+  return Buffer.concat([field(1, 8), field(8, field(2, 17)), more, field(7, graph)])
 }
 
 /** A network that adds `constant` to its input of one number, `x`, and calls the result `y`. */

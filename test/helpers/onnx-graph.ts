@@ -1,8 +1,8 @@
 /** Small ONNX models, written byte by byte: as much of protocol buffers as that takes. */
 import { mkdirSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
-import { DATATYPES } from '../../src/datatypes.ts'
-import type { Datatype } from '../../src/datatypes.ts'
+import { DATATYPES } from '../../src/contract/datatypes.ts'
+import type { Datatype } from '../../src/contract/datatypes.ts'
 
 /** A size, the name of a symbol, or `''` for an open dimension without a name. */
 export type Dimension = number | string

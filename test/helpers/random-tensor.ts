@@ -1,7 +1,11 @@
 /** Random tensors, as bytes and as the text of JSON. */
-import { halfToNumber } from '../../src/worker/process/onnx/half.ts'
-import { allocateData, bytesOfData, dataFromBytes } from '../../src/worker/process/onnx/tensor.ts'
-import type { Datatype, NumericDatatype } from '../../src/worker/process/onnx/tensor.ts'
+import { halfToNumber } from '../../src/worker/process/onnx/tensors/half.ts'
+import {
+  allocateData,
+  bytesOfData,
+  dataFromBytes,
+} from '../../src/worker/process/onnx/tensors/tensor.ts'
+import type { Datatype, NumericDatatype } from '../../src/worker/process/onnx/tensors/tensor.ts'
 import { binaryElements } from './infer.ts'
 import type { RandomNumbers } from './random.ts'
 

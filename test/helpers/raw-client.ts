@@ -4,7 +4,7 @@
 import { once } from 'node:events'
 import { createConnection } from 'node:net'
 import type { Socket } from 'node:net'
-import type { TestContext } from 'node:test'
+import type { Cleanup } from './server.ts'
 
 /** What came over a connection, and how it ended. */
 export class RawClient {
@@ -30,7 +30,7 @@ export class RawClient {
   /**
    * Connects to the server of a URL. The client's side stays open until it is closed by the test.
    */
-  static async connect(t: TestContext, url: string): Promise<RawClient> {
+  static async connect(t: Cleanup, url: string): Promise<RawClient> {
     const { hostname, port } = new URL(url)
     const socket = createConnection({ host: hostname, port: Number(port), allowHalfOpen: true })
     t.after(() => socket.destroy())

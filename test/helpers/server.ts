@@ -7,8 +7,8 @@ import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { createInterface } from 'node:readline'
 import type { TestContext } from 'node:test'
-import { flagName } from '../../src/config.ts'
-import type { Settings } from '../../src/config.ts'
+import { flagName } from '../../src/config/config.ts'
+import type { Settings } from '../../src/config/config.ts'
 
 /** The command as it ships. */
 export const CLI = path.resolve('dist/cli.js')

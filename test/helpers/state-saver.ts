@@ -1,6 +1,6 @@
 /** A process that saves state after state and says of each, once it is saved, its number. It is made to be killed. */
 import { writeSync } from 'node:fs'
-import { StateFile } from '../../src/models/state-file.ts'
+import { StateFile } from '../../src/models/state/state-file.ts'
 
 const [folder = '', first = '0', padding = ''] = process.argv.slice(2)
 // At a limit of file sizes a write then ends short, as on a full disk.

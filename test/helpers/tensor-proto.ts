@@ -1,5 +1,5 @@
 /** Reads ONNX's serialised `TensorProto`: as much of protocol buffers as that takes. */
-import type { Datatype } from '../../src/worker/process/onnx/tensor.ts'
+import type { Datatype } from '../../src/worker/process/onnx/tensors/tensor.ts'
 
 export interface ProtoTensor {
   readonly datatype: Datatype

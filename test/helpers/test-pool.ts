@@ -4,10 +4,10 @@ import type { TestContext } from 'node:test'
 import { setImmediate as turn } from 'node:timers/promises'
 import { pino } from 'pino'
 import { ServerError } from '../../src/errors.ts'
-import { Job } from '../../src/models/job.ts'
-import type { PoolOptions } from '../../src/models/pool-options.ts'
-import { Pool } from '../../src/models/pool.ts'
-import type { PoolWorker } from '../../src/models/pool.ts'
+import { Job } from '../../src/models/scheduling/job.ts'
+import type { PoolOptions } from '../../src/models/scheduling/pool-options.ts'
+import { Pool } from '../../src/models/scheduling/pool.ts'
+import type { PoolWorker } from '../../src/models/scheduling/pool.ts'
 import { WorkerDiedError } from '../../src/worker/host/outcomes.ts'
 import type { WireRequest, WorkerReply } from '../../src/worker/wire/messages.ts'
 
@@ -22,11 +22,16 @@ export interface Batch {
 
 export class FakeWorker implements PoolWorker {
   state: PoolWorker['state'] = 'loading'
-  depth = 1
-  partialDepth = 1
-  isQuick = false
   answered = 0
-  inFlight = 0
+  /** What the policy of dispatch knows about it, see {@link keepInFlight}. */
+  readonly progress = {
+    inFlight: 0,
+    maxInFlight: 8,
+    meanRunMs: undefined as number | undefined,
+    hasBodyFile: false,
+    idleWhileWaited: 0,
+    recordIdleWhileWaited: (): void => void (this.timesIdle += 1),
+  }
   readonly pid = 1
   readonly startedAt = new Date()
   readonly startedAtMs = performance.now()
@@ -36,7 +41,8 @@ export class FakeWorker implements PoolWorker {
   readonly seen: string[][] = []
   readonly kills: string[] = []
   /** Times that it was said to have had nothing to do while work waited. */
-  starved = 0
+  timesIdle = 0
+  #depths = { complete: 1, partial: 1 }
   sayReady: () => void = () => {}
   sayFailed: (error: Error) => void = () => {}
   sayExited: (cause: Exit) => void = () => {}
@@ -46,8 +52,36 @@ export class FakeWorker implements PoolWorker {
   })
   readonly exited = new Promise<Exit>((resolve) => (this.sayExited = resolve))
 
-  recordStarved(): void {
-    this.starved += 1
+  get isReady(): boolean {
+    return this.state === 'ready'
+  }
+
+  get inFlight(): number {
+    return this.progress.inFlight
+  }
+
+  /**
+   * Gives it run times by which it gets up to `complete` batches at once, and only `partial` where
+   * others could still join the last one.
+   */
+  keepInFlight(complete: number, partial = 1): void {
+    this.#depths = { complete, partial }
+    this.progress.meanRunMs = partial > 1 ? 0.99 / (partial - 1) : 10
+    this.progress.hasBodyFile = complete > partial
+    this.progress.idleWhileWaited = Math.max(0, complete - 2)
+  }
+
+  /** Gives it runs that are shorter than it takes to wake another worker; it gets up to `count` at once. */
+  runQuickly(count: number): void {
+    this.#depths = { complete: count, partial: count }
+    this.progress.meanRunMs = 0.02
+    this.progress.maxInFlight = count
+  }
+
+  /** Whether it should get one more batch. */
+  hasRoom(isComplete: boolean): boolean {
+    const depth = isComplete ? this.#depths.complete : this.#depths.partial
+    return this.isReady && this.inFlight < depth
   }
 
   load(): void {
@@ -56,7 +90,7 @@ export class FakeWorker implements PoolWorker {
   }
 
   predict(requests: readonly WireRequest[]): Promise<WorkerReply> {
-    this.inFlight += 1
+    this.progress.inFlight += 1
     const names = requests.map(nameOf)
     this.seen.push(names)
     return new Promise((resolve, reject) => this.batches.push({ names, requests, resolve, reject }))
@@ -66,7 +100,7 @@ export class FakeWorker implements PoolWorker {
   answer(reply: Partial<WorkerReply> = {}): void {
     const batch = this.batches.shift()
     assert.ok(batch, 'nothing to answer')
-    this.inFlight -= 1
+    this.progress.inFlight -= 1
     this.answered += 1
     const predictions = batch.requests.map((request) => ({
       id: request.id,

@@ -1,9 +1,9 @@
 /** What the server adds to each of its apps before any route: limits of connections and of bytes. */
 import { pino } from 'pino'
-import { ByteBudget } from '../../src/byte-budget.ts'
-import { StatusCounts } from '../../src/models/metrics-counts.ts'
-import { Connections } from '../../src/routes/connections.ts'
-import { watchExchanges } from '../../src/routes/exchanges.ts'
+import { StatusCounts } from '../../src/models/metrics/counts.ts'
+import { ByteBudget } from '../../src/routes/http/byte-budget.ts'
+import { Connections } from '../../src/routes/http/connections/connections.ts'
+import { watchExchanges } from '../../src/routes/http/exchanges.ts'
 import type { App } from '../../src/routes/route-context.ts'
 
 /** Limits that no test reaches. */

@@ -1,6 +1,6 @@
 /** Writes zip files for tests: right ones, and ones that lie in any field. */
 import { deflateRawSync } from 'node:zlib'
-import { crc32OfTable } from '../../src/models/archive-crc32.ts'
+import { crc32OfTable } from '../../src/models/archives/crc32.ts'
 
 /** One entry; what is left out is as it should be. */
 export interface ZipEntry {

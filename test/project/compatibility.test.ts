@@ -5,7 +5,7 @@ import path from 'node:path'
 import test from 'node:test'
 
 /** Sections whose rows name a test; those of the other tables are compared with cases by other tests. */
-const SECTIONS = ['## What differs on purpose', '## The traps, one by one']
+const SECTIONS = ['## What differs on purpose', '## Details']
 const ENDINGS = ['.test.ts', '.interop.ts', '.ts']
 
 test('each row of docs/compatibility.md names a test that exists', () => {

@@ -45,7 +45,7 @@ test('every npm script that a page names is there', () => {
   for (const [command, script = '', alias = script] of named) assert.ok(alias in scripts, command)
 })
 
-test('each of the 44 traps of the original is decided', () => {
+test('each of the 44 details of MMS and TorchServe is decided', () => {
   const rows = [...read('docs/compatibility.md').matchAll(/^\| (\d+) \| [^|]+ \| ([^|]+) \|/gm)]
   assert.deepEqual(
     rows.map(([, number]) => Number(number)),
@@ -92,11 +92,19 @@ test('the commands on the page of handlers print what it says', { timeout: 120_0
 })
 
 test('the commands on the page of requests print what it says', { timeout: 120_000 }, async (t) => {
-  assert.equal(await followPage(t, 'docs/inputs.md'), 14)
+  assert.equal(await followPage(t, 'docs/inputs.md'), 10)
 })
 
+test(
+  'the commands on the page of the Open Inference Protocol print what it says',
+  { timeout: 120_000 },
+  async (t) => {
+    assert.equal(await followPage(t, 'docs/open-inference-protocol.md'), 4)
+  },
+)
+
 test('the commands on the page of models print what it says', { timeout: 120_000 }, async (t) => {
-  assert.equal(await followPage(t, 'docs/models.md'), 7)
+  assert.equal(await followPage(t, 'docs/models.md'), 9)
 })
 
 test(

@@ -22,60 +22,84 @@ const WORKER_ENTRIES = ['main', 'launcher', 'connection-main'].map(
   (name) => `src/worker/process/${name}.ts`,
 )
 const LAYERS = 'eslint(no-restricted-imports)'
+const CONFIGURATION = 'oxlint.config.mjs'
+const LAYERS_OF_LINT = 'scripts/lint-layers.mjs'
 
 /** Imports that lint has to refuse, as the importing folder or file and what it must not import. */
 const FORBIDDEN: readonly [from: string, to: string][] = [
   ['src/server.ts', 'onnxruntime-node'],
-  ['src/server.ts', './worker/process/service.ts'],
+  ['src/server.ts', './worker/process/handler.ts'],
+  ['src/command', '../worker/process/handler.ts'],
+  ['src/command', 'onnxruntime-node'],
   ['src/app.ts', 'sharp'],
-  ['src/leaf.ts', './routes/ping.ts'],
-  ['src/leaf.ts', './models/pool.ts'],
+  ['src/leaf.ts', './routes/mms/ping.ts'],
+  ['src/leaf.ts', './models/registry.ts'],
   ['src/leaf.ts', './openapi/document.ts'],
   ['src/leaf.ts', './worker/wire/encode.ts'],
   ['src/leaf.ts', './server.ts'],
   ['src/leaf.ts', 'fastify'],
+  ['src/contract', '../models/registry.ts'],
+  ['src/model-folder', '../worker/wire/encode.ts'],
+  ['src/config', '../server.ts'],
   ['src/routes', '../worker/host/worker.ts'],
   ['src/routes', '../worker/wire/messages.ts'],
-  ['src/routes', '../worker/process/service.ts'],
+  ['src/routes', '../worker/process/handler.ts'],
   ['src/routes', '../app.ts'],
   ['src/routes', 'onnxruntime-node'],
-  ['src/openapi', '../routes/ping.ts'],
+  ['src/openapi', '../routes/mms/ping.ts'],
   ['src/openapi', '../worker/wire/messages.ts'],
   ['src/openapi', 'fastify'],
   ['src/openapi', 'onnxruntime-node'],
   ['src/models', '../openapi/document.ts'],
-  ['src/models', '../routes/ping.ts'],
+  ['src/models', '../routes/mms/ping.ts'],
   ['src/models', '../server.ts'],
-  ['src/models', '../worker/process/service.ts'],
+  ['src/models', '../worker/process/handler.ts'],
   ['src/models', 'fastify'],
   ['src/models', '@fastify/multipart'],
   ['src/models', 'onnxruntime-node'],
   ['src/models', 'sharp'],
-  ['src/worker/host', '../process/service.ts'],
-  ['src/worker/host', '../../models/pool.ts'],
-  ['src/worker/host', '../../routes/ping.ts'],
+  ['src/worker/host', '../process/handler.ts'],
+  ['src/worker/host', '../../models/registry.ts'],
+  ['src/worker/host', '../../routes/mms/ping.ts'],
   ['src/worker/host', '../../app.ts'],
   ['src/worker/host', 'fastify'],
   ['src/worker/host', 'onnxruntime-node'],
   ['src/worker/wire', '../host/worker.ts'],
-  ['src/worker/wire', '../process/service.ts'],
-  ['src/worker/wire', '../../config.ts'],
-  ['src/worker/wire', '../../models/pool.ts'],
+  ['src/worker/wire', '../process/handler.ts'],
+  ['src/worker/wire', '../../config/config.ts'],
+  ['src/worker/wire', '../../models/registry.ts'],
   ['src/worker/wire', 'node:net'],
   ['src/worker/wire', 'node:fs'],
   ['src/worker/wire', 'pino'],
   ['src/worker/process', '../host/child.ts'],
-  ['src/worker/process', '../../models/pool.ts'],
-  ['src/worker/process', '../../routes/ping.ts'],
-  ['src/worker/process', '../../config.ts'],
+  ['src/worker/process', '../../models/registry.ts'],
+  ['src/worker/process', '../../routes/mms/ping.ts'],
+  ['src/worker/process', '../../config/config.ts'],
   ['src/worker/process', '../../server.ts'],
   ['src/worker/process', 'fastify'],
   ['src/worker/process/onnx', '../../host/child.ts'],
-  ['src/worker/process/onnx', '../../../models/pool.ts'],
+  ['src/worker/process/onnx', '../../../models/registry.ts'],
+]
+
+/** Imports that pass a room's door by, and the doors that lint has to name. */
+const BESIDE_THE_DOOR: readonly [from: string, to: string, doors: RegExp][] = [
+  ['src/routes', '../models/scheduling/alarm.ts', /scheduling is entered by pool\.ts/],
+  ['src/models', './archives/tar-header.ts', /archives is entered by extract\.ts/],
+  ['src/models/triton', '../sources/layout.ts', /sources is entered by prepare\.ts/],
+  ['src/models', './transfers/address-guard.ts', /transfers is entered by model-files\.ts/],
+  ['src/server.ts', './models/state/state-disk.ts', /state is entered by persistence\.ts/],
+  ['src/routes', '../models/metrics/families.ts', /metrics is entered by page\.ts/],
+  ['src/routes/kserve', '../inference/send-prediction.ts', /inference is entered by relay\.ts/],
+  ['src/worker/process/onnx', './oip/request.ts', /oip is entered by codec\.ts/],
+  ['src/worker/host', '../wire/frame-writer.ts', /wire is entered by decode\.ts/],
+  ['src/cli.ts', './config/layers.ts', /config is entered by config\.ts/],
 ]
 
 const ALLOWED: readonly [from: string, to: string][] = [
   ['src/server.ts', './app.ts'],
+  ['src/command', '../server.ts'],
+  ['src/config', '../model-folder/settings.ts'],
+  ['src/models/workers', '../scheduling/pool.ts'],
   ['src/server.ts', './worker/host/runtime-directory.ts'],
   ['src/leaf.ts', './errors.ts'],
   ['src/leaf.ts', '@sinclair/typebox'],
@@ -86,14 +110,14 @@ const ALLOWED: readonly [from: string, to: string][] = [
   ['src/openapi', '../models/model-metadata.ts'],
   ['src/models', '../worker/host/worker.ts'],
   ['src/models', '../worker/wire/messages.ts'],
-  ['src/models', '../config.ts'],
+  ['src/models', '../config/config.ts'],
   ['src/worker/host', '../wire/encode.ts'],
   ['src/worker/host', '../../errors.ts'],
   ['src/worker/wire', './bytes.ts'],
   ['src/worker/wire', '../../errors.ts'],
   ['src/worker/wire', 'node:assert/strict'],
   ['src/worker/process', '../wire/decode.ts'],
-  ['src/worker/process', '../../model-settings.ts'],
+  ['src/worker/process', '../../model-folder/settings.ts'],
   ['src/worker/process/onnx', '../../wire/messages.ts'],
   ['src/worker/process/onnx', 'onnxruntime-node'],
 ]
@@ -140,6 +164,12 @@ const MISTAKES: readonly [rule: string, file: string, source: string][] = [
     "import { p } from './p.ts'\nexport const o = (): unknown => p",
   ],
   [
+    // A circle of types alone.
+    'import(no-cycle)',
+    'src/models/r.ts',
+    "import type { S } from './s.ts'\nexport interface R {\n  readonly s: S\n}",
+  ],
+  [
     'typescript(switch-exhaustiveness-check)',
     'src/models/q.ts',
     "export function f(x: 'a' | 'b'): number {\n  switch (x) {\n    case 'a':\n      return 1\n  }\n  return 2\n}",
@@ -151,6 +181,14 @@ test('lint refuses every import that goes up or sideways in the layers', (t) => 
   const found = lint(t, files)
   for (const [index, [from, to]] of FORBIDDEN.entries()) {
     assert.ok(found.has(`${places[index]} ${LAYERS}`), `${from} may import ${to}`)
+  }
+})
+
+test('lint refuses an import that passes the door of a room by, and names the doors', (t) => {
+  const { files, places } = plantImports(BESIDE_THE_DOOR)
+  const found = lint(t, files)
+  for (const [index, [from, to, doors]] of BESIDE_THE_DOOR.entries()) {
+    assert.match(found.get(`${places[index]} ${LAYERS}`) ?? '', doors, `${from} may import ${to}`)
   }
 })
 
@@ -166,13 +204,14 @@ test('lint finds one planted mistake for each rule that the style depends on', (
   const right = [
     ['src/models/g.ts', 'export class Job {\n  readonly id = 1\n}'],
     ['src/models/p.ts', "import { o } from './o.ts'\nexport const p = (): unknown => o"],
+    ['src/models/s.ts', "import type { R } from './r.ts'\nexport type S = R[]"],
     ['src/models/right.ts', "export const right = (x: string | undefined): string => x ?? ''"],
     // The entry of the worker reads the environment, and its output is the log.
     ['src/worker/process/main.ts', 'export const home = process.env.HOME\nconsole.log(home)'],
   ] as const
   const found = lint(t, [...right, ...MISTAKES.map(([, file, source]) => [file, source] as const)])
   const rulesIn = (wanted: string): string[] =>
-    [...found]
+    [...found.keys()]
       .filter((place) => place.startsWith(`${wanted}:`))
       .map((place) => place.split(' ')[1] ?? '')
   for (const [rule, file] of MISTAKES) {
@@ -223,7 +262,9 @@ test('no file switches lint or the compiler off', () => {
 })
 
 /** One file for each importer, with one import in each line. `places` says where each has landed. */
-function plantImports(imports: readonly (readonly [from: string, to: string])[]): {
+function plantImports(
+  imports: readonly (readonly [from: string, to: string, ...others: unknown[]])[],
+): {
   files: [file: string, source: string][]
   places: string[]
 } {
@@ -237,15 +278,27 @@ function plantImports(imports: readonly (readonly [from: string, to: string])[])
   return { files: [...lines].map(([file, planted]) => [file, planted.join('\n')]), places }
 }
 
-/** Lints planted files under the project's own configuration. Returns `file:line rule` of what is found. */
+/** The parts of a finding of lint that are looked at. */
+interface Finding {
+  readonly code: string
+  readonly help?: string
+  readonly filename: string
+  readonly labels: readonly { readonly span: { readonly line: number } }[]
+}
+
+/**
+ * Lints planted files under the project's own configuration. Returns the advice of each finding
+ * by `file:line rule`.
+ */
 function lint(
   t: TestContext,
   files: readonly (readonly [file: string, source: string])[],
-): Set<string> {
+): ReadonlyMap<string, string> {
   const folder = mkdtempSync(path.join(os.tmpdir(), 'onnxd-lint-'))
   t.after(() => rmSync(folder, { recursive: true, force: true }))
   symlinkSync(path.resolve('node_modules'), path.join(folder, 'node_modules'), 'junction')
-  for (const name of ['.oxlintrc.json', 'tsconfig.json', 'package.json']) {
+  mkdirSync(path.join(folder, 'scripts'))
+  for (const name of [CONFIGURATION, LAYERS_OF_LINT, 'tsconfig.json', 'package.json']) {
     copyFileSync(name, path.join(folder, name))
   }
   for (const [file, source] of files) {
@@ -253,15 +306,16 @@ function lint(
     writeFileSync(path.join(folder, file), source)
   }
   const linter = path.resolve('node_modules/oxlint/bin/oxlint')
-  const { stdout, stderr } = spawnSync(process.execPath, [linter, '--format=unix', 'src'], {
-    cwd: folder,
-    encoding: 'utf8',
-  })
-  const found = [...stdout.matchAll(/^(\S+?):(\d+):\d+: .* \[Error\/(.+)\]$/gm)].map(
-    ([, file, line, rule]) => `${file}:${line} ${rule}`,
+  const args = [linter, '-c', CONFIGURATION, '--format=json', 'src']
+  const { stdout, stderr } = spawnSync(process.execPath, args, { cwd: folder, encoding: 'utf8' })
+  const { diagnostics } = JSON.parse(stdout) as { diagnostics: Finding[] }
+  assert.notEqual(diagnostics.length, 0, stderr)
+  return new Map(
+    diagnostics.map(({ code, help = '', filename, labels }) => [
+      `${filename}:${labels[0]?.span.line} ${code}`,
+      help,
+    ]),
   )
-  assert.notEqual(found.length, 0, stderr)
-  return new Set(found)
 }
 
 /** Files and packages that a program imports, itself or through others, types included. */

@@ -6,6 +6,6 @@ test(
   'a newcomer who follows the README word for word sees what it shows',
   { timeout: 120_000 },
   async (t) => {
-    assert.equal(await followPage(t, 'README.md'), 11)
+    assert.equal(await followPage(t, 'README.md'), 2)
   },
 )

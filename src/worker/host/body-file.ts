@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { closeSync, constants, ftruncateSync, openSync, rmSync, writeSync } from 'node:fs'
-import { BODY_HEADER } from '../../dialects.ts'
+import { BODY_HEADER } from '../../contract/internal-headers.ts'
 import type { WireRequest } from '../wire/messages.ts'
 
 /** Memory that looks like a file system, on Linux. */

@@ -38,8 +38,11 @@ const SHORTAGES: ReadonlySet<unknown> = new Set([
 ])
 /** Lines of stderr kept to explain a death. */
 const KEPT_LINES = 20
-/** What V8 and native code write to stderr before they abort. A native stack of any length may follow. */
-const MEMORY_IS_FULL = /heap out of memory|std::bad_alloc/
+/**
+ * What V8 and native code write to stderr before they abort. A native stack of any length may follow.
+ * onnxruntime's arena fails on its own lists after a failed allocation, and names only itself.
+ */
+const MEMORY_IS_FULL = /heap out of memory|std::bad_alloc|\bbfc_arena\.cc:/
 /** How long the output of a process that has ended may still come; a grandchild may hold it open for ever. */
 const OUTPUT_GRACE_MS = 500
 

@@ -109,6 +109,8 @@ export class Connection {
   #receive(chunk: Buffer): void {
     try {
       for (const reply of this.#decoder.push(chunk)) this.#settle(reply)
+      // The begin of a reply, too: it would be read as the begin of the reply to the next request.
+      if (this.#inFlight === 0 && !this.#decoder.isIdle) throw unasked()
     } catch (error) {
       this.#failure = error instanceof Error ? error : new ProtocolError(String(error))
       this.#socket.destroy()
@@ -117,8 +119,7 @@ export class Connection {
 
   #settle(reply: WorkerReply): void {
     const waiter = this.#takeFirst()
-    if (waiter === undefined)
-      throw new ProtocolError('the worker sent a reply that nobody asked for')
+    if (waiter === undefined) throw unasked()
     waiter.resolve(reply)
   }
 
@@ -135,4 +136,8 @@ export class Connection {
     for (let waiter = this.#takeFirst(); waiter !== undefined; waiter = this.#takeFirst())
       waiter.reject(error)
   }
+}
+
+function unasked(): ProtocolError {
+  return new ProtocolError('the worker sent a reply that nobody asked for')
 }

@@ -2,11 +2,14 @@ import type { Readable } from 'node:stream'
 
 /** Longest line kept; the rest of a longer one is dropped and counted. */
 const MAX_LINE_BYTES = 16 * 1024
-/** Bytes read per second; above it the stream is paused, so a flooding worker slows itself down. */
-const BYTES_PER_SECOND = 1024 * 1024
+/**
+ * Bytes read in a slice of time, 1 MiB a second; above it the stream is paused, so a flooding worker
+ * slows itself down. The slices are short: requests would wait while a whole second's bytes are split into lines.
+ */
+const BYTES_PER_SLICE = (1024 * 1024) / 20
+const SLICE_MS = 50
 /** A line costs its handling however short it is. */
 const BYTES_PER_LINE = 64
-const SECOND_MS = 1000
 const NEWLINE = 0x0a
 
 /**
@@ -18,7 +21,7 @@ export function readLines(stream: Readable, onLine: (line: string) => void): voi
   let pending: Buffer[] = []
   let pendingBytes = 0
   let droppedBytes = 0
-  let budget = BYTES_PER_SECOND
+  let budget = BYTES_PER_SLICE
   let budgetSince = performance.now()
   let resume: NodeJS.Timeout | undefined
 
@@ -36,13 +39,13 @@ export function readLines(stream: Readable, onLine: (line: string) => void): voi
     pendingBytes = 0
     droppedBytes = 0
   }
-  /** What one second allows is not saved up for the next; what was taken too much is paid back. */
+  /** What one slice allows is not saved up for the next; what was taken too much is paid back. */
   const renewBudget = (): void => {
     const now = performance.now()
-    const seconds = Math.floor((now - budgetSince) / SECOND_MS)
-    if (seconds === 0) return
-    budget = Math.min(BYTES_PER_SECOND, budget + seconds * BYTES_PER_SECOND)
-    budgetSince += seconds * SECOND_MS
+    const slices = Math.floor((now - budgetSince) / SLICE_MS)
+    if (slices === 0) return
+    budget = Math.min(BYTES_PER_SLICE, budget + slices * BYTES_PER_SLICE)
+    budgetSince += slices * SLICE_MS
   }
 
   stream.on('data', (chunk: Buffer) => {
@@ -57,8 +60,8 @@ export function readLines(stream: Readable, onLine: (line: string) => void): voi
     budget -= chunk.length
     if (budget > 0 || resume !== undefined) return
     stream.pause()
-    const seconds = Math.ceil((1 - budget) / BYTES_PER_SECOND)
-    const resumesAt = budgetSince + seconds * SECOND_MS
+    const slices = Math.ceil((1 - budget) / BYTES_PER_SLICE)
+    const resumesAt = budgetSince + slices * SLICE_MS
     resume = setTimeout(
       () => {
         resume = undefined

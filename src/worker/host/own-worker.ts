@@ -1,7 +1,7 @@
 /** How the front-end starts onnxd's own worker: the original's command line, and a small environment. */
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { isNetworkFile } from '../../model-paths.ts'
+import { isNetworkFile } from '../../model-folder/paths.ts'
 import type { ChildSpec } from './child.ts'
 
 /** The line by which MMS workers say on stdout that they listen. */

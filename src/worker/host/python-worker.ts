@@ -27,7 +27,14 @@ export interface PythonWorkerOptions {
 /** The part of a worker's specification that is special for Python, and how to tidy up after it. */
 export interface PythonWorker extends Pick<
   WorkerSpec,
-  'child' | 'address' | 'dialect' | 'readyLine' | 'maxDepth' | 'onLoaded' | 'lastWords' | 'onLine'
+  | 'child'
+  | 'address'
+  | 'dialect'
+  | 'readyLine'
+  | 'maxInFlight'
+  | 'onLoaded'
+  | 'lastWords'
+  | 'onLine'
 > {
   readonly ioDescriptor: string
   /** Removes what a killed worker leaves behind. For when its process is gone. */
@@ -82,7 +89,7 @@ export function pythonWorker(
     dialect,
     readyLine: READY_LINES[dialect],
     // They read a request only when they have answered the one before.
-    maxDepth: 1,
+    maxInFlight: 1,
     ioDescriptor: fifos.descriptor,
     onLoaded: () => {
       if (dialect === 'mms') fifos.open(onLine)

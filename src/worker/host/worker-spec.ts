@@ -17,15 +17,15 @@ export interface WorkerSpec {
   readonly loadTimeoutMs: number
   readonly responseTimeoutMs: number
   /** Batches that may be in the worker and its socket together. */
-  readonly maxDepth: number
+  readonly maxInFlight: number
   /** Takes large bodies, for workers that can read it; their process gets its descriptor. */
   readonly bodies?: BodyFile | undefined
   readonly onLine: (line: string, stream: 'stdout' | 'stderr') => void
   /**
-   * Asked before the worker loads the model, and when it has loaded it. Rejects when the files are not those that
-   * were registered.
+   * Called before the worker loads the model; the result is called when it has loaded it. Both reject when the files
+   * are not those that were registered.
    */
-  readonly checkFiles?: ((moment: 'before' | 'after') => Promise<void>) | undefined
+  readonly checkFiles?: (() => Promise<() => Promise<void>>) | undefined
   /** Called when the model is loaded, before the first batch. */
   readonly onLoaded?: () => void
   /** Why a worker that said nothing to a load request could not load the model, as its output has it. */

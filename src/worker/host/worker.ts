@@ -5,6 +5,7 @@ import type { WireRequest, WorkerReply } from '../wire/messages.ts'
 import { Child, isShortage } from './child.ts'
 import type { ExitCause } from './child.ts'
 import { Connection } from './connection.ts'
+import { withErrorLog } from './error-log.ts'
 import { modelProcess } from './model-process.ts'
 import {
   WorkerDiedError,
@@ -32,9 +33,10 @@ export class Worker {
   readonly ready: Promise<void>
   /** Resolves with the reason when the process is gone. Never rejects. */
   readonly exited: Promise<ExitCause>
+  /** Its batches, and how long they take. */
+  readonly progress: Progress
   readonly #spec: WorkerSpec
   readonly #child: Child
-  readonly #progress: Progress
   readonly #endWatch: () => void
   #connection: Connection | undefined
   #state: WorkerState = 'starting'
@@ -47,9 +49,9 @@ export class Worker {
 
   constructor(spec: WorkerSpec) {
     this.#spec = spec
-    this.#progress = new Progress({
+    this.progress = new Progress({
       timeoutMs: spec.responseTimeoutMs,
-      maxDepth: spec.maxDepth,
+      maxInFlight: spec.maxInFlight,
       hasBodyFile: spec.bodies !== undefined,
       onTimeout: () => this.kill(responseTimeoutText(this.#spec.responseTimeoutMs)),
     })
@@ -82,12 +84,12 @@ export class Worker {
 
   /** Batches sent and not yet answered. */
   get inFlight(): number {
-    return this.#progress.inFlight
+    return this.progress.inFlight
   }
 
   /** Batches answered so far. */
   get answered(): number {
-    return this.#progress.answered
+    return this.progress.answered
   }
 
   /** Last lines the process wrote to stderr, oldest first. */
@@ -95,24 +97,9 @@ export class Worker {
     return this.#child.lastErrors
   }
 
-  /** Batches that should be in flight at once, from the measured run time. */
-  get depth(): number {
-    return this.#progress.depth
-  }
-
-  /** The same, where the last of them is a batch that others could still join. */
-  get partialDepth(): number {
-    return this.#progress.partialDepth
-  }
-
-  /** Whether its runs take less than it costs to wake another worker for one. */
-  get isQuick(): boolean {
-    return this.#progress.isQuick
-  }
-
-  /** It had nothing left to do while work waited. */
-  recordStarved(): void {
-    this.#progress.recordStarved()
+  /** Whether it can take work. */
+  get isReady(): boolean {
+    return this.#state === 'ready'
   }
 
   /**
@@ -127,11 +114,11 @@ export class Worker {
         throw new WorkerDiedError('was not ready', false)
       const { bodies } = this.#spec
       const frame = encodePredict(bodies?.move(requests) ?? requests)
-      const number = this.#progress.begin()
+      const number = this.progress.begin()
       const fail = (error: unknown): void => void this.#fail(error, number, reject)
       connection.send(frame, {
         resolve: (reply) => {
-          this.#progress.finish()
+          this.progress.finish()
           bodies?.release()
           try {
             resolve(inRequestOrder(requests, reply))
@@ -186,18 +173,20 @@ export class Worker {
       if (error instanceof ServerError) this.kill('could not load the model')
       else await this.#loseConnection(error)
       const cause = await this.exited
-      throw error instanceof ServerError ? error : loadFailure(cause.text, error, lastWords?.())
+      const failure =
+        error instanceof ServerError ? error : loadFailure(cause.text, error, lastWords?.())
+      throw withErrorLog(failure, this.lastErrors)
     } finally {
       clearTimeout(timer)
     }
   }
 
   async #load(isListening: Promise<void>): Promise<void> {
-    const { address, limits, maxDepth, load, dialect, checkFiles } = this.#spec
-    await Promise.all([isListening, checkFiles?.('before')])
+    const { address, limits, maxInFlight, load, dialect, checkFiles } = this.#spec
+    const [checkAgain] = await Promise.all([checkFiles?.(), isListening])
     if (this.#state !== 'starting') return
     this.#state = 'loading'
-    const connection = await Connection.open(address, limits, maxDepth)
+    const connection = await Connection.open(address, limits, maxInFlight)
     this.#connection = connection
     if (this.#state !== 'loading') return connection.destroy()
     void connection.closed.then((error) => this.#loseConnection(error))
@@ -206,7 +195,7 @@ export class Worker {
     )
     this.#hasReplied = true
     // Also before a failure is told: a file that was half written is the reason, whatever the worker made of it.
-    await checkFiles?.('after')
+    await checkAgain?.()
     if (reply.code !== 200) throw loadFailure(reply, undefined, this.#spec.lastWords?.())
     this.#modelPid = modelProcess(reply, this.#child.pid)
     this.#spec.onLoaded?.()
@@ -227,7 +216,7 @@ export class Worker {
 
   #end(cause: ExitCause): ExitCause {
     this.#state = 'stopped'
-    this.#progress.stop()
+    this.progress.stop()
     this.#endWatch()
     this.#connection?.destroy()
     this.#spec.bodies?.close()
@@ -239,7 +228,7 @@ export class Worker {
   async #fail(error: unknown, number: number, reject: (error: Error) => void): Promise<void> {
     if (error instanceof ProtocolError) this.kill(protocolText(error))
     const { text } = await this.exited
-    const hadStarted = this.#progress.hasReached(number)
+    const hadStarted = this.progress.hasReached(number)
     if (hadStarted && this.#killedBecause === responseTimeoutText(this.#spec.responseTimeoutMs)) {
       const message = `The model did not answer within ${this.#spec.responseTimeoutMs / 1000} s.`
       reject(new ServerError('ResponseTimeoutException', message, { cause: error }))

@@ -1,10 +1,10 @@
 /** Entry of a process for one connection, which comes from the launcher. The output comes first, as in `main.ts`. */
 import { Socket } from 'node:net'
 import { ignoreUserSignals } from '../../signals.ts'
-import { installOutput } from './output.ts'
-import { killGroupMembers } from './process-group.ts'
-import { prepareProcess, serveConnection } from './run-worker.ts'
-import { readSettings } from './settings.ts'
+import { installOutput } from './output/output.ts'
+import { killGroupMembers } from './start/process-group.ts'
+import { prepareProcess, serveConnection } from './start/run-worker.ts'
+import { readSettings } from './start/settings.ts'
 
 ignoreUserSignals()
 const output = installOutput()

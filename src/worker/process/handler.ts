@@ -2,7 +2,7 @@
  * What the protocol loop needs of whatever serves a model: the built-in ONNX handlers and the adapter
  * around the user's own module both implement it.
  */
-import type { JoinBatches } from '../../model-settings.ts'
+import type { JoinBatches } from '../../model-folder/settings.ts'
 import type { WireRequest, WorkerReply } from '../wire/messages.ts'
 
 /** What a load request and the worker's environment say about the model. */
@@ -70,6 +70,8 @@ export interface WorkerOptions {
   readonly joinBatches: JoinBatches | ''
   /** File of class labels beside `config.pbtxt`, for a model whose `model.json` names none; empty: none. */
   readonly labels: string
+  /** Real path that the settings of the model must not lead out of; empty: none. */
+  readonly root: string
   /** A compressed body may have so many bytes when it is decompressed. */
   readonly maxBodyBytes: number
   /** The worker refuses to send a longer body, bytes; JSON in front of binary data of the Open Inference Protocol is not counted. */
@@ -92,6 +94,7 @@ export const DEFAULT_WORKER_OPTIONS: WorkerOptions = {
   reshapes: { inputs: [], outputs: [] },
   joinBatches: '',
   labels: '',
+  root: '',
   maxBodyBytes: 64 * 1024 * 1024,
   maxResponseBytes: 64 * 1024 * 1024,
   maxJsonBytes: 16 * 1024 * 1024,

@@ -5,10 +5,10 @@ import { createServer } from 'node:net'
 import type { Socket } from 'node:net'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { addressText } from './listener.ts'
 import { oneLine } from './one-line.ts'
-import { announce, prepareProcess } from './run-worker.ts'
-import type { Settings } from './settings.ts'
+import { addressText } from './start/listener.ts'
+import { announce, prepareProcess } from './start/run-worker.ts'
+import type { Settings } from './start/settings.ts'
 
 /** The entry of the process for one connection, beside this file in the sources and in the build alike. */
 const ENTRY = fileURLToPath(

@@ -7,9 +7,9 @@
 import path from 'node:path'
 import { ignoreUserSignals } from '../../signals.ts'
 import { launchWorkers } from './launch-workers.ts'
-import { installOutput } from './output.ts'
-import { runWorker } from './run-worker.ts'
-import { readSettings } from './settings.ts'
+import { installOutput } from './output/output.ts'
+import { runWorker } from './start/run-worker.ts'
+import { readSettings } from './start/settings.ts'
 
 const SCRIPT = 'model_service_worker.py'
 const [first = '', ...rest] = process.argv.slice(2)

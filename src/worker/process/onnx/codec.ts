@@ -2,10 +2,10 @@
  * The border between requests and tensors. There is a codec for each dialect; a handler such as the image handler
  * wraps one and takes the requests it knows.
  */
-import type { Dialect } from '../../../dialects.ts'
+import type { Dialect } from '../../../contract/internal-headers.ts'
 import type { WirePrediction, WireRequest } from '../../wire/messages.ts'
 import type { RequestHeaders } from './headers.ts'
-import type { Tensor } from './tensor.ts'
+import type { Tensor } from './tensors/tensor.ts'
 
 /** What the network is asked to compute. */
 export interface Run {

@@ -6,7 +6,7 @@ import { deflateSync, gzipSync, unzipSync } from 'node:zlib'
 import { ServerError } from '../../../errors.ts'
 import type { WireHeader, WirePrediction, WireRequest } from '../../wire/messages.ts'
 import { BODY } from './codec.ts'
-import { quote } from './error-text.ts'
+import { quote } from './tensors/error-text.ts'
 
 /** How an answer is compressed. */
 export type Coding = 'gzip' | 'deflate' | 'identity'

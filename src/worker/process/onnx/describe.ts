@@ -1,7 +1,7 @@
 import type { WirePrediction } from '../../wire/messages.ts'
 import type { BatchVerdict } from './batching/verdict.ts'
-import type { ModelMetadata, TensorSpec } from './metadata.ts'
 import { jsonPrediction, prettyJson } from './prediction.ts'
+import type { ModelMetadata, TensorSpec } from './tensors/metadata.ts'
 
 /**
  * The answer to `describe: True`: the metadata as JSON; -1 in `shape` stands for a symbolic

@@ -1,8 +1,8 @@
 /** What the codecs read from a request's headers, gathered in one pass over them. */
-import { DIALECT_HEADER } from '../../../dialects.ts'
-import type { Dialect } from '../../../dialects.ts'
+import { DIALECT_HEADER } from '../../../contract/internal-headers.ts'
+import type { Dialect } from '../../../contract/internal-headers.ts'
 import type { WireHeader } from '../../wire/messages.ts'
-import { SHAPE_HEADER } from './octets.ts'
+import { SHAPE_HEADER } from './tensors/raw-bytes.ts'
 
 /** Bytes of JSON in front of the binary data of an Open Inference Protocol body, before any compression. */
 export const JSON_LENGTH_HEADER = 'Inference-Header-Content-Length'

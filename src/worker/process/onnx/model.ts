@@ -1,12 +1,12 @@
 /** The built-in ONNX handler: loads a network and answers requests with it. */
 import path from 'node:path'
 import { env } from 'onnxruntime-node'
-import { messageWithTimes } from '../../../compute-times.ts'
-import type { Dialect } from '../../../dialects.ts'
+import { messageWithTimes } from '../../../contract/compute-times.ts'
+import type { Dialect } from '../../../contract/internal-headers.ts'
 import { ServerError } from '../../../errors.ts'
-import { readModelFiles } from '../../../model-files.ts'
-import type { ModelFiles } from '../../../model-files.ts'
-import type { ModelSettings } from '../../../model-settings.ts'
+import { readModelFiles } from '../../../model-folder/files.ts'
+import type { ModelFiles } from '../../../model-folder/files.ts'
+import type { ModelSettings } from '../../../model-folder/settings.ts'
 import type { WirePrediction, WireRequest, WorkerReply } from '../../wire/messages.ts'
 import type { LoadContext, LoadedModel, WorkerOptions } from '../handler.ts'
 import { Batcher } from './batching/batcher.ts'
@@ -17,17 +17,17 @@ import type { Decoded, RequestCodec } from './codec.ts'
 import { decodeBody } from './content-coding.ts'
 import { describeModel } from './describe.ts'
 import { readHeaders } from './headers.ts'
-import { planClasses } from './image-classes.ts'
-import { readLabels } from './image-labels.ts'
-import { hasEntryPerInstance } from './instance-outputs.ts'
-import { InstancesCodec } from './instances-codec.ts'
-import type { ModelMetadata, TensorSpec } from './metadata.ts'
+import { planClasses } from './image/classes.ts'
+import { InstancesCodec } from './kserve-v1/codec.ts'
+import { hasEntryPerInstance } from './kserve-v1/outputs.ts'
+import { readLabels } from './labels.ts'
+import { ProtocolCodec } from './oip/codec.ts'
 import { errorPrediction } from './prediction.ts'
-import { ProtocolCodec } from './protocol-codec.ts'
-import { OnnxSession } from './session.ts'
-import { checkRows } from './shape.ts'
-import { TensorCodec } from './tensor-codec.ts'
-import { warmUp } from './warm-up.ts'
+import { TensorCodec } from './predictions/codec.ts'
+import { OnnxSession } from './runtime/session.ts'
+import { warmUp } from './runtime/warm-up.ts'
+import type { ModelMetadata, TensorSpec } from './tensors/metadata.ts'
+import { checkRows } from './tensors/shape.ts'
 
 /** Version of a model that names none. */
 const FIRST_VERSION = '1.0'
@@ -38,14 +38,17 @@ const IMAGE_HANDLER = 'image'
  * @throws ServerError `InvalidModelException`, or `InsufficientMemoryException` when memory ran out.
  */
 export async function loadOnnxModel(context: LoadContext): Promise<LoadedModel> {
-  const files = await readModelFiles(context.modelPath, context.handler || undefined).catch(
-    (cause: unknown) => {
-      if (cause instanceof ServerError) throw cause
-      const reason = cause instanceof Error && 'code' in cause ? ` (${String(cause.code)})` : ''
-      const problem = `The files of the model cannot be read${reason}.`
-      throw new ServerError('InvalidModelException', problem, { cause })
-    },
-  )
+  const { modelPath, handler, options } = context
+  const files = await readModelFiles(
+    modelPath,
+    handler || undefined,
+    options.root || undefined,
+  ).catch((cause: unknown) => {
+    if (cause instanceof ServerError) throw cause
+    const reason = cause instanceof Error && 'code' in cause ? ` (${String(cause.code)})` : ''
+    const problem = `The files of the model cannot be read${reason}.`
+    throw new ServerError('InvalidModelException', problem, { cause })
+  })
   if (files.onnxFile === undefined) {
     throw new ServerError('InvalidModelException', "There is no .onnx file in the model's folder.")
   }
@@ -188,7 +191,7 @@ async function codecsOf(
   const tensors = new TensorCodec(metadata, options, v2)
   const { maxBodyBytes } = options
   if (metadata.handler !== IMAGE_HANDLER) return { plain: tensors, v1, v2, maxBodyBytes }
-  const { createImageCodec } = await import('./image.ts')
+  const { createImageCodec } = await import('./image/codec.ts')
   return { plain: await createImageCodec(metadata, files, tensors), v1, v2, maxBodyBytes }
 }
 

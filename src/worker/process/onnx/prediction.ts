@@ -1,7 +1,8 @@
 /** Answers to single requests, errors included: the one place that knows how they look. */
-import type { Dialect } from '../../../dialects.ts'
+import type { Dialect } from '../../../contract/internal-headers.ts'
 import { ServerError } from '../../../errors.ts'
 import type { WireHeader, WirePrediction } from '../../wire/messages.ts'
+import { isMemoryError } from '../loop/replies.ts'
 import { reportError } from '../report-error.ts'
 import { UnsupportedCodingError } from './content-coding.ts'
 
@@ -23,8 +24,8 @@ export function jsonPrediction(id: string, status: number, body: Buffer): WirePr
 
 /**
  * `{code, type, message}`, as the front-end's own errors look, or the `{error}` of the dialects of KServe, whose
- * clients take nothing else. Whatever is not a {@link ServerError} is a bug: the caller learns nothing of it, the
- * log everything.
+ * clients take nothing else. Memory that ran out beside the run of the model is 507 as in the run. Whatever else is
+ * not a {@link ServerError} is a bug: the caller learns nothing of it, the log everything.
  */
 export function errorPrediction(
   id: string,
@@ -47,6 +48,10 @@ export function prettyJson(value: unknown): Buffer {
 
 function unexpectedError(thrown: unknown): ServerError {
   reportError('A request could not be handled', thrown)
+  if (isMemoryError(thrown)) {
+    const text = 'The worker has too little memory for this request or its response.'
+    return new ServerError('InsufficientMemoryException', text, { cause: thrown })
+  }
   return new ServerError('InternalServerException', 'The request could not be handled.', {
     cause: thrown,
   })

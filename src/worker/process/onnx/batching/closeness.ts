@@ -1,7 +1,7 @@
 /** Are two results the same but for rounding? */
-import { halfToNumber } from '../half.ts'
-import { bytesOfData } from '../tensor.ts'
-import type { Datatype, NumericTensor, Tensor } from '../tensor.ts'
+import { halfToNumber } from '../tensors/half.ts'
+import { bytesOfData } from '../tensors/tensor.ts'
+import type { Datatype, NumericTensor, Tensor } from '../tensors/tensor.ts'
 
 /** How far results of floats may lie apart. */
 interface Tolerance {

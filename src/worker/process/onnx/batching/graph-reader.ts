@@ -2,7 +2,7 @@
 import { WireType } from '@bufbuild/protobuf/wire'
 import { domainName } from './graph.ts'
 import type { AttributeValue, Graph, GraphNode, StoredTensor } from './graph.ts'
-import { ProtoError } from './proto-file.ts'
+import { ProtoError, numberIn } from './proto-file.ts'
 import type { ProtoField, ProtoFile, Range } from './proto-file.ts'
 import { readIntegers, readTensor } from './tensor-reader.ts'
 
@@ -125,10 +125,10 @@ function readAttribute(file: ProtoFile, range: Range): { name: string; value: At
         name = readText(file, field)
         break
       case ATTRIBUTE.float:
-        value = { kind: 'number', value: file.bytes(field, 4).readFloatLE() }
+        value = { kind: 'number', value: readFloat(file, field) }
         break
       case ATTRIBUTE.integer:
-        value = { kind: 'number', value: field.value }
+        value = { kind: 'number', value: numberIn(field) }
         break
       case ATTRIBUTE.text:
         value =
@@ -178,6 +178,11 @@ function readSome(file: ProtoFile, field: ProtoField): readonly number[] {
     : readIntegers(file, field, MAX_LIST)
 }
 
+function readFloat(file: ProtoFile, field: ProtoField): number {
+  if (field.wire !== WireType.Bit32) throw new ProtoError('it is damaged')
+  return file.bytes(field, 4).readFloatLE()
+}
+
 function readFloats(file: ProtoFile, field: ProtoField): readonly number[] {
   const count = (field.end - field.start) / 4
   if (count > MAX_LIST) return Array.from({ length: MAX_LIST + 1 }, () => 0)
@@ -189,7 +194,7 @@ function readOperatorSet(file: ProtoFile, range: Range): { domain: string; versi
   let [domain, version] = ['', 0]
   for (const field of file.fields(range)) {
     if (field.number === OPERATOR_SET.domain) domain = domainName(readText(file, field))
-    else if (field.number === OPERATOR_SET.version) version = field.value
+    else if (field.number === OPERATOR_SET.version) version = numberIn(field)
   }
   return { domain, version }
 }
@@ -211,6 +216,7 @@ function readValueName(file: ProtoFile, range: Range): string {
   return name
 }
 
-function readText(file: ProtoFile, range: Range): string {
-  return file.bytes(range, MAX_TEXT_BYTES).toString('utf8')
+function readText(file: ProtoFile, field: ProtoField): string {
+  if (field.wire !== WireType.LengthDelimited) throw new ProtoError('it is damaged')
+  return file.bytes(field, MAX_TEXT_BYTES).toString('utf8')
 }

@@ -1,8 +1,8 @@
 /** Which requests fit into one run. */
 import type { Run } from '../codec.ts'
-import type { TensorSpec } from '../metadata.ts'
-import { rowsOf } from '../rows.ts'
-import type { Tensor } from '../tensor.ts'
+import type { TensorSpec } from '../tensors/metadata.ts'
+import { rowsOf } from '../tensors/rows.ts'
+import type { Tensor } from '../tensors/tensor.ts'
 
 /** A request with its place in the frame and the first dimension of all its inputs. */
 export interface Member {

@@ -28,11 +28,17 @@ export interface ProtoField extends Range {
   readonly value: number
 }
 
+/** The value of a varint. @throws ProtoError for a field of another kind, which other readers pass over. */
+export function numberIn({ wire, value }: ProtoField): number {
+  if (wire !== WireType.Varint) throw new ProtoError('it is damaged')
+  return value
+}
+
 /** A file that stays open for as long as it is read; the caller closes it. */
 export class ProtoFile {
   readonly #descriptor: number
   readonly #size: number
-  readonly #window = Buffer.alloc(WINDOW_BYTES)
+  readonly #window: Buffer
   #reader = new BinaryReader(Buffer.alloc(0))
   #windowStart = 0
   #fields = 0
@@ -40,6 +46,7 @@ export class ProtoFile {
   constructor(descriptor: number, size: number) {
     this.#descriptor = descriptor
     this.#size = size
+    this.#window = Buffer.allocUnsafe(Math.min(WINDOW_BYTES, size))
   }
 
   /** The whole file as one message. */
@@ -95,7 +102,7 @@ export class ProtoFile {
     const isInside =
       position >= this.#windowStart && position + length <= this.#windowStart + this.#reader.len
     if (!isInside) {
-      const count = readSync(this.#descriptor, this.#window, 0, WINDOW_BYTES, position)
+      const count = readSync(this.#descriptor, this.#window, 0, this.#window.length, position)
       this.#reader = new BinaryReader(this.#window.subarray(0, count))
       this.#windowStart = position
     }

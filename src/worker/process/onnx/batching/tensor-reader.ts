@@ -1,7 +1,7 @@
 /** Reads ONNX's `TensorProto`: its dimensions, and its elements where they are few. */
 import { BinaryReader, WireType } from '@bufbuild/protobuf/wire'
 import type { StoredTensor } from './graph.ts'
-import { ProtoError } from './proto-file.ts'
+import { ProtoError, numberIn } from './proto-file.ts'
 import type { ProtoField, ProtoFile, Range } from './proto-file.ts'
 
 /** Shapes, axes, pads and scales have a few elements; what has more is a weight. */
@@ -51,13 +51,13 @@ export function readTensor(
         if (dims.length > MAX_RANK) throw new ProtoError('a tensor has too many dimensions')
         break
       case FIELD.type:
-        type = field.value
+        type = numberIn(field)
         break
       case FIELD.name:
         name = file.bytes(field, MAX_NAME_BYTES).toString('utf8')
         break
       case FIELD.location:
-        isExternal = field.value === EXTERNAL
+        isExternal = numberIn(field) === EXTERNAL
         break
       case FIELD.floats:
       case FIELD.int32s:
@@ -85,9 +85,18 @@ export function readIntegers(file: ProtoFile, field: ProtoField, limit: number):
   const values: number[] = []
   while (reader.pos < reader.len) {
     if (values.length === limit) throw new ProtoError('a list is too long')
-    values.push(Number(reader.int64()))
+    values.push(readInteger(reader))
   }
   return values
+}
+
+/** The next of a packed list, which may be cut in the middle of a number. */
+function readInteger(reader: BinaryReader): number {
+  try {
+    return Number(reader.int64())
+  } catch (cause) {
+    throw new ProtoError('it is damaged', { cause })
+  }
 }
 
 function readElements(file: ProtoFile, field: ProtoField, type: number, count: number): number[] {

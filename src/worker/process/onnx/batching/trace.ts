@@ -2,8 +2,8 @@
  * Follows the batch through a graph, operator by operator: are the requests of a joined run still apart in
  * every output?
  */
-import { quote } from '../error-text.ts'
-import type { TensorSpec } from '../metadata.ts'
+import { quote } from '../tensors/error-text.ts'
+import type { TensorSpec } from '../tensors/metadata.ts'
 import { BATCH, DimNames, fixedDim, hasBatch, namedDim, sameDim } from './dimension.ts'
 import type { Dim } from './dimension.ts'
 import { batched, fixed } from './flow.ts'

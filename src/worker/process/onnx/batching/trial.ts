@@ -3,8 +3,8 @@
  * outputs are compared. A mistake in a rule must not become a wrong response.
  */
 import { messageOf } from '../../../../errors.ts'
-import { joinRows, rowsOf, splitRows } from '../rows.ts'
-import type { Tensor } from '../tensor.ts'
+import { joinRows, rowsOf, splitRows } from '../tensors/rows.ts'
+import type { Tensor } from '../tensors/tensor.ts'
 import { allowanceOf, isClose } from './closeness.ts'
 import { variantsOf } from './variants.ts'
 import type { Variant } from './variants.ts'

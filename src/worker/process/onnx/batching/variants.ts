@@ -1,7 +1,7 @@
 /** Other inputs like those of a request, to try a model with: what one request brings along says little. */
-import { halfToNumber, numberToHalf } from '../half.ts'
-import { allocateData, bytesOfData } from '../tensor.ts'
-import type { Tensor } from '../tensor.ts'
+import { halfToNumber, numberToHalf } from '../tensors/half.ts'
+import { allocateData, bytesOfData } from '../tensors/tensor.ts'
+import type { Tensor } from '../tensors/tensor.ts'
 import { numbersOf } from './closeness.ts'
 
 /** Inputs of a trial run. */

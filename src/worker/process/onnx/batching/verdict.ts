@@ -1,7 +1,7 @@
 /** May requests share a run of a model? Decided when it is loaded, and said in words. */
 import { closeSync, constants, fstatSync, openSync } from 'node:fs'
-import type { JoinBatches } from '../../../../model-settings.ts'
-import type { TensorSpec } from '../metadata.ts'
+import type { JoinBatches } from '../../../../model-folder/settings.ts'
+import type { TensorSpec } from '../tensors/metadata.ts'
 import { readGraph } from './graph-reader.ts'
 import { ProtoError, ProtoFile } from './proto-file.ts'
 import { whyNoBatch, whyNotApart } from './trace.ts'

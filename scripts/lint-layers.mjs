@@ -1,0 +1,192 @@
+/**
+ * Which file may import which, as rules of lint: layers from the top down, and rooms that are entered
+ * by their doors. docs/architecture.md says why.
+ */
+
+/** Files of a room that files outside of it may import. Folders are under `src`. */
+const DOORS = {
+  command: ['serve.ts'],
+  config: ['config.ts', 'parse.ts', 'flag-help.ts'],
+  'config/import': ['properties.ts', 'sagemaker.ts'],
+  'models/archives': ['extract.ts', 'private-file.ts'],
+  'models/metrics': [
+    'page.ts',
+    'counts.ts',
+    'causes.ts',
+    'version-metrics.ts',
+    'handler-metrics.ts',
+    'handler-line.ts',
+  ],
+  'models/scheduling': [
+    'pool.ts',
+    'pool-options.ts',
+    'scaler.ts',
+    'recycler.ts',
+    'job.ts',
+    'prediction.ts',
+    'urgency.ts',
+  ],
+  'models/sources': [
+    'prepare.ts',
+    'model-name.ts',
+    'location.ts',
+    'store-listing.ts',
+    'store-names.ts',
+    'file-check.ts',
+    'store-check.ts',
+  ],
+  'models/sources/config-pbtxt': [
+    'model-config.ts',
+    'config-report.ts',
+    'tensor-reshapes.ts',
+    'protobuf-text.ts',
+  ],
+  'models/state': ['persistence.ts', 'state-file.ts'],
+  'models/transfers': [
+    'model-files.ts',
+    'download-url.ts',
+    'file-name.ts',
+    'incoming-models.ts',
+    'transfers.ts',
+    'upload.ts',
+  ],
+  'models/triton': ['repository.ts', 'model-config.ts', 'model-statistics.ts'],
+  'models/workers': [
+    'worker-factory.ts',
+    'memory-guard.ts',
+    'describe-handler.ts',
+    'python-input.ts',
+  ],
+  'routes/documents': ['api-documents.ts', 'docs-page.ts', 'openapi.ts'],
+  'routes/inference': ['relay.ts', 'reject-early.ts', 'request-parameters.ts'],
+  'routes/management': ['models.ts', 'parameters.ts'],
+  'worker/process/custom': ['model.ts'],
+  'worker/process/loop': ['service.ts', 'body-reader.ts', 'end-signals.ts', 'replies.ts'],
+  'worker/process/onnx/batching': ['batcher.ts', 'verdict.ts', 'proto-file.ts'],
+  'worker/process/onnx/batching/rules': ['table.ts'],
+  'worker/process/onnx/image': ['codec.ts', 'classes.ts'],
+  'worker/process/onnx/kserve-v1': ['codec.ts', 'outputs.ts'],
+  'worker/process/onnx/oip': ['codec.ts'],
+  'worker/process/onnx/raw': ['raw-input.ts', 'foreign-bytes.ts'],
+  'worker/process/onnx/runtime': ['session.ts', 'warm-up.ts'],
+  'worker/process/start': ['run-worker.ts', 'listener.ts', 'process-group.ts', 'settings.ts'],
+  'worker/wire': ['decode.ts', 'encode.ts', 'messages.ts'],
+}
+
+/** A file of a room never names its own room in an import, so these rules can hold everywhere. */
+const enterByDoors = Object.entries(DOORS).map(([room, doors]) => {
+  const name = room.split('/').at(-1)
+  return {
+    group: [`**/${name}/*`, ...doors.map((door) => `!**/${name}/${door}`)],
+    message: `Rooms: from outside, src/${room} is entered by ${doors.join(', ')} only.`,
+  }
+})
+
+const noNativeCode = {
+  // The front-end must survive what crashes in native code.
+  regex: '^(onnxruntime-|sharp$)',
+  message: 'Native libraries are loaded by the worker process only.',
+}
+const noHttp = { regex: '^@?fastify', message: 'Layers: only routes know HTTP.' }
+const START = '(cli|server|app)\\.ts$|command/'
+const onlyDown = (pattern) => ({
+  regex: `(^|/)(${pattern})`,
+  message: 'Layers: imports go down only.',
+})
+const otherProgram = {
+  regex: '(^|/)worker/process/',
+  message: 'Layers: the worker process is another program.',
+}
+
+/** For each layer, from the top: its files, and what they must not import besides inner rooms. */
+const LAYERS = [
+  {
+    files: ['src/{cli,server,app}.ts', 'src/command/**'],
+    forbidden: [noNativeCode, otherProgram],
+  },
+  {
+    files: ['src/routes/**'],
+    forbidden: [
+      onlyDown(START),
+      { regex: '(^|/)worker/', message: 'Layers: a route calls models, never workers.' },
+      noNativeCode,
+    ],
+  },
+  {
+    // Documents are built from schemas and metadata; sending them is for routes.
+    files: ['src/openapi/**'],
+    forbidden: [
+      onlyDown(`${START}|routes/`),
+      {
+        regex: '(^|/)worker/',
+        message: 'Layers: a document is about models, never about workers.',
+      },
+      noHttp,
+      noNativeCode,
+    ],
+  },
+  {
+    files: ['src/models/**'],
+    forbidden: [onlyDown(`${START}|routes/|openapi/`), otherProgram, noHttp, noNativeCode],
+  },
+  {
+    files: ['src/worker/host/**'],
+    forbidden: [
+      onlyDown(`${START}|routes/|openapi/|models/`),
+      { ...otherProgram, regex: '(^|/)process/' },
+      noHttp,
+      noNativeCode,
+    ],
+  },
+  {
+    files: ['src/worker/process/**'],
+    forbidden: [
+      {
+        regex: `(^|/)(${START}|config/|routes/|openapi/|models/|host/)`,
+        message: 'Layers: the worker process knows nothing of the server.',
+      },
+      noHttp,
+    ],
+  },
+  {
+    // Both processes read these, so they need nothing of either.
+    files: ['src/*.ts', 'src/{config,contract,model-folder}/**'],
+    excludeFiles: ['src/{cli,server,app}.ts'],
+    forbidden: [
+      {
+        regex: `(^|/)(${START}|routes/|openapi/|models/|worker/)`,
+        message: 'Layers: a leaf imports leaves only.',
+      },
+      { ...noHttp, message: 'Layers: a leaf is for both processes.' },
+      { ...noNativeCode, message: 'Layers: a leaf is for both processes.' },
+    ],
+  },
+]
+
+const onlyBytes = {
+  files: ['src/worker/wire/**'],
+  rules: {
+    'no-restricted-imports': [
+      'error',
+      {
+        patterns: [
+          {
+            group: ['**', '!./**', '!../../errors.ts', '!node:assert/strict', '!node:buffer'],
+            message: 'Layers: the codec knows bytes and errors, no socket, no file, no library.',
+          },
+        ],
+      },
+    ],
+  },
+}
+
+/** Entries of `overrides` in the configuration of lint. */
+export const layers = [
+  ...LAYERS.map(({ forbidden, ...files }) => ({
+    ...files,
+    rules: {
+      'no-restricted-imports': ['error', { patterns: [...forbidden, ...enterByDoors] }],
+    },
+  })),
+  onlyBytes,
+]

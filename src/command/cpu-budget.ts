@@ -1,0 +1,35 @@
+/** How the loaded models share the cores of the machine. */
+import { availableParallelism } from 'node:os'
+
+/** The fields of a model version that are counted. */
+interface Counted {
+  readonly name: string
+  readonly settings: { readonly workers: number; readonly threads: number }
+}
+
+export interface CpuBudget {
+  readonly cores: number
+  readonly workers: number
+  /** The sum of the threads of all workers. */
+  readonly threads: number
+}
+
+/** Compares the workers and threads of these versions with the cores that this process may use. */
+export function cpuBudget(versions: readonly Counted[], cores = availableParallelism()): CpuBudget {
+  let workers = 0
+  let threads = 0
+  for (const { settings } of versions) {
+    workers += settings.workers
+    threads += settings.workers * settings.threads
+  }
+  return { cores, workers, threads }
+}
+
+/** Returns a warning for the operator if there are more threads than cores; else `undefined`. */
+export function overdrawnText({ cores, workers, threads }: CpuBudget): string | undefined {
+  if (threads <= cores) return undefined
+  return (
+    `${workers} workers have ${threads} threads for ${cores} ${cores === 1 ? 'core' : 'cores'}. ` +
+    'That is fine while few models are busy at once; else --threads 1, or fewer --workers, gives more throughput.'
+  )
+}

@@ -1,0 +1,127 @@
+/**
+ * `onnxd serve`: reads the settings, starts the server, prints the ready message, and stops on a
+ * signal.
+ */
+import process from 'node:process'
+import closeWithGrace from 'close-with-grace'
+import { pino } from 'pino'
+import { describeImport } from '../config/import/properties.ts'
+import { parseConfig } from '../config/parse.ts'
+import { startServer } from '../server.ts'
+import type { RunningServer } from '../server.ts'
+import { ignoreSignalsThatDoNotStop } from '../signals.ts'
+import { cpuBudget, overdrawnText } from './cpu-budget.ts'
+import { Output } from './output.ts'
+import { readyText } from './ready-message.ts'
+import { watchStopSignals } from './stop-signals.ts'
+
+const STDOUT = 1
+const STDERR = 2
+/** pino's number for a warning. */
+const WARN_LEVEL = 40
+
+/**
+ * The kernel makes PID 1 the parent of orphans, and Node cannot wait for a process that it did not
+ * start.
+ */
+const NO_INIT =
+  'onnxd is PID 1 and cannot reap processes that workers and handlers leave behind: they stay as zombies. Run it under an init: docker run --init, init: true, or shareProcessNamespace: true'
+
+/**
+ * Runs until a signal ends the process. Exits with `failureCode` if no model could be served.
+ * @throws ConfigError; Error of `listen`.
+ */
+export async function serveModels(argv: readonly string[], failureCode: number): Promise<void> {
+  // A write beyond the file size limit fails with EFBIG and raises SIGXFSZ. Node ignores that
+  // signal only until a library that writes files has listened to it; after that the signal would
+  // end the process. Hence this listener.
+  process.on('SIGXFSZ', () => {})
+  const { config, origins, models, imports, ignored } = parseConfig(argv, process.env)
+  const output = new Output(STDOUT, () => '')
+  const errors = new Output(STDERR, droppedLine)
+  process.on('exit', () => {
+    output.flushSync()
+    errors.flushSync()
+  })
+  for (const line of ignored) errors.print(`onnxd: ${line}\n`)
+  for (const foreign of imports) errors.print(`${describeImport(foreign)}\n`)
+  const log = pino({ level: config.logLevel, base: null }, { write: (line) => errors.write(line) })
+  if (process.pid === 1) log.warn(NO_INIT)
+  const stop = new AbortController()
+  const { signal } = stop
+  const starting = startServer({
+    config,
+    origins,
+    models,
+    environment: process.env,
+    log,
+    droppedLogLines: () => errors.dropped,
+    signal,
+  })
+  let stopSignal: string | undefined
+  const ending = closeWithGrace(
+    {
+      delay: (config.stopDelay + config.drainTimeout + 1) * 1000,
+      logger: false,
+      skip: ['SIGINT', 'SIGTERM', ...ignoreSignalsThatDoNotStop()],
+    },
+    async (reason) => {
+      // The state of the server is unknown, so it ends at once. The thrown value may be
+      // `undefined`.
+      if ('err' in reason) {
+        const { err = new Error('undefined was thrown') } = reason
+        log.fatal({ err }, 'unexpected error')
+        await errors.flush()
+        return process.exit(1)
+      }
+      log.info({ signal: reason.signal ?? stopSignal }, 'stopping')
+      stop.abort()
+      const server = await unlessStopped(starting, signal)
+      await server?.close()
+      await errors.flush()
+    },
+  )
+  watchStopSignals(
+    (name) => {
+      stopSignal = name
+      ending.close()
+    },
+    () => process.exit(1),
+  )
+  const server = await unlessStopped(starting, signal)
+  // A signal came before all models were loaded, so the process ends without a ready message.
+  if (server === undefined) return
+  for (const { url, reason, log: lines } of server.failed) {
+    errors.print(`${[`onnxd: cannot serve ${url}: ${reason}`, ...lines].join('\n  ')}\n`)
+  }
+  if (server.loaded.length === 0 && server.failed.length > 0) {
+    await server.close()
+    process.exit(failureCode)
+  }
+  const budget = cpuBudget(server.loaded)
+  log.info(budget, 'cpu budget')
+  const overdrawn = overdrawnText(budget)
+  if (overdrawn !== undefined) log.warn(overdrawn)
+  const text = await readyText(server, config)
+  if (signal.aborted) return
+  output.print(text)
+}
+
+/** Returns a log line in pino's format. */
+function droppedLine(dropped: number, cause: string): string {
+  const msg = 'log lines were dropped because standard error did not take them'
+  return `${JSON.stringify({ level: WARN_LEVEL, time: Date.now(), dropped, cause, msg })}\n`
+}
+
+/** Returns the server; `undefined` if a signal ended its start. */
+async function unlessStopped(
+  starting: Promise<RunningServer>,
+  signal: AbortSignal,
+): Promise<RunningServer | undefined> {
+  try {
+    return await starting
+  } catch (error) {
+    if (signal.aborted) return undefined
+    throw error
+  }
+}

@@ -1,0 +1,56 @@
+/**
+ * Every setting of the server: one schema with names, types, defaults and documentation. A setting
+ * is a flag (`--batch-size 8`), an environment variable (`ONNXD_BATCH_SIZE=8`) and a key of the
+ * config file (`batchSize: 8`). The flag overrides the variable, and the variable overrides the
+ * file.
+ */
+import { availableParallelism } from 'node:os'
+import { Type } from '@sinclair/typebox'
+import type { Static } from '@sinclair/typebox'
+import { Value } from '@sinclair/typebox/value'
+import { ConfigError } from '../errors.ts'
+import { problemWith } from '../schema.ts'
+import type { ConfigOrigin, Settings } from './layers.ts'
+import { listenerSettings } from './listeners.ts'
+import { modelSettings } from './models.ts'
+
+export { environmentName, flagName } from './layers.ts'
+export type { ConfigOrigin, Settings } from './layers.ts'
+
+export const ConfigSchema = Type.Object(
+  { ...listenerSettings, ...modelSettings },
+  { additionalProperties: false },
+)
+
+/**
+ * All settings, with defaults and checked. The description of a setting names the unit of a time.
+ */
+export type Config = Readonly<Static<typeof ConfigSchema>>
+
+/** The origin of each setting; a setting that is absent has its default. */
+export type ConfigOrigins = Readonly<Partial<Record<keyof Config, ConfigOrigin>>>
+
+/**
+ * Adds the defaults of absent settings and freezes the result.
+ * @throws ConfigError if a setting is not valid.
+ */
+export function completeConfig(settings: Settings = {}): Config {
+  const config: unknown = Value.Default(ConfigSchema, { ...settings })
+  if (!Value.Check(ConfigSchema, config)) {
+    throw new ConfigError(
+      `Settings are not valid: ${problemWith(ConfigSchema, config) ?? 'unknown problem'}.`,
+    )
+  }
+  for (const value of Object.values(config)) Object.freeze(value)
+  return Object.freeze(config)
+}
+
+/**
+ * Returns the threads within one operator for each of `workers` workers: the setting, or the cores
+ * divided by the workers.
+ */
+export function threadsPerWorker(config: Config, workers: number): number {
+  return config.threads > 0
+    ? config.threads
+    : Math.max(1, Math.floor(availableParallelism() / Math.max(1, workers)))
+}

@@ -1,0 +1,233 @@
+/**
+ * Maps each key of an MMS or TorchServe `config.properties` to a setting of onnxd, or to the reason
+ * why it is ignored.
+ */
+import path from 'node:path'
+import { ConfigError } from '../../errors.ts'
+
+/** The server that a file was written for. */
+export type Flavour = 'mms' | 'torchserve'
+
+/**
+ * Result of a key: a setting, a MODEL argument, or the reason why it is ignored. One key can have
+ * several results.
+ */
+export type Outcome =
+  | { readonly setting: string; readonly value: unknown; readonly note?: string }
+  | { readonly model: string }
+  | { readonly reason: string }
+
+/** What a rule may read besides its own value. */
+export interface RuleContext {
+  readonly flavour: Flavour
+  readonly properties: ReadonlyMap<string, string>
+}
+
+/** A text is the reason why a key is ignored. */
+export type Rule = string | ((value: string, context: RuleContext) => Outcome[])
+
+const DAY = 86_400
+const MAX_INT32 = 2 ** 31 - 1
+const WORKER_MEMORY = 'there is no JVM; workers are limited by workerHeapMib'
+const TLS = 'onnxd speaks plain HTTP; end TLS in a proxy in front of it'
+const CORS = 'onnxd sends no CORS headers; let a proxy in front of it add them'
+const NO_GRPC = 'onnxd has no gRPC listener'
+const NODE_IO = 'tunes Netty; Node has no such setting'
+const METRICS = 'metrics are always served, at /metrics of the management listener'
+const HANDLER_METRICS = 'whatever handlers print as metrics is served, none has to be declared'
+const PYTHON = 'workers in Python run in the environment that --python names, as it is'
+const WORKER_SOCKET = 'workers are reached by unix sockets'
+
+/** Keys of both servers, or only of MMS. */
+export const COMMON_RULES: Readonly<Record<string, Rule>> = {
+  inference_address: (value) => address(value, 'host', 'port', 80),
+  management_address: (value) => address(value, 'managementHost', 'managementPort', 8081),
+  model_store: (value) => [{ setting: 'modelStore', value }],
+  load_models: loadModels,
+  default_workers_per_model: (value) =>
+    value === '0'
+      ? [{ reason: '0 means one for each GPU or CPU there, no worker here; set workers' }]
+      : integer(value, 'workers', 1, 256),
+  default_response_timeout: responseTimeout,
+  default_response_timeout_seconds: (value) =>
+    value.startsWith('-')
+      ? [{ reason: 'negative: not set' }]
+      : integer(value, 'responseTimeout', 1, DAY),
+  unregister_model_timeout: 'workers are killed at once after drainTimeout, nothing waits for them',
+  job_queue_size: (value) => integer(value, 'queueSize', 1, 1_000_000),
+  max_request_size: (value) => [
+    ...integer(value, 'maxBodyBytes', 1, MAX_INT32),
+    ...integer(value, 'maxJsonBytes', 1, MAX_INT32),
+  ],
+  max_response_size: (value) => integer(value, 'maxResponseBytes', 1, MAX_INT32),
+  number_of_gpu: (value) => integer(value, 'gpus', 0, 64),
+  debug: (value) =>
+    value.toLowerCase() === 'true'
+      ? [{ setting: 'logLevel', value: 'debug' }]
+      : [{ reason: 'off is the default' }],
+  number_of_netty_threads: NODE_IO,
+  netty_client_threads: NODE_IO,
+  use_native_io: NODE_IO,
+  io_ratio: NODE_IO,
+  prefer_direct_buffer: NODE_IO,
+  preload_model: 'every worker loads the model itself, none is forked from another',
+  default_service_handler: 'the model or its registration names the handler',
+  decode_input_request: 'the handler in the worker decodes requests, by their content type',
+  blacklist_env_vars: 'workers get harmless variables only, and those that workerEnvironment lists',
+  cors_allowed_origin: CORS,
+  cors_allowed_methods: CORS,
+  cors_allowed_headers: CORS,
+  keystore: TLS,
+  keystore_pass: TLS,
+  keystore_type: TLS,
+  private_key_file: TLS,
+  certificate_file: TLS,
+  async_logging: 'logs never block requests',
+  metric_time_interval: 'system metrics are read when they are asked for',
+  model_server_home: 'onnxd needs no home folder',
+  vmargs: WORKER_MEMORY,
+  plugins_path: 'Java plugins cannot be loaded; the SageMaker routes are built in',
+}
+
+/** Keys that only TorchServe has. A file with one of them was written for TorchServe. */
+export const TORCHSERVE_RULES: Readonly<Record<string, Rule>> = {
+  metrics_address: 'metrics are served by the management listener, at /metrics',
+  models: 'workers, batching and version of a model belong in its model.json or its registration',
+  model_snapshot: modelSnapshot,
+  default_startup_timeout: (value) => integer(value, 'loadTimeout', 1, DAY),
+  service_envelope: 'Open Inference Protocol bodies are understood without an envelope',
+  initial_worker_port: WORKER_SOCKET,
+  initial_distribution_port: WORKER_SOCKET,
+  allowed_urls: 'remote URLs are refused unless their origin is listed, patterns are not',
+  use_env_allowed_urls: 'see allowed_urls',
+  install_py_dep_per_model: PYTHON,
+  workflow_store: 'there are no workflows',
+  enable_metrics_api: METRICS,
+  metrics_config: `${HANDLER_METRICS}; Python workers get the metrics.yaml of their package`,
+  metrics_mode: METRICS,
+  metrics_format: METRICS,
+  model_metrics_auto_detect: HANDLER_METRICS,
+  disable_system_metrics: METRICS,
+  system_metrics_cmd: METRICS,
+  grpc_inference_address: NO_GRPC,
+  grpc_inference_port: NO_GRPC,
+  grpc_management_address: NO_GRPC,
+  grpc_management_port: NO_GRPC,
+  grpc_inference_max_connection_age_ms: NO_GRPC,
+  grpc_inference_max_connection_age_grace_ms: NO_GRPC,
+  grpc_management_max_connection_age_ms: NO_GRPC,
+  grpc_management_max_connection_age_grace_ms: NO_GRPC,
+  enable_grpc_ssl: NO_GRPC,
+  limit_max_image_pixels: 'pictures are always limited',
+  enable_model_api: 'models can always be managed, on loopback or with managementToken',
+  disable_token_authorization:
+    'management needs no token on loopback, and managementToken elsewhere',
+  token_expiration_min: 'managementToken does not expire',
+  ts_header_key_sequence_id: 'there is no sequence batching',
+  ts_header_key_sequence_start: 'there is no sequence batching',
+  ts_header_key_sequence_end: 'there is no sequence batching',
+  ts_open_inference_protocol: 'Open Inference Protocol bodies are always understood',
+  ipex_enable: PYTHON,
+  ipex_gpu_enable: PYTHON,
+  cpu_launcher_enable: PYTHON,
+  cpu_launcher_args: PYTHON,
+  cpp_log_config: 'there is no C++ worker',
+}
+
+/**
+ * Reads an integer. A value above `most` becomes `most`; a value below `least` is ignored.
+ * @throws ConfigError if the value is not an integer.
+ */
+export function integer(value: string, setting: string, least: number, most: number): Outcome[] {
+  if (!/^[+-]?\d{1,15}$/.test(value)) throw new ConfigError(`${setting} must be an integer.`)
+  const number = Number(value)
+  if (number < least) return [{ reason: `${setting} is at least ${least}` }]
+  if (number <= most) return [{ setting, value: number }]
+  return [{ setting, value: most, note: `${setting} is at most ${most}` }]
+}
+
+/** Converts minutes to `responseTimeout`. */
+export function minutes(value: string): Outcome[] {
+  if (!/^[+-]?\d{1,9}$/.test(value)) throw new ConfigError('responseTimeout must be an integer.')
+  return integer(String(Number(value) * 60), 'responseTimeout', 1, DAY).map((outcome) =>
+    'setting' in outcome ? { note: `${value} minutes`, ...outcome } : outcome,
+  )
+}
+
+function responseTimeout(value: string, { flavour, properties }: RuleContext): Outcome[] {
+  const seconds = properties.get('default_response_timeout_seconds')?.trim() ?? ''
+  if (/^\+?\d+$/.test(seconds)) return [{ reason: 'default_response_timeout_seconds wins' }]
+  return flavour === 'mms' ? minutes(value) : integer(value, 'responseTimeout', 1, DAY)
+}
+
+function address(value: string, host: string, port: string, defaultPort: number): Outcome[] {
+  if (/^unix:/i.test(value)) return [{ reason: 'onnxd listens on TCP ports only' }]
+  if (/^https:/i.test(value)) return [{ reason: TLS }]
+  const [, name = '', digits] =
+    /^http:\/\/(\[[0-9A-Fa-f:.]+\]|[^:/[\]\s]+)(?::(\d{1,5}))?\/?$/i.exec(value) ?? []
+  const number = digits === undefined ? defaultPort : Number(digits)
+  if (name === '' || number > 65_535)
+    throw new ConfigError('not an address of the form http://host:port.')
+  return [
+    { setting: host, value: name.replace(/^\[|\]$/g, '') },
+    { setting: port, value: number },
+  ]
+}
+
+function loadModels(value: string, { properties }: RuleContext): Outcome[] {
+  if (/^(all|none)$/i.test(value)) return [{ setting: 'load', value: value.toLowerCase() }]
+  const names: string[] = []
+  const outcomes: Outcome[] = []
+  for (const entry of value.split(',').map((part) => part.trim())) {
+    if (entry === '') continue
+    const [, name, url = entry] = /^([^/=]+)=(.+)$/.exec(entry) ?? []
+    if (name === undefined && !/^[a-z][a-z0-9+.-]*:|^\//i.test(url)) names.push(url)
+    else outcomes.push(modelArgument(name, url, properties))
+  }
+  return [{ setting: 'load', value: names.length === 0 ? 'none' : names.join(',') }, ...outcomes]
+}
+
+/** Reads the models of a TorchServe snapshot: `{"models": {name: {version: {marName, …}}}}`. */
+function modelSnapshot(value: string, { properties }: RuleContext): Outcome[] {
+  let content: unknown
+  try {
+    content = JSON.parse(value)
+  } catch (cause) {
+    throw new ConfigError('not valid JSON.', { cause })
+  }
+  const outcomes: Outcome[] = []
+  for (const [name, versions] of entriesOf(fieldOf(content, 'models'))) {
+    const all = entriesOf(versions).map(([, version]) => version)
+    const chosen = all.find((version) => fieldOf(version, 'defaultVersion') === true) ?? all[0]
+    const file = fieldOf(chosen, 'marName')
+    if (typeof file === 'string') outcomes.push(modelArgument(name, file, properties))
+    if (all.length > 1) outcomes.push({ reason: `only the default version of ${name} is loaded` })
+  }
+  outcomes.push({ reason: 'workers and batching of a model belong in its model.json' })
+  return outcomes
+}
+
+function modelArgument(
+  name: string | undefined,
+  url: string,
+  properties: ReadonlyMap<string, string>,
+): Outcome {
+  const store = properties.get('model_store')?.trim() ?? ''
+  const shown = name ?? path.basename(url)
+  if (/^[a-z][a-z0-9+.-]*:/i.test(url))
+    return { reason: `${shown} is remote: register it by request` }
+  if (url.split('/').includes('..'))
+    return { reason: `the path of ${shown} leads out of the store` }
+  if (!path.isAbsolute(url) && store === '')
+    return { reason: `${shown} needs model_store in the file` }
+  const file = path.isAbsolute(url) ? url : path.join(store, url)
+  return { model: name === undefined ? file : `${name}=${file}` }
+}
+
+function fieldOf(value: unknown, name: string): unknown {
+  return entriesOf(value).find(([key]) => key === name)?.[1]
+}
+
+function entriesOf(value: unknown): [string, unknown][] {
+  return typeof value === 'object' && value !== null ? Object.entries(value) : []
+}

@@ -1,0 +1,185 @@
+/** Settings of models and their workers: sources, execution, and permissions. */
+import { JOIN_BATCHES, MAX_PRIORITY_LEVELS, batchDelay } from '../model-folder/settings.ts'
+import { MIB, count, flag, list, oneOf, text } from './fields.ts'
+
+export const modelSettings = {
+  stateDir: text(
+    'Folder that stores models registered at runtime, so that the next start serves them again. Empty: nothing is stored.',
+    '',
+  ),
+  modelStore: text(
+    'Model store: the folder whose models are loaded at start and can be registered by name.',
+    '',
+  ),
+  load: text(
+    'Models of the model store to load at start: `all`, `none`, or names separated by commas.',
+    'all',
+  ),
+  workers: count(
+    'Worker processes of each model, unless `model.json` or the registration sets another number.',
+    1,
+    0,
+    256,
+  ),
+  threads: count(
+    'Threads that a worker uses within one operator (intra-op). 0 divides the CPU cores by the workers of the model.',
+    0,
+    0,
+    1024,
+  ),
+  batchSize: count('Maximum number of requests in one batch; 1 disables batching.', 1, 1, 65_536),
+  maxBatchDelay: batchDelay(
+    {
+      description:
+        'Milliseconds to wait for a batch to fill. 0 sends the waiting requests immediately; `auto` waits only while measured run times show a gain.',
+      default: 0,
+    },
+    { maximum: 60_000 },
+  ),
+  joinBatches: oneOf(
+    'Whether requests of a batch are joined into one run of the model. `auto` joins if the graph proves that no result changes; `always` joins without a proof; `never` runs each request alone.',
+    JOIN_BATCHES,
+    'auto',
+  ),
+  queueSize: count(
+    'Maximum number of requests that wait for a worker, for each model version; further requests fail with `overloadStatus`.',
+    100,
+    1,
+    1_000_000,
+  ),
+  queueBytes: count(
+    'Maximum total size of the requests that wait for a worker, in bytes, for each model version; further requests fail with `overloadStatus`.',
+    256 * MIB,
+    1,
+  ),
+  priorityLevels: count(
+    'Number of priority levels; level 1 is served first. 1 disables priorities.',
+    1,
+    1,
+    MAX_PRIORITY_LEVELS,
+  ),
+  defaultPriorityLevel: count(
+    'Priority of requests that do not set one; 0 means the middle level.',
+    0,
+    0,
+    MAX_PRIORITY_LEVELS,
+  ),
+  overloadStatus: oneOf(
+    'HTTP status of a request that is rejected because the queue is full.',
+    ['503', '429'],
+    '503',
+  ),
+  responseTimeout: count(
+    'Seconds a worker has to run one batch; then its requests fail with 504 and the worker is replaced.',
+    60,
+    1,
+    86_400,
+  ),
+  queueTimeout: count(
+    'Seconds a request may wait for a worker; then it fails with 503.',
+    120,
+    1,
+    86_400,
+  ),
+  loadTimeout: count(
+    'Load timeout: seconds a worker has to start and load its model; then the load fails with 504.',
+    120,
+    1,
+    86_400,
+  ),
+  crashQuarantine: count(
+    'Seconds for which a request body is rejected with 422 after it has crashed two workers; 0 disables.',
+    300,
+    0,
+    86_400,
+  ),
+  workerHeapMib: count(
+    'Maximum JavaScript heap of a worker, in MiB; a worker that exceeds it exits and is replaced. Tensors and weights do not count.',
+    1024,
+    32,
+  ),
+  workerMemoryMib: count(
+    'Maximum memory of a worker for weights, tensors and heap together, in MiB (Linux only); a request that exceeds it fails with 507. 0 disables.',
+    0,
+    0,
+  ),
+  recycleAfterRequests: count(
+    'Replace a worker after this many batches. The new worker is ready before the old one stops. 0 disables.',
+    0,
+  ),
+  recycleAfterSeconds: count('Replace a worker after this many seconds; 0 disables.', 0),
+  recycleAboveMib: count(
+    'Replace a worker when its resident memory exceeds this many MiB; 0 disables.',
+    0,
+  ),
+  graphOptimization: oneOf(
+    'Graph optimization level of onnxruntime. A lower level loads faster and runs slower.',
+    ['disabled', 'basic', 'extended', 'all'],
+    'all',
+  ),
+  providers: list(
+    'Execution providers of onnxruntime in order of preference, for example `cuda,cpu`. Empty: CPU, or CUDA when `gpus` is set.',
+  ),
+  warmUp: flag(
+    'Run each model once on zeros while it loads, so that the first request is not slower than the others.',
+    true,
+  ),
+  gpus: count(
+    'Number of GPUs to assign to the workers in turn; 0 runs models on the CPU.',
+    0,
+    0,
+    64,
+  ),
+  allowHandlers: flag(
+    'Allow custom handlers (JavaScript or Python). Their code runs with the rights of the worker process.',
+    false,
+  ),
+  python: text(
+    'Python interpreter, or virtual environment folder, with `multi-model-server` or `torchserve` installed; it runs Python handlers. Empty: models with Python handlers fail to load.',
+    '',
+  ),
+  allowLocalPaths: flag(
+    'Allow registration of any path on this machine, not only from the model store.',
+    false,
+  ),
+  allowedOrigins: list(
+    'Origins (scheme, host and port) that models may be downloaded from, for example `https://models.example.com`. Other URLs fail with 403.',
+  ),
+  allowPrivateAddresses: flag(
+    'Allow downloads from allowed origins whose hosts have private IP addresses. When false, they fail with 403.',
+    false,
+  ),
+  maxModelBytes: count(
+    'Maximum size of an uploaded or downloaded model file, in bytes; a larger one fails with 413.',
+    2 ** 31 - 1,
+    1,
+  ),
+  downloadTimeout: count(
+    'Seconds that the download or upload of a model may take; then a download fails with 504 and an upload with 408.',
+    600,
+    1,
+    86_400,
+  ),
+  workerUser: text(
+    'User that workers run as, by name or as `uid:gid`; the server must run as root. Empty: the user of the server.',
+    '',
+  ),
+  egress: flag(
+    'Allow workers to use the network. `--no-egress` gives each worker an empty network namespace (Linux only); the server does not start if the system forbids that.',
+    true,
+  ),
+  workerOpenFiles: count(
+    'Maximum number of open files and sockets of a worker; 0 means the limit of the server.',
+    1024,
+    0,
+    1_048_576,
+  ),
+  workerEnvironment: list(
+    'Names of further environment variables to pass to workers. By default workers get only a few, such as `PATH` and `CUDA_…`.',
+  ),
+  checkMemory: flag(
+    'Reject a registration or scaling with 507 if the workers would not fit in the free memory. Estimate for each worker: twice the size of the model files plus 100 MiB.',
+    false,
+  ),
+  telemetry: flag('Allow onnxruntime to send usage telemetry to Microsoft.', false),
+}

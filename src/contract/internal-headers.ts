@@ -1,0 +1,39 @@
+/**
+ * Headers between the front-end and its own workers, for facts that the worker protocol has no
+ * field for. The front-end relays inference bodies without parsing them; a request header says
+ * which dialect the body is in. A request without that header came through a route of MMS or
+ * TorchServe.
+ */
+
+/** Request header that names the dialect. The front-end removes a client's header of this name. */
+export const DIALECT_HEADER = 'Onnxd-Dialect'
+
+/**
+ * Request header for a body that travels outside the socket. Its value is `offset+length` in the
+ * worker's body file. The front-end removes a client's header of this name.
+ */
+export const BODY_HEADER = 'Onnxd-Body-At'
+
+/** Whether a client may not set this header. */
+export function isInternalHeader(name: string): boolean {
+  // Both names have 13 characters. This test is cheap and excludes most other headers.
+  return name.length === DIALECT_HEADER.length && INTERNAL_NAMES.has(name.toLowerCase())
+}
+
+const INTERNAL_NAMES: ReadonlySet<string> = new Set([
+  DIALECT_HEADER.toLowerCase(),
+  BODY_HEADER.toLowerCase(),
+])
+
+/**
+ * `v2`: Open Inference Protocol, `/v2/models/{model}/infer`; `v1`: KServe's
+ * `/v1/models/{model}:predict`.
+ */
+export type Dialect = 'v1' | 'v2'
+
+/**
+ * Response header of the worker: the size of the batch dimension of a `v1` or `v2` request, if it
+ * is more than 1. The front-end counts it for Triton's statistics, because it does not parse the
+ * body. The header is not sent to the client.
+ */
+export const ROWS_HEADER = 'Onnxd-Rows'

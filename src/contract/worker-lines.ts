@@ -1,0 +1,4 @@
+/** Lines on a worker's standard output that the front-end reads; for both processes. */
+
+/** The worker writes it before the run on zeros, which may take long or never end. */
+export const WARM_UP_LINE = 'The warm-up run begins.'

@@ -1,0 +1,220 @@
+/**
+ * The page `/metrics` in the text format of Prometheus. All values are read at the time of the
+ * request.
+ */
+import { setImmediate as nextTurn } from 'node:timers/promises'
+import { Registry } from 'prom-client'
+import { residentBytes } from '../../process-identity.ts'
+import type { PoolWorker } from '../scheduling/pool.ts'
+import { StatusCounts } from './counts.ts'
+import { addCounter, addGauge, addHistogram } from './families.ts'
+import type { FamilyInfo, HistogramSample, Labels, Sample } from './families.ts'
+import { printedFamilies } from './handler-families.ts'
+import { addProcessMetrics } from './process.ts'
+import { addTorchServeMetrics } from './torchserve-names.ts'
+import type { VersionMetrics } from './version-metrics.ts'
+
+/** The part of a model version that is read. */
+export interface ObservedVersion {
+  readonly name: string
+  readonly version: string
+  readonly statistics: VersionMetrics
+  readonly status: {
+    readonly queued: number
+    readonly queuedBytes: number
+    readonly workers: readonly {
+      readonly id: number
+      readonly worker: Pick<PoolWorker, 'state' | 'pid'>
+    }[]
+  }
+}
+
+const WORKER_STATES: readonly PoolWorker['state'][] = [
+  'starting',
+  'loading',
+  'ready',
+  'stopping',
+  'stopped',
+]
+const VERSION_LABELS = ['model', 'version']
+const HISTOGRAM_SUFFIX = /_(bucket|sum|count)$/
+
+/**
+ * The metrics of one server. Only versions that are registered at the time of a scrape have series.
+ * So a series appears with a registration and disappears when the version is unregistered, and no
+ * request can create one.
+ */
+export class ServerMetrics {
+  /** Every HTTP response, also those without a model. */
+  readonly responses = { inference: new StatusCounts(), management: new StatusCounts() }
+  readonly #registry = new Registry()
+  readonly #versions: () => readonly ObservedVersion[]
+  readonly #stopMeasuring: () => void
+
+  /** @param droppedLogLines Returns the number of log lines that could not be written. */
+  constructor(versions: () => readonly ObservedVersion[], droppedLogLines = (): number => 0) {
+    this.#versions = versions
+    this.#addRequests()
+    this.#addWorkers()
+    addTorchServeMetrics(this.#registry, versions, this.responses)
+    addCounter(
+      this.#registry,
+      {
+        name: 'onnxd_http_responses_total',
+        help: 'HTTP answers, unknown models and paths included.',
+        labelNames: ['listener', 'status_class'],
+      },
+      () =>
+        Object.entries(this.responses).flatMap(([listener, counts]) =>
+          counts.entries.map(([status_class, count]): Sample => [
+            { listener, status_class },
+            count,
+          ]),
+        ),
+    )
+    this.#stopMeasuring = addProcessMetrics(this.#registry, droppedLogLines)
+  }
+
+  get contentType(): string {
+    return this.#registry.contentType
+  }
+
+  /**
+   * Returns the text of the named families, by their own name or the name of one of their series;
+   * of all families if none is named. Requests run between two families, because a page with many
+   * models takes a while.
+   */
+  async text(names: readonly string[] = []): Promise<string> {
+    const families = new Map<string, Registry>()
+    for (const registry of [this.#registry, printedFamilies(this.#versions())])
+      for (const { name } of registry.getMetricsAsArray()) families.set(name, registry)
+    const wanted = names.map((name) =>
+      families.has(name) ? name : name.replace(HISTOGRAM_SUFFIX, ''),
+    )
+    const texts: string[] = []
+    for (const name of names.length === 0 ? families.keys() : new Set(wanted)) {
+      const text = await families.get(name)?.getSingleMetricAsString(name)
+      if (text === undefined) continue
+      texts.push(`${text}\n`)
+      await nextTurn()
+    }
+    return texts.join('\n')
+  }
+
+  /** Stops measurements in the background. */
+  close(): void {
+    this.#stopMeasuring()
+  }
+
+  #addRequests(): void {
+    this.#counter(
+      'requests_total',
+      'Requests that were answered or refused.',
+      'status_class',
+      (statistics) => statistics.statuses.entries,
+    )
+    this.#counter(
+      'rejected_total',
+      'Requests that got no answer of a worker.',
+      'reason',
+      (statistics) => Object.entries(statistics.rejections),
+    )
+    this.#counter(
+      'handler_metrics_dropped_total',
+      'Metrics that handlers printed and that are not shown.',
+      'reason',
+      (statistics) => Object.entries(statistics.printed.dropped),
+    )
+    this.#histogram(
+      'request_queue_seconds',
+      'Time from acceptance to a worker.',
+      (metrics) => metrics.queueSeconds,
+    )
+    this.#histogram(
+      'request_worker_seconds',
+      'Time at a worker, the wait in its socket included.',
+      (metrics) => metrics.workerSeconds,
+    )
+    this.#histogram('batch_size', 'Requests in one batch.', (metrics) => metrics.batchSizes)
+    this.#gauge('queue_jobs', 'Requests that wait for a worker.', (status) => status.queued)
+    this.#gauge(
+      'queue_bytes',
+      'Bytes of the bodies that wait for a worker.',
+      (status) => status.queuedBytes,
+    )
+  }
+
+  #addWorkers(): void {
+    this.#counter(
+      'worker_restarts_total',
+      'Workers that were replaced, by what ended the one before.',
+      'cause',
+      (statistics) => Object.entries(statistics.restarts),
+    )
+    const workers: FamilyInfo = {
+      name: 'onnxd_workers',
+      help: 'Workers by state.',
+      labelNames: [...VERSION_LABELS, 'state'],
+    }
+    addGauge(this.#registry, workers, () =>
+      this.#versions().flatMap((model) =>
+        WORKER_STATES.map((state): Sample => {
+          const inState = model.status.workers.filter(({ worker }) => worker.state === state)
+          return [{ ...labelsOf(model), state }, inState.length]
+        }),
+      ),
+    )
+    const memory: FamilyInfo = {
+      name: 'onnxd_worker_resident_bytes',
+      help: 'Resident memory of a worker process.',
+      labelNames: [...VERSION_LABELS, 'worker'],
+    }
+    addGauge(this.#registry, memory, () => Promise.all(this.#versions().flatMap(residentMemory)))
+  }
+
+  #counter(
+    name: string,
+    help: string,
+    label: string,
+    read: (statistics: VersionMetrics) => [value: string, count: number][],
+  ): void {
+    const info = { name: `onnxd_${name}`, help, labelNames: [...VERSION_LABELS, label] }
+    addCounter(this.#registry, info, () =>
+      this.#versions().flatMap((model) =>
+        read(model.statistics).map(([value, count]): Sample => [
+          { ...labelsOf(model), [label]: value },
+          count,
+        ]),
+      ),
+    )
+  }
+
+  #gauge(name: string, help: string, read: (status: ObservedVersion['status']) => number): void {
+    addGauge(this.#registry, { name: `onnxd_${name}`, help, labelNames: VERSION_LABELS }, () =>
+      this.#versions().map((model): Sample => [labelsOf(model), read(model.status)]),
+    )
+  }
+
+  #histogram(
+    name: string,
+    help: string,
+    read: (statistics: VersionMetrics) => HistogramSample[1],
+  ): void {
+    addHistogram(this.#registry, { name: `onnxd_${name}`, help, labelNames: VERSION_LABELS }, () =>
+      this.#versions().map((model): HistogramSample => [labelsOf(model), read(model.statistics)]),
+    )
+  }
+}
+
+function labelsOf({ name, version }: ObservedVersion): Labels {
+  return { model: name, version }
+}
+
+/** One sample per worker with a running process. */
+function residentMemory(model: ObservedVersion): Promise<Sample>[] {
+  return model.status.workers.flatMap(({ id, worker: { pid, state } }) => {
+    if (pid === undefined || state === 'stopped') return []
+    const labels = { ...labelsOf(model), worker: String(id) }
+    return residentBytes(pid).then((bytes): Sample => [labels, bytes])
+  })
+}

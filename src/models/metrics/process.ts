@@ -1,0 +1,88 @@
+import { monitorEventLoopDelay } from 'node:perf_hooks'
+import type { Registry } from 'prom-client'
+import { addCounter, addGauge } from './families.ts'
+
+/**
+ * Interval at which the event loop is measured: it finds a blocked loop and costs almost nothing.
+ */
+const LOOP_CHECK_MS = 20
+const PERCENTILES = ['50', '99', '100'] as const
+
+/**
+ * Adds the resources of the front-end process, under the names that Prometheus' own clients use;
+ * the delay of its event loop; and the number of lost log lines.
+ * @returns A function that stops the measurement.
+ */
+export function addProcessMetrics(registry: Registry, droppedLogLines: () => number): () => void {
+  const labelNames: string[] = []
+  addCounter(
+    registry,
+    {
+      name: 'onnxd_log_lines_dropped_total',
+      help: 'Lines of the log that standard error did not take.',
+      labelNames,
+    },
+    () => [[{}, droppedLogLines()]],
+  )
+  addCounter(
+    registry,
+    {
+      name: 'process_cpu_seconds_total',
+      help: 'CPU time of the front-end process, user and system.',
+      labelNames,
+    },
+    () => {
+      const { user, system } = process.cpuUsage()
+      return [[{}, (user + system) / 1e6]]
+    },
+  )
+  addGauge(
+    registry,
+    {
+      name: 'process_resident_memory_bytes',
+      help: 'Resident memory of the front-end process.',
+      labelNames,
+    },
+    () => [[{}, process.memoryUsage.rss()]],
+  )
+  const startedAt = Date.now() / 1000 - process.uptime()
+  addGauge(
+    registry,
+    {
+      name: 'process_start_time_seconds',
+      help: 'Start of the front-end process, seconds since 1970.',
+      labelNames,
+    },
+    () => [[{}, startedAt]],
+  )
+  const delays = monitorEventLoopDelay({ resolution: LOOP_CHECK_MS })
+  delays.enable()
+  addGauge(
+    registry,
+    {
+      name: 'onnxd_event_loop_lag_seconds',
+      help: 'How late the event loop of the front-end was since the last scrape; percentile 100 is the worst.',
+      // Prometheus reserves `quantile` for summaries.
+      labelNames: ['percentile'],
+    },
+    () => {
+      const samples = PERCENTILES.map(
+        (percentile) =>
+          [{ percentile }, lagSeconds(delays.percentile(Number(percentile)))] as const,
+      )
+      delays.reset()
+      return samples
+    },
+  )
+  return () => {
+    delays.disable()
+  }
+}
+
+/**
+ * Node measures the time between two checks, which includes the interval. 0 before the second
+ * check.
+ */
+function lagSeconds(nanoseconds: number): number {
+  return Math.max(0, nanoseconds / 1e9 - LOOP_CHECK_MS / 1000)
+}

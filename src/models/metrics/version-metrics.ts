@@ -1,0 +1,99 @@
+import { timesInMessage } from '../../contract/compute-times.ts'
+import type { ComputeTimes } from '../../contract/compute-times.ts'
+import { ROWS_HEADER } from '../../contract/internal-headers.ts'
+import type { Header, Job } from '../scheduling/job.ts'
+import type { RejectionReason, RestartCause } from './causes.ts'
+import { BATCH_BOUNDS, Distribution, LATENCY_BOUNDS, StatusCounts } from './counts.ts'
+import { PrintedMetrics } from './handler-metrics.ts'
+
+/**
+ * The counts of one model version. Its pool owns them; after the version is unregistered nobody
+ * reads them. They are no children of prom-client, because those build a string of their labels at
+ * every call: 1 to 2 µs instead of nanoseconds.
+ */
+export class VersionMetrics {
+  /** Metrics that its handlers printed. */
+  readonly printed = new PrintedMetrics()
+  /** Responses and rejections, by status class. */
+  readonly statuses = new StatusCounts()
+  /** Time from acceptance until a worker got the request, in seconds. */
+  readonly queueSeconds = new Distribution(LATENCY_BOUNDS)
+  /** Time at a worker, including its socket, in seconds. */
+  readonly workerSeconds = new Distribution(LATENCY_BOUNDS)
+  /**
+   * Parts of that time in milliseconds. If the worker reports none, all of it counts as `infer`.
+   */
+  readonly computeMs = { input: 0, infer: 0, output: 0 }
+  readonly batchSizes = new Distribution(BATCH_BOUNDS)
+  /**
+   * Sum of the batch dimensions of requests with a response, minus 1 each, as far as workers report
+   * them.
+   */
+  furtherRows = 0
+  /** When a worker last got a batch, in milliseconds since 1970; 0 if never. */
+  lastTakenAt = 0
+  readonly rejections: Record<RejectionReason, number> = {
+    queue_full: 0,
+    no_worker: 0,
+    failed: 0,
+    expired: 0,
+    cancelled: 0,
+    crashing: 0,
+  }
+  readonly restarts: Record<RestartCause, number> = {
+    exit: 0,
+    signal: 0,
+    memory: 0,
+    timeout: 0,
+    protocol: 0,
+    load: 0,
+    other: 0,
+  }
+
+  /**
+   * Counts a batch that goes to a worker. A repeated job counts once per run.
+   * @returns The time in milliseconds, on the clock of `performance.now()`.
+   */
+  countTaken(jobs: readonly Job[], now: number = performance.now()): number {
+    let size = 0
+    for (const job of jobs) {
+      if (!job.isCounted) continue
+      size += 1
+      this.queueSeconds.observe((now - job.waitingSince) / 1000)
+    }
+    if (size > 0) {
+      this.batchSizes.observe(size)
+      this.lastTakenAt = performance.timeOrigin + now
+    }
+    return now
+  }
+
+  /** Counts the batch dimension of a request, if the worker's response reports it. */
+  countRows(headers: readonly Header[]): void {
+    const header = headers.find(([name]) => name === ROWS_HEADER)
+    const rows = Number(header?.[1] ?? 1)
+    if (Number.isSafeInteger(rows) && rows > 1) this.furtherRows += rows - 1
+  }
+
+  /**
+   * Counts a batch that came back after `ms` milliseconds, with or without a reply. The message of
+   * the reply may contain its times.
+   */
+  countReturned(jobs: readonly Job[], ms: number, message = ''): void {
+    let size = 0
+    for (const job of jobs) if (job.isCounted) size += 1
+    if (size === 0) return
+    this.workerSeconds.observe(ms / 1000, size)
+    const { input, infer, output } = timesWithin(ms, message)
+    this.computeMs.input += input * size
+    this.computeMs.infer += infer * size
+    this.computeMs.output += output * size
+  }
+}
+
+/** Uses the worker's times only if their sum is not longer than the whole time. */
+function timesWithin(ms: number, message: string): ComputeTimes {
+  const told = timesInMessage(message)
+  const isTrue = told !== undefined && told.input + told.infer + told.output <= ms
+  return isTrue ? told : { input: 0, infer: ms, output: 0 }
+}

@@ -1,0 +1,51 @@
+import type { Logger } from 'pino'
+import type { Config } from '../../config/config.ts'
+import type { BatchDelay } from '../../model-folder/settings.ts'
+import type { EffectiveSettings } from '../effective-settings.ts'
+import type { PreparedModel } from '../sources/prepare.ts'
+import type { QueueLimits } from './job-queue.ts'
+import type { PoolWorker } from './slot.ts'
+
+/** Options of a pool, fixed for the life of a model version. */
+export interface PoolOptions {
+  readonly modelName: string
+  /** Maximum of jobs in one batch. */
+  readonly batchSize: number
+  /**
+   * Milliseconds that the oldest job waits for its batch to fill; `auto` waits as long as it saves
+   * time.
+   */
+  readonly maxBatchDelayMs: BatchDelay
+  readonly queue: QueueLimits
+  /** Number of priority levels, at least 1. */
+  readonly priorityLevels: number
+  /** Maximum milliseconds that a job may wait for a worker. */
+  readonly queueTimeoutMs: number
+  /** HTTP status of a job that is rejected because the queue is full. */
+  readonly overloadStatus: number
+  /** Milliseconds for which a body that crashed two workers is rejected; 0 disables. */
+  readonly crashQuarantineMs: number
+  /** Whether a request may safely run twice. */
+  readonly isRetryable: boolean
+  readonly startWorker: (slotId: number) => PoolWorker
+  readonly log: Logger
+}
+
+/** Returns the pool options that follow from the settings of the version and the server. */
+export function poolSettings(
+  { name, hasCode, settings }: PreparedModel,
+  { batchSize, maxBatchDelayMs, priorityLevels }: EffectiveSettings,
+  config: Config,
+): Omit<PoolOptions, 'startWorker' | 'log'> {
+  return {
+    modelName: name,
+    batchSize,
+    maxBatchDelayMs,
+    queue: { maxJobs: config.queueSize, maxBytes: config.queueBytes },
+    priorityLevels,
+    queueTimeoutMs: config.queueTimeout * 1000,
+    overloadStatus: Number(config.overloadStatus),
+    crashQuarantineMs: config.crashQuarantine * 1000,
+    isRetryable: !hasCode || settings.idempotent === true,
+  }
+}

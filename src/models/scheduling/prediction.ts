@@ -1,0 +1,31 @@
+import { largeBuffers } from '../../buffer-pool.ts'
+import type { WireHeader, WirePrediction } from '../../worker/wire/messages.ts'
+
+/** Receives a function that cancels an accepted request, for when its client disconnects. */
+export type OnAccepted = (cancel: () => void) => void
+
+/** The response of a model. The receiver must call {@link release} after the body was sent. */
+export class Prediction {
+  readonly status: number
+  /** Reason phrase of the status; empty for the usual one. */
+  readonly reason: string
+  readonly contentType: string
+  readonly headers: readonly WireHeader[]
+  readonly body: Buffer
+  /** Whether the memory of the request's bodies was released: nobody may read them any more. */
+  readonly hasReleasedRequest: boolean
+
+  constructor(wire: WirePrediction, hasReleasedRequest: boolean) {
+    this.status = wire.status
+    this.reason = wire.reason
+    this.contentType = wire.contentType
+    this.headers = wire.headers
+    this.body = wire.body
+    this.hasReleasedRequest = hasReleasedRequest
+  }
+
+  /** Makes the memory of the body available to the next large body. */
+  release(): void {
+    largeBuffers.give(this.body)
+  }
+}

@@ -1,0 +1,89 @@
+import type { Undo } from '../changes.ts'
+import type { Commit, WorkerLimits } from '../registration.ts'
+import type { Pool } from './pool.ts'
+
+/**
+ * Reserves memory for workers; the result releases it.
+ * @throws ServerError if too little memory is left.
+ */
+type Admit = (missing: number, existing: number) => Promise<(() => void) | undefined>
+
+/** The wanted number of workers. */
+export interface WantedWorkers {
+  readonly min: number
+  readonly max: number
+  /** Whether a request has set it. */
+  readonly isScaled: boolean
+}
+
+/** Changes the number of workers of a pool, one change after another. */
+export class Scaler {
+  readonly #pool: Pool
+  readonly #admit: Admit
+  #wanted: WantedWorkers
+  /** Settles when the last change has begun. Changes begin in the order in which they came. */
+  #last: Promise<unknown> = Promise.resolve()
+
+  /** @param workers Wanted number until a request sets another one. */
+  constructor(pool: Pool, workers: number, admit: Admit) {
+    this.#pool = pool
+    this.#admit = admit
+    this.#wanted = { min: workers, max: workers, isScaled: false }
+  }
+
+  get wanted(): WantedWorkers {
+    return this.#wanted
+  }
+
+  /**
+   * Starts the first workers.
+   * @throws ServerError with the reason of the first one that does not load.
+   */
+  async start(): Promise<void> {
+    const { min } = this.#wanted
+    const release = await this.#makeRoom(min)
+    await this.#pool.scale(min).finally(release)
+  }
+
+  /**
+   * Brings the number of workers between `min` and `max`. Resolves when the change has begun, with
+   * a promise of its end.
+   * @param commit Puts the new limits into effect.
+   * @throws ServerError `InsufficientMemoryException` if more workers do not fit; the error of
+   * `commit`. Then nothing changes.
+   */
+  scale(limits: WorkerLimits, commit: Commit): Promise<{ readonly done: Promise<void> }> {
+    const begun = this.#last.then(() => this.#begin(limits, commit))
+    this.#last = begun.catch(() => {})
+    return begun
+  }
+
+  async #begin(limits: WorkerLimits, commit: Commit): Promise<{ readonly done: Promise<void> }> {
+    const { min, max, timeoutMs } = limits
+    const count = Math.min(Math.max(this.#pool.slots.length, min), max)
+    const release = await this.#makeRoom(count)
+    const { wanted } = this
+    const isNew = !wanted.isScaled || wanted.min !== min || wanted.max !== max
+    try {
+      if (isNew) await commit(() => this.#want(limits))
+    } catch (error) {
+      release?.()
+      throw error
+    }
+    return { done: this.#pool.scale(count, timeoutMs).finally(release) }
+  }
+
+  #want({ min, max }: WorkerLimits): Undo {
+    const before = this.#wanted
+    this.#wanted = { min, max, isScaled: true }
+    return () => {
+      this.#wanted = before
+    }
+  }
+
+  /** Reserves memory for the missing workers up to `count`, until the result is called. */
+  async #makeRoom(count: number): Promise<(() => void) | undefined> {
+    const existing = this.#pool.slots.length
+    return count <= existing ? undefined : this.#admit(count - existing, existing)
+  }
+}

@@ -1,0 +1,36 @@
+/** Priority and deadline of a request. */
+import { ServerError } from '../../errors.ts'
+import type { EffectiveSettings } from '../effective-settings.ts'
+
+/** Priority and deadline that a request sets; `undefined` if it does not. */
+export interface Urgency {
+  /** Priority level, an integer: 1 is the highest, 0 the default level. */
+  readonly priority?: number | undefined
+  /** Milliseconds within which a worker must take the request; 0 for only the server's limit. */
+  readonly timeoutMs?: number | undefined
+}
+
+/** A request that sets neither. */
+export const NO_URGENCY: Urgency = {}
+
+/**
+ * Returns the priority level of a request. A model with one level ignores the priority of requests.
+ * @throws ServerError `BadRequestException` for a level that does not exist.
+ */
+export function levelOf(
+  { priority = 0 }: Urgency,
+  { priorityLevels, defaultPriorityLevel }: EffectiveSettings,
+): number {
+  if (priority === 0 || priorityLevels === 1) return defaultPriorityLevel
+  if (priority <= priorityLevels) return priority
+  const text = `The priority must be from 1, the highest, to ${priorityLevels}, or 0 for the default level, not ${priority}.`
+  throw new ServerError('BadRequestException', text)
+}
+
+/**
+ * Returns the latest time at which a worker may take a request that comes now, on the clock of
+ * `performance.now()`.
+ */
+export function deadlineOf({ timeoutMs = 0 }: Urgency): number | undefined {
+  return timeoutMs === 0 ? undefined : performance.now() + timeoutMs
+}

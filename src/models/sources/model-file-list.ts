@@ -1,0 +1,103 @@
+/** Lists the files that the workers of a model read. */
+import { readdir, stat } from 'node:fs/promises'
+import path from 'node:path'
+import { BUILT_IN_HANDLERS, readModelFiles } from '../../model-folder/files.ts'
+import { MODEL_SETTINGS_FILE } from '../../model-folder/paths.ts'
+import { externalLocations } from './external-data.ts'
+import { isNumber } from './model-name.ts'
+
+/** The folder that Python writes beside the code of a model. */
+const WRITTEN_BY_WORKERS = '__pycache__'
+const HANDLER_EXTENSIONS = ['', '.js', '.mjs', '.cjs', '.py']
+
+/**
+ * Lists the files at `modelPath`. For a folder these are all files in it that are not hidden. A
+ * single `.onnx` file may lie beside other models, so only the files that it and its settings name
+ * are listed.
+ * @param labels The label file; empty if there is none.
+ * @param root Real path that must contain every file.
+ * @returns Absolute paths, sorted.
+ * @throws ServerError as `readModelFiles`; Error of the file system.
+ */
+export async function listModelFiles(
+  modelPath: string,
+  labels: string,
+  root: string | undefined,
+): Promise<string[]> {
+  const { folder, settings, settingsFolder } = await readModelFiles(modelPath, undefined, root)
+  const isFolder = folder === modelPath
+  const parent = isNumber(path.basename(folder)) ? [path.dirname(folder)] : []
+  const named = [path.join(settingsFolder, MODEL_SETTINGS_FILE)]
+  for (const base of [folder, settingsFolder, ...parent]) {
+    if (labels !== '') named.push(...filesIn(base, [labels]))
+  }
+  if (!isFolder) named.push(...(await namedByFile(modelPath, settings.handler ?? '')))
+  const existing = await Promise.all(named.map(isFile))
+  const files = isFolder ? await treeOf(folder, new Set()) : [modelPath]
+  return [...new Set([...files, ...named.filter((_, index) => existing[index])])].toSorted()
+}
+
+/**
+ * Lists the files that onnxruntime maps into the memory of its process: weights outside the `.onnx`
+ * file. Writing to them while a worker runs changes its results.
+ */
+export async function listMappedFiles(
+  modelPath: string,
+  root: string | undefined,
+): Promise<string[]> {
+  const { onnxFile } = await readModelFiles(modelPath, undefined, root)
+  return onnxFile === undefined
+    ? []
+    : filesIn(path.dirname(onnxFile), await externalLocations(onnxFile))
+}
+
+/**
+ * Returns the `.onnx` file and the settings chosen at a path, as text. A new file in the folder may
+ * change that choice.
+ */
+export async function chosenFiles(modelPath: string, root: string | undefined): Promise<string> {
+  const files = await readModelFiles(modelPath, undefined, root)
+  const { onnxFile, settings, settingsFolder, manifest } = files
+  return JSON.stringify([onnxFile, settings, settingsFolder, manifest ?? null])
+}
+
+/** Weights and code beside a single `.onnx` file. */
+async function namedByFile(file: string, handler: string): Promise<string[]> {
+  const [module = ''] = handler.split(':', 1)
+  const code = BUILT_IN_HANDLERS.includes(handler)
+    ? []
+    : HANDLER_EXTENSIONS.map((extension) => module + extension)
+  return filesIn(path.dirname(file), [...(await externalLocations(file)), ...code])
+}
+
+/** Returns the paths of names in a folder, without those that lead out of it. */
+function filesIn(folder: string, names: readonly string[]): string[] {
+  return names
+    .map((name) => path.resolve(folder, name))
+    .filter((location) => location.startsWith(folder + path.sep))
+}
+
+/**
+ * Returns all readable files in a folder, also through links. A folder that contains itself is read
+ * once.
+ */
+async function treeOf(folder: string, seen: Set<string>): Promise<string[]> {
+  const found: string[] = []
+  const { dev, ino } = await stat(folder, { bigint: true })
+  const identity = `${dev} ${ino}`
+  if (seen.has(identity)) return found
+  seen.add(identity)
+  for (const name of await readdir(folder).catch(() => [])) {
+    if (name.startsWith('.') || name === WRITTEN_BY_WORKERS) continue
+    const location = path.join(folder, name)
+    const stats = await stat(location).catch(() => undefined)
+    if (stats?.isDirectory() === true) found.push(...(await treeOf(location, seen)))
+    else if (stats?.isFile() === true) found.push(location)
+  }
+  return found
+}
+
+async function isFile(file: string): Promise<boolean> {
+  const stats = await stat(file).catch(() => undefined)
+  return stats?.isFile() === true
+}

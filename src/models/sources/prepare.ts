@@ -1,0 +1,250 @@
+/** Prepares models from the command line, the model store and archives, and reads nothing else. */
+import { rm, stat } from 'node:fs/promises'
+import path from 'node:path'
+import { ServerError } from '../../errors.ts'
+import type { ModelSettings } from '../../model-folder/settings.ts'
+import type { ArchiveLimits } from '../archives/extract.ts'
+import type { ConfigKey } from './config-pbtxt/config-report.ts'
+import type { Reshapes } from './config-pbtxt/tensor-reshapes.ts'
+import { findVersions } from './layout.ts'
+import type { FoundVersion, SettingsFrom, TritonConfig } from './layout.ts'
+import { existingPath, locate, notFound } from './location.ts'
+import type { Location, LocationOptions } from './location.ts'
+import {
+  MODEL_NAME_PATTERN,
+  checkModelName,
+  checkModelVersion,
+  isArchive,
+  isModelFile,
+  nameOfFile,
+  nameOfPath,
+} from './model-name.ts'
+import { RegisteredFiles } from './registered-files.ts'
+import { ORT_FILES, checkRuntimeName } from './runtime.ts'
+import type { ModelRuntime, WishedRuntime } from './runtime.ts'
+import { checkTree, isMissing } from './safe-files.ts'
+import { unpackVersion } from './unpack.ts'
+
+export { MODEL_NAME_PATTERN, checkModelName }
+
+/** One version of a model, ready to be loaded by a worker. */
+export interface PreparedModel extends ModelRuntime {
+  readonly name: string
+  /** The folder's name for numbered versions; default `1.0`. */
+  readonly version: string
+  /** Absolute path for the worker: a folder or a single `.onnx` file. */
+  readonly modelPath: string
+  /** The URL or path that the operator or caller wrote. */
+  readonly url: string
+  /** The settings of `config.pbtxt`, overridden by those of `model.json`. */
+  readonly settings: ModelSettings
+  /** The file that each setting is from. */
+  readonly settingsFrom: SettingsFrom
+  /** Tensors that `config.pbtxt` shows in another shape. */
+  readonly reshapes: Reshapes
+  /** The `config.pbtxt` of the model, and how each of its keys was used. */
+  readonly triton?: TritonConfig
+  /** How each key of the configuration in a load request was used. */
+  readonly loadReport?: readonly ConfigKey[]
+  /** State of the operator's files when the version was prepared; absent for a transferred file. */
+  readonly files?: RegisteredFiles
+  /** Folder with the unpacked files of this version; {@link discard} removes it. */
+  readonly temporaryFolder: string | undefined
+  /** The artifact from the network; {@link discard} removes it as well. */
+  readonly delivery?: Delivery
+}
+
+/** Allowed sources of models. */
+export interface SourceOptions extends LocationOptions {
+  /** Private folder for unpacked archives; created if it is missing. */
+  readonly temporaryRoot: string
+  readonly limits?: Partial<ArchiveLimits>
+  /** Aborts the unpacking of an archive. */
+  readonly signal?: AbortSignal | undefined
+}
+
+/** An artifact: a model file from the network, alone in a private folder, removed with it. */
+export interface Delivery {
+  readonly folder: string
+  /** The file, with a random name and the extension of its format. */
+  readonly path: string
+  /** The sender's file name in safe form; used as the model's name if nothing else gives one. */
+  readonly fileName: string
+  readonly sha256: string | undefined
+}
+
+/** What to prepare, after the check that it is allowed. */
+interface Place extends Location, Wishes {
+  readonly url: string
+  /** Source of the name if neither the caller nor the model gives one; default: `path`. */
+  readonly namedAfter?: string
+}
+
+/** What a caller requests for a model; everything else comes from its files. */
+export interface Wishes extends WishedRuntime {
+  readonly name?: string | undefined
+  /** Chooses one of several numbered versions; for any other model it sets the version's name. */
+  readonly version?: string | undefined
+}
+
+/**
+ * Prepares every version at a MODEL argument, `path` or `name=path` (write `./a=b.onnx` for a path
+ * with an equals sign). See {@link findVersions} for the layouts.
+ * @throws ServerError `ModelNotFoundException`, `InvalidModelException` or `BadRequestException`
+ * (name).
+ */
+export async function prepareFromArgument(
+  argument: string,
+  options: SourceOptions,
+): Promise<PreparedModel[]> {
+  const [, name, url = argument] = /^([^/=]+)=(.+)$/s.exec(argument) ?? []
+  const location = await existingPath(path.resolve(url))
+  return prepare({ path: location, url, root: undefined, name }, options)
+}
+
+/**
+ * Prepares the model at a URL: an entry of the store, or any path if local paths are allowed.
+ * @throws ServerError with the statuses and texts of MMS.
+ */
+export async function prepareFromUrl(
+  url: string,
+  options: SourceOptions & Wishes,
+): Promise<PreparedModel[]> {
+  const { name, version, handler, runtime } = options
+  const wishes = { name, version, handler, runtime }
+  return prepare({ ...(await locate(url, options)), url, ...wishes }, options)
+}
+
+/**
+ * Prepares an artifact. After a failure its folder is removed, unless `keepsDelivery` is set.
+ * @param url The URL or name that the caller wrote; shown as the model's URL.
+ * @throws ServerError as {@link prepareFromUrl}.
+ */
+export async function prepareDelivery(
+  delivery: Delivery,
+  url: string,
+  options: SourceOptions & Wishes,
+  keepsDelivery = false,
+): Promise<PreparedModel[]> {
+  const { name, version, handler, runtime } = options
+  try {
+    const wishes = { name, version, handler, runtime }
+    const place = { path: delivery.path, root: undefined, url, ...wishes }
+    const versions = await prepare({ ...place, namedAfter: delivery.fileName }, options)
+    return versions.map((prepared) => ({ ...prepared, delivery }))
+  } catch (error) {
+    if (!keepsDelivery) await rm(delivery.folder, { recursive: true, force: true })
+    throw error
+  }
+}
+
+/**
+ * Removes the files that preparing a version created. A second call does nothing.
+ * @param keepsDelivery Keep the artifact from the network, because the next start serves it again.
+ */
+export async function discard(
+  { temporaryFolder, delivery }: PreparedModel,
+  keepsDelivery = false,
+): Promise<void> {
+  if (temporaryFolder !== undefined) await rm(temporaryFolder, { recursive: true, force: true })
+  if (delivery !== undefined && !keepsDelivery) {
+    await rm(delivery.folder, { recursive: true, force: true })
+  }
+}
+
+async function prepare(place: Place, options: SourceOptions): Promise<PreparedModel[]> {
+  if (place.name !== undefined) checkModelName(place.name)
+  if (place.version !== undefined) checkModelVersion(place.version)
+  if (place.runtime !== undefined) checkRuntimeName(place.runtime)
+  try {
+    const stats = await stat(place.path)
+    if (stats.isDirectory()) {
+      if (place.root !== undefined) await checkTree(place.path, place.root)
+    } else if (!stats.isFile()) {
+      throw invalid(`The model is neither a file nor a folder: ${place.url}`)
+    } else if (isArchive(place.path)) {
+      return [await prepareArchive(place, options)]
+    } else if (!isModelFile(place.path)) {
+      if (path.extname(place.path).toLowerCase() === '.ort')
+        throw invalid(`${ORT_FILES}: ${place.url}`)
+      throw invalid(`The model is no folder, .onnx, .mar, .model, .zip or .tar.gz: ${place.url}`)
+    }
+    const versions = chooseVersion(await findVersions(place.path, place.root, place), place)
+    return await Promise.all(
+      versions.map(async (found) => {
+        const prepared = toPrepared(place, found, undefined)
+        if (place.namedAfter !== undefined) return prepared
+        const labels = found.settings.labels ?? ''
+        const files = await RegisteredFiles.ofModel(found.modelPath, labels, place.root)
+        return { ...prepared, files }
+      }),
+    )
+  } catch (error) {
+    if (error instanceof ServerError) throw error
+    if (isMissing(error)) throw notFound(`Model not found: ${place.url}`, error)
+    // File system errors contain paths of this machine, so their texts stay in the cause.
+    throw invalid(`The model cannot be read: ${place.url}`, error)
+  }
+}
+
+async function prepareArchive(place: Place, options: SourceOptions): Promise<PreparedModel> {
+  // Recorded before the archive is read, so that a write during reading counts as a change.
+  const files =
+    place.namedAfter === undefined ? await RegisteredFiles.ofFile(place.path) : undefined
+  const { found, temporaryFolder } = await unpackVersion(place.path, place.root, {
+    ...options,
+    wished: place,
+  })
+  try {
+    const prepared = toPrepared(place, found, temporaryFolder)
+    return files === undefined ? prepared : { ...prepared, files }
+  } catch (error) {
+    await rm(temporaryFolder, { recursive: true, force: true })
+    throw error
+  }
+}
+
+function chooseVersion(versions: FoundVersion[], { version, url }: Place): FoundVersion[] {
+  if (version === undefined || versions.some(({ isNumbered }) => !isNumbered)) return versions
+  const chosen = versions.filter((found) => found.version === version)
+  if (chosen.length > 0) return chosen
+  throw new ServerError(
+    'ModelVersionNotFoundException',
+    `Model version: ${version} does not exist for model: ${url}`,
+  )
+}
+
+function toPrepared(
+  place: Place,
+  found: FoundVersion,
+  temporaryFolder: string | undefined,
+): PreparedModel {
+  const { version, isNumbered, manifestName, ...model } = found
+  const { namedAfter } = place
+  const own =
+    namedAfter === undefined
+      ? () => nameOfPath(place.path, place.root)
+      : () => nameOfFile(namedAfter)
+  const name = place.name ?? manifestName ?? own()
+  checkModelName(name)
+  checkRuntime(place.runtime, model.runtime)
+  return {
+    ...model,
+    name,
+    version: isNumbered ? version : (place.version ?? version),
+    url: place.url,
+    temporaryFolder,
+  }
+}
+
+/** The caller's Python version need not match: the operator's interpreter decides the version. */
+function checkRuntime(wished: string | undefined, own: string): void {
+  if (wished === undefined || wished === own) return
+  if (wished.startsWith('python') && own.startsWith('python')) return
+  const text = `Invalid RuntimeType value: ${wished}. The runtime of this model is ${own}.`
+  throw new ServerError('BadRequestException', text)
+}
+
+function invalid(message: string, cause?: unknown): ServerError {
+  return new ServerError('InvalidModelException', message, { cause })
+}

@@ -1,0 +1,48 @@
+/** Finds the model name of each entry of a store from the name of the file or folder alone. */
+import path from 'node:path'
+import { MODEL_NAME_PATTERN, nameOfPath } from './model-name.ts'
+import { listStore } from './store-listing.ts'
+
+/** The entries of a store. */
+export interface StoreNames {
+  /** URLs of models by name. */
+  readonly urls: ReadonlyMap<string, string>
+  /** Why an entry has no name of its own, by URL. */
+  readonly problems: ReadonlyMap<string, string>
+}
+
+/**
+ * Names all models in a store. An entry that cannot be named, or has the name of an earlier one, is
+ * a problem that does not affect the others.
+ * @throws ServerError `ModelNotFoundException` if the store cannot be read.
+ */
+export async function readStoreNames(modelStore: string): Promise<StoreNames> {
+  const urls = new Map<string, string>()
+  const problems = new Map<string, string>()
+  for (const url of await listStore(modelStore)) {
+    const name = nameOfEntry(url, modelStore)
+    const other = urls.get(name)
+    if (!MODEL_NAME_PATTERN.test(name)) problems.set(url, unusable(name))
+    else if (other === undefined) urls.set(name, url)
+    else
+      problems.set(url, `Its model would be called ${name}, as that of ${JSON.stringify(other)}.`)
+  }
+  return { urls, problems }
+}
+
+/** Returns `''` if the entry does not give a name. */
+function nameOfEntry(url: string, modelStore: string): string {
+  try {
+    return nameOfPath(path.join(modelStore, url), modelStore)
+  } catch {
+    return ''
+  }
+}
+
+function unusable(name: string): string {
+  const reason =
+    name === ''
+      ? 'No model name can be made of this file name: it has neither a letter from A to Z nor a digit.'
+      : 'The model name that is made of this file name is longer than 128 characters.'
+  return `${reason} Rename it, or register it with model_name.`
+}

@@ -1,0 +1,45 @@
+/** Checks from which URLs a model may be downloaded, and formats URLs for messages. */
+import { ServerError } from '../../errors.ts'
+
+/** White space, control characters and backslashes. URL parsers remove or replace them. */
+const FORBIDDEN = /[\s\p{Cc}\\]/u
+const HTTP_URL = /^https?:\/\/[^/]/i
+const MAX_SHOWN = 200
+
+/**
+ * Parses the URL of a model. Its origin (scheme, host and port) must be in `allowedOrigins`.
+ * @throws ServerError 400 if it is not a plain http(s) URL; 403 if its origin is not allowed.
+ */
+export function parseModelUrl(text: string, allowedOrigins: readonly string[]): URL {
+  if (FORBIDDEN.test(text) || !HTTP_URL.test(text) || !URL.canParse(text)) {
+    throw new ServerError('BadRequestException', 'Invalid model url: it is no http or https URL.')
+  }
+  const url = new URL(text)
+  if (url.username !== '' || url.password !== '') {
+    throw new ServerError('BadRequestException', 'Invalid model url: it has a user or password.')
+  }
+  if (!allowedOrigins.some((origin) => parseOrigin(origin) === url.origin)) {
+    throw new ServerError(
+      'BadRequestException',
+      `Models may not be downloaded from ${url.origin}; --allowed-origins lists where they may come from.`,
+      { statusCode: 403 },
+    )
+  }
+  return url
+}
+
+/**
+ * Returns the origin in a setting, `https://host[:port]`, in its normal form; `undefined` if the
+ * text is anything else.
+ */
+export function parseOrigin(text: string): string | undefined {
+  if (FORBIDDEN.test(text) || !HTTP_URL.test(text) || !URL.canParse(text)) return undefined
+  const { origin, href } = new URL(text)
+  return href === `${origin}/` ? origin : undefined
+}
+
+/** Returns a URL for messages: without user, password, query and fragment, which may be secret. */
+export function shownUrl({ origin, pathname }: URL): string {
+  const shown = `${origin}${pathname}`
+  return shown.length > MAX_SHOWN ? `${shown.slice(0, MAX_SHOWN)}…` : shown
+}

@@ -1,0 +1,19 @@
+import type { Logger } from 'pino'
+import { Job } from '../scheduling/job.ts'
+import type { Pool } from '../scheduling/pool.ts'
+
+/**
+ * Asks a handler for its metadata: inputs, outputs, types, shapes. Returns `undefined` if the
+ * handler has none. The request has the header `describe: True`, as in TorchServe.
+ */
+export async function askHandler(pool: Pool, model: string, log: Logger): Promise<unknown> {
+  try {
+    const job = new Job([['describe', 'True']], [])
+    pool.submit(job)
+    const { body } = await job.result
+    return JSON.parse(body.toString('utf8'))
+  } catch (error) {
+    log.warn({ model, error }, 'the handler did not describe itself')
+    return undefined
+  }
+}

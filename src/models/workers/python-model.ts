@@ -1,0 +1,47 @@
+/** Chooses the Python worker for a model with a Python handler. */
+import path from 'node:path'
+import { ServerError } from '../../errors.ts'
+import { isNetworkFile } from '../../model-folder/paths.ts'
+import { PYTHON_PACKAGES } from '../../worker/host/python-installation.ts'
+import type { PythonInstallation } from '../../worker/host/python-installation.ts'
+import type { WireDialect } from '../../worker/wire/messages.ts'
+import type { PreparedModel } from '../sources/prepare.ts'
+
+/** An interpreter, and the worker to run with it. */
+export interface ChosenPython {
+  readonly python: PythonInstallation
+  readonly dialect: WireDialect
+}
+
+/**
+ * Chooses the worker for a model: the one that its manifest was written for or that `model.json`
+ * names; else an installed one, MMS's first.
+ * @throws ServerError `InvalidModelException` that says what is missing.
+ */
+export function choosePython(
+  { name, pythonWorker }: PreparedModel,
+  python: PythonInstallation | undefined,
+): ChosenPython {
+  if (python === undefined) {
+    throw missing(
+      `Model ${name} has a Python handler, and this server runs no Python. Start it with --python and an interpreter or virtual environment that has multi-model-server or torchserve.`,
+    )
+  }
+  const dialect = pythonWorker ?? (python.homes.has('mms') ? 'mms' : 'torchserve')
+  if (!python.homes.has(dialect)) {
+    const [other = 'mms'] = python.homes.keys()
+    throw missing(
+      `Model ${name} was made for ${PYTHON_PACKAGES[dialect]}, which the configured Python does not have. Install it there, or try the other worker by "pythonWorker": "${other}" in model.json.`,
+    )
+  }
+  return { python, dialect }
+}
+
+/** The workers of MMS and TorchServe load folders only. */
+export function folderOf({ modelPath }: PreparedModel): string {
+  return isNetworkFile(modelPath) ? path.dirname(modelPath) : modelPath
+}
+
+function missing(message: string): ServerError {
+  return new ServerError('InvalidModelException', message)
+}

@@ -1,0 +1,250 @@
+import path from 'node:path'
+import type { Logger } from 'pino'
+import type { Config } from '../../config/config.ts'
+import { WARM_UP_LINE } from '../../contract/worker-lines.ts'
+import { ServerError } from '../../errors.ts'
+import { BUILT_IN_HANDLERS } from '../../model-folder/files.ts'
+import { BodyFile } from '../../worker/host/body-file.ts'
+import { confine } from '../../worker/host/confinement.ts'
+import type { Confinement } from '../../worker/host/confinement.ts'
+import { IsolationReport } from '../../worker/host/isolation.ts'
+import { READY_LINE, ownWorker, workerEnvironment } from '../../worker/host/own-worker.ts'
+import type { PythonInstallation } from '../../worker/host/python-installation.ts'
+import { pythonWorker } from '../../worker/host/python-worker.ts'
+import type { RuntimeDirectory } from '../../worker/host/runtime-directory.ts'
+import type { WorkerSpec } from '../../worker/host/worker-spec.ts'
+import { Worker } from '../../worker/host/worker.ts'
+import { NO_GPU } from '../../worker/wire/messages.ts'
+import type { WireDialect } from '../../worker/wire/messages.ts'
+import type { EffectiveSettings } from '../effective-settings.ts'
+import { METRICS_PREFIX } from '../metrics/handler-line.ts'
+import type { PrintedMetrics } from '../metrics/handler-metrics.ts'
+import type { PoolWorker } from '../scheduling/pool.ts'
+import type { PreparedModel } from '../sources/prepare.ts'
+import { choosePython, folderOf } from './python-model.ts'
+import { workerOptions } from './worker-options.ts'
+
+/** Name of a worker's socket, in the worker's own folder. */
+const SOCKET = 'w.sock'
+/** Maximum of batches in flight at one of onnxd's own workers. */
+const MAX_DEPTH = 8
+/** Limit for names, headers and phrases in a frame. */
+const MAX_TEXT_BYTES = 1024 * 1024
+/** Extra space for the JSON before binary data that already uses the whole response limit. */
+const JSON_ROOM_BYTES = 1024 * 1024
+
+/** The parts of a worker's specification that differ between onnxd's and Python workers. */
+interface SpecialPart extends Omit<
+  WorkerSpec,
+  'load' | 'limits' | 'loadTimeoutMs' | 'responseTimeoutMs'
+> {
+  /** Path for the worker. onnxd's own worker also accepts a single file. */
+  readonly modelPath: string
+  readonly ioDescriptor: string
+  readonly tidyUp?: () => void
+}
+
+/** What a factory needs from the server. */
+export interface FactoryOptions {
+  readonly config: Config
+  readonly runtime: RuntimeDirectory
+  readonly environment: NodeJS.ProcessEnv
+  readonly log: Logger
+  readonly confinement: Confinement
+  /** The Python installation for Python handlers; `undefined` if there is none. */
+  readonly python: PythonInstallation | undefined
+}
+
+/** Starts worker processes. The server has one factory. */
+export class WorkerFactory {
+  /** Resolves when the first worker has been started. */
+  readonly firstStart: Promise<void>
+  readonly #config: Config
+  readonly #runtime: RuntimeDirectory
+  readonly #environment: Record<string, string>
+  readonly #log: Logger
+  readonly #confinement: Confinement
+  readonly #python: PythonInstallation | undefined
+  readonly #isolation: IsolationReport
+  #noteStart = (): void => {}
+  readonly #alive = new Set<Worker>()
+  #nextGpu = 0
+
+  constructor({ config, runtime, environment, confinement, log, python }: FactoryOptions) {
+    this.#config = config
+    this.#runtime = runtime
+    this.#confinement = confinement
+    this.#isolation = new IsolationReport(log)
+    this.#python = python
+    this.firstStart = new Promise((resolve) => (this.#noteStart = resolve))
+    this.#environment = workerEnvironment(environment, config.workerEnvironment)
+    this.#log = log
+  }
+
+  /**
+   * Rejects a model that cannot be served, before a process is started.
+   * @throws ServerError `HandlersNotAllowedException` or `InvalidModelException`.
+   */
+  check(model: PreparedModel, handler: string): void {
+    this.pythonDialect(model)
+    const hasCode = model.hasCode || !BUILT_IN_HANDLERS.includes(handler)
+    if (hasCode && !this.#config.allowHandlers) {
+      throw new ServerError(
+        'HandlersNotAllowedException',
+        `Model ${model.name} brings code of its own, which this server does not run. Start it with --allow-handlers to trust such models.`,
+      )
+    }
+  }
+
+  /**
+   * Makes an unpacked, uploaded or downloaded model readable for workers that run as another user.
+   */
+  async share({ modelPath }: PreparedModel): Promise<void> {
+    const { path: runtime } = this.#runtime
+    const { stateDir } = this.#config
+    const kept = stateDir === '' ? [] : [path.resolve(stateDir)]
+    const uploads = path.join(kept[0] ?? runtime, 'models')
+    await this.#runtime.share(modelPath, [runtime, ...kept, uploads])
+  }
+
+  /**
+   * Returns the server whose Python worker runs a model; `undefined` for onnxd's own worker.
+   * @throws ServerError `InvalidModelException` if the model needs a Python worker that is not
+   * installed.
+   */
+  pythonDialect(model: PreparedModel): WireDialect | undefined {
+    return model.runtime === 'node' ? undefined : choosePython(model, this.#python).dialect
+  }
+
+  /**
+   * Starts one worker of a model version and begins to load the model. Metrics that the worker
+   * prints go to `printed`.
+   */
+  start(
+    model: PreparedModel,
+    settings: EffectiveSettings,
+    slotId: number,
+    printed: PrintedMetrics,
+    checkFiles?: WorkerSpec['checkFiles'],
+  ): PoolWorker {
+    const { gpus, maxResponseBytes } = this.#config
+    const log = this.#log.child({ model: model.name, version: model.version, worker: slotId })
+    const isOwn = model.runtime === 'node'
+    const onLine: WorkerSpec['onLine'] = (line, stream) => {
+      const isMetric = line.startsWith(METRICS_PREFIX)
+      const problem = isMetric ? printed.take(line) : undefined
+      if (problem !== undefined) log.warn({ problem }, 'a metric of the handler is not shown')
+      // The loggers of the Python workers write everything to stdout, errors too.
+      const isDetail = isMetric || (isOwn && stream === 'stdout')
+      log[isDetail ? 'debug' : 'info']({ stream, line }, 'worker output')
+    }
+    const folder = this.#runtime.newWorkerFolder()
+    const special = isOwn
+      ? this.#ownWorker(model, settings, folder, onLine)
+      : this.#pythonWorker(model, settings, folder, onLine)
+    const worker = new Worker({
+      ...special,
+      child: {
+        ...confine(special.child, this.#confinement),
+        prepare: () => this.#runtime.makeWorkerFolder(folder),
+      },
+      load: {
+        command: 'load',
+        modelName: model.name,
+        modelPath: special.modelPath,
+        batchSize: settings.batchSize,
+        handler: settings.handler,
+        gpu: gpus > 0 ? this.#nextGpu++ % gpus : NO_GPU,
+        ioDescriptor: special.ioDescriptor,
+        envelope: model.envelope ?? '',
+        limitMaxImagePixels: true,
+      },
+      limits: {
+        maxValueBytes: maxResponseBytes + JSON_ROOM_BYTES,
+        maxTextBytes: MAX_TEXT_BYTES,
+        maxCount: 65_536,
+      },
+      checkFiles,
+      loadTimeoutMs: settings.startupTimeoutMs,
+      responseTimeoutMs: settings.responseTimeoutMs,
+    })
+    this.#alive.add(worker)
+    this.#noteStart()
+    this.#isolation.note(worker)
+    void worker.exited.then(() => {
+      this.#alive.delete(worker)
+      special.tidyUp?.()
+      this.#runtime.removeWorkerFolder(folder)
+    })
+    return worker
+  }
+
+  /** Stops every running worker, also those that are starting. */
+  async close(): Promise<void> {
+    const workers = [...this.#alive]
+    for (const worker of workers) worker.kill('was told to stop')
+    await Promise.all(workers.map((worker) => worker.exited))
+  }
+
+  #ownWorker(
+    model: PreparedModel,
+    settings: EffectiveSettings,
+    folder: string,
+    onLine: WorkerSpec['onLine'],
+  ): SpecialPart {
+    const { workerHeapMib, telemetry } = this.#config
+    const socketPath = path.join(folder, SOCKET)
+    // A custom handler may keep its input; the built-in handlers do not.
+    const bodies = BUILT_IN_HANDLERS.includes(settings.handler) ? BodyFile.create() : undefined
+    return {
+      bodies,
+      child: ownWorker(
+        {
+          socketPath,
+          temporaryFolder: folder,
+          modelName: model.name,
+          modelPath: model.modelPath,
+          handler: settings.handler,
+          options: JSON.stringify(workerOptions(this.#config, model, settings)),
+          threads: settings.threads,
+          heapMib: workerHeapMib,
+          allowTelemetry: telemetry,
+          hasBodyFile: bodies !== undefined,
+        },
+        this.#environment,
+      ),
+      address: { path: socketPath },
+      dialect: 'mms',
+      readyLine: READY_LINE,
+      warmUpLine: WARM_UP_LINE,
+      maxInFlight: MAX_DEPTH,
+      modelPath: model.modelPath,
+      ioDescriptor: '',
+      onLine,
+    }
+  }
+
+  #pythonWorker(
+    model: PreparedModel,
+    settings: EffectiveSettings,
+    folder: string,
+    onLine: WorkerSpec['onLine'],
+  ): SpecialPart {
+    const modelPath = folderOf(model)
+    return {
+      modelPath,
+      ...pythonWorker(
+        {
+          ...choosePython(model, this.#python),
+          socketPath: path.join(folder, SOCKET),
+          modelName: model.name,
+          modelFolder: modelPath,
+          handler: settings.handler,
+          threads: settings.threads,
+          onLine,
+        },
+        this.#environment,
+      ),
+    }
+  }
+}

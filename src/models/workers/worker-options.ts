@@ -1,0 +1,33 @@
+/** Options for onnxd's own worker besides the load request, as JSON in its environment. */
+import type { Config } from '../../config/config.ts'
+import type { EffectiveSettings } from '../effective-settings.ts'
+import { MODEL_CONFIG_FILE } from '../sources/config-pbtxt/model-config.ts'
+import type { PreparedModel } from '../sources/prepare.ts'
+
+/** Returns the options of one worker; `worker/process/start/options.ts` reads them. */
+export function workerOptions(
+  config: Config,
+  { version, settings, settingsFrom, reshapes, files }: PreparedModel,
+  { maxBatchSize, joinBatches, threads }: EffectiveSettings,
+): Record<string, unknown> {
+  const { graphOptimization, providers, warmUp, allowHandlers } = config
+  const { maxResponseBytes, maxJsonBytes, maxBodyBytes } = config
+  return {
+    threads,
+    graphOptimization,
+    providers,
+    warmUp,
+    allowHandlers,
+    maxResponseBytes,
+    maxJsonBytes,
+    maxBodyBytes,
+    modelVersion: version,
+    maxBatchSize,
+    joinBatches,
+    // In Triton, a configuration with `max_batch_size: 0` has no batch dimension.
+    hasBatchDimension: maxBatchSize > 0 || settingsFrom.maxBatchSize !== MODEL_CONFIG_FILE,
+    reshapes,
+    labels: settings.labels ?? '',
+    root: files?.root ?? '',
+  }
+}

@@ -1,0 +1,77 @@
+/** A page to read about the models and to try them: Swagger UI over `/openapi.json`, from this server alone. */
+import { readSwaggerUi } from '../../package-files.ts'
+import type { App } from '../route-context.ts'
+
+/** Files of Swagger UI that the page loads. */
+const ASSETS = [
+  ['swagger-ui.css', 'text/css; charset=utf-8'],
+  ['swagger-ui-bundle.js', 'text/javascript; charset=utf-8'],
+] as const
+
+/** Addresses are relative, so that the page works behind any prefix of a proxy. */
+const PAGE = `<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>onnxd</title>
+<link rel="icon" href="data:,">
+<link rel="stylesheet" href="docs/swagger-ui.css">
+</head>
+<body>
+<div id="page"></div>
+<script src="docs/swagger-ui-bundle.js"></script>
+<script src="docs/start.js"></script>
+</body>
+</html>
+`
+/** Schemas are shown where they are used; the list of all of them at the end stays folded. */
+const START = `SwaggerUIBundle({
+  url: 'openapi.json',
+  dom_id: '#page',
+  deepLinking: true,
+  docExpansion: 'list',
+  defaultModelsExpandDepth: 0,
+  validatorUrl: null,
+})
+`
+/** Swagger UI sets styles on elements; everything else comes from this server, and nothing goes elsewhere. */
+const CONTENT_SECURITY_POLICY = [
+  "default-src 'none'",
+  "script-src 'self'",
+  "style-src 'self' 'unsafe-inline'",
+  "img-src 'self' data:",
+  "font-src 'self' data:",
+  "connect-src 'self'",
+  "base-uri 'none'",
+  "form-action 'none'",
+  "frame-ancestors 'none'",
+].join('; ')
+
+const schema = { hide: true }
+
+/** Adds `/docs` and what the page loads. */
+export function docsPageRoutes(app: App): void {
+  app.get('/docs', { schema }, async (request, reply) => {
+    const [path = ''] = request.url.split('?')
+    // Below a slash the relative addresses would lead elsewhere.
+    if (path.endsWith('/')) return reply.redirect('../docs', 308)
+    return reply
+      .header('content-security-policy', CONTENT_SECURITY_POLICY)
+      .type('text/html; charset=utf-8')
+      .send(PAGE)
+  })
+  app.get('/docs/start.js', { schema }, async (_request, reply) =>
+    reply.type('text/javascript; charset=utf-8').send(START),
+  )
+  for (const [name, type] of ASSETS) {
+    app.get(`/docs/${name}`, { schema }, async (_request, reply) =>
+      reply
+        .header('cache-control', 'max-age=3600')
+        .removeHeader('pragma')
+        .removeHeader('expires')
+        .type(type)
+        .send(await readSwaggerUi(name)),
+    )
+  }
+}

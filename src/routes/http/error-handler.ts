@@ -1,0 +1,147 @@
+import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
+import { ServerError, messageOf } from '../../errors.ts'
+import type { ErrorType } from '../../errors.ts'
+import type { App } from '../route-context.ts'
+import { UnsupportedCodingError } from './content-encoding.ts'
+
+/** Errors of Fastify and its plugins that are the client's doing, by their code. */
+const CLIENT_ERRORS: ReadonlyMap<string, (message: string) => ServerError> = new Map<
+  string,
+  (message: string) => ServerError
+>([
+  ['FST_ERR_VALIDATION', (message) => new ServerError('BadRequestException', message)],
+  [
+    'FST_ERR_CTP_INVALID_MEDIA_TYPE',
+    () =>
+      new ServerError(
+        'UnsupportedMediaTypeException',
+        'The Content-Type header is not a media type such as application/json.',
+      ),
+  ],
+  [
+    'FST_REQ_FILE_TOO_LARGE',
+    () => new ServerError('PayloadTooLargeException', 'A part of the multipart body is too large.'),
+  ],
+  [
+    'FST_PARTS_LIMIT',
+    () => new ServerError('PayloadTooLargeException', 'The multipart body has too many parts.'),
+  ],
+  [
+    'FST_FIELDS_LIMIT',
+    () => new ServerError('PayloadTooLargeException', 'The multipart body has too many fields.'),
+  ],
+  [
+    'FST_FILES_LIMIT',
+    () => new ServerError('PayloadTooLargeException', 'The multipart body has too many files.'),
+  ],
+])
+
+/** Where a client finds the paths and methods that there are. */
+const PATHS_ARE_IN = 'GET /openapi.json lists all paths and methods.'
+/** Types of errors that Fastify and its plugins have no code of ours for, by their status. */
+const BY_STATUS: ReadonlyMap<number, ErrorType> = new Map([
+  [413, 'PayloadTooLargeException'],
+  [415, 'UnsupportedMediaTypeException'],
+])
+
+const KSERVE_PATH = /^\/v[12](?:[/?]|$)/
+
+/** Gives every failure the error body of its dialect, and unknown paths and methods its texts. */
+export function errorHandling(app: App): void {
+  app.setErrorHandler((error: FastifyError, request, reply) =>
+    sendError(asServerError(error), error, request, reply),
+  )
+  app.setNotFoundHandler((request, reply) => {
+    const error = notFound()
+    return sendError(error, error, request, reply)
+  })
+}
+
+/** The error of a path that no route has. */
+export function notFound(): ServerError {
+  return new ServerError(
+    'ResourceNotFoundException',
+    `Requested resource is not found, please refer to API document. ${PATHS_ARE_IN}`,
+  )
+}
+
+/**
+ * Answers 405 on every path of the app for the methods that no route takes, and 404 on every other
+ * path, before a body is read. Call after the last route.
+ */
+export function refuseOtherMethods(
+  app: App,
+  routes: ReadonlyMap<string, ReadonlySet<string>>,
+): void {
+  app.addHook('onRequest', (request, _reply, done) => {
+    if (request.is404) done(notFound())
+    else done()
+  })
+  for (const [url, methods] of routes) {
+    // A copy: the methods added here are noted as well.
+    const allowed = new Set(methods)
+    app.route({
+      method: ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS', 'TRACE'].filter(
+        (method) => !allowed.has(method),
+      ),
+      url,
+      onRequest: (_request, reply, done) => {
+        reply.header('allow', [...allowed].join(', '))
+        done(
+          new ServerError(
+            'MethodNotAllowedException',
+            `Requested method is not allowed, please refer to API document. ${PATHS_ARE_IN}`,
+          ),
+        )
+      },
+      // Never called: the hook has answered.
+      handler: (_request, reply) => reply,
+    })
+  }
+}
+
+function asServerError(error: FastifyError): ServerError {
+  if (error instanceof ServerError) return error
+  const known = CLIENT_ERRORS.get(error.code)
+  if (known !== undefined) return known(error.message)
+  // The multipart parser throws plain errors for a missing boundary or a body that ends too early.
+  const isMultipart =
+    error.code === undefined && /multipart|boundary|unexpected end of/i.test(error.message)
+  const status = isMultipart ? 400 : (error.statusCode ?? 500)
+  if (status < 500)
+    return new ServerError(BY_STATUS.get(status) ?? 'BadRequestException', error.message, {
+      statusCode: status,
+      cause: error,
+    })
+  return new ServerError('InternalServerException', 'The server failed to handle the request.', {
+    cause: error,
+  })
+}
+
+function sendError(
+  error: ServerError,
+  original: unknown,
+  request: FastifyRequest,
+  reply: FastifyReply,
+): FastifyReply {
+  // Refusals of an overload are counted, and a line with a stack for each would be the next overload.
+  if (error.statusCode >= 500 && error.retryAfterSeconds === undefined) {
+    request.log.warn(
+      { requestId: request.id, type: error.type, reason: messageOf(original), err: original },
+      'request failed',
+    )
+  }
+  if (error.retryAfterSeconds !== undefined)
+    reply.header('retry-after', String(error.retryAfterSeconds))
+  if (error.statusCode === 401) reply.header('www-authenticate', 'Bearer')
+  if (error instanceof UnsupportedCodingError) reply.header('accept-encoding', error.acceptEncoding)
+  if (error.statusCode === 413) reply.raw.shouldKeepAlive = false
+  // As text: the handler of unknown paths does not use the app's serializer.
+  return reply.code(error.statusCode).type('application/json').send(errorText(error, request.url))
+}
+
+/** `{error}` and nothing else on KServe's and Triton's paths, whose clients refuse more; elsewhere the original's body. */
+export function errorText(error: ServerError, url: string): string {
+  if (KSERVE_PATH.test(url)) return JSON.stringify({ error: error.message })
+  return `${JSON.stringify(error.toBody(), null, 2)}\n`
+}

@@ -1,0 +1,77 @@
+/** Three questions that a platform asks: is the process alive, can it serve, can this model be used? */
+import { Type } from '@sinclair/typebox'
+import type { App, RouteContext } from '../route-context.ts'
+import { isReadyToServe } from './v2-models.ts'
+import { ModelParams, VersionParams, protocolErrors } from './v2-schemas.ts'
+
+const tags = ['health']
+const Live = Type.Object({ live: Type.Boolean() })
+const Ready = Type.Object({ ready: Type.Boolean() })
+const ModelReady = Type.Object({ name: Type.String(), ready: Type.Boolean() })
+
+/** Adds `/v2/health/live`, `/v2/health/ready` and `/v2/models/{model}/ready`, with their bodies of the Open Inference Protocol. */
+export function healthRoutes(app: App, { registry, isAccepting, isStopping }: RouteContext): void {
+  app.get(
+    '/v2/health/live',
+    {
+      schema: {
+        operationId: 'serverLive',
+        summary: 'The process answers',
+        tags,
+        response: { 200: Live },
+      },
+    },
+    async (_request, reply) => reply.send({ live: true }),
+  )
+
+  app.get(
+    '/v2/health/ready',
+    {
+      schema: {
+        operationId: 'serverReady',
+        summary: 'The models of the start are loaded and every model has a worker',
+        tags,
+        response: { 200: Ready, 503: Ready },
+      },
+    },
+    async (_request, reply) => {
+      const ready = isAccepting() && registry.all.every(({ status }) => status.isReady)
+      return reply.code(ready ? 200 : 503).send({ ready })
+    },
+  )
+
+  const modelResponses = { 200: ModelReady, 503: ModelReady, ...protocolErrors }
+  app.get(
+    '/v2/models/:model/ready',
+    {
+      schema: {
+        operationId: 'modelReady',
+        summary: 'The default version of a model has a worker',
+        tags,
+        params: ModelParams,
+        response: modelResponses,
+      },
+    },
+    async ({ params: { model: name } }, reply) => {
+      const ready = !isStopping() && isReadyToServe(registry, name)
+      return reply.code(ready ? 200 : 503).send({ name, ready })
+    },
+  )
+
+  app.get(
+    '/v2/models/:model/versions/:version/ready',
+    {
+      schema: {
+        operationId: 'modelVersionReady',
+        summary: 'One version of a model has a worker',
+        tags,
+        params: VersionParams,
+        response: modelResponses,
+      },
+    },
+    async ({ params: { model: name, version } }, reply) => {
+      const ready = !isStopping() && isReadyToServe(registry, name, version)
+      return reply.code(ready ? 200 : 503).send({ name, ready })
+    },
+  )
+}

@@ -1,0 +1,89 @@
+/** Version 1 of KServe's protocol: readiness and predictions. The worker reads and writes the bodies. */
+import { Type } from '@sinclair/typebox'
+import { URGENCY_PARAMETERS } from '../../openapi/urgency-parameters.ts'
+import { rejectEarly } from '../inference/reject-early.ts'
+import { relay } from '../inference/relay.ts'
+import { bodyParameter } from '../inference/request-parameters.ts'
+import type { App, RouteContext } from '../route-context.ts'
+import { findModel } from './v2-models.ts'
+import { ModelParams, protocolErrors } from './v2-schemas.ts'
+
+const tags = ['KServe v1']
+/** Only described: the worker reads and checks what comes. */
+const Instances = Type.Object({
+  instances: Type.Array(Type.Unknown(), { description: 'One value for each sample.' }),
+})
+const ModelReady = Type.Object({ name: Type.String(), ready: Type.Boolean() })
+
+/** Adds `/` as the check of a server that lives, and `/v1/models…`. */
+export function v1Routes(app: App, { registry, isStopping }: RouteContext): void {
+  app.get(
+    '/',
+    {
+      schema: {
+        operationId: 'alive',
+        summary: 'The process answers',
+        tags,
+        response: { 200: Type.Object({ status: Type.String() }) },
+      },
+    },
+    async (_request, reply) => reply.send({ status: 'alive' }),
+  )
+
+  app.get(
+    '/v1/models',
+    {
+      schema: {
+        operationId: 'v1ModelNames',
+        summary: 'Names of the models',
+        tags,
+        response: { 200: Type.Object({ models: Type.Array(Type.String()) }) },
+      },
+    },
+    async (_request, reply) => reply.send({ models: registry.names }),
+  )
+
+  app.get(
+    '/v1/models/:model',
+    {
+      schema: {
+        operationId: 'v1ModelReady',
+        summary: 'The default version of a model has a worker',
+        tags,
+        params: ModelParams,
+        response: { 200: ModelReady, 503: ModelReady, ...protocolErrors },
+      },
+    },
+    async ({ params }, reply) => {
+      const ready = !isStopping() && findModel(registry, params.model).status.isReady
+      return reply.code(ready ? 200 : 503).send({ name: params.model, ready })
+    },
+  )
+
+  app.post(
+    // The expression ends the name at the colon; without it the router takes the rest as part of the name.
+    '/v1/models/:model(^[^:/]+)::predict',
+    {
+      onRequest: (request, reply, done) =>
+        rejectEarly(() => findModel(registry, request.params.model), request, reply, done),
+      schema: {
+        operationId: 'v1Predict',
+        summary: 'Predict for a list of instances',
+        tags,
+        params: ModelParams,
+        response: {
+          200: Type.Object({ predictions: Type.Array(Type.Unknown()) }),
+          ...protocolErrors,
+        },
+        openapi: {
+          parameters: URGENCY_PARAMETERS,
+          requestBody: { required: true, content: { 'application/json': { schema: Instances } } },
+        },
+      },
+    },
+    async (request, reply) => {
+      const { model } = request.params
+      return relay(() => findModel(registry, model), bodyParameter(request), request, reply, 'v1')
+    },
+  )
+}

@@ -1,0 +1,89 @@
+/** Inference by the Open Inference Protocol. The worker reads the body, its coding included, and writes the answer. */
+import { BINARY_PARAMETERS } from '../../openapi/binary-parameters.ts'
+import { BINARY } from '../../openapi/predict-schemas.ts'
+import { URGENCY_PARAMETERS } from '../../openapi/urgency-parameters.ts'
+import { rejectEarly } from '../inference/reject-early.ts'
+import { relay } from '../inference/relay.ts'
+import { bodyParameter } from '../inference/request-parameters.ts'
+import type { App, RouteContext } from '../route-context.ts'
+import { findModel } from './v2-models.ts'
+import {
+  InferRequestSchema,
+  InferResponseSchema,
+  ModelParams,
+  VersionParams,
+  protocolErrors,
+} from './v2-schemas.ts'
+
+const tags = ['inference']
+const response = { 200: InferResponseSchema, ...protocolErrors }
+const openapi = {
+  parameters: [...URGENCY_PARAMETERS, ...BINARY_PARAMETERS],
+  requestBody: {
+    required: true,
+    description:
+      'In binary form the JSON, whose length `Inference-Header-Content-Length` says, and the tensors behind it.',
+    content: {
+      'application/json': { schema: InferRequestSchema },
+      'application/octet-stream': { schema: BINARY },
+    },
+  },
+  responses: {
+    200: {
+      description: 'The outputs; in binary form where the request asks for it.',
+      content: {
+        'application/json': { schema: InferResponseSchema },
+        'application/octet-stream': { schema: BINARY },
+      },
+    },
+  },
+}
+
+/** Adds `POST /v2/models/{model}[/versions/{version}]/infer`. */
+export function inferRoutes(app: App, { registry }: RouteContext): void {
+  app.post(
+    '/v2/models/:model/infer',
+    {
+      onRequest: (request, reply, done) =>
+        rejectEarly(() => findModel(registry, request.params.model), request, reply, done),
+      schema: {
+        operationId: 'modelInfer',
+        summary: 'Infer with the default version of a model',
+        tags,
+        params: ModelParams,
+        response,
+        openapi,
+      },
+    },
+    async (request, reply) => {
+      const { model } = request.params
+      return relay(() => findModel(registry, model), bodyParameter(request), request, reply, 'v2')
+    },
+  )
+
+  app.post(
+    '/v2/models/:model/versions/:version/infer',
+    {
+      onRequest: (request, reply, done) =>
+        rejectEarly(
+          () => findModel(registry, request.params.model, request.params.version),
+          request,
+          reply,
+          done,
+        ),
+      schema: {
+        operationId: 'modelVersionInfer',
+        summary: 'Infer with one version of a model',
+        tags,
+        params: VersionParams,
+        response,
+        openapi,
+      },
+    },
+    async (request, reply) => {
+      const { model, version } = request.params
+      const find = () => findModel(registry, model, version)
+      return relay(find, bodyParameter(request), request, reply, 'v2')
+    },
+  )
+}

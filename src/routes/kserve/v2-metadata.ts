@@ -1,0 +1,215 @@
+/** What the server and its models are, in the Open Inference Protocol: metadata, configuration, statistics. */
+import { Type } from '@sinclair/typebox'
+import { asModelMetadata } from '../../models/model-metadata.ts'
+import type { TensorMetadata } from '../../models/model-metadata.ts'
+import type { ModelVersion } from '../../models/model-version.ts'
+import type { Registry } from '../../models/registry.ts'
+import { modelConfig, platformOf } from '../../models/triton/model-config.ts'
+import { modelStatistics } from '../../models/triton/model-statistics.ts'
+import { readPackageVersion } from '../../package-files.ts'
+import type { App, RouteContext } from '../route-context.ts'
+import { findModel } from './v2-models.ts'
+import {
+  ModelMetadataSchema,
+  ModelParams,
+  ServerMetadataSchema,
+  StatisticsSchema,
+  VersionParams,
+  protocolErrors,
+} from './v2-schemas.ts'
+
+/** What clients may use beyond the protocol itself, by Triton's names. */
+const EXTENSIONS = [
+  'binary_tensor_data',
+  'classification',
+  'model_configuration',
+  'model_repository',
+  'model_repository(unload_dependents)',
+  'parameters',
+  'schedule_policy',
+  'statistics',
+]
+const tags = ['models']
+
+/** Adds `/v2`, and `/v2/models/{model}[/versions/{version}]` with `/config` and `/stats`. */
+export async function metadataRoutes(app: App, context: RouteContext): Promise<void> {
+  const { config, registry } = context
+  const server = {
+    name: config.serverName,
+    version: await readPackageVersion(),
+    extensions: EXTENSIONS,
+  }
+  app.get(
+    '/v2',
+    {
+      schema: {
+        operationId: 'serverMetadata',
+        summary: 'Name, version and extensions of the server',
+        tags,
+        response: { 200: ServerMetadataSchema },
+      },
+    },
+    async (_request, reply) => reply.send(server),
+  )
+
+  app.get(
+    '/v2/models',
+    {
+      schema: {
+        operationId: 'modelNames',
+        summary: 'Names of the models',
+        tags,
+        response: { 200: Type.Object({ models: Type.Array(Type.String()) }) },
+      },
+    },
+    async (_request, reply) => reply.send({ models: registry.names }),
+  )
+
+  app.get(
+    '/v2/models/stats',
+    {
+      schema: {
+        operationId: 'allStatistics',
+        summary: 'Statistics of every version of every model',
+        tags,
+        response: { 200: StatisticsSchema },
+      },
+    },
+    async (_request, reply) => reply.send({ model_stats: registry.all.map(modelStatistics) }),
+  )
+  modelRoutes(app, context)
+  versionRoutes(app, context)
+}
+
+/** The routes that name no version. */
+function modelRoutes(app: App, { config, registry }: RouteContext): void {
+  app.get(
+    '/v2/models/:model',
+    {
+      schema: {
+        operationId: 'modelMetadata',
+        summary: 'Inputs, outputs and versions of a model',
+        tags,
+        params: ModelParams,
+        response: { 200: ModelMetadataSchema, ...protocolErrors },
+      },
+    },
+    async ({ params }, reply) => {
+      const model = findModel(registry, params.model)
+      const versions = servedVersions(registry, params.model)
+      return reply.send(
+        metadataOf(
+          model,
+          versions.map(({ version }) => version),
+        ),
+      )
+    },
+  )
+
+  app.get(
+    '/v2/models/:model/config',
+    {
+      schema: {
+        operationId: 'modelConfig',
+        summary: 'Configuration of a model, as Triton writes it',
+        tags,
+        params: ModelParams,
+        response: { 200: Type.Record(Type.String(), Type.Unknown()), ...protocolErrors },
+      },
+    },
+    async ({ params }, reply) =>
+      reply.send(modelConfig(findModel(registry, params.model), config.gpus)),
+  )
+
+  app.get(
+    '/v2/models/:model/stats',
+    {
+      schema: {
+        operationId: 'modelStatistics',
+        summary: 'Statistics of every version of a model',
+        tags,
+        params: ModelParams,
+        response: { 200: StatisticsSchema, ...protocolErrors },
+      },
+    },
+    async ({ params }, reply) => {
+      findModel(registry, params.model)
+      return reply.send({
+        model_stats: servedVersions(registry, params.model).map(modelStatistics),
+      })
+    },
+  )
+}
+
+/** The same for one version. */
+function versionRoutes(app: App, { config, registry }: RouteContext): void {
+  app.get(
+    '/v2/models/:model/versions/:version',
+    {
+      schema: {
+        operationId: 'modelVersionMetadata',
+        summary: 'Inputs and outputs of one version of a model',
+        tags,
+        params: VersionParams,
+        response: { 200: ModelMetadataSchema, ...protocolErrors },
+      },
+    },
+    async ({ params }, reply) => {
+      const model = findModel(registry, params.model, params.version)
+      return reply.send(metadataOf(model, [model.version]))
+    },
+  )
+
+  app.get(
+    '/v2/models/:model/versions/:version/config',
+    {
+      schema: {
+        operationId: 'modelVersionConfig',
+        summary: 'Configuration of one version of a model, as Triton writes it',
+        tags,
+        params: VersionParams,
+        response: { 200: Type.Record(Type.String(), Type.Unknown()), ...protocolErrors },
+      },
+    },
+    async ({ params }, reply) =>
+      reply.send(modelConfig(findModel(registry, params.model, params.version), config.gpus)),
+  )
+
+  app.get(
+    '/v2/models/:model/versions/:version/stats',
+    {
+      schema: {
+        operationId: 'modelVersionStatistics',
+        summary: 'Statistics of one version of a model',
+        tags,
+        params: VersionParams,
+        response: { 200: StatisticsSchema, ...protocolErrors },
+      },
+    },
+    async ({ params }, reply) => {
+      const model = findModel(registry, params.model, params.version)
+      return reply.send({ model_stats: [modelStatistics(model)] })
+    },
+  )
+}
+
+/** Without those that are being loaded: nobody can ask them yet. */
+function servedVersions(registry: Registry, name: string): readonly ModelVersion[] {
+  return registry.versions(name).filter(({ version }) => registry.has(name, version))
+}
+
+function metadataOf(model: ModelVersion, versions: readonly string[]) {
+  const { inputs = [], outputs = [] } = asModelMetadata(model.metadata) ?? {}
+  return {
+    name: model.name,
+    versions: [...versions],
+    platform: platformOf(model),
+    inputs: inputs.map(tensorOf),
+    outputs: outputs.map(tensorOf),
+  }
+}
+
+/** Nothing beyond these three: strict clients refuse other members. */
+function tensorOf({ name, datatype, shape }: TensorMetadata) {
+  return { name, datatype, shape }
+}

@@ -1,0 +1,159 @@
+/** Bodies of the Open Inference Protocol, version 2. */
+import { Type } from '@sinclair/typebox'
+import { DATATYPES } from '../../contract/datatypes.ts'
+import { stringEnum } from '../../schema.ts'
+
+/** Errors have this one member: some clients refuse any other. */
+export const ProtocolErrorSchema = Type.Object(
+  { error: Type.String() },
+  { $id: 'ProtocolError', description: 'What went wrong.' },
+)
+
+/** Responses that every route of the protocol may give. */
+export const protocolErrors = { '4xx': ProtocolErrorSchema, '5xx': ProtocolErrorSchema }
+
+export const ModelParams = Type.Object({
+  model: Type.String({ description: 'Name of the model.' }),
+})
+export const VersionParams = Type.Object({
+  model: Type.String({ description: 'Name of the model.' }),
+  version: Type.String({ description: 'Version of the model.' }),
+})
+
+const Datatype = stringEnum(DATATYPES)
+const Shape = Type.Array(Type.Integer({ minimum: 0 }))
+const Parameters = Type.Record(
+  Type.String(),
+  Type.Union([Type.String(), Type.Number(), Type.Boolean()]),
+)
+
+const RequestParameters = Type.Object(
+  {
+    priority: Type.Optional(
+      Type.Integer({ minimum: 0, description: 'As the header `Onnxd-Priority`.' }),
+    ),
+    timeout: Type.Optional(
+      Type.Integer({
+        minimum: 0,
+        description: 'As the header `Onnxd-Timeout-Ms`, but in microseconds.',
+      }),
+    ),
+  },
+  { additionalProperties: Type.Union([Type.String(), Type.Number(), Type.Boolean()]) },
+)
+
+export const ServerMetadataSchema = Type.Object(
+  { name: Type.String(), version: Type.String(), extensions: Type.Array(Type.String()) },
+  { $id: 'MetadataServerResponse' },
+)
+
+const TensorMetadataSchema = Type.Object({
+  name: Type.String(),
+  datatype: Type.String(),
+  shape: Type.Array(Type.Integer({ minimum: -1 }), {
+    description: '-1 stands for a dimension of any size.',
+  }),
+})
+
+export const ModelMetadataSchema = Type.Object(
+  {
+    name: Type.String(),
+    versions: Type.Array(Type.String()),
+    platform: Type.String(),
+    inputs: Type.Array(TensorMetadataSchema),
+    outputs: Type.Array(TensorMetadataSchema),
+  },
+  { $id: 'MetadataModelResponse' },
+)
+
+/** Only described: the worker reads and checks what comes. */
+export const InferRequestSchema = Type.Object(
+  {
+    id: Type.Optional(Type.String({ description: 'Comes back in the answer.' })),
+    parameters: Type.Optional(RequestParameters),
+    inputs: Type.Array(
+      Type.Object({
+        name: Type.String(),
+        shape: Shape,
+        datatype: Datatype,
+        parameters: Type.Optional(Parameters),
+        data: Type.Optional(
+          Type.Array(Type.Unknown(), {
+            description: 'Elements in row-major order, flat or nested; absent for binary data.',
+          }),
+        ),
+      }),
+    ),
+    outputs: Type.Optional(
+      Type.Array(Type.Object({ name: Type.String(), parameters: Type.Optional(Parameters) }), {
+        description: 'Outputs to compute; all when absent or empty.',
+      }),
+    ),
+  },
+  { $id: 'InferenceRequest' },
+)
+
+/** Only described: the worker's answer is relayed as it is. */
+export const InferResponseSchema = Type.Object(
+  {
+    id: Type.Optional(Type.String()),
+    model_name: Type.String(),
+    model_version: Type.String(),
+    outputs: Type.Array(
+      Type.Object({
+        name: Type.String(),
+        shape: Shape,
+        datatype: Datatype,
+        parameters: Type.Optional(Parameters),
+        data: Type.Optional(Type.Array(Type.Unknown(), { description: 'Elements, flat.' })),
+      }),
+    ),
+  },
+  { $id: 'InferenceResponse' },
+)
+
+const Duration = Type.Object({
+  count: Type.Integer({ minimum: 0 }),
+  ns: Type.Integer({ minimum: 0, description: 'Nanoseconds, all together.' }),
+})
+
+export const StatisticsSchema = Type.Object(
+  {
+    model_stats: Type.Array(
+      Type.Object({
+        name: Type.String(),
+        version: Type.String(),
+        last_inference: Type.Integer({ minimum: 0, description: 'Milliseconds since 1970.' }),
+        inference_count: Type.Integer({
+          minimum: 0,
+          description: 'Rows of the requests that were answered.',
+        }),
+        execution_count: Type.Integer({ minimum: 0, description: 'Batches given to workers.' }),
+        inference_stats: Type.Object({
+          success: Duration,
+          fail: Duration,
+          queue: Duration,
+          compute_input: Duration,
+          compute_infer: Duration,
+          compute_output: Duration,
+          cache_hit: Duration,
+          cache_miss: Duration,
+        }),
+        response_stats: Type.Object({}),
+        batch_stats: Type.Array(Type.Unknown()),
+        memory_usage: Type.Array(Type.Unknown()),
+      }),
+    ),
+  },
+  { $id: 'StatisticsResponse' },
+)
+
+export const RepositoryIndexSchema = Type.Array(
+  Type.Object({
+    name: Type.String(),
+    version: Type.Optional(Type.String()),
+    state: Type.Optional(stringEnum(['READY', 'UNAVAILABLE', 'LOADING'])),
+    reason: Type.Optional(Type.String()),
+  }),
+  { $id: 'RepositoryIndexResponse' },
+)

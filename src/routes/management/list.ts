@@ -1,0 +1,135 @@
+/** `GET /models`: what is served, what could not be loaded, what is on its way. */
+import { Type } from '@sinclair/typebox'
+import type { Static } from '@sinclair/typebox'
+import type { FailedModel } from '../../models/failures.ts'
+import type { LoadedIdentity } from '../../models/loads.ts'
+import type { ModelVersion } from '../../models/model-version.ts'
+import type { Transfer } from '../../models/transfers/transfers.ts'
+import { stringEnum } from '../../schema.ts'
+import type { App, RouteContext } from '../route-context.ts'
+import { errorResponses } from '../schemas.ts'
+import { takeParameters } from './parameters.ts'
+
+const MAX_INT32 = 2 ** 31 - 1
+const MAX_PAGE = 100
+
+export const ListQuery = Type.Object(
+  {
+    limit: Type.Optional(
+      Type.Integer({ minimum: 0, maximum: MAX_INT32, description: 'At most 100.' }),
+    ),
+    next_page_token: Type.Optional(Type.Integer({ minimum: 0, maximum: MAX_INT32 })),
+  },
+  { additionalProperties: false },
+)
+
+const FailedSchema = Type.Object({
+  modelName: Type.Optional(Type.String()),
+  modelVersion: Type.Optional(Type.String()),
+  modelUrl: Type.String(),
+  reason: Type.String(),
+  log: Type.Optional(
+    Type.Array(Type.String(), { description: 'Last lines of the worker, oldest first.' }),
+  ),
+  failedAt: Type.String(),
+})
+
+const TransferSchema = Type.Object({
+  kind: stringEnum(['upload', 'download']),
+  fileName: Type.Optional(Type.String({ description: 'Of an upload, once its file has begun.' })),
+  modelUrl: Type.Optional(Type.String({ description: 'Of a download.' })),
+  bytes: Type.Integer({ description: 'Of the whole body, so far.' }),
+  totalBytes: Type.Optional(Type.Integer({ description: 'As announced.' })),
+  startedAt: Type.String(),
+})
+
+const LoadingSchema = Type.Object({
+  modelName: Type.String(),
+  modelVersion: Type.Optional(Type.String()),
+  modelUrl: Type.Optional(Type.String()),
+})
+
+const ModelList = Type.Object({
+  nextPageToken: Type.Optional(Type.String()),
+  models: Type.Array(Type.Object({ modelName: Type.String(), modelUrl: Type.String() })),
+  loading: Type.Optional(
+    Type.Array(LoadingSchema, { description: 'What is being loaded and not served yet.' }),
+  ),
+  failed: Type.Optional(
+    Type.Array(FailedSchema, {
+      description: 'What should be served and could not be loaded, with the reason.',
+    }),
+  ),
+  transfers: Type.Optional(
+    Type.Array(TransferSchema, { description: 'Models on their way to this machine.' }),
+  ),
+})
+
+/** Adds the route that lists the models. */
+export function listRoute(app: App, context: RouteContext): void {
+  const { registry, deliveries } = context
+  app.get(
+    '/models',
+    {
+      schema: {
+        operationId: 'listModels',
+        summary: 'List the models',
+        tags: ['management'],
+        querystring: ListQuery,
+        response: { 200: ModelList, ...errorResponses },
+      },
+      preValidation: takeParameters(ListQuery, context),
+    },
+    async ({ query }, reply) => {
+      const { names } = registry
+      const start = query.next_page_token ?? 0
+      const end = start + Math.min(query.limit ?? MAX_PAGE, MAX_PAGE)
+      const models = names.slice(start, end).map((modelName) => ({
+        modelName,
+        modelUrl: registry.get(modelName).prepared.url,
+      }))
+      const loading = registry.loading.map(showLoading)
+      const failed = registry.failures.all.map(showFailure)
+      const transfers = deliveries.transfers.current.map(showTransfer)
+      return reply.send({
+        ...(end < names.length && { nextPageToken: String(end) }),
+        models,
+        ...(loading.length > 0 && { loading }),
+        ...(failed.length > 0 && { failed }),
+        ...(transfers.length > 0 && { transfers }),
+      })
+    },
+  )
+}
+
+function showLoading(load: ModelVersion | LoadedIdentity): Static<typeof LoadingSchema> {
+  const { name, version } = load
+  return {
+    modelName: name,
+    ...(version !== undefined && { modelVersion: version }),
+    ...('prepared' in load && { modelUrl: load.prepared.url }),
+  }
+}
+
+function showFailure(failure: FailedModel): Static<typeof FailedSchema> {
+  const { name, version, url, reason, log, failedAt } = failure
+  return {
+    ...(name !== undefined && { modelName: name }),
+    ...(version !== undefined && { modelVersion: version }),
+    modelUrl: url,
+    reason,
+    ...(log.length > 0 && { log: [...log] }),
+    failedAt: failedAt.toISOString(),
+  }
+}
+
+function showTransfer(transfer: Transfer): Static<typeof TransferSchema> {
+  const { kind, name, bytes, totalBytes, startedAt } = transfer
+  return {
+    kind,
+    ...(name !== undefined && { [kind === 'upload' ? 'fileName' : 'modelUrl']: name }),
+    bytes,
+    ...(totalBytes !== undefined && { totalBytes }),
+    startedAt: startedAt.toISOString(),
+  }
+}

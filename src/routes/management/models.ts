@@ -1,0 +1,72 @@
+/** Management in the original's dialect: `/models`. */
+import { Type } from '@sinclair/typebox'
+import { ServerError } from '../../errors.ts'
+import { describeVersion } from '../../models/describe-version.ts'
+import type { VersionDescription } from '../../models/describe-version.ts'
+import type { App, RouteContext } from '../route-context.ts'
+import { StatusSchema, errorResponses } from '../schemas.ts'
+import { listRoute } from './list.ts'
+import { statusBody, takeParameters } from './parameters.ts'
+import { DescribeQuery, UnregisterQuery } from './queries.ts'
+import { registerRoutes } from './register.ts'
+import { drainMs, versionRoutes } from './versions.ts'
+
+const ModelParams = Type.Object({ model: Type.String({ description: 'Name of the model.' }) })
+
+/** Adds the management routes. */
+export function managementRoutes(app: App, context: RouteContext): void {
+  const { config, registry } = context
+  app.decorateRequest('parameterNotes')
+  versionRoutes(app, context)
+  listRoute(app, context)
+  registerRoutes(app, context)
+
+  app.get(
+    '/models/:model',
+    {
+      schema: {
+        operationId: 'describeModel',
+        summary: 'Describe a model: settings, workers, restarts, inputs and outputs',
+        tags: ['management'],
+        params: ModelParams,
+        querystring: DescribeQuery,
+        response: { 200: Type.Unsafe<VersionDescription>({ type: 'object' }), ...errorResponses },
+      },
+      preValidation: takeParameters(DescribeQuery, context),
+    },
+    async ({ params: { model } }, reply) => {
+      await registry.whenPrepared(model)
+      return reply.send(await describeVersion(registry.find(model), config.gpus))
+    },
+  )
+
+  app.delete(
+    '/models/:model',
+    {
+      schema: {
+        operationId: 'unregisterModel',
+        summary: 'Unregister a model once its accepted requests are answered',
+        tags: ['management'],
+        params: ModelParams,
+        querystring: UnregisterQuery,
+        response: { 200: StatusSchema, ...errorResponses },
+      },
+      preValidation: takeParameters(UnregisterQuery, context),
+    },
+    async (request, reply) => {
+      const { params, query } = request
+      // A model that could not be restored is in nobody's way, but it would come back.
+      const isForgotten = (await context.forget?.(params.model)) ?? false
+      try {
+        await registry.unregister(params.model, drainMs(query, config))
+      } catch (error) {
+        if (!isForgotten || !isNotFound(error)) throw error
+      }
+      return reply.send(statusBody(request, `Model "${params.model}" unregistered`))
+    },
+  )
+}
+
+function isNotFound(error: unknown): boolean {
+  return error instanceof ServerError && error.type === 'ModelNotFoundException'
+}

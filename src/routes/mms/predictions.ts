@@ -1,0 +1,132 @@
+/** Predictions by the paths of MMS, TorchServe and SageMaker: any body, any handler. */
+import { Type } from '@sinclair/typebox'
+import type { TObject } from '@sinclair/typebox'
+import type { FastifyRequest } from 'fastify'
+import { ServerError } from '../../errors.ts'
+import type { ModelVersion } from '../../models/model-version.ts'
+import { TENSOR_SHAPE } from '../../openapi/binary-parameters.ts'
+import { ANY_REQUEST, ANY_RESPONSE } from '../../openapi/predict-schemas.ts'
+import { URGENCY_PARAMETERS } from '../../openapi/urgency-parameters.ts'
+import { rejectEarly } from '../inference/reject-early.ts'
+import { relay } from '../inference/relay.ts'
+import { requestParameters } from '../inference/request-parameters.ts'
+import type { App, RouteContext } from '../route-context.ts'
+import { errorResponses } from '../schemas.ts'
+
+const ModelParams = Type.Object({ model: Type.String({ description: 'Name of the model.' }) })
+const VersionParams = Type.Object({
+  model: Type.String({ description: 'Name of the model.' }),
+  version: Type.String({ description: 'Version of the model; the default version when absent.' }),
+})
+const InvocationsQuery = Type.Object({
+  model_name: Type.Optional(
+    Type.String({ description: 'May be absent while one model is served.' }),
+  ),
+})
+
+/** The model handler decides what bodies mean. */
+const RELAYED = {
+  parameters: [...URGENCY_PARAMETERS, TENSOR_SHAPE],
+  requestBody: ANY_REQUEST,
+  responses: { 200: ANY_RESPONSE },
+}
+
+/** `curl -T` sends PUT; MMS and TorchServe check no method at all. Only POST is documented. */
+const METHODS = ['GET', 'POST', 'PUT'] as const
+
+/** What a predict route reads of a request besides its body. */
+interface PredictRequest {
+  Params: { model: string; version?: string }
+  Querystring: { model_name?: string }
+}
+
+/** One path of predictions. */
+interface PredictRoute {
+  readonly url: string
+  readonly operationId: string
+  readonly summary: string
+  readonly schema: { readonly params: TObject } | { readonly querystring: TObject }
+  /** Whether the query becomes inputs of the model as well. */
+  readonly withQuery: boolean
+  /** The model that a request names. @throws ServerError where there is none */
+  readonly find: (context: RouteContext, request: FastifyRequest<PredictRequest>) => ModelVersion
+}
+
+const byPath: PredictRoute['find'] = ({ registry }, { params }) =>
+  registry.get(params.model, params.version)
+
+const ROUTES: readonly PredictRoute[] = [
+  {
+    url: '/predictions/:model',
+    operationId: 'predict',
+    summary: 'Predict with the default version of a model',
+    schema: { params: ModelParams },
+    withQuery: false,
+    find: byPath,
+  },
+  {
+    url: '/predictions/:model/:version',
+    operationId: 'predictVersion',
+    summary: 'Predict with one version of a model',
+    schema: { params: VersionParams },
+    withQuery: false,
+    find: byPath,
+  },
+  {
+    url: '/invocations',
+    operationId: 'invocations',
+    summary: 'Predict, as SageMaker calls it',
+    schema: { querystring: InvocationsQuery },
+    withQuery: true,
+    find: (context, { query }) => invokedModel(context, query.model_name),
+  },
+  {
+    url: '/models/:model/invoke',
+    operationId: 'invokeModel',
+    summary: 'Predict, as SageMaker multi-model endpoints call it',
+    schema: { params: ModelParams },
+    withQuery: true,
+    find: byPath,
+  },
+  {
+    url: '/:model/predict',
+    operationId: 'legacyPredict',
+    summary: 'Predict by the path of old clients',
+    schema: { params: ModelParams },
+    withQuery: true,
+    find: byPath,
+  },
+]
+
+/** Adds the predict routes. */
+export function predictionRoutes(app: App, context: RouteContext): void {
+  const { maxBodyBytes } = context.config
+  // MMS and TorchServe read the body of every method.
+  app.addHttpMethod('GET', { hasBody: true, overrideExisting: true })
+  for (const { url, operationId, summary, schema, withQuery, find } of ROUTES) {
+    for (const method of METHODS) {
+      const described = { operationId, summary, tags: ['inference'], openapi: RELAYED }
+      app.route<PredictRequest>({
+        method,
+        url,
+        schema: {
+          ...schema,
+          ...(method === 'POST' ? { ...described, response: errorResponses } : { hide: true }),
+        },
+        onRequest: (request, reply, done) =>
+          rejectEarly(() => find(context, request), request, reply, done),
+        handler: async (request, reply) => {
+          const parameters = await requestParameters(request, { withQuery, maxBodyBytes })
+          return relay(() => find(context, request), parameters, request, reply)
+        },
+      })
+    }
+  }
+}
+
+/** The model that `/invocations` is about. */
+export function invokedModel({ registry }: RouteContext, name: string | undefined): ModelVersion {
+  if (name !== undefined && name !== '') return registry.get(name)
+  if (registry.only !== undefined) return registry.only
+  throw new ServerError('BadRequestException', 'Parameter model_name is required.')
+}

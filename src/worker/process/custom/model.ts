@@ -1,0 +1,175 @@
+/** A model served by code of its own: the original's handler contract in JavaScript (section 6.4). */
+import { readFile, stat } from 'node:fs/promises'
+import path from 'node:path'
+import { ServerError } from '../../../errors.ts'
+import { MANIFEST_FILE } from '../../../model-folder/paths.ts'
+import { readPackageVersion } from '../../../package-files.ts'
+import type { WirePrediction, WireRequest, WorkerReply } from '../../wire/messages.ts'
+import type { LoadContext, LoadedModel, WorkerOptions } from '../handler.ts'
+import {
+  errorPrediction,
+  jsonPrediction,
+  predictFailedReply,
+  withinLimit,
+} from '../loop/replies.ts'
+import { reportError } from '../report-error.ts'
+import { HandlerContext } from './context.ts'
+import type { ModelFacts } from './context.ts'
+import { readParameters } from './input.ts'
+import type { HandlerInput, InputSettings } from './input.ts'
+import { MetricsPrinter } from './metrics.ts'
+import { importUserCode } from './module.ts'
+import type { UserCode } from './module.ts'
+import { replyWith } from './result.ts'
+
+/** What a front-end asks for with the header `describe: True`, TorchServe's convention. */
+const DESCRIBE_HEADER = 'describe'
+const DESCRIBE_VALUE = 'True'
+
+/**
+ * Imports and initialises the code that `context.handler` names.
+ * @throws whatever the code throws, and ServerError `InvalidModelException` when it has no entry point.
+ */
+export async function loadCustomModel(
+  context: LoadContext,
+  decodeInput: boolean,
+): Promise<LoadedModel> {
+  const isFolder = (await stat(context.modelPath)).isDirectory()
+  const folder = isFolder ? context.modelPath : path.dirname(context.modelPath)
+  const facts: ModelFacts = {
+    modelName: context.modelName,
+    handler: context.handler,
+    manifest: await readManifest(folder),
+    systemProperties: {
+      modelDir: folder,
+      gpuId: context.gpu ?? null,
+      batchSize: context.batchSize,
+      serverName: 'MMS',
+      serverVersion: await readPackageVersion(),
+    },
+  }
+  const code = await importUserCode(folder, context.handler)
+  const printer = new MetricsPrinter()
+  const startContext = new HandlerContext(facts, [])
+  await code.initialize(startContext)
+  printer.print(startContext.metrics)
+  const settings = { ...context.options, decodeInput }
+  return new CustomModel(code, facts, settings, printer)
+}
+
+type CustomSettings = InputSettings & Pick<WorkerOptions, 'maxResponseBytes'>
+
+class CustomModel implements LoadedModel {
+  readonly needsEventLoop = true
+  readonly #code: UserCode
+  readonly #facts: ModelFacts
+  readonly #settings: CustomSettings
+  readonly #printer: MetricsPrinter
+
+  constructor(
+    code: UserCode,
+    facts: ModelFacts,
+    settings: CustomSettings,
+    printer: MetricsPrinter,
+  ) {
+    this.#code = code
+    this.#facts = facts
+    this.#settings = settings
+    this.#printer = printer
+  }
+
+  /** Requests whose input cannot be read are answered one by one; the others run as the batch. */
+  async predict(requests: readonly WireRequest[]): Promise<WorkerReply> {
+    const runnable: WireRequest[] = []
+    const data: HandlerInput[] = []
+    const answered = new Map<WireRequest, WirePrediction>()
+    for (const request of requests) {
+      if (isDescribe(request)) {
+        answered.set(request, await this.#describe(request))
+        continue
+      }
+      try {
+        data.push(readParameters(request, this.#settings))
+        runnable.push(request)
+      } catch (error) {
+        if (!(error instanceof ServerError)) throw error
+        answered.set(request, errorPrediction(request.id, error))
+      }
+    }
+    const reply = await this.#run(data, runnable)
+    const predictions =
+      answered.size === 0 ? reply.predictions : merge(requests, answered, reply.predictions)
+    return withinLimit({ ...reply, predictions }, this.#settings.maxResponseBytes)
+  }
+
+  close(): void {}
+
+  async #run(
+    data: readonly HandlerInput[],
+    requests: readonly WireRequest[],
+  ): Promise<WorkerReply> {
+    const context = new HandlerContext(this.#facts, requests)
+    if (requests.length === 0) return replyWith([], requests, context)
+    const startedAt = performance.now()
+    let reply: WorkerReply
+    try {
+      reply = replyWith(await this.#code.handle(data, context), requests, context)
+    } catch (error) {
+      reportError('Prediction failed', error)
+      reply = predictFailedReply(error, requests)
+    }
+    if (reply.code === 200) {
+      const elapsedMs = performance.now() - startedAt
+      context.metrics.addTime('PredictionTime', Math.round(elapsedMs * 100) / 100)
+    }
+    this.#printer.print(context.metrics)
+    return reply
+  }
+
+  async #describe(request: WireRequest): Promise<WirePrediction> {
+    const { describe } = this.#code
+    try {
+      const { modelName, handler } = this.#facts
+      const metadata = { modelName, handler, runtime: `Node ${process.versions.node}` }
+      const described = await describe?.(new HandlerContext(this.#facts, [request]))
+      return jsonPrediction(request.id, 200, described ?? metadata)
+    } catch (cause) {
+      reportError('The model cannot describe itself', cause)
+      const message = 'The model cannot describe itself.'
+      return errorPrediction(request.id, new ServerError('InternalServerException', message))
+    }
+  }
+}
+
+function isDescribe(request: WireRequest): boolean {
+  return request.headers.some(
+    ([name, value]) => name === DESCRIBE_HEADER && value === DESCRIBE_VALUE,
+  )
+}
+
+/** All predictions in the order of the requests; `rest` answers, in order, those that ran. */
+function merge(
+  requests: readonly WireRequest[],
+  answered: ReadonlyMap<WireRequest, WirePrediction>,
+  rest: readonly WirePrediction[],
+): WirePrediction[] {
+  const remaining = rest.values()
+  const predictions: WirePrediction[] = []
+  for (const request of requests) {
+    const prediction = answered.get(request) ?? remaining.next().value
+    if (prediction !== undefined) predictions.push(prediction)
+  }
+  return predictions
+}
+
+/** The whole document, unchecked: the original hands it to the code as it is. */
+async function readManifest(folder: string): Promise<unknown> {
+  try {
+    return JSON.parse(await readFile(path.join(folder, MANIFEST_FILE), 'utf8'))
+  } catch (cause) {
+    if (cause instanceof SyntaxError) {
+      throw new ServerError('InvalidModelException', `Failed to parse ${MANIFEST_FILE}.`, { cause })
+    }
+    return null
+  }
+}

@@ -1,0 +1,79 @@
+import { ServerError } from '../../../../errors.ts'
+import type { ImageSettings } from '../../../../model-folder/settings.ts'
+import { numberToHalf } from '../tensors/half.ts'
+import { allocateData } from '../tensors/tensor.ts'
+import type { Datatype, NumericData, NumericDatatype } from '../tensors/tensor.ts'
+
+/** Element arrays that an image input may have; FP16 is bits in a `Uint16Array`. */
+export type PixelData = Exclude<NumericData, BigInt64Array | BigUint64Array>
+
+/** Smallest and largest value of a datatype of whole numbers. */
+const WHOLE_RANGES: Partial<Record<Datatype, readonly [minimum: number, maximum: number]>> = {
+  UINT8: [0, 255],
+  INT8: [-128, 127],
+  UINT16: [0, 65_535],
+  INT16: [-32_768, 32_767],
+  UINT32: [0, 4_294_967_295],
+  INT32: [-2_147_483_648, 2_147_483_647],
+}
+const REAL_DATATYPES: readonly Datatype[] = ['FP16', 'FP32', 'FP64']
+
+/**
+ * For each channel a table of 256: the element that stands for a byte. Pixels are bytes, so inversion,
+ * scale, mean, deviation, rounding and datatype together cost one look-up a value.
+ * @throws ServerError `InvalidModelException` when the datatype or the settings do not suit.
+ */
+export function createByteTables(
+  datatype: NumericDatatype,
+  channelCount: number,
+  settings: ImageSettings,
+): readonly PixelData[] {
+  const means = perChannel('mean', settings.mean ?? [0], channelCount)
+  const deviations = perChannel('std', settings.std ?? [1], channelCount)
+  const scale = settings.scale ?? (REAL_DATATYPES.includes(datatype) ? 1 / 255 : 1)
+  return means.map((mean, channel) => {
+    const deviation = deviations[channel] ?? 1
+    const table = allocatePixels(datatype, 256)
+    for (let byte = 0; byte < 256; byte++) {
+      const value = (settings.invert === true ? 255 - byte : byte) * scale
+      table[byte] = toElement(datatype, (value - mean) / deviation)
+    }
+    return table
+  })
+}
+
+/**
+ * Zeroed room for pixels.
+ * @throws ServerError `InvalidModelException` for 64-bit integers and booleans, which are no pixels.
+ */
+export function allocatePixels(datatype: NumericDatatype, count: number): PixelData {
+  const data = allocateData(datatype, count)
+  if (datatype === 'BOOL' || data instanceof BigInt64Array || data instanceof BigUint64Array) {
+    throw new ServerError(
+      'InvalidModelException',
+      `The image handler cannot fill ${datatype} inputs.`,
+    )
+  }
+  return data
+}
+
+function perChannel(
+  name: 'mean' | 'std',
+  values: readonly number[],
+  count: number,
+): readonly number[] {
+  const [only] = values
+  if (values.length === 1 && only !== undefined) return Array.from({ length: count }, () => only)
+  if (values.length === count) return values
+  throw new ServerError(
+    'InvalidModelException',
+    `model.json: image.${name} has ${values.length} values, but the input has ${count} channels.`,
+  )
+}
+
+/** Whole numbers are rounded and kept in range, as pixels are when a picture is saved. */
+function toElement(datatype: NumericDatatype, value: number): number {
+  const range = WHOLE_RANGES[datatype]
+  if (range !== undefined) return Math.min(Math.max(Math.round(value), range[0]), range[1])
+  return datatype === 'FP16' ? numberToHalf(value) : value
+}

@@ -1,0 +1,123 @@
+/** KServe's first protocol: a list of instances in, a list of as many predictions out. */
+import type { Dialect } from '../../../../contract/internal-headers.ts'
+import { ServerError } from '../../../../errors.ts'
+import type { WirePrediction, WireRequest } from '../../../wire/messages.ts'
+import { BODY } from '../codec.ts'
+import type { CodecLimits, Decoded, RequestCodec } from '../codec.ts'
+import type { RequestHeaders } from '../headers.ts'
+import { openJson } from '../json/open.ts'
+import { JsonWriter } from '../json/writer.ts'
+import { jsonPrediction } from '../prediction.ts'
+import { expectedBytes } from '../predictions/json-outputs.ts'
+import { quote } from '../tensors/error-text.ts'
+import { InputTable } from '../tensors/inputs.ts'
+import type { ModelMetadata } from '../tensors/metadata.ts'
+import { OutputTable } from '../tensors/outputs.ts'
+import { rowsOf, splitRows } from '../tensors/rows.ts'
+import type { Tensor } from '../tensors/tensor.ts'
+import { readInstances } from './instances.ts'
+
+export class InstancesCodec implements RequestCodec {
+  readonly #limits: CodecLimits
+  readonly #inputs: InputTable
+  readonly #outputs: OutputTable
+  readonly #tryOut: () => boolean
+  #hasEntries: boolean | undefined
+
+  /**
+   * @param tryOut Whether outputs have an entry for each instance; asked for when the first request
+   * comes.
+   */
+  constructor(model: ModelMetadata, limits: CodecLimits, tryOut: () => boolean) {
+    this.#limits = limits
+    this.#tryOut = tryOut
+    this.#inputs = new InputTable(model.inputs)
+    this.#outputs = new OutputTable(model.outputs)
+  }
+
+  decode({ id, parameters }: WireRequest, { dialect }: RequestHeaders): Decoded {
+    const body = parameters.find((parameter) => parameter.name === BODY)?.value ?? Buffer.alloc(0)
+    const inputs = readInstances(openJson(body, this.#limits), this.#inputs)
+    this.#hasEntries ??= this.#tryOut()
+    return new InstancesCall(
+      { id, dialect, inputs, outputNames: this.#outputs.names },
+      this.#hasEntries,
+      this.#limits.maxResponseBytes,
+    )
+  }
+}
+
+class InstancesCall implements Decoded {
+  readonly id: string
+  readonly dialect: Dialect | undefined
+  readonly inputs: readonly Tensor[]
+  readonly outputNames: readonly string[]
+  readonly #hasEntries: boolean
+  readonly #maxBytes: number
+
+  constructor(request: Omit<Decoded, 'encode'>, hasEntries: boolean, maxBytes: number) {
+    this.id = request.id
+    this.dialect = request.dialect
+    this.inputs = request.inputs
+    this.outputNames = request.outputNames
+    this.#hasEntries = hasEntries
+    this.#maxBytes = maxBytes
+  }
+
+  encode(outputs: readonly Tensor[]): WirePrediction {
+    const writer = new JsonWriter(this.#maxBytes, expectedBytes(outputs))
+    writer.ascii('{"predictions":')
+    if (this.#hasEntries) this.#writeEntries(writer, outputs)
+    else this.#writeColumns(writer, outputs)
+    return jsonPrediction(this.id, 200, writer.ascii('}').finish())
+  }
+
+  #writeEntries(writer: JsonWriter, outputs: readonly Tensor[]): void {
+    const [first] = this.inputs
+    const count = (first && rowsOf(first)) ?? 0
+    const stray = outputs.findIndex((output) => rowsOf(output) !== count)
+    if (stray !== -1) {
+      throw new ServerError(
+        'InvalidInputException',
+        `Output ${quote(this.outputNames[stray] ?? '')} has no row for each instance; ask for it over the Open Inference Protocol.`,
+      )
+    }
+    const [only, ...others] = outputs
+    if (only !== undefined && others.length === 0) writer.nested(only, this.outputNames[0] ?? '')
+    else this.#writeObjects(writer, outputs, count)
+  }
+
+  /** Outputs that belong to all instances together: one object with each output as a whole. */
+  #writeColumns(writer: JsonWriter, outputs: readonly Tensor[]): void {
+    for (const [index, output] of outputs.entries()) {
+      const name = this.outputNames[index] ?? ''
+      writer
+        .ascii(index > 0 ? ',' : '{')
+        .string(name)
+        .ascii(':')
+        .nested(output, name)
+    }
+    writer.ascii(outputs.length > 0 ? '}' : '{}')
+  }
+
+  /** Several outputs: an object for each instance, keyed by output name. */
+  #writeObjects(writer: JsonWriter, outputs: readonly Tensor[], count: number): void {
+    const single = Array.from({ length: count }, () => 1)
+    const columns = outputs.map((output) => splitRows(output, single))
+    writer.ascii('[')
+    for (let row = 0; row < count; row++) {
+      writer.ascii(row > 0 ? ',{' : '{')
+      for (const [index, name] of this.outputNames.entries()) {
+        const cell = columns[index]?.[row]
+        if (cell === undefined) throw new TypeError('an output without a row')
+        writer
+          .ascii(index > 0 ? ',' : '')
+          .string(name)
+          .ascii(':')
+        writer.nested({ ...cell, shape: cell.shape.slice(1) }, name)
+      }
+      writer.ascii('}')
+    }
+    writer.ascii(']')
+  }
+}

@@ -1,0 +1,64 @@
+/**
+ * Decides whether the outputs of a model have one entry for each instance, as answers of `/v1`
+ * should.
+ */
+import type { ModelMetadata, TensorSpec } from '../tensors/metadata.ts'
+import { allocateData } from '../tensors/tensor.ts'
+import type { Tensor } from '../tensors/tensor.ts'
+
+type Run = (inputs: readonly Tensor[], outputNames: readonly string[]) => readonly Tensor[]
+
+/** Larger inputs are not tried out. */
+const MAX_ELEMENTS = 1024 * 1024
+/** Numbers of instances that a model is tried out with. */
+const TRIED_ROWS = [2, 3] as const
+
+/**
+ * Compares the symbols of the first dimensions: a detector has boxes for all instances together, in
+ * a dimension of its own. Where a symbol has no name (scikit-learn's converter writes none), runs
+ * the model with two and with three instances of zeros. The result depends on the model only, so
+ * that all its answers have the same form.
+ */
+export function hasEntryPerInstance(model: ModelMetadata, run: Run): boolean {
+  const { inputs, outputs, maxBatchSize } = model
+  if (inputs.length === 0 || outputs.length === 0) return false
+  // The configuration says that every first dimension is the batch.
+  if (maxBatchSize > 0) return true
+  const first = [...inputs, ...outputs].map(({ dimensions: [size] }) => nameOf(size))
+  if (first.includes(undefined)) return false
+  // Sizes that differ are the same mismatch in every answer, which is refused.
+  if (first.every((size) => typeof size === 'number')) return true
+  const names = new Set(first.filter((size) => size !== ''))
+  if (names.size > 1) return false
+  return !first.includes('') || givesAsManyRows(model, run)
+}
+
+/**
+ * A size or a symbol; empty for a symbol without a name, or with a number that tf2onnx gives each
+ * dimension.
+ */
+function nameOf(size: number | string | undefined): number | string | undefined {
+  return typeof size === 'string' && /^unk__\d+$/.test(size) ? '' : size
+}
+
+function givesAsManyRows({ inputs, outputs }: ModelMetadata, run: Run): boolean {
+  try {
+    return TRIED_ROWS.every((rows) => {
+      const zeros = inputs.map((spec) => zerosOf(spec, rows))
+      const names = outputs.map(({ name }) => name)
+      return run(zeros, names).every(({ shape }) => shape[0] === rows)
+    })
+  } catch {
+    return false
+  }
+}
+
+/** @throws RangeError for an input that is too large to be tried */
+function zerosOf({ datatype, shape: own }: TensorSpec, rows: number): Tensor {
+  const shape = own.map((size, axis) => (size >= 0 ? size : axis === 0 ? rows : 1))
+  const count = shape.reduce((product, size) => product * size, 1)
+  if (count > MAX_ELEMENTS) throw new RangeError('an input is too large to be tried')
+  return datatype === 'BYTES'
+    ? { datatype, shape, data: Array.from({ length: count }, () => '') }
+    : { datatype, shape, data: allocateData(datatype, count) }
+}

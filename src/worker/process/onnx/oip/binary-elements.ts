@@ -1,0 +1,72 @@
+/** BYTES in binary form: for each element its length, four bytes little-endian, then its bytes. */
+import { ServerError } from '../../../../errors.ts'
+import { bytesToElement, elementByteLength, writeElement } from '../tensors/byte-strings.ts'
+import { countText, quote, shapeText } from '../tensors/error-text.ts'
+import type { TensorSpec } from '../tensors/metadata.ts'
+import { elementCount } from '../tensors/tensor.ts'
+import type { BytesTensor } from '../tensors/tensor.ts'
+
+const PREFIX_BYTES = 4
+
+/**
+ * The elements of a tensor. Nothing is allocated for a length or a shape that the bytes do not hold.
+ * @throws ServerError 400 unless the bytes are exactly the elements that `shape` announces
+ */
+export function readElements(
+  spec: TensorSpec,
+  bytes: Buffer,
+  shape: readonly number[],
+): BytesTensor {
+  const expected = elementCount(shape)
+  const data: string[] = []
+  let at = 0
+  while (at < bytes.length) {
+    if (data.length === expected) throw wrongCount(spec, shape, `more than ${expected}`)
+    const start = at + PREFIX_BYTES
+    if (start > bytes.length) throw cutShort(spec, data.length, 'the length of the element')
+    const end = start + bytes.readUInt32LE(at)
+    if (end > bytes.length) {
+      const text = `the element of ${end - start} bytes, behind ${bytes.length - start} of them`
+      throw cutShort(spec, data.length, text)
+    }
+    data.push(bytesToElement(bytes.subarray(start, end)))
+    at = end
+  }
+  if (data.length < expected) throw wrongCount(spec, shape, String(data.length))
+  return { datatype: 'BYTES', shape, data }
+}
+
+/** Bytes that {@link writeElements} needs. */
+export function elementsByteLength(data: readonly string[]): number {
+  let length = PREFIX_BYTES * data.length
+  for (const element of data) length += elementByteLength(element)
+  return length
+}
+
+/** Writes all elements from offset `at` on and returns the offset behind them. */
+export function writeElements(data: readonly string[], bytes: Buffer, at: number): number {
+  for (const element of data) {
+    const start = at + PREFIX_BYTES
+    const end = writeElement(element, bytes, start)
+    bytes.writeUInt32LE(end - start, at)
+    at = end
+  }
+  return at
+}
+
+function cutShort(spec: TensorSpec, element: number, missing: string): ServerError {
+  const place = `Input ${quote(spec.name)}, element ${element}`
+  const text = `${place}: the binary data ends within ${missing}.`
+  return new ServerError('InvalidInputException', text)
+}
+
+function wrongCount(spec: TensorSpec, shape: readonly number[], found: string): ServerError {
+  const count = elementCount(shape)
+  const wanted = Number.isSafeInteger(count)
+    ? countText(count, 'element')
+    : 'more elements than can be counted'
+  return new ServerError(
+    'InvalidInputException',
+    `Input ${quote(spec.name)}: shape ${shapeText(shape)} means ${wanted}, the binary data has ${found}.`,
+  )
+}

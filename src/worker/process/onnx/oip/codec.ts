@@ -1,0 +1,185 @@
+import { ROWS_HEADER } from '../../../../contract/internal-headers.ts'
+import type { Dialect } from '../../../../contract/internal-headers.ts'
+import { ServerError } from '../../../../errors.ts'
+import type { WireHeader, WirePrediction, WireRequest } from '../../../wire/messages.ts'
+import { BODY } from '../codec.ts'
+import type { CodecLimits, Decoded, RequestCodec } from '../codec.ts'
+import { chooseCoding, encodeBody } from '../content-coding.ts'
+import type { Coding } from '../content-coding.ts'
+import { JSON_LENGTH_HEADER } from '../headers.ts'
+import type { RequestHeaders } from '../headers.ts'
+import { openJson } from '../json/open.ts'
+import { JSON_TYPE, prediction } from '../prediction.ts'
+import { quote } from '../tensors/error-text.ts'
+import { InputSet, InputTable } from '../tensors/inputs.ts'
+import type { ModelMetadata, TensorSpec } from '../tensors/metadata.ts'
+import { OutputTable } from '../tensors/outputs.ts'
+import { parseShape } from '../tensors/raw-bytes.ts'
+import type { Tensor } from '../tensors/tensor.ts'
+import { addTensors, parseJsonLength, tensorFromRawBody } from './binary-request.ts'
+import { rankOutput } from './classification.ts'
+import { allOutputs, formOfOutput, wantsBinary } from './output-form.ts'
+import type { OutputForm } from './output-form.ts'
+import { readProtocolRequest } from './request.ts'
+import type { ProtocolRequest } from './request.ts'
+import { writeProtocolResponse } from './response.ts'
+
+const NO_BODY = Buffer.alloc(0)
+const NO_HEADERS: readonly WireHeader[] = []
+
+/**
+ * The Open Inference Protocol with its binary tensor data extension. The body is one whatever its media type
+ * says: tritonclient sends none, curl calls JSON a form.
+ */
+export class ProtocolCodec implements RequestCodec {
+  readonly #model: ModelMetadata
+  readonly #limits: CodecLimits
+  readonly #inputs: InputTable
+  readonly #outputs: OutputTable
+  readonly #allJson: readonly OutputForm[]
+  readonly #allBinary: readonly OutputForm[]
+
+  constructor(model: ModelMetadata, limits: CodecLimits) {
+    this.#model = model
+    this.#limits = limits
+    this.#inputs = new InputTable(model.inputs)
+    this.#outputs = new OutputTable(model.outputs)
+    this.#allJson = allOutputs(model.outputs, false)
+    this.#allBinary = allOutputs(model.outputs, true)
+  }
+
+  decode(request: WireRequest, headers: RequestHeaders): Decoded {
+    const { id } = request
+    const body = request.parameters.find((parameter) => parameter.name === BODY)?.value ?? NO_BODY
+    const jsonLength = parseJsonLength(headers.jsonLength, body.length)
+    if (headers.jsonLength !== undefined && jsonLength === 0) {
+      return this.#call(
+        { id, inputs: [this.#readRaw(body, headers)], forms: this.#allBinary },
+        headers,
+      )
+    }
+    const json = openJson(body.subarray(0, jsonLength), this.#limits)
+    const inputs = new InputSet(this.#inputs)
+    const question = readProtocolRequest(json, inputs)
+    const forms = this.#chooseOutputs(question)
+    if (headers.dialect === 'v2') this.#refuseHalves(question, forms)
+    addTensors(question.inputs, body.subarray(jsonLength), inputs)
+    return this.#call({ id, inputs: inputs.complete(), forms, callerId: question.id }, headers)
+  }
+
+  #call(fields: CallFields, headers: RequestHeaders): Decoded {
+    const { dialect, acceptEncoding } = headers
+    const coding = dialect === 'v2' ? chooseCoding(acceptEncoding) : 'identity'
+    return new InferenceCall(fields, this.#model, this.#limits, dialect, coding)
+  }
+
+  /** A raw body is one sample: an open first dimension that is the batch is 1. */
+  #readRaw(body: Buffer, headers: RequestHeaders): Tensor {
+    const spec = this.#inputs.only(`A body without JSON (${JSON_LENGTH_HEADER}: 0)`)
+    const shape = headers.tensorShape === undefined ? undefined : parseShape(headers.tensorShape)
+    const single: TensorSpec =
+      this.#model.maxBatchSize > 0 ? { ...spec, shape: [1, ...spec.shape.slice(1)] } : spec
+    return tensorFromRawBody(single, body, shape)
+  }
+
+  #chooseOutputs({ outputs, parameters }: ProtocolRequest): readonly OutputForm[] {
+    const isBinary = wantsBinary(parameters)
+    if (outputs.length === 0) return isBinary ? this.#allBinary : this.#allJson
+    this.#outputs.choose(outputs)
+    return outputs.map((output) => formOfOutput(output, this.#outputs.specOf(output.name)))
+  }
+
+  /** The protocol leaves FP16 in JSON open, and servers agree to refuse it: a decimal would be rounded unseen. */
+  #refuseHalves({ inputs }: ProtocolRequest, forms: readonly OutputForm[]): void {
+    const input = inputs.find(
+      ({ spec, tensor }) => tensor !== undefined && spec.datatype === 'FP16',
+    )
+    if (input !== undefined) throw halfRefused('Input', input.spec.name, 'send "binary_data_size"')
+    const output = forms.find(
+      ({ name, isBinary }) => !isBinary && this.#outputs.specOf(name).datatype === 'FP16',
+    )
+    if (output !== undefined) {
+      throw halfRefused('Output', output.name, 'ask for it with "binary_data": true')
+    }
+  }
+}
+
+interface CallFields {
+  readonly id: string
+  readonly inputs: readonly Tensor[]
+  readonly forms: readonly OutputForm[]
+  /** The caller's own id, which the answer repeats. */
+  readonly callerId?: string | undefined
+}
+
+class InferenceCall implements Decoded {
+  readonly id: string
+  readonly dialect: Dialect | undefined
+  readonly inputs: readonly Tensor[]
+  readonly outputNames: readonly string[]
+  readonly #fields: CallFields
+  readonly #model: ModelMetadata
+  readonly #limits: CodecLimits
+  readonly #coding: Coding
+
+  constructor(
+    fields: CallFields,
+    model: ModelMetadata,
+    limits: CodecLimits,
+    dialect: Dialect | undefined,
+    coding: Coding,
+  ) {
+    this.id = fields.id
+    this.dialect = dialect
+    this.inputs = fields.inputs
+    this.outputNames = fields.forms.map(({ name }) => name)
+    this.#fields = fields
+    this.#model = model
+    this.#limits = limits
+    this.#coding = coding
+  }
+
+  encode(results: readonly Tensor[]): WirePrediction {
+    const { forms, callerId } = this.#fields
+    const outputs = this.#classify(results)
+    const { body, jsonLength } = writeProtocolResponse(
+      this.#model,
+      callerId,
+      forms,
+      outputs,
+      this.#limits.maxResponseBytes,
+    )
+    const headers = this.#rowsHeader()
+    const answer =
+      jsonLength === undefined
+        ? prediction(this.id, 200, JSON_TYPE, body, headers)
+        : prediction(this.id, 200, 'application/octet-stream', body, [
+            [JSON_LENGTH_HEADER, String(jsonLength)],
+            ...headers,
+          ])
+    return encodeBody(answer, this.#coding)
+  }
+
+  /** Outputs that are asked for as classes become those; the model's first dimension is a batch where it is open. */
+  #classify(outputs: readonly Tensor[]): readonly Tensor[] {
+    const { forms } = this.#fields
+    if (forms.every(({ classes }) => classes === 0)) return outputs
+    const { batchable: isBatch, labels = [] } = this.#model
+    return outputs.map((output, index) => {
+      const { name = '', classes = 0 } = forms[index] ?? {}
+      return classes === 0 ? output : rankOutput(output, name, classes, { isBatch, labels })
+    })
+  }
+
+  #rowsHeader(): readonly WireHeader[] {
+    const rows = this.#model.batchable ? (this.inputs[0]?.shape[0] ?? 1) : 1
+    return this.dialect === undefined || rows < 2 ? NO_HEADERS : [[ROWS_HEADER, String(rows)]]
+  }
+}
+
+function halfRefused(kind: 'Input' | 'Output', name: string, remedy: string): ServerError {
+  return new ServerError(
+    'InvalidInputException',
+    `${kind} ${quote(name)}: FP16 travels in binary only; ${remedy}.`,
+  )
+}

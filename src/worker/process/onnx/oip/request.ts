@@ -1,0 +1,196 @@
+/**
+ * The JSON of an Open Inference Protocol request, read in one pass: the elements of `data` go straight into
+ * the input's datatype. Where `data` stands before the name or the datatype it is skipped and read later.
+ */
+import { ServerError } from '../../../../errors.ts'
+import { readInteger, skipNumber } from '../json/number-scanner.ts'
+import type { JsonReader } from '../json/reader.ts'
+import { readTensor } from '../json/tensor-reader.ts'
+import { quote, specText } from '../tensors/error-text.ts'
+import type { InputSet } from '../tensors/inputs.ts'
+import type { TensorSpec } from '../tensors/metadata.ts'
+import { checkDeclaredShape, fitDeclaredShape } from '../tensors/shape.ts'
+import type { Tensor } from '../tensors/tensor.ts'
+
+const MAX_RANK = 1024
+/** Members of one object. Nobody has so many, and each distinct name costs time and memory. */
+const MAX_MEMBERS = 1024
+
+/** Members of a `parameters` object. Nested values and `null`, which the protocol has not, are left out. */
+export type Parameters = ReadonlyMap<string, string | number | boolean>
+
+/** One of `inputs`. */
+export interface ProtocolInput {
+  readonly spec: TensorSpec
+  /** As declared, in the model's rank and with its fixed dimensions. */
+  readonly shape: readonly number[]
+  /** From `data`, its element count checked; absent when the input has none, or `null`. */
+  readonly tensor: Tensor | undefined
+  readonly parameters: Parameters
+}
+
+/** One of `outputs`. */
+export interface ProtocolOutput {
+  readonly name: string
+  readonly parameters: Parameters
+}
+
+export interface ProtocolRequest {
+  /** Absent when it was missing, `null` or empty. */
+  readonly id: string | undefined
+  readonly parameters: Parameters
+  readonly inputs: readonly ProtocolInput[]
+  /** Empty: all outputs. */
+  readonly outputs: readonly ProtocolOutput[]
+}
+
+const NO_PARAMETERS: Parameters = new Map()
+
+/**
+ * Reads a whole request. Members that the protocol does not know are skipped (KServe's client adds some).
+ * Every input is claimed from `inputs`, which refuses unknown and repeated ones; filling it is up to the caller.
+ * @throws ServerError 400
+ */
+export function readProtocolRequest(reader: JsonReader, inputs: InputSet): ProtocolRequest {
+  const seen = new Set<string>()
+  let id: string | undefined
+  let parameters = NO_PARAMETERS
+  let inputList: ProtocolInput[] | undefined
+  let outputs: ProtocolOutput[] = []
+  for (let more = reader.openObject(); more; more = reader.nextMember()) {
+    const member = readMember(reader, seen)
+    if (member === 'inputs') inputList = readList(reader, () => readInput(reader, inputs))
+    else if (reader.take('null')) continue
+    else if (member === 'id') id = readText(reader, '"id"') || undefined
+    else if (member === 'outputs') outputs = readList(reader, () => readOutput(reader))
+    else if (member === 'parameters') parameters = readParameters(reader)
+    else reader.skipValue()
+  }
+  reader.end()
+  if (inputList === undefined) throw invalid('The request has no "inputs".')
+  return { id, parameters, inputs: inputList, outputs }
+}
+
+function readInput(reader: JsonReader, inputs: InputSet): ProtocolInput {
+  const seen = new Set<string>()
+  let spec: TensorSpec | undefined
+  let datatype = ''
+  let shape: number[] | undefined
+  let parameters = NO_PARAMETERS
+  let tensor: Tensor | undefined
+  let dataAt: number | undefined
+  for (let more = reader.openObject(); more; more = reader.nextMember()) {
+    const member = readMember(reader, seen)
+    if (member === 'name') spec = inputs.claim(readText(reader, 'The name of an input'))
+    else if (member === 'datatype') datatype = readText(reader, 'The datatype of an input')
+    else if (member === 'shape') shape = readShape(reader)
+    else if (reader.take('null')) continue
+    else if (member === 'parameters') parameters = readParameters(reader)
+    else if (member !== 'data') reader.skipValue()
+    else if (spec?.datatype === datatype) tensor = readTensor(reader, spec)
+    else {
+      dataAt = reader.position
+      reader.skipValue()
+    }
+  }
+  if (spec === undefined) throw invalid('An input has no "name".')
+  if (datatype !== spec.datatype) {
+    const given = datatype === '' ? 'no datatype' : `datatype ${quote(datatype)}`
+    throw invalid(`Input ${quote(spec.name)}: expected ${specText(spec)}, got ${given}.`)
+  }
+  if (shape === undefined) throw invalid(`Input ${quote(spec.name)} has no "shape".`)
+  const fitted = fitDeclaredShape(spec, shape)
+  if (dataAt !== undefined) {
+    const end = reader.position
+    reader.position = dataAt
+    tensor = readTensor(reader, spec)
+    reader.position = end
+  }
+  if (tensor === undefined) return { spec, shape: fitted, tensor, parameters }
+  // The nesting need not mirror the shape: only the number of elements counts.
+  checkDeclaredShape(spec, shape, tensor.data.length)
+  return { spec, shape: fitted, tensor: { ...tensor, shape: fitted }, parameters }
+}
+
+function readOutput(reader: JsonReader): ProtocolOutput {
+  const seen = new Set<string>()
+  let name: string | undefined
+  let parameters = NO_PARAMETERS
+  for (let more = reader.openObject(); more; more = reader.nextMember()) {
+    const member = readMember(reader, seen)
+    if (member === 'name') name = readText(reader, 'The name of an output')
+    else if (member === 'parameters' && !reader.take('null')) parameters = readParameters(reader)
+    else reader.skipValue()
+  }
+  if (name === undefined) throw invalid('An output has no "name".')
+  return { name, parameters }
+}
+
+function readShape(reader: JsonReader): number[] {
+  return readList(reader, (length) => {
+    const dimension = readInteger(reader)
+    if (typeof dimension !== 'number' || dimension < 0 || length === MAX_RANK) {
+      const given = dimension === undefined ? reader.token() : dimension
+      throw invalid(
+        `The shape of an input must be at most ${MAX_RANK} integers from 0 up, got ${given}.`,
+      )
+    }
+    return dimension
+  })
+}
+
+function readParameters(reader: JsonReader): Parameters {
+  const parameters = new Map<string, string | number | boolean>()
+  const seen = new Set<string>()
+  for (let more = reader.openObject(); more; more = reader.nextMember()) {
+    const name = readMember(reader, seen)
+    checkParameterName(name)
+    if (reader.isString()) parameters.set(name, reader.readString())
+    else if (reader.take('true')) parameters.set(name, true)
+    else if (reader.take('false')) parameters.set(name, false)
+    else if (reader.take('null')) continue
+    else if (reader.isObject() || reader.isArray()) reader.skipValue()
+    else {
+      const start = reader.position
+      skipNumber(reader)
+      parameters.set(name, Number(reader.bytes.toString('latin1', start, reader.position)))
+    }
+  }
+  return parameters
+}
+
+/** Refuses what would be ignored although the caller counts on it. Other names are the caller's own affair. */
+function checkParameterName(name: string): void {
+  if (name.startsWith('shared_memory_')) {
+    throw invalid('Shared memory is not supported; send the data of tensors in the request.')
+  }
+  if (name.startsWith('triton_')) {
+    throw invalid(`Parameter ${quote(name)}: names that begin with "triton_" are reserved.`)
+  }
+}
+
+function readList<Item>(reader: JsonReader, readItem: (length: number) => Item): Item[] {
+  const items: Item[] = []
+  for (let more = reader.openArray(); more; more = reader.nextElement()) {
+    items.push(readItem(items.length))
+  }
+  return items
+}
+
+/** @throws ServerError 400 for a name that the object has already. */
+function readMember(reader: JsonReader, seen: Set<string>): string {
+  const name = reader.readKey()
+  if (seen.has(name)) throw reader.error(`the name ${quote(name)} stands twice in one object`)
+  if (seen.size === MAX_MEMBERS) throw invalid(`An object has more than ${MAX_MEMBERS} members.`)
+  seen.add(name)
+  return name
+}
+
+function readText(reader: JsonReader, what: string): string {
+  if (!reader.isString()) throw invalid(`${what} must be a string, got ${reader.token()}.`)
+  return reader.readString()
+}
+
+function invalid(message: string): ServerError {
+  return new ServerError('InvalidInputException', message)
+}

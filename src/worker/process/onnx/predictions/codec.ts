@@ -1,0 +1,170 @@
+import { ServerError } from '../../../../errors.ts'
+import { isNumpyFile } from '../../../../file-format.ts'
+import type { WireParameter, WirePrediction, WireRequest } from '../../../wire/messages.ts'
+import { BODY } from '../codec.ts'
+import type { CodecLimits, Decoded, RequestCodec } from '../codec.ts'
+import { prefersOctets } from '../headers.ts'
+import type { RequestHeaders } from '../headers.ts'
+import { openJson } from '../json/open.ts'
+import type { JsonReader } from '../json/reader.ts'
+import { responseTooLarge } from '../json/writer.ts'
+import { jsonPrediction, prediction } from '../prediction.ts'
+import { tensorFromBytes, tensorFromDeclaredNpy } from '../raw/raw-input.ts'
+import { quote } from '../tensors/error-text.ts'
+import { InputTable } from '../tensors/inputs.ts'
+import type { ModelMetadata } from '../tensors/metadata.ts'
+import { OutputTable } from '../tensors/outputs.ts'
+import {
+  DATATYPE_HEADER,
+  NAME_HEADER,
+  SHAPE_HEADER,
+  octetsOfTensor,
+  parseShape,
+} from '../tensors/raw-bytes.ts'
+import type { Tensor } from '../tensors/tensor.ts'
+import { plainText, readFormInputs } from './form-inputs.ts'
+import { isProtocolRequest, namesInputs, readPlainInputs } from './json-inputs.ts'
+import { writePlainResponse } from './json-outputs.ts'
+import { contentKind, looksLikeJson, unsupportedType } from './media-type.ts'
+
+/**
+ * The forms of tensors that `POST /predictions/{model}` takes: JSON keyed by input name, a bare JSON value, raw bytes,
+ * a form with one part for each input. What turns out to be an Open Inference Protocol request is `protocol`'s.
+ */
+export class TensorCodec implements RequestCodec {
+  readonly #limits: CodecLimits
+  readonly #inputs: InputTable
+  readonly #outputs: OutputTable
+  readonly #protocol: RequestCodec
+
+  constructor(model: ModelMetadata, limits: CodecLimits, protocol: RequestCodec) {
+    this.#limits = limits
+    this.#inputs = new InputTable(model.inputs)
+    this.#outputs = new OutputTable(model.outputs)
+    this.#protocol = protocol
+  }
+
+  decode(request: WireRequest, headers: RequestHeaders): Decoded | Promise<Decoded> {
+    if (headers.jsonLength !== undefined) return this.#protocol.decode(request, headers)
+    const body = wholeBody(request.parameters, this.#inputs)
+    if (body !== undefined && this.#isText(body)) return this.#readText(request.id, body, headers)
+    const json = body && this.#openIfJson(body)
+    if (json !== undefined && isProtocolRequest(json, this.#inputs)) {
+      return this.#protocol.decode(request, headers)
+    }
+    const inputs = json
+      ? readPlainInputs(json, this.#inputs)
+      : body
+        ? this.#readOctets(body, headers)
+        : readFormInputs(request.parameters, this.#inputs, this.#limits)
+    return this.#call(request.id, inputs, headers)
+  }
+
+  #call(id: string, inputs: readonly Tensor[], headers: RequestHeaders): Decoded {
+    const form = prefersOctets(headers.accept) ? 'octets' : 'plain'
+    if (form === 'octets') this.#outputs.checkOctets()
+    return new TensorCall(id, inputs, this.#outputs.names, form, this.#limits.maxResponseBytes)
+  }
+
+  /**
+   * Whether the body is the text of the only input, which takes strings: `text/plain` that is no
+   * object of inputs. Browsers declare JSON so when nobody says otherwise.
+   */
+  #isText({ contentType, value }: WireParameter): boolean {
+    const [only, ...others] = this.#inputs.specs
+    return (
+      only?.datatype === 'BYTES' &&
+      others.length === 0 &&
+      contentKind(contentType) === 'text' &&
+      !namesInputs(value, this.#inputs, this.#limits)
+    )
+  }
+
+  #readText(id: string, body: WireParameter, headers: RequestHeaders): Decoded {
+    return this.#call(id, [plainText(body.value, this.#inputs.only('A text'))], headers)
+  }
+
+  /** A reader when the body is JSON by its type, or by its looks where the type does not say. */
+  #openIfJson(body: WireParameter): JsonReader | undefined {
+    const kind = contentKind(body.contentType)
+    if (kind === 'octets' || kind === 'numpy' || isNumpyFile(body.value)) return undefined
+    if (kind !== 'json' && kind !== 'text' && !looksLikeJson(body.value)) {
+      if (kind === 'other') throw unsupportedType(body.contentType)
+      return undefined
+    }
+    return openJson(body.value, this.#limits)
+  }
+
+  #readOctets(body: WireParameter, headers: RequestHeaders): readonly Tensor[] {
+    if (body.value.length === 0 && body.contentType === '') {
+      if (this.#inputs.specs.length === 0) return []
+      const expected = this.#inputs.expected()
+      throw new ServerError('InvalidInputException', `The request has no body; ${expected}.`)
+    }
+    const shape = headers.tensorShape === undefined ? undefined : parseShape(headers.tensorShape)
+    return contentKind(body.contentType) === 'numpy'
+      ? [tensorFromDeclaredNpy(this.#inputs.only('A NumPy array file'), body.value, shape)]
+      : [tensorFromBytes(this.#inputs.only('A body of raw bytes'), body.value, shape)]
+  }
+}
+
+/** A request that is answered with all outputs, in JSON of onnxd's own or as the bytes of the only one. */
+class TensorCall implements Decoded {
+  readonly dialect = undefined
+  readonly id: string
+  readonly inputs: readonly Tensor[]
+  readonly outputNames: readonly string[]
+  readonly #form: 'plain' | 'octets'
+  readonly #maxBytes: number
+
+  constructor(
+    id: string,
+    inputs: readonly Tensor[],
+    outputNames: readonly string[],
+    form: 'plain' | 'octets',
+    maxBytes: number,
+  ) {
+    this.id = id
+    this.inputs = inputs
+    this.outputNames = outputNames
+    this.#form = form
+    this.#maxBytes = maxBytes
+  }
+
+  encode(outputs: readonly Tensor[]): WirePrediction {
+    return this.#form === 'octets'
+      ? this.#encodeOctets(outputs)
+      : jsonPrediction(this.id, 200, writePlainResponse(this.outputNames, outputs, this.#maxBytes))
+  }
+
+  #encodeOctets([output]: readonly Tensor[]): WirePrediction {
+    const [name = ''] = this.outputNames
+    if (output === undefined) throw new TypeError('no output to encode')
+    const body = octetsOfTensor(output, name)
+    if (body.length > this.#maxBytes) throw responseTooLarge(this.#maxBytes)
+    return prediction(this.id, 200, 'application/octet-stream', body, [
+      [NAME_HEADER, encodeURI(name)],
+      [DATATYPE_HEADER, output.datatype],
+      [SHAPE_HEADER, output.shape.join(',')],
+    ])
+  }
+}
+
+/**
+ * The parameter that holds the whole body, unless the parameters are the inputs themselves: fields of a form,
+ * or query values of a request with an empty body.
+ */
+function wholeBody(
+  parameters: readonly WireParameter[],
+  inputs: InputTable,
+): WireParameter | undefined {
+  const body = parameters.find((parameter) => parameter.name === BODY)
+  if (body === undefined || parameters.length === 1) return body
+  const other = parameters.find((parameter) => parameter !== body && inputs.has(parameter.name))
+  if (other === undefined) return body
+  if (body.value.length === 0 || inputs.has(BODY)) return undefined
+  throw new ServerError(
+    'InvalidInputException',
+    `Input ${quote(other.name)} is given as a parameter, and there is a body too; send all inputs in one of them.`,
+  )
+}

@@ -1,0 +1,75 @@
+/** Inputs that come one by one: parts of a form, fields, query values. */
+import { ServerError } from '../../../../errors.ts'
+import { isNumpyFile } from '../../../../file-format.ts'
+import type { WireParameter } from '../../../wire/messages.ts'
+import type { CodecLimits } from '../codec.ts'
+import { openJson } from '../json/open.ts'
+import { tensorFromBytes, tensorFromDeclaredNpy } from '../raw/raw-input.ts'
+import { bytesToElement } from '../tensors/byte-strings.ts'
+import { InputSet } from '../tensors/inputs.ts'
+import type { InputTable } from '../tensors/inputs.ts'
+import type { TensorSpec } from '../tensors/metadata.ts'
+import { shapeOfOne } from '../tensors/shape.ts'
+import type { Tensor } from '../tensors/tensor.ts'
+import { readShaped } from './json-inputs.ts'
+import { contentKind, unsupportedType } from './media-type.ts'
+
+/** Query value of `/invocations` that names the model, not an input. */
+const MODEL_PARAMETER = 'model_name'
+
+/** The front-end sends a body of no bytes beside the query values of a request without one. */
+const EMPTY_BODY = 'body'
+
+/** One parameter for each input. A model with one input also takes a single file under any name. */
+export function readFormInputs(
+  parameters: readonly WireParameter[],
+  table: InputTable,
+  limits: CodecLimits,
+): readonly Tensor[] {
+  const inputs = new InputSet(table)
+  for (const parameter of parameters) {
+    const name = inputName(parameter, table)
+    if (name === undefined) continue
+    inputs.add(name, readValue(parameter, inputs.claim(name), limits))
+  }
+  return inputs.complete()
+}
+
+/** `undefined` for a parameter that is not meant for the model. */
+function inputName(parameter: WireParameter, table: InputTable): string | undefined {
+  const { name, contentType, value } = parameter
+  if (table.has(name)) return name
+  const [only, ...others] = table.specs
+  const isFile = contentType !== ''
+  if (isFile && only !== undefined && others.length === 0) return only.name
+  if (!isFile && name === MODEL_PARAMETER) return undefined
+  if (name === EMPTY_BODY && value.length === 0) return undefined
+  if (/^\s*[{[]/.test(name)) {
+    throw new ServerError(
+      'InvalidInputException',
+      `The body was sent as a form, but it looks like JSON; send the header "Content-Type: application/json" (curl: -H 'Content-Type: application/json').`,
+    )
+  }
+  table.positionOf(name)
+  return name
+}
+
+function readValue(parameter: WireParameter, spec: TensorSpec, limits: CodecLimits): Tensor {
+  const { contentType, value } = parameter
+  const kind = contentKind(contentType)
+  if (kind === 'octets') return tensorFromBytes(spec, value)
+  if (kind === 'numpy') return tensorFromDeclaredNpy(spec, value)
+  if (kind === 'other') throw unsupportedType(contentType, parameter.name)
+  // A field has no type: text stays as it is, also where it begins like JSON.
+  if (spec.datatype === 'BYTES' && kind !== 'json') return plainText(value, spec)
+  if (isNumpyFile(value)) return tensorFromBytes(spec, value)
+  const reader = openJson(value, limits)
+  const tensor = readShaped(reader, spec)
+  reader.end()
+  return tensor
+}
+
+/** Text without a type is one string, whatever it looks like. */
+export function plainText(value: Buffer, spec: TensorSpec): Tensor {
+  return { datatype: 'BYTES', shape: shapeOfOne(spec), data: [bytesToElement(value)] }
+}

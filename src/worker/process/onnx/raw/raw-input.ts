@@ -1,0 +1,39 @@
+/** What comes as bytes for one input: a NumPy array, or the elements themselves. */
+import { ServerError } from '../../../../errors.ts'
+import { isNumpyFile } from '../../../../file-format.ts'
+import { quote } from '../tensors/error-text.ts'
+import type { TensorSpec } from '../tensors/metadata.ts'
+import { tensorFromOctets } from '../tensors/raw-bytes.ts'
+import type { Tensor } from '../tensors/tensor.ts'
+import { refuseForeignBytes } from './foreign-bytes.ts'
+import { tensorFromNpy } from './npy.ts'
+
+/**
+ * A body, or a part of a form, of one input.
+ * @throws ServerError 400, or 415 for what holds no tensor
+ */
+export function tensorFromBytes(
+  spec: TensorSpec,
+  bytes: Buffer,
+  declaredShape?: readonly number[],
+): Tensor {
+  if (isNumpyFile(bytes)) return tensorFromNpy(spec, bytes, declaredShape)
+  if (spec.datatype !== 'BYTES') refuseForeignBytes(spec, spec.datatype, bytes)
+  return tensorFromOctets(spec, bytes, declaredShape)
+}
+
+/**
+ * The same for bytes that are declared as a NumPy array.
+ * @throws ServerError 400 when they are something else
+ */
+export function tensorFromDeclaredNpy(
+  spec: TensorSpec,
+  bytes: Buffer,
+  declaredShape?: readonly number[],
+): Tensor {
+  if (isNumpyFile(bytes)) return tensorFromNpy(spec, bytes, declaredShape)
+  throw new ServerError(
+    'InvalidInputException',
+    `Input ${quote(spec.name)}: the data is declared as a NumPy array file but does not begin like one.`,
+  )
+}

@@ -1,0 +1,52 @@
+/**
+ * Tells what a file is that onnxruntime cannot read as an ONNX model, for the text of the error.
+ */
+import { closeSync, openSync, readSync } from 'node:fs'
+import { ServerError } from '../../../../errors.ts'
+import { fileFormatOf } from '../../../../file-format.ts'
+
+const HEAD_BYTES = 64
+/** Stands at the fifth byte of a file in the ORT format, which small builds of onnxruntime read. */
+const ORT_MARK = 'ORTM'
+const GIT_LFS = 'version https://git-lfs'
+const MARKUP = /^\s*<(?:!doctype|html|\?xml)/i
+
+/**
+ * Refuses a file in the ORT format. onnxruntime would load it, but the rest of the server expects
+ * ONNX.
+ * @throws ServerError `InvalidModelException`
+ */
+export function refuseOrtFormat(file: string): void {
+  if (headOf(file).toString('latin1', 4, 8) !== ORT_MARK) return
+  throw new ServerError(
+    'InvalidModelException',
+    'The file is in the ORT format (.ort), which is not read; use the .onnx file that it was made from.',
+  )
+}
+
+/** The error for a file that onnxruntime cannot read, where its first bytes say what it is. */
+export function foreignFileError(file: string): ServerError | undefined {
+  const head = headOf(file)
+  const format = fileFormatOf(head) ?? formatOfText(head.toString('latin1'))
+  if (format === undefined) return undefined
+  return new ServerError('InvalidModelException', `The .onnx file is ${format}, not an ONNX model.`)
+}
+
+function formatOfText(head: string): string | undefined {
+  if (head.startsWith(GIT_LFS)) return 'a pointer of Git LFS (fetch the file with "git lfs pull")'
+  return MARKUP.test(head) ? 'an HTML or XML page' : undefined
+}
+
+/** Nothing of a file that cannot be read: onnxruntime says why. */
+function headOf(file: string): Buffer {
+  let descriptor: number | undefined
+  try {
+    descriptor = openSync(file, 'r')
+    const head = Buffer.alloc(HEAD_BYTES)
+    return head.subarray(0, readSync(descriptor, head, 0, HEAD_BYTES, 0))
+  } catch {
+    return Buffer.alloc(0)
+  } finally {
+    if (descriptor !== undefined) closeSync(descriptor)
+  }
+}

@@ -1,0 +1,83 @@
+/** onnxruntime's error texts, made fit for a caller: one line, short, without paths of the server's disk. */
+import path from 'node:path'
+import { ServerError, messageOf } from '../../../../errors.ts'
+import { printable } from '../tensors/error-text.ts'
+
+const MAX_LENGTH = 1000
+const MAX_RAW_LENGTH = 16_384
+/** `/src/model.cc:202 type ns::Class::function(types) `, and the short form `file.cc:47 Function `. */
+const SOURCE_LINE =
+  /(?<![\w./-])[\w./-]*\w\.(?:cc|h|cpp|cu):\d+ ([\w:&*<>,~\s]*\([^()]*\)(?: const)? |\w+ )?/g
+const STATUS_CODE = /\[ONNXRuntimeError\] : \d+ : \w+ : /g
+/** Node names of exported models look like paths (`Name:'/layer1/Conv'`) and stay; paths lose their folders. */
+const NODE_NAME_OR_FOLDERS =
+  /(Name:'[^']*')|(?<![\w./])(?:[A-Za-z]:)?[\\/](?:[^\s'"\\/:,()]+[\\/])+/g
+const MEMORY =
+  /bad_alloc|failed to allocate|out of memory|array buffer allocation failed|invalid (?:typed )?array (?:buffer )?length/i
+
+/** Numbers of ONNX's `TensorProto.DataType` that onnxruntime-node has no array for. */
+const TYPE_NAMES: ReadonlyMap<number, string> = new Map([
+  [0, 'UNDEFINED'],
+  [14, 'COMPLEX64'],
+  [15, 'COMPLEX128'],
+  [16, 'BF16'],
+  [17, 'FLOAT8E4M3FN'],
+  [18, 'FLOAT8E4M3FNUZ'],
+  [19, 'FLOAT8E5M2'],
+  [20, 'FLOAT8E5M2FNUZ'],
+  [21, 'UINT4'],
+  [22, 'INT4'],
+  [23, 'FLOAT4E2M1'],
+  [24, 'FLOAT8E8M0'],
+  [25, 'UINT2'],
+  [26, 'INT2'],
+])
+
+/** A network that onnxruntime does not take: 400, or 507 when memory ran out. `folder` is where it lies. */
+export function loadError(thrown: unknown, folder: string): ServerError {
+  return runtimeError(thrown, 'InvalidModelException', folder)
+}
+
+/** An input or output whose elements onnxruntime-node cannot hand over. */
+export function unsupportedElements(what: string, type: number): ServerError {
+  const name = TYPE_NAMES.get(type) ?? 'see the ONNX specification'
+  const problem = `${what} has a type that cannot be served: ONNX type ${type} (${name}).`
+  return new ServerError('InvalidModelException', problem)
+}
+
+/** A run that failed on this input: 400, or 507 when memory ran out. */
+export function runError(thrown: unknown): ServerError {
+  return runtimeError(thrown, 'InvalidInputException', '')
+}
+
+/** The message in one line of at most 1000 characters, without the folders of paths. */
+export function cleanMessage(message: string, folder: string): string {
+  const local = folder === '' ? message : message.replaceAll(folder + path.sep, '')
+  const text = printable(local)
+    .replace(SOURCE_LINE, (_, behind: string | undefined) => withoutFunction(behind ?? ''))
+    .replace(STATUS_CODE, '')
+    .replace(NODE_NAME_OR_FOLDERS, '$1')
+    .trim()
+  return text.length > MAX_LENGTH ? `${text.slice(0, MAX_LENGTH)}…` : text
+}
+
+/** What stands behind a source line: the name of a function goes, a text with parentheses of its own stays. */
+function withoutFunction(behind: string): string {
+  return behind.includes('(') && !behind.includes('::') ? behind.replace(/^\w+ /, '') : ''
+}
+
+function runtimeError(
+  thrown: unknown,
+  type: 'InvalidModelException' | 'InvalidInputException',
+  folder: string,
+): ServerError {
+  const raw = messageOf(thrown, MAX_RAW_LENGTH)
+  const isMemory = MEMORY.test(raw)
+  return new ServerError(
+    isMemory ? 'InsufficientMemoryException' : type,
+    cleanMessage(raw, folder),
+    {
+      cause: thrown,
+    },
+  )
+}

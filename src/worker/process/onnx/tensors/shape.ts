@@ -1,0 +1,153 @@
+/** Checks a request's shapes against the model's before onnxruntime sees them: it would broadcast or guess. */
+import { ServerError } from '../../../../errors.ts'
+import { countText, quote, shapeText, specText } from './error-text.ts'
+import type { TensorSpec } from './metadata.ts'
+import { placeOnes } from './shape-ones.ts'
+import { elementCount } from './tensor.ts'
+import type { Tensor } from './tensor.ts'
+
+/** Rank and every fixed dimension agree. */
+export function fitsShape(spec: TensorSpec, shape: readonly number[]): boolean {
+  if (spec.anyShape === true) return true
+  if (spec.shape.length !== shape.length) return false
+  return spec.shape.every((dimension, axis) => dimension < 0 || dimension === shape[axis])
+}
+
+/**
+ * The model's shape for a shape that a request declares: the same, or with other dimensions of 1,
+ * which change neither the number of elements nor their order. Triton's clients send `[1]` for a
+ * scalar and `[N,1]` for `[N]`.
+ * @throws ServerError 400 that names the input, what it expects and what it got.
+ */
+export function fitDeclaredShape(spec: TensorSpec, shape: readonly number[]): readonly number[] {
+  if (fitsShape(spec, shape)) return shape
+  const fitted = placeOnes(spec.shape, shape)
+  if (fitted === undefined) throw shapeError(spec, shape)
+  return fitted
+}
+
+export function shapeError(spec: TensorSpec, shape: readonly number[]): ServerError {
+  return new ServerError(
+    'InvalidInputException',
+    `Input ${quote(spec.name)}: expected ${specText(spec)}, got shape ${shapeText(shape)}.`,
+  )
+}
+
+/**
+ * A declared shape must be what the model takes and have as many elements as there are.
+ * @returns The shape as the model has it.
+ * @throws ServerError 400
+ */
+export function checkDeclaredShape(
+  spec: TensorSpec,
+  shape: readonly number[],
+  count: number,
+): readonly number[] {
+  const fitted = fitDeclaredShape(spec, shape)
+  const expected = elementCount(shape)
+  if (expected === count) return fitted
+  const wanted = Number.isSafeInteger(expected)
+    ? countText(expected, 'element')
+    : 'more elements than can be counted'
+  throw new ServerError(
+    'InvalidInputException',
+    `Input ${quote(spec.name)}: shape ${shapeText(shape)} means ${wanted}, got ${count}.`,
+  )
+}
+
+/**
+ * Inputs that share the symbol of their first dimension, the batch, have one size there. Other
+ * symbols are names that exporters give to what may differ, and onnxruntime does not compare them.
+ * @throws ServerError 400
+ */
+export function checkBatch(specs: readonly TensorSpec[], tensors: readonly Tensor[]): void {
+  if (specs.length < 2) return
+  const sizes = new Map<string, { size: number; input: string }>()
+  for (const [index, spec] of specs.entries()) {
+    const [symbol] = spec.dimensions
+    if (typeof symbol !== 'string' || symbol === '') continue
+    const size = tensors[index]?.shape[0] ?? 0
+    const seen = sizes.get(symbol)
+    if (seen === undefined) sizes.set(symbol, { size, input: spec.name })
+    else if (seen.size !== size) {
+      throw new ServerError(
+        'InvalidInputException',
+        `Inputs ${quote(seen.input)} and ${quote(spec.name)} differ in dimension ${quote(symbol)}: ${seen.size} and ${size}.`,
+      )
+    }
+  }
+}
+
+/**
+ * The shape of `count` elements that came without one, where the model leaves at most one dimension open.
+ * `undefined` when it leaves more, or when they do not fit.
+ */
+export function deduceShape(spec: TensorSpec, count: number): readonly number[] | undefined {
+  const open = spec.shape.filter((dimension) => dimension < 0).length
+  if (open > 1 || spec.anyShape === true) return undefined
+  const fixed = elementCount(spec.shape.map(Math.abs))
+  if (open === 0) return fixed === count ? spec.shape : undefined
+  if (fixed === 0 || count % fixed !== 0) return undefined
+  return spec.shape.map((dimension) => (dimension < 0 ? count / fixed : dimension))
+}
+
+/** The shape of an input that is given as one element without a shape. @throws ServerError 400 */
+export function shapeOfOne(spec: TensorSpec): readonly number[] {
+  return spec.anyShape === true ? [1] : adaptShape(spec, [], 1)
+}
+
+/**
+ * The shape that nested arrays mean. People leave out what goes without saying, so besides the
+ * exact shape these are taken: a flat array of all elements, one sample without the batch
+ * dimension, dimensions of 1 more or fewer, and nothing at all.
+ * @throws ServerError 400 when none of it fits.
+ */
+export function adaptShape(
+  spec: TensorSpec,
+  shape: readonly number[],
+  count: number,
+): readonly number[] {
+  if (fitsShape(spec, shape)) return shape
+  const candidates: (readonly number[] | undefined)[] = [
+    shape.length < 2 ? deduceShape(spec, count) : undefined,
+    (spec.shape[0] ?? 0) < 0 || spec.shape[0] === 1 ? [1, ...shape] : undefined,
+    placeOnes(spec.shape, shape),
+    count === 0 ? completeEmpty(spec, shape) : undefined,
+  ]
+  const fitting = candidates.find(
+    (candidate) => candidate !== undefined && fitsShape(spec, candidate),
+  )
+  if (fitting === undefined || elementCount(fitting) !== count) throw shapeError(spec, shape)
+  return fitting
+}
+
+/** JSON cannot say what comes behind a dimension of 0: the model's own dimensions do. */
+function completeEmpty(spec: TensorSpec, shape: readonly number[]): readonly number[] {
+  return spec.shape.map((dimension, axis) => shape[axis] ?? Math.max(dimension, 0))
+}
+
+/**
+ * Where the first dimension is a bounded batch, all inputs have as many rows, and no more than allowed.
+ * @throws ServerError 400
+ */
+export function checkRows(
+  specs: readonly TensorSpec[],
+  tensors: readonly Tensor[],
+  maxBatchSize: number,
+): void {
+  const rows = tensors[0]?.shape[0] ?? 0
+  for (const [index, { shape }] of tensors.entries()) {
+    if (shape[0] === rows) continue
+    const [first = '', other = ''] = [specs[0]?.name, specs[index]?.name]
+    throw new ServerError(
+      'InvalidInputException',
+      `Inputs ${quote(first)} and ${quote(other)} differ in their batch size: ${rows} and ${shape[0]}.`,
+    )
+  }
+  if (rows > maxBatchSize) {
+    throw new ServerError(
+      'InvalidInputException',
+      `The request has a batch of ${countText(rows, 'row')}, the model takes ${maxBatchSize} at most.`,
+    )
+  }
+}

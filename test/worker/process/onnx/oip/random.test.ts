@@ -1,0 +1,21 @@
+/** Random requests of every datatype and form through a real worker process. */
+import { test } from 'node:test'
+import { checkForms, checkMutations } from '../../../../helpers/infer-properties.ts'
+import { workerSend } from '../../../../helpers/infer-worker.ts'
+import { needsShared } from '../../../../helpers/onnx-model.ts'
+import { randomNumbers } from '../../../../helpers/random.ts'
+
+/** Another one in each run; ONNXD_TEST_SEED repeats a run that failed. */
+const seed = Number(process.env['ONNXD_TEST_SEED'] ?? Date.now() % 2 ** 31)
+
+test(
+  `a tensor gives the same bytes in all forms, and damaged requests get a 4xx (ONNXD_TEST_SEED=${seed})`,
+  { skip: needsShared, timeout: 60_000 },
+  async (t) => {
+    const send = await workerSend(t)
+    await checkForms(send, randomNumbers(seed), 15)
+    await checkMutations(send, randomNumbers(seed + 1), 1200)
+    // The same worker still serves.
+    await checkForms(send, randomNumbers(seed + 2), 1)
+  },
+)
