@@ -1,5 +1,5 @@
 /** The reading end of the FIFOs that an MMS worker makes for its output (MMS worker process, section 1.5). */
-import { closeSync, constants, fstatSync, openSync, rmSync } from 'node:fs'
+import { closeSync, constants, fstatSync, openSync } from 'node:fs'
 import { Socket } from 'node:net'
 import path from 'node:path'
 import { readLines } from './line-reader.ts'
@@ -39,9 +39,8 @@ export class IoFifos {
     }
   }
 
-  /** Removes the files; a killed worker leaves them behind. */
+  /** Stops reading, a moment after the worker has ended. The files go with the folder of the worker. */
   close(): void {
-    for (const stream of STREAMS) rmSync(`${this.#stem}-${stream}`, { force: true })
     setTimeout(() => {
       for (const socket of this.#sockets) socket.destroy()
     }, OUTPUT_GRACE_MS).unref()

@@ -2,7 +2,6 @@
  * How the front-end starts the original workers in Python: the commands, environments and files that
  * their own front-ends give them (MMS worker process, sections 1.2, 1.5 and 1.8).
  */
-import { rmSync } from 'node:fs'
 import path from 'node:path'
 import type { WireDialect } from '../wire/messages.ts'
 import { IoFifos } from './io-fifos.ts'
@@ -37,7 +36,7 @@ export interface PythonWorker extends Pick<
   | 'onLine'
 > {
   readonly ioDescriptor: string
-  /** Removes what a killed worker leaves behind. For when its process is gone. */
+  /** Closes what the server has open for the worker. Call it when its process has ended. */
   readonly tidyUp: () => void
 }
 
@@ -96,10 +95,7 @@ export function pythonWorker(
     },
     lastWords: () => lastWords.text,
     onLine,
-    tidyUp: () => {
-      fifos.close()
-      rmSync(socketPath, { force: true })
-    },
+    tidyUp: () => fifos.close(),
   }
 }
 
