@@ -18,9 +18,9 @@ import { reportFigure } from './figures.ts'
 import { size } from './harness.ts'
 
 const MIB = 2 ** 20
-const CYCLES = size(10, 1000)
+const CYCLES = size(6, 1000)
 /** Code is compiled and the heap finds its size before the first measurement. */
-const WARM_UP_CYCLES = size(5, 300)
+const WARM_UP_CYCLES = size(2, 300)
 const GOAL_BYTES = 2 * MIB
 /** What is asserted: V8 may keep pages, and compiles code now and then. */
 const MAX_BYTES = 8 * MIB
@@ -165,7 +165,7 @@ test(
     assert.ok(grown < MAX_BYTES, `${grown} bytes`)
 
     // The measurement itself: models that are not unregistered must show up in each part of it.
-    const leaked = size(20, 400)
+    const leaked = size(6, 400)
     await inTurn(leaked, (number) => register(server, number, 0))
     const leaking = await holdingOf(server)
     const kinds = differences(after, leaking).map((text) => text.split(':')[0])

@@ -2,7 +2,7 @@
  * The reading end of the FIFOs that an MMS worker creates for its output. See
  * `docs/worker-protocol.md`.
  */
-import { closeSync, constants, fstatSync, openSync, rmSync } from 'node:fs'
+import { closeSync, constants, fstatSync, openSync } from 'node:fs'
 import { Socket } from 'node:net'
 import path from 'node:path'
 import { readLines } from './line-reader.ts'
@@ -45,9 +45,11 @@ export class IoFifos {
     }
   }
 
-  /** Removes the two files. A worker that was killed leaves them behind. */
+  /**
+   * Stops reading, a moment after the worker has ended. The files are removed with the worker's
+   * folder.
+   */
   close(): void {
-    for (const stream of STREAMS) rmSync(`${this.#stem}-${stream}`, { force: true })
     setTimeout(() => {
       for (const socket of this.#sockets) socket.destroy()
     }, OUTPUT_GRACE_MS).unref()

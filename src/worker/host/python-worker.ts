@@ -2,7 +2,6 @@
  * Builds the commands that start the Python workers of MMS and TorchServe, with the environments
  * and files that their own front-ends give them. See `docs/worker-protocol.md`.
  */
-import { rmSync } from 'node:fs'
 import path from 'node:path'
 import type { WireDialect } from '../wire/messages.ts'
 import { IoFifos } from './io-fifos.ts'
@@ -39,7 +38,7 @@ export interface PythonWorker extends Pick<
   | 'onLine'
 > {
   readonly ioDescriptor: string
-  /** Removes the files that a killed worker leaves behind. Call it when its process is gone. */
+  /** Closes what the server has open for the worker. Call it when its process has ended. */
   readonly tidyUp: () => void
 }
 
@@ -99,10 +98,7 @@ export function pythonWorker(
     },
     lastWords: () => lastWords.text,
     onLine,
-    tidyUp: () => {
-      fifos.close()
-      rmSync(socketPath, { force: true })
-    },
+    tidyUp: () => fifos.close(),
   }
 }
 
