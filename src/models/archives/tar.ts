@@ -1,6 +1,9 @@
 /**
  * Unpacks `.tar.gz`, as SageMaker and TorchServe's archiver write models. A tar file has no directory,
  * so everything is checked while it streams: each header before anything of its entry is written.
+ *
+ * The parser is our own because libraries accept malformed headers without reporting them, see
+ * docs/dependencies.md.
  */
 import { mkdir, writeFile } from 'node:fs/promises'
 import path from 'node:path'
