@@ -1,6 +1,6 @@
 /** Families of metrics whose numbers are kept elsewhere and read at the moment of a scrape. */
-import { Counter, Gauge, Histogram } from 'prom-client'
-import type { Registry } from 'prom-client'
+import { Gauge } from 'prom-client'
+import type { Histogram, Registry } from 'prom-client'
 import type { Distribution } from './counts.ts'
 
 /** Label names and values of one series. */
@@ -26,15 +26,12 @@ export interface Series {
   readonly value: number
 }
 
-export type FamilyType = keyof typeof SHAPES
+export type FamilyType = 'counter' | 'gauge' | 'histogram'
 
 type Read<T> = () => readonly T[] | Promise<readonly T[]>
 
 /** What the ends of a histogram's names are. */
 export const HISTOGRAM_SUFFIXES = ['_bucket', '_sum', '_count'] as const
-
-/** The library's own classes keep numbers of their own; here they lend their types and texts. */
-const SHAPES = { counter: Counter, gauge: Gauge, histogram: Histogram }
 
 export function addCounter(registry: Registry, info: FamilyInfo, read: Read<Sample>): void {
   addFamily(registry, 'counter', info, async () => (await read()).map(seriesOf))
@@ -54,7 +51,7 @@ export function addHistogram(
   )
 }
 
-/** Adds a family whose lines are read as they are; no two of them may have the same name and labels. */
+/** Adds a family whose series are read at each scrape; no two of them may have the same name and labels. */
 export function addFamily(
   registry: Registry,
   type: FamilyType,
@@ -82,17 +79,22 @@ export function seriesOfHistogram(name: string, [labels, values]: HistogramSampl
   ]
 }
 
+/**
+ * A metric of any type without numbers of its own. The library's `collect` does not suffice: it cannot
+ * fill a histogram, needs all label names beforehand, and a counter throws if its value is infinite.
+ */
 class ReadFamily extends Gauge {
-  readonly #shape: Counter | Gauge | Histogram
+  /** The library writes this type into the page. */
+  readonly type: FamilyType
   readonly #read: Read<Series>
 
   constructor(type: FamilyType, info: FamilyInfo, read: Read<Series>) {
     super({ ...info, registers: [] })
-    this.#shape = new SHAPES[type]({ ...info, registers: [] })
+    this.type = type
     this.#read = read
   }
 
   override async get(): ReturnType<Histogram['get']> {
-    return { ...(await this.#shape.get()), values: [...(await this.#read())] }
+    return { ...(await super.get()), values: [...(await this.#read())] }
   }
 }

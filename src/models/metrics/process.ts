@@ -9,6 +9,9 @@ const PERCENTILES = ['50', '99', '100'] as const
 /**
  * Adds what the front-end process itself uses, under the names that Prometheus' own clients agree on,
  * how late its event loop is, and what its log lost. Returns a function that stops the measuring.
+ *
+ * Not by prom-client's `collectDefaultMetrics`: it cannot be stopped, one of its metrics fills others, so
+ * that a scrape of `process_cpu_seconds_total` alone returns 0, and `promtool` rejects three of its names.
  */
 export function addProcessMetrics(registry: Registry, droppedLogLines: () => number): () => void {
   const labelNames: string[] = []
