@@ -1,6 +1,9 @@
 /**
  * Unpacks `.tar.gz`, the format of SageMaker and of TorchServe's archiver. A tar file has no
  * directory, so each header is checked while it streams, before any data of its entry is written.
+ *
+ * The parser is our own because libraries accept malformed headers without reporting them, see
+ * docs/dependencies.md.
  */
 import { mkdir, writeFile } from 'node:fs/promises'
 import path from 'node:path'

@@ -1,6 +1,6 @@
 /** Metric families whose values are stored elsewhere and read at each scrape. */
-import { Counter, Gauge, Histogram } from 'prom-client'
-import type { Registry } from 'prom-client'
+import { Gauge } from 'prom-client'
+import type { Histogram, Registry } from 'prom-client'
 import type { Distribution } from './counts.ts'
 
 /** Label names and values of one series. */
@@ -29,15 +29,12 @@ export interface Series {
   readonly value: number
 }
 
-export type FamilyType = keyof typeof SHAPES
+export type FamilyType = 'counter' | 'gauge' | 'histogram'
 
 type Read<T> = () => readonly T[] | Promise<readonly T[]>
 
 /** Suffixes of the series names of a histogram. */
 export const HISTOGRAM_SUFFIXES = ['_bucket', '_sum', '_count'] as const
-
-/** The library's classes store values themselves. Here they only provide types and texts. */
-const SHAPES = { counter: Counter, gauge: Gauge, histogram: Histogram }
 
 export function addCounter(registry: Registry, info: FamilyInfo, read: Read<Sample>): void {
   addFamily(registry, 'counter', info, async () => (await read()).map(seriesOf))
@@ -91,17 +88,22 @@ export function seriesOfHistogram(name: string, [labels, values]: HistogramSampl
   ]
 }
 
+/**
+ * A metric of any type that stores no values. The library's `collect` does not suffice: it cannot
+ * fill a histogram, needs all label names beforehand, and a counter throws on an infinite value.
+ */
 class ReadFamily extends Gauge {
-  readonly #shape: Counter | Gauge | Histogram
+  /** The library writes this type into the page. */
+  readonly type: FamilyType
   readonly #read: Read<Series>
 
   constructor(type: FamilyType, info: FamilyInfo, read: Read<Series>) {
     super({ ...info, registers: [] })
-    this.#shape = new SHAPES[type]({ ...info, registers: [] })
+    this.type = type
     this.#read = read
   }
 
   override async get(): ReturnType<Histogram['get']> {
-    return { ...(await this.#shape.get()), values: [...(await this.#read())] }
+    return { ...(await super.get()), values: [...(await this.#read())] }
   }
 }

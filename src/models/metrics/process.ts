@@ -11,6 +11,10 @@ const PERCENTILES = ['50', '99', '100'] as const
 /**
  * Adds the resources of the front-end process, under the names that Prometheus' own clients use;
  * the delay of its event loop; and the number of lost log lines.
+ *
+ * prom-client's `collectDefaultMetrics` is not used: it cannot be stopped; one of its metrics fills
+ * others, so a scrape of `process_cpu_seconds_total` alone returns 0; and `promtool` rejects three
+ * of its names.
  * @returns A function that stops the measurement.
  */
 export function addProcessMetrics(registry: Registry, droppedLogLines: () => number): () => void {
