@@ -8,6 +8,8 @@ const LINE_FEED = 0x0a
 const EQUALS = 0x3d
 /** Maximum digits of the length of a record. */
 const MAX_LENGTH_DIGITS = 8
+/** Archivers write a dozen records. 100 000 in 1 MiB would keep the process busy for half a second. */
+const MAX_RECORDS = 1000
 
 /**
  * The parts of an extension that matter for the next entry. Owners, times and comments are ignored.
@@ -27,6 +29,8 @@ export function parseTarExtension(data: Buffer): TarExtension {
   for (let start = 0; start < data.length;) {
     const { key, value, end } = readRecord(data, start)
     if (records.has(key)) throw malformed()
+    if (records.size === MAX_RECORDS)
+      throw invalidArchive(`it has an extension of more than ${MAX_RECORDS} records`)
     if (key.startsWith('GNU.sparse.')) throw invalidArchive('it has a sparse file')
     if (key === 'linkpath') throw invalidArchive('it has a link')
     records.set(key, value)

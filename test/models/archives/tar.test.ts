@@ -200,6 +200,11 @@ test('hostile archives are refused with a reason, and nothing is left or written
     ['empty size', [{ name: 'b', size: Buffer.alloc(12) }], /impossible size/],
     ['mode no octal', [{ name: 'b', mode: 'abcdefg\0' }], /impossible mode/],
     ['large extension', [raw('x'.repeat(MIB + 1)), ok], /larger than 1 MiB/],
+    [
+      'many records',
+      [pax(...Array.from({ length: 1001 }, (_, index): [string, string] => [`k${index}`, ''])), ok],
+      /more than 1000 records/,
+    ],
     ['setuid', [{ name: 's', mode: '0004755\0' }], /setuid/],
     ['folder with contents', [{ name: 'f/', data: 'x' }], /folder with contents/],
     ['folder with contents by extension', [pax(['size', '1']), { name: 'f/' }], /with contents/],
