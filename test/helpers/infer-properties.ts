@@ -14,7 +14,7 @@ const BINARY_OUTPUT = '"parameters":{"binary_data_output":true}'
 const CODINGS = ['', 'gzip', 'deflate'] as const
 const PLAIN_HEADERS: readonly WireHeader[] = [['Accept', 'application/octet-stream']]
 
-/** Model of `../shared` that gives back what it gets. */
+/** Own model that gives back what it gets. */
 function echoOf(datatype: Datatype): string {
   return datatype === 'BYTES' ? 'simple_identity' : `identity_${datatype.toLowerCase()}`
 }

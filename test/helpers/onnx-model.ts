@@ -1,5 +1,4 @@
 /** A model loaded in the test's own process, and requests to it as the protocol loop would hand them over. */
-import { existsSync } from 'node:fs'
 import path from 'node:path'
 import type { TestContext } from 'node:test'
 import { DEFAULT_WORKER_OPTIONS } from '../../src/worker/process/handler.ts'
@@ -11,13 +10,10 @@ import type {
   WirePrediction,
   WireRequest,
 } from '../../src/worker/wire/messages.ts'
+import { ownModels } from './own-models.ts'
 
 // The worker's entry sets it; here onnxruntime runs in the test's process.
 process.env['ORT_DISABLE_TELEMETRY'] ??= '1'
-
-export const sharedFolder = path.resolve('../shared')
-/** Reason to skip a test that needs the data beside the repository, or `false`. */
-export const needsShared = existsSync(path.join(sharedFolder, 'models')) ? false : 'needs ../shared'
 
 /** What a test says of a request; everything else is usual. */
 export interface TestRequest {
@@ -26,8 +22,9 @@ export interface TestRequest {
   readonly parameters: readonly WireParameter[]
 }
 
+/** Path of a model that the tests write themselves, for example `modelPath('simple', '1')`. */
 export function modelPath(...parts: readonly string[]): string {
-  return path.join(sharedFolder, 'models', ...parts)
+  return path.join(ownModels(), ...parts)
 }
 
 /** Loads a model that is freed when the test ends. */
