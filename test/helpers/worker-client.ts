@@ -3,7 +3,6 @@ import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync } from 'node:fs'
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { createConnection } from 'node:net'
 import type { NetConnectOpts, Socket } from 'node:net'
@@ -212,6 +211,3 @@ export async function until(what: string, isTrue: () => boolean): Promise<void> 
     await delay(2)
   }
 }
-
-/** The folder with golden bytes beside the repository, `undefined` where it is absent. */
-export const sharedFolder: string | undefined = [path.resolve('../shared')].find(existsSync)
