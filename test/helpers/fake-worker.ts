@@ -1,5 +1,5 @@
 /** Small worker processes that keep to the protocol, except where a test makes them misbehave. */
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import type { TestContext } from 'node:test'
@@ -120,14 +120,5 @@ export function request(id: string, text = id): WireRequest {
     id,
     headers: [],
     parameters: [{ name: 'body', contentType: '', value: Buffer.from(text) }],
-  }
-}
-
-/** True while a process exists and is no zombie. */
-export function isAlive(pid: number): boolean {
-  try {
-    return !/^\d+ \(.*\) [ZX]/s.test(readFileSync(`/proc/${pid}/stat`, 'latin1'))
-  } catch {
-    return false
   }
 }

@@ -8,6 +8,8 @@ import path from 'node:path'
 import { test } from 'node:test'
 import { encodeLoad, encodePredict } from '../../../src/worker/wire/encode.ts'
 import type { WorkerReply } from '../../../src/worker/wire/messages.ts'
+import { temporaryFolder } from '../../helpers/server.ts'
+import { until } from '../../helpers/until.ts'
 import { BROKEN_MESSAGES, ownVectors, sharedVectors } from '../../helpers/wire-vectors.ts'
 import {
   WORKER_ENTRY,
@@ -16,8 +18,6 @@ import {
   loadRequest,
   modelFolder,
   startWorker,
-  temporaryFolder,
-  until,
   wireRequest,
 } from '../../helpers/worker-client.ts'
 
@@ -30,7 +30,7 @@ const SHOW_ENVIRONMENT = `export function handle(data) {
 }`
 
 test('start-up lines come in the order of the original, and say what it says', async (t) => {
-  const folder = await temporaryFolder(t)
+  const folder = temporaryFolder(t)
   const socketPath = path.join(folder, 'w.sock')
   const args = ['--sock-type', 'unix', '--sock-name', socketPath, '--handler', '']
   const worker = await startWorker(t, { folder, args: [...args, '--model-name', 'a\n[PID] 1'] })
@@ -348,7 +348,7 @@ test('a preloaded model is loaded once, after the ready line, for all connection
       }`,
   })
   const preloading = async (handler: string) => {
-    const folder = await temporaryFolder(t)
+    const folder = temporaryFolder(t)
     const socket = ['--sock-type', 'unix', '--sock-name', path.join(folder, 'w.sock')]
     const model = ['--handler', handler, '--model-path', modelPath, '--model-name', 'm']
     return startWorker(t, { folder, args: [...socket, ...model, '--preload-model', 'YES'] })
@@ -392,7 +392,7 @@ test('a worker for one connection takes no second one and ends with it', async (
 })
 
 test('a worker stuck in a loop dies with its front-end', async (t) => {
-  const folder = await temporaryFolder(t)
+  const folder = temporaryFolder(t)
   const modelPath = await modelFolder(t, {
     'service.mjs': `export function handle(data) {
       if (data) { console.log('stuck'); for (;;) {} }

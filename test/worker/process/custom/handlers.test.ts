@@ -5,14 +5,10 @@ import path from 'node:path'
 import { test } from 'node:test'
 import type { TestContext } from 'node:test'
 import type { WireHeader, WorkerReply } from '../../../../src/worker/wire/messages.ts'
+import { temporaryFolder } from '../../../helpers/server.ts'
 import { sharedPath, testShared } from '../../../helpers/shared.ts'
-import {
-  modelFolder,
-  startWorker,
-  temporaryFolder,
-  until,
-  wireRequest,
-} from '../../../helpers/worker-client.ts'
+import { until } from '../../../helpers/until.ts'
+import { modelFolder, startWorker, wireRequest } from '../../../helpers/worker-client.ts'
 import type { WorkerStart } from '../../../helpers/worker-client.ts'
 
 /** A worker with one connection, and a model folder with the given files. */
@@ -352,7 +348,7 @@ test('code that has no entry point, or fails to start, is a failed load with the
 })
 
 test('code outside the model folder is never imported', async (t) => {
-  const outside = await temporaryFolder(t)
+  const outside = temporaryFolder(t)
   const marker = path.join(outside, 'imported')
   const code = `import { writeFileSync } from 'node:fs'
     writeFileSync(${JSON.stringify(marker)}, '')
