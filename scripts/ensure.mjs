@@ -38,7 +38,11 @@ const COMMANDS = ['cli.js', path.join('worker', 'process', 'launcher.js')]
 export function ensure(...outputs) {
   checkNode()
   ensureDependencies()
-  for (const output of outputs) ensureCompiled(output)
+  // The compiler checks all sources for `build`, so `dist` that follows needs no check of its own.
+  const isChecked = outputs.includes('build')
+  for (const output of outputs.toSorted((a, b) => a.localeCompare(b))) {
+    ensureCompiled(output, isChecked)
+  }
 }
 
 function checkNode() {
@@ -123,7 +127,7 @@ function npm(...args) {
 
 // Compilation
 
-function ensureCompiled(output) {
+function ensureCompiled(output, isChecked) {
   const { project, folders, bundler } = OUTPUTS[output] ?? fail(`there is no output ${output}`)
   const sources = folders.flatMap((folder) => sourcesIn(folder))
   const stampFile = path.join(ROOT, output, '.stamp')
@@ -137,7 +141,7 @@ function ensureCompiled(output) {
   const started = Date.now()
   say(`compiling ${folders.join(', ')} to ${output}`)
   rmSync(stampFile, { force: true })
-  if (bundler) bundle(output, project, bundler[0])
+  if (bundler) bundle(output, isChecked ? undefined : project, bundler[0])
   else compile(output, project, sources, isComplete)
   const folder = path.join(ROOT, output)
   const written = filesIn(folder).map((file) => path.relative(folder, file))
@@ -158,8 +162,9 @@ function compile(output, project, sources, isComplete) {
   removeStale(path.join(ROOT, output), new Set(expected))
 }
 
+/** @param project To check first; absent where the sources have been checked. */
 function bundle(output, project, bundler) {
-  runCompiler('-p', project, '--noEmit')
+  if (project !== undefined) runCompiler('-p', project, '--noEmit')
   if (run(path.join(ROOT, bundler), output) !== 0) fail('the program cannot be bundled, see above')
 }
 

@@ -4,13 +4,15 @@
  *     npm test                                  everything
  *     npm test -- wire e2e/cli                  the files whose path contains one of these
  *     npm test -- --test-name-pattern=batch     options go to Node's test runner
- *     npm test -- --node=22                     fails unless it runs on Node 22, see
- *     scripts/matrix.mjs
+ *     npm test -- --watch wire                  again after each change, until Ctrl-C
+ *     npm test -- --node=22                     fails unless Node 22 runs it
  */
 import path from 'node:path'
 import process from 'node:process'
+import { fileURLToPath } from 'node:url'
 import { ensure } from './ensure.mjs'
 import { findTests, readArguments, runTests } from './test-runner.mjs'
+import { runOnChanges } from './watch.mjs'
 
 const TIMEOUT_MS = 240_000
 
@@ -20,8 +22,13 @@ if (wantedNode !== undefined && process.versions.node.split('.')[0] !== wantedNo
   console.error(`onnxd: Node ${wantedNode} was asked for, but this is ${process.version}.`)
   process.exit(1)
 }
-const { options, filters } = readArguments(args, ['--node='])
-ensure('dist', 'build')
-runTests(findTests(path.join('build', 'test'), '.test.js', filters), options, {
-  timeoutMs: TIMEOUT_MS,
-})
+if (args.includes('--watch')) {
+  const others = args.filter((arg) => arg !== '--watch')
+  runOnChanges(['src', 'test'], [fileURLToPath(import.meta.url), ...others])
+} else {
+  const { options, filters } = readArguments(args, ['--node='])
+  ensure('dist', 'build')
+  runTests(findTests(path.join('build', 'test'), '.test.js', filters), options, {
+    timeoutMs: TIMEOUT_MS,
+  })
+}

@@ -7,8 +7,10 @@ import type { TestContext } from 'node:test'
 import sharp from 'sharp'
 import { floats, node, writeModel } from '../helpers/onnx-builder.ts'
 import type { ElementType, ModelSource, ValueSource } from '../helpers/onnx-builder.ts'
-import { json, needsShared, serve, shared, temporaryFolder } from '../helpers/server.ts'
+import { json, serve, temporaryFolder } from '../helpers/server.ts'
 import type { TestServer } from '../helpers/server.ts'
+import { sharedPath, testShared } from '../helpers/shared.ts'
+import type { DefineTest } from '../helpers/shared.ts'
 
 type Description = {
   readonly metadata: { readonly batching: { readonly joins: boolean; readonly reason: string } }
@@ -169,13 +171,15 @@ function assertClose(actual: readonly number[] = [], expected: readonly number[]
 const open = (t: TestContext, settings = {}): Promise<TestServer> =>
   serve(t, [], { allowLocalPaths: true, ...settings })
 
-for (const [kind, model, skip] of [
-  ['own', CLIP, false],
-  ['shared', path.join(shared ?? '', 'cases/models/clip'), needsShared],
+const testOwn: DefineTest = test
+
+for (const [kind, model, define] of [
+  ['own', CLIP, testOwn],
+  ['shared', sharedPath('cases/models/clip'), testShared],
 ] as const) {
-  test(
+  define(
     `A1: whatever was asked for first, scores are against one's own texts (${kind})`,
-    { skip },
+    {},
     async (t) => {
       const server = await open(t)
       await register(t, server, model)
@@ -228,11 +232,11 @@ test('A1: an image handler that asks first for scores settles nothing for /v2', 
   assert.deepEqual(together, [alone, alone, alone])
 })
 
-for (const [kind, model, skip] of [
-  ['own', DYNAMIC, false],
-  ['shared', path.join(shared ?? '', 'cases/models/dynquant'), needsShared],
+for (const [kind, model, define] of [
+  ['own', DYNAMIC, testOwn],
+  ['shared', sharedPath('cases/models/dynquant'), testShared],
 ] as const) {
-  test(`A2: a scale of the whole tensor is that of one request (${kind})`, { skip }, async (t) => {
+  define(`A2: a scale of the whole tensor is that of one request (${kind})`, {}, async (t) => {
     const server = await open(t)
     await register(t, server, model)
     const close = [
@@ -269,11 +273,11 @@ for (const [kind, model, skip] of [
   })
 }
 
-for (const [kind, model, skip] of [
-  ['own', MIXED_SCALE, false],
-  ['shared', path.join(shared ?? '', 'cases/models/mixed_scale'), needsShared],
+for (const [kind, model, define] of [
+  ['own', MIXED_SCALE, testOwn],
+  ['shared', sharedPath('cases/models/mixed_scale'), testShared],
 ] as const) {
-  test(`A3: small columns stay right beside large ones (${kind})`, { skip }, async (t) => {
+  define(`A3: small columns stay right beside large ones (${kind})`, {}, async (t) => {
     const server = await open(t)
     await register(t, server, model)
     for (let round = 0; round < 2; round++) {

@@ -1,35 +1,33 @@
-/** Every model of the shared folder, served over HTTP by real workers. */
+/**
+ * Models of every datatype, served over HTTP by real workers: the tests' own, and those of
+ * ../shared.
+ */
 import assert from 'node:assert/strict'
 import { readFileSync, readdirSync, existsSync } from 'node:fs'
 import path from 'node:path'
 import { test } from 'node:test'
+import type { TestContext } from 'node:test'
+import type { ModelExample, TensorExample } from '../helpers/model-examples.ts'
 import { failedModels, modelNames } from '../helpers/observe.ts'
-import { json, needsShared, serve, shared } from '../helpers/server.ts'
+import { modelPath } from '../helpers/onnx-model.ts'
+import { ownExamples } from '../helpers/own-models.ts'
+import { json, serve } from '../helpers/server.ts'
 import type { TestServer } from '../helpers/server.ts'
+import { sharedPath, testShared } from '../helpers/shared.ts'
 
-interface TensorExample {
-  readonly datatype: string
-  readonly shape: number[]
-  readonly data: unknown[]
-  readonly littleEndianHex?: string
-}
-interface ModelFact {
-  readonly file: string
-  readonly onnxruntime_node: { readonly loads: boolean }
-  readonly example?: {
-    readonly inputs: Record<string, TensorExample>
-    readonly outputs: Record<string, TensorExample>
-  }
-}
-
-const folder = path.join(shared ?? '', 'models')
+const OCTETS = 'application/octet-stream'
 /** What onnxruntime says of operator versions it has no code for. */
 const REFUSED_BY_RUNTIME =
   /^Failed to start workers: Could not find an implementation for \w+\(\d+\) node/
 
-function facts(): [string, ModelFact][] {
-  const { models } = JSON.parse(readFileSync(path.join(folder, 'models.json'), 'utf8'))
-  return Object.entries(models)
+/** Folders of models in ../shared that onnxruntime loads, each with its example. */
+function sharedExamples(): [string, ModelExample][] {
+  const text = readFileSync(sharedPath('models', 'models.json'), 'utf8')
+  const { models }: { models: Record<string, { file: string; example?: ModelExample }> } =
+    JSON.parse(text)
+  return Object.entries(models).flatMap(([name, { file, example }]): [string, ModelExample][] =>
+    example !== undefined && file.includes('/') ? [[sharedPath('models', name), example]] : [],
+  )
 }
 
 /**
@@ -80,174 +78,178 @@ async function predict(
   name: string,
   body: NonNullable<RequestInit['body']>,
   contentType: string,
-  accept = 'application/json',
+  headers: Readonly<Record<string, string>> = { accept: 'application/json' },
 ): Promise<Response> {
   return server.fetch(`/predictions/${name}`, {
     method: 'POST',
     body,
-    headers: { accept, ...(contentType === '' ? {} : { 'content-type': contentType }) },
+    headers: { ...headers, ...(contentType === '' ? {} : { 'content-type': contentType }) },
   })
+}
+
+/** Each answers its example exactly, in JSON, raw bytes and multipart. */
+async function assertExamples(
+  t: TestContext,
+  models: readonly (readonly [folder: string, example: ModelExample])[],
+): Promise<void> {
+  const server = await serve(
+    t,
+    models.map(([folder]) => folder),
+  )
+  assert.deepEqual(await failedModels(server), [])
+  for (const [folder, example] of models) {
+    const name = path.basename(folder)
+    await t.test(name, async () => {
+      const expected = Object.fromEntries(
+        Object.entries(example.outputs).map(([output, tensor]) => [
+          output,
+          nest(jsonValues(tensor), tensor.shape),
+        ]),
+      )
+      const inputs = Object.entries(example.inputs)
+      // A half may be written by any decimal that rounds to it.
+      const isHalf = inputs.some(([, { datatype }]) => datatype === 'FP16')
+      const read = (text: string): unknown =>
+        JSON.parse(text, (_key, value: unknown) =>
+          isHalf && typeof value === 'number' ? Math.fround(value) : value,
+        )
+      const keyed = Object.fromEntries(
+        inputs.map(([input, tensor]) => [input, nest(jsonValues(tensor), tensor.shape)]),
+      )
+      const byName = await predict(server, name, JSON.stringify(keyed), 'application/json')
+      assert.equal(byName.status, 200, await byName.clone().text())
+      assert.deepEqual(read(await byName.text()), expected)
+
+      const v2 = {
+        inputs: inputs.map(([input, tensor]) => ({
+          name: input,
+          datatype: tensor.datatype,
+          shape: tensor.shape,
+          data: jsonValues(tensor),
+        })),
+      }
+      const asProtocol = await predict(server, name, JSON.stringify(v2), 'application/json')
+      assert.equal(asProtocol.status, 200, await asProtocol.clone().text())
+
+      const form = new FormData()
+      for (const [input, tensor] of inputs) {
+        form.set(
+          input,
+          new Blob([JSON.stringify(nest(jsonValues(tensor), tensor.shape))], {
+            type: 'application/json',
+          }),
+          `${input}.json`,
+        )
+      }
+      const multipart = await predict(server, name, form, '')
+      assert.equal(multipart.status, 200, await multipart.clone().text())
+      assert.deepEqual(read(await multipart.text()), expected)
+      const [only, ...others] = inputs
+      const [output, ...otherOutputs] = Object.values(example.outputs)
+      if (
+        only?.[1].littleEndianHex &&
+        others.length === 0 &&
+        output?.littleEndianHex &&
+        otherOutputs.length === 0 &&
+        only[1].datatype !== 'BYTES'
+      ) {
+        const raw = await predict(
+          server,
+          name,
+          Buffer.from(only[1].littleEndianHex, 'hex'),
+          OCTETS,
+          { accept: OCTETS, 'tensor-shape': only[1].shape.join() },
+        )
+        assert.equal(raw.status, 200, await raw.clone().text())
+        assert.equal(Buffer.from(await raw.arrayBuffer()).toString('hex'), output.littleEndianHex)
+      }
+    })
+  }
 }
 
 test(
   'each model that onnxruntime loads answers its example exactly, in JSON, raw bytes and multipart',
-  { skip: needsShared, timeout: 180_000 },
-  async (t) => {
-    const loadable = facts().filter(
-      ([, fact]) =>
-        fact.onnxruntime_node.loads && fact.example !== undefined && fact.file.includes('/'),
-    )
-    assert.ok(loadable.length >= 25, `only ${loadable.length} models have an example`)
-    const server = await serve(
+  { timeout: 180_000 },
+  (t) =>
+    assertExamples(
       t,
-      loadable.map(([name]) => path.join(folder, name)),
-    )
-    assert.deepEqual(await failedModels(server), [])
-    for (const [name, { example }] of loadable) {
-      if (example === undefined) continue
-      await t.test(name, async () => {
-        const expected = Object.fromEntries(
-          Object.entries(example.outputs).map(([output, tensor]) => [
-            output,
-            nest(jsonValues(tensor), tensor.shape),
-          ]),
-        )
-        const inputs = Object.entries(example.inputs)
-        // A half may be written by any decimal that rounds to it.
-        const isHalf = inputs.some(([, { datatype }]) => datatype === 'FP16')
-        const read = (text: string): unknown =>
-          JSON.parse(text, (_key, value: unknown) =>
-            isHalf && typeof value === 'number' ? Math.fround(value) : value,
-          )
-        const keyed = Object.fromEntries(
-          inputs.map(([input, tensor]) => [input, nest(jsonValues(tensor), tensor.shape)]),
-        )
-        const byName = await predict(server, name, JSON.stringify(keyed), 'application/json')
-        assert.equal(byName.status, 200, await byName.clone().text())
-        assert.deepEqual(read(await byName.text()), expected)
-
-        const v2 = {
-          inputs: inputs.map(([input, tensor]) => ({
-            name: input,
-            datatype: tensor.datatype,
-            shape: tensor.shape,
-            data: jsonValues(tensor),
-          })),
-        }
-        const asProtocol = await predict(server, name, JSON.stringify(v2), 'application/json')
-        assert.equal(asProtocol.status, 200, await asProtocol.clone().text())
-
-        const form = new FormData()
-        for (const [input, tensor] of inputs) {
-          form.set(
-            input,
-            new Blob([JSON.stringify(nest(jsonValues(tensor), tensor.shape))], {
-              type: 'application/json',
-            }),
-            `${input}.json`,
-          )
-        }
-        const multipart = await predict(server, name, form, '')
-        assert.equal(multipart.status, 200, await multipart.clone().text())
-        assert.deepEqual(read(await multipart.text()), expected)
-        const [only, ...others] = inputs
-        const [output, ...otherOutputs] = Object.values(example.outputs)
-        if (
-          only?.[1].littleEndianHex &&
-          others.length === 0 &&
-          output?.littleEndianHex &&
-          otherOutputs.length === 0 &&
-          only[1].datatype !== 'BYTES'
-        ) {
-          const raw = await predict(
-            server,
-            name,
-            Buffer.from(only[1].littleEndianHex, 'hex'),
-            'application/octet-stream',
-            'application/octet-stream',
-          )
-          assert.equal(raw.status, 200, await raw.clone().text())
-          assert.equal(Buffer.from(await raw.arrayBuffer()).toString('hex'), output.littleEndianHex)
-        }
-      })
-    }
-  },
+      ownExamples().map(([name, example]) => [modelPath(name), example]),
+    ),
 )
 
-test(
-  'mnist, squeezenet and resnet answer JSON, raw octets and multipart alike',
-  { skip: needsShared, timeout: 120_000 },
-  async (t) => {
-    const server = await serve(
-      t,
-      ['mnist', 'light_resnet50', 'light_squeezenet'].map((name) =>
-        path.join(folder, `${name}.onnx`),
-      ),
-    )
-    assert.deepEqual(await failedModels(server), [])
-    for (const [name, shape] of [
-      ['mnist', [1, 1, 28, 28]],
-      ['light_squeezenet', [1, 3, 224, 224]],
-      ['light_resnet50', [1, 3, 224, 224]],
-    ] as const) {
-      const values = Float32Array.from(
-        { length: shape.reduce<number>((a, b) => a * b, 1) },
-        (_, index) => (index % 7) / 8,
-      )
-      const bytes = Buffer.from(values.buffer)
-      const raw = await predict(server, name, bytes, 'application/octet-stream')
-      assert.equal(raw.status, 200, await raw.clone().text())
-      const expected = await json(raw)
-      const bare = await predict(
-        server,
-        name,
-        JSON.stringify(nest([...values], shape)),
-        'application/json',
-      )
-      assert.deepEqual(await json(bare), expected)
-      const form = new FormData()
-      form.set('data', new Blob([bytes], { type: 'application/octet-stream' }), 'data.bin')
-      assert.deepEqual(await json(await predict(server, name, form, '')), expected)
-      const binary = await predict(
-        server,
-        name,
-        bytes,
-        'application/octet-stream',
-        'application/octet-stream',
-      )
-      const flat = Object.values(expected as Record<string, unknown[]>)[0]?.flat(9)
-      assert.deepEqual(
-        [...new Float32Array(await binary.arrayBuffer())].map((v) => v.toPrecision(6)),
-        flat?.map((v) => Number(v).toPrecision(6)),
-      )
-    }
-  },
-)
+testShared('so does each model of ../shared', { timeout: 180_000 }, async (t) => {
+  const models = sharedExamples()
+  assert.ok(models.length >= 25, `only ${models.length} models have an example`)
+  await assertExamples(t, models)
+})
 
-test(
-  'a model with an unsupported tensor type is refused with its reason and leaves nothing',
-  { skip: needsShared },
-  async (t) => {
-    const server = await serve(t, [
-      path.join(folder, 'identity_bf16'),
-      path.join(folder, 'identity_fp32'),
-    ])
-    const failed = await failedModels(server)
+type Image = readonly [file: string, shape: readonly number[]]
+
+/** One input of numbers is answered alike in JSON, as raw bytes and as multipart. */
+async function assertAlike(t: TestContext, images: readonly Image[]): Promise<void> {
+  const server = await serve(
+    t,
+    images.map(([file]) => file),
+  )
+  assert.deepEqual(await failedModels(server), [])
+  for (const [file, shape] of images) {
+    const name = path.basename(file, '.onnx')
+    const values = Float32Array.from(
+      { length: shape.reduce<number>((a, b) => a * b, 1) },
+      (_, index) => (index % 7) / 8,
+    )
+    const bytes = Buffer.from(values.buffer)
+    const raw = await predict(server, name, bytes, OCTETS)
+    assert.equal(raw.status, 200, await raw.clone().text())
+    const expected = await json(raw)
+    const bare = await predict(
+      server,
+      name,
+      JSON.stringify(nest([...values], shape)),
+      'application/json',
+    )
+    assert.deepEqual(await json(bare), expected)
+    const form = new FormData()
+    form.set('data', new Blob([bytes], { type: OCTETS }), 'data.bin')
+    assert.deepEqual(await json(await predict(server, name, form, '')), expected)
+    const binary = await predict(server, name, bytes, OCTETS, { accept: OCTETS })
+    const flat = Object.values(expected as Record<string, unknown[]>)[0]?.flat(9)
     assert.deepEqual(
-      failed.map(({ modelUrl }) => path.basename(modelUrl)),
-      ['identity_bf16'],
+      [...new Float32Array(await binary.arrayBuffer())].map((v) => v.toPrecision(6)),
+      flat?.map((v) => Number(v).toPrecision(6)),
     )
-    assert.match(failed[0]?.reason ?? '', /Failed to start workers: .*\b16\b/)
-    assert.deepEqual(await modelNames(server), ['identity_fp32'])
-  },
+  }
+}
+
+test('models for images answer JSON, raw bytes and multipart alike', {}, (t) =>
+  assertAlike(t, [[modelPath('mnist.onnx'), [1, 1, 28, 28]]]),
 )
 
-test(
+testShared('mnist, squeezenet and resnet do too', { timeout: 120_000 }, (t) =>
+  assertAlike(t, [
+    [sharedPath('models/mnist.onnx'), [1, 1, 28, 28]],
+    [sharedPath('models/light_squeezenet.onnx'), [1, 3, 224, 224]],
+    [sharedPath('models/light_resnet50.onnx'), [1, 3, 224, 224]],
+  ]),
+)
+
+test('a model with an unsupported tensor type is refused with its reason and leaves nothing', async (t) => {
+  const server = await serve(t, [modelPath('identity_bf16'), modelPath('identity_fp32')])
+  const failed = await failedModels(server)
+  assert.deepEqual(
+    failed.map(({ modelUrl }) => path.basename(modelUrl)),
+    ['identity_bf16'],
+  )
+  assert.match(failed[0]?.reason ?? '', /Failed to start workers: .*\b16\b/)
+  assert.deepEqual(await modelNames(server), ['identity_fp32'])
+})
+
+testShared(
   'the ONNX conformance models are served and match their expected outputs',
-  { skip: needsShared, timeout: 300_000 },
+  { timeout: 300_000 },
   async (t) => {
     const { readTensorProto } = await import('../helpers/tensor-proto.ts')
-    const root = path.join(shared ?? '', 'onnx-conformance')
+    const root = sharedPath('onnx-conformance')
     const names = readdirSync(root).filter((name) =>
       existsSync(path.join(root, name, 'model.onnx')),
     )

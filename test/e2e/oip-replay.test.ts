@@ -6,12 +6,12 @@ import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
 import { cpSync, existsSync, readdirSync, statSync } from 'node:fs'
 import path from 'node:path'
-import { test } from 'node:test'
 import { promisify } from 'node:util'
-import { needsShared, serve, shared, temporaryFolder } from '../helpers/server.ts'
+import { serve, temporaryFolder } from '../helpers/server.ts'
+import { sharedPath, testShared } from '../helpers/shared.ts'
 
 const run = promisify(execFile)
-const modelFolder = path.join(shared ?? '', 'models')
+const modelFolder = sharedPath('models')
 
 /** Folders of ../shared/models that onnxruntime-node can load. */
 function servableModels(): string[] {
@@ -22,7 +22,7 @@ function servableModels(): string[] {
 
 /** Runs the replayer; what it prints goes into the message of a failure. */
 async function replay(url: string, environment: Record<string, string>): Promise<string> {
-  const tool = path.join(shared ?? '', 'tools', 'replay.mjs')
+  const tool = sharedPath('tools', 'replay.mjs')
   const { host } = new URL(url)
   const done = await run(process.execPath, [tool, host], {
     env: { ...process.env, ...environment },
@@ -34,11 +34,9 @@ async function replay(url: string, environment: Record<string, string>): Promise
   return done.stdout
 }
 
-test(
+testShared(
   'every recorded request is answered as its client expects it, Content-Type to the letter',
-  {
-    skip: needsShared,
-  },
+  {},
   async (t) => {
     const server = await serve(t, servableModels(), {
       serverName: 'triton',
@@ -52,11 +50,9 @@ test(
   },
 )
 
-test(
+testShared(
   'models are loaded, loaded again with another configuration, and unloaded in explicit mode',
-  {
-    skip: needsShared,
-  },
+  {},
   async (t) => {
     const store = temporaryFolder(t)
     const names = [

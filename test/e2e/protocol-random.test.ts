@@ -3,18 +3,18 @@
  * worker.
  */
 import assert from 'node:assert/strict'
-import { readdirSync } from 'node:fs'
 import { Agent, request } from 'node:http'
 import type { IncomingMessage } from 'node:http'
-import path from 'node:path'
 import { buffer } from 'node:stream/consumers'
 import { test } from 'node:test'
 import type { TestContext } from 'node:test'
 import { checkForms, checkMutations } from '../helpers/infer-properties.ts'
 import type { InferAnswer, InferRequest, Send } from '../helpers/infer.ts'
 import { workersOf } from '../helpers/observe.ts'
+import { modelPath } from '../helpers/onnx-model.ts'
+import { ownExamples } from '../helpers/own-models.ts'
 import { randomNumbers } from '../helpers/random.ts'
-import { needsShared, serve, shared } from '../helpers/server.ts'
+import { serve } from '../helpers/server.ts'
 
 /** Another one in each run; ONNXD_TEST_SEED repeats a run that failed. */
 const seed = Number(process.env['ONNXD_TEST_SEED'] ?? Date.now() % 2 ** 31)
@@ -53,15 +53,14 @@ function httpSend(t: TestContext, url: string): Send {
 
 test(
   `over HTTP a tensor gives the same bytes in all forms, and damaged requests get a 4xx (ONNXD_TEST_SEED=${seed})`,
-  { skip: needsShared, timeout: 120_000 },
+  { timeout: 120_000 },
   async (t) => {
-    const folder = path.join(shared ?? '', 'models')
-    const models = readdirSync(folder).filter((name) =>
-      /^(identity_(?!bf16)|simple_identity$)/.test(name),
-    )
+    const models = ownExamples()
+      .map(([name]) => name)
+      .filter((name) => /^(identity_|simple_identity$)/.test(name))
     const server = await serve(
       t,
-      models.map((name) => path.join(folder, name)),
+      models.map((name) => modelPath(name)),
       { threads: 1, accessLog: false },
     )
     const send = httpSend(t, server.inferenceUrl)

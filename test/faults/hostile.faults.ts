@@ -22,7 +22,8 @@ import {
   startProcess,
 } from '../helpers/server-process.ts'
 import type { Answer, ServerProcess } from '../helpers/server-process.ts'
-import { listing, needsShared, shared, temporaryFolder, until } from '../helpers/server.ts'
+import { listing, temporaryFolder, until } from '../helpers/server.ts'
+import { needsShared, shared } from '../helpers/shared.ts'
 
 /** Every file, or only so many of each folder. */
 const FILES = sizeOf('ONNXD_FAULT_FILES', 1000)

@@ -13,7 +13,9 @@ import { assertError, block, size } from './harness.ts'
 import type { Laboratory } from './harness.ts'
 
 const MIB = 2 ** 20
-/** V8 lets its young generation grow to 32 MiB under load, and the old one until it is collected. */
+/**
+ * V8 lets its young generation grow to 32 MiB under load, and the old one until it is collected.
+ */
 const MAX_GROWTH = 80 * MIB
 /** Of the model `tool`, to register it under other names. */
 let toolFolder = ''

@@ -11,7 +11,8 @@ import {
   startProcess,
 } from '../helpers/server-process.ts'
 import type { ServerProcess } from '../helpers/server-process.ts'
-import { listing, needsShared, shared, temporaryFolder, until } from '../helpers/server.ts'
+import { listing, temporaryFolder, until } from '../helpers/server.ts'
+import { needsShared, shared } from '../helpers/shared.ts'
 
 const CYCLES = sizeOf('ONNXD_FAULT_CYCLES', 100)
 /**

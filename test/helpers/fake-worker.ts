@@ -1,5 +1,5 @@
-/** Small worker processes that follow the protocol, except where a test makes them fail. */
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+/** Small worker processes that keep to the protocol, except where a test makes them misbehave. */
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import type { TestContext } from 'node:test'
@@ -123,14 +123,5 @@ export function request(id: string, text = id): WireRequest {
     id,
     headers: [],
     parameters: [{ name: 'body', contentType: '', value: Buffer.from(text) }],
-  }
-}
-
-/** Whether a process exists and is not a zombie. */
-export function isAlive(pid: number): boolean {
-  try {
-    return !/^\d+ \(.*\) [ZX]/s.test(readFileSync(`/proc/${pid}/stat`, 'latin1'))
-  } catch {
-    return false
   }
 }

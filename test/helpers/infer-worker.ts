@@ -1,11 +1,11 @@
-/** Sends inference requests to one real worker process. */
-import path from 'node:path'
+/** Inference requests through one real worker process. */
 import type { TestContext } from 'node:test'
 import { DIALECT_HEADER } from '../../src/contract/internal-headers.ts'
 import type { WireHeader } from '../../src/worker/wire/messages.ts'
 import { answerOf } from './infer.ts'
 import type { Send } from './infer.ts'
-import { sharedFolder, startWorker, wireRequest } from './worker-client.ts'
+import { modelPath as ownModelPath } from './onnx-model.ts'
+import { startWorker, wireRequest } from './worker-client.ts'
 import type { WorkerClient } from './worker-client.ts'
 
 /**
@@ -16,7 +16,7 @@ export async function workerSend(t: TestContext): Promise<Send> {
   const clients = new Map<string, WorkerClient>()
   const connect = async (model: string): Promise<WorkerClient> => {
     const client = await worker.connect()
-    const modelPath = path.join(sharedFolder ?? '', 'models', model, '1')
+    const modelPath = ownModelPath(model, '1')
     const { code, message } = await client.load({ modelName: model, modelPath, handler: '' })
     if (code !== 200) throw new Error(message)
     clients.set(model, client)

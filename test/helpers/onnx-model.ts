@@ -1,5 +1,7 @@
-/** Loads a model in the process of the test and sends it requests as the protocol loop does. */
-import { existsSync } from 'node:fs'
+/**
+ * A model loaded in the test's own process, and requests to it as the protocol loop would hand them
+ * over.
+ */
 import path from 'node:path'
 import type { TestContext } from 'node:test'
 import { DEFAULT_WORKER_OPTIONS } from '../../src/worker/process/handler.ts'
@@ -11,23 +13,21 @@ import type {
   WirePrediction,
   WireRequest,
 } from '../../src/worker/wire/messages.ts'
+import { ownModels } from './own-models.ts'
 
 // The worker's entry sets this variable, but here onnxruntime runs in the process of the test.
 process.env['ORT_DISABLE_TELEMETRY'] ??= '1'
 
-export const sharedFolder = path.resolve('../shared')
-/** The reason to skip a test that needs the folder `../shared`, or `false`. */
-export const needsShared = existsSync(path.join(sharedFolder, 'models')) ? false : 'needs ../shared'
-
-/** The values of a request that a test sets. The others have defaults. */
+/** What a test says of a request; everything else is usual. */
 export interface TestRequest {
   readonly id?: string
   readonly headers?: readonly WireHeader[]
   readonly parameters: readonly WireParameter[]
 }
 
+/** Path of a model that the tests write themselves, for example `modelPath('simple', '1')`. */
 export function modelPath(...parts: readonly string[]): string {
-  return path.join(sharedFolder, 'models', ...parts)
+  return path.join(ownModels(), ...parts)
 }
 
 /** Loads a model that is freed after the test. */

@@ -22,15 +22,7 @@ const START_MS = 60_000
 const END_MS = 20_000
 const DRAIN_SECONDS = 5
 
-const sharedPath = path.resolve(process.cwd(), '../shared')
-/** Folder of test data next to the repository; `undefined` if it does not exist. */
-export const shared: string | undefined = existsSync(path.join(sharedPath, 'models', 'models.json'))
-  ? sharedPath
-  : undefined
-/** For `test(name, { skip: needsShared }, …)`. */
-export const needsShared = shared === undefined ? 'needs the folder ../shared' : false
-
-/** Registers cleanup functions, for example of a test. */
+/** Where something is registered that has to be undone later, for example a test. */
 export type Cleanup = Pick<TestContext, 'after'>
 
 /** One line of the log. */

@@ -3,14 +3,11 @@ import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync } from 'node:fs'
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdir, writeFile } from 'node:fs/promises'
 import { createConnection } from 'node:net'
 import type { NetConnectOpts, Socket } from 'node:net'
-import { tmpdir } from 'node:os'
 import path from 'node:path'
 import type { TestContext } from 'node:test'
-import { setTimeout as delay } from 'node:timers/promises'
 import { ReplyDecoder } from '../../src/worker/wire/decode.ts'
 import { encodeLoad, encodePredict } from '../../src/worker/wire/encode.ts'
 import type {
@@ -19,10 +16,10 @@ import type {
   WireRequest,
   WorkerReply,
 } from '../../src/worker/wire/messages.ts'
+import { temporaryFolder } from './server.ts'
+import { until } from './until.ts'
 
-/** A limit that no wait should reach, so that a hang becomes a failure. */
-const PATIENCE_MS = 30_000
-/** The program of a worker that is shipped. */
+/** The program of a worker, as it ships. */
 export const WORKER_ENTRY = path.resolve('dist/worker/process/main.js')
 /** The command `onnxd-worker` that is shipped. */
 export const LAUNCHER = path.resolve('dist/worker/process/launcher.js')
@@ -89,7 +86,7 @@ export async function startWorker(t: TestContext, start: WorkerStart = {}): Prom
 
 /** Starts a worker that may fail to start. */
 export async function launchWorker(t: TestContext, start: WorkerStart = {}): Promise<TestWorker> {
-  const folder = start.folder ?? (await temporaryFolder(t))
+  const folder = start.folder ?? temporaryFolder(t)
   const args = start.args ?? ['--sock-type', 'unix', '--sock-name', path.join(folder, 'w.sock')]
   const child = spawn(
     process.execPath,
@@ -104,22 +101,12 @@ export async function launchWorker(t: TestContext, start: WorkerStart = {}): Pro
   return worker
 }
 
-/**
- * A new folder with a short path, because a unix socket path has at most 103 bytes here. It is
- * removed after the test.
- */
-export async function temporaryFolder(t: TestContext): Promise<string> {
-  const folder = await mkdtemp(path.join(tmpdir(), 'ow-'))
-  t.after(() => rm(folder, { recursive: true, force: true }))
-  return folder
-}
-
-/** A model folder that contains the given files. */
+/** A model folder that holds the given files. */
 export async function modelFolder(
   t: TestContext,
   files: Readonly<Record<string, string>>,
 ): Promise<string> {
-  const folder = await temporaryFolder(t)
+  const folder = temporaryFolder(t)
   for (const [name, text] of Object.entries(files)) {
     await mkdir(path.dirname(path.join(folder, name)), { recursive: true })
     await writeFile(path.join(folder, name), text)
@@ -209,18 +196,3 @@ export function wireRequest(
     ({ name, contentType, value: Buffer.from(value) }) satisfies WireParameter
   return { id, headers, parameters: parameters.map(toParameter) }
 }
-
-/** Waits for a condition that has no event. */
-export async function until(what: string, isTrue: () => boolean): Promise<void> {
-  const deadline = performance.now() + PATIENCE_MS
-  while (!isTrue()) {
-    if (performance.now() > deadline) assert.fail(`waited ${PATIENCE_MS} ms until ${what}`)
-    await delay(2)
-  }
-}
-
-/**
- * Folder next to the repository with golden bytes of the worker protocol; `undefined` if it does
- * not exist.
- */
-export const sharedFolder: string | undefined = [path.resolve('../shared')].find(existsSync)

@@ -5,7 +5,8 @@ import { once } from 'node:events'
 import { cpSync } from 'node:fs'
 import path from 'node:path'
 import { test } from 'node:test'
-import { serve, shared, temporaryFolder } from '../helpers/server.ts'
+import { serve, temporaryFolder } from '../helpers/server.ts'
+import { shared } from '../helpers/shared.ts'
 
 const environment = process.env['ONNXD_INTEROP_TRITONCLIENT']
 const script = path.resolve('test/interop/tritonclient_checks.py')

@@ -124,7 +124,7 @@ for (const [title, file, text, uses] of REFUSED) {
     const { status, output } = project.build()
     assert.equal(status, 1, output)
     assert.ok(output.includes(`onnxd: ${file} uses ${uses}`), output)
-    assert.equal(readFileSync(project.built(), 'utf8'), before, 'the last good build stays')
+    assert.ok(readFileSync(project.built(), 'utf8') === before, 'the last good build stays')
   })
 }
 

@@ -2,8 +2,7 @@
 import assert from 'node:assert/strict'
 import { existsSync, readFileSync, readdirSync } from 'node:fs'
 import path from 'node:path'
-import { test } from 'node:test'
-import { needsShared, shared } from '../helpers/server.ts'
+import { sharedPath, testShared } from '../helpers/shared.ts'
 
 const PAGE = path.resolve('docs/reliability.md')
 const EXCLUDED_HEADING = 'Rows that do not apply'
@@ -33,7 +32,7 @@ function section(text: string, heading: string): string {
 }
 
 function plannedRows(): string[] {
-  const file = path.join(shared ?? '', 'spec', 'reliability-and-security.md')
+  const file = sharedPath('spec', 'reliability-and-security.md')
   const text = section(readFileSync(file, 'utf8'), '4. Fault-injection')
   return idsIn(text, TABLE_ROW)
 }
@@ -57,7 +56,7 @@ function excludedRows(): string[] | undefined {
   return idsIn(section(readFileSync(PAGE, 'utf8'), EXCLUDED_HEADING), TABLE_ROW)
 }
 
-test('each id that a test is named after is a row of the fault plan', { skip: needsShared }, () => {
+testShared('each id that a test is named after is a row of the fault plan', {}, () => {
   const planned = plannedRows()
   assert.ok(planned.length > 100, `${planned.length} rows found in the plan`)
   assert.deepEqual(planned, [...new Set(planned)], 'each id is planned once')
@@ -66,26 +65,22 @@ test('each id that a test is named after is a row of the fault plan', { skip: ne
   assert.deepEqual(unknown, [], 'these tests have an id that is no row of the plan')
 })
 
-test(
-  'a row of the fault plan without a test is listed with its reason',
-  { skip: needsShared },
-  (t) => {
-    const excluded = excludedRows()
-    if (excluded === undefined) {
-      t.skip(`there is no ${path.relative(process.cwd(), PAGE)} yet`)
-      return
-    }
-    const planned = plannedRows()
-    const tested = testedRows()
-    const missing = planned.filter((id) => !tested.has(id) && !excluded.includes(id))
-    assert.deepEqual(
-      missing,
-      [],
-      `these rows have no test and are not listed under "${EXCLUDED_HEADING}"`,
-    )
-    const both = excluded.filter((id) => tested.has(id))
-    assert.deepEqual(both, [], 'these rows are tested, and listed as not applicable')
-    const unknown = excluded.filter((id) => !planned.includes(id))
-    assert.deepEqual(unknown, [], 'these ids are listed and are no row of the plan')
-  },
-)
+testShared('a row of the fault plan without a test is listed with its reason', {}, (t) => {
+  const excluded = excludedRows()
+  if (excluded === undefined) {
+    t.skip(`there is no ${path.relative(process.cwd(), PAGE)} yet`)
+    return
+  }
+  const planned = plannedRows()
+  const tested = testedRows()
+  const missing = planned.filter((id) => !tested.has(id) && !excluded.includes(id))
+  assert.deepEqual(
+    missing,
+    [],
+    `these rows have no test and are not listed under "${EXCLUDED_HEADING}"`,
+  )
+  const both = excluded.filter((id) => tested.has(id))
+  assert.deepEqual(both, [], 'these rows are tested, and listed as not applicable')
+  const unknown = excluded.filter((id) => !planned.includes(id))
+  assert.deepEqual(unknown, [], 'these ids are listed and are no row of the plan')
+})

@@ -12,12 +12,7 @@ import type { TestContext } from 'node:test'
 import { needsRegistry, npm, userEnvironment } from '../helpers/npm.ts'
 import { json, start, temporaryFolder } from '../helpers/server.ts'
 import type { TestServer } from '../helpers/server.ts'
-import {
-  loadRequest,
-  startWorker,
-  temporaryFolder as workerFolder,
-  wireRequest,
-} from '../helpers/worker-client.ts'
+import { loadRequest, startWorker, wireRequest } from '../helpers/worker-client.ts'
 
 const INSTALL = /^npm (install .*)\bonnxd$/m
 /** npm says this of settings in the user's own files. */
@@ -186,7 +181,7 @@ async function checkWorker(t: TestContext, { folder, command }: Installed): Prom
   const wrong = spawnSync(entry, [script, '--sock-type', 'pigeon'], { encoding: 'utf8' })
   assert.deepEqual([wrong.status, wrong.stdout], [2, ''], wrong.stderr)
   const modelPath = path.join(folder, 'examples', 'iris')
-  const sockets = await workerFolder(t)
+  const sockets = temporaryFolder(t)
   const socket = ['--sock-type', 'unix', '--sock-name', path.join(sockets, 'w.sock')]
   const model = ['--handler', '', '--model-path', modelPath, '--model-name', 'iris']
   const args = [script, ...socket, ...model, '--preload-model', 'false']

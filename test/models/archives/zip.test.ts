@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
 import {
-  existsSync,
   mkdtempSync,
   readFileSync,
   readdirSync,
@@ -20,12 +19,12 @@ import { ServerError } from '../../../src/errors.ts'
 import { crc32, crc32OfTable } from '../../../src/models/archives/crc32.ts'
 import { DEFAULT_ARCHIVE_LIMITS, extractArchive } from '../../../src/models/archives/extract.ts'
 import type { ArchiveLimits } from '../../../src/models/archives/extract.ts'
+import { sharedPath, testShared } from '../../helpers/shared.ts'
 import { zip64Extra, zipOf } from '../../helpers/zip.ts'
 import type { ZipEntry, ZipOptions } from '../../helpers/zip.ts'
 
 const MIB = 1024 * 1024
-const hostile = path.resolve(process.cwd(), '../shared/hostile/zip')
-const needsHostile = existsSync(hostile) ? false : 'needs ../shared/hostile/zip'
+const hostile = sharedPath('hostile', 'zip')
 
 /** A folder with room for one archive and one destination, removed after the test. */
 function workplace(t: TestContext): { folder: string; archive: string; destination: string } {
@@ -51,9 +50,9 @@ async function refusal(
   return outcome
 }
 
-test(
+testShared(
   'the hostile archives are refused with the entry and the reason, and nothing is left',
-  { skip: needsHostile },
+  {},
   async (t) => {
     const { folder, destination } = workplace(t)
     const expected: Record<string, [status: number, reason: RegExp]> = {
@@ -104,9 +103,9 @@ test(
   },
 )
 
-test(
+testShared(
   'the control archive is unpacked into a private folder of private files',
-  { skip: needsHostile },
+  {},
   async (t) => {
     const { destination } = workplace(t)
     await extractArchive(path.join(hostile, 'ok.zip'), destination)

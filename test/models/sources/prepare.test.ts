@@ -28,11 +28,10 @@ import {
 } from '../../../src/models/sources/prepare.ts'
 import type { PreparedModel, SourceOptions } from '../../../src/models/sources/prepare.ts'
 import { listStore } from '../../../src/models/sources/store-listing.ts'
+import { ownModels } from '../../helpers/own-models.ts'
+import { sharedPath, testShared } from '../../helpers/shared.ts'
 import { zipOf } from '../../helpers/zip.ts'
 import type { ZipEntry } from '../../helpers/zip.ts'
-
-const shared = path.resolve(process.cwd(), '../shared')
-const needsShared = existsSync(path.join(shared, 'models')) ? false : 'needs ../shared/models'
 
 interface Workplace {
   readonly store: string
@@ -218,16 +217,23 @@ test('settings are model.json over config.pbtxt', async (t) => {
   )
 })
 
-test('every shared model is prepared under its own name', { skip: needsShared }, async (t) => {
+/** Every folder of a model store is prepared under its own name. */
+async function assertPrepared(t: TestContext, models: string, least: number): Promise<void> {
   const { options } = workplace(t)
-  const models = path.join(shared, 'models')
   const names = (await listStore(models)).filter((name) => !name.includes('.'))
-  assert.ok(names.length >= 25)
+  assert.ok(names.length >= least)
   for (const name of names) {
     const [model, ...others] = await prepareFromArgument(path.join(models, name), options)
     assert.deepEqual([model?.name, model?.version, others.length], [name, '1', 0])
   }
-})
+}
+
+test('every model of a repository is prepared under its own name', (t) =>
+  assertPrepared(t, ownModels(), 20))
+
+testShared('every shared model is prepared under its own name', {}, (t) =>
+  assertPrepared(t, sharedPath('models'), 25),
+)
 
 test('a url outside the store is refused with the texts and statuses of the original', async (t) => {
   const { store, outside, options, write } = workplace(t)

@@ -7,7 +7,6 @@ import {
   existsSync,
   linkSync,
   mkdirSync,
-  mkdtempSync,
   readFileSync,
   readdirSync,
   rmSync,
@@ -16,7 +15,6 @@ import {
   truncateSync,
   writeFileSync,
 } from 'node:fs'
-import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { createInterface } from 'node:readline'
 import { test } from 'node:test'
@@ -26,6 +24,7 @@ import { StateFile } from '../../../src/models/state/state-file.ts'
 import type { LoadedState } from '../../../src/models/state/state-file.ts'
 import { StateError, decodeState, encodeState } from '../../../src/models/state/state-format.ts'
 import type { ServerState } from '../../../src/models/state/state-format.ts'
+import { temporaryFolder } from '../../helpers/server.ts'
 
 /** Compiled or not, the helper has the ending of this file. */
 const SAVER = fileURLToPath(
@@ -34,12 +33,6 @@ const SAVER = fileURLToPath(
 
 /** Each costs the start of a process, a third of a second; `STATE_KILLS=200` for a long run. */
 const KILLS = Number(process.env.STATE_KILLS ?? 25)
-
-function temporaryFolder(t: TestContext): string {
-  const folder = mkdtempSync(path.join(tmpdir(), 'onnxd-state-'))
-  t.after(() => rmSync(folder, { recursive: true, force: true }))
-  return folder
-}
 
 function stateWith(...urls: string[]): ServerState {
   return {

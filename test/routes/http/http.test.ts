@@ -32,6 +32,7 @@ import {
 } from '../../../src/routes/inference/request-parameters.ts'
 import { sendPrediction } from '../../../src/routes/inference/send-prediction.ts'
 import type { App } from '../../../src/routes/route-context.ts'
+import { until } from '../../helpers/until.ts'
 import { LIMITS, watch } from '../../helpers/watched-app.ts'
 
 const MIB = 1024 * 1024
@@ -212,14 +213,6 @@ function watchRejections(t: TestContext): unknown[] {
   process.on('unhandledRejection', listener)
   t.after(() => process.off('unhandledRejection', listener))
   return rejections
-}
-
-async function until(what: string, isTrue: () => boolean): Promise<void> {
-  const deadline = performance.now() + 5000
-  while (!isTrue()) {
-    if (performance.now() > deadline) assert.fail(`waited 5 s until ${what}`)
-    await new Promise((resolve) => setTimeout(resolve, 2))
-  }
 }
 
 test('a body arrives whole, with its length declared or in chunks of any size', async (t) => {

@@ -22,6 +22,7 @@ import type {
   Upload,
   UploadedFile,
 } from '../../../src/routes/management/upload.ts'
+import { until } from '../../helpers/until.ts'
 
 const BOUNDARY = 'a-boundary'
 const TYPE = `multipart/form-data; boundary=${BOUNDARY}`
@@ -300,11 +301,7 @@ async function startHalf({ port, folder }: Uploads): Promise<Socket> {
   socket.write(
     Buffer.concat([Buffer.from(head), file(Buffer.alloc(MAX_BYTES / 2)).subarray(0, -2)]),
   )
-  const deadline = Date.now() + 5000
-  while (filesIn(folder).length === before) {
-    assert.ok(Date.now() < deadline, 'the upload never began')
-    await new Promise((resolve) => setTimeout(resolve, 2))
-  }
+  await until('the upload has begun', () => filesIn(folder).length !== before)
   return socket
 }
 

@@ -10,7 +10,7 @@ import { BodyFile } from '../../../src/worker/host/body-file.ts'
 import type { LoadedModel } from '../../../src/worker/process/handler.ts'
 import { BodyReader } from '../../../src/worker/process/loop/body-reader.ts'
 import type { WireRequest } from '../../../src/worker/wire/messages.ts'
-import { modelPath, needsShared } from '../../helpers/onnx-model.ts'
+import { modelPath } from '../../helpers/onnx-model.ts'
 import { randomNumbers } from '../../helpers/random.ts'
 import { serve } from '../../helpers/server.ts'
 
@@ -213,7 +213,7 @@ test(
   },
 )
 
-test('a client cannot name a place of the file', { skip: skip || needsShared }, async (t) => {
+test('a client cannot name a place of the file', { skip }, async (t) => {
   const server = await serve(t, [modelPath('identity_uint8')])
   const secret = Buffer.alloc(200 * KIB, 'secret')
   const post = async (body: Buffer, headers: Record<string, string> = {}): Promise<Buffer> => {

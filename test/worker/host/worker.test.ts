@@ -20,20 +20,18 @@ import { RuntimeDirectory } from '../../../src/worker/host/runtime-directory.ts'
 import { watchForStop } from '../../../src/worker/host/stopped-process.ts'
 import type { Worker } from '../../../src/worker/host/worker.ts'
 import type { WorkerReply } from '../../../src/worker/wire/messages.ts'
-import { LOAD, isAlive, loadedFake, request, startFake } from '../../helpers/fake-worker.ts'
+import { LOAD, loadedFake, request, startFake } from '../../helpers/fake-worker.ts'
 import type { FakeProcess } from '../../helpers/fake-worker.ts'
+import { isAlive } from '../../helpers/server.ts'
+import { until } from '../../helpers/until.ts'
 
 const bodies = ({ predictions }: WorkerReply): string[] =>
   predictions.map(({ body }) => body.toString())
 
-/** Waits for something that no event tells of. */
-async function until(what: string, isTrue: () => boolean, ms = 30_000): Promise<void> {
-  const deadline = performance.now() + ms
-  while (!isTrue()) {
-    if (performance.now() > deadline) assert.fail(`waited ${ms} ms until ${what}`)
-    await delay(2)
-  }
-}
+/** Never answers a batch, and says when one has come. */
+const HELD = `onPredict = () => console.log('a batch came')`
+const isHeld = (lines: FakeProcess['lines']): boolean =>
+  lines.some(({ line }) => line.includes('a batch came'))
 
 /** A batch whose worker dies: says how, and whether the batch had started. */
 async function deathOf(
@@ -360,11 +358,11 @@ test('a stopped process is killed at the response timeout as well', async (t) =>
 
 test('E15: a stopped worker is noticed in seconds, idle, at work, or while it starts', async (t) => {
   const idle = await loadedFake(t)
-  const busy = await loadedFake(t, 'onPredict = () => {}', { responseTimeoutMs: 600_000 })
+  const busy = await loadedFake(t, HELD, { responseTimeoutMs: 600_000 })
   const starting = startFake(t, 'onReady = () => {}', { loadTimeoutMs: 600_000 })
   const answer = deathOf(busy.worker.predict([request('a')]))
   const loading = assert.rejects(starting.worker.ready, /stopped by a signal/)
-  await delay(50)
+  await until('the batch arrived', () => isHeld(busy.lines))
   for (const { worker } of [idle, busy, starting]) process.kill(pidOf(worker), 'SIGSTOP')
   for (const { worker } of [idle, busy, starting]) {
     assert.equal((await worker.exited).text, 'was stopped by a signal')
@@ -452,9 +450,9 @@ for (const [what, behaviour, text, statusCode] of [
 }
 
 test('a worker that is killed from outside is seen, and the batch is told the signal', async (t) => {
-  const { worker } = await loadedFake(t, 'onPredict = () => {}')
+  const { worker, lines } = await loadedFake(t, HELD)
   const death = deathOf(worker.predict([request('a')]))
-  await delay(20)
+  await until('the batch arrived', () => isHeld(lines))
   process.kill(pidOf(worker), 'SIGKILL')
   assert.deepEqual(await death, {
     text: 'Worker died: it was killed by SIGKILL.',

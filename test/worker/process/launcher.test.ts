@@ -4,14 +4,13 @@ import { spawnSync } from 'node:child_process'
 import path from 'node:path'
 import test from 'node:test'
 import type { TestContext } from 'node:test'
-import { childrenOf, isAlive } from '../../helpers/server.ts'
+import { temporaryFolder, childrenOf, isAlive } from '../../helpers/server.ts'
+import { until } from '../../helpers/until.ts'
 import {
   LAUNCHER,
   loadRequest,
   modelFolder,
   startWorker,
-  temporaryFolder,
-  until,
   wireRequest,
 } from '../../helpers/worker-client.ts'
 import type { TestWorker, WorkerClient } from '../../helpers/worker-client.ts'
@@ -30,7 +29,7 @@ export function handle(data) {
 
 async function launch(t: TestContext, preload = 'false'): Promise<[TestWorker, string]> {
   const modelPath = await modelFolder(t, { 'service.mjs': SERVICE })
-  const folder = await temporaryFolder(t)
+  const folder = temporaryFolder(t)
   const worker = await startWorker(t, {
     folder,
     entry: LAUNCHER,

@@ -1,59 +1,23 @@
 import assert from 'node:assert/strict'
-import { existsSync, readdirSync, readFileSync } from 'node:fs'
-import path from 'node:path'
 import { test } from 'node:test'
 import { ProtocolError } from '../../../src/errors.ts'
 import { ReplyDecoder, RequestDecoder } from '../../../src/worker/wire/decode.ts'
 import { encodeLoad, encodePredict, encodeReply } from '../../../src/worker/wire/encode.ts'
 import { NO_GPU } from '../../../src/worker/wire/messages.ts'
 import type { WireDialect, WorkerReply, WorkerRequest } from '../../../src/worker/wire/messages.ts'
+import { testShared } from '../../helpers/shared.ts'
+import {
+  BROKEN_MESSAGES,
+  NOT_CANONICAL,
+  ownVectors,
+  sharedVectors,
+} from '../../helpers/wire-vectors.ts'
+import type { Decoded, Vector, VectorValue } from '../../helpers/wire-vectors.ts'
 
-type Pair = readonly [string, string]
-type VectorValue =
-  | { type: 'bytes'; hex: string }
-  | { type: 'text'; text: string }
-  | { type: 'json'; json: unknown }
-type DecodedLoad = {
-  modelName: string
-  modelPath: string
-  batchSize: number
-  handler: string
-  gpu: number | null
-  ioFileDescriptor?: string
-  envelope?: string
-  limitMaxImagePixels?: boolean
-}
-type DecodedPredict = {
-  requests: {
-    requestId: string
-    headers: Pair[]
-    parameters: { name: string; contentType: string; value: VectorValue }[]
-  }[]
-}
-type DecodedReply = {
-  code: number
-  message: string
-  predictions: {
-    requestId: string
-    contentType: string
-    statusCode: number
-    reasonPhrase: string
-    headers: Pair[]
-    bodyHex: string
-  }[]
-}
-type Decoded = DecodedLoad | DecodedPredict | DecodedReply | { error: { type: string } }
-interface Vector {
-  readonly name: string
-  readonly kind: 'load' | 'predict' | 'load-response' | 'predict-response'
-  readonly hex: string
-  readonly decoded: Decoded
-}
+type Vectors = Readonly<Record<WireDialect, readonly Vector[]>>
 
-const folder = path.resolve(process.cwd(), '../shared/vectors')
-const skip = existsSync(folder) ? false : 'needs ../shared/vectors'
-const vectors: Record<WireDialect, Vector[]> = { mms: read('mms'), torchserve: read('torchserve') }
 const dialects: readonly WireDialect[] = ['mms', 'torchserve']
+const shared: Vectors = { mms: sharedVectors('mms'), torchserve: sharedVectors('torchserve') }
 
 /** The original's JSON layer refuses these; the frame around them is sound. */
 const BAD_JSON = new Set([
@@ -62,8 +26,11 @@ const BAD_JSON = new Set([
   'malformed-predict-json-bom',
 ])
 
-/** Frames that no encoder sends: the first text of their hex becomes the second when sent again. */
-const NOT_CANONICAL: Readonly<Record<string, Pair>> = {
+/**
+ * Shared frames that no encoder sends: the first text of their hex becomes the second when sent
+ * again.
+ */
+const SENT_OTHERWISE: Readonly<Record<string, readonly [string, string]>> = {
   // Batch size 0 and below is sent as 1.
   'load-all-empty': ['000000000000000000000000', '000000000000000000000001'],
   'load-batch-negative': ['fffffffb', '00000001'],
@@ -72,12 +39,6 @@ const NOT_CANONICAL: Readonly<Record<string, Pair>> = {
   // A negative length that ends no list is an empty text.
   'predict-negative-length-is-empty': ['fffffffe', '00000000'],
   'predict-negative-request-id-length': ['fffffff9', '00000000'],
-}
-
-function read(dialect: WireDialect): Vector[] {
-  if (skip !== false) return []
-  const files = readdirSync(path.join(folder, dialect)).filter((file) => file.endsWith('.json'))
-  return files.map((file) => JSON.parse(readFileSync(path.join(folder, dialect, file), 'utf8')))
 }
 
 function isReply(vector: Vector): boolean {
@@ -156,30 +117,23 @@ function withoutBodyText(decoded: Decoded): unknown {
   )
 }
 
-for (const dialect of dialects) {
-  test(
-    `every sound ${dialect} vector decodes to its stated value, whole and byte by byte`,
-    { skip },
-    () => {
-      const sound = vectors[dialect].filter(isSound)
-      assert.ok(sound.length >= (dialect === 'mms' ? 70 : 12), `${sound.length} sound vectors`)
-      for (const vector of sound) {
-        for (const size of [vector.hex.length, 7, 1]) {
-          const messages = decode(vector, dialect, size)
-          const described = messages.map((message) => describe(message, vector.decoded))
-          assert.deepEqual(
-            described,
-            [withoutBodyText(vector.decoded)],
-            `${vector.name} by ${size}`,
-          )
-        }
-      }
-    },
-  )
+/** Two-way tests of all vectors of a dialect. */
+function checkSound(origin: string, dialect: WireDialect, vectors: readonly Vector[]): void {
+  const sound = vectors.filter(isSound)
 
-  test(`every sound ${dialect} vector is encoded again byte for byte`, { skip }, () => {
-    for (const vector of vectors[dialect].filter(isSound)) {
-      const [from, to] = NOT_CANONICAL[vector.name] ?? ['', '']
+  test(`every ${origin} ${dialect} vector decodes to its value, whole and in pieces`, () => {
+    for (const vector of sound) {
+      for (const size of [vector.hex.length, 7, 1]) {
+        const messages = decode(vector, dialect, size)
+        const described = messages.map((message) => describe(message, vector.decoded))
+        assert.deepEqual(described, [withoutBodyText(vector.decoded)], `${vector.name} by ${size}`)
+      }
+    }
+  })
+
+  test(`every ${origin} ${dialect} vector is encoded again byte for byte`, () => {
+    for (const vector of sound) {
+      const [from, to] = SENT_OTHERWISE[vector.name] ?? ['', '']
       const encoded = decode(vector, dialect, vector.hex.length).map((message) =>
         encode(message, dialect),
       )
@@ -187,45 +141,90 @@ for (const dialect of dialects) {
     }
   })
 
-  test(
-    `all sound ${dialect} vectors of a kind in one chunk decode one after the other`,
-    { skip },
-    () => {
-      for (const replies of [false, true]) {
-        const sound = vectors[dialect].filter((one) => isSound(one) && isReply(one) === replies)
-        const decoder = replies ? new ReplyDecoder() : new RequestDecoder({ dialect })
-        const messages = decoder.push(Buffer.from(sound.map((one) => one.hex).join(''), 'hex'))
-        const described = messages.map((one, index) =>
-          describe(one, sound[index]?.decoded ?? { requests: [] }),
-        )
-        assert.deepEqual(
-          described,
-          sound.map((one) => withoutBodyText(one.decoded)),
-        )
-        assert.equal(decoder.isIdle, true)
-      }
-    },
-  )
-
-  test(
-    `every malformed ${dialect} vector is a protocol error, whole and byte by byte`,
-    { skip },
-    () => {
-      const malformed = vectors[dialect].filter(
-        (one) => !isSound(one) && one.hex !== '' && !BAD_JSON.has(one.name),
+  test(`all ${origin} ${dialect} vectors in one chunk decode one after the other`, () => {
+    for (const replies of [false, true]) {
+      const one = sound.filter((vector) => isReply(vector) === replies)
+      const decoder = replies ? new ReplyDecoder() : new RequestDecoder({ dialect })
+      const messages = decoder.push(Buffer.from(one.map(({ hex }) => hex).join(''), 'hex'))
+      const described = messages.map((message, index) =>
+        describe(message, one[index]?.decoded ?? { command: 'I', requests: [] }),
       )
-      assert.ok(malformed.length >= (dialect === 'mms' ? 36 : 1), `${malformed.length} malformed`)
-      for (const vector of malformed) {
-        for (const size of [vector.hex.length, 1]) {
-          assert.throws(() => decode(vector, dialect, size), ProtocolError, vector.name)
-        }
-      }
-    },
-  )
+      assert.deepEqual(
+        described,
+        one.map(({ decoded }) => withoutBodyText(decoded)),
+      )
+      assert.equal(decoder.isIdle, true)
+    }
+  })
 }
 
-test('a value that is not the JSON it claims to be is delivered as its bytes', { skip }, () => {
-  const values = vectors.mms
+for (const dialect of dialects) {
+  checkSound('own', dialect, ownVectors(dialect))
+  if (shared[dialect].length > 0) checkSound('shared', dialect, shared[dialect])
+
+  test(`an own ${dialect} vector that is cut anywhere is a protocol error`, () => {
+    for (const vector of ownVectors(dialect)) {
+      for (let length = 2; length < vector.hex.length; length += 2) {
+        const cut = { ...vector, hex: vector.hex.slice(0, length) }
+        const what = `${vector.name}, ${length / 2} bytes`
+        assert.throws(() => decode(cut, dialect, length), ProtocolError, what)
+      }
+    }
+  })
+
+  testShared(`every malformed shared ${dialect} vector is a protocol error`, {}, () => {
+    const malformed = shared[dialect].filter(
+      (one) => !isSound(one) && one.hex !== '' && !BAD_JSON.has(one.name),
+    )
+    assert.ok(malformed.length >= (dialect === 'mms' ? 36 : 1), `${malformed.length} malformed`)
+    for (const vector of malformed) {
+      for (const size of [vector.hex.length, 1]) {
+        assert.throws(() => decode(vector, dialect, size), ProtocolError, vector.name)
+      }
+    }
+  })
+}
+
+testShared('no shared vector is missing', {}, () => {
+  assert.ok(shared.mms.filter(isSound).length >= 70)
+  assert.ok(shared.torchserve.filter(isSound).length >= 12)
+})
+
+test('what no encoder sends is understood, and sent again as it should be', () => {
+  for (const [what, hex, again] of NOT_CANONICAL) {
+    const messages = new RequestDecoder({ dialect: 'mms' }).push(Buffer.from(hex, 'hex'))
+    assert.deepEqual(
+      messages.map((message) => encode(message, 'mms')),
+      [again],
+      what,
+    )
+  }
+})
+
+test('commands, lengths, counts and texts that break the protocol are errors', () => {
+  for (const [what, hex, areReplies] of BROKEN_MESSAGES) {
+    const decoder = areReplies ? new ReplyDecoder() : new RequestDecoder({ dialect: 'mms' })
+    assert.throws(() => decoder.push(Buffer.from(hex, 'hex')), ProtocolError, what)
+  }
+})
+
+test('a value that is not the JSON it claims to be is delivered as its bytes', () => {
+  for (const text of ['{bad', '', '\uFEFF{}']) {
+    const value = Buffer.from(text)
+    const request = {
+      id: 'r1',
+      headers: [],
+      parameters: [{ name: 'body', contentType: 'application/json', value }],
+    }
+    const frame = Buffer.concat(encodePredict([request]))
+    assert.deepEqual(new RequestDecoder({ dialect: 'mms' }).push(frame), [
+      { command: 'predict', requests: [request] },
+    ])
+  }
+})
+
+testShared('so is that of a shared vector', {}, () => {
+  const values = shared.mms
     .filter((vector) => BAD_JSON.has(vector.name))
     .flatMap((vector) => decode(vector, 'mms', vector.hex.length))
     .flatMap((message) =>
@@ -239,8 +238,10 @@ test('a value that is not the JSON it claims to be is delivered as its bytes', {
   ])
 })
 
-test('a connection that ends before its first byte ends well', { skip }, () => {
-  const vector = vectors.mms.find((one) => one.name === 'malformed-no-bytes')
-  assert.ok(vector !== undefined)
-  assert.deepEqual(decode(vector, 'mms', 1), [])
+test('a connection that ends before its first byte ends well', () => {
+  for (const dialect of dialects) {
+    const decoder = new RequestDecoder({ dialect })
+    assert.deepEqual(decoder.push(Buffer.alloc(0)), [])
+    decoder.end()
+  }
 })

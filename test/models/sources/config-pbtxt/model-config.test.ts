@@ -15,8 +15,8 @@ import type {
   TextMessage,
   TextValue,
 } from '../../../../src/models/sources/config-pbtxt/protobuf-text.ts'
-
-const models = path.resolve(process.cwd(), '../shared/models')
+import { ownModels } from '../../../helpers/own-models.ts'
+import { sharedPath, testShared } from '../../../helpers/shared.ts'
 
 /** Values without their kinds and places; messages become objects of lists. */
 function plain(value: TextValue): unknown {
@@ -39,24 +39,25 @@ function errorOf(run: () => unknown): ServerError {
   throw assert.fail('nothing was thrown')
 }
 
-test(
-  'every config.pbtxt of the shared models parses',
-  { skip: existsSync(models) ? false : 'needs ../shared/models' },
-  () => {
-    const folders = readdirSync(models).filter((name) =>
-      existsSync(path.join(models, name, 'config.pbtxt')),
-    )
-    assert.ok(folders.length >= 25)
-    for (const folder of folders) {
-      const config = parseModelConfig(
-        readFileSync(path.join(models, folder, 'config.pbtxt'), 'utf8'),
-      )
-      if (config.name !== undefined) assert.equal(config.name, folder)
-      for (const tensor of [...config.input, ...config.output]) {
-        assert.ok(tensor.name && tensor.data_type && tensor.dims.length > 0, folder)
-      }
+/** Each folder's `config.pbtxt` is read, with its tensors. */
+function assertConfigs(models: string, least: number): void {
+  const folders = readdirSync(models).filter((name) =>
+    existsSync(path.join(models, name, 'config.pbtxt')),
+  )
+  assert.ok(folders.length >= least)
+  for (const folder of folders) {
+    const config = parseModelConfig(readFileSync(path.join(models, folder, 'config.pbtxt'), 'utf8'))
+    if (config.name !== undefined) assert.equal(config.name, folder)
+    for (const tensor of [...config.input, ...config.output]) {
+      assert.ok(tensor.name && tensor.data_type && tensor.dims.length > 0, folder)
     }
-  },
+  }
+}
+
+test('every config.pbtxt of a repository parses', () => assertConfigs(ownModels(), 15))
+
+testShared('every config.pbtxt of the shared models parses', {}, () =>
+  assertConfigs(sharedPath('models'), 25),
 )
 
 test('a config is read with every field that onnxd uses', () => {

@@ -5,14 +5,10 @@ import path from 'node:path'
 import { test } from 'node:test'
 import type { TestContext } from 'node:test'
 import type { WireHeader, WorkerReply } from '../../../../src/worker/wire/messages.ts'
-import {
-  modelFolder,
-  sharedFolder,
-  startWorker,
-  temporaryFolder,
-  until,
-  wireRequest,
-} from '../../../helpers/worker-client.ts'
+import { temporaryFolder } from '../../../helpers/server.ts'
+import { sharedPath, testShared } from '../../../helpers/shared.ts'
+import { until } from '../../../helpers/until.ts'
+import { modelFolder, startWorker, wireRequest } from '../../../helpers/worker-client.ts'
 import type { WorkerStart } from '../../../helpers/worker-client.ts'
 
 /** A worker with one connection, and a model folder with the given files. */
@@ -76,27 +72,125 @@ const GOLDEN = `
   }
   export const names = Object.keys(deeds)`
 
-test(
-  'every golden reply comes byte for byte',
-  { skip: sharedFolder ? false : 'needs ../shared' },
-  async (t) => {
-    const { client } = await modelOf(t, GOLDEN)
-    const received: Buffer[] = []
-    client.socket.on('data', (chunk: Buffer) => received.push(chunk))
-    const names = [...GOLDEN.matchAll(/^    '?([\w-]+)'?: \(/gm)].map(([, name]) => name ?? '')
-    assert.equal(names.length, 23)
-    for (const name of names) {
-      const file = `vectors/mms/predict-response-${name}.json`
-      const vector = JSON.parse(readFileSync(path.join(sharedFolder ?? '', file), 'utf8'))
-      const ids: string[] = vector.decoded.predictions.map(
-        ({ requestId }: { requestId: string }) => requestId,
-      )
-      received.length = 0
-      await client.predict(ids.map((id) => wireRequest([['deed', name, 'text/plain']], [], id)))
-      assert.equal(Buffer.concat(received).toString('hex'), vector.hex, name)
-    }
-  },
-)
+type GoldenReply = readonly [code: number, message: string, ...predictions: GoldenPrediction[]]
+type GoldenPrediction = readonly [
+  body: string,
+  status?: number,
+  phrase?: string,
+  contentType?: string,
+  headers?: readonly WireHeader[],
+]
+
+const success = (...predictions: GoldenPrediction[]): GoldenReply => [
+  200,
+  'Prediction success',
+  ...predictions,
+]
+const CSV = 'text/csv; charset=utf-8'
+
+/** What Python's worker replies where a handler does the same. */
+const REPLIES: Readonly<Record<string, GoldenReply>> = {
+  '503-exception': [503, 'Prediction failed', ['error', 503]],
+  '503-exception-batch2': [503, 'Prediction failed', ['error', 503], ['error', 503]],
+  '503-none': [503, 'Invalid model predict output', ['error', 503]],
+  '503-not-a-list': [503, 'Invalid model predict output', ['error', 503]],
+  '503-unserialisable': [503, 'Unsupported model output data type.', ['error', 503]],
+  '503-unserialisable-second': [
+    503,
+    'Unsupported model output data type.',
+    ['error', 503],
+    ['error', 503],
+  ],
+  '503-wrong-length': [503, 'number of batch response mismatched', ['error', 503]],
+  '507-memory': [507, 'Out of resources', ['error', 507]],
+  batch8: success(...Array.from({ length: 8 }, (_, index) => [`out${index}`] as const)),
+  bool: success(['true']),
+  bytearray: success(['ba']),
+  'content-type': success(['OK', 200, '', CSV, [['content-type', CSV]]]),
+  'custom-status': success(['OK', 404, 'Not Here']),
+  'custom-status-no-phrase': success(['OK', 507]),
+  'empty-batch': success(),
+  'empty-str': success(['']),
+  headers: success([
+    'OK',
+    200,
+    '',
+    '',
+    [
+      ['X-One', '1'],
+      ['X-Two', 'two'],
+      ['X-Utf8', 'é'],
+    ],
+  ]),
+  int: success(['7']),
+  list: success(['[\n  1,\n  2,\n  [\n    3\n  ]\n]']),
+  none: success(['null']),
+  'prediction-exception': [599, 'Some Prediction Error', ['error', 599]],
+  'prediction-exception-default': [500, 'bad input', ['error', 500]],
+  'str-unicode': success(['héllo']),
+}
+
+function integerBytes(value: number): Buffer {
+  const bytes = Buffer.alloc(4)
+  bytes.writeInt32BE(value)
+  return bytes
+}
+
+function textBytes(text: string): Buffer {
+  return Buffer.concat([integerBytes(Buffer.byteLength(text)), Buffer.from(text)])
+}
+
+/** A reply as docs/worker-protocol.md lays it out. */
+function replyBytes([code, message, ...predictions]: GoldenReply, ids: readonly string[]): Buffer {
+  const parts = predictions.flatMap(
+    ([body, status = 200, phrase = '', contentType = '', headers = []], index) => [
+      textBytes(ids[index] ?? ''),
+      textBytes(contentType),
+      integerBytes(status),
+      textBytes(phrase),
+      integerBytes(headers.length),
+      ...headers.flat().map(textBytes),
+      textBytes(body),
+    ],
+  )
+  return Buffer.concat([integerBytes(code), textBytes(message), ...parts, integerBytes(-1)])
+}
+
+/** The bytes of a reply to one handler's deed in a batch of these requests. */
+async function golden(
+  t: TestContext,
+): Promise<(name: string, ids: readonly string[]) => Promise<string>> {
+  const { client } = await modelOf(t, GOLDEN)
+  const received: Buffer[] = []
+  client.socket.on('data', (chunk: Buffer) => received.push(chunk))
+  return async (name, ids) => {
+    received.length = 0
+    await client.predict(ids.map((id) => wireRequest([['deed', name, 'text/plain']], [], id)))
+    return Buffer.concat(received).toString('hex')
+  }
+}
+
+test('the replies to what handlers do come byte for byte', async (t) => {
+  const replyTo = await golden(t)
+  const names = [...GOLDEN.matchAll(/^    '?([\w-]+)'?: \(/gm)].map(([, name]) => name ?? '')
+  assert.deepEqual(new Set(names), new Set(Object.keys(REPLIES)))
+  for (const [name, reply] of Object.entries(REPLIES)) {
+    const ids = reply.slice(2).map((_, index) => `r${index}`)
+    assert.equal(await replyTo(name, ids), replyBytes(reply, ids).toString('hex'), name)
+  }
+})
+
+testShared('so do those of the shared vectors', {}, async (t) => {
+  const replyTo = await golden(t)
+  for (const name of Object.keys(REPLIES)) {
+    const file = sharedPath('vectors/mms', `predict-response-${name}.json`)
+    const vector = JSON.parse(readFileSync(file, 'utf8'))
+    const ids: string[] = vector.decoded.predictions.map(
+      ({ requestId }: { requestId: string }) => requestId,
+    )
+    assert.equal(await replyTo(name, ids), vector.hex, name)
+  }
+})
 
 test('where JavaScript writes JSON otherwise than Python, the value is the same or null', async (t) => {
   const { client } = await modelOf(
@@ -254,7 +348,7 @@ test('code that has no entry point, or fails to start, is a failed load with the
 })
 
 test('code outside the model folder is never imported', async (t) => {
-  const outside = await temporaryFolder(t)
+  const outside = temporaryFolder(t)
   const marker = path.join(outside, 'imported')
   const code = `import { writeFileSync } from 'node:fs'
     writeFileSync(${JSON.stringify(marker)}, '')
@@ -607,34 +701,49 @@ test('a request that asks for a description is answered apart from its batch', a
   }
 })
 
-test(
-  'golden predict requests reach a handler as the original decodes them',
-  { skip: sharedFolder ? false : 'needs ../shared' },
-  async (t) => {
-    const { client } = await modelOf(
-      t,
-      `const show = (v) => Buffer.isBuffer(v) ? { type: 'bytes', hex: v.toString('hex') }
-        : typeof v === 'string' ? { type: 'text', text: v } : { type: 'json', json: v }
-      export const handle = (data) => data?.map((input) =>
-        Object.fromEntries(Object.entries(input).map(([name, value]) => [name, show(value)])))`,
+/** Values as a handler gets them, with their types. */
+const SHOW = `const show = (v) => Buffer.isBuffer(v) ? { type: 'bytes', hex: v.toString('hex') }
+    : typeof v === 'string' ? { type: 'text', text: v } : { type: 'json', json: v }
+  export const handle = (data) => data?.map((input) =>
+    Object.fromEntries(Object.entries(input).map(([name, value]) => [name, show(value)])))`
+
+test('values reach a handler decoded by their content type', async (t) => {
+  const { client } = await modelOf(t, SHOW)
+  const reply = await client.predict([
+    wireRequest([['body', '{"a":[1,2.5,null,"ü"]}', 'application/json']]),
+    wireRequest([['body', '1,2\n3,4\n', 'text/csv']]),
+    wireRequest([
+      ['a', '1'],
+      ['b', 'x y'],
+      ['a', '2'],
+      ['empty', ''],
+    ]),
+    wireRequest([['body', Buffer.of(0, 1, 255), 'application/octet-stream']]),
+  ])
+  assert.deepEqual(bodies(reply), [
+    { body: { type: 'json', json: { a: [1, 2.5, null, 'ü'] } } },
+    { body: { type: 'text', text: '1,2\n3,4\n' } },
+    {
+      a: { type: 'bytes', hex: '32' },
+      b: { type: 'bytes', hex: '782079' },
+      empty: { type: 'bytes', hex: '' },
+    },
+    { body: { type: 'bytes', hex: '0001ff' } },
+  ])
+})
+
+testShared('so do those of the shared vectors, as the original decodes them', {}, async (t) => {
+  const { client } = await modelOf(t, SHOW)
+  const names = ['json', 'text-csv', 'form-duplicate-names', 'multipart', 'batch8', 'binary']
+  for (const name of names) {
+    const file = sharedPath('vectors/mms', `predict-${name}.json`)
+    const vector = JSON.parse(readFileSync(file, 'utf8'))
+    client.send(Buffer.from(vector.hex, 'hex'))
+    const reply = await client.reply()
+    const expected = vector.decoded.requests.map(
+      ({ parameters }: { parameters: { name: string; value: unknown }[] }) =>
+        Object.fromEntries(parameters.map((parameter) => [parameter.name, parameter.value])),
     )
-    const folder = path.join(sharedFolder ?? '', 'vectors/mms')
-    for (const name of [
-      'json',
-      'text-csv',
-      'form-duplicate-names',
-      'multipart',
-      'batch8',
-      'binary',
-    ]) {
-      const vector = JSON.parse(readFileSync(path.join(folder, `predict-${name}.json`), 'utf8'))
-      client.send(Buffer.from(vector.hex, 'hex'))
-      const reply = await client.reply()
-      const expected = vector.decoded.requests.map(
-        ({ parameters }: { parameters: { name: string; value: unknown }[] }) =>
-          Object.fromEntries(parameters.map((parameter) => [parameter.name, parameter.value])),
-      )
-      assert.deepEqual(bodies(reply), expected, name)
-    }
-  },
-)
+    assert.deepEqual(bodies(reply), expected, name)
+  }
+})

@@ -3,16 +3,15 @@
  * in every form.
  */
 import assert from 'node:assert/strict'
-import { existsSync, readFileSync, readdirSync } from 'node:fs'
+import { readFileSync, readdirSync } from 'node:fs'
 import path from 'node:path'
-import { test } from 'node:test'
 import type { LoadedModel } from '../../../../src/worker/process/handler.ts'
-import { ask, bodyRequest, loadModel, predict, sharedFolder } from '../../../helpers/onnx-model.ts'
+import { ask, bodyRequest, loadModel, predict } from '../../../helpers/onnx-model.ts'
+import { sharedPath, testShared } from '../../../helpers/shared.ts'
 import { readTensorProto } from '../../../helpers/tensor-proto.ts'
 import type { ProtoTensor } from '../../../helpers/tensor-proto.ts'
 
-const folder = path.join(sharedFolder, 'onnx-conformance')
-const needsShared = existsSync(folder) ? false : 'needs ../shared/onnx-conformance'
+const folder = sharedPath('onnx-conformance')
 const RELATIVE = 1e-3
 const ABSOLUTE = 1e-5
 /**
@@ -80,7 +79,7 @@ async function describe(model: LoadedModel): Promise<{ inputs: { name: string }[
   return JSON.parse(answer.body.toString())
 }
 
-test('the conformance models give the expected outputs', { skip: needsShared }, async (t) => {
+testShared('the conformance models give the expected outputs', {}, async (t) => {
   const names = readdirSync(folder).toSorted()
   assert.ok(names.length >= 80, `only ${names.length} folders`)
   const refused: string[] = []
@@ -133,11 +132,11 @@ test('the conformance models give the expected outputs', { skip: needsShared }, 
   assert.deepEqual(refused, REFUSED)
 })
 
-test('the light models give their published outputs', { skip: needsShared }, async (t) => {
+testShared('the light models give their published outputs', {}, async (t) => {
   for (const name of ['light_squeezenet', 'light_shufflenet', 'light_resnet50']) {
-    const file = path.join(sharedFolder, 'models', `${name}_output_0.pb`)
+    const file = sharedPath('models', `${name}_output_0.pb`)
     const expected = readTensorProto(readFileSync(file))
-    const model = await loadModel(t, path.join(sharedFolder, 'models', `${name}.onnx`))
+    const model = await loadModel(t, sharedPath('models', `${name}.onnx`))
     const pixels = Buffer.alloc(3 * 224 * 224 * 4)
     const accept = ['Accept', 'application/octet-stream'] as const
     const answer = await predict(model, bodyRequest(pixels, 'application/octet-stream', [accept]))

@@ -1,25 +1,15 @@
 /** Models as exporters write them, with the outputs that Python's onnxruntime gives. */
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
-import path from 'node:path'
-import { test } from 'node:test'
 import type { TestContext } from 'node:test'
 import { DIALECT_HEADER } from '../../../../src/contract/internal-headers.ts'
 import type { LoadedModel } from '../../../../src/worker/process/handler.ts'
 import type { WireHeader } from '../../../../src/worker/wire/messages.ts'
 import { answerOf, outputsOf } from '../../../helpers/infer.ts'
 import { npyFile } from '../../../helpers/npy.ts'
-import {
-  ask,
-  bodyRequest,
-  loadModel,
-  needsShared,
-  predict,
-  problem,
-  sharedFolder,
-} from '../../../helpers/onnx-model.ts'
+import { ask, bodyRequest, loadModel, predict, problem } from '../../../helpers/onnx-model.ts'
+import { sharedPath, testShared } from '../../../helpers/shared.ts'
 
-const skip = needsShared
 const V1: WireHeader = [DIALECT_HEADER, 'v1']
 const V2: WireHeader = [DIALECT_HEADER, 'v2']
 
@@ -29,11 +19,11 @@ interface Expected {
 }
 
 function load(t: TestContext, name: string): Promise<LoadedModel> {
-  return loadModel(t, path.join(sharedFolder, 'cases', 'models', name))
+  return loadModel(t, sharedPath('cases', 'models', name))
 }
 
 function expected(name: string): Expected {
-  const text = readFileSync(path.join(sharedFolder, 'cases', 'expected.json'), 'utf8')
+  const text = readFileSync(sharedPath('cases', 'expected.json'), 'utf8')
   const all: Readonly<Record<string, Expected>> = JSON.parse(text.replaceAll('NaN', 'null'))
   const found = all[name]
   assert.ok(found !== undefined)
@@ -59,15 +49,15 @@ async function assertAnswers(model: LoadedModel, name: string): Promise<void> {
   for (const [output, values] of Object.entries(outputs)) assertClose(answer[output], values)
 }
 
-test('C7: models without a shape give what Python gives', { skip }, async (t) => {
+testShared('C7: models without a shape give what Python gives', {}, async (t) => {
   for (const name of ['skl_noshape', 'norank', 'scalar', 'skl_columns_zip', 'xgb']) {
     await assertAnswers(await load(t, name), name)
   }
 })
 
-test(
+testShared(
   'C8: a scalar and a list of texts take the shapes of Triton’s clients',
-  { skip },
+  {},
   async (t) => {
     const scalar = await load(t, 'scalar')
     const one = { name: 'x', datatype: 'FP32', shape: [1], data: [3] }
@@ -83,7 +73,7 @@ test(
   },
 )
 
-test('C10: a missing number is NaN to a model of trees, on every dialect', { skip }, async (t) => {
+testShared('C10: a missing number is NaN to a model of trees, on every dialect', {}, async (t) => {
   const model = await load(t, 'xgb')
   const row = [0.1, null, 0.3, 0.4]
   const { label, probabilities } = expected('xgb').outputs
@@ -98,13 +88,13 @@ test('C10: a missing number is NaN to a model of trees, on every dialect', { ski
   assertClose(v2[1]?.data, [0.2284633368253708, 0.5845862627029419, 0.1869504153728485])
 })
 
-test('C13: one symbol with two sizes gives what Python gives', { skip }, async (t) => {
+testShared('C13: one symbol with two sizes gives what Python gives', {}, async (t) => {
   await assertAnswers(await load(t, 'symbols'), 'symbols')
 })
 
-test(
+testShared(
   'A4: an array file for a model of trees is read, not eight rows of its header',
-  { skip },
+  {},
   async (t) => {
     const model = await load(t, 'xgb')
     const data = Buffer.from(Float64Array.of(0.1, Number.NaN, 0.3, 0.4).buffer)
@@ -118,7 +108,7 @@ test(
   },
 )
 
-test('A7: detections are never taken apart by instance', { skip }, async (t) => {
+testShared('A7: detections are never taken apart by instance', {}, async (t) => {
   const model = await load(t, 'detector1')
   const image = Array.from({ length: 3 }, (_, plane) =>
     Array.from({ length: 4 }, (_row, row) => [0, 0, plane === 0 && row === 0 ? 1 : 0, 0]),

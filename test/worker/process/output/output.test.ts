@@ -6,13 +6,13 @@ import path from 'node:path'
 import { test } from 'node:test'
 import type { TestContext } from 'node:test'
 import { encodePredict } from '../../../../src/worker/wire/encode.ts'
+import { temporaryFolder } from '../../../helpers/server.ts'
+import { until } from '../../../helpers/until.ts'
 import {
   TestWorker,
   WORKER_ENTRY,
   modelFolder,
   startWorker,
-  temporaryFolder,
-  until,
   wireRequest,
 } from '../../../helpers/worker-client.ts'
 
@@ -142,7 +142,7 @@ test('a FIFO that is open but not read costs its output, not the answers', async
 })
 
 test('output goes back where it went when the connection of a FIFO ends', async (t) => {
-  const folder = await temporaryFolder(t)
+  const folder = temporaryFolder(t)
   const modelPath = await modelFolder(t, { 'service.mjs': HELLO })
   // A shell gives the worker a real pipe, as the original's front-end does.
   const script = `"$0" "$1" --sock-type unix --sock-name "$2/w.sock" --tmp-dir "$2" 2>&1 | cat`
@@ -272,7 +272,7 @@ test('all that was printed before a crash arrives', async (t) => {
 })
 
 test('a worker that prints into a file does not overwrite what others append to it', async (t) => {
-  const folder = await temporaryFolder(t)
+  const folder = temporaryFolder(t)
   const log = path.join(folder, 'log')
   const modelPath = await modelFolder(t, { 'broken.mjs': 'throw new Error("no such luck")' })
   const model = ['--handler', 'broken.mjs', '--model-path', modelPath, '--preload-model', 'true']

@@ -10,9 +10,9 @@ import { OnnxSession } from '../../../../../src/worker/process/onnx/runtime/sess
 import type { TensorSpec } from '../../../../../src/worker/process/onnx/tensors/metadata.ts'
 import { floats, integers, modelBytes, node, writeModel } from '../../../../helpers/onnx-builder.ts'
 import type { Constant, ModelSource, NodeSource } from '../../../../helpers/onnx-builder.ts'
-import { needsShared, sharedFolder } from '../../../../helpers/onnx-model.ts'
 import { randomNumbers } from '../../../../helpers/random.ts'
 import { temporaryFolder } from '../../../../helpers/server.ts'
+import { shared, sharedPath } from '../../../../helpers/shared.ts'
 
 /** A graph from `x` (float, `[N,4]` unless said otherwise) to `y`. */
 interface Case {
@@ -418,23 +418,18 @@ const SHARED: Readonly<Record<string, boolean>> = {
   'cases/models/skl_text1d_c/model.onnx': false,
 }
 
-test(
-  'models that people have are proved, others named with their reason',
-  { skip: needsShared },
-  () => {
-    const own = readdirSync('examples', { withFileTypes: true })
-      .filter((entry) => ['digits', 'iris'].includes(entry.name))
-      .map((entry): [string, boolean] => [path.resolve('examples', entry.name, 'model.onnx'), true])
-    const shared = Object.entries(SHARED).map(([name, joins]): [string, boolean] => [
-      path.join(sharedFolder, name),
-      joins,
-    ])
-    for (const [file, expected] of [...own, ...shared]) {
-      const context = { modelName: 'm', modelPath: file, handler: '', batchSize: 1, gpu: undefined }
-      const session = OnnxSession.load(file, {}, { ...context, options: DEFAULT_WORKER_OPTIONS })
-      const { joins, reason } = judgeBatching(file, session.inputs, 'auto')
-      session.close()
-      assert.equal(joins, expected, `${file}: ${reason}`)
-    }
-  },
-)
+test('models that people have are proved, others named with their reason', () => {
+  const own = readdirSync('examples', { withFileTypes: true })
+    .filter((entry) => ['digits', 'iris'].includes(entry.name))
+    .map((entry): [string, boolean] => [path.resolve('examples', entry.name, 'model.onnx'), true])
+  const more = Object.entries(shared === undefined ? {} : SHARED).map(
+    ([name, joins]): [string, boolean] => [sharedPath(name), joins],
+  )
+  for (const [file, expected] of [...own, ...more]) {
+    const context = { modelName: 'm', modelPath: file, handler: '', batchSize: 1, gpu: undefined }
+    const session = OnnxSession.load(file, {}, { ...context, options: DEFAULT_WORKER_OPTIONS })
+    const { joins, reason } = judgeBatching(file, session.inputs, 'auto')
+    session.close()
+    assert.equal(joins, expected, `${file}: ${reason}`)
+  }
+})

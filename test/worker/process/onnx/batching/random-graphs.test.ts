@@ -13,7 +13,8 @@ import { randomGraph } from '../../../../helpers/random-graphs.ts'
 import type { RandomGraph } from '../../../../helpers/random-graphs.ts'
 import { randomNumbers } from '../../../../helpers/random.ts'
 import type { RandomNumbers } from '../../../../helpers/random.ts'
-import { startWorker, temporaryFolder, wireRequest } from '../../../../helpers/worker-client.ts'
+import { temporaryFolder } from '../../../../helpers/server.ts'
+import { startWorker, wireRequest } from '../../../../helpers/worker-client.ts'
 import type { WorkerClient } from '../../../../helpers/worker-client.ts'
 
 const SEED = Number(process.env['TEST_SEED'] ?? 20_261_128)
@@ -181,7 +182,7 @@ async function compare(
 
 test(`${GRAPHS} random graphs answer in company as alone, in every dialect (seed ${SEED})`, async (t) => {
   const worker = await startWorker(t)
-  const folder = await temporaryFolder(t)
+  const folder = temporaryFolder(t)
   const random = randomNumbers(SEED)
   for (let index = 0; index < GRAPHS; index++) {
     const graph = randomGraph(random, index % 2 === 1)

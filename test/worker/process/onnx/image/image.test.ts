@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict'
-import { copyFileSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { copyFileSync, readFileSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { test } from 'node:test'
 import type { TestContext } from 'node:test'
@@ -19,9 +18,9 @@ import type {
 } from '../../../../../src/worker/process/onnx/tensors/metadata.ts'
 import type { WirePrediction, WireRequest } from '../../../../../src/worker/wire/messages.ts'
 import { failsWith, load, parameter, request, spec } from '../../../../helpers/pictures.ts'
+import { temporaryFolder } from '../../../../helpers/server.ts'
+import { sharedPath, testShared } from '../../../../helpers/shared.ts'
 
-const sharedFolder = path.resolve('../shared')
-const needsShared = existsSync(path.join(sharedFolder, 'images')) ? false : 'needs ../shared'
 const digits = path.resolve('examples/digits')
 const samples = path.join(digits, 'samples')
 
@@ -35,12 +34,6 @@ const emptyMetadata: ModelMetadata = {
   maxBatchSize: 0,
   inputs: [],
   outputs: [],
-}
-
-function temporaryFolder(t: TestContext): string {
-  const folder = mkdtempSync(path.join(tmpdir(), 'onnxd-image-'))
-  t.after(() => rmSync(folder, { recursive: true, force: true }))
-  return folder
 }
 
 test('labels are read from lines, lists and both forms of index_to_name.json', async (t) => {
@@ -166,7 +159,7 @@ function imageModel(t: TestContext, network: string, settings: ModelSettings): s
   const whole = { handler: 'image', ...settings }
   writeFileSync(path.join(folder, 'model.json'), JSON.stringify(whole))
   if (settings.labels !== undefined) {
-    const labels = path.join(sharedFolder, 'images', settings.labels)
+    const labels = sharedPath('images', settings.labels)
     copyFileSync(labels, path.join(folder, settings.labels))
   }
   return folder
@@ -292,19 +285,19 @@ test('a model that does not suit the image handler is refused when it is loaded'
   }
 })
 
-test('MNIST digits are recognised by a network for 0 to 255', { skip: needsShared }, async (t) => {
-  const network = path.join(sharedFolder, 'models/mnist.onnx')
+testShared('MNIST digits are recognised by a network for 0 to 255', {}, async (t) => {
+  const network = sharedPath('models/mnist.onnx')
   const settings = { softmax: true, topK: 1, image: { scale: 1 } }
   const { ask } = await load(t, imageModel(t, network, settings))
   for (let digit = 0; digit < 10; digit++) {
-    const file = path.join(sharedFolder, 'images/mnist', `${digit}.png`)
+    const file = sharedPath('images/mnist', `${digit}.png`)
     const answer = classesOf(await ask(pictureRequest(file)))
     assert.deepEqual([answer.length, answer[0]?.index], [1, digit])
     assert.ok(Number(answer[0]?.probability) > 0.9)
   }
 })
 
-test('a photograph goes through ImageNet networks', { skip: needsShared }, async (t) => {
+testShared('a photograph goes through ImageNet networks', {}, async (t) => {
   const settings: ModelSettings = {
     labels: 'imagenet_index_to_name.json',
     image: { fit: 'cover', mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] },
@@ -312,21 +305,21 @@ test('a photograph goes through ImageNet networks', { skip: needsShared }, async
   // Their weights are constant, so all classes are equal and the first five are the best five.
   const labels = ['tench', 'goldfish', 'great_white_shark', 'tiger_shark', 'hammerhead']
   const wanted = labels.map((label, index) => ({ class: label, index, probability: 0.001 }))
-  const photograph = pictureRequest(path.join(sharedFolder, 'images/kitten.jpg'))
+  const photograph = pictureRequest(sharedPath('images/kitten.jpg'))
   for (const name of ['light_squeezenet', 'light_squeezenet_n', 'light_resnet50']) {
-    const network = path.join(sharedFolder, 'models', `${name}.onnx`)
+    const network = sharedPath('models', `${name}.onnx`)
     const { ask } = await load(t, imageModel(t, network, settings))
     assert.deepEqual(classesOf(await ask(photograph)), wanted, name)
   }
 })
 
-test('a detector finds faces and answers by output name', { skip: needsShared }, async (t) => {
-  const network = path.join(sharedFolder, 'models/ultraface-rfb-320.onnx')
+testShared('a detector finds faces and answers by output name', {}, async (t) => {
+  const network = sharedPath('models/ultraface-rfb-320.onnx')
   const { ask } = await load(
     t,
     imageModel(t, network, { image: { scale: 1, mean: [127], std: [128] } }),
   )
-  const answer = await ask(pictureRequest(path.join(sharedFolder, 'images/persons.jpg')))
+  const answer = await ask(pictureRequest(sharedPath('images/persons.jpg')))
   const outputs: Record<'scores' | 'boxes', number[][][]> = JSON.parse(answer.body.toString())
   assert.deepEqual(Object.keys(outputs), ['scores', 'boxes'])
   const scores = outputs.scores[0] ?? []

@@ -6,16 +6,8 @@ import type { LoadedModel } from '../../../../../src/worker/process/handler.ts'
 import { answerOf, errorOf } from '../../../../helpers/infer.ts'
 import { identityGraph, writeModel } from '../../../../helpers/onnx-graph.ts'
 import type { Dimension, Graph } from '../../../../helpers/onnx-graph.ts'
-import {
-  bodyRequest,
-  loadModel,
-  modelPath,
-  needsShared,
-  predict,
-} from '../../../../helpers/onnx-model.ts'
+import { bodyRequest, loadModel, modelPath, predict } from '../../../../helpers/onnx-model.ts'
 import { temporaryFolder } from '../../../../helpers/server.ts'
-
-const skip = needsShared
 
 /** Predictions of a body, or the error with its status in front. */
 async function ask(model: LoadedModel, body: unknown): Promise<unknown> {
@@ -27,7 +19,7 @@ async function ask(model: LoadedModel, body: unknown): Promise<unknown> {
   return predictions
 }
 
-test('one input takes a list of values, one output gives a list of values', { skip }, async (t) => {
+test('one input takes a list of values, one output gives a list of values', async (t) => {
   const model = await loadModel(t, modelPath('scores4', '1'))
   const rows = [
     [1, 5, 10, 4],
@@ -42,7 +34,7 @@ test('one input takes a list of values, one output gives a list of values', { sk
   assert.deepEqual(await ask(flat, { instances: [1, 2, 3] }), [1, 2, 3])
 })
 
-test('several inputs and outputs are objects', { skip }, async (t) => {
+test('several inputs and outputs are objects', async (t) => {
   const model = await loadModel(t, modelPath('simple', '1'), { options: { maxBatchSize: 2 } })
   const row = (value: number): number[] => Array.from({ length: 16 }, () => value)
   const instances = [3, 5].map((value) => ({ INPUT1: row(1), INPUT0: row(value) }))
@@ -69,7 +61,7 @@ test('several inputs and outputs are objects', { skip }, async (t) => {
   for (const [body, pattern] of refused) assert.match(String(await ask(model, body)), pattern)
 })
 
-test('what is no list of instances is refused', { skip }, async (t) => {
+test('what is no list of instances is refused', async (t) => {
   const model = await loadModel(t, modelPath('scores4', '1'))
   const refused: [unknown, RegExp][] = [
     [{}, /^400 The request has no "instances"/],

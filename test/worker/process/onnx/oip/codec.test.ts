@@ -21,15 +21,7 @@ import {
   outputsOf,
 } from '../../../../helpers/infer.ts'
 import type { InferAnswer, InferRequest } from '../../../../helpers/infer.ts'
-import {
-  loadModel,
-  modelPath,
-  needsShared,
-  parameter,
-  predict,
-} from '../../../../helpers/onnx-model.ts'
-
-const skip = needsShared
+import { loadModel, modelPath, parameter, predict } from '../../../../helpers/onnx-model.ts'
 const digits = path.resolve('examples/digits')
 
 async function infer(model: LoadedModel, request: InferRequest): Promise<InferAnswer> {
@@ -69,54 +61,46 @@ const BINARY_64 = { parameters: { binary_data_size: 64 } }
 const JSON_BOTH = [simpleInput('INPUT0'), simpleInput('INPUT1', { data: ONES })]
 const BINARY_BOTH = [simpleInput('INPUT0', BINARY_64), simpleInput('INPUT1', BINARY_64)]
 
-test(
-  'binary slices go to their inputs in order, and come in the order of the answer',
-  { skip },
-  async (t) => {
-    const model = await loadModel(t, modelPath('simple', '1'), { options: { modelVersion: '7' } })
-    const inputs = [simpleInput('INPUT1', BINARY_64), simpleInput('INPUT0')]
-    const mixed = await infer(model, inferRequest({ id: 'é', inputs }, ints(...ONES)))
-    const text = mixed.body.toString()
-    assert.match(text, /^\{"id":"é","model_name":"tested","model_version":"7","outputs":/)
-    assert.deepEqual(
-      outputsOf(mixed).map(({ name, data }) => [name, data]),
-      [
-        ['OUTPUT0', SUMS],
-        ['OUTPUT1', DIFFERENCES],
-      ],
-    )
-    const outputs = [
-      { name: 'OUTPUT1', parameters: { binary_data: true } },
-      { name: 'OUTPUT0', parameters: { binary_data: false } },
-    ]
-    // Every alignment of the tail.
-    for (let padding = 0; padding < 8; padding++) {
-      const json = { parameters: { x: '-'.repeat(padding) }, inputs: BINARY_BOTH, outputs }
-      const request = inferRequest(json, ints(...ROW, ...ONES))
-      const [first, second] = outputsOf(await infer(model, request))
-      assert.deepEqual([first?.name, first?.bytes], ['OUTPUT1', ints(...DIFFERENCES)])
-      assert.deepEqual([second?.name, second?.data], ['OUTPUT0', SUMS])
-    }
-  },
-)
+test('binary slices go to their inputs in order, and come in the order of the answer', async (t) => {
+  const model = await loadModel(t, modelPath('simple', '1'), { options: { modelVersion: '7' } })
+  const inputs = [simpleInput('INPUT1', BINARY_64), simpleInput('INPUT0')]
+  const mixed = await infer(model, inferRequest({ id: 'é', inputs }, ints(...ONES)))
+  const text = mixed.body.toString()
+  assert.match(text, /^\{"id":"é","model_name":"tested","model_version":"7","outputs":/)
+  assert.deepEqual(
+    outputsOf(mixed).map(({ name, data }) => [name, data]),
+    [
+      ['OUTPUT0', SUMS],
+      ['OUTPUT1', DIFFERENCES],
+    ],
+  )
+  const outputs = [
+    { name: 'OUTPUT1', parameters: { binary_data: true } },
+    { name: 'OUTPUT0', parameters: { binary_data: false } },
+  ]
+  // Every alignment of the tail.
+  for (let padding = 0; padding < 8; padding++) {
+    const json = { parameters: { x: '-'.repeat(padding) }, inputs: BINARY_BOTH, outputs }
+    const request = inferRequest(json, ints(...ROW, ...ONES))
+    const [first, second] = outputsOf(await infer(model, request))
+    assert.deepEqual([first?.name, first?.bytes], ['OUTPUT1', ints(...DIFFERENCES)])
+    assert.deepEqual([second?.name, second?.data], ['OUTPUT0', SUMS])
+  }
+})
 
-test(
-  'binary_data_output counts for outputs that are not listed, and for those only',
-  { skip },
-  async (t) => {
-    const model = await loadModel(t, modelPath('simple', '1'))
-    const parameters = { binary_data_output: true, priority: 2, timeout: 5, sequence_id: 'a' }
-    const isBinary = async (json: object): Promise<boolean[]> =>
-      outputsOf(await infer(model, inferRequest(json))).map(({ bytes }) => bytes !== undefined)
-    assert.deepEqual(await isBinary({ inputs: JSON_BOTH, parameters }), [true, true])
-    assert.deepEqual(await isBinary({ inputs: JSON_BOTH, parameters, outputs: [] }), [true, true])
-    const outputs = [{ name: 'OUTPUT0' }]
-    assert.deepEqual(await isBinary({ inputs: JSON_BOTH, parameters, outputs }), [false])
-    assert.deepEqual(await isBinary({ inputs: JSON_BOTH }), [false, false])
-  },
-)
+test('binary_data_output counts for outputs that are not listed, and for those only', async (t) => {
+  const model = await loadModel(t, modelPath('simple', '1'))
+  const parameters = { binary_data_output: true, priority: 2, timeout: 5, sequence_id: 'a' }
+  const isBinary = async (json: object): Promise<boolean[]> =>
+    outputsOf(await infer(model, inferRequest(json))).map(({ bytes }) => bytes !== undefined)
+  assert.deepEqual(await isBinary({ inputs: JSON_BOTH, parameters }), [true, true])
+  assert.deepEqual(await isBinary({ inputs: JSON_BOTH, parameters, outputs: [] }), [true, true])
+  const outputs = [{ name: 'OUTPUT0' }]
+  assert.deepEqual(await isBinary({ inputs: JSON_BOTH, parameters, outputs }), [false])
+  assert.deepEqual(await isBinary({ inputs: JSON_BOTH }), [false, false])
+})
 
-test('a body is one of the protocol whatever its media type says', { skip }, async (t) => {
+test('a body is one of the protocol whatever its media type says', async (t) => {
   const model = await loadModel(t, modelPath('simple', '1'))
   const json = inferRequest({ inputs: JSON_BOTH })
   const types = ['', 'application/x-www-form-urlencoded', 'application/octet-stream', 'image/png']
@@ -129,25 +113,21 @@ test('a body is one of the protocol whatever its media type says', { skip }, asy
   assert.equal(outputsOf(described).length, 2)
 })
 
-test(
-  'an original route takes the protocol too, errors in the form of the original',
-  { skip },
-  async (t) => {
-    const model = await loadModel(t, modelPath('simple', '1'))
-    const binary = {
-      ...inferRequest({ inputs: BINARY_BOTH }, ints(...ROW, ...ONES)),
-      route: 'predictions',
-    } as const
-    const gzip: WireHeader = ['Accept-Encoding', 'gzip']
-    const answer = await infer(model, { ...binary, headers: [...binary.headers, gzip] })
-    assert.deepEqual(outputsOf(answer)[0]?.data, SUMS)
-    assert.equal(answer.headers.get('content-encoding'), undefined)
-    const refused = await infer(model, { ...binary, headers: [[JSON_LENGTH, '5']] })
-    assert.equal(JSON.parse(refused.body.toString()).type, 'InvalidInputException')
-  },
-)
+test('an original route takes the protocol too, errors in the form of the original', async (t) => {
+  const model = await loadModel(t, modelPath('simple', '1'))
+  const binary = {
+    ...inferRequest({ inputs: BINARY_BOTH }, ints(...ROW, ...ONES)),
+    route: 'predictions',
+  } as const
+  const gzip: WireHeader = ['Accept-Encoding', 'gzip']
+  const answer = await infer(model, { ...binary, headers: [...binary.headers, gzip] })
+  assert.deepEqual(outputsOf(answer)[0]?.data, SUMS)
+  assert.equal(answer.headers.get('content-encoding'), undefined)
+  const refused = await infer(model, { ...binary, headers: [[JSON_LENGTH, '5']] })
+  assert.equal(JSON.parse(refused.body.toString()).type, 'InvalidInputException')
+})
 
-test('strings keep every byte, however they travel', { skip }, async (t) => {
+test('strings keep every byte, however they travel', async (t) => {
   const model = await loadModel(t, modelPath('simple_identity', '1'))
   const ask = (elements: readonly (string | Buffer)[], isBinary = true): Promise<InferAnswer> => {
     const tail = binaryElements(elements)
@@ -166,7 +146,7 @@ test('strings keep every byte, however they travel', { skip }, async (t) => {
   assert.match(errorOf(notText), /"OUTPUT0", element 0: .*not UTF-8.*binary/)
 })
 
-test('binary strings that are cut or counted wrong are refused', { skip }, async (t) => {
+test('binary strings that are cut or counted wrong are refused', async (t) => {
   const model = await loadModel(t, modelPath('simple_identity', '1'))
   const ask = (tail: Buffer, shape: readonly number[]): Promise<string> => {
     const parameters = { binary_data_size: tail.length }
@@ -193,31 +173,27 @@ test('binary strings that are cut or counted wrong are refused', { skip }, async
   }
 })
 
-test(
-  'a tensor without elements takes no bytes and is answered without a tail',
-  { skip },
-  async (t) => {
-    const model = await loadModel(t, modelPath('identity_fp32', '1'))
-    const input = {
-      name: 'INPUT0',
-      datatype: 'FP32',
-      shape: [0, 4],
-      data: null,
-      parameters: { binary_data_size: 0 },
-    }
-    const outputs = [{ name: 'OUTPUT0', parameters: { binary_data: true } }]
-    for (const tail of [undefined, Buffer.alloc(0)]) {
-      const [output] = outputsOf(await infer(model, inferRequest({ inputs: [input] }, tail)))
-      assert.deepEqual([output?.shape, output?.data], [[0, 4], []])
-    }
-    const answer = await infer(model, inferRequest({ inputs: [input], outputs }, Buffer.alloc(0)))
-    const [output] = JSON.parse(answer.body.toString()).outputs
-    assert.deepEqual(output.parameters, { binary_data_size: 0 })
-    assert.equal(answer.headers.get('content-type'), 'application/json')
-  },
-)
+test('a tensor without elements takes no bytes and is answered without a tail', async (t) => {
+  const model = await loadModel(t, modelPath('identity_fp32', '1'))
+  const input = {
+    name: 'INPUT0',
+    datatype: 'FP32',
+    shape: [0, 4],
+    data: null,
+    parameters: { binary_data_size: 0 },
+  }
+  const outputs = [{ name: 'OUTPUT0', parameters: { binary_data: true } }]
+  for (const tail of [undefined, Buffer.alloc(0)]) {
+    const [output] = outputsOf(await infer(model, inferRequest({ inputs: [input] }, tail)))
+    assert.deepEqual([output?.shape, output?.data], [[0, 4], []])
+  }
+  const answer = await infer(model, inferRequest({ inputs: [input], outputs }, Buffer.alloc(0)))
+  const [output] = JSON.parse(answer.body.toString()).outputs
+  assert.deepEqual(output.parameters, { binary_data_size: 0 })
+  assert.equal(answer.headers.get('content-type'), 'application/json')
+})
 
-test('a body without JSON feeds the only input', { skip }, async (t) => {
+test('a body without JSON feeds the only input', async (t) => {
   const raw = (body: Buffer, headers: WireHeader[] = []): InferRequest => ({
     ...inferRequest('', body, headers),
   })
@@ -242,7 +218,7 @@ test('a body without JSON feeds the only input', { skip }, async (t) => {
   assert.match(await refusal(simple, raw(ints(...ROW))), /^400 .*model with one input/)
 })
 
-test('where the data of an input is not clear, the request is refused', { skip }, async (t) => {
+test('where the data of an input is not clear, the request is refused', async (t) => {
   const model = await loadModel(t, modelPath('simple', '1'), { options: { maxBatchSize: 8 } })
   const tail = ints(...ROW, ...ONES)
   const both = (first: object, second: object = BINARY_64): object => ({
@@ -328,7 +304,7 @@ test('where the data of an input is not clear, the request is refused', { skip }
   assert.equal(outputsOf(await infer(model, inferRequest(both(rows(8), rows(8)))))[0]?.shape[0], 8)
 })
 
-test('FP16 travels in binary only', { skip }, async (t) => {
+test('FP16 travels in binary only', async (t) => {
   const model = await loadModel(t, modelPath('identity_fp16', '1'))
   const halves = Buffer.from('003c00c1ff7b0100', 'hex')
   const input = {
@@ -353,7 +329,7 @@ test('FP16 travels in binary only', { skip }, async (t) => {
   )
 })
 
-test('bodies are decompressed by their coding, within the limit', { skip }, async (t) => {
+test('bodies are decompressed by their coding, within the limit', async (t) => {
   const model = await loadModel(t, modelPath('simple', '1'), { options: { maxBodyBytes: 1000 } })
   const plain = inferRequest({ inputs: BINARY_BOTH }, ints(...ROW, ...ONES))
   const coded = (coding: string, body: Buffer): InferRequest => ({
@@ -398,32 +374,28 @@ test('bodies are decompressed by their coding, within the limit', { skip }, asyn
   }
 })
 
-test(
-  'answers are compressed as the client prefers; lengths count what was compressed',
-  { skip },
-  async (t) => {
-    const model = await loadModel(t, modelPath('simple', '1'))
-    const ask = (
-      accept: string,
-      json: object = { inputs: JSON_BOTH, parameters: { binary_data_output: true } },
-    ): Promise<InferAnswer> =>
-      infer(model, inferRequest(json, undefined, [['Accept-Encoding', accept]]))
-    const plain = await ask('identity')
-    assert.equal(plain.headers.get('content-encoding'), undefined)
-    const gzip = await ask('gzip')
-    assert.deepEqual(gunzipSync(gzip.body), plain.body)
-    const deflate = await ask('deflate;q=1, gzip;q=0.5')
-    assert.deepEqual(inflateSync(deflate.body), plain.body)
-    for (const answer of [gzip, deflate]) {
-      assert.equal(
-        answer.headers.get(JSON_LENGTH.toLowerCase()),
-        plain.headers.get(JSON_LENGTH.toLowerCase()),
-      )
-      assert.deepEqual(outputsOf(answer)[0]?.bytes, ints(...SUMS))
-    }
-    errorOf(await ask('gzip', { inputs: [], padding: 'x'.repeat(1000) }))
-  },
-)
+test('answers are compressed as the client prefers; lengths count what was compressed', async (t) => {
+  const model = await loadModel(t, modelPath('simple', '1'))
+  const ask = (
+    accept: string,
+    json: object = { inputs: JSON_BOTH, parameters: { binary_data_output: true } },
+  ): Promise<InferAnswer> =>
+    infer(model, inferRequest(json, undefined, [['Accept-Encoding', accept]]))
+  const plain = await ask('identity')
+  assert.equal(plain.headers.get('content-encoding'), undefined)
+  const gzip = await ask('gzip')
+  assert.deepEqual(gunzipSync(gzip.body), plain.body)
+  const deflate = await ask('deflate;q=1, gzip;q=0.5')
+  assert.deepEqual(inflateSync(deflate.body), plain.body)
+  for (const answer of [gzip, deflate]) {
+    assert.equal(
+      answer.headers.get(JSON_LENGTH.toLowerCase()),
+      plain.headers.get(JSON_LENGTH.toLowerCase()),
+    )
+    assert.deepEqual(outputsOf(answer)[0]?.bytes, ints(...SUMS))
+  }
+  errorOf(await ask('gzip', { inputs: [], padding: 'x'.repeat(1000) }))
+})
 
 test('the coding of an answer has the highest quality, of equal ones the first', () => {
   const cases: [string, string][] = [
@@ -442,88 +414,84 @@ test('the coding of an answer has the highest quality, of equal ones the first',
   for (const [header, coding] of cases) assert.equal(chooseCoding(header), coding, header)
 })
 
-test(
-  'classes stand for an output: value, index and label, the highest first',
-  { skip },
-  async (t) => {
-    const options = { labels: 'labels.txt' }
-    const model = await loadModel(t, modelPath('scores4', '1'), { options })
-    const classes = async (
-      scores: number[][],
-      classification: number,
-      isBinary = false,
-    ): Promise<unknown> => {
-      const input = { name: 'INPUT0', datatype: 'FP32', shape: [scores.length, 4], data: scores }
-      const outputs = [{ name: 'OUTPUT0', parameters: { classification, binary_data: isBinary } }]
-      const [output] = outputsOf(await infer(model, inferRequest({ inputs: [input], outputs })))
-      return [output?.datatype, output?.shape, output?.data ?? output?.bytes]
-    }
-    assert.deepEqual(await classes([[1, 5, 10, 4]], 2), [
-      'BYTES',
-      [1, 2],
-      ['10.000000:2:two', '5.000000:1:one'],
-    ])
-    assert.deepEqual(await classes([[1, 5, 10, 4]], 1, true), [
-      'BYTES',
-      [1, 1],
-      binaryElements(['10.000000:2:two']),
-    ])
-    assert.deepEqual(
-      await classes(
-        [
-          [2, 2, 1, 2],
-          [0, -1, 1e30, 0.5],
-        ],
-        9,
-      ),
+test('classes stand for an output: value, index and label, the highest first', async (t) => {
+  const options = { labels: 'labels.txt' }
+  const model = await loadModel(t, modelPath('scores4', '1'), { options })
+  const classes = async (
+    scores: number[][],
+    classification: number,
+    isBinary = false,
+  ): Promise<unknown> => {
+    const input = { name: 'INPUT0', datatype: 'FP32', shape: [scores.length, 4], data: scores }
+    const outputs = [{ name: 'OUTPUT0', parameters: { classification, binary_data: isBinary } }]
+    const [output] = outputsOf(await infer(model, inferRequest({ inputs: [input], outputs })))
+    return [output?.datatype, output?.shape, output?.data ?? output?.bytes]
+  }
+  assert.deepEqual(await classes([[1, 5, 10, 4]], 2), [
+    'BYTES',
+    [1, 2],
+    ['10.000000:2:two', '5.000000:1:one'],
+  ])
+  assert.deepEqual(await classes([[1, 5, 10, 4]], 1, true), [
+    'BYTES',
+    [1, 1],
+    binaryElements(['10.000000:2:two']),
+  ])
+  assert.deepEqual(
+    await classes(
       [
-        'BYTES',
-        [2, 4],
-        [
-          '2.000000:0:zero',
-          '2.000000:1:one',
-          '2.000000:3:three',
-          '1.000000:2:two',
-          '1000000015047466219876688855040.000000:2:two',
-          '0.500000:3:three',
-          '0.000000:0:zero',
-          '-1.000000:1:one',
-        ],
+        [2, 2, 1, 2],
+        [0, -1, 1e30, 0.5],
       ],
-    )
-    const integers = await loadModel(t, modelPath('onnx_nobatch_int32_int8_int8', '1'))
-    const inputs = ['INPUT0', 'INPUT1'].map((name) => ({
-      name,
-      datatype: 'INT32',
-      shape: [16],
-      data: ROW,
-    }))
-    const outputs = [{ name: 'OUTPUT0', parameters: { classification: 1 } }]
-    const [output] = outputsOf(await infer(integers, inferRequest({ inputs, outputs })))
-    assert.deepEqual([output?.shape, output?.data], [[1], ['30:15']])
+      9,
+    ),
+    [
+      'BYTES',
+      [2, 4],
+      [
+        '2.000000:0:zero',
+        '2.000000:1:one',
+        '2.000000:3:three',
+        '1.000000:2:two',
+        '1000000015047466219876688855040.000000:2:two',
+        '0.500000:3:three',
+        '0.000000:0:zero',
+        '-1.000000:1:one',
+      ],
+    ],
+  )
+  const integers = await loadModel(t, modelPath('onnx_nobatch_int32_int8_int8', '1'))
+  const inputs = ['INPUT0', 'INPUT1'].map((name) => ({
+    name,
+    datatype: 'INT32',
+    shape: [16],
+    data: ROW,
+  }))
+  const outputs = [{ name: 'OUTPUT0', parameters: { classification: 1 } }]
+  const [output] = outputsOf(await infer(integers, inferRequest({ inputs, outputs })))
+  assert.deepEqual([output?.shape, output?.data], [[1], ['30:15']])
 
-    const values = await loadModel(t, modelPath('nan_inf_output', '1'))
-    const input = { name: 'INPUT0', datatype: 'FP32', shape: [1], data: [0] }
-    const ranked = await infer(
-      values,
-      inferRequest({
-        inputs: [input],
-        outputs: [{ name: 'OUTPUT0', parameters: { classification: 6 } }],
-      }),
-    )
-    const [first, , , , , last] = outputsOf(ranked)[0]?.data ?? []
-    assert.deepEqual([first, last], ['inf:1', 'nan:0'])
-    const strings = await loadModel(t, modelPath('simple_identity', '1'))
-    const text = { name: 'INPUT0', datatype: 'BYTES', shape: [1, 1], data: ['a'] }
-    const refused = inferRequest({
-      inputs: [text],
-      outputs: [{ name: 'OUTPUT0', parameters: { classification: 1 } }],
-    })
-    assert.match(await refusal(strings, refused), /^400 .*BYTES cannot be ranked/)
-  },
-)
+  const values = await loadModel(t, modelPath('nan_inf_output', '1'))
+  const input = { name: 'INPUT0', datatype: 'FP32', shape: [1], data: [0] }
+  const ranked = await infer(
+    values,
+    inferRequest({
+      inputs: [input],
+      outputs: [{ name: 'OUTPUT0', parameters: { classification: 6 } }],
+    }),
+  )
+  const [first, , , , , last] = outputsOf(ranked)[0]?.data ?? []
+  assert.deepEqual([first, last], ['inf:1', 'nan:0'])
+  const strings = await loadModel(t, modelPath('simple_identity', '1'))
+  const text = { name: 'INPUT0', datatype: 'BYTES', shape: [1, 1], data: ['a'] }
+  const refused = inferRequest({
+    inputs: [text],
+    outputs: [{ name: 'OUTPUT0', parameters: { classification: 1 } }],
+  })
+  assert.match(await refusal(strings, refused), /^400 .*BYTES cannot be ranked/)
+})
 
-test('the limit of an answer does not count JSON in front of binary data', { skip }, async (t) => {
+test('the limit of an answer does not count JSON in front of binary data', async (t) => {
   const model = await loadModel(t, modelPath('identity_fp32', '1'), {
     options: { maxResponseBytes: 4000 },
   })
@@ -543,7 +511,7 @@ test('the limit of an answer does not count JSON in front of binary data', { ski
   assert.match(errorOf(tooLarge), /larger than the limit of 4000 bytes/)
 })
 
-test('requests of both forms share a run, each with an answer in its own', { skip }, async (t) => {
+test('requests of both forms share a run, each with an answer in its own', async (t) => {
   const model = await loadModel(t, modelPath('simple', '1'))
   const bodies = [
     inferRequest({ id: 'a', inputs: JSON_BOTH }),
@@ -585,7 +553,7 @@ test('a model for pictures takes tensors over the protocol', async (t) => {
   assert.match(await refusal(model, png), /^400 Malformed JSON/)
 })
 
-test('labels beside config.pbtxt are those of every numbered version', { skip }, async (t) => {
+test('labels beside config.pbtxt are those of every numbered version', async (t) => {
   const folder = mkdtempSync(path.join(tmpdir(), 'onnxd-labels-'))
   t.after(() => rmSync(folder, { recursive: true }))
   cpSync(modelPath('scores4', '1'), path.join(folder, '3'), { recursive: true })

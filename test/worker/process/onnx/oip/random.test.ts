@@ -2,7 +2,6 @@
 import { test } from 'node:test'
 import { checkForms, checkMutations } from '../../../../helpers/infer-properties.ts'
 import { workerSend } from '../../../../helpers/infer-worker.ts'
-import { needsShared } from '../../../../helpers/onnx-model.ts'
 import { randomNumbers } from '../../../../helpers/random.ts'
 
 /** Another one in each run; ONNXD_TEST_SEED repeats a run that failed. */
@@ -10,7 +9,7 @@ const seed = Number(process.env['ONNXD_TEST_SEED'] ?? Date.now() % 2 ** 31)
 
 test(
   `a tensor gives the same bytes in all forms, and damaged requests get a 4xx (ONNXD_TEST_SEED=${seed})`,
-  { skip: needsShared, timeout: 60_000 },
+  { timeout: 60_000 },
   async (t) => {
     const send = await workerSend(t)
     await checkForms(send, randomNumbers(seed), 15)
