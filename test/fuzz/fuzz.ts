@@ -8,6 +8,10 @@ import { reportFigure } from '../faults/figures.ts'
 import { isFull } from '../faults/harness.ts'
 import { randomNumbers } from '../helpers/random.ts'
 import type { RandomNumbers } from '../helpers/random.ts'
+import { sizeOf } from '../helpers/server-process.ts'
+
+/** Minutes after which a campaign at full size ends with what it has tried. */
+const FULL_MINUTES = sizeOf('ONNXD_FUZZ_MINUTES', 30)
 
 /** A whole run of inputs that must not crash what reads them. */
 export interface Fuzz {
@@ -22,18 +26,22 @@ export interface Fuzz {
   readonly run: (random: RandomNumbers, count: number) => number | Promise<number>
 }
 
-/** Checks the property until `total` inputs were tried, and reports how many there were. */
+/**
+ * Checks the property until `total` inputs were tried, at full size for half an hour at most, and
+ * reports how many there were.
+ */
 export async function checkFuzz(t: TestContext, fuzz: Fuzz): Promise<void> {
   const { what, goal, total, perRun, run } = fuzz
   const startedAt = performance.now()
+  const endsAt = isFull ? startedAt + FULL_MINUTES * 60_000 : Number.POSITIVE_INFINITY
   let tried = 0
   // fast-check makes the seeds: millions of inputs out of its own generators would take hours.
   const property = fc.asyncProperty(fc.nat(), async (seed) => {
-    tried += await run(randomNumbers(seed), perRun)
+    if (performance.now() < endsAt) tried += await run(randomNumbers(seed), perRun)
   })
   // Each run tries at least as many as it is told to. A seed has no smaller one that fails alike.
   await fc.assert(property, { numRuns: Math.ceil(total / perRun), endOnFailure: true })
-  assert.ok(tried >= total, `${tried} of ${total}`)
+  assert.ok(tried >= total || performance.now() >= endsAt, `${tried} of ${total}`)
   const seconds = Math.round((performance.now() - startedAt) / 1000)
   const seen = `${tried.toLocaleString('en')}, 0 crashes, ${seconds} s`
   if (isFull) reportFigure(t, { what, goal, seen, isMet: tried >= total })
