@@ -1,5 +1,4 @@
 /** Starts a server: runtime folder, registry, listeners, and the models of the start. */
-import type { AddressInfo } from 'node:net'
 import path from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Logger } from 'pino'
@@ -212,36 +211,31 @@ async function listenAll(
 ): Promise<Pick<RunningServer, 'inferenceUrl' | 'managementUrl'>> {
   // The first worker starts while this process loads the code of its HTTP side.
   const { buildCombinedApp, buildInferenceApp, buildManagementApp } = await import('./app.ts')
+  const { listen } = await import('./routes/http/connections/listen.ts')
   signal.throwIfAborted()
   const { host, port, managementHost, managementPort } = context.config
+  const place = { host, port, hostFlag: '--host', portFlag: '--port' }
   if (port !== 0 && port === managementPort && host === managementHost) {
     const combined = await buildCombinedApp(context, log)
     apps.push(combined)
     signal.throwIfAborted()
-    const url = await listen(combined, host, port)
+    const url = await listen(combined, place)
     return { inferenceUrl: url, managementUrl: url }
   }
   const inference = await buildInferenceApp(context, log)
   const management = await buildManagementApp(context, log)
   apps.push(inference, management)
   return {
-    inferenceUrl: await listen(inference, host, port),
-    managementUrl: await listen(management, managementHost, managementPort),
+    inferenceUrl: await listen(inference, place),
+    managementUrl: await listen(management, {
+      host: managementHost,
+      port: managementPort,
+      hostFlag: '--management-host',
+      portFlag: '--management-port',
+    }),
   }
 }
 
 function stateFile(folder: string, log: Logger): StateFile {
   return new StateFile(folder, (problem) => log.error({ problem }, 'state file'))
-}
-
-async function listen(app: App, host: string, port: number): Promise<string> {
-  await app.listen({ host, port })
-  const address = app.server.address()
-  if (!isAddress(address)) throw new Error('The listener has no address.')
-  if (host === 'localhost') await app.exchanges.listenOnOthers(host, address)
-  return `http://${address.family === 'IPv6' ? `[${address.address}]` : address.address}:${address.port}`
-}
-
-function isAddress(address: AddressInfo | string | null | undefined): address is AddressInfo {
-  return typeof address === 'object' && address !== null
 }

@@ -66,13 +66,13 @@ test('O05 a listener that cannot be had ends the start with one line, and leaves
   const port = await takenPort(t)
   const both = ['--port', port, '--management-port', port]
   const cases: [args: string[], message: RegExp][] = [
-    [['--port', port], /EADDRINUSE.*127\.0\.0\.1:\d+/],
-    [['--management-port', port], /EADDRINUSE.*127\.0\.0\.1:\d+/],
-    [both, /EADDRINUSE.*127\.0\.0\.1:\d+/],
+    [['--port', port], /127\.0\.0\.1:\d+ \(EADDRINUSE\): the port is in use.* --port\./],
+    [['--management-port', port], /127\.0\.0\.1:\d+ \(EADDRINUSE\).* --management-port\./],
+    [both, /127\.0\.0\.1:\d+ \(EADDRINUSE\)/],
     // The first listener has all addresses of this port, so there is none left for the second.
     [[...both, '--host', '0.0.0.0'], /EADDRINUSE/],
-    [['--host', '192.0.2.1'], /EADDRNOTAVAIL.*192\.0\.2\.1/],
-    [['--host', 'no-such-host.invalid'], /no-such-host\.invalid/],
+    [['--host', '192.0.2.1'], /192\.0\.2\.1:\d+ \(EADDRNOTAVAIL\).* --host\./],
+    [['--host', 'no-such-host.invalid'], /no-such-host\.invalid.* the host name is unknown/],
   ]
   for (const [args, message] of cases) {
     const command = startCommand(t, [...args, iris])
@@ -86,7 +86,7 @@ test('O05 a privileged port is refused to a user', { skip: needsUser }, async (t
   if (from <= 80) return t.skip('every port is free to every user here')
   const temporary = publicFolder(t)
   const command = startCommand(t, ['--port', '80', iris], { ...AS_USER, temporary })
-  await assertRefused(command, /EACCES.*127\.0\.0\.1:80/)
+  await assertRefused(command, /127\.0\.0\.1:80 \(EACCES\)/)
   assert.deepEqual(readdirSync(temporary), [])
 })
 

@@ -1,0 +1,54 @@
+import type { AddressInfo } from 'node:net'
+import { codeOf } from '../../../process-identity.ts'
+import type { App } from '../../route-context.ts'
+
+/** Where a listener listens, and the flags that set it. */
+export interface ListenerPlace {
+  readonly host: string
+  readonly port: number
+  readonly hostFlag: string
+  readonly portFlag: string
+}
+
+/**
+ * Starts to listen. Port 0 takes a free one.
+ * @returns The URL of the listener.
+ * @throws Error that says what is wrong with the host or port, and which flag changes it.
+ */
+export async function listen(app: App, place: ListenerPlace): Promise<string> {
+  const { host, port } = place
+  try {
+    await app.listen({ host, port })
+  } catch (cause) {
+    throw new Error(problemText(codeOf(cause), place, cause), { cause })
+  }
+  const address = app.server.address()
+  if (!isAddress(address)) throw new Error('The listener has no address.')
+  if (host === 'localhost') await app.exchanges.listenOnOthers(host, address)
+  return `http://${address.family === 'IPv6' ? `[${address.address}]` : address.address}:${address.port}`
+}
+
+function problemText(
+  code: string | undefined,
+  { host, port, hostFlag, portFlag }: ListenerPlace,
+  cause: unknown,
+): string {
+  const start = `cannot listen on ${host}:${port} (${code ?? String(cause)})`
+  switch (code) {
+    case 'EADDRINUSE':
+      return `${start}: the port is in use. Choose another one with ${portFlag}.`
+    case 'EACCES':
+      return `${start}: this user may not use the port. Choose another one with ${portFlag}.`
+    case 'EADDRNOTAVAIL':
+      return `${start}: this machine does not have the address. Choose another one with ${hostFlag}.`
+    case 'ENOTFOUND':
+    case 'EAI_AGAIN':
+      return `${start}: the host name is unknown. Choose another one with ${hostFlag}.`
+    default:
+      return `${start}.`
+  }
+}
+
+function isAddress(address: AddressInfo | string | null | undefined): address is AddressInfo {
+  return typeof address === 'object' && address !== null
+}
