@@ -8,7 +8,7 @@ const LINE_FEED = 0x0a
 const EQUALS = 0x3d
 /** Maximum digits of the length of a record. */
 const MAX_LENGTH_DIGITS = 8
-/** Archivers write a dozen records. 100 000 in 1 MiB would keep the process busy for half a second. */
+/** Archivers write a dozen records. 100 000, which fit into 1 MiB, take half a second. */
 const MAX_RECORDS = 1000
 
 /**

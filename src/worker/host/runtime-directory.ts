@@ -45,7 +45,10 @@ export class RuntimeDirectory {
    * to the folders of its workers.
    * @throws Error when the path of the temporary folder is too long for unix sockets.
    */
-  static async create(user?: WorkerUser, parent: string = tmpdir()): Promise<RuntimeDirectory> {
+  static async create(
+    user?: WorkerUser,
+    parent: string = path.resolve(tmpdir()),
+  ): Promise<RuntimeDirectory> {
     const prefix = path.join(parent, `onnxd-${process.pid}-`)
     if (Buffer.byteLength(prefix) + 6 > MAX_PATH_BYTES) {
       throw new Error(

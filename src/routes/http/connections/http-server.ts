@@ -11,11 +11,12 @@ export const MAX_HEADER_BYTES = 16 * 1024
 /** How often timeouts are checked. */
 export const CHECK_MS = 1000
 
-/** Creates a server that passes all requests to `handler`. It does not listen yet. */
+/** Creates a server that passes all requests to `accept`. It does not listen yet. */
 export function createHttpServer(
   { headersTimeoutMs, requestTimeoutMs, keepAliveTimeoutMs }: ConnectionLimits,
-  handler: RequestListener,
+  accept: RequestListener,
 ): Server {
+  const handler = endAtUpgrades(accept)
   /** The latest response that was started on each connection. */
   const latest = new WeakMap<Socket, ServerResponse>()
   const server = createServer(
@@ -53,6 +54,25 @@ export function createHttpServer(
     else before.once('close', answer)
   })
   return server
+}
+
+/**
+ * Makes a request with `Upgrade` the last one of its connection. Node's parser drops what follows such
+ * a request in the same packet and takes the next packet for a new request, which may be the body of
+ * one that was dropped. So nothing after it is executed, and its response says `Connection: close`.
+ */
+function endAtUpgrades(accept: RequestListener): RequestListener {
+  const ending = new WeakSet<Socket>()
+  return (request, response) => {
+    const { socket, headers } = request
+    // The connection closes behind the response to the request with `Upgrade`.
+    if (ending.has(socket)) return void request.resume()
+    if (headers.upgrade !== undefined) {
+      ending.add(socket)
+      response.shouldKeepAlive = false
+    }
+    accept(request, response)
+  }
 }
 
 /**
