@@ -6,10 +6,9 @@ import path from 'node:path'
 import process from 'node:process'
 
 /**
- * Number of files that run in parallel. Most tests wait for processes, so two files fit on two
- * cores.
+ * Number of files that run in parallel. Most tests wait for processes, so three fit on two cores.
  */
-const CONCURRENCY = Math.max(2, availableParallelism() - 1)
+const CONCURRENCY = Math.max(3, availableParallelism() - 1)
 
 /**
  * Splits the arguments of a test command into options for Node's test runner and filters for files.

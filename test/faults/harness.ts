@@ -130,10 +130,7 @@ export async function startLaboratory(
     ...settings,
   }
   const args = [...flagsOf(flags), `${REFERENCE}=${iris}`, ...models(t)]
-  // The server would say on stderr that these are no settings of its own.
-  const own = { ONNXD_FAULTS: undefined, ONNXD_FIGURES: undefined }
-  const surroundings = { environment: { ...own, ...environment } }
-  return laboratory(await start(t, args, surroundings, DRAIN_SECONDS), store)
+  return laboratory(await start(t, args, { environment }, DRAIN_SECONDS), store)
 }
 
 function laboratory(server: TestServer, store: string): Laboratory {

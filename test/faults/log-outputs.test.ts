@@ -11,7 +11,7 @@ import { test } from 'node:test'
 import type { TestContext } from 'node:test'
 import { parseMetrics } from '../helpers/prometheus.ts'
 import { FLOWER, iris, residentBytes } from '../helpers/server-process.ts'
-import { CLI, temporaryFolder, until } from '../helpers/server.ts'
+import { CLI, serverEnvironment, temporaryFolder, until } from '../helpers/server.ts'
 import { reportFigure } from './figures.ts'
 import { isFull } from './harness.ts'
 
@@ -42,7 +42,7 @@ async function start(
 ): Promise<Started> {
   const child = spawn('bash', ['-c', `${script}\n${SERVE} "${iris}" ${redirections}`], {
     cwd: folder,
-    env: { ...process.env, TMPDIR: folder },
+    env: { ...serverEnvironment(), TMPDIR: folder },
     stdio: ['ignore', 'ignore', stderr],
   })
   t.after(() => child.kill('SIGKILL'))

@@ -8,13 +8,11 @@ import { once } from 'node:events'
 import { mkdirSync } from 'node:fs'
 import path from 'node:path'
 import process from 'node:process'
-import { CLI, temporaryFolder, until } from './server.ts'
+import { CLI, serverEnvironment, temporaryFolder, until } from './server.ts'
 import type { Cleanup } from './server.ts'
 
 const READY = /^onnxd is ready\. Inference (\S+), management (\S+)$/m
 const READY_MS = 60_000
-/** The command would say on stderr that these are no settings of its own. */
-const OF_THE_RUNNER = { ONNXD_FAULTS: undefined, ONNXD_FIGURES: undefined }
 
 /** Options of {@link startCommand}. */
 export interface CommandOptions {
@@ -68,7 +66,7 @@ export function startCommand(
   const [program = '', ...rest] = [...prefix, process.execPath, CLI, 'serve', ...ports, ...args]
   const child = spawn(program, rest, {
     stdio: stdio ?? ['ignore', 'pipe', 'pipe'],
-    env: { ...process.env, ...OF_THE_RUNNER, ...environment, TMPDIR: temporary },
+    env: { ...serverEnvironment(), ...environment, TMPDIR: temporary },
   })
   t.after(() => child.kill('SIGKILL'))
   let output = ''

@@ -80,6 +80,15 @@ export function serve(
   return start(t, [...flagsOf(ports), ...models], surroundings, flags.drainTimeout)
 }
 
+/**
+ * The environment of this process without the variables of the test commands. The server would say
+ * on stderr that they are no settings.
+ */
+export function serverEnvironment(): NodeJS.ProcessEnv {
+  const isForTests = /^ONNXD_(?:FAULT|FIGURES|FUZZ|TEST_SEED)/
+  return Object.fromEntries(Object.entries(process.env).filter(([name]) => !isForTests.test(name)))
+}
+
 /** Starts the bundled server with the given arguments. It is closed after the test. */
 export async function start(
   t: Cleanup,
@@ -97,7 +106,7 @@ export async function start(
   const child = spawn(program, [...first, 'serve', ...args], {
     cwd: folder,
     stdio: ['ignore', 'pipe', 'pipe'],
-    env: { ...process.env, ...environment, TMPDIR: temporary },
+    env: { ...serverEnvironment(), ...environment, TMPDIR: temporary },
   })
   let output = ''
   child.stdout.on('data', (chunk: Buffer) => (output += chunk.toString()))
