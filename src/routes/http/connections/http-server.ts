@@ -57,9 +57,10 @@ export function createHttpServer(
 }
 
 /**
- * Makes a request with `Upgrade` the last one of its connection. Node's parser drops what follows such
- * a request in the same packet and takes the next packet for a new request, which may be the body of
- * one that was dropped. So nothing after it is executed, and its response says `Connection: close`.
+ * Makes a request with `Upgrade` the last one of its connection. Node's parser drops what follows
+ * such a request in the same packet and takes the next packet for a new request, which may be the
+ * body of one that was dropped. So nothing after it is executed, and its response says `Connection:
+ * close`.
  */
 function endAtUpgrades(accept: RequestListener): RequestListener {
   const ending = new WeakSet<Socket>()
