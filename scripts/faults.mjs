@@ -4,7 +4,7 @@
  * and their goals.
  *
  *     npm run test:faults                              all, see docs/testing.md for how long
- *     npm run test:faults -- storm                     the files whose path contains one of these
+ *     npm run test:faults -- uploads                   the files whose path contains one of these
  *     ONNXD_FAULT_CYCLES=5 npm run test:faults -- unload    a smaller size
  */
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'

@@ -12,6 +12,7 @@ import { size } from '../faults/harness.ts'
 import { randomNumbers } from '../helpers/random.ts'
 import type { RandomNumbers } from '../helpers/random.ts'
 import { Mutator, checkFuzz, corpus, pick } from './fuzz.ts'
+import { modelOf } from './json-readers.ts'
 
 interface Fixture {
   readonly what: string
@@ -39,19 +40,8 @@ const SINGLES = (['FP32', 'FP16', 'BOOL', 'BYTES'] as const).map((datatype) => [
   spec('a', datatype),
 ])
 const CODECS = [SPECS, ...SINGLES].map((inputs) => {
-  const model = {
-    name: 'm',
-    handler: 'onnx',
-    version: '1',
-    runtime: { name: 'none', version: '' },
-    providers: [],
-    batchable: false,
-    maxBatchSize: 0,
-    inputs,
-    outputs: inputs,
-  }
   const limits = { maxResponseBytes: 1 << 20, maxJsonBytes: 1 << 20, maxJsonDepth: 100 }
-  return { inputs, codec: new ProtocolCodec(model, limits) }
+  return { inputs, codec: new ProtocolCodec(modelOf(inputs), limits) }
 })
 const TOKENS = [
   '0',

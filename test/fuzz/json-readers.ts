@@ -75,7 +75,8 @@ const SINGLES: readonly Datatype[] = [
 ]
 const LIMITS = { maxResponseBytes: 1 << 20, maxJsonBytes: 1 << 20, maxJsonDepth: MAX_DEPTH }
 
-function modelOf(inputs: readonly TensorSpec[]): ModelMetadata {
+/** Metadata of a model that returns its inputs. */
+export function modelOf(inputs: readonly TensorSpec[]): ModelMetadata {
   return {
     name: 'm',
     handler: 'onnx',
