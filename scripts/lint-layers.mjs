@@ -22,10 +22,10 @@ const DOORS = {
     'pool-options.ts',
     'scaler.ts',
     'recycler.ts',
-    'job.ts',
     'prediction.ts',
-    'urgency.ts',
+    'predict-options.ts',
   ],
+  'models/scheduling/queue': ['job.ts', 'queued-job.ts', 'job-queue.ts'],
   'models/sources': [
     'prepare.ts',
     'model-name.ts',

@@ -11,18 +11,18 @@ import type {
   Scaling,
   WorkerLimits,
 } from './registration.ts'
-import { Job } from './scheduling/job.ts'
-import type { Header, Parameter } from './scheduling/job.ts'
 import { poolSettings } from './scheduling/pool-options.ts'
 import { Pool } from './scheduling/pool.ts'
 import type { PoolStatus, PoolWorker, Rejection } from './scheduling/pool.ts'
+import { deadlineOf, levelOf } from './scheduling/predict-options.ts'
+import type { PredictOptions } from './scheduling/predict-options.ts'
 import { Prediction } from './scheduling/prediction.ts'
 import type { OnAccepted } from './scheduling/prediction.ts'
+import { Job } from './scheduling/queue/job.ts'
+import type { Header, Parameter } from './scheduling/queue/job.ts'
 import { Recycler, recycleLimits } from './scheduling/recycler.ts'
 import { Scaler } from './scheduling/scaler.ts'
 import type { WantedWorkers } from './scheduling/scaler.ts'
-import { deadlineOf, levelOf } from './scheduling/urgency.ts'
-import type { Urgency } from './scheduling/urgency.ts'
 import { FileCheck } from './sources/file-check.ts'
 import { discard } from './sources/prepare.ts'
 import type { PreparedModel } from './sources/prepare.ts'
@@ -159,21 +159,21 @@ export class ModelVersion {
   async predict(
     headers: readonly Header[],
     parameters: readonly Parameter[],
-    urgency: Urgency,
+    options: PredictOptions,
     onAccepted: OnAccepted,
   ): Promise<Prediction> {
     const { statuses } = this.statistics
-    const job = new Job(headers, parameters, statuses)
+    let level: number
     try {
       if (this.#dialect === 'mms') checkPythonInput(parameters)
-      job.level = levelOf(urgency, this.settings)
+      level = levelOf(options, this.settings)
     } catch (error) {
       statuses.count(400)
       throw error
     }
-    job.deadline = deadlineOf(urgency)
-    this.#pool.submit(job)
-    onAccepted(() => this.#pool.cancel(job))
+    const job = new Job(headers, parameters, { level, deadline: deadlineOf(options), statuses })
+    const accepted = this.#pool.submit(job)
+    onAccepted(() => this.#pool.cancel(accepted))
     const response = await job.result
     // A custom handler can respond before it has read the whole request.
     const canRelease = !this.prepared.hasCode

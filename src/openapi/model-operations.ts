@@ -3,9 +3,9 @@ import type { ModelMetadata } from '../models/model-metadata.ts'
 import { BINARY_PARAMETERS } from './binary-parameters.ts'
 import { inferRequest, inferResponse, isBinary } from './infer-schemas.ts'
 import { ANY_REQUEST, ANY_RESPONSE, predictRequest, predictResponse } from './predict-schemas.ts'
+import { priorityParameters } from './priority-parameters.ts'
 import { responsesOf } from './route-operations.ts'
 import type { JsonSchema, Operation, Paths } from './types.ts'
-import { urgencyParameters } from './urgency-parameters.ts'
 
 /** A model as clients call it: with or without a version in the path. */
 export interface DocumentedModel {
@@ -50,7 +50,7 @@ function predictOperation(
     operationId: `predict${typeName}`,
     summary: `Predict with ${modelText(model)}`,
     tags: [name],
-    parameters: urgencyParameters(model.priorityLevels),
+    parameters: priorityParameters(model.priorityLevels),
     requestBody: metadata === undefined ? ANY_REQUEST : predictRequest(metadata, typeName),
     responses: {
       200: metadata === undefined ? ANY_RESPONSE : predictResponse(metadata, typeName),
@@ -70,7 +70,7 @@ function inferOperation(
     summary: `Infer with ${modelText(model)} by the Open Inference Protocol`,
     tags: [model.name],
     parameters: [
-      ...urgencyParameters(model.priorityLevels),
+      ...priorityParameters(model.priorityLevels),
       ...(isBinary(metadata) ? BINARY_PARAMETERS : []),
     ],
     requestBody: inferRequest(metadata, typeName),

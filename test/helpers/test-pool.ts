@@ -4,10 +4,11 @@ import type { TestContext } from 'node:test'
 import { setImmediate as turn } from 'node:timers/promises'
 import { pino } from 'pino'
 import { ServerError } from '../../src/errors.ts'
-import { Job } from '../../src/models/scheduling/job.ts'
 import type { PoolOptions } from '../../src/models/scheduling/pool-options.ts'
 import { Pool } from '../../src/models/scheduling/pool.ts'
 import type { PoolWorker } from '../../src/models/scheduling/pool.ts'
+import { Job } from '../../src/models/scheduling/queue/job.ts'
+import type { QueuedJob } from '../../src/models/scheduling/queue/queued-job.ts'
 import { WorkerDiedError } from '../../src/worker/host/outcomes.ts'
 import type { WireRequest, WorkerReply } from '../../src/worker/wire/messages.ts'
 
@@ -189,6 +190,7 @@ export class TestPool {
   readonly pool: Pool
   readonly workers: FakeWorker[] = []
   readonly clock: TestClock
+  readonly #queued = new Map<Job, QueuedJob>()
   /** Called for each new worker. The default loads the model immediately. */
   onStart: (worker: FakeWorker) => void = (worker) => worker.load()
 
@@ -240,12 +242,23 @@ export class TestPool {
       [['name', name]],
       // Two jobs with the same name have the same body.
       [{ name, contentType: '', value: Buffer.alloc(bytes) }],
+      { level, deadline: timeoutMs === undefined ? undefined : this.clock.now + timeoutMs },
     )
-    job.level = level
-    if (timeoutMs !== undefined) job.deadline = this.clock.now + timeoutMs
     job.result.catch(() => {})
-    this.pool.submit(job)
+    this.#queued.set(job, this.pool.submit(job))
     return job
+  }
+
+  /** What the queue knows of an accepted job. */
+  queued(job: Job): QueuedJob {
+    const queued = this.#queued.get(job)
+    assert.ok(queued, 'the job was accepted')
+    return queued
+  }
+
+  /** The client of an accepted job disconnects. */
+  cancel(job: Job): void {
+    this.pool.cancel(this.queued(job))
   }
 
   submitAll(...names: string[]): Job[] {

@@ -1,10 +1,18 @@
 import { timesInMessage } from '../../contract/compute-times.ts'
 import type { ComputeTimes } from '../../contract/compute-times.ts'
 import { ROWS_HEADER } from '../../contract/internal-headers.ts'
-import type { Header, Job } from '../scheduling/job.ts'
+import type { WireHeader } from '../../worker/wire/messages.ts'
 import type { RejectionReason, RestartCause } from './causes.ts'
 import { BATCH_BOUNDS, Distribution, LATENCY_BOUNDS, StatusCounts } from './counts.ts'
 import { PrintedMetrics } from './handler-metrics.ts'
+
+/** A job as the counts see it. */
+export interface CountedJob {
+  /** Whether a client sent it. */
+  readonly isCounted: boolean
+  /** Since when it waits, on the clock of `performance.now()`. */
+  readonly waitingSince: number
+}
 
 /**
  * The counts of one model version. Its pool owns them; after the version is unregistered nobody
@@ -54,7 +62,7 @@ export class VersionMetrics {
    * Counts a batch that goes to a worker. A repeated job counts once per run.
    * @returns The time in milliseconds, on the clock of `performance.now()`.
    */
-  countTaken(jobs: readonly Job[], now: number = performance.now()): number {
+  countTaken(jobs: readonly CountedJob[], now: number = performance.now()): number {
     let size = 0
     for (const job of jobs) {
       if (!job.isCounted) continue
@@ -69,7 +77,7 @@ export class VersionMetrics {
   }
 
   /** Counts the batch dimension of a request, if the worker's response reports it. */
-  countRows(headers: readonly Header[]): void {
+  countRows(headers: readonly WireHeader[]): void {
     const header = headers.find(([name]) => name === ROWS_HEADER)
     const rows = Number(header?.[1] ?? 1)
     if (Number.isSafeInteger(rows) && rows > 1) this.furtherRows += rows - 1
@@ -79,7 +87,7 @@ export class VersionMetrics {
    * Counts a batch that came back after `ms` milliseconds, with or without a reply. The message of
    * the reply may contain its times.
    */
-  countReturned(jobs: readonly Job[], ms: number, message = ''): void {
+  countReturned(jobs: readonly CountedJob[], ms: number, message = ''): void {
     let size = 0
     for (const job of jobs) if (job.isCounted) size += 1
     if (size === 0) return

@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto'
 import type { VersionMetrics } from '../metrics/version-metrics.ts'
 import { crashing } from '../unavailable.ts'
-import type { Job } from './job.ts'
+import type { Job } from './queue/job.ts'
 
 /** Maximum of workers that one request may crash. */
 const MAX_CRASHES = 2

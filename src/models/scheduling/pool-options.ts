@@ -3,7 +3,7 @@ import type { Config } from '../../config/config.ts'
 import type { BatchDelay } from '../../model-folder/settings.ts'
 import type { EffectiveSettings } from '../effective-settings.ts'
 import type { PreparedModel } from '../sources/prepare.ts'
-import type { QueueLimits } from './job-queue.ts'
+import type { QueueLimits } from './queue/job-queue.ts'
 import type { PoolWorker } from './slot.ts'
 
 /** Options of a pool, fixed for the life of a model version. */

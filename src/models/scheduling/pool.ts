@@ -1,23 +1,19 @@
 import { ServerError } from '../../errors.ts'
-import type { WorkerReply } from '../../worker/wire/messages.ts'
 import { VersionMetrics } from '../metrics/version-metrics.ts'
 import { waitAtMost } from '../wait-at-most.ts'
-import { Alarm } from './alarm.ts'
-import { LearnedDelay } from './batch-delay.ts'
 import { CrashList } from './crash-list.ts'
-import { decide } from './dispatch-policy.ts'
-import type { BatchFacts } from './dispatch-policy.ts'
+import { Dispatcher } from './dispatcher.ts'
 import { DrainRate } from './drain-rate.ts'
-import { JobQueue } from './job-queue.ts'
-import type { Job } from './job.ts'
 import type { PoolOptions } from './pool-options.ts'
+import { JobQueue } from './queue/job-queue.ts'
+import type { Job } from './queue/job.ts'
+import type { QueuedJob } from './queue/queued-job.ts'
 import { Rejections } from './rejections.ts'
 import type { Rejection } from './rejections.ts'
-import { recoverBatch, settleBatch } from './settle-batch.ts'
 import { SlotSet } from './slot-set.ts'
 import type { PoolWorker, Slot } from './slot.ts'
 
-export type { PoolWorker, Rejection, Slot }
+export type { PoolWorker, QueuedJob, Rejection, Slot }
 
 /** The current state of a pool. */
 export interface PoolStatus {
@@ -42,17 +38,9 @@ export class Pool {
   readonly #drainRate = new DrainRate()
   readonly #rejections: Rejections
   readonly #crashes: CrashList
-  /** Absent if the delay is fixed or batching is disabled. */
-  readonly #learned: LearnedDelay | undefined
+  readonly #dispatcher: Dispatcher
   #state: 'open' | 'draining' | 'closed' = 'open'
   #closed: Promise<void> | undefined
-  /** Batches at workers. */
-  #running = 0
-  /**
-   * A new job rarely needs to set it while all workers are busy: an earlier time is mostly set
-   * already.
-   */
-  readonly #alarm = new Alarm(() => this.#schedule())
   #sayIdle: (() => void) | undefined
 
   constructor(options: PoolOptions) {
@@ -62,12 +50,19 @@ export class Pool {
       levels: options.priorityLevels,
       maxWaitMs: options.queueTimeoutMs,
     })
-    if (options.maxBatchDelayMs === 'auto' && options.batchSize > 1)
-      this.#learned = new LearnedDelay()
     this.#crashes = new CrashList(options.modelName, options.crashQuarantineMs)
     const onChange = (): void => this.#schedule()
     this.#slots = new SlotSet({ ...options, metrics: this.metrics, onChange })
     this.#rejections = new Rejections(options, this.metrics, this.#drainRate, this.#slots)
+    this.#dispatcher = new Dispatcher({
+      options,
+      queue: this.#queue,
+      slots: this.#slots,
+      metrics: this.metrics,
+      drainRate: this.#drainRate,
+      crashes: this.#crashes,
+      onChange,
+    })
   }
 
   /** Stops workers that load the model for the first time. Workers that already serve stay. */
@@ -99,17 +94,19 @@ export class Pool {
   }
 
   /**
-   * Accepts a job; the job's promise settles when it is done.
+   * Accepts a job; the job's promise settles when it is done. The result is for {@link cancel}.
    * @throws ServerError 503 if the pool has no worker; `overloadStatus` if the queue is full; 422
    * for a body that crashes workers.
    */
-  submit(job: Job): void {
+  submit(job: Job): QueuedJob {
     this.#crashes.check(job, this.metrics)
     const { queued } = this
     if (!this.#isOpen) throw this.#rejections.count(this.#rejections.noWorker(queued))
-    if (!this.#queue.offer(job)) throw this.#rejections.count(this.#rejections.full(queued))
-    this.#learned?.recordArrival(job.waitingSince)
+    const accepted = this.#queue.offer(job)
+    if (accepted === undefined) throw this.#rejections.count(this.#rejections.full(queued))
+    this.#dispatcher.recordArrival(accepted)
     this.#schedule()
+    return accepted
   }
 
   /** Why {@link submit} would reject any job now; `undefined` if it would not. Counts nothing. */
@@ -127,16 +124,13 @@ export class Pool {
    * The client disconnected. A waiting job is dropped; a running one finishes and its response is
    * discarded.
    */
-  cancel(job: Job): void {
+  cancel(queued: QueuedJob): void {
+    const { job } = queued
     if (job.isSettled) return
-    this.#queue.forget(job)
+    this.#queue.forget(queued)
     this.metrics.rejections.cancelled += 1
     job.reject(new ServerError('ClientClosedRequestException', 'The client closed the connection.'))
     this.#checkIdle()
-  }
-
-  get #hasFullBatch(): boolean {
-    return this.#queue.length >= this.#options.batchSize
   }
 
   get #isOpen(): boolean {
@@ -163,77 +157,29 @@ export class Pool {
   #schedule(): void {
     if (this.#state === 'closed' || this.slots.length === 0 || this.#slots.hasFailed)
       this.#refuseWaiting()
-    if (this.#queue.length > 0) this.#handOut(performance.now())
+    if (this.#queue.length > 0) {
+      const now = performance.now()
+      this.#refuseExpired(now)
+      this.#dispatcher.handOut(now, this.#state === 'open')
+    }
     this.#checkIdle()
   }
 
-  /** Rejects expired jobs, then sends batches until all workers have enough or one must fill. */
-  #handOut(now: number): void {
-    for (let job = this.#queue.takeExpired(now); job; job = this.#queue.takeExpired(now))
-      this.#rejections.reject(job, this.#rejections.expired(job, this.queued, now))
-    for (let job = this.#queue.peek(); job !== undefined; job = this.#queue.peek()) {
-      const decision = decide(this.slots, this.#nextBatch(job), now)
-      if (decision.place === undefined) {
-        this.#alarm.set(Math.min(decision.decideAt, this.#queue.expiresAt))
-        return
-      }
-      this.#run(decision.place, this.#queue.take(this.#options.batchSize))
-    }
-  }
-
-  /** Returns the facts about the batch that begins with `first`. */
-  #nextBatch(first: Job): BatchFacts {
-    const { maxBatchDelayMs } = this.#options
-    // A repeated job goes alone. While the pool drains, no job can join.
-    const isComplete = this.#hasFullBatch || first.deaths > 0 || this.#state !== 'open'
-    const isLearned = maxBatchDelayMs === 'auto'
-    return {
-      isComplete,
-      waitsUntil: isLearned
-        ? (this.#learned?.until(this.#queue.length) ?? 0)
-        : this.#queue.waitingSince + maxBatchDelayMs,
-      waitsBesideIdleWorker: !isLearned,
-      latestAt: this.#queue.halfExpiredAt,
-    }
-  }
-
-  #run(slot: Slot, jobs: readonly Job[]): void {
-    const { worker } = slot
-    this.#running += 1
-    const takenAt = this.metrics.countTaken(jobs)
-    const finish = (reply?: WorkerReply): void => {
-      this.#running -= 1
-      const now = performance.now()
-      this.metrics.countReturned(jobs, now - takenAt, reply?.message)
-      this.#drainRate.record(jobs.length, now, this.#queue.length)
-      // A batch behind another one started when that one came back.
-      if (reply !== undefined && this.#learned !== undefined)
-        this.#learned.recordReturn(now, jobs.length, now - Math.max(takenAt, slot.returnedAt))
-      slot.recordReturn(now)
-      if (worker.inFlight === 0 && this.#hasFullBatch) worker.progress.recordIdleWhileWaited()
-      this.#schedule()
-    }
-    worker.predict(jobs.map((job) => job.request)).then(
-      (reply) => {
-        settleBatch(jobs, reply, this.#crashes)
-        slot.recordSuccess(reply.code)
-        finish(reply)
-      },
-      (error: unknown) => {
-        // In a closed pool #schedule rejects the jobs that come back.
-        this.#queue.putBack(recoverBatch(jobs, error, this.#options, this.#crashes))
-        finish()
-      },
-    )
+  #refuseExpired(now: number): void {
+    for (let late = this.#queue.takeExpired(now); late; late = this.#queue.takeExpired(now))
+      this.#rejections.reject(late.job, this.#rejections.expired(late.job, this.queued, now))
   }
 
   #refuseWaiting(): void {
-    for (let [job] = this.#queue.take(1); job !== undefined; [job] = this.#queue.take(1))
-      this.#rejections.reject(job, this.#rejections.noWorker(this.queued))
+    for (;;) {
+      const queued = this.#queue.takeSuspect()[0] ?? this.#queue.take(1)[0]
+      if (queued === undefined) return
+      this.#rejections.reject(queued.job, this.#rejections.noWorker(this.queued))
+    }
   }
 
   #checkIdle(): void {
-    if (this.#queue.length === 0 && this.#running === 0) this.#sayIdle?.()
+    if (this.#queue.length === 0 && this.#dispatcher.running === 0) this.#sayIdle?.()
   }
 
   async #close(drainMs: number): Promise<void> {
@@ -242,7 +188,7 @@ export class Pool {
     this.#schedule()
     if (drainMs > 0) await waitAtMost(drainMs, isIdle)
     this.#state = 'closed'
-    this.#alarm.stop()
+    this.#dispatcher.stop()
     this.#schedule()
     await this.#slots.close()
   }

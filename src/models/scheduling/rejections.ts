@@ -3,8 +3,8 @@ import type { RejectionReason } from '../metrics/causes.ts'
 import type { VersionMetrics } from '../metrics/version-metrics.ts'
 import { failed, outOfTime, overloaded } from '../unavailable.ts'
 import type { DrainRate } from './drain-rate.ts'
-import type { Job } from './job.ts'
 import type { PoolOptions } from './pool-options.ts'
+import type { Job } from './queue/job.ts'
 import type { SlotSet } from './slot-set.ts'
 
 /** Why a request is rejected. */

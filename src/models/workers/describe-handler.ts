@@ -1,6 +1,6 @@
 import type { Logger } from 'pino'
-import { Job } from '../scheduling/job.ts'
 import type { Pool } from '../scheduling/pool.ts'
+import { Job } from '../scheduling/queue/job.ts'
 
 /**
  * Asks a handler for its metadata: inputs, outputs, types, shapes. Returns `undefined` if the

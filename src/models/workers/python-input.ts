@@ -4,7 +4,7 @@
  */
 import { isUtf8 } from 'node:buffer'
 import { ServerError } from '../../errors.ts'
-import type { Parameter } from '../scheduling/job.ts'
+import type { Parameter } from '../scheduling/queue/job.ts'
 
 /** Python fails at about a thousand levels. */
 const MAX_DEPTH = 500

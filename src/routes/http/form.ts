@@ -1,7 +1,7 @@
 import { isUtf8 } from 'node:buffer'
 import type { FastifyRequest } from 'fastify'
 import { ServerError } from '../../errors.ts'
-import type { Parameter } from '../../models/scheduling/job.ts'
+import type { Parameter } from '../../models/scheduling/queue/job.ts'
 import { BodyCollector, declaredLength, watchBody } from './body.ts'
 
 /**

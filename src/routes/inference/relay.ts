@@ -2,11 +2,11 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Dialect } from '../../contract/internal-headers.ts'
 import type { ModelVersion } from '../../models/model-version.ts'
-import type { Parameter } from '../../models/scheduling/job.ts'
+import type { Parameter } from '../../models/scheduling/queue/job.ts'
 import { whenClientLeaves } from '../http/exchanges.ts'
+import { predictOptionsOf } from './predict-options.ts'
 import { requestHeaders } from './request-parameters.ts'
 import { sendPrediction } from './send-prediction.ts'
-import { urgencyOf } from './urgency.ts'
 
 /**
  * Sends `parameters` and the request's headers to a model and relays its response.
@@ -22,9 +22,9 @@ export async function relay(
   dialect?: Dialect,
 ): Promise<FastifyReply> {
   const model = find()
-  const urgency = urgencyOf(request, parameters, dialect)
+  const options = predictOptionsOf(request, parameters, dialect)
   const headers = requestHeaders(request, dialect)
-  const prediction = await model.predict(headers, parameters, urgency, (cancel) =>
+  const prediction = await model.predict(headers, parameters, options, (cancel) =>
     whenClientLeaves(request, reply, cancel),
   )
   request.server.exchanges.respondWith(request, prediction)

@@ -8,7 +8,7 @@ import { DIALECT_HEADER, isInternalHeader } from '../../contract/internal-header
 import type { Dialect } from '../../contract/internal-headers.ts'
 import { ServerError } from '../../errors.ts'
 import { fileFormatOf } from '../../file-format.ts'
-import type { Header, Parameter } from '../../models/scheduling/job.ts'
+import type { Header, Parameter } from '../../models/scheduling/queue/job.ts'
 import { plainBody, refuseCompressedForm } from '../http/content-encoding.ts'
 import { parseUrlEncoded, readMultipart } from '../http/form.ts'
 

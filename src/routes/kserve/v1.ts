@@ -3,7 +3,7 @@
  * bodies.
  */
 import { Type } from '@sinclair/typebox'
-import { URGENCY_PARAMETERS } from '../../openapi/urgency-parameters.ts'
+import { PRIORITY_PARAMETERS } from '../../openapi/priority-parameters.ts'
 import { rejectEarly } from '../inference/reject-early.ts'
 import { relay } from '../inference/relay.ts'
 import { bodyParameter } from '../inference/request-parameters.ts'
@@ -80,7 +80,7 @@ export function v1Routes(app: App, { registry, isStopping }: RouteContext): void
           ...protocolErrors,
         },
         openapi: {
-          parameters: URGENCY_PARAMETERS,
+          parameters: PRIORITY_PARAMETERS,
           requestBody: { required: true, content: { 'application/json': { schema: Instances } } },
         },
       },

@@ -4,7 +4,7 @@
  */
 import { BINARY_PARAMETERS } from '../../openapi/binary-parameters.ts'
 import { BINARY } from '../../openapi/predict-schemas.ts'
-import { URGENCY_PARAMETERS } from '../../openapi/urgency-parameters.ts'
+import { PRIORITY_PARAMETERS } from '../../openapi/priority-parameters.ts'
 import { rejectEarly } from '../inference/reject-early.ts'
 import { relay } from '../inference/relay.ts'
 import { bodyParameter } from '../inference/request-parameters.ts'
@@ -21,7 +21,7 @@ import {
 const tags = ['inference']
 const response = { 200: InferResponseSchema, ...protocolErrors }
 const openapi = {
-  parameters: [...URGENCY_PARAMETERS, ...BINARY_PARAMETERS],
+  parameters: [...PRIORITY_PARAMETERS, ...BINARY_PARAMETERS],
   requestBody: {
     required: true,
     description:

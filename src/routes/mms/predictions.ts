@@ -6,7 +6,7 @@ import { ServerError } from '../../errors.ts'
 import type { ModelVersion } from '../../models/model-version.ts'
 import { TENSOR_SHAPE } from '../../openapi/binary-parameters.ts'
 import { ANY_REQUEST, ANY_RESPONSE } from '../../openapi/predict-schemas.ts'
-import { URGENCY_PARAMETERS } from '../../openapi/urgency-parameters.ts'
+import { PRIORITY_PARAMETERS } from '../../openapi/priority-parameters.ts'
 import { rejectEarly } from '../inference/reject-early.ts'
 import { relay } from '../inference/relay.ts'
 import { requestParameters } from '../inference/request-parameters.ts'
@@ -26,7 +26,7 @@ const InvocationsQuery = Type.Object({
 
 /** The model's handler defines the meaning of the bodies. */
 const RELAYED = {
-  parameters: [...URGENCY_PARAMETERS, TENSOR_SHAPE],
+  parameters: [...PRIORITY_PARAMETERS, TENSOR_SHAPE],
   requestBody: ANY_REQUEST,
   responses: { 200: ANY_RESPONSE },
 }

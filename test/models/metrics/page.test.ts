@@ -15,7 +15,8 @@ import {
 import { ServerMetrics } from '../../../src/models/metrics/page.ts'
 import type { ObservedVersion } from '../../../src/models/metrics/page.ts'
 import { VersionMetrics } from '../../../src/models/metrics/version-metrics.ts'
-import { Job } from '../../../src/models/scheduling/job.ts'
+import { Job } from '../../../src/models/scheduling/queue/job.ts'
+import { QueuedJob } from '../../../src/models/scheduling/queue/queued-job.ts'
 import { parseMetrics } from '../../helpers/prometheus.ts'
 
 type Workers = ObservedVersion['status']['workers']
@@ -31,13 +32,14 @@ function server(t: TestContext, versions: readonly ObservedVersion[]): ServerMet
   return metrics
 }
 
-function jobsOf(metrics: VersionMetrics, ...waitingSince: number[]): Job[] {
-  return waitingSince.map((since) => {
-    const job = new Job([], [], metrics.statuses)
-    job.result.catch(() => {})
-    job.waitingSince = since
-    return job
-  })
+/** The given job, or one of a client, with the time since which it waits. */
+function queuedSince(
+  waitingSince: number,
+  { statuses }: VersionMetrics,
+  job = new Job([], [], { statuses }),
+): QueuedJob {
+  job.result.catch(() => {})
+  return Object.assign(new QueuedJob(job, 1), { waitingSince })
 }
 
 test('a distribution counts values on a bound as inside, and those above all bounds in the total', () => {
@@ -87,12 +89,11 @@ test('the end of a worker is one of few causes', () => {
 test('requests, times and batches of clients are counted, and those of the server itself are not', async (t) => {
   const model = version('iris')
   const { statistics: metrics } = model
-  const jobs = jobsOf(metrics, 1000, 999.7)
-  const own = new Job([['describe', 'True']], [])
-  own.waitingSince = 0
+  const jobs = [queuedSince(1000, metrics), queuedSince(999.7, metrics)]
+  const own = queuedSince(0, metrics, new Job([['describe', 'True']], []))
   assert.equal(metrics.countTaken(jobs, 1000.05), 1000.05)
   metrics.countTaken([own], 5000)
-  jobs[0]?.resolve({
+  jobs[0]?.job.resolve({
     id: '',
     contentType: '',
     status: 200,
@@ -100,8 +101,8 @@ test('requests, times and batches of clients are counted, and those of the serve
     headers: [],
     body: Buffer.alloc(0),
   })
-  jobs[1]?.reject(new ServerError('ResponseTimeoutException', 'late'))
-  own.resolve({
+  jobs[1]?.job.reject(new ServerError('ResponseTimeoutException', 'late'))
+  own.job.resolve({
     id: '',
     contentType: '',
     status: 200,
@@ -182,8 +183,8 @@ test('the series of a version go with it, and a late answer does not bring them 
   const before = parseMetrics(await metrics.text()).size
   const [gone] = versions.splice(0, 1)
   assert.ok(gone)
-  const [job] = jobsOf(gone.statistics, 0)
-  job?.reject(new Error('late'))
+  const { job } = queuedSince(0, gone.statistics)
+  job.reject(new Error('late'))
   gone.statistics.restarts.exit += 1
   const text = await metrics.text()
   const after = parseMetrics(text).size
@@ -239,7 +240,7 @@ test('label values are escaped', async (t) => {
 
 test('the parts of a batch count for each of its requests; without them all of its time is the run', () => {
   const metrics = new VersionMetrics()
-  const batch = jobsOf(metrics, 0, 0)
+  const batch = [queuedSince(0, metrics), queuedSince(0, metrics)]
   metrics.countReturned(batch, 10, messageWithTimes({ input: 1, infer: 5.5, output: 0.25 }))
   assert.deepEqual(metrics.computeMs, { input: 2, infer: 11, output: 0.5 })
   for (const message of [
@@ -255,6 +256,6 @@ test('the parts of a batch count for each of its requests; without them all of i
     metrics.countReturned(batch, 4, message)
     assert.deepEqual(metrics.computeMs, { input: 2, infer: before + 8, output: 0.5 }, message)
   }
-  metrics.countReturned([new Job([], [])], 10)
+  metrics.countReturned([queuedSince(0, metrics, new Job([], []))], 10)
   assert.equal(metrics.computeMs.infer, 11 + 6 * 8, 'what no client asked for')
 })

@@ -2,8 +2,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { setImmediate as turn } from 'node:timers/promises'
-import { JobQueue } from '../../../src/models/scheduling/job-queue.ts'
-import { Job } from '../../../src/models/scheduling/job.ts'
+import { JobQueue } from '../../../src/models/scheduling/queue/job-queue.ts'
+import { Job } from '../../../src/models/scheduling/queue/job.ts'
 import { TestPool, nameOf, outcome, outcomes } from '../../helpers/test-pool.ts'
 
 const EXPIRED = '503 ServiceUnavailableException'
@@ -48,15 +48,15 @@ test('a job of a low level that never gets its turn is refused in time all the s
 
 test('jobs that come back from a dead worker keep their turn, each in its own level', () => {
   const queue = new JobQueue({ maxJobs: 10, maxBytes: 10, levels: 2, maxWaitMs: 1000 })
-  const jobs = [1, 2, 1, 2, 1, 2].map((level) => Object.assign(new Job([], []), { level }))
+  const jobs = [1, 2, 1, 2, 1, 2].map((level) => queue.offer(new Job([], [], { level })))
   const [a, A, b, B, c, C] = jobs
-  assert.ok(a && A && b && B && c && C && jobs.every((job) => queue.offer(job)))
+  assert.ok(a && A && b && B && c && C)
   assert.deepEqual(queue.take(4), [a, b, c, A])
   queue.putBack([b, A])
   queue.putBack([a, c])
   assert.equal(queue.length, 6)
   assert.deepEqual(queue.take(9), [a, b, c, A, B, C])
-  assert.deepEqual([queue.length, queue.peek(), queue.expiresAt], [0, undefined, Infinity])
+  assert.deepEqual([queue.length, queue.batchable, queue.expiresAt], [0, 0, Infinity])
 })
 
 test('a job is refused at its own deadline, wherever it stands, and never later than at that of the server', async (t) => {
@@ -93,7 +93,7 @@ test('a job that a worker has in time is answered however long it takes, and can
   const second = it.submit('second', { timeoutMs: 10 })
   const third = it.submit('third', { timeoutMs: 20 })
   await it.pass(5)
-  it.pool.cancel(second)
+  it.cancel(second)
   await it.pass(10)
   it.worker(0).answer()
   await turn()
@@ -163,17 +163,17 @@ test('a batch delay counts from the job that waits longest, of whatever level', 
 test('nothing that was taken stays linked', () => {
   const queue = new JobQueue({ maxJobs: 10, maxBytes: 10, levels: 2, maxWaitMs: 1000 })
   const jobs = [5, undefined, 3, undefined, 4].map((deadline, index) =>
-    Object.assign(new Job([['name', String(index)]], []), { deadline, level: 1 + (index % 2) }),
+    queue.offer(new Job([['name', String(index)]], [], { deadline, level: 1 + (index % 2) })),
   )
-  for (const job of jobs) queue.offer(job)
   const order: string[] = []
-  for (let job = queue.takeExpired(Infinity); job; job = queue.takeExpired(Infinity))
-    order.push(nameOf(job.request))
+  for (let late = queue.takeExpired(Infinity); late; late = queue.takeExpired(Infinity))
+    order.push(nameOf(late.job.request))
   assert.deepEqual(order, ['2', '4', '0', '1', '3'])
-  for (const { before, after, sooner, later, isQueued } of jobs)
-    assert.deepEqual(
-      [before, after, sooner, later, isQueued],
-      [undefined, undefined, undefined, undefined, false],
-    )
+  for (const queued of jobs) {
+    assert.ok(queued)
+    for (const { previous, next } of [queued.laneNode, queued.deadlineNode])
+      assert.deepEqual([previous, next], [undefined, undefined])
+    assert.equal(queued.isWaiting, false)
+  }
   assert.deepEqual([queue.length, queue.bytes, queue.waitingSince], [0, 0, Infinity])
 })

@@ -4,8 +4,8 @@ import { test } from 'node:test'
 import { setImmediate as turn } from 'node:timers/promises'
 import { ServerError } from '../../../src/errors.ts'
 import { RestartPolicy } from '../../../src/models/scheduling/backoff.ts'
-import { JobQueue } from '../../../src/models/scheduling/job-queue.ts'
-import { Job } from '../../../src/models/scheduling/job.ts'
+import { JobQueue } from '../../../src/models/scheduling/queue/job-queue.ts'
+import { Job } from '../../../src/models/scheduling/queue/job.ts'
 import {
   TestClock,
   TestPool,
@@ -163,16 +163,16 @@ test('a job that is cancelled while it waits never reaches a worker, and its pla
   const b = it.submit('b', { bytes: 9 })
   assert.ok(running && a)
   assert.throws(() => it.submit('c', { bytes: 9 }))
-  it.pool.cancel(b)
-  it.pool.cancel(b)
+  it.cancel(b)
+  it.cancel(b)
   assert.equal(await outcome(b), '499 ClientClosedRequestException')
   it.submit('c', { bytes: 9 })
-  it.pool.cancel(a)
+  it.cancel(a)
   assert.equal(it.pool.queued, 1)
   it.worker(0).answer()
   await turn()
   assert.deepEqual(it.worker(0).seen, [['running'], ['c']])
-  it.pool.cancel(running)
+  it.cancel(running)
   assert.equal(await outcome(running), 'running', 'what is answered stays answered')
 })
 
@@ -180,14 +180,14 @@ test('a job that is cancelled while it runs is finished for its batch, and its o
   const it = await TestPool.of(t, 1, { batchSize: 2, maxBatchDelayMs: 1 })
   const [a, b] = it.submitAll('a', 'b')
   assert.ok(a && b)
-  it.pool.cancel(a)
+  it.cancel(a)
   assert.equal(await outcome(a), '499 ClientClosedRequestException')
   it.worker(0).answer()
   await turn()
   assert.deepEqual(await outcomes([a, b]), ['499 ClientClosedRequestException', 'b'])
   const [c, d] = it.submitAll('c', 'd')
   assert.ok(c && d)
-  it.pool.cancel(c)
+  it.cancel(c)
   it.worker(0).die()
   await it.pass(2)
   assert.deepEqual(it.worker(1).seen, [['d']], 'nobody waits for c any more')
@@ -373,19 +373,63 @@ test('a job that never started at a dead worker may still be repeated once when 
 
 test('a job whose worker died is never in a batch with others, wherever it stands', () => {
   const queue = new JobQueue({ maxJobs: 10, maxBytes: 10, levels: 1, maxWaitMs: 1000 })
-  const jobs = Array.from({ length: 5 }, () => new Job([], []))
-  const [a, b, c, d, e] = jobs
-  assert.ok(a && b && c && d && e && jobs.every((job) => queue.offer(job)))
+  const [a, b, c, d, e] = Array.from({ length: 5 }, () => queue.offer(new Job([], [])))
+  assert.ok(a && b && c && d && e)
   assert.deepEqual(queue.take(3), [a, b, c])
   b.deaths = 1
   queue.putBack([b])
   queue.putBack([a, c])
-  assert.deepEqual([queue.peek(), queue.length], [a, 5])
-  assert.deepEqual(
-    [queue.take(9), queue.take(9), queue.take(9), queue.take(9)],
-    [[a], [b], [c, d, e], []],
-  )
-  assert.deepEqual([queue.peek(), queue.length, queue.remainingCapacity], [undefined, 0, 10])
+  assert.deepEqual([queue.length, queue.batchable], [5, 4])
+  assert.deepEqual([queue.take(9), queue.takeSuspect()], [[a, c, d, e], [b]])
+  assert.deepEqual([queue.take(9), queue.takeSuspect(), queue.length], [[], [], 0])
+})
+
+test('suspects keep their order of acceptance, also among levels', () => {
+  const queue = new JobQueue({ maxJobs: 10, maxBytes: 10, levels: 2, maxWaitMs: 1000 })
+  const levels = [2, 1, 2, 1]
+  for (const level of levels) queue.offer(new Job([], [], { level }))
+  const batch = queue.take(4)
+  for (const queued of batch) queued.deaths = 1
+  queue.putBack(batch)
+  assert.deepEqual([queue.length, queue.batchable, queue.take(4)], [4, 0, []])
+  const orders = levels.flatMap(() => queue.takeSuspect()).map(({ order }) => order)
+  assert.deepEqual(orders, [1, 2, 3, 4])
+})
+
+test('a suspect waits until another worker can serve the others', async (t) => {
+  const it = await TestPool.of(t, 2)
+  const [suspect] = it.submitAll('suspect', 'b')
+  assert.ok(suspect)
+  it.worker(0).die()
+  await turn()
+  const second = it.submit('c')
+  it.worker(1).answer()
+  await turn()
+  assert.deepEqual(it.worker(1).seen.flat(), ['b', 'c'], 'the suspect is passed over')
+  await it.pass(2)
+  assert.deepEqual(it.worker(2).seen.flat(), ['suspect'], 'the new worker takes it')
+  it.worker(2).die()
+  it.worker(1).answer()
+  await turn()
+  assert.deepEqual(await outcomes([suspect, second]), ['500 InternalServerException', 'c'])
+})
+
+test('a suspect waits for another worker at most for half of its time', async (t) => {
+  const it = await TestPool.of(t, 2, { queueTimeoutMs: 100 })
+  const [suspect] = it.submitAll('suspect', 'b')
+  assert.ok(suspect)
+  it.onStart = () => {}
+  it.worker(0).die()
+  await turn()
+  it.worker(1).answer()
+  await it.pass(49)
+  assert.equal(await outcome(suspect), 'waiting')
+  assert.deepEqual(it.worker(1).seen.flat(), ['b'])
+  await it.pass(2)
+  assert.deepEqual(it.worker(1).seen.flat(), ['b', 'suspect'])
+  it.worker(1).answer()
+  await turn()
+  assert.equal(await outcome(suspect), 'suspect')
 })
 
 test('a job that took too long is told so and not repeated; what waited behind it in the socket runs elsewhere', async (t) => {
@@ -448,7 +492,7 @@ test('closing is over at once when the last job that waits is cancelled', async 
   const scaled = it.pool.scale(1)
   const job = it.submit('a')
   const closed = it.pool.close(30_000)
-  it.pool.cancel(job)
+  it.cancel(job)
   await closed
   await assert.rejects(scaled)
 })
@@ -769,7 +813,7 @@ for (const seed of [1, 2, 3, 4, 5, 6]) {
     const busy = (): FakeWorker[] => it.workers.filter((worker) => worker.batches.length > 0)
     const cancelOne = (recent: readonly Job[]): void => {
       const job = recent[random(recent.length)]
-      if (job) it.pool.cancel(job)
+      if (job) it.cancel(job)
     }
     for (let step = 0; step < 3000; step += 1) {
       const dice = random(100)

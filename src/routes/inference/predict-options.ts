@@ -7,10 +7,10 @@ import type { FastifyRequest } from 'fastify'
 import type { Dialect } from '../../contract/internal-headers.ts'
 import { ServerError } from '../../errors.ts'
 import { MAX_PRIORITY_LEVELS } from '../../model-folder/settings.ts'
-import type { Parameter } from '../../models/scheduling/job.ts'
-import { NO_URGENCY } from '../../models/scheduling/urgency.ts'
-import type { Urgency } from '../../models/scheduling/urgency.ts'
-import { MAX_TIMEOUT_MS } from '../../openapi/urgency-parameters.ts'
+import { NO_OPTIONS } from '../../models/scheduling/predict-options.ts'
+import type { PredictOptions } from '../../models/scheduling/predict-options.ts'
+import type { Parameter } from '../../models/scheduling/queue/job.ts'
+import { MAX_TIMEOUT_MS } from '../../openapi/priority-parameters.ts'
 import { MAX_JSON_DEPTH, isDeeperThan } from '../../request-json.ts'
 
 /**
@@ -24,12 +24,12 @@ const TIMEOUT_WORD = Buffer.from('"timeout"')
  * Priority and timeout of a request. A header overrides the body, so that a gateway can set them.
  * @throws ServerError `BadRequestException` if a value is not an integer or is too large.
  */
-export function urgencyOf(
+export function predictOptionsOf(
   { headers }: FastifyRequest,
   parameters: readonly Parameter[],
   dialect: Dialect | undefined,
-): Urgency {
-  const inBody = dialect === 'v2' ? bodyUrgency(headers, parameters[0]?.value) : NO_URGENCY
+): PredictOptions {
+  const inBody = dialect === 'v2' ? optionsInBody(headers, parameters[0]?.value) : NO_OPTIONS
   const priority = headers['onnxd-priority']
   const timeout = headers['onnxd-timeout-ms']
   if (priority === undefined && timeout === undefined) return inBody
@@ -43,10 +43,10 @@ export function urgencyOf(
  * Reads the request parameters `priority` and `timeout` (microseconds) from a body. A body is
  * parsed only if it contains one of these words.
  */
-function bodyUrgency(headers: IncomingHttpHeaders, body: Buffer | undefined): Urgency {
+function optionsInBody(headers: IncomingHttpHeaders, body: Buffer | undefined): PredictOptions {
   const json = body && jsonOf(headers, body)
   if (json === undefined || !(json.includes(TIMEOUT_WORD) || json.includes(PRIORITY_WORD)))
-    return NO_URGENCY
+    return NO_OPTIONS
   const { priority, timeout } = requestParametersIn(json)
   const timeoutUs = wholeNumber(timeout, 'The parameter timeout')
   return {

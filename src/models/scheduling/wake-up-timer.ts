@@ -4,40 +4,40 @@ const TIMER_MS = 1
 /**
  * A timer that is set often and rarely fires. Setting it to a later time than before costs nothing.
  */
-export class Alarm {
-  readonly #ring: () => void
+export class WakeUpTimer {
+  readonly #fire: () => void
   #timer: NodeJS.Timeout | undefined
-  #turn: NodeJS.Immediate | undefined
-  #ringsAt = Number.POSITIVE_INFINITY
+  #immediate: NodeJS.Immediate | undefined
+  #firesAt = Number.POSITIVE_INFINITY
 
-  constructor(ring: () => void) {
-    this.#ring = ring
+  constructor(fire: () => void) {
+    this.#fire = fire
   }
 
   /** Fires at the latest at `at`, on the clock of `performance.now()`. */
   set(at: number): void {
-    if (this.#ringsAt <= at) return
+    if (this.#firesAt <= at) return
     this.stop()
-    this.#ringsAt = at
+    this.#firesAt = at
     const leftMs = at - performance.now()
     // A timer would turn 100 µs into 1 ms.
-    if (leftMs < TIMER_MS) this.#nextTurn()
-    else this.#timer = setTimeout(() => this.#look(), Math.ceil(leftMs)).unref()
+    if (leftMs < TIMER_MS) this.#checkSoon()
+    else this.#timer = setTimeout(() => this.#check(), Math.ceil(leftMs)).unref()
   }
 
   stop(): void {
     clearTimeout(this.#timer)
-    clearImmediate(this.#turn)
-    this.#ringsAt = Number.POSITIVE_INFINITY
+    clearImmediate(this.#immediate)
+    this.#firesAt = Number.POSITIVE_INFINITY
   }
 
   /** Timers may also fire early, by less than a millisecond. */
-  #look(): void {
-    if (performance.now() < this.#ringsAt) {
-      this.#nextTurn()
+  #check(): void {
+    if (performance.now() < this.#firesAt) {
+      this.#checkSoon()
     } else {
-      this.#ringsAt = Number.POSITIVE_INFINITY
-      this.#ring()
+      this.#firesAt = Number.POSITIVE_INFINITY
+      this.#fire()
     }
   }
 
@@ -45,7 +45,7 @@ export class Alarm {
    * Checks the clock again after other events. Without `unref`: with it the event loop would sleep
    * until the next event.
    */
-  #nextTurn(): void {
-    this.#turn = setImmediate(() => this.#look())
+  #checkSoon(): void {
+    this.#immediate = setImmediate(() => this.#check())
   }
 }

@@ -6,7 +6,7 @@ import type { Parameter } from './types.ts'
 export const MAX_TIMEOUT_MS = 1e15 - 1
 
 /** @param priorityLevels Levels of the model; 1 means that priorities have no effect. */
-export function urgencyParameters(priorityLevels: number): readonly Parameter[] {
+export function priorityParameters(priorityLevels: number): readonly Parameter[] {
   const maximum = priorityLevels === 1 ? MAX_PRIORITY_LEVELS : priorityLevels
   return [
     { ...PRIORITY, schema: { type: 'integer', minimum: 0, maximum } },
@@ -31,4 +31,4 @@ const TIMEOUT = {
 } as const
 
 /** For routes that serve any model. */
-export const URGENCY_PARAMETERS = urgencyParameters(1)
+export const PRIORITY_PARAMETERS = priorityParameters(1)

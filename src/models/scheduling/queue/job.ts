@@ -1,60 +1,54 @@
 import { randomUUID } from 'node:crypto'
-import { ServerError } from '../../errors.ts'
+import { ServerError } from '../../../errors.ts'
 import type {
   WireHeader,
   WireParameter,
   WirePrediction,
   WireRequest,
-} from '../../worker/wire/messages.ts'
-import type { StatusCounts } from '../metrics/counts.ts'
+} from '../../../worker/wire/messages.ts'
+import type { StatusCounts } from '../../metrics/counts.ts'
 
 export type { WireHeader as Header, WireParameter as Parameter, WirePrediction as Prediction }
 
 const ignore = (): void => {}
+
+/** When a job runs, and who counts its outcome. */
+export interface JobOptions {
+  /** Priority level; 1 is the highest, and the default. */
+  readonly level?: number
+  /**
+   * Latest time at which a worker may take the job, on the clock of `performance.now()`;
+   * `undefined` if only the server's limit applies.
+   */
+  readonly deadline?: number | undefined
+  /** Counts the outcome; absent for a job that no client sent. */
+  readonly statuses?: StatusCounts | undefined
+}
 
 /** The work for one HTTP request: the request to the worker, and a promise of the response. */
 export class Job {
   readonly request: WireRequest
   /** Size of the parameter values in bytes. */
   readonly bytes: number
+  readonly level: number
+  readonly deadline: number | undefined
   /** Resolves with the worker's response, or rejects with a ServerError. */
   readonly result: Promise<WirePrediction>
-  /** Workers that died while they ran this job. */
-  deaths = 0
-  /**
-   * Priority level; 1 is the highest. It is set before the job is submitted, as the deadline is.
-   */
-  level = 1
-  /**
-   * Latest time at which a worker may take the job, on the clock of `performance.now()`;
-   * `undefined` if only the server's limit applies.
-   */
-  deadline: number | undefined
-  /**
-   * The queue owns these fields: whether the job waits, since when, its order, and its neighbours.
-   */
-  isQueued = false
-  waitingSince = 0
-  turn = 0
-  before: Job | undefined
-  after: Job | undefined
-  /** Neighbours in the order of expiry. */
-  sooner: Job | undefined
-  later: Job | undefined
   #resolve: (prediction: WirePrediction) => void = ignore
   #reject: (error: Error) => void = ignore
   #isSettled = false
   readonly #statuses: StatusCounts | undefined
 
-  /** @param statuses Counts the outcome; absent for a job that no client sent. */
   constructor(
     headers: readonly WireHeader[],
     parameters: readonly WireParameter[],
-    statuses?: StatusCounts,
+    { level = 1, deadline, statuses }: JobOptions = {},
   ) {
-    this.#statuses = statuses
     this.request = { id: randomUUID(), headers, parameters }
     this.bytes = parameters.reduce((sum, parameter) => sum + parameter.value.length, 0)
+    this.level = level
+    this.deadline = deadline
+    this.#statuses = statuses
     this.result = new Promise((resolve, reject) => {
       this.#resolve = resolve
       this.#reject = reject

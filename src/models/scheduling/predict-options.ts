@@ -3,7 +3,7 @@ import { ServerError } from '../../errors.ts'
 import type { EffectiveSettings } from '../effective-settings.ts'
 
 /** Priority and deadline that a request sets; `undefined` if it does not. */
-export interface Urgency {
+export interface PredictOptions {
   /** Priority level, an integer: 1 is the highest, 0 the default level. */
   readonly priority?: number | undefined
   /** Milliseconds within which a worker must take the request; 0 for only the server's limit. */
@@ -11,14 +11,14 @@ export interface Urgency {
 }
 
 /** A request that sets neither. */
-export const NO_URGENCY: Urgency = {}
+export const NO_OPTIONS: PredictOptions = {}
 
 /**
  * Returns the priority level of a request. A model with one level ignores the priority of requests.
  * @throws ServerError `BadRequestException` for a level that does not exist.
  */
 export function levelOf(
-  { priority = 0 }: Urgency,
+  { priority = 0 }: PredictOptions,
   { priorityLevels, defaultPriorityLevel }: EffectiveSettings,
 ): number {
   if (priority === 0 || priorityLevels === 1) return defaultPriorityLevel
@@ -31,6 +31,6 @@ export function levelOf(
  * Returns the latest time at which a worker may take a request that comes now, on the clock of
  * `performance.now()`.
  */
-export function deadlineOf({ timeoutMs = 0 }: Urgency): number | undefined {
+export function deadlineOf({ timeoutMs = 0 }: PredictOptions): number | undefined {
   return timeoutMs === 0 ? undefined : performance.now() + timeoutMs
 }
