@@ -6,7 +6,7 @@
 
 const LEAST_BYTES = 64 * 1024
 /** Maximum of free bytes that the pool keeps. */
-const KEPT_BYTES = 64 * 1024 * 1024
+export const KEPT_BYTES = 64 * 1024 * 1024
 /** The pool frees its buffers if no large buffer was requested for this long. */
 const IDLE_MS = 5000
 
@@ -15,12 +15,17 @@ export class BufferPool {
   /** Free buffers by size class. Each class has twice the size of the one before. */
   readonly #free: Buffer[][] = []
   readonly #lent = new WeakSet<ArrayBufferLike>()
-  readonly #keptBytes: number
+  #keptBytes: number
   #freeBytes = 0
   #wasUsed = false
   #timer: NodeJS.Timeout | undefined
 
   constructor(keptBytes = KEPT_BYTES) {
+    this.#keptBytes = keptBytes
+  }
+
+  /** Sets the maximum of free bytes that the pool keeps from now on. */
+  limitTo(keptBytes: number): void {
     this.#keptBytes = keptBytes
   }
 
@@ -39,7 +44,7 @@ export class BufferPool {
     const sizeClass = classOf(bytes)
     const used = this.#free[sizeClass]?.pop()
     if (used !== undefined) this.#freeBytes -= used.length
-    const buffer = used ?? Buffer.allocUnsafeSlow(LEAST_BYTES * 2 ** sizeClass)
+    const buffer = used ?? Buffer.allocUnsafeSlow(capacityFor(bytes))
     this.#lent.add(buffer.buffer)
     return buffer
   }
@@ -72,6 +77,17 @@ export class BufferPool {
 
 /** The pool of this process. */
 export const largeBuffers = new BufferPool()
+
+/** The size of the buffer that {@link BufferPool.take} returns. */
+export function capacityFor(bytes: number): number {
+  return bytes < LEAST_BYTES ? bytes : LEAST_BYTES * 2 ** classOf(bytes)
+}
+
+/** The memory that a buffer occupies: that of the whole buffer of which it is a part. */
+export function memoryOf({ length, buffer }: Buffer): number {
+  // Small buffers share memory with others.
+  return length < LEAST_BYTES ? length : buffer.byteLength
+}
 
 function classOf(bytes: number): number {
   return Math.max(0, Math.ceil(Math.log2(bytes / LEAST_BYTES)))

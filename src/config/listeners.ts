@@ -96,7 +96,7 @@ export const listenerSettings = {
     1,
   ),
   memoryBudgetMib: count(
-    'Maximum memory for all request and response bodies of both listeners together, in MiB; above it, requests fail with 503. 0 means a quarter of the memory of the container or machine.',
+    'Maximum memory for all request and response bodies of both listeners together, in MiB. Bodies may occupy three quarters of it, above which requests fail with 503; the rest is for freed buffers. 0 means a quarter of the memory of the container or machine.',
     0,
     0,
   ),

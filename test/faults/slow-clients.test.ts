@@ -519,7 +519,7 @@ test(
       seen: `${grown.toFixed(0)} MiB for a budget of ${budgetMib} MiB`,
       isMet: grown <= budgetMib,
     })
-    assert.ok(grown < budgetMib + 250, `${grown} MiB`)
+    assert.ok(grown < budgetMib + 100, `${grown} MiB`)
     for (const { socket } of clients) socket.destroy()
     await until(async () => (await echo(server)) === 200)
   },

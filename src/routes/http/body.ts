@@ -1,5 +1,5 @@
 import type { IncomingMessage } from 'node:http'
-import { largeBuffers } from '../../buffer-pool.ts'
+import { capacityFor, largeBuffers } from '../../buffer-pool.ts'
 import { ServerError } from '../../errors.ts'
 
 /**
@@ -102,7 +102,7 @@ export class BodyCollector {
       const guess = Math.min(this.#expectedBytes, Math.max(FIRST_SLAB_BYTES, needed * GROWTH))
       const grown = Math.min(this.#maxBytes, this.#length * 2)
       const size = Math.max(needed, guess, grown)
-      this.#hold(size - this.#slab.length)
+      this.#hold(capacityFor(size) - this.#slab.length)
       const larger = largeBuffers.take(size)
       this.#slab.copy(larger, 0, 0, this.#length)
       largeBuffers.give(this.#slab)

@@ -1,20 +1,30 @@
 /** One limit for all bytes of requests and responses that the server holds at the same time. */
 import { totalmem } from 'node:os'
 import process from 'node:process'
+import { KEPT_BYTES, largeBuffers } from '../../buffer-pool.ts'
 import { ServerError } from '../../errors.ts'
 
 const MIB = 1024 * 1024
-/** Share of the memory of the control group or the machine. */
+/** Default budget: this share of the memory of the control group or the machine. */
 const SHARE = 0.25
+/**
+ * Share of the budget that bodies may occupy. The rest is for buffers that are kept for reuse, and
+ * for freed buffers until the garbage collector returns them.
+ */
+const SHARE_OF_BODIES = 0.75
+/** Share of the budget for buffers that are kept for reuse. */
+const SHARE_KEPT = 0.125
 const RETRY_SECONDS = 1
 
 /** Counts the held bytes and rejects more if the limit is reached. */
 export class ByteBudget {
-  readonly maxBytes: number
+  readonly #maxBytes: number
   #held = 0
 
-  constructor(maxBytes: number) {
-    this.maxBytes = maxBytes
+  /** @param memoryBytes Memory for the bodies, and for what their buffers leave behind. */
+  constructor(memoryBytes: number) {
+    this.#maxBytes = memoryBytes * SHARE_OF_BODIES
+    largeBuffers.limitTo(Math.min(KEPT_BYTES, memoryBytes * SHARE_KEPT))
   }
 
   /** Bytes that are held now. */
@@ -29,7 +39,7 @@ export class ByteBudget {
    * @throws ServerError `ServiceUnavailableException` if the budget is exceeded.
    */
   hold(bytes: number, own: number): void {
-    if (this.#held > own && this.#held + bytes > this.maxBytes) {
+    if (this.#held > own && this.#held + bytes > this.#maxBytes) {
       const text = 'The server holds too many bytes of other requests and responses.'
       throw new ServerError('ServiceUnavailableException', text, {
         retryAfterSeconds: RETRY_SECONDS,

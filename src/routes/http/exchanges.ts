@@ -3,6 +3,7 @@ import type { RequestListener } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import process from 'node:process'
 import type { FastifyBaseLogger, FastifyReply, FastifyRequest } from 'fastify'
+import { memoryOf } from '../../buffer-pool.ts'
 import type { StatusCounts } from '../../models/metrics/counts.ts'
 import type { Prediction } from '../../models/scheduling/prediction.ts'
 import type { App } from '../route-context.ts'
@@ -102,7 +103,7 @@ export class Exchanges {
   respondWith(request: FastifyRequest, prediction: Prediction): void {
     request.prediction = prediction
     if (prediction.hasReleasedRequest) this.release(request)
-    this.hold(request, prediction.body.length)
+    this.hold(request, memoryOf(prediction.body))
   }
 
   /** Stops counting the bytes of a request, because they were released before its end. */
