@@ -91,7 +91,8 @@ export function parseConfigOverride(text: string): ConfigOverride {
 function workersIn(groups: Static<typeof Override>['instance_group']): number | undefined {
   // In the JSON of protocol buffers an empty list means that nothing is set.
   if (groups?.length === 0) return undefined
-  const workers = groups?.reduce((sum, { count = 1 }) => sum + Number(count), 0)
+  // In protocol buffers 0 is the same as absent, and Triton then starts one instance.
+  const workers = groups?.reduce((sum, { count = 1 }) => sum + Math.max(1, Number(count)), 0)
   if (workers === undefined || workers <= MAX_WORKERS) return workers
   const text = `config, the counts of /instance_group must be at most ${MAX_WORKERS} together`
   throw new ServerError('BadRequestException', text)
