@@ -83,7 +83,7 @@ export async function startServer({
   const { signal } = stopLoading
   const python = await findConfiguredPython(config, environment, stopSignal)
   const confinement = findConfinement(config, workerEnvironment(environment, []))
-  const runtime = await RuntimeDirectory.create(confinement.user)
+  const runtime = await RuntimeDirectory.create(confinement.user, undefined, log)
   const removeRuntime = (): void => runtime.remove()
   process.once('exit', removeRuntime)
   const factory = new WorkerFactory({

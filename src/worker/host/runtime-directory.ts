@@ -1,12 +1,14 @@
 import { spawnSync } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
-import { chownSync, mkdirSync, rmSync } from 'node:fs'
+import { chmodSync, chownSync, existsSync, lstatSync, mkdirSync, rmSync } from 'node:fs'
+import type { Stats } from 'node:fs'
 import { lstat, mkdtemp, readdir, rename, rmdir } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
+import type { Logger } from 'pino'
 import { FolderClaim, isClaimed } from '../../folder-claim.ts'
 import type { WorkerUser } from './confinement.ts'
-import { letPass, letRead } from './shared-files.ts'
+import { PASS, letPass, letRead } from './shared-files.ts'
 
 /**
  * Bytes. Node 20 silently cuts a unix socket path at 107 bytes; this leaves room for
@@ -29,25 +31,35 @@ const UNCLAIMED_MS = 60_000
  */
 export class RuntimeDirectory {
   readonly path: string
-  readonly #claim: FolderClaim
   readonly #user: WorkerUser | undefined
+  readonly #log: Pick<Logger, 'warn'> | undefined
+  #claim: Promise<FolderClaim>
+  #isClaiming = false
   #nextWorker = 1
 
-  private constructor(folder: string, claim: FolderClaim, user: WorkerUser | undefined) {
+  private constructor(
+    folder: string,
+    claim: FolderClaim,
+    user: WorkerUser | undefined,
+    log: Pick<Logger, 'warn'> | undefined,
+  ) {
     this.path = folder
-    this.#claim = claim
+    this.#claim = Promise.resolve(claim)
     this.#user = user
+    this.#log = log
   }
 
   /**
    * Creates the folder, and removes the folders of servers that were killed.
    * @param user User of the workers, if it is not the server's own. It may pass through the folder
    * to the folders of its workers.
+   * @param log Is told when the folder had to be created again.
    * @throws Error when the path of the temporary folder is too long for unix sockets.
    */
   static async create(
     user?: WorkerUser,
     parent: string = path.resolve(tmpdir()),
+    log?: Pick<Logger, 'warn'>,
   ): Promise<RuntimeDirectory> {
     const prefix = path.join(parent, `onnxd-${process.pid}-`)
     if (Buffer.byteLength(prefix) + 6 > MAX_PATH_BYTES) {
@@ -57,7 +69,7 @@ export class RuntimeDirectory {
     }
     const folder = await mkdtemp(prefix)
     try {
-      const runtime = new RuntimeDirectory(folder, await FolderClaim.make(folder, CLAIM), user)
+      const runtime = new RuntimeDirectory(folder, await FolderClaim.make(folder, CLAIM), user, log)
       if (user !== undefined) await letPass(folder, user.gid)
       await removeAbandoned(parent, folder)
       return runtime
@@ -75,10 +87,12 @@ export class RuntimeDirectory {
   }
 
   /**
-   * Creates the folder of a worker.
-   * @throws Error of the system, for example `ENOSPC` when the disk is full.
+   * Creates the folder of a worker, and the runtime folder again if somebody has removed it.
+   * @throws Error of the system, for example `ENOSPC` when the disk is full, and `EEXIST` when
+   * another user has taken the name of the runtime folder.
    */
   makeWorkerFolder(folder: string): void {
+    this.#restore()
     mkdirSync(folder, { mode: 0o700 })
     if (this.#user !== undefined) chownSync(folder, this.#user.uid, this.#user.gid)
   }
@@ -103,7 +117,45 @@ export class RuntimeDirectory {
   /** Removes the folder and its contents. Safe to call again, and from an exit hook. */
   remove(): void {
     this.#remove(this.path)
-    void this.#claim.release()
+    void this.#claim.then((claim) => claim.release())
+  }
+
+  /**
+   * Programs that clean up temporary folders remove what looks old. The same path is used again,
+   * because the models of the server know it.
+   */
+  #restore(): void {
+    const found = lstatSync(this.path, { throwIfNoEntry: false })
+    const isOurs = found !== undefined && isPrivateFolder(found)
+    const hasClaim = this.#isClaiming || existsSync(path.join(this.path, CLAIM))
+    // An upload or an unpacked archive may have created the folder again, without the claim.
+    if (isOurs && hasClaim) return
+    this.#log?.warn(
+      { folder: this.path },
+      'the runtime folder was removed while the server runs; it is created again. Exclude it from programs that clean up temporary folders',
+    )
+    if (!isOurs) mkdirSync(this.path, { mode: 0o700 })
+    if (this.#user !== undefined) {
+      chownSync(this.path, process.geteuid?.() ?? 0, this.#user.gid)
+      chmodSync(this.path, 0o700 | PASS)
+    }
+    this.#isClaiming = true
+    this.#claim = this.#claimAgain(this.#claim)
+  }
+
+  /** The earlier claim goes first, because its release removes the socket by its name. */
+  async #claimAgain(earlier: Promise<FolderClaim>): Promise<FolderClaim> {
+    const claim = await earlier
+    try {
+      await claim.release()
+      return await FolderClaim.make(this.path, CLAIM)
+    } catch (err) {
+      // The folder works without it. The claim only tells later servers not to remove the folder.
+      this.#log?.warn({ err }, 'the runtime folder cannot be claimed')
+      return claim
+    } finally {
+      this.#isClaiming = false
+    }
   }
 
   #remove(folder: string): void {
@@ -155,6 +207,9 @@ async function removeIfAbandoned(folder: string, moved: string): Promise<void> {
 
 /** Whether this is a folder (not a link) of this user that no other user can change or list. */
 async function isPrivate(folder: string): Promise<boolean> {
-  const found = await lstat(folder)
+  return isPrivateFolder(await lstat(folder))
+}
+
+function isPrivateFolder(found: Stats): boolean {
   return found.isDirectory() && found.uid === process.geteuid?.() && (found.mode & 0o067) === 0
 }

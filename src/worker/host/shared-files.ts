@@ -2,7 +2,8 @@
 import { chmod, chown, lstat, readdir } from 'node:fs/promises'
 import path from 'node:path'
 
-const PASS = 0o010
+/** The mode bit that lets a group pass through a folder. */
+export const PASS = 0o010
 const READ = 0o040
 
 /** Lets a group pass through a folder without listing it. */

@@ -8,6 +8,8 @@ import {
   existsSync,
   mkdirSync,
   readdirSync,
+  rmSync,
+  statSync,
   symlinkSync,
   utimesSync,
   writeFileSync,
@@ -16,8 +18,10 @@ import path from 'node:path'
 import { test } from 'node:test'
 import type { TestContext } from 'node:test'
 import { StateFile } from '../../../src/models/state/state-file.ts'
+import type { WorkerUser } from '../../../src/worker/host/confinement.ts'
 import { RuntimeDirectory } from '../../../src/worker/host/runtime-directory.ts'
-import { temporaryFolder, until } from '../../helpers/server.ts'
+import { workerPids } from '../../helpers/observe.ts'
+import { runtimeFolder, serve, temporaryFolder, until } from '../../helpers/server.ts'
 
 const OTHER_USER = 12_345
 const needsRoot = process.geteuid?.() === 0 ? false : 'needs to be root'
@@ -116,6 +120,97 @@ test(
     await mine.close()
   },
 )
+
+/** A runtime folder with the warnings that it has logged. */
+async function withWarnings(
+  t: TestContext,
+  user?: WorkerUser,
+): Promise<{ runtime: RuntimeDirectory; warnings: unknown[] }> {
+  const warnings: unknown[] = []
+  const warn = (...[, text]: unknown[]): number => warnings.push(text)
+  const runtime = await RuntimeDirectory.create(user, temporaryFolder(t), { warn })
+  t.after(() => runtime.remove())
+  return { runtime, warnings }
+}
+
+const claimIn = ({ path: folder }: RuntimeDirectory): string => path.join(folder, 'server.sock')
+const GONE = /^the runtime folder was removed while the server runs/
+
+test('a runtime folder that was removed is there again with the next worker, private and claimed', async (t) => {
+  const { runtime, warnings } = await withWarnings(t)
+  for (const round of [1, 2]) {
+    rmSync(runtime.path, { recursive: true })
+    const folders = [runtime.newWorkerFolder(), runtime.newWorkerFolder()]
+    for (const folder of folders) runtime.makeWorkerFolder(folder)
+    for (const folder of [runtime.path, ...folders]) {
+      assert.equal(statSync(folder).mode & 0o777, 0o700)
+    }
+    await until(() => existsSync(claimIn(runtime)))
+    assert.equal(warnings.length, round)
+    assert.match(String(warnings.at(-1)), GONE)
+  }
+  // A later server of this user leaves it alone.
+  const name = path.basename(runtime.path)
+  assert.deepEqual(await start(t, path.dirname(runtime.path)), [name])
+  runtime.remove()
+  assert.ok(!existsSync(runtime.path))
+})
+
+test('a runtime folder that something else has created again is claimed again', async (t) => {
+  const { runtime, warnings } = await withWarnings(t)
+  rmSync(runtime.path, { recursive: true })
+  mkdirSync(path.join(runtime.path, 'model-1'), { recursive: true, mode: 0o700 })
+  runtime.makeWorkerFolder(runtime.newWorkerFolder())
+  await until(() => existsSync(claimIn(runtime)))
+  assert.equal(warnings.length, 1)
+  assert.ok(existsSync(path.join(runtime.path, 'model-1')))
+})
+
+test('a name that others can write to is not used as runtime folder', async (t) => {
+  const { runtime } = await withWarnings(t)
+  const elsewhere = temporaryFolder(t)
+  for (const put of [
+    () => symlinkSync(elsewhere, runtime.path),
+    () => writeFileSync(runtime.path, ''),
+    () => {
+      mkdirSync(runtime.path)
+      chmodSync(runtime.path, 0o777)
+    },
+  ]) {
+    rmSync(runtime.path, { recursive: true })
+    put()
+    assert.throws(() => runtime.makeWorkerFolder(runtime.newWorkerFolder()), { code: 'EEXIST' })
+    assert.deepEqual(readdirSync(elsewhere), [])
+  }
+})
+
+test(
+  'workers of another user can pass a folder that is there again',
+  { skip: needsRoot },
+  async (t) => {
+    const { runtime } = await withWarnings(t, { uid: OTHER_USER, gid: OTHER_USER })
+    const before = statSync(runtime.path)
+    rmSync(runtime.path, { recursive: true })
+    const folder = runtime.newWorkerFolder()
+    runtime.makeWorkerFolder(folder)
+    const after = statSync(runtime.path)
+    assert.deepEqual([after.mode, after.uid, after.gid], [before.mode, before.uid, before.gid])
+    assert.equal(statSync(folder).uid, OTHER_USER)
+  },
+)
+
+test('a server whose runtime folder was removed starts workers again', async (t) => {
+  const server = await serve(t, [path.resolve('examples/iris')])
+  rmSync(runtimeFolder(server), { recursive: true })
+  const [pid] = await workerPids(server, 'iris')
+  process.kill(Number(pid), 'SIGKILL')
+  await server.logged(({ msg }) => GONE.test(String(msg)))
+  const features = JSON.stringify({ features: [[5.1, 3.5, 1.4, 0.2]] })
+  const headers = { 'content-type': 'application/json' }
+  const request = { method: 'POST', body: features, headers }
+  assert.equal((await server.fetch('/predictions/iris', request)).status, 200)
+  assert.notEqual((await workerPids(server, 'iris'))[0], pid)
+})
 
 const moduleUrl = (relative: string): string => new URL(relative, import.meta.url).href
 const OTHER_SERVER = `
