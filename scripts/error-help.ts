@@ -12,7 +12,7 @@ export interface ErrorHelp {
 export const ERROR_HELP: Readonly<Record<ErrorType, ErrorHelp>> = {
   BadRequestException: {
     cause:
-      'The request itself is malformed: a parameter is missing or of the wrong type (numbers are written in plain digits), the body ends too early, a multipart body has no boundary, the management body is no JSON. With status 403: a model URL or its address is not allowed; 417: the expectation is not supported; 431: the headers are too large.',
+      'The request itself is malformed: a parameter is missing or of the wrong type (numbers are written in plain digits), the body ends too early, a multipart body has no boundary, the management body is no JSON. With status 403: a model URL or its address is not allowed; 417: the expectation is not supported; 431: the headers are too large or too many; 501: the Transfer-Encoding is not supported.',
     remedy: 'Correct the request; the message names the parameter.',
   },
   InvalidInputException: {

@@ -47,8 +47,9 @@ so that one wrong request never fails its neighbours.
 
 What the HTTP parser rejects gets the same body, without an \`x-request-id\`, and the connection closes: 400 for what is no HTTP,
 408 for a request that takes longer than \`requestTimeout\`, whose head takes longer than \`headersTimeout\`, or whose
-body stops arriving for \`bodyTimeout\`, 431 for more than 16 KiB of headers. A request of HTTP/1.1 without \`Host\` is 400,
-an \`Expect\` that is not \`100-continue\` is 417.
+body stops arriving for \`bodyTimeout\`, 431 for more than 16 KiB or 2000 lines of headers. A request of
+HTTP/1.1 without \`Host\`, one with two, and chunks in HTTP/1.0 are 400; a \`Transfer-Encoding\` other than \`chunked\` is 501, or 400
+if \`chunked\` is not the last one; an \`Expect\` that is not \`100-continue\` is 417. Nothing behind such a request is executed.
 
 On the paths of KServe and Triton (\`/v1\`, \`/v2\`) the body of an error is \`{"error": "the message"}\`. A request whose URL was not
 read (the parser stopped before) gets the first form.

@@ -16,10 +16,11 @@ import { docsPageRoutes } from './routes/documents/docs-page.ts'
 import { documentRoutes, modelDocumentRoutes } from './routes/documents/openapi.ts'
 import { readBody } from './routes/http/body.ts'
 import { guardAgainstBrowsers } from './routes/http/browser-guard.ts'
-import { checkVersionAndHost, refuseUrl } from './routes/http/connections/connection-errors.ts'
+import { refuseUrl } from './routes/http/connections/connection-errors.ts'
 import { connectionLimits } from './routes/http/connections/connection-limits.ts'
 import { Connections } from './routes/http/connections/connections.ts'
 import { MAX_HEADER_BYTES } from './routes/http/connections/http-server.ts'
+import { checkMessage, isRepeated } from './routes/http/connections/message-check.ts'
 import { errorHandling, refuseOtherMethods } from './routes/http/error-handler.ts'
 import { watchExchanges } from './routes/http/exchanges.ts'
 import { readRequestTarget } from './routes/http/request-target.ts'
@@ -196,7 +197,7 @@ function newApp(
     counts: metrics.responses[listener],
     log: accessLog ? log : undefined,
   })
-  app.addHook('onRequest', checkVersionAndHost)
+  app.addHook('onRequest', checkMessage)
   // `send-prediction.ts` writes predictions without Fastify and sets these headers itself.
   app.addHook('onSend', (request, reply, payload, done) => {
     for (const [name, value] of answerHeaders(request.id)) {
@@ -237,10 +238,4 @@ async function requireToken(app: App, { config }: RouteContext): Promise<void> {
     if (isRepeated(request.raw, 'authorization')) refuse()
     else app.verifyBearerAuth?.(request, reply, (error) => (error ? refuse() : done()))
   })
-}
-
-function isRepeated({ rawHeaders }: IncomingMessage, header: string): boolean {
-  const isName = (text: string, index: number): boolean =>
-    index % 2 === 0 && text.toLowerCase() === header
-  return rawHeaders.findIndex(isName) !== rawHeaders.findLastIndex(isName)
 }

@@ -44,6 +44,7 @@ const BY_STATUS: ReadonlyMap<number, ErrorType> = new Map([
   [415, 'UnsupportedMediaTypeException'],
 ])
 
+const NOT_IMPLEMENTED = 501
 const KSERVE_PATH = /^\/v[12](?:[/?]|$)/
 
 /**
@@ -127,8 +128,9 @@ function sendError(
   reply: FastifyReply,
 ): FastifyReply {
   // Rejections because of overload are counted instead: a log line with a stack for each would add
-  // load.
-  if (error.statusCode >= 500 && error.retryAfterSeconds === undefined) {
+  // load. 501 is the client's mistake.
+  const isOurs = error.statusCode >= 500 && error.statusCode !== NOT_IMPLEMENTED
+  if (isOurs && error.retryAfterSeconds === undefined) {
     request.log.warn(
       { requestId: request.id, type: error.type, reason: messageOf(original), err: original },
       'request failed',

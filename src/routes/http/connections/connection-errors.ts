@@ -46,25 +46,6 @@ export function refuseExpectation(request: IncomingMessage, response: ServerResp
   response.end(body)
 }
 
-/**
- * For `onRequest`. HTTP/1.1 requires the header `Host`, which may be empty. Node's parser also
- * accepts the versions 0.9 and 2.0, whose messages have another format.
- */
-export function checkVersionAndHost(
-  { raw: { httpVersion, headers } }: FastifyRequest,
-  _reply: unknown,
-  done: (error?: Error) => void,
-): void {
-  if (httpVersion !== '1.1' && httpVersion !== '1.0') {
-    const text = 'Only HTTP/1.0 and HTTP/1.1 are supported.'
-    done(new ServerError('BadRequestException', text))
-  } else if (httpVersion === '1.1' && headers.host === undefined) {
-    done(new ServerError('BadRequestException', 'The Host header is missing.'))
-  } else {
-    done()
-  }
-}
-
 /** Rejects a URL that cannot be decoded. Fastify reports it before it looks for a route. */
 export function refuseUrl(
   _error: FastifyError,

@@ -5,6 +5,7 @@ import type { Socket } from 'node:net'
 import { closeGently } from './close-gently.ts'
 import { refuseExpectation } from './connection-errors.ts'
 import type { ConnectionLimits } from './connection-limits.ts'
+import { messageProblem } from './message-check.ts'
 
 /** Maximum size of the request line and all headers together. */
 export const MAX_HEADER_BYTES = 16 * 1024
@@ -16,7 +17,7 @@ export function createHttpServer(
   { headersTimeoutMs, requestTimeoutMs, keepAliveTimeoutMs }: ConnectionLimits,
   accept: RequestListener,
 ): Server {
-  const handler = endAtUpgrades(accept)
+  const handler = endWhereNeeded(accept)
   /** The latest response that was started on each connection. */
   const latest = new WeakMap<Socket, ServerResponse>()
   const server = createServer(
@@ -32,6 +33,8 @@ export function createHttpServer(
     },
     handler,
   )
+  // Node would silently drop lines beyond a number of its own, also `Host` or `Authorization`.
+  server.maxHeadersCount = 0
   server.on('checkContinue', (request, response) => {
     latest.set(request.socket, response)
     continueWhenRead(request, response)
@@ -57,18 +60,18 @@ export function createHttpServer(
 }
 
 /**
- * Makes a request with `Upgrade` the last one of its connection. Node's parser drops what follows
- * such a request in the same packet and takes the next packet for a new request, which may be the
- * body of one that was dropped. So nothing after it is executed, and its response says `Connection:
- * close`.
+ * Makes a request with `Upgrade`, or one that is not a valid message, the last one of its
+ * connection. Node's parser drops what follows an `Upgrade` in the same packet and takes the next
+ * packet for a new request, which may be the body of one that was dropped. So nothing after it is
+ * executed, and its response says `Connection: close`.
  */
-function endAtUpgrades(accept: RequestListener): RequestListener {
+function endWhereNeeded(accept: RequestListener): RequestListener {
   const ending = new WeakSet<Socket>()
   return (request, response) => {
     const { socket, headers } = request
-    // The connection closes behind the response to the request with `Upgrade`.
+    // The connection closes behind the response to the last request.
     if (ending.has(socket)) return void request.resume()
-    if (headers.upgrade !== undefined) {
+    if (headers.upgrade !== undefined || messageProblem(request) !== undefined) {
       ending.add(socket)
       response.shouldKeepAlive = false
     }
