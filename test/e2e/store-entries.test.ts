@@ -4,8 +4,9 @@ import { execFileSync } from 'node:child_process'
 import { chmodSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { test } from 'node:test'
+import { failedModels, modelNames } from '../helpers/observe.ts'
 import { addModel } from '../helpers/onnx-files.ts'
-import { serve, temporaryFolder } from '../helpers/server.ts'
+import { json, serve, temporaryFolder } from '../helpers/server.ts'
 import type { TestServer } from '../helpers/server.ts'
 
 interface Entry {
@@ -120,4 +121,50 @@ test('B5: a start with such a store serves what can be served, and lists the res
       ['模型.onnx', 'UNAVAILABLE'],
     ],
   )
+})
+
+test('a reserved name or version is refused by every way to a model, and the others are served', async (t) => {
+  const store = temporaryFolder(t)
+  for (const name of ['good', 'stats', 'upload']) {
+    writeFileSync(path.join(store, `${name}.onnx`), addModel(1))
+  }
+  const folder = path.join(store, 'versioned')
+  mkdirSync(folder)
+  writeFileSync(path.join(folder, 'model.onnx'), addModel(1))
+  writeFileSync(path.join(folder, 'model.json'), '{"version":"all"}')
+  const server = await serve(t, [], { modelStore: store, workers: 0 })
+  assert.deepEqual(await modelNames(server), ['good'])
+  const failed = await failedModels(server)
+  assert.deepEqual(failed.map(({ modelUrl }) => modelUrl).toSorted(), [
+    'stats.onnx',
+    'upload.onnx',
+    'versioned',
+  ])
+  for (const { reason } of failed)
+    assert.match(reason, /^Invalid model (?:name|version): "\w+" is reserved/)
+  await server.logged(
+    ({ model, reason }) => model === 'stats.onnx' && /reserved/.test(String(reason)),
+  )
+  for (const query of [
+    'url=stats.onnx',
+    'url=good.onnx&model_name=stats',
+    'url=good.onnx&model_name=other&model_version=all',
+    'url=versioned',
+  ]) {
+    const response = await server.manage(`/models?${query}`, { method: 'POST' })
+    assert.equal(response.status, 400, query)
+    assert.match(await response.text(), /is reserved, because/)
+  }
+  const load = await server.manage('/v2/repository/models/stats/load', { method: 'POST' })
+  assert.equal(load.status, 400)
+  assert.match(await load.text(), /is reserved, because/)
+  const index = await server.manage('/v2/repository/index', { method: 'POST' })
+  const entries = (await json(index)) as { name: string; reason?: string }[]
+  assert.match(
+    entries.find(({ name }) => name === 'stats.onnx')?.reason ?? '',
+    /^The model name "stats" is reserved.* Rename it/,
+  )
+  // The file can be served under another name.
+  const other = await server.manage('/models?url=stats.onnx&model_name=m', { method: 'POST' })
+  assert.equal(other.status, 200, await other.text())
 })

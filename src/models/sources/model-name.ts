@@ -10,9 +10,30 @@ export const MODEL_NAME_PATTERN = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/
 const ARCHIVE_EXTENSIONS = ['.mar', '.model', '.zip', '.tar.gz', '.tgz']
 const MAX_SHOWN = 200
 
-/** @throws ServerError `BadRequestException` if `name` is not a valid model name. */
+/**
+ * Names that cannot be used because the server has a fixed path where the name would stand, with
+ * that path. `/models/{model}` also has the form of `/{model}/predict`.
+ */
+export const RESERVED_NAMES: ReadonlyMap<string, string> = new Map([
+  ['stats', '/v2/models/stats'],
+  ['upload', '/models/upload'],
+  ['models', '/models/predict'],
+  ['predictions', '/predictions/predict'],
+])
+
+/** The same for versions. */
+export const RESERVED_VERSIONS: ReadonlyMap<string, string> = new Map([
+  ['all', '/models/{model}/all'],
+  ['invoke', '/models/{model}/invoke'],
+])
+
+/**
+ * @throws ServerError `BadRequestException` if `name` is not a valid model name.
+ */
 export function checkModelName(name: string): void {
   if (!MODEL_NAME_PATTERN.test(name)) throw refused('name', name)
+  const taken = RESERVED_NAMES.get(name)
+  if (taken !== undefined) throw reserved('name', name, taken)
 }
 
 /**
@@ -20,6 +41,8 @@ export function checkModelName(name: string): void {
  */
 export function checkModelVersion(version: string): void {
   if (!MODEL_NAME_PATTERN.test(version)) throw refused('version', version)
+  const taken = RESERVED_VERSIONS.get(version)
+  if (taken !== undefined) throw reserved('version', version, taken)
 }
 
 /** A name or version from a client for a message, cut to 200 characters. */
@@ -104,4 +127,11 @@ function withoutStart(text: string): string {
 function refused(what: string, text: string): ServerError {
   const shown = JSON.stringify(text.slice(0, 200))
   return new ServerError('BadRequestException', `Invalid model ${what}: ${shown}`)
+}
+
+function reserved(what: string, text: string, taken: string): ServerError {
+  return new ServerError(
+    'BadRequestException',
+    `Invalid model ${what}: "${text}" is reserved, because ${taken} is a path of the server. Choose another ${what}.`,
+  )
 }

@@ -1,6 +1,6 @@
 /** Finds the model name of each entry of a store from the name of the file or folder alone. */
 import path from 'node:path'
-import { MODEL_NAME_PATTERN, nameOfPath } from './model-name.ts'
+import { MODEL_NAME_PATTERN, RESERVED_NAMES, nameOfPath } from './model-name.ts'
 import { listStore } from './store-listing.ts'
 
 /** The entries of a store. */
@@ -22,7 +22,8 @@ export async function readStoreNames(modelStore: string): Promise<StoreNames> {
   for (const url of await listStore(modelStore)) {
     const name = nameOfEntry(url, modelStore)
     const other = urls.get(name)
-    if (!MODEL_NAME_PATTERN.test(name)) problems.set(url, unusable(name))
+    const problem = problemWith(name)
+    if (problem !== undefined) problems.set(url, problem)
     else if (other === undefined) urls.set(name, url)
     else
       problems.set(url, `Its model would be called ${name}, as that of ${JSON.stringify(other)}.`)
@@ -39,10 +40,15 @@ function nameOfEntry(url: string, modelStore: string): string {
   }
 }
 
-function unusable(name: string): string {
-  const reason =
-    name === ''
-      ? 'No model name can be made of this file name: it has neither a letter from A to Z nor a digit.'
-      : 'The model name that is made of this file name is longer than 128 characters.'
+function problemWith(name: string): string | undefined {
+  const taken = RESERVED_NAMES.get(name)
+  if (taken === undefined && MODEL_NAME_PATTERN.test(name)) return undefined
+  let reason = 'The model name that is made of this file name is longer than 128 characters.'
+  if (name === '') {
+    reason =
+      'No model name can be made of this file name: it has neither a letter from A to Z nor a digit.'
+  } else if (taken !== undefined) {
+    reason = `The model name "${name}" is reserved, because ${taken} is a path of the server.`
+  }
   return `${reason} Rename it, or register it with model_name.`
 }
