@@ -65,6 +65,15 @@ function assertInvalid(response: RawResponse): void {
   assertError({ status, text: body, headers: new Headers() }, 500, 503)
 }
 
+/** A response is a 500 that tells the author of the handler what is wrong. */
+function assertExplained(response: RawResponse, what: RegExp): void {
+  const { status, body } = response
+  assertError({ status, text: body, headers: new Headers() }, 500)
+  assert.match(body, what)
+}
+
+const INVALID_STATUS = /The handler set an invalid response status: .* from 200 to 599\./
+
 /** Code that sets one header and returns `ok`. */
 const header = (name: string, value: string): string =>
   `context.setResponseHeader(0, ${name}, ${value}); return ['ok']`
@@ -106,7 +115,7 @@ row(
   async (server, t) => {
     const status = (code: string): string => `context.setResponseStatus(${code}); return ['body']`
     for (const code of ['0', '99', '100', '101', '103', '199', '600', '700', '999'])
-      assertInvalid(await ask(t, server, status(code)))
+      assertExplained(await ask(t, server, status(code)), INVALID_STATUS)
     for (const code of [
       '-1',
       '1000',
@@ -122,7 +131,7 @@ row(
       '200n',
       'true',
     ])
-      assertInvalid(await ask(t, server, status(code)))
+      assertExplained(await ask(t, server, status(code)), INVALID_STATUS)
     for (const code of ['204', '304']) {
       const typed = `context.setResponseContentType(0, 'text/plain'); ${status(code)}`
       for (const each of [status(code), typed]) {
@@ -220,7 +229,11 @@ row('H04', 'a header that HTTP forbids, or that is too large, is left out', asyn
   assert.deepEqual(valuesOf(odd, 'null'), ['[object Object]'])
   for (const value of ['Symbol("s")', '{ toString() { throw 1 } }', 'Object.create(null)']) {
     const response = await ask(t, server, header(`'x-odd'`, value))
-    if (response.status !== 200) assertInvalid(response)
+    if (response.status !== 200) assertExplained(response, /set the response header \\"x-odd\\"/)
+  }
+  for (const value of ['[]', `['a=1', 'b=2']`, '[[]]']) {
+    const response = await ask(t, server, header(`'set-cookie'`, value))
+    assertExplained(response, /set the response header \\"set-cookie\\" to a list/)
   }
 })
 

@@ -5,6 +5,11 @@
 import type { WireHeader, WireRequest } from '../../wire/messages.ts'
 import { Metrics } from './metrics.ts'
 
+/** HTTP has statuses from 100 to 599. Those below 200 do not end a request. */
+const MIN_STATUS = 200
+const MAX_STATUS = 599
+const MAX_SHOWN = 100
+
 /** Parts of the context that do not change while the model is loaded. */
 export interface ModelFacts {
   readonly modelName: string
@@ -45,6 +50,7 @@ export class RequestProcessor {
   readonly #responseHeaders = new Map<string, string>()
   #status = 200
   #phrase = ''
+  #mistake: TypeError | undefined
 
   constructor(request: WireRequest) {
     this.#request = request
@@ -60,13 +66,21 @@ export class RequestProcessor {
   }
 
   /**
-   * Sets the status of the response; `undefined` and `null` mean 200.
-   * @throws TypeError when the code is not an integer from 0 to 999.
+   * The first value that cannot be in a response. It fails this request only, so the methods do not
+   * throw: that would fail all requests of the batch.
    */
+  get mistake(): TypeError | undefined {
+    return this.#mistake
+  }
+
+  /** Sets the status of the response; `undefined` and `null` mean 200. */
   reportStatus(code?: number | null, phrase?: string | number | null): void {
     const status = code ?? 200
-    if (!Number.isInteger(status) || status < 0 || status > 999) {
-      throw new TypeError(`a response status is a number below 1000, not ${String(code)}`)
+    if (!Number.isInteger(status) || status < MIN_STATUS || status > MAX_STATUS) {
+      this.#note(
+        `The handler set an invalid response status: ${shown(status)}. A status is a whole number from ${MIN_STATUS} to ${MAX_STATUS}.`,
+      )
+      return
     }
     this.#status = status
     this.#phrase = String(phrase ?? '')
@@ -80,9 +94,24 @@ export class RequestProcessor {
     return this.#phrase
   }
 
-  /** Converts values to text. An MMS worker dies when a value is not a string. */
+  /**
+   * Converts values to text. An MMS worker dies when a value is not a string. The text of a list
+   * would be one value with commas, which `Set-Cookie` and others do not allow.
+   */
   addResponseProperty(name: unknown, value: unknown): void {
-    this.#responseHeaders.set(String(name), String(value))
+    if (Array.isArray(value)) {
+      this.#note(
+        `The handler set the response header ${shown(name)} to a list. A header has one value, which is text.`,
+      )
+      return
+    }
+    try {
+      this.#responseHeaders.set(String(name), String(value))
+    } catch {
+      this.#note(
+        `The handler set the response header ${shown(name)} to a value that has no text. The name and the value of a header are text.`,
+      )
+    }
   }
 
   getResponseHeader(name: string): string | undefined {
@@ -91,6 +120,10 @@ export class RequestProcessor {
 
   getResponseHeaders(): WireHeader[] {
     return [...this.#responseHeaders]
+  }
+
+  #note(text: string): void {
+    this.#mistake ??= new TypeError(text)
   }
 }
 
@@ -165,4 +198,14 @@ function readProperties(request: WireRequest): Record<string, RequestProperty> {
   }
   for (const [name, value] of request.headers) properties[name] = value
   return properties
+}
+
+/** A value that a handler passed, for a message. */
+function shown(value: unknown): string {
+  if (typeof value === 'string') return JSON.stringify(value.slice(0, MAX_SHOWN))
+  try {
+    return String(value).slice(0, MAX_SHOWN)
+  } catch {
+    return 'a value without a text'
+  }
 }

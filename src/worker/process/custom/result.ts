@@ -1,7 +1,9 @@
 /** Converts the result of a custom handler into the bodies of a reply. */
 import { types } from 'node:util'
+import { ServerError } from '../../../errors.ts'
 import type { WirePrediction, WireRequest, WorkerReply } from '../../wire/messages.ts'
-import { errorReply } from '../loop/replies.ts'
+import { errorPrediction, errorReply } from '../loop/replies.ts'
+import { reportError } from '../report-error.ts'
 import type { HandlerContext, RequestProcessor } from './context.ts'
 
 const CONTENT_TYPE = 'content-type'
@@ -30,6 +32,12 @@ export function replyWith(
 }
 
 function prediction(id: string, processor: RequestProcessor, body: Buffer): WirePrediction {
+  const { mistake } = processor
+  if (mistake !== undefined) {
+    // With the stack, which shows the line of the handler.
+    reportError('Invalid response', mistake)
+    return errorPrediction(id, new ServerError('InternalServerException', mistake.message))
+  }
   return {
     id,
     contentType: processor.getResponseHeader(CONTENT_TYPE) ?? '',

@@ -231,7 +231,6 @@ test('results that JSON cannot hold, and errors of every kind, fail the batch an
         hostile: () => { throw { get message() { throw new Error('again') }, toString: null } },
         huge: () => { throw Object.assign(new Error('m'.repeat(1e7)), { statusCode: 418 }) },
         code: () => { throw Object.assign(new Error('gone'), { statusCode: 1e9 }) },
-        status: (c) => { c.setResponseStatus('abc'); return ['x'] },
         index: (c) => c.getRequestHeader(1, 'x'),
         native: () => { throw new Error('... std::bad_alloc') },
       }
@@ -250,7 +249,6 @@ test('results that JSON cannot hold, and errors of every kind, fail the batch an
     ['hostile', 503, 'Prediction failed'],
     ['huge', 418, `${'m'.repeat(4096)}…`],
     ['code', 503, 'Prediction failed'],
-    ['status', 503, 'Prediction failed'],
     ['index', 503, 'Prediction failed'],
     ['native', 507, 'Out of resources'],
   ]
@@ -604,6 +602,67 @@ test('status, phrase, headers and content type are set for each request alone', 
       { id: 'c', contentType: '', status: 200, reason: '', headers: [['Y', 'undefined']], body },
     ],
   })
+})
+
+test('a status or header that no response can have is 500 for its request, with the reason', async (t) => {
+  const { client, worker } = await modelOf(
+    t,
+    `const cases = {
+        none: () => {},
+        large: (p) => p.reportStatus(1000),
+        small: (p) => p.reportStatus(99),
+        nan: (p) => p.reportStatus(NaN),
+        half: (p) => p.reportStatus(200.5),
+        text: (p) => p.reportStatus('200'),
+        hostile: (p) => p.reportStatus({ toString: null }),
+        repaired: (p) => { p.reportStatus(-1); p.reportStatus(201) },
+        list: (p) => p.addResponseProperty('set-cookie', ['a=1', 'b=2']),
+        typed: (p) => p.addResponseProperty('content-type', ['text/html']),
+        empty: (p) => p.addResponseProperty('x', Object.create(null)),
+        unnamed: (p) => p.addResponseProperty({ toString: null }, 'x'),
+      }
+      export const handle = (data, context) => data?.map((item, index) => {
+        cases[item.case](context.requestProcessor[index])
+        return 'ok'
+      })`,
+  )
+  const range = 'A status is a whole number from 200 to 599.'
+  const status = (shown: string): string =>
+    `The handler set an invalid response status: ${shown}. ${range}`
+  const list = 'to a list. A header has one value, which is text.'
+  const noText = 'to a value that has no text. The name and the value of a header are text.'
+  const expected: [name: string, message: string | undefined][] = [
+    ['none', undefined],
+    ['large', status('1000')],
+    ['small', status('99')],
+    ['nan', status('NaN')],
+    ['half', status('200.5')],
+    ['text', status('"200"')],
+    ['hostile', status('a value without a text')],
+    ['repaired', status('-1')],
+    ['list', `The handler set the response header "set-cookie" ${list}`],
+    ['typed', `The handler set the response header "content-type" ${list}`],
+    ['empty', `The handler set the response header "x" ${noText}`],
+    ['unnamed', `The handler set the response header a value without a text ${noText}`],
+    ['none', undefined],
+  ]
+  const reply = await client.predict(
+    expected.map(([name], index) => wireRequest([['case', name, 'text/plain']], [], `${index}`)),
+  )
+  assert.deepEqual([reply.code, reply.message], [200, 'Prediction success'])
+  for (const [index, { id, status: code, body }] of reply.predictions.entries()) {
+    const message = expected[index]?.[1]
+    assert.deepEqual([id, code], [`${index}`, message === undefined ? 200 : 500])
+    if (message === undefined) assert.equal(String(body), 'ok')
+    else {
+      const type = 'InternalServerException'
+      assert.deepEqual(JSON.parse(String(body)), { code: 500, type, message })
+    }
+  }
+  assert.match(
+    worker.stderr,
+    /Invalid response: TypeError: The handler set .* 1000\..*\n\s+at .*service/s,
+  )
 })
 
 test('work that outlives its batch cannot touch the next answer', async (t) => {
