@@ -12,6 +12,7 @@ import { sagemakerSettings } from './import/sagemaker.ts'
 import { readConfigFile, readEnvironment, readFlags } from './layers.ts'
 import type { ConfigOrigin, Settings } from './layers.ts'
 import { readToken } from './management-token.ts'
+import { checkValues } from './value-checks.ts'
 
 /** Result of {@link parseConfig}. */
 export interface ParsedConfig {
@@ -72,4 +73,5 @@ function checkSettings(settings: Settings, origin: string): void {
   const problem = problemWith(Type.Partial(ConfigSchema), settings)
   if (problem !== undefined)
     throw new ConfigError(`A setting in ${origin} is not valid: ${problem}.`)
+  checkValues(settings, origin)
 }

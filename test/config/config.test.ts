@@ -306,6 +306,41 @@ test('a bad value is refused even where a better one would win', (t) => {
   )
 })
 
+test('a text that a setting cannot have is refused, with the setting and the text', () => {
+  for (const [key, good, ...bad] of [
+    ['host', 'localhost', '', ' '],
+    ['managementHost', '::1', ''],
+    ['allowedHosts', 'models.internal', 'http://x', 'x:80', 'x/y', '[::1]'],
+    [
+      'allowedOrigins',
+      'https://x:8443/',
+      'x',
+      'x:80',
+      'https://x/path',
+      'ftp://x',
+      '*',
+      'https://u@x',
+    ],
+    ['workerEnvironment', 'http_proxy', 'A=B', 'A B', '1A', 'AWS_*'],
+  ] as const) {
+    flags(`--${flagName(key)}=${good}`)
+    for (const text of bad) {
+      const message = refusal(() => flags(`--${flagName(key)}=${text}`))
+      assert.ok(message.startsWith(`A setting in the command line is not valid: ${key} must be `))
+      assert.ok(message.endsWith(`; got ${JSON.stringify(text)}.`), message)
+      assert.match(
+        refusal(() => environment({ [environmentName(key)]: text })),
+        /the environment/,
+      )
+    }
+  }
+  // Of a list, each text counts.
+  assert.match(
+    refusal(() => flags('--allowed-origins', 'https://x,y')),
+    /got "y"\.$/,
+  )
+})
+
 test('every setting has a flag and a variable of its own, and a description', () => {
   const keys = Object.keys(ConfigSchema.properties)
   assert.deepEqual(

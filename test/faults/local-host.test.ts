@@ -476,3 +476,20 @@ test('I02 I05 an isolation that cannot be had ends the start with a reason', asy
   assert.equal(user.status, 2)
   assert.match(user.stderr, /workerUser needs/)
 })
+
+test('I02 an id that the system takes for another one ends the start', { skip: needsRoot }, () => {
+  for (const user of [
+    '99999999999:1',
+    '1:99999999999',
+    '4294967295',
+    '1:4294967295',
+    '4294967296',
+  ]) {
+    const args = ['dist/cli.js', 'serve', '--port', '0', '--worker-user', user]
+    const { status, stderr } = spawnSync(process.execPath, args, { encoding: 'utf8' })
+    assert.deepEqual(
+      [status, stderr],
+      [2, `onnxd: workerUser: an id is at most 4294967294, unlike those of ${user}.\n`],
+    )
+  }
+})

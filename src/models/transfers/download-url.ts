@@ -1,9 +1,7 @@
 /** Checks from which URLs a model may be downloaded, and formats URLs for messages. */
 import { ServerError } from '../../errors.ts'
+import { isHttpUrl, parseOrigin } from '../../http-url.ts'
 
-/** White space, control characters and backslashes. URL parsers remove or replace them. */
-const FORBIDDEN = /[\s\p{Cc}\\]/u
-const HTTP_URL = /^https?:\/\/[^/]/i
 const MAX_SHOWN = 200
 
 /**
@@ -11,7 +9,7 @@ const MAX_SHOWN = 200
  * @throws ServerError 400 if it is not a plain http(s) URL; 403 if its origin is not allowed.
  */
 export function parseModelUrl(text: string, allowedOrigins: readonly string[]): URL {
-  if (FORBIDDEN.test(text) || !HTTP_URL.test(text) || !URL.canParse(text)) {
+  if (!isHttpUrl(text)) {
     throw new ServerError('BadRequestException', 'Invalid model url: it is no http or https URL.')
   }
   const url = new URL(text)
@@ -26,16 +24,6 @@ export function parseModelUrl(text: string, allowedOrigins: readonly string[]): 
     )
   }
   return url
-}
-
-/**
- * Returns the origin in a setting, `https://host[:port]`, in its normal form; `undefined` if the
- * text is anything else.
- */
-export function parseOrigin(text: string): string | undefined {
-  if (FORBIDDEN.test(text) || !HTTP_URL.test(text) || !URL.canParse(text)) return undefined
-  const { origin, href } = new URL(text)
-  return href === `${origin}/` ? origin : undefined
 }
 
 /** Returns a URL for messages: without user, password, query and fragment, which may be secret. */

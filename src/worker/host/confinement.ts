@@ -42,6 +42,11 @@ export interface ConfinementSettings {
  */
 const RESERVED_MIB = Number.parseInt(process.versions.node, 10) >= 24 ? 512 : 0
 const PROBE_TIMEOUT_MS = 5000
+/**
+ * The highest id of a user or group. The next number, which is the last of 32 bits, means "no
+ * change" to the system: workers would run as root.
+ */
+const MAX_ID = 2 ** 32 - 2
 
 /**
  * Finds out how to confine workers on this machine.
@@ -105,6 +110,9 @@ function findUser(wanted: string, hasSetpriv: boolean): WorkerUser {
       : { uid: Number(uid), gid: gid === undefined ? Number(uid) : Number(gid) }
   if (user === undefined) throw new ConfigError(`workerUser: there is no user ${wanted}.`)
   if (user.uid === 0) throw new ConfigError('workerUser must not be root.')
+  if (user.uid > MAX_ID || user.gid > MAX_ID) {
+    throw new ConfigError(`workerUser: an id is at most ${MAX_ID}, unlike those of ${wanted}.`)
+  }
   return user
 }
 

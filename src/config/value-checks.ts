@@ -1,0 +1,39 @@
+/** Checks of settings that are text, beyond what their schemas say. */
+import { ConfigError } from '../errors.ts'
+import { parseOrigin } from '../http-url.ts'
+import type { Settings } from './layers.ts'
+
+const VARIABLE = /^[A-Za-z_][A-Za-z0-9_]*$/
+/** A host name without scheme, port and path. */
+const HOST_NAME = /^[^\s/:@?#[\]]+$/
+
+/** A check of one text, and what the text has to be. */
+type Rule = readonly [isRight: (text: string) => boolean, wanted: string]
+
+const HOST: Rule = [(text) => text.trim() !== '', 'an IP address or a host name, not empty']
+const RULES: Readonly<Record<string, Rule>> = {
+  host: HOST,
+  managementHost: HOST,
+  allowedHosts: [(text) => HOST_NAME.test(text), 'host names without scheme and port'],
+  allowedOrigins: [
+    (text) => parseOrigin(text) !== undefined,
+    'origins, such as https://models.example.com',
+  ],
+  workerEnvironment: [(text) => VARIABLE.test(text), 'names of environment variables'],
+}
+
+/**
+ * Checks settings whose types are already right.
+ * @param place Their origin, for the message.
+ * @throws ConfigError that names the setting and the value.
+ */
+export function checkValues(settings: Settings, place: string): void {
+  for (const [key, [isRight, wanted]] of Object.entries(RULES)) {
+    const values = [settings[key] ?? []].flat()
+    const wrong = values.find((value) => typeof value === 'string' && !isRight(value))
+    if (wrong === undefined) continue
+    throw new ConfigError(
+      `A setting in ${place} is not valid: ${key} must be ${wanted}; got ${JSON.stringify(wrong)}.`,
+    )
+  }
+}
