@@ -4,7 +4,7 @@ import { codeOf } from '../process-identity.ts'
 /** Seconds until a failed model is tried again. */
 const RETRY_FAILED_SECONDS = 60
 
-/** The error if no worker can take a request: the queue is full, or the model has no worker. */
+/** The error if no worker can take a request because the queue is full. */
 export function overloaded(
   modelName: string,
   retryAfterSeconds: number,
@@ -12,6 +12,22 @@ export function overloaded(
 ): ServerError {
   const text = `No worker is available to serve request for model: ${modelName}. Consider increasing job queue size.`
   return new ServerError('ServiceUnavailableException', text, { retryAfterSeconds, statusCode })
+}
+
+/** The error while a model has no worker because it was registered with none, or scaled to none. */
+export function withoutWorkers(
+  modelName: string,
+  version: string,
+  retryAfterSeconds: number,
+): ServerError {
+  const text = `No worker is available to serve request for model: ${modelName}. It has no workers. Start one on the management listener: PUT /models/${modelName}/${version}?min_worker=1`
+  return new ServerError('ServiceUnavailableException', text, { retryAfterSeconds })
+}
+
+/** The error for a request that comes while its model ends. */
+export function unloading(modelName: string, retryAfterSeconds: number): ServerError {
+  const text = `No worker is available to serve request for model: ${modelName}. The model is being unloaded.`
+  return new ServerError('ServiceUnavailableException', text, { retryAfterSeconds })
 }
 
 /**

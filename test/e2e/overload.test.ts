@@ -97,3 +97,23 @@ test('a full queue refuses in every dialect, keeps the connection, and loses not
   const failures = 'onnxd_requests_total{model="tool",status_class="5xx",version="1.0"}'
   assert.equal(metrics.get(failures), 9)
 })
+
+test('a model without workers says so in every dialect, with a command that helps', async (t) => {
+  const server = await serve(t, [handlerModel(t, 'tool')], { allowHandlers: true, workers: 0 })
+  const post = poster(t, server.inferenceUrl)
+  const command = 'PUT /models/tool/1.0?min_worker=1'
+  const message = `No worker is available to serve request for model: tool. It has no workers. Start one on the management listener: ${command}`
+  for (const path of ['/predictions/tool', '/v2/models/tool/infer', '/v1/models/tool:predict']) {
+    const answer = await post(path, '{}')
+    const { message: text, error = text } = JSON.parse(answer.body) as Record<string, unknown>
+    assert.deepEqual([answer.status, error], [503, message], path)
+    assert.match(answer.headers['retry-after'] ?? '', /^[1-9]\d*$/)
+  }
+  const [method = '', route = ''] = command.split(' ')
+  assert.equal((await server.manage(`${route}&synchronous=true`, { method })).status, 200)
+  assert.equal((await post('/predictions/tool', 'echo:now')).status, 200)
+  assert.equal((await server.manage('/models/tool?min_worker=0', { method })).status, 202)
+  await until(async () => (await post('/predictions/tool', 'echo:gone')).status === 503)
+  const gone = await post('/predictions/tool', 'echo:gone')
+  assert.match(gone.body, /It has no workers\./)
+})

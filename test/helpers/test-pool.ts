@@ -199,6 +199,7 @@ export class TestPool {
     this.clock = clock
     this.pool = new Pool({
       modelName: 'm',
+      version: '1.0',
       batchSize: 1,
       maxBatchDelayMs: 0,
       queue: { maxJobs: 100, maxBytes: 1000 },

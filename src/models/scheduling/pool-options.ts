@@ -9,6 +9,7 @@ import type { PoolWorker } from './slot.ts'
 /** Options of a pool, fixed for the life of a model version. */
 export interface PoolOptions {
   readonly modelName: string
+  readonly version: string
   /** Maximum of jobs in one batch. */
   readonly batchSize: number
   /**
@@ -33,12 +34,13 @@ export interface PoolOptions {
 
 /** Returns the pool options that follow from the settings of the version and the server. */
 export function poolSettings(
-  { name, hasCode, settings }: PreparedModel,
+  { name, version, hasCode, settings }: PreparedModel,
   { batchSize, maxBatchDelayMs, priorityLevels }: EffectiveSettings,
   config: Config,
 ): Omit<PoolOptions, 'startWorker' | 'log'> {
   return {
     modelName: name,
+    version,
     batchSize,
     maxBatchDelayMs,
     queue: { maxJobs: config.queueSize, maxBytes: config.queueBytes },

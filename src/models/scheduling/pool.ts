@@ -184,6 +184,7 @@ export class Pool {
 
   async #close(drainMs: number): Promise<void> {
     this.#state = 'draining'
+    this.#rejections.startClosing()
     const isIdle = new Promise<void>((resolve) => (this.#sayIdle = resolve))
     this.#schedule()
     if (drainMs > 0) await waitAtMost(drainMs, isIdle)

@@ -1,7 +1,7 @@
 import type { ServerError } from '../../errors.ts'
 import type { RejectionReason } from '../metrics/causes.ts'
 import type { VersionMetrics } from '../metrics/version-metrics.ts'
-import { failed, outOfTime, overloaded } from '../unavailable.ts'
+import { failed, outOfTime, overloaded, unloading, withoutWorkers } from '../unavailable.ts'
 import type { DrainRate } from './drain-rate.ts'
 import type { PoolOptions } from './pool-options.ts'
 import type { Job } from './queue/job.ts'
@@ -13,7 +13,7 @@ export interface Rejection {
   readonly error: ServerError
 }
 
-type Options = Pick<PoolOptions, 'modelName' | 'overloadStatus' | 'queueTimeoutMs'>
+type Options = Pick<PoolOptions, 'modelName' | 'version' | 'overloadStatus' | 'queueTimeoutMs'>
 
 /** Rejects requests of a pool: gives the reason, the time to retry, and counts them. */
 export class Rejections {
@@ -21,6 +21,7 @@ export class Rejections {
   readonly #metrics: VersionMetrics
   readonly #drainRate: DrainRate
   readonly #slots: SlotSet
+  #isClosing = false
 
   constructor(options: Options, metrics: VersionMetrics, drainRate: DrainRate, slots: SlotSet) {
     this.#options = options
@@ -36,13 +37,21 @@ export class Rejections {
     return { reason: 'queue_full', error: overloaded(modelName, seconds, overloadStatus) }
   }
 
-  /** No worker exists: the model has failed or is being closed. */
+  /** From now on requests are rejected because the model is being closed. */
+  startClosing(): void {
+    this.#isClosing = true
+  }
+
+  /** The model has failed, is being closed, or has no workers. */
   noWorker(queued: number): Rejection {
-    const { modelName } = this.#options
+    const { modelName, version } = this.#options
     if (this.#slots.hasFailed)
       return { reason: 'failed', error: failed(modelName, this.#slots.lastFailure) }
     const seconds = this.#drainRate.secondsFor(queued)
-    return { reason: 'no_worker', error: overloaded(modelName, seconds, 503) }
+    const error = this.#isClosing
+      ? unloading(modelName, seconds)
+      : withoutWorkers(modelName, version, seconds)
+    return { reason: 'no_worker', error }
   }
 
   /** No worker took the request in time. */

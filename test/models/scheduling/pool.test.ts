@@ -509,6 +509,9 @@ test('when the drain is over, workers are ended and every job is settled, also t
   assert.ok(jobs.every((job) => job.isSettled))
   const refused = Array.from({ length: 4 }, () => '503 ServiceUnavailableException')
   assert.deepEqual(await outcomes(jobs), ['500 InternalServerException', ...refused])
+  assert.throws(() => it.submit('f'), {
+    message: 'No worker is available to serve request for model: m. The model is being unloaded.',
+  })
   assert.ok(it.workers.every((worker) => worker.state === 'stopped'))
   await it.leap(1000)
   assert.equal(it.workers.length, 3, 'nothing is started any more')
