@@ -4,8 +4,15 @@
  * npm has installed them.
  */
 import assert from 'node:assert/strict'
-import { spawnSync } from 'node:child_process'
-import { copyFileSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs'
+import { execFileSync, spawnSync } from 'node:child_process'
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  readdirSync,
+  writeFileSync,
+} from 'node:fs'
 import path from 'node:path'
 import { test } from 'node:test'
 import type { TestContext } from 'node:test'
@@ -52,6 +59,25 @@ test('D11: the checkout installs without a warning, by its lock file', async (t)
   assertNoWarning(output)
 })
 
+test('every relative link of a page of the package leads to a file of the package', async (t) => {
+  const folder = temporaryFolder(t)
+  execFileSync('tar', ['-xzf', await pack(t), '-C', folder])
+  const root = path.join(folder, 'package')
+  const pages = readdirSync(root, { recursive: true })
+    .map(String)
+    .filter((name) => name.endsWith('.md'))
+  assert.ok(pages.includes('README.md') && pages.includes(path.join('docs', 'models.md')))
+  const broken = pages.flatMap((page) => {
+    const text = readFileSync(path.join(root, page), 'utf8').replaceAll(/^```.*?^```/gms, '')
+    return [...text.matchAll(/\]\(([^)\s#]+)[^)\s]*\)/g)]
+      .map(([, target = '']) => target)
+      .filter((target) => !/^[a-z]+:/.test(target))
+      .filter((target) => !existsSync(path.join(root, path.dirname(page), target)))
+      .map((target) => `${page}: ${target}`)
+  })
+  assert.deepEqual(broken, [])
+})
+
 /**
  * Packs the checkout and installs it with the command of the README, with the file instead of the
  * package name.
@@ -59,15 +85,9 @@ test('D11: the checkout installs without a warning, by its lock file', async (t)
 async function install(t: TestContext, prefix: string): Promise<Installed> {
   const [, args = ''] = INSTALL.exec(readFileSync('README.md', 'utf8')) ?? []
   assert.match(args, /--global/)
-  const packed = temporaryFolder(t)
-  const pack = await npm('.', ['pack', '--ignore-scripts', '--pack-destination', packed])
-  assert.equal(pack.status, 0, pack.output)
-  const [tarball = ''] = readdirSync(packed)
-  const { status, output } = await npm(
-    prefix,
-    [...args.trim().split(' '), path.join(packed, tarball)],
-    { npm_config_prefix: prefix },
-  )
+  const { status, output } = await npm(prefix, [...args.trim().split(' '), await pack(t)], {
+    npm_config_prefix: prefix,
+  })
   assert.equal(status, 0, output)
   assertNoWarning(output)
   const modules = path.join(prefix, 'lib', 'node_modules')
@@ -81,6 +101,20 @@ async function install(t: TestContext, prefix: string): Promise<Installed> {
     folder: path.join(modules, 'onnxd'),
     command: (name) => path.join(prefix, 'bin', name),
   }
+}
+
+/** Packs the checkout and returns the path of the tarball. */
+async function pack(t: TestContext): Promise<string> {
+  const packed = temporaryFolder(t)
+  const { status, output } = await npm('.', [
+    'pack',
+    '--ignore-scripts',
+    '--pack-destination',
+    packed,
+  ])
+  assert.equal(status, 0, output)
+  const [tarball = ''] = readdirSync(packed)
+  return path.join(packed, tarball)
 }
 
 function assertNoWarning(output: string): void {
