@@ -33,6 +33,7 @@ import { metadataRoutes } from './routes/kserve/v2-metadata.ts'
 import { closedRepositoryRoutes, repositoryRoutes } from './routes/kserve/v2-repository.ts'
 import { managementRoutes } from './routes/management/models.ts'
 import { metricsRoute } from './routes/metrics.ts'
+import { pointToManagement } from './routes/misplaced.ts'
 import {
   apiDescriptionRoutes,
   modelDescriptionRoute,
@@ -57,6 +58,7 @@ export async function buildInferenceApp(
   await readBodies(app, context)
   await clientRoutes(app, context, documents)
   if (!context.config.exposeRepository) closedRepositoryRoutes(app)
+  pointToManagement(app, context)
   refuseOtherMethods(app, routes)
   return app
 }

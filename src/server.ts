@@ -100,6 +100,7 @@ export async function startServer({
   const budget = new ByteBudget(budgetBytes(config.memoryBudgetMib))
   let isAccepting = false
   let isStopping = false
+  let managementUrl: string | undefined
   const sources: SourceOptions = {
     modelStore: config.modelStore === '' ? undefined : config.modelStore,
     temporaryRoot: runtime.path,
@@ -123,6 +124,7 @@ export async function startServer({
     forget: (name) => persistence?.forget(name) ?? Promise.resolve(false),
     isAccepting: () => isAccepting,
     isStopping: () => isStopping,
+    managementUrl: () => managementUrl,
   }
   const apps: App[] = []
 
@@ -163,6 +165,7 @@ export async function startServer({
     // A worker starts slower than the HTTP side, so it goes first, unless its model is an archive.
     await Promise.race([factory.firstStart, loading, delay(WORKER_FIRST_MS)])
     const urls = await listenAll(context, log, apps, signal)
+    managementUrl = urls.managementUrl
     const outcome = await loading
     signal.throwIfAborted()
     await persistence?.restore(signal)

@@ -10,10 +10,8 @@ const HOST_NAME = /^[^\s/:@?#[\]]+$/
 /** A check of one text, and what the text has to be. */
 type Rule = readonly [isRight: (text: string) => boolean, wanted: string]
 
-const HOST: Rule = [(text) => text.trim() !== '', 'an IP address or a host name, not empty']
 const RULES: Readonly<Record<string, Rule>> = {
-  host: HOST,
-  managementHost: HOST,
+  host: [(text) => text.trim() !== '', 'an IP address or a host name, not empty'],
   allowedHosts: [(text) => HOST_NAME.test(text), 'host names without scheme and port'],
   allowedOrigins: [
     (text) => parseOrigin(text) !== undefined,

@@ -33,6 +33,8 @@ export interface RouteContext {
   readonly budget: ByteBudget
   readonly sources: SourceOptions
   readonly deliveries: Deliveries
+  /** URL of the management listener; `undefined` until it listens. */
+  readonly managementUrl: () => string | undefined
   /**
    * Removes a model that could not be restored from the saved state. Absent if no state is saved.
    */

@@ -1,6 +1,6 @@
 /** Tensors over real HTTP: what clients send by habit, and what Triton's configurations mean. */
 import assert from 'node:assert/strict'
-import { mkdirSync, writeFileSync } from 'node:fs'
+import { mkdirSync, writeFileSync, readFileSync } from 'node:fs'
 import { request } from 'node:http'
 import path from 'node:path'
 import { test } from 'node:test'
@@ -311,12 +311,23 @@ test('D10: types that cannot be served have names, and so have files that are no
     assert.match(unsupportedElements('Input "x"', type).message, /ONNX type \d+ \([A-Z][A-Z0-9]+\)/)
   }
   const ort = Buffer.from('\x1c\0\0\0ORTM\0\0\0\0', 'latin1')
+  const UNREADABLE =
+    /parsing failed\. The file is not an ONNX model, or it is damaged or cut off\.$/
   const files: [string, string | Buffer, RegExp][] = [
     ['a.ort', ort, /\.ort files \(ORT format\) are not read; use the \.onnx file/],
     ['renamed.onnx', ort, /in the ORT format \(\.ort\), which is not read/],
     ['zip.onnx', Buffer.from('PK\x03\x04', 'latin1'), /is a ZIP archive, not an ONNX model/],
     ['lfs.onnx', 'version https://git-lfs.github.com/spec/v1\noid', /pointer of Git LFS/],
     ['page.onnx', '<!DOCTYPE html><html>', /is an HTML or XML page/],
+    ['text.onnx', 'this is no model\n', /The \.onnx file is a text file, not an ONNX model\./],
+    ['other.onnx', `${'é'.repeat(40)}\t\r\n`, /is a text file, not an ONNX model\./],
+    ['json.onnx', '{"a": 1}', /is a text file, not an ONNX model\./],
+    ['noise.onnx', Buffer.from([8, 7, 255, 255]), UNREADABLE],
+    [
+      'cut.onnx',
+      readFileSync(path.resolve('examples/iris/model.onnx')).subarray(0, 99),
+      UNREADABLE,
+    ],
   ]
   for (const [name, content, pattern] of files) {
     writeFileSync(path.join(folder, name), content)

@@ -205,6 +205,22 @@ test('A05 operators cannot be served on the inference listener, with the token o
   }
   const headers = { authorization: `Bearer ${TOKEN}` }
   assert.equal((await server.manage('/models/reference', { headers })).status, 200)
+  // A management path says where it is served, on this machine only.
+  for (const [method, route] of [
+    ['GET', '/models'],
+    ['POST', '/models?url=x'],
+    ['DELETE', '/models/reference'],
+    ['PUT', '/models/reference/1.0/set-default'],
+    ['GET', '/metrics'],
+  ] as const) {
+    const response = await server.fetch(route, { method })
+    assert.equal(response.status, 404, route)
+    assert.ok(
+      (await response.text()).includes(`Management paths are served at ${server.managementUrl}.`),
+    )
+  }
+  for (const route of ['/modelsx', '/other', '/predictions'])
+    assert.doesNotMatch(await (await server.fetch(route)).text(), /Management paths/)
   // The token of operators is nothing to clients.
   for (const authorization of ['Bearer wrong', `Bearer ${TOKEN}`, 'Basic eDp4'])
     assert.equal((await server.fetch('/ping', { headers: { authorization } })).status, 200)
@@ -232,6 +248,10 @@ test('A06 management on an open address wants a token before anything is started
   const guarded = await serve(t, [], { managementHost: '0.0.0.0', managementToken: TOKEN })
   const url = guarded.managementUrl.replace('0.0.0.0', '127.0.0.1')
   assert.equal((await fetch(`${url}/models`)).status, 401)
+  // Clients of the inference listener do not learn an address of the network.
+  const misplaced = await (await guarded.fetch('/models')).text()
+  assert.ok(misplaced.includes(`Management paths are served on port ${portOf(url)}.`), misplaced)
+  assert.ok(!misplaced.includes('0.0.0.0'))
 })
 
 const FORM = ['content-type', 'multipart/form-data; boundary=x']

@@ -13,6 +13,9 @@ const MAX_URL_CHARACTERS = 4096
  */
 const FORBIDDEN_IN_URL = /[\p{Cc}\\\u2028\u2029\u202a-\u202e\u2066-\u2069]/u
 
+/** Follows the text about a path that is refused. */
+const OUTSIDE = '. Start the server with --allow-local-paths to register paths outside the store.'
+
 /** Allowed locations of models on this machine. */
 export interface LocationOptions {
   readonly modelStore: string | undefined
@@ -48,15 +51,17 @@ export async function locate(
     throw forbidden(`Remote URLs are not allowed: ${withoutSecrets(url)}`)
   }
   if (/^[A-Za-z][A-Za-z0-9+.-]*:/.test(url)) {
-    if (!allowLocalPaths)
-      throw forbidden(`Only models of the model store are allowed: ${withoutSecrets(url)}`)
+    if (!allowLocalPaths) {
+      const hint = /^file:/i.test(url) ? OUTSIDE : ''
+      throw forbidden(`Only models of the model store are allowed: ${withoutSecrets(url)}${hint}`)
+    }
     return { path: await existingPath(pathOfFileUrl(url)), root: undefined }
   }
   if (url.split('/').includes('..')) {
     throw notFound(`Relative path is not allowed in url: ${url}`)
   }
   if (path.isAbsolute(url)) {
-    if (!allowLocalPaths) throw notFound(`Model not found in model store: ${url}`)
+    if (!allowLocalPaths) throw notFound(`Model not found in model store: ${url}${OUTSIDE}`)
     return { path: await existingPath(path.resolve(url)), root: undefined }
   }
   if (!modelStore) throw notFound('Model store has not been configured.')

@@ -60,11 +60,14 @@ export function errorHandling(app: App): void {
   })
 }
 
-/** The error for a path without a route. */
-export function notFound(): ServerError {
+/**
+ * The error for a path without a route.
+ * @param hint A sentence that follows the text.
+ */
+export function notFound(hint = ''): ServerError {
   return new ServerError(
     'ResourceNotFoundException',
-    `Requested resource is not found, please refer to API document. ${PATHS_ARE_IN}`,
+    `Requested resource is not found, please refer to API document. ${PATHS_ARE_IN} ${hint}`.trim(),
   )
 }
 

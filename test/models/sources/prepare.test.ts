@@ -235,6 +235,18 @@ testShared('every shared model is prepared under its own name', {}, (t) =>
   assertPrepared(t, sharedPath('models'), 25),
 )
 
+test('a refusal of a path outside the store names the flag that allows it', async (t) => {
+  const { outside, options } = workplace(t)
+  const file = path.join(outside, 'model.onnx')
+  const flag = /\. Start the server with --allow-local-paths to register paths outside the store\.$/
+  for (const url of [file, `file://${file}`]) {
+    await assert.rejects(prepareFromUrl(url, options), { message: flag }, url)
+  }
+  for (const url of ['none.onnx', '../model.onnx', 's3://bucket/model.onnx']) {
+    await assert.rejects(prepareFromUrl(url, options), ({ message }: Error) => !flag.test(message))
+  }
+})
+
 test('a url outside the store is refused with the texts and statuses of the original', async (t) => {
   const { store, outside, options, write } = workplace(t)
   write('ok.onnx')

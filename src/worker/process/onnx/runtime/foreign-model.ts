@@ -7,6 +7,8 @@ const HEAD_BYTES = 64
 /** The fifth to eighth byte of a file in the ORT format, which small builds of onnxruntime read. */
 const ORT_MARK = 'ORTM'
 const GIT_LFS = 'version https://git-lfs'
+/** A control character that is not white space. Text has none; an ONNX model begins with one. */
+const CONTROL = /(?!\s)\p{Cc}/u
 const MARKUP = /^\s*<(?:!doctype|html|\?xml)/i
 
 /**
@@ -28,14 +30,15 @@ export function refuseOrtFormat(file: string): void {
  */
 export function foreignFileError(file: string): ServerError | undefined {
   const head = headOf(file)
-  const format = fileFormatOf(head) ?? formatOfText(head.toString('latin1'))
+  const format = fileFormatOf(head) ?? formatOfText(head.toString())
   if (format === undefined) return undefined
   return new ServerError('InvalidModelException', `The .onnx file is ${format}, not an ONNX model.`)
 }
 
 function formatOfText(head: string): string | undefined {
   if (head.startsWith(GIT_LFS)) return 'a pointer of Git LFS (fetch the file with "git lfs pull")'
-  return MARKUP.test(head) ? 'an HTML or XML page' : undefined
+  if (MARKUP.test(head)) return 'an HTML or XML page'
+  return head === '' || CONTROL.test(head) ? undefined : 'a text file'
 }
 
 /** Returns an empty buffer when the file cannot be read: onnxruntime then reports why. */

@@ -21,6 +21,8 @@ const STATUS_CODE = /\[ONNXRuntimeError\] : \d+ : \w+ : /g
  */
 const NODE_NAME_OR_FOLDERS =
   /(Name:'[^']*')|(?<![\w./])(?:[A-Za-z]:)?[\\/](?:[^\s'"\\/:,()]+[\\/])+/g
+/** onnxruntime's text for a file that is not a protocol buffer. */
+const NOT_READABLE = /Protobuf parsing failed\.?$/
 const MEMORY =
   /bad_alloc|failed to allocate|out of memory|array buffer allocation failed|invalid (?:typed )?array (?:buffer )?length/i
 
@@ -47,7 +49,10 @@ const TYPE_NAMES: ReadonlyMap<number, string> = new Map([
  * @param folder The folder of the model, which is removed from the text.
  */
 export function loadError(thrown: unknown, folder: string): ServerError {
-  return runtimeError(thrown, 'InvalidModelException', folder)
+  const error = runtimeError(thrown, 'InvalidModelException', folder)
+  if (!NOT_READABLE.test(error.message)) return error
+  const text = `${error.message} The file is not an ONNX model, or it is damaged or cut off.`
+  return new ServerError(error.type, text, { cause: thrown })
 }
 
 /** Error of an input or output whose elements onnxruntime-node does not support. */
