@@ -1,5 +1,6 @@
-/** What the operating system knows about a process: its start time and its memory. */
-import { readFile } from 'node:fs/promises'
+/** What the operating system knows about a process: its start time, memory and open files. */
+import { readFileSync } from 'node:fs'
+import { readFile, readdir } from 'node:fs/promises'
 
 const PAGE_BYTES = 4096
 
@@ -50,4 +51,24 @@ export async function residentBytes(pid: number): Promise<number> {
 /** Returns the `code` of a system error. */
 export function codeOf(error: unknown): string | undefined {
   return error instanceof Error && 'code' in error ? String(error.code) : undefined
+}
+
+/** Number of open files of this process; `undefined` if the system does not tell. */
+export async function openDescriptors(): Promise<number | undefined> {
+  const names = await readdir('/proc/self/fd').catch(() => undefined)
+  // One of them is the open folder itself.
+  return names === undefined ? undefined : names.length - 1
+}
+
+/**
+ * Maximum number of open files of this process. Node raises its soft limit to the hard limit at
+ * start.
+ */
+export function descriptorLimit(): number {
+  try {
+    const found = /^Max open files\s+(\d+)/m.exec(readFileSync('/proc/self/limits', 'latin1'))
+    return found === null ? Number.POSITIVE_INFINITY : Number(found[1])
+  } catch {
+    return Number.POSITIVE_INFINITY
+  }
 }

@@ -44,7 +44,7 @@ const MAX_SERIES = 1000
 const MAX_SUBJECTS = 2 * MAX_SERIES
 /** The start of the names of the server's own metrics. */
 const OWN_NAMES =
-  /^(?:onnxd_|ts_(?:inference|queue)_|process_(?:cpu|resident|start)_|Requests[245]XX$)/
+  /^(?:onnxd_|ts_(?:inference|queue)_|process_(?:cpu|max|open|resident|start)_|Requests[245]XX$)/
 
 /**
  * The metrics that the workers of one version printed. They are kept for the version's life, also

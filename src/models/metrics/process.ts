@@ -1,5 +1,6 @@
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import type { Registry } from 'prom-client'
+import { descriptorLimit, openDescriptors } from '../../process-identity.ts'
 import { addCounter, addGauge } from './families.ts'
 
 /**
@@ -48,6 +49,30 @@ export function addProcessMetrics(registry: Registry, droppedLogLines: () => num
       labelNames,
     },
     () => [[{}, process.memoryUsage.rss()]],
+  )
+  addGauge(
+    registry,
+    {
+      name: 'process_open_fds',
+      help: 'Open files and sockets of the front-end process.',
+      labelNames,
+    },
+    async () => {
+      const count = await openDescriptors()
+      return count === undefined ? [] : [[{}, count]]
+    },
+  )
+  addGauge(
+    registry,
+    {
+      name: 'process_max_fds',
+      help: 'Maximum of open files and sockets of the front-end process.',
+      labelNames,
+    },
+    () => {
+      const limit = descriptorLimit()
+      return Number.isFinite(limit) ? [[{}, limit]] : []
+    },
   )
   const startedAt = Date.now() / 1000 - process.uptime()
   addGauge(

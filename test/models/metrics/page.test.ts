@@ -1,6 +1,9 @@
 /** What is counted and how it is shown, with versions that consist of numbers only. */
 import assert from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
+import { closeSync, openSync, readdirSync } from 'node:fs'
 import { hostname } from 'node:os'
+import path from 'node:path'
 import { test } from 'node:test'
 import type { TestContext } from 'node:test'
 import { messageWithTimes } from '../../../src/contract/compute-times.ts'
@@ -18,6 +21,8 @@ import { VersionMetrics } from '../../../src/models/metrics/version-metrics.ts'
 import { Job } from '../../../src/models/scheduling/queue/job.ts'
 import { QueuedJob } from '../../../src/models/scheduling/queue/queued-job.ts'
 import { parseMetrics } from '../../helpers/prometheus.ts'
+
+const needsProc = process.platform === 'linux' ? false : 'needs /proc'
 
 type Workers = ObservedVersion['status']['workers']
 
@@ -171,10 +176,25 @@ test('queue, workers, memory, refusals and restarts are shown as they are at the
   assert.ok(
     Math.abs((value('process_start_time_seconds') ?? 0) + process.uptime() - Date.now() / 1000) < 5,
   )
+  const limit = spawnSync('/bin/sh', ['-c', 'ulimit -n'], { encoding: 'utf8' }).stdout
+  const isLimited = limit.trim() !== 'unlimited'
+  assert.equal(value('process_max_fds'), isLimited ? Number(limit) : undefined)
   for (const percentile of ['50', '99', '100']) {
     const lag = value(`onnxd_event_loop_lag_seconds{percentile="${percentile}"}`) ?? -1
     assert.ok(lag >= 0 && lag < 60, `${percentile}: ${lag}`)
   }
+})
+
+test('open descriptors are counted when they are asked for', { skip: needsProc }, async (t) => {
+  const metrics = server(t, [])
+  const open = async (): Promise<number> =>
+    parseMetrics(await metrics.text()).get('process_open_fds') ?? 0
+  const before = await open()
+  assert.equal(before, readdirSync('/proc/self/fd').length - 1)
+  const descriptors = Array.from({ length: 7 }, () => openSync(path.resolve('package.json'), 'r'))
+  assert.equal(await open(), before + 7)
+  for (const descriptor of descriptors) closeSync(descriptor)
+  assert.equal(await open(), before)
 })
 
 test('the series of a version go with it, and a late answer does not bring them back', async (t) => {

@@ -1,6 +1,6 @@
 /** How many connections a listener holds, and for how long. */
-import { readFileSync } from 'node:fs'
 import type { Config } from '../../../config/config.ts'
+import { descriptorLimit } from '../../../process-identity.ts'
 
 /** Limits of a listener. Times are in milliseconds. */
 export interface ConnectionLimits {
@@ -49,17 +49,4 @@ export function connectionLimits(
 export function connectionsFor(descriptors: number): number {
   const share = Math.floor(descriptors * DESCRIPTOR_SHARE)
   return Math.min(Math.max(share, MIN_CONNECTIONS), MAX_CONNECTIONS)
-}
-
-/**
- * Maximum number of open files of this process. Node raises its soft limit to the hard limit at
- * start.
- */
-function descriptorLimit(): number {
-  try {
-    const found = /^Max open files\s+(\d+)/m.exec(readFileSync('/proc/self/limits', 'latin1'))
-    return found === null ? Number.POSITIVE_INFINITY : Number(found[1])
-  } catch {
-    return Number.POSITIVE_INFINITY
-  }
 }
