@@ -1,4 +1,4 @@
-/** Random numbers that are the same in every run. */
+/** Random numbers that are the same in every run with the same seed. */
 export interface RandomNumbers {
   /** A number from 0 to below 1. */
   next(): number
@@ -16,4 +16,9 @@ export function randomNumbers(seed: number): RandomNumbers {
     return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32
   }
   return { next, integer: (least, most) => least + Math.floor(next() * (most - least + 1)) }
+}
+
+/** Another seed in each run. `ONNXD_TEST_SEED` repeats a run; tests print it in their names. */
+export function testSeed(): number {
+  return Number(process.env['ONNXD_TEST_SEED'] ?? Date.now() % 2 ** 31)
 }
