@@ -7,6 +7,7 @@ import type { TestContext } from 'node:test'
 import { handlerModel } from '../helpers/handler-model.ts'
 import { failedModels, modelNames } from '../helpers/observe.ts'
 import { childrenOf, json, serve, temporaryFolder, until } from '../helpers/server.ts'
+import { sharedServer } from '../helpers/shared-server.ts'
 
 const network = readFileSync(path.resolve('examples/iris/model.onnx'))
 
@@ -52,7 +53,7 @@ const ENDS: [title: string, script: string, status: number, type: string, messag
 ]
 
 test('the status of a worker that dies while it loads says whose fault it is', async (t) => {
-  const server = await serve(t, [], { allowHandlers: true, allowLocalPaths: true })
+  const server = await sharedServer([], { allowHandlers: true, allowLocalPaths: true })
   const before = childrenOf(server.pid).length
   for (const [title, script, status, type, message] of ENDS) {
     const url = modelThat(t, script)
@@ -66,7 +67,7 @@ test('the status of a worker that dies while it loads says whose fault it is', a
 })
 
 test('the answer has the worker’s last lines, few and short and without folders', async (t) => {
-  const server = await serve(t, [], { allowHandlers: true, allowLocalPaths: true })
+  const server = await sharedServer([], { allowHandlers: true, allowLocalPaths: true })
   const url = modelThat(
     t,
     `import { writeSync } from 'node:fs'
@@ -91,7 +92,7 @@ test('the answer has the worker’s last lines, few and short and without folder
 })
 
 test('a failure that nobody waited for is listed with its name, reason and lines until it is served or forgotten', async (t) => {
-  const server = await serve(t, [], { allowHandlers: true, allowLocalPaths: true })
+  const server = await sharedServer([], { allowHandlers: true, allowLocalPaths: true })
   const url = modelThat(t, `console.error('no luck'); process.exit(7)`)
   const register = (name: string): Promise<Response> =>
     server.manage(`/models?url=${url}&model_name=${name}&synchronous=false`, { method: 'POST' })
@@ -148,7 +149,7 @@ test('what fails at the start is listed with the worker’s lines', async (t) =>
 test('a scaling that fails says why as well', async (t) => {
   const folder = temporaryFolder(t)
   const doomed = modelThat(t, '')
-  const server = await serve(t, [], { allowHandlers: true, allowLocalPaths: true })
+  const server = await sharedServer([], { allowHandlers: true, allowLocalPaths: true })
   const marker = path.join(folder, 'fail')
   writeFileSync(
     path.join(doomed, 'service.mjs'),

@@ -6,6 +6,7 @@ import { RawClient } from '../helpers/raw-client.ts'
 import { sendRaw } from '../helpers/raw-request.ts'
 import { iris } from '../helpers/server-process.ts'
 import { serve } from '../helpers/server.ts'
+import { sharedServer } from '../helpers/shared-server.ts'
 
 /** What came back for the lines of a head. */
 interface Answer {
@@ -25,8 +26,8 @@ async function send(t: TestContext, url: string, ...lines: string[]): Promise<An
   return { status: client.statuses[0] ?? 0, head, body: JSON.parse(body.join('') || '{}') }
 }
 
-test('D2: a name of any length that no model has is 404', async (t) => {
-  const server = await serve(t, [iris])
+test('D2: a name of any length that no model has is 404', async () => {
+  const server = await sharedServer([iris])
   for (const length of [256, 257, 300, 8000]) {
     const name = 'n'.repeat(length)
     for (const [method, path, type] of [
@@ -57,7 +58,7 @@ test('D2: a name of any length that no model has is 404', async (t) => {
 })
 
 test('D2: an error has the form of its dialect, however the URL is written', async (t) => {
-  const server = await serve(t, [iris])
+  const server = await sharedServer([iris])
   const { inferenceUrl } = server
   for (const [target, status, isKserve] of [
     ['/v2/models/%zz', 400, true],
@@ -103,8 +104,8 @@ test('D2: what HTTP itself rejects has the body of every other error', async (t)
   assert.equal((await send(t, inferenceUrl, 'GET /ping HTTP/1.1', 'Host:')).status, 200)
 })
 
-test('D2: a content type that cannot be read is 415 with its type', async (t) => {
-  const server = await serve(t, [iris])
+test('D2: a content type that cannot be read is 415 with its type', async () => {
+  const server = await sharedServer([iris])
   for (const type of ['json', 'application/', '/json', 'a b/c', ';', 'text']) {
     for (const [url, path] of [
       [server.inferenceUrl, '/predictions/iris'],
@@ -126,7 +127,7 @@ test('D2: a content type that cannot be read is 415 with its type', async (t) =>
 })
 
 test('B4: requests before one that cannot be read are answered', async (t) => {
-  const server = await serve(t, [iris])
+  const server = await sharedServer([iris])
   const flower = '{"features":[[5.1,3.5,1.4,0.2]]}'
   const head = ['POST /predictions/iris HTTP/1.1', 'Host: x', 'Content-Type: application/json']
   const predict = [...head, `Content-Length: ${flower.length}`, '', flower].join('\r\n')
@@ -204,8 +205,8 @@ const NO_NUMBERS = [
   '-',
 ]
 
-test('E10: a number of a query, a form or JSON is written in plain digits', async (t) => {
-  const server = await serve(t, [iris])
+test('E10: a number of a query, a form or JSON is written in plain digits', async () => {
+  const server = await sharedServer([iris])
   const json = { 'content-type': 'application/json' }
   const put = (query: string): Promise<Response> =>
     server.manage(`/models/iris?${query}`, { method: 'PUT' })
@@ -251,8 +252,8 @@ test('E10: a number of a query, a form or JSON is written in plain digits', asyn
   assert.equal(unchanged.minWorkers, 1)
 })
 
-test('E10: nor are priority and deadline of a request anything else', async (t) => {
-  const server = await serve(t, [iris])
+test('E10: nor are priority and deadline of a request anything else', async () => {
+  const server = await sharedServer([iris])
   const body = '{"features":[[5.1,3.5,1.4,0.2]]}'
   for (const text of NO_NUMBERS.filter((each) => each === each.trim() && each !== '٣')) {
     for (const name of ['onnxd-priority', 'onnxd-timeout-ms']) {

@@ -3,27 +3,31 @@
  * them.
  */
 import assert from 'node:assert/strict'
-import { cpSync, readFileSync } from 'node:fs'
+import { cpSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import path from 'node:path'
-import { test } from 'node:test'
+import { after, test } from 'node:test'
 import type { TestContext } from 'node:test'
 import { deflateSync, gzipSync } from 'node:zlib'
-import { json, serve, temporaryFolder } from '../helpers/server.ts'
+import type { Settings } from '../../src/config/config.ts'
+import { json } from '../helpers/server.ts'
 import type { TestServer } from '../helpers/server.ts'
+import { sharedServer, unregisterAll } from '../helpers/shared-server.ts'
 
 const network = path.resolve('examples/iris/model.onnx')
 const FORM = 'application/x-www-form-urlencoded'
 const JSON_TYPE = 'application/json'
 const FLOWER = [5.1, 3.5, 1.4, 0.2]
 
-/** A server with `iris.onnx` in its store, not loaded. */
-async function start(
-  t: TestContext,
-  settings: Parameters<typeof serve>[2] = {},
-): Promise<TestServer> {
-  const modelStore = temporaryFolder(t)
-  cpSync(network, path.join(modelStore, 'iris.onnx'))
-  return serve(t, [], { modelStore, load: 'none', ...settings })
+const modelStore = mkdtempSync(path.join(tmpdir(), 'onnxd-test-'))
+cpSync(network, path.join(modelStore, 'iris.onnx'))
+after(() => rmSync(modelStore, { recursive: true }))
+
+/** A server with `iris.onnx` in its store, not loaded. The tests without settings share it. */
+async function start(t: TestContext, settings: Settings = {}): Promise<TestServer> {
+  const server = await sharedServer([], { modelStore, load: 'none', ...settings })
+  t.after(() => unregisterAll(server))
+  return server
 }
 
 function sent(method: string, body: string | Buffer, type: string, coding?: string): RequestInit {

@@ -9,6 +9,7 @@ import { workerPids } from '../helpers/observe.ts'
 import { parseMetrics } from '../helpers/prometheus.ts'
 import { json, serve } from '../helpers/server.ts'
 import type { TestServer } from '../helpers/server.ts'
+import { sharedServer } from '../helpers/shared-server.ts'
 
 const digits = path.resolve('examples/digits')
 const iris = path.resolve('examples/iris')
@@ -20,8 +21,8 @@ interface Ranked {
   readonly probability: number
 }
 
-test('each sample picture of the digits is recognised, sent as a form, as a body with and without a type', async (t) => {
-  const server = await serve(t, [digits])
+test('each sample picture of the digits is recognised, sent as a form, as a body with and without a type', async () => {
+  const server = await sharedServer([iris, digits])
   const samples = readdirSync(path.join(digits, 'samples')).filter((name) => name.endsWith('.png'))
   assert.ok(samples.length >= 10)
   for (const name of samples) {
@@ -42,8 +43,8 @@ test('each sample picture of the digits is recognised, sent as a form, as a body
   }
 })
 
-test('every path of the original predicts, and the query names the model for invocations', async (t) => {
-  const server = await serve(t, [iris])
+test('every path of the original predicts, and the query names the model for invocations', async () => {
+  const server = await sharedServer([iris])
   const expected = await (await server.fetch('/predictions/iris', JSON_BODY)).text()
   for (const route of [
     '/predictions/iris/',
@@ -60,8 +61,8 @@ test('every path of the original predicts, and the query names the model for inv
   }
 })
 
-test('unknown models, versions, paths and methods get the original’s errors', async (t) => {
-  const server = await serve(t, [iris, digits])
+test('unknown models, versions, paths and methods get the original’s errors', async () => {
+  const server = await sharedServer([iris, digits])
   const failures: [route: string, method: string, status: number, type: string, message: string][] =
     [
       ['/predictions/nobody', 'POST', 404, 'ModelNotFoundException', 'Model not found: nobody'],
@@ -104,8 +105,8 @@ test('unknown models, versions, paths and methods get the original’s errors', 
   }
 })
 
-test('bad input gets a 4xx that says what is wrong, and costs no worker', async (t) => {
-  const server = await serve(t, [iris])
+test('bad input gets a 4xx that says what is wrong, and costs no worker', async () => {
+  const server = await sharedServer([iris])
   const pids = await workerPids(server, 'iris')
   const bodies: [body: NonNullable<RequestInit['body']>, contentType: string, pattern: RegExp][] = [
     ['', 'application/json', /./],
@@ -149,8 +150,8 @@ test('a body over its limit is 413, JSON earlier than binary', async (t) => {
   assert.equal(await post(2001, 'application/octet-stream'), 413)
 })
 
-test('an answer carries a request id: the client’s when it is sane, else a new one', async (t) => {
-  const server = await serve(t, [iris])
+test('an answer carries a request id: the client’s when it is sane, else a new one', async () => {
+  const server = await sharedServer([iris])
   const given = await server.fetch('/predictions/iris', {
     ...JSON_BODY,
     headers: { ...JSON_BODY.headers, 'x-request-id': 'abc-1' },
@@ -205,8 +206,8 @@ function rawPost(
   })
 }
 
-test('ping answers the health over all models', async (t) => {
-  const server = await serve(t, [iris])
+test('ping answers the health over all models', async () => {
+  const server = await sharedServer([iris])
   const healthy = await server.fetch('/ping')
   assert.deepEqual([healthy.status, await json(healthy)], [200, { status: 'Healthy' }])
 })

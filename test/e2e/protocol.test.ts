@@ -11,6 +11,7 @@ import path from 'node:path'
 import { test } from 'node:test'
 import { json, serve, temporaryFolder, until } from '../helpers/server.ts'
 import type { TestServer } from '../helpers/server.ts'
+import { sharedServer } from '../helpers/shared-server.ts'
 
 const iris = path.resolve('examples/iris')
 const FLOWER = {
@@ -68,8 +69,8 @@ test('server and model metadata, with and without a version', async (t) => {
   assert.deepEqual(await json(await server.fetch('/v1/models')), { models: ['flowers'] })
 })
 
-test('every error on these paths is one member and plain JSON', async (t) => {
-  const server = await serve(t, [iris])
+test('every error on these paths is one member and plain JSON', async () => {
+  const server = await sharedServer([iris])
   const form = new FormData()
   form.set('features', '[1,2,3,4]')
   const cases: [string, RequestInit, number, RegExp][] = [
@@ -281,8 +282,8 @@ test('a model that was registered without workers is described once it has some'
   })
 })
 
-test('two lengths of the JSON in one request are refused', async (t) => {
-  const server = await serve(t, [iris])
+test('two lengths of the JSON in one request are refused', async () => {
+  const server = await sharedServer([iris])
   const { host, hostname, port } = new URL(server.inferenceUrl)
   const body = JSON.stringify(FLOWER)
   const length = 'Inference-Header-Content-Length'

@@ -15,6 +15,7 @@ import { startNginx } from '../helpers/nginx.ts'
 import { RawClient } from '../helpers/raw-client.ts'
 import { serve, temporaryFolder, until } from '../helpers/server.ts'
 import type { TestServer } from '../helpers/server.ts'
+import { sharedServer } from '../helpers/shared-server.ts'
 
 const run = promisify(execFile)
 const MIB = 1024 * 1024
@@ -110,13 +111,13 @@ async function expectRefusals(t: TestContext, url: string, all: readonly Refused
 const iris = (): string => `iris=${path.resolve('examples/iris')}`
 
 test('B4: a client that sends its whole body first gets the response of a rejected request', async (t) => {
-  const server = await serve(t, [iris()], SETTINGS)
+  const server = await sharedServer([iris()], SETTINGS)
   await expectRefusals(t, server.inferenceUrl, INFERENCE)
   await expectRefusals(t, server.managementUrl, MANAGEMENT)
 })
 
 test('B4: a rejected request gets no 100 Continue; one that is read gets it', async (t) => {
-  const server = await serve(t, [iris()], SETTINGS)
+  const server = await sharedServer([iris()], SETTINGS)
   const expecting = async (url: string, { line, headers }: Refused): Promise<RawClient> => {
     const client = await RawClient.connect(t, url)
     client.read()
@@ -176,7 +177,7 @@ test('B4: a full queue is told without a 100 Continue', async (t) => {
 })
 
 test('B4: a second request on a kept connection is rejected as the first', async (t) => {
-  const server = await serve(t, [iris()], SETTINGS)
+  const server = await sharedServer([iris()], SETTINGS)
   const client = await RawClient.connect(t, server.inferenceUrl)
   client.read()
   await client.write('GET /ping HTTP/1.1\r\nHost: test\r\n\r\n')
@@ -214,7 +215,7 @@ test('B4: what follows a rejected request on its connection is not run', async (
 })
 
 test('B4: a client that goes on sending for ever is cut off', { timeout: 120_000 }, async (t) => {
-  const server = await serve(t, [iris()], SETTINGS)
+  const server = await sharedServer([iris()], SETTINGS)
   const endless = await RawClient.connect(t, server.inferenceUrl)
   endless.read()
   await endless.write('POST /nowhere HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n')
@@ -270,8 +271,8 @@ async function everyRound(
     assert.deepEqual(await statuses(server.inferenceUrl), EXPECTED)
 }
 
-test('B4: fetch of Node gets the response', async (t) => {
-  const server = await serve(t, [iris()], SETTINGS)
+test('B4: fetch of Node gets the response', async () => {
+  const server = await sharedServer([iris()], SETTINGS)
   await everyRound(server, (url) =>
     Promise.all(
       KINDS.map(async ([type, route]) => {
@@ -285,7 +286,7 @@ test('B4: fetch of Node gets the response', async (t) => {
 })
 
 test('B4: curl gets the response', { skip: needs('curl', '--version') }, async (t) => {
-  const server = await serve(t, [iris()], SETTINGS)
+  const server = await sharedServer([iris()], SETTINGS)
   const file = path.join(temporaryFolder(t), 'body')
   writeFileSync(file, BODY)
   for (const expect of ['Expect:', 'Expect: 100-continue']) {
@@ -314,8 +315,8 @@ for kind in kinds:
 test(
   'B4: http.client of Python gets the response',
   { skip: needs('python3', '-c', '') },
-  async (t) => {
-    const server = await serve(t, [iris()], SETTINGS)
+  async () => {
+    const server = await sharedServer([iris()], SETTINGS)
     const kinds = KINDS.map(([type, route]) => `${type} ${route}`)
     await everyRound(server, async (url) => {
       const { stdout } = await run('python3', ['-c', PYTHON, new URL(url).port, ...kinds])
@@ -345,7 +346,7 @@ test(
   'B4: the clients of Java get the response',
   { skip: needs('javac', '-version') },
   async (t) => {
-    const server = await serve(t, [iris()], SETTINGS)
+    const server = await sharedServer([iris()], SETTINGS)
     const folder = temporaryFolder(t)
     writeFileSync(path.join(folder, 'Send.java'), JAVA)
     await run('javac', ['-nowarn', '-d', folder, path.join(folder, 'Send.java')])
@@ -359,7 +360,7 @@ test(
 )
 
 test('B4: clients behind nginx get the response', { skip: needs('nginx', '-v') }, async (t) => {
-  const server = await serve(t, [iris()], SETTINGS)
+  const server = await sharedServer([iris()], SETTINGS)
   for (const buffering of ['on', 'off']) {
     const { url } = await startNginx(t, server.inferenceUrl, { buffering })
     for (let round = 0; round < ROUNDS; round += 1) {

@@ -5,8 +5,9 @@ import { readFileSync } from 'node:fs'
 import path from 'node:path'
 import { test } from 'node:test'
 import { modelNames } from '../helpers/observe.ts'
-import { json, serve } from '../helpers/server.ts'
+import { json } from '../helpers/server.ts'
 import type { TestServer } from '../helpers/server.ts'
+import { sharedServer } from '../helpers/shared-server.ts'
 
 const iris = path.resolve('examples/iris')
 const network = readFileSync(path.join(iris, 'model.onnx'))
@@ -20,16 +21,16 @@ async function refusal(answer: Response): Promise<{ status: number; message: str
 const register = (server: TestServer, query: string): Promise<Response> =>
   server.manage(`/models?url=${iris}&${query}`, { method: 'POST' })
 
-test('a digest for a model that is on the machine already is refused, not ignored', async (t) => {
-  const server = await serve(t, [], { allowLocalPaths: true })
+test('a digest for a model that is on the machine already is refused, not ignored', async () => {
+  const server = await sharedServer([], { allowLocalPaths: true })
   assert.deepEqual(await refusal(await register(server, `sha256=${digest}`)), {
     status: 400,
     message: 'Parameter sha256 is for models that are uploaded or downloaded.',
   })
 })
 
-test('the runtime must be the model’s own', async (t) => {
-  const server = await serve(t, [], { allowLocalPaths: true })
+test('the runtime must be the model’s own', async () => {
+  const server = await sharedServer([], { allowLocalPaths: true })
   assert.equal((await register(server, 'runtime=node&model_name=own')).status, 200)
   assert.deepEqual(await refusal(await register(server, 'runtime=python3&model_name=other')), {
     status: 400,
@@ -43,8 +44,8 @@ test('the runtime must be the model’s own', async (t) => {
   assert.deepEqual(await modelNames(server), ['own'])
 })
 
-test('preload_model and number_gpu are taken, checked and change nothing', async (t) => {
-  const server = await serve(t, [], { allowLocalPaths: true })
+test('preload_model and number_gpu are taken, checked and change nothing', async () => {
+  const server = await sharedServer([], { allowLocalPaths: true })
   assert.equal((await register(server, 'preload_model=true')).status, 200)
   assert.equal((await register(server, 'preload_model=perhaps&model_name=b')).status, 400)
   const scale = (query: string): Promise<Response> =>

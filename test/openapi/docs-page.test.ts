@@ -3,13 +3,14 @@ import { createServer, request as httpRequest } from 'node:http'
 import path from 'node:path'
 import test from 'node:test'
 import type { TestContext } from 'node:test'
-import { json, serve } from '../helpers/server.ts'
+import { json } from '../helpers/server.ts'
+import { sharedServer } from '../helpers/shared-server.ts'
 
 const IRIS = path.resolve('examples/iris')
 const PREFIX = '/behind/a/prefix'
 
 test('the page, its files and the document are reached behind a prefix', async (t) => {
-  const server = await serve(t, [IRIS])
+  const server = await sharedServer([IRIS])
   const base = await startProxy(t, server.inferenceUrl)
   const page = await fetch(`${base}/docs`)
   assert.equal(page.headers.get('content-type'), 'text/html; charset=utf-8')
@@ -42,14 +43,14 @@ test('the page, its files and the document are reached behind a prefix', async (
 })
 
 test('the page with a slash behind it leads to the one without', async (t) => {
-  const server = await serve(t, [IRIS])
+  const server = await sharedServer([IRIS])
   const base = await startProxy(t, server.inferenceUrl)
   const page = await fetch(`${base}/docs/`)
   assert.deepEqual([page.status, page.url], [200, `${base}/docs`])
 })
 
-test('the page may load from its own server only, and is not on the management address', async (t) => {
-  const server = await serve(t, [IRIS])
+test('the page may load from its own server only, and is not on the management address', async () => {
+  const server = await sharedServer([IRIS])
   const { headers } = await server.fetch('/docs')
   const policy = new Map(
     (headers.get('content-security-policy') ?? '')

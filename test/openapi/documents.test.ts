@@ -9,6 +9,7 @@ import { identityGraph, writeModel } from '../helpers/onnx-graph.ts'
 import { modelPath } from '../helpers/onnx-model.ts'
 import { json, serve, temporaryFolder } from '../helpers/server.ts'
 import type { TestServer } from '../helpers/server.ts'
+import { sharedServer } from '../helpers/shared-server.ts'
 
 const IRIS = path.resolve('examples/iris')
 const DIGITS = path.resolve('examples/digits')
@@ -60,8 +61,8 @@ test('the documents of both listeners are valid OpenAPI 3.1 and 3.0', async (t) 
   assert.equal(unknown.status, 400)
 })
 
-test('every operation has its own id, a summary, a tag and a body for errors', async (t) => {
-  const server = await serve(t, [IRIS, DIGITS])
+test('every operation has its own id, a summary, a tag and a body for errors', async () => {
+  const server = await sharedServer([IRIS, DIGITS])
   const inference = await documentOf(server.fetch('/openapi.json'))
   const management = await documentOf(server.manage('/openapi.json'))
   for (const document of [inference, management]) {
@@ -105,8 +106,8 @@ test('every operation can check its parameters, which is compiled when it is fir
   })
 })
 
-test('the types of a model come from its inputs and outputs', async (t) => {
-  const server = await serve(t, [IRIS])
+test('the types of a model come from its inputs and outputs', async () => {
+  const server = await sharedServer([IRIS, DIGITS])
   const { paths, components } = await documentOf(server.fetch('/v2/models/iris/openapi.json'))
   assert.deepEqual(
     Object.entries(paths).map(([route, item]) => [route, item['post']?.operationId]),
@@ -149,8 +150,8 @@ test('the types of a model come from its inputs and outputs', async (t) => {
   assert.deepEqual(pick(input, 'properties', 'datatype'), { type: 'string', enum: ['FP32'] })
 })
 
-test('a classifier of pictures takes a picture and answers with its labels', async (t) => {
-  const server = await serve(t, [DIGITS])
+test('a classifier of pictures takes a picture and answers with its labels', async () => {
+  const server = await sharedServer([IRIS, DIGITS])
   const { paths, components } = await documentOf(server.fetch('/v2/models/digits/openapi.json'))
   const { requestBody } = operation(paths, '/predictions/digits')
   assert.deepEqual(Object.keys(requestBody?.content ?? {}), [
@@ -169,8 +170,8 @@ test('a classifier of pictures takes a picture and answers with its labels', asy
   assert.deepEqual([olderNullable['type'], olderNullable['nullable']], ['number', true])
 })
 
-test('every example is answered with 200 as it is', { timeout: 120_000 }, async (t) => {
-  const server = await serve(t, [IRIS, DIGITS])
+test('every example is answered with 200 as it is', { timeout: 120_000 }, async () => {
+  const server = await sharedServer([IRIS, DIGITS])
   assert.equal(await sendExamples(server), 6)
 })
 
@@ -263,8 +264,8 @@ test('names that would be the same identifier are told apart, in any order of lo
   assert.deepEqual(await idsOf(await serve(t, models.toReversed())), ids)
 })
 
-test('OPTIONS and /api-description answer as the original, with a document of version 3.0', async (t) => {
-  const server = await serve(t, [IRIS])
+test('OPTIONS and /api-description answer as the original, with a document of version 3.0', async () => {
+  const server = await sharedServer([IRIS])
   const options = { method: 'OPTIONS' }
   for (const ask of [server.fetch, server.manage]) {
     const document = await documentOf(ask('/', options))
@@ -299,8 +300,8 @@ test('OPTIONS and /api-description answer as the original, with a document of ve
   )
 })
 
-test('paths begin where the document is read, whatever is in front of the server', async (t) => {
-  const server = await serve(t, [IRIS])
+test('paths begin where the document is read, whatever is in front of the server', async () => {
+  const server = await sharedServer([IRIS])
   for (const route of [
     '/openapi.json',
     '/openapi.json/',
