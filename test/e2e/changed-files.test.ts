@@ -8,7 +8,9 @@ import {
   copyFileSync,
   linkSync,
   mkdirSync,
+  mkdtempSync,
   readFileSync,
+  readdirSync,
   readlinkSync,
   renameSync,
   rmSync,
@@ -18,13 +20,15 @@ import {
   utimesSync,
   writeFileSync,
 } from 'node:fs'
+import { tmpdir } from 'node:os'
 import path from 'node:path'
-import { test } from 'node:test'
+import { after, test } from 'node:test'
 import type { TestContext } from 'node:test'
 import { externalLocations } from '../../src/models/sources/external-data.ts'
 import { addModel, endlessModel, externalConstant, externalModel } from '../helpers/onnx-files.ts'
 import { json, serve, temporaryFolder, until } from '../helpers/server.ts'
 import type { TestServer } from '../helpers/server.ts'
+import { sharedServer, unregisterAll } from '../helpers/shared-server.ts'
 import { zipOf } from '../helpers/zip.ts'
 
 /** Large enough not to be compared by its contents. */
@@ -66,7 +70,7 @@ interface Change {
   /** What the refusal says. */
   readonly reason: RegExp
   /** What a new load answers after it; a refusal where it is absent. */
-  readonly after?: number
+  readonly served?: number
 }
 
 const file = (store: string): string => path.join(store, 'x.onnx')
@@ -94,7 +98,7 @@ const CHANGES: readonly Change[] = [
     lay: layFile(),
     change: (store) => writeFileSync(file(store), addModel(2)),
     reason: hasChanged,
-    after: 2,
+    served: 2,
   },
   {
     title: 'a file that another one is renamed to',
@@ -104,7 +108,7 @@ const CHANGES: readonly Change[] = [
       renameSync(path.join(store, 'new'), file(store))
     },
     reason: hasChanged,
-    after: 2,
+    served: 2,
   },
   {
     title: 'a large file of the same size and time of writing, in its place',
@@ -115,7 +119,7 @@ const CHANGES: readonly Change[] = [
       utimesSync(file(store), atime, mtime)
     },
     reason: hasChanged,
-    after: 2,
+    served: 2,
   },
   {
     title: 'a file that is removed',
@@ -138,7 +142,7 @@ const CHANGES: readonly Change[] = [
     },
     change: (store) => replace(path.join(store, 'x', 'weights.bin'), externalConstant(2)),
     reason: /"weights\.bin" has changed/,
-    after: 2,
+    served: 2,
   },
   {
     title: 'weights that a bare file names',
@@ -148,7 +152,7 @@ const CHANGES: readonly Change[] = [
     },
     change: (store) => replace(path.join(store, '1b4e28ba-2fa1'), externalConstant(2)),
     reason: /"1b4e28ba-2fa1" has changed/,
-    after: 2,
+    served: 2,
   },
   {
     title: 'a numbered version',
@@ -158,7 +162,7 @@ const CHANGES: readonly Change[] = [
     },
     change: (store) => writeFileSync(path.join(store, 'x', '3', 'model.onnx'), addModel(2)),
     reason: /"model\.onnx" has changed/,
-    after: 2,
+    served: 2,
   },
   {
     title: 'settings above a numbered version that appear',
@@ -169,7 +173,7 @@ const CHANGES: readonly Change[] = [
     },
     change: (store) => writeFileSync(path.join(store, 'x', 'model.json'), '{"model":"other.onnx"}'),
     reason: /a new file changes which network or settings/,
-    after: 2,
+    served: 2,
   },
   {
     title: 'a network that appears and comes first',
@@ -179,7 +183,7 @@ const CHANGES: readonly Change[] = [
     },
     change: (store) => writeFileSync(path.join(store, 'x', 'model.onnx'), addModel(2)),
     reason: /a new file changes which network or settings/,
-    after: 2,
+    served: 2,
   },
   {
     title: 'a link to a folder that is swapped',
@@ -192,14 +196,14 @@ const CHANGES: readonly Change[] = [
     },
     change: (store) => swapLink(path.join(store, 'x'), '.releases-2'),
     reason: /"model\.onnx" has changed/,
-    after: 2,
+    served: 2,
   },
   {
     title: 'a ConfigMap of Kubernetes, whose ..data is swapped and whose old folder goes',
     lay: (store) => layConfigMap(path.join(store, 'x'), '..2026_1', addModel(1)),
     change: (store) => layConfigMap(path.join(store, 'x'), '..2026_2', addModel(2)),
     reason: /"model\.onnx" has changed/,
-    after: 2,
+    served: 2,
   },
 ]
 
@@ -221,23 +225,32 @@ function layConfigMap(folder: string, time: string, network: Buffer): void {
   if (old !== undefined) rmSync(path.join(folder, old), { recursive: true })
 }
 
+const sharedStore = mkdtempSync(path.join(tmpdir(), 'onnxd-test-'))
+after(() => rmSync(sharedStore, { recursive: true }))
+
+/** One server for most tests, with a store that is empty at the start of each. */
 async function storeServer(
   t: TestContext,
   lay: (store: string) => void,
 ): Promise<[TestServer, string]> {
-  const store = temporaryFolder(t)
-  lay(store)
-  return [await serve(t, [], { modelStore: store, load: 'none' }), store]
+  lay(sharedStore)
+  const server = await sharedServer([], { modelStore: sharedStore, load: 'none' })
+  t.after(async () => {
+    await unregisterAll(server)
+    for (const name of readdirSync(sharedStore))
+      rmSync(path.join(sharedStore, name), { recursive: true })
+  })
+  return [server, sharedStore]
 }
 
-for (const { title, lay, change, reason, after } of CHANGES) {
+for (const { title, lay, change, reason, served } of CHANGES) {
   test(`A5: ${title}: no new worker serves it until the model is loaded again`, async (t) => {
     const [server, store] = await storeServer(t, lay)
     const load = await send(server, 'POST', '/v2/repository/models/x/load')
     assert.equal(load.status, 200, load.text)
     assert.deepEqual(await constants(server), [1])
     change(store)
-    const refused = await scale(server, 3)
+    const refused = await scale(server, 2)
     assert.equal(refused.status, 409, refused.text)
     assert.match(refused.text.replaceAll('\\"', '"'), reason)
     assert.doesNotMatch(refused.text, new RegExp(store))
@@ -248,14 +261,14 @@ for (const { title, lay, change, reason, after } of CHANGES) {
       }),
     )
     const again = await send(server, 'POST', '/v2/repository/models/x/load')
-    if (after === undefined) {
+    if (served === undefined) {
       assert.ok(again.status >= 400, again.text)
       assert.deepEqual(await constants(server), [1])
       return
     }
     assert.equal(again.status, 200, again.text)
-    assert.equal((await scale(server, 3)).status, 200)
-    assert.deepEqual(await constants(server), [after], 'all workers serve the new files')
+    assert.equal((await scale(server, 2)).status, 200)
+    assert.deepEqual(await constants(server), [served], 'all workers serve the new files')
   })
 }
 
@@ -319,8 +332,10 @@ test('A5: weights that are written to in their place end the workers that have t
 })
 
 test('A5: a file that changes while a worker loads it is refused, and nothing of it is served', async (t) => {
-  const slow = endlessModel(2_000_000n)
-  const [server, store] = await storeServer(t, (folder) => writeFileSync(file(folder), slow))
+  const store = temporaryFolder(t)
+  writeFileSync(file(store), endlessModel(2_000_000n))
+  // Lines of another test's worker would come late.
+  const server = await serve(t, [], { modelStore: store, load: 'none' })
   const loading = send(server, 'POST', '/models?url=x.onnx')
   // The worker has read the file, and is not ready yet.
   await until(() => server.logLines.some(({ line }) => line === 'The warm-up run begins.'))
@@ -373,9 +388,9 @@ test('A5: a model with code of its own may write new files beside its own, but n
   const code = (text: string): string =>
     `import { mkdirSync, writeFileSync } from 'node:fs'
      const folder = import.meta.dirname ?? new URL('.', import.meta.url).pathname
-     writeFileSync(folder + '/cache.bin', String(Math.random()))
+     writeFileSync(folder + '/cache.bin', String(process.hrtime.bigint()))
      mkdirSync(folder + '/__pycache__', { recursive: true })
-     writeFileSync(folder + '/__pycache__/service.pyc', String(Math.random()))
+     writeFileSync(folder + '/__pycache__/service.pyc', String(process.hrtime.bigint()))
      export function handle(data) { return data?.map(() => '${text}') }`
   writeFileSync(path.join(folder, 'service.mjs'), code('one'))
   const server = await serve(t, [], { modelStore: store, load: 'none', allowHandlers: true })

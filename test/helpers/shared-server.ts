@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { after } from 'node:test'
 import type { Settings } from '../../src/config/config.ts'
-import { json, serve } from './server.ts'
+import { json, serve, until } from './server.ts'
 import type { Cleanup, TestServer } from './server.ts'
 
 const servers = new Map<string, Promise<TestServer>>()
@@ -15,16 +15,25 @@ after(async () => {
 
 /**
  * The server of this file for these models and settings. It starts with the first test that asks
- * for it and is closed after the last test of the file, so a test must not stop it.
+ * for it and is closed after the last test of the file, so a test must not stop it. The test sees
+ * the log from here on.
  */
-export function sharedServer(
+export async function sharedServer(
   models: readonly string[],
   settings: Settings = {},
 ): Promise<TestServer> {
   const key = JSON.stringify([models, settings])
-  const server = servers.get(key) ?? serve(cleanup, models, settings)
-  servers.set(key, server)
-  return server
+  const starting = servers.get(key) ?? serve(cleanup, models, settings)
+  servers.set(key, starting)
+  const server = await starting
+  const from = server.logLines.length
+  return {
+    ...server,
+    get logLines() {
+      return server.logLines.slice(from)
+    },
+    logged: (matches) => until(() => server.logLines.slice(from).find(matches)),
+  }
 }
 
 /** Unregisters every model, so that the next test finds none. */
