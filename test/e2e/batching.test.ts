@@ -9,6 +9,7 @@ import { floats, node, writeModel } from '../helpers/onnx-builder.ts'
 import type { ElementType, ModelSource, ValueSource } from '../helpers/onnx-builder.ts'
 import { json, serve, temporaryFolder } from '../helpers/server.ts'
 import type { TestServer } from '../helpers/server.ts'
+import { sharedServer, unregisterAll } from '../helpers/shared-server.ts'
 import { sharedPath, testShared } from '../helpers/shared.ts'
 import type { DefineTest } from '../helpers/shared.ts'
 
@@ -168,8 +169,12 @@ function assertClose(actual: readonly number[] = [], expected: readonly number[]
   }
 }
 
-const open = (t: TestContext, settings = {}): Promise<TestServer> =>
-  serve(t, [], { allowLocalPaths: true, ...settings })
+/** The server of this file, without models. */
+async function open(t: TestContext): Promise<TestServer> {
+  const server = await sharedServer([], { allowLocalPaths: true })
+  t.after(() => unregisterAll(server))
+  return server
+}
 
 const testOwn: DefineTest = test
 
@@ -298,8 +303,8 @@ for (const [kind, model, define] of [
 
 test('joinBatches comes from the registration, else model.json, else the server', async (t) => {
   const stateDir = temporaryFolder(t)
-  const settings = { joinBatches: 'never', stateDir }
-  const server = await open(t, settings)
+  const settings = { allowLocalPaths: true, joinBatches: 'never', stateDir } as const
+  const server = await serve(t, [], settings)
   const never = { joins: false, reason: 'The setting joinBatches is "never".' }
   await register(t, server, PROVED)
   const first = await describe(server)
@@ -324,7 +329,7 @@ test('joinBatches comes from the registration, else model.json, else the server'
   assert.equal(wrong.status, 400)
   await server.close()
 
-  const again = await open(t, settings)
+  const again = await serve(t, [], settings)
   const restored = await describe(again, 'third')
   assert.deepEqual(restored.settings.joinBatches, third)
   assert.deepEqual(restored.metadata.batching, {

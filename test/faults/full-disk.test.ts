@@ -13,12 +13,13 @@ import {
   writeFileSync,
 } from 'node:fs'
 import path from 'node:path'
-import { test } from 'node:test'
+import { after, test } from 'node:test'
 import type { TestContext } from 'node:test'
 import { startCommand } from '../helpers/command.ts'
 import { fillBytes, needsMount, onDisk, remount, seenBy } from '../helpers/mounted-command.ts'
 import { addModel } from '../helpers/onnx-files.ts'
 import { json, serve, temporaryFolder } from '../helpers/server.ts'
+import type { Cleanup } from '../helpers/server.ts'
 import { isFull } from './harness.ts'
 
 interface Refusal {
@@ -87,12 +88,23 @@ async function served(server: Server): Promise<Served> {
   }
 }
 
+let template: Promise<string> | undefined
+const cleanups: (() => void)[] = []
+after(() => cleanups.forEach((run) => run()))
+
 /**
  * A folder with a store and a saved state: two versions of one model, one version of another, and
- * an uploaded model.
+ * an uploaded model. One server makes it for all tests; each gets a copy.
  */
 async function prepared(t: TestContext): Promise<string> {
+  const cleanup: Cleanup = { after: (run) => cleanups.push(run as () => void) }
+  template ??= prepare(t, temporaryFolder(cleanup))
   const folder = temporaryFolder(t)
+  cpSync(await template, folder, { recursive: true, preserveTimestamps: true })
+  return folder
+}
+
+async function prepare(t: TestContext, folder: string): Promise<string> {
   mkdirSync(path.join(folder, 'store'))
   for (const name of ['a', 'b'])
     writeFileSync(path.join(folder, 'store', `${name}.onnx`), addModel(1))
