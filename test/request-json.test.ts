@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { isDeeperThan, parseRequestJson } from '../src/request-json.ts'
-import { randomNumbers } from './helpers/random.ts'
+import { randomNumbers, testSeed } from './helpers/random.ts'
 
 /** `inner` inside of so many arrays or objects. */
 function nest(levels: number, kind: 'array' | 'object', inner = '0'): string {
@@ -22,7 +22,7 @@ test('B10: parameters of a hundred levels are read, braces in texts count for no
 })
 
 test('B10: the depth that is found is that of the parsed value', (t) => {
-  const seed = Number(process.env['ONNXD_TEST_SEED'] ?? Date.now() % 2 ** 31)
+  const seed = testSeed()
   t.diagnostic(`ONNXD_TEST_SEED=${seed}`)
   const random = randomNumbers(seed)
   for (let round = 0; round < 300; round++) {

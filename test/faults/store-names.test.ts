@@ -19,6 +19,7 @@ import { after, test } from 'node:test'
 import { gzipSync } from 'node:zlib'
 import { modelNames } from '../helpers/observe.ts'
 import { addModel, externalConstant, externalModel } from '../helpers/onnx-files.ts'
+import { randomNumbers, testSeed } from '../helpers/random.ts'
 import { iris } from '../helpers/server-process.ts'
 import { serve, temporaryFolder } from '../helpers/server.ts'
 import { tarOf } from '../helpers/tar.ts'
@@ -534,9 +535,11 @@ test('S17 a file that is exchanged for a link while it is registered never leads
       ['above', 'above/1', 'folder'],
       ['packed/x.zip', 'packed', 'folder'],
     ]
+    const seed = testSeed()
+    t.diagnostic(`ONNXD_TEST_SEED=${seed}`)
     const counts = new Map<number, number>()
     for (const [url, exchanged, target] of swaps) {
-      const stop = keepExchanging(path.join(folder, exchanged), path.join(outside, target))
+      const stop = keepExchanging(path.join(folder, exchanged), path.join(outside, target), seed)
       try {
         for (let round = 0; round < size(2, 40); round += 1) {
           const answer = await server.call(
@@ -567,23 +570,24 @@ test('S17 a file that is exchanged for a link while it is registered never leads
  * Exchanges a file or folder for a link to another one and puts it back, again and again, in a
  * process of its own, at random moments. Resolves when the file is back.
  */
-function keepExchanging(own: string, target: string): () => Promise<void> {
+function keepExchanging(own: string, target: string, seed: number): () => Promise<void> {
   const program = `
     const { renameSync, symlinkSync, unlinkSync } = require('node:fs')
-    const [own, target] = process.argv.slice(1)
+    const [own, target, seed] = process.argv.slice(1)
+    const { next } = (${randomNumbers.toString()})(Number(seed))
     const wait = (ms) => Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms)
     process.on('disconnect', () => process.exit())
     const turn = () => {
       renameSync(own, own + '.away')
       symlinkSync(target, own)
-      wait(Math.random() * 30)
+      wait(next() * 30)
       unlinkSync(own)
       renameSync(own + '.away', own)
       // Often more than once while a model is loaded, and at times not at all.
-      setTimeout(turn, Math.random() < 0.5 ? Math.random() * 60 : 200 + Math.random() * 800)
+      setTimeout(turn, next() < 0.5 ? next() * 60 : 200 + next() * 800)
     }
     turn()`
-  const child = spawn(process.execPath, ['-e', program, own, target], {
+  const child = spawn(process.execPath, ['-e', program, own, target, String(seed)], {
     stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
   })
   const ended = once(child, 'exit')

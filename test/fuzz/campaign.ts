@@ -6,13 +6,13 @@ import { existsSync, readFileSync, readdirSync } from 'node:fs'
 import path from 'node:path'
 import process from 'node:process'
 import * as fc from 'fast-check'
-import { randomNumbers } from '../helpers/random.ts'
+import { randomNumbers, testSeed } from '../helpers/random.ts'
 import type { RandomNumbers } from '../helpers/random.ts'
 
 /** Mutants of one seed. */
 const BATCH = 500
 const MAX_SHOWN_BYTES = 6000
-const SEED = Number(process.env['TEST_SEED'] ?? Date.now() % 2 ** 31)
+const SEED = testSeed()
 
 /** How large an attack is, and how long it may take. */
 export interface Campaign {

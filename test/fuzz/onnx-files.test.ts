@@ -17,7 +17,7 @@ import { growingLoop, zerosModel } from '../helpers/hostile-onnx.ts'
 import { mutate } from '../helpers/mutate.ts'
 import { floats, integers, modelBytes, node } from '../helpers/onnx-builder.ts'
 import { addModel, externalModel } from '../helpers/onnx-files.ts'
-import { randomNumbers } from '../helpers/random.ts'
+import { randomNumbers, testSeed } from '../helpers/random.ts'
 import type { RandomNumbers } from '../helpers/random.ts'
 import { temporaryFolder } from '../helpers/server.ts'
 import { attack, corpusOf, oneOf } from './campaign.ts'
@@ -139,8 +139,8 @@ test(
   async (t) => {
     const server = await startLaboratory(t, { settings: { workerMemoryMib: 512, loadTimeout: 10 } })
     const before = heldBy(server)
-    const seed = Number(process.env['TEST_SEED'] ?? Date.now() % 2 ** 31)
-    t.diagnostic(`seed ${seed}`)
+    const seed = testSeed()
+    t.diagnostic(`ONNXD_TEST_SEED=${seed}`)
     const random = randomNumbers(seed)
     const endsAt = performance.now() + LOADS_MS
     const statuses = new Map<number, number>()

@@ -8,7 +8,7 @@ export type Read = (input: string) => unknown
 /** Makes an input of about `size` characters. */
 export type MakeInput = (size: number) => string
 
-const LARGE = 64 * 1024
+const LARGE = 32 * 1024
 const FACTOR = 8
 /**
  * If the large input takes less time, the small one is not measured: quadratic time would be

@@ -34,7 +34,7 @@ async function perform(text, index, context) {
     case 'header': { const [name, value] = JSON.parse(argument); context.setResponseHeader(index, name, value); return 'as told' }
     case 'type': context.setResponseContentType(index, argument); return 'as told'
     case 'environment': return { ...process.env }
-    case 'heap': { const kept = []; for (;;) kept.push(new Array(1e6).fill(Math.random())) }
+    case 'heap': { const kept = []; for (;;) kept.push(new Array(1e6).fill(0.5)) }
     case 'output': process.stdout.write('x'.repeat(Number(argument)) + '\\n'); return 'printed'
     case 'metric': { const [method, ...values] = JSON.parse(argument); context.metrics[method](...values); return 'taken' }
     case 'print': process.stdout.write(argument + '\\n'); return 'printed'

@@ -106,8 +106,8 @@ function sitePackages(): string {
 
 /** A free port. The system would choose a higher one than MMS accepts. */
 async function freeLowPort(): Promise<number> {
-  for (;;) {
-    const port = 10_000 + Math.floor(Math.random() * (HIGHEST_PORT - 10_000))
+  // Servers that start at the same time begin with different ports.
+  for (let port = 10_000 + (process.pid % 10_000); port <= HIGHEST_PORT; port += 1) {
     const server = createServer()
     const isFree = await new Promise<boolean>((resolve) => {
       server.once('error', () => resolve(false))
@@ -118,4 +118,5 @@ async function freeLowPort(): Promise<number> {
     await new Promise((resolve) => server.close(resolve))
     return bound
   }
+  return assert.fail('no port is free')
 }

@@ -32,7 +32,7 @@ const SAVER = fileURLToPath(
 )
 
 /** Each costs the start of a process, a third of a second; `STATE_KILLS=200` for a long run. */
-const KILLS = Number(process.env.STATE_KILLS ?? 25)
+const KILLS = Number(process.env.STATE_KILLS ?? 10)
 
 function stateWith(...urls: string[]): ServerState {
   return {

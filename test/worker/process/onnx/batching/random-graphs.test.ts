@@ -17,8 +17,8 @@ import { temporaryFolder } from '../../../../helpers/server.ts'
 import { startWorker, wireRequest } from '../../../../helpers/worker-client.ts'
 import type { WorkerClient } from '../../../../helpers/worker-client.ts'
 
-const SEED = Number(process.env['TEST_SEED'] ?? 20_261_128)
-const GRAPHS = 50
+const SEED = Number(process.env['ONNXD_TEST_SEED'] ?? 20_261_128)
+const GRAPHS = 24
 const OCTETS = 'application/octet-stream'
 const JSON_TYPE = 'application/json'
 

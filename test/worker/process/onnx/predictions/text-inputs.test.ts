@@ -26,6 +26,9 @@ import { temporaryFolder } from '../../../../helpers/server.ts'
 
 const V2: WireHeader = [DIALECT_HEADER, 'v2']
 const V1: WireHeader = [DIALECT_HEADER, 'v1']
+/** Names of one JSON, and the time to refuse them. Quadratic time would be half a minute. */
+const NAMES = 250_000
+const NAMES_MS = 500
 const LIMITS = { maxJsonBytes: 64 * 1024 * 1024, maxJsonDepth: 100 }
 /** Texts that look like something else. */
 const TEXTS = [
@@ -204,7 +207,7 @@ test('D8: the next step is named for a document in a form', async (t) => {
   assert.doesNotMatch(text, /multipart/)
 })
 
-test('E17: a million different names are refused in little time, whatever they look like', async (t) => {
+test('E17: very many different names are refused in little time, whatever they look like', async (t) => {
   const model = await identity(t, 'FP32')
   const names: ((index: number) => string)[] = [
     (index) => String(index),
@@ -213,7 +216,7 @@ test('E17: a million different names are refused in little time, whatever they l
     (index) => [...index.toString(8)].map((digit) => '\\' + 'nrtbf"\\/'[Number(digit)]).join(''),
   ]
   for (const [kind, name] of names.entries()) {
-    const members = Array.from({ length: 1_000_000 }, (_, index) => `"${name(index)}":1`).join()
+    const members = Array.from({ length: NAMES }, (_, index) => `"${name(index)}":1`).join()
     const objects = `[${members
       .split(',')
       .map((member) => `{${member}}`)
@@ -230,14 +233,14 @@ test('E17: a million different names are refused in little time, whatever they l
     for (const [text, headers] of kind < 2 ? v2 : []) {
       const request = bodyRequest(Buffer.from(text), '', headers)
       const took = await processorMs(() => predict(model, request))
-      assert.ok(took < 1000, `${took} ms for ${text.slice(0, 40)}`)
+      assert.ok(took < NAMES_MS, `${took} ms for ${text.slice(0, 40)}`)
     }
     for (const text of [`{${members}}`, objects]) {
       const bytes = Buffer.from(text)
       const took = await processorMs(() =>
         assert.throws(() => parseJson(bytes, LIMITS), /more than 65536 different names/),
       )
-      assert.ok(took < 1000, `${took} ms`)
+      assert.ok(took < NAMES_MS, `${took} ms`)
     }
   }
 })
