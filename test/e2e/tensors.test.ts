@@ -98,24 +98,28 @@ test('A4: a picture, a document or a table for a model of numbers is 415, howeve
 test('A6: a configuration without a batch dimension ranks all values together', async (t) => {
   const graph = identityGraph({ type: 'FP32', shape: ['n'] })
   const values = Array.from({ length: 16 }, (_, index) => (index * 7) % 16)
-  const ranked = async (config?: string, shape: readonly number[] = [16]): Promise<unknown> => {
-    const server = await serve(t, [tritonModel(t, graph, config)])
+  const io = 'input { name: "x" data_type: TYPE_FP32 dims: [-1] } output { name: "y" dims: [-1] }'
+  const configs = [`max_batch_size: 0 ${io}`, 'max_batch_size: 0', 'max_batch_size: 16', undefined]
+  const server = await serve(
+    t,
+    configs.map((config, index) => `m${index}=${tritonModel(t, graph, config)}`),
+  )
+  const ranked = async (_config: string | undefined, index: number): Promise<unknown> => {
     const body = JSON.stringify({
-      inputs: [{ name: 'x', datatype: 'FP32', shape, data: values }],
+      inputs: [{ name: 'x', datatype: 'FP32', shape: [16], data: values }],
       outputs: [{ name: 'y', parameters: { classification: 3 } }],
     })
-    const [status, answer] = await post(server, '/v2/models/m/infer', body)
+    const [status, answer] = await post(server, `/v2/models/m${index}/infer`, body)
     assert.equal(status, 200, JSON.stringify(answer))
     const { outputs } = answer as { outputs: { shape: number[]; data: string[] }[] }
     return [outputs[0]?.shape, outputs[0]?.data.slice(0, 3)]
   }
-  const best = ['15.000000:9', '14.000000:2', '13.000000:11']
-  const io = 'input { name: "x" data_type: TYPE_FP32 dims: [-1] } output { name: "y" dims: [-1] }'
-  assert.deepEqual(await ranked(`max_batch_size: 0 ${io}`), [[3], best])
-  assert.deepEqual(await ranked('max_batch_size: 0'), [[3], best])
-  const rows = ['0.000000:0', '7.000000:0', '14.000000:0']
-  assert.deepEqual(await ranked('max_batch_size: 16'), [[16, 1], rows])
-  assert.deepEqual(await ranked(), [[16, 1], rows])
+  const together = [[3], ['15.000000:9', '14.000000:2', '13.000000:11']]
+  const rows = [
+    [16, 1],
+    ['0.000000:0', '7.000000:0', '14.000000:0'],
+  ]
+  assert.deepEqual(await Promise.all(configs.map(ranked)), [together, together, rows, rows])
 })
 
 test('C5: the body of a GET is handed over, in every form', async (t) => {

@@ -3,7 +3,7 @@
  * does not.
  */
 import assert from 'node:assert/strict'
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { mkdirSync, renameSync, readFileSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { test } from 'node:test'
 import type { TestContext } from 'node:test'
@@ -187,15 +187,20 @@ test('C15: version_policy chooses the versions, and the configuration shows it a
       { specific: { versions: [2, 7] } },
     ],
   ]
-  for (const [config, served, policy] of cases) {
-    const server = await serve(t, [], { modelStore: repository(t, config, versions) })
-    const all = (await json(await server.manage('/models/m/all'))) as { modelVersion: string }[]
+  const modelStore = temporaryFolder(t)
+  for (const [index, [config]] of cases.entries())
+    renameSync(path.join(repository(t, config, versions), 'm'), path.join(modelStore, `m${index}`))
+  const server = await serve(t, [], { modelStore })
+  for (const [index, [config, served, policy]] of cases.entries()) {
+    const all = (await json(await server.manage(`/models/m${index}/all`))) as {
+      modelVersion: string
+    }[]
     assert.deepEqual(
       all.map(({ modelVersion }) => modelVersion),
       served,
       config,
     )
-    const shown = (await json(await server.fetch('/v2/models/m/config'))) as {
+    const shown = (await json(await server.fetch(`/v2/models/m${index}/config`))) as {
       version_policy: unknown
     }
     assert.deepEqual(shown.version_policy, policy, config)
