@@ -29,6 +29,7 @@ async function exchange(
     const body = Buffer.alloc(size, numbers.integer(1, 255))
     const leaving = new AbortController()
     const isLeaving = numbers.integer(0, 3) === 0
+    // A client may leave at any moment of its request.
     if (isLeaving) setTimeout(() => leaving.abort(), numbers.integer(0, 10))
     try {
       const answer = await send(body, leaving.signal)

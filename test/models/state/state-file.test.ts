@@ -448,6 +448,7 @@ test('a server killed while it saves has lost nothing it acknowledged', async (t
     const last = next + (kill % 3)
     lines.on('line', (line) => {
       acknowledged = Number(line)
+      // Each kill hits another moment of the save.
       if (acknowledged === last) setTimeout(() => child.kill('SIGKILL'), (kill % 10) * 0.4)
     })
     await once(child, 'close')

@@ -57,10 +57,13 @@ class TestApp {
   readonly headers: Header[][] = []
   readonly bodyErrors: unknown[] = []
   readonly predictions: Prediction[] = []
+  /** The server's sides of connections, by the port of the client. */
+  readonly #sockets = new Map<number, Socket>()
   port = 0
 
   constructor(app: App) {
     this.app = app
+    app.server.on('connection', (socket) => this.#sockets.set(socket.remotePort ?? 0, socket))
   }
 
   static async start(t: TestContext, maxBytes = MIB): Promise<TestApp> {
@@ -108,6 +111,21 @@ class TestApp {
     const client = new RawClient(createConnection({ host: '127.0.0.1', port: this.port }))
     t.after(() => client.socket.destroy())
     return client
+  }
+
+  /** Waits until the server has read everything that a client has sent, or has answered. */
+  async arrived(client: RawClient): Promise<void> {
+    const { socket } = client
+    const isRead = (): boolean =>
+      client.text !== '' ||
+      this.#sockets.get(socket.localPort ?? 0)?.bytesRead === socket.bytesWritten
+    await until('the server has read everything', isRead)
+  }
+
+  /** Waits until the server has closed every connection. */
+  async left(): Promise<void> {
+    const isClosed = (): boolean => [...this.#sockets.values()].every(({ closed }) => closed)
+    await until('the server has closed every connection', isClosed)
   }
 
   /** Sends a body to a route and returns the status; what the route saw is in the lists above. */
@@ -311,7 +329,7 @@ test('a length that is declared and does not come costs no memory', async (t) =>
     client.write(head('/body', `Content-Length: ${512 * MIB}`))
     for (const piece of ['one', 'two', 'three']) {
       client.write(piece)
-      await new Promise((resolve) => setTimeout(resolve, 5))
+      await it.arrived(client)
     }
   }
   const grown = process.memoryUsage().arrayBuffers - before
@@ -328,6 +346,7 @@ test('a body in too many tiny pieces is refused, and many such attacks leave no 
   )
   await allowed.answered()
   assert.equal(it.bodies.pop()?.length, 65_536)
+  allowed.socket.destroy()
   const bomb = Buffer.concat(Array.from({ length: 70_000 }, () => chunk('x')))
   const attack = async (route: string, ...parts: string[]): Promise<void> => {
     const client = it.connect(t)
@@ -339,11 +358,10 @@ test('a body in too many tiny pieces is refused, and many such attacks leave no 
   await attack('/body')
   const before = bytesInUse()
   for (let round = 0; round < 10; round += 1) await attack('/body')
-  // One retained body would be several MiB. The server closes its side of a connection a little
-  // later.
-  const grown = (): number => bytesInUse() - before
-  for (let round = 0; grown() >= MIB && round < 50; round += 1) await delay(100)
-  assert.ok(grown() < MIB, `${grown()} bytes`)
+  await it.left()
+  // One retained body would be several MiB.
+  const grown = bytesInUse() - before
+  assert.ok(grown < MIB, `${grown} bytes`)
   assert.equal(it.bodies.length, 0)
 })
 
@@ -367,7 +385,7 @@ test('a client that leaves halfway costs one error that somebody looks at, and n
   ): Promise<void> => {
     const client = it.connect(t)
     client.write(...parts)
-    await new Promise((resolve) => setTimeout(resolve, 20))
+    await it.arrived(client)
     end(client)
     await client.closed
   }
@@ -758,13 +776,13 @@ test('a client that leaves in the middle of a form leaves nothing behind', async
   ]) {
     const client = it.connect(t)
     client.write(head('/parameters', `Content-Type: ${FORM}`, 'Content-Length: 5000'), sent)
-    await new Promise((resolve) => setTimeout(resolve, 20))
+    await it.arrived(client)
     client.socket.destroy()
     await client.closed
   }
-  await new Promise((resolve) => setTimeout(resolve, 50))
-  assert.deepEqual([it.parameters.length, rejections], [0, []])
+  await it.left()
   assert.equal(await it.post('/parameters', form([field('a'), '1']), FORM), 200)
+  assert.deepEqual([it.parameters.length, rejections], [1, []])
 })
 
 /** Answers that go out over one connection, and what the client saw of them. */
@@ -1002,7 +1020,8 @@ test('a client that leaves before its answer is noticed once, with and without a
     const socket = createConnection({ host: '127.0.0.1', port })
     for (const part of parts) socket.write(part)
     await until('the request arrived', () => arrived === round + 1)
-    await new Promise((resolve) => setTimeout(resolve, 20))
+    // Time in which a wrong notice would come.
+    await delay(20)
     assert.equal(leaves(), round, 'not while the client waits')
     socket.destroy()
     await until('it was noticed', () => leaves() === round + 1)
@@ -1010,14 +1029,17 @@ test('a client that leaves before its answer is noticed once, with and without a
 })
 
 test('a client that has left before anybody watched is noticed at once', async (t) => {
+  let hasArrived = false
   const { port, leaves } = await watched(t, async (leave, request, reply) => {
+    hasArrived = true
     await new Promise((resolve) => reply.raw.once('close', resolve))
     whenClientLeaves(request, reply, leave)
     await reply.send('too late')
   })
   const socket = createConnection({ host: '127.0.0.1', port })
-  socket.end('GET / HTTP/1.1\r\nHost: test\r\n\r\n')
-  socket.once('connect', () => setTimeout(() => socket.destroy(), 20))
+  socket.write('GET / HTTP/1.1\r\nHost: test\r\n\r\n')
+  await until('the request arrived', () => hasArrived)
+  socket.destroy()
   await until('it was noticed', () => leaves() === 1)
 })
 

@@ -62,6 +62,7 @@ test('a worker starts, loads, answers and stops in peace', async (t) => {
     t,
     `
     onLoad = (socket, message) => { console.log(JSON.stringify(message)); socket.write(frame({})) }
+    // Long enough that a stop that does not wait would be seen.
     onTerm = () => setTimeout(() => { console.error('bye'); process.exit(0) }, 400)`,
   )
   const { worker, lines } = fake
@@ -263,7 +264,7 @@ test('replies come in the order of the requests with several in flight, split an
       round += 1
       if (round === 1) socket.write(all)
       else if (round === 2) void trickle(socket, all)
-      else { socket.write(all.subarray(0, 7)); setTimeout(() => socket.write(all.subarray(7)), 5) }
+      else socket.write(all.subarray(0, 7), () => setImmediate(() => socket.write(all.subarray(7))))
     }`,
   )
   for (let round = 0; round < 3; round += 1) {
@@ -344,6 +345,7 @@ test('each batch has the whole response timeout for itself, however long those b
   )
   const replies = await Promise.all(['a', 'b', 'c', 'd'].map((id) => worker.predict([request(id)])))
   assert.deepEqual(replies.flatMap(bodies), ['a', 'b', 'c', 'd'])
+  // Longer than the response timeout.
   await delay(450)
   assert.equal(worker.state, 'ready', 'an idle worker has no deadline')
 })
@@ -478,6 +480,7 @@ test('how a worker ended is known even when the event loop was busy for longer t
 test('what a worker started in a group of its own may live on, but keeps no descriptor of the server open', async (t) => {
   const descriptors = (): number => readdirSync('/proc/self/fd').length
   await (await loadedFake(t)).worker.stop()
+  // Descriptors of a worker are closed up to half a second after its end.
   await delay(600)
   const before = descriptors()
   const fake = await loadedFake(
@@ -541,6 +544,7 @@ test('a worker that floods its output is read slowly, keeps working, and costs l
   while (performance.now() - started < 1500 || turns < 50) {
     assert.deepEqual(bodies(await fake.worker.predict([request('a')])), ['a'])
     turns += 1
+    // The rate of the output is measured over time.
     await delay(5)
   }
   const seconds = (performance.now() - started) / 1000
@@ -557,6 +561,7 @@ test('a worker that floods its output is read slowly, keeps working, and costs l
 test('after many workers no process, file descriptor or socket of theirs is left', async (t) => {
   const descriptors = (): number => readdirSync('/proc/self/fd').length
   await (await loadedFake(t)).worker.stop()
+  // Descriptors of a worker are closed up to half a second after its end.
   await delay(600)
   const before = descriptors()
   const pids: number[] = []

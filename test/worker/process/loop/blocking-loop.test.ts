@@ -116,6 +116,7 @@ test('a front-end that reads slowly gets every answer whole', async (t) => {
   // Their answers are more than a socket holds.
   const ids = Array.from({ length: 40 }, (_, index) => `r${index}`)
   for (const id of ids) client.send(encodePredict([flowers(id, 1000)]))
+  // Nothing tells that the socket is full.
   setTimeout(() => client.socket.resume(), 100)
   for (const id of ids) {
     const { predictions } = await client.reply()

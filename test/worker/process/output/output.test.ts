@@ -249,6 +249,7 @@ test('all that was printed before a crash arrives', async (t) => {
     await client.load({ modelPath })
     worker.process.stdout?.pause()
     client.send(predict(end))
+    // Nothing tells that the pipe is full.
     setTimeout(() => worker.process.stdout?.resume(), 100)
     await worker.exited
     check(worker.stdout, `${end}, stdout`)
@@ -265,6 +266,7 @@ test('all that was printed before a crash arrives', async (t) => {
     reader.text = ''
     reader.socket.pause()
     client.send(predict(end))
+    // Nothing tells that the FIFO is full.
     setTimeout(() => reader.socket.resume(), 100)
     await until('the FIFO ends', () => reader.hasEnded)
     check(reader.text, `${end}, FIFO`)
