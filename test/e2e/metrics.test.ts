@@ -9,6 +9,7 @@ import { needs } from '../helpers/needs.ts'
 import { queuedRequests, workersOf } from '../helpers/observe.ts'
 import { parseMetrics } from '../helpers/prometheus.ts'
 import type { Scrape } from '../helpers/prometheus.ts'
+import { assertSame } from '../helpers/same.ts'
 import { serve, until } from '../helpers/server.ts'
 import type { TestServer } from '../helpers/server.ts'
 
@@ -70,7 +71,7 @@ test('requests are counted by model and outcome', async (t) => {
   assert.ok(seconds > 0 && seconds < 60, String(seconds))
   assert.equal(after.get('onnxd_http_responses_total{listener="inference",status_class="2xx"}'), 5)
   assert.equal(after.get('onnxd_http_responses_total{listener="inference",status_class="4xx"}'), 3)
-  assert.deepEqual([...after.keys()], [...before.keys()])
+  assertSame([...after.keys()], [...before.keys()])
 })
 
 test('refusals and restarts are counted by their reason', async (t) => {

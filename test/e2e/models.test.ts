@@ -18,6 +18,7 @@ import { failedModels, modelNames, workersOf } from '../helpers/observe.ts'
 import { modelPath } from '../helpers/onnx-model.ts'
 import { ownExamples } from '../helpers/own-models.ts'
 import { randomNumbers, testSeed } from '../helpers/random.ts'
+import { assertSame } from '../helpers/same.ts'
 import { json, serve } from '../helpers/server.ts'
 import type { TestServer } from '../helpers/server.ts'
 import { sharedPath, testShared } from '../helpers/shared.ts'
@@ -155,10 +156,10 @@ async function assertAlike(t: TestContext, images: readonly Image[]): Promise<vo
       JSON.stringify(nest([...values], shape)),
       'application/json',
     )
-    assert.deepEqual(await json(bare), expected)
+    assertSame(await json(bare), expected)
     const form = new FormData()
     form.set('data', new Blob([bytes], { type: OCTETS }), 'data.bin')
-    assert.deepEqual(await json(await predict(server, name, form, '')), expected)
+    assertSame(await json(await predict(server, name, form, '')), expected)
     const binary = await predict(server, name, bytes, OCTETS, { accept: OCTETS })
     const flat = Object.values(expected as Record<string, unknown[]>)[0]?.flat(9)
     assert.deepEqual(

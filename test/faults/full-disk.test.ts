@@ -181,14 +181,14 @@ test('O02 beyond a limit of file sizes no change takes effect, says why, and the
   assert.deepEqual(await served(full), BEFORE)
   await refusesAll(full, /is the disk full|\(EFBIG\)/)
   await full.stop()
-  const after = await start(t, folder)
-  assert.deepEqual(await served(after), BEFORE)
+  const again = await start(t, folder)
+  assert.deepEqual(await served(again), BEFORE)
   assert.deepEqual(readdirSync(path.join(folder, 'state', 'models')), kept)
   // With room again, the same requests work.
   for (const [method, route, form] of CHANGES.slice(0, 4)) {
-    assert.equal((await after.send(method, route, form?.())).status, 200, `${method} ${route}`)
+    assert.equal((await again.send(method, route, form?.())).status, 200, `${method} ${route}`)
   }
-  await after.stop()
+  await again.stop()
   const last = await start(t, folder)
   assert.deepEqual(await served(last), {
     models: ['kept', 'padding'],
@@ -221,9 +221,9 @@ test(
     rmSync(source, { recursive: true })
     cpSync(disk, source, { recursive: true, filter: (name) => !name.includes('lock-') })
     await server.stop()
-    const after = await start(t, folder, { disk: onDisk(state, 'size=1m', source) })
-    assert.deepEqual(await served(after), BEFORE)
-    await after.stop()
+    const again = await start(t, folder, { disk: onDisk(state, 'size=1m', source) })
+    assert.deepEqual(await served(again), BEFORE)
+    await again.stop()
   },
 )
 
@@ -237,9 +237,9 @@ test('O01 a state folder that cannot be written any more is no reason to lose wh
   await refusesAll(server, /has no effect/, SAMPLE)
   await server.stop()
   rmSync(path.join(state, 'state.previous.json'), { recursive: true })
-  const after = await start(t, folder)
-  assert.deepEqual(await served(after), BEFORE)
-  await after.stop()
+  const again = await start(t, folder)
+  assert.deepEqual(await served(again), BEFORE)
+  await again.stop()
 })
 
 test('O02 a model that could not be restored is forgotten only when that can be saved', async (t) => {
@@ -253,9 +253,9 @@ test('O02 a model that could not be restored is forgotten only when that can be 
   }
   await full.stop()
   cpSync(path.join(folder, 'a.onnx'), path.join(store, 'a.onnx'))
-  const after = await start(t, folder)
-  assert.deepEqual(await served(after), BEFORE)
-  await after.stop()
+  const again = await start(t, folder)
+  assert.deepEqual(await served(again), BEFORE)
+  await again.stop()
 })
 
 test('O01 a scaling that cannot be saved starts no worker, and one to the same number needs no disk', async (t) => {

@@ -6,6 +6,7 @@ import { handlerModel, newGate } from '../helpers/handler-model.ts'
 import { modelNames } from '../helpers/observe.ts'
 import { parseMetrics } from '../helpers/prometheus.ts'
 import type { Scrape } from '../helpers/prometheus.ts'
+import { assertSame } from '../helpers/same.ts'
 import { FLOWER, iris, residentBytes } from '../helpers/server-process.ts'
 import { serve, until } from '../helpers/server.ts'
 import type { TestServer } from '../helpers/server.ts'
@@ -142,7 +143,7 @@ row(
     t.diagnostic(`${(grown / MIB).toFixed(1)} MiB more after ${count * 0.9} requests`)
     assert.ok(grown < MAX_GROWTH, `${grown} bytes`)
     const after = await scrape(server)
-    assert.deepEqual([...after.keys()], [...before.keys()])
+    assertSame([...after.keys()], [...before.keys()])
     const unknown = 'onnxd_http_responses_total{listener="inference",status_class="4xx"}'
     assert.equal((after.get(unknown) ?? 0) - (before.get(unknown) ?? 0), count)
   },

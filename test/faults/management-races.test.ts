@@ -10,6 +10,7 @@ import { after, test } from 'node:test'
 import { modelNames, workerPids } from '../helpers/observe.ts'
 import { addModel } from '../helpers/onnx-files.ts'
 import { randomNumbers } from '../helpers/random.ts'
+import { assertSame } from '../helpers/same.ts'
 import {
   FLOWER,
   assertAllAnswered,
@@ -448,7 +449,7 @@ row(
         return found
       }
       for (const limit of ['7', '100', '101', '2147483647', ''])
-        assert.deepEqual(await pages(limit), [...names, 'reference'])
+        assertSame(await pages(limit), [...names, 'reference'])
       const first = JSON.parse((await server.call('GET', '/models?limit=7')).text) as Page
       assert.equal(first.nextPageToken, '7')
       const none = JSON.parse((await server.call('GET', '/models?limit=0')).text) as Page

@@ -6,6 +6,7 @@ import { workersOf } from '../helpers/observe.ts'
 import { identityGraph, writeModel } from '../helpers/onnx-graph.ts'
 import type { Graph } from '../helpers/onnx-graph.ts'
 import { sendRaw } from '../helpers/raw-request.ts'
+import { assertSame } from '../helpers/same.ts'
 import { residentBytes } from '../helpers/server-process.ts'
 import { temporaryFolder, until } from '../helpers/server.ts'
 import type { Cleanup } from '../helpers/server.ts'
@@ -528,7 +529,7 @@ row(
     })
     assert.equal(raw.status, 200)
     const length = Number(raw.headers['inference-header-content-length'])
-    assert.deepEqual(raw.body.subarray(length), special)
+    assertSame(raw.body.subarray(length), special)
     // docs/inputs.md: JSON has no words for them.
     const inJson = await binary(server, 'floats', sized('FP32', '[5]', special.length), special)
     assert.match(inJson.text, /"data":\[null,null,null,-0,1\.401298e-45\]/)

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import type { WireParameter } from '../../src/worker/wire/messages.ts'
 import type { ModelExample, TensorExample } from './model-examples.ts'
 import { parameter } from './onnx-model.ts'
+import { assertSame } from './same.ts'
 
 const OCTETS = 'application/octet-stream'
 const JSON_TYPE = 'application/json'
@@ -47,7 +48,7 @@ export async function checkExample(
     inputs.map(([input, tensor]) => [input, nest(jsonValues(tensor), tensor.shape)]),
   )
   const byName = await asked([parameter('body', JSON.stringify(keyed), JSON_TYPE)])
-  assert.deepEqual(read(byName), expected)
+  assertSame(read(byName), expected)
 
   const v2 = {
     inputs: inputs.map(([input, tensor]) => ({
@@ -62,7 +63,7 @@ export async function checkExample(
   const form = Object.entries(keyed).map(([input, value]) =>
     parameter(input, JSON.stringify(value), JSON_TYPE),
   )
-  assert.deepEqual(read(await asked(form)), expected)
+  assertSame(read(await asked(form)), expected)
 
   const [only, ...others] = inputs
   const [output, ...otherOutputs] = Object.values(example.outputs)
@@ -76,7 +77,7 @@ export async function checkExample(
     const bytes = Buffer.from(only[1].littleEndianHex, 'hex')
     const headers = { accept: OCTETS, 'tensor-shape': only[1].shape.join() }
     const raw = await asked([parameter('body', bytes, OCTETS)], headers)
-    assert.equal(raw.toString('hex'), output.littleEndianHex)
+    assertSame(raw.toString('hex'), output.littleEndianHex)
   }
 }
 

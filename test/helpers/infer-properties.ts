@@ -9,6 +9,7 @@ import type { InferAnswer, InferRequest, Send } from './infer.ts'
 import { nestedText, randomTensor } from './random-tensor.ts'
 import type { RandomTensor } from './random-tensor.ts'
 import type { RandomNumbers } from './random.ts'
+import { assertSame } from './same.ts'
 
 const BINARY_OUTPUT = '"parameters":{"binary_data_output":true}'
 const CODINGS = ['', 'gzip', 'deflate'] as const
@@ -44,7 +45,7 @@ export async function checkForms(send: Send, random: RandomNumbers, rounds: numb
 
 /** In one line each, however many bytes there are. */
 function assertBytes(actual: Buffer | undefined, expected: Buffer, what: string): void {
-  assert.equal(actual?.toString('hex'), expected.toString('hex'), what)
+  assertSame(actual?.toString('hex'), expected.toString('hex'), what)
 }
 
 /**

@@ -10,6 +10,7 @@ import { failedModels } from '../helpers/observe.ts'
 import { parseMetrics } from '../helpers/prometheus.ts'
 import { needsPython, pythonArchive, pythonWorkers, useTorchStub } from '../helpers/python-model.ts'
 import type { PythonModelOptions } from '../helpers/python-model.ts'
+import { assertSame } from '../helpers/same.ts'
 import { processesNaming, startProcess } from '../helpers/server-process.ts'
 import { isAlive, json, runtimeFolder, serve, temporaryFolder, until } from '../helpers/server.ts'
 import type { TestServer } from '../helpers/server.ts'
@@ -55,7 +56,7 @@ for (const flavor of ['mms', 'torchserve'] as const) {
       assert.equal((await ask(server, 'type:text/csv')).headers.get('content-type'), 'text/csv')
       assert.equal(await (await ask(server, 'text:!')).text(), 'text é中 !')
       const bytes = Buffer.from(await (await ask(server, 'bytes')).arrayBuffer())
-      assert.deepEqual(bytes, Buffer.from(Array.from({ length: 256 }, (_, index) => index)))
+      assertSame(bytes, Buffer.from(Array.from({ length: 256 }, (_, index) => index)))
       const large = 3_000_000
       assert.equal((await (await ask(server, `large:${large}`)).text()).length, large)
       const sent = await ask(server, 'length', { body: Buffer.alloc(large, 7) })

@@ -7,6 +7,7 @@ import { parse } from 'yaml'
 import { handlerModel } from '../helpers/handler-model.ts'
 import { identityGraph, writeModel } from '../helpers/onnx-graph.ts'
 import { modelPath } from '../helpers/onnx-model.ts'
+import { assertSame } from '../helpers/same.ts'
 import { json, serve, temporaryFolder } from '../helpers/server.ts'
 import type { TestServer } from '../helpers/server.ts'
 import { sharedServer } from '../helpers/shared-server.ts'
@@ -55,7 +56,7 @@ test('the documents of both listeners are valid OpenAPI 3.1 and 3.0', async (t) 
     const yaml = await server.fetch(`/openapi.yaml${query}`)
     assert.equal(yaml.headers.get('content-type'), 'application/yaml')
     const asJson = await json(await server.fetch(`/openapi.json${query}`))
-    assert.deepEqual(parse(await yaml.text()), asJson)
+    assertSame(parse(await yaml.text()), asJson)
   }
   const unknown = await server.fetch('/openapi.json?version=2.0')
   assert.equal(unknown.status, 400)
@@ -270,8 +271,8 @@ test('OPTIONS and /api-description answer as the original, with a document of ve
   for (const ask of [server.fetch, server.manage]) {
     const document = await documentOf(ask('/', options))
     assert.equal(document.openapi, '3.0.3')
-    assert.deepEqual(await documentOf(ask('/api-description')), document)
-    assert.deepEqual(await documentOf(ask('/api-description', options)), document)
+    assertSame(await documentOf(ask('/api-description')), document)
+    assertSame(await documentOf(ask('/api-description', options)), document)
     assert.equal((await ask('/api-description/x')).status, 404)
     assert.equal((await ask('/api-description', { method: 'DELETE' })).status, 405)
   }

@@ -6,6 +6,7 @@ import test from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { DEFAULT_WORKER_OPTIONS } from '../../src/worker/process/handler.ts'
 import { encodePredict, encodeReply } from '../../src/worker/wire/encode.ts'
+import { assertSame } from '../helpers/same.ts'
 import { followPage } from './documented-commands.ts'
 
 const GENERATOR = fileURLToPath(new URL('../../scripts/docs.js', import.meta.url))
@@ -70,7 +71,7 @@ test('the frames of the protocol page are what the codec writes', () => {
     body: Buffer.from('[2]'),
   }
   const reply = encodeReply({ code: 200, message: 'Prediction success', predictions: [prediction] })
-  assert.deepEqual(frames, [Buffer.concat(request), Buffer.concat(reply)])
+  assertSame(frames, [Buffer.concat(request), Buffer.concat(reply)])
 })
 
 test('the protocol page has every option of the worker', () => {
@@ -84,7 +85,7 @@ test('the protocol page has every option of the worker', () => {
 
 test('the handler on the page of handlers is the file it names', () => {
   const [, code] = /^```js\n(.*?)^```$/ms.exec(read('docs/handlers.md')) ?? []
-  assert.equal(code, read('examples/handlers/words/service.mjs'))
+  assertSame(code, read('examples/handlers/words/service.mjs'))
 })
 
 test('the commands on the page of handlers print what it says', { timeout: 120_000 }, async (t) => {

@@ -9,6 +9,7 @@ import { cpSync, readFileSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { test } from 'node:test'
 import type { TestContext } from 'node:test'
+import { assertSame } from '../helpers/same.ts'
 import { CLI, json, start, temporaryFolder } from '../helpers/server.ts'
 import type { TestServer } from '../helpers/server.ts'
 
@@ -25,7 +26,7 @@ test('B1: both builds answer every operation alike, with a state folder and a co
   const answers = await Promise.all([CLI, FILE_BY_FILE].map((cli) => answersOf(t, cli)))
   const [bundled = [], separate = []] = answers
   assert.ok(bundled.length > 80, `${bundled.length} answers`)
-  assert.deepEqual(bundled, separate)
+  assertSame(bundled, separate)
   assert.deepEqual(
     bundled.filter((line) => / 500 /.test(line)),
     [],
@@ -40,7 +41,7 @@ test('both builds print the same help and say the same of mistakes', () => {
       })
       return { status, stdout, stderr }
     })
-    assert.deepEqual(bundled, separate)
+    assertSame(bundled, separate)
   }
 })
 

@@ -9,6 +9,7 @@ import type {
   WorkerReply,
   WorkerRequest,
 } from '../../../src/worker/wire/messages.ts'
+import { assertSame } from '../../helpers/same.ts'
 
 const ROUND_TRIPS = 3000
 const MUTATIONS = 25_000
@@ -128,7 +129,7 @@ test('random messages come back the same, however the stream is split', () => {
     )
     const stream = Buffer.concat(sent.map((message) => encode(message, dialect)))
     const decoder = isReply ? new ReplyDecoder() : new RequestDecoder({ dialect })
-    assert.deepEqual(feed(decoder, stream, below), sent, `round ${round}`)
+    assertSame(feed(decoder, stream, below), sent, `round ${round}`)
   }
 })
 

@@ -5,6 +5,7 @@ import { ReplyDecoder, RequestDecoder } from '../../../src/worker/wire/decode.ts
 import { encodeLoad, encodePredict, encodeReply } from '../../../src/worker/wire/encode.ts'
 import { NO_GPU } from '../../../src/worker/wire/messages.ts'
 import type { WireDialect, WorkerReply, WorkerRequest } from '../../../src/worker/wire/messages.ts'
+import { assertSame } from '../../helpers/same.ts'
 import { testShared } from '../../helpers/shared.ts'
 import {
   BROKEN_MESSAGES,
@@ -126,7 +127,7 @@ function checkSound(origin: string, dialect: WireDialect, vectors: readonly Vect
       for (const size of [vector.hex.length, 7, 1]) {
         const messages = decode(vector, dialect, size)
         const described = messages.map((message) => describe(message, vector.decoded))
-        assert.deepEqual(described, [withoutBodyText(vector.decoded)], `${vector.name} by ${size}`)
+        assertSame(described, [withoutBodyText(vector.decoded)], `${vector.name} by ${size}`)
       }
     }
   })
@@ -137,7 +138,7 @@ function checkSound(origin: string, dialect: WireDialect, vectors: readonly Vect
       const encoded = decode(vector, dialect, vector.hex.length).map((message) =>
         encode(message, dialect),
       )
-      assert.deepEqual(encoded, [vector.hex.replace(from, to)], vector.name)
+      assertSame(encoded, [vector.hex.replace(from, to)], vector.name)
     }
   })
 
@@ -149,7 +150,7 @@ function checkSound(origin: string, dialect: WireDialect, vectors: readonly Vect
       const described = messages.map((message, index) =>
         describe(message, one[index]?.decoded ?? { command: 'I', requests: [] }),
       )
-      assert.deepEqual(
+      assertSame(
         described,
         one.map(({ decoded }) => withoutBodyText(decoded)),
       )

@@ -10,6 +10,7 @@ import type {
   WireRequest,
   WorkerReply,
 } from '../../../src/worker/wire/messages.ts'
+import { assertSame } from '../../helpers/same.ts'
 
 const MIB = 1024 * 1024
 
@@ -62,7 +63,7 @@ test('a frame larger than the first buffer of the writer is whole', () => {
   const message = { ...reply(prediction(Buffer.from('x'))), message: long }
   for (const repeat of [1, 40]) {
     const many = { ...message, predictions: Array(repeat).fill(message.predictions[0]) }
-    assert.deepEqual(new ReplyDecoder().push(Buffer.concat(encodeReply(many))), [many])
+    assertSame(new ReplyDecoder().push(Buffer.concat(encodeReply(many))), [many])
   }
 })
 
@@ -87,7 +88,7 @@ test('a thousand frames in one chunk arrive in order', () => {
   const frames = Array.from({ length: 1000 }, (_, index) => request(Buffer.from('v'), `r${index}`))
   const chunk = Buffer.concat(frames.flatMap((one) => encodePredict([one])))
   const decoded = new RequestDecoder().push(chunk)
-  assert.deepEqual(
+  assertSame(
     decoded,
     frames.map((one) => ({ command: 'predict', requests: [one] })),
   )
@@ -143,7 +144,7 @@ test('a value inside one chunk is a view of it, a value across chunks is a buffe
   const inSecond = Buffer.from(frame.subarray(at))
   assert.equal(read(frame.subarray(0, at), inSecond)?.buffer, inSecond.buffer)
   const gathered = read(frame.subarray(0, at + 4), frame.subarray(at + 4))
-  assert.deepEqual(gathered, value)
+  assertSame(gathered, value)
   assert.equal(gathered?.buffer.byteLength, value.length)
 })
 
@@ -165,6 +166,6 @@ test('a value that outgrows its first buffer several times arrives whole and exa
 test('U+FFFD, a byte order mark and NUL are text like any other', () => {
   for (const text of ['\uFFFD', '\uFEFFid', 'a\0b', `${'long '.repeat(20)}\uFFFD`]) {
     const sent = reply({ ...prediction(Buffer.from('x')), id: text, reason: text })
-    assert.deepEqual(new ReplyDecoder().push(Buffer.concat(encodeReply(sent))), [sent])
+    assertSame(new ReplyDecoder().push(Buffer.concat(encodeReply(sent))), [sent])
   }
 })

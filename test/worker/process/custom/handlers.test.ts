@@ -5,6 +5,7 @@ import path from 'node:path'
 import { test } from 'node:test'
 import type { TestContext } from 'node:test'
 import type { WireHeader, WorkerReply } from '../../../../src/worker/wire/messages.ts'
+import { assertSame } from '../../../helpers/same.ts'
 import { temporaryFolder } from '../../../helpers/server.ts'
 import { sharedPath, testShared } from '../../../helpers/shared.ts'
 import { until } from '../../../helpers/until.ts'
@@ -176,7 +177,7 @@ test('the replies to what handlers do come byte for byte', async (t) => {
   assert.deepEqual(new Set(names), new Set(Object.keys(REPLIES)))
   for (const [name, reply] of Object.entries(REPLIES)) {
     const ids = reply.slice(2).map((_, index) => `r${index}`)
-    assert.equal(await replyTo(name, ids), replyBytes(reply, ids).toString('hex'), name)
+    assertSame(await replyTo(name, ids), replyBytes(reply, ids).toString('hex'), name)
   }
 })
 

@@ -37,6 +37,7 @@ import type { TestRequest } from '../../../helpers/onnx-model.ts'
 import { ownExamples } from '../../../helpers/own-models.ts'
 import { randomNumbers } from '../../../helpers/random.ts'
 import type { RandomNumbers } from '../../../helpers/random.ts'
+import { assertSame } from '../../../helpers/same.ts'
 import { temporaryFolder } from '../../../helpers/server.ts'
 import { sharedPath, testShared } from '../../../helpers/shared.ts'
 
@@ -112,7 +113,7 @@ async function assertEveryForm(
 ): Promise<void> {
   const model = await loadModel(t, file)
   const answer = [200, nested(outputs)]
-  assert.deepEqual(await ask(model, bodyRequest(nested(fed))), answer)
+  assertSame(await ask(model, bodyRequest(nested(fed))), answer)
   const id = `id of ${path.basename(file)}`
   const protocol = { id, inputs: protocolTensors(fed) }
   const version = path.basename(path.dirname(file))
@@ -123,15 +124,15 @@ async function assertEveryForm(
   const parts = Object.entries(nested(fed)).map(([input, value]) =>
     parameter(input, JSON.stringify(value), 'application/json'),
   )
-  assert.deepEqual(await ask(model, { parameters: parts }), answer)
+  assertSame(await ask(model, { parameters: parts }), answer)
   const [[, input] = [], ...others] = Object.entries(fed)
   if (input === undefined || others.length > 0) return
   const bare = nest(elements(input), input.shape)
-  assert.deepEqual(await ask(model, bodyRequest(JSON.stringify(bare))), answer)
+  assertSame(await ask(model, bodyRequest(JSON.stringify(bare))), answer)
   if (input.datatype === 'BYTES') return
   const bytes = rawBytes(input)
   const shape = ['Tensor-Shape', input.shape.join(',')] as const
-  assert.deepEqual(await ask(model, bodyRequest(bytes, OCTETS, [shape])), answer)
+  assertSame(await ask(model, bodyRequest(bytes, OCTETS, [shape])), answer)
   const [[outputName, output] = []] = Object.entries(outputs)
   assert.ok(output?.littleEndianHex !== undefined && outputName !== undefined)
   const raw = await predict(model, bodyRequest(bytes, OCTETS, [shape, ACCEPT_OCTETS]))
