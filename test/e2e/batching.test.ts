@@ -6,7 +6,7 @@ import { test } from 'node:test'
 import type { TestContext } from 'node:test'
 import sharp from 'sharp'
 import { floats, node, writeModel } from '../helpers/onnx-builder.ts'
-import type { ElementType, ModelSource, ValueSource } from '../helpers/onnx-builder.ts'
+import type { ModelSource, ValueSource } from '../helpers/onnx-builder.ts'
 import { json, serve, temporaryFolder } from '../helpers/server.ts'
 import type { TestServer } from '../helpers/server.ts'
 import { sharedServer, unregisterAll } from '../helpers/shared-server.ts'
@@ -22,9 +22,9 @@ const COMPANY = 'batch_size=16&max_batch_delay=200'
 
 const value = (
   name: string,
-  dimensions: ValueSource['dimensions'],
-  type: ElementType = 'float',
-): ValueSource => ({ name, dimensions, type })
+  shape: ValueSource['shape'],
+  type: ValueSource['type'] = 'FP32',
+): ValueSource => ({ name, type, ...(shape && { shape }) })
 
 /** Images and texts, and how alike each image is to each text. */
 const CLIP: ModelSource = {
@@ -51,7 +51,7 @@ const DYNAMIC: ModelSource = {
     node('Mul', ['whole', 'scale'], 'y'),
   ],
   constants: {
-    w: { type: 'int8', dims: [4, 3], values: [1, -7, 3, 5, 9, -2, 4, -6, 8, -3, 2, 1] },
+    w: { type: 'INT8', shape: [4, 3], values: [1, -7, 3, 5, 9, -2, 4, -6, 8, -3, 2, 1] },
   },
   inputs: [value('x', ['N', 4])],
   outputs: [value('y', ['N', 3])],

@@ -9,8 +9,8 @@ import { gzipSync } from 'node:zlib'
 import { unsupportedElements } from '../../src/worker/process/onnx/runtime/runtime-errors.ts'
 import { handlerModel } from '../helpers/handler-model.ts'
 import { npyFile } from '../helpers/npy.ts'
-import { encodeModel, identityGraph, writeModel } from '../helpers/onnx-graph.ts'
-import type { Graph } from '../helpers/onnx-graph.ts'
+import { floats, identityGraph, modelBytes, writeModelFolder } from '../helpers/onnx-builder.ts'
+import type { ModelSource } from '../helpers/onnx-builder.ts'
 import { json, serve, temporaryFolder } from '../helpers/server.ts'
 import type { TestServer } from '../helpers/server.ts'
 
@@ -18,9 +18,9 @@ const CURL_TYPE = { 'content-type': 'application/x-www-form-urlencoded' }
 const PNG = Buffer.concat([Buffer.from('\x89PNG\r\n\x1a\n', 'latin1'), Buffer.alloc(40, 0xe1)])
 
 /** A repository of one model as Triton has it. */
-function tritonModel(t: TestContext, graph: Graph, config?: string): string {
+function tritonModel(t: TestContext, graph: ModelSource, config?: string): string {
   const folder = path.join(temporaryFolder(t), 'm')
-  writeModel(folder, '1', graph)
+  writeModelFolder(folder, '1', graph)
   if (config !== undefined) writeFileSync(path.join(folder, 'config.pbtxt'), config)
   return folder
 }
@@ -57,7 +57,7 @@ function send(
 }
 
 test('A4: an array file arrives as curl sends it', async (t) => {
-  const folder = writeModel(
+  const folder = writeModelFolder(
     temporaryFolder(t),
     'm',
     identityGraph({ type: 'FP32', shape: ['n', 4] }),
@@ -78,7 +78,11 @@ test('A4: an array file arrives as curl sends it', async (t) => {
 })
 
 test('A4: a picture, a document or a table for a model of numbers is 415, however curl sends it', async (t) => {
-  const folder = writeModel(temporaryFolder(t), 'm', identityGraph({ type: 'FP32', shape: ['n'] }))
+  const folder = writeModelFolder(
+    temporaryFolder(t),
+    'm',
+    identityGraph({ type: 'FP32', shape: ['n'] }),
+  )
   const server = await serve(t, [folder])
   for (const file of [
     PNG,
@@ -123,7 +127,11 @@ test('A6: a configuration without a batch dimension ranks all values together', 
 })
 
 test('C5: the body of a GET is handed over, in every form', async (t) => {
-  const folder = writeModel(temporaryFolder(t), 'm', identityGraph({ type: 'FP32', shape: ['n'] }))
+  const folder = writeModelFolder(
+    temporaryFolder(t),
+    'm',
+    identityGraph({ type: 'FP32', shape: ['n'] }),
+  )
   const server = await serve(t, [folder, handlerModel(t, 'tool')], { allowHandlers: true })
   const form = new Response(formOf('x', '[1,2]'))
   const multipart = Buffer.from(await form.arrayBuffer())
@@ -163,7 +171,11 @@ test('C5: the body of a GET is handed over, in every form', async (t) => {
 })
 
 test('C6: text that looks like JSON reaches inputs of strings and handlers over HTTP', async (t) => {
-  const folder = writeModel(temporaryFolder(t), 'm', identityGraph({ type: 'BYTES', shape: ['n'] }))
+  const folder = writeModelFolder(
+    temporaryFolder(t),
+    'm',
+    identityGraph({ type: 'BYTES', shape: ['n'] }),
+  )
   const server = await serve(t, [folder, handlerModel(t, 'tool')], { allowHandlers: true })
   for (const text of ['"quoted"', '["a"', '[x] done', '{"a"}']) {
     const answer = [200, { y: [text] }]
@@ -186,7 +198,7 @@ test('C6: text that looks like JSON reaches inputs of strings and handlers over 
 })
 
 test('C7: a model without shapes is described, documented and served', async (t) => {
-  const folder = writeModel(temporaryFolder(t), 'm', identityGraph({ type: 'FP32' }))
+  const folder = writeModelFolder(temporaryFolder(t), 'm', identityGraph({ type: 'FP32' }))
   const server = await serve(t, [folder])
   const rows = [
     [1, 2],
@@ -301,14 +313,14 @@ test('D10: types that cannot be served have names, and so have files that are no
     [22, 'INT4'],
   ]
   for (const [type, name] of types) {
-    const quantized: Graph = {
+    const quantized: ModelSource = {
       inputs: [{ name: 'x', type, shape: [2] }],
       outputs: [{ name: 'y', type: 'FP32', shape: [2] }],
-      nodes: [{ op: 'DequantizeLinear', inputs: ['x', 'scale'], outputs: ['y'] }],
-      constants: [{ name: 'scale', type: 'FP32', shape: [], bytes: Buffer.from([0, 0, 128, 63]) }],
-      opset: 21,
+      nodes: [{ operator: 'DequantizeLinear', inputs: ['x', 'scale'], outputs: ['y'] }],
+      constants: { scale: floats([], [1]) },
+      version: 21,
     }
-    writeFileSync(path.join(folder, `t${type}.onnx`), encodeModel(quantized))
+    writeFileSync(path.join(folder, `t${type}.onnx`), modelBytes(quantized))
     assert.match(await refusal(`t${type}.onnx`), new RegExp(`ONNX type ${type} \\(${name}\\)`))
   }
   for (let type = 14; type <= 26; type++) {

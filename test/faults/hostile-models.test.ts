@@ -22,7 +22,8 @@ import {
   zerosModel,
 } from '../helpers/hostile-onnx.ts'
 import { workersOf } from '../helpers/observe.ts'
-import { addModel, field, model, node, tensorValue } from '../helpers/onnx-files.ts'
+import { field, model, node, tensorValue } from '../helpers/onnx-fields.ts'
+import { addModel } from '../helpers/onnx-files.ts'
 import { randomNumbers } from '../helpers/random.ts'
 import { listing, runtimeFolder, temporaryFolder, until } from '../helpers/server.ts'
 import { zipOf } from '../helpers/zip.ts'

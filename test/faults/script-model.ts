@@ -42,7 +42,7 @@ export function codeModel(t: Cleanup, name: string, code: string, settings: obje
 export function divisionModel(t: Cleanup, name: string, operator: 'Div' | 'Mod' = 'Div'): string {
   const folder = path.join(temporaryFolder(t), name)
   mkdirSync(folder)
-  const value = (of: string) => ({ name: of, type: 'int32', dimensions: ['n'] }) as const
+  const value = (of: string) => ({ name: of, type: 'INT32', shape: ['n'] }) as const
   writeModel(path.join(folder, 'model.onnx'), {
     nodes: [node(operator, ['a', 'b'], 'c')],
     inputs: [value('a'), value('b')],

@@ -3,8 +3,8 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { Datatype } from '../../src/contract/datatypes.ts'
 import { workersOf } from '../helpers/observe.ts'
-import { identityGraph, writeModel } from '../helpers/onnx-graph.ts'
-import type { Graph } from '../helpers/onnx-graph.ts'
+import { identityGraph, integers, writeModelFolder } from '../helpers/onnx-builder.ts'
+import type { ModelSource } from '../helpers/onnx-builder.ts'
 import { sendRaw } from '../helpers/raw-request.ts'
 import { assertSame } from '../helpers/same.ts'
 import { residentBytes } from '../helpers/server-process.ts'
@@ -31,7 +31,7 @@ const row = block({ models: tinyModels, settings: { workerMemoryMib: WORKER_MIB 
 
 function tinyModels(t: Cleanup): string[] {
   const folder = temporaryFolder(t)
-  const model = (name: string, graph: Graph): string => writeModel(folder, name, graph)
+  const model = (name: string, graph: ModelSource): string => writeModelFolder(folder, name, graph)
   const list = (type: Datatype) => ({ type, shape: [''] })
   return [
     model('floats', identityGraph(list('FP32'))),
@@ -45,19 +45,15 @@ function tinyModels(t: Cleanup): string[] {
 
 const TYPES = ['INT64', 'INT32', 'UINT8', 'UINT64', 'INT8', 'BOOL', 'FP64'] as const
 
-const int64 = (...values: number[]): Buffer =>
-  Buffer.from(BigInt64Array.from(values, BigInt).buffer)
 const value = (name: string, ...shape: (number | string)[]) => ({
   name,
   type: 'INT64' as const,
   shape,
 })
-const constant = (name: string, ...values: number[]) =>
-  ({ name, type: 'INT64', shape: [values.length], bytes: int64(...values) }) as const
 /**
  * A graph whose outputs each depend on an input that determines the cost or the success of the run.
  */
-const OPERATORS: Graph = {
+const OPERATORS: ModelSource = {
   inputs: [
     value('fill', ''),
     value('expand', ''),
@@ -75,19 +71,19 @@ const OPERATORS: Graph = {
     }),
   ),
   nodes: [
-    { op: 'ConstantOfShape', inputs: ['fill'], outputs: ['filled'] },
-    { op: 'Expand', inputs: ['one', 'expand'], outputs: ['expanded'] },
-    { op: 'Tile', inputs: ['one', 'tile'], outputs: ['tiled'] },
-    { op: 'Range', inputs: ['zero', 'limit', 'step'], outputs: ['ranged'] },
-    { op: 'Gather', inputs: ['six', 'index'], outputs: ['gathered'] },
-    { op: 'ScatterND', inputs: ['six', 'place', 'one'], outputs: ['scattered'] },
-    { op: 'Reshape', inputs: ['six', 'reshape'], outputs: ['reshaped'] },
+    { operator: 'ConstantOfShape', inputs: ['fill'], outputs: ['filled'] },
+    { operator: 'Expand', inputs: ['one', 'expand'], outputs: ['expanded'] },
+    { operator: 'Tile', inputs: ['one', 'tile'], outputs: ['tiled'] },
+    { operator: 'Range', inputs: ['zero', 'limit', 'step'], outputs: ['ranged'] },
+    { operator: 'Gather', inputs: ['six', 'index'], outputs: ['gathered'] },
+    { operator: 'ScatterND', inputs: ['six', 'place', 'one'], outputs: ['scattered'] },
+    { operator: 'Reshape', inputs: ['six', 'reshape'], outputs: ['reshaped'] },
   ],
-  constants: [
-    constant('one', 1),
-    constant('six', 1, 2, 3, 4, 5, 6),
-    { name: 'zero', type: 'INT64', shape: [], bytes: int64(0) },
-  ],
+  constants: {
+    one: integers(1),
+    six: integers(1, 2, 3, 4, 5, 6),
+    zero: { type: 'INT64', shape: [], values: [0] },
+  },
 }
 const SOUND = {
   fill: '[1]',

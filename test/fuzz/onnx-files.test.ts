@@ -45,10 +45,10 @@ const RICH = modelBytes({
     node('ReduceMean', ['c'], 'z', { axes: [1], keepdims: 0 }),
     node('Shape', ['x'], 'sh'),
   ],
-  inputs: [{ name: 'x', type: 'float', dimensions: ['N', 4] }],
+  inputs: [{ name: 'x', type: 'FP32', shape: ['N', 4] }],
   outputs: [
-    { name: 'y', type: 'float', dimensions: ['N', 4] },
-    { name: 'z', type: 'float', dimensions: ['N'] },
+    { name: 'y', type: 'FP32', shape: ['N', 4] },
+    { name: 'z', type: 'FP32', shape: ['N'] },
   ],
   constants: {
     w: floats(

@@ -8,31 +8,35 @@ import {
   modelOfNodes,
   recursiveModel,
 } from './hostile-onnx.ts'
-import { field, node } from './onnx-files.ts'
-import { encodeModel } from './onnx-graph.ts'
-import type { Graph, GraphValue } from './onnx-graph.ts'
+import { modelBytes } from './onnx-builder.ts'
+import type { ModelSource, ValueSource } from './onnx-builder.ts'
+import { field, node } from './onnx-fields.ts'
 
-const X: GraphValue = { name: 'x', type: 'FP32', shape: ['N', 4] }
-const Y: GraphValue = { name: 'y', type: 'FP32' }
-const integers = (name: string, ...shape: readonly (number | string)[]): GraphValue => ({
+const X: ValueSource = { name: 'x', type: 'FP32', shape: ['N', 4] }
+const Y: ValueSource = { name: 'y', type: 'FP32' }
+const integers = (name: string, ...shape: readonly (number | string)[]): ValueSource => ({
   name,
   type: 'INT64',
   shape,
 })
 
 /** One operator on inputs that a client may choose badly. */
-function operator(op: string, inputs: readonly GraphValue[], attributes = {}): Graph {
+function operator(op: string, inputs: readonly ValueSource[], attributes = {}): ModelSource {
   const names = inputs.map(({ name }) => name)
-  return { inputs, outputs: [Y], nodes: [{ op, inputs: names, outputs: ['y'], attributes }] }
+  return {
+    inputs,
+    outputs: [Y],
+    nodes: [{ operator: op, inputs: names, outputs: ['y'], attributes }],
+  }
 }
 
-function divided(op: string): Graph {
-  const value = (name: string): GraphValue => ({ name, type: 'INT32', shape: ['N'] })
+function divided(op: string): ModelSource {
+  const value = (name: string): ValueSource => ({ name, type: 'INT32', shape: ['N'] })
   return { ...operator(op, [value('a'), value('b')]), outputs: [value('y')] }
 }
 
 /** They can be loaded. */
-const RISKY: Readonly<Record<string, Graph>> = {
+const RISKY: Readonly<Record<string, ModelSource>> = {
   gather_oob: operator('Gather', [X, integers('i', 'k')], { axis: 0 }),
   scatter_oob: operator('ScatterND', [
     X,
@@ -45,8 +49,8 @@ const RISKY: Readonly<Record<string, Graph>> = {
     inputs: [integers('s', 1)],
     outputs: [Y],
     nodes: [
-      { op: 'ConstantOfShape', inputs: ['s'], outputs: ['c'] },
-      { op: 'ReduceSum', inputs: ['c'], outputs: ['y'], attributes: { keepdims: 0 } },
+      { operator: 'ConstantOfShape', inputs: ['s'], outputs: ['c'] },
+      { operator: 'ReduceSum', inputs: ['c'], outputs: ['y'], attributes: { keepdims: 0 } },
     ],
   },
   huge_dim_input: operator('Relu', [{ name: 'x', type: 'FP32', shape: [2 ** 62, 2 ** 62] }]),
@@ -61,14 +65,14 @@ const BROKEN: Readonly<Record<string, Buffer>> = {
   html: Buffer.from('<!doctype html><title>404</title>'),
   zip: Buffer.from('504b0304140000000800', 'hex'),
   random: Buffer.from(Array.from({ length: 500 }, (_, index) => (index * 2_654_435_761) >>> 24)),
-  cut: encodeModel(operator('Relu', [X])).subarray(0, 60),
-  empty_graph: encodeModel({ inputs: [], outputs: [], nodes: [] }),
+  cut: modelBytes(operator('Relu', [X])).subarray(0, 60),
+  empty_graph: modelBytes({ inputs: [], outputs: [], nodes: [] }),
   twice: modelOfNodes([node('Relu', ['x'], ['y']), node('Abs', ['x'], ['y'])]),
   missing_input: modelOfNodes([node('Relu', ['nope'], ['y'])]),
   unknown_operator: modelOfNodes([node('NoSuchOperator', ['x'], ['y'])]),
   unknown_domain: modelOfNodes([foreignNode('evil.example', 'Foo')]),
   recursive: recursiveModel(),
-  operators_9999: encodeModel({ ...operator('Relu', [X]), opset: 9999 }),
+  operators_9999: modelBytes({ ...operator('Relu', [X]), version: 9999 }),
   negative_size: modelOfConstant(field(1, -4), field(2, 1), field(9, Buffer.alloc(16))),
   unknown_type: modelOfConstant(field(1, 1), field(2, 12_345), field(9, Buffer.alloc(16))),
   absolute: modelOfExternal({ location: '/etc/passwd', offset: '0', length: '4' }),
@@ -80,7 +84,7 @@ const BROKEN: Readonly<Record<string, Buffer>> = {
 export function riskyModel(folder: string, name: string): string {
   const graph = RISKY[name]
   if (graph === undefined) throw new Error(`there is no risky model ${name}`)
-  return write(folder, name, encodeModel(graph))
+  return write(folder, name, modelBytes(graph))
 }
 
 export const riskyModels = Object.keys(RISKY)

@@ -3,7 +3,7 @@
  * are small, except where the function says so.
  */
 import { closeSync, ftruncateSync, openSync, writeSync } from 'node:fs'
-import { field, model, node, tensorValue } from './onnx-files.ts'
+import { field, model, node, tensorValue } from './onnx-fields.ts'
 
 const FLOAT = 1
 const INT64 = 7

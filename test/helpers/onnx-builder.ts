@@ -1,20 +1,33 @@
-/** Writes small ONNX models as bytes, so that tests need no other files. */
-import { writeFileSync } from 'node:fs'
-import { BinaryWriter, WireType } from '@bufbuild/protobuf/wire'
+/** Builds small ONNX models from a description, so that tests need no other files. */
+import { mkdirSync, writeFileSync } from 'node:fs'
+import path from 'node:path'
+import { DATATYPES } from '../../src/contract/datatypes.ts'
+import type { Datatype } from '../../src/contract/datatypes.ts'
+import {
+  field,
+  floatField,
+  model as encodeModel,
+  node as encodeNode,
+  tensorValue,
+} from './onnx-fields.ts'
 
-/** Element types as numbers of ONNX. */
-export const ELEMENT = {
-  float: 1,
-  uint8: 2,
-  int8: 3,
-  int32: 6,
-  int64: 7,
-  string: 8,
-  bool: 9,
-  half: 10,
-  double: 11,
-} as const
-export type ElementType = keyof typeof ELEMENT
+/** Datatypes as numbers of ONNX's `TensorProto.DataType`. */
+const ELEMENT_TYPES: Readonly<Record<Datatype, number>> = {
+  FP32: 1,
+  UINT8: 2,
+  INT8: 3,
+  UINT16: 4,
+  INT16: 5,
+  INT32: 6,
+  INT64: 7,
+  BYTES: 8,
+  BOOL: 9,
+  FP16: 10,
+  FP64: 11,
+  UINT32: 12,
+  UINT64: 13,
+}
+const EXTERNAL = 1
 
 /** An attribute. Integers and texts are recognised by their type; a float is `{ float: 1 }`. */
 export type Attribute =
@@ -36,24 +49,30 @@ export interface NodeSource {
   readonly name?: string
 }
 
-/** A dimension with a name is symbolic. */
+/** A size, a symbolic name, or `''` for a dynamic dimension without a name. */
+export type Dimension = number | string
+
+/** An input or output of a graph. Without a shape it accepts any. */
 export interface ValueSource {
   readonly name: string
-  readonly type: ElementType
-  readonly dimensions: readonly (number | string)[]
+  /** A datatype, or a number of ONNX's `TensorProto.DataType`. */
+  readonly type: Datatype | number
+  readonly shape?: readonly Dimension[]
 }
 
-export interface Constant {
-  readonly type: Exclude<ElementType, 'string' | 'half'>
-  readonly dims: readonly number[]
-  readonly values: readonly number[]
-}
+/** The elements are numbers, or bytes, or in the file `location`. */
+export type Constant = { readonly type: Datatype; readonly shape: readonly number[] } & (
+  | { readonly values: readonly number[] }
+  | { readonly bytes: Buffer }
+  | { readonly location: string }
+)
 
 export interface GraphSource {
   readonly nodes: readonly NodeSource[]
   readonly inputs: readonly ValueSource[]
   readonly outputs: readonly ValueSource[]
   readonly constants?: Readonly<Record<string, Constant>>
+  readonly description?: string
 }
 
 export interface ModelSource extends GraphSource {
@@ -73,134 +92,126 @@ export function node(
   return { operator, inputs, outputs: names, attributes, domain, name: `${operator}_${names[0]}` }
 }
 
-export function floats(dims: readonly number[], values: readonly number[]): Constant {
-  return { type: 'float', dims, values }
+export function floats(shape: readonly number[], values: readonly number[]): Constant {
+  return { type: 'FP32', shape, values }
 }
 
 /** A list of 64-bit integers, the type of shapes and axes. */
 export function integers(...values: readonly number[]): Constant {
-  return { type: 'int64', dims: [values.length], values }
+  return { type: 'INT64', shape: [values.length], values }
+}
+
+/** A graph that returns each input `x…` as the output `y…`, with given datatypes and shapes. */
+export function identityGraph(
+  ...inputs: readonly { readonly type: Datatype; readonly shape?: readonly Dimension[] }[]
+): ModelSource {
+  const name = (letter: string, index: number): string =>
+    inputs.length === 1 ? letter : `${letter}${index}`
+  return {
+    inputs: inputs.map((input, index) => ({ ...input, name: name('x', index) })),
+    outputs: inputs.map((input, index) => ({ ...input, name: name('y', index) })),
+    nodes: inputs.map((_, index) => node('Identity', [name('x', index)], name('y', index))),
+  }
 }
 
 /** The bytes of an `.onnx` file. */
-export function modelBytes(model: ModelSource): Buffer {
-  const writer = new BinaryWriter()
-  writer.tag(1, WireType.Varint).int64(8)
-  message(writer, 7, (inner) => writeGraph(inner, model))
-  const domains = new Set(['', ...model.nodes.map(({ domain = '' }) => domain)])
-  for (const domain of domains) {
-    message(writer, 8, (inner) => {
-      text(inner, 1, domain)
-      inner.tag(2, WireType.Varint).int64(versionOf(domain, model.version ?? 17))
-    })
-  }
-  return Buffer.from(writer.finish())
+export function modelBytes(source: ModelSource): Buffer {
+  const domains = [...new Set(source.nodes.map(({ domain = '' }) => domain))]
+  const operators = domains
+    .filter((domain) => domain !== '')
+    .map((domain) =>
+      field(8, Buffer.concat([field(1, domain), field(2, domain === 'ai.onnx.ml' ? 3 : 1)])),
+    )
+  return encodeModel(graphMessage(source), Buffer.concat(operators), source.version)
 }
 
-export function writeModel(file: string, model: ModelSource): string {
-  writeFileSync(file, modelBytes(model))
+export function writeModel(file: string, source: ModelSource): string {
+  writeFileSync(file, modelBytes(source))
   return file
 }
 
-function versionOf(domain: string, own: number): number {
-  if (domain === '') return own
-  return domain === 'ai.onnx.ml' ? 3 : 1
-}
-
-function writeGraph(writer: BinaryWriter, graph: GraphSource): void {
-  for (const one of graph.nodes) message(writer, 1, (inner) => writeNode(inner, one))
-  text(writer, 2, 'graph')
-  for (const [name, constant] of Object.entries(graph.constants ?? {})) {
-    message(writer, 5, (inner) => writeConstant(inner, constant, name))
+/** Writes a model and other files into a new folder and returns the folder. */
+export function writeModelFolder(
+  parent: string,
+  name: string,
+  source: ModelSource,
+  files: Readonly<Record<string, string>> = {},
+): string {
+  const folder = path.join(parent, name)
+  mkdirSync(folder, { recursive: true })
+  writeModel(path.join(folder, 'model.onnx'), source)
+  for (const [file, content] of Object.entries(files)) {
+    writeFileSync(path.join(folder, file), content)
   }
-  for (const input of graph.inputs) message(writer, 11, (inner) => writeValue(inner, input))
-  for (const output of graph.outputs) message(writer, 12, (inner) => writeValue(inner, output))
+  return folder
 }
 
-function writeNode(writer: BinaryWriter, source: NodeSource): void {
-  for (const input of source.inputs) text(writer, 1, input)
-  for (const output of source.outputs) text(writer, 2, output)
-  text(writer, 3, source.name ?? '')
-  text(writer, 4, source.operator)
-  for (const [name, value] of Object.entries(source.attributes ?? {})) {
-    message(writer, 5, (inner) => writeAttribute(inner, name, value))
+function graphMessage(graph: GraphSource): Buffer {
+  return Buffer.concat([
+    ...graph.nodes.map((one) => field(1, nodeMessage(one))),
+    field(2, 'graph'),
+    ...Object.entries(graph.constants ?? {}).map(([name, constant]) =>
+      field(5, constantMessage(constant, name)),
+    ),
+    ...(graph.description === undefined ? [] : [field(10, graph.description)]),
+    ...graph.inputs.map((value) => field(11, valueMessage(value))),
+    ...graph.outputs.map((value) => field(12, valueMessage(value))),
+  ])
+}
+
+function nodeMessage(source: NodeSource): Buffer {
+  const attributes = Object.entries(source.attributes ?? {}).map(([name, value]) =>
+    field(5, attributeMessage(name, value)),
+  )
+  const more = [field(3, source.name ?? ''), ...attributes, field(7, source.domain ?? '')]
+  return encodeNode(source.operator, source.inputs, source.outputs, Buffer.concat(more))
+}
+
+function attributeMessage(name: string, value: Attribute): Buffer {
+  const typed = (type: number, ...fields: readonly Buffer[]): Buffer =>
+    Buffer.concat([field(1, name), ...fields, field(20, type)])
+  if (typeof value === 'number') return typed(2, field(3, value))
+  if (typeof value === 'string') return typed(3, field(4, value))
+  if ('float' in value) return typed(1, floatField(2, value.float))
+  if ('floats' in value) return typed(6, ...value.floats.map((one) => floatField(7, one)))
+  if ('tensor' in value) return typed(4, field(5, constantMessage(value.tensor, '')))
+  if ('graph' in value) return typed(5, field(6, graphMessage(value.graph)))
+  const isTexts = typeof value[0] === 'string'
+  return typed(isTexts ? 8 : 7, ...value.map((one) => field(isTexts ? 9 : 8, one)))
+}
+
+function constantMessage(constant: Constant, name: string): Buffer {
+  return Buffer.concat([
+    ...constant.shape.map((size) => field(1, size)),
+    field(2, ELEMENT_TYPES[constant.type]),
+    field(8, name),
+    dataFields(constant),
+  ])
+}
+
+function dataFields(constant: Constant): Buffer {
+  if ('bytes' in constant) return field(9, constant.bytes)
+  if ('values' in constant) return field(9, rawBytes(constant.type, constant.values))
+  const entry = Buffer.concat([field(1, 'location'), field(2, constant.location)])
+  return Buffer.concat([field(13, entry), field(14, EXTERNAL)])
+}
+
+function rawBytes(type: Datatype, values: readonly number[]): Buffer {
+  const arrays: Partial<Record<Datatype, () => ArrayBufferView>> = {
+    FP32: () => Float32Array.from(values),
+    FP64: () => Float64Array.from(values),
+    INT64: () => BigInt64Array.from(values.map(BigInt)),
+    INT32: () => Int32Array.from(values),
+    INT8: () => Int8Array.from(values),
+    UINT8: () => Uint8Array.from(values),
+    BOOL: () => Uint8Array.from(values),
   }
-  text(writer, 7, source.domain ?? '')
+  const array = arrays[type]?.()
+  if (array === undefined) throw new Error(`constants of ${type} need bytes`)
+  return Buffer.from(array.buffer)
 }
 
-function writeAttribute(writer: BinaryWriter, name: string, value: Attribute): void {
-  text(writer, 1, name)
-  const type = (number: number): unknown => writer.tag(20, WireType.Varint).int32(number)
-  if (typeof value === 'number') {
-    writer.tag(3, WireType.Varint).int64(value)
-    type(2)
-  } else if (typeof value === 'string') {
-    text(writer, 4, value)
-    type(3)
-  } else if ('float' in value) {
-    writer.tag(2, WireType.Bit32).float(value.float)
-    type(1)
-  } else if ('floats' in value) {
-    for (const one of value.floats) writer.tag(7, WireType.Bit32).float(one)
-    type(6)
-  } else if ('tensor' in value) {
-    message(writer, 5, (inner) => writeConstant(inner, value.tensor, ''))
-    type(4)
-  } else if ('graph' in value) {
-    message(writer, 6, (inner) => writeGraph(inner, value.graph))
-    type(5)
-  } else {
-    for (const one of value) {
-      if (typeof one === 'number') writer.tag(8, WireType.Varint).int64(one)
-      else text(writer, 9, one)
-    }
-    type(typeof value[0] === 'string' ? 8 : 7)
-  }
-}
-
-function writeConstant(writer: BinaryWriter, { type, dims, values }: Constant, name: string): void {
-  for (const dim of dims) writer.tag(1, WireType.Varint).int64(dim)
-  writer.tag(2, WireType.Varint).int32(ELEMENT[type])
-  text(writer, 8, name)
-  writer.tag(9, WireType.LengthDelimited).bytes(rawBytes(type, values))
-}
-
-function rawBytes(type: Constant['type'], values: readonly number[]): Uint8Array {
-  const array = {
-    float: () => Float32Array.from(values),
-    double: () => Float64Array.from(values),
-    int64: () => BigInt64Array.from(values.map(BigInt)),
-    int32: () => Int32Array.from(values),
-    int8: () => Int8Array.from(values),
-    uint8: () => Uint8Array.from(values),
-    bool: () => Uint8Array.from(values),
-  }[type]()
-  return new Uint8Array(array.buffer)
-}
-
-function writeValue(writer: BinaryWriter, { name, type, dimensions }: ValueSource): void {
-  text(writer, 1, name)
-  message(writer, 2, (valueType) => {
-    message(valueType, 1, (tensor) => {
-      tensor.tag(1, WireType.Varint).int32(ELEMENT[type])
-      message(tensor, 2, (shape) => {
-        for (const dimension of dimensions) {
-          message(shape, 1, (inner) => {
-            if (typeof dimension === 'number') inner.tag(1, WireType.Varint).int64(dimension)
-            else text(inner, 2, dimension)
-          })
-        }
-      })
-    })
-  })
-}
-
-function message(writer: BinaryWriter, field: number, write: (inner: BinaryWriter) => void): void {
-  const inner = new BinaryWriter()
-  write(inner)
-  writer.tag(field, WireType.LengthDelimited).bytes(inner.finish())
-}
-
-function text(writer: BinaryWriter, field: number, value: string): void {
-  writer.tag(field, WireType.LengthDelimited).string(value)
+function valueMessage({ name, type, shape }: ValueSource): Buffer {
+  const datatype = DATATYPES.find((one) => one === type)
+  return tensorValue(name, datatype === undefined ? Number(type) : ELEMENT_TYPES[datatype], shape)
 }

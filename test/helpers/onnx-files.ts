@@ -1,67 +1,12 @@
-/** Writes small ONNX files field by field, for tests that need a special model. */
-import { Buffer } from 'node:buffer'
+/** Small models for tests of how models are loaded, changed and ended. */
+import { modelBytes, node } from './onnx-builder.ts'
+import type { Constant, ValueSource } from './onnx-builder.ts'
 
-const FLOAT = 1
-const INT64 = 7
-const BOOL = 9
-
-/** A field of a protobuf message: an integer, or bytes after their length. */
-export function field(number: number, value: number | bigint | string | Buffer): Buffer {
-  if (typeof value === 'number' || typeof value === 'bigint') {
-    return Buffer.concat([varint(BigInt(number << 3)), varint(BigInt(value))])
-  }
-  const bytes = typeof value === 'string' ? Buffer.from(value) : value
-  return Buffer.concat([varint(BigInt((number << 3) | 2)), varint(BigInt(bytes.length)), bytes])
-}
-
-function varint(value: bigint): Buffer {
-  const bytes: number[] = []
-  let left = BigInt.asUintN(64, value)
-  for (; left > 127n; left >>= 7n) bytes.push(Number(left & 127n) | 128)
-  bytes.push(Number(left))
-  return Buffer.from(bytes)
-}
-
-/** A `ValueInfoProto`. A shape of `[]` is a scalar. */
-export function tensorValue(name: string, type: number, shape: readonly number[]): Buffer {
-  const dimensions = shape.map((size) => field(1, field(1, size)))
-  const tensor = Buffer.concat([field(1, type), field(2, Buffer.concat(dimensions))])
-  return Buffer.concat([field(1, name), field(2, field(1, tensor))])
-}
-
-/** A `NodeProto`. */
-export function node(
-  operator: string,
-  inputs: readonly string[],
-  outputs: readonly string[],
-  attributes: Buffer = Buffer.alloc(0),
-): Buffer {
-  return Buffer.concat([
-    ...inputs.map((name) => field(1, name)),
-    ...outputs.map((name) => field(2, name)),
-    field(4, operator),
-    attributes,
-  ])
-}
-
-/** A `ModelProto` with one graph. `more` has further fields of the model. */
-export function model(graph: Buffer, more: Buffer = Buffer.alloc(0)): Buffer {
-  return Buffer.concat([field(1, 8), field(8, field(2, 17)), more, field(7, graph)])
-}
+const one = (name: string): ValueSource => ({ name, type: 'FP32', shape: [1] })
 
 /** A model that adds `constant` to its input `x` of one number. Its output is `y`. */
 export function addModel(constant: number, { input = 'x', padding = 0 } = {}): Buffer {
-  const bytes = Buffer.alloc(4)
-  bytes.writeFloatLE(constant)
-  const graph = [
-    field(1, node('Add', [input, 'c'], ['y'])),
-    field(2, 'add'),
-    field(5, Buffer.concat([field(1, 1), field(2, FLOAT), field(8, 'c'), field(9, bytes)])),
-    field(10, 'p'.repeat(padding)),
-    field(11, tensorValue(input, FLOAT, [1])),
-    field(12, tensorValue('y', FLOAT, [1])),
-  ]
-  return model(Buffer.concat(graph))
+  return adding(input, { type: 'FP32', shape: [1], values: [constant] }, 'p'.repeat(padding))
 }
 
 /**
@@ -69,16 +14,7 @@ export function addModel(constant: number, { input = 'x', padding = 0 } = {}): B
  * that file's four bytes.
  */
 export function externalModel(location: string): Buffer {
-  const entry = Buffer.concat([field(1, 'location'), field(2, location)])
-  const tensor = [field(1, 1), field(2, FLOAT), field(8, 'c'), field(13, entry), field(14, 1)]
-  const graph = [
-    field(1, node('Add', ['x', 'c'], ['y'])),
-    field(2, 'add'),
-    field(5, Buffer.concat(tensor)),
-    field(11, tensorValue('x', FLOAT, [1])),
-    field(12, tensorValue('y', FLOAT, [1])),
-  ]
-  return model(Buffer.concat(graph))
+  return adding('x', { type: 'FP32', shape: [1], location })
 }
 
 /** The content of the constant's file of an {@link externalModel}. */
@@ -88,33 +24,33 @@ export function externalConstant(constant: number): Buffer {
   return bytes
 }
 
+function adding(input: string, c: Constant, description?: string): Buffer {
+  return modelBytes({
+    nodes: [node('Add', [input, 'c'], 'y')],
+    inputs: [one(input)],
+    outputs: [one('y')],
+    constants: { c },
+    ...(description !== undefined && { description }),
+  })
+}
+
 /**
  * A model whose run never ends, or takes `count` iterations of a loop, about a microsecond each.
  */
 export function endlessModel(count = 2n ** 62n): Buffer {
-  const constant = (name: string, type: number, data: Buffer): Buffer =>
-    field(5, Buffer.concat([field(2, type), field(8, name), field(9, data)]))
-  const turns = Buffer.alloc(8)
-  turns.writeBigInt64LE(count)
-  const body = Buffer.concat([
-    field(1, node('Identity', ['goOn'], ['goesOn'])),
-    field(1, node('Add', ['before', 'before'], ['after'])),
-    field(2, 'body'),
-    field(11, tensorValue('turn', INT64, [])),
-    field(11, tensorValue('goOn', BOOL, [])),
-    field(11, tensorValue('before', FLOAT, [1])),
-    field(12, tensorValue('goesOn', BOOL, [])),
-    field(12, tensorValue('after', FLOAT, [1])),
-  ])
-  const attribute = field(5, Buffer.concat([field(1, 'body'), field(6, body), field(20, 5)]))
-  return model(
-    Buffer.concat([
-      field(1, node('Loop', ['turns', 'yes', 'x'], ['y'], attribute)),
-      field(2, 'endless'),
-      constant('turns', INT64, turns),
-      constant('yes', BOOL, Buffer.from([1])),
-      field(11, tensorValue('x', FLOAT, [1])),
-      field(12, tensorValue('y', FLOAT, [1])),
-    ]),
-  )
+  const flag = (name: string): ValueSource => ({ name, type: 'BOOL', shape: [] })
+  const graph = {
+    nodes: [node('Identity', ['goOn'], 'goesOn'), node('Add', ['before', 'before'], 'after')],
+    inputs: [{ name: 'turn', type: 'INT64', shape: [] } as const, flag('goOn'), one('before')],
+    outputs: [flag('goesOn'), one('after')],
+  }
+  return modelBytes({
+    nodes: [node('Loop', ['turns', 'yes', 'x'], 'y', { body: { graph } })],
+    inputs: [one('x')],
+    outputs: [one('y')],
+    constants: {
+      turns: { type: 'INT64', shape: [], values: [Number(count)] },
+      yes: { type: 'BOOL', shape: [], values: [1] },
+    },
+  })
 }

@@ -2,14 +2,11 @@
 import { floats, integers, node } from './onnx-builder.ts'
 import type { Constant, NodeSource } from './onnx-builder.ts'
 
-/** Element types of the cases, by their names in the Open Inference Protocol. */
-export const ELEMENTS = { FP32: 'float', INT32: 'int32', INT64: 'int64', BOOL: 'bool' } as const
-
 /** FP32 unless something else is said. */
 export interface TestTensor {
   readonly shape: readonly number[]
   readonly data: readonly (number | boolean)[]
-  readonly datatype?: keyof typeof ELEMENTS
+  readonly datatype?: 'FP32' | 'INT32' | 'INT64' | 'BOOL'
 }
 
 export interface OperatorCase {

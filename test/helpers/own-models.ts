@@ -8,14 +8,14 @@ import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { NUMBER_TYPES, echoed, paired, tensorExample } from './model-examples.ts'
 import type { ModelExample } from './model-examples.ts'
-import { encodeModel, writeModel } from './onnx-graph.ts'
-import type { Dimension, Graph, GraphValue } from './onnx-graph.ts'
+import { floats, modelBytes, writeModelFolder } from './onnx-builder.ts'
+import type { Dimension, ModelSource, ValueSource } from './onnx-builder.ts'
 import { randomNumbers } from './random.ts'
 
-type Datatype = Exclude<GraphValue['type'], number>
+type Datatype = Exclude<ValueSource['type'], number>
 
 interface OwnModel {
-  readonly graph: Graph
+  readonly graph: ModelSource
   /** Absent where onnxruntime refuses the model. */
   readonly example?: ModelExample
   /** Content of `config.pbtxt`, without the name. */
@@ -65,7 +65,7 @@ export function ownModels(): string {
   process.on('exit', () => rmSync(folder, { recursive: true, force: true }))
   for (const [name, { graph, config, labels }] of Object.entries(MODELS)) {
     mkdirSync(path.join(folder, name))
-    writeModel(path.join(folder, name), '1', graph)
+    writeModelFolder(path.join(folder, name), '1', graph)
     if (config !== undefined) {
       writeFileSync(path.join(folder, name, 'config.pbtxt'), `name: "${name}"\n${config}\n`)
     }
@@ -75,11 +75,11 @@ export function ownModels(): string {
       }
     }
   }
-  writeFileSync(path.join(folder, 'mlp.onnx'), encodeModel(linearGraph('x', 'y', ['N', 784])))
+  writeFileSync(path.join(folder, 'mlp.onnx'), modelBytes(linearGraph('x', 'y', ['N', 784])))
   const image = [1, 1, 28, 28]
   writeFileSync(
     path.join(folder, 'mnist.onnx'),
-    encodeModel(linearGraph('Input3', 'Plus214_Output_0', image)),
+    modelBytes(linearGraph('Input3', 'Plus214_Output_0', image)),
   )
   written = folder
   return folder
@@ -92,11 +92,11 @@ export function ownExamples(): [name: string, example: ModelExample][] {
   )
 }
 
-function echo(type: GraphValue['type'], shape: readonly Dimension[]): Graph {
+function echo(type: ValueSource['type'], shape: readonly Dimension[]): ModelSource {
   return {
     inputs: [{ name: 'INPUT0', type, shape }],
     outputs: [{ name: 'OUTPUT0', type, shape }],
-    nodes: [{ op: 'Identity', inputs: ['INPUT0'], outputs: ['OUTPUT0'] }],
+    nodes: [{ operator: 'Identity', inputs: ['INPUT0'], outputs: ['OUTPUT0'] }],
   }
 }
 
@@ -123,7 +123,7 @@ function textEcho(): OwnModel {
     graph: {
       inputs: [{ name: 'INPUT0', type: 'BYTES', shape: ['', 'var_0'] }],
       outputs: [{ name: 'OUTPUT0', type: 'BYTES', shape: ['', 'var_1'] }],
-      nodes: [{ op: 'Identity', inputs: ['INPUT0'], outputs: ['OUTPUT0'] }],
+      nodes: [{ operator: 'Identity', inputs: ['INPUT0'], outputs: ['OUTPUT0'] }],
     },
     example: echoed('BYTES', [1, 4], ['0', '1', '2', '3']),
     config: `max_batch_size: 8
@@ -138,22 +138,26 @@ function sumAndDifference(
   output: 'INT32' | 'INT8' | 'BYTES',
   shape: readonly Dimension[],
 ): OwnModel {
-  const named = (kind: string, type: Datatype): readonly GraphValue[] =>
+  const named = (kind: string, type: Datatype): readonly ValueSource[] =>
     [0, 1].map((index) => ({ name: `${kind}${index}`, type, shape }))
-  const cast = (from: string, to: string, type: keyof typeof CAST_TO): Graph['nodes'][number] => ({
-    op: 'Cast',
+  const cast = (
+    from: string,
+    to: string,
+    type: keyof typeof CAST_TO,
+  ): ModelSource['nodes'][number] => ({
+    operator: 'Cast',
     inputs: [from],
     outputs: [to],
     attributes: { to: CAST_TO[type] },
   })
   const inner = ['a', 'b']
-  const graph: Graph = {
+  const graph: ModelSource = {
     inputs: named('INPUT', input),
     outputs: named('OUTPUT', output),
     nodes: [
       ...inner.map((name, index) => cast(`INPUT${index}`, name, 'INT32')),
-      { op: 'Add', inputs: inner, outputs: ['sum'] },
-      { op: 'Sub', inputs: inner, outputs: ['difference'] },
+      { operator: 'Add', inputs: inner, outputs: ['sum'] },
+      { operator: 'Sub', inputs: inner, outputs: ['difference'] },
       cast('sum', 'OUTPUT0', output),
       cast('difference', 'OUTPUT1', output),
     ],
@@ -166,18 +170,15 @@ function sumAndDifference(
 
 /** Whatever the input is, the output has what JSON has no numbers for. */
 function specialNumbers(): OwnModel {
-  const values = Float32Array.of(Number.NaN, Infinity, -Infinity, 1, 2, 3)
-  const graph: Graph = {
+  const values = [Number.NaN, Infinity, -Infinity, 1, 2, 3]
+  const graph: ModelSource = {
     inputs: [{ name: 'INPUT0', type: 'FP32', shape: [1] }],
     outputs: [{ name: 'OUTPUT0', type: 'FP32', shape: [6] }],
     nodes: [
-      { op: 'Mul', inputs: ['INPUT0', 'zero'], outputs: ['nothing'] },
-      { op: 'Add', inputs: ['nothing', 'values'], outputs: ['OUTPUT0'] },
+      { operator: 'Mul', inputs: ['INPUT0', 'zero'], outputs: ['nothing'] },
+      { operator: 'Add', inputs: ['nothing', 'values'], outputs: ['OUTPUT0'] },
     ],
-    constants: [
-      { name: 'zero', type: 'FP32', shape: [1], bytes: Buffer.alloc(4) },
-      { name: 'values', type: 'FP32', shape: [6], bytes: Buffer.from(values.buffer) },
-    ],
+    constants: { zero: floats([1], [0]), values: floats([6], values) },
   }
   const data = ['NaN', 'Infinity', '-Infinity', 1, 2, 3]
   const example: ModelExample = {
@@ -190,12 +191,12 @@ function specialNumbers(): OwnModel {
 /** An initializer that is an input too, with the initializer as its default. */
 function addInitializer(): OwnModel {
   const shape = [5, 5]
-  const ones = Buffer.from(new Float32Array(25).fill(1).buffer)
-  const graph: Graph = {
+  const ones = Array<number>(25).fill(1)
+  const graph: ModelSource = {
     inputs: ['INPUT', 'INITIALIZER'].map((name) => ({ name, type: 'FP32', shape })),
     outputs: [{ name: 'OUTPUT', type: 'FP32', shape }],
-    nodes: [{ op: 'Add', inputs: ['INPUT', 'INITIALIZER'], outputs: ['OUTPUT'] }],
-    constants: [{ name: 'INITIALIZER', type: 'FP32', shape, bytes: ones }],
+    nodes: [{ operator: 'Add', inputs: ['INPUT', 'INITIALIZER'], outputs: ['OUTPUT'] }],
+    constants: { INITIALIZER: floats(shape, ones) },
   }
   const numbers = Array.from({ length: 25 }, (_, index) => index)
   const sums = numbers.map((value) => value + 1)
@@ -209,23 +210,16 @@ function addInitializer(): OwnModel {
 }
 
 /** Ten scores of 784 pixels, with weights that depend on each pixel. */
-function linearGraph(input: string, output: string, shape: readonly Dimension[]): Graph {
+function linearGraph(input: string, output: string, shape: readonly Dimension[]): ModelSource {
   const random = randomNumbers(784)
-  const weights = Float32Array.from({ length: DIGIT_PIXELS * 10 }, () => random.next() / 50 - 0.01)
+  const weights = Array.from({ length: DIGIT_PIXELS * 10 }, () => random.next() / 50 - 0.01)
   return {
     inputs: [{ name: input, type: 'FP32', shape }],
     outputs: [{ name: output, type: 'FP32', shape: [shape[0] ?? 1, 10] }],
     nodes: [
-      { op: 'Flatten', inputs: [input], outputs: ['flat'], attributes: { axis: 1 } },
-      { op: 'MatMul', inputs: ['flat', 'weights'], outputs: [output] },
+      { operator: 'Flatten', inputs: [input], outputs: ['flat'], attributes: { axis: 1 } },
+      { operator: 'MatMul', inputs: ['flat', 'weights'], outputs: [output] },
     ],
-    constants: [
-      {
-        name: 'weights',
-        type: 'FP32',
-        shape: [DIGIT_PIXELS, 10],
-        bytes: Buffer.from(weights.buffer),
-      },
-    ],
+    constants: { weights: floats([DIGIT_PIXELS, 10], weights) },
   }
 }

@@ -107,7 +107,7 @@ const APART: readonly Step[] = [
   (graph) => {
     // Uses the shape of the input to reshape, as PyTorch's exporter does.
     const shape = graph.add('Shape', [graph.last])
-    const zero = graph.constant({ type: 'int64', dims: [], values: [0] })
+    const zero = graph.constant({ type: 'INT64', shape: [], values: [0] })
     const axes = graph.constant(integers(0))
     const size = graph.add('Unsqueeze', [graph.add('Gather', [shape, zero]), axes])
     const parts = [size, graph.constant(integers(1)), graph.constant(integers(-1))]
@@ -117,7 +117,7 @@ const APART: readonly Step[] = [
   (graph) => {
     const [scale, zero] = [
       graph.scalar(0.05),
-      graph.constant({ type: 'uint8', dims: [], values: [128] }),
+      graph.constant({ type: 'UINT8', shape: [], values: [128] }),
     ]
     const whole = graph.add('QuantizeLinear', [graph.last, scale, zero])
     graph.last = graph.add('DequantizeLinear', [whole, scale, zero])
@@ -141,7 +141,7 @@ const MIXED: readonly Step[] = [
     graph.last = graph.add('MatMul', [graph.add('MatMul', [graph.last, turned]), graph.last])
   },
   (graph) => {
-    const axis = graph.constant({ type: 'int64', dims: [], values: [0] })
+    const axis = graph.constant({ type: 'INT64', shape: [], values: [0] })
     graph.last = graph.add('CumSum', [graph.last, axis])
   },
   (graph) => {
@@ -195,7 +195,7 @@ export function randomGraph(random: RandomNumbers, mixes: boolean): RandomGraph 
   }
   const outputs = hasTwo ? ['y', 'z'] : ['y']
   const value = (name: string, dimensions: readonly (number | string)[]) =>
-    ({ name, type: 'float', dimensions }) as const
+    ({ name, type: 'FP32', shape: dimensions }) as const
   return {
     mixes,
     width,

@@ -5,7 +5,7 @@ import test from 'node:test'
 import { Validator } from '@seriousme/openapi-schema-validator'
 import { parse } from 'yaml'
 import { handlerModel } from '../helpers/handler-model.ts'
-import { identityGraph, writeModel } from '../helpers/onnx-graph.ts'
+import { identityGraph, writeModelFolder } from '../helpers/onnx-builder.ts'
 import { modelPath } from '../helpers/onnx-model.ts'
 import { assertSame } from '../helpers/same.ts'
 import { json, serve, temporaryFolder } from '../helpers/server.ts'
@@ -188,7 +188,10 @@ test('examples of all datatypes are answered with 200', { timeout: 240_000 }, as
   const image = identityGraph({ type: 'FP32', shape: [1, 3, 224, 224] })
   const server = await serve(
     t,
-    [...models.map((name) => modelPath(name)), writeModel(temporaryFolder(t), 'image', image)],
+    [
+      ...models.map((name) => modelPath(name)),
+      writeModelFolder(temporaryFolder(t), 'image', image),
+    ],
     { workers: 1 },
   )
   const response = await server.fetch('/openapi.json')

@@ -3,9 +3,9 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { Datatype } from '../../../../src/contract/datatypes.ts'
 import { writeModel } from '../../../helpers/onnx-builder.ts'
-import type { ElementType } from '../../../helpers/onnx-builder.ts'
+import type { ValueSource } from '../../../helpers/onnx-builder.ts'
 import { ask, bodyRequest, loadModel, predict } from '../../../helpers/onnx-model.ts'
-import { ELEMENTS, OPERATORS, range } from '../../../helpers/operator-cases.ts'
+import { OPERATORS, range } from '../../../helpers/operator-cases.ts'
 import type { TestTensor } from '../../../helpers/operator-cases.ts'
 import { temporaryFolder } from '../../../helpers/server.ts'
 
@@ -39,10 +39,11 @@ function rawNumbers(bytes: Buffer, datatype: Datatype): unknown[] {
 for (const [name, { nodes, inputs, constants = {}, output }] of Object.entries(OPERATORS)) {
   test(`${name} gives what plain arithmetic gives, in JSON and in raw bytes`, async (t) => {
     const names = ['a', 'b', 'c'].slice(0, inputs.length)
-    const value = (called: string, { datatype = 'FP32', shape }: TestTensor) => {
-      const type: ElementType = ELEMENTS[datatype]
-      return { name: called, type, dimensions: shape }
-    }
+    const value = (called: string, { datatype = 'FP32', shape }: TestTensor): ValueSource => ({
+      name: called,
+      type: datatype,
+      shape,
+    })
     const file = writeModel(`${temporaryFolder(t)}/model.onnx`, {
       nodes,
       inputs: inputs.map((input, index) => value(names[index] ?? '', input)),

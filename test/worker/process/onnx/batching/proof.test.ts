@@ -29,7 +29,7 @@ const WEIGHTS = floats(
   Array.from({ length: 16 }, (_, index) => index / 8 - 1),
 )
 const LIST = floats([4], [0.1, 0.2, 0.3, 0.4])
-const ZERO: Constant = { type: 'int64', dims: [], values: [0] }
+const ZERO: Constant = { type: 'INT64', shape: [], values: [0] }
 const IMAGE = ['N', 2, 4, 4]
 const KERNEL = floats([2, 2, 1, 1], [1, 2, 3, 4])
 
@@ -230,19 +230,19 @@ const CASES: Readonly<Record<string, Case>> = {
           graph: {
             nodes: [node('Identity', ['x'], 'a')],
             inputs: [],
-            outputs: [{ name: 'a', type: 'float', dimensions: ['N', 4] }],
+            outputs: [{ name: 'a', type: 'FP32', shape: ['N', 4] }],
           },
         },
         else_branch: {
           graph: {
             nodes: [node('Neg', ['x'], 'b')],
             inputs: [],
-            outputs: [{ name: 'b', type: 'float', dimensions: ['N', 4] }],
+            outputs: [{ name: 'b', type: 'FP32', shape: ['N', 4] }],
           },
         },
       }),
     ],
-    constants: { c: { type: 'bool', dims: [], values: [1] } },
+    constants: { c: { type: 'BOOL', shape: [], values: [1] } },
     problem: /^Operator If \(node "If_y"\) is not known to keep the requests of a run apart\.$/,
   },
   'random numbers': {
@@ -274,15 +274,15 @@ function modelOf({ nodes, constants = {}, x = ['N', 4], version }: Case): ModelS
   return {
     nodes,
     constants,
-    inputs: [{ name: 'x', type: 'float', dimensions: x }],
-    outputs: [{ name: 'y', type: 'float', dimensions: [] }],
+    inputs: [{ name: 'x', type: 'FP32', shape: x }],
+    outputs: [{ name: 'y', type: 'FP32', shape: [] }],
     ...(version !== undefined && { version }),
   }
 }
 
 /** As onnxruntime describes the inputs of a model. */
 function specsOf({ inputs }: ModelSource): readonly TensorSpec[] {
-  return inputs.map(({ name, dimensions }) => ({
+  return inputs.map(({ name, shape: dimensions = [] }) => ({
     name,
     datatype: 'FP32',
     dimensions,

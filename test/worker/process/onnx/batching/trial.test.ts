@@ -48,7 +48,7 @@ test('random graphs: what mixes samples is found, what does not passes (seed 3)'
 })
 
 const value = (name: string, width: number) =>
-  ({ name, type: 'float', dimensions: ['N', width] }) as const
+  ({ name, type: 'FP32', shape: ['N', width] }) as const
 
 test('A3: a small column that changes beside large ones is no rounding', (t) => {
   const model: ModelSource = {
@@ -81,8 +81,8 @@ test('tokens stay tokens that the model knows', (t) => {
   const model: ModelSource = {
     nodes: [node('Gather', ['words', 'ids'], 'y')],
     constants: { words: floats([3, 2], [1, 2, 3, 4, 5, 6]) },
-    inputs: [{ name: 'ids', type: 'int64', dimensions: ['N', 'sequence'] }],
-    outputs: [{ name: 'y', type: 'float', dimensions: ['N', 'sequence', 2] }],
+    inputs: [{ name: 'ids', type: 'INT64', shape: ['N', 'sequence'] }],
+    outputs: [{ name: 'y', type: 'FP32', shape: ['N', 'sequence', 2] }],
   }
   const ids: Tensor = { datatype: 'INT64', shape: [1, 4], data: BigInt64Array.of(0n, 2n, 2n, 1n) }
   assert.equal(triedWith(t, model, [ids]), undefined)

@@ -4,8 +4,8 @@ import { test } from 'node:test'
 import { DIALECT_HEADER } from '../../../../../src/contract/internal-headers.ts'
 import type { LoadedModel } from '../../../../../src/worker/process/handler.ts'
 import { answerOf, errorOf } from '../../../../helpers/infer.ts'
-import { identityGraph, writeModel } from '../../../../helpers/onnx-graph.ts'
-import type { Dimension, Graph } from '../../../../helpers/onnx-graph.ts'
+import { identityGraph, writeModelFolder } from '../../../../helpers/onnx-builder.ts'
+import type { Dimension, ModelSource } from '../../../../helpers/onnx-builder.ts'
 import { bodyRequest, loadModel, modelPath, predict } from '../../../../helpers/onnx-model.ts'
 import { temporaryFolder } from '../../../../helpers/server.ts'
 
@@ -84,15 +84,20 @@ test('what is no list of instances is refused', async (t) => {
 })
 
 test('A7: outputs in a dimension of their own are never taken apart by instance', async (t) => {
-  const detector = (k: Dimension, n: Dimension = 'N'): Graph => ({
+  const detector = (k: Dimension, n: Dimension = 'N'): ModelSource => ({
     inputs: [{ name: 'x', type: 'FP32', shape: [n, 2] }],
     outputs: [
       { name: 'found', type: 'INT64', shape: [2, k] },
       { name: 'places', type: 'INT64', shape: [k, 2] },
     ],
     nodes: [
-      { op: 'NonZero', inputs: ['x'], outputs: ['found'] },
-      { op: 'Transpose', inputs: ['found'], outputs: ['places'], attributes: { perm: [1, 0] } },
+      { operator: 'NonZero', inputs: ['x'], outputs: ['found'] },
+      {
+        operator: 'Transpose',
+        inputs: ['found'],
+        outputs: ['places'],
+        attributes: { perm: [1, 0] },
+      },
     ],
   })
   // Two detections, both in the first of two instances.
@@ -111,12 +116,12 @@ test('A7: outputs in a dimension of their own are never taken apart by instance'
     detector('unk__2', 'unk__1'),
   ]) {
     const single = { ...graph, outputs: graph.outputs.slice(1) }
-    const model = await loadModel(t, writeModel(temporaryFolder(t), 'm', single))
+    const model = await loadModel(t, writeModelFolder(temporaryFolder(t), 'm', single))
     assert.deepEqual(await ask(model, { instances }), { places })
     assert.deepEqual(await ask(model, { inputs: { x: instances } }), { places })
     assert.deepEqual(await ask(model, { instances: [[1, 1]] }), { places })
     assert.deepEqual(await ask(model, { instances: [[0, 0]] }), { places: [] })
-    const both = await loadModel(t, writeModel(temporaryFolder(t), 'm', graph))
+    const both = await loadModel(t, writeModelFolder(temporaryFolder(t), 'm', graph))
     const answer = await ask(both, { instances })
     assert.deepEqual(answer, {
       found: [
@@ -139,18 +144,18 @@ test('A7: outputs that have the symbol of the inputs, or as many rows, are taken
     ['N', ''],
     ['unk__1', 'unk__2'],
   ] as const) {
-    const graph: Graph = {
+    const graph: ModelSource = {
       ...identityGraph({ type: 'FP32', shape: [first, 2] }),
       outputs: [{ name: 'y', type: 'FP32', shape: [second, 2] }],
     }
-    const model = await loadModel(t, writeModel(temporaryFolder(t), 'm', graph))
+    const model = await loadModel(t, writeModelFolder(temporaryFolder(t), 'm', graph))
     assert.deepEqual(await ask(model, { instances }), instances)
   }
-  const named: Graph = {
+  const named: ModelSource = {
     ...identityGraph({ type: 'FP32', shape: ['N', 2] }),
     outputs: [{ name: 'y', type: 'FP32', shape: ['M', 2] }],
   }
-  const folder = writeModel(temporaryFolder(t), 'm', named)
+  const folder = writeModelFolder(temporaryFolder(t), 'm', named)
   assert.deepEqual(await ask(await loadModel(t, folder), { instances }), { y: instances })
   // The configuration knows better than the names.
   const configured = await loadModel(t, folder, { options: { maxBatchSize: 8 } })

@@ -11,8 +11,8 @@ import type { LoadedModel } from '../../../../../src/worker/process/handler.ts'
 import { quote } from '../../../../../src/worker/process/onnx/tensors/error-text.ts'
 import type { WireHeader } from '../../../../../src/worker/wire/messages.ts'
 import { answerOf, inferRequest, outputsOf } from '../../../../helpers/infer.ts'
-import { identityGraph, writeModel } from '../../../../helpers/onnx-graph.ts'
-import type { Dimension } from '../../../../helpers/onnx-graph.ts'
+import { identityGraph, writeModelFolder } from '../../../../helpers/onnx-builder.ts'
+import type { Dimension } from '../../../../helpers/onnx-builder.ts'
 import {
   ask,
   bodyRequest,
@@ -51,7 +51,7 @@ async function identity(
   type: Datatype,
   shape: readonly Dimension[] = ['n'],
 ): Promise<LoadedModel> {
-  return loadModel(t, writeModel(temporaryFolder(t), 'm', identityGraph({ type, shape })))
+  return loadModel(t, writeModelFolder(temporaryFolder(t), 'm', identityGraph({ type, shape })))
 }
 
 test('C6: text without a type stays text for an input of strings', async (t) => {

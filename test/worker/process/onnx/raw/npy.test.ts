@@ -8,8 +8,8 @@ import type { Datatype } from '../../../../../src/contract/datatypes.ts'
 import { DIALECT_HEADER } from '../../../../../src/contract/internal-headers.ts'
 import type { LoadedModel } from '../../../../../src/worker/process/handler.ts'
 import { npyFile } from '../../../../helpers/npy.ts'
-import { identityGraph, writeModel } from '../../../../helpers/onnx-graph.ts'
-import type { Dimension } from '../../../../helpers/onnx-graph.ts'
+import { identityGraph, writeModelFolder } from '../../../../helpers/onnx-builder.ts'
+import type { Dimension } from '../../../../helpers/onnx-builder.ts'
 import { ask, bodyRequest, loadModel, parameter, problem } from '../../../../helpers/onnx-model.ts'
 import { randomTensor } from '../../../../helpers/random-tensor.ts'
 import { randomNumbers } from '../../../../helpers/random.ts'
@@ -36,7 +36,7 @@ async function identity(
   type: Datatype,
   shape: readonly Dimension[] = ['n', 'm'],
 ): Promise<LoadedModel> {
-  return loadModel(t, writeModel(temporaryFolder(t), 'm', identityGraph({ type, shape })))
+  return loadModel(t, writeModelFolder(temporaryFolder(t), 'm', identityGraph({ type, shape })))
 }
 
 function doubles(...values: readonly number[]): Buffer {
@@ -238,7 +238,7 @@ test('A4: damaged array files never crash and never run long', async (t) => {
 
 test('A4: a model of several inputs takes array files by name only', async (t) => {
   const graph = identityGraph({ type: 'FP64', shape: ['n'] }, { type: 'INT64', shape: ['n'] })
-  const model = await loadModel(t, writeModel(temporaryFolder(t), 'm', graph))
+  const model = await loadModel(t, writeModelFolder(temporaryFolder(t), 'm', graph))
   const first = npyFile({ descr: '<f8', shape: [2], data: doubles(1, 2) })
   const second = npyFile({ descr: '<i8', shape: [2], data: longs(3n, 4n) })
   const parameters = [parameter('x0', first, OCTETS), parameter('x1', second, 'application/x-npy')]

@@ -9,8 +9,8 @@ import { placeOnes } from '../../../../../src/worker/process/onnx/tensors/shape-
 import type { WireHeader } from '../../../../../src/worker/wire/messages.ts'
 import { answerOf, inferRequest, outputsOf } from '../../../../helpers/infer.ts'
 import type { InferRequest } from '../../../../helpers/infer.ts'
-import { identityGraph, writeModel } from '../../../../helpers/onnx-graph.ts'
-import type { Dimension, Graph } from '../../../../helpers/onnx-graph.ts'
+import { identityGraph, writeModelFolder } from '../../../../helpers/onnx-builder.ts'
+import type { Dimension, ModelSource } from '../../../../helpers/onnx-builder.ts'
 import {
   ask,
   bodyRequest,
@@ -27,8 +27,8 @@ const V2: WireHeader = [DIALECT_HEADER, 'v2']
 const V1: WireHeader = [DIALECT_HEADER, 'v1']
 const OCTETS = 'application/octet-stream'
 
-async function load(t: TestContext, graph: Graph, options = {}): Promise<LoadedModel> {
-  return loadModel(t, writeModel(temporaryFolder(t), 'm', graph), { options })
+async function load(t: TestContext, graph: ModelSource, options = {}): Promise<LoadedModel> {
+  return loadModel(t, writeModelFolder(temporaryFolder(t), 'm', graph), { options })
 }
 
 function identity(t: TestContext, type: Datatype, shape?: readonly Dimension[]) {
@@ -312,13 +312,13 @@ test('C8: a reshape that does not go with the model refuses it', async (t) => {
 })
 
 test('C13: one symbol with two sizes is left to onnxruntime; the batch is compared', async (t) => {
-  const concat: Graph = {
+  const concat: ModelSource = {
     inputs: [
       { name: 'q', type: 'FP32', shape: ['batch', 'sequence'] },
       { name: 'k', type: 'FP32', shape: ['batch', 'sequence'] },
     ],
     outputs: [{ name: 'y', type: 'FP32', shape: ['batch', 'total'] }],
-    nodes: [{ op: 'Concat', inputs: ['q', 'k'], outputs: ['y'], attributes: { axis: 1 } }],
+    nodes: [{ operator: 'Concat', inputs: ['q', 'k'], outputs: ['y'], attributes: { axis: 1 } }],
   }
   const model = await load(t, concat)
   const answer = [200, { y: [[1, 2, 3, 4, 5]] }]
