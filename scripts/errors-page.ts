@@ -21,51 +21,59 @@ Every error has this body, with \`content-type: application/json\`:
 \`\`\`
 
 \`code\` is the HTTP status. \`type\` is stable: programs should look at it, or at the status, and never at \`message\`.
-Messages name no path of the server, no socket and no stack; the log has them.
+Messages do not contain paths of the server, socket names or stack traces. These are in the log.
 
 ${errorTable()}
 
 ## Handlers
 
-A handler that fails answers for its whole batch: status and text are its own, the type is
-\`InternalServerException\`, as in the original.
+If a handler fails, all requests of its batch get the error. The handler sets status and message; the type is
+\`InternalServerException\`, as in MMS.
 
 | status | message | when |
 | --- | --- | --- |
 | 503 | \`Prediction failed\` | the handler threw |
-| its own | its own | the handler threw a \`PredictionException\`, or an error with a \`statusCode\` |
-| 503 | \`Invalid model predict output\` | the handler returned no array |
-| 503 | \`number of batch response mismatched\` | the array is not as long as the batch |
-| 503 | \`Unsupported model output data type.\` | an element of the array cannot be written as JSON |
+| set by the handler | set by the handler | the handler threw a \`PredictionException\`, or an error with a \`statusCode\` |
+| 503 | \`Invalid model predict output\` | the handler did not return an array |
+| 503 | \`number of batch response mismatched\` | the length of the array is not the number of requests in the batch |
+| 503 | \`Unsupported model output data type.\` | an element of the array cannot be converted to JSON |
 | 507 | \`Out of resources\` | memory ran out while the handler ran |
 
-A status that a handler sets for one request (\`context.setResponseStatus\`) is no error in this sense: status, headers
-and body are relayed as they are. The built-in handlers do this for requests they cannot take, with the body above,
-so that one wrong request never fails its neighbours.
+A status that a handler sets for one request (\`context.setResponseStatus\`) is not such an error: status, headers
+and body are sent unchanged. The built-in handlers do this for invalid requests, with the body above,
+so an invalid request never affects other requests of its batch.
 
 ## Malformed HTTP requests
 
-What the HTTP parser rejects gets the same body, without an \`x-request-id\`, and the connection closes: 400 for what is no HTTP,
-408 for a request that takes longer than \`requestTimeout\`, whose head takes longer than \`headersTimeout\`, or whose
-body stops arriving for \`bodyTimeout\`, 431 for more than 16 KiB or 2000 lines of headers. A request of
-HTTP/1.1 without \`Host\`, one with two, and chunks in HTTP/1.0 are 400; a \`Transfer-Encoding\` other than \`chunked\` is 501, or 400
-if \`chunked\` is not the last one; an \`Expect\` that is not \`100-continue\` is 417. Nothing behind such a request is executed.
+The HTTP parser rejects malformed requests. The response has the body above, without an \`x-request-id\`, and the
+connection is closed. The status is
 
-On the paths of KServe and Triton (\`/v1\`, \`/v2\`) the body of an error is \`{"error": "the message"}\`. A request whose URL was not
-read (the parser stopped before) gets the first form.
+- 400 for data that is not HTTP, for an HTTP/1.1 request without \`Host\` or with more than one, for chunks in HTTP/1.0, and
+  for a \`Transfer-Encoding\` that does not end with \`chunked\`,
+- 408 for a request that takes longer than \`requestTimeout\`, whose headers take longer than \`headersTimeout\`, or whose body
+  pauses for \`bodyTimeout\`,
+- 417 for an \`Expect\` header other than \`100-continue\`,
+- 431 for more than 16 KiB or 2000 lines of headers,
+- 501 for a \`Transfer-Encoding\` other than \`chunked\`.
 
-A method that a path does not have is 405, with the methods that it has in \`Allow\`; a path that no route has is 404 for every method.
+Nothing behind such a request on its connection is executed.
+
+On the paths of KServe and Triton (\`/v1\`, \`/v2\`) the body of an error is \`{"error": "the message"}\`. If the parser stopped
+before it read the URL, the error has the first form.
+
+A method that a path does not support gets 405; \`Allow\` lists the supported methods. An unknown path gets 404 for every
+method.
 
 ## Connections
 
-An error leaves the connection open, except for 413 and for any response that is sent before the request has arrived as a
-whole. Then the response says \`Connection: close\`. The server closes its side, reads and drops what the client still sends, and closes
-the connection once the client has closed its side, has been silent for 2 seconds, or has gone on for 30 seconds or 1 GiB. So the
-response also reaches clients that send their whole body before they read, and proxies.
+The connection stays open after an error, except for 413 and for any response that is sent before the request has arrived
+completely. Such a response has \`Connection: close\`. The server then closes its side, discards the rest of the request, and closes
+the connection when the client has closed its side, has sent nothing for 2 seconds, or has sent for 30 seconds or 1 GiB. So the
+response also reaches proxies and clients that send their whole body before they read.
 
-Paths, methods, models and versions that do not exist, a missing token and a body that announces too many bytes are told before the
-body is read. A client that sends \`Expect: 100-continue\` is asked for its body when somebody reads it: a request
-that is rejected gets no 100.
+The server reports unknown paths, methods, models and versions, a missing token and a \`Content-Length\` above the limit before it reads
+the body. A client that sends \`Expect: 100-continue\` receives \`100 Continue\` when the server starts to read the body; a request
+that is rejected before does not get it.
 `
 }
 

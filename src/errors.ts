@@ -120,7 +120,7 @@ export function messageOf(thrown: unknown, limit = 4096): string {
   try {
     text = thrown instanceof Error ? thrown.message : String(thrown)
   } catch {
-    text = 'an error that has no text'
+    text = 'an error without a message'
   }
   return text.length > limit ? `${text.slice(0, limit)}…` : text
 }

@@ -26,7 +26,7 @@ export function parseRequestJson(text: string, what: string): unknown {
   try {
     return JSON.parse(text)
   } catch (cause) {
-    throw new ServerError('BadRequestException', `${what} is not JSON`, { cause })
+    throw new ServerError('BadRequestException', `${what} is not valid JSON`, { cause })
   }
 }
 

@@ -41,7 +41,7 @@ function shortJson(value: unknown): string {
   try {
     return (JSON.stringify(value) ?? 'nothing').slice(0, 100)
   } catch {
-    return 'a value of too many levels'
+    return 'a value with too many levels'
   }
 }
 

@@ -201,7 +201,7 @@ function refuseOpenManagement(config: Config): void {
   const { managementHost, managementToken, insecureManagement } = config
   if (isLoopback(managementHost) || managementToken !== '' || insecureManagement) return
   throw new ConfigError(
-    `Management on ${managementHost} would be open to the network. Set ONNXD_MANAGEMENT_TOKEN, or keep --management-host on loopback.`,
+    `The management listener on ${managementHost} would be open to the network without a token. Set ONNXD_MANAGEMENT_TOKEN, or set --management-host to 127.0.0.1.`,
   )
 }
 

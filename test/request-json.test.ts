@@ -17,7 +17,10 @@ test('B10: parameters of a hundred levels are read, braces in texts count for no
   assert.throws(() => parseRequestJson(nest(101, 'array'), 'it'), { statusCode: 400 })
   const braces = JSON.stringify({ a: '['.repeat(1000), b: '\\"[['.repeat(100), '[[': '\\' })
   assert.deepEqual(parseRequestJson(braces, 'it'), JSON.parse(braces))
-  assert.throws(() => parseRequestJson('{', 'it'), { message: 'it is not JSON', statusCode: 400 })
+  assert.throws(() => parseRequestJson('{', 'it'), {
+    message: 'it is not valid JSON',
+    statusCode: 400,
+  })
   assert.throws(() => parseRequestJson(`"${'x'.repeat(1024 * 1024)}"`, 'it'), { statusCode: 413 })
 })
 

@@ -30,6 +30,6 @@ export function overdrawnText({ cores, workers, threads }: CpuBudget): string | 
   if (threads <= cores) return undefined
   return (
     `${workers} workers have ${threads} threads for ${cores} ${cores === 1 ? 'core' : 'cores'}. ` +
-    'That is fine while few models are busy at once; else --threads 1, or fewer --workers, gives more throughput.'
+    'This only helps if few models are busy at the same time. Otherwise --threads 1 or fewer --workers gives more throughput.'
   )
 }

@@ -50,7 +50,7 @@ export async function readyText(
   const [first] = loaded
   if (first === undefined)
     lines.push(
-      '  No model is loaded yet; register one with POST /models on the management address.',
+      '  No model is loaded yet. Register one with POST /models on the management listener.',
     )
   else lines.push('', 'Try it:', '', `  ${await exampleCommand(first, inferenceUrl)}`)
   return `${lines.join('\n')}\n\n`

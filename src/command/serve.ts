@@ -25,7 +25,7 @@ const WARN_LEVEL = 40
  * start.
  */
 const NO_INIT =
-  'onnxd is PID 1 and cannot reap processes that workers and handlers leave behind: they stay as zombies. Run it under an init: docker run --init, init: true, or shareProcessNamespace: true'
+  'onnxd runs as PID 1 and cannot reap orphaned processes of workers and handlers, so they stay as zombies. Start it with an init process: docker run --init, init: true (Compose) or shareProcessNamespace: true (Kubernetes)'
 
 /**
  * Runs until a signal ends the process. Exits with `failureCode` if no model could be served.
@@ -109,7 +109,7 @@ export async function serveModels(argv: readonly string[], failureCode: number):
 
 /** Returns a log line in pino's format. */
 function droppedLine(dropped: number, cause: string): string {
-  const msg = 'log lines were dropped because standard error did not take them'
+  const msg = 'log lines were dropped because standard error could not be written'
   return `${JSON.stringify({ level: WARN_LEVEL, time: Date.now(), dropped, cause, msg })}\n`
 }
 

@@ -7,5 +7,5 @@ export function flagHelp(): string {
     const shown = JSON.stringify(schema.default)
     return `  ${flag.padEnd(30)} ${schema.description ?? ''}${shown === '""' || shown === '[]' ? '' : ` Default ${shown}.`}`
   })
-  return `Usage: onnxd serve [MODEL…] [flags]\n\n  ${'--config FILE'.padEnd(30)} JSON or YAML file with any of these settings, named as in docs/configuration.md, or a config.properties of MMS or TorchServe.\n${lines.join('\n')}\n`
+  return `Usage: onnxd serve [MODEL…] [flags]\n\n  ${'--config FILE'.padEnd(30)} YAML or JSON file with settings, named as in docs/configuration.md; or a config.properties of MMS or TorchServe.\n${lines.join('\n')}\n`
 }

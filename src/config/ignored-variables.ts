@@ -35,16 +35,16 @@ export function ignoredVariables(
     if (isService) services.push(name)
     else
       lines.push(
-        `${shown(name)} is ignored: no setting has this name.${didYouMean(name, settings)}`,
+        `${shown(name)} is ignored: there is no such setting.${didYouMean(name, settings)}`,
       )
   }
   if (lines.length > MAX_LINES) {
     const rest = lines.length - MAX_LINES
-    lines.splice(MAX_LINES, rest, `${rest} more variables are ignored: no setting has their names.`)
+    lines.splice(MAX_LINES, rest, `${rest} more variables are ignored: there are no such settings.`)
   }
   if (services.length > 0) {
     const names = services.toSorted().join(', ')
-    lines.push(`Ignored, as Kubernetes sets them for services: ${names}`)
+    lines.push(`These variables are ignored, because Kubernetes sets them for services: ${names}`)
   }
   return lines
 }

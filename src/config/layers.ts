@@ -15,6 +15,8 @@ export type Settings = Record<string, unknown>
 /** Origins of settings, lowest priority first. */
 export type ConfigOrigin = 'SageMaker variables' | 'config file' | 'environment' | 'command line'
 
+const ALL_FLAGS = 'Run "onnxd help serve" to list all flags.'
+
 /** The schema of each setting, by key. */
 type Schemas = Readonly<Record<string, TSchema>>
 
@@ -48,7 +50,8 @@ export function readFlags(argv: readonly string[], schemas: Schemas): CommandLin
   try {
     parsed = parseArgs({ args: [...argv], options, allowPositionals: true })
   } catch (error) {
-    throw new ConfigError(messageOf(error) + hintFor(argv, Object.keys(options)), { cause: error })
+    const text = `${flagProblem(error, Object.keys(options))} ${ALL_FLAGS}`
+    throw new ConfigError(text, { cause: error })
   }
   const flags: Settings = {}
   for (const [key, schema] of Object.entries(schemas)) {
@@ -65,18 +68,13 @@ export function readFlags(argv: readonly string[], schemas: Schemas): CommandLin
   }
 }
 
-/** Suggests a flag for the first unknown one. */
-function hintFor(argv: readonly string[], names: readonly string[]): string {
-  const unknown = argv
-    .filter((word) => word.startsWith('--') && word.length > 2)
-    .map((word) => word.slice(2).replace(/=.*/s, ''))
-    .find((name) => !names.includes(name))
-  return unknown === undefined
-    ? ''
-    : didYouMean(
-        unknown,
-        names.map((name) => `--${name}`),
-      )
+/** Node's text about an unknown flag explains only how to write positional arguments. */
+function flagProblem(error: unknown, names: readonly string[]): string {
+  const text = messageOf(error).replaceAll('\n', ' ')
+  const [, unknown] = /^Unknown option '(-[^']*)'/.exec(text) ?? []
+  if (unknown === undefined) return /[.?]$/.test(text) ? text : `${text}.`
+  const flags = names.map((name) => `--${name}`)
+  return `Unknown flag ${unknown}.${didYouMean(unknown, flags)}`
 }
 
 /**
@@ -128,7 +126,9 @@ export function readConfigFile(file: string): Settings {
     })
   }
   if (typeof content !== 'object' || content === null || Array.isArray(content)) {
-    throw new ConfigError(`Config file ${path.basename(file)} must hold one mapping of settings.`)
+    throw new ConfigError(
+      `Config file ${path.basename(file)} must contain one mapping of setting names to values.`,
+    )
   }
   return { ...content }
 }

@@ -123,7 +123,7 @@ function chooseNetwork(
   if (others.length > 0) {
     throw new ServerError(
       'InvalidModelException',
-      `The folder holds ${networks.length} .onnx files; name one in ${MODEL_SETTINGS_FILE} as "model".`,
+      `The folder contains ${networks.length} .onnx files; set "model" in ${MODEL_SETTINGS_FILE} to the name of one.`,
     )
   }
   return only === undefined ? undefined : path.join(folder, only)

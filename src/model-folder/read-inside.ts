@@ -34,7 +34,7 @@ export async function readTextInside(
     const stats = await handle.stat()
     if (!stats.isFile()) throw invalid(`${name} is not a file.`)
     if (root !== undefined && !(await isInside(handle, file, root)))
-      throw invalid(`${JSON.stringify(name)} leads outside the model store.`)
+      throw invalid(`${JSON.stringify(name)} points outside the model store.`)
     if (stats.size > maxBytes) throw invalid(`${name} is larger than ${shownSize(maxBytes)}.`)
     return await handle.readFile('utf8')
   } finally {

@@ -46,54 +46,57 @@ export const ImageSettings = Type.Object(
       Type.Integer({
         minimum: 1,
         maximum: 8192,
-        description: 'Pixels; the input’s own width when absent.',
+        description: 'Width in pixels. Default: the width of the model input.',
       }),
     ),
     height: Type.Optional(
       Type.Integer({
         minimum: 1,
         maximum: 8192,
-        description: 'Pixels; the input’s own height when absent.',
+        description: 'Height in pixels. Default: the height of the model input.',
       }),
     ),
     layout: Type.Optional(
       stringEnum(['NCHW', 'NHWC'], {
-        description: 'Axis order of the input; guessed from its shape when absent.',
+        description: 'Axis order of the model input. Default: derived from its shape.',
       }),
     ),
     colors: Type.Optional(
       stringEnum(['rgb', 'bgr', 'grayscale'], {
-        description: 'Channels; grayscale when the input has one channel, else rgb.',
+        description:
+          'Channel order. Default: `grayscale` if the model input has one channel, else `rgb`.',
       }),
     ),
     fit: Type.Optional(
       stringEnum(['fill', 'cover', 'contain'], {
-        description: 'Stretch (default), crop the centre, or pad with black.',
+        description:
+          'How an image is resized: `stretch` (default), `crop` the centre, or `pad` with black.',
       }),
     ),
     invert: Type.Optional(
       Type.Boolean({
-        description: 'Take 255 minus each value first (dark on light to light on dark).',
+        description: 'Invert the image: replace each value by 255 minus the value, before scaling.',
       }),
     ),
     scale: Type.Optional(
       Type.Number({
         description:
-          'Each 0–255 value is multiplied by this; default 1/255, or 1 where the input takes integers.',
+          'Factor for each value from 0 to 255. Default: 1/255, or 1 if the model input takes integers.',
       }),
     ),
     mean: Type.Optional(
       Type.Array(Type.Number(), {
         minItems: 1,
         maxItems: 4,
-        description: 'Subtracted after scaling: one value, or one per channel.',
+        description: 'Mean to subtract after scaling: one value, or one for each channel.',
       }),
     ),
     std: Type.Optional(
       Type.Array(Type.Number({ exclusiveMinimum: 0 }), {
         minItems: 1,
         maxItems: 4,
-        description: 'Divides after the mean is subtracted.',
+        description:
+          'Standard deviation to divide by after the mean is subtracted: one value, or one for each channel.',
       }),
     ),
   },
@@ -106,34 +109,40 @@ export const ModelSettings = Type.Object(
     handler: Type.Optional(
       Type.String({
         description:
-          '`onnx` (default), `image`, or `module.js:function` or `module.py:function` of the model’s own code.',
+          '`onnx` (default), `image`, or a custom handler: `module.js:function` or `module.py:function`.',
       }),
     ),
     model: Type.Optional(
-      Type.String({ description: 'Name of the `.onnx` file when the folder holds several.' }),
+      Type.String({
+        description: 'Name of the `.onnx` file. Needed if the folder contains several.',
+      }),
     ),
-    version: Type.Optional(
-      Type.String({ description: 'Version to register under; `1.0` when absent.' }),
-    ),
+    version: Type.Optional(Type.String({ description: 'Version of the model. Default: `1.0`.' })),
     pythonWorker: Type.Optional(
       stringEnum(['mms', 'torchserve'], {
         description:
-          'Whose worker runs a Python handler; as the manifest was written when absent, else the one that is installed.',
+          'Python worker that runs the handler: that of MMS or of TorchServe. Default: the one that the manifest was written for, else the one that is installed.',
       }),
     ),
     labels: Type.Optional(
-      Type.String({ description: 'File with one class label a line, in class order.' }),
+      Type.String({ description: 'File with the class labels, one on each line, in class order.' }),
     ),
     topK: Type.Optional(
-      Type.Integer({ minimum: 1, maximum: 1000, description: 'Classes in an answer; default 5.' }),
+      Type.Integer({
+        minimum: 1,
+        maximum: 1000,
+        description: 'Number of classes in a response. Default: 5.',
+      }),
     ),
     softmax: Type.Optional(
-      Type.Boolean({ description: 'Turn the output into probabilities before ranking.' }),
+      Type.Boolean({
+        description: 'Apply softmax to the class scores, so that responses contain probabilities.',
+      }),
     ),
     output: Type.Optional(
       Type.String({
         description:
-          'Output that holds the class scores; the only float output [N,classes] when absent.',
+          'Name of the output with the class scores. Default: the only float output of shape [N,classes].',
       }),
     ),
     image: Type.Optional(ImageSettings),
@@ -144,42 +153,49 @@ export const ModelSettings = Type.Object(
         minimum: 0,
         maximum: 2 ** 31 - 1,
         description:
-          'Rows of one request at most, in a first dimension that the model leaves open; 0 for any number.',
+          'Maximum batch dimension of one request, if the first dimension of the model is open; 0 means no limit.',
       }),
     ),
     maxBatchDelay: Type.Optional(
       batchDelay({
-        description: 'Milliseconds to wait for a batch to fill; `auto` waits as long as it pays.',
+        description:
+          'Milliseconds to wait for a batch to fill. `auto` waits only while measured run times show a gain.',
       }),
     ),
     joinBatches: Type.Optional(
       stringEnum(JOIN_BATCHES, {
         description:
-          'Whether the requests of a batch share one run of the model: `auto` where the graph proves that it changes no result, `always`, or `never`.',
+          'Whether requests of a batch are joined into one run of the model. `auto` joins if the graph proves that no result changes; `always` joins without a proof; `never` runs each request alone.',
       }),
     ),
     priorityLevels: Type.Optional(
       Type.Integer({
         minimum: 1,
         maximum: MAX_PRIORITY_LEVELS,
-        description: 'Levels of priority that requests can have; 1 for none.',
+        description: 'Number of priority levels; level 1 is served first. 1 disables priorities.',
       }),
     ),
     defaultPriorityLevel: Type.Optional(
       Type.Integer({
         minimum: 0,
         maximum: MAX_PRIORITY_LEVELS,
-        description: 'Level of requests that name none; 0 for the middle one.',
+        description: 'Priority of requests that do not set one; 0 means the middle level.',
       }),
     ),
     threads: Type.Optional(Type.Integer({ minimum: 1, maximum: 1024 })),
     graphOptimization: Type.Optional(stringEnum(['disabled', 'basic', 'extended', 'all'])),
     providers: Type.Optional(Type.Array(Type.String({ minLength: 1 }))),
     warmUp: Type.Optional(
-      Type.Boolean({ description: 'Run the network once on zeros before it is called ready.' }),
+      Type.Boolean({
+        description:
+          'Run the model once on zeros while it loads, so that the first request is not slower than the others.',
+      }),
     ),
     idempotent: Type.Optional(
-      Type.Boolean({ description: 'The model’s own code may be run twice for one request.' }),
+      Type.Boolean({
+        description:
+          'Allow the custom handler to run twice for one request: if its worker dies, the request is retried.',
+      }),
     ),
   },
   { additionalProperties: false },

@@ -9,13 +9,20 @@ import { fits } from '../schema.ts'
 /** An input or output. */
 const TensorMetadata = Type.Object({
   name: Type.String(),
-  datatype: Type.String({ description: 'Of the Open Inference Protocol, such as `FP32`.' }),
-  shape: Type.Array(Type.Integer(), { description: '-1 stands for a dimension of any size.' }),
+  datatype: Type.String({
+    description: 'Datatype of the Open Inference Protocol, for example `FP32`.',
+  }),
+  shape: Type.Array(Type.Integer(), {
+    description: 'Sizes of the dimensions; -1 for a dimension of any size.',
+  }),
   dimensions: Type.Array(Type.Union([Type.Integer(), Type.String()]), {
-    description: 'The same with the names of symbolic dimensions; empty where one has no name.',
+    description:
+      'Sizes or names of the dimensions; an empty name for a dimension of any size without a name.',
   }),
   anyShape: Type.Optional(
-    Type.Boolean({ description: 'The model declares no shape and takes any; `shape` is empty.' }),
+    Type.Boolean({
+      description: 'True if the model declares no shape and accepts any; `shape` is empty then.',
+    }),
   ),
 })
 export type TensorMetadata = Static<typeof TensorMetadata>
@@ -28,7 +35,10 @@ const ModelMetadata = Type.Object({
   outputs: Type.Array(TensorMetadata),
   labels: Type.Optional(Type.Array(Type.String())),
   topK: Type.Optional(
-    Type.Integer({ description: 'Classes in the answer to a picture; absent for no classifier.' }),
+    Type.Integer({
+      description:
+        'Number of classes in the response to an image; absent if the model is not a classifier.',
+    }),
   ),
 })
 export type ModelMetadata = Static<typeof ModelMetadata>

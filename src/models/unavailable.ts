@@ -40,11 +40,11 @@ export function outOfTime(
   retryAfterSeconds: number,
   limitMs: number | undefined,
 ): ServerError {
-  const time =
+  const limit =
     limitMs === undefined
-      ? 'the time that it allows.'
-      : `${limitMs / 1000} s, the longest that a request may wait. Try again later; if it lasts, the model needs more workers.`
-  const text = `No worker could take the request for model ${modelName} within ${time}`
+      ? "before the request's deadline."
+      : `within ${limitMs / 1000} s (queueTimeout). Try again later. If this happens often, add workers.`
+  const text = `No worker became available for model ${modelName} ${limit}`
   return new ServerError('ServiceUnavailableException', text, { retryAfterSeconds })
 }
 
@@ -56,7 +56,8 @@ export function crashing(modelName: string, retryAfterSeconds: number): ServerEr
 
 /** The error while a model has failed. `failure` is the reason why its last worker died. */
 export function failed(modelName: string, failure: string): ServerError {
-  const text = `Model ${modelName} has failed: its workers keep dying. ${failure}`.trim()
+  const text =
+    `Model ${modelName} has failed because its workers died repeatedly. ${failure}`.trim()
   return new ServerError('ServiceUnavailableException', text, {
     retryAfterSeconds: RETRY_FAILED_SECONDS,
   })
@@ -69,13 +70,13 @@ export function stopping(): ServerError {
 
 /** Why a file cannot be written, by system error code. */
 const WRITE_PROBLEMS: ReadonlyMap<string, string> = new Map([
-  ['ENOSPC', 'no space is left on its disk'],
-  ['EDQUOT', 'the disk quota of the server is used up'],
-  ['EFBIG', 'the largest file that the server may write is too small'],
+  ['ENOSPC', 'its disk is full'],
+  ['EDQUOT', 'the disk quota of the server is exceeded'],
+  ['EFBIG', 'the file size limit of the server process (ulimit -f) is too small'],
   ['EROFS', 'its file system is read-only'],
-  ['EACCES', 'the server may not write there'],
-  ['EPERM', 'the server may not write there'],
-  ['ENOENT', 'it is gone'],
+  ['EACCES', 'the server has no write permission'],
+  ['EPERM', 'the server has no write permission'],
+  ['ENOENT', 'it no longer exists'],
 ])
 
 /** The error for a change that was reverted because it could not be saved in the state folder. */

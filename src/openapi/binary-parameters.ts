@@ -7,7 +7,7 @@ export const TENSOR_SHAPE: Parameter = {
   in: 'header',
   required: false,
   description:
-    'Shape of the elements in a body of bytes, for example `1,3,224,224`. Needed where more than one dimension of the input is open.',
+    'Shape of the tensor in a body of raw bytes, for example `1,3,224,224`. Required if more than one dimension of the input is open.',
   schema: { type: 'string', maxLength: 1000 },
 }
 
@@ -18,7 +18,7 @@ export const BINARY_PARAMETERS: readonly Parameter[] = [
     in: 'header',
     required: false,
     description:
-      'Bytes of JSON at the beginning of a body in binary form; 0 for nothing but the elements of the only input. Without it the body is JSON.',
+      'Number of JSON bytes at the start of a body with binary tensors; 0 if the body contains only the elements of the only input. Without this header the body is JSON.',
     schema: { type: 'integer', minimum: 0, maximum: 2 ** 31 - 1 },
   },
   TENSOR_SHAPE,

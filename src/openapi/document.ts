@@ -36,13 +36,13 @@ export interface DocumentOptions {
 }
 
 const TAGS: Readonly<Record<string, string>> = {
-  health: 'Is the server alive, is it ready?',
-  inference: 'Predictions, for any model.',
-  models: 'What the models are, by the Open Inference Protocol.',
-  repository: 'Loading models by name, as Triton does it.',
-  management: 'Models, versions and workers.',
-  'KServe v1': 'The first version of KServe’s protocol.',
-  documents: 'This description.',
+  health: 'Liveness and readiness of the server and of models.',
+  inference: 'Predictions for any model.',
+  models: 'Metadata of models in the Open Inference Protocol.',
+  repository: 'Load and unload models by name, as in Triton.',
+  management: 'Manage models, versions and workers.',
+  'KServe v1': 'Version 1 of the KServe protocol.',
+  documents: 'OpenAPI documents.',
 }
 const KSERVE_PATH = /^\/v[12](\/|$)/
 const TOKEN = 'managementToken'
@@ -74,7 +74,7 @@ export function buildDocument(options: DocumentOptions): OpenApiDocument {
               [TOKEN]: {
                 type: 'http',
                 scheme: 'bearer',
-                description: 'Asked for where the server has a management token.',
+                description: 'Required if the server has a management token.',
               },
             },
           }

@@ -22,7 +22,7 @@ export function inferRequest(metadata: ModelMetadata, typeName: string): Request
     const tensors = metadata.inputs.map((input) => `\`${input.name}\` ${tensorText(input)}`)
     return {
       required: true,
-      description: `The binary form of the protocol, since its JSON cannot hold FP16: ${tensors.join(', ')}.`,
+      description: `Binary tensors of the protocol, because its JSON cannot represent FP16: ${tensors.join(', ')}.`,
       content: { 'application/octet-stream': { schema: BINARY } },
     }
   }
@@ -35,7 +35,7 @@ export function inferResponse(metadata: ModelMetadata, typeName: string): Respon
   const content = isBinary(metadata)
     ? { 'application/octet-stream': { schema: BINARY } }
     : { 'application/json': jsonResponse(metadata, typeName) }
-  return { description: 'The outputs.', content }
+  return { description: 'The output tensors.', content }
 }
 
 /** Whether the model needs the binary form for its requests and responses. */
@@ -49,17 +49,17 @@ function jsonRequest({ inputs, outputs }: ModelMetadata, typeName: string): Medi
     type: 'object',
     required: ['inputs'],
     properties: {
-      id: { type: 'string', description: 'Comes back in the answer.' },
+      id: { type: 'string', description: 'Id of the request; the response repeats it.' },
       inputs: {
         type: 'array',
-        description: 'Every input, in any order.',
+        description: 'All inputs of the model, in any order.',
         minItems: inputs.length,
         maxItems: inputs.length,
         items: anyTensor(inputs, 'request', `${typeName}Input`),
       },
       outputs: {
         type: 'array',
-        description: 'Outputs to compute; all when absent or empty.',
+        description: 'Outputs to compute. Default: all.',
         items: {
           type: 'object',
           required: ['name'],
@@ -91,7 +91,7 @@ function jsonResponse({ outputs }: ModelMetadata, typeName: string): MediaType {
       model_version: { type: 'string' },
       outputs: {
         type: 'array',
-        description: 'The outputs that were asked for, in that order.',
+        description: 'The requested outputs, in the order of the request.',
         items: anyTensor(outputs, 'answer', `${typeName}Output`),
       },
     },
@@ -158,7 +158,7 @@ function tensorSchema(tensors: readonly TensorMetadata[], direction: Direction):
       shape: shapeSchema(tensor),
       data: {
         type: 'array',
-        description: 'The elements, row by row, flat.',
+        description: 'The elements as a flat list in row-major order.',
         items: elementSchema(datatype, direction),
       },
     },

@@ -67,7 +67,7 @@ function inferOperation(
 ): Operation {
   return {
     operationId: `infer${typeName}`,
-    summary: `Infer with ${modelText(model)} by the Open Inference Protocol`,
+    summary: `Infer with ${modelText(model)} through the Open Inference Protocol`,
     tags: [model.name],
     parameters: [
       ...priorityParameters(model.priorityLevels),

@@ -10,7 +10,7 @@ const PICTURE_TYPES = ['image/png', 'image/jpeg', 'image/webp']
 
 /** Request of a handler without metadata. */
 export const ANY_REQUEST: RequestBody = {
-  description: 'Whatever the handler of the model takes.',
+  description: 'The request body that the custom handler of the model expects.',
   content: {
     'application/json': { schema: {} },
     'application/octet-stream': { schema: BINARY },
@@ -24,7 +24,7 @@ export const ANY_REQUEST: RequestBody = {
 
 /** Response of a handler without metadata. */
 export const ANY_RESPONSE: Response = {
-  description: 'Whatever the handler of the model answers.',
+  description: 'The response body of the custom handler of the model.',
   content: {
     'application/json': { schema: {} },
     'application/octet-stream': { schema: BINARY },
@@ -50,8 +50,8 @@ export function predictRequest(metadata: ModelMetadata, typeName: string): Reque
   return {
     required: true,
     description: isRaw
-      ? `As \`application/octet-stream\` the elements of ${tensorText(only)}, little-endian, row by row.`
-      : 'A value for each input.',
+      ? `As \`application/octet-stream\`: the elements of ${tensorText(only)}, little-endian, in row-major order.`
+      : 'One value for each input.',
     content: {
       'application/json': { schema, ...examples },
       ...(isRaw ? { 'application/octet-stream': { schema: BINARY } } : {}),
@@ -65,7 +65,7 @@ export function predictResponse(metadata: ModelMetadata, typeName: string): Resp
   if (takesPictures(metadata) && topK !== undefined) {
     const schema = classList(metadata, topK, typeName)
     return {
-      description: 'The likeliest classes, the likeliest first.',
+      description: 'The most probable classes, in descending order of probability.',
       content: { 'application/json': { schema } },
     }
   }
@@ -75,7 +75,7 @@ export function predictResponse(metadata: ModelMetadata, typeName: string): Resp
     required: outputs.map(({ name }) => name),
     properties: tensorProperties(outputs, 'answer'),
   }
-  return { description: 'The outputs.', content: { 'application/json': { schema } } }
+  return { description: 'The output tensors.', content: { 'application/json': { schema } } }
 }
 
 /** Whether the model takes one image. A model with another fixed batch size takes tensors. */
@@ -88,7 +88,9 @@ function pictureContent(): Content {
   const form = {
     type: 'object',
     required: ['image'],
-    properties: { image: { ...BINARY, description: 'A picture; the field may have any name.' } },
+    properties: {
+      image: { ...BINARY, description: 'An image; the form field may have any name.' },
+    },
   }
   return {
     'multipart/form-data': { schema: form },
@@ -108,7 +110,11 @@ function classList({ labels }: ModelMetadata, topK: number, typeName: string): J
       type: 'object',
       required: ['class', 'index', 'probability'],
       properties: {
-        class: { type: 'string', ...names, description: 'The label; without labels the index.' },
+        class: {
+          type: 'string',
+          ...names,
+          description: 'The label of the class; its index if the model has no labels.',
+        },
         index: { type: 'integer', minimum: 0, ...highest },
         probability: { type: ['number', 'null'], format: 'float' },
       },

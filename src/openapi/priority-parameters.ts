@@ -19,7 +19,7 @@ const PRIORITY = {
   in: 'header',
   required: false,
   description:
-    'Level of priority, 1 for the highest; 0 for the default. Without effect where the model has one level.',
+    'Priority of the request: 1 is served first, 0 means the default of the model. Without effect if the model has one priority level.',
 } as const
 
 const TIMEOUT = {
@@ -27,7 +27,7 @@ const TIMEOUT = {
   in: 'header',
   required: false,
   description:
-    'Milliseconds within which a worker must take the request, else it is refused with 503; 0 for the limit of the server.',
+    'Deadline in milliseconds: if no worker is available until then, the request fails with 503. 0 means the limit of the server.',
 } as const
 
 /** For routes that serve any model. */

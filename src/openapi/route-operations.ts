@@ -27,8 +27,8 @@ export interface RouteSchema {
 
 /** Descriptions of the status ranges. */
 const RANGES: ReadonlyMap<string, string> = new Map([
-  ['4xx', 'The request cannot be answered.'],
-  ['5xx', 'The server or the model failed, or is too busy.'],
+  ['4xx', 'The request is not valid, or is not allowed.'],
+  ['5xx', 'The server or the model failed or is overloaded.'],
 ])
 
 /** The path in the spelling of OpenAPI: `/models/{model}`. */

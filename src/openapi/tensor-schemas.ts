@@ -123,8 +123,8 @@ export function nestedExample(tensor: TensorMetadata): unknown {
 }
 
 function dimensionText(size: number, name: number | string | undefined): string {
-  if (size >= 0) return `${size} in this dimension.`
-  return name ? `Dimension "${name}".` : 'A dimension of any size.'
+  if (size >= 0) return `Dimension of size ${size}.`
+  return name ? `Dimension "${name}" of any size.` : 'Dimension of any size.'
 }
 
 /**

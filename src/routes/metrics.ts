@@ -9,7 +9,7 @@ const MetricsQuery = Type.Object({
   'name[]': Type.Optional(
     Type.Array(Type.String(), {
       maxItems: 100,
-      description: 'Only these metrics. May be repeated.',
+      description: 'Name of a metric to return. May be repeated. Default: all metrics.',
     }),
   ),
 })
@@ -28,7 +28,7 @@ export function metricsRoute(app: App, { metrics }: RouteContext): void {
         openapi: {
           responses: {
             200: {
-              description: 'The metrics.',
+              description: 'All metrics, or those that the query names.',
               content: { 'text/plain': { schema: { type: 'string' } } },
             },
           },

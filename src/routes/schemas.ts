@@ -9,18 +9,19 @@ export const ErrorSchema = Type.Object(
     message: Type.String(),
     log: Type.Optional(
       Type.Array(Type.String(), {
-        description: 'Last lines of a worker that could not load a model; management only.',
+        description:
+          'Last log lines of a worker that could not load a model; only in responses of the management listener.',
       }),
     ),
   },
-  { $id: 'Error', description: 'What went wrong.' },
+  { $id: 'Error', description: 'Error message.' },
 )
 
 /** Response body of routes that change something. */
 export const StatusSchema = Type.Object({
   status: Type.String(),
   notes: Type.Optional(
-    Type.Array(Type.String(), { description: 'Parameters that were taken and have no effect.' }),
+    Type.Array(Type.String(), { description: 'Parameters of the request that have no effect.' }),
   ),
 })
 

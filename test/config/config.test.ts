@@ -377,7 +377,7 @@ test('what Kubernetes sets for a service called onnxd is no setting, and that is
   assert.deepEqual(origins, { workers: 'environment' })
   assert.deepEqual(imports, [])
   assert.deepEqual(ignored, [
-    'Ignored, as Kubernetes sets them for services: ONNXD_MANAGEMENT_PORT, ONNXD_PORT, ONNXD_SERVICE_HOST',
+    'These variables are ignored, because Kubernetes sets them for services: ONNXD_MANAGEMENT_PORT, ONNXD_PORT, ONNXD_SERVICE_HOST',
   ])
   assert.deepEqual(parseConfig([], { ONNXD_PORT: '9000' }).ignored, [])
   for (const bad of ['tcp://10.0.0.1', 'http://10.0.0.1:80', 'tcp:80'])
@@ -406,11 +406,11 @@ test('D3: a variable that looks like a setting and is none is told, with the one
   })
   assert.equal(config.batchSize, 2)
   assert.deepEqual(ignored, [
-    'ONNXD_BATCHSIZE is ignored: no setting has this name. Did you mean ONNXD_BATCH_SIZE?',
-    'ONNXD_MANAGMENT_TOKEN is ignored: no setting has this name. Did you mean ONNXD_MANAGEMENT_TOKEN?',
-    'onnxd_workers is ignored: no setting has this name. Did you mean ONNXD_WORKERS?',
-    'ONNXD-PORT is ignored: no setting has this name. Did you mean ONNXD_PORT?',
-    'ONNXD_QQQQQQQQ is ignored: no setting has this name.',
+    'ONNXD_BATCHSIZE is ignored: there is no such setting. Did you mean ONNXD_BATCH_SIZE?',
+    'ONNXD_MANAGMENT_TOKEN is ignored: there is no such setting. Did you mean ONNXD_MANAGEMENT_TOKEN?',
+    'onnxd_workers is ignored: there is no such setting. Did you mean ONNXD_WORKERS?',
+    'ONNXD-PORT is ignored: there is no such setting. Did you mean ONNXD_PORT?',
+    'ONNXD_QQQQQQQQ is ignored: there is no such setting.',
   ])
 })
 
@@ -433,26 +433,31 @@ test('D3: the variables of Kubernetes’ services are one line, whatever the ser
   const { config, ignored } = parseConfig([], variables)
   assert.deepEqual([config.port, config.managementPort], [8080, 8081])
   assert.deepEqual(ignored, [
-    `Ignored, as Kubernetes sets them for services: ${Object.keys(variables).toSorted().join(', ')}`,
+    `These variables are ignored, because Kubernetes sets them for services: ${Object.keys(variables).toSorted().join(', ')}`,
   ])
 })
 
 test('D3: an unknown flag or key of the file names the one that was meant', (t) => {
   assert.match(
     refusal(() => flags('--batchsize=3')),
-    /Did you mean --batch-size\?$/,
+    /^Unknown flag --batchsize\. Did you mean --batch-size\? Run "onnxd help serve" .*\.$/,
   )
   assert.match(
     refusal(() => flags('--no-acces-log')),
-    /Did you mean --no-access-log\?$/,
+    /^Unknown flag --no-acces-log\. Did you mean --no-access-log\? Run /,
   )
   assert.match(
     refusal(() => flags('--config', configFile(t, 'batch_size: 3'))),
     /Did you mean batchSize\?$/,
   )
-  assert.doesNotMatch(
+  const allFlags = 'Run "onnxd help serve" to list all flags.'
+  assert.equal(
     refusal(() => flags('--zzzzzzzz')),
-    /Did you mean/,
+    `Unknown flag --zzzzzzzz. ${allFlags}`,
+  )
+  assert.equal(
+    refusal(() => flags('--port')),
+    `Option '--port <value>' argument missing. ${allFlags}`,
   )
 })
 

@@ -273,7 +273,7 @@ for (const [kind, model, define] of [
     const { batching } = (await describe(server)).metadata
     assert.match(
       batching.reason,
-      /^Operator DynamicQuantizeLinear \(node ".*"\) takes its scale from the whole tensor\.$/,
+      /^Operator DynamicQuantizeLinear \(node ".*"\) computes its scale from the whole batch\.$/,
     )
   })
 }
@@ -317,7 +317,7 @@ test('joinBatches comes from the registration, else model.json, else the server'
   assert.deepEqual(second.settings.joinBatches, { value: 'auto', from: 'model.json' })
   assert.deepEqual(second.metadata.batching, {
     joins: true,
-    reason: 'Every operator keeps the requests of a run apart.',
+    reason: 'No operator mixes the requests of a run.',
   })
 
   await register(t, server, folder, `${COMPANY}&join_batches=always`, 'third')

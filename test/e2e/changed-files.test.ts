@@ -125,7 +125,7 @@ const CHANGES: readonly Change[] = [
     title: 'a file that is removed',
     lay: layFile(),
     change: (store) => unlinkSync(file(store)),
-    reason: /"x\.onnx" cannot be read any more \(ENOENT\)/,
+    reason: /"x\.onnx" can no longer be read \(ENOENT\)/,
   },
   {
     title: 'a file that becomes garbage',
@@ -172,7 +172,7 @@ const CHANGES: readonly Change[] = [
       writeFileSync(path.join(store, 'x', '3', 'other.onnx'), addModel(2))
     },
     change: (store) => writeFileSync(path.join(store, 'x', 'model.json'), '{"model":"other.onnx"}'),
-    reason: /a new file changes which network or settings/,
+    reason: /a new file changes the selection of the \.onnx file/,
     served: 2,
   },
   {
@@ -182,7 +182,7 @@ const CHANGES: readonly Change[] = [
       writeFileSync(path.join(store, 'x', 'first.onnx'), addModel(1))
     },
     change: (store) => writeFileSync(path.join(store, 'x', 'model.onnx'), addModel(2)),
-    reason: /a new file changes which network or settings/,
+    reason: /a new file changes the selection of the \.onnx file/,
     served: 2,
   },
   {

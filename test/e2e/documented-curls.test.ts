@@ -86,9 +86,7 @@ const STEPS: Step[] = [
     status: 200,
     body: {
       status: 'Workers scaled',
-      notes: [
-        'Parameter number_gpu has no effect: the setting `gpus` says between how many GPUs workers are shared.',
-      ],
+      notes: ['Parameter number_gpu has no effect: use the setting `gpus`.'],
     },
   },
   {

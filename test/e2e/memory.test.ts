@@ -35,7 +35,7 @@ test(
     assert.equal((await workersOf(server, 'tool')).length, 1)
     await server.close()
     const reasons = server.logLines
-      .filter(({ msg }) => msg === 'recycling a worker')
+      .filter(({ msg }) => msg === 'recycling worker')
       .map(({ reason }) => reason)
     assert.deepEqual(new Set(reasons), new Set(['requests']))
   },

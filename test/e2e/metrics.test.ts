@@ -189,7 +189,7 @@ test('what handlers print as metrics is shown: summed over workers, past their d
   const warnings = server.logLines.filter(({ level, problem }) => level === 40 && problem)
   assert.deepEqual(
     warnings.map(({ model, problem }) => [model, problem]),
-    [['tool', 'onnxd_workers (counter): the name means something else']],
+    [['tool', 'onnxd_workers (counter): another metric has this name']],
   )
   const printed = server.logLines.filter(({ line }) => String(line).startsWith('[METRICS]'))
   assert.ok(printed.length > 20, `${printed.length} lines`)

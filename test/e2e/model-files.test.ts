@@ -86,7 +86,7 @@ test('C9: an upload whose name has other letters keeps its ending, however the n
     const content = file.endsWith('.mar') ? zip() : network
     const { status, message } = await upload(server, Buffer.from(`filename="${file}"`), content)
     assert.equal(status, 400, file)
-    assert.match(message, /Send one as model_name\.$/)
+    assert.match(message, /Set the parameter model_name\.$/)
   }
 })
 
@@ -153,7 +153,7 @@ test('C9: a model is found by its name without the ending, on the command line, 
   }
   assert.deepEqual(await register('two'), [
     400,
-    '"two" may be two.mar or two.onnx; name one of them.',
+    '"two" is ambiguous: the model store contains two.mar and two.onnx. Use one of these names.',
   ])
   for (const url of ['mnis', 'mnist.on', 'nothing', 'MNIST']) {
     assert.ok([400, 404].includes((await register(url))[0]), url)
@@ -213,7 +213,7 @@ test('C14: a handler and a runtime from the request are enough for a folder or a
         `url=${url}&handler=service:handle&runtime=${runtime}`,
       )
       assert.equal(status, 400)
-      assert.match(message, /has a Python handler, and this server runs no Python/, runtime)
+      assert.match(message, /has a Python handler, but the server has no Python/, runtime)
     }
     const [status, message] = await register(`url=${url}&handler=other:handle&runtime=python`)
     assert.deepEqual(

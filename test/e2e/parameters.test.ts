@@ -176,7 +176,11 @@ test('C3: a misspelt parameter is 400 with the right one on every management rou
       /^failed to load 'iris': .*mean config\?/,
     ],
     ['models/iris/load', '{"parameter":{}}', /Did you mean parameters\?/],
-    ['models/iris/load', '{"parameters":{"file:1/model.onnx":"AAAA"}}', /files of a model cannot/],
+    [
+      'models/iris/load',
+      '{"parameters":{"file:1/model.onnx":"AAAA"}}',
+      /a load request cannot contain model files/,
+    ],
     ['models/iris/unload', '{"parameters":{"unload_dependent":true}}', /mean unload_dependents\?/],
   ]
   for (const [route, text, message] of repository) {
@@ -221,7 +225,7 @@ test('C3: parameters of MMS and TorchServe without effect are taken, and the ans
     {
       status: 'Workers scaled',
       notes: [
-        'Parameter preload_model has no effect: every worker loads the model itself.',
+        'Parameter preload_model has no effect: each worker loads the model itself.',
         'Parameter s3_sse_kms has no effect: onnxd does not sign downloads; register a pre-signed URL.',
       ],
     },
@@ -233,9 +237,7 @@ test('C3: parameters of MMS and TorchServe without effect are taken, and the ans
     200,
     {
       status: 'Workers scaled',
-      notes: [
-        'Parameter number_gpu has no effect: the setting `gpus` says between how many GPUs workers are shared.',
-      ],
+      notes: ['Parameter number_gpu has no effect: use the setting `gpus`.'],
     },
   ])
   // Who asks for what happens anyway is not told.
@@ -276,7 +278,7 @@ test('C4: a form to POST and PUT is read, compressed or not, and the body wins o
   form.set('model', new Blob([Buffer.alloc(1)]), 'x.onnx')
   const [both, problem] = await seen(server.manage('/models', { method: 'POST', body: form }))
   assert.equal(both, 400)
-  assert.match((problem as { message: string }).message, /url and a file are two models/)
+  assert.match((problem as { message: string }).message, /either the parameter url or a model file/)
   for (const [type, body] of [
     [FORM, 'min_worker=2&synchronous=True'],
     [JSON_TYPE, '{"min_worker":2,"synchronous":1}'],

@@ -182,7 +182,7 @@ export const MMS_CASES: readonly PeerCase[] = [
     text: /Failed to download model from/,
     onnxd: {
       status: 403,
-      text: /Models may not be downloaded from http/,
+      text: /Models cannot be downloaded from http/,
       difference: 'model-urls',
     },
   },

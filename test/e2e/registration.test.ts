@@ -25,7 +25,7 @@ test('a digest for a model that is on the machine already is refused, not ignore
   const server = await sharedServer([], { allowLocalPaths: true })
   assert.deepEqual(await refusal(await register(server, `sha256=${digest}`)), {
     status: 400,
-    message: 'Parameter sha256 is for models that are uploaded or downloaded.',
+    message: 'Parameter sha256 is only valid for models that are uploaded or downloaded.',
   })
 })
 

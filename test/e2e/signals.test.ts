@@ -100,7 +100,7 @@ test(
     assert.ok(pid)
     process.kill(pid, 'SIGTERM')
     assert.deepEqual(await once(server.child, 'close'), [0, null])
-    assert.equal(server.output().match(/"level":40.*is PID 1.*--init/g)?.length, 1)
+    assert.equal(server.output().match(/"level":40.*runs as PID 1.*--init/g)?.length, 1)
 
     const usual = await serve(t)
     usual.child.kill('SIGTERM')

@@ -59,11 +59,11 @@ test('B5: an entry of the store that cannot be named keeps nobody from loading t
   const entries = new Map((index as Entry[]).map((entry) => [entry.name, entry]))
   assert.deepEqual(entries.get('good'), { name: 'good' })
   for (const [name, reason] of [
-    ['模型.onnx', /No model name can be made of this file name/],
-    ['模型.mar', /No model name can be made of this file name/],
-    ['___.onnx', /No model name can be made of this file name/],
-    [`${'x'.repeat(200)}.onnx`, /longer than 128 characters/],
-    ['a_b.onnx', /would be called a_b, as that of "a b\.onnx"/],
+    ['模型.onnx', /The file name gives no model name/],
+    ['模型.mar', /The file name gives no model name/],
+    ['___.onnx', /The file name gives no model name/],
+    [`${'x'.repeat(200)}.onnx`, /more than 128 characters/],
+    ['a_b.onnx', /would be a_b, which "a b\.onnx" has already/],
   ] as const) {
     assert.equal(entries.get(name)?.state, 'UNAVAILABLE', name)
     assert.match(entries.get(name)?.reason ?? '', reason)

@@ -277,14 +277,14 @@ test('D8: a picture with the content type of curl names the next step and quotes
     'content-type': 'text/plain',
   })
   assert.equal(image[0], 400)
-  assert.match(image[1], /The model also takes images: send JPEG, PNG/)
+  assert.match(image[1], /The model also accepts images: send JPEG, PNG/)
   const form = new FormData()
   form.set('doc', new Blob(['%PDF-1.7'], { type: 'application/pdf' }), 'a.pdf')
   const [status, refusal] = await post(server, '/predictions/digits', form)
   assert.equal(status, 415)
   assert.match(
     JSON.stringify(refusal),
-    /The part \\"doc\\" of the form .*The model also takes images/,
+    /The part \\"doc\\" of the form .*The model also accepts images/,
   )
 })
 
@@ -330,10 +330,10 @@ test('D10: types that cannot be served have names, and so have files that are no
   const UNREADABLE =
     /parsing failed\. The file is not an ONNX model, or it is damaged or cut off\.$/
   const files: [string, string | Buffer, RegExp][] = [
-    ['a.ort', ort, /\.ort files \(ORT format\) are not read; use the \.onnx file/],
-    ['renamed.onnx', ort, /in the ORT format \(\.ort\), which is not read/],
+    ['a.ort', ort, /\.ort files \(ORT format\) are not supported; use the original \.onnx file/],
+    ['renamed.onnx', ort, /in the ORT format \(\.ort\), which is not supported/],
     ['zip.onnx', Buffer.from('PK\x03\x04', 'latin1'), /is a ZIP archive, not an ONNX model/],
-    ['lfs.onnx', 'version https://git-lfs.github.com/spec/v1\noid', /pointer of Git LFS/],
+    ['lfs.onnx', 'version https://git-lfs.github.com/spec/v1\noid', /a Git LFS pointer/],
     ['page.onnx', '<!DOCTYPE html><html>', /is an HTML or XML page/],
     ['text.onnx', 'this is no model\n', /The \.onnx file is a text file, not an ONNX model\./],
     ['other.onnx', `${'é'.repeat(40)}\t\r\n`, /is a text file, not an ONNX model\./],

@@ -73,7 +73,7 @@ test('an upload is listed with its bytes while it comes, and gone when it is the
   assert.equal(await transfers(server), undefined)
   assert.deepEqual(await modelNames(server), ['slow'])
   await server.close()
-  const logged = server.logLines.filter(({ msg }) => msg === 'model on its way')
+  const logged = server.logLines.filter(({ msg }) => msg === 'model transfer running')
   assert.deepEqual(
     logged.map(({ kind }) => kind),
     ['upload'],

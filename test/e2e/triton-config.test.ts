@@ -77,26 +77,26 @@ test('C15: each key of a config.pbtxt is reported as read, changed or ignored, i
   assert.deepEqual([maxBatchDelay, minWorkers, settings['batchSize']?.value], [0.1, 3, 65_536])
   assert.deepEqual(new Set(modelConfig?.map(({ from }) => from)), new Set(['config.pbtxt']))
   assert.deepEqual(linesOf(modelConfig), [
-    'ignored name: the folder, the archive or the registration names the model',
-    'read platform: as it is',
-    'read backend: as it is',
-    'changed max_batch_size: batchSize = 65536, maxBatchSize = 100000 (batchSize is at most 65536)',
-    'ignored input: names, types and shapes of inputs and outputs are those of the ONNX file',
-    'ignored input.allow_ragged_batch: requests of different shapes never share a run',
-    'ignored output: names, types and shapes of inputs and outputs are those of the ONNX file',
+    'ignored name: the model name comes from the folder, the archive or the registration',
+    'read platform: used unchanged',
+    'read backend: used unchanged',
+    'changed max_batch_size: batchSize = 65536, maxBatchSize = 100000 (the maximum of batchSize is 65536)',
+    'ignored input: onnxd reads names, types and shapes of inputs and outputs from the ONNX file',
+    'ignored input.allow_ragged_batch: onnxd never joins requests of different shapes into one run',
+    'ignored output: onnxd reads names, types and shapes of inputs and outputs from the ONNX file',
     'read instance_group.count: workers = 3',
-    'ignored instance_group.kind: the settings gpus and providers say where a model runs',
-    'ignored instance_group.rate_limiter: a worker is given work when it is free; nothing else limits its rate',
-    'ignored instance_group.cont: Triton’s ModelConfig has no such field; did you mean count?',
-    'ignored dynamic_batching.preferred_batch_size: a batch takes all requests that wait, up to max_batch_size',
+    'ignored instance_group.kind: the settings gpus and providers select the device',
+    'ignored instance_group.rate_limiter: onnxd has no rate limiter; a free worker gets the next batch',
+    'ignored instance_group.cont: ModelConfig of Triton has no such field; did you mean count?',
+    'ignored dynamic_batching.preferred_batch_size: a batch takes all waiting requests, up to max_batch_size',
     'read dynamic_batching.max_queue_delay_microseconds: maxBatchDelay = 0.1',
-    'ignored dynamic_batching.default_queue_policy: the settings queueSize and queueTimeout, and the timeout of a request, limit the wait',
-    'ignored response_cache: there is no response cache',
-    'ignored optimization: graphOptimization, providers and threads are settings of model.json',
-    'ignored model_warmup: a model is warmed up with zeros, unless warmUp in model.json is false',
-    'ignored parameters: settings of onnxd are in model.json',
-    'read version_policy: as it is',
-    'ignored max_batchsize: Triton’s ModelConfig has no such field; did you mean max_batch_size?',
+    'ignored dynamic_batching.default_queue_policy: the settings queueSize and queueTimeout and the timeout of a request limit the wait',
+    'ignored response_cache: onnxd has no response cache',
+    'ignored optimization: use the settings graphOptimization, providers and threads instead',
+    'ignored model_warmup: onnxd warms up each model with zeros, unless warmUp in model.json is false',
+    'ignored parameters: set parameters of onnxd in model.json',
+    'read version_policy: used unchanged',
+    'ignored max_batchsize: ModelConfig of Triton has no such field; did you mean max_batch_size?',
   ])
   await server.logged(({ msg }) => msg === 'model configuration')
   const logged = server.logLines.filter(({ msg }) => msg === 'model configuration')
@@ -126,7 +126,7 @@ test('C15: what model.json sets is not what config.pbtxt says, and the report sa
   assert.deepEqual(linesOf(modelConfig), [
     'ignored max_batch_size: model.json sets batchSize and maxBatchSize',
     'ignored instance_group.count: model.json sets workers',
-    'read dynamic_batching: it is empty',
+    'read dynamic_batching: the value is empty',
   ])
 })
 
@@ -156,12 +156,12 @@ test('C15: a model without a configuration has no report, and one from a load re
   assert.deepEqual(linesOf(modelConfig), [
     'read max_batch_size: batchSize = 4, maxBatchSize = 4',
     'read dynamic_batching.max_queue_delay_microseconds: maxBatchDelay = 0.05',
-    'ignored dynamic_batching.preferred_batch_size: a batch takes all requests that wait, up to max_batch_size',
+    'ignored dynamic_batching.preferred_batch_size: a batch takes all waiting requests, up to max_batch_size',
     'read instance_group.count: workers = 1',
-    'ignored response_cache: there is no response cache',
-    'ignored version_policy: read of a config.pbtxt only',
-    'ignored platform: read of a config.pbtxt only',
-    'ignored bach: Triton’s ModelConfig has no such field',
+    'ignored response_cache: onnxd has no response cache',
+    'ignored version_policy: this field has an effect only in config.pbtxt',
+    'ignored platform: this field has an effect only in config.pbtxt',
+    'ignored bach: ModelConfig of Triton has no such field',
   ])
   const shown = (await json(await server.fetch('/v2/models/m/config'))) as {
     dynamic_batching: { max_queue_delay_microseconds: number }
@@ -238,10 +238,15 @@ test('C15: ensembles and other back-ends are refused in words', async (t) => {
   const folders: [name: string, config: string, file: string, reason: RegExp][] = [
     ['ensemble', 'platform: "ensemble" ensemble_scheduling { step [] }', '', /an ensemble, which/],
     ['steps', 'ensemble_scheduling { step [ { model_name: "a" } ] }', '', /an ensemble, which/],
-    ['trt', 'platform: "tensorrt_plan"', 'model.plan', /back-end "tensorrt_plan"/],
-    ['python', 'backend: "python"', 'model.py', /back-end "python"/],
+    [
+      'trt',
+      'platform: "tensorrt_plan"',
+      'model.plan',
+      /requires the Triton backend "tensorrt_plan"/,
+    ],
+    ['python', 'backend: "python"', 'model.py', /requires the Triton backend "python"/],
     ['torch', 'backend: "pytorch" platform: "pytorch_libtorch"', 'model.pt', /"pytorch"/],
-    ['custom', 'backend: "identity"', 'model.onnx', /back-end "identity"/],
+    ['custom', 'backend: "identity"', 'model.onnx', /requires the Triton backend "identity"/],
   ]
   for (const [name, config, file] of folders) {
     mkdirSync(path.join(store, name, '1'), { recursive: true })
@@ -255,7 +260,7 @@ test('C15: ensembles and other back-ends are refused in words', async (t) => {
   for (const [name, , , reason] of folders) {
     const failure = failed.find(({ modelUrl }) => modelUrl === name)
     assert.match(failure?.reason ?? '', reason, name)
-    assert.match(failure?.reason ?? '', /Serve the models|Export the model to ONNX/, name)
+    assert.match(failure?.reason ?? '', /Serve each model|Export the model to ONNX/, name)
     const load = await server.manage(`/v2/repository/models/${name}/load`, { method: 'POST' })
     assert.equal(load.status, 400)
     assert.match(((await json(load)) as { error: string }).error, reason)

@@ -388,7 +388,7 @@ row(
         ])
         const received = await untilClosed(t, url, bytes)
         assertRefused(received, 400, `${line} ${type}`, line.includes('/v2/'))
-        assert.match(received.body, /more than 65536 pieces/, `${line} ${type}`)
+        assert.match(received.body, /more than 65536 chunks/, `${line} ${type}`)
         assert.equal(received.error, undefined)
       }
     }

@@ -116,13 +116,13 @@ test('O06 a folder that cannot hold the runtime files ends the start with one li
   }
   const long = 'x'.repeat(90)
   mkdirSync(path.join(parent, long))
-  await refused([iris], long, /too long a path for unix sockets; set TMPDIR/)
+  await refused([iris], long, /is too long for unix sockets\. Set TMPDIR/)
   assert.deepEqual(readdirSync(path.join(parent, long)), [])
   await refused([iris], 'missing', /ENOENT.*mkdtemp/)
   await refused([iris], 'file', /ENOTDIR.*mkdtemp/)
   await refused([iris], 'loop', /ELOOP.*mkdtemp/)
   await refused(state('file'), 'ok', /State folder .*file/)
-  await refused(state('file/deeper'), 'ok', /State folder .*deeper cannot be made/)
+  await refused(state('file/deeper'), 'ok', /State folder .*deeper cannot be created/)
 })
 
 test('O06 the same where another user owns the folder', { skip: needsUser }, async (t) => {

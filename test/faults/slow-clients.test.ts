@@ -184,7 +184,7 @@ row('N05', 'a response that is not read is cut off by the write timeout', async 
   const before = memoryOf(server.pid).now
   const client = await RawClient.connect(t, server.inferenceUrl)
   await client.write(largeRequest(LARGE_BYTES))
-  const line = await server.logged(({ msg }) => String(msg).includes('a response was cut off'))
+  const line = await server.logged(({ msg }) => String(msg).includes('the client did not read'))
   assert.ok(Number(line.bytes) > LARGE_BYTES / 2, `${String(line.bytes)} bytes`)
   const grown = (memoryOf(server.pid).peak - before) / MIB
   t.diagnostic(`${grown.toFixed(0)} MiB`)
@@ -203,7 +203,7 @@ row('N05', 'pipelined responses that are not read are not kept', async (server, 
     client.socket.write(requests)
     const cutOff = server.logLines.length
     await until(() =>
-      server.logLines.slice(cutOff).some(({ msg }) => String(msg).includes('was cut off')),
+      server.logLines.slice(cutOff).some(({ msg }) => String(msg).includes('did not read')),
     )
     const grown = (memoryOf(server.pid).peak - before) / MIB
     t.diagnostic(`${grown.toFixed(0)} MiB`)
@@ -236,7 +236,9 @@ test('N03 a listener holds as many connections as it is told, and says when it i
   surplus.read()
   await surplus.ended
   assert.equal(surplus.text, '')
-  await until(() => server.logLines.some(({ msg }) => String(msg).includes('too many')))
+  await until(() =>
+    server.logLines.some(({ msg }) => String(msg).includes('maximum number of connections')),
+  )
   assert.equal((await server.manage('/ping')).status, 200)
   for (const { socket } of held) socket.destroy()
   await until(() => isServed(`${server.inferenceUrl}/ping`))
@@ -419,7 +421,7 @@ test('N05 bodies that do not end are held up to the budget, the rest gets 503', 
   await until(() => clients.filter(({ status }) => status === 503).length >= 15)
   const refused = clients.find(({ status }) => status === 503)
   assert.match(refused?.text ?? '', /retry-after: 1\r\n/i)
-  assert.match(refused?.text ?? '', /holds too many bytes/)
+  assert.match(refused?.text ?? '', /exceed the memory limit of the server/)
   const grown = memoryOf(server.pid).now / MIB - before
   assert.ok(grown < 64 + 150, `${Math.round(grown)} MiB for a budget of 64 MiB`)
   for (const { socket } of clients) socket.destroy()
@@ -451,7 +453,7 @@ test('N05 responses that nobody reads are held up to the budget, and cut off', a
     clients.push(client)
   }
   // A client that does not read does not see the end of its connection either.
-  await server.logged(({ msg }) => /a response was cut off/.test(String(msg)))
+  await server.logged(({ msg }) => /the client did not read the response/.test(String(msg)))
   const before = memoryOf(server.pid).now / MIB
   for (const client of clients) client.read()
   await until(() => clients.every(({ isClosed, status }) => isClosed || status === 503))

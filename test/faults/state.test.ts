@@ -102,7 +102,7 @@ test('O15 a damaged state gives the generation before, says so, and is kept', as
     const server = startWith(t, folder)
     const { management } = await server.ready()
     assert.deepEqual(await namesOf(management), ['old'], name)
-    await server.logged(/"level":50.*state\.json is damaged.*It is kept as state\.damaged-/)
+    await server.logged(/"level":50.*state\.json is damaged.*It was renamed to state\.damaged-/)
     // A change is saved beside the damaged file.
     const route = `/models?url=${iris}&model_name=later&initial_workers=0`
     assert.equal((await fetch(management + route, { method: 'POST' })).status, 200)
@@ -120,7 +120,7 @@ test('O15 without a good generation the server starts empty, says so, and keeps 
   const server = startWith(t, folder)
   const { management } = await server.ready()
   assert.deepEqual(await namesOf(management), [])
-  await server.logged(/"level":50.*No state is left/)
+  await server.logged(/"level":50.*No usable state is left/)
   assert.equal((await server.end('SIGTERM')).code, 0)
   assert.equal(readdirSync(folder).filter((name) => name.includes('damaged')).length, 2)
 })

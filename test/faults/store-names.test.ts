@@ -379,7 +379,7 @@ test('S14 a store that is missing, no folder, or open to all users is told at th
   const server = await serve(t, [`iris=${iris}`], { modelStore: open })
   const line = await server.logged(({ msg }) => /model store/.test(String(msg)))
   assert.equal(line.level, 40)
-  assert.match(String(line.msg), /every user of this machine may write/)
+  assert.match(String(line.msg), /every user of this machine can write/)
   await server.close()
 
   chmodSync(open, 0o755)

@@ -761,7 +761,7 @@ row(
       assertRefused(answer, `${shape} ${data}`)
       assert.match(
         answer.text,
-        new RegExp(`means ${expected} element.*got ${actual}\\b`),
+        new RegExp(`requires ${expected} element.*got ${actual}\\b`),
         answer.text,
       )
     }
@@ -791,7 +791,7 @@ row(
     }
     assert.match(
       (await predict(server, 'matrix', '[[1,2],[3]]')).text,
-      /1 element where there were 2/,
+      /found 1 element where other rows have 2/,
     )
   },
 )

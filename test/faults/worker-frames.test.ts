@@ -39,7 +39,7 @@ const KILL_MS = 1000
 /** Far more than the plan allows, for a machine that does other work. */
 const NOISE_MS = 4000
 const MINE = 'socket.write(answers(answer(requests[0].id, "mine")))'
-const BROKE = /^Worker died: it broke the protocol \(.+\)\.$/
+const BROKE = /^Worker died: it violated the worker protocol \(.+\)\.$/
 
 /** A registered model whose worker does as each request says. */
 interface Fake {
@@ -292,7 +292,7 @@ async function assertBatches(fake: Fake): Promise<void> {
     const pid = await fake.pid()
     for (const answer of await both(`socket.write(answers(${predictions}))`)) {
       assertError(answer, 500)
-      assert.match(answer.text, /broke the protocol/, predictions)
+      assert.match(answer.text, /violated the worker protocol/, predictions)
     }
     await until(() => !isAlive(pid))
     assert.deepEqual(textsOf(await both(swapped)), sound, predictions)
@@ -392,7 +392,8 @@ row('P08', 'a worker that speaks without being asked is killed', async (server) 
     assert.ok(status === 200 || status >= 500, text)
     if (status === 200) {
       const isKilled = ({ model, cause }: Record<string, unknown>): boolean =>
-        model === 'unasked' && /broke the protocol \(.*nobody asked for/.test(String(cause))
+        model === 'unasked' &&
+        /violated the worker protocol \(.*without a request/.test(String(cause))
       await server.logged(isKilled)
       await server.unregister('unasked')
     }

@@ -318,9 +318,7 @@ test('W14 W15 memory of any kind that is full costs the request and the worker',
     assert.notDeepEqual(await workerPids(server, 'script'), [pid])
   }
   t.diagnostic(statuses.join(' '))
-  await server.logged(
-    ({ msg, reason }) => msg === 'recycling a worker' && reason === 'memory limit',
-  )
+  await server.logged(({ msg, reason }) => msg === 'recycling worker' && reason === 'memory limit')
   await assertUnharmed(server, before)
 })
 

@@ -170,7 +170,7 @@ def errors(client):
         fails(
             f"a priority that there is not, binary {left}",
             lambda inputs=inputs: client.infer("simple", inputs, priority=9),
-            "from 1, the highest, to 3",
+            "from 1 (served first) to 3",
         )
         check(f"the lowest priority, binary {left}", is_right(client.infer("simple", inputs, priority=3)))
     check("the server still works", is_right(client.infer("simple", two_inputs(True, True))))

@@ -390,7 +390,7 @@ test('Python has to be configured and allowed', { skip: needsPython }, async (t)
   const url = pythonArchive(folder, { flavor: 'mms', name: 'm' })
   const register = `/models?url=${encodeURIComponent(url)}`
   for (const [settings, status, message] of [
-    [{ allowHandlers: true }, 400, /runs no Python\. Start it with --python/],
+    [{ allowHandlers: true }, 400, /has no Python\. Start it with --python/],
     [{ python: pythonWorkers }, 403, /--allow-handlers/],
   ] as const) {
     const server = await serve(t, [], { allowLocalPaths: true, ...settings })

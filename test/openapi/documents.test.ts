@@ -123,10 +123,10 @@ test('the types of a model come from its inputs and outputs', async () => {
     properties: {
       features: {
         type: 'array',
-        description: 'FP32 [N,4]. Dimension "N".',
+        description: 'FP32 [N,4]. Dimension "N" of any size.',
         items: {
           type: 'array',
-          description: '4 in this dimension.',
+          description: 'Dimension of size 4.',
           minItems: 4,
           maxItems: 4,
           items: { type: 'number', format: 'float' },
@@ -137,7 +137,7 @@ test('the types of a model come from its inputs and outputs', async () => {
   })
   assert.deepEqual(pick(components.schemas['IrisPredictResponse'], 'properties', 'label'), {
     type: 'array',
-    description: 'INT64 [N]. Dimension "N".',
+    description: 'INT64 [N]. Dimension "N" of any size.',
     items: { type: 'integer', format: 'int64' },
   })
   const input = pick(components.schemas['IrisInferRequest'], 'properties', 'inputs', 'items')

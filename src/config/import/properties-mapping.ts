@@ -28,15 +28,16 @@ export type Rule = string | ((value: string, context: RuleContext) => Outcome[])
 
 const DAY = 86_400
 const MAX_INT32 = 2 ** 31 - 1
-const WORKER_MEMORY = 'there is no JVM; workers are limited by workerHeapMib'
-const TLS = 'onnxd speaks plain HTTP; end TLS in a proxy in front of it'
-const CORS = 'onnxd sends no CORS headers; let a proxy in front of it add them'
-const NO_GRPC = 'onnxd has no gRPC listener'
-const NODE_IO = 'tunes Netty; Node has no such setting'
-const METRICS = 'metrics are always served, at /metrics of the management listener'
-const HANDLER_METRICS = 'whatever handlers print as metrics is served, none has to be declared'
-const PYTHON = 'workers in Python run in the environment that --python names, as it is'
-const WORKER_SOCKET = 'workers are reached by unix sockets'
+const WORKER_MEMORY =
+  'onnxd has no JVM; use the setting workerHeapMib to limit the heap of a worker'
+const TLS = 'onnxd serves plain HTTP; terminate TLS in a reverse proxy'
+const CORS = 'onnxd sends no CORS headers; add them in a reverse proxy'
+const NO_GRPC = 'onnxd does not support gRPC'
+const NODE_IO = 'this key tunes Netty; onnxd runs on Node.js, which has no such setting'
+const METRICS = 'the management listener always serves metrics at /metrics'
+const HANDLER_METRICS = 'all metrics that handlers print are served; none has to be declared'
+const PYTHON = 'Python workers run in the environment that --python names; onnxd does not change it'
+const WORKER_SOCKET = 'onnxd connects to workers through unix sockets'
 
 /** Keys of both servers, or only of MMS. */
 export const COMMON_RULES: Readonly<Record<string, Rule>> = {
@@ -46,14 +47,19 @@ export const COMMON_RULES: Readonly<Record<string, Rule>> = {
   load_models: loadModels,
   default_workers_per_model: (value) =>
     value === '0'
-      ? [{ reason: '0 means one for each GPU or CPU there, no worker here; set workers' }]
+      ? [
+          {
+            reason:
+              'in MMS and TorchServe 0 means one worker for each GPU or CPU, in onnxd no worker; set workers',
+          },
+        ]
       : integer(value, 'workers', 1, 256),
   default_response_timeout: responseTimeout,
   default_response_timeout_seconds: (value) =>
     value.startsWith('-')
-      ? [{ reason: 'negative: not set' }]
+      ? [{ reason: 'a negative value means that the key is not set' }]
       : integer(value, 'responseTimeout', 1, DAY),
-  unregister_model_timeout: 'workers are killed at once after drainTimeout, nothing waits for them',
+  unregister_model_timeout: 'onnxd kills workers as soon as drainTimeout is over',
   job_queue_size: (value) => integer(value, 'queueSize', 1, 1_000_000),
   max_request_size: (value) => [
     ...integer(value, 'maxBodyBytes', 1, MAX_INT32),
@@ -64,16 +70,17 @@ export const COMMON_RULES: Readonly<Record<string, Rule>> = {
   debug: (value) =>
     value.toLowerCase() === 'true'
       ? [{ setting: 'logLevel', value: 'debug' }]
-      : [{ reason: 'off is the default' }],
+      : [{ reason: 'debug logs are off by default' }],
   number_of_netty_threads: NODE_IO,
   netty_client_threads: NODE_IO,
   use_native_io: NODE_IO,
   io_ratio: NODE_IO,
   prefer_direct_buffer: NODE_IO,
-  preload_model: 'every worker loads the model itself, none is forked from another',
-  default_service_handler: 'the model or its registration names the handler',
-  decode_input_request: 'the handler in the worker decodes requests, by their content type',
-  blacklist_env_vars: 'workers get harmless variables only, and those that workerEnvironment lists',
+  preload_model: 'each worker loads the model itself; workers are not forked',
+  default_service_handler: 'the handler is named in the model or in its registration',
+  decode_input_request: 'the handler decodes each request by its content type',
+  blacklist_env_vars:
+    'workers get only a few safe variables and those that workerEnvironment lists',
   cors_allowed_origin: CORS,
   cors_allowed_methods: CORS,
   cors_allowed_headers: CORS,
@@ -82,26 +89,26 @@ export const COMMON_RULES: Readonly<Record<string, Rule>> = {
   keystore_type: TLS,
   private_key_file: TLS,
   certificate_file: TLS,
-  async_logging: 'logs never block requests',
-  metric_time_interval: 'system metrics are read when they are asked for',
+  async_logging: 'logging is always asynchronous',
+  metric_time_interval: 'system metrics are measured at each request of /metrics',
   model_server_home: 'onnxd needs no home folder',
   vmargs: WORKER_MEMORY,
-  plugins_path: 'Java plugins cannot be loaded; the SageMaker routes are built in',
+  plugins_path: 'onnxd does not load Java plugins; the SageMaker routes are built in',
 }
 
 /** Keys that only TorchServe has. A file with one of them was written for TorchServe. */
 export const TORCHSERVE_RULES: Readonly<Record<string, Rule>> = {
-  metrics_address: 'metrics are served by the management listener, at /metrics',
-  models: 'workers, batching and version of a model belong in its model.json or its registration',
+  metrics_address: 'the management listener serves metrics at /metrics',
+  models: 'set workers, batching and version of a model in its model.json or in its registration',
   model_snapshot: modelSnapshot,
   default_startup_timeout: (value) => integer(value, 'loadTimeout', 1, DAY),
-  service_envelope: 'Open Inference Protocol bodies are understood without an envelope',
+  service_envelope: 'the paths under /v2 accept Open Inference Protocol bodies without an envelope',
   initial_worker_port: WORKER_SOCKET,
   initial_distribution_port: WORKER_SOCKET,
-  allowed_urls: 'remote URLs are refused unless their origin is listed, patterns are not',
+  allowed_urls: 'patterns are not supported; list the allowed origins in allowedOrigins',
   use_env_allowed_urls: 'see allowed_urls',
   install_py_dep_per_model: PYTHON,
-  workflow_store: 'there are no workflows',
+  workflow_store: 'onnxd does not support workflows',
   enable_metrics_api: METRICS,
   metrics_config: `${HANDLER_METRICS}; Python workers get the metrics.yaml of their package`,
   metrics_mode: METRICS,
@@ -118,20 +125,20 @@ export const TORCHSERVE_RULES: Readonly<Record<string, Rule>> = {
   grpc_management_max_connection_age_ms: NO_GRPC,
   grpc_management_max_connection_age_grace_ms: NO_GRPC,
   enable_grpc_ssl: NO_GRPC,
-  limit_max_image_pixels: 'pictures are always limited',
-  enable_model_api: 'models can always be managed, on loopback or with managementToken',
+  limit_max_image_pixels: 'the size of images is always limited',
+  enable_model_api: 'the management API is always on, for localhost or with managementToken',
   disable_token_authorization:
-    'management needs no token on loopback, and managementToken elsewhere',
+    'management on localhost needs no token; elsewhere it needs managementToken',
   token_expiration_min: 'managementToken does not expire',
-  ts_header_key_sequence_id: 'there is no sequence batching',
-  ts_header_key_sequence_start: 'there is no sequence batching',
-  ts_header_key_sequence_end: 'there is no sequence batching',
-  ts_open_inference_protocol: 'Open Inference Protocol bodies are always understood',
+  ts_header_key_sequence_id: 'onnxd does not support sequence batching',
+  ts_header_key_sequence_start: 'onnxd does not support sequence batching',
+  ts_header_key_sequence_end: 'onnxd does not support sequence batching',
+  ts_open_inference_protocol: 'the paths under /v2 always accept Open Inference Protocol bodies',
   ipex_enable: PYTHON,
   ipex_gpu_enable: PYTHON,
   cpu_launcher_enable: PYTHON,
   cpu_launcher_args: PYTHON,
-  cpp_log_config: 'there is no C++ worker',
+  cpp_log_config: 'onnxd has no C++ worker',
 }
 
 /**
@@ -141,9 +148,9 @@ export const TORCHSERVE_RULES: Readonly<Record<string, Rule>> = {
 export function integer(value: string, setting: string, least: number, most: number): Outcome[] {
   if (!/^[+-]?\d{1,15}$/.test(value)) throw new ConfigError(`${setting} must be an integer.`)
   const number = Number(value)
-  if (number < least) return [{ reason: `${setting} is at least ${least}` }]
+  if (number < least) return [{ reason: `the minimum of ${setting} is ${least}` }]
   if (number <= most) return [{ setting, value: number }]
-  return [{ setting, value: most, note: `${setting} is at most ${most}` }]
+  return [{ setting, value: most, note: `the maximum of ${setting} is ${most}` }]
 }
 
 /** Converts minutes to `responseTimeout`. */
@@ -156,7 +163,8 @@ export function minutes(value: string): Outcome[] {
 
 function responseTimeout(value: string, { flavour, properties }: RuleContext): Outcome[] {
   const seconds = properties.get('default_response_timeout_seconds')?.trim() ?? ''
-  if (/^\+?\d+$/.test(seconds)) return [{ reason: 'default_response_timeout_seconds wins' }]
+  if (/^\+?\d+$/.test(seconds))
+    return [{ reason: 'default_response_timeout_seconds is set as well and has precedence' }]
   return flavour === 'mms' ? minutes(value) : integer(value, 'responseTimeout', 1, DAY)
 }
 
@@ -167,7 +175,7 @@ function address(value: string, host: string, port: string, defaultPort: number)
     /^http:\/\/(\[[0-9A-Fa-f:.]+\]|[^:/[\]\s]+)(?::(\d{1,5}))?\/?$/i.exec(value) ?? []
   const number = digits === undefined ? defaultPort : Number(digits)
   if (name === '' || number > 65_535)
-    throw new ConfigError('not an address of the form http://host:port.')
+    throw new ConfigError('the value must have the form http://host:port.')
   return [
     { setting: host, value: name.replace(/^\[|\]$/g, '') },
     { setting: port, value: number },
@@ -193,7 +201,7 @@ function modelSnapshot(value: string, { properties }: RuleContext): Outcome[] {
   try {
     content = JSON.parse(value)
   } catch (cause) {
-    throw new ConfigError('not valid JSON.', { cause })
+    throw new ConfigError('the value is not valid JSON.', { cause })
   }
   const outcomes: Outcome[] = []
   for (const [name, versions] of entriesOf(fieldOf(content, 'models'))) {
@@ -203,7 +211,7 @@ function modelSnapshot(value: string, { properties }: RuleContext): Outcome[] {
     if (typeof file === 'string') outcomes.push(modelArgument(name, file, properties))
     if (all.length > 1) outcomes.push({ reason: `only the default version of ${name} is loaded` })
   }
-  outcomes.push({ reason: 'workers and batching of a model belong in its model.json' })
+  outcomes.push({ reason: 'set workers and batching of a model in its model.json' })
   return outcomes
 }
 
@@ -215,11 +223,11 @@ function modelArgument(
   const store = properties.get('model_store')?.trim() ?? ''
   const shown = name ?? path.basename(url)
   if (/^[a-z][a-z0-9+.-]*:/i.test(url))
-    return { reason: `${shown} is remote: register it by request` }
+    return { reason: `${shown} is a URL; register this model through the management API` }
   if (url.split('/').includes('..'))
-    return { reason: `the path of ${shown} leads out of the store` }
+    return { reason: `the path of ${shown} is outside the model store` }
   if (!path.isAbsolute(url) && store === '')
-    return { reason: `${shown} needs model_store in the file` }
+    return { reason: `the path of ${shown} is relative, and the file does not set model_store` }
   const file = path.isAbsolute(url) ? url : path.join(store, url)
   return { model: name === undefined ? file : `${name}=${file}` }
 }

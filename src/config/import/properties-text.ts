@@ -61,6 +61,6 @@ function unescape(text: string): string {
     const letter = escape.charAt(1)
     if (letter !== 'u') return ESCAPES[letter] ?? letter
     if (escape.length === 6) return String.fromCharCode(Number.parseInt(escape.slice(2), 16))
-    throw new ConfigError('Malformed \\uxxxx encoding in the properties file.')
+    throw new ConfigError('The properties file has an invalid \\uxxxx escape.')
   })
 }

@@ -90,7 +90,7 @@ export function importProperties(text: string, environment: NodeJS.ProcessEnv): 
   }
   // MMS and TorchServe load no models by default; onnxd loads the whole store.
   if (result.settings.modelStore !== undefined && result.settings.load === undefined) {
-    const note = 'not in the file: nothing is loaded'
+    const note = 'not set in the file, so no model is loaded at start'
     record(result, 'load_models', '', [{ setting: 'load', value: 'none', note }])
   }
   return result
@@ -137,14 +137,14 @@ function outcomesOf(
   if (key === 'enable_envvars_config') {
     return [
       {
-        reason: `no setting; ${isTrue(value) ? 'variables were' : 'no variable was'} read for keys of this file`,
+        reason: `it has no setting in onnxd; environment variables ${isTrue(value) ? 'override' : 'do not override'} the keys of this file`,
       },
     ]
   }
   const rule = isKnown(key) ? RULES[key] : undefined
-  if (rule === undefined) return [{ reason: 'no key of MMS or TorchServe' }]
+  if (rule === undefined) return [{ reason: 'MMS and TorchServe have no such key' }]
   if (typeof rule === 'string') return [{ reason: rule }]
-  if (value === '') return [{ reason: 'it is empty' }]
+  if (value === '') return [{ reason: 'the value is empty' }]
   try {
     return rule(value, context)
   } catch (error) {

@@ -15,8 +15,8 @@ type Rule = string | ((value: string) => Outcome[])
 const DAY = 86_400
 const MIB = 1024 * 1024
 const MAX_BYTES = 2 ** 31 - 1
-const CODE = 'models are served by their own handler, no Python is started'
-const PLATFORM = 'onnxd has no use for it'
+const CODE = 'onnxd takes the handler from the model and runs no Python script'
+const PLATFORM = 'onnxd does not use it'
 
 const RULES: Readonly<Record<string, Rule>> = {
   // If several variables set the same setting, the last one in this list wins.
@@ -35,10 +35,11 @@ const RULES: Readonly<Record<string, Rule>> = {
   SAGEMAKER_PROGRAM: CODE,
   SAGEMAKER_SUBMIT_DIRECTORY: CODE,
   SAGEMAKER_REQUIREMENTS: CODE,
-  SAGEMAKER_MODEL_SERVER_VMARGS: 'there is no JVM',
-  SAGEMAKER_PRELOAD_MODEL: 'every worker loads the model itself',
-  SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT: 'the Accept header of a request decides',
-  SAGEMAKER_CONTAINER_LOG_LEVEL: 'set ONNXD_LOG_LEVEL',
+  SAGEMAKER_MODEL_SERVER_VMARGS: 'onnxd has no JVM',
+  SAGEMAKER_PRELOAD_MODEL: 'each worker loads the model itself',
+  SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT:
+    'the Accept header of the request selects the response format',
+  SAGEMAKER_CONTAINER_LOG_LEVEL: 'set ONNXD_LOG_LEVEL instead',
   SAGEMAKER_REGION: PLATFORM,
 }
 /** {@link placeListeners} and {@link placeModels} read these variables together. */
@@ -101,16 +102,18 @@ function placeListeners(result: Import, all: Variables, isMultiModel: boolean): 
   if (isMultiModel) {
     record(result, 'SAGEMAKER_MULTI_MODEL', 'true', [
       { setting: 'managementHost', value: '0.0.0.0' },
-      { setting: 'managementPort', value: port, note: 'one port for everything' },
-      { setting: 'insecureManagement', value: true, note: 'the platform sends no token' },
+      { setting: 'managementPort', value: port, note: 'inference and management share one port' },
+      { setting: 'insecureManagement', value: true, note: 'SageMaker sends no token' },
     ])
     if (range !== undefined)
-      record(result, 'SAGEMAKER_SAFE_PORT_RANGE', range, [{ reason: 'one port is enough' }])
+      record(result, 'SAGEMAKER_SAFE_PORT_RANGE', range, [
+        { reason: 'inference and management share one port, so no second port is needed' },
+      ])
     return
   }
   if (range === undefined) {
     record(result, 'SAGEMAKER_BIND_TO_PORT', bind, [
-      { setting: 'managementPort', value: 0, note: 'any free port' },
+      { setting: 'managementPort', value: 0, note: 'a free port' },
     ])
     return
   }
@@ -118,10 +121,12 @@ function placeListeners(result: Import, all: Variables, isMultiModel: boolean): 
   const start = portOf('SAGEMAKER_SAFE_PORT_RANGE', first)
   const chosen = start === port ? start + 1 : start
   if (chosen > portOf('SAGEMAKER_SAFE_PORT_RANGE', last)) {
-    throw new ConfigError('SAGEMAKER_SAFE_PORT_RANGE leaves no port for management.')
+    throw new ConfigError(
+      'SAGEMAKER_SAFE_PORT_RANGE has no port for the management listener besides SAGEMAKER_BIND_TO_PORT.',
+    )
   }
   record(result, 'SAGEMAKER_SAFE_PORT_RANGE', range, [
-    { setting: 'managementPort', value: chosen, note: 'on loopback' },
+    { setting: 'managementPort', value: chosen, note: 'on localhost' },
   ])
 }
 
@@ -132,8 +137,16 @@ function placeModels(result: Import, all: Variables, isMultiModel: boolean): voi
     record(result, 'SAGEMAKER_MULTI_MODEL', 'true', [
       { setting: 'modelStore', value: store ?? path.join(base, 'models') },
       { setting: 'load', value: 'none' },
-      { setting: 'allowLocalPaths', value: true, note: 'the platform registers absolute paths' },
-      { setting: 'checkMemory', value: true, note: 'the platform makes room when it gets 507' },
+      {
+        setting: 'allowLocalPaths',
+        value: true,
+        note: 'SageMaker registers models by absolute path',
+      },
+      {
+        setting: 'checkMemory',
+        value: true,
+        note: 'SageMaker unloads models when it receives 507',
+      },
     ])
   } else if (store === undefined) {
     record(result, 'SAGEMAKER_BASE_DIR', base, [{ model: `model=${path.join(base, 'model')}` }])
@@ -152,7 +165,9 @@ function bodyBytes(value: string): Outcome[] {
 function portOf(key: string, value: string): number {
   const port = Number(value)
   if (/^\d{1,5}$/.test(value) && port >= 1 && port <= 65_535) return port
-  throw new ConfigError(`${key} holds no port: ${JSON.stringify(value)}.`)
+  throw new ConfigError(
+    `${key} has an invalid port: ${JSON.stringify(value)}. Ports are numbers from 1 to 65535.`,
+  )
 }
 
 function isOn(value: string | undefined): boolean {

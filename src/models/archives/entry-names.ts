@@ -32,7 +32,7 @@ export class EntryNames {
     this.#check(name, raw.length)
     const isFolder = name.endsWith('/')
     const path = isFolder ? name.slice(0, -1) : name
-    if (this.#listed.has(path)) throw invalidArchive(`entry ${shownName(name)} is there twice`)
+    if (this.#listed.has(path)) throw invalidArchive(`entry ${shownName(name)} occurs twice`)
     this.#listed.add(path)
     for (let slash = path.indexOf('/'); slash !== -1; slash = path.indexOf('/', slash + 1)) {
       this.#take({ path: path.slice(0, slash), isFolder: true })
@@ -55,10 +55,10 @@ export class EntryNames {
     if (name.includes('\\')) return 'has a backslash in its name'
     if (name.startsWith('/') || /^[A-Za-z]:/.test(name)) return 'has an absolute path'
     const components = name.replace(/\/$/, '').split('/')
-    if (components.length > maxDepth) return `lies deeper than ${maxDepth} levels`
+    if (components.length > maxDepth) return `is nested deeper than ${maxDepth} levels`
     for (const component of components) {
       if (component === '..') return 'points outside the archive'
-      if (component === '' || component === '.') return 'has an empty part in its path'
+      if (component === '' || component === '.') return 'has an empty component in its path'
       if (Buffer.byteLength(component) > MAX_COMPONENT_BYTES) {
         return `has a file name of more than ${MAX_COMPONENT_BYTES} bytes`
       }

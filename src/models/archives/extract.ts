@@ -73,7 +73,7 @@ async function openArchive(file: string, root: string | undefined): Promise<File
   // A folder of the path may have been replaced by a link.
   if (root === undefined || (await isInside(archive, file, root))) return archive
   await archive.close()
-  throw invalidArchive('it leads outside the model store')
+  throw invalidArchive('it points outside the model store')
 }
 
 /** Creates `folder`, and removes it if `fill` fails. */
@@ -167,10 +167,10 @@ async function inflate(
     )
   } catch (error) {
     if (error instanceof ServerError || isSystemError(error)) throw error
-    throw invalidEntry(entry, 'is not one whole deflate stream', error)
+    throw invalidEntry(entry, 'is not a complete deflate stream', error)
   }
   if (inflater.bytesWritten !== entry.packedBytes) {
-    throw invalidEntry(entry, 'is not one whole deflate stream')
+    throw invalidEntry(entry, 'is not a complete deflate stream')
   }
 }
 
@@ -200,13 +200,16 @@ async function* verified(
   for await (const chunk of chunks) {
     bytes += chunk.length
     if (bytes > entry.bytes)
-      throw invalidEntry(entry, `unpacks to more than its ${entry.bytes} bytes`)
+      throw invalidEntry(entry, `unpacks to more than the ${entry.bytes} bytes in its header`)
     checksum = crc32(chunk, checksum)
     yield chunk
   }
   if (bytes < entry.bytes)
-    throw invalidEntry(entry, `unpacks to ${bytes} bytes, not its ${entry.bytes}`)
-  if (checksum !== entry.crc32) throw invalidEntry(entry, 'does not have its CRC-32')
+    throw invalidEntry(
+      entry,
+      `unpacks to ${bytes} bytes instead of the ${entry.bytes} bytes in its header`,
+    )
+  if (checksum !== entry.crc32) throw invalidEntry(entry, 'does not match its CRC-32 checksum')
 }
 
 function invalidEntry(entry: ArchiveEntry, problem: string, cause?: unknown): ServerError {

@@ -32,12 +32,14 @@ export const DEFAULT_ARCHIVE_LIMITS: ArchiveLimits = {
 
 /** The error for an archive that is rejected for its form. */
 export function invalidArchive(problem: string, cause?: unknown): ServerError {
-  return new ServerError('InvalidModelException', `The archive is refused: ${problem}.`, { cause })
+  return new ServerError('InvalidModelException', `The archive was rejected: ${problem}.`, {
+    cause,
+  })
 }
 
 /** The error for an archive that is rejected for its size. */
 export function archiveTooLarge(problem: string): ServerError {
-  return new ServerError('PayloadTooLargeException', `The archive is refused: ${problem}.`)
+  return new ServerError('PayloadTooLargeException', `The archive was rejected: ${problem}.`)
 }
 
 /**

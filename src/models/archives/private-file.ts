@@ -20,7 +20,7 @@ export async function makePrivateFolder(folder: string): Promise<void> {
   } catch (cause) {
     // Node may report ENOENT for a read-only file system.
     const code = codeOf(cause) ?? 'unknown reason'
-    const text = `The folder for the model cannot be made (${code}): is the disk full or read-only?`
+    const text = `The folder for the model cannot be created (${code}): the disk may be full or read-only.`
     throw new ServerError('InsufficientMemoryException', text, { cause })
   }
 }
@@ -42,9 +42,9 @@ export async function checkFreeSpace(bytes: number, folder: string): Promise<voi
 
 /** Texts for a disk that accepts no more data, by system error code. */
 const FULL: ReadonlyMap<string, string> = new Map([
-  ['ENOSPC', 'The disk is too full for the model.'],
-  ['EDQUOT', 'The disk is too full for the model.'],
-  ['EFBIG', 'The model is larger than the largest file that the server may write.'],
+  ['ENOSPC', 'The disk has not enough free space for the model.'],
+  ['EDQUOT', 'The disk has not enough free space for the model.'],
+  ['EFBIG', 'The model is larger than the file size limit of the server process (ulimit -f).'],
   ['EROFS', 'The model cannot be stored: the file system is read-only.'],
 ])
 
@@ -55,6 +55,7 @@ export function isDiskFull(error: unknown): boolean {
 
 /** The error for a disk that accepts no more data. */
 export function diskFull(cause?: unknown): ServerError {
-  const text = FULL.get(codeOf(cause) ?? 'ENOSPC') ?? 'The disk is too full for the model.'
+  const text =
+    FULL.get(codeOf(cause) ?? 'ENOSPC') ?? 'The disk has not enough free space for the model.'
   return new ServerError('InsufficientMemoryException', text, { cause })
 }

@@ -30,9 +30,9 @@ export function parseTarExtension(data: Buffer): TarExtension {
     const { key, value, end } = readRecord(data, start)
     if (records.has(key)) throw malformed()
     if (records.size === MAX_RECORDS)
-      throw invalidArchive(`it has an extension of more than ${MAX_RECORDS} records`)
-    if (key.startsWith('GNU.sparse.')) throw invalidArchive('it has a sparse file')
-    if (key === 'linkpath') throw invalidArchive('it has a link')
+      throw invalidArchive(`it has a header extension of more than ${MAX_RECORDS} records`)
+    if (key.startsWith('GNU.sparse.')) throw invalidArchive('it contains a sparse file')
+    if (key === 'linkpath') throw invalidArchive('it contains a link')
     records.set(key, value)
     start = end
   }
@@ -63,5 +63,5 @@ function sizeOf(value: Buffer | undefined): number | undefined {
 }
 
 function malformed(): Error {
-  return invalidArchive('it has a header extension that is not well-formed')
+  return invalidArchive('it has a malformed header extension')
 }

@@ -68,13 +68,13 @@ export function parseTarHeader(block: Buffer): TarHeader {
   const kind = Object.hasOwn(KINDS, type) ? KINDS[type] : undefined
   if (kind === undefined) throw refuse(`is ${REFUSED_KINDS[type] ?? 'of an unknown type'}`)
   const bytes = octal(block, 124, 136)
-  if (bytes === undefined) throw refuse('has an impossible size')
+  if (bytes === undefined) throw refuse('has an invalid size')
   const mode = octal(block, 100, 108)
-  if (mode === undefined) throw refuse('has an impossible mode')
+  if (mode === undefined) throw refuse('has an invalid mode')
   // Folders of a shared tree have the setgid bit. A file with it would be a program, which a model
   // does not need.
   if (kind === 'file' && (mode & SET_ID_BITS) !== 0) throw refuse('is marked setuid or setgid')
-  if (kind === 'folder' && bytes > 0) throw refuse('is a folder with contents')
+  if (kind === 'folder' && bytes > 0) throw refuse('is a folder with a file size')
   return { kind, name, bytes }
 }
 

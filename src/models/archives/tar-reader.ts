@@ -29,7 +29,7 @@ export class TarReader {
     let missing = length
     while (missing > 0) {
       const chunk = await this.next()
-      if (chunk === undefined) throw invalidArchive('it ends too early')
+      if (chunk === undefined) throw invalidArchive('it is truncated')
       const piece = chunk.subarray(0, missing)
       this.#rest = chunk.subarray(piece.length)
       missing -= piece.length

@@ -51,10 +51,10 @@ export async function extractTarGz(
   for (const result of (await Promise.allSettled([flow, extraction])).toReversed()) {
     if (result.status === 'fulfilled') continue
     if (!isGzipError(result.reason)) throw result.reason
-    throw invalidArchive('it is not one whole gzip stream', result.reason)
+    throw invalidArchive('it is not a complete gzip stream', result.reason)
   }
   if (gunzip.bytesWritten !== packedBytes) {
-    throw invalidArchive('it is not one whole gzip stream')
+    throw invalidArchive('it is not a complete gzip stream')
   }
 }
 
@@ -88,7 +88,7 @@ class TarExtraction {
       rest !== undefined;
       rest = await this.#reader.next()
     ) {
-      if (rest.some((byte) => byte !== 0)) throw invalidArchive('it has bytes after its end')
+      if (rest.some((byte) => byte !== 0)) throw invalidArchive('it has data after its end')
     }
   }
 
@@ -103,7 +103,7 @@ class TarExtraction {
       const header = await this.#readHeader()
       const describes = longName !== undefined || extension !== undefined
       if (header === undefined) {
-        if (describes) throw invalidArchive('it ends with a header that belongs to no entry')
+        if (describes) throw invalidArchive('its last header extension belongs to no entry')
         return undefined
       }
       switch (header.kind) {
@@ -138,7 +138,7 @@ class TarExtraction {
     const block = await this.#reader.read(TAR_BLOCK_BYTES)
     if (!block.equals(ZERO_BLOCK)) return parseTarHeader(block)
     const second = await this.#reader.read(TAR_BLOCK_BYTES)
-    if (!second.equals(ZERO_BLOCK)) throw invalidArchive('it goes on after its end')
+    if (!second.equals(ZERO_BLOCK)) throw invalidArchive('it has data after its end')
     return undefined
   }
 
@@ -157,11 +157,11 @@ class TarExtraction {
     const shown = shownName(name.path)
     const target = path.join(this.#destination, name.path)
     if (kind === 'folder') {
-      if (bytes > 0) throw invalidArchive(`entry ${shown} is a folder with contents`)
+      if (bytes > 0) throw invalidArchive(`entry ${shown} is a folder with a file size`)
       await this.#makeFolder(target)
       return
     }
-    if (name.isFolder) throw invalidArchive(`entry ${shown} is a file with the name of a folder`)
+    if (name.isFolder) throw invalidArchive(`entry ${shown} is a file whose name ends in a slash`)
     this.#totalBytes += bytes
     if (this.#totalBytes > this.#limits.maxTotalBytes) {
       throw archiveTooLarge(
@@ -236,7 +236,7 @@ function withoutNul(name: Buffer): Buffer {
 }
 
 function describedTwice(): ServerError {
-  return invalidArchive('it has an entry that is described twice')
+  return invalidArchive('it has an entry with two header extensions of the same kind')
 }
 
 /** Whether zlib threw the error: its codes start with `Z_`, for example `Z_DATA_ERROR`. */

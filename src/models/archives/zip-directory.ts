@@ -66,7 +66,7 @@ async function readEntries(
   }
   if (zip.entryCount === 0) throw invalidArchive('it is empty')
   if (size - directoryStart > MAX_DIRECTORY_BYTES) {
-    throw invalidArchive('its directory is larger than 64 MiB')
+    throw invalidArchive('its central directory is larger than 64 MiB')
   }
   const records = await readRecords(zip, size, limits)
   checkEnd(directoryPosition(zip), size - END_RECORD_BYTES - zip.comment.length)
@@ -120,7 +120,7 @@ function directoryPosition(zip: ZipFile): number {
 function checkEnd(directoryEnd: number, endRecord: number): void {
   const between = endRecord - directoryEnd
   if (between !== 0 && between !== ZIP64_END_BYTES) {
-    throw invalidArchive('its directory does not end where its entries do')
+    throw invalidArchive('its central directory does not end after its last entry')
   }
 }
 
@@ -141,8 +141,10 @@ function checkLayout(entries: readonly ArchiveEntry[], directoryStart: number): 
 
 function checkPosition(previous: ArchiveEntry | undefined, end: number, next: number): void {
   if (next < end) {
-    throw invalidArchive(`entry ${shownName(previous?.path ?? '')} overlaps what comes after it`)
+    throw invalidArchive(
+      `entry ${shownName(previous?.path ?? '')} overlaps the data that follows it`,
+    )
   }
   const allowed = previous?.mayHaveDescriptor === true ? MAX_DESCRIPTOR_BYTES : 0
-  if (next - end > allowed) throw invalidArchive('it has bytes that belong to no entry')
+  if (next - end > allowed) throw invalidArchive('it has data that belongs to no entry')
 }

@@ -70,7 +70,7 @@ export function toEntry(record: Entry, name: EntryName, header: LocalFileHeader)
     (sizesAgree || mayHaveDescriptor)
   if (!agrees) {
     throw invalidArchive(
-      `entry ${shownName(name.path)} is described differently in the directory and before its data`,
+      `entry ${shownName(name.path)} has different headers in the central directory and before its data`,
     )
   }
   return {
@@ -97,7 +97,7 @@ function problemWith(record: Entry, isFolder: boolean): string | undefined {
   if (type !== 0 && type !== TYPE_FILE && type !== TYPE_FOLDER) {
     return `is ${SPECIAL_TYPES[type] ?? 'of an unknown type'}`
   }
-  if (type === TYPE_FOLDER && !isFolder) return 'is a folder whose name does not end in a slash'
+  if (type === TYPE_FOLDER && !isFolder) return 'is a folder, but its name does not end in a slash'
   // Folders of a shared tree have the setgid bit. A file with it would be a program, which a model
   // does not need.
   if (!isFolder && (mode & SET_ID_BITS) !== 0) return 'is marked setuid or setgid'
@@ -107,7 +107,7 @@ function problemWith(record: Entry, isFolder: boolean): string | undefined {
     return `is compressed by method ${compressionMethod}; only stored and deflated are supported`
   }
   const sizes = [uncompressedSize, compressedSize, record.relativeOffsetOfLocalHeader]
-  if (!sizes.every((size) => Number.isSafeInteger(size))) return 'has an impossible size'
-  if (isFolder && uncompressedSize > 0) return 'is a folder with contents'
+  if (!sizes.every((size) => Number.isSafeInteger(size))) return 'has an invalid size'
+  if (isFolder && uncompressedSize > 0) return 'is a folder with a file size'
   return undefined
 }

@@ -42,7 +42,7 @@ export class ArchiveReader extends RandomAccessReader {
     finish: (error: Error | null) => void,
   ): void {
     if (!(position >= 0 && position + length <= this.#size)) {
-      finish(invalidArchive('it points outside itself'))
+      finish(invalidArchive('it has an offset beyond its end'))
     } else if (position >= this.#blockStart && position + length <= this.#blockEnd) {
       const start = position - this.#blockStart
       this.#block.copy(target, offset, start, start + length)
@@ -81,7 +81,7 @@ export async function readExactly(
   let done = 0
   while (done < target.length) {
     const { bytesRead } = await source.read(target, done, target.length - done, position + done)
-    if (bytesRead === 0) throw invalidArchive('it ends too early')
+    if (bytesRead === 0) throw invalidArchive('it is truncated')
     done += bytesRead
   }
 }

@@ -13,8 +13,8 @@ export type RejectionReason =
 const CAUSES: readonly [cause: RestartCause, pattern: RegExp][] = [
   ['exit', /^exited with /],
   ['signal', /^was (?:killed|stopped) by /],
-  ['timeout', /^did not answer within /],
-  ['protocol', /^broke the protocol/],
+  ['timeout', /^did not respond within /],
+  ['protocol', /^violated the worker protocol/],
 ]
 
 /**

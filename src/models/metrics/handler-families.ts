@@ -49,7 +49,7 @@ export function printedFamilies(versions: readonly PrintingVersion[]): Registry 
   }
   const registry = new Registry()
   for (const [name, { type, unit, reads }] of all) {
-    const info = { name, help: `Printed by handlers, unit ${unit}.`, labelNames: [] }
+    const info = { name, help: `Metric that handlers print, in the unit ${unit}.`, labelNames: [] }
     addFamily(registry, type, info, () => reads.flatMap((read) => read()))
   }
   return registry

@@ -78,10 +78,13 @@ export class PrintedMetrics {
     if (metric === undefined) return this.#drop('invalid')
     const { name, type } = metric
     if (!this.#isFree(metric))
-      return this.#drop('conflict', `${name} (${type}): the name means something else`)
+      return this.#drop('conflict', `${name} (${type}): another metric has this name`)
     const series = this.#find(metric)
     if (series === undefined)
-      return this.#drop('limit', `${name}: there are too many names or labels`)
+      return this.#drop(
+        'limit',
+        `${name}: the handlers of the server print too many metric names or labels`,
+      )
     if (this.#known.size >= MAX_SUBJECTS) this.#known.clear()
     this.#known.set(split.subject, series)
     return this.#record(series, split.value)

@@ -61,7 +61,7 @@ export class ServerMetrics {
       this.#registry,
       {
         name: 'onnxd_http_responses_total',
-        help: 'HTTP answers, unknown models and paths included.',
+        help: 'HTTP responses, including those for unknown models and paths.',
         labelNames: ['listener', 'status_class'],
       },
       () =>
@@ -109,37 +109,37 @@ export class ServerMetrics {
   #addRequests(): void {
     this.#counter(
       'requests_total',
-      'Requests that were answered or refused.',
+      'Requests that got a response, by class of the HTTP status.',
       'status_class',
       (statistics) => statistics.statuses.entries,
     )
     this.#counter(
       'rejected_total',
-      'Requests that got no answer of a worker.',
+      'Requests that got no response from a worker, by reason.',
       'reason',
       (statistics) => Object.entries(statistics.rejections),
     )
     this.#counter(
       'handler_metrics_dropped_total',
-      'Metrics that handlers printed and that are not shown.',
+      'Metrics that handlers printed and the server dropped, by reason.',
       'reason',
       (statistics) => Object.entries(statistics.printed.dropped),
     )
     this.#histogram(
       'request_queue_seconds',
-      'Time from acceptance to a worker.',
+      'Time a request waits in the queue, in seconds.',
       (metrics) => metrics.queueSeconds,
     )
     this.#histogram(
       'request_worker_seconds',
-      'Time at a worker, the wait in its socket included.',
+      'Time a request spends at a worker, including the socket, in seconds.',
       (metrics) => metrics.workerSeconds,
     )
     this.#histogram('batch_size', 'Requests in one batch.', (metrics) => metrics.batchSizes)
     this.#gauge('queue_jobs', 'Requests that wait for a worker.', (status) => status.queued)
     this.#gauge(
       'queue_bytes',
-      'Bytes of the bodies that wait for a worker.',
+      'Total body size of the requests that wait for a worker, in bytes.',
       (status) => status.queuedBytes,
     )
   }
@@ -147,7 +147,7 @@ export class ServerMetrics {
   #addWorkers(): void {
     this.#counter(
       'worker_restarts_total',
-      'Workers that were replaced, by what ended the one before.',
+      'Workers that were replaced, by the cause of the end of the previous worker.',
       'cause',
       (statistics) => Object.entries(statistics.restarts),
     )
@@ -166,7 +166,7 @@ export class ServerMetrics {
     )
     const memory: FamilyInfo = {
       name: 'onnxd_worker_resident_bytes',
-      help: 'Resident memory of a worker process.',
+      help: 'Resident memory of a worker process, in bytes.',
       labelNames: [...VERSION_LABELS, 'worker'],
     }
     addGauge(this.#registry, memory, () => Promise.all(this.#versions().flatMap(residentMemory)))

@@ -24,7 +24,7 @@ export function addProcessMetrics(registry: Registry, droppedLogLines: () => num
     registry,
     {
       name: 'onnxd_log_lines_dropped_total',
-      help: 'Lines of the log that standard error did not take.',
+      help: 'Log lines that were dropped because standard error could not be written.',
       labelNames,
     },
     () => [[{}, droppedLogLines()]],
@@ -33,7 +33,7 @@ export function addProcessMetrics(registry: Registry, droppedLogLines: () => num
     registry,
     {
       name: 'process_cpu_seconds_total',
-      help: 'CPU time of the front-end process, user and system.',
+      help: 'User and system CPU time of the front-end process, in seconds.',
       labelNames,
     },
     () => {
@@ -45,7 +45,7 @@ export function addProcessMetrics(registry: Registry, droppedLogLines: () => num
     registry,
     {
       name: 'process_resident_memory_bytes',
-      help: 'Resident memory of the front-end process.',
+      help: 'Resident memory of the front-end process, in bytes.',
       labelNames,
     },
     () => [[{}, process.memoryUsage.rss()]],
@@ -79,7 +79,7 @@ export function addProcessMetrics(registry: Registry, droppedLogLines: () => num
     registry,
     {
       name: 'process_start_time_seconds',
-      help: 'Start of the front-end process, seconds since 1970.',
+      help: 'Start time of the front-end process, in seconds since 1970.',
       labelNames,
     },
     () => [[{}, startedAt]],
@@ -90,7 +90,7 @@ export function addProcessMetrics(registry: Registry, droppedLogLines: () => num
     registry,
     {
       name: 'onnxd_event_loop_lag_seconds',
-      help: 'How late the event loop of the front-end was since the last scrape; percentile 100 is the worst.',
+      help: 'Delay of the event loop of the front-end since the last scrape, in seconds; percentile 100 is the maximum.',
       // Prometheus reserves `quantile` for summaries.
       labelNames: ['percentile'],
     },

@@ -26,17 +26,17 @@ const VERSION_COUNTERS: readonly [
 ][] = [
   [
     'ts_inference_requests_total',
-    'Requests, as TorchServe counts them.',
+    'Number of requests, as TorchServe counts them.',
     ({ statuses }) => statuses.total,
   ],
   [
     'ts_inference_latency_microseconds',
-    'Total time of requests from acceptance to answer.',
+    'Total time of requests from acceptance to response, in microseconds.',
     ({ queueSeconds, workerSeconds }) => (queueSeconds.sum + workerSeconds.sum) * 1e6,
   ],
   [
     'ts_queue_latency_microseconds',
-    'Total time of requests in the queue.',
+    'Total time of requests in the queue, in microseconds.',
     ({ queueSeconds }) => queueSeconds.sum * 1e6,
   ],
 ]
@@ -52,7 +52,7 @@ export function addTorchServeMetrics(
 ): void {
   const host = hostname()
   for (const [name, statusClass] of RESPONSES) {
-    const help = `HTTP responses with a status ${statusClass}, as TorchServe names them.`
+    const help = `HTTP responses with a status ${statusClass}, under the name of TorchServe.`
     addCounter(registry, { name, help, labelNames: ['Level', 'Hostname'] }, () => {
       const count = Object.values(responses)
         .flatMap(({ entries }) => entries)

@@ -23,7 +23,7 @@ export function levelOf(
 ): number {
   if (priority === 0 || priorityLevels === 1) return defaultPriorityLevel
   if (priority <= priorityLevels) return priority
-  const text = `The priority must be from 1, the highest, to ${priorityLevels}, or 0 for the default level, not ${priority}.`
+  const text = `The priority must be from 1 (served first) to ${priorityLevels}, or 0 for the default level, not ${priority}.`
   throw new ServerError('BadRequestException', text)
 }
 

@@ -62,12 +62,12 @@ export class Recycler {
       for (const slot of this.#pool.slots) {
         const reason = await this.#reasonFor(slot)
         if (reason === undefined) continue
-        this.#log.info({ worker: slot.id, pid: slot.worker.pid, reason }, 'recycling a worker')
+        this.#log.info({ worker: slot.id, pid: slot.worker.pid, reason }, 'recycling worker')
         await this.#pool.replace(slot)
         break
       }
     } catch (error) {
-      this.#log.warn({ reason: messageOf(error) }, 'a worker could not be recycled')
+      this.#log.warn({ reason: messageOf(error) }, 'recycling of worker failed')
     }
     this.#isBusy = false
   }

@@ -138,7 +138,7 @@ export class Slot {
       const isIdle = new Promise<void>((resolve) => (this.#sayIdle = resolve))
       await waitAtMost(patienceMs, Promise.race([isIdle, worker.exited]))
     }
-    if (worker.inFlight > 0) worker.kill('was still at work when it had to stop')
+    if (worker.inFlight > 0) worker.kill('did not finish its requests in the allowed time')
     await worker.stop()
   }
 
@@ -208,6 +208,6 @@ function isEndByRequest(text: string): boolean {
 
 /** The model works: a later request wanted fewer workers or none. */
 function overtaken(cause: unknown): ServerError {
-  const text = 'The workers were stopped by a later request before they were ready.'
+  const text = 'A later request stopped the workers before they were ready.'
   return new ServerError('ConflictStatusException', text, { cause })
 }

@@ -42,9 +42,9 @@ export class FileCheck {
       const file = await files.findOverwritten()
       if (this.#timer === undefined) return
       if (file !== undefined) {
-        const text = 'a file that workers have mapped was written to; the workers are ended'
+        const text = 'a file that workers have mapped was overwritten; the workers are killed'
         if (file !== this.#overwritten) this.#log.error({ model: name, version, file }, text)
-        const because = `had ${JSON.stringify(file)} mapped, which was written to`
+        const because = `was killed because its mapped file ${JSON.stringify(file)} was overwritten`
         for (const { worker } of pool.slots) if (worker.state === 'ready') worker.kill(because)
       }
       this.#overwritten = file
@@ -83,20 +83,19 @@ export class FileCheck {
       return
     }
     if (change !== this.#logged) {
-      const text =
-        'the files of the model changed after its registration; no new worker serves them'
+      const text = 'the files of the model changed after its registration; no new worker is started'
       this.#log.error({ model: name, version, change }, text)
       this.#logged = change
     }
     throw new ServerError(
       'ConflictStatusException',
       `The files of model ${name} changed after its registration: ${change}. ` +
-        'Workers that are ready go on with what they have loaded, and no new worker is started. ' +
+        'Running workers continue with the old files, and no new worker is started. ' +
         'Load or register the model again to serve the new files.',
     )
   }
 }
 
 function leadsAway(file: string): string {
-  return `${JSON.stringify(path.basename(file))} leads outside the model store`
+  return `${JSON.stringify(path.basename(file))} points outside the model store`
 }

@@ -49,14 +49,14 @@ export async function followTrail(file: string, root: string): Promise<FileTrail
     }
     if (entry.isSymbolicLink()) {
       links += 1
-      if (links > MAX_LINKS) throw invalid(`${shown(file)} is a link that leads nowhere.`)
+      if (links > MAX_LINKS) throw invalid(`${shown(file)} is a broken symbolic link.`)
       const target = await readlink(location)
       if (path.isAbsolute(target)) current = '/'
       names.unshift(...namesOf(target))
     } else current = location
   }
   if (!isInside(current, root) || current === root) {
-    throw invalid(`${shown(file)} leads outside the model store.`)
+    throw invalid(`${shown(file)} points outside the model store.`)
   }
   return steps
 }

@@ -83,7 +83,7 @@ export async function findVersions(
   const config = await readConfig(location, root)
   const chosen = applyPolicy(numbers, config)
   if (chosen.length === 0) {
-    throw invalid(`None of the versions ${numbers.join(', ')} fits the version_policy.`)
+    throw invalid(`None of the versions ${numbers.join(', ')} matches the version_policy.`)
   }
   return Promise.all(
     chosen.map((number) => readVersion(path.join(location, number), root, true, wished)),
@@ -177,11 +177,11 @@ function describe(
   hasHandler: boolean,
 ): ConfigKey[] {
   const file = config.default_model_filename
-  const backend = 'the handler of the model decides what runs it'
+  const backend = 'the custom handler runs the model'
   const unused = {
     ...(hasHandler && { backend, platform: backend, ensemble_scheduling: backend }),
     ...(file !== undefined &&
-      !isNetworkFile(file) && { default_model_filename: 'it is no .onnx file' }),
+      !isNetworkFile(file) && { default_model_filename: 'it is not a .onnx file' }),
   }
   const changes = changesOf(config)
   return reportOf(config.message, { from: MODEL_CONFIG_FILE, settings, stronger, changes, unused })

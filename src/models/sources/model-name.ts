@@ -75,7 +75,7 @@ export function nameOfFile(fileName: string): string {
   if (isNamed && /[A-Za-z0-9]/.test(withoutExtension(fileName))) {
     return nameOfPath(fileName, undefined)
   }
-  const text = `Model name is not defined: none can be made of the file name ${JSON.stringify(fileName)}. Send one as model_name.`
+  const text = `Model name is not defined: the file name ${JSON.stringify(fileName)} gives no valid name. Set the parameter model_name.`
   throw new ServerError('InvalidModelException', text)
 }
 

@@ -167,7 +167,7 @@ async function prepare(place: Place, options: SourceOptions): Promise<PreparedMo
     } else if (!isModelFile(place.path)) {
       if (path.extname(place.path).toLowerCase() === '.ort')
         throw invalid(`${ORT_FILES}: ${place.url}`)
-      throw invalid(`The model is no folder, .onnx, .mar, .model, .zip or .tar.gz: ${place.url}`)
+      throw invalid(`The model is not a folder, .onnx, .mar, .model, .zip or .tar.gz: ${place.url}`)
     }
     const versions = chooseVersion(await findVersions(place.path, place.root, place), place)
     return await Promise.all(

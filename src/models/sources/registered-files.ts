@@ -90,7 +90,7 @@ export class RegisteredFiles {
         if (await isOther(record)) return `${name} has changed`
       } catch (error) {
         const code = error instanceof Error && 'code' in error ? ` (${String(error.code)})` : ''
-        return `${name} cannot be read any more${code}`
+        return `${name} can no longer be read${code}`
       }
     }
     return this.#modelPath === undefined ? undefined : this.#findOtherChoice(this.#modelPath)
@@ -124,7 +124,7 @@ export class RegisteredFiles {
     for (const [file, now] of await this.follow()) {
       const then = before.get(file)
       if (then === undefined || now === undefined || !isSameTrail(then, now))
-        return `${JSON.stringify(path.basename(file))} was exchanged while it was being loaded`
+        return `${JSON.stringify(path.basename(file))} was replaced while it was being loaded`
     }
     return undefined
   }
@@ -151,7 +151,7 @@ export class RegisteredFiles {
   async #findOtherChoice(modelPath: string): Promise<string | undefined> {
     try {
       if ((await chosenFiles(modelPath, this.#root)) === this.#choice) return undefined
-      return 'a new file changes which network or settings the model has'
+      return 'a new file changes the selection of the .onnx file or of the settings'
     } catch (error) {
       return withoutFolders(messageOf(error, 500)).replace(/\.$/, '')
     }

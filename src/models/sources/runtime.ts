@@ -11,8 +11,7 @@ import type { Manifest } from '../../model-folder/manifest.ts'
 import type { WireDialect } from '../../worker/wire/messages.ts'
 
 /** The text about files in ORT format, the format of onnxruntime's smaller builds. */
-export const ORT_FILES =
-  '.ort files (ORT format) are not read; use the .onnx file that it was made from'
+export const ORT_FILES = '.ort files (ORT format) are not supported; use the original .onnx file'
 
 const NODE_RUNTIME = 'node'
 /** The default runtime of a manifest, as in MMS. */
@@ -111,7 +110,7 @@ function checkManifest(manifest: Manifest): void {
     throw invalid('engineName is required in <engine>.')
   }
   if ([manifest, model ?? {}].some((part) => Object.hasOwn(part, '__proto__'))) {
-    throw invalid('The manifest has a key named __proto__.')
+    throw invalid('The manifest has a key with the forbidden name __proto__.')
   }
 }
 

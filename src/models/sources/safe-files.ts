@@ -50,7 +50,7 @@ export async function realPathInside(file: string, root: string | undefined): Pr
   if (root === undefined || real.startsWith(root.endsWith(path.sep) ? root : root + path.sep)) {
     return real
   }
-  throw refused(path.basename(file), 'leads outside the model store')
+  throw refused(path.basename(file), 'points outside the model store')
 }
 
 /** Whether a file system error says that the file does not exist. */
@@ -65,7 +65,7 @@ async function checkLink(link: string, folder: string, root: string): Promise<vo
     const stats = await stat(await realPathInside(link, root))
     if (!stats.isFile() && !stats.isDirectory()) throw refused(name, 'is not a regular file')
   } catch (error) {
-    if (isMissing(error)) throw refused(name, 'is a link that leads nowhere')
+    if (isMissing(error)) throw refused(name, 'is a broken symbolic link')
     throw error
   }
 }

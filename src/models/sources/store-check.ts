@@ -10,7 +10,7 @@ export async function storeProblem(modelStore: string): Promise<string | undefin
     const stats = await stat(modelStore)
     if (!stats.isDirectory()) return 'the model store cannot be read: it is not a folder'
     if ((stats.mode & WRITABLE_BY_OTHERS) === 0) return undefined
-    return 'every user of this machine may write to the model store, and so decide what is served'
+    return 'every user of this machine can write to the model store and replace models'
   } catch (error) {
     const code = codeOf(error) ?? 'unknown reason'
     const reason = code === 'ENOENT' ? 'it does not exist' : `its folder cannot be opened (${code})`

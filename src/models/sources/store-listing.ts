@@ -41,7 +41,7 @@ export async function fileNamedWithoutEnding(location: string): Promise<string |
   const found = names.filter((name) => isModelFile(name) && withoutExtension(name) === wanted)
   const [only, ...others] = found
   if (others.length > 0) {
-    const text = `${JSON.stringify(wanted)} may be ${found.toSorted().join(' or ')}; name one of them.`
+    const text = `${JSON.stringify(wanted)} is ambiguous: the model store contains ${found.toSorted().join(' and ')}. Use one of these names.`
     throw new ServerError('BadRequestException', text)
   }
   return only === undefined ? undefined : path.join(path.dirname(location), only)

@@ -26,7 +26,10 @@ export async function readStoreNames(modelStore: string): Promise<StoreNames> {
     if (problem !== undefined) problems.set(url, problem)
     else if (other === undefined) urls.set(name, url)
     else
-      problems.set(url, `Its model would be called ${name}, as that of ${JSON.stringify(other)}.`)
+      problems.set(
+        url,
+        `Its model name would be ${name}, which ${JSON.stringify(other)} has already.`,
+      )
   }
   return { urls, problems }
 }
@@ -43,12 +46,12 @@ function nameOfEntry(url: string, modelStore: string): string {
 function problemWith(name: string): string | undefined {
   const taken = RESERVED_NAMES.get(name)
   if (taken === undefined && MODEL_NAME_PATTERN.test(name)) return undefined
-  let reason = 'The model name that is made of this file name is longer than 128 characters.'
+  let reason = 'The file name gives a model name of more than 128 characters.'
   if (name === '') {
     reason =
-      'No model name can be made of this file name: it has neither a letter from A to Z nor a digit.'
+      'The file name gives no model name, because it has no letter from A to Z and no digit.'
   } else if (taken !== undefined) {
     reason = `The model name "${name}" is reserved, because ${taken} is a path of the server.`
   }
-  return `${reason} Rename it, or register it with model_name.`
+  return `${reason} Rename the file, or register it with the parameter model_name.`
 }

@@ -56,7 +56,7 @@ export async function unpackVersion(
     if (found === undefined || others.length > 0) {
       throw new ServerError(
         'InvalidModelException',
-        `An archive must hold one version of a model; this one holds ${others.length + 1}.`,
+        `An archive must contain one version of a model; this one contains ${others.length + 1}.`,
       )
     }
     return { found, temporaryFolder }

@@ -23,9 +23,11 @@ export async function readPlainFile(file: string): Promise<string | undefined> {
   try {
     handle = await open(file, flags)
     const stats = await handle.stat()
-    if (!stats.isFile()) throw new StateError(`${file} is not a plain file. Nothing was changed.`)
+    if (!stats.isFile()) throw new StateError(`${file} is not a regular file. Nothing was changed.`)
     if (stats.size > MAX_STATE_BYTES) {
-      throw new StateError(`${file} has ${stats.size} bytes, too many. Nothing was changed.`)
+      throw new StateError(
+        `${file} has ${stats.size} bytes, more than the limit of ${MAX_STATE_BYTES}. Nothing was changed.`,
+      )
     }
     return await handle.readFile('utf8')
   } catch (cause) {

@@ -77,11 +77,11 @@ export class StateFile {
       if (current.kind === 'good') return { state: current.state, source: 'current', problems }
       if (previous.kind === 'good') {
         if (current.kind === 'missing') problems.push('state.json is missing.')
-        problems.push('The generation before is used: the last change may be lost.')
+        problems.push('The previous generation is used; the last change may be lost.')
         return { state: previous.state, source: 'previous', problems }
       }
       if (current.kind === 'damaged' || previous.kind === 'damaged') {
-        problems.push('No state is left: no model is restored.')
+        problems.push('No usable state is left, so no model is restored.')
       }
       return { state: { models: [] }, source: 'empty', problems }
     } catch (error) {
@@ -98,7 +98,8 @@ export class StateFile {
   async save(state: ServerState): Promise<void> {
     if (this.#lock === undefined) throw new StateError('The state is not loaded.')
     const text = encodeState(state, new Date().toISOString())
-    if (Buffer.byteLength(text) > MAX_STATE_BYTES) throw new StateError('The state is too large.')
+    if (Buffer.byteLength(text) > MAX_STATE_BYTES)
+      throw new StateError(`The state is larger than the limit of ${MAX_STATE_BYTES} bytes.`)
     if (this.#waiting !== undefined) {
       this.#waiting.text = text
       return this.#waiting.done
@@ -151,7 +152,7 @@ export class StateFile {
   async #checkSize(text: string): Promise<void> {
     const { size } = await stat(this.#current)
     if (size === Buffer.byteLength(text)) return
-    throw new StateError('The state was written in part only: is the disk full?')
+    throw new StateError('The state was written only in part; the disk may be full.')
   }
 
   /**
@@ -163,7 +164,7 @@ export class StateFile {
       await rm(this.#current)
       if (existsSync(this.#previous)) await replaceByCopy(this.#previous, this.#current)
     } catch (error) {
-      this.#report(`The state before could not be put back: ${messageOf(error)}`)
+      this.#report(`The previous state could not be restored: ${messageOf(error)}`)
     }
   }
 
@@ -175,10 +176,12 @@ export class StateFile {
       if (made !== undefined) return await chmod(this.#folder, 0o700)
       const { mode } = await stat(this.#folder)
       if ((mode & 0o022) !== 0) {
-        problems.push(`Other users may write to the state folder ${this.#folder}: chmod 700 it.`)
+        problems.push(
+          `Other users can write to the state folder ${this.#folder}; run chmod 700 on it.`,
+        )
       }
     } catch (cause) {
-      throw new StateError(`State folder ${this.#folder} cannot be made: ${messageOf(cause)}`, {
+      throw new StateError(`State folder ${this.#folder} cannot be created: ${messageOf(cause)}`, {
         cause,
       })
     }
@@ -196,7 +199,7 @@ export class StateFile {
   async #moveAside(file: string, reason: string): Promise<string> {
     const time = new Date().toISOString().replaceAll(':', '-')
     const kept = await moveToFreeName(file, path.join(this.#folder, `state.damaged-${time}`))
-    return `${path.basename(file)} is damaged (${reason}). It is kept as ${path.basename(kept)}.`
+    return `${path.basename(file)} is damaged (${reason}). It was renamed to ${path.basename(kept)}.`
   }
 }
 
@@ -208,6 +211,6 @@ async function readGeneration(file: string): Promise<Generation> {
   if (decoded.kind !== 'newer') return decoded
   throw new StateError(
     `${file} has schema version ${decoded.schemaVersion}; this onnxd reads ${SCHEMA_VERSION}. ` +
-      'Use the onnxd that wrote it, or another state folder. Nothing was changed.',
+      'Use the version of onnxd that wrote it, or another state folder. Nothing was changed.',
   )
 }

@@ -125,7 +125,7 @@ export function decodeState(text: string): Decoded {
   } catch (error) {
     return { kind: 'damaged', reason: text === '' ? 'it is empty' : messageOf(error, 200) }
   }
-  if (typeof content !== 'object' || content === null) return damaged('it holds no object')
+  if (typeof content !== 'object' || content === null) return damaged('it is not a JSON object')
   const { schemaVersion, savedAt, checksum, state }: Record<string, unknown> = { ...content }
   if (!Number.isInteger(schemaVersion) || typeof schemaVersion !== 'number' || schemaVersion < 1) {
     return damaged('it has no schema version')

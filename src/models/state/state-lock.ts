@@ -95,6 +95,6 @@ async function isHeld(
 
 function inUse(folder: string, pid: string): StateError {
   return new StateError(
-    `State folder ${folder} is in use by another server (process id ${pid}, in its own container if it has one).`,
+    `State folder ${folder} is in use by another server (process id ${pid}, as seen in its own container).`,
   )
 }

@@ -109,6 +109,6 @@ function resolveAll(host: string): Promise<LookupAddress[]> {
 }
 
 function notPublic(host: string): ServerError {
-  const text = `Models may not be downloaded from ${host}: it is not a public address.`
+  const text = `Models cannot be downloaded from ${host}: its IP address is not public.`
   return new ServerError('BadRequestException', text, { statusCode: 403 })
 }

@@ -10,16 +10,22 @@ const MAX_SHOWN = 200
  */
 export function parseModelUrl(text: string, allowedOrigins: readonly string[]): URL {
   if (!isHttpUrl(text)) {
-    throw new ServerError('BadRequestException', 'Invalid model url: it is no http or https URL.')
+    throw new ServerError(
+      'BadRequestException',
+      'Invalid model url: it is not an http or https URL.',
+    )
   }
   const url = new URL(text)
   if (url.username !== '' || url.password !== '') {
-    throw new ServerError('BadRequestException', 'Invalid model url: it has a user or password.')
+    throw new ServerError(
+      'BadRequestException',
+      'Invalid model url: it contains a user name or password.',
+    )
   }
   if (!allowedOrigins.some((origin) => parseOrigin(origin) === url.origin)) {
     throw new ServerError(
       'BadRequestException',
-      `Models may not be downloaded from ${url.origin}; --allowed-origins lists where they may come from.`,
+      `Models cannot be downloaded from ${url.origin}: --allowed-origins does not list it.`,
       { statusCode: 403 },
     )
   }

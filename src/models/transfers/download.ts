@@ -67,7 +67,7 @@ export async function downloadModel(
   const url = parseModelUrl(text, options.allowedOrigins)
   if (!options.allowPrivateAddresses) checkHostAddress(url.hostname)
   if (options.sha256 !== undefined && !SHA256.test(options.sha256)) {
-    throw new ServerError('BadRequestException', 'A SHA-256 has 64 hexadecimal digits.')
+    throw new ServerError('BadRequestException', 'A SHA-256 hash has 64 hexadecimal digits.')
   }
   return new Download(url, options).run()
 }
@@ -123,7 +123,7 @@ class Download {
       })
       request.once('response', resolve)
       request.on('error', reject)
-      request.once('close', () => reject(new Error('The connection ended without an answer')))
+      request.once('close', () => reject(new Error('The connection ended without a response')))
       request.end()
     })
   }
@@ -165,15 +165,15 @@ class Download {
     if (statusCode !== 200) throw this.#failed(`, code: ${statusCode}`)
     const encoding = headers['content-encoding'] ?? 'identity'
     if (encoding.trim().toLowerCase() !== 'identity') {
-      throw this.#failed(': it comes with a Content-Encoding')
+      throw this.#failed(': the response has a Content-Encoding, which is not supported')
     }
     if (/^text\/html\b/i.test(headers['content-type'] ?? '')) {
-      throw this.#failed(': it is a web page')
+      throw this.#failed(': the response is an HTML page')
     }
     const length = headers['content-length']
     // Such a body ends with the connection, so a truncated one cannot be detected.
     if (length === undefined && headers['transfer-encoding'] === undefined) {
-      throw this.#failed(': it comes without a length')
+      throw this.#failed(': the response has no Content-Length')
     }
     const total = length === undefined ? undefined : Number(length)
     if (total !== undefined && total > this.#options.maxBytes) throw this.#tooLarge()
@@ -202,7 +202,7 @@ class Download {
   #startIdleTimer(): NodeJS.Timeout {
     const { idleTimeoutMs } = this.#options
     return setTimeout(
-      () => this.#abort.abort(this.#tooSlow('nothing came for', idleTimeoutMs)),
+      () => this.#abort.abort(this.#tooSlow('no data arrived for', idleTimeoutMs)),
       idleTimeoutMs,
     )
   }

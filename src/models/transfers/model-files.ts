@@ -71,7 +71,7 @@ export class Deliveries {
     const folder = path.join(this.#root, name)
     const [file] = await readdir(folder).catch(() => [])
     if (file === undefined) {
-      throw new ServerError('ModelNotFoundException', 'The file of the model is gone.')
+      throw new ServerError('ModelNotFoundException', 'The file of the model no longer exists.')
     }
     return { folder, path: path.join(folder, file), fileName: file, sha256 }
   }

@@ -34,7 +34,10 @@ export class Transfer {
     this.totalBytes = totalBytes
     if (performance.now() - this.#loggedAt < PROGRESS_MS) return
     this.#loggedAt = performance.now()
-    this.#log.info({ kind: this.kind, name: this.name, bytes, totalBytes }, 'model on its way')
+    this.#log.info(
+      { kind: this.kind, name: this.name, bytes, totalBytes },
+      'model transfer running',
+    )
   }
 }
 
@@ -67,13 +70,13 @@ export class Transfers {
     if (this.#current.size >= this.#most) {
       throw new ServerError(
         'ServiceUnavailableException',
-        `${this.#most} models are on their way to this server; try again later.`,
+        `${this.#most} models are being uploaded or downloaded; try again later.`,
         { retryAfterSeconds: RETRY_AFTER_SECONDS },
       )
     }
     const transfer = new Transfer(kind, name, this.#log)
     this.#current.add(transfer)
-    this.#log.info({ kind, name }, 'model on its way')
+    this.#log.info({ kind, name }, 'model transfer running')
     try {
       return await work(transfer)
     } finally {

@@ -81,7 +81,7 @@ export function parseConfigOverride(text: string): ConfigOverride {
     defaultPriorityLevel: levelIn(batching, 'default_priority_level'),
   })
   const { maxBatchDelay: maxBatchDelayMs, ...options } = settings
-  const reason = 'read of a config.pbtxt only'
+  const reason = 'this field has an effect only in config.pbtxt'
   const unused = Object.fromEntries(FILE_ONLY.map((key) => [key, reason]))
   const message = messageOf(override)
   const report = reportOf(message, { from: 'load request', settings, unused })
@@ -112,7 +112,7 @@ function levelIn(
 function parse(text: string): Static<typeof Override> {
   const override = normalized(parseRequestJson(text, 'the config') ?? {})
   if (fits(Override, override)) return override
-  const problem = problemWith(Override, override) ?? 'it is not right'
+  const problem = problemWith(Override, override) ?? 'it is not valid'
   throw new ServerError('BadRequestException', `config, ${problem}`)
 }
 

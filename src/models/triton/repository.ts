@@ -177,7 +177,7 @@ async function areCurrent(versions: readonly ModelVersion[]): Promise<boolean> {
   return true
 }
 
-const UNKNOWN = 'it is not in the model repository'
+const UNKNOWN = 'the model is not in the model repository'
 
 function entryOf({ name, version, status }: ModelVersion): IndexEntry {
   if (status.isReady) return { name, version, state: 'READY' }

@@ -13,7 +13,7 @@ export async function askHandler(pool: Pool, model: string, log: Logger): Promis
     const { body } = await job.result
     return JSON.parse(body.toString('utf8'))
   } catch (error) {
-    log.warn({ model, error }, 'the handler did not describe itself')
+    log.warn({ model, error }, 'the handler could not describe itself')
     return undefined
   }
 }

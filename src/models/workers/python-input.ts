@@ -29,9 +29,11 @@ export function checkPythonInput(parameters: readonly Parameter[]): void {
   for (const { name, contentType, value } of parameters) {
     const isJson = contentType === 'application/json'
     if (!isJson && !contentType.startsWith('text')) continue
-    const problem = isUtf8(value) ? isJson && problemWithJson(value.toString('utf8')) : 'no UTF-8'
+    const problem = isUtf8(value)
+      ? isJson && problemWithJson(value.toString('utf8'))
+      : 'is not valid UTF-8'
     if (problem === false) continue
-    const text = `The value of ${JSON.stringify(name.slice(0, 100))} is ${problem}.`
+    const text = `Parameter ${JSON.stringify(name.slice(0, 100))} ${problem}.`
     throw new ServerError('InvalidInputException', text)
   }
 }
@@ -44,7 +46,7 @@ function problemWithJson(text: string): string | false {
     return false
   } catch (error) {
     if (isPythonJson(text)) return false
-    return `not valid JSON: ${error instanceof Error ? error.message : String(error)}`
+    return `is not valid JSON: ${error instanceof Error ? error.message : String(error)}`
   }
 }
 
@@ -58,11 +60,11 @@ function problemWithSize(text: string): string | undefined {
   for (let index = 0; index < text.length; index += 1) {
     const code = text.charCodeAt(index)
     digits = code >= ZERO && code <= NINE ? digits + 1 : 0
-    if (digits > MAX_DIGITS) return `JSON with a number of more than ${MAX_DIGITS} digits`
+    if (digits > MAX_DIGITS) return `is JSON with a number of more than ${MAX_DIGITS} digits`
     if (code === QUOTE) index = endOfString(text, index) - 1
     else if (OPENINGS.has(code)) depth += 1
     else if (CLOSINGS.has(code)) depth -= 1
-    if (depth > MAX_DEPTH) return `JSON of more than ${MAX_DEPTH} levels`
+    if (depth > MAX_DEPTH) return `is JSON with more than ${MAX_DEPTH} levels of arrays and objects`
   }
   return undefined
 }

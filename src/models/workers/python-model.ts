@@ -24,14 +24,14 @@ export function choosePython(
 ): ChosenPython {
   if (python === undefined) {
     throw missing(
-      `Model ${name} has a Python handler, and this server runs no Python. Start it with --python and an interpreter or virtual environment that has multi-model-server or torchserve.`,
+      `Model ${name} has a Python handler, but the server has no Python. Start it with --python PATH, where PATH is a Python interpreter or virtual environment with multi-model-server or torchserve installed.`,
     )
   }
   const dialect = pythonWorker ?? (python.homes.has('mms') ? 'mms' : 'torchserve')
   if (!python.homes.has(dialect)) {
     const [other = 'mms'] = python.homes.keys()
     throw missing(
-      `Model ${name} was made for ${PYTHON_PACKAGES[dialect]}, which the configured Python does not have. Install it there, or try the other worker by "pythonWorker": "${other}" in model.json.`,
+      `Model ${name} was written for ${PYTHON_PACKAGES[dialect]}, which is not installed in the Python of the setting python. Install this package, or set "pythonWorker": "${other}" in model.json to use the other worker.`,
     )
   }
   return { python, dialect }

@@ -91,7 +91,7 @@ export class WorkerFactory {
     if (hasCode && !this.#config.allowHandlers) {
       throw new ServerError(
         'HandlersNotAllowedException',
-        `Model ${model.name} brings code of its own, which this server does not run. Start it with --allow-handlers to trust such models.`,
+        `Model ${model.name} has a custom handler, and this server does not run custom handlers. If you trust the model, start the server with --allow-handlers.`,
       )
     }
   }
@@ -133,7 +133,7 @@ export class WorkerFactory {
     const onLine: WorkerSpec['onLine'] = (line, stream) => {
       const isMetric = line.startsWith(METRICS_PREFIX)
       const problem = isMetric ? printed.take(line) : undefined
-      if (problem !== undefined) log.warn({ problem }, 'a metric of the handler is not shown')
+      if (problem !== undefined) log.warn({ problem }, 'a metric of the handler was dropped')
       // The loggers of the Python workers write everything to stdout, errors too.
       const isDetail = isMetric || (isOwn && stream === 'stdout')
       log[isDetail ? 'debug' : 'info']({ stream, line }, 'worker output')

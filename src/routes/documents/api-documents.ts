@@ -95,7 +95,7 @@ export class ApiDocuments {
     const { exposeRepository } = this.#context.config
     return {
       title: TITLES[listener],
-      description: `The HTTP interface of onnxd${listener === 'combined' ? '' : `, ${listener} address`}.`,
+      description: `The HTTP API of onnxd${listener === 'combined' ? '' : `: ${listener} listener`}.`,
       apiVersion: this.#apiVersion,
       routes: this.#routes,
       models: listener === 'management' ? [] : this.#models(),

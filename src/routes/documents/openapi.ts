@@ -12,13 +12,19 @@ const VersionQuery = Type.Object({
   version: Type.Optional(
     stringEnum(OPENAPI_VERSIONS, {
       default: OPENAPI_VERSIONS[0],
-      description: 'Version of OpenAPI; the older one for generators that do not know the newer.',
+      description:
+        'Version of OpenAPI. Use the older one for generators that do not support the newer one.',
     }),
   ),
 })
 const documentResponses = (type: string) => ({
-  200: { description: 'The document.', content: { [type]: { schema: { type: 'object' } } } },
-  304: { description: 'It is still the one that `If-None-Match` names.' },
+  200: {
+    description: 'The OpenAPI document.',
+    content: { [type]: { schema: { type: 'object' } } },
+  },
+  304: {
+    description: 'The document has not changed since the version that `If-None-Match` names.',
+  },
 })
 const tags = ['documents']
 

@@ -34,7 +34,7 @@ class SmallPieces {
   /** @throws ServerError `PayloadTooLargeException` with status 400 for too many small pieces. */
   add({ length }: Buffer): void {
     if (length >= SMALL_PIECE_BYTES || ++this.#count <= MAX_SMALL_PIECES) return
-    const text = `The request body comes in more than ${MAX_SMALL_PIECES} pieces.`
+    const text = `The request body arrived in more than ${MAX_SMALL_PIECES} chunks; send larger chunks.`
     throw new ServerError('PayloadTooLargeException', text, { statusCode: 400 })
   }
 }

@@ -50,7 +50,7 @@ function hostProblem({ headers }: FastifyRequest, settings: GuardSettings): stri
   const known = [settings.host, settings.managementHost, ...settings.allowedHosts]
   if (name !== undefined && (isLocal(name) || known.some((each) => normalize(each) === name)))
     return undefined
-  return 'Management without a token does not answer to this Host. Use an IP address or localhost, or list the name in allowedHosts.'
+  return 'The management listener has no token and rejects this Host header. Use an IP address or localhost, or add the host name to allowedHosts.'
 }
 
 function hostNameOf(host: string): string | undefined {
@@ -69,7 +69,7 @@ function isLocal(name: string): boolean {
 
 function originProblem(request: FastifyRequest): string | undefined {
   return isForeign(request)
-    ? 'Management without a token does not take requests of web pages. Use another client, or set ONNXD_MANAGEMENT_TOKEN and send the token.'
+    ? 'The management listener has no token and rejects requests from web pages. Use another client, or set ONNXD_MANAGEMENT_TOKEN and send the token.'
     : undefined
 }
 

@@ -40,7 +40,8 @@ export class ByteBudget {
    */
   hold(bytes: number, own: number): void {
     if (this.#held > own && this.#held + bytes > this.#maxBytes) {
-      const text = 'The server holds too many bytes of other requests and responses.'
+      const text =
+        'The bodies of all current requests and responses exceed the memory limit of the server (memoryBudgetMib). Try again later.'
       throw new ServerError('ServiceUnavailableException', text, {
         retryAfterSeconds: RETRY_SECONDS,
       })

@@ -43,7 +43,7 @@ export async function plainBody(request: FastifyRequest, maxBytes: number): Prom
       const text = `The decompressed request body is larger than ${maxBytes} bytes.`
       throw new ServerError('PayloadTooLargeException', text, { cause })
     }
-    const text = `The request body is not valid ${coding} data, as its Content-Encoding says.`
+    const text = `The request body is not valid ${coding} data, but its Content-Encoding is ${coding}.`
     throw new ServerError('BadRequestException', text, { cause })
   }
 }

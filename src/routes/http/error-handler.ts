@@ -15,7 +15,7 @@ const CLIENT_ERRORS: ReadonlyMap<string, (message: string) => ServerError> = new
     () =>
       new ServerError(
         'UnsupportedMediaTypeException',
-        'The Content-Type header is not a media type such as application/json.',
+        'The Content-Type header is not a valid media type, for example application/json.',
       ),
   ],
   [

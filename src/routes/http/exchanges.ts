@@ -128,7 +128,7 @@ export class Exchanges {
    */
   async close(drainMs: number, log: FastifyBaseLogger): Promise<void> {
     const open = await this.#connections.close(drainMs)
-    if (open > 0) log.warn({ open }, 'requests were cut off')
+    if (open > 0) log.warn({ open }, 'open requests were aborted')
     await this.#app.close()
   }
 

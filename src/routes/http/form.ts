@@ -47,7 +47,10 @@ export function parseUrlEncoded(text: Buffer): Parameter[] {
     const found = text.indexOf(AMPERSAND, start)
     const end = found === -1 ? text.length : found
     if (parameters.length === MAX_FIELDS) {
-      throw new ServerError('PayloadTooLargeException', `More than ${MAX_FIELDS} form fields.`)
+      throw new ServerError(
+        'PayloadTooLargeException',
+        `The form has more than ${MAX_FIELDS} fields.`,
+      )
     }
     parameters.push(parseField(text.subarray(start, end)))
     start = end + 1
@@ -143,7 +146,7 @@ async function readParts(
  */
 function asClientError(error: unknown): unknown {
   if (error instanceof Error && 'statusCode' in error) return error
-  return new ServerError('BadRequestException', 'The multipart body cannot be read.', {
+  return new ServerError('BadRequestException', 'The multipart body is malformed.', {
     cause: error,
   })
 }

@@ -44,7 +44,10 @@ export function jsonMembers(json: string, what = 'The body'): JsonMember[] {
   }
   const members = splitObject(text)
   if (members.length < MAX_MEMBERS) return members
-  throw new ServerError('BadRequestException', `${what} has ${MAX_MEMBERS} members or more.`)
+  throw new ServerError(
+    'BadRequestException',
+    `${what} must have fewer than ${MAX_MEMBERS} members.`,
+  )
 }
 
 /** The first members of an object that are not null. `text` must be valid JSON. */

@@ -18,7 +18,7 @@ export function problemWithNumbers(
   for (const [name, value] of Object.entries(values)) {
     const schema = Object.hasOwn(properties, name) ? properties[name] : undefined
     if (schema === undefined || isWritten(value, schema)) continue
-    const text = `Parameter ${name} must be a whole number, written in digits.`
+    const text = `Parameter ${name} must be an integer, written in digits.`
     return new ServerError('BadRequestException', text)
   }
   return undefined

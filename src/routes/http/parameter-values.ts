@@ -112,8 +112,8 @@ function wantedOf(schema: TSchema): string {
       return `${schema.type === 'integer' ? 'an integer' : 'a number'}${rangeOf(schema)}`
     default:
       return schema.pattern === undefined
-        ? `a text of at most ${schema.maxLength} characters`
-        : `a text of the form ${schema.pattern}`
+        ? `a string of at most ${schema.maxLength} characters`
+        : `a string that matches ${schema.pattern}`
   }
 }
 

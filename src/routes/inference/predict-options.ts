@@ -99,5 +99,5 @@ function wholeNumber(value: unknown, name: string): number | undefined {
   if (value === undefined) return undefined
   if (typeof value === 'number' && Number.isSafeInteger(value) && value >= 0) return value
   const got = JSON.stringify(value).slice(0, 100)
-  throw new ServerError('BadRequestException', `${name} must be a whole number, not ${got}.`)
+  throw new ServerError('BadRequestException', `${name} must be an integer, not ${got}.`)
 }

@@ -58,7 +58,7 @@ function isJson(text: Buffer): boolean {
  */
 export function bodyParameter(request: FastifyRequest): Parameter[] {
   if (request.isMultipart()) {
-    const text = 'A multipart form is not a request of this protocol; send JSON.'
+    const text = 'This protocol does not accept multipart forms; send JSON.'
     throw new ServerError('UnsupportedMediaTypeException', text)
   }
   const contentType = mediaType(request.headers['content-type'])

@@ -50,7 +50,7 @@ export function sendPrediction(reply: FastifyReply, prediction: Response): Fasti
   if (!Number.isInteger(status) || status < 200 || status > 599) {
     throw new ServerError(
       'InternalServerException',
-      `The handler answered with the invalid status ${status}.`,
+      `The handler returned the invalid status ${status}.`,
     )
   }
   const { raw } = reply.hijack()

@@ -21,7 +21,7 @@ export function healthRoutes(app: App, { registry, isAccepting, isStopping }: Ro
     {
       schema: {
         operationId: 'serverLive',
-        summary: 'The process answers',
+        summary: 'Liveness: the server process responds',
         tags,
         response: { 200: Live },
       },
@@ -34,7 +34,7 @@ export function healthRoutes(app: App, { registry, isAccepting, isStopping }: Ro
     {
       schema: {
         operationId: 'serverReady',
-        summary: 'The models of the start are loaded and every model has a worker',
+        summary: 'Readiness: the start is complete and every model has a worker',
         tags,
         response: { 200: Ready, 503: Ready },
       },
@@ -51,7 +51,7 @@ export function healthRoutes(app: App, { registry, isAccepting, isStopping }: Ro
     {
       schema: {
         operationId: 'modelReady',
-        summary: 'The default version of a model has a worker',
+        summary: 'Readiness of a model: its default version has a worker',
         tags,
         params: ModelParams,
         response: modelResponses,
@@ -68,7 +68,7 @@ export function healthRoutes(app: App, { registry, isAccepting, isStopping }: Ro
     {
       schema: {
         operationId: 'modelVersionReady',
-        summary: 'One version of a model has a worker',
+        summary: 'Readiness of one version of a model: it has a worker',
         tags,
         params: VersionParams,
         response: modelResponses,

@@ -14,7 +14,7 @@ import { ModelParams, protocolErrors } from './v2-schemas.ts'
 const tags = ['KServe v1']
 /** For the documents only: the worker checks the body. */
 const Instances = Type.Object({
-  instances: Type.Array(Type.Unknown(), { description: 'One value for each sample.' }),
+  instances: Type.Array(Type.Unknown(), { description: 'One prediction for each instance.' }),
 })
 const ModelReady = Type.Object({ name: Type.String(), ready: Type.Boolean() })
 
@@ -25,7 +25,7 @@ export function v1Routes(app: App, { registry, isStopping }: RouteContext): void
     {
       schema: {
         operationId: 'alive',
-        summary: 'The process answers',
+        summary: 'Liveness: the server process responds',
         tags,
         response: { 200: Type.Object({ status: Type.String() }) },
       },
@@ -38,7 +38,7 @@ export function v1Routes(app: App, { registry, isStopping }: RouteContext): void
     {
       schema: {
         operationId: 'v1ModelNames',
-        summary: 'Names of the models',
+        summary: 'List the names of the models',
         tags,
         response: { 200: Type.Object({ models: Type.Array(Type.String()) }) },
       },
@@ -51,7 +51,7 @@ export function v1Routes(app: App, { registry, isStopping }: RouteContext): void
     {
       schema: {
         operationId: 'v1ModelReady',
-        summary: 'The default version of a model has a worker',
+        summary: 'Readiness of a model: its default version has a worker',
         tags,
         params: ModelParams,
         response: { 200: ModelReady, 503: ModelReady, ...protocolErrors },

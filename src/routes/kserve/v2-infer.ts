@@ -25,7 +25,7 @@ const openapi = {
   requestBody: {
     required: true,
     description:
-      'In binary form the JSON, whose length `Inference-Header-Content-Length` says, and the tensors behind it.',
+      'With binary tensors: JSON, whose length is in the header `Inference-Header-Content-Length`, followed by the bytes of the tensors.',
     content: {
       'application/json': { schema: InferRequestSchema },
       'application/octet-stream': { schema: BINARY },
@@ -33,7 +33,7 @@ const openapi = {
   },
   responses: {
     200: {
-      description: 'The outputs; in binary form where the request asks for it.',
+      description: 'The output tensors; binary if the request asks for it.',
       content: {
         'application/json': { schema: InferResponseSchema },
         'application/octet-stream': { schema: BINARY },

@@ -60,7 +60,7 @@ export async function metadataRoutes(app: App, context: RouteContext): Promise<v
     {
       schema: {
         operationId: 'modelNames',
-        summary: 'Names of the models',
+        summary: 'List the names of the models',
         tags,
         response: { 200: Type.Object({ models: Type.Array(Type.String()) }) },
       },
@@ -114,7 +114,7 @@ function modelRoutes(app: App, { config, registry }: RouteContext): void {
     {
       schema: {
         operationId: 'modelConfig',
-        summary: 'Configuration of a model, as Triton writes it',
+        summary: 'Configuration of a model in the format of Triton',
         tags,
         params: ModelParams,
         response: { 200: Type.Record(Type.String(), Type.Unknown()), ...protocolErrors },
@@ -168,7 +168,7 @@ function versionRoutes(app: App, { config, registry }: RouteContext): void {
     {
       schema: {
         operationId: 'modelVersionConfig',
-        summary: 'Configuration of one version of a model, as Triton writes it',
+        summary: 'Configuration of one version of a model in the format of Triton',
         tags,
         params: VersionParams,
         response: { 200: Type.Record(Type.String(), Type.Unknown()), ...protocolErrors },

@@ -15,7 +15,7 @@ import { ModelParams, RepositoryIndexSchema, protocolErrors } from './v2-schemas
 
 const strict = { additionalProperties: false }
 const IndexBody = Type.Object(
-  { ready: Type.Optional(Type.Boolean({ description: 'Only models that can answer now.' })) },
+  { ready: Type.Optional(Type.Boolean({ description: 'List only models that are ready.' })) },
   strict,
 )
 const LoadBody = Type.Object(
@@ -24,7 +24,9 @@ const LoadBody = Type.Object(
       Type.Object(
         {
           config: Type.Optional(
-            Type.String({ description: 'Part of a ModelConfig as JSON text.' }),
+            Type.String({
+              description: 'Parts of a ModelConfig to override, as a string of JSON.',
+            }),
           ),
         },
         strict,
@@ -40,7 +42,7 @@ const UnloadBody = Type.Object(
         {
           unload_dependents: Type.Optional(
             Type.Boolean({
-              description: 'Without effect: no model of onnxd depends on another one.',
+              description: 'Without effect: models do not depend on each other in onnxd.',
             }),
           ),
         },
@@ -64,7 +66,7 @@ export function repositoryRoutes(app: App, context: RouteContext): void {
     {
       schema: {
         operationId: 'repositoryIndex',
-        summary: 'List the models of the store and those that are loaded',
+        summary: 'List the models of the model store and all loaded models',
         tags,
         response: { 200: RepositoryIndexSchema, ...protocolErrors },
         openapi: documentBody(IndexBody),
@@ -81,7 +83,7 @@ export function repositoryRoutes(app: App, context: RouteContext): void {
     {
       schema: {
         operationId: 'repositoryModelLoad',
-        summary: 'Load a model, or load it again',
+        summary: 'Load or reload a model',
         tags,
         params: ModelParams,
         response: { 200: Type.Object({}), ...protocolErrors },
@@ -102,7 +104,7 @@ export function repositoryRoutes(app: App, context: RouteContext): void {
     {
       schema: {
         operationId: 'repositoryModelUnload',
-        summary: 'Unload a model once its accepted requests are answered',
+        summary: 'Unload a model after its accepted requests have finished',
         tags,
         params: ModelParams,
         response: { 200: Type.Object({}), ...protocolErrors },
@@ -122,7 +124,7 @@ export function closedRepositoryRoutes(app: App): void {
   for (const url of [INDEX, LOAD, UNLOAD]) {
     app.post(url, { schema: { hide: true } }, () => {
       const text =
-        'The model repository is served on the management address; --expose-repository opens it here too.'
+        'The model repository is served on the management listener only. Start the server with --expose-repository to serve it here as well.'
       throw new ServerError('ServiceUnavailableException', text)
     })
   }
@@ -182,6 +184,6 @@ function readMembers(
  */
 function problemOf(name: string, schema: TObject): string {
   return name.startsWith('file:')
-    ? `Parameter ${JSON.stringify(name)} is not supported: files of a model cannot be part of a load request. Put them into the model store, or upload the model to POST /models.`
+    ? `Parameter ${JSON.stringify(name)} is not supported: a load request cannot contain model files. Put the files into the model store, or upload the model with POST /models/upload.`
     : unknownText(name, schema)
 }

@@ -6,7 +6,7 @@ import { stringEnum } from '../../schema.ts'
 /** The error body has only this member, because some clients reject others. */
 export const ProtocolErrorSchema = Type.Object(
   { error: Type.String() },
-  { $id: 'ProtocolError', description: 'What went wrong.' },
+  { $id: 'ProtocolError', description: 'Error message.' },
 )
 
 /** Error responses of every route of the protocol. */
@@ -30,12 +30,15 @@ const Parameters = Type.Record(
 const RequestParameters = Type.Object(
   {
     priority: Type.Optional(
-      Type.Integer({ minimum: 0, description: 'As the header `Onnxd-Priority`.' }),
+      Type.Integer({
+        minimum: 0,
+        description: 'Priority of the request, like the header `Onnxd-Priority`.',
+      }),
     ),
     timeout: Type.Optional(
       Type.Integer({
         minimum: 0,
-        description: 'As the header `Onnxd-Timeout-Ms`, but in microseconds.',
+        description: 'Deadline in microseconds, like the header `Onnxd-Timeout-Ms`.',
       }),
     ),
   },
@@ -51,7 +54,7 @@ const TensorMetadataSchema = Type.Object({
   name: Type.String(),
   datatype: Type.String(),
   shape: Type.Array(Type.Integer({ minimum: -1 }), {
-    description: '-1 stands for a dimension of any size.',
+    description: 'Sizes of the dimensions; -1 for a dimension of any size.',
   }),
 })
 
@@ -69,7 +72,7 @@ export const ModelMetadataSchema = Type.Object(
 /** For the documents only: the worker checks the body. */
 export const InferRequestSchema = Type.Object(
   {
-    id: Type.Optional(Type.String({ description: 'Comes back in the answer.' })),
+    id: Type.Optional(Type.String({ description: 'Id of the request; the response repeats it.' })),
     parameters: Type.Optional(RequestParameters),
     inputs: Type.Array(
       Type.Object({
@@ -79,14 +82,15 @@ export const InferRequestSchema = Type.Object(
         parameters: Type.Optional(Parameters),
         data: Type.Optional(
           Type.Array(Type.Unknown(), {
-            description: 'Elements in row-major order, flat or nested; absent for binary data.',
+            description:
+              'Elements in row-major order, as a flat or nested list; absent for binary data.',
           }),
         ),
       }),
     ),
     outputs: Type.Optional(
       Type.Array(Type.Object({ name: Type.String(), parameters: Type.Optional(Parameters) }), {
-        description: 'Outputs to compute; all when absent or empty.',
+        description: 'Outputs to compute. Default: all.',
       }),
     ),
   },
@@ -105,7 +109,9 @@ export const InferResponseSchema = Type.Object(
         shape: Shape,
         datatype: Datatype,
         parameters: Type.Optional(Parameters),
-        data: Type.Optional(Type.Array(Type.Unknown(), { description: 'Elements, flat.' })),
+        data: Type.Optional(
+          Type.Array(Type.Unknown(), { description: 'Elements as a flat list.' }),
+        ),
       }),
     ),
   },
@@ -114,7 +120,7 @@ export const InferResponseSchema = Type.Object(
 
 const Duration = Type.Object({
   count: Type.Integer({ minimum: 0 }),
-  ns: Type.Integer({ minimum: 0, description: 'Nanoseconds, all together.' }),
+  ns: Type.Integer({ minimum: 0, description: 'Total time in nanoseconds.' }),
 })
 
 export const StatisticsSchema = Type.Object(
@@ -123,12 +129,19 @@ export const StatisticsSchema = Type.Object(
       Type.Object({
         name: Type.String(),
         version: Type.String(),
-        last_inference: Type.Integer({ minimum: 0, description: 'Milliseconds since 1970.' }),
+        last_inference: Type.Integer({
+          minimum: 0,
+          description: 'Time of the last request, in milliseconds since 1970.',
+        }),
         inference_count: Type.Integer({
           minimum: 0,
-          description: 'Rows of the requests that were answered.',
+          description:
+            'Number of inferences: the sum of the batch dimensions of successful requests.',
         }),
-        execution_count: Type.Integer({ minimum: 0, description: 'Batches given to workers.' }),
+        execution_count: Type.Integer({
+          minimum: 0,
+          description: 'Number of batches that workers ran.',
+        }),
         inference_stats: Type.Object({
           success: Duration,
           fail: Duration,

@@ -18,7 +18,11 @@ const MAX_PAGE = 100
 export const ListQuery = Type.Object(
   {
     limit: Type.Optional(
-      Type.Integer({ minimum: 0, maximum: MAX_INT32, description: 'At most 100.' }),
+      Type.Integer({
+        minimum: 0,
+        maximum: MAX_INT32,
+        description: 'Maximum number of models on a page; at most 100.',
+      }),
     ),
     next_page_token: Type.Optional(Type.Integer({ minimum: 0, maximum: MAX_INT32 })),
   },
@@ -31,17 +35,21 @@ const FailedSchema = Type.Object({
   modelUrl: Type.String(),
   reason: Type.String(),
   log: Type.Optional(
-    Type.Array(Type.String(), { description: 'Last lines of the worker, oldest first.' }),
+    Type.Array(Type.String(), { description: 'Last log lines of the worker, oldest first.' }),
   ),
   failedAt: Type.String(),
 })
 
 const TransferSchema = Type.Object({
   kind: stringEnum(['upload', 'download']),
-  fileName: Type.Optional(Type.String({ description: 'Of an upload, once its file has begun.' })),
-  modelUrl: Type.Optional(Type.String({ description: 'Of a download.' })),
-  bytes: Type.Integer({ description: 'Of the whole body, so far.' }),
-  totalBytes: Type.Optional(Type.Integer({ description: 'As announced.' })),
+  fileName: Type.Optional(
+    Type.String({ description: 'File name of an upload, as soon as it is known.' }),
+  ),
+  modelUrl: Type.Optional(Type.String({ description: 'URL of a download.' })),
+  bytes: Type.Integer({ description: 'Number of bytes received so far.' }),
+  totalBytes: Type.Optional(
+    Type.Integer({ description: 'Expected number of bytes, if the sender announced it.' }),
+  ),
   startedAt: Type.String(),
 })
 
@@ -55,15 +63,15 @@ const ModelList = Type.Object({
   nextPageToken: Type.Optional(Type.String()),
   models: Type.Array(Type.Object({ modelName: Type.String(), modelUrl: Type.String() })),
   loading: Type.Optional(
-    Type.Array(LoadingSchema, { description: 'What is being loaded and not served yet.' }),
+    Type.Array(LoadingSchema, { description: 'Models that are being loaded.' }),
   ),
   failed: Type.Optional(
     Type.Array(FailedSchema, {
-      description: 'What should be served and could not be loaded, with the reason.',
+      description: 'Models that could not be loaded, with the reason.',
     }),
   ),
   transfers: Type.Optional(
-    Type.Array(TransferSchema, { description: 'Models on their way to this machine.' }),
+    Type.Array(TransferSchema, { description: 'Running uploads and downloads of models.' }),
   ),
 })
 

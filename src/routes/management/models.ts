@@ -45,7 +45,7 @@ export function managementRoutes(app: App, context: RouteContext): void {
     {
       schema: {
         operationId: 'unregisterModel',
-        summary: 'Unregister a model once its accepted requests are answered',
+        summary: 'Unregister a model after its accepted requests have finished',
         tags: ['management'],
         params: ModelParams,
         querystring: UnregisterQuery,

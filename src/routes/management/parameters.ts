@@ -105,7 +105,7 @@ function textsOf(schema: TObject, sent: readonly Sent[]): Record<string, string>
     const before = texts[name]
     if (before !== undefined && valueOf(schema, name, before) !== valueOf(schema, name, text)) {
       const shown = [before, text].map((one) => JSON.stringify(one.slice(0, 100))).join(' and ')
-      const problem = `Parameter ${name} is given twice: ${shown}.`
+      const problem = `Parameter ${name} occurs twice: ${shown}.`
       throw new ServerError('BadRequestException', problem)
     }
     texts[name] = text

@@ -15,7 +15,7 @@ export const DescribeQuery = Type.Object(
   {
     customized: Type.Optional(
       Type.Boolean({
-        description: 'What the handler says of itself is in `metadata`, with this or without.',
+        description: 'Without effect: `metadata` always contains the description of the handler.',
       }),
     ),
   },
@@ -27,11 +27,11 @@ export const UnregisterQuery = Type.Object(
     synchronous: Type.Optional(
       Type.Boolean({
         default: true,
-        description: 'Without effect: the response always comes when the model is gone.',
+        description: 'Without effect: the response is always sent after the model was removed.',
       }),
     ),
     timeout: timeout(
-      'Seconds that accepted requests get to finish; -1, the default, for the setting `drainTimeout`.',
+      'Seconds that accepted requests have to finish. Default: -1, which means the setting `drainTimeout`.',
     ),
   },
   strict,
@@ -40,27 +40,37 @@ export const UnregisterQuery = Type.Object(
 export const ScaleQuery = Type.Object(
   {
     model_version: Type.Optional(
-      Type.String({ description: 'Version to scale, where the path names none.' }),
+      Type.String({ description: 'Version to scale, if the path contains none.' }),
     ),
     min_worker: Type.Optional(
-      Type.Integer({ minimum: 0, maximum: 256, description: 'Default 1.' }),
+      Type.Integer({
+        minimum: 0,
+        maximum: 256,
+        description: 'Minimum number of workers. Default: 1.',
+      }),
     ),
     max_worker: Type.Optional(
-      Type.Integer({ minimum: 0, maximum: 256, description: 'Default: as many as `min_worker`.' }),
+      Type.Integer({
+        minimum: 0,
+        maximum: 256,
+        description: 'Maximum number of workers. Default: `min_worker`.',
+      }),
     ),
     number_gpu: Type.Optional(
       Type.Integer({
         minimum: 0,
         maximum: 256,
-        description:
-          'Without effect: the setting `gpus` says between how many GPUs workers are shared.',
+        description: 'Without effect: use the setting `gpus`.',
       }),
     ),
     synchronous: Type.Optional(
-      Type.Boolean({ default: false, description: 'Answer when the workers are there, or gone.' }),
+      Type.Boolean({
+        default: false,
+        description: 'Send the response after the workers have started or stopped.',
+      }),
     ),
     timeout: timeout(
-      'Seconds that a worker gets to finish its request before it is stopped; -1: as long as a request may wait for a worker.',
+      'Seconds that a worker has to finish its requests before it is stopped. -1 means the setting `queueTimeout`.',
     ),
   },
   strict,

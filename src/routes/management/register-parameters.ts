@@ -12,78 +12,90 @@ export const RegisterQuery = Type.Object(
     url: Type.Optional(
       Type.String({
         description:
-          'A file or folder in the model store, a path of this machine where the operator allows it, or an http(s) address of an allowed origin.',
+          'Model to register: a file or folder in the model store, an absolute path if `allowLocalPaths` is set, or an http(s) URL of an allowed origin.',
       }),
     ),
     model_name: Type.Optional(
-      Type.String({ description: 'Name to serve the model under; its own when absent.' }),
+      Type.String({
+        description: 'Name of the model. Default: the name in the model, or its file name.',
+      }),
     ),
     model_version: Type.Optional(
-      Type.String({ description: 'Version to register under; the model’s own when absent.' }),
+      Type.String({ description: 'Version of the model. Default: the version in the model.' }),
     ),
     handler: Type.Optional(
       Type.String({
-        description: '`onnx`, `image`, or `module.js:function` of the model’s own code.',
+        description: '`onnx`, `image`, or a custom handler: `module.js:function`.',
       }),
     ),
     runtime: Type.Optional(
       Type.String({
         maxLength: 100,
         description:
-          'Must be that of the model: `node` for ONNX and JavaScript, `python` (or `python2`, `python3`) for Python handlers.',
+          'Must match the model: `node` for ONNX models and JavaScript handlers, `python` (or `python2`, `python3`) for Python handlers.',
       }),
     ),
     preload_model: Type.Optional(
       Type.Boolean({
         default: false,
-        description: 'Without effect: every worker loads the model itself.',
+        description: 'Without effect: each worker loads the model itself.',
       }),
     ),
     sha256: Type.Optional(
       Type.String({
         pattern: '^[0-9A-Fa-f]{64}$',
-        description: 'What an uploaded or downloaded file must hash to.',
+        description: 'Expected SHA-256 hash of the uploaded or downloaded file.',
       }),
     ),
     batch_size: Type.Optional(Type.Integer({ minimum: 1, maximum: 65_536 })),
     max_batch_delay: Type.Optional(
       batchDelay(
-        { description: 'Milliseconds; `auto` waits as long as it pays.' },
+        {
+          description:
+            'Milliseconds to wait for a batch to fill. `auto` waits only while measured run times show a gain.',
+        },
         { maximum: 60_000 },
       ),
     ),
     join_batches: Type.Optional(
       stringEnum(JOIN_BATCHES, {
         description:
-          'Whether the requests of a batch share one run: `auto` where the graph proves that it changes no result, `always`, or `never`.',
+          'Whether requests of a batch are joined into one run of the model. `auto` joins if the graph proves that no result changes; `always` joins without a proof; `never` runs each request alone.',
       }),
     ),
     priority_levels: Type.Optional(
       Type.Integer({
         minimum: 1,
         maximum: MAX_PRIORITY_LEVELS,
-        description: 'Levels of priority that requests can have; 1 for none.',
+        description: 'Number of priority levels; level 1 is served first. 1 disables priorities.',
       }),
     ),
     default_priority_level: Type.Optional(
       Type.Integer({
         minimum: 0,
         maximum: MAX_PRIORITY_LEVELS,
-        description: 'Level of requests that name none; 0 for the middle one.',
+        description: 'Priority of requests that do not set one; 0 means the middle level.',
       }),
     ),
     initial_workers: Type.Optional(Type.Integer({ minimum: 0, maximum: 256 })),
     synchronous: Type.Optional(
-      Type.Boolean({ default: true, description: 'Answer when the workers are ready.' }),
+      Type.Boolean({
+        default: true,
+        description: 'Send the response after the workers are ready.',
+      }),
     ),
     response_timeout: Type.Optional(
-      Type.Integer({ minimum: 1, maximum: 86_400, description: 'Seconds for one answer.' }),
+      Type.Integer({
+        minimum: 1,
+        maximum: 86_400,
+        description: 'Seconds a worker has to run one batch.',
+      }),
     ),
     startup_timeout: Type.Optional(
       Type.Integer({
         minimum: 1,
         maximum: 86_400,
-        description: 'Seconds for a worker to start and load the model.',
+        description: 'Load timeout: seconds a worker has to start and load the model.',
       }),
     ),
     s3_sse_kms: Type.Optional(
@@ -112,7 +124,7 @@ export const UploadBody = {
     'multipart/form-data': {
       schema: Type.Composite([
         Type.Object({
-          [UPLOAD_FIELD]: Type.String({ format: 'binary', description: 'The file of the model.' }),
+          [UPLOAD_FIELD]: Type.String({ format: 'binary', description: 'Model file to upload.' }),
         }),
         Type.Omit(RegisterQuery, ['url']),
       ]),

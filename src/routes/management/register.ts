@@ -35,14 +35,14 @@ const PATHS = {
     operationId: 'registerModel',
     summary: 'Register a model',
     description:
-      'Parameters come in the query, as one JSON object, or as the fields of a form. What the body says ' +
-      'wins over the query. This path takes the form of `/models/upload` as well.',
+      'Send the parameters in the query, as one JSON object, or as form fields. A value in the body ' +
+      'overrides the query. This path also accepts the form of `/models/upload`.',
     openapi: { requestBody: RegisterBody },
   },
   '/models/upload': {
     operationId: 'uploadModel',
-    summary: 'Register a model whose file comes with the request',
-    description: 'A multipart form with the file of the model, and the parameters as fields.',
+    summary: 'Upload and register a model',
+    description: 'Send a multipart form with the model file, and the parameters as form fields.',
     openapi: { requestBody: UploadBody, hidesQuery: true },
   },
 } as const
@@ -138,7 +138,7 @@ async function prepare(
   const { url } = query
   if (upload !== undefined) {
     if (url !== undefined) {
-      const text = 'Parameter url and a file are two models; send one of them.'
+      const text = 'Send either the parameter url or a model file, not both.'
       throw new ServerError('BadRequestException', text)
     }
     if (sha256 !== undefined) await checkDigest(upload.path, sha256)
@@ -150,7 +150,7 @@ async function prepare(
   }
   if (!isRemote(url)) {
     if (sha256 === undefined) return prepareFromUrl(url, named)
-    const text = 'Parameter sha256 is for models that are uploaded or downloaded.'
+    const text = 'Parameter sha256 is only valid for models that are uploaded or downloaded.'
     throw new ServerError('BadRequestException', text)
   }
   const location = parseModelUrl(url, config.allowedOrigins)

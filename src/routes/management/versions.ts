@@ -118,7 +118,7 @@ export function versionRoutes(app: App, context: RouteContext): void {
     {
       schema: {
         operationId: 'setDefaultVersion',
-        summary: 'Send requests that name no version to this one',
+        summary: 'Make one version of a model its default version',
         tags,
         params: VersionParams,
         querystring: NoQuery,
@@ -139,7 +139,7 @@ export function versionRoutes(app: App, context: RouteContext): void {
     {
       schema: {
         operationId: 'unregisterVersion',
-        summary: 'Unregister one version once its accepted requests are answered',
+        summary: 'Unregister one version of a model after its accepted requests have finished',
         tags,
         params: VersionParams,
         querystring: UnregisterQuery,
@@ -162,7 +162,7 @@ export function drainMs({ timeout = -1 }: Static<typeof UnregisterQuery>, config
 
 function versionOf(inPath: string | undefined, inQuery: string | undefined): string | undefined {
   if (inPath === undefined || inQuery === undefined || inPath === inQuery) return inPath ?? inQuery
-  const text = `The path names version ${inPath}, the parameter model_version ${inQuery}.`
+  const text = `The path has version ${inPath}, but the parameter model_version is ${inQuery}.`
   throw new ServerError('BadRequestException', text)
 }
 

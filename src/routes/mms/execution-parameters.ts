@@ -14,7 +14,7 @@ const LEAST_SHARE_MIB = 6
 const MAX_CONCURRENT = Math.floor(MAX_TOGETHER_MIB / LEAST_SHARE_MIB)
 
 const ExecutionParameters = Type.Object({
-  MaxConcurrentTransforms: Type.Integer({ description: 'Requests that are worked on at once.' }),
+  MaxConcurrentTransforms: Type.Integer({ description: 'Maximum number of concurrent requests.' }),
   BatchStrategy: Type.Literal('SINGLE_RECORD'),
   MaxPayloadInMB: Type.Integer(),
 })
@@ -30,7 +30,7 @@ export function executionParametersRoute(app: App, { config, registry }: RouteCo
     {
       schema: {
         operationId: 'executionParameters',
-        summary: 'How SageMaker’s batch transform should call this server',
+        summary: 'Recommended settings for SageMaker batch transform',
         tags: ['health'],
         response: { 200: ExecutionParameters, ...errorResponses },
       },

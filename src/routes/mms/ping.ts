@@ -14,7 +14,7 @@ export function pingRoute(app: App, { registry, isAccepting }: RouteContext): vo
     {
       schema: {
         operationId: 'ping',
-        summary: 'Health over all models',
+        summary: 'Health of the server and all its models',
         tags: ['health'],
         response: { 200: Health, 503: Health },
       },

@@ -16,11 +16,11 @@ import { errorResponses } from '../schemas.ts'
 const ModelParams = Type.Object({ model: Type.String({ description: 'Name of the model.' }) })
 const VersionParams = Type.Object({
   model: Type.String({ description: 'Name of the model.' }),
-  version: Type.String({ description: 'Version of the model; the default version when absent.' }),
+  version: Type.String({ description: 'Version of the model. Default: the default version.' }),
 })
 const InvocationsQuery = Type.Object({
   model_name: Type.Optional(
-    Type.String({ description: 'May be absent while one model is served.' }),
+    Type.String({ description: 'Name of the model. Optional if the server has one model.' }),
   ),
 })
 
@@ -78,7 +78,7 @@ const ROUTES: readonly PredictRoute[] = [
   {
     url: '/invocations',
     operationId: 'invocations',
-    summary: 'Predict, as SageMaker calls it',
+    summary: 'Predict on the path of SageMaker',
     schema: { querystring: InvocationsQuery },
     withQuery: true,
     find: (context, { query }) => invokedModel(context, query.model_name),
@@ -86,7 +86,7 @@ const ROUTES: readonly PredictRoute[] = [
   {
     url: '/models/:model/invoke',
     operationId: 'invokeModel',
-    summary: 'Predict, as SageMaker multi-model endpoints call it',
+    summary: 'Predict on the path of SageMaker multi-model endpoints',
     schema: { params: ModelParams },
     withQuery: true,
     find: byPath,
@@ -94,7 +94,7 @@ const ROUTES: readonly PredictRoute[] = [
   {
     url: '/:model/predict',
     operationId: 'legacyPredict',
-    summary: 'Predict by the path of old clients',
+    summary: 'Predict on the path of old MMS clients',
     schema: { params: ModelParams },
     withQuery: true,
     find: byPath,

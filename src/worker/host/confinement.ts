@@ -101,18 +101,23 @@ function wrappers({ user, unshare, hasSetpriv }: Confinement): string[] {
  */
 function findUser(wanted: string, hasSetpriv: boolean): WorkerUser {
   if (process.geteuid?.() !== 0)
-    throw new ConfigError('workerUser needs a server that runs as root.')
-  if (!hasSetpriv) throw new ConfigError('workerUser needs the program setpriv (util-linux).')
+    throw new ConfigError('The setting workerUser requires that the server runs as root.')
+  if (!hasSetpriv)
+    throw new ConfigError(
+      'The setting workerUser requires the program setpriv (package util-linux).',
+    )
   const [, uid, gid] = /^(\d+)(?::(\d+))?$/.exec(wanted) ?? []
   const user =
     uid === undefined
       ? userOf(wanted)
       : { uid: Number(uid), gid: gid === undefined ? Number(uid) : Number(gid) }
-  if (user === undefined) throw new ConfigError(`workerUser: there is no user ${wanted}.`)
-  if (user.uid === 0) throw new ConfigError('workerUser must not be root.')
-  if (user.uid > MAX_ID || user.gid > MAX_ID) {
-    throw new ConfigError(`workerUser: an id is at most ${MAX_ID}, unlike those of ${wanted}.`)
-  }
+  if (user === undefined)
+    throw new ConfigError(`The user ${wanted} of the setting workerUser does not exist.`)
+  if (user.uid === 0) throw new ConfigError('The user of the setting workerUser must not be root.')
+  if (user.uid > MAX_ID || user.gid > MAX_ID)
+    throw new ConfigError(
+      `The user and group ids of the setting workerUser must be at most ${MAX_ID}; got ${wanted}.`,
+    )
   return user
 }
 
@@ -140,7 +145,7 @@ function findUnshare(): readonly string[] {
     if (status === 0) return args
     if (error === undefined) reason = stderr.trim()
   }
-  throw new ConfigError(`Workers cannot be cut off from the network here: ${reason}.`)
+  throw new ConfigError(`The setting --no-egress is not possible on this system: ${reason}.`)
 }
 
 function isInstalled(program: string, { PATH = '' }: Readonly<Record<string, string>>): boolean {

@@ -143,5 +143,5 @@ export class Connection {
 }
 
 function unasked(): ProtocolError {
-  return new ProtocolError('the worker sent a reply that nobody asked for')
+  return new ProtocolError('the worker sent a reply without a request')
 }

@@ -37,7 +37,7 @@ export class IoFifos {
       const fd = openSync(`${this.#stem}-${stream}`, O_RDWR | O_NONBLOCK | O_NOFOLLOW)
       if (!fstatSync(fd).isFIFO()) {
         closeSync(fd)
-        throw new Error(`the worker made no FIFO for its ${stream}`)
+        throw new Error(`the worker did not create a FIFO for its ${stream}`)
       }
       const socket = new Socket({ fd, readable: true, writable: false })
       this.#sockets.push(socket)

@@ -62,7 +62,10 @@ export function loadFailure(
   cause?: unknown,
   lastWords?: string,
 ): ServerError {
-  const said = lastWords === undefined ? '' : ` It said: ${withoutFolders(lastWords).slice(0, 500)}`
+  const said =
+    lastWords === undefined
+      ? ''
+      : ` Its last error output: ${withoutFolders(lastWords).slice(0, 500)}`
   if (typeof reason === 'string') {
     const text = `Failed to start workers: the worker ${reason}.${said}`
     return new ServerError(endType(reason), text, {
@@ -81,19 +84,19 @@ export function loadTimeoutText(timeoutMs: number, isWarmingUp: boolean): string
   const text = `took longer than ${timeoutMs / 1000} s`
   if (!isWarmingUp) return text
   return (
-    `${text} and was in the warm-up run of the model; ` +
-    'with "warmUp": false in model.json the model is loaded without this run'
+    `${text} and was still in the warm-up run of the model; ` +
+    'set "warmUp": false in model.json to load the model without this run'
   )
 }
 
 /** Why a worker that did not respond in time is killed; completes "the worker …". */
 export function responseTimeoutText(timeoutMs: number): string {
-  return `did not answer within ${timeoutMs / 1000} s`
+  return `did not respond within ${timeoutMs / 1000} s`
 }
 
 /** Why a worker that sent invalid bytes is killed; completes "the worker …". */
 export function protocolText(error: ProtocolError): string {
-  return `broke the protocol (${error.message})`
+  return `violated the worker protocol (${error.message})`
 }
 
 function endType(reason: string): ErrorType {
@@ -114,14 +117,16 @@ export function inRequestOrder(requests: readonly WireRequest[], reply: WorkerRe
   const { predictions } = reply
   if (reply.code !== 200) return reply
   if (predictions.length !== requests.length) {
-    throw new ProtocolError(`${predictions.length} answers to ${requests.length} requests`)
+    throw new ProtocolError(
+      `a reply with ${predictions.length} predictions to a batch of ${requests.length} requests`,
+    )
   }
   if (requests.every((request, index) => predictions[index]?.id === request.id)) return reply
   const byId = new Map(predictions.map((prediction) => [prediction.id, prediction]))
   const ordered: WirePrediction[] = requests.map((request) => {
     const prediction = byId.get(request.id)
     if (prediction === undefined)
-      throw new ProtocolError('an answer to a request that was not in the batch')
+      throw new ProtocolError('a reply with a prediction for a request that was not in the batch')
     return prediction
   })
   return { ...reply, predictions: ordered }

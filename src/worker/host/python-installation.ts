@@ -67,7 +67,7 @@ export async function findPython(
   if (ts !== '') homes.set('torchserve', ts)
   if (homes.size === 0) {
     throw new Error(
-      `The Python interpreter ${location} has neither the package multi-model-server nor torchserve. Install one of them there.`,
+      `The Python interpreter ${location} has neither the package multi-model-server nor torchserve. Install one of them.`,
     )
   }
   return { interpreter, version, homes }

@@ -64,7 +64,7 @@ export class RuntimeDirectory {
     const prefix = path.join(parent, `onnxd-${process.pid}-`)
     if (Buffer.byteLength(prefix) + 6 > MAX_PATH_BYTES) {
       throw new Error(
-        `The temporary folder ${parent} has too long a path for unix sockets; set TMPDIR to a shorter one.`,
+        `The path of the temporary folder ${parent} is too long for unix sockets. Set TMPDIR to a folder with a shorter path.`,
       )
     }
     const folder = await mkdtemp(prefix)

@@ -215,7 +215,7 @@ export class Worker {
     await Promise.race([this.exited, delay(EXIT_GRACE_MS, undefined, { ref: false })])
     // The event loop may have been busy: one more turn lets an exit event come first.
     await nextTurn()
-    this.kill(wasConnected ? 'closed its connection' : 'could not be reached')
+    this.kill(wasConnected ? 'closed its connection' : 'did not accept the connection')
   }
 
   #end(cause: ExitCause): ExitCause {
@@ -234,7 +234,7 @@ export class Worker {
     const { text } = await this.exited
     const hadStarted = this.progress.hasReached(number)
     if (hadStarted && this.#killedBecause === responseTimeoutText(this.#spec.responseTimeoutMs)) {
-      const message = `The model did not answer within ${this.#spec.responseTimeoutMs / 1000} s.`
+      const message = `The model did not respond within ${this.#spec.responseTimeoutMs / 1000} s.`
       reject(new ServerError('ResponseTimeoutException', message, { cause: error }))
     } else {
       reject(new WorkerDiedError(text, hadStarted, error))

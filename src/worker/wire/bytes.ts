@@ -158,7 +158,7 @@ export class ByteSource {
   checkCount(count: number): void {
     if (count < 0 || count > this.#limits.maxCount) {
       throw new ProtocolError(
-        `A list of ${count} elements; at most ${this.#limits.maxCount} are allowed`,
+        `a list of ${count} elements exceeds the limit of ${this.#limits.maxCount}`,
       )
     }
   }
@@ -166,10 +166,10 @@ export class ByteSource {
   #checkLength(declared: number, limit: number): number {
     if (declared < 0) {
       if (this.#negativeLength === 'empty') return 0
-      throw new ProtocolError(`A length of ${declared} bytes`)
+      throw new ProtocolError(`negative length ${declared}`)
     }
     if (declared > limit) {
-      throw new ProtocolError(`A length of ${declared} bytes; at most ${limit} are allowed`)
+      throw new ProtocolError(`a length of ${declared} bytes exceeds the limit of ${limit}`)
     }
     return declared
   }

@@ -91,7 +91,7 @@ class StreamDecoder<Message> {
    */
   end(): void {
     if (this.#failure !== undefined) throw this.#failure
-    if (!this.isIdle) throw this.#fail(new ProtocolError('The stream ends inside a message'))
+    if (!this.isIdle) throw this.#fail(new ProtocolError('the stream ends inside a message'))
   }
 
   /** Keeps the first error and frees the incomplete message. */
@@ -100,7 +100,7 @@ class StreamDecoder<Message> {
     this.#failure =
       error instanceof ProtocolError
         ? error
-        : new ProtocolError('The message cannot be held', { cause: error })
+        : new ProtocolError('not enough memory for the message', { cause: error })
     return this.#failure
   }
 }
@@ -124,7 +124,7 @@ function* readRequest(source: ByteSource, dialect: WireDialect): Reading<WorkerR
   const command = source.takeByte() ?? (yield* source.waitByte())
   if (command === COMMAND_PREDICT) return yield* readPredict(source)
   if (command === COMMAND_LOAD) return yield* readLoad(source, dialect)
-  throw new ProtocolError(`Unknown command byte 0x${command.toString(16).padStart(2, '0')}`)
+  throw new ProtocolError(`unknown command byte 0x${command.toString(16).padStart(2, '0')}`)
 }
 
 /** A worker usually gets one load request in its life, so the slower readers are enough. */
@@ -153,7 +153,7 @@ function* readLoad(source: ByteSource, dialect: WireDialect): Reading<LoadReques
 /** Only 0 and 1 are valid: another byte is usually a sign of the other dialect. */
 function* readBoolean(source: ByteSource): Reading<boolean> {
   const byte = yield* source.waitByte()
-  if (byte > 1) throw new ProtocolError(`A truth value of ${byte}`)
+  if (byte > 1) throw new ProtocolError(`invalid boolean byte ${byte}`)
   return byte === 1
 }
 

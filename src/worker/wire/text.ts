@@ -54,7 +54,7 @@ export class TextWindow {
 export function decodeText(bytes: Buffer, start: number, end: number): string {
   const text = bytes.toString('utf8', start, end)
   if (text.includes(REPLACEMENT_CHARACTER) && !isUtf8(bytes.subarray(start, end))) {
-    throw new ProtocolError('A text that is not UTF-8')
+    throw new ProtocolError('a text is not valid UTF-8')
   }
   return text
 }

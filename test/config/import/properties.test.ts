@@ -163,7 +163,7 @@ test('the unit of default_response_timeout follows the server a file was written
     const lines = ['default_response_timeout=3', 'default_response_timeout_seconds=7']
     const result = importProperties(order.map((index) => lines[index]).join('\n'), {})
     assert.equal(result.settings.responseTimeout, 7)
-    assert.match(reasonOf(result, 'default_response_timeout'), /wins/)
+    assert.match(reasonOf(result, 'default_response_timeout'), /has precedence/)
   }
   assert.equal(timeoutOf('default_response_timeout=3\ndefault_response_timeout_seconds=-1'), 180)
   assert.equal(timeoutOf('default_response_timeout=5000'), 86_400)
@@ -183,7 +183,7 @@ test('every key of both servers is applied or has a reason, and no secret is sho
   for (const key of [...MMS_KEYS, ...TORCHSERVE_KEYS, 'unheard_of']) assert.ok(seen.has(key), key)
   for (const { key, reason } of result.ignored) {
     assert.ok(reason !== '' && !reason.includes('\n'), key)
-    assert.equal(/no key of/.test(reason), key === 'unheard_of', key)
+    assert.equal(/have no such key/.test(reason), key === 'unheard_of', key)
   }
   assertUsable(result)
   const description = describeImport(result)
@@ -223,7 +223,7 @@ test('what cannot be applied is ignored with its reason', () => {
   assert.equal(result.settings.load, 'cors_allowed_origin')
   assert.equal(result.ignored.filter(({ key }) => key === 'load_models').length, 3)
   assert.doesNotMatch(JSON.stringify(result.ignored), /user:pw/)
-  assert.equal(reasonOf(result, 'number_of_gpu'), 'it is empty')
+  assert.equal(reasonOf(result, 'number_of_gpu'), 'the value is empty')
   assert.equal(importProperties('load_models=ALL\nmodel_store=m', {}).settings.load, 'all')
 })
 

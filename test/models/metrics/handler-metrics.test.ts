@@ -194,7 +194,10 @@ test('counters add up, gauges show the last, histograms observe; ids of requests
   )
   const text = await page(t, [model])
   assert.doesNotMatch(text, /9f1c/)
-  assert.match(text, /^# HELP PredictionTime Printed by handlers, unit Milliseconds\.$/m)
+  assert.match(
+    text,
+    /^# HELP PredictionTime Metric that handlers print, in the unit Milliseconds\.$/m,
+  )
   const shown = await scrape(t, model)
   const own = `${HOST},Level="Model",ModelName="words"`
   assert.equal(shown.get(`Docs{${own},model="words",version="1.0"}`), 2.5)
@@ -298,7 +301,7 @@ test('there is room for 100 names and 1000 series; what is there goes on', async
     if (problem !== undefined) said.push(problem)
   }
   assert.deepEqual([names.printed.families.size, names.printed.dropped.limit], [100, 99_900])
-  assert.deepEqual(said, ['m100: there are too many names or labels'])
+  assert.deepEqual(said, ['m100: the handlers of the server print too many metric names or labels'])
   names.printed.take(line('m7.unit:8'))
   const labels = version('labels')
   for (let index = 0; index < 100_000; index += 1)

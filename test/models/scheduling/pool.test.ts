@@ -289,7 +289,7 @@ test('E13: what was in a batch with the cause of a crash is not rejected later',
 
 test('E13: workers that are killed from outside or too slow are held against no body', async (t) => {
   const clock = new TestClock(t)
-  for (const how of ['was killed by SIGKILL', 'did not answer within 1 s']) {
+  for (const how of ['was killed by SIGKILL', 'did not respond within 1 s']) {
     const it = await TestPool.of(t, 1, { isRetryable: false }, clock)
     for (let round = 0; round < 3; round += 1) {
       const job = it.submit('slow')
@@ -440,7 +440,7 @@ test('a job that took too long is told so and not repeated; what waited behind i
   }
   await it.pool.scale(1)
   const jobs = it.submitAll('slow', 'behind')
-  it.worker(0).die('did not answer', new ServerError('ResponseTimeoutException', 'too slow'))
+  it.worker(0).die('did not respond', new ServerError('ResponseTimeoutException', 'too slow'))
   await it.pass(2)
   it.worker(1).answer()
   await turn()
@@ -645,7 +645,7 @@ test('E14: the first worker is tried again for a few seconds while resources lac
   await failing
   assert.deepEqual([it.pool.slots.length, it.pool.status.hasFailed], [1, false])
 
-  const overtaken = assert.rejects(it.pool.scale(2), /stopped by a later request/)
+  const overtaken = assert.rejects(it.pool.scale(2), /A later request stopped the workers/)
   await it.pass(10)
   await it.pool.scale(1)
   await overtaken

@@ -198,7 +198,7 @@ test('settings are model.json over config.pbtxt', async (t) => {
   write('m/config.pbtxt', 'version_policy { specific { versions: 9 } }')
   assert.match(
     (await refusal(prepareFromUrl('m', options))).message,
-    /None of the versions 1, 2 fits/,
+    /None of the versions 1, 2 matches/,
   )
 
   write('named/1/a.onnx')
@@ -393,11 +393,11 @@ test(
       ['fifo.mar', 400, /neither a file nor a folder/],
       ['socket.onnx', 400, /neither a file nor a folder/],
       ['empty.onnx', 400, /"empty.onnx" is empty/],
-      ['notes.txt', 400, /no folder, .onnx, .mar, .model, .zip or .tar.gz/],
+      ['notes.txt', 400, /not a folder, .onnx, .mar, .model, .zip or .tar.gz/],
       ['tree-fifo', 400, /"model.json" is not a regular file/],
-      ['tree-link', 400, /"weights.bin" leads outside/],
-      ['tree-deep', 400, /etc" leads outside the model store/],
-      ['tree-gone', 400, /"labels.txt" is a link that leads nowhere/],
+      ['tree-link', 400, /"weights.bin" points outside/],
+      ['tree-deep', 400, /etc" points outside the model store/],
+      ['tree-gone', 400, /"labels.txt" is a broken symbolic link/],
     ]
     for (const [url, status, message] of cases) {
       const error = await refusal(prepareFromUrl(url, options))
@@ -593,7 +593,7 @@ test('an archive whose content cannot be served is refused and leaves nothing', 
         { name: '1/m.onnx', data: 'x' },
         { name: '2/m.onnx', data: 'x' },
       ],
-      /must hold one version of a model; this one holds 2/,
+      /must contain one version of a model; this one contains 2/,
     ],
     [
       'settings outside',
@@ -626,7 +626,7 @@ test('an archive whose content cannot be served is refused and leaves nothing', 
   assert.equal((await prepareFromUrl('日本.mar', { ...options, name: 'japan' }))[0]?.name, 'japan')
 })
 
-test('an archive that is exchanged for a link while it is prepared never leads outside', async (t) => {
+test('an archive that is exchanged for a link while it is prepared never points outside', async (t) => {
   const { store, outside, temporaryRoot, options, write } = workplace(t)
   write('good.zip', zipOf([{ name: 'model.onnx', data: 'good' }]))
   writeFileSync(path.join(outside, 'evil.mar'), zipOf([{ name: 'model.onnx', data: 'evil' }]))

@@ -41,8 +41,8 @@ test('only what MMS’s worker can decode passes', () => {
     ['"\n"', /not valid JSON/],
     [`${'['.repeat(501)}${']'.repeat(501)}`, /more than 500 levels/],
     [`[1${'0'.repeat(4001)}]`, /more than 4000 digits/],
-    [Buffer.from([0x22, 0xff, 0x22]), /no UTF-8/],
-    [Buffer.from([0xff]), /no UTF-8/, 'text/plain'],
+    [Buffer.from([0x22, 0xff, 0x22]), /is not valid UTF-8/],
+    [Buffer.from([0xff]), /is not valid UTF-8/, 'text/plain'],
   ]
   for (const [value, message, type] of bad) {
     assert.throws(
@@ -109,7 +109,7 @@ test('a model whose worker is not installed is refused with what to install', as
   assert.equal(answer.status, 400)
   assert.match(
     await answer.text(),
-    /was made for torchserve, which the configured Python does not have/,
+    /was written for torchserve, which is not installed in the Python of the setting python/,
   )
 })
 

@@ -353,7 +353,7 @@ test('a body in too many tiny pieces is refused, and many such attacks leave no 
     client.write(head(route, 'Transfer-Encoding: chunked', ...parts), bomb)
     await client.closed
     assert.match(client.text, /^HTTP\/1\.1 400 /)
-    assert.match(client.text, /in more than 65536 pieces/)
+    assert.match(client.text, /in more than 65536 chunks/)
   }
   await attack('/body')
   const before = bytesInUse()
@@ -864,7 +864,7 @@ test('a status that ends no request is the handler’s error, told as such', asy
     assert.deepEqual(JSON.parse(body.toString()), {
       code: 500,
       type: 'InternalServerException',
-      message: `The handler answered with the invalid status ${statuses[index]}.`,
+      message: `The handler returned the invalid status ${statuses[index]}.`,
     })
   }
 })

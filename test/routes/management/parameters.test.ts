@@ -297,7 +297,7 @@ test('C4: the body wins over the query, and one place with two values is refused
       type === 'query' ? send({ query: `?${text}` }) : send({ type, body: text })
     assert.deepEqual(await twice('min_worker=1&min_worker=2'), {
       status: 400,
-      values: 'Parameter min_worker is given twice: "1" and "2".',
+      values: 'Parameter min_worker occurs twice: "1" and "2".',
     })
     const same = await twice('min_worker=2&synchronous=True&synchronous=1&min_worker=2.0')
     assert.deepEqual(same.values, { min_worker: 2, synchronous: true })

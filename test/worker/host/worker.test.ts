@@ -152,13 +152,13 @@ for (const [what, behaviour, type, pattern] of [
     'the reply is garbage',
     `onLoad = (socket) => socket.write(Buffer.alloc(64, 0xff))`,
     'InternalServerException',
-    /the worker broke the protocol/,
+    /the worker violated the worker protocol/,
   ],
   [
     'it says it listens and does not',
     `console.log('fake worker ready'); setInterval(() => {}, 1000); await new Promise(() => {})`,
     'InternalServerException',
-    /the worker could not be reached/,
+    /the worker did not accept the connection/,
   ],
 ] as const) {
   test(`loading fails, and no process is left, when ${what}`, async (t) => {
@@ -326,7 +326,7 @@ for (const [what, behaviour] of [
     const behind = deathOf(worker.predict([request('behind', large)]))
     await assert.rejects(head, {
       type: 'ResponseTimeoutException',
-      message: 'The model did not answer within 0.3 s.',
+      message: 'The model did not respond within 0.3 s.',
     })
     const tookMs = performance.now() - started
     assert.ok(tookMs >= 299, `${tookMs} ms`)
@@ -596,7 +596,7 @@ test('a temporary folder whose path is too long for sockets is refused and nothi
   t.after(() => rmSync(parent, { recursive: true, force: true }))
   const long = path.join(parent, 'x'.repeat(90))
   mkdirSync(long)
-  await assert.rejects(RuntimeDirectory.create(undefined, long), /set TMPDIR/)
+  await assert.rejects(RuntimeDirectory.create(undefined, long), /Set TMPDIR/)
   assert.deepEqual(readdirSync(long), [])
 })
 

@@ -112,5 +112,5 @@ test('other scripts of the front-end are passed over; a wrong command line is re
   assert.deepEqual([metrics.status, metrics.stdout, metrics.stderr], [0, '', ''])
   const wrong = run('/opt/mms/model_service_worker.py', '--sock-type', 'pigeon')
   assert.equal(wrong.status, 2)
-  assert.match(wrong.stderr, /--sock-type is unix or tcp/)
+  assert.match(wrong.stderr, /--sock-type must be unix or tcp/)
 })

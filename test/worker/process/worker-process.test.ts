@@ -84,7 +84,7 @@ test('arguments and settings that cannot be used end the process with 2 and a me
     [['--sock-type', 'tcp', '--port', '65536'], {}, /65535/],
     [[...unix, '--preload-model', 'maybe'], {}, /--preload-model/],
     [[...unix, '--bogus', '1'], {}, /--bogus/],
-    [unix, { ONNXD_WORKER_OPTIONS: '{' }, /not JSON/],
+    [unix, { ONNXD_WORKER_OPTIONS: '{' }, /not valid JSON/],
     [unix, { ONNXD_WORKER_OPTIONS: '[1]' }, /not a JSON object/],
     [unix, { ONNXD_WORKER_OPTIONS: '{"threads":0}' }, /\{"threads":0\}/],
     [unix, { ONNXD_WORKER_OPTIONS: '{"constructor":1}' }, /\{"constructor":1\}/],
@@ -451,6 +451,6 @@ test('an answer above the limit becomes an error of its own', async (t) => {
   assert.deepEqual(JSON.parse(String(predictions[1]?.body)), {
     code: 507,
     type: 'InsufficientMemoryException',
-    message: 'The answer has 101 bytes; 100 are allowed.',
+    message: 'The response has 101 bytes, more than the limit of 100 (maxResponseBytes).',
   })
 })

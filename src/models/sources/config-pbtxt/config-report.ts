@@ -26,29 +26,28 @@ export interface ConfigKey {
  */
 type Rule = string | null | readonly (keyof ModelSettings)[]
 
-const TENSORS = 'names, types and shapes of inputs and outputs are those of the ONNX file'
-const PLACE = 'the settings gpus and providers say where a model runs'
-const QUEUE =
-  'the settings queueSize and queueTimeout, and the timeout of a request, limit the wait'
-const BATCH_TENSORS = 'the server adds no inputs or outputs of its own'
-const METRICS = 'metrics are always served, at /metrics of the management address'
+const TENSORS = 'onnxd reads names, types and shapes of inputs and outputs from the ONNX file'
+const PLACE = 'the settings gpus and providers select the device'
+const QUEUE = 'the settings queueSize and queueTimeout and the timeout of a request limit the wait'
+const BATCH_TENSORS = 'onnxd does not add inputs or outputs'
+const METRICS = 'the management listener always serves metrics at /metrics'
 const TENSOR_RULES: Readonly<Record<string, Rule>> = {
   name: null,
   data_type: null,
   dims: null,
-  format: 'the image handler takes its layout from model.json',
+  format: 'the image handler reads the layout from model.json',
   reshape: [],
   is_shape_tensor: TENSORS,
   is_non_linear_format_io: TENSORS,
-  allow_ragged_batch: 'requests of different shapes never share a run',
+  allow_ragged_batch: 'onnxd never joins requests of different shapes into one run',
   optional: TENSORS,
 }
 
 const RULES: Readonly<Record<string, Rule>> = {
-  name: 'the folder, the archive or the registration names the model',
+  name: 'the model name comes from the folder, the archive or the registration',
   platform: [],
   backend: [],
-  runtime: 'onnxruntime is part of onnxd; other libraries are not loaded',
+  runtime: 'onnxd uses its own onnxruntime and loads no other library',
   max_batch_size: ['batchSize', 'maxBatchSize'],
   default_model_filename: [],
   version_policy: [],
@@ -60,44 +59,44 @@ const RULES: Readonly<Record<string, Rule>> = {
   ...within('instance_group', {
     count: ['workers'],
     gpus: ['workers'],
-    name: 'workers have numbers',
+    name: 'workers have numbers instead of names',
     kind: PLACE,
     secondary_devices: PLACE,
     host_policy: PLACE,
-    profile: 'there are no TensorRT profiles',
-    passive: 'every worker takes requests',
-    rate_limiter: 'a worker is given work when it is free; nothing else limits its rate',
+    profile: 'onnxd does not support TensorRT profiles',
+    passive: 'all workers are active',
+    rate_limiter: 'onnxd has no rate limiter; a free worker gets the next batch',
   }),
   dynamic_batching: null,
   ...within('dynamic_batching', {
-    preferred_batch_size: 'a batch takes all requests that wait, up to max_batch_size',
+    preferred_batch_size: 'a batch takes all waiting requests, up to max_batch_size',
     max_queue_delay_microseconds: ['maxBatchDelay'],
-    preserve_ordering: 'each response is sent when it is ready',
+    preserve_ordering: 'onnxd sends each response as soon as it is ready',
     priority_levels: ['priorityLevels'],
     default_priority_level: ['defaultPriorityLevel'],
     default_queue_policy: QUEUE,
     priority_queue_policy: QUEUE,
   }),
-  sequence_batching: 'there is no sequence batching: each request is on its own',
-  ensemble_scheduling: 'ensembles are not run',
-  optimization: 'graphOptimization, providers and threads are settings of model.json',
-  model_warmup: 'a model is warmed up with zeros, unless warmUp in model.json is false',
-  response_cache: 'there is no response cache',
+  sequence_batching: 'onnxd does not support sequence batching; each request is independent',
+  ensemble_scheduling: 'onnxd does not run ensembles',
+  optimization: 'use the settings graphOptimization, providers and threads instead',
+  model_warmup: 'onnxd warms up each model with zeros, unless warmUp in model.json is false',
+  response_cache: 'onnxd has no response cache',
   // Parameters of Triton's backends have no effect; `joinBatches` is onnxd's own.
   parameters: ['joinBatches'],
-  model_transaction_policy: 'a request has one response',
-  model_repository_agents: 'there are no repository agents',
-  model_operations: 'custom operators are not loaded',
+  model_transaction_policy: 'each request gets one response',
+  model_repository_agents: 'onnxd has no repository agents',
+  model_operations: 'onnxd does not load custom operators',
   metric_tags: METRICS,
   model_metrics: METRICS,
-  cc_model_filenames: 'the file of the model is the same on every device',
+  cc_model_filenames: 'onnxd uses the same model file on every device',
   batch_input: BATCH_TENSORS,
   batch_output: BATCH_TENSORS,
 }
 
 /** Why a key set nothing, if there is more to say than that the default stays. */
 const NO_SETTING: Readonly<Record<string, string>> = {
-  parameters: 'settings of onnxd are in model.json',
+  parameters: 'set parameters of onnxd in model.json',
 }
 
 /** What {@link reportOf} needs besides the configuration. */
@@ -176,12 +175,12 @@ function entryOf(
   const reason = ownValue(unused, key) ?? rule
   if (reason === null || reason === undefined) {
     const isEmpty = values.every((value) => value.kind === 'message' && value.fields.size === 0)
-    return isEmpty ? { outcome: 'read', text: 'it is empty' } : undefined
+    return isEmpty ? { outcome: 'read', text: 'the value is empty' } : undefined
   }
   if (typeof reason === 'string') return { outcome: 'ignored', text: reason }
   const became = reason.filter((setting) => settings[setting] !== undefined)
   if (reason.length > 0 && became.length === 0) {
-    return { outcome: 'ignored', text: ownValue(NO_SETTING, key) ?? 'its value leaves the default' }
+    return { outcome: 'ignored', text: ownValue(NO_SETTING, key) ?? 'the value means the default' }
   }
   const overruled = became.filter((setting) => stronger[setting] !== undefined)
   if (became.length > 0 && overruled.length === became.length) {
@@ -191,7 +190,7 @@ function entryOf(
     .map((setting) => `${setting} = ${JSON.stringify(settings[setting])}`)
     .join(', ')
   const change = ownValue(changes, key)
-  if (change === undefined) return { outcome: 'read', text: text || 'as it is' }
+  if (change === undefined) return { outcome: 'read', text: text || 'used unchanged' }
   return { outcome: 'changed', text: text === '' ? change : `${text} (${change})` }
 }
 
@@ -205,7 +204,7 @@ function hasKeysWithin(key: string): boolean {
 }
 
 function unknownText(key: string): string {
-  const text = 'Triton’s ModelConfig has no such field'
+  const text = 'ModelConfig of Triton has no such field'
   const place = key.slice(0, key.lastIndexOf('.') + 1)
   const known = Object.keys(RULES)
     .filter((other) => other.startsWith(place))

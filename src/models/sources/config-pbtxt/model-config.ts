@@ -178,12 +178,12 @@ function joinBatchesIn({ parameters }: ModelConfig): Pick<ModelSettings, 'joinBa
 export function changesOf(config: ModelConfig): Record<string, string> {
   const { max_batch_size: rows = 0, instance_group: groups } = config
   return {
-    ...(rows > MAX_BATCH && { max_batch_size: `batchSize is at most ${MAX_BATCH}` }),
+    ...(rows > MAX_BATCH && { max_batch_size: `the maximum of batchSize is ${MAX_BATCH}` }),
     ...(instancesOf(config) > MAX_WORKERS && {
-      'instance_group.count': `workers are at most ${MAX_WORKERS}`,
+      'instance_group.count': `the maximum of workers is ${MAX_WORKERS}`,
     }),
     ...(groups.some(({ gpus }) => gpus.length > 0) && {
-      'instance_group.gpus': 'so many GPUs count; the setting gpus says which are used',
+      'instance_group.gpus': 'only the number of GPUs counts; the setting gpus selects the GPUs',
     }),
   }
 }
@@ -195,7 +195,7 @@ export function changesOf(config: ModelConfig): Record<string, string> {
 export function checkBackend({ platform = '', backend = '', isEnsemble }: ModelConfig): void {
   if (isEnsemble) {
     throw invalid(
-      `${MODEL_CONFIG_FILE} describes an ensemble, which onnxd does not run. Serve the models of the ensemble, and let the client send the outputs of one to the next.`,
+      `${MODEL_CONFIG_FILE} describes an ensemble, which onnxd does not support. Serve each model of the ensemble, and let the client send the outputs of one model to the next.`,
     )
   }
   const isForeign =
@@ -203,7 +203,7 @@ export function checkBackend({ platform = '', backend = '', isEnsemble }: ModelC
   if (!isForeign) return
   const named = backend === '' || backend === 'onnxruntime' ? platform : backend
   throw invalid(
-    `${MODEL_CONFIG_FILE} names Triton's back-end ${JSON.stringify(named.slice(0, 100))}; onnxd runs ONNX models only. Export the model to ONNX, and write backend: "onnxruntime".`,
+    `${MODEL_CONFIG_FILE} requires the Triton backend ${JSON.stringify(named.slice(0, 100))}, but onnxd runs only ONNX models. Export the model to ONNX and set backend: "onnxruntime".`,
   )
 }
 

@@ -66,7 +66,7 @@ export class Fields {
 
   #single(name: string): TextValue | undefined {
     const [value, second] = this.#all(name)
-    if (second !== undefined) throw this.#source.error(second.offset, `${name} is given twice`)
+    if (second !== undefined) throw this.#source.error(second.offset, `${name} occurs twice`)
     return value
   }
 

@@ -148,7 +148,7 @@ class Parser {
     if (text === undefined) throw this.#error(`expected a value, found ${this.#found()}`)
     const isOctal = /^0\d+$/.test(text)
     if (/[\w.]/.test(this.#text[this.#offset] ?? '') || (isOctal && /[89]/.test(text))) {
-      throw this.#error('this is not a number', offset)
+      throw this.#error('invalid number', offset)
     }
     const magnitude = numberOf(text)
     const kind = /^(?:0x[\da-f]+|\d+)$/i.test(text) ? 'integer' : 'float'
@@ -172,7 +172,7 @@ class Parser {
       )
       return { kind: 'string', value, offset }
     } catch {
-      throw this.#error('the string is not UTF-8', offset)
+      throw this.#error('the string is not valid UTF-8', offset)
     }
   }
 
@@ -181,7 +181,7 @@ class Parser {
       const plain = this.#match(PLAIN_CHARACTERS)
       if (plain !== undefined) parts.push(Buffer.from(plain))
       const character = this.#text[this.#offset]
-      if (character === undefined || character === '\n') throw this.#error('the string has no end')
+      if (character === undefined || character === '\n') throw this.#error('the string never ends')
       if (character === '\\') {
         const offset = this.#offset
         const escape = this.#match(ESCAPE)

@@ -34,7 +34,7 @@ const BY_CODE: ReadonlyMap<string, ServerError> = new Map([
 
 /** Rejects an `Expect` header with another value than `100-continue`. */
 export function refuseExpectation(request: IncomingMessage, response: ServerResponse): void {
-  const text = 'The only expectation that is supported is 100-continue.'
+  const text = 'The Expect header is not supported, except for 100-continue.'
   const error = new ServerError('BadRequestException', text, { statusCode: 417 })
   const body = errorText(error, pathOf(request.url ?? ''))
   response.shouldKeepAlive = false
@@ -52,7 +52,7 @@ export function refuseUrl(
   request: FastifyRequest,
   reply: FastifyReply,
 ): void {
-  const error = new ServerError('BadRequestException', 'The URL cannot be decoded.')
+  const error = new ServerError('BadRequestException', 'The URL has an invalid percent escape.')
   // Fastify calls no hooks for this request, so the connection is closed here.
   if (!request.raw.complete) reply.raw.shouldKeepAlive = false
   void reply

@@ -217,7 +217,10 @@ export class Connections {
     if (now - this.#fullLoggedAt < FULL_LOG_MS) return
     this.#fullLoggedAt = now
     const { maxConnections } = this.#limits
-    this.#log.warn({ maxConnections }, 'new connections are closed: there are too many')
+    this.#log.warn(
+      { maxConnections },
+      'new connections are closed because the maximum number of connections is open',
+    )
   }
 }
 

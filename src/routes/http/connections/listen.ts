@@ -38,9 +38,9 @@ function problemText(
     case 'EADDRINUSE':
       return `${start}: the port is in use. Choose another one with ${portFlag}.`
     case 'EACCES':
-      return `${start}: this user may not use the port. Choose another one with ${portFlag}.`
+      return `${start}: this user has no permission to use the port. Choose another one with ${portFlag}.`
     case 'EADDRNOTAVAIL':
-      return `${start}: this machine does not have the address. Choose another one with ${hostFlag}.`
+      return `${start}: this machine does not have this IP address. Choose another one with ${hostFlag}.`
     case 'ENOTFOUND':
     case 'EAI_AGAIN':
       return `${start}: the host name is unknown. Choose another one with ${hostFlag}.`

@@ -30,7 +30,10 @@ export class UnreadResponses {
       const before = this.#progress.get(socket)
       if (before?.bytes !== bytes) this.#progress.set(socket, { bytes, since: now })
       else if (now - before.since >= this.#timeoutMs) {
-        this.#log.warn({ bytes }, 'a response was cut off: its client does not read it')
+        this.#log.warn(
+          { bytes },
+          'a connection was closed because the client did not read the response',
+        )
         socket.destroy()
       }
     }

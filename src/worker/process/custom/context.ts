@@ -183,7 +183,9 @@ export class HandlerContext {
   #processor(index: number): RequestProcessor {
     const processor = this.requestProcessor[index]
     if (processor) return processor
-    throw new Error(`no request ${index} in a batch of ${this.requestProcessor.length}`)
+    throw new Error(
+      `the batch has ${this.requestProcessor.length} requests, so there is no request ${index}`,
+    )
   }
 }
 

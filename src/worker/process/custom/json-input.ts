@@ -29,7 +29,7 @@ export function parseJson(bytes: Buffer, limits: JsonLimits): unknown {
   if (bytes.length > limits.maxJsonBytes) {
     throw new ServerError(
       'PayloadTooLargeException',
-      `The JSON document has ${bytes.length} bytes; ${limits.maxJsonBytes} are allowed.`,
+      `The JSON document has ${bytes.length} bytes, more than the limit of ${limits.maxJsonBytes}.`,
     )
   }
   if (isDeeperThan(bytes, limits.maxJsonDepth)) {
@@ -41,7 +41,7 @@ export function parseJson(bytes: Buffer, limits: JsonLimits): unknown {
   if (hasMoreNamesThan(bytes, MAX_NAMES)) {
     throw new ServerError(
       'InvalidInputException',
-      `The JSON document has more than ${MAX_NAMES} different names of members.`,
+      `The JSON document has more than ${MAX_NAMES} different member names.`,
     )
   }
   const text = parseText(bytes)
@@ -49,7 +49,9 @@ export function parseJson(bytes: Buffer, limits: JsonLimits): unknown {
     return JSON.parse(text)
   } catch (cause) {
     const reason = printable(messageOf(cause, 200))
-    throw new ServerError('InvalidInputException', `Not valid JSON: ${reason}`, { cause })
+    throw new ServerError('InvalidInputException', `The JSON document is not valid: ${reason}`, {
+      cause,
+    })
   }
 }
 
@@ -59,7 +61,7 @@ export function parseJson(bytes: Buffer, limits: JsonLimits): unknown {
  */
 export function parseText(bytes: Buffer): string {
   if (isUtf8(bytes)) return bytes.toString('utf8')
-  throw new ServerError('InvalidInputException', 'Not valid UTF-8.')
+  throw new ServerError('InvalidInputException', 'The text is not valid UTF-8.')
 }
 
 /**

@@ -79,7 +79,8 @@ export class BodyReader implements LoadedModel {
     let read = 0
     while (read < value.length) {
       const size = readSync(this.#descriptor, value, read, value.length - read, offset + read)
-      if (size === 0) throw new ProtocolError('A body is not where its header says')
+      if (size === 0)
+        throw new ProtocolError('the body file ends before the body that a header describes')
       read += size
     }
   }
@@ -91,7 +92,7 @@ function referenceOf({ headers }: WireRequest): Reference | undefined {
   if (name !== BODY_HEADER) return undefined
   const [, offset, length] = REFERENCE.exec(value) ?? []
   if (offset === undefined || length === undefined) {
-    throw new ProtocolError(`A body reference of ${JSON.stringify(value)}`)
+    throw new ProtocolError(`invalid body reference ${JSON.stringify(value)}`)
   }
   return { offset: Number(offset), length: Number(length), indent: indentOf(headers) }
 }

@@ -22,7 +22,8 @@ export async function predict(
   requests: readonly WireRequest[],
   startedAt: number,
 ): Promise<WorkerReply> {
-  if (model === undefined) throw new ProtocolError('A predict request before any load request')
+  if (model === undefined)
+    throw new ProtocolError('the worker received a predict request before a load request')
   try {
     return await model.predict(requests, startedAt)
   } catch (error) {

@@ -70,7 +70,7 @@ export function withinLimit(reply: WorkerReply, maxBytes: number): WorkerReply {
   if (reply.predictions.every(({ body }) => body.length <= maxBytes)) return reply
   const predictions = reply.predictions.map((prediction) => {
     if (prediction.body.length <= maxBytes) return prediction
-    const message = `The answer has ${prediction.body.length} bytes; ${maxBytes} are allowed.`
+    const message = `The response has ${prediction.body.length} bytes, more than the limit of ${maxBytes} (maxResponseBytes).`
     return errorPrediction(prediction.id, new ServerError('InsufficientMemoryException', message))
   })
   return { ...reply, predictions }

@@ -81,10 +81,10 @@ function decompress(bytes: Buffer, coding: string, maxBytes: number): Buffer {
     return unzipSync(bytes, { maxOutputLength: maxBytes, chunkSize })
   } catch (cause) {
     if (cause instanceof Error && 'code' in cause && cause.code === 'ERR_BUFFER_TOO_LARGE') {
-      const text = `The body has more than the ${maxBytes} bytes that are allowed when it is decompressed.`
+      const text = `The decompressed body is larger than the limit of ${maxBytes} bytes.`
       throw new ServerError('PayloadTooLargeException', text, { cause })
     }
-    const text = `The body is not valid ${coding} data, which its Content-Encoding says it is.`
+    const text = `The body is not valid ${coding} data, but its Content-Encoding is ${coding}.`
     throw new ServerError('InvalidInputException', text, { cause })
   }
 }

@@ -54,13 +54,13 @@ function labelsOfJson(name: string, text: string): readonly string[] {
   for (const [index, entry] of entries) {
     const label: unknown = Array.isArray(entry) ? entry.at(-1) : entry
     if (typeof label !== 'string')
-      throw problem(name, `has no text for class ${JSON.stringify(index)}`)
+      throw problem(name, `has no label for class ${JSON.stringify(index)}`)
     labels.set(index, label)
   }
   return entries.map((_, index) => {
     const label = labels.get(String(index))
     if (label === undefined)
-      throw problem(name, `does not number its classes from 0 to ${entries.length - 1}`)
+      throw problem(name, `does not have the class numbers 0 to ${entries.length - 1}`)
     return label
   })
 }

@@ -51,7 +51,7 @@ export async function loadOnnxModel(context: LoadContext): Promise<LoadedModel> 
     throw new ServerError('InvalidModelException', problem, { cause })
   })
   if (files.onnxFile === undefined) {
-    throw new ServerError('InvalidModelException', "There is no .onnx file in the model's folder.")
+    throw new ServerError('InvalidModelException', "The model's folder has no .onnx file.")
   }
   const session = OnnxSession.load(files.onnxFile, files.settings, context)
   try {
@@ -73,7 +73,7 @@ function verdictOn(
   { joinBatches, hasBatchDimension }: WorkerOptions,
 ): BatchVerdict {
   if (!hasBatchDimension) {
-    const reason = 'The configuration of the model says that it has no batch dimension.'
+    const reason = 'The configuration of the model disables batching (max_batch_size is 0).'
     return { joins: false, reason, needsTrial: false }
   }
   const setting = joinBatches === '' ? (settings.joinBatches ?? 'auto') : joinBatches

@@ -50,7 +50,7 @@ export function prettyJson(value: unknown): Buffer {
 function unexpectedError(thrown: unknown): ServerError {
   reportError('A request could not be handled', thrown)
   if (isMemoryError(thrown)) {
-    const text = 'The worker has too little memory for this request or its response.'
+    const text = 'The worker does not have enough memory for this request or its response.'
     return new ServerError('InsufficientMemoryException', text, { cause: thrown })
   }
   return new ServerError('InternalServerException', 'The request could not be handled.', {

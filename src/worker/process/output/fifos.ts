@@ -38,7 +38,7 @@ export class IoFifos {
     files: TemporaryFiles,
   ): Promise<IoFifos> {
     if (!DESCRIPTOR.test(descriptor) || descriptor.includes('..')) {
-      throw new ProtocolError(`IO descriptor ${JSON.stringify(descriptor)} is no file name`)
+      throw new ProtocolError(`IO descriptor ${JSON.stringify(descriptor)} is not a file name`)
     }
     const stem = path.join(folder, descriptor)
     const names = [`${stem}-stdout`, `${stem}-stderr`]
@@ -48,7 +48,7 @@ export class IoFifos {
     try {
       await run('mkfifo', ['-m', '600', ...names])
     } catch (cause) {
-      throw new ProtocolError(`The IO FIFOs cannot be made: ${messageOf(cause)}`, { cause })
+      throw new ProtocolError(`The IO FIFOs cannot be created: ${messageOf(cause)}`, { cause })
     }
     for (const name of names) files.add(name)
     return new IoFifos(stem, output, files)
@@ -91,7 +91,7 @@ class OutputFifo {
         const nextMs = Math.min(retryMs * 2, LAST_RETRY_MS)
         this.#retry = setTimeout(() => this.attach(nextMs), retryMs).unref()
       } else {
-        console.error(`No output goes to ${this.#path}: ${messageOf(error)}`)
+        console.error(`The output cannot be redirected to ${this.#path}: ${messageOf(error)}`)
       }
       return
     }
@@ -114,7 +114,7 @@ function openFifo(fifoPath: string): number {
   const fd = openSync(fifoPath, O_WRONLY | O_NONBLOCK | O_NOFOLLOW)
   if (fstatSync(fd).isFIFO()) return fd
   closeSync(fd)
-  throw new Error('it is no FIFO any more')
+  throw new Error('it is no longer a FIFO')
 }
 
 function hasNoReader(error: unknown): boolean {

@@ -113,7 +113,7 @@ export class StandardStream extends Writable {
     if (guard !== undefined) closeSync(guard)
     // Someone has closed stdin, or another thread took the descriptor: it is now unknown which
     // output goes where.
-    if (opened !== this.fd) throw new Error(`descriptor ${this.fd} was taken by another file`)
+    if (opened !== this.fd) throw new Error(`file descriptor ${this.fd} is used by another file`)
   }
 }
 

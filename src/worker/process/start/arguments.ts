@@ -73,7 +73,7 @@ function readAddress(values: ReturnType<typeof readValues>): ListenAddress {
   throw new UsageError(
     type === undefined
       ? '--sock-type is required'
-      : `--sock-type is unix or tcp, not ${JSON.stringify(type)}`,
+      : `--sock-type must be unix or tcp, not ${JSON.stringify(type)}`,
   )
 }
 
@@ -82,7 +82,7 @@ function readSocketPath(name: string | undefined): string {
   const bytes = Buffer.byteLength(name)
   if (bytes <= MAX_SOCKET_PATH_BYTES) return name
   throw new UsageError(
-    `--sock-name is ${bytes} bytes long; a unix socket path may have ${MAX_SOCKET_PATH_BYTES}`,
+    `--sock-name has ${bytes} bytes; the limit for a unix socket path is ${MAX_SOCKET_PATH_BYTES}`,
   )
 }
 
@@ -90,11 +90,11 @@ function readPort(text: string | undefined): number {
   if (text === undefined) throw new UsageError('--port is required with --sock-type tcp')
   const port = Number(text)
   if (/^\d+$/.test(text) && port <= 65_535) return port
-  throw new UsageError(`--port is a number from 0 to 65535, not ${JSON.stringify(text)}`)
+  throw new UsageError(`--port must be a number from 0 to 65535, not ${JSON.stringify(text)}`)
 }
 
 function readPreload(word: string): boolean {
   if (TRUE_WORDS.includes(word.toLowerCase())) return true
   if (FALSE_WORDS.includes(word.toLowerCase())) return false
-  throw new UsageError(`--preload-model is true or false, not ${JSON.stringify(word)}`)
+  throw new UsageError(`--preload-model must be true or false, not ${JSON.stringify(word)}`)
 }

@@ -20,7 +20,7 @@ export async function loadModel(context: LoadContext, decodeInput: boolean): Pro
   if (!context.options.allowHandlers) {
     throw new ServerError(
       'HandlersNotAllowedException',
-      `The model brings code of its own (${handler}), and this server does not allow that.`,
+      `The model has a custom handler (${handler}), and this server does not allow custom handlers.`,
     )
   }
   const { loadCustomModel } = await import('../custom/model.ts')

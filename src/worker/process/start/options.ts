@@ -51,7 +51,7 @@ function parseObject(text: string): Partial<WorkerOptions> {
   try {
     value = JSON.parse(text)
   } catch (error) {
-    throw new UsageError(`ONNXD_WORKER_OPTIONS is not JSON: ${String(error)}`)
+    throw new UsageError(`ONNXD_WORKER_OPTIONS is not valid JSON: ${String(error)}`)
   }
   if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value
   throw new UsageError('ONNXD_WORKER_OPTIONS is not a JSON object')

@@ -43,5 +43,5 @@ export function readSettings(args: readonly string[], environment: NodeJS.Proces
 function readPid(text: string | undefined): number | undefined {
   if (text === undefined || text === '') return undefined
   if (/^[1-9]\d{0,9}$/.test(text)) return Number(text)
-  throw new UsageError(`ONNXD_PARENT_PID is no process id: ${JSON.stringify(text)}`)
+  throw new UsageError(`ONNXD_PARENT_PID must be a process id, not ${JSON.stringify(text)}`)
 }

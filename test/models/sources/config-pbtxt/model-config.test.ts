@@ -196,15 +196,15 @@ test('what is wrong in a text is named with its line and column', () => {
     ['a: 1\nb: {\n  c: 2\n', 4, 1, /expected "\}", found the end/],
     ['a < b: 1 }', 1, 10, /expected a field name, found "\}"/],
     ['\n\n  }', 3, 3, /expected a field name/],
-    ['a: "x\n"', 1, 6, /the string has no end/],
-    ['a: "x', 1, 6, /the string has no end/],
+    ['a: "x\n"', 1, 6, /the string never ends/],
+    ['a: "x', 1, 6, /the string never ends/],
     [String.raw`a: "\q"`, 1, 5, /unknown escape/],
     [String.raw`a: "\ud800"`, 1, 5, /unknown escape/],
     [String.raw`a: "\U00110000"`, 1, 5, /unknown escape/],
-    [String.raw`a: "\377"`, 1, 4, /not UTF-8/],
-    ['a: 12x', 1, 4, /not a number/],
-    ['a: 089', 1, 4, /not a number/],
-    ['a: 1.2.3', 1, 4, /not a number/],
+    [String.raw`a: "\377"`, 1, 4, /not valid UTF-8/],
+    ['a: 12x', 1, 4, /invalid number/],
+    ['a: 089', 1, 4, /invalid number/],
+    ['a: 1.2.3', 1, 4, /invalid number/],
     ['a: -word', 1, 4, /"-word" is not a number/],
     ['a: @', 1, 4, /expected a value, found "@"/],
     ['é: 1', 1, 1, /expected a field name/],
@@ -228,7 +228,7 @@ test('what is wrong in a text is named with its line and column', () => {
 test('fields of the wrong type are refused where they stand', () => {
   const cases: [text: string, column: number, problem: RegExp][] = [
     ['name: digits', 7, /name must be a string in quotes/],
-    ['name: "a" name: "b"', 17, /name is given twice/],
+    ['name: "a" name: "b"', 17, /name occurs twice/],
     ['max_batch_size: 1.0', 17, /max_batch_size must be an integer from 0/],
     ['max_batch_size: -1', 17, /max_batch_size must be an integer from 0/],
     ['max_batch_size: 99999999999', 17, /max_batch_size must be an integer/],
@@ -245,7 +245,7 @@ test('fields of the wrong type are refused where they stand', () => {
       37,
       /priority_levels must be an integer from 0 to 1000/,
     ],
-    ['dynamic_batching {} dynamic_batching {}', 39, /given twice/],
+    ['dynamic_batching {} dynamic_batching {}', 39, /occurs twice/],
   ]
   for (const [text, column, problem] of cases) {
     const { message } = errorOf(() => parseModelConfig(text))

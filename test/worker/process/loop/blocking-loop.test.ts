@@ -98,7 +98,7 @@ test('bytes that break the protocol, half a message, or a second load end the wo
   const load = Buffer.concat(encodeLoad(loadRequest({ modelPath, handler: '' }), 'mms'))
   const half = Buffer.concat(encodePredict([flowers('a', 1)])).subarray(0, 20)
   for (const [bytes, message] of [
-    [Buffer.from('X'), /Unknown command byte 0x58/],
+    [Buffer.from('X'), /unknown command byte 0x58/],
     [half, /ends inside a message/],
     [load, /second load request/],
   ] as const) {

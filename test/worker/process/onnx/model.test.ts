@@ -251,7 +251,7 @@ test('shapes that go without saying are filled in, others are refused', async (t
     [
       identity,
       bodyRequest(Buffer.alloc(16), OCTETS),
-      'Input "INPUT0": FP32 [-1,-1] (d0,d1) leaves 2 dimensions open; say the shape in the header Tensor-Shape, for example "1,1".',
+      'Input "INPUT0": FP32 [-1,-1] (d0,d1) has 2 open dimensions; send the shape in the header Tensor-Shape, for example "1,1".',
     ],
     [
       identity,
@@ -285,28 +285,28 @@ test('missing, unknown and repeated inputs are named, with what the model expect
   const refused: [TestRequest, string][] = [
     [bodyRequest({ INPUT0: row }), `Missing input "INPUT1"; ${expected}`],
     [bodyRequest({}), `Missing inputs "INPUT0", "INPUT1"; ${expected}`],
-    [bodyRequest({ INPUT0: row, INPUT1: row, x: 1 }), `Input "x" is not known; ${expected}`],
-    [bodyRequest({ __proto__x: 1 }), `Input "__proto__x" is not known; ${expected}`],
-    [bodyRequest('{"__proto__":{"a":1}}'), `Input "__proto__" is not known; ${expected}`],
-    [bodyRequest('{"\\u005f_proto__":1}'), `Input "__proto__" is not known; ${expected}`],
+    [bodyRequest({ INPUT0: row, INPUT1: row, x: 1 }), `Unknown input "x"; ${expected}`],
+    [bodyRequest({ __proto__x: 1 }), `Unknown input "__proto__x"; ${expected}`],
+    [bodyRequest('{"__proto__":{"a":1}}'), `Unknown input "__proto__"; ${expected}`],
+    [bodyRequest('{"\\u005f_proto__":1}'), `Unknown input "__proto__"; ${expected}`],
     [
       bodyRequest('{"INPUT0":[1],"INPUT0":[2]}'),
       'Input "INPUT0": expected INT32 [-1,16], got shape [1].',
     ],
+    [bodyRequest(`{"INPUT0":${JSON.stringify(row)},"INPUT0":[2]}`), 'Input "INPUT0" occurs twice.'],
     [
-      bodyRequest(`{"INPUT0":${JSON.stringify(row)},"INPUT0":[2]}`),
-      'Input "INPUT0" is given twice.',
+      bodyRequest([row]),
+      `A bare JSON value is only possible for a model with one input; ${expected}`,
     ],
-    [bodyRequest([row]), `A bare JSON value can only feed a model with one input; ${expected}`],
     [
       bodyRequest(Buffer.alloc(128), OCTETS),
-      `A body of raw bytes can only feed a model with one input; ${expected}`,
+      `A body of raw bytes is only possible for a model with one input; ${expected}`,
     ],
     [bodyRequest('', ''), `The request has no body; ${expected}`],
     [protocol(), `Missing inputs "INPUT0", "INPUT1"; ${expected}`],
     [protocol(tensor('INPUT0')), `Missing input "INPUT1"; ${expected}`],
-    [protocol(...both, tensor('INPUT0')), 'Input "INPUT0" is given twice.'],
-    [protocol(tensor('x')), `Input "x" is not known; ${expected}`],
+    [protocol(...both, tensor('INPUT0')), 'Input "INPUT0" occurs twice.'],
+    [protocol(tensor('x')), `Unknown input "x"; ${expected}`],
     [
       protocol(tensor('INPUT0', { datatype: 'FP32' })),
       'Input "INPUT0": expected INT32 [-1,16], got datatype "FP32".',
@@ -321,7 +321,7 @@ test('missing, unknown and repeated inputs are named, with what the model expect
     ],
     [
       protocol(tensor('INPUT0', { data: [1, 2] })),
-      'Input "INPUT0": shape [1,16] means 16 elements, got 2.',
+      'Input "INPUT0": shape [1,16] requires 16 elements, got 2.',
     ],
     [
       protocol(tensor('INPUT0', { shape: [16] })),
@@ -332,11 +332,11 @@ test('missing, unknown and repeated inputs are named, with what the model expect
     [protocol({ ...tensor('INPUT0'), name: 5 }), 'The name of an input must be a string, got 5.'],
     [
       bodyRequest({ inputs: both, outputs: [{ name: 'x' }] }),
-      'Output "x" is not known; the model has "OUTPUT0" INT32 [-1,16], "OUTPUT1" INT32 [-1,16].',
+      'Unknown output "x"; the model has "OUTPUT0" INT32 [-1,16], "OUTPUT1" INT32 [-1,16].',
     ],
     [
       bodyRequest({ inputs: both, outputs: [{ name: 'OUTPUT0' }, { name: 'OUTPUT0' }] }),
-      'Output "OUTPUT0" is asked for twice.',
+      'Output "OUTPUT0" is requested twice.',
     ],
     [bodyRequest({ inputs: both, outputs: [{}] }), 'An output has no "name".'],
     [bodyRequest({ inputs: both, id: 5 }), '"id" must be a string, got 5.'],
@@ -440,11 +440,11 @@ test('bodies that are not what they claim get 4xx', async (t) => {
     ],
     [bodyRequest('{"inputs":5}'), /^400 .*expected an array, got 5/],
     [bodyRequest('{"inputs":[5]}'), /^400 .*expected an object, got 5/],
-    [bodyRequest('{"outputs":[]}'), /^400 .*Input "outputs" is not known/],
-    [bodyRequest('{"id":"1","id":"2","inputs":[]}'), /^400 .*the name "id" stands twice/],
+    [bodyRequest('{"outputs":[]}'), /^400 .*Unknown input "outputs"/],
+    [bodyRequest('{"id":"1","id":"2","inputs":[]}'), /^400 .*the name "id" occurs twice/],
     [
       bodyRequest('{"inputs":[{"name":"INPUT0","name":"INPUT0"}]}'),
-      /^400 .*the name "name" stands twice/,
+      /^400 .*the name "name" occurs twice/,
     ],
     [bodyRequest('{"INPUT0":[1,2,3,4]} x'), /^400 Invalid\w+ Malformed JSON at byte 21/],
     [
@@ -500,14 +500,11 @@ test('form parts, fields and query values feed inputs by name', async (t) => {
   const query = [parameter('INPUT0', row), parameter('INPUT1', row), parameter('body', '')]
   assert.deepEqual(await ask(simple, { parameters: query }), [200, answer])
   const refused: [TestRequest, RegExp][] = [
-    [
-      { parameters: [parameter('INPUT0', row), parameter('INPUT0', row)] },
-      /"INPUT0" is given twice/,
-    ],
-    [{ parameters: [parameter('INPUT0', row), parameter('x', row)] }, /Input "x" is not known/],
+    [{ parameters: [parameter('INPUT0', row), parameter('INPUT0', row)] }, /"INPUT0" occurs twice/],
+    [{ parameters: [parameter('INPUT0', row), parameter('x', row)] }, /Unknown input "x"/],
     [
       { parameters: [parameter('INPUT0', row), ...bodyRequest('{}').parameters] },
-      /"INPUT0" is given as a parameter, and there is a body too/,
+      /"INPUT0" is a parameter, but the request also has a body/,
     ],
     [{ parameters: [parameter('INPUT0', row, 'image/png')] }, /^415 /],
     [{ parameters: [parameter('INPUT0', `${row}x`)] }, /Malformed JSON/],
@@ -531,7 +528,7 @@ test('form parts, fields and query values feed inputs by name', async (t) => {
   }
   assert.match(
     await problem(strings, bodyRequest('hello', OCTETS)),
-    /raw bytes cannot be cut into strings; send a JSON array/,
+    /raw bytes cannot be split into strings; send a JSON array/,
   )
 })
 
@@ -723,7 +720,7 @@ test('raw answers need one output of numbers', async (t) => {
   )
   assert.match(
     await problem(strings, bodyRequest(['x'], 'application/json', [ACCEPT_OCTETS])),
-    /^406 .*no output of numbers/,
+    /^406 .*no numeric output/,
   )
   const bool = await loadModel(t, modelPath('identity_bool', '1'))
   const headers = [ACCEPT_OCTETS, ['TENSOR-SHAPE', '1,4']] as const
@@ -760,7 +757,7 @@ test('describe answers with names, types, shapes, runtime, providers and labels'
         runtime: { name: 'onnxruntime', version: env.versions.node },
         providers: ['cpu'],
         batchable: true,
-        batching: { joins: true, reason: 'Every operator keeps the requests of a run apart.' },
+        batching: { joins: true, reason: 'No operator mixes the requests of a run.' },
         inputs: [{ name: 'x', datatype: 'FP32', shape: [-1, 784], dimensions: ['N', 784] }],
         outputs: [{ name: 'y', datatype: 'FP32', shape: [-1, 10], dimensions: ['N', 10] }],
         labels: ['zero', 'one'],
@@ -813,13 +810,13 @@ test('models that cannot be served say why, without paths', async (t) => {
     await assert.doesNotReject(loadModel(t, riskyModel(folder, name)), name)
   }
   const refused: [string, Parameters<typeof loadModel>[2], RegExp][] = [
-    [modelPath('identity_bf16', '1'), {}, /type that cannot be served: ONNX type 16 \(BF16\)/],
+    [modelPath('identity_bf16', '1'), {}, /unsupported type: ONNX type 16 \(BF16\)/],
     [path.join(temporaryFolder(t), 'absent.onnx'), {}, /cannot be read \(ENOENT\)/],
     [temporaryFolder(t), {}, /no \.onnx file/],
     [
       modelPath('mnist.onnx'),
       { options: { providers: ['nope'] } },
-      /provider "nope" is not part of this onnxruntime; it has cpu/,
+      /provider "nope" is not available in this onnxruntime; it has cpu/,
     ],
   ]
   for (const [file, overrides, message] of refused) {

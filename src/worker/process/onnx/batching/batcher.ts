@@ -74,7 +74,7 @@ export class Batcher {
     for (const { request } of group) outcomes.push(this.#runAlone(request))
     const isModelToBlame = joined instanceof Error && !isMemoryError(joined)
     if (isModelToBlame && outcomes.every((outcome) => Array.isArray(outcome))) {
-      this.#giveUp('A joined run failed whose requests succeed alone.')
+      this.#giveUp('A joined run failed, but each of its requests succeeded alone.')
     }
     return outcomes
   }
@@ -95,8 +95,8 @@ export class Batcher {
       if (difference === undefined) return
       this.#giveUp(
         'failure' in difference
-          ? `A joined run failed when it was tried: ${difference.failure}`
-          : `Output ${quote(names[difference.output] ?? '')} was not the same in a joined run when it was tried.`,
+          ? `The trial of a joined run failed: ${difference.failure}`
+          : `In the trial, output ${quote(names[difference.output] ?? '')} of a joined run differed from that of single runs.`,
       )
     } catch {
       // The request fails even when it runs alone, which says nothing about shared runs: the next
@@ -106,7 +106,7 @@ export class Batcher {
 
   #giveUp(reason: string): void {
     this.#verdict = { joins: false, reason, needsTrial: false }
-    console.log(`Requests no longer share runs: ${reason}`)
+    console.log(`Requests are no longer joined into one run: ${reason}`)
   }
 
   /** Returns the outputs of every member, or the error of the shared run. */
@@ -122,7 +122,7 @@ export class Batcher {
     const rows = group.map((member) => member.rows)
     const total = rows.reduce((sum, count) => sum + count, 0)
     if (outcome.some((output) => rowsOf(output) !== total)) {
-      return new TypeError('an output does not have the samples of the inputs')
+      return new TypeError('the batch dimension of an output differs from that of the inputs')
     }
     const outputs = outcome.map((output) => splitRows(output, rows))
     return group.map((_, member) => outputs.flatMap((pieces) => pieces.slice(member, member + 1)))

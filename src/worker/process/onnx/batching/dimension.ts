@@ -72,7 +72,7 @@ export function sameDim(one: Dim, other: Dim): boolean {
 /** @throws NotProved when the product has too many unknowns. */
 export function times(one: Dim, other: Dim): Dim {
   if (one.symbols.length + other.symbols.length > MAX_SYMBOLS) {
-    throw new NotProved('computes with too many sizes')
+    throw new NotProved('has too many symbolic sizes')
   }
   return {
     factor: one.factor * other.factor,

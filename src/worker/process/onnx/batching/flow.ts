@@ -65,7 +65,7 @@ export function batched(shape: Shape, axis: number): Batched {
 export function known(shape: Shape, values: readonly Dim[]): Fixed | Sized {
   const hasSize = values.some(hasBatch)
   if (values.length > MAX_VALUES) {
-    if (hasSize) throw new NotProved('makes a long list of sizes')
+    if (hasSize) throw new NotProved('builds a list of too many sizes')
     return fixed(shape)
   }
   return hasSize ? { kind: 'sized', shape, values } : { kind: 'fixed', shape, values }

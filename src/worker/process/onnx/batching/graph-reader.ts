@@ -58,7 +58,7 @@ export function readGraph(file: ProtoFile): Graph {
     else if (field.number === MODEL.operatorSet) {
       const { domain, version } = readOperatorSet(file, field)
       if ((operatorSets.get(domain) ?? version) !== version) {
-        throw new ProtoError('it names two versions of one operator set')
+        throw new ProtoError('the file names two versions of one operator set')
       }
       operatorSets.set(domain, version)
     }
@@ -182,7 +182,7 @@ function readSome(file: ProtoFile, field: ProtoField): readonly number[] {
 }
 
 function readFloat(file: ProtoFile, field: ProtoField): number {
-  if (field.wire !== WireType.Bit32) throw new ProtoError('it is damaged')
+  if (field.wire !== WireType.Bit32) throw new ProtoError('the file is damaged')
   return file.bytes(field, 4).readFloatLE()
 }
 
@@ -220,6 +220,6 @@ function readValueName(file: ProtoFile, range: Range): string {
 }
 
 function readText(file: ProtoFile, field: ProtoField): string {
-  if (field.wire !== WireType.LengthDelimited) throw new ProtoError('it is damaged')
+  if (field.wire !== WireType.LengthDelimited) throw new ProtoError('the file is damaged')
   return file.bytes(field, MAX_TEXT_BYTES).toString('utf8')
 }

@@ -62,7 +62,8 @@ export class NodeView {
    */
   batchedInput(index: number): Batched {
     const input = this.input(index)
-    if (input.kind !== 'batched') throw new NotProved('takes from the requests what it should not')
+    if (input.kind !== 'batched')
+      throw new NotProved('has an input that should depend on the request, but does not')
     return input
   }
 
@@ -70,7 +71,7 @@ export class NodeView {
   requireFixed(...others: readonly number[]): void {
     for (const [index, input] of this.inputs.entries()) {
       if (input === undefined || input.kind === 'fixed' || others.includes(index)) continue
-      throw new NotProved(`takes input ${index} from the requests`)
+      throw new NotProved(`has an input ${index} that depends on the requests`)
     }
   }
 
@@ -82,7 +83,7 @@ export class NodeView {
     const input = this.inputs[index]
     if (input === undefined) return undefined
     if (input.kind === 'batched' || input.values === undefined) {
-      throw new NotProved(`computes its input ${index} while it runs`)
+      throw new NotProved(`has an input ${index} that is computed at run time`)
     }
     return input.values
   }
@@ -94,7 +95,8 @@ export class NodeView {
   numbers(index: number): readonly number[] | undefined {
     return this.values(index)?.map((value) => {
       const number = numberOf(value)
-      if (number === undefined) throw new NotProved(`computes its input ${index} while it runs`)
+      if (number === undefined)
+        throw new NotProved(`has an input ${index} that is computed at run time`)
       return number
     })
   }
@@ -168,7 +170,7 @@ export function shapeOf(input: Inflow): Shape {
 export function normalAxis(axis: number, rank: number): number {
   const index = axis < 0 ? axis + rank : axis
   if (Number.isInteger(index) && index >= 0 && index < rank) return index
-  throw new NotProved('has an axis that its input has not')
+  throw new NotProved('has an axis that its input does not have')
 }
 
 export function storedShape({ dims }: StoredTensor): Shape | undefined {

@@ -36,7 +36,7 @@ export interface ProtoField extends Range {
  * @throws ProtoError when the field has another type.
  */
 export function numberIn({ wire, value }: ProtoField): number {
-  if (wire !== WireType.Varint) throw new ProtoError('it is damaged')
+  if (wire !== WireType.Varint) throw new ProtoError('the file is damaged')
   return value
 }
 
@@ -67,7 +67,7 @@ export class ProtoFile {
   *fields({ start, end }: Range): Generator<ProtoField> {
     let position = start
     while (position < end) {
-      if (++this.#fields > MAX_FIELDS) throw new ProtoError('it has too many parts')
+      if (++this.#fields > MAX_FIELDS) throw new ProtoError('the file has too many parts')
       const field = this.#fieldAt(position, end)
       yield field
       position = field.end
@@ -79,7 +79,7 @@ export class ProtoFile {
    * @throws ProtoError when there are more than `limit`.
    */
   bytes({ start, end }: Range, limit: number): Buffer {
-    if (end - start > limit) throw new ProtoError('one of its parts is too long')
+    if (end - start > limit) throw new ProtoError('a part of the file is too long')
     const from = start - this.#windowStart
     if (from >= 0 && end - this.#windowStart <= this.#reader.len) {
       return Buffer.from(this.#window.subarray(from, from + end - start))
@@ -88,7 +88,7 @@ export class ProtoFile {
     let done = 0
     while (done < bytes.length) {
       const count = readSync(this.#descriptor, bytes, done, bytes.length - done, start + done)
-      if (count === 0) throw new ProtoError('it ends early')
+      if (count === 0) throw new ProtoError('the file is truncated')
       done += count
     }
     return bytes
@@ -102,10 +102,13 @@ export class ProtoFile {
       const value = wire === WireType.Varint ? Number(reader.int64()) : 0
       const length = lengthOf(reader, wire)
       const start = this.#windowStart + reader.pos
-      if (reader.pos > reader.len || start + length > end) throw new ProtoError('it ends early')
+      if (reader.pos > reader.len || start + length > end)
+        throw new ProtoError('the file is truncated')
       return { number, wire, value, start, end: start + length }
     } catch (error) {
-      throw error instanceof ProtoError ? error : new ProtoError('it is damaged', { cause: error })
+      throw error instanceof ProtoError
+        ? error
+        : new ProtoError('the file is damaged', { cause: error })
     }
   }
 
@@ -137,6 +140,6 @@ function lengthOf(reader: BinaryReader, wire: WireType): number {
       return reader.uint32()
     case WireType.StartGroup:
     case WireType.EndGroup:
-      throw new ProtoError('it has groups, which ONNX does not use')
+      throw new ProtoError('the file has groups, which ONNX does not use')
   }
 }

@@ -86,7 +86,7 @@ export function readTensor(
  */
 export function readIntegers(file: ProtoFile, field: ProtoField, limit: number): number[] {
   if (field.wire === WireType.Varint) return [field.value]
-  if (field.wire !== WireType.LengthDelimited) throw new ProtoError('it is damaged')
+  if (field.wire !== WireType.LengthDelimited) throw new ProtoError('the file is damaged')
   const reader = new BinaryReader(file.bytes(field, limit * 10))
   const values: number[] = []
   while (reader.pos < reader.len) {
@@ -101,7 +101,7 @@ function readInteger(reader: BinaryReader): number {
   try {
     return Number(reader.int64())
   } catch (cause) {
-    throw new ProtoError('it is damaged', { cause })
+    throw new ProtoError('the file is damaged', { cause })
   }
 }
 

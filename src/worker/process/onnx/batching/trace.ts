@@ -52,7 +52,7 @@ export function whyNoBatch(inputs: readonly TensorSpec[]): string | undefined {
     if (size >= 0) return `${input} has a fixed first dimension.`
     const double = dimensions.slice(1).find((one) => isName(one) && batchNames.has(one))
     if (double === undefined) continue
-    return `${input} has the batch dimension ${quote(String(double))} in another place as well.`
+    return `${input} has the batch dimension ${quote(String(double))} more than once.`
   }
   return undefined
 }
@@ -70,7 +70,7 @@ class Trace {
   readInputs(inputs: readonly TensorSpec[]): string | undefined {
     for (const { name, dimensions } of inputs) {
       if (this.#flows.has(name) || !this.#graph.inputs.includes(name)) {
-        return `Input ${quote(name)} is not a plain input of the graph.`
+        return `Input ${quote(name)} is not among the inputs of the graph.`
       }
       const dims = dimensions.slice(1).map((dimension) => this.#dimOf(dimension))
       this.#flows.set(name, batched([BATCH, ...dims], 0))
@@ -86,13 +86,14 @@ class Trace {
 
   readNodes(): string | undefined {
     const dynamic = this.#graph.nodes.find(({ operator }) => WHOLE_TENSOR_SCALE.test(operator))
-    if (dynamic !== undefined) return mixed(dynamic, 'takes its scale from the whole tensor').reason
+    if (dynamic !== undefined)
+      return mixed(dynamic, 'computes its scale from the whole batch').reason
     for (const node of this.#graph.nodes) {
       const flows = this.#flowsOf(node)
       for (const [index, name] of node.outputs.entries()) {
         if (name === '') continue
-        if (this.#flows.has(name)) return `The graph defines ${quote(name)} twice.`
-        const missing = (): Flow => mixed(node, 'has an output that is not followed')
+        if (this.#flows.has(name)) return `The graph computes ${quote(name)} twice.`
+        const missing = (): Flow => mixed(node, 'has an output that the proof does not support')
         this.#flows.set(name, flows[index] ?? missing())
       }
     }
@@ -103,7 +104,7 @@ class Trace {
     const inputs: (Inflow | undefined)[] = []
     for (const name of node.inputs) {
       const flow = name === '' ? undefined : this.#flows.get(name)
-      if (name !== '' && flow === undefined) return all(node, 'has an input that nothing makes')
+      if (name !== '' && flow === undefined) return all(node, 'has an input that no node computes')
       if (flow?.kind === 'mixed') return node.outputs.map(() => flow)
       inputs.push(flow)
     }
@@ -114,15 +115,15 @@ class Trace {
     const { domain, operator } = node
     const { operatorSets, functions } = this.#graph
     if (functions.has(`${domain}:${operator}`)) {
-      return all(node, 'is a function of the model, which is not followed')
+      return all(node, 'is a function of the model, which the proof does not support')
     }
     const rule = ruleOf(domain, operator)
-    if (rule === undefined) return all(node, 'is not known to keep the requests of a run apart')
+    if (rule === undefined) return all(node, 'has no rule in the proof')
     const version = operatorSets.get(domain) ?? 0
     const [first, last] = VERSIONS.get(domain) ?? [0, 0]
     const isOther = version < 7 && (CHANGED_IN_7.test(operator) || node.attributes.has('broadcast'))
     if (version < first || version > last || (domain === '' && isOther)) {
-      return all(node, `is of operator set ${version}, which is not followed`)
+      return all(node, `has operator set ${version}, which the proof does not support`)
     }
     const view = new NodeView(node, inputs, version, this.#names)
     try {
@@ -141,15 +142,14 @@ class Trace {
    */
   problemOf(name: string): string | undefined {
     const flow = this.#flows.get(name)
-    if (flow === undefined) return `Output ${quote(name)} comes from nowhere.`
+    if (flow === undefined) return `No node computes output ${quote(name)}.`
     if (flow.kind === 'mixed') return flow.reason
     if (flow.kind !== 'batched') return `Output ${quote(name)} has no batch dimension.`
     const [size] = flow.shape
-    if (flow.axis !== 0)
-      return `Output ${quote(name)} does not have the batch as its first dimension.`
+    if (flow.axis !== 0) return `Output ${quote(name)} does not have the batch dimension first.`
     return size !== undefined && hasBatch(size) && sameDim(size, BATCH)
       ? undefined
-      : `The first dimension of output ${quote(name)} is not that of the inputs.`
+      : `The first dimension of output ${quote(name)} differs from the batch dimension of the inputs.`
   }
 }
 

@@ -31,11 +31,11 @@ function prove(file: string, inputs: readonly TensorSpec[]): BatchVerdict {
   try {
     const problem = readAndTrace(file, inputs)
     if (problem !== undefined) return no(problem)
-    const reason = 'Every operator keeps the requests of a run apart.'
+    const reason = 'No operator mixes the requests of a run.'
     return { joins: true, reason, needsTrial: true }
   } catch (error) {
     const detail = error instanceof ProtoError ? `: ${error.message}` : ''
-    return no(`The graph cannot be checked${detail}.`)
+    return no(`The graph cannot be analyzed${detail}.`)
   }
 }
 
@@ -48,7 +48,7 @@ function readAndTrace(file: string, inputs: readonly TensorSpec[]): string | und
   const descriptor = openSync(file, constants.O_RDONLY | constants.O_NONBLOCK)
   try {
     const found = fstatSync(descriptor)
-    if (!found.isFile()) throw new ProtoError('it is not a file')
+    if (!found.isFile()) throw new ProtoError('the model is not a regular file')
     const graph = readGraph(new ProtoFile(descriptor, found.size))
     return whyNotApart(graph, inputs)
   } finally {

@@ -43,7 +43,7 @@ export function planClasses(
   if (labels.length > 0 && classes !== -1 && labels.length !== classes) {
     throw new ServerError(
       'InvalidModelException',
-      `There are ${labels.length} labels, but ${classes} classes in output ${quote(output.name)}.`,
+      `The label file has ${labels.length} labels, but output ${quote(output.name)} has ${classes} classes.`,
     )
   }
   const { topK = DEFAULT_TOP_K, softmax = false } = settings
@@ -86,7 +86,7 @@ function chooseOutput(
   if (isFloat(named) && isScores(named)) return named
   throw new ServerError(
     'InvalidModelException',
-    `Output ${quote(name)}, ${specText(named)}, holds no class scores: it must be float [N,classes].`,
+    `Output ${quote(name)}, ${specText(named)}, cannot be used as class scores: it must be float [N,classes].`,
   )
 }
 

@@ -39,7 +39,7 @@ export async function createImageCodec(
   if (input === undefined || others.length > 0) {
     throw new ServerError(
       'InvalidModelException',
-      `The image handler needs one input, the model has ${specListText(metadata.inputs) || 'none'}.`,
+      `The image handler needs a model with one input; the model has ${specListText(metadata.inputs) || 'none'}.`,
     )
   }
   const plan = planImageInput(input, settings.image ?? {})
@@ -101,7 +101,7 @@ class ImageCodec implements RequestCodec {
     } catch (error) {
       if (!(error instanceof ServerError) || isJson(request)) throw error
       const { type, statusCode } = error
-      const message = `${error.message} The model also takes images: ${SUPPORTED}.`
+      const message = `${error.message} The model also accepts images: ${SUPPORTED}.`
       throw new ServerError(type, message, { statusCode, cause: error })
     }
   }

@@ -61,7 +61,7 @@ function checkSize(width: number, height: number): void {
   if (width * height <= MAX_PIXELS && Math.max(width, height) <= MAX_SIDE) return
   throw new ServerError(
     'PayloadTooLargeException',
-    `The image is ${width}×${height}; at most ${MAX_PIXELS} pixels and ${MAX_SIDE} a side are decoded.`,
+    `The image has ${width}×${height} pixels; the limit is ${MAX_PIXELS} pixels, and ${MAX_SIDE} pixels for width and height.`,
   )
 }
 

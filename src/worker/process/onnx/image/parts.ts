@@ -5,7 +5,7 @@ import { formatOfBytes, formatOfMediaType } from './format.ts'
 
 /** Text that says which images are decoded, and how to send them. */
 export const SUPPORTED =
-  'send JPEG, PNG, WebP, GIF, TIFF or AVIF, as the body or as a file of a form'
+  'send JPEG, PNG, WebP, GIF, TIFF or AVIF as the body or as a file in a form'
 
 /**
  * Returns the images of a request in order: the body, or parts of a form with any names. The list
@@ -40,7 +40,7 @@ function isPicture({ name, contentType, value }: WireParameter): boolean {
   if (!mediaType.startsWith('image/')) return false
   if (formatOfMediaType(mediaType) === undefined)
     throw unsupported(`${quote(mediaType)} is not supported`)
-  const found = value.length === 0 ? 'is empty' : 'does not start like an image'
+  const found = value.length === 0 ? 'is empty' : 'does not begin like an image'
   throw new ServerError(
     'InvalidInputException',
     `${quote(name)} is declared as ${quote(mediaType)} but ${found}; ${SUPPORTED}.`,

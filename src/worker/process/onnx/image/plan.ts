@@ -34,26 +34,28 @@ export function planImageInput(input: TensorSpec, settings: ImageSettings): Imag
       'InvalidModelException',
       `The image handler cannot fill input ${quote(input.name)}, ${specText(input)}: ${text}.`,
     )
-  if (datatype === 'BYTES') throw problem('it takes text')
+  if (datatype === 'BYTES') throw problem('its datatype is BYTES')
   const layout = settings.layout ?? guessLayout(shape)
   const axes = layout === 'NCHW' ? ([0, 1, 2, 3] as const) : ([0, 3, 1, 2] as const)
   const [count, channelAxis, heightAxis, widthAxis] = axes.map((axis) => shape[axis])
   if (shape.length !== 4 || count === undefined || channelAxis === undefined) {
-    throw problem('an image needs the shape [N,C,H,W] or [N,H,W,C]')
+    throw problem('the shape must be [N,C,H,W] or [N,H,W,C]')
   }
 
   const colors = settings.colors ?? (channelAxis === 1 ? 'grayscale' : 'rgb')
   const channels = colors === 'grayscale' ? 1 : 3
   if (channelAxis !== -1 && channelAxis !== channels) {
-    throw problem(`${colors} takes ${channels} channels, ${layout} says ${channelAxis}`)
+    throw problem(
+      `the input has ${channelAxis} channels with layout ${layout}, but colors "${colors}" requires ${channels}`,
+    )
   }
 
   const side = (name: 'width' | 'height', own = -1): number => {
     const pixels = own === -1 ? settings[name] : own
     if (pixels === undefined)
-      throw problem(`its ${name} is open, set "image": {"${name}": …} in model.json`)
+      throw problem(`its ${name} is open; set "image": {"${name}": …} in model.json`)
     if (pixels !== (settings[name] ?? pixels))
-      throw problem(`model.json says ${name} ${settings[name]}`)
+      throw problem(`model.json sets ${name} to ${settings[name]}`)
     if (pixels < 1 || pixels > MAX_SIDE)
       throw problem(`its ${name} is not between 1 and ${MAX_SIDE}`)
     return pixels

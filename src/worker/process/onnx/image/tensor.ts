@@ -37,14 +37,14 @@ function checkCount(pictures: number, { count, datatype, width, height, tables }
   if (count !== -1 && count !== pictures) {
     throw new ServerError(
       'InvalidInputException',
-      `The model takes ${countText(count, 'image')} at once, the request has ${pictures}.`,
+      `The model takes ${countText(count, 'image')} in a request, but the request has ${pictures}.`,
     )
   }
   const bytes = pictures * width * height * tables.length * elementBytes(datatype)
   if (pictures > 1 && bytes > MAX_TENSOR_BYTES) {
     throw new ServerError(
       'PayloadTooLargeException',
-      `${pictures} images are ${bytes} bytes as a tensor; send at most ${MAX_TENSOR_BYTES} at once.`,
+      `${pictures} images become a tensor of ${bytes} bytes, more than the limit of ${MAX_TENSOR_BYTES}. Send fewer images in a request.`,
     )
   }
 }

@@ -52,7 +52,7 @@ export abstract class ElementSink {
   protected unexpected(reader: JsonReader, expected: string): ServerError {
     if (!VALUE_STARTS.has(reader.peek())) return reader.unexpected('a value')
     const token = reader.token()
-    const hint = token === 'null' ? '; only inputs of floats may have null, which is NaN there' : ''
+    const hint = token === 'null' ? '; null is only valid in float inputs, where it means NaN' : ''
     return this.refuse(token, `is not ${expected}${hint}`)
   }
 }

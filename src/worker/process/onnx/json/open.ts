@@ -11,7 +11,7 @@ export function openJson(bytes: Buffer, limits: CodecLimits): JsonReader {
   if (bytes.length > limits.maxJsonBytes) {
     throw new ServerError(
       'PayloadTooLargeException',
-      `The JSON has ${bytes.length} bytes, more than the limit of ${limits.maxJsonBytes}; raw bytes are smaller.`,
+      `The JSON has ${bytes.length} bytes, more than the limit of ${limits.maxJsonBytes}; the same tensor is smaller as raw bytes.`,
     )
   }
   return new JsonReader(bytes, limits.maxJsonDepth)

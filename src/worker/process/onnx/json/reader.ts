@@ -36,7 +36,7 @@ export class JsonReader implements JsonCursor {
     this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
     this.maxDepth = maxDepth
     if (bytes[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf) {
-      throw this.error('starts with a byte order mark; send UTF-8 without one')
+      throw this.error('it starts with a byte order mark; send UTF-8 without one')
     }
   }
 
@@ -212,7 +212,7 @@ export class JsonReader implements JsonCursor {
     for (; ; at++) {
       const byte = bytes[at]
       if (byte === QUOTE) break
-      if (byte === undefined) throw this.error('the string has no end', start)
+      if (byte === undefined) throw this.error('the string has no closing quote', start)
       if (byte < 0x20) throw this.error('a control character in a string must be escaped', at)
       high |= byte
       if (byte === BACKSLASH) {
@@ -232,14 +232,11 @@ export class JsonReader implements JsonCursor {
     try {
       text = JSON.parse(this.bytes.toString('utf8', start, this.position))
     } catch {
-      throw this.error('the string has an escape that JSON does not know', start)
+      throw this.error('the string has an invalid escape', start)
     }
     if (typeof text !== 'string') throw this.error('expected a string', start)
     if (LONE_SURROGATE.test(text)) {
-      throw this.error(
-        'the string has half of a surrogate pair, which no UTF-8 text can hold',
-        start,
-      )
+      throw this.error('the string has half of a surrogate pair, which is not valid Unicode', start)
     }
     return text
   }

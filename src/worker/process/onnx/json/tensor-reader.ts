@@ -54,7 +54,7 @@ class Nesting {
 
   open(hasElements: boolean): void {
     if (this.depth === this.shape.length) {
-      if (hasElements) throw this.#ragged('an array stands where there were elements')
+      if (hasElements) throw this.#ragged('found an array where other rows have elements')
       this.shape.push(UNKNOWN)
     }
     this.#counts.push(0)
@@ -70,7 +70,7 @@ class Nesting {
     const before = this.shape[this.depth]
     if (before === UNKNOWN) this.shape[this.depth] = count
     else if (before !== count) {
-      throw this.#ragged(`${countText(count, 'element')} where there were ${before}`)
+      throw this.#ragged(`found ${countText(count, 'element')} where other rows have ${before}`)
     }
     this.count(1)
   }
@@ -78,7 +78,7 @@ class Nesting {
   /** Checks that elements stand only in the deepest arrays. */
   expectElements(reader: JsonReader): void {
     if (this.depth < this.shape.length) {
-      throw this.#ragged(`${reader.token()} stands where there were arrays`)
+      throw this.#ragged(`found ${reader.token()} where other rows have arrays`)
     }
   }
 

@@ -124,7 +124,7 @@ export class JsonWriter {
       if (text === undefined) {
         throw new ServerError(
           'InvalidInputException',
-          `Output ${quote(name)}, element ${index}: the bytes are not UTF-8, so JSON cannot hold them; ask for binary data over the Open Inference Protocol.`,
+          `Output ${quote(name)}, element ${index}: the bytes are not valid UTF-8, so JSON cannot represent them. Request binary data through the Open Inference Protocol.`,
         )
       }
       this.string(text)

@@ -82,7 +82,7 @@ class InstancesCall implements Decoded {
     if (stray !== -1) {
       throw new ServerError(
         'InvalidInputException',
-        `Output ${quote(this.outputNames[stray] ?? '')} has no row for each instance; ask for it over the Open Inference Protocol.`,
+        `Output ${quote(this.outputNames[stray] ?? '')} does not have one element for each instance. Request it through the Open Inference Protocol.`,
       )
     }
     const [only, ...others] = outputs

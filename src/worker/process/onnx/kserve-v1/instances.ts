@@ -27,17 +27,17 @@ export function readInstances(reader: JsonReader, table: InputTable): readonly T
     const name = reader.readKey()
     if (name !== 'instances' && name !== 'inputs') {
       if (++unknown > MAX_UNKNOWN_MEMBERS) {
-        throw invalid(`More than ${MAX_UNKNOWN_MEMBERS} members that are not known.`)
+        throw invalid(`The request has more than ${MAX_UNKNOWN_MEMBERS} unknown members.`)
       }
       reader.skipValue()
       continue
     }
-    if (inputs !== undefined) throw invalid('The instances are given twice.')
+    if (inputs !== undefined) throw invalid('The request has "instances" twice.')
     inputs = new InputSet(table)
     if (name === 'inputs' && reader.isObject()) readColumns(reader, inputs)
     else if (beginsWithObject(reader)) readRows(reader, inputs, table)
     else {
-      const spec = table.only('A list of instances that are no objects')
+      const spec = table.only('A list of instances that are not objects')
       inputs.add(spec.name, stacked(spec, readList(reader, name, spec)))
     }
   }
@@ -47,7 +47,7 @@ export function readInstances(reader: JsonReader, table: InputTable): readonly T
 }
 
 function readList(reader: JsonReader, name: string, spec: TensorSpec): Tensor {
-  if (!reader.isArray()) throw invalid(`"${name}" must be a list, got ${reader.token()}.`)
+  if (!reader.isArray()) throw invalid(`"${name}" must be a list, not ${reader.token()}.`)
   return readTensor(reader, spec)
 }
 
@@ -87,7 +87,7 @@ function joinInstances(spec: TensorSpec, column: readonly Tensor[]): Tensor {
   const odd = column.find((one) => one.shape.join() !== shape.join())
   if (odd !== undefined) {
     const shapes = `${shapeText(shape)} and ${shapeText(odd.shape)}`
-    throw invalid(`Input ${quote(spec.name)}: the instances differ in shape, ${shapes}.`)
+    throw invalid(`Input ${quote(spec.name)}: the instances have different shapes, ${shapes}.`)
   }
   return joinRows(column.map((one) => ({ ...one, shape: [1, ...one.shape] })))
 }

@@ -57,7 +57,7 @@ function givesAsManyRows({ inputs, outputs }: ModelMetadata, run: Run): boolean 
 function zerosOf({ datatype, shape: own }: TensorSpec, rows: number): Tensor {
   const shape = own.map((size, axis) => (size >= 0 ? size : axis === 0 ? rows : 1))
   const count = shape.reduce((product, size) => product * size, 1)
-  if (count > MAX_ELEMENTS) throw new RangeError('an input is too large to be tried')
+  if (count > MAX_ELEMENTS) throw new RangeError('an input is too large for a trial run')
   return datatype === 'BYTES'
     ? { datatype, shape, data: Array.from({ length: count }, () => '') }
     : { datatype, shape, data: allocateData(datatype, count) }

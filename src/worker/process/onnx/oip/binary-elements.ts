@@ -29,7 +29,7 @@ export function readElements(
     if (start > bytes.length) throw cutShort(spec, data.length, 'the length of the element')
     const end = start + bytes.readUInt32LE(at)
     if (end > bytes.length) {
-      const text = `the element of ${end - start} bytes, behind ${bytes.length - start} of them`
+      const text = `an element of ${end - start} bytes; ${bytes.length - start} bytes are left`
       throw cutShort(spec, data.length, text)
     }
     data.push(bytesToElement(bytes.subarray(start, end)))
@@ -59,7 +59,7 @@ export function writeElements(data: readonly string[], bytes: Buffer, at: number
 
 function cutShort(spec: TensorSpec, element: number, missing: string): ServerError {
   const place = `Input ${quote(spec.name)}, element ${element}`
-  const text = `${place}: the binary data ends within ${missing}.`
+  const text = `${place}: the binary data is truncated in ${missing}.`
   return new ServerError('InvalidInputException', text)
 }
 
@@ -67,9 +67,9 @@ function wrongCount(spec: TensorSpec, shape: readonly number[], found: string): 
   const count = elementCount(shape)
   const wanted = Number.isSafeInteger(count)
     ? countText(count, 'element')
-    : 'more elements than can be counted'
+    : 'more elements than supported'
   return new ServerError(
     'InvalidInputException',
-    `Input ${quote(spec.name)}: shape ${shapeText(shape)} means ${wanted}, the binary data has ${found}.`,
+    `Input ${quote(spec.name)}: shape ${shapeText(shape)} requires ${wanted}, but the binary data has ${found}.`,
   )
 }

@@ -52,9 +52,9 @@ export function addTensors(inputs: readonly ProtocolInput[], tail: Buffer, into:
       const left = countText(tail.length - at, 'byte')
       const hint =
         at === 0 && tail.length === 0
-          ? `; the header ${JSON_LENGTH_HEADER} says where the JSON ends`
+          ? `; the header ${JSON_LENGTH_HEADER} must contain the length of the JSON`
           : ''
-      throw refuse(spec, `"binary_data_size" is ${size}, but ${left} are left in the body${hint}`)
+      throw refuse(spec, `"binary_data_size" is ${size}, but the body has only ${left} more${hint}`)
     }
     into.add(spec.name, tensorFromBinary(spec, tail.subarray(at, at + size), shape))
     at += size
@@ -62,7 +62,7 @@ export function addTensors(inputs: readonly ProtocolInput[], tail: Buffer, into:
   if (at < tail.length) {
     throw new ServerError(
       'InvalidInputException',
-      `The binary data has ${countText(tail.length, 'byte')}, ${at} of which belong to an input.`,
+      `The binary data has ${countText(tail.length, 'byte')}, but the inputs use only ${at}.`,
     )
   }
 }
@@ -82,7 +82,7 @@ export function tensorFromRawBody(
     return tensorFromOctets(spec, bytes, shape)
   }
   const single = spec.anyShape === true ? shapeOfOne(spec) : deduceShape(spec, 1)
-  if (single === undefined) throw refuse(spec, 'a raw body is a single string')
+  if (single === undefined) throw refuse(spec, 'a body of raw bytes can only contain one string')
   return { datatype: 'BYTES', shape: single, data: [bytesToElement(bytes)] }
 }
 

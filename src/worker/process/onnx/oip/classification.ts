@@ -28,7 +28,7 @@ export function rankOutput(
   if (datatype === 'BYTES' || datatype === 'FP16' || data.length > MAX_ELEMENTS) {
     const problem =
       datatype === 'BYTES' || datatype === 'FP16' ? datatype : `${data.length} elements`
-    const text = `Output ${quote(name)}: ${problem} cannot be ranked by "classification".`
+    const text = `Output ${quote(name)}: "classification" does not support ${problem}.`
     throw new ServerError('InvalidInputException', text)
   }
   const rows = options.isBatch ? (shape[0] ?? 1) : 1

@@ -102,7 +102,7 @@ export class ProtocolCodec implements RequestCodec {
       ({ name, isBinary }) => !isBinary && this.#outputs.specOf(name).datatype === 'FP16',
     )
     if (output !== undefined) {
-      throw halfRefused('Output', output.name, 'ask for it with "binary_data": true')
+      throw halfRefused('Output', output.name, 'request it with "binary_data": true')
     }
   }
 }
@@ -186,6 +186,6 @@ class InferenceCall implements Decoded {
 function halfRefused(kind: 'Input' | 'Output', name: string, remedy: string): ServerError {
   return new ServerError(
     'InvalidInputException',
-    `${kind} ${quote(name)}: FP16 travels in binary only; ${remedy}.`,
+    `${kind} ${quote(name)}: FP16 is only supported as binary data; ${remedy}.`,
   )
 }

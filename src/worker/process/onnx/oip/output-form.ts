@@ -43,7 +43,7 @@ export function formOfOutput({ name, parameters }: ProtocolOutput, spec: TensorS
     )
   }
   if (classes > 0 && UNKNOWN_CLASSES.has(spec.datatype)) {
-    throw invalid(`${place}: ${spec.datatype} cannot be ranked by "classification".`)
+    throw invalid(`${place}: "classification" does not support ${spec.datatype}.`)
   }
   return { name, isBinary: readFlag(parameters, 'binary_data', place), classes }
 }

@@ -106,7 +106,7 @@ function readInput(reader: JsonReader, inputs: InputSet): ProtocolInput {
   }
   if (spec === undefined) throw invalid('An input has no "name".')
   if (datatype !== spec.datatype) {
-    const given = datatype === '' ? 'no datatype' : `datatype ${quote(datatype)}`
+    const given = datatype === '' ? 'an input without "datatype"' : `datatype ${quote(datatype)}`
     throw invalid(`Input ${quote(spec.name)}: expected ${specText(spec)}, got ${given}.`)
   }
   if (shape === undefined) throw invalid(`Input ${quote(spec.name)} has no "shape".`)
@@ -143,7 +143,7 @@ function readShape(reader: JsonReader): number[] {
     if (typeof dimension !== 'number' || dimension < 0 || length === MAX_RANK) {
       const given = dimension === undefined ? reader.token() : dimension
       throw invalid(
-        `The shape of an input must be at most ${MAX_RANK} integers from 0 up, got ${given}.`,
+        `The shape of an input must be a list of at most ${MAX_RANK} integers, each 0 or more, not ${given}.`,
       )
     }
     return dimension
@@ -173,10 +173,12 @@ function readParameters(reader: JsonReader): Parameters {
 /** Rejects parameters that the client relies on but onnxd would ignore. Other names are allowed. */
 function checkParameterName(name: string): void {
   if (name.startsWith('shared_memory_')) {
-    throw invalid('Shared memory is not supported; send the data of tensors in the request.')
+    throw invalid('Shared memory is not supported; send the tensor data in the request.')
   }
   if (name.startsWith('triton_')) {
-    throw invalid(`Parameter ${quote(name)}: names that begin with "triton_" are reserved.`)
+    throw invalid(
+      `Parameter ${quote(name)} is not allowed: names that begin with "triton_" are reserved.`,
+    )
   }
 }
 
@@ -194,8 +196,9 @@ function readList<Item>(reader: JsonReader, readItem: (length: number) => Item):
  */
 function readMember(reader: JsonReader, seen: Set<string>): string {
   const name = reader.readKey()
-  if (seen.has(name)) throw reader.error(`the name ${quote(name)} stands twice in one object`)
-  if (seen.size === MAX_MEMBERS) throw invalid(`An object has more than ${MAX_MEMBERS} members.`)
+  if (seen.has(name)) throw reader.error(`the name ${quote(name)} occurs twice in one object`)
+  if (seen.size === MAX_MEMBERS)
+    throw invalid(`An object in the request has more than ${MAX_MEMBERS} members.`)
   seen.add(name)
   return name
 }

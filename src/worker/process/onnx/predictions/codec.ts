@@ -170,6 +170,6 @@ function wholeBody(
   if (body.value.length === 0 || inputs.has(BODY)) return undefined
   throw new ServerError(
     'InvalidInputException',
-    `Input ${quote(other.name)} is given as a parameter, and there is a body too; send all inputs in one of them.`,
+    `Input ${quote(other.name)} is a parameter, but the request also has a body. Send all inputs as parameters or all in the body.`,
   )
 }

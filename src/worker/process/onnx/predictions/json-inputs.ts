@@ -62,7 +62,7 @@ export function isProtocolRequest(reader: JsonReader, table: InputTable): boolea
     if (++unknown > MAX_UNKNOWN_MEMBERS) {
       throw new ServerError(
         'InvalidInputException',
-        `More than ${MAX_UNKNOWN_MEMBERS} members that are not known; ${table.expected()}.`,
+        `The request has more than ${MAX_UNKNOWN_MEMBERS} unknown members; ${table.expected()}.`,
       )
     }
     ahead.skipValue()

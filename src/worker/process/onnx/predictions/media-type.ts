@@ -51,9 +51,9 @@ export function looksLikeJson(bytes: Buffer): boolean {
 export function unsupportedType(contentType: string, part?: string): ServerError {
   const type = quote(contentType)
   const text = contentType.toLowerCase().startsWith('image/')
-    ? `This model takes no pictures (${type.replaceAll('"', '')}): set "handler": "image" in its model.json, or send the tensor as JSON or application/octet-stream.`
+    ? `This model does not accept images (${type.replaceAll('"', '')}). Set "handler": "image" in its model.json, or send the tensor as JSON or as application/octet-stream.`
     : part === undefined
       ? `Content type ${type} is not supported; send application/json, application/octet-stream or multipart/form-data.`
-      : `The part ${quote(part)} of the form has the type ${type}, which holds no tensor; send JSON, raw bytes (application/octet-stream) or a NumPy array file (.npy) in it.`
+      : `The part ${quote(part)} of the form has the unsupported type ${type}. Send JSON, raw bytes (application/octet-stream) or a NumPy array file (.npy).`
   return new ServerError('UnsupportedMediaTypeException', text)
 }

@@ -47,18 +47,20 @@ export function refuseForeignBytes(
   if (format !== undefined) throw foreign(spec, format, adviceFor(format))
   if (size > 1 && isText(bytes, size === 2 ? 2 : 1)) {
     const advice = looksLikeJson(bytes)
-      ? 'send it with the type application/json'
+      ? 'send them with the content type application/json'
       : 'send the numbers as JSON'
     throw foreign(spec, 'text', advice)
   }
 }
 
 function adviceFor(format: FileFormat): string {
-  if (format === 'a NumPy array file') return 'send the array to /predictions, or its elements only'
-  if (format === 'a ZIP archive') return 'of a .npz file send one array as .npy'
-  if (format === 'gzip data') return 'send the header "Content-Encoding: gzip" with it'
+  if (format === 'a NumPy array file')
+    return 'send the file to /predictions, or send only the elements of the array'
+  if (format === 'a ZIP archive')
+    return 'if it is a .npz file, send one of its arrays as a .npy file'
+  if (format === 'gzip data') return 'send them with the header "Content-Encoding: gzip"'
   if (IMAGE.test(format)) {
-    return 'set "handler": "image" in the model.json, or send the elements of the tensor'
+    return 'set "handler": "image" in model.json, or send the elements of the tensor'
   }
   return 'send the elements of the tensor as JSON, as raw bytes or as a .npy file'
 }

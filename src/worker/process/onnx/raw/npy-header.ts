@@ -41,14 +41,14 @@ export function readNpyHeader(bytes: Buffer): NpyHeader {
   const version = bytes[6] ?? 0
   if (!VERSIONS.has(version)) throw damaged(`version ${version} of the format is not known`)
   const start = version === 1 ? 10 : 12
-  if (bytes.length < start) throw damaged('it ends within the header')
+  if (bytes.length < start) throw damaged('it is truncated in the header')
   const length = version === 1 ? bytes.readUInt16LE(8) : bytes.readUInt32LE(8)
   if (length > MAX_HEADER_BYTES) throw damaged(`its header has ${length} bytes`)
   const dataAt = start + length
-  if (bytes.length < dataAt) throw damaged('it ends within the header')
+  if (bytes.length < dataAt) throw damaged('it is truncated in the header')
   const text = bytes.toString(version === 3 ? 'utf8' : 'latin1', start, dataAt)
   const descr = /'descr': *'([^']{1,32})'/.exec(text)?.[1]
-  if (descr === undefined) throw unsupported('of records (a structured dtype)')
+  if (descr === undefined) throw unsupported('with a structured dtype')
   const order = /'fortran_order': *(True|False)\b/.exec(text)?.[1]
   const sizes = /'shape': *\(([^()]*)\)/.exec(text)?.[1]
   if (order === undefined || sizes === undefined) throw damaged('its header cannot be read')
@@ -68,7 +68,7 @@ function readType(descr: string): Pick<NpyHeader, 'kind' | 'size' | 'isBigEndian
   const isText = kind === 'S' || kind === 'U'
   const size = letter === '?' ? 1 : Number(digits) * (kind === 'U' ? 4 : 1)
   if (kind === undefined || (isText ? size === 0 : !SIZES[kind].includes(size))) {
-    throw unsupported(`of the dtype ${quote(descr)}`)
+    throw unsupported(`with the dtype ${quote(descr)}`)
   }
   return { kind, size, isBigEndian: order === '>' }
 }
@@ -112,6 +112,6 @@ export function damaged(problem: string): ServerError {
 function unsupported(what: string): ServerError {
   return new ServerError(
     'UnsupportedMediaTypeException',
-    `An array ${what} is not supported; save one of numbers, booleans or strings (dtype S or U).`,
+    `A NumPy array ${what} is not supported; use numbers, booleans or strings (dtype S or U).`,
   )
 }

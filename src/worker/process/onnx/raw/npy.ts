@@ -32,9 +32,11 @@ export function tensorFromNpy(
   if (count * header.size !== data.length) {
     const wanted = Number.isSafeInteger(count)
       ? countText(count, 'element')
-      : 'more elements than can be counted'
+      : 'more elements than supported'
     const found = countText(data.length, 'byte')
-    throw damaged(`shape ${shapeText(header.shape)} means ${wanted}, ${found} follow the header`)
+    throw damaged(
+      `shape ${shapeText(header.shape)} requires ${wanted}, but ${found} follow the header`,
+    )
   }
   const shape =
     declaredShape === undefined
@@ -181,7 +183,7 @@ function wideText(cell: Buffer, isBigEndian: boolean): string {
   for (let at = 0; at < cell.length; at += 4) {
     const point = isBigEndian ? cell.readUInt32BE(at) : cell.readUInt32LE(at)
     if (point > LAST_CODE_POINT || (point >= 0xd800 && point < 0xe000)) {
-      throw damaged(`${point} is not a character`)
+      throw damaged(`${point} is not a Unicode character`)
     }
     text += String.fromCodePoint(point)
   }
@@ -193,6 +195,6 @@ function wideText(cell: Buffer, isBigEndian: boolean): string {
 function mismatch({ name, datatype }: TensorSpec, { descr }: NpyHeader): ServerError {
   return new ServerError(
     'InvalidInputException',
-    `Input ${quote(name)}: an array of the dtype ${quote(descr)} cannot become ${datatype}; convert it with astype first.`,
+    `Input ${quote(name)}: an array with the dtype ${quote(descr)} cannot be converted to ${datatype}; convert it with astype first.`,
   )
 }

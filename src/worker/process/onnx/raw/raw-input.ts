@@ -34,6 +34,6 @@ export function tensorFromDeclaredNpy(
   if (isNumpyFile(bytes)) return tensorFromNpy(spec, bytes, declaredShape)
   throw new ServerError(
     'InvalidInputException',
-    `Input ${quote(spec.name)}: the data is declared as a NumPy array file but does not begin like one.`,
+    `Input ${quote(spec.name)}: the content type is that of a NumPy array file, but the data does not begin like one.`,
   )
 }

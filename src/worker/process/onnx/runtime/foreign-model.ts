@@ -20,7 +20,7 @@ export function refuseOrtFormat(file: string): void {
   if (headOf(file).toString('latin1', 4, 8) !== ORT_MARK) return
   throw new ServerError(
     'InvalidModelException',
-    'The file is in the ORT format (.ort), which is not read; use the .onnx file that it was made from.',
+    'The file is in the ORT format (.ort), which is not supported; use the original .onnx file.',
   )
 }
 
@@ -36,7 +36,7 @@ export function foreignFileError(file: string): ServerError | undefined {
 }
 
 function formatOfText(head: string): string | undefined {
-  if (head.startsWith(GIT_LFS)) return 'a pointer of Git LFS (fetch the file with "git lfs pull")'
+  if (head.startsWith(GIT_LFS)) return 'a Git LFS pointer (download the file with "git lfs pull")'
   if (MARKUP.test(head)) return 'an HTML or XML page'
   return head === '' || CONTROL.test(head) ? undefined : 'a text file'
 }

@@ -36,7 +36,7 @@ export function reshapingOf(spec: TensorSpec, { dims, shape }: TensorReshape): R
   if (!fits || !isSame) {
     const problem = isSame
       ? `the model has ${specText(spec)}`
-      : 'both must have as many elements, and as many open dimensions'
+      : 'both shapes must have the same number of elements and of open dimensions'
     throw new ServerError(
       'InvalidModelException',
       `config.pbtxt reshapes ${quote(spec.name)} from ${shapeText(dims)} to ${shapeText(shape)}: ${problem}.`,
@@ -74,7 +74,7 @@ export function toClient(tensor: Tensor, reshaping: Reshaping | undefined): Tens
     const got = shapeText(tensor.shape)
     throw new ServerError(
       'InvalidInputException',
-      `Output ${quote(shown.name)} has the shape ${got}, which config.pbtxt does not reshape: it says ${shapeText(own)}.`,
+      `Output ${quote(shown.name)} has the shape ${got}, but the reshape in config.pbtxt requires ${shapeText(own)}.`,
     )
   }
   return { ...tensor, shape: carryOpen(own, tensor.shape, shown.shape) }

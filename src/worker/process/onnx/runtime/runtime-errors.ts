@@ -58,7 +58,7 @@ export function loadError(thrown: unknown, folder: string): ServerError {
 /** Error of an input or output whose elements onnxruntime-node does not support. */
 export function unsupportedElements(what: string, type: number): ServerError {
   const name = TYPE_NAMES.get(type) ?? 'see the ONNX specification'
-  const problem = `${what} has a type that cannot be served: ONNX type ${type} (${name}).`
+  const problem = `${what} has an unsupported type: ONNX type ${type} (${name}).`
   return new ServerError('InvalidModelException', problem)
 }
 

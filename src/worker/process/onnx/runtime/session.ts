@@ -167,7 +167,7 @@ function chooseProviders(wanted: readonly string[], gpu: number | undefined): re
   if (unknown === undefined) return wanted
   throw new ServerError(
     'InvalidModelException',
-    `Execution provider ${quote(unknown)} is not part of this onnxruntime; it has ${known.join(', ')}.`,
+    `Execution provider ${quote(unknown)} is not available in this onnxruntime; it has ${known.join(', ')}.`,
   )
 }
 
@@ -184,7 +184,7 @@ function providerConfig(
 function specOf(kind: 'Input' | 'Output', value: Binding.ValueMetadata): TensorSpec {
   const { name } = value
   if (!value.isTensor) {
-    const problem = 'is a sequence, map or optional; only tensors can be served'
+    const problem = 'is a sequence, map or optional; only tensors are supported'
     throw new ServerError('InvalidModelException', `${kind} ${quote(name)} ${problem}.`)
   }
   const datatype = ELEMENT_TYPES.get(value.type)
@@ -205,7 +205,7 @@ function reshapingsOf(
     reshapes.map((reshape) => {
       const spec = specs.find(({ name }) => name === reshape.name)
       if (spec !== undefined) return [spec.name, reshapingOf(spec, reshape)]
-      const problem = `config.pbtxt reshapes ${kind} ${quote(reshape.name)}, which the model has not.`
+      const problem = `config.pbtxt reshapes ${kind} ${quote(reshape.name)}, which the model does not have.`
       throw new ServerError('InvalidModelException', problem)
     }),
   )
@@ -229,15 +229,15 @@ function fetchesOf(names: readonly string[]): Fetches {
 function tensorOf(name: string, output: RuntimeTensor | undefined): Tensor {
   const datatype = output && DATATYPES_OF_RUNTIME.get(output.type)
   if (output === undefined || datatype === undefined) {
-    const problem = `Output ${quote(name)} came back without a tensor.`
+    const problem = `onnxruntime returned no tensor for output ${quote(name)}.`
     throw new ServerError('InvalidInputException', problem)
   }
   const { data, dims } = output
   if (datatype === 'BYTES') {
-    if (!Array.isArray(data)) throw new TypeError('a tensor of strings without strings')
+    if (!Array.isArray(data)) throw new TypeError('a tensor of strings contains something else')
     return { datatype, shape: dims, data }
   }
-  if (Array.isArray(data)) throw new TypeError('a tensor of numbers without numbers')
+  if (Array.isArray(data)) throw new TypeError('a tensor of numbers contains something else')
   // With a Node version that has Float16Array, onnxruntime-node creates one.
   if (datatype === 'FP16' && !(data instanceof Uint16Array)) {
     return {

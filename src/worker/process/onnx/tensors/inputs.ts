@@ -27,7 +27,7 @@ export class InputTable {
     if (position === undefined) {
       throw new ServerError(
         'InvalidInputException',
-        `Input ${quote(name)} is not known; ${this.expected()}.`,
+        `Unknown input ${quote(name)}; ${this.expected()}.`,
       )
     }
     return position
@@ -42,7 +42,7 @@ export class InputTable {
     if (spec === undefined || this.specs.length > 1) {
       throw new ServerError(
         'InvalidInputException',
-        `${what} can only feed a model with one input; ${this.expected()}.`,
+        `${what} is only possible for a model with one input; ${this.expected()}.`,
       )
     }
     return spec
@@ -73,7 +73,7 @@ export class InputSet {
     const position = this.#table.positionOf(name)
     const spec = this.#table.specs[position]
     if (spec === undefined || this.#claimed.has(name)) {
-      throw new ServerError('InvalidInputException', `Input ${quote(name)} is given twice.`)
+      throw new ServerError('InvalidInputException', `Input ${quote(name)} occurs twice.`)
     }
     this.#claimed.add(name)
     return spec

@@ -19,7 +19,7 @@ export class OutputTable {
   specOf(name: string): TensorSpec {
     const spec = this.#known.get(name)
     if (spec !== undefined) return spec
-    const problem = `Output ${quote(name)} is not known; the model has ${specListText(this.specs)}.`
+    const problem = `Unknown output ${quote(name)}; the model has ${specListText(this.specs)}.`
     throw new ServerError('InvalidInputException', problem)
   }
 
@@ -33,7 +33,7 @@ export class OutputTable {
     for (const { name } of wanted) {
       this.specOf(name)
       if (chosen.has(name)) {
-        throw new ServerError('InvalidInputException', `Output ${quote(name)} is asked for twice.`)
+        throw new ServerError('InvalidInputException', `Output ${quote(name)} is requested twice.`)
       }
       chosen.add(name)
     }
@@ -50,11 +50,11 @@ export class OutputTable {
     if (only !== undefined && others.length === 0 && only.datatype !== 'BYTES') return
     const has =
       others.length === 0
-        ? 'has no output of numbers'
+        ? 'has no numeric output'
         : `has ${countText(this.specs.length, 'output')}`
     throw new ServerError(
       'InvalidInputException',
-      `The model ${has}, which an answer in raw bytes cannot hold; accept application/json.`,
+      `The model ${has}, so the response cannot be raw bytes; accept application/json.`,
       { statusCode: 406 },
     )
   }

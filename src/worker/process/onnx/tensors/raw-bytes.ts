@@ -27,7 +27,7 @@ export function tensorFromOctets(
 ): NumericTensor {
   const { datatype } = spec
   if (datatype === 'BYTES') {
-    throw refuse(spec, 'raw bytes cannot be cut into strings; send a JSON array of strings')
+    throw refuse(spec, 'raw bytes cannot be split into strings; send a JSON array of strings')
   }
   const size = elementBytes(datatype)
   const count = bytes.length / size
@@ -38,7 +38,7 @@ export function tensorFromOctets(
     const expected = elementCount(shape) * size
     const wanted = Number.isSafeInteger(expected)
       ? countText(expected, 'byte')
-      : 'more bytes than can be counted'
+      : 'more bytes than supported'
     throw refuse(
       spec,
       `${datatype} of shape ${shapeText(shape)} has ${wanted}, got ${bytes.length}`,
@@ -72,7 +72,7 @@ export function octetsOfTensor(tensor: Tensor, name: string): Buffer {
   if (tensor.datatype === 'BYTES') {
     throw new ServerError(
       'InvalidInputException',
-      `Output ${quote(name)} holds strings, which raw bytes cannot show; accept application/json.`,
+      `Output ${quote(name)} contains strings, so the response cannot be raw bytes; accept application/json.`,
       { statusCode: 406 },
     )
   }
@@ -81,7 +81,7 @@ export function octetsOfTensor(tensor: Tensor, name: string): Buffer {
 
 function sizeError(spec: TensorSpec, given: number, elementSize: number): ServerError {
   if (spec.anyShape === true) {
-    const text = `the model does not say its shape; say it in the header ${SHAPE_HEADER}, for example "1,4"`
+    const text = `the model does not declare the shape; send it in the header ${SHAPE_HEADER}, for example "1,4"`
     return refuse(spec, text)
   }
   const open = spec.shape.filter((dimension) => dimension < 0).length
@@ -90,8 +90,8 @@ function sizeError(spec: TensorSpec, given: number, elementSize: number): Server
   if (open === 0) return refuse(spec, `expected ${specText(spec)}, ${expected} bytes, ${got}`)
   if (open === 1)
     return refuse(spec, `expected ${specText(spec)}, a multiple of ${expected} bytes, ${got}`)
-  const hint = `say the shape in the header ${SHAPE_HEADER}, for example "${spec.shape.map(Math.abs).join(',')}"`
-  return refuse(spec, `${specText(spec)} leaves ${open} dimensions open; ${hint}`)
+  const hint = `send the shape in the header ${SHAPE_HEADER}, for example "${spec.shape.map(Math.abs).join(',')}"`
+  return refuse(spec, `${specText(spec)} has ${open} open dimensions; ${hint}`)
 }
 
 function refuse(spec: TensorSpec, problem: string): ServerError {

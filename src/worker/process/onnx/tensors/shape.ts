@@ -51,10 +51,10 @@ export function checkDeclaredShape(
   if (expected === count) return fitted
   const wanted = Number.isSafeInteger(expected)
     ? countText(expected, 'element')
-    : 'more elements than can be counted'
+    : 'more elements than supported'
   throw new ServerError(
     'InvalidInputException',
-    `Input ${quote(spec.name)}: shape ${shapeText(shape)} means ${wanted}, got ${count}.`,
+    `Input ${quote(spec.name)}: shape ${shapeText(shape)} requires ${wanted}, got ${count}.`,
   )
 }
 
@@ -149,13 +149,13 @@ export function checkRows(
     const [first = '', other = ''] = [specs[0]?.name, specs[index]?.name]
     throw new ServerError(
       'InvalidInputException',
-      `Inputs ${quote(first)} and ${quote(other)} differ in their batch size: ${rows} and ${shape[0]}.`,
+      `Inputs ${quote(first)} and ${quote(other)} differ in their batch dimension: ${rows} and ${shape[0]}.`,
     )
   }
   if (rows > maxBatchSize) {
     throw new ServerError(
       'InvalidInputException',
-      `The request has a batch of ${countText(rows, 'row')}, the model takes ${maxBatchSize} at most.`,
+      `The batch dimension of the request is ${rows}, but the maximum of the model is ${maxBatchSize}.`,
     )
   }
 }

@@ -46,23 +46,23 @@ const CASES: Readonly<Record<string, Case>> = {
   'weights as large as a batch': {
     nodes: [node('Add', ['x', 'w'], 'y')],
     constants: { w: WEIGHTS },
-    problem: /something else for each place/,
+    problem: /a different constant for each request/,
   },
   'a softmax of each sample': { nodes: [node('Softmax', ['x'], 'y', { axis: 1 })] },
   'a softmax of the batch': {
     nodes: [node('Softmax', ['x'], 'y', { axis: 0 })],
-    problem: /Operator Softmax .* computes over the batch dimension/,
+    problem: /Operator Softmax .* operates over the batch dimension/,
   },
   'a softmax before version 13 over an axis and all behind': {
     nodes: [node('Softmax', ['x'], 'y', { axis: 0 })],
     x: ['N', 2, 4],
     version: 11,
-    problem: /computes over the batch dimension/,
+    problem: /operates over the batch dimension/,
   },
   'the default axis before version 13': { nodes: [node('Softmax', ['x'], 'y')], version: 11 },
   'a mean without axes': {
     nodes: [node('ReduceMean', ['x'], 'm'), node('Sub', ['x', 'm'], 'y')],
-    problem: /ReduceMean .* computes over the batch dimension/,
+    problem: /ReduceMean .* operates over the batch dimension/,
   },
   'axes as an input': {
     nodes: [node('ReduceSum', ['x', 'axes'], 's'), node('Div', ['x', 's'], 'y')],
@@ -76,7 +76,7 @@ const CASES: Readonly<Record<string, Case>> = {
       node('Div', ['x', 's'], 'y'),
     ],
     constants: { minus: integers(-1) },
-    problem: /ReduceSum .* computes its input 1 while it runs/,
+    problem: /ReduceSum .* has an input 1 that is computed at run time/,
   },
   'a dynamic scale': {
     nodes: [
@@ -84,12 +84,12 @@ const CASES: Readonly<Record<string, Case>> = {
       node('DequantizeLinear', ['q', 's', 'z'], 'y'),
     ],
     problem:
-      /^Operator DynamicQuantizeLinear \(node "[^"]*"\) takes its scale from the whole tensor\.$/,
+      /^Operator DynamicQuantizeLinear \(node "[^"]*"\) computes its scale from the whole batch\.$/,
   },
   'a dynamic scale beside the way to the outputs': {
     nodes: [node('DynamicQuantizeLinear', ['w'], ['q', 's', 'z']), node('Relu', ['x'], 'y')],
     constants: { w: LIST },
-    problem: /DynamicQuantizeLinear .* takes its scale from the whole tensor/,
+    problem: /DynamicQuantizeLinear .* computes its scale from the whole batch/,
   },
   'training mode': {
     nodes: [
@@ -100,7 +100,7 @@ const CASES: Readonly<Record<string, Case>> = {
     constants: { w: LIST },
     problem: /BatchNormalization .* normalizes over the whole batch \(training mode\)/,
   },
-  'a shape with the size of the batch': {
+  'a shape that contains the batch size': {
     nodes: [
       node('Shape', ['x'], 'shape'),
       node('Gather', ['shape', 'zero'], 'n'),
@@ -114,17 +114,17 @@ const CASES: Readonly<Record<string, Case>> = {
   'a fixed batch': {
     nodes: [node('Reshape', ['x', 'one'], 'y')],
     constants: { one: integers(1, 4) },
-    problem: /Reshape .* fixes the size of the batch/,
+    problem: /Reshape .* has a fixed batch size/,
   },
   'the batch in another order': {
     nodes: [node('Transpose', ['x'], 't', { perm: [1, 0] }), node('Reshape', ['t', 'shape'], 'y')],
     constants: { shape: integers(-1, 4) },
-    problem: /Reshape .* moves elements between samples/,
+    problem: /Reshape .* moves elements between requests/,
   },
   'samples of another size': {
     nodes: [node('Reshape', ['x', 'shape'], 'y')],
     constants: { shape: integers(-1, 2) },
-    problem: /The first dimension of output "y" is not that of the inputs/,
+    problem: /The first dimension of output "y" differs from the batch dimension of the inputs/,
   },
   'the sequence and the batch as one axis, and back': {
     nodes: [
@@ -156,7 +156,7 @@ const CASES: Readonly<Record<string, Case>> = {
       node('Add', ['x', 'u'], 'y'),
     ],
     constants: { zero: ZERO, one: { ...ZERO, values: [1] }, axis: integers(1) },
-    problem: /Range .* numbers the requests of a batch/,
+    problem: /Range .* creates a range over the batch dimension/,
   },
   'divided by the size of the batch': {
     nodes: [
@@ -164,16 +164,16 @@ const CASES: Readonly<Record<string, Case>> = {
       node('Cast', ['size'], 'f', { to: 1 }),
       node('Div', ['x', 'f'], 'y'),
     ],
-    problem: /Div .* computes with the size of the batch/,
+    problem: /Div .* depends on the batch size/,
   },
   'a squeeze of whatever is 1': {
     nodes: [node('Squeeze', ['x'], 'y')],
-    problem: /Squeeze .* drops the batch dimension where it is 1/,
+    problem: /Squeeze .* removes the batch dimension if it is 1/,
   },
   'a part of the batch': {
     nodes: [node('Slice', ['x', 'start', 'end', 'axis'], 'y')],
     constants: { start: integers(0), end: integers(1), axis: integers(0) },
-    problem: /Slice .* cuts the batch/,
+    problem: /Slice .* slices the batch dimension/,
   },
   'the highest of each sample': {
     nodes: [node('TopK', ['x', 'k'], ['y', 'places'])],
@@ -204,7 +204,7 @@ const CASES: Readonly<Record<string, Case>> = {
       node('Cast', ['places'], 'y', { to: 1 }),
     ],
     x: IMAGE,
-    problem: /MaxPool .* has an output that is not followed/,
+    problem: /MaxPool .* has an output that the proof does not support/,
   },
   'the batch as time steps': {
     nodes: [
@@ -221,7 +221,7 @@ const CASES: Readonly<Record<string, Case>> = {
       r: floats([1, 4, 1], [1, 1, 1, 1]),
       flat: integers(0, -1),
     },
-    problem: /LSTM .* takes the batch dimension for its time steps/,
+    problem: /LSTM .* uses the batch dimension as time steps/,
   },
   'control flow': {
     nodes: [
@@ -243,11 +243,11 @@ const CASES: Readonly<Record<string, Case>> = {
       }),
     ],
     constants: { c: { type: 'BOOL', shape: [], values: [1] } },
-    problem: /^Operator If \(node "If_y"\) is not known to keep the requests of a run apart\.$/,
+    problem: /^Operator If \(node "If_y"\) has no rule in the proof\.$/,
   },
   'random numbers': {
     nodes: [node('RandomNormalLike', ['x'], 'r'), node('Add', ['x', 'r'], 'y')],
-    problem: /Operator RandomNormalLike .* is not known/,
+    problem: /Operator RandomNormalLike .* has no rule in the proof/,
   },
   'what does not depend on the requests': {
     nodes: [node('Identity', ['w'], 'y')],
@@ -256,7 +256,7 @@ const CASES: Readonly<Record<string, Case>> = {
   },
   'a batch that is not in front': {
     nodes: [node('Transpose', ['x'], 'y', { perm: [1, 0] })],
-    problem: /^Output "y" does not have the batch as its first dimension\.$/,
+    problem: /^Output "y" does not have the batch dimension first\.$/,
   },
   'a fixed first dimension': {
     nodes: [node('Relu', ['x'], 'y')],
@@ -266,7 +266,7 @@ const CASES: Readonly<Record<string, Case>> = {
   'one name for the batch and another dimension': {
     nodes: [node('Relu', ['x'], 'y')],
     x: ['N', 'N'],
-    problem: /^Input "x" has the batch dimension "N" in another place as well\.$/,
+    problem: /^Input "x" has the batch dimension "N" more than once\.$/,
   },
 }
 
@@ -296,11 +296,7 @@ test('each operator is followed, or named as the reason', (t) => {
     const model = modelOf(one)
     const { joins, reason } = judgeBatching(writeModel(file, model), specsOf(model), 'auto')
     assert.equal(joins, one.problem === undefined, `${name}: ${reason}`)
-    assert.match(
-      reason,
-      one.problem ?? /^Every operator keeps the requests of a run apart\.$/,
-      name,
-    )
+    assert.match(reason, one.problem ?? /^No operator mixes the requests of a run\.$/, name)
   }
 })
 
@@ -316,9 +312,9 @@ test('a setting decides without the graph, but not against the inputs', (t) => {
 
 test('a file that is cut, damaged or missing is not proved, and ends at once', (t) => {
   const file = path.join(temporaryFolder(t), 'model.onnx')
-  const model = modelOf(CASES['a shape with the size of the batch'] ?? { nodes: [] })
+  const model = modelOf(CASES['a shape that contains the batch size'] ?? { nodes: [] })
   const specs = specsOf(model)
-  assert.match(judgeBatching(file, specs, 'auto').reason, /cannot be checked/)
+  assert.match(judgeBatching(file, specs, 'auto').reason, /cannot be analyzed/)
   const bytes = modelBytes(model)
   for (let length = 0; length < bytes.length; length++) {
     writeFileSync(file, bytes.subarray(0, length))
@@ -385,7 +381,7 @@ test('a graph that doubles lists, sizes and dimensions ends at once', (t) => {
   const model = modelOf({ nodes, constants: { axes: integers(1) } })
   const started = performance.now()
   const { reason } = judgeBatching(writeModel(file, model), specsOf(model), 'auto')
-  assert.match(reason, /^Operator Concat .* makes a long list of sizes\.$/)
+  assert.match(reason, /^Operator Concat .* builds a list of too many sizes\.$/)
   assert.ok(performance.now() - started < 1000)
 })
 
@@ -394,7 +390,7 @@ test('a file of nothing but fields is left in time', (t) => {
   writeFileSync(file, Buffer.alloc(32 * 2 ** 20, Buffer.from([0x08, 0x01])))
   const started = performance.now()
   const { reason } = judgeBatching(file, specsOf(modelOf({ nodes: [] })), 'auto')
-  assert.match(reason, /^The graph cannot be checked: it has too many parts\.$/)
+  assert.match(reason, /^The graph cannot be analyzed: the file has too many parts\.$/)
   assert.ok(performance.now() - started < 10_000)
 })
 

@@ -59,8 +59,8 @@ test('labels are read from lines, lists and both forms of index_to_name.json', a
     ['absent.txt', undefined, /cannot be read/],
     ['../lines.txt', undefined, /points outside/],
     ['/etc/passwd', undefined, /points outside/],
-    ['gap.json', '{"0": "cat", "2": "dog"}', /from 0 to 1/],
-    ['number.json', '[1]', /no text for class "0"/],
+    ['gap.json', '{"0": "cat", "2": "dog"}', /the class numbers 0 to 1/],
+    ['number.json', '[1]', /no label for class "0"/],
     ['broken.json', '{', /is not JSON/],
     ['null.json', 'null', /neither a list nor an object/],
   ]
@@ -141,8 +141,8 @@ test('only a single float output of two dimensions makes a classifier, unless th
     assert.equal(classes([spec(shape)]), undefined)
   const refused: [readonly TensorSpec[], ModelSettings, readonly string[], RegExp][] = [
     [[label], { output: 'scores' }, [], /names output "scores"; the model has "label" INT64/],
-    [[label], { output: 'label' }, [], /holds no class scores/],
-    [[spec([1, 9])], {}, ['a', 'b'], /2 labels, but 9 classes/],
+    [[label], { output: 'label' }, [], /cannot be used as class scores/],
+    [[spec([1, 9])], {}, ['a', 'b'], /2 labels, but output "image" has 9 classes/],
   ]
   for (const [outputs, settings, labels, pattern] of refused) {
     assert.throws(
@@ -248,9 +248,9 @@ test('tensors for a model with the image handler, and answers in raw bytes, are 
 
 test('a model that does not suit the image handler is refused when it is loaded', async (t) => {
   const refused: [string, ModelSettings, RegExp][] = [
-    ['digits', { image: { width: 9 } }, /says width 9/],
+    ['digits', { image: { width: 9 } }, /sets width to 9/],
     ['digits', { output: 'scores' }, /names output "scores"/],
-    ['iris', {}, /the shape \[N,C,H,W\]/],
+    ['iris', {}, /the shape must be \[N,C,H,W\]/],
   ]
   for (const [example, settings, pattern] of refused) {
     const network = path.resolve('examples', example, 'model.onnx')
@@ -264,7 +264,7 @@ test('a model that does not suit the image handler is refused when it is loaded'
   const folder = imageModel(t, path.join(digits, 'model.onnx'), {})
   writeFileSync(path.join(folder, 'model.json'), '{"handler": "image", "labels": "labels.txt"}')
   writeFileSync(path.join(folder, 'labels.txt'), 'zero\none\n')
-  await assert.rejects(load(t, folder), /400 .*2 labels, but 10 classes/)
+  await assert.rejects(load(t, folder), /400 .*2 labels, but output "probabilities" has 10 classes/)
   const [image, size] = [spec([-1, 3, 8, 8]), spec([1], 'INT64', 'size')]
   for (const inputs of [[], [image, size]]) {
     const metadata = { ...emptyMetadata, inputs }
@@ -280,7 +280,7 @@ test('a model that does not suit the image handler is refused when it is loaded'
     )
     await assert.rejects(
       creating,
-      failsWith('InvalidModelException', /needs one input, the model has/),
+      failsWith('InvalidModelException', /needs a model with one input; the model has/),
     )
   }
 })

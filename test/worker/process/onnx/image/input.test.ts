@@ -284,7 +284,7 @@ test('what is no picture, or none that is decoded, is refused with what to send 
   )
   assert.throws(
     () => picturesOf(request(parameter(Buffer.from('hello'), 'image/png'))),
-    failsWith('InvalidInputException', /does not start/),
+    failsWith('InvalidInputException', /does not begin/),
   )
   const mixed = request(
     parameter(png, 'image/png', 'a'),
@@ -325,7 +325,7 @@ test('broken, cut off and hostile pictures are refused at once', async () => {
       tensorOf(pngOfSize(width, height), [1, 3, 8, 8]),
       failsWith(
         'PayloadTooLargeException',
-        new RegExp(`^The image is ${width}×${height}; at most`),
+        new RegExp(`^The image has ${width}×${height} pixels; the limit is`),
       ),
     )
   }
@@ -362,7 +362,7 @@ test('several pictures are rows of one tensor, as many as the input has room for
   const single = planImageInput(spec([1, 3, 1, 1]), {})
   await assert.rejects(
     picturesToTensor([first, second], single),
-    failsWith('InvalidInputException', /takes 1 image at once, the request has 2/),
+    failsWith('InvalidInputException', /takes 1 image in a request, but the request has 2/),
   )
   const huge = planImageInput(spec([-1, 3, 8192, 8192]), {})
   await assert.rejects(
@@ -373,22 +373,30 @@ test('several pictures are rows of one tensor, as many as the input has room for
 
 test('settings that do not suit the input are reported when the model is loaded', () => {
   const cases: [TensorSpec, ImageSettings, RegExp][] = [
-    [spec([1, 784]), {}, /the shape \[N,C,H,W\] or \[N,H,W,C\]/],
+    [spec([1, 784]), {}, /the shape must be \[N,C,H,W\] or \[N,H,W,C\]/],
     [spec([1, 3, -1, -1]), {}, /width is open/],
     [spec([1, 3, -1, 20]), { width: 20 }, /height is open/],
-    [spec([1, 3, 20, 20]), { width: 30 }, /says width 30/],
+    [spec([1, 3, 20, 20]), { width: 30 }, /sets width to 30/],
     [spec([1, 3, 20, 9000]), {}, /width is not between 1 and 8192/],
-    [spec([1, 3, 20, 20]), { colors: 'grayscale' }, /grayscale takes 1 channels, NCHW says 3/],
-    [spec([1, 1, 20, 20]), { colors: 'rgb' }, /rgb takes 3 channels, NCHW says 1/],
-    [spec([1, 4, 20, 20]), {}, /NCHW says 4/],
-    [spec([1, 20, 20, 3]), { layout: 'NCHW' }, /NCHW says 20/],
+    [
+      spec([1, 3, 20, 20]),
+      { colors: 'grayscale' },
+      /3 channels with layout NCHW, but colors "grayscale" requires 1/,
+    ],
+    [
+      spec([1, 1, 20, 20]),
+      { colors: 'rgb' },
+      /1 channels with layout NCHW, but colors "rgb" requires 3/,
+    ],
+    [spec([1, 4, 20, 20]), {}, /the input has 4 channels/],
+    [spec([1, 20, 20, 3]), { layout: 'NCHW' }, /the input has 20 channels/],
     [
       spec([1, 3, 20, 20]),
       { mean: [1, 2] },
       /image.mean has 2 values, but the input has 3 channels/,
     ],
     [spec([1, 1, 20, 20]), { std: [1, 2, 3] }, /image.std has 3 values/],
-    [spec([1, 3, 20, 20], 'BYTES'), {}, /takes text/],
+    [spec([1, 3, 20, 20], 'BYTES'), {}, /its datatype is BYTES/],
     [spec([1, 3, 20, 20], 'INT64'), {}, /cannot fill INT64/],
     [spec([1, 3, 20, 20], 'BOOL'), {}, /cannot fill BOOL/],
   ]

@@ -189,7 +189,7 @@ test('integers are exact up to 64 bits, and what does not fit is refused by name
   for (const datatype of ['BYTES', 'INT32', 'INT64', 'BOOL'] as const) {
     assert.match(
       refusal('[null]', datatype),
-      /element 0: null is not .*; only inputs of floats may/,
+      /element 0: null is not .*; null is only valid in float inputs/,
     )
   }
   for (const value of ['9223372036854775808', '-9223372036854775809', '1'.repeat(400)]) {
@@ -276,8 +276,8 @@ test('malformed JSON is refused with the place', () => {
   assert.match(refusal('["a\nb"]', 'BYTES'), /control character/)
   assert.match(refusal('["\\x"]', 'BYTES'), /escape/)
   assert.match(refusal('["\\ud800"]', 'BYTES'), /surrogate/)
-  assert.match(refusal('["abc', 'BYTES'), /no end/)
-  assert.match(refusal('["abc\\"', 'BYTES'), /no end/)
+  assert.match(refusal('["abc', 'BYTES'), /no closing quote/)
+  assert.match(refusal('["abc\\"', 'BYTES'), /no closing quote/)
 })
 
 test('nesting is limited without recursion', () => {
@@ -360,7 +360,7 @@ test('strings are kept byte for byte, through elements that C strings could not 
   const blob: Tensor = { datatype: 'BYTES', shape: [1], data: [bytesToElement(Buffer.of(0xff))] }
   assert.throws(
     () => new JsonWriter(100).flat(blob, 'y'),
-    /Output "y", element 0: .*not UTF-8.*binary/,
+    /Output "y", element 0: .*not valid UTF-8.*binary/,
   )
   assert.equal(textToElement('text'), 'text')
 })

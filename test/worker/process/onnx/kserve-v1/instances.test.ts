@@ -46,17 +46,20 @@ test('several inputs and outputs are objects', async (t) => {
   const columns = { INPUT0: [row(3), row(5)], INPUT1: [row(1), row(1)] }
   assert.deepEqual(await ask(model, { inputs: columns }), predictions)
   const refused: [unknown, RegExp][] = [
-    [{ instances: [...instances, ...instances] }, /a batch of 4 rows/],
-    [{ instances: [row(1)] }, /instances that are no objects can only feed a model with one input/],
+    [{ instances: [...instances, ...instances] }, /batch dimension of the request is 4/],
+    [
+      { instances: [row(1)] },
+      /instances that are not objects is only possible for a model with one input/,
+    ],
     [{ instances: [instances[0], { INPUT0: row(1) }] }, /Instance 1 has no input "INPUT1"/],
-    [{ instances: [{ ...instances[0], INPUT2: 1 }] }, /"INPUT2" is not known/],
+    [{ instances: [{ ...instances[0], INPUT2: 1 }] }, /Unknown input "INPUT2"/],
     [
       { instances: [{ INPUT0: row(1), INPUT1: [1] }, instances[0]] },
-      /differ in shape, \[1\] and \[16\]/,
+      /have different shapes, \[1\] and \[16\]/,
     ],
     [{ instances: [instances[0], 5] }, /expected an object/],
     [{ inputs: { INPUT0: [row(1)] } }, /Missing input "INPUT1"/],
-    [{ inputs: { INPUT0: [row(1)], INPUT1: [row(1), row(2)] } }, /differ in their batch size/],
+    [{ inputs: { INPUT0: [row(1)], INPUT1: [row(1), row(2)] } }, /differ in their batch dimension/],
   ]
   for (const [body, pattern] of refused) assert.match(String(await ask(model, body)), pattern)
 })
@@ -65,9 +68,9 @@ test('what is no list of instances is refused', async (t) => {
   const model = await loadModel(t, modelPath('scores4', '1'))
   const refused: [unknown, RegExp][] = [
     [{}, /^400 The request has no "instances"/],
-    [{ instances: 5 }, /^400 "instances" must be a list, got 5/],
+    [{ instances: 5 }, /^400 "instances" must be a list, not 5/],
     [{ instances: null }, /^400 "instances" must be a list/],
-    [{ instances: [[1, 2, 3, 4]], inputs: [] }, /^400 The instances are given twice/],
+    [{ instances: [[1, 2, 3, 4]], inputs: [] }, /^400 The request has "instances" twice/],
     // Four elements could be one row, but they were sent as four instances.
     [{ instances: [1, 2, 3, 4] }, /^400 Input "INPUT0": expected FP32 \[-1,4\].*, got shape \[4\]/],
     [{ instances: [[1, 2], [3]] }, /^400 .*ragged/],
@@ -79,7 +82,7 @@ test('what is no list of instances is refused', async (t) => {
   const fixed = await loadModel(t, modelPath('nan_inf_output', '1'))
   assert.match(
     String(await ask(fixed, { instances: [1] })),
-    /^400 Output "OUTPUT0" has no row for each instance/,
+    /^400 Output "OUTPUT0" does not have one element for each instance/,
   )
 })
 

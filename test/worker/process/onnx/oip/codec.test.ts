@@ -144,7 +144,7 @@ test('strings keep every byte, however they travel', async (t) => {
   assert.deepEqual(outputsOf(await ask(texts, false))[0]?.data, texts)
   const notText = await ask(blobs.slice(1), false)
   assert.equal(notText.status, 400)
-  assert.match(errorOf(notText), /"OUTPUT0", element 0: .*not UTF-8.*binary/)
+  assert.match(errorOf(notText), /"OUTPUT0", element 0: .*not valid UTF-8.*binary/)
 })
 
 test('binary strings that are cut or counted wrong are refused', async (t) => {
@@ -156,17 +156,25 @@ test('binary strings that are cut or counted wrong are refused', async (t) => {
   }
   const one = binaryElements(['abc'])
   const cases: [Buffer, number[], RegExp][] = [
-    [one.subarray(0, 3), [1, 1], /element 0: the binary data ends within the length/],
+    [one.subarray(0, 3), [1, 1], /element 0: the binary data is truncated in the length/],
     [
       one.subarray(0, 6),
       [1, 1],
-      /element 0: the binary data ends within the element of 3 bytes, behind 2/,
+      /element 0: the binary data is truncated in an element of 3 bytes; 2 bytes are left/,
     ],
-    [Buffer.from('ffffffff616263', 'hex'), [1, 1], /the element of 4294967295 bytes, behind 3/],
-    [one, [1, 2], /shape \[1,2\] means 2 elements, the binary data has 1/],
-    [binaryElements(['a', 'b', 'c']), [1, 2], /means 2 elements, the binary data has more than 2/],
-    [one, [2 ** 40, 2 ** 40], /more elements than can be counted, the binary data has 1/],
-    [Buffer.alloc(0), [1, 1], /means 1 element, the binary data has 0/],
+    [
+      Buffer.from('ffffffff616263', 'hex'),
+      [1, 1],
+      /an element of 4294967295 bytes; 3 bytes are left/,
+    ],
+    [one, [1, 2], /shape \[1,2\] requires 2 elements, but the binary data has 1/],
+    [
+      binaryElements(['a', 'b', 'c']),
+      [1, 2],
+      /requires 2 elements, but the binary data has more than 2/,
+    ],
+    [one, [2 ** 40, 2 ** 40], /more elements than supported, but the binary data has 1/],
+    [Buffer.alloc(0), [1, 1], /requires 1 element, but the binary data has 0/],
   ]
   for (const [tail, shape, pattern] of cases) {
     assert.match(await ask(tail, shape), pattern)
@@ -208,7 +216,7 @@ test('a body without JSON feeds the only input', async (t) => {
   assert.deepEqual([text?.shape, text?.bytes], [[1], binaryElements(['427'])])
 
   const two = await loadModel(t, modelPath('identity_fp32', '1'))
-  assert.match(await refusal(two, raw(floats(1, 2))), /^400 .*leaves 2 dimensions open/)
+  assert.match(await refusal(two, raw(floats(1, 2))), /^400 .*has 2 open dimensions/)
   const shaped = await infer(two, raw(floats(1, 2), [['Tensor-Shape', '2,1']]))
   assert.deepEqual(outputsOf(shaped)[0]?.shape, [2, 1])
   const batched = await loadModel(t, modelPath('identity_fp32', '1'), {
@@ -237,15 +245,15 @@ test('where the data of an input is not clear, the request is refused', async (t
   const cases: [InferRequest, RegExp][] = [
     [
       inferRequest({ inputs: BINARY_BOTH }, tail.subarray(1)),
-      /"INPUT1": "binary_data_size" is 64, but 63 bytes are left/,
+      /"INPUT1": "binary_data_size" is 64, but the body has only 63 bytes more/,
     ],
     [
       inferRequest({ inputs: BINARY_BOTH }, Buffer.concat([tail, tail.subarray(0, 1)])),
-      /has 129 bytes, 128 of which/,
+      /has 129 bytes, but the inputs use only 128/,
     ],
     [
       inferRequest({ inputs: BINARY_BOTH }),
-      /0 bytes are left in the body; the header Inference-Header/,
+      /the body has only 0 bytes more; the header Inference-Header/,
     ],
     [
       inferRequest(both(sized(60)), tail.subarray(4)),
@@ -272,10 +280,13 @@ test('where the data of an input is not clear, the request is refused', async (t
     ],
     [inferRequest(listed({ classification: 0.5 })), /"classification" must be a number of classes/],
     [inferRequest({ inputs: [simpleInput('INPUT0')] }), /Missing input "INPUT1"/],
-    [inferRequest(both(rows(9), rows(9))), /a batch of 9 rows, the model takes 8 at most/],
+    [
+      inferRequest(both(rows(9), rows(9))),
+      /batch dimension of the request is 9, but the maximum of the model is 8/,
+    ],
     [
       inferRequest(both(rows(1), rows(2))),
-      /"INPUT0" and "INPUT1" differ in their batch size: 1 and 2/,
+      /"INPUT0" and "INPUT1" differ in their batch dimension: 1 and 2/,
     ],
     [inferRequest('', undefined), /Malformed JSON at byte 0/],
     [inferRequest('[1,2]'), /expected an object/],
@@ -305,7 +316,7 @@ test('where the data of an input is not clear, the request is refused', async (t
   assert.equal(outputsOf(await infer(model, inferRequest(both(rows(8), rows(8)))))[0]?.shape[0], 8)
 })
 
-test('FP16 travels in binary only', async (t) => {
+test('FP16 is only supported as binary data', async (t) => {
   const model = await loadModel(t, modelPath('identity_fp16', '1'))
   const halves = Buffer.from('003c00c1ff7b0100', 'hex')
   const input = {
@@ -366,7 +377,10 @@ test('bodies are decompressed by their coding, within the limit', async (t) => {
     assert.match(await refusal(model, coded('gzip', body)), /^400 The body is not valid gzip data/)
   }
   const bomb = gzipSync(Buffer.alloc(50_000_000))
-  assert.match(await refusal(model, coded('gzip', bomb)), /^413 .*more than the 1000 bytes/)
+  assert.match(
+    await refusal(model, coded('gzip', bomb)),
+    /^413 .*larger than the limit of 1000 bytes/,
+  )
   for (const coding of ['br', 'zstd', 'gzip, deflate', 'x']) {
     const answer = await infer(model, coded(coding, gzip))
     assert.equal(answer.status, 415)
@@ -489,7 +503,7 @@ test('classes stand for an output: value, index and label, the highest first', a
     inputs: [text],
     outputs: [{ name: 'OUTPUT0', parameters: { classification: 1 } }],
   })
-  assert.match(await refusal(strings, refused), /^400 .*BYTES cannot be ranked/)
+  assert.match(await refusal(strings, refused), /^400 .*does not support BYTES/)
 })
 
 test('the limit of an answer does not count JSON in front of binary data', async (t) => {

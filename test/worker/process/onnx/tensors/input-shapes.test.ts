@@ -101,7 +101,7 @@ test('C7: an input without a shape takes any shape, in every form', async (t) =>
   ])
   assert.match(
     await problem(model, bodyRequest(bytesOf(floats(2)), OCTETS)),
-    /the model does not say its shape; say it in the header Tensor-Shape/,
+    /the model does not declare the shape; send it in the header Tensor-Shape/,
   )
   const described = await ask(model, { headers: [['describe', 'True']], parameters: [] })
   const [{ inputs }] = [described[1] as { inputs: unknown[] }]
@@ -300,10 +300,13 @@ test('C8: a scalar for each row, as Triton writes it, and open dimensions in ord
 test('C8: a reshape that does not go with the model refuses it', async (t) => {
   const graph = identityGraph({ type: 'FP32', shape: ['n', 4] })
   const refused: [object, RegExp][] = [
-    [{ name: 'z', dims: [4], shape: [4] }, /reshapes input "z", which the model has not/],
-    [{ name: 'x', dims: [4], shape: [5] }, /from \[4\] to \[5\]: both must have as many elements/],
+    [{ name: 'z', dims: [4], shape: [4] }, /reshapes input "z", which the model does not have/],
+    [
+      { name: 'x', dims: [4], shape: [5] },
+      /from \[4\] to \[5\]: both shapes must have the same number of elements/,
+    ],
     [{ name: 'x', dims: [6], shape: [6] }, /from \[6\] to \[6\]: the model has FP32 \[-1,4\]/],
-    [{ name: 'x', dims: [-1], shape: [4] }, /both must have as many elements, and as many open/],
+    [{ name: 'x', dims: [-1], shape: [4] }, /the same number of elements and of open dimensions/],
   ]
   for (const [reshape, pattern] of refused) {
     const reshapes = { inputs: [reshape], outputs: [] }

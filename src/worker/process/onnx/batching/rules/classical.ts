@@ -49,7 +49,7 @@ export const oneHotEncoder: Rule = (node) => {
 /** Concatenates columns. */
 export const featureVectorizer: Rule = (node) => {
   if (node.given.some(({ shape }) => shape?.length !== 2)) {
-    throw new NotProved('takes the batch for one row')
+    throw new NotProved('treats the batch as one row')
   }
   return [concatenated(node.given, 1, node.names)]
 }
@@ -60,7 +60,7 @@ export const featureExtractor: Rule = (node) => {
   const data = node.input(0)
   if (data.kind !== 'batched') return [fixed()]
   const last = data.shape.length - 1
-  if (data.axis >= last) throw new NotProved('picks from the whole batch')
+  if (data.axis >= last) throw new NotProved('selects elements across the whole batch')
   return [batched(data.shape.with(last, node.names.fresh()), data.axis)]
 }
 
@@ -75,10 +75,10 @@ export const stringNormalizer: Rule = (node) => {
   const data = node.input(0)
   if (data.kind === 'fixed') return [fixed()]
   if (node.countOf('stopwords') !== 0) {
-    throw new NotProved('leaves words out, so that the batch becomes shorter')
+    throw new NotProved('removes elements, which changes the batch dimension')
   }
   const { shape, axis } = node.batchedInput(0)
-  if (shape.length !== 1) throw new NotProved('takes one row only')
+  if (shape.length !== 1) throw new NotProved('supports only one row')
   return [batched(shape, axis)]
 }
 
@@ -95,6 +95,6 @@ export const distances: Rule = (node) => {
 function tableOf(node: NodeView): Batched {
   node.requireFixed(0)
   const data = node.batchedInput(0)
-  if (data.shape.length !== 2 || data.axis !== 0) throw new NotProved('takes the batch for one row')
+  if (data.shape.length !== 2 || data.axis !== 0) throw new NotProved('treats the batch as one row')
   return data
 }

@@ -67,7 +67,7 @@ export const fusedConvolution: Rule = (node) => {
   const image = node.batchedInput(0)
   const sums = added.axis === 0 && sameDim(sampleSize(added), sampleSize(image))
   if (image.axis !== 0 || !sums || added.shape.length !== image.shape.length) {
-    throw new NotProved('adds another batch')
+    throw new NotProved('adds a batch of a different shape')
   }
   return [added]
 }
@@ -120,16 +120,16 @@ export const globalPooling: Rule = (node) => {
 export const resize: Rule = (node) => {
   const data = node.input(0)
   if (node.isFixed) return [fixed()]
-  if (data.kind !== 'batched') throw new NotProved('resizes what is no image')
+  if (data.kind !== 'batched') throw new NotProved('resizes an input that is not an image')
   const isOld = node.version < 11
   if (node.text('coordinate_transformation_mode', '') === 'tf_crop_and_resize') {
-    throw new NotProved('cuts the batch')
+    throw new NotProved('slices the batch dimension')
   }
   const rank = data.shape.length
   const axes = (node.list('axes') ?? [...data.shape.keys()]).map((axis) => normalAxis(axis, rank))
   const place = axes.indexOf(data.axis)
   const policy = node.text('keep_aspect_ratio_policy', 'stretch')
-  if (place !== -1 && policy !== 'stretch') throw new NotProved('resizes the batch')
+  if (place !== -1 && policy !== 'stretch') throw new NotProved('resizes the batch dimension')
   const sizes = isOld ? undefined : givenValues(node, 3)
   const scales = isOld
     ? (node.list('scales')?.map(fixedDim) ?? givenValues(node, 1))
@@ -147,7 +147,7 @@ export const resize: Rule = (node) => {
     (sizes === undefined
       ? scale !== undefined && isOne(scale)
       : size !== undefined && sameDim(size, own))
-  if (!isKept) throw new NotProved('resizes the batch')
+  if (!isKept) throw new NotProved('resizes the batch dimension')
   return [batched(shape, data.axis)]
 }
 
@@ -160,7 +160,7 @@ function givenValues(node: NodeView, index: number): readonly Dim[] | undefined 
 
 function resized(node: NodeView, dim: Dim, size: Dim | undefined, scale: Dim | undefined): Dim {
   if ([size, scale].some((given) => given !== undefined && hasBatch(given))) {
-    throw new NotProved('computes with the size of the batch')
+    throw new NotProved('depends on the batch size')
   }
   if (size !== undefined) return isPositive(size) ? size : node.names.fresh()
   const factor = scale && numberOf(scale)
@@ -175,7 +175,8 @@ export const gridSample: Rule = (node) => {
   node.requireFixed(0, 1)
   if (node.isFixed) return [fixed()]
   const [data, grid] = [imageOf(node.input(0)), imageOf(node.input(1))]
-  if (!sameDim(sampleSize(data), sampleSize(grid))) throw new NotProved('mixes two batches')
+  if (!sameDim(sampleSize(data), sampleSize(grid)))
+    throw new NotProved('combines two different batches')
   const [size = ONE, channels = ONE] = data.shape
   return [batched([size, channels, ...grid.shape.slice(1, -1)], 0)]
 }
@@ -184,7 +185,7 @@ export const gridSample: Rule = (node) => {
 export const slopes: Rule = (node) => {
   const [data, slope] = [node.input(0), node.input(1)]
   if (slope.shape !== undefined && slope.shape.length > shapeOf(data).length) {
-    throw new NotProved('has a slope for each place in the batch')
+    throw new NotProved('has a different slope for each request of a batch')
   }
   return [broadcast([data, slope], node.names)]
 }
@@ -194,7 +195,7 @@ export const slopes: Rule = (node) => {
  */
 function imageOf(data: Inflow): Batched {
   if (data.kind !== 'batched' || data.axis !== 0 || data.shape.length < 3) {
-    throw new NotProved('computes over the batch dimension')
+    throw new NotProved('operates over the batch dimension')
   }
   return data
 }

@@ -26,7 +26,7 @@ export const likeFirst: Rule = (node) => {
 export function unchanged(input: Inflow): Flow {
   if (input.kind === 'batched') return input
   if (input.kind === 'fixed') return fixed(input.shape)
-  throw new NotProved('computes with the size of the batch')
+  throw new NotProved('depends on the batch size')
 }
 
 /**
@@ -36,7 +36,7 @@ export function unchanged(input: Inflow): Flow {
  */
 export function broadcast(inputs: readonly Inflow[], names: DimNames): Flow {
   if (inputs.some(({ kind }) => kind === 'sized')) {
-    throw new NotProved('computes with the size of the batch')
+    throw new NotProved('depends on the batch size')
   }
   const isFixed = inputs.every(({ kind }) => kind === 'fixed')
   if (isFixed && inputs.some(({ shape }) => shape === undefined)) return fixed()
@@ -71,7 +71,7 @@ function commonAxis(inputs: readonly Inflow[], rank: number): number {
 function batchSize(input: Inflow, own: Dim, before: Dim): Dim {
   if (input.kind !== 'batched') {
     if (isOne(own)) return before
-    throw new NotProved('has something else for each place of a request in the batch')
+    throw new NotProved('has a different constant for each request of a batch')
   }
   if (!hasBatch(before) || sameDim(before, own)) return own
   throw new NotProved('combines batches of different sizes')

@@ -17,10 +17,10 @@ export const skipNormalization: Rule = (node) => {
   node.requireFixed(0, 1)
   const sum = broadcast([node.input(0), node.input(1)], node.names)
   if (sum.kind !== 'batched') return [fixed(), fixed(), fixed(), fixed()]
-  if (sum.axis >= sum.shape.length - 1) throw new NotProved('computes over the batch dimension')
+  if (sum.axis >= sum.shape.length - 1) throw new NotProved('operates over the batch dimension')
   for (const setting of node.inputs.slice(2)) {
     if (setting !== undefined && shapeOf(setting).length > 1) {
-      throw new NotProved('has a scale for each place in the batch')
+      throw new NotProved('has a different scale for each request of a batch')
     }
   }
   const moments = batched(sum.shape.with(sum.shape.length - 1, ONE), sum.axis)
@@ -67,7 +67,7 @@ export const multiHeadAttention: Rule = (node) => {
   for (const index of [6, 7, 8, 9]) requireAbsent(node, index)
   const queries = node.batchedInput(0)
   if (queries.axis !== 0 || (queries.shape.length !== 3 && queries.shape.length !== 5)) {
-    throw new NotProved('takes the batch for a sequence')
+    throw new NotProved('treats the batch dimension as the sequence')
   }
   for (const index of [1, 2]) requireSameBatch(node.inputs[index], queries, [3, 4, 5])
   requireSameBatch(node.inputs[4], queries, [1, 2, 3])
@@ -85,7 +85,7 @@ function attended(data: Batched, node: NodeView): Flow {
 
 function sequenceOf(input: Inflow, rank: number): Batched {
   if (input.kind === 'batched' && input.axis === 0 && input.shape.length === rank) return input
-  throw new NotProved('takes the batch for a sequence')
+  throw new NotProved('treats the batch dimension as the sequence')
 }
 
 /**
@@ -103,7 +103,7 @@ function requireSameBatch(
     input.axis === 0 &&
     ranks.includes(input.shape.length) &&
     sameDim(sizeOf(input), size)
-  if (!isSame) throw new NotProved('has something else for each place of a request in the batch')
+  if (!isSame) throw new NotProved('has a different constant for each request of a batch')
 }
 
 /**
@@ -120,7 +120,7 @@ function requireBias(input: Inflow | undefined, data: Batched): void {
 }
 
 function requireAbsent(node: NodeView, index: number): void {
-  if (node.inputs[index] !== undefined) throw new NotProved('carries on from earlier runs')
+  if (node.inputs[index] !== undefined) throw new NotProved('keeps a state from earlier runs')
 }
 
 function sizeOf({ shape: [size = BATCH] }: Batched): Dim {

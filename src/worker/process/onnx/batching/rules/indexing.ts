@@ -22,7 +22,7 @@ export const gather: Rule = (node) => {
     if (picked !== undefined) return [picked]
   }
   if (data.kind === 'sized' || indices.kind === 'sized') {
-    throw new NotProved('computes with the size of the batch')
+    throw new NotProved('depends on the batch size')
   }
   const places = shapeOf(indices)
   const result = [...shape.slice(0, axis), ...places, ...shape.slice(axis + 1)]
@@ -30,7 +30,7 @@ export const gather: Rule = (node) => {
     return [indices.kind === 'fixed' ? fixed(result) : batched(result, axis + indices.axis)]
   }
   if (indices.kind === 'batched' || data.axis === axis) {
-    throw new NotProved('picks from the whole batch')
+    throw new NotProved('selects elements across the whole batch')
   }
   return [batched(result, data.axis < axis ? data.axis : data.axis - 1 + places.length)]
 }
@@ -55,7 +55,7 @@ export const gatherElements: Rule = (node) => {
   const axis = normalAxis(node.number('axis', 0), shapeOf(data).length)
   requireTogether(data, indices)
   const { axis: own, shape } = node.batchedInput(1)
-  if (own === axis) throw new NotProved('picks from the whole batch')
+  if (own === axis) throw new NotProved('selects elements across the whole batch')
   return [batched(shape, own)]
 }
 
@@ -69,7 +69,7 @@ export const scatterElements: Rule = (node) => {
   requireTogether(data, indices)
   requireTogether(data, updates)
   if (own === normalAxis(node.number('axis', 0), shape.length)) {
-    throw new NotProved('writes over the whole batch')
+    throw new NotProved('writes elements across the whole batch')
   }
   return [batched(shape, own)]
 }
@@ -81,7 +81,7 @@ function requireTogether(one: Inflow, other: Inflow): void {
     one.axis === other.axis &&
     one.shape.length === other.shape.length &&
     sameDim(batchSize(one), batchSize(other))
-  if (!isTogether) throw new NotProved('picks from the whole batch')
+  if (!isTogether) throw new NotProved('selects elements across the whole batch')
 }
 
 function batchSize({ shape, axis }: Batched): Dim {
@@ -93,17 +93,18 @@ export const gatherNd: Rule = (node) => {
   const [data, indices] = [node.input(0), node.input(1)]
   const leading = node.number('batch_dims', 0)
   const depth = numberOf(shapeOf(indices).at(-1) ?? ONE)
-  if (depth === undefined) throw new NotProved('picks from the whole batch')
+  if (depth === undefined) throw new NotProved('selects elements across the whole batch')
   const result = [...shapeOf(indices).slice(0, -1), ...shapeOf(data).slice(leading + depth)]
   if (node.isFixed) return [fixed(result)]
   if (data.kind === 'batched') {
     requireTogether({ ...data, shape: data.shape.slice(0, 1) }, firstAxis(indices))
-    if (data.axis !== 0 || leading < 1) throw new NotProved('picks from the whole batch')
+    if (data.axis !== 0 || leading < 1)
+      throw new NotProved('selects elements across the whole batch')
     return [batched(result, 0)]
   }
   const own = node.batchedInput(1)
   const isTable = data.kind === 'fixed' && leading === 0 && own.axis < own.shape.length - 1
-  if (!isTable) throw new NotProved('picks from the whole batch')
+  if (!isTable) throw new NotProved('selects elements across the whole batch')
   return [batched(result, own.axis)]
 }
 
@@ -116,7 +117,7 @@ export const slice: Rule = (node) => {
   const isOld = node.version < 10
   const starts = isOld ? node.list('starts')?.map(fixedDim) : node.values(1)
   const ends = isOld ? node.list('ends')?.map(fixedDim) : node.values(2)
-  if (starts === undefined || ends === undefined) throw new NotProved('has no bounds')
+  if (starts === undefined || ends === undefined) throw new NotProved('has unknown bounds')
   const given = isOld ? node.list('axes') : node.numbers(3)
   const steps = isOld ? undefined : node.numbers(4)
   const shape = shapeOf(data)
@@ -125,14 +126,15 @@ export const slice: Rule = (node) => {
     const cut = sliceList(data.values, [starts[0], ends[0]], steps?.[0] ?? 1)
     if (cut !== undefined) return [cut]
   }
-  if (data.kind === 'sized') throw new NotProved('computes with the size of the batch')
+  if (data.kind === 'sized') throw new NotProved('depends on the batch size')
   let result: Shape = shape
   for (const [index, axis] of axes.entries()) {
     const [start, end, step] = [starts[index], ends[index], steps?.[index] ?? 1]
-    if (start === undefined || end === undefined) throw new NotProved('has no bounds')
+    if (start === undefined || end === undefined) throw new NotProved('has unknown bounds')
     if (numberOf(start) === 0 && (numberOf(end) ?? 0) >= END && step === 1) continue
-    if (data.kind === 'batched' && axis === data.axis) throw new NotProved('cuts the batch')
-    if (hasBatch(start) || hasBatch(end)) throw new NotProved('computes with the size of the batch')
+    if (data.kind === 'batched' && axis === data.axis)
+      throw new NotProved('slices the batch dimension')
+    if (hasBatch(start) || hasBatch(end)) throw new NotProved('depends on the batch size')
     result = result.with(axis, slicedSize(node, shape[axis] ?? ONE, start, { end, step }))
   }
   return [data.kind === 'batched' ? batched(result, data.axis) : fixed(result)]
@@ -218,9 +220,10 @@ export const oneHot: Rule = (node) => {
 export const range: Rule = (node) => {
   const [start, limit, step] = [0, 1, 2].map((index) => node.values(index)?.[0])
   if (start === undefined || limit === undefined || step === undefined) {
-    throw new NotProved('computes its bounds while it runs')
+    throw new NotProved('computes its bounds at run time')
   }
-  if ([start, limit, step].some(hasBatch)) throw new NotProved('numbers the requests of a batch')
+  if ([start, limit, step].some(hasBatch))
+    throw new NotProved('creates a range over the batch dimension')
   const [first, end, by] = [start, limit, step].map(numberOf)
   if (first !== undefined && end !== undefined && by !== undefined && by !== 0) {
     const count = Math.max(0, Math.ceil((end - first) / by))

@@ -26,7 +26,7 @@ export function concatenated(parts: readonly Inflow[], axis: number, names: DimN
   const own = parts.filter((part) => part.kind === 'batched')
   if (own.length === 0) {
     if (parts.some(({ kind }) => kind === 'sized')) {
-      throw new NotProved('computes with the size of the batch')
+      throw new NotProved('depends on the batch size')
     }
     const shapes = parts.map(({ shape }) => shape)
     const [first] = shapes
@@ -36,18 +36,18 @@ export function concatenated(parts: readonly Inflow[], axis: number, names: DimN
   }
   const [first, ...others] = own
   if (first === undefined || own.length < parts.length) {
-    throw new NotProved('adds something to each batch, not to each request')
+    throw new NotProved('concatenates a constant to the batch')
   }
   const { shape } = first
   const joined = normalAxis(axis, shape.length)
-  if (joined === first.axis) throw new NotProved('puts batches one after the other')
+  if (joined === first.axis) throw new NotProved('concatenates along the batch dimension')
   const isAlike = others.every(
     (other) =>
       other.axis === first.axis &&
       other.shape.length === shape.length &&
       sameDim(other.shape[other.axis] ?? ONE, shape[first.axis] ?? ONE),
   )
-  if (!isAlike) throw new NotProved('combines batches in different ways')
+  if (!isAlike) throw new NotProved('combines batches of different shapes')
   const size = summed(
     own.map((part) => part.shape),
     joined,
@@ -76,8 +76,9 @@ export const split: Rule = (node) => {
   if (data.kind !== 'batched' && data.values !== undefined && shape.length === 1) {
     return splitList(data.values, sizes, count)
   }
-  if (data.kind === 'sized') throw new NotProved('computes with the size of the batch')
-  if (data.kind === 'batched' && axis === data.axis) throw new NotProved('splits the batch')
+  if (data.kind === 'sized') throw new NotProved('depends on the batch size')
+  if (data.kind === 'batched' && axis === data.axis)
+    throw new NotProved('splits the batch dimension')
   const whole = numberOf(shape[axis] ?? ONE)
   return Array.from({ length: count }, (_, index) => {
     const even = whole === undefined ? undefined : Math.ceil(whole / count)
@@ -105,7 +106,7 @@ function splitList(
 export const expand: Rule = (node) => {
   const data = node.input(0)
   const target = node.values(1) ?? []
-  if (data.kind === 'sized') throw new NotProved('computes with the size of the batch')
+  if (data.kind === 'sized') throw new NotProved('depends on the batch size')
   const own = shapeOf(data)
   const rank = Math.max(own.length, target.length)
   const shape: Dim[] = []
@@ -114,14 +115,14 @@ export const expand: Rule = (node) => {
     const from = own[axis - (rank - own.length)] ?? ONE
     const to = target[axis - (rank - target.length)] ?? ONE
     if (!isPositive(to)) {
-      throw new NotProved('computes its shape while it runs')
+      throw new NotProved('computes its output shape at run time')
     }
     if (hasBatch(from) || hasBatch(to)) {
       // A tensor that is the same for all requests is repeated for each of them.
       if (batch === undefined && isOne(from) && isMultipleOfBatch(to)) batch = axis
       const isKept = hasBatch(from) && (isOne(to) || sameDim(from, to))
       if (axis !== batch || (hasBatch(from) && !isKept)) {
-        throw new NotProved('repeats the batch in a way that is not followed')
+        throw new NotProved('repeats the batch in a way that the proof does not support')
       }
       shape.push(hasBatch(from) ? from : to)
     } else shape.push(node.names.broadcast(from, to))
@@ -131,18 +132,19 @@ export const expand: Rule = (node) => {
 
 export const tile: Rule = (node) => {
   const data = node.input(0)
-  if (data.kind === 'sized') throw new NotProved('repeats sizes')
+  if (data.kind === 'sized') throw new NotProved('repeats a tensor that depends on the batch size')
   if (data.kind === 'fixed' && node.isFixed) return [fixed()]
   const shape = shapeOf(data)
   const repeats = node.values(1) ?? []
-  if (repeats.length !== shape.length) throw new NotProved('repeats axes that its input has not')
+  if (repeats.length !== shape.length)
+    throw new NotProved('has a number of repeats that differs from the rank of its input')
   const total = shape.map((dim, axis) => times(dim, repeats[axis] ?? ONE))
   if (data.kind === 'batched') {
     const isKept = repeats.every((repeat, axis) =>
       axis === data.axis ? isOne(repeat) : isPositive(repeat),
     )
     if (!isKept || repeats.some(hasBatch)) {
-      throw new NotProved('repeats the batch')
+      throw new NotProved('repeats the batch dimension')
     }
     return [batched(total, data.axis)]
   }
@@ -153,7 +155,7 @@ export const tile: Rule = (node) => {
 export const constantOfShape: Rule = (node) => {
   const shape = node.values(0)
   if (shape === undefined || !shape.every((dim) => isPositive(dim) || numberOf(dim) === 0)) {
-    throw new NotProved('computes its shape while it runs')
+    throw new NotProved('computes its output shape at run time')
   }
   const filled = repeatedFor(shape)
   const [size, ...others] = shape
@@ -178,7 +180,7 @@ function repeatedFor(shape: Shape): Flow {
   const [axis, ...others] = axes
   if (axis === undefined) return fixed(shape)
   if (others.length > 0 || !isMultipleOfBatch(shape[axis] ?? ONE)) {
-    throw new NotProved('has the batch twice')
+    throw new NotProved('has the batch size in more than one dimension')
   }
   return batched(shape, axis)
 }
@@ -187,14 +189,15 @@ export const pad: Rule = (node) => {
   const data = node.input(0)
   if (data.kind === 'fixed' && node.isFixed) return [fixed()]
   node.requireFixed(0)
-  if (data.kind !== 'batched') throw new NotProved('pads sizes')
+  if (data.kind !== 'batched') throw new NotProved('pads a tensor that depends on the batch size')
   const rank = data.shape.length
   const pads = node.version < 11 ? (node.list('pads') ?? node.list('paddings')) : node.numbers(1)
   const axes = (node.numbers(3) ?? [...data.shape.keys()]).map((axis) => normalAxis(axis, rank))
-  if (pads?.length !== axes.length * 2) throw new NotProved('has pads that are not followed')
+  if (pads?.length !== axes.length * 2)
+    throw new NotProved('has pads that the proof does not support')
   const shape = data.shape.map((dim, axis) => padded(node, dim, amounts(pads, axes, axis)))
   if (amounts(pads, axes, data.axis).some((amount) => amount !== 0)) {
-    throw new NotProved('pads the batch')
+    throw new NotProved('pads the batch dimension')
   }
   return [batched(shape, data.axis)]
 }

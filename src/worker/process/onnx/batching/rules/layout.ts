@@ -22,13 +22,13 @@ import { NotProved } from '../not-proved.ts'
 export const reshape: Rule = (node) => {
   const data = node.input(0)
   const target = node.version < 5 ? node.list('shape')?.map(fixedDim) : node.values(1)
-  if (target === undefined) throw new NotProved('has no shape')
+  if (target === undefined) throw new NotProved('has an unknown target shape')
   if (data.kind === 'fixed' && data.shape === undefined) return [fixed()]
   const isZeroKept = node.number('allowzero', 0) !== 0
   const shape = completeShape(shapeOf(data), target, { isZeroKept, names: node.names })
   if (shape !== undefined) return [reshaped(data, shape)]
   if (data.kind === 'fixed' && !target.some(hasBatch)) return [fixed()]
-  throw new NotProved('gives the batch a shape that is not followed')
+  throw new NotProved('reshapes the batch in a way that the proof does not support')
 }
 
 /** Makes a matrix: the axes before `axis` become the first dimension, the others the second. */
@@ -49,11 +49,11 @@ export const squeeze: Rule = (node) => {
       data.shape !== undefined && data.values?.length === 1 ? known([], data.values) : fixed(),
     ]
   }
-  if (axes === undefined) throw new NotProved('drops the batch dimension where it is 1')
+  if (axes === undefined) throw new NotProved('removes the batch dimension if it is 1')
   const shape = shapeOf(data)
   const dropped = new Set(axes.map((axis) => normalAxis(axis, shape.length)))
   if (data.kind === 'batched' && dropped.has(data.axis)) {
-    throw new NotProved('drops the batch dimension')
+    throw new NotProved('removes the batch dimension')
   }
   return [
     rearranged(
@@ -66,7 +66,7 @@ export const squeeze: Rule = (node) => {
 export const unsqueeze: Rule = (node) => {
   const data = node.input(0)
   const axes = node.axes('axes', 1)
-  if (axes === undefined) throw new NotProved('has no axes')
+  if (axes === undefined) throw new NotProved('has unknown axes')
   if (data.kind === 'fixed' && data.shape === undefined) return [fixed()]
   const rank = shapeOf(data).length + axes.length
   const added = new Set(axes.map((axis) => normalAxis(axis, rank)))
@@ -81,11 +81,12 @@ export const transpose: Rule = (node) => {
   const shape = shapeOf(data)
   const order = node.list('perm') ?? [...shape.keys()].toReversed()
   if (new Set(order).size !== shape.length || !order.every((axis) => shape[axis] !== undefined)) {
-    throw new NotProved('has an order of axes that its input has not')
+    throw new NotProved('has a permutation that does not match the rank of its input')
   }
   const isLine = shape.length < 2
   if (data.kind !== 'batched' && !isLine) {
-    if (data.kind === 'sized') throw new NotProved('transposes sizes')
+    if (data.kind === 'sized')
+      throw new NotProved('transposes a tensor that depends on the batch size')
     return [fixed(order.map((axis) => shape[axis] ?? ONE))]
   }
   return [rearranged(data, order)]
@@ -100,7 +101,7 @@ export function blocks(shapeOfResult: (shape: Shape, node: NodeView) => Shape): 
     const data = node.input(0)
     if (data.kind === 'fixed') return [fixed()]
     if (data.kind !== 'batched' || data.axis !== 0) {
-      throw new NotProved('moves elements between samples')
+      throw new NotProved('moves elements between requests')
     }
     return [batched(shapeOfResult(data.shape, node), 0)]
   }
@@ -130,20 +131,20 @@ export const spaceToDepth = blocks(([batch = BATCH, channels = ONE, ...space], n
  */
 export function reshaped(data: Inflow, shape: Shape): Flow {
   if (data.kind !== 'batched') {
-    if (shape.some(hasBatch)) throw new NotProved('gives weights the size of the batch')
+    if (shape.some(hasBatch)) throw new NotProved('reshapes a constant to the batch size')
     return data.values === undefined ? fixed(shape) : known(shape, data.values)
   }
   const axes = [...shape.keys()].filter((axis) => hasBatch(shape[axis] ?? ONE))
   const [axis, ...others] = axes
-  if (axis === undefined) throw new NotProved('fixes the size of the batch')
+  if (axis === undefined) throw new NotProved('has a fixed batch size')
   const size = shape[axis] ?? ONE
   if (others.length > 0 || !isMultipleOfBatch(size)) {
-    throw new NotProved('gives the batch a shape that is not followed')
+    throw new NotProved('reshapes the batch in a way that the proof does not support')
   }
   // The total size need not be checked: a run in which it changes fails, alone or joined.
   const before = productOf(data.shape.slice(0, data.axis))
   if (!sameDim(before, productOf(shape.slice(0, axis)))) {
-    throw new NotProved('moves elements between samples')
+    throw new NotProved('moves elements between requests')
   }
   return batched(shape, axis)
 }

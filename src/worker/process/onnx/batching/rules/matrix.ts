@@ -49,13 +49,13 @@ export function requireOneElement(node: NodeView, index: number): void {
   const input = node.inputs[index]
   if (input === undefined) return
   if (input.kind === 'fixed' && elementCount(shapeOf(input)) === 1) return
-  throw new NotProved('has a scale or zero point for each place in the batch')
+  throw new NotProved('has a different scale or zero point for each request of a batch')
 }
 
 /** `FusedMatMul`: swaps the last two axes of an input when its attribute says so. */
 export const fusedProduct: Rule = (node) => {
   if (node.number('transBatchA', 0) !== 0 || node.number('transBatchB', 0) !== 0) {
-    throw new NotProved('moves the batch to another dimension')
+    throw new NotProved('moves the batch to a different dimension')
   }
   node.requireFixed(0, 1)
   const a = node.number('transA', 0) === 0 ? node.input(0) : transposed(node.input(0))
@@ -67,7 +67,8 @@ export const fusedProduct: Rule = (node) => {
 export const gemm: Rule = (node) => {
   const a = node.number('transA', 0) === 0 ? node.input(0) : transposed(node.input(0))
   const b = node.number('transB', 0) === 0 ? node.input(1) : transposed(node.input(1))
-  if (a.shape?.length !== 2 || b.shape?.length !== 2) throw new NotProved('has no two matrices')
+  if (a.shape?.length !== 2 || b.shape?.length !== 2)
+    throw new NotProved('has inputs that are not matrices')
   const result = product(node, a, b)
   const c = node.inputs[2]
   if (c === undefined) return [result]
@@ -77,13 +78,14 @@ export const gemm: Rule = (node) => {
 /** The addend is broadcast to the product and must not have more axes. */
 function withAddend(node: NodeView, result: Inflow, addend: Inflow): Flow {
   if (addend.kind === 'fixed' && result.kind === 'fixed') return fixed(result.shape)
-  if (shapeOf(addend).length > shapeOf(result).length) throw new NotProved('adds more than it has')
+  if (shapeOf(addend).length > shapeOf(result).length)
+    throw new NotProved('adds a tensor of a higher rank than its result')
   return broadcast([result, addend], node.names)
 }
 
 function product(node: NodeView, a: Inflow, b: Inflow): Inflow {
   if (a.kind === 'sized' || b.kind === 'sized') {
-    throw new NotProved('computes with the size of the batch')
+    throw new NotProved('depends on the batch size')
   }
   const areFixed = a.kind === 'fixed' && b.kind === 'fixed'
   if (areFixed && (a.shape === undefined || b.shape === undefined)) return fixed()
@@ -150,7 +152,7 @@ function stackSize(
   const [size, ...others] = batches
   const rest = given.filter((dim) => !hasBatch(dim))
   if (size === undefined || !rest.every(isOne) || inputs.length === 0) {
-    throw new NotProved('has another matrix for each place of a request in the batch')
+    throw new NotProved('has a different matrix for each request of a batch')
   }
   if (others.every((other) => sameDim(other, size))) return size
   throw new NotProved('combines batches of different sizes')
@@ -164,7 +166,7 @@ function vectorProduct(a: Inflow, b: Inflow): Inflow {
     if (a.axis >= left.length - 1) throw summed
     return batched(left.slice(0, -1), a.axis)
   }
-  throw new NotProved('multiplies by a vector in a way that is not followed')
+  throw new NotProved('multiplies by a vector in a way that the proof does not support')
 }
 
 /** @throws NotProved when the input has fewer than two axes. */
@@ -173,7 +175,7 @@ function transposed(input: Inflow): Inflow {
   const shape = shapeOf(input)
   const [rows, columns] = shape.slice(-2)
   if (rows === undefined || columns === undefined || input.kind === 'sized') {
-    throw new NotProved('transposes what is no matrix')
+    throw new NotProved('transposes an input that is not a matrix')
   }
   const exchanged: Shape = [...shape.slice(0, -2), columns, rows]
   if (input.kind === 'fixed') return fixed(exchanged)
@@ -196,7 +198,7 @@ export const einsum: Rule = (node) => {
     const input = node.input(index)
     const shape = shapeOf(input)
     if (shape.length !== term.length || new Set(term).size !== term.length) {
-      throw new NotProved('has an equation that is not followed')
+      throw new NotProved('has an equation that the proof does not support')
     }
     if (input.kind === 'batched') letters.add(term[input.axis] ?? '')
     for (const [axis, letter] of term.split('').entries()) {

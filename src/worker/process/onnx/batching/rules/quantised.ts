@@ -22,7 +22,7 @@ export const scaled: Rule = (node) => {
   if (elementCount(scale) === 1) return [data]
   const axis = normalAxis(node.number('axis', 1), data.shape.length)
   if (scale.length !== 1 || axis === data.axis || node.number('block_size', 0) !== 0) {
-    throw new NotProved('has a scale or zero point for each place in the batch')
+    throw new NotProved('has a different scale or zero point for each request of a batch')
   }
   return [data]
 }
@@ -70,7 +70,7 @@ export const scaledDense: Rule = (node) => {
   const isPlain = node.number('transA', 0) === 0 && data.shape.length === 2 && data.axis === 0
   const addend = node.inputs[6]
   if (!isPlain || (addend !== undefined && shapeOf(addend).length > 1)) {
-    throw new NotProved('computes over the batch dimension')
+    throw new NotProved('operates over the batch dimension')
   }
   const [size = ONE] = data.shape
   const width = weights[node.number('transB', 0) === 0 ? 1 : 0] ?? ONE
@@ -81,7 +81,7 @@ export const scaledDense: Rule = (node) => {
 export const floatProduct: Rule = (node) => {
   const bias = node.inputs[6]
   if (bias !== undefined && shapeOf(bias).length > 1) {
-    throw new NotProved('has a bias for each place in the batch')
+    throw new NotProved('has a different bias for each request of a batch')
   }
   return quantisedProduct(1, [2, 4], [3, 5, 6])(node)
 }
@@ -89,7 +89,10 @@ export const floatProduct: Rule = (node) => {
 /** Rejects layouts with the channels as the last axis, which the rule does not cover. */
 export function channelsSecond(rule: Rule): Rule {
   return (node) => {
-    if (node.number('channels_last', 0) !== 0) throw new NotProved('has its channels last')
+    if (node.number('channels_last', 0) !== 0)
+      throw new NotProved(
+        'has the channels in the last dimension, which the proof does not support',
+      )
     return rule(node)
   }
 }
@@ -98,5 +101,5 @@ export function channelsSecond(rule: Rule): Rule {
 export const scaledSoftmax: Rule = (node) => {
   const data = node.batchedInput(0)
   if (data.axis < normalAxis(node.number('axis', -1), data.shape.length)) return [data]
-  throw new NotProved('computes over the batch dimension')
+  throw new NotProved('operates over the batch dimension')
 }

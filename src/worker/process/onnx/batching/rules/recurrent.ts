@@ -22,7 +22,7 @@ function run(node: NodeView, states: readonly number[]): readonly Flow[] {
   const isBatchFirst = node.number('layout', 0) !== 0
   const { shape, axis } = node.batchedInput(DATA)
   if (shape.length !== 3 || axis !== (isBatchFirst ? 0 : 1)) {
-    throw new NotProved('takes the batch dimension for its time steps')
+    throw new NotProved('uses the batch dimension as time steps')
   }
   const size = shape[axis] ?? BATCH
   requireOwn(node.inputs[LENGTHS], 0, size)
@@ -47,7 +47,7 @@ function requireOwn(input: Inflow | undefined, axis: number, size: Dim): void {
   if (input === undefined) return
   const own = input.kind === 'batched' && input.axis === axis ? input.shape[axis] : undefined
   if (own === undefined || !sameDim(own, size)) {
-    throw new NotProved('has a state for each place in the batch')
+    throw new NotProved('has a different initial state for each request of a batch')
   }
 }
 
@@ -57,7 +57,7 @@ export const reverseSequence: Rule = (node) => {
   const lengths = node.batchedInput(1)
   const axis = node.number('batch_axis', 1)
   if (data.axis !== axis || node.number('time_axis', 0) === axis || lengths.axis !== 0) {
-    throw new NotProved('takes the batch dimension for its time steps')
+    throw new NotProved('uses the batch dimension as time steps')
   }
   requireOwn(lengths, 0, data.shape[axis] ?? ONE)
   return [data]

@@ -36,8 +36,8 @@ function without(node: NodeView, reduced: readonly number[]): Flow {
   const order = [...shape.keys()].filter((axis) => isKept || !reduced.includes(axis))
   const dims = order.map((axis) => (reduced.includes(axis) ? ONE : (shape[axis] ?? ONE)))
   if (data.kind === 'fixed') return fixed(dims)
-  if (data.kind === 'sized') throw new NotProved('computes with the size of the batch')
-  if (reduced.includes(data.axis)) throw new NotProved('computes over the batch dimension')
+  if (data.kind === 'sized') throw new NotProved('depends on the batch size')
+  if (reduced.includes(data.axis)) throw new NotProved('operates over the batch dimension')
   return batched(dims, order.indexOf(data.axis))
 }
 
@@ -49,7 +49,7 @@ export function alongAxis(absent: number): Rule {
 /** Like {@link alongAxis}, but the axis is the second input. */
 export const alongInputAxis: Rule = (node) => {
   const [axis] = node.numbers(1) ?? []
-  if (axis === undefined) throw new NotProved('has no axis')
+  if (axis === undefined) throw new NotProved('has an unknown axis')
   return lines(node, axis)
 }
 
@@ -58,7 +58,7 @@ function lines(node: NodeView, given: number): readonly Flow[] {
   const data = node.input(0)
   if (data.kind !== 'batched') return [unchanged(data)]
   const axis = normalAxis(given, data.shape.length)
-  if (axis === data.axis) throw new NotProved('computes over the batch dimension')
+  if (axis === data.axis) throw new NotProved('operates over the batch dimension')
   return [data]
 }
 
@@ -79,7 +79,7 @@ export const layerNormalization: Rule = (node) => {
   const axis = normalAxis(node.number('axis', -1), rank)
   for (const setting of node.inputs.slice(1)) {
     if (setting !== undefined && shapeOf(setting).length > rank - axis) {
-      throw new NotProved('has a scale for each place in the batch')
+      throw new NotProved('has a different scale for each request of a batch')
     }
   }
   const result = before(data, axis)
@@ -92,7 +92,7 @@ export const layerNormalization: Rule = (node) => {
 
 function before(data: Batched, axis: number): Batched {
   if (data.axis < axis) return data
-  throw new NotProved('computes over the batch dimension')
+  throw new NotProved('operates over the batch dimension')
 }
 
 /**
@@ -102,7 +102,7 @@ export const samples: Rule = (node) => {
   node.requireFixed(0)
   const data = node.input(0)
   if (data.kind !== 'batched') return [unchanged(data)]
-  if (data.axis !== 0) throw new NotProved('computes over the batch dimension')
+  if (data.axis !== 0) throw new NotProved('operates over the batch dimension')
   return [data]
 }
 
@@ -114,7 +114,7 @@ export const channels: Rule = (node) => {
   node.requireFixed(0)
   const data = node.input(0)
   if (data.kind !== 'batched') return [unchanged(data)]
-  if (data.axis === 1) throw new NotProved('computes over the batch dimension')
+  if (data.axis === 1) throw new NotProved('operates over the batch dimension')
   return [data]
 }
 
@@ -130,7 +130,7 @@ export const meanVarianceNormalization: Rule = (node) => {
   if (data.kind !== 'batched') return [unchanged(data)]
   const axes = node.list('axes') ?? [0, 2, 3]
   if (axes.some((axis) => normalAxis(axis, data.shape.length) === data.axis)) {
-    throw new NotProved('computes over the batch dimension')
+    throw new NotProved('operates over the batch dimension')
   }
   return [data]
 }
@@ -152,6 +152,6 @@ export const lastTwoAxes: Rule = (node) => {
   node.requireFixed(0)
   const data = node.input(0)
   if (data.kind !== 'batched') return [unchanged(data)]
-  if (data.axis >= data.shape.length - 2) throw new NotProved('computes over the batch dimension')
+  if (data.axis >= data.shape.length - 2) throw new NotProved('operates over the batch dimension')
   return [data]
 }
