@@ -52,7 +52,7 @@ async function exchangeAll(
   assert.ok(answers.every((count) => count >= ROUNDS / 3))
 }
 
-test('a network gives every client its own bytes back', async (t) => {
+test('an ONNX model returns to each client its own bytes', async (t) => {
   const server = await serve(t, [modelPath('identity_uint8')], { queueSize: 100, workers: 2 })
   await exchangeAll((body, signal) =>
     server.fetch('/predictions/identity_uint8', {
@@ -68,7 +68,7 @@ test('a network gives every client its own bytes back', async (t) => {
   )
 })
 
-test("a model's own code gives every client its own bytes back", async (t) => {
+test('a custom handler returns to each client its own bytes', async (t) => {
   const server = await serve(t, [handlerModel(t, 'tool')], { allowHandlers: true, queueSize: 100 })
   await exchangeAll((body, signal) =>
     server.fetch('/predictions/tool', {

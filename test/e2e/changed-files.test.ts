@@ -380,7 +380,7 @@ test('A5: an archive is unpacked once; it may change or go', async (t) => {
   assert.deepEqual(await constants(server), [1])
 })
 
-test('A5: a model with code of its own may write new files beside its own, but not change those', async (t) => {
+test('A5: a custom handler may write new files into its model folder, but not change the model files', async (t) => {
   const store = temporaryFolder(t)
   const folder = path.join(store, 'x')
   mkdirSync(folder)

@@ -123,7 +123,7 @@ test('mistakes on the command line end it with 2 and one clear line', async (t) 
   }
 })
 
-test('help and version answer', async (t) => {
+test('help and version print their text', async (t) => {
   const version = await finish(t, ['version'])
   assert.match(version.stdout, /^\d+\.\d+\.\d+\n$/)
   assert.match((await finish(t, ['--help'])).stdout, /Usage: onnxd serve/)

@@ -175,7 +175,7 @@ const STEPS: Step[] = [
   },
 ]
 
-test('each documented command gets the documented answer', { timeout: 120_000 }, async (t) => {
+test('each documented command gets the documented response', { timeout: 120_000 }, async (t) => {
   const store = temporaryFolder(t)
   cpSync(digits, path.join(store, 'digits'), { recursive: true })
   const server = await serve(t, [], { modelStore: store, load: 'none' })

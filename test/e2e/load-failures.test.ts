@@ -66,7 +66,7 @@ test('the status of a worker that dies while it loads says whose fault it is', a
   await until(() => childrenOf(server.pid).length === before)
 })
 
-test('the answer has the worker’s last lines, few and short and without folders', async (t) => {
+test('the response has the last lines of the worker, few and short and without folders', async (t) => {
   const server = await sharedServer([], { allowHandlers: true, allowLocalPaths: true })
   const url = modelThat(
     t,

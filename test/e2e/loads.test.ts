@@ -218,7 +218,7 @@ test('B8: a model that is being loaded is described as LOADING on every route', 
   })
 })
 
-test('B8: PUT of a model that is being loaded waits for it, or answers 202 at once', async (t) => {
+test('B8: PUT of a model that is being loaded waits for it, or gets 202 at once', async (t) => {
   const gated = gatedStore(t)
   const { server, registering } = await loadingServer(t, gated)
   const later = await send(server, 'PUT', '/models/slow?min_worker=3')

@@ -88,7 +88,7 @@ test('registration takes JSON as well, under another name, and in the background
   assert.deepEqual(await modelNames(server), ['flowers', 'idle', 'later'])
 })
 
-test('what cannot be registered is refused with the original’s status, and nothing is left', async (t) => {
+test('a model that cannot be registered is rejected with the status of MMS, and nothing is left', async (t) => {
   const store = temporaryFolder(t)
   writeFileSync(path.join(store, 'broken.onnx'), 'no model')
   cpSync(iris, path.join(store, 'iris'), { recursive: true })
@@ -125,7 +125,7 @@ test('what cannot be registered is refused with the original’s status, and not
   assert.equal(second.status, 404)
 })
 
-test('alive, ready and ready for one model are three answers, and what failed to load is listed with its reason', async (t) => {
+test('alive, ready and ready for one model are three statuses, and failed models are listed with the reason', async (t) => {
   const folder = temporaryFolder(t)
   writeFileSync(path.join(folder, 'broken.onnx'), 'no model')
   const server = await serve(t, [handlerModel(t, 'tool'), path.join(folder, 'broken.onnx')], {

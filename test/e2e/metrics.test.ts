@@ -254,7 +254,7 @@ test('D6: only a summary has quantiles', async (t) => {
     assert.ok(series.includes(`onnxd_event_loop_lag_seconds{percentile="${percentile}"}`))
 })
 
-test('D9: the answers by class of status are there under the names of TorchServe', async (t) => {
+test('D9: the responses by class of status are there under the names of TorchServe', async (t) => {
   const server = await serve(t, [iris])
   const count = async (name: string): Promise<number> => {
     const found = (await scrape(server)).get(`${name}{Hostname="${hostname()}",Level="Host"}`)

@@ -90,7 +90,7 @@ async function predict(
 }
 
 test(
-  'each model that onnxruntime loads answers its example exactly, in JSON, raw bytes and multipart',
+  'each model that onnxruntime loads predicts its example exactly, in JSON, raw bytes and multipart',
   { timeout: 180_000 },
   async (t) => {
     const examples = ownExamples()
@@ -169,7 +169,7 @@ async function assertAlike(t: TestContext, images: readonly Image[]): Promise<vo
   }
 }
 
-test('models for images answer JSON, raw bytes and multipart alike', {}, (t) =>
+test('models for images give the same response to JSON, raw bytes and multipart', {}, (t) =>
   assertAlike(t, [[modelPath('mnist.onnx'), [1, 1, 28, 28]]]),
 )
 

@@ -146,7 +146,7 @@ test('B4: requests before one that cannot be read are answered', async (t) => {
   }
 })
 
-test('E17: no answer lets a browser guess what it is', async (t) => {
+test('E17: no response lets a browser guess its content type', async (t) => {
   const server = await serve(t, [iris], { managementToken: 'secret' })
   const { inferenceUrl, managementUrl } = server
   const flower = '{"features":[[5.1,3.5,1.4,0.2]]}'

@@ -48,7 +48,7 @@ async function workersOf(server: TestServer, name: string): Promise<number> {
   return minWorkers
 }
 
-test('C1: null in JSON is as if absent: a worker is started, and the answer waits for it', async (t) => {
+test('C1: null in JSON is as if absent: a worker is started, and the response waits for it', async (t) => {
   const server = await start(t)
   const body = {
     url: 'iris.onnx',
@@ -198,7 +198,7 @@ test('C3: a misspelt parameter is 400 with the right one on every management rou
   }
 })
 
-test('C3: with lenientParameters a misspelt one is ignored, said in the answer and in the log', async (t) => {
+test('C3: with lenientParameters a misspelt one is ignored, and named in the response and in the log', async (t) => {
   const server = await start(t, { lenientParameters: true })
   const answer = await seen(
     server.manage('/models?url=iris.onnx&inital_workers=3', { method: 'POST' }),
@@ -213,7 +213,7 @@ test('C3: with lenientParameters a misspelt one is ignored, said in the answer a
   )
 })
 
-test('C3: parameters of MMS and TorchServe without effect are taken, and the answer says so', async (t) => {
+test('C3: parameters of MMS and TorchServe without effect are accepted, and the response says so', async (t) => {
   const server = await start(t)
   const registered = await seen(
     server.manage('/models?url=iris.onnx&preload_model=True&s3_sse_kms=1&runtime=node', {
@@ -293,7 +293,7 @@ test('C4: a form to POST and PUT is read, compressed or not, and the body wins o
   }
 })
 
-test('C4: another coding is 415 and the answer says which are read', async (t) => {
+test('C4: another coding is 415 and the response names the supported ones', async (t) => {
   const server = await start(t)
   const cases: [route: string, type: string, readable: string][] = [
     ['/models', FORM, 'gzip, deflate'],

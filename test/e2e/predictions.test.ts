@@ -21,7 +21,7 @@ interface Ranked {
   readonly probability: number
 }
 
-test('each sample picture of the digits is recognised, sent as a form, as a body with and without a type', async () => {
+test('each sample image of the digits is recognised, sent as a form, as a body with and without a type', async () => {
   const server = await sharedServer([iris, digits])
   const samples = readdirSync(path.join(digits, 'samples')).filter((name) => name.endsWith('.png'))
   assert.ok(samples.length >= 10)
@@ -43,7 +43,7 @@ test('each sample picture of the digits is recognised, sent as a form, as a body
   }
 })
 
-test('every path of the original predicts, and the query names the model for invocations', async () => {
+test('every path of MMS predicts, and the query names the model for invocations', async () => {
   const server = await sharedServer([iris])
   const expected = await (await server.fetch('/predictions/iris', JSON_BODY)).text()
   for (const route of [
@@ -61,7 +61,7 @@ test('every path of the original predicts, and the query names the model for inv
   }
 })
 
-test('unknown models, versions, paths and methods get the original’s errors', async () => {
+test('unknown models, versions, paths and methods get the errors of MMS', async () => {
   const server = await sharedServer([iris, digits])
   const failures: [route: string, method: string, status: number, type: string, message: string][] =
     [
@@ -150,7 +150,7 @@ test('a body over its limit is 413, JSON earlier than binary', async (t) => {
   assert.equal(await post(2001, 'application/octet-stream'), 413)
 })
 
-test('an answer carries a request id: the client’s when it is sane, else a new one', async () => {
+test('a response has a request id: that of the client if it is valid, else a new one', async () => {
   const server = await sharedServer([iris])
   const given = await server.fetch('/predictions/iris', {
     ...JSON_BODY,
@@ -169,7 +169,7 @@ test('an answer carries a request id: the client’s when it is sane, else a new
   )
 })
 
-test('handlers see the request as the original shows it', async (t) => {
+test('handlers see the request as in MMS', async (t) => {
   const server = await serve(t, [handlerModel(t, 'tool')], { allowHandlers: true })
   const headers = (await json(
     await rawPost(server, '/predictions/tool', 'headers:', {
@@ -206,13 +206,13 @@ function rawPost(
   })
 }
 
-test('ping answers the health over all models', async () => {
+test('ping shows the health of all models', async () => {
   const server = await sharedServer([iris])
   const healthy = await server.fetch('/ping')
   assert.deepEqual([healthy.status, await json(healthy)], [200, { status: 'Healthy' }])
 })
 
-test('requests that arrive together share batches and each gets its own answer', async (t) => {
+test('requests that arrive together share batches and each gets its own response', async (t) => {
   const server = await serve(t, [handlerModel(t, 'tool', { batchSize: 8, maxBatchDelay: 50 })], {
     allowHandlers: true,
   })

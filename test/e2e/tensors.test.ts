@@ -77,7 +77,7 @@ test('A4: an array file arrives as curl sends it', async (t) => {
   }
 })
 
-test('A4: a picture, a document or a table for a model of numbers is 415, however curl sends it', async (t) => {
+test('A4: an image, a document or a table for a model of numbers is 415, however curl sends it', async (t) => {
   const folder = writeModelFolder(
     temporaryFolder(t),
     'm',
@@ -248,7 +248,7 @@ test('C8: reshape of config.pbtxt is what clients see', async (t) => {
   assert.match(String(failure.reason), /config\.pbtxt reshapes .*x.* from \[1\] to \[2\]/)
 })
 
-test('D8: a picture with the content type of curl names the next step and quotes no byte', async (t) => {
+test('D8: the error for an image with the content type of curl names the next step and quotes no byte', async (t) => {
   const digits = path.resolve('examples/digits')
   const iris = path.resolve('examples/iris')
   const server = await serve(t, [digits, iris])

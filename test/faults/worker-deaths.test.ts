@@ -375,7 +375,7 @@ row(
   },
 )
 
-row('W09', 'a late answer goes to nobody', async (server) => {
+row('W09', 'a late response goes to nobody', async (server) => {
   const late = await server.predict('tool', 'sleep:3000')
   assertError(late, 504)
   const own = Array.from({ length: 5 }, (_, index) => server.predict('tool', `echo:own ${index}`))

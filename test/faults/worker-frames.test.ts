@@ -247,7 +247,7 @@ row('P05', 'a count that the frame cannot hold is refused before it is read', as
   })
 })
 
-row('P06', 'an answer goes to the request that it is for, or costs the worker', async (server) => {
+row('P06', 'a prediction goes to its own request, or costs the worker', async (server) => {
   await withFake(server, async (fake) => {
     for (const [what, predictions] of [
       ['an unknown id', 'answer("00000000-0000-0000-0000-000000000000", "foreign")'],
@@ -548,7 +548,7 @@ test('P11 a worker ends when what comes is not the protocol', async (t) => {
   }
 })
 
-test('P11 a negative length is an empty value, as the original worker reads it', async (t) => {
+test('P11 a negative length is an empty value, as in the worker of MMS', async (t) => {
   const modelPath = await modelFolder(t, {
     'service.mjs':
       'export const handle = (data) => data && data.map(({ body }) => String(body.length))',

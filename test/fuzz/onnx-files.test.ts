@@ -72,7 +72,7 @@ function mutant(random: RandomNumbers): Buffer {
   return mutate(oneOf(SOUND, random), random, { words: WORDS, other: oneOf(SOUND, random) })
 }
 
-test('damaged models are read in time, with an answer or an error of the format', async (t) => {
+test('damaged models are read in time, with a verdict or an error of the format', async (t) => {
   const file = path.join(temporaryFolder(t), 'm.onnx')
   const descriptor = openSync(file, 'w+')
   t.after(() => closeSync(descriptor))

@@ -54,7 +54,7 @@ export const KNOWN_DIFFERENCES: readonly (readonly [id: string, explains: Explai
   ['handler-cors', header('access-control-allow-origin', '*', undefined)],
   ['methods', inCase(/^method: (DELETE|PATCH)$/, 200, 405)],
   ['media-type', inCase(/^body: malformed type$/, 200, 415)],
-  ['form-bytes', inCase(/^form: byte that is no UTF-8$/, 200, 200)],
+  ['form-bytes', inCase(/^form: byte that is not valid UTF-8$/, 200, 200)],
   ['form-escapes', inCase(/^form: bad escape$/, 500, 200)],
   ['form-names', inCase(/^form: no value, no name$/, 500, 200)],
   ['part-types', inCase(/^multipart: (file without type|empty file)$/, 200, 200)],

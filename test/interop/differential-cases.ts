@@ -104,7 +104,7 @@ export const CASES: readonly DifferentialCase[] = [
   form('field twice', 'a=1&a=2'),
   form('plus and escapes', 'a+b=c+d%2Be'),
   form('UTF-8', 'a=gr%C3%BC%C3%9Fe'),
-  form('byte that is no UTF-8', 'a=%FF%00'),
+  form('byte that is not valid UTF-8', 'a=%FF%00'),
   form('bad escape', 'a=%zz&b=1'),
   form('no value, no name', 'a&=b&&c='),
   form('empty', ''),
@@ -262,7 +262,7 @@ export const CASES: readonly DifferentialCase[] = [
   // What kills the original's worker: each has a model of its own
   dangerous('JSON cut off', JSON_TYPE, '{"a":'),
   dangerous('JSON empty', JSON_TYPE, ''),
-  dangerous('text that is no UTF-8', ['Content-Type', 'text/plain'], Buffer.from([0xe9])),
+  dangerous('text that is not valid UTF-8', ['Content-Type', 'text/plain'], Buffer.from([0xe9])),
   dangerous('handler ends its process', ['x-do', 'exit:3'], 'x'),
 ]
 

@@ -12,7 +12,7 @@ import { zipOf } from '../helpers/zip.ts'
 
 const FLOWER = '{"features":[[5.1,3.5,1.4,0.2]]}'
 
-test('the original front-end is served by our worker', { skip: needsMms }, async (t) => {
+test('our worker serves the front-end of MMS', { skip: needsMms }, async (t) => {
   const mms = await startMms(t, temporaryFolder(t), LAUNCHER)
   archive(mms, 'iris', 'onnx', ['model.onnx', 'model.json', 'labels.txt'])
   archive(mms, 'digits', 'image', ['model.onnx', 'model.json', 'labels.txt'])
@@ -40,7 +40,7 @@ test('the original front-end is served by our worker', { skip: needsMms }, async
     },
   )
 
-  await t.test('a picture', async () => {
+  await t.test('an image', async () => {
     assert.equal(
       await manage(mms, 'POST', '/models?url=digits.mar&initial_workers=1&synchronous=true'),
       200,

@@ -17,7 +17,7 @@ import type { TestServer } from '../helpers/server.ts'
 
 for (const flavor of ['mms', 'torchserve'] as const) {
   test(
-    `a handler made for ${flavor} gets requests and answers as it is used to`,
+    `a handler made for ${flavor} gets requests and sends responses as in its own server`,
     { skip: needsPython },
     async (t) => {
       const { server } = await serveHandler(t, { flavor, name: 'm' })

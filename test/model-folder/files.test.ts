@@ -42,7 +42,7 @@ function isInvalid(pattern: RegExp): (error: unknown) => boolean {
   }
 }
 
-test('the network of a folder is the one the settings name, else model.onnx, else the only one, else none', async (t) => {
+test('the .onnx file of a folder is the one in the settings, else model.onnx, else the only one, else none', async (t) => {
   assert.equal((await read(modelFolder(t, { 'a.onnx': '' }))).network, 'a.onnx')
   assert.equal(
     (await read(modelFolder(t, { 'a.onnx': '', 'model.onnx': '' }))).network,
@@ -72,7 +72,7 @@ test('the network of a folder is the one the settings name, else model.onnx, els
   assert.equal((await read(withCode)).network, undefined, 'code of its own opens what it likes')
 })
 
-test('a bare file is the network, whatever lies beside it', async (t) => {
+test('a bare .onnx file is the model, whatever lies beside it', async (t) => {
   const folder = modelFolder(t, {
     'a.onnx': '',
     'b.onnx': '',

@@ -151,7 +151,7 @@ test('the types of a model come from its inputs and outputs', async () => {
   assert.deepEqual(pick(input, 'properties', 'datatype'), { type: 'string', enum: ['FP32'] })
 })
 
-test('a classifier of pictures takes a picture and answers with its labels', async () => {
+test('a classifier of images takes an image and responds with its labels', async () => {
   const server = await sharedServer([IRIS, DIGITS])
   const { paths, components } = await documentOf(server.fetch('/v2/models/digits/openapi.json'))
   const { requestBody } = operation(paths, '/predictions/digits')
@@ -268,7 +268,7 @@ test('names that would be the same identifier are told apart, in any order of lo
   assert.deepEqual(await idsOf(await serve(t, models.toReversed())), ids)
 })
 
-test('OPTIONS and /api-description answer as the original, with a document of version 3.0', async () => {
+test('OPTIONS and /api-description respond as MMS, with a document of version 3.0', async () => {
   const server = await sharedServer([IRIS])
   const options = { method: 'OPTIONS' }
   for (const ask of [server.fetch, server.manage]) {

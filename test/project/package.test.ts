@@ -44,7 +44,7 @@ test('D11: the packed package installs without a warning and without GPU librari
   await t.test('B1: what was uploaded is served after a crash', (part) =>
     checkCrash(part, installed),
   )
-  await t.test('the page, its files and pictures', (part) => checkPages(part, installed))
+  await t.test('the page, its files and images', (part) => checkPages(part, installed))
   await t.test('the worker for other front-ends', (part) => checkWorker(part, installed))
 })
 

@@ -22,7 +22,7 @@ const JSON_TYPE = { 'content-type': 'application/json' }
 /** One request and the name of its listener. */
 type Request = readonly [listener: 'fetch' | 'manage', route: string, init: RequestInit]
 
-test('B1: both builds answer every operation alike, with a state folder and a config file', async (t) => {
+test('B1: both builds give the same response to each operation, with a state folder and a config file', async (t) => {
   const answers = await Promise.all([CLI, FILE_BY_FILE].map((cli) => answersOf(t, cli)))
   const [bundled = [], separate = []] = answers
   assert.ok(bundled.length > 80, `${bundled.length} answers`)

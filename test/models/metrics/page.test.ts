@@ -197,7 +197,7 @@ test('open descriptors are counted when they are asked for', { skip: needsProc }
   assert.equal(await open(), before)
 })
 
-test('the series of a version go with it, and a late answer does not bring them back', async (t) => {
+test('the series of a version go with it, and a late response does not bring them back', async (t) => {
   const versions = [version('iris'), version('digits')]
   const metrics = server(t, versions)
   const before = parseMetrics(await metrics.text()).size

@@ -16,7 +16,7 @@ import {
 } from '../../helpers/test-pool.ts'
 import type { FakeWorker } from '../../helpers/test-pool.ts'
 
-test('a batch forms when a worker asks, from what waits then, and each job gets its own answer', async (t) => {
+test('a batch forms when a worker asks, from what waits then, and each job gets its own response', async (t) => {
   const it = await TestPool.of(t, 1, { batchSize: 3 })
   const jobs = it.submitAll('a', 'b', 'c', 'd', 'e')
   assert.deepEqual(it.worker(0).seen, [['a']], 'the first job waits for nobody')
@@ -176,7 +176,7 @@ test('a job that is cancelled while it waits never reaches a worker, and its pla
   assert.equal(await outcome(running), 'running', 'what is answered stays answered')
 })
 
-test('a job that is cancelled while it runs is finished for its batch, and its own answer is thrown away', async (t) => {
+test('a job that is cancelled while it runs is finished for its batch, and its own response is discarded', async (t) => {
   const it = await TestPool.of(t, 1, { batchSize: 2, maxBatchDelayMs: 1 })
   const [a, b] = it.submitAll('a', 'b')
   assert.ok(a && b)
@@ -448,7 +448,7 @@ test('a job that took too long is told so and not repeated; what waited behind i
   assert.deepEqual(it.worker(1).seen, [['behind']])
 })
 
-test('an overall error code answers every job of the batch', async (t) => {
+test('an overall error code fails every job of the batch', async (t) => {
   const it = await TestPool.of(t, 1, { batchSize: 3, maxBatchDelayMs: 1 })
   for (const [code, expected] of [
     [503, '503'],
@@ -798,7 +798,7 @@ test('a slot whose first load fails is not kept, the others are, and what waited
 })
 
 for (const seed of [1, 2, 3, 4, 5, 6]) {
-  test(`no promise is left hanging and no answer goes astray, whatever happens (seed ${seed})`, async (t) => {
+  test(`no promise is left hanging and no response goes astray, whatever happens (seed ${seed})`, async (t) => {
     const random = generator(seed)
     const it = await TestPool.of(t, 2, {
       batchSize: 1 + (seed % 4),

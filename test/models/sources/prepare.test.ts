@@ -247,7 +247,7 @@ test('a refusal of a path outside the store names the flag that allows it', asyn
   }
 })
 
-test('a url outside the store is refused with the texts and statuses of the original', async (t) => {
+test('a url outside the store is rejected with the texts and statuses of MMS', async (t) => {
   const { store, outside, options, write } = workplace(t)
   write('ok.onnx')
   write('a/b/model.onnx')

@@ -195,7 +195,7 @@ test('no address of this machine or of a private network is connected to', async
   assert.equal(canary.connections(), 0)
 })
 
-test('a name is resolved once, and one private address among its answers is enough to refuse it', async (t) => {
+test('a name is resolved once, and rejected if one of its addresses is private', async (t) => {
   const canary = await httpOrigin(t, (_, response) => response.end('secret'))
   const url = `http://models.example:${canary.port}/x.onnx`
   const base = { allowedOrigins: [new URL(url).origin], allowPrivateAddresses: false }

@@ -815,7 +815,7 @@ async function relayed(t: TestContext, ...predictions: Partial<Prediction>[]): P
   return answers
 }
 
-test('an answer is relayed with its status, phrase, headers and bytes', async (t) => {
+test('a response is relayed with its status, phrase, headers and bytes', async (t) => {
   const every = Buffer.from(Array.from({ length: 256 }, (_, byte) => byte))
   const [made, teapot, odd, large] = await relayed(
     t,
@@ -1005,7 +1005,7 @@ async function watched(
   }
 }
 
-test('a client that leaves before its answer is noticed once, with and without a body', async (t) => {
+test('a client that leaves before its response is noticed once, with and without a body', async (t) => {
   let arrived = 0
   const { port, leaves } = await watched(t, async (leave, request, reply) => {
     arrived += 1
@@ -1043,7 +1043,7 @@ test('a client that has left before anybody watched is noticed at once', async (
   await until('it was noticed', () => leaves() === 1)
 })
 
-test('an answered client has not left, also when it goes in the middle of a large answer', async (t) => {
+test('a client with a response has not left, also when it goes in the middle of a large response', async (t) => {
   let closed = 0
   const { port, leaves } = await watched(t, async (leave, request, reply) => {
     whenClientLeaves(request, reply, leave)

@@ -57,7 +57,7 @@ async function printed({ lines }: FakeProcess, text: string): Promise<string> {
   return lines.find(({ line }) => line.includes(text))?.line ?? ''
 }
 
-test('a worker starts, loads, answers and stops in peace', async (t) => {
+test('a worker starts, loads, responds and stops', async (t) => {
   const fake = startFake(
     t,
     `
@@ -280,7 +280,7 @@ test('replies come in the order of the requests with several in flight, split an
   assert.deepEqual([worker.answered, worker.inFlight], [24, 0])
 })
 
-test('answers are put into the order of their requests, and an overall error passes as it is', async (t) => {
+test('predictions are put into the order of their requests, and an overall error is returned unchanged', async (t) => {
   const { worker } = await loadedFake(
     t,
     `
@@ -600,7 +600,7 @@ test('a temporary folder whose path is too long for sockets is refused and nothi
   assert.deepEqual(readdirSync(long), [])
 })
 
-test('onnxd’s own worker gets the original’s command line and a small environment', () => {
+test('onnxd’s own worker gets the command line of MMS and a small environment', () => {
   const environment = workerEnvironment(
     {
       PATH: '/bin',

@@ -29,7 +29,7 @@ const SHOW_ENVIRONMENT = `export function handle(data) {
   return data?.map(() => [OMP_NUM_THREADS, MXNET_USE_OPERATOR_TUNING, ORT_DISABLE_TELEMETRY])
 }`
 
-test('start-up lines come in the order of the original, and say what it says', async (t) => {
+test('start-up lines have the order and the texts of MMS', async (t) => {
   const folder = temporaryFolder(t)
   const socketPath = path.join(folder, 'w.sock')
   const args = ['--sock-type', 'unix', '--sock-name', socketPath, '--handler', '']
@@ -428,7 +428,7 @@ test('a worker stuck in a loop dies with its front-end', async (t) => {
   assert.ok(lagMs < 15_000, `${lagMs} ms`)
 })
 
-test('an answer above the limit becomes an error of its own', async (t) => {
+test('a response above the limit becomes an error of its own', async (t) => {
   const worker = await startWorker(t, {
     environment: { ONNXD_WORKER_OPTIONS: '{"maxResponseBytes":100}' },
   })

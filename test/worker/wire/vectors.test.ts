@@ -209,7 +209,7 @@ test('commands, lengths, counts and texts that break the protocol are errors', (
   }
 })
 
-test('a value that is not the JSON it claims to be is delivered as its bytes', () => {
+test('a value with the type of JSON that is not JSON is returned as its bytes', () => {
   for (const text of ['{bad', '', '\uFEFF{}']) {
     const value = Buffer.from(text)
     const request = {

@@ -406,7 +406,7 @@ test('the handler of model.json is used when the load request names none', async
 const SHOW_DATA = `const show = (value) => Buffer.isBuffer(value) ? ['bytes', value.toString('latin1')] : [typeof value, value]
   export const handle = (data) => data?.map((input) => Object.entries(input).map(([k, v]) => [k, ...show(v)]))`
 
-test('values reach the handler decoded by their content type, exactly as the original does it', async (t) => {
+test('values reach the handler decoded by their content type, exactly as in MMS', async (t) => {
   const { client } = await modelOf(t, SHOW_DATA)
   const reply = await client.predict([
     wireRequest([
@@ -507,7 +507,7 @@ test('a value that cannot be decoded costs its own request, not its neighbours',
   assert.equal(worker.stdout.match(/batch of/g)?.length, 1)
 })
 
-test('the context tells what the original tells, under names in camelCase', async (t) => {
+test('the context has the members of MMS, under names in camelCase', async (t) => {
   const { worker, client, modelPath } = await workerWith(t, {
     'MAR-INF/MANIFEST.json': '{"model":{"modelName":"m"},"userData":{"any":"thing"}}',
     'service.mjs': `export function handle(data, context) {
@@ -666,7 +666,7 @@ test('a status or header that no response can have is 500 for its request, with 
   )
 })
 
-test('work that outlives its batch cannot touch the next answer', async (t) => {
+test('work that outlives its batch cannot change the next response', async (t) => {
   const { client } = await modelOf(
     t,
     `let late
@@ -792,7 +792,7 @@ test('values reach a handler decoded by their content type', async (t) => {
   ])
 })
 
-testShared('so do those of the shared vectors, as the original decodes them', {}, async (t) => {
+testShared('so do those of the shared vectors, as MMS decodes them', {}, async (t) => {
   const { client } = await modelOf(t, SHOW)
   const names = ['json', 'text-csv', 'form-duplicate-names', 'multipart', 'batch8', 'binary']
   for (const name of names) {

@@ -110,7 +110,7 @@ test('bytes that break the protocol, half a message, or a second load end the wo
   }
 })
 
-test('a front-end that reads slowly gets every answer whole', async (t) => {
+test('a front-end that reads slowly gets every reply whole', async (t) => {
   const { client } = await loadedWorker(t)
   client.socket.pause()
   // Their answers are more than a socket holds.

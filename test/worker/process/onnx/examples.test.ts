@@ -29,7 +29,7 @@ async function post(model: TestModel, file: string, contentType: string): Promis
   return text
 }
 
-test('the pictures of the digits example are recognised as its README says', async (t) => {
+test('the images of the digits example are recognised as its README says', async (t) => {
   const folder = path.resolve('examples/digits')
   const model = await load(t, folder)
   const samples = samplesOf(folder)

@@ -654,7 +654,7 @@ test('a model whose rows depend on each other never gets joined requests', () =>
   assert.deepEqual(fixed.runs, [1, 1])
 })
 
-test('every member of a frame keeps its own status, id and answer', async (t) => {
+test('every request of a frame keeps its own status, id and response', async (t) => {
   const mlp = await loadModel(t, modelPath('mlp.onnx'))
   const random = randomNumbers(11)
   const sample = (): number[] => Array.from({ length: 784 }, () => Math.fround(random.next()))
@@ -709,7 +709,7 @@ function assertClose(actual: unknown, expected: unknown): void {
   }
 }
 
-test('raw answers need one output of numbers', async (t) => {
+test('responses in raw bytes need one numeric output', async (t) => {
   const simple = await loadModel(t, modelPath('simple', '1'))
   const strings = await loadModel(t, modelPath('raw_bytes1', '1'))
   const row = [Array(16).fill(1)]
@@ -728,7 +728,7 @@ test('raw answers need one output of numbers', async (t) => {
   assert.equal(normalised.body.toString('hex'), '00010101')
 })
 
-test('describe answers with names, types, shapes, runtime, providers and labels', async (t) => {
+test('describe returns names, types, shapes, runtime, providers and labels', async (t) => {
   const folder = temporaryFolder(t)
   symlinkSync(modelPath('mlp.onnx'), path.join(folder, 'model.onnx'))
   writeFileSync(path.join(folder, 'labels.txt'), 'zero\none\n')
@@ -861,7 +861,7 @@ test('what a model fails with on an input is a 4xx, memory a 507, and the next r
   )
 })
 
-test('answers above the limit are refused, in every form', async (t) => {
+test('responses above the limit are rejected, in every form', async (t) => {
   const options = { maxResponseBytes: 200 }
   const model = await loadModel(t, modelPath('raw_fp32', '1'), { options })
   const values = Array<number>(60).fill(0.25)

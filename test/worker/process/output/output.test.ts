@@ -99,7 +99,7 @@ test('the FIFOs exist with mode 0600 before the model is loaded, and take its ou
   assert.ok(worker.stdout.startsWith(before))
 })
 
-test('a worker whose FIFOs nobody opens answers, and prints where it did before', async (t) => {
+test('a worker whose FIFOs nobody opens responds, and prints where it did before', async (t) => {
   const { worker, client } = await loadedWorker(t, TALKER)
   for (const _ of [1, 2, 3]) assert.equal((await client.predict([wireRequest([])])).code, 200)
   await worker.printed('from a child')
@@ -113,7 +113,7 @@ test('a worker whose FIFOs nobody opens answers, and prints where it did before'
 })
 
 // One line fills most of a page of the pipe, and the notice of what was lost fits behind it.
-test('a FIFO that is open but not read costs its output, not the answers', async (t) => {
+test('a FIFO that is open but not read costs its output, not the responses', async (t) => {
   const { worker, client } = await loadedWorker(
     t,
     `export function handle(data) {

@@ -180,7 +180,7 @@ async function compare(
   }
 }
 
-test(`${GRAPHS} random graphs answer in company as alone, in every dialect (seed ${SEED})`, async (t) => {
+test(`${GRAPHS} random graphs give the same result joined and alone, in every dialect (seed ${SEED})`, async (t) => {
   const worker = await startWorker(t)
   const folder = temporaryFolder(t)
   const random = randomNumbers(SEED)

@@ -190,7 +190,7 @@ test('digits are recognised dark on light, larger and in another format too', as
   }
 })
 
-test('a broken picture in a batch fails alone', async (t) => {
+test('a broken image in a batch fails alone', async (t) => {
   const { predict } = await load(t, digits)
   const files = [3, 5, 8].map((digit) => readFileSync(path.join(samples, `${digit}.png`)))
   const bodies = [...files, Buffer.from(files[0]?.subarray(0, 99) ?? [])]
@@ -210,7 +210,7 @@ test('a broken picture in a batch fails alone', async (t) => {
   assert.deepEqual(best, [3, 5, 8])
 })
 
-test('one picture is answered by a list of classes, several by a list of such lists', async (t) => {
+test('the response to one image is a list of classes, to several a list of such lists', async (t) => {
   const { ask } = await load(t, digits)
   const one = (await ask(pictureRequest(path.join(samples, '7.png')))).body.toString()
   const start = '[\n  {\n    "class": "7",\n    "index": 7,\n    "probability": 0.99'
@@ -226,7 +226,7 @@ test('one picture is answered by a list of classes, several by a list of such li
   assert.deepEqual(best, ['4', '2'])
 })
 
-test('tensors for a model with the image handler, and answers in raw bytes, are the default codec’s', async (t) => {
+test('the default codec handles tensors for a model with the image handler, and responses in raw bytes', async (t) => {
   const { ask } = await load(t, digits)
   const row = [0, 0, 0, 0, 0, 0, 0, 0]
   const tensor = JSON.stringify({ image: [[[row, row, row, row, row, row, row, row]]] })
@@ -285,7 +285,7 @@ test('a model that does not suit the image handler is refused when it is loaded'
   }
 })
 
-testShared('MNIST digits are recognised by a network for 0 to 255', {}, async (t) => {
+testShared('MNIST digits are recognised by a model for values from 0 to 255', {}, async (t) => {
   const network = sharedPath('models/mnist.onnx')
   const settings = { softmax: true, topK: 1, image: { scale: 1 } }
   const { ask } = await load(t, imageModel(t, network, settings))
@@ -297,7 +297,7 @@ testShared('MNIST digits are recognised by a network for 0 to 255', {}, async (t
   }
 })
 
-testShared('a photograph goes through ImageNet networks', {}, async (t) => {
+testShared('a photograph goes through ImageNet models', {}, async (t) => {
   const settings: ModelSettings = {
     labels: 'imagenet_index_to_name.json',
     image: { fit: 'cover', mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] },
@@ -313,7 +313,7 @@ testShared('a photograph goes through ImageNet networks', {}, async (t) => {
   }
 })
 
-testShared('a detector finds faces and answers by output name', {}, async (t) => {
+testShared('a detector finds faces and responds by output name', {}, async (t) => {
   const network = sharedPath('models/ultraface-rfb-320.onnx')
   const { ask } = await load(
     t,

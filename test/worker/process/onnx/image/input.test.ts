@@ -221,7 +221,7 @@ test('the first frame of an animation is taken', async () => {
   assert.deepEqual(numbersOf(await tensorOf(animated, [1, 1, 1, 1], { scale: 1 })), [255])
 })
 
-test('pictures are found by their bytes, whatever they are called, and the rest is left to others', async () => {
+test('images are found by their bytes, whatever their names are, and the rest is left to other codecs', async () => {
   const png = await plain.clone().png().toBuffer()
   const jpeg = await plain.clone().jpeg().toBuffer()
   const names = (...parameters: readonly WireParameter[]): number =>
@@ -254,7 +254,7 @@ test('pictures are found by their bytes, whatever they are called, and the rest 
   }
 })
 
-test('what is no picture, or none that is decoded, is refused with what to send instead', () => {
+test('a body that is not a supported image is rejected, and the error names the supported formats', () => {
   const svg = Buffer.from(
     '<svg xmlns="http://www.w3.org/2000/svg"><rect width="9" height="9"/></svg>',
   )
@@ -293,7 +293,7 @@ test('what is no picture, or none that is decoded, is refused with what to send 
   assert.throws(() => picturesOf(mixed), failsWith('InvalidInputException', /^"b" is not an image/))
 })
 
-test('broken, cut off and hostile pictures are refused at once', async () => {
+test('broken, truncated and hostile images are rejected at once', async () => {
   const large = sharp({
     create: {
       width: 400,
@@ -350,7 +350,7 @@ test('broken, cut off and hostile pictures are refused at once', async () => {
   )
 })
 
-test('several pictures are rows of one tensor, as many as the input has room for', async () => {
+test('several images form the batch dimension of one tensor, as many as the input takes', async () => {
   const first = await picture(1, [1, 2, 3]).png().toBuffer()
   const second = await picture(1, [4, 5, 6]).png().toBuffer()
   const tensor = await picturesToTensor(

@@ -62,7 +62,7 @@ const BINARY_64 = { parameters: { binary_data_size: 64 } }
 const JSON_BOTH = [simpleInput('INPUT0'), simpleInput('INPUT1', { data: ONES })]
 const BINARY_BOTH = [simpleInput('INPUT0', BINARY_64), simpleInput('INPUT1', BINARY_64)]
 
-test('binary slices go to their inputs in order, and come in the order of the answer', async (t) => {
+test('binary slices go to their inputs in order, and come in the order of the response', async (t) => {
   const model = await loadModel(t, modelPath('simple', '1'), { options: { modelVersion: '7' } })
   const inputs = [simpleInput('INPUT1', BINARY_64), simpleInput('INPUT0')]
   const mixed = await infer(model, inferRequest({ id: 'é', inputs }, ints(...ONES)))
@@ -114,7 +114,7 @@ test('a body is one of the protocol whatever its media type says', async (t) => 
   assert.equal(outputsOf(described).length, 2)
 })
 
-test('an original route takes the protocol too, errors in the form of the original', async (t) => {
+test('a route of MMS accepts the protocol too, with errors in the form of MMS', async (t) => {
   const model = await loadModel(t, modelPath('simple', '1'))
   const binary = {
     ...inferRequest({ inputs: BINARY_BOTH }, ints(...ROW, ...ONES)),
@@ -389,7 +389,7 @@ test('bodies are decompressed by their coding, within the limit', async (t) => {
   }
 })
 
-test('answers are compressed as the client prefers; lengths count what was compressed', async (t) => {
+test('responses are compressed as the client prefers; lengths count compressed bytes', async (t) => {
   const model = await loadModel(t, modelPath('simple', '1'))
   const ask = (
     accept: string,
@@ -412,7 +412,7 @@ test('answers are compressed as the client prefers; lengths count what was compr
   errorOf(await ask('gzip', { inputs: [], padding: 'x'.repeat(1000) }))
 })
 
-test('the coding of an answer has the highest quality, of equal ones the first', () => {
+test('the coding of a response has the highest quality, of equal ones the first', () => {
   const cases: [string, string][] = [
     ['', 'identity'],
     ['gzip', 'gzip'],
@@ -506,7 +506,7 @@ test('classes stand for an output: value, index and label, the highest first', a
   assert.match(await refusal(strings, refused), /^400 .*does not support BYTES/)
 })
 
-test('the limit of an answer does not count JSON in front of binary data', async (t) => {
+test('the limit of a response does not count JSON in front of binary data', async (t) => {
   const model = await loadModel(t, modelPath('identity_fp32', '1'), {
     options: { maxResponseBytes: 4000 },
   })
@@ -526,7 +526,7 @@ test('the limit of an answer does not count JSON in front of binary data', async
   assert.match(errorOf(tooLarge), /larger than the limit of 4000 bytes/)
 })
 
-test('requests of both forms share a run, each with an answer in its own', async (t) => {
+test('requests of both forms share a run, each with a response in its own form', async (t) => {
   const model = await loadModel(t, modelPath('simple', '1'))
   const bodies = [
     inferRequest({ id: 'a', inputs: JSON_BOTH }),
@@ -551,7 +551,7 @@ test('requests of both forms share a run, each with an answer in its own', async
   assert.match(errorOf(wrong), /Missing inputs/)
 })
 
-test('a model for pictures takes tensors over the protocol', async (t) => {
+test('a model for images accepts tensors through the protocol', async (t) => {
   const model = await loadModel(t, digits)
   const description = await predict(model, { headers: [['describe', 'true']], parameters: [] })
   const { inputs, labels } = JSON.parse(description.body.toString())
