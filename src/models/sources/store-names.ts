@@ -48,8 +48,7 @@ function problemWith(name: string): string | undefined {
   if (taken === undefined && MODEL_NAME_PATTERN.test(name)) return undefined
   let reason = 'The file name gives a model name of more than 128 characters.'
   if (name === '') {
-    reason =
-      'The file name gives no model name, because it has no letter from A to Z and no digit.'
+    reason = 'The file name gives no model name, because it has no letter from A to Z and no digit.'
   } else if (taken !== undefined) {
     reason = `The model name "${name}" is reserved, because ${taken} is a path of the server.`
   }
