@@ -6,6 +6,7 @@ import path from 'node:path'
 import { test } from 'node:test'
 import type { TestContext } from 'node:test'
 import { Output } from '../../src/command/output.ts'
+import { assertSame } from '../helpers/same.ts'
 import { temporaryFolder, until } from '../helpers/server.ts'
 
 const { O_NONBLOCK, O_RDONLY, O_RDWR, O_WRONLY } = constants
@@ -152,7 +153,7 @@ test('B2: the end waits a moment for a pipe that is full, and once only', async 
 
   const reading = readAvailable(fd)
   output.flushSync()
-  assert.equal(reading + readAvailable(fd), `${'x'.repeat(PIPE_BYTES)}last\n`)
+  assertSame(reading + readAvailable(fd), `${'x'.repeat(PIPE_BYTES)}last\n`)
 })
 
 test('B2: a file gets every line, in order, also those of the end', async (t) => {
@@ -166,7 +167,7 @@ test('B2: a file gets every line, in order, also those of the end', async (t) =>
   await output.flush()
   output.write(numbered(count))
   output.flushSync()
-  assert.equal(
+  assertSame(
     readFileSync(file, 'utf8'),
     Array.from({ length: count + 1 }, (_, number) => numbered(number)).join(''),
   )
