@@ -3,6 +3,7 @@
  * may wait for the reader: the disk may be full, the pipe may be full, the terminal may be stopped.
  */
 import { write, writeSync } from 'node:fs'
+import { setTimeout as delay } from 'node:timers/promises'
 import { openTarget } from './output-target.ts'
 import type { OutputTarget } from './output-target.ts'
 
@@ -19,6 +20,8 @@ const MAX_RETRY_MS = 250
 const ERROR_RETRY_MS = 1000
 /** The end of the process waits at most this long for a reader that takes nothing. */
 const LAST_FLUSH_MS = 250
+/** The end of the process waits at most this long for a reader that takes something. */
+const MAX_FLUSH_MS = 1000
 const NEWLINE = 0x0a
 const NOTHING = Buffer.alloc(0)
 /** Nothing ever notifies this cell, so waiting on it is a sleep. */
@@ -70,8 +73,7 @@ export class Output {
 
   /** Takes one or more lines, each with its line feed. */
   write(text: string): void {
-    const waiting = (this.#head?.length ?? 0) + this.#text.length
-    if (this.#isFull || waiting + text.length > MAX_WAITING) {
+    if (this.#isFull || this.#waiting + text.length > MAX_WAITING) {
       this.#isFull = true
       this.#drop(linesIn(text), 'EAGAIN')
       this.#schedule(FLUSH_MS)
@@ -88,18 +90,17 @@ export class Output {
     this.#send()
   }
 
-  /**
-   * Writes all waiting lines. Resolves when they are written, or after 250 ms. To be called at the
-   * end.
-   */
+  /** Writes the last lines. Waits for a reader for a second, or 250 ms if it takes nothing. */
   async flush(): Promise<void> {
     this.#isEnding = true
     this.#send()
-    if (this.#isEmpty) return
-    await new Promise<void>((resolve) => {
-      this.#sayEmpty = resolve
-      setTimeout(resolve, this.#lastFlushMs)
-    })
+    const isEmpty = new Promise<void>((resolve) => (this.#sayEmpty = resolve))
+    const deadline = performance.now() + MAX_FLUSH_MS
+    let before = Number.POSITIVE_INFINITY
+    while (!this.#isEmpty && this.#waiting < before && performance.now() < deadline) {
+      before = this.#waiting
+      await Promise.race([isEmpty, delay(this.#lastFlushMs)])
+    }
     // The last flush does not wait again for a reader that took nothing.
     if (!this.#isEmpty) this.#lastFlushMs = 0
   }
@@ -117,8 +118,13 @@ export class Output {
     }
   }
 
+  /** Size of the waiting lines. */
+  get #waiting(): number {
+    return (this.#head?.length ?? 0) + this.#text.length
+  }
+
   get #isEmpty(): boolean {
-    return this.#head === undefined && this.#text === ''
+    return this.#waiting === 0
   }
 
   #schedule(ms: number): void {
