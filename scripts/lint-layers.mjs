@@ -68,7 +68,7 @@ const DOORS = {
   'worker/process/onnx/kserve-v1': ['codec.ts', 'outputs.ts'],
   'worker/process/onnx/oip': ['codec.ts'],
   'worker/process/onnx/raw': ['raw-input.ts', 'foreign-bytes.ts'],
-  'worker/process/onnx/runtime': ['session.ts', 'warm-up.ts'],
+  'worker/process/onnx/runtime': ['session.ts', 'warm-up.ts', 'prepare-runtime.ts'],
   'worker/process/start': ['run-worker.ts', 'listener.ts', 'process-group.ts', 'settings.ts'],
   'worker/wire': ['decode.ts', 'encode.ts', 'messages.ts'],
 }

@@ -93,10 +93,13 @@ export async function startServer({
     confinement,
     log,
     python,
+    availableMemory,
   })
-  const memory = config.checkMemory ? new MemoryGuard(availableMemory) : undefined
+  const memory = config.checkMemory
+    ? new MemoryGuard(availableMemory, () => factory.spares.giveUp())
+    : undefined
   const registry = new Registry({ config, configOrigins: origins, factory, memory, log })
-  const metrics = new ServerMetrics(() => registry.all, droppedLogLines)
+  const metrics = new ServerMetrics(() => registry.all, factory, droppedLogLines)
   const budget = new ByteBudget(budgetBytes(config.memoryBudgetMib))
   let isAccepting = false
   let isStopping = false
@@ -139,13 +142,14 @@ export async function startServer({
     for (const { exchanges } of apps) exchanges.startDraining()
     // Loads must stop first: a request that waits for a load would keep the server from ending.
     const loadsEnded = registry.stopLoading()
+    const sparesEnded = factory.spares.close()
     // A load balancer needs time to see that readiness returns 503.
     const hasClients = apps.some(({ exchanges }) => exchanges.hasConnections)
     if (wasReady && hasClients) await delay(config.stopDelay * 1000)
     const drainMs = config.drainTimeout * 1000
     // Models stay until the last request has its response, also one whose body still arrives.
     await Promise.all(apps.map(({ exchanges }) => exchanges.close(drainMs, log)))
-    await loadsEnded
+    await Promise.all([loadsEnded, sparesEnded])
     await registry.close()
     await factory.close()
     await loading?.catch(() => {})
@@ -171,6 +175,7 @@ export async function startServer({
     await persistence?.restore(signal)
     signal.throwIfAborted()
     isAccepting = true
+    factory.spares.refill()
     return { ...outcome, ...urls, registry, close: closeOnce }
   } catch (error) {
     await closeOnce()

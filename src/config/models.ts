@@ -1,6 +1,9 @@
 /** Settings of models and their workers: sources, execution, and permissions. */
+import { Type } from '@sinclair/typebox'
 import { JOIN_BATCHES, MAX_PRIORITY_LEVELS, batchDelay } from '../model-folder/settings.ts'
 import { MIB, count, flag, list, oneOf, text } from './fields.ts'
+
+const MAX_SPARES = 16
 
 export const modelSettings = {
   stateDir: text(
@@ -20,6 +23,14 @@ export const modelSettings = {
     1,
     0,
     256,
+  ),
+  spareWorkers: Type.Union(
+    [Type.Integer({ minimum: 0, maximum: MAX_SPARES }), Type.Literal('auto')],
+    {
+      description:
+        'Spare workers: processes that are started without a model, so that a load, a restart or a further worker of a model with a built-in ONNX handler need not wait for the start of a process. Each uses about 50 MiB of memory. `auto` keeps 1 from the first such model on, if 1 GiB of memory is available. 0 disables.',
+      default: 'auto',
+    },
   ),
   threads: count(
     'Threads that a worker uses within one operator (intra-op). 0 divides the CPU cores by the workers of the model.',

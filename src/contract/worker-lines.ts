@@ -2,3 +2,9 @@
 
 /** The worker writes it before the run on zeros, which may take long or never end. */
 export const WARM_UP_LINE = 'The warm-up run begins.'
+
+/** The worker listens. */
+export const READY_LINE = 'MMS worker started.'
+
+/** Start of the line that the worker writes when it has accepted a connection. */
+export const ACCEPTED_PREFIX = 'Connection accepted: '

@@ -4,6 +4,8 @@ import { tmpdir } from 'node:os'
 import path from 'node:path'
 import type { TestContext } from 'node:test'
 import { fileURLToPath } from 'node:url'
+import { StartedProcess } from '../../src/worker/host/worker-process.ts'
+import type { ProcessSpec } from '../../src/worker/host/worker-process.ts'
 import type { WorkerSpec } from '../../src/worker/host/worker-spec.ts'
 import { Worker } from '../../src/worker/host/worker.ts'
 import type { LoadRequest, WireRequest } from '../../src/worker/wire/messages.ts'
@@ -58,7 +60,7 @@ export interface FakeProcess {
 export function startFake(
   t: TestContext,
   behaviour = '',
-  spec: Partial<WorkerSpec> = {},
+  { child, ...spec }: Partial<WorkerSpec & Pick<ProcessSpec, 'child'>> = {},
 ): FakeProcess {
   const folder = mkdtempSync(path.join(tmpdir(), 'of-'))
   const script = path.join(folder, 'worker.mjs')
@@ -69,17 +71,19 @@ export function startFake(
   )
   const lines: FakeProcess['lines'] = []
   const worker = new Worker({
-    child: {
-      command: process.execPath,
-      args: ['--max-old-space-size=48', script, socketPath],
-      workingDirectory: folder,
-      environment: { PATH: process.env.PATH ?? '' },
-    },
-    address: { path: socketPath },
+    process: new StartedProcess({
+      child: child ?? {
+        command: process.execPath,
+        args: ['--max-old-space-size=48', script, socketPath],
+        workingDirectory: folder,
+        environment: { PATH: process.env.PATH ?? '' },
+      },
+      address: { path: socketPath },
+      readyLine: 'fake worker ready',
+    }),
     dialect: 'mms',
     load: LOAD,
     limits: { ...DEFAULT_WIRE_LIMITS, maxValueBytes: 64 * 1024 * 1024 },
-    readyLine: 'fake worker ready',
     loadTimeoutMs: 10_000,
     responseTimeoutMs: 10_000,
     maxInFlight: 8,

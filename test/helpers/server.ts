@@ -82,11 +82,13 @@ export function serve(
 
 /**
  * The environment of this process without the variables of the test commands. The server would say
- * on stderr that they are no settings.
+ * on stderr that they are no settings. It disables spare workers, because tests count processes and
+ * start many servers. A test of spare workers sets the flag, or removes the variable.
  */
 export function serverEnvironment(): NodeJS.ProcessEnv {
   const isForTests = /^ONNXD_(?:FAULT|FIGURES|FUZZ|TEST_SEED)/
-  return Object.fromEntries(Object.entries(process.env).filter(([name]) => !isForTests.test(name)))
+  const own = Object.entries(process.env).filter(([name]) => !isForTests.test(name))
+  return { ...Object.fromEntries(own), ONNXD_SPARE_WORKERS: '0' }
 }
 
 /** Starts the bundled server with the given arguments. It is closed after the test. */

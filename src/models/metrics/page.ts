@@ -11,6 +11,8 @@ import { addCounter, addGauge, addHistogram } from './families.ts'
 import type { FamilyInfo, HistogramSample, Labels, Sample } from './families.ts'
 import { printedFamilies } from './handler-families.ts'
 import { addProcessMetrics } from './process.ts'
+import { addStarts } from './starts.ts'
+import type { WorkerStarts } from './starts.ts'
 import { addTorchServeMetrics } from './torchserve-names.ts'
 import type { VersionMetrics } from './version-metrics.ts'
 
@@ -51,11 +53,19 @@ export class ServerMetrics {
   readonly #versions: () => readonly ObservedVersion[]
   readonly #stopMeasuring: () => void
 
-  /** @param droppedLogLines Returns the number of log lines that could not be written. */
-  constructor(versions: () => readonly ObservedVersion[], droppedLogLines = (): number => 0) {
+  /**
+   * @param starts Counts of started workers and of spare ones; absent if no worker is ever started.
+   * @param droppedLogLines Returns the number of log lines that could not be written.
+   */
+  constructor(
+    versions: () => readonly ObservedVersion[],
+    starts?: WorkerStarts,
+    droppedLogLines = (): number => 0,
+  ) {
     this.#versions = versions
     this.#addRequests()
     this.#addWorkers()
+    if (starts !== undefined) addStarts(this.#registry, starts)
     addTorchServeMetrics(this.#registry, versions, this.responses)
     addCounter(
       this.#registry,

@@ -18,12 +18,20 @@ interface Weighed {
 /** Compares workers with the available memory. The server has one. */
 export class MemoryGuard {
   readonly #available: () => Promise<number>
+  readonly #freeMemory: () => Promise<boolean>
   /** Bytes for workers that are starting, which the system does not count yet. */
   #reserved = 0
 
-  /** @param available Returns the bytes that processes may still use. */
-  constructor(available: () => Promise<number> = availableBytes) {
+  /**
+   * @param available Returns the bytes that processes may still use.
+   * @param freeMemory Ends processes that can be missed, and returns whether there were any.
+   */
+  constructor(
+    available: () => Promise<number> = availableBytes,
+    freeMemory: () => Promise<boolean> = () => Promise.resolve(false),
+  ) {
     this.#available = available
+    this.#freeMemory = freeMemory
   }
 
   /**
@@ -34,7 +42,8 @@ export class MemoryGuard {
    */
   async admit(model: Weighed, added: number, existing = 0): Promise<() => void> {
     const needed = added * (COPIES * (await sizeOf(model.modelPath)) + WORKER_BYTES)
-    const left = (await this.#available()) - this.#reserved
+    let left = await this.#left()
+    if (needed > left && (await this.#freeMemory())) left = await this.#left()
     if (needed > left) {
       const workers = `${added}${existing > 0 ? ' more' : ''} ${added === 1 ? 'worker' : 'workers'}`
       throw new ServerError(
@@ -46,6 +55,10 @@ export class MemoryGuard {
     return () => {
       this.#reserved -= needed
     }
+  }
+
+  async #left(): Promise<number> {
+    return (await this.#available()) - this.#reserved
   }
 }
 

@@ -4,14 +4,12 @@ import type { Config } from '../../config/config.ts'
 import { WARM_UP_LINE } from '../../contract/worker-lines.ts'
 import { ServerError } from '../../errors.ts'
 import { BUILT_IN_HANDLERS } from '../../model-folder/files.ts'
-import { BodyFile } from '../../worker/host/body-file.ts'
-import { confine } from '../../worker/host/confinement.ts'
-import type { Confinement } from '../../worker/host/confinement.ts'
+import { HandedOverProcess } from '../../worker/host/handed-over-process.ts'
 import { IsolationReport } from '../../worker/host/isolation.ts'
-import { READY_LINE, ownWorker, workerEnvironment } from '../../worker/host/own-worker.ts'
 import type { PythonInstallation } from '../../worker/host/python-installation.ts'
 import { pythonWorker } from '../../worker/host/python-worker.ts'
 import type { RuntimeDirectory } from '../../worker/host/runtime-directory.ts'
+import type { OnLine, StartedProcess, WorkerProcess } from '../../worker/host/worker-process.ts'
 import type { WorkerSpec } from '../../worker/host/worker-spec.ts'
 import { Worker } from '../../worker/host/worker.ts'
 import { NO_GPU } from '../../worker/wire/messages.ts'
@@ -21,11 +19,13 @@ import { METRICS_PREFIX } from '../metrics/handler-line.ts'
 import type { PrintedMetrics } from '../metrics/handler-metrics.ts'
 import type { PoolWorker } from '../scheduling/pool.ts'
 import type { PreparedModel } from '../sources/prepare.ts'
+import { availableBytes } from './memory-guard.ts'
+import { ProcessStarter, SOCKET } from './process-starter.ts'
+import type { StarterOptions } from './process-starter.ts'
 import { choosePython, folderOf } from './python-model.ts'
+import { SpareWorkers } from './spare-workers.ts'
 import { workerOptions } from './worker-options.ts'
 
-/** Name of a worker's socket, in the worker's own folder. */
-const SOCKET = 'w.sock'
 /** Maximum of batches in flight at one of onnxd's own workers. */
 const MAX_DEPTH = 8
 /** Limit for names, headers and phrases in a frame. */
@@ -41,44 +41,50 @@ interface SpecialPart extends Omit<
   /** Path for the worker. onnxd's own worker also accepts a single file. */
   readonly modelPath: string
   readonly ioDescriptor: string
-  readonly tidyUp?: () => void
 }
 
 /** What a factory needs from the server. */
-export interface FactoryOptions {
-  readonly config: Config
-  readonly runtime: RuntimeDirectory
-  readonly environment: NodeJS.ProcessEnv
+export interface FactoryOptions extends StarterOptions {
   readonly log: Logger
-  readonly confinement: Confinement
   /** The Python installation for Python handlers; `undefined` if there is none. */
   readonly python: PythonInstallation | undefined
+  /** Returns the bytes that processes may still use. */
+  readonly availableMemory?: (() => Promise<number>) | undefined
 }
 
 /** Starts worker processes. The server has one factory. */
 export class WorkerFactory {
   /** Resolves when the first worker has been started. */
   readonly firstStart: Promise<void>
+  /** Processes that wait for a model. */
+  readonly spares: SpareWorkers
+  /** Workers by the process that they got: a new one, or a spare one. */
+  readonly starts = { plain: 0, spare: 0 }
   readonly #config: Config
   readonly #runtime: RuntimeDirectory
-  readonly #environment: Record<string, string>
+  readonly #starter: ProcessStarter
   readonly #log: Logger
-  readonly #confinement: Confinement
   readonly #python: PythonInstallation | undefined
   readonly #isolation: IsolationReport
   #noteStart = (): void => {}
   readonly #alive = new Set<Worker>()
   #nextGpu = 0
 
-  constructor({ config, runtime, environment, confinement, log, python }: FactoryOptions) {
+  constructor(options: FactoryOptions) {
+    const { config, runtime, log, python, availableMemory = availableBytes } = options
     this.#config = config
     this.#runtime = runtime
-    this.#confinement = confinement
+    this.#starter = new ProcessStarter(options)
     this.#isolation = new IsolationReport(log)
     this.#python = python
     this.firstStart = new Promise((resolve) => (this.#noteStart = resolve))
-    this.#environment = workerEnvironment(environment, config.workerEnvironment)
     this.#log = log
+    this.spares = new SpareWorkers({
+      wanted: config.spareWorkers,
+      start: () => this.#starter.startOwn(true),
+      availableBytes: availableMemory,
+      log,
+    })
   }
 
   /**
@@ -130,7 +136,7 @@ export class WorkerFactory {
     const { gpus, maxResponseBytes } = this.#config
     const log = this.#log.child({ model: model.name, version: model.version, worker: slotId })
     const isOwn = model.runtime === 'node'
-    const onLine: WorkerSpec['onLine'] = (line, stream) => {
+    const onLine: OnLine = (line, stream) => {
       const isMetric = line.startsWith(METRICS_PREFIX)
       const problem = isMetric ? printed.take(line) : undefined
       if (problem !== undefined) log.warn({ problem }, 'a metric of the handler was dropped')
@@ -138,16 +144,11 @@ export class WorkerFactory {
       const isDetail = isMetric || (isOwn && stream === 'stdout')
       log[isDetail ? 'debug' : 'info']({ stream, line }, 'worker output')
     }
-    const folder = this.#runtime.newWorkerFolder()
     const special = isOwn
-      ? this.#ownWorker(model, settings, folder, onLine)
-      : this.#pythonWorker(model, settings, folder, onLine)
+      ? this.#ownWorker(model, settings, onLine, log)
+      : this.#pythonWorker(model, settings, onLine)
     const worker = new Worker({
       ...special,
-      child: {
-        ...confine(special.child, this.#confinement),
-        prepare: () => this.#runtime.makeWorkerFolder(folder),
-      },
       load: {
         command: 'load',
         modelName: model.name,
@@ -171,51 +172,28 @@ export class WorkerFactory {
     this.#alive.add(worker)
     this.#noteStart()
     this.#isolation.note(worker)
-    void worker.exited.then(() => {
-      this.#alive.delete(worker)
-      special.tidyUp?.()
-      this.#runtime.removeWorkerFolder(folder)
-    })
+    if (isOwn && isBuiltIn(settings)) this.spares.noteLoad(worker.ready)
+    void worker.exited.then(() => this.#alive.delete(worker))
     return worker
   }
 
-  /** Stops every running worker, also those that are starting. */
+  /** Stops every running worker, also those that are starting, and the spare ones. */
   async close(): Promise<void> {
     const workers = [...this.#alive]
     for (const worker of workers) worker.kill('was told to stop')
-    await Promise.all(workers.map((worker) => worker.exited))
+    await Promise.all([this.spares.close(), ...workers.map((worker) => worker.exited)])
+    await this.#starter.close()
   }
 
   #ownWorker(
     model: PreparedModel,
     settings: EffectiveSettings,
-    folder: string,
-    onLine: WorkerSpec['onLine'],
+    onLine: OnLine,
+    log: Logger,
   ): SpecialPart {
-    const { workerHeapMib, telemetry } = this.#config
-    const socketPath = path.join(folder, SOCKET)
-    // A custom handler may keep its input; the built-in handlers do not.
-    const bodies = BUILT_IN_HANDLERS.includes(settings.handler) ? BodyFile.create() : undefined
     return {
-      bodies,
-      child: ownWorker(
-        {
-          socketPath,
-          temporaryFolder: folder,
-          modelName: model.name,
-          modelPath: model.modelPath,
-          handler: settings.handler,
-          options: JSON.stringify(workerOptions(this.#config, model, settings)),
-          threads: settings.threads,
-          heapMib: workerHeapMib,
-          allowTelemetry: telemetry,
-          hasBodyFile: bodies !== undefined,
-        },
-        this.#environment,
-      ),
-      address: { path: socketPath },
+      process: this.#ownProcess(model, settings, log),
       dialect: 'mms',
-      readyLine: READY_LINE,
       warmUpLine: WARM_UP_LINE,
       maxInFlight: MAX_DEPTH,
       modelPath: model.modelPath,
@@ -224,27 +202,45 @@ export class WorkerFactory {
     }
   }
 
-  #pythonWorker(
-    model: PreparedModel,
-    settings: EffectiveSettings,
-    folder: string,
-    onLine: WorkerSpec['onLine'],
-  ): SpecialPart {
-    const modelPath = folderOf(model)
-    return {
-      modelPath,
-      ...pythonWorker(
-        {
-          ...choosePython(model, this.#python),
-          socketPath: path.join(folder, SOCKET),
-          modelName: model.name,
-          modelFolder: modelPath,
-          handler: settings.handler,
-          threads: settings.threads,
-          onLine,
-        },
-        this.#environment,
-      ),
+  /** A spare process, if there is one and the model can use it; else a new one. */
+  #ownProcess(model: PreparedModel, settings: EffectiveSettings, log: Logger): WorkerProcess {
+    const options = JSON.stringify(workerOptions(this.#config, model, settings))
+    const startNew = (): StartedProcess => {
+      this.starts.plain += 1
+      return this.#starter.startOwn(isBuiltIn(settings), options).process
     }
+    const spare = isBuiltIn(settings) ? this.spares.take(options) : undefined
+    if (spare === undefined) return startNew()
+    const { pid } = spare
+    const process = new HandedOverProcess(spare, startNew)
+    void process.isSpareKept.then((isKept) => {
+      if (isKept) this.starts.spare += 1
+      else log.warn({ pid }, 'a spare worker did not accept its model; a new process is started')
+    })
+    return process
   }
+
+  #pythonWorker(model: PreparedModel, settings: EffectiveSettings, onLine: OnLine): SpecialPart {
+    const folder = this.#starter.newFolder()
+    const modelPath = folderOf(model)
+    const worker = pythonWorker(
+      {
+        ...choosePython(model, this.#python),
+        socketPath: path.join(folder, SOCKET),
+        modelName: model.name,
+        modelFolder: modelPath,
+        handler: settings.handler,
+        threads: settings.threads,
+        onLine,
+      },
+      this.#starter.environment,
+    )
+    this.starts.plain += 1
+    return { ...worker, modelPath, process: this.#starter.start(folder, worker, worker.tidyUp) }
+  }
+}
+
+/** Whether a model runs without code of its own. */
+function isBuiltIn({ handler }: EffectiveSettings): boolean {
+  return BUILT_IN_HANDLERS.includes(handler)
 }

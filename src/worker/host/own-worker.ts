@@ -1,14 +1,11 @@
 /**
  * Builds the command that starts onnxd's own worker: the arguments of an MMS worker and a small
- * environment.
+ * environment. Nothing in it depends on the model, so a process can be started before its model is
+ * known.
  */
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { isNetworkFile } from '../../model-folder/paths.ts'
 import type { ChildSpec } from './child.ts'
-
-/** Line that an MMS worker prints to stdout when it listens. */
-export const READY_LINE = 'MMS worker started.'
 
 /**
  * Entry file of the worker process. Its path relative to this file is the same in the sources and
@@ -24,17 +21,16 @@ const ENTRY = fileURLToPath(
 const INHERITED =
   /^(PATH|HOME|USER|LOGNAME|LANG|LANGUAGE|TZ|TMPDIR|TEMP|TMP|LD_LIBRARY_PATH|NODE_V8_COVERAGE|(LC|CUDA|NVIDIA|ORT|OMP|KMP|MKL)_\w+)$/
 
-/** Settings that differ between workers. */
+/** Name of the file in a worker's folder that has the options of its model, as JSON. */
+export const OPTIONS_FILE = 'options.json'
+
+/** Settings that differ between workers, and settings of the server. */
 export interface OwnWorkerOptions {
+  /** The worker's own folder. */
+  readonly folder: string
   readonly socketPath: string
-  readonly temporaryFolder: string
-  readonly modelName: string
-  /** Absolute path of the model's folder, or of a single `.onnx` file. */
-  readonly modelPath: string
-  readonly handler: string
-  /** JSON for `ONNXD_WORKER_OPTIONS`. */
-  readonly options: string
-  readonly threads: number
+  /** True if the code of the built-in handlers is imported before the worker listens. */
+  readonly isBuiltIn: boolean
   /** Limit of the JavaScript heap, MiB. */
   readonly heapMib: number
   readonly allowTelemetry: boolean
@@ -47,7 +43,6 @@ export function ownWorker(
   options: OwnWorkerOptions,
   environment: Readonly<Record<string, string>>,
 ): ChildSpec {
-  const isFile = isNetworkFile(options.modelPath)
   return {
     command: process.execPath,
     args: [
@@ -57,26 +52,21 @@ export function ownWorker(
       'unix',
       '--sock-name',
       options.socketPath,
-      '--handler',
-      options.handler,
-      '--model-path',
-      options.modelPath,
-      '--model-name',
-      options.modelName,
+      ...(options.isBuiltIn ? ['--handler', 'onnx'] : []),
       '--preload-model',
       'false',
       '--tmp-dir',
-      options.temporaryFolder,
+      options.folder,
     ],
-    workingDirectory: isFile ? path.dirname(options.modelPath) : options.modelPath,
+    // The worker enters the folder of its model at the load.
+    workingDirectory: options.folder,
     environment: {
-      OMP_NUM_THREADS: String(options.threads),
       ...environment,
       ORT_DISABLE_TELEMETRY: options.allowTelemetry ? '0' : '1',
       ONNXD_WORKER_ONCE: '1',
       ...(options.hasBodyFile ? { ONNXD_BODY_FILE: '3' } : {}),
       ONNXD_PARENT_PID: String(process.pid),
-      ONNXD_WORKER_OPTIONS: options.options,
+      ONNXD_WORKER_OPTIONS_FILE: path.join(options.folder, OPTIONS_FILE),
     },
   }
 }

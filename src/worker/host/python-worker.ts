@@ -7,6 +7,7 @@ import type { WireDialect } from '../wire/messages.ts'
 import { IoFifos } from './io-fifos.ts'
 import { LastWords } from './last-words.ts'
 import type { PythonInstallation } from './python-installation.ts'
+import type { OnLine, ProcessSpec } from './worker-process.ts'
 import type { WorkerSpec } from './worker-spec.ts'
 
 /** Settings that differ between workers. */
@@ -20,23 +21,16 @@ export interface PythonWorkerOptions {
   readonly modelFolder: string
   readonly handler: string
   readonly threads: number
-  readonly onLine: WorkerSpec['onLine']
+  readonly onLine: OnLine
 }
 
 /**
  * The parts of a worker's specification that are specific to Python, and a function that cleans up.
  */
-export interface PythonWorker extends Pick<
-  WorkerSpec,
-  | 'child'
-  | 'address'
-  | 'dialect'
-  | 'readyLine'
-  | 'maxInFlight'
-  | 'onLoaded'
-  | 'lastWords'
-  | 'onLine'
-> {
+export interface PythonWorker
+  extends
+    ProcessSpec,
+    Pick<WorkerSpec, 'dialect' | 'maxInFlight' | 'onLoaded' | 'lastWords' | 'onLine'> {
   readonly ioDescriptor: string
   /** Closes what the server has open for the worker. Call it when its process has ended. */
   readonly tidyUp: () => void
@@ -73,7 +67,7 @@ export function pythonWorker(
   const folder = path.dirname(socketPath)
   const fifos = new IoFifos(folder, path.basename(socketPath))
   const lastWords = new LastWords()
-  const onLine: WorkerSpec['onLine'] = (line, stream) => {
+  const onLine: OnLine = (line, stream) => {
     lastWords.note(line)
     options.onLine(line, stream)
   }

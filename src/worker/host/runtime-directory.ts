@@ -1,6 +1,17 @@
 import { spawnSync } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
-import { chmodSync, chownSync, existsSync, lstatSync, mkdirSync, rmSync } from 'node:fs'
+import {
+  chmodSync,
+  chownSync,
+  closeSync,
+  existsSync,
+  fchownSync,
+  lstatSync,
+  mkdirSync,
+  openSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
 import type { Stats } from 'node:fs'
 import { lstat, mkdtemp, readdir, rename, rmdir } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -95,6 +106,21 @@ export class RuntimeDirectory {
     this.#restore()
     mkdirSync(folder, { mode: 0o700 })
     if (this.#user !== undefined) chownSync(folder, this.#user.uid, this.#user.gid)
+  }
+
+  /**
+   * Writes a new file that only the worker of the folder can read. An existing file or link is not
+   * touched: a worker of another user could have made it.
+   * @throws Error of the system, for example `EEXIST`, or `ENOSPC` when the disk is full.
+   */
+  writeWorkerFile(file: string, text: string): void {
+    const descriptor = openSync(file, 'wx', 0o600)
+    try {
+      writeFileSync(descriptor, text)
+      if (this.#user !== undefined) fchownSync(descriptor, this.#user.uid, this.#user.gid)
+    } finally {
+      closeSync(descriptor)
+    }
   }
 
   /** Removes the folder of a worker that has ended. */

@@ -21,11 +21,16 @@ export function watchForStop(
 ): () => void {
   let wasStopped = false
   const timer = setInterval(() => {
-    const isStopped = stateOf(pidNow()) === STOPPED
-    if (isStopped && wasStopped) onStopped()
-    wasStopped = isStopped
+    const isStoppedNow = isStopped(pidNow())
+    if (isStoppedNow && wasStopped) onStopped()
+    wasStopped = isStoppedNow
   }, lookMs).unref()
   return () => clearInterval(timer)
+}
+
+/** Whether a signal has stopped a process. */
+export function isStopped(pid: number | undefined): boolean {
+  return stateOf(pid) === STOPPED
 }
 
 /**

@@ -1,17 +1,12 @@
 import type { LoadRequest, WireDialect, WireLimits } from '../wire/messages.ts'
-import type { BodyFile } from './body-file.ts'
-import type { ChildSpec } from './child.ts'
-import type { WorkerAddress } from './connection.ts'
+import type { OnLine, WorkerProcess } from './worker-process.ts'
 
-/** Everything that is needed to start one worker and load its model. */
+/** A process, and everything that is needed to load a model in it. */
 export interface WorkerSpec {
-  readonly child: ChildSpec
-  readonly address: WorkerAddress
+  readonly process: WorkerProcess
   readonly dialect: WireDialect
   readonly load: LoadRequest
   readonly limits: WireLimits
-  /** Line on stdout that says that the worker listens. */
-  readonly readyLine: string
   /**
    * Line on stdout that says that the warm-up run begins; absent for workers that do not print one.
    */
@@ -20,11 +15,7 @@ export interface WorkerSpec {
   readonly responseTimeoutMs: number
   /** Maximum number of batches in the worker and its socket together. */
   readonly maxInFlight: number
-  /**
-   * Carries large bodies to workers that support it; the worker process inherits its descriptor.
-   */
-  readonly bodies?: BodyFile | undefined
-  readonly onLine: (line: string, stream: 'stdout' | 'stderr') => void
+  readonly onLine: OnLine
   /**
    * Called before the worker loads the model. The function that it returns is called after the
    * load. Both reject when the files differ from the registered ones.
@@ -42,7 +33,7 @@ export interface WorkerSpec {
 /**
  * States of a worker.
  * ```
- * starting --ready line--> loading --reply 200--> ready --stop()--> stopping --> stopped
+ * starting --connected---> loading --reply 200--> ready --stop()--> stopping --> stopped
  *     |                        |                    |                               ^
  *     +------------------------+--------------------+-- exit, kill, invalid bytes --+
  * ```

@@ -2,9 +2,9 @@ import { setImmediate as nextTurn, setTimeout as delay } from 'node:timers/promi
 import { ProtocolError, ServerError } from '../../errors.ts'
 import { encodeLoad, encodePredict } from '../wire/encode.ts'
 import type { WireRequest, WorkerReply } from '../wire/messages.ts'
-import { Child, isShortage } from './child.ts'
+import { isShortage } from './child.ts'
 import type { ExitCause } from './child.ts'
-import { Connection } from './connection.ts'
+import type { Connection } from './connection.ts'
 import { withErrorLog } from './error-log.ts'
 import { modelProcess } from './model-process.ts'
 import {
@@ -17,6 +17,7 @@ import {
 } from './outcomes.ts'
 import { Progress } from './progress.ts'
 import { watchForStop } from './stopped-process.ts'
+import type { WorkerProcess } from './worker-process.ts'
 import type { WorkerSpec, WorkerState } from './worker-spec.ts'
 
 /** Milliseconds to wait for the exit of a worker whose socket closed, and for a stopping worker. */
@@ -36,7 +37,7 @@ export class Worker {
   /** Counts its batches and measures how long they take. */
   readonly progress: Progress
   readonly #spec: WorkerSpec
-  readonly #child: Child
+  readonly #process: WorkerProcess
   readonly #endWatch: () => void
   #connection: Connection | undefined
   #state: WorkerState = 'starting'
@@ -49,27 +50,23 @@ export class Worker {
 
   constructor(spec: WorkerSpec) {
     this.#spec = spec
+    this.#process = spec.process
     this.progress = new Progress({
       timeoutMs: spec.responseTimeoutMs,
       maxInFlight: spec.maxInFlight,
-      hasBodyFile: spec.bodies !== undefined,
+      hasBodyFile: spec.process.bodies !== undefined,
       onTimeout: () => this.kill(responseTimeoutText(this.#spec.responseTimeoutMs)),
     })
-    let sayListening = (): void => {}
-    const isListening = new Promise<void>((resolve) => (sayListening = resolve))
-    const child = { ...spec.child, descriptor: spec.bodies?.readDescriptor }
-    this.#child = new Child(child, (line, stream) => {
-      if (stream === 'stdout' && line === spec.readyLine) sayListening()
+    this.#process.onLine = (line, stream) => {
       if (stream === 'stdout' && line === spec.warmUpLine) this.#isWarmingUp = true
       spec.onLine(line, stream)
-    })
-    spec.bodies?.handOver()
+    }
     this.#endWatch = watchForStop(
       () => this.pid,
       () => this.kill('was stopped by a signal'),
     )
-    this.exited = this.#child.exited.then((cause) => this.#end(cause))
-    this.ready = this.#start(isListening)
+    this.exited = this.#process.exited.then((cause) => this.#end(cause))
+    this.ready = this.#start()
     this.ready.catch(() => {})
   }
 
@@ -79,7 +76,7 @@ export class Worker {
 
   /** Id of the process that holds the model. An MMS worker forks, so it may be a child's id. */
   get pid(): number | undefined {
-    return this.#modelPid ?? this.#child.pid
+    return this.#modelPid ?? this.#process.pid
   }
 
   /** Batches that are sent and not yet answered. */
@@ -94,7 +91,7 @@ export class Worker {
 
   /** Last lines that the process wrote to stderr, oldest first. */
   get lastErrors(): readonly string[] {
-    return this.#child.lastErrors
+    return this.#process.lastErrors
   }
 
   /** Whether the worker accepts batches. */
@@ -113,7 +110,7 @@ export class Worker {
       const connection = this.#connection
       if (connection === undefined || this.#state !== 'ready')
         throw new WorkerDiedError('was not ready', false)
-      const { bodies } = this.#spec
+      const { bodies } = this.#process
       const frame = encodePredict(bodies?.move(requests) ?? requests)
       const number = this.progress.begin()
       const fail = (error: unknown): void => void this.#fail(error, number, reject)
@@ -137,7 +134,7 @@ export class Worker {
     const isLoading = this.#state === 'starting' || this.#state === 'loading'
     if (this.#state !== 'stopped') this.#state = 'stopping'
     this.#connection?.destroy()
-    this.#child.terminate()
+    this.#process.terminate()
     const graceMs = isLoading ? LOADING_STOP_GRACE_MS : STOP_GRACE_MS
     const timer = setTimeout(() => this.kill('was told to stop'), graceMs)
     await this.exited
@@ -146,20 +143,20 @@ export class Worker {
 
   /** Kills the worker's process group. `because` completes "the worker …". */
   kill(because: string): void {
-    if (this.#state === 'stopped' || this.#child.hasExited) return
+    if (this.#state === 'stopped' || this.#process.hasExited) return
     this.#killedBecause ??= because
     this.#state = 'stopping'
-    this.#child.kill()
+    this.#process.kill()
   }
 
-  async #start(isListening: Promise<void>): Promise<void> {
+  async #start(): Promise<void> {
     const { loadTimeoutMs, lastWords } = this.#spec
     const timer = setTimeout(
       () => this.kill(loadTimeoutText(loadTimeoutMs, this.#isWarmingUp)),
       loadTimeoutMs,
     )
     try {
-      const loading = this.#load(isListening)
+      const loading = this.#load()
       await Promise.race([
         loading,
         // A worker that failed to load replies, then exits: the reply has the reason.
@@ -182,14 +179,15 @@ export class Worker {
     }
   }
 
-  async #load(isListening: Promise<void>): Promise<void> {
-    const { address, limits, maxInFlight, load, dialect, checkFiles } = this.#spec
-    const [checkAgain] = await Promise.all([checkFiles?.(), isListening])
-    if (this.#state !== 'starting') return
-    this.#state = 'loading'
-    const connection = await Connection.open(address, limits, maxInFlight)
+  async #load(): Promise<void> {
+    const { limits, maxInFlight, load, dialect, checkFiles } = this.#spec
+    const [checkAgain, connection] = await Promise.all([
+      checkFiles?.(),
+      this.#process.connect(limits, maxInFlight),
+    ])
     this.#connection = connection
-    if (this.#state !== 'loading') return connection.destroy()
+    if (this.#state !== 'starting') return connection.destroy()
+    this.#state = 'loading'
     void connection.closed.then((error) => this.#loseConnection(error))
     const reply = await new Promise<WorkerReply>((resolve, reject) =>
       connection.send(encodeLoad(load, dialect), { resolve, reject }),
@@ -198,7 +196,7 @@ export class Worker {
     // Also before a load error is reported: a file that was half written is the real reason.
     await checkAgain?.()
     if (reply.code !== 200) throw loadFailure(reply, undefined, this.#spec.lastWords?.())
-    this.#modelPid = modelProcess(reply, this.#child.pid)
+    this.#modelPid = modelProcess(reply, this.#process.pid)
     this.#spec.onLoaded?.()
   }
 
@@ -223,7 +221,6 @@ export class Worker {
     this.progress.stop()
     this.#endWatch()
     this.#connection?.destroy()
-    this.#spec.bodies?.close()
     const text = this.#killedBecause ?? cause.text
     return { ...cause, text, ...(this.#hadShortage && { isShortage: true }) }
   }

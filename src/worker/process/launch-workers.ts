@@ -8,6 +8,7 @@ import { createServer } from 'node:net'
 import type { Socket } from 'node:net'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { ACCEPTED_PREFIX } from '../../contract/worker-lines.ts'
 import { oneLine } from './one-line.ts'
 import { addressText } from './start/listener.ts'
 import { announce, prepareProcess } from './start/run-worker.ts'
@@ -38,7 +39,7 @@ export async function launchWorkers(args: readonly string[], settings: Settings)
   // Paused: this process must not read a byte of a connection that it passes on.
   const server = createServer({ allowHalfOpen: true, noDelay: true, pauseOnConnect: true })
   server.on('connection', (socket: Socket) => {
-    console.log(`Connection accepted: ${addressText(socket, settings.address)}.`)
+    console.log(`${ACCEPTED_PREFIX}${addressText(socket, settings.address)}.`)
     // Detached: the worker leads its own process group, so what its model starts can be killed with
     // it.
     const worker = fork(ENTRY, args, { detached: true })

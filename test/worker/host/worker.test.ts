@@ -615,15 +615,10 @@ test('onnxd’s own worker gets the command line of MMS and a small environment'
   )
   assert.deepEqual(environment, { PATH: '/bin', LC_ALL: 'C', CUDA_VISIBLE_DEVICES: '0', MINE: 'm' })
   const options = {
-    socketPath: '/tmp/o/w1.sock',
-    temporaryFolder: '/tmp/o',
-    modelName: 'm',
-    modelPath: '/models/m',
-    handler: 'onnx',
-    options: '{}',
-    threads: 2,
+    folder: '/tmp/o/w1',
+    socketPath: '/tmp/o/w1/w.sock',
+    isBuiltIn: true,
     heapMib: 512,
-    memoryMib: 0,
     allowTelemetry: false,
     hasBodyFile: false,
   }
@@ -631,38 +626,18 @@ test('onnxd’s own worker gets the command line of MMS and a small environment'
   assert.equal(spec.command, process.execPath)
   const entry = spec.args.findIndex((argument) => argument.includes('process'))
   assert.ok(existsSync(spec.args[entry] ?? ''))
-  assert.deepEqual(spec.args.slice(entry + 1), [
-    '--sock-type',
-    'unix',
-    '--sock-name',
-    '/tmp/o/w1.sock',
-    '--handler',
-    'onnx',
-    '--model-path',
-    '/models/m',
-    '--model-name',
-    'm',
-    '--preload-model',
-    'false',
-    '--tmp-dir',
-    '/tmp/o',
-  ])
-  assert.equal(spec.workingDirectory, '/models/m')
+  const socket = ['--sock-type', 'unix', '--sock-name', '/tmp/o/w1/w.sock']
+  const rest = ['--preload-model', 'false', '--tmp-dir', '/tmp/o/w1']
+  assert.deepEqual(spec.args.slice(entry + 1), [...socket, '--handler', 'onnx', ...rest])
+  assert.equal(spec.workingDirectory, '/tmp/o/w1')
   assert.deepEqual(spec.environment, {
     ...environment,
-    OMP_NUM_THREADS: '2',
     ORT_DISABLE_TELEMETRY: '1',
     ONNXD_WORKER_ONCE: '1',
     ONNXD_PARENT_PID: String(process.pid),
-    ONNXD_WORKER_OPTIONS: '{}',
+    ONNXD_WORKER_OPTIONS_FILE: '/tmp/o/w1/options.json',
   })
-  assert.equal(
-    ownWorker({ ...options, modelPath: '/models/m/model.onnx', allowTelemetry: true }, {})
-      .workingDirectory,
-    '/models/m',
-  )
-  assert.equal(
-    ownWorker({ ...options, allowTelemetry: true }, {}).environment.ORT_DISABLE_TELEMETRY,
-    '0',
-  )
+  const custom = ownWorker({ ...options, isBuiltIn: false, allowTelemetry: true }, {})
+  assert.deepEqual(custom.args.slice(entry + 1), [...socket, ...rest])
+  assert.equal(custom.environment.ORT_DISABLE_TELEMETRY, '0')
 })

@@ -27,6 +27,21 @@ export async function loadModel(context: LoadContext, decodeInput: boolean): Pro
   return loadCustomModel(chosen, decodeInput)
 }
 
+/**
+ * Imports the code of a built-in handler, so that a later load takes less time. Does nothing for
+ * other handlers. An error is not reported here: the load meets it again, and reports it.
+ */
+export async function importAhead(handler: string): Promise<void> {
+  if (!BUILT_IN_HANDLERS.includes(handler)) return
+  try {
+    await import('../onnx/model.ts')
+    const { prepareRuntime } = await import('../onnx/runtime/prepare-runtime.ts')
+    prepareRuntime()
+  } catch {
+    // For example, the native library does not fit this system.
+  }
+}
+
 async function handlerOfSettings({ modelPath, options }: LoadContext): Promise<string> {
   const { settings } = await readModelFiles(modelPath, undefined, options.root || undefined)
   return settings.handler ?? ''

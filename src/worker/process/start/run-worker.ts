@@ -1,6 +1,7 @@
 /** Runs the worker process from its command line to its end. See `docs/worker-protocol.md`. */
 import { createServer } from 'node:net'
 import type { Server, Socket } from 'node:net'
+import { ACCEPTED_PREFIX, READY_LINE } from '../../../contract/worker-lines.ts'
 import { NO_GPU } from '../../wire/messages.ts'
 import type { LoadRequest } from '../../wire/messages.ts'
 import type { LoadedModel } from '../handler.ts'
@@ -13,7 +14,8 @@ import type { ProcessOutput } from '../output/output.ts'
 import { TemporaryFiles } from '../output/temporary-files.ts'
 import { reportError } from '../report-error.ts'
 import { addressText, listen } from './listener.ts'
-import { loadModel } from './loader.ts'
+import { importAhead, loadModel } from './loader.ts'
+import { takeOptions } from './options-file.ts'
 import { watchParent } from './parent-watch.ts'
 import { preload } from './preload.ts'
 import { killGroupMembers } from './process-group.ts'
@@ -41,10 +43,11 @@ export async function runWorker(args: readonly string[], output: ProcessOutput):
   if (settings.parentPid !== undefined) watchParent(settings.parentPid)
   // Half-open: a front-end that has closed its sending side still gets its replies.
   const server = createServer({ allowHalfOpen: true, noDelay: true })
+  await importAhead(settings.handler)
   await announce(server, settings, files)
   const preloaded = settings.preload ? preloadModel(settings) : undefined
   server.on('connection', (socket: Socket) => {
-    console.log(`Connection accepted: ${addressText(socket, settings.address)}.`)
+    console.log(`${ACCEPTED_PREFIX}${addressText(socket, settings.address)}.`)
     if (settings.endsWithConnection) server.close()
     const service = serveConnection(socket, settings, { output, files, preloaded })
     void service.ended.then((isClean) => {
@@ -97,7 +100,7 @@ export async function announce(
     process.exit(1)
   }
   console.log(`[PID] ${process.pid}`)
-  console.log('MMS worker started.')
+  console.log(READY_LINE)
   console.log(`Node runtime: ${process.versions.node}`)
 }
 
@@ -130,12 +133,15 @@ function preloadModel(settings: Settings): Promise<LoadedModel | undefined> {
   return preload(() => load(settings, { modelName, modelPath, handler, batchSize: 1, gpu: NO_GPU }))
 }
 
-function load(
+async function load(
   settings: Settings,
   request: Pick<LoadRequest, 'modelName' | 'modelPath' | 'handler' | 'batchSize' | 'gpu'>,
 ): Promise<LoadedModel> {
   const { modelName, modelPath, handler, batchSize, gpu } = request
-  const { options, decodeInput } = settings
+  const { decodeInput, optionsFile, setsOmpThreads } = settings
+  const options = optionsFile === undefined ? settings.options : takeOptions(optionsFile, modelPath)
+  // Libraries that are loaded later, and processes that a handler starts, see this value.
+  if (setsOmpThreads) process.env['OMP_NUM_THREADS'] = String(options.threads)
   const device = gpu < 0 ? undefined : gpu
   return loadModel({ modelName, modelPath, handler, batchSize, gpu: device, options }, decodeInput)
 }

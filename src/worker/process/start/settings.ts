@@ -8,6 +8,13 @@ import { parseWorkerOptions } from './options.ts'
 export interface Settings extends WorkerArguments {
   readonly options: WorkerOptions
   /**
+   * File with the options of the model, which is read when the model is loaded. `undefined`: the
+   * options come from the environment.
+   */
+  readonly optionsFile: string | undefined
+  /** Whether the environment left the number of OpenMP threads to the model's `threads`. */
+  readonly setsOmpThreads: boolean
+  /**
    * Whether to end with the first connection. onnxd's own front-end starts a new process instead of
    * connecting again.
    */
@@ -28,6 +35,8 @@ export function readSettings(args: readonly string[], environment: NodeJS.Proces
     return {
       ...parseArguments(args),
       options: parseWorkerOptions(environment['ONNXD_WORKER_OPTIONS']),
+      optionsFile: environment['ONNXD_WORKER_OPTIONS_FILE'],
+      setsOmpThreads: environment['OMP_NUM_THREADS'] === undefined,
       endsWithConnection: environment['ONNXD_WORKER_ONCE'] === '1',
       decodeInput: (environment['MMS_DECODE_INPUT_REQUEST'] ?? 'true') === 'true',
       parentPid: readPid(environment['ONNXD_PARENT_PID']),

@@ -1,9 +1,9 @@
 import path from 'node:path'
-import { env, listSupportedBackends } from 'onnxruntime-node'
+import { listSupportedBackends } from 'onnxruntime-node'
 import type { InferenceSession, Tensor as RuntimeTensor } from 'onnxruntime-node'
 // The layer below `InferenceSession`. `InferenceSession` runs a turn of the event loop later, and
 // repeats checks of this file.
-import { binding, initOrt } from 'onnxruntime-node/dist/binding.js'
+import { binding } from 'onnxruntime-node/dist/binding.js'
 import type { Binding } from 'onnxruntime-node/dist/binding.js'
 import { DATATYPES } from '../../../../contract/datatypes.ts'
 import { ServerError } from '../../../../errors.ts'
@@ -14,6 +14,7 @@ import type { TensorSpec } from '../tensors/metadata.ts'
 import type { Datatype, Tensor } from '../tensors/tensor.ts'
 import { foreignFileError, refuseOrtFormat } from './foreign-model.ts'
 import { inputsWithoutShape } from './onnx-file.ts'
+import { prepareRuntime } from './prepare-runtime.ts'
 import { reshapingOf, toClient, toModel } from './reshape.ts'
 import type { Reshaping } from './reshape.ts'
 import { loadError, runError, unsupportedElements } from './runtime-errors.ts'
@@ -100,8 +101,7 @@ export class OnnxSession {
    * out.
    */
   static load(file: string, settings: ModelSettings, context: LoadContext): OnnxSession {
-    env.logLevel = 'error'
-    initOrt()
+    prepareRuntime()
     const { options } = context
     const providers = chooseProviders(settings.providers ?? options.providers, context.gpu)
     refuseOrtFormat(file)
