@@ -16,8 +16,8 @@ const wire = (name: string): string =>
   JSON.stringify(new URL(`../../src/worker/wire/${name}${EXTENSION}`, import.meta.url).href)
 
 /**
- * The code of the test replaces the mark `//BEHAVIOUR`. It may replace `onLoad`, `onPredict` and
- * `onReady`.
+ * The code of the test replaces the mark `//BEHAVIOUR`. It may replace `onConnection`,
+ * `onLoad`, `onPredict` and `onReady`.
  */
 const SCRIPT = `
 import { spawn } from 'node:child_process'
@@ -29,6 +29,7 @@ const answer = ({ id, parameters }) =>
   ({ id, contentType: '', status: 200, reason: '', headers: [], body: parameters[0]?.value ?? Buffer.alloc(0) })
 const answers = (requests) => frame({ predictions: requests.map(answer) })
 const int = (value) => { const bytes = Buffer.alloc(4); bytes.writeInt32BE(value); return bytes }
+let onConnection = () => {}
 let onReady = () => console.log('fake worker ready')
 let onLoad = (socket) => socket.write(frame({ message: 'loaded. [PID]:1' }))
 let onPredict = (socket, requests) => socket.write(answers(requests))
@@ -39,6 +40,7 @@ const parent = process.ppid
 setInterval(() => process.ppid === parent || process.kill(process.pid, 'SIGKILL'), 500).unref()
 //BEHAVIOUR
 createServer((socket) => {
+  onConnection()
   const decoder = new RequestDecoder()
   socket.on('error', () => {})
   socket.on('data', (chunk) => {
@@ -56,12 +58,12 @@ export interface FakeProcess {
   readonly lines: { readonly stream: 'stdout' | 'stderr'; readonly line: string }[]
 }
 
-/** Starts a fake worker. It is killed after the test. */
-export function startFake(
+/** Starts the process of a fake worker. It is killed after the test. */
+export function fakeProcess(
   t: TestContext,
   behaviour = '',
-  { child, ...spec }: Partial<WorkerSpec & Pick<ProcessSpec, 'child'>> = {},
-): FakeProcess {
+  given?: ProcessSpec['child'],
+): StartedProcess {
   const folder = mkdtempSync(path.join(tmpdir(), 'of-'))
   const script = path.join(folder, 'worker.mjs')
   const socketPath = path.join(folder, 's')
@@ -69,18 +71,25 @@ export function startFake(
     script,
     SCRIPT.replace('//BEHAVIOUR', () => behaviour),
   )
-  const lines: FakeProcess['lines'] = []
-  const worker = new Worker({
-    process: new StartedProcess({
-      child: child ?? {
-        command: process.execPath,
-        args: ['--max-old-space-size=48', script, socketPath],
-        workingDirectory: folder,
-        environment: { PATH: process.env.PATH ?? '' },
-      },
-      address: { path: socketPath },
-      readyLine: 'fake worker ready',
-    }),
+  const child = given ?? {
+    command: process.execPath,
+    args: ['--max-old-space-size=48', script, socketPath],
+    workingDirectory: folder,
+    environment: { PATH: process.env.PATH ?? '' },
+  }
+  const address = { path: socketPath }
+  const started = new StartedProcess({ child, address, readyLine: 'fake worker ready' })
+  t.after(async () => {
+    started.kill()
+    await started.exited
+    rmSync(folder, { recursive: true, force: true })
+  })
+  return started
+}
+
+/** What a fake worker needs besides its process. */
+export function fakeSpec(lines: FakeProcess['lines']): Omit<WorkerSpec, 'process'> {
+  return {
     dialect: 'mms',
     load: LOAD,
     limits: { ...DEFAULT_WIRE_LIMITS, maxValueBytes: 64 * 1024 * 1024 },
@@ -88,12 +97,24 @@ export function startFake(
     responseTimeoutMs: 10_000,
     maxInFlight: 8,
     onLine: (line, stream) => lines.push({ stream, line }),
+  }
+}
+
+/** Starts a fake worker. It is killed after the test. */
+export function startFake(
+  t: TestContext,
+  behaviour = '',
+  { child, ...spec }: Partial<WorkerSpec & Pick<ProcessSpec, 'child'>> = {},
+): FakeProcess {
+  const lines: FakeProcess['lines'] = []
+  const worker = new Worker({
+    ...fakeSpec(lines),
+    process: fakeProcess(t, behaviour, child),
     ...spec,
   })
   t.after(async () => {
     worker.kill('was left over by its test')
     await worker.exited
-    rmSync(folder, { recursive: true, force: true })
   })
   return { worker, lines }
 }
