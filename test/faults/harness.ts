@@ -13,6 +13,7 @@ import { allWorkerPids } from '../helpers/observe.ts'
 import { FLOWER, iris, openFiles, processTree } from '../helpers/server-process.ts'
 import { flagsOf, listing, start, temporaryFolder, until } from '../helpers/server.ts'
 import type { Cleanup, TestServer } from '../helpers/server.ts'
+import { readySpares, spareCount } from '../helpers/spares.ts'
 
 /** True under `npm run test:faults`; `npm test` runs the same rows at a small size. */
 export const isFull = process.env.ONNXD_FAULTS === 'full'
@@ -186,6 +187,8 @@ async function startBlock(
 ): Promise<{ server: Laboratory; baseline: Held }> {
   const server = await startLaboratory(cleanup, options)
   await assertServes(server)
+  const { spareWorkers } = options.settings ?? {}
+  if (typeof spareWorkers === 'number') await readySpares(server, spareWorkers)
   return { server, baseline: heldBy(server) }
 }
 
@@ -207,8 +210,12 @@ export async function assertUnharmed(server: Laboratory, before: Held): Promise<
   await assertServes(server)
   await settled('processes', async () => {
     const known = await allWorkerPids(server)
+    const spares = await spareCount(server)
     const running = processTree(server.pid).filter((pid) => pid !== server.pid)
-    return [running.toSorted().join(' '), known.toSorted().join(' ')]
+    // The server does not name its spare workers; it counts them.
+    const others = running.filter((pid) => !known.includes(pid))
+    const seen = others.length === spares ? [...known, ...others] : known
+    return [running.toSorted().join(' '), seen.toSorted().join(' ')]
   })
   await settled('files', () => [heldBy(server).files, before.files])
   await settled('descriptors', () => {

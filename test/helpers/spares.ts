@@ -26,6 +26,12 @@ export async function readySpare(server: TestServer): Promise<number> {
   return pid
 }
 
+/** How many spare workers the server says it has, starting ones included. */
+export async function spareCount(server: TestServer): Promise<number> {
+  const of = (state: string): Promise<number> => metricOf(server, 'onnxd_spare_workers', state)
+  return (await of('starting')) + (await of('ready'))
+}
+
 /** Workers that were started so far, by their process. */
 export async function workerStarts(server: TestServer): Promise<{ plain: number; spare: number }> {
   const of = (kind: string): Promise<number> => metricOf(server, 'onnxd_worker_starts_total', kind)

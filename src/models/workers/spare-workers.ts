@@ -10,6 +10,8 @@ const AUTO_LEAST_BYTES = 1024 ** 3
 const START_MS = 30_000
 /** Milliseconds. The death of a spare worker that has lived so long does not delay the next one. */
 const LONG_LIFE_MS = 10_000
+/** Milliseconds without spare workers after memory was short. */
+const SHORTAGE_MS = 60_000
 const FIRST_DELAY_MS = 50
 /** The longest delays before the next start: after deaths at the start, and after later ones. */
 const MAX_START_DELAY_MS = 10_000
@@ -97,13 +99,15 @@ export class SpareWorkers {
   }
 
   /**
-   * Ends all spare workers because memory is short. They come back after the next load.
+   * Ends all spare workers because memory is short. They come back after a minute.
    * @returns Whether there were any.
    */
   async giveUp(): Promise<boolean> {
     const count = await this.#endAll()
-    if (count > 0) this.#options.log.info({ count }, 'memory is short: spare workers are ended')
-    return count > 0
+    if (count === 0) return false
+    this.#options.log.info({ count }, 'memory is short: spare workers are ended')
+    this.#refillAfter(SHORTAGE_MS)
+    return true
   }
 
   /** Ends all spare workers; none is started any more. */
@@ -161,11 +165,17 @@ export class SpareWorkers {
         { pid: process.pid, cause: text, stderr: process.lastErrors.slice(-5), restartInMs },
         'spare worker died',
       )
-      this.#delay ??= setTimeout(() => {
-        this.#delay = undefined
-        this.refill()
-      }, restartInMs)
+      this.#refillAfter(restartInMs)
     })
+  }
+
+  /** Starts no spare worker before the time is over. */
+  #refillAfter(ms: number): void {
+    clearTimeout(this.#delay)
+    this.#delay = setTimeout(() => {
+      this.#delay = undefined
+      this.refill()
+    }, ms)
   }
 
   /** Returns false if the process is no spare worker any more. */

@@ -95,6 +95,27 @@ test('workers are admitted where there is room for them, and those that are bein
   await guard.admit(model, 2)
 })
 
+test('what can be missed is ended before a worker is rejected', async (t) => {
+  const model = { name: 'm', modelPath: filesIn(t, { 'model.onnx': Buffer.alloc(MIB) }) }
+  const freed: number[] = []
+  let left = 102 * MIB
+  const guard = new MemoryGuard(
+    () => Promise.resolve(left),
+    () => {
+      freed.push(left)
+      left = 102 * 2 * MIB
+      return Promise.resolve(freed.length === 1)
+    },
+  )
+  const release = await guard.admit(model, 1)
+  assert.deepEqual(freed, [], 'there was room')
+  release()
+  await guard.admit(model, 2)
+  assert.deepEqual(freed, [102 * MIB])
+  await assert.rejects(guard.admit(model, 1), /0 MiB are left/)
+  assert.equal(freed.length, 2)
+})
+
 test(
   'of scalings at once those are refused that would not fit in the memory that is left',
   { timeout: 60_000 },

@@ -165,12 +165,13 @@ test('a process that was killed or stopped is not given to a model', async (t) =
   assert.deepEqual([spares.take('b'), spares.take('c')], [started[3], started[4]])
 })
 
-test('when memory is short all are ended, until the next load', async (t) => {
+test('when memory is short all are ended, for a minute', async (t) => {
   const subject = newSubject(t, 2)
   const { spares, started } = subject
   assert.equal(await spares.giveUp(), false)
   spares.refill()
   await areReady(subject, 2)
+  t.mock.timers.enable({ apis: ['setTimeout'] })
   assert.equal(await spares.giveUp(), true)
   assert.deepEqual([spares.counts, spares.take('')], [{ starting: 0, ready: 0 }, undefined])
   assert.deepEqual(
@@ -178,6 +179,11 @@ test('when memory is short all are ended, until the next load', async (t) => {
     [false, false],
   )
   spares.noteLoad(Promise.resolve())
+  t.mock.timers.tick(59_999)
+  await new Promise(setImmediate)
+  assert.equal(started.length, 2)
+  t.mock.timers.tick(1)
+  t.mock.timers.reset()
   await areReady(subject, 2)
   assert.equal(started.length, 4)
 })

@@ -7,6 +7,7 @@ import {
   chownSync,
   existsSync,
   mkdirSync,
+  readFileSync,
   readdirSync,
   rmSync,
   statSync,
@@ -221,3 +222,31 @@ await new StateFile(process.argv[2]).load()
 console.log(process.pid)
 setInterval(() => {}, 1000)
 `
+
+test('a file for a worker is private, and nothing that is there already is touched', async (t) => {
+  const runtime = await RuntimeDirectory.create(undefined, temporaryFolder(t))
+  t.after(() => runtime.remove())
+  const folder = runtime.newWorkerFolder()
+  runtime.makeWorkerFolder(folder)
+  const file = path.join(folder, 'options.json')
+  const victim = path.join(runtime.path, 'victim')
+  writeFileSync(victim, 'untouched')
+  symlinkSync(victim, file)
+  assert.throws(() => runtime.writeWorkerFile(file, '{}'), { code: 'EEXIST' })
+  assert.equal(readFileSync(victim, 'utf8'), 'untouched')
+  rmSync(file)
+  runtime.writeWorkerFile(file, '{}')
+  assert.equal(readFileSync(file, 'utf8'), '{}')
+  assert.equal(statSync(file).mode & 0o777, 0o600)
+})
+
+test('a file for a worker belongs to the user of the workers', { skip: needsRoot }, async (t) => {
+  const user = { uid: OTHER_USER, gid: OTHER_USER }
+  const runtime = await RuntimeDirectory.create(user, temporaryFolder(t))
+  t.after(() => runtime.remove())
+  const folder = runtime.newWorkerFolder()
+  runtime.makeWorkerFolder(folder)
+  runtime.writeWorkerFile(path.join(folder, 'options.json'), '{}')
+  const { uid, gid } = statSync(path.join(folder, 'options.json'))
+  assert.deepEqual({ uid, gid }, user)
+})

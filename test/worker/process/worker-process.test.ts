@@ -163,6 +163,39 @@ test('defaults of the environment are set only where the operator set nothing', 
   }
 })
 
+test('options of a model come from a file at its load, which is also when its folder is entered', async (t) => {
+  const file = path.join(temporaryFolder(t), 'options.json')
+  const folder = await modelFolder(t, {
+    'service.mjs': `export function handle(data) {
+      return data?.map(() => [process.cwd(), process.env.OMP_NUM_THREADS])
+    }`,
+  })
+  const shown = async (environment: Record<string, string>): Promise<unknown> => {
+    const started = await startWorker(t, {
+      environment: { ONNXD_WORKER_OPTIONS_FILE: file, ...environment },
+    })
+    writeFileSync(file, '{"threads":3}')
+    const client = await started.connect()
+    assert.equal((await client.load({ modelPath: folder })).code, 200)
+    const reply = await client.predict([wireRequest([])])
+    return JSON.parse(String(reply.predictions[0]?.body))
+  }
+  assert.deepEqual(await shown({}), [folder, '3'])
+  assert.deepEqual(await shown({ OMP_NUM_THREADS: '5' }), [folder, '5'])
+
+  const worker = await startWorker(t, { environment: { ONNXD_WORKER_OPTIONS_FILE: file } })
+  const failures: [text: string, modelPath: string, code: number, message: RegExp][] = [
+    ['{"threads":0}', folder, 500, /^ONNXD_WORKER_OPTIONS: \{"threads":0\}$/],
+    ['{}', path.join(folder, 'gone'), 400, /^The files of the model cannot be read \(ENOENT\)\.$/],
+  ]
+  for (const [text, modelPath, code, message] of failures) {
+    writeFileSync(file, text)
+    const reply = await (await worker.connect()).load({ modelPath })
+    assert.equal(reply.code, code)
+    assert.match(reply.message, message)
+  }
+})
+
 test('a load reply ends in the pid; a failed load says why, and its connection is closed', async (t) => {
   const worker = await startWorker(t, { environment: { ONNXD_WORKER_OPTIONS: '{"threads":2}' } })
   const modelPath = await modelFolder(t, {
