@@ -15,6 +15,7 @@ import { peers } from './peers.ts'
 import { relayCost } from './relay-cost.ts'
 import { figureLine } from './report.ts'
 import { manyClients, oneClient } from './small-model.ts'
+import { spareWorkers } from './spare-workers.ts'
 import { coldStart } from './start-up.ts'
 
 const BENCHMARKS: readonly Benchmark[] = [
@@ -30,6 +31,7 @@ const BENCHMARKS: readonly Benchmark[] = [
   manyModels,
   relayCost,
   peers,
+  spareWorkers,
 ]
 
 const { values, positionals } = parseArgs({

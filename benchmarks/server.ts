@@ -43,7 +43,11 @@ export async function startServer(
   const child = spawn(
     process.execPath,
     [cli, 'serve', '--port', '0', '--management-port', '0', ...args],
-    { stdio: ['ignore', 'pipe', log] },
+    {
+      stdio: ['ignore', 'pipe', log],
+      // Benchmarks count processes and their memory.
+      env: { ONNXD_SPARE_WORKERS: '0', ...process.env },
+    },
   )
   closeSync(log)
   rmSync(folder, { recursive: true })

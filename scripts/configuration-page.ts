@@ -43,6 +43,7 @@ const SECTIONS: readonly [title: string, keys: readonly (keyof Config)[]][] = [
     'Workers and batches',
     [
       'workers',
+      'spareWorkers',
       'threads',
       'batchSize',
       'maxBatchDelay',

@@ -48,7 +48,7 @@ test('serve prints, when ready, a curl line that works; Ctrl-C ends everything',
   const { child, output } = start(
     t,
     ['serve', '--port', '0', '--management-port', '0', digits, iris],
-    { TMPDIR: temporary },
+    { TMPDIR: temporary, ONNXD_SPARE_WORKERS: '0' },
   )
   await until(() => output.stdout.includes('curl '), 60_000)
   assert.match(output.stdout, /onnxd is ready/)
