@@ -60,6 +60,10 @@ function optionsOf(server: TestServer, pid: number): unknown {
   return JSON.parse(readFileSync(path.join(folder, 'options.json'), 'utf8'))
 }
 
+/** Whether a process has loaded onnxruntime. */
+const hasRuntime = (pid: number): boolean =>
+  readFileSync(`/proc/${pid}/maps`, 'utf8').includes('onnxruntime')
+
 const threadsOf = (pid: number): number => readdirSync(`/proc/${pid}/task`).length
 
 test('by default a loaded model is followed by one spare worker, which a load and a restart use', async (t) => {
@@ -141,7 +145,9 @@ test('custom handlers get no spare worker, a failed load ends one, and of two lo
   const tool = handlerModel(t, 'tool')
   const server = await serve(t, [], { allowLocalPaths: true, allowHandlers: true, spareWorkers: 1 })
   const first = await readySpare(server)
-  assert.notEqual(await registered(server, 'tool', tool), first)
+  const custom = await registered(server, 'tool', tool)
+  assert.notEqual(custom, first)
+  assert.deepEqual([hasRuntime(first), hasRuntime(custom)], [true, false])
   assert.deepEqual(await sparePids(server), [first])
 
   const broken = irisWith(t, { providers: ['nonsense'] })

@@ -29,10 +29,11 @@ export async function loadModel(context: LoadContext, decodeInput: boolean): Pro
 
 /**
  * Imports the code of a built-in handler, so that a later load takes less time. Does nothing for
- * other handlers. An error is not reported here: the load meets it again, and reports it.
+ * another handler, or an empty name: the model may then have a custom handler, which needs 25 MiB
+ * less. An error is not reported here: the load meets it again, and reports it.
  */
 export async function importAhead(handler: string): Promise<void> {
-  if (!BUILT_IN_HANDLERS.includes(handler)) return
+  if (handler === '' || !BUILT_IN_HANDLERS.includes(handler)) return
   try {
     await import('../onnx/model.ts')
     const { prepareRuntime } = await import('../onnx/runtime/prepare-runtime.ts')
