@@ -25,6 +25,7 @@ const DOORS = {
     'prediction.ts',
     'predict-options.ts',
   ],
+  'models/residency': ['model-memory.ts', 'on-demand.ts'],
   'models/scheduling/queue': ['job.ts', 'queued-job.ts', 'job-queue.ts'],
   'models/sources': [
     'prepare.ts',

@@ -48,6 +48,43 @@ export async function residentBytes(pid: number): Promise<number> {
   }
 }
 
+/** The memory of one process in bytes. */
+export interface WorkerMemory {
+  /** Memory that no other process shares. */
+  readonly privateBytes: number
+  /** Memory that other processes share: programs, libraries, mapped weights. */
+  readonly sharedBytes: number
+  /** Private memory, and of each shared page the part of this process (PSS). */
+  readonly proportionalBytes: number
+}
+
+/**
+ * Returns the memory of a process in bytes; zeros if it has ended. Without `smaps_rollup` all resident memory
+ * counts as private.
+ */
+export async function memoryOfProcess(pid: number): Promise<WorkerMemory> {
+  const text = await readFile(`/proc/${pid}/smaps_rollup`, 'latin1').catch(() => undefined)
+  if (text === undefined) {
+    const bytes = await residentBytes(pid)
+    return { privateBytes: bytes, sharedBytes: 0, proportionalBytes: bytes }
+  }
+  const kib = (word: string): number =>
+    Number(new RegExp(`^${word}:\\s+(\\d+) kB$`, 'm').exec(text)?.[1] ?? 0)
+  const privateBytes = (kib('Private_Clean') + kib('Private_Dirty')) * 1024
+  const sharedBytes = (kib('Shared_Clean') + kib('Shared_Dirty')) * 1024
+  return { privateBytes, sharedBytes, proportionalBytes: kib('Pss') * 1024 }
+}
+
+/**
+ * Returns the memory of the workers of one model in bytes. Pages that several processes share count
+ * once, divided among them.
+ */
+export async function memoryOfWorkers(pids: readonly (number | undefined)[]): Promise<number> {
+  const known = pids.filter((pid) => pid !== undefined)
+  const memories = await Promise.all(known.map(memoryOfProcess))
+  return memories.reduce((sum, { proportionalBytes }) => sum + proportionalBytes, 0)
+}
+
 /** Returns the `code` of a system error. */
 export function codeOf(error: unknown): string | undefined {
   return error instanceof Error && 'code' in error ? String(error.code) : undefined

@@ -9,6 +9,7 @@ import type { FailedModel } from './models/failures.ts'
 import { ServerMetrics } from './models/metrics/page.ts'
 import type { ModelVersion } from './models/model-version.ts'
 import { Registry } from './models/registry.ts'
+import { ModelMemory, memorySettings } from './models/residency/model-memory.ts'
 import type { SourceOptions } from './models/sources/prepare.ts'
 import { storeProblem } from './models/sources/store-check.ts'
 import { loadStartupModels } from './models/startup.ts'
@@ -98,8 +99,20 @@ export async function startServer({
   const memory = config.checkMemory
     ? new MemoryGuard(availableMemory, () => factory.spares.giveUp())
     : undefined
-  const registry = new Registry({ config, configOrigins: origins, factory, memory, log })
-  const metrics = new ServerMetrics(() => registry.all, factory, droppedLogLines)
+  const modelMemory = new ModelMemory({ ...memorySettings(config), log })
+  const registry = new Registry({
+    config,
+    configOrigins: origins,
+    factory,
+    memory,
+    modelMemory,
+    log,
+  })
+  const metrics = new ServerMetrics(() => registry.all, {
+    starts: factory,
+    modelMemory,
+    droppedLogLines,
+  })
   const budget = new ByteBudget(budgetBytes(config.memoryBudgetMib))
   let isAccepting = false
   let isStopping = false
@@ -151,6 +164,7 @@ export async function startServer({
     await Promise.all(apps.map(({ exchanges }) => exchanges.close(drainMs, log)))
     await Promise.all([loadsEnded, sparesEnded])
     await registry.close()
+    modelMemory.close()
     await factory.close()
     await loading?.catch(() => {})
     await persistence?.close()

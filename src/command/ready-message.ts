@@ -10,6 +10,9 @@ import { isNetworkFile } from '../model-folder/paths.ts'
 import type { ModelVersion } from '../models/model-version.ts'
 import type { RunningServer } from '../server.ts'
 
+/** The ready message names at most this many models. */
+const MAX_LISTED = 20
+
 /** Bytes per element, by Open Inference Protocol datatype. */
 const ELEMENT_BYTES: Readonly<Record<string, number>> = {
   BOOL: 1,
@@ -44,9 +47,11 @@ export async function readyText(
     accessText(config),
     '',
   ]
-  for (const model of loaded) {
+  for (const model of loaded.slice(0, MAX_LISTED)) {
     lines.push(`  ${model.name} ${model.version}   POST ${inferenceUrl}/predictions/${model.name}`)
   }
+  const others = loaded.length - MAX_LISTED
+  if (others > 0) lines.push(`  and ${others} more; GET ${managementUrl}/models lists them`)
   const [first] = loaded
   if (first === undefined)
     lines.push(
@@ -75,7 +80,7 @@ function audienceOf(host: string): string {
  * folder, or zeros of the right shape if the folder has no sample.
  */
 export async function exampleCommand(
-  { name, prepared, metadata }: ModelVersion,
+  { name, prepared, metadata, status }: ModelVersion,
   inferenceUrl: string,
 ): Promise<string> {
   const url = `${inferenceUrl}/predictions/${name}`
@@ -83,6 +88,9 @@ export async function exampleCommand(
   if (sample?.endsWith('.json') === true)
     return `curl -H 'Content-Type: application/json' -d @${quote(sample)} ${url}`
   if (sample !== undefined) return `curl -F ${quote(`image=@${sample}`)} ${url}`
+  // The metadata of a model that is loaded on demand says what it takes.
+  if (metadata === undefined && status.residency !== undefined)
+    return `curl ${inferenceUrl}/v2/models/${name}`
   const inputs = inputsOf(metadata)
   const [only, ...others] = inputs
   if (only === undefined) return `curl -X POST ${url}`

@@ -15,8 +15,17 @@ export const modelSettings = {
     '',
   ),
   load: text(
-    'Models of the model store to load at start: `all`, `none`, or names separated by commas.',
+    'Models of the model store to load at start: `all`, `none`, or names separated by commas. `on-demand` registers all models and loads each when its first request comes.',
     'all',
+  ),
+  modelMemoryMib: count(
+    'Maximum memory for the models that load on demand, in MiB; above it, unused models are unloaded. 0 means half of the memory of the container or machine.',
+    0,
+    0,
+  ),
+  unloadAfterSeconds: count(
+    'Unload a model that loads on demand after this many seconds without a request; 0 disables.',
+    0,
   ),
   workers: count(
     'Worker processes of each model, unless `model.json` or the registration sets another number.',

@@ -191,6 +191,15 @@ export const ModelSettings = Type.Object(
           'Run the model once on zeros while it loads, so that the first request is not slower than the others.',
       }),
     ),
+    loadOnDemand: Type.Optional(
+      Type.Boolean({
+        description:
+          'Load the model when its first request comes, and unload it when memory is needed for other models.',
+      }),
+    ),
+    pinned: Type.Optional(
+      Type.Boolean({ description: 'Once loaded on demand, never unload the model for others.' }),
+    ),
     idempotent: Type.Optional(
       Type.Boolean({
         description:

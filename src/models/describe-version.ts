@@ -34,8 +34,11 @@ export interface VersionDescription {
   /** Load timeout in seconds. */
   readonly startupTimeout: number
   readonly loadedAtStartup: boolean
-  /** `LOADING` until all workers have loaded the model for the first time. */
-  readonly status: 'LOADING' | 'READY' | 'PARTIAL' | 'UNAVAILABLE' | 'FAILED'
+  /**
+   * `LOADING` until all workers have loaded the model; `UNLOADED` if it is loaded when a request
+   * comes.
+   */
+  readonly status: 'LOADING' | 'READY' | 'PARTIAL' | 'UNLOADED' | 'UNAVAILABLE' | 'FAILED'
   readonly workers: readonly WorkerDescription[]
   readonly jobQueueStatus: { readonly remainingCapacity: number; readonly pendingRequests: number }
   /** The effective settings, with the origin of each. */
@@ -79,6 +82,8 @@ export async function describeVersion(
 function statusOf(now: VersionStatus): VersionDescription['status'] {
   if (now.isLoading) return 'LOADING'
   if (now.hasFailed) return 'FAILED'
+  if (now.residency === 'LOADING') return 'LOADING'
+  if (now.residency === 'UNLOADED' || now.residency === 'UNLOADING') return 'UNLOADED'
   if (now.readyWorkers >= now.wantedWorkers) return 'READY'
   return now.readyWorkers > 0 ? 'PARTIAL' : 'UNAVAILABLE'
 }

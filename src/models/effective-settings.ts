@@ -59,6 +59,8 @@ export interface EffectiveSettings {
   /** Priority level of requests that do not set one. */
   readonly defaultPriorityLevel: number
   readonly responseTimeoutMs: number
+  /** Whether workers start when the first request comes, and stop when memory is short. */
+  readonly loadsOnDemand: boolean
   /** Load timeout: time for a worker to start and load the model. */
   readonly startupTimeoutMs: number
   readonly threads: number
@@ -88,6 +90,8 @@ export interface ShownSettings {
   readonly graphOptimization: Setting<string>
   readonly providers: Setting<readonly string[]>
   readonly warmUp: Setting<boolean>
+  /** Whether the model is loaded when its first request comes. */
+  readonly loadOnDemand: Setting<boolean>
 }
 
 /** Takes each setting from the registration, else from the model's files, else from the server. */
@@ -137,6 +141,10 @@ export function resolveSettings(
     graphOptimization: own('graphOptimization') ?? server('graphOptimization'),
     providers: own('providers') ?? server('providers'),
     warmUp: own('warmUp') ?? server('warmUp'),
+    loadOnDemand: own('loadOnDemand') ?? {
+      value: config.load === 'on-demand',
+      from: origins.load ?? 'default',
+    },
   }
 }
 
@@ -154,6 +162,7 @@ export function valuesOf(shown: ShownSettings): EffectiveSettings {
     responseTimeoutMs: shown.responseTimeout.value * 1000,
     startupTimeoutMs: shown.startupTimeout.value * 1000,
     threads: shown.threads.value,
+    loadsOnDemand: shown.loadOnDemand.value,
   }
 }
 

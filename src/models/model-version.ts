@@ -1,4 +1,6 @@
+import type { Logger } from 'pino'
 import { largeBuffers } from '../buffer-pool.ts'
+import { memoryOfWorkers } from '../process-identity.ts'
 import type { WireDialect } from '../worker/wire/messages.ts'
 import { resolveSettings, valuesOf } from './effective-settings.ts'
 import type { EffectiveSettings, ShownSettings, VersionOptions } from './effective-settings.ts'
@@ -11,6 +13,8 @@ import type {
   Scaling,
   WorkerLimits,
 } from './registration.ts'
+import { OnDemand } from './residency/on-demand.ts'
+import type { ResidencyState } from './residency/on-demand.ts'
 import { poolSettings } from './scheduling/pool-options.ts'
 import { Pool } from './scheduling/pool.ts'
 import type { PoolStatus, PoolWorker, Rejection } from './scheduling/pool.ts'
@@ -26,16 +30,18 @@ import type { WantedWorkers } from './scheduling/scaler.ts'
 import { FileCheck } from './sources/file-check.ts'
 import { discard } from './sources/prepare.ts'
 import type { PreparedModel } from './sources/prepare.ts'
-import { askHandler } from './workers/describe-handler.ts'
+import { askHandler, describeHandler } from './workers/describe-handler.ts'
 import { checkPythonInput } from './workers/python-input.ts'
 
 /** The current state of a version. */
 export interface VersionStatus extends PoolStatus {
   /** Whether the workers load the model for the first time. */
   readonly isLoading: boolean
-  /** Minimum number of workers. */
+  /** Whether the model is in memory; `undefined` if it does not load on demand. */
+  readonly residency: ResidencyState | undefined
+  /** Minimum number of workers at this time. */
   readonly wantedWorkers: number
-  /** Whether a worker is ready, or none is wanted. */
+  /** Whether a worker is ready, none is wanted, or one is started when a request comes. */
   readonly isReady: boolean
 }
 
@@ -59,6 +65,8 @@ export class ModelVersion {
   readonly #scaler: Scaler
   readonly #recycler: Recycler
   readonly #files: FileCheck
+  /** Absent if the workers start with the registration. */
+  readonly #onDemand: OnDemand | undefined
   #isLoading = true
 
   private constructor(
@@ -78,6 +86,13 @@ export class ModelVersion {
     this.#pool = new Pool({
       ...poolSettings(prepared, this.settings, config),
       startWorker: (slotId) => this.#startWorker(slotId),
+      onDemand: this.settings.loadsOnDemand
+        ? {
+            canStart: () => this.wanted.min > 0,
+            rejection: () => this.#onDemand?.rejection(),
+            onRequest: () => this.#onDemand?.use(),
+          }
+        : undefined,
       log,
     })
     const { workers } = this.settings
@@ -86,6 +101,7 @@ export class ModelVersion {
     )
     const itsLog = log.child({ model: prepared.name, version: prepared.version })
     this.#recycler = new Recycler(this.#pool, recycleLimits(config), itsLog)
+    this.#onDemand = this.settings.loadsOnDemand ? this.#loadOnDemand(itsLog) : undefined
   }
 
   /**
@@ -104,8 +120,8 @@ export class ModelVersion {
   }
 
   /**
-   * Starts the workers; resolves when all have loaded the model. After a failure the caller must
-   * close the version.
+   * Starts the workers; resolves when all have loaded the model. A model that loads on demand starts
+   * them later. After a failure the caller must close the version.
    * @param signal Stops the workers, and so the load, when it is aborted.
    * @throws ServerError with the worker's own reason.
    */
@@ -115,13 +131,11 @@ export class ModelVersion {
     signal.addEventListener('abort', stop, { once: true })
     try {
       await this.#context.factory.share(this.prepared)
-      await this.#scaler.start()
-      await this.#learn()
+      if (this.#onDemand === undefined) await this.#startWorkers()
     } finally {
       signal.removeEventListener('abort', stop)
     }
     this.#isLoading = false
-    this.#files.watch(this.#pool)
   }
 
   get name(): string {
@@ -140,9 +154,11 @@ export class ModelVersion {
 
   get status(): VersionStatus {
     const pool = this.#pool.status
-    const wantedWorkers = this.wanted.min
-    const isReady = wantedWorkers === 0 || pool.readyWorkers > 0
-    return { ...pool, isLoading: this.#isLoading, wantedWorkers, isReady }
+    const residency = this.#onDemand?.state
+    const wantedWorkers = this.#onDemand?.isResting === true ? 0 : this.wanted.min
+    const canLoad = residency !== undefined && !pool.hasFailed
+    const isReady = wantedWorkers === 0 || pool.readyWorkers > 0 || canLoad
+    return { ...pool, isLoading: this.#isLoading, residency, wantedWorkers, isReady }
   }
 
   /** Counts since the version was registered. */
@@ -206,9 +222,20 @@ export class ModelVersion {
     return this.#scaler.wanted
   }
 
+  /**
+   * Loads a model that loads on demand if its metadata is not known yet.
+   * @throws ServerError if it cannot be loaded.
+   */
+  async learnMetadata(): Promise<void> {
+    if (this.metadata !== undefined || this.#onDemand === undefined || this.#dialect === 'mms')
+      return
+    this.metadata = await describeHandler(this.#pool)
+  }
+
   /** As {@link Scaler.scale}. */
   async scale(limits: WorkerLimits, commit: Commit): Promise<Scaling> {
-    const { done } = await this.#scaler.scale(limits, commit)
+    const { done } = await this.#scaler.scale(limits, commit, this.#onDemand?.isLoaded === false)
+    this.#onDemand?.recordScaling(limits.max > 0)
     return { done: this.#finishScaling(done) }
   }
 
@@ -217,6 +244,7 @@ export class ModelVersion {
    * @param keepsDelivery True if the server stops and its next start will serve the model again.
    */
   async close(drainMs: number, keepsDelivery = false): Promise<void> {
+    this.#onDemand?.close()
     this.#recycler.close()
     this.#files.close()
     await this.#pool.close(drainMs)
@@ -228,6 +256,38 @@ export class ModelVersion {
     // Workers that an earlier request has started count as well.
     await Promise.allSettled(this.#pool.slots.map(({ worker }) => worker.ready))
     await this.#learn()
+  }
+
+  async #startWorkers(): Promise<void> {
+    await this.#scaler.start()
+    await this.#learn()
+    this.#files.watch(this.#pool)
+  }
+
+  #loadOnDemand(log: Logger): OnDemand {
+    const pool = this.#pool
+    return new OnDemand(
+      {
+        prepared: this.prepared,
+        get isWanted() {
+          return pool.queued > 0
+        },
+        get isBusy() {
+          return pool.status.isBusy
+        },
+        workers: () => this.wanted.min,
+        start: () => this.#startWorkers(),
+        measure: () => memoryOfWorkers(pool.slots.map(({ worker }) => worker.pid)),
+        stop: () => {
+          this.#files.close()
+          return pool.scale(0)
+        },
+        rejectWaiting: (error) => pool.rejectWaiting(error),
+        metrics: pool.metrics,
+        log,
+      },
+      this.#context.modelMemory,
+    )
   }
 
   #startWorker(slotId: number): PoolWorker {

@@ -3,6 +3,7 @@ import type { Logger } from 'pino'
 import type { Config, ConfigOrigins } from '../config/config.ts'
 import type { Undo } from './changes.ts'
 import type { VersionOptions } from './effective-settings.ts'
+import type { ModelMemory } from './residency/model-memory.ts'
 import type { MemoryGuard } from './workers/memory-guard.ts'
 import type { WorkerFactory } from './workers/worker-factory.ts'
 
@@ -26,6 +27,8 @@ export interface ModelContext {
   readonly factory: WorkerFactory
   /** Checks whether workers fit into memory; absent if nothing is checked. */
   readonly memory?: MemoryGuard | undefined
+  /** Loads and unloads the models that load on demand. */
+  readonly modelMemory: ModelMemory
   readonly log: Logger
 }
 

@@ -10,6 +10,8 @@ import { listStore } from './sources/store-listing.ts'
 
 /** Models that load at the same time. More would only compete for the cores. */
 const PARALLEL_LOADS = 2
+/** Models that are registered at the same time if they load on demand: only their files are read. */
+const PARALLEL_REGISTRATIONS = 16
 
 /** Result of the start, in the order of the models. */
 export interface StartupResult {
@@ -52,7 +54,8 @@ export async function loadStartupModels(
         prepared = await prepare()
         const versions = await registry.register(prepared, { options: {}, origin: 'start' })
         results[index] = versions
-        for (const { name, version } of versions) log.info({ model: name, version }, 'model ready')
+        for (const { name, version, status } of versions)
+          if (status.residency === undefined) log.info({ model: name, version }, 'model ready')
       } catch (error) {
         // The load was aborted because the server stops. The model itself is not broken.
         if (signal.aborted) return
@@ -63,7 +66,8 @@ export async function loadStartupModels(
       }
     }
   }
-  await Promise.all(Array.from({ length: PARALLEL_LOADS }, loadNext))
+  const parallel = config.load === 'on-demand' ? PARALLEL_REGISTRATIONS : PARALLEL_LOADS
+  await Promise.all(Array.from({ length: parallel }, loadNext))
   return {
     loaded: results.flatMap((result) => ('reason' in result ? [] : result)),
     failed: results.flatMap((result) => ('reason' in result ? [result] : [])),
@@ -80,6 +84,7 @@ async function storeModels(
 ): Promise<ModelToLoad[]> {
   if (modelStore === '' || load === 'none') return []
   const listed = load.split(',').map((name) => name.trim())
-  const names = load === 'all' ? await listStore(modelStore) : listed.filter((name) => name !== '')
+  const isWholeStore = load === 'all' || load === 'on-demand'
+  const names = isWholeStore ? await listStore(modelStore) : listed.filter((name) => name !== '')
   return names.map((label) => ({ label, prepare: () => prepareFromUrl(label, sources) }))
 }

@@ -1,6 +1,9 @@
 /** Why a worker was replaced. The causes are few and fixed, because they are label values. */
 export type RestartCause = 'exit' | 'signal' | 'memory' | 'timeout' | 'protocol' | 'load' | 'other'
 
+/** Why a model that loads on demand was unloaded: for another model, or because it was not used. */
+export type EvictionCause = 'memory' | 'idle'
+
 /** Why a request was not run, or its response not read. */
 export type RejectionReason =
   | 'queue_full'

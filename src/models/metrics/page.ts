@@ -10,25 +10,25 @@ import { StatusCounts } from './counts.ts'
 import { addCounter, addGauge, addHistogram } from './families.ts'
 import type { FamilyInfo, HistogramSample, Labels, Sample } from './families.ts'
 import { printedFamilies } from './handler-families.ts'
+import type { ObservedVersion } from './observed-version.ts'
 import { addProcessMetrics } from './process.ts'
+import { addResidencyMetrics } from './residency.ts'
+import type { ObservedMemory } from './residency.ts'
 import { addStarts } from './starts.ts'
 import type { WorkerStarts } from './starts.ts'
 import { addTorchServeMetrics } from './torchserve-names.ts'
 import type { VersionMetrics } from './version-metrics.ts'
 
-/** The part of a model version that is read. */
-export interface ObservedVersion {
-  readonly name: string
-  readonly version: string
-  readonly statistics: VersionMetrics
-  readonly status: {
-    readonly queued: number
-    readonly queuedBytes: number
-    readonly workers: readonly {
-      readonly id: number
-      readonly worker: Pick<PoolWorker, 'state' | 'pid'>
-    }[]
-  }
+export type { ObservedVersion }
+
+/** What a page shows besides the model versions. */
+export interface MetricSources {
+  /** Counts of started workers and of spare ones. */
+  readonly starts?: WorkerStarts
+  /** The memory of the models that load on demand. */
+  readonly modelMemory?: ObservedMemory
+  /** Returns the number of log lines that could not be written. */
+  readonly droppedLogLines?: (() => number) | undefined
 }
 
 const WORKER_STATES: readonly PoolWorker['state'][] = [
@@ -53,20 +53,18 @@ export class ServerMetrics {
   readonly #versions: () => readonly ObservedVersion[]
   readonly #stopMeasuring: () => void
 
-  /**
-   * @param starts Counts of started workers and of spare ones; absent if no worker is ever started.
-   * @param droppedLogLines Returns the number of log lines that could not be written.
-   */
+  /** @param sources What else is read, as far as the server has it. */
   constructor(
     versions: () => readonly ObservedVersion[],
-    starts?: WorkerStarts,
-    droppedLogLines = (): number => 0,
+    { starts, modelMemory, droppedLogLines = () => 0 }: MetricSources = {},
   ) {
-    this.#versions = versions
+    // Thousands of models that nobody uses would make the page as long as they are many.
+    this.#versions = () => versions().filter((model) => !isUntouched(model))
     this.#addRequests()
     this.#addWorkers()
     if (starts !== undefined) addStarts(this.#registry, starts)
-    addTorchServeMetrics(this.#registry, versions, this.responses)
+    addTorchServeMetrics(this.#registry, this.#versions, this.responses)
+    addResidencyMetrics(this.#registry, this.#versions, modelMemory)
     addCounter(
       this.#registry,
       {
@@ -214,6 +212,11 @@ export class ServerMetrics {
       this.#versions().map((model): HistogramSample => [labelsOf(model), read(model.statistics)]),
     )
   }
+}
+
+/** Whether a model that loads on demand was never requested. */
+function isUntouched({ status, statistics }: ObservedVersion): boolean {
+  return status.residency === 'UNLOADED' && statistics.isUntouched
 }
 
 function labelsOf({ name, version }: ObservedVersion): Labels {

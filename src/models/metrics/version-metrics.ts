@@ -2,7 +2,7 @@ import { timesInMessage } from '../../contract/compute-times.ts'
 import type { ComputeTimes } from '../../contract/compute-times.ts'
 import { ROWS_HEADER } from '../../contract/internal-headers.ts'
 import type { WireHeader } from '../../worker/wire/messages.ts'
-import type { RejectionReason, RestartCause } from './causes.ts'
+import type { EvictionCause, RejectionReason, RestartCause } from './causes.ts'
 import { BATCH_BOUNDS, Distribution, LATENCY_BOUNDS, StatusCounts } from './counts.ts'
 import { PrintedMetrics } from './handler-metrics.ts'
 
@@ -28,6 +28,12 @@ export class VersionMetrics {
   readonly queueSeconds = new Distribution(LATENCY_BOUNDS)
   /** Time at a worker, including its socket, in seconds. */
   readonly workerSeconds = new Distribution(LATENCY_BOUNDS)
+  /** Time from acceptance to the response of requests that came while no worker was ready. */
+  readonly coldSeconds = new Distribution(LATENCY_BOUNDS)
+  /** How often the model was loaded on demand. */
+  loads = 0
+  /** How often it was unloaded, by cause. */
+  readonly evictions: Record<EvictionCause, number> = { memory: 0, idle: 0 }
   /**
    * Parts of that time in milliseconds. If the worker reports none, all of it counts as `infer`.
    */
@@ -56,6 +62,11 @@ export class VersionMetrics {
     protocol: 0,
     load: 0,
     other: 0,
+  }
+
+  /** Whether no request was counted. */
+  get isUntouched(): boolean {
+    return this.statuses.entries.every(([, count]) => count === 0)
   }
 
   /**

@@ -143,6 +143,8 @@ export class Dispatcher {
       this.#running -= 1
       this.#runningSuspects -= suspects
       const now = performance.now()
+      for (const { isCold, acceptedAt, job } of jobs)
+        if (isCold && job.isSettled) this.#metrics.coldSeconds.observe((now - acceptedAt) / 1000)
       this.#metrics.countReturned(jobs, now - takenAt, reply?.message)
       this.#drainRate.record(jobs.length, now, this.#queue.length)
       // A batch behind another one started when that one came back.

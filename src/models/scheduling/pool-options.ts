@@ -1,10 +1,21 @@
 import type { Logger } from 'pino'
 import type { Config } from '../../config/config.ts'
+import type { ServerError } from '../../errors.ts'
 import type { BatchDelay } from '../../model-folder/settings.ts'
 import type { EffectiveSettings } from '../effective-settings.ts'
 import type { PreparedModel } from '../sources/prepare.ts'
 import type { QueueLimits } from './queue/job-queue.ts'
 import type { PoolWorker } from './slot.ts'
+
+/** Starts workers when a request comes. */
+export interface WorkersOnDemand {
+  /** Whether requests may wait without a worker. */
+  readonly canStart: () => boolean
+  /** Why a request cannot be accepted now. */
+  readonly rejection: () => ServerError | undefined
+  /** A request was accepted. */
+  readonly onRequest: () => void
+}
 
 /** Options of a pool, fixed for the life of a model version. */
 export interface PoolOptions {
@@ -29,6 +40,8 @@ export interface PoolOptions {
   /** Whether a request may safely run twice. */
   readonly isRetryable: boolean
   readonly startWorker: (slotId: number) => PoolWorker
+  /** Absent if the workers are started at once. */
+  readonly onDemand?: WorkersOnDemand | undefined
   readonly log: Logger
 }
 

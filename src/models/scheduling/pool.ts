@@ -22,6 +22,8 @@ export interface PoolStatus {
   /** Workers that can take work. */
   readonly readyWorkers: number
   readonly workers: readonly Slot[]
+  /** Whether a request waits or runs. */
+  readonly isBusy: boolean
   /** Requests that wait for a worker. */
   readonly queued: number
   readonly queuedBytes: number
@@ -81,6 +83,7 @@ export class Pool {
       hasFailed: this.#slots.hasFailed,
       readyWorkers: this.#slots.readyWorkers,
       workers: this.slots,
+      isBusy: this.queued > 0 || this.#dispatcher.running > 0,
       queued: this.queued,
       queuedBytes: this.#queue.bytes,
       remainingCapacity: this.#queue.remainingCapacity,
@@ -102,9 +105,16 @@ export class Pool {
     this.#crashes.check(job, this.metrics)
     const { queued } = this
     if (!this.#isOpen) throw this.#rejections.count(this.#rejections.noWorker(queued))
+    const unloadable = this.#unloadable()
+    if (unloadable !== undefined) throw this.#rejections.count(unloadable)
     const accepted = this.#queue.offer(job)
     if (accepted === undefined) throw this.#rejections.count(this.#rejections.full(queued))
     this.#dispatcher.recordArrival(accepted)
+    const { onDemand } = this.#options
+    if (onDemand !== undefined) {
+      accepted.isCold = this.#slots.readyWorkers === 0
+      onDemand.onRequest()
+    }
     this.#schedule()
     return accepted
   }
@@ -112,6 +122,8 @@ export class Pool {
   /** Why {@link submit} would reject any job now; `undefined` if it would not. Counts nothing. */
   rejection(): Rejection | undefined {
     if (!this.#isOpen) return this.#rejections.noWorker(this.queued)
+    const unloadable = this.#unloadable()
+    if (unloadable !== undefined) return unloadable
     return this.#queue.remainingCapacity > 0 ? undefined : this.#rejections.full(this.queued)
   }
 
@@ -134,7 +146,23 @@ export class Pool {
   }
 
   get #isOpen(): boolean {
-    return this.#state === 'open' && this.slots.length > 0 && !this.#slots.hasFailed
+    return this.#state === 'open' && this.#canServe
+  }
+
+  /** Whether there is a worker, or one can be started, that serves what waits. */
+  get #canServe(): boolean {
+    const hasWorkers = this.slots.length > 0 || this.#options.onDemand?.canStart() === true
+    return hasWorkers && !this.#slots.hasFailed
+  }
+
+  #unloadable(): Rejection | undefined {
+    const error = this.#options.onDemand?.rejection()
+    return error && { reason: 'failed', error }
+  }
+
+  /** Rejects the requests that wait, because no worker can be started for them. */
+  rejectWaiting(error: ServerError): void {
+    for (const { job } of this.#takeAll()) this.#rejections.reject(job, { reason: 'failed', error })
   }
 
   /** As `SlotSet.replace`. */
@@ -155,8 +183,7 @@ export class Pool {
    * that adds work, frees a worker or removes one; it may be called at any time.
    */
   #schedule(): void {
-    if (this.#state === 'closed' || this.slots.length === 0 || this.#slots.hasFailed)
-      this.#refuseWaiting()
+    if (this.#state === 'closed' || !this.#canServe) this.#refuseWaiting()
     if (this.#queue.length > 0) {
       const now = performance.now()
       this.#refuseExpired(now)
@@ -171,10 +198,16 @@ export class Pool {
   }
 
   #refuseWaiting(): void {
+    for (const { job } of this.#takeAll())
+      this.#rejections.reject(job, this.#rejections.noWorker(this.queued))
+  }
+
+  /** Takes all waiting jobs, one after the other, so that each learns how many wait behind it. */
+  *#takeAll(): Generator<QueuedJob> {
     for (;;) {
       const queued = this.#queue.takeSuspect()[0] ?? this.#queue.take(1)[0]
       if (queued === undefined) return
-      this.#rejections.reject(queued.job, this.#rejections.noWorker(this.queued))
+      yield queued
     }
   }
 

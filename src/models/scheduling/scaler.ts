@@ -40,27 +40,41 @@ export class Scaler {
    * @throws ServerError with the reason of the first one that does not load.
    */
   async start(): Promise<void> {
-    const { min } = this.#wanted
-    const release = await this.#makeRoom(min)
-    await this.#pool.scale(min).finally(release)
+    let started = 0
+    // A request may want more workers while the first ones start.
+    while (started < this.#wanted.min) {
+      started = this.#wanted.min
+      const release = await this.#makeRoom(started)
+      await this.#pool.scale(started).finally(release)
+    }
   }
 
   /**
    * Brings the number of workers between `min` and `max`. Resolves when the change has begun, with
    * a promise of its end.
    * @param commit Puts the new limits into effect.
+   * @param isAsleep Whether no worker is to be started now.
    * @throws ServerError `InsufficientMemoryException` if more workers do not fit; the error of
    * `commit`. Then nothing changes.
    */
-  scale(limits: WorkerLimits, commit: Commit): Promise<{ readonly done: Promise<void> }> {
-    const begun = this.#last.then(() => this.#begin(limits, commit))
+  scale(
+    limits: WorkerLimits,
+    commit: Commit,
+    isAsleep = false,
+  ): Promise<{ readonly done: Promise<void> }> {
+    const begun = this.#last.then(() => this.#begin(limits, commit, isAsleep))
     this.#last = begun.catch(() => {})
     return begun
   }
 
-  async #begin(limits: WorkerLimits, commit: Commit): Promise<{ readonly done: Promise<void> }> {
+  async #begin(
+    limits: WorkerLimits,
+    commit: Commit,
+    isAsleep: boolean,
+  ): Promise<{ readonly done: Promise<void> }> {
     const { min, max, timeoutMs } = limits
-    const count = Math.min(Math.max(this.#pool.slots.length, min), max)
+    const { length } = this.#pool.slots
+    const count = Math.min(isAsleep ? length : Math.max(length, min), max)
     const release = await this.#makeRoom(count)
     const { wanted } = this
     const isNew = !wanted.isScaled || wanted.min !== min || wanted.max !== max

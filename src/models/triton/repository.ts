@@ -5,6 +5,7 @@ import type { Load } from '../loads.ts'
 import type { ModelVersion } from '../model-version.ts'
 import type { Registration } from '../registration.ts'
 import type { Registry } from '../registry.ts'
+import type { ResidencyState } from '../residency/on-demand.ts'
 import { checkModelName, shownName } from '../sources/model-name.ts'
 import { prepareFromArgument, prepareFromUrl } from '../sources/prepare.ts'
 import type { PreparedModel, SourceOptions } from '../sources/prepare.ts'
@@ -16,7 +17,7 @@ import { parseConfigOverride } from './config-override.ts'
 export interface IndexEntry {
   readonly name: string
   readonly version?: string
-  readonly state?: 'READY' | 'UNAVAILABLE' | 'LOADING'
+  readonly state?: 'READY' | 'UNAVAILABLE' | ResidencyState
   readonly reason?: string
 }
 
@@ -180,6 +181,8 @@ async function areCurrent(versions: readonly ModelVersion[]): Promise<boolean> {
 const UNKNOWN = 'the model is not in the model repository'
 
 function entryOf({ name, version, status }: ModelVersion): IndexEntry {
+  const { residency } = status
+  if (residency !== undefined && residency !== 'READY') return { name, version, state: residency }
   if (status.isReady) return { name, version, state: 'READY' }
   const failure = status.workers.find(({ lastFailure }) => lastFailure !== undefined)?.lastFailure
   return { name, version, state: 'UNAVAILABLE', reason: failure ?? 'No worker is ready.' }

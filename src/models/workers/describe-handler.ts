@@ -8,12 +8,20 @@ import { Job } from '../scheduling/queue/job.ts'
  */
 export async function askHandler(pool: Pool, model: string, log: Logger): Promise<unknown> {
   try {
-    const job = new Job([['describe', 'True']], [])
-    pool.submit(job)
-    const { body } = await job.result
-    return JSON.parse(body.toString('utf8'))
+    return await describeHandler(pool)
   } catch (error) {
     log.warn({ model, error }, 'the handler could not describe itself')
     return undefined
   }
+}
+
+/**
+ * As {@link askHandler}, but throws. A model that loads on demand is loaded for it.
+ * @throws ServerError as a prediction does.
+ */
+export async function describeHandler(pool: Pool): Promise<unknown> {
+  const job = new Job([['describe', 'True']], [])
+  pool.submit(job)
+  const { body } = await job.result
+  return JSON.parse(body.toString('utf8'))
 }

@@ -94,7 +94,7 @@ export async function availableBytes(root = '/'): Promise<number> {
 }
 
 /** Returns the bytes of a file, or of all files in a folder. */
-async function sizeOf(location: string): Promise<number> {
+export async function sizeOf(location: string): Promise<number> {
   const stats = await stat(location)
   if (!stats.isDirectory()) return stats.size
   const sizes = await Promise.all(

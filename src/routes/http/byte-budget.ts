@@ -1,8 +1,7 @@
 /** One limit for all bytes of requests and responses that the server holds at the same time. */
-import { totalmem } from 'node:os'
-import process from 'node:process'
 import { KEPT_BYTES, largeBuffers } from '../../buffer-pool.ts'
 import { ServerError } from '../../errors.ts'
+import { memoryLimitBytes } from '../../machine-memory.ts'
 
 const MIB = 1024 * 1024
 /** Default budget: this share of the memory of the control group or the machine. */
@@ -61,7 +60,5 @@ export class ByteBudget {
  */
 export function budgetBytes(settingMib: number): number {
   if (settingMib > 0) return settingMib * MIB
-  const limit = process.constrainedMemory()
-  const memory = limit > 0 ? Math.min(limit, totalmem()) : totalmem()
-  return Math.floor(memory * SHARE)
+  return Math.floor(memoryLimitBytes() * SHARE)
 }

@@ -99,6 +99,7 @@ function modelRoutes(app: App, { config, registry }: RouteContext): void {
     },
     async ({ params }, reply) => {
       const model = findModel(registry, params.model)
+      await model.learnMetadata()
       const versions = servedVersions(registry, params.model)
       return reply.send(
         metadataOf(
@@ -120,8 +121,11 @@ function modelRoutes(app: App, { config, registry }: RouteContext): void {
         response: { 200: Type.Record(Type.String(), Type.Unknown()), ...protocolErrors },
       },
     },
-    async ({ params }, reply) =>
-      reply.send(modelConfig(findModel(registry, params.model), config.gpus)),
+    async ({ params }, reply) => {
+      const model = findModel(registry, params.model)
+      await model.learnMetadata()
+      return reply.send(modelConfig(model, config.gpus))
+    },
   )
 
   app.get(
@@ -159,6 +163,7 @@ function versionRoutes(app: App, { config, registry }: RouteContext): void {
     },
     async ({ params }, reply) => {
       const model = findModel(registry, params.model, params.version)
+      await model.learnMetadata()
       return reply.send(metadataOf(model, [model.version]))
     },
   )
@@ -174,8 +179,11 @@ function versionRoutes(app: App, { config, registry }: RouteContext): void {
         response: { 200: Type.Record(Type.String(), Type.Unknown()), ...protocolErrors },
       },
     },
-    async ({ params }, reply) =>
-      reply.send(modelConfig(findModel(registry, params.model, params.version), config.gpus)),
+    async ({ params }, reply) => {
+      const model = findModel(registry, params.model, params.version)
+      await model.learnMetadata()
+      return reply.send(modelConfig(model, config.gpus))
+    },
   )
 
   app.get(

@@ -165,7 +165,7 @@ export const RepositoryIndexSchema = Type.Array(
   Type.Object({
     name: Type.String(),
     version: Type.Optional(Type.String()),
-    state: Type.Optional(stringEnum(['READY', 'UNAVAILABLE', 'LOADING'])),
+    state: Type.Optional(stringEnum(['READY', 'UNAVAILABLE', 'LOADING', 'UNLOADED', 'UNLOADING'])),
     reason: Type.Optional(Type.String()),
   }),
   { $id: 'RepositoryIndexResponse' },

@@ -10,6 +10,10 @@ export class QueuedJob {
   waitingSince = 0
   /** Whether it waits in the queue. */
   isWaiting = false
+  /** When it was accepted, on the clock of `performance.now()`. */
+  readonly acceptedAt = performance.now()
+  /** Whether no worker was ready when it came. */
+  isCold = false
   /** Workers that died while they ran it. */
   deaths = 0
   readonly laneNode = new ListNode<QueuedJob>(this)

@@ -1,0 +1,19 @@
+import type { PoolWorker } from '../scheduling/pool.ts'
+import type { VersionMetrics } from './version-metrics.ts'
+
+/** The part of a model version that is read. */
+export interface ObservedVersion {
+  readonly name: string
+  readonly version: string
+  readonly statistics: VersionMetrics
+  readonly status: {
+    /** Whether the model is in memory; `undefined` if it does not load on demand. */
+    readonly residency?: string | undefined
+    readonly queued: number
+    readonly queuedBytes: number
+    readonly workers: readonly {
+      readonly id: number
+      readonly worker: Pick<PoolWorker, 'state' | 'pid'>
+    }[]
+  }
+}
