@@ -98,7 +98,7 @@ export default {
         'src/cli.ts',
         'src/command/serve.ts',
         'src/config/parse.ts',
-        'src/worker/process/{main,connection-main,launcher}.ts',
+        'src/worker/process/{main,connection-main,launcher,weights-main}.ts',
         'src/worker/process/start/{run-worker,arguments,parent-watch}.ts',
       ],
       rules: { 'node/no-process-env': 'off' },

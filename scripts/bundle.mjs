@@ -26,6 +26,7 @@ const PROGRAMS = [
   'worker/process/main',
   'worker/process/launcher',
   'worker/process/connection-main',
+  'worker/process/weights-main',
 ]
 
 /** Packages that stay in `node_modules`. */

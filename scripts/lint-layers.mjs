@@ -69,8 +69,20 @@ const DOORS = {
   'worker/process/onnx/kserve-v1': ['codec.ts', 'outputs.ts'],
   'worker/process/onnx/oip': ['codec.ts'],
   'worker/process/onnx/raw': ['raw-input.ts', 'foreign-bytes.ts'],
-  'worker/process/onnx/runtime': ['session.ts', 'warm-up.ts', 'prepare-runtime.ts'],
-  'worker/process/start': ['run-worker.ts', 'listener.ts', 'process-group.ts', 'settings.ts'],
+  'worker/process/onnx/runtime': [
+    'session.ts',
+    'mapped-weights.ts',
+    'warm-up.ts',
+    'prepare-runtime.ts',
+  ],
+  'worker/process/start': [
+    'run-worker.ts',
+    'listener.ts',
+    'parent-watch.ts',
+    'process-group.ts',
+    'settings.ts',
+  ],
+  'worker/process/weights': ['job.ts'],
   'worker/wire': ['decode.ts', 'encode.ts', 'messages.ts'],
 }
 

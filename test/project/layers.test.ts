@@ -18,10 +18,10 @@ import type { TestContext } from 'node:test'
 /** In pieces, since this file is searched for it as well. */
 const MARKER = ['TO', 'DO'].join('')
 /**
- * Programs that run in worker processes: the one of onnxd's front-end, and those of the command for
+ * Programs that run in worker processes: those of onnxd's front-end, and those of the command for
  * other front-ends.
  */
-const WORKER_ENTRIES = ['main', 'launcher', 'connection-main'].map(
+const WORKER_ENTRIES = ['main', 'weights-main', 'launcher', 'connection-main'].map(
   (name) => `src/worker/process/${name}.ts`,
 )
 const LAYERS = 'eslint(no-restricted-imports)'

@@ -96,6 +96,11 @@ export interface WorkerOptions {
    * Real path of the folder that paths in the model's settings must stay in. Empty: no restriction.
    */
   readonly root: string
+  /**
+   * File that says which files of the weight cache to load. It is written before the load request.
+   * Empty: none.
+   */
+  readonly weights: string
   /** Maximum size of a compressed body after decompression, bytes. */
   readonly maxBodyBytes: number
   /**
@@ -122,6 +127,7 @@ export const DEFAULT_WORKER_OPTIONS: WorkerOptions = {
   joinBatches: '',
   labels: '',
   root: '',
+  weights: '',
   maxBodyBytes: 64 * 1024 * 1024,
   maxResponseBytes: 64 * 1024 * 1024,
   maxJsonBytes: 16 * 1024 * 1024,

@@ -1,8 +1,7 @@
 /** The built-in ONNX handler: loads a model and runs requests with it. */
-import path from 'node:path'
-import { env } from 'onnxruntime-node'
 import { messageWithTimes } from '../../../contract/compute-times.ts'
 import type { Dialect } from '../../../contract/internal-headers.ts'
+import { CHANGED_WEIGHTS_CODE } from '../../../contract/shared-weights.ts'
 import { ServerError } from '../../../errors.ts'
 import { readModelFiles } from '../../../model-folder/files.ts'
 import type { ModelFiles } from '../../../model-folder/files.ts'
@@ -17,21 +16,17 @@ import type { Decoded, RequestCodec } from './codec.ts'
 import { decodeBody } from './content-coding.ts'
 import { describeModel } from './describe.ts'
 import { readHeaders } from './headers.ts'
-import { planClasses } from './image/classes.ts'
 import { InstancesCodec } from './kserve-v1/codec.ts'
 import { hasEntryPerInstance } from './kserve-v1/outputs.ts'
-import { readLabels } from './labels.ts'
+import { IMAGE_HANDLER, metadataOf } from './model-metadata.ts'
 import { ProtocolCodec } from './oip/codec.ts'
 import { errorPrediction } from './prediction.ts'
 import { TensorCodec } from './predictions/codec.ts'
+import { MappedWeights } from './runtime/mapped-weights.ts'
 import { OnnxSession } from './runtime/session.ts'
 import { warmUp } from './runtime/warm-up.ts'
-import type { ModelMetadata, TensorSpec } from './tensors/metadata.ts'
+import type { ModelMetadata } from './tensors/metadata.ts'
 import { checkRows } from './tensors/shape.ts'
-
-/** Version of a model whose files set none. */
-const FIRST_VERSION = '1.0'
-const IMAGE_HANDLER = 'image'
 
 /**
  * Loads the model at the context's path, which is a folder or a single `.onnx` file.
@@ -53,7 +48,8 @@ export async function loadOnnxModel(context: LoadContext): Promise<LoadedModel> 
   if (files.onnxFile === undefined) {
     throw new ServerError('InvalidModelException', "The model's folder has no .onnx file.")
   }
-  const session = OnnxSession.load(files.onnxFile, files.settings, context)
+  const mapped = MappedWeights.read(options.weights)
+  const session = OnnxSession.load(files.onnxFile, files.settings, context, mapped)
   try {
     const metadata = await metadataOf(session, files, context)
     if (files.settings.warmUp ?? context.options.warmUp) warmUp(session)
@@ -131,6 +127,8 @@ class OnnxModel implements LoadedModel {
       infer: ranAt - openedAt,
       output: performance.now() - ranAt,
     })
+    // Before a response leaves: the run may have used other weights than those that were checked.
+    if (!this.#session.isIntact) endWithChangedWeights()
     return { code: 200, message, predictions }
   }
 
@@ -175,6 +173,12 @@ class OnnxModel implements LoadedModel {
   }
 }
 
+/** The front-end runs the requests again on a new worker, which gets checked files. */
+function endWithChangedWeights(): never {
+  console.error('The mapped weights were changed on the disk, so this worker ends.')
+  process.exit(CHANGED_WEIGHTS_CODE)
+}
+
 function isOpened(one: Opened | Promise<Opened>): one is Opened {
   return !(one instanceof Promise)
 }
@@ -197,48 +201,4 @@ async function codecsOf(
   if (metadata.handler !== IMAGE_HANDLER) return { plain: tensors, v1, v2, maxBodyBytes }
   const { createImageCodec } = await import('./image/codec.ts')
   return { plain: await createImageCodec(metadata, files, tensors), v1, v2, maxBodyBytes }
-}
-
-async function metadataOf(
-  session: OnnxSession,
-  files: ModelFiles,
-  context: LoadContext,
-): Promise<ModelMetadata> {
-  const { inputs, outputs, providers } = session
-  const { modelVersion, maxBatchSize, hasBatchDimension } = context.options
-  const labels = await readLabels(files, context.options.labels)
-  const handler =
-    (context.handler || files.settings.handler) === IMAGE_HANDLER ? IMAGE_HANDLER : 'onnx'
-  const classes =
-    handler === IMAGE_HANDLER ? planClasses(outputs, files.settings, labels) : undefined
-  const batchable =
-    hasBatchDimension &&
-    inputs.length > 0 &&
-    outputs.length > 0 &&
-    [...inputs, ...outputs].every(isOpenInFront)
-  return {
-    name: context.modelName,
-    handler,
-    version: modelVersion || versionOf(files),
-    runtime: { name: 'onnxruntime', version: env.versions.node ?? env.versions.common },
-    providers,
-    batchable,
-    maxBatchSize: batchable ? maxBatchSize || (files.settings.maxBatchSize ?? 0) : 0,
-    inputs,
-    outputs,
-    ...(labels === undefined ? {} : { labels }),
-    ...(classes === undefined ? {} : { topK: classes.topK }),
-  }
-}
-
-function isOpenInFront(spec: TensorSpec): boolean {
-  return (spec.shape[0] ?? 0) < 0
-}
-
-/** The version in the settings or the manifest, otherwise the folder's name if it is a number. */
-function versionOf({ settings, manifest, folder }: ModelFiles): string {
-  const stated = settings.version ?? manifest?.model?.modelVersion
-  if (stated !== undefined) return String(stated)
-  const name = path.basename(folder)
-  return /^\d+$/.test(name) ? name : FIRST_VERSION
 }

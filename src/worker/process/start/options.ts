@@ -26,6 +26,7 @@ const CHECKS: Readonly<Record<keyof WorkerOptions, (value: unknown) => boolean>>
   joinBatches: (value) => typeof value === 'string' && JOIN_BATCHES.includes(value),
   labels: (value) => typeof value === 'string',
   root: (value) => typeof value === 'string',
+  weights: (value) => typeof value === 'string',
   maxBodyBytes: isCount,
   maxResponseBytes: isCount,
   maxJsonBytes: isCount,

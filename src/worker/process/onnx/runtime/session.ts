@@ -5,54 +5,21 @@ import type { InferenceSession, Tensor as RuntimeTensor } from 'onnxruntime-node
 // repeats checks of this file.
 import { binding } from 'onnxruntime-node/dist/binding.js'
 import type { Binding } from 'onnxruntime-node/dist/binding.js'
-import { DATATYPES } from '../../../../contract/datatypes.ts'
-import { ServerError } from '../../../../errors.ts'
+import { ServerError, messageOf } from '../../../../errors.ts'
 import type { ModelSettings } from '../../../../model-folder/settings.ts'
 import type { LoadContext, Reshapes, TensorReshape } from '../../handler.ts'
 import { quote } from '../tensors/error-text.ts'
 import type { TensorSpec } from '../tensors/metadata.ts'
-import type { Datatype, Tensor } from '../tensors/tensor.ts'
+import type { Tensor } from '../tensors/tensor.ts'
 import { foreignFileError, refuseOrtFormat } from './foreign-model.ts'
+import type { MappedWeights } from './mapped-weights.ts'
 import { inputsWithoutShape } from './onnx-file.ts'
 import { prepareRuntime } from './prepare-runtime.ts'
 import { reshapingOf, toClient, toModel } from './reshape.ts'
 import type { Reshaping } from './reshape.ts'
-import { loadError, runError, unsupportedElements } from './runtime-errors.ts'
+import { cleanMessage, loadError, runError } from './runtime-errors.ts'
+import { runtimeTensor, specOf, tensorOf } from './values.ts'
 
-const RUNTIME_TYPES: Readonly<Record<Datatype, RuntimeTensor.Type>> = {
-  BOOL: 'bool',
-  UINT8: 'uint8',
-  UINT16: 'uint16',
-  UINT32: 'uint32',
-  UINT64: 'uint64',
-  INT8: 'int8',
-  INT16: 'int16',
-  INT32: 'int32',
-  INT64: 'int64',
-  FP16: 'float16',
-  FP32: 'float32',
-  FP64: 'float64',
-  BYTES: 'string',
-}
-const DATATYPES_OF_RUNTIME: ReadonlyMap<string, Datatype> = new Map(
-  DATATYPES.map((datatype) => [RUNTIME_TYPES[datatype], datatype]),
-)
-/** The numbers of ONNX's `TensorProto.DataType`. */
-const ELEMENT_TYPES: ReadonlyMap<number, Datatype> = new Map([
-  [1, 'FP32'],
-  [2, 'UINT8'],
-  [3, 'INT8'],
-  [4, 'UINT16'],
-  [5, 'INT16'],
-  [6, 'INT32'],
-  [7, 'INT64'],
-  [8, 'BYTES'],
-  [9, 'BOOL'],
-  [10, 'FP16'],
-  [11, 'FP64'],
-  [12, 'UINT32'],
-  [13, 'UINT64'],
-])
 /**
  * Log only fatal errors. The client gets the error of a failed run; in the log they would be too
  * many.
@@ -73,6 +40,7 @@ export class OnnxSession {
   readonly #outputReshapings: ReadonlyMap<string, Reshaping>
   /** Outputs of a run that computes all of them. */
   readonly #allOutputs: Fetches
+  readonly #mapped: MappedWeights | undefined
 
   /** Use {@link OnnxSession.load}. */
   constructor(
@@ -80,8 +48,10 @@ export class OnnxSession {
     providers: readonly string[],
     shapeless: ReadonlySet<string>,
     reshapes: Reshapes,
+    mapped?: MappedWeights,
   ) {
     this.#session = session
+    this.#mapped = mapped
     this.providers = providers
     const inputs = session.inputMetadata.map((value) => {
       const spec = specOf('Input', value)
@@ -97,37 +67,60 @@ export class OnnxSession {
 
   /**
    * Loads a model. Settings of the model override options of the worker.
+   * @param mapped Files of the weight cache to load instead; the original is loaded if they were
+   * changed or cannot be loaded.
    * @throws ServerError `InvalidModelException`, or `InsufficientMemoryException` when memory ran
    * out.
    */
-  static load(file: string, settings: ModelSettings, context: LoadContext): OnnxSession {
+  static load(
+    file: string,
+    settings: ModelSettings,
+    context: LoadContext,
+    mapped?: MappedWeights,
+  ): OnnxSession {
     prepareRuntime()
     const { options } = context
     const providers = chooseProviders(settings.providers ?? options.providers, context.gpu)
     refuseOrtFormat(file)
-    const session = new binding.InferenceSession()
-    try {
-      session.loadModel(file, {
-        intraOpNumThreads: settings.threads ?? options.threads,
-        interOpNumThreads: 1,
-        executionMode: 'sequential',
-        graphOptimizationLevel: settings.graphOptimization ?? options.graphOptimization,
-        executionProviders: providers.map((name) => providerConfig(name, context.gpu)),
-        logSeverityLevel: LOG_FATAL,
-      })
-    } catch (error) {
-      throw foreignFileError(file) ?? loadError(error, path.dirname(file))
+    const common = {
+      intraOpNumThreads: settings.threads ?? options.threads,
+      interOpNumThreads: 1,
+      executionMode: 'sequential',
+      executionProviders: providers.map((name) => providerConfig(name, context.gpu)),
+      logSeverityLevel: LOG_FATAL,
+    } as const
+    let session = mapped && loadMapped(mapped, common)
+    const used = session === undefined ? undefined : mapped
+    if (session === undefined) {
+      session = new binding.InferenceSession()
+      const graphOptimizationLevel = settings.graphOptimization ?? options.graphOptimization
+      try {
+        session.loadModel(file, { ...common, graphOptimizationLevel })
+      } catch (error) {
+        throw foreignFileError(file) ?? loadError(error, path.dirname(file))
+      }
     }
     try {
       const hasScalar = session.inputMetadata.some(
         (value) => value.isTensor && value.shape.length === 0,
       )
       const shapeless = hasScalar ? inputsWithoutShape(file) : new Set<string>()
-      return new OnnxSession(session, providers, shapeless, options.reshapes)
+      return new OnnxSession(session, providers, shapeless, options.reshapes, used)
     } catch (error) {
+      used?.close()
       session.dispose()
       throw error
     }
+  }
+
+  /** Whether the weights come from the weight cache. */
+  get isMapped(): boolean {
+    return this.#mapped !== undefined
+  }
+
+  /** False if the files of the weight cache were changed, so that results may be wrong. */
+  get isIntact(): boolean {
+    return this.#mapped?.isIntact ?? true
   }
 
   /**
@@ -157,6 +150,30 @@ export class OnnxSession {
 
   close(): void {
     this.#session.dispose()
+    this.#mapped?.close()
+  }
+}
+
+/**
+ * Loads the files of the weight cache. Their graph is already optimised, so onnxruntime does not do
+ * it again. Returns `undefined` if they cannot be used.
+ */
+function loadMapped(
+  mapped: MappedWeights,
+  options: InferenceSession.SessionOptions,
+): Binding.InferenceSession | undefined {
+  let session: Binding.InferenceSession | undefined
+  try {
+    mapped.load((file) => {
+      const loading = new binding.InferenceSession()
+      loading.loadModel(file, { ...options, graphOptimizationLevel: 'disabled' })
+      session = loading
+    })
+    return session
+  } catch (error) {
+    session?.dispose()
+    console.log(`The weight cache is not used: ${cleanMessage(messageOf(error), '')}`)
+    return undefined
   }
 }
 
@@ -180,21 +197,6 @@ function providerConfig(
     : name
 }
 
-/** @throws ServerError `InvalidModelException` for a value that is not a supported tensor. */
-function specOf(kind: 'Input' | 'Output', value: Binding.ValueMetadata): TensorSpec {
-  const { name } = value
-  if (!value.isTensor) {
-    const problem = 'is a sequence, map or optional; only tensors are supported'
-    throw new ServerError('InvalidModelException', `${kind} ${quote(name)} ${problem}.`)
-  }
-  const datatype = ELEMENT_TYPES.get(value.type)
-  if (datatype === undefined) throw unsupportedElements(`${kind} ${quote(name)}`, value.type)
-  const dimensions = value.shape.map((dimension, axis) =>
-    dimension < 0 ? (value.symbolicDimensions[axis] ?? '') : dimension,
-  )
-  return { name, datatype, shape: value.shape, dimensions }
-}
-
 /** @throws ServerError `InvalidModelException` for a name that the model does not have. */
 function reshapingsOf(
   kind: 'input' | 'output',
@@ -211,40 +213,6 @@ function reshapingsOf(
   )
 }
 
-/** Builds a plain object for onnxruntime. An object of its class would repeat checks. */
-function runtimeTensor({ datatype, data, shape }: Tensor): RuntimeTensor {
-  const tensor: Pick<RuntimeTensor, 'type' | 'dims' | 'location'> & { data: Tensor['data'] } = {
-    type: RUNTIME_TYPES[datatype],
-    data,
-    dims: shape,
-    location: 'cpu',
-  }
-  return tensor as RuntimeTensor
-}
-
 function fetchesOf(names: readonly string[]): Fetches {
   return Object.fromEntries(names.map((name) => [name, null]))
-}
-
-function tensorOf(name: string, output: RuntimeTensor | undefined): Tensor {
-  const datatype = output && DATATYPES_OF_RUNTIME.get(output.type)
-  if (output === undefined || datatype === undefined) {
-    const problem = `onnxruntime returned no tensor for output ${quote(name)}.`
-    throw new ServerError('InvalidInputException', problem)
-  }
-  const { data, dims } = output
-  if (datatype === 'BYTES') {
-    if (!Array.isArray(data)) throw new TypeError('a tensor of strings contains something else')
-    return { datatype, shape: dims, data }
-  }
-  if (Array.isArray(data)) throw new TypeError('a tensor of numbers contains something else')
-  // With a Node version that has Float16Array, onnxruntime-node creates one.
-  if (datatype === 'FP16' && !(data instanceof Uint16Array)) {
-    return {
-      datatype,
-      shape: dims,
-      data: new Uint16Array(data.buffer, data.byteOffset, data.length),
-    }
-  }
-  return { datatype, shape: dims, data }
 }

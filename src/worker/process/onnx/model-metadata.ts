@@ -1,0 +1,57 @@
+/** Collects the metadata of a loaded model from its session, its files and the worker's options. */
+import path from 'node:path'
+import { env } from 'onnxruntime-node'
+import type { ModelFiles } from '../../../model-folder/files.ts'
+import type { LoadContext } from '../handler.ts'
+import { planClasses } from './image/classes.ts'
+import { readLabels } from './labels.ts'
+import type { OnnxSession } from './runtime/session.ts'
+import type { ModelMetadata, TensorSpec } from './tensors/metadata.ts'
+
+/** Version of a model whose files set none. */
+const FIRST_VERSION = '1.0'
+export const IMAGE_HANDLER = 'image'
+
+export async function metadataOf(
+  session: OnnxSession,
+  files: ModelFiles,
+  context: LoadContext,
+): Promise<ModelMetadata> {
+  const { inputs, outputs, providers } = session
+  const { modelVersion, maxBatchSize, hasBatchDimension } = context.options
+  const labels = await readLabels(files, context.options.labels)
+  const handler =
+    (context.handler || files.settings.handler) === IMAGE_HANDLER ? IMAGE_HANDLER : 'onnx'
+  const classes =
+    handler === IMAGE_HANDLER ? planClasses(outputs, files.settings, labels) : undefined
+  const batchable =
+    hasBatchDimension &&
+    inputs.length > 0 &&
+    outputs.length > 0 &&
+    [...inputs, ...outputs].every(isOpenInFront)
+  return {
+    name: context.modelName,
+    handler,
+    version: modelVersion || versionOf(files),
+    runtime: { name: 'onnxruntime', version: env.versions.node ?? env.versions.common },
+    providers,
+    batchable,
+    maxBatchSize: batchable ? maxBatchSize || (files.settings.maxBatchSize ?? 0) : 0,
+    inputs,
+    outputs,
+    ...(labels === undefined ? {} : { labels }),
+    ...(classes === undefined ? {} : { topK: classes.topK }),
+  }
+}
+
+function isOpenInFront(spec: TensorSpec): boolean {
+  return (spec.shape[0] ?? 0) < 0
+}
+
+/** The version in the settings or the manifest, otherwise the folder's name if it is a number. */
+function versionOf({ settings, manifest, folder }: ModelFiles): string {
+  const stated = settings.version ?? manifest?.model?.modelVersion
+  if (stated !== undefined) return String(stated)
+  const name = path.basename(folder)
+  return /^\d+$/.test(name) ? name : FIRST_VERSION
+}

@@ -1,0 +1,63 @@
+/** Finds and checks the entry of a model in the weight cache, or builds it. */
+import { statSync } from 'node:fs'
+import path from 'node:path'
+import { ENTRY_FORMAT, isSameState, stateOf } from '../../../contract/shared-weights.ts'
+import type { SourceFile, WeightsJob, WeightsResult } from '../../../contract/shared-weights.ts'
+import { messageOf, withoutFolders } from '../../../errors.ts'
+import { UnfitError, build } from './build.ts'
+import { readDigest } from './digest.ts'
+import { checkEntry } from './entry.ts'
+import { cpuText, keyOf, runtimeVersion } from './key.ts'
+
+const SOURCE_CHANGED = 'The files of the model were written to meanwhile.'
+
+/** Never rejects: what fails becomes the reason to load the model without the cache. */
+export async function doJob(job: WeightsJob): Promise<WeightsResult> {
+  let hashes: readonly string[]
+  try {
+    hashes = job.sources.map(hashOf)
+  } catch (error) {
+    return { outcome: 'unfit', reason: reasonOf(error) }
+  }
+  try {
+    return { ...(await findOrBuild(job, hashes)), hashes }
+  } catch (error) {
+    return { outcome: 'unfit', reason: reasonOf(error), hashes }
+  }
+}
+
+async function findOrBuild(job: WeightsJob, hashes: readonly string[]): Promise<WeightsResult> {
+  const key = keyOf(job, hashes)
+  const { owner, entries } = job
+  const found = checkEntry({ folder: path.join(entries, key), key, owner })
+  if (typeof found === 'string') return { outcome: 'damaged', key, problem: found }
+  if (found !== undefined) return { outcome: 'found', key, shared: found }
+  const { shared, digests } = await build(job)
+  // What was built must be what was hashed.
+  if (!job.sources.every(isUnchanged)) throw new UnfitError(SOURCE_CHANGED)
+  const record = {
+    format: ENTRY_FORMAT,
+    key,
+    source: job.sources[0]?.name ?? '',
+    createdAt: new Date().toISOString(),
+    onnxruntime: runtimeVersion(),
+    cpu: cpuText(),
+    files: digests,
+  }
+  return { outcome: 'built', key, record, shared }
+}
+
+function hashOf(source: SourceFile): string {
+  if (source.sha256 !== undefined) return source.sha256
+  const { sha256, state } = readDigest(source.path, { followsLinks: true })
+  if (!isSameState(state, source.state)) throw new UnfitError(SOURCE_CHANGED)
+  return sha256
+}
+
+function isUnchanged(source: SourceFile): boolean {
+  return isSameState(source.state, stateOf(statSync(source.path, { bigint: true })))
+}
+
+function reasonOf(error: unknown): string {
+  return withoutFolders(messageOf(error, 500))
+}
