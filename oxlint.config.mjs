@@ -96,7 +96,7 @@ export default {
     {
       files: [
         'src/cli.ts',
-        'src/command/serve.ts',
+        'src/command/{serve,cache}.ts',
         'src/config/parse.ts',
         'src/worker/process/{main,connection-main,launcher,weights-main}.ts',
         'src/worker/process/start/{run-worker,arguments,parent-watch}.ts',

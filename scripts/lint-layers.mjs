@@ -5,7 +5,7 @@
 
 /** For each room, the files that code outside the room may import. Folders are below `src`. */
 const DOORS = {
-  command: ['serve.ts'],
+  command: ['serve.ts', 'cache.ts'],
   config: ['config.ts', 'parse.ts', 'flag-help.ts'],
   'config/import': ['properties.ts', 'sagemaker.ts'],
   'models/archives': ['extract.ts', 'private-file.ts'],
@@ -35,6 +35,7 @@ const DOORS = {
     'store-names.ts',
     'file-check.ts',
     'store-check.ts',
+    'external-data.ts',
   ],
   'models/sources/config-pbtxt': [
     'model-config.ts',
@@ -52,6 +53,13 @@ const DOORS = {
     'upload.ts',
   ],
   'models/triton': ['repository.ts', 'model-config.ts', 'model-statistics.ts'],
+  'models/weights': [
+    'weight-cache.ts',
+    'entry-state.ts',
+    'cache-folder.ts',
+    'cache-path.ts',
+    'entry-list.ts',
+  ],
   'models/workers': [
     'worker-factory.ts',
     'memory-guard.ts',

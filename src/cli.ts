@@ -13,6 +13,7 @@ MODEL is a .onnx file, a model folder, an archive (.mar, .zip, .tar.gz), or name
   onnxd serve model.onnx                  serve one model at http://127.0.0.1:8080/predictions/model
   onnxd serve --model-store models        serve every model of a folder
   onnxd help serve                        all flags
+  onnxd cache list|clear                  show or remove cached weights
   onnxd version
 `
 
@@ -25,6 +26,9 @@ async function main([command, ...rest]: readonly string[]): Promise<void> {
     case 'serve':
       if (rest.includes('--help') || rest.includes('-h')) await printFlags()
       else await serve(rest)
+      return
+    case 'cache':
+      await cache(rest)
       return
     case 'version':
     case '--version':
@@ -51,6 +55,12 @@ async function main([command, ...rest]: readonly string[]): Promise<void> {
 async function serve(argv: readonly string[]): Promise<void> {
   const { serveModels } = await import('./command/serve.ts')
   await serveModels(argv, EXIT_FAILED)
+}
+
+async function cache(argv: readonly string[]): Promise<void> {
+  const { runCache, CACHE_USAGE } = await import('./command/cache.ts')
+  const isHelp = argv.includes('--help') || argv.includes('-h')
+  print(process.stdout, isHelp ? CACHE_USAGE : await runCache(argv))
 }
 
 async function printVersion(): Promise<void> {

@@ -1,32 +1,18 @@
 /** Starts a server: runtime folder, registry, listeners, and the models of the start. */
-import path from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Logger } from 'pino'
 import type { Config, ConfigOrigins } from './config/config.ts'
-import { ConfigError, messageOf } from './errors.ts'
+import { ConfigError } from './errors.ts'
 import { isLoopback } from './loopback.ts'
 import type { FailedModel } from './models/failures.ts'
-import { ServerMetrics } from './models/metrics/page.ts'
+import { createModelService } from './models/model-service.ts'
 import type { ModelVersion } from './models/model-version.ts'
-import { Registry } from './models/registry.ts'
-import { ModelMemory, memorySettings } from './models/residency/model-memory.ts'
-import type { SourceOptions } from './models/sources/prepare.ts'
+import type { Registry } from './models/registry.ts'
 import { storeProblem } from './models/sources/store-check.ts'
 import { loadStartupModels } from './models/startup.ts'
 import type { StartupResult } from './models/startup.ts'
-import { Persistence } from './models/state/persistence.ts'
-import { StateFile } from './models/state/state-file.ts'
-import { Deliveries } from './models/transfers/model-files.ts'
-import { ModelRepository } from './models/triton/repository.ts'
-import { MemoryGuard } from './models/workers/memory-guard.ts'
-import { WorkerFactory } from './models/workers/worker-factory.ts'
 import { ByteBudget, budgetBytes } from './routes/http/byte-budget.ts'
 import type { App, RouteContext } from './routes/route-context.ts'
-import { findConfinement } from './worker/host/confinement.ts'
-import { workerEnvironment } from './worker/host/own-worker.ts'
-import { findPython } from './worker/host/python-installation.ts'
-import type { PythonInstallation } from './worker/host/python-installation.ts'
-import { RuntimeDirectory } from './worker/host/runtime-directory.ts'
 
 /** Options of {@link startServer}. */
 export interface ServerOptions {
@@ -82,57 +68,26 @@ export async function startServer({
   refuseOpenManagement(config)
   const stopLoading = new AbortController()
   const { signal } = stopLoading
-  const python = await findConfiguredPython(config, environment, stopSignal)
-  const confinement = findConfinement(config, workerEnvironment(environment, []))
-  const runtime = await RuntimeDirectory.create(confinement.user, undefined, log)
-  const removeRuntime = (): void => runtime.remove()
-  process.once('exit', removeRuntime)
-  const factory = new WorkerFactory({
+  const service = await createModelService({
     config,
-    runtime,
+    origins,
     environment,
-    confinement,
-    log,
-    python,
     availableMemory,
-  })
-  const memory = config.checkMemory
-    ? new MemoryGuard(availableMemory, () => factory.spares.giveUp())
-    : undefined
-  const modelMemory = new ModelMemory({ ...memorySettings(config), log })
-  const registry = new Registry({
-    config,
-    configOrigins: origins,
-    factory,
-    memory,
-    modelMemory,
     log,
-  })
-  const metrics = new ServerMetrics(() => registry.all, {
-    starts: factory,
-    modelMemory,
     droppedLogLines,
+    signal,
+    stopSignal,
   })
+  const { factory, registry, persistence } = service
   const budget = new ByteBudget(budgetBytes(config.memoryBudgetMib))
   let isAccepting = false
   let isStopping = false
   let managementUrl: string | undefined
-  const sources: SourceOptions = {
-    modelStore: config.modelStore === '' ? undefined : config.modelStore,
-    temporaryRoot: runtime.path,
-    allowLocalPaths: config.allowLocalPaths,
-    signal,
-  }
-  const { stateDir } = config
-  const deliveries = new Deliveries(path.join(stateDir || runtime.path, 'models'), config, log)
-  const persistence =
-    stateDir === ''
-      ? undefined
-      : new Persistence(stateFile(stateDir, log), { registry, deliveries, sources, log })
+  const { repository, metrics, sources, deliveries } = service
   const context: RouteContext = {
     config,
     registry,
-    repository: new ModelRepository(registry, sources, config.drainTimeout * 1000),
+    repository,
     metrics,
     budget,
     sources,
@@ -163,14 +118,8 @@ export async function startServer({
     // Models stay until the last request has its response, also one whose body still arrives.
     await Promise.all(apps.map(({ exchanges }) => exchanges.close(drainMs, log)))
     await Promise.all([loadsEnded, sparesEnded])
-    await registry.close()
-    modelMemory.close()
-    await factory.close()
+    await service.close()
     await loading?.catch(() => {})
-    await persistence?.close()
-    metrics.close()
-    runtime.remove()
-    process.off('exit', removeRuntime)
   }
 
   try {
@@ -200,20 +149,6 @@ export async function startServer({
 async function warnAboutStore({ modelStore }: Config, log: Logger): Promise<void> {
   const problem = modelStore === '' ? undefined : await storeProblem(modelStore)
   if (problem !== undefined) log.warn({ modelStore }, problem)
-}
-
-/** @throws ConfigError if models need a Python that cannot run them. */
-async function findConfiguredPython(
-  { python, workerEnvironment: alsoAllowed }: Config,
-  environment: NodeJS.ProcessEnv,
-  signal: AbortSignal | undefined,
-): Promise<PythonInstallation | undefined> {
-  if (python === '') return undefined
-  try {
-    return await findPython(python, workerEnvironment(environment, alsoAllowed), signal)
-  } catch (cause) {
-    throw new ConfigError(messageOf(cause), { cause })
-  }
 }
 
 function refuseOpenManagement(config: Config): void {
@@ -256,8 +191,4 @@ async function listenAll(
       portFlag: '--management-port',
     }),
   }
-}
-
-function stateFile(folder: string, log: Logger): StateFile {
-  return new StateFile(folder, (problem) => log.error({ problem }, 'state file'))
 }

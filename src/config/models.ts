@@ -140,6 +140,27 @@ export const modelSettings = {
   providers: list(
     'Execution providers of onnxruntime in order of preference, for example `cuda,cpu`. Empty: CPU, or CUDA when `gpus` is set.',
   ),
+  weightCache: oneOf(
+    'Whether the workers of a model share its weights in memory, through files in `cacheDir` (CPU only). `auto` does so for models of at least `weightCacheMinMib` whose results stay the same bit by bit.',
+    ['auto', 'off'],
+    'auto',
+  ),
+  weightCacheMinMib: count(
+    'Minimum size of a model whose weights are shared, in MiB. Smaller models gain nothing.',
+    4,
+    0,
+    1_048_576,
+  ),
+  cacheDir: text(
+    'Folder for files that can be built again, such as shared weights. Empty: `cache` in `stateDir`, or else `onnxd` in the cache folder of the user (`XDG_CACHE_HOME` or `~/.cache`).',
+    '',
+  ),
+  cacheSize: count(
+    'Maximum size of `cacheDir`, in MiB; the files that were used least recently are removed.',
+    10_240,
+    1,
+    1_073_741_824,
+  ),
   warmUp: flag(
     'Run each model once on zeros while it loads, so that the first request is not slower than the others.',
     true,

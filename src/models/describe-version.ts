@@ -4,6 +4,7 @@ import type { ModelVersion, VersionStatus } from './model-version.ts'
 import type { PoolWorker, Slot } from './scheduling/pool.ts'
 import { configReportOf } from './sources/config-pbtxt/config-report.ts'
 import type { ConfigKey } from './sources/config-pbtxt/config-report.ts'
+import type { WeightStatus } from './weights/weight-cache.ts'
 
 /** One worker in `GET /models/{model}`: first the fields of MMS, then those of onnxd. */
 export interface WorkerDescription {
@@ -47,6 +48,8 @@ export interface VersionDescription {
    * How each key of a Triton configuration was used; absent if the model has no such configuration.
    */
   readonly modelConfig?: readonly ConfigKey[]
+  /** Whether the workers share the weights in memory, and why not. */
+  readonly weights?: WeightStatus
   readonly metadata?: unknown
 }
 
@@ -75,6 +78,7 @@ export async function describeVersion(
     jobQueueStatus: { remainingCapacity, pendingRequests: queued },
     settings: model.shownSettings,
     ...(report.length > 0 && { modelConfig: report }),
+    ...(model.weights !== undefined && { weights: model.weights.status }),
     ...(metadata === undefined ? {} : { metadata }),
   }
 }

@@ -30,6 +30,7 @@ import type { WantedWorkers } from './scheduling/scaler.ts'
 import { FileCheck } from './sources/file-check.ts'
 import { discard } from './sources/prepare.ts'
 import type { PreparedModel } from './sources/prepare.ts'
+import type { VersionWeights } from './weights/weight-cache.ts'
 import { askHandler, describeHandler } from './workers/describe-handler.ts'
 import { checkPythonInput } from './workers/python-input.ts'
 
@@ -52,11 +53,10 @@ export class ModelVersion {
   /** The settings of the registration. */
   readonly options: VersionOptions
   readonly origin: Origin
+  /** The weights that its workers share; `undefined` without a weight cache. */
+  readonly weights: VersionWeights | undefined
   readonly #pool: Pool
-  /**
-   * Metadata of the handler: inputs, outputs, types, shapes, runtime. `undefined` until a worker
-   * has returned it.
-   */
+  /** Inputs, outputs, types, shapes, runtime; `undefined` until a worker has returned them. */
   metadata: unknown
   readonly #shown: ShownSettings
   readonly #context: ModelContext
@@ -83,6 +83,7 @@ export class ModelVersion {
     this.#context = context
     this.#dialect = context.factory.pythonDialect(prepared)
     this.#files = new FileCheck(prepared, log)
+    this.weights = context.weights?.weightsOf(prepared, this.settings)
     this.#pool = new Pool({
       ...poolSettings(prepared, this.settings, config),
       startWorker: (slotId) => this.#startWorker(slotId),
@@ -248,6 +249,7 @@ export class ModelVersion {
     this.#recycler.close()
     this.#files.close()
     await this.#pool.close(drainMs)
+    this.weights?.close()
     await discard(this.prepared, keepsDelivery)
   }
 
@@ -291,10 +293,9 @@ export class ModelVersion {
   }
 
   #startWorker(slotId: number): PoolWorker {
-    const { factory } = this.#context
     const { printed } = this.#pool.metrics
-    const { begin } = this.#files
-    return factory.start(this.prepared, this.settings, slotId, printed, begin)
+    const files = { check: this.#files.begin, weights: this.weights }
+    return this.#context.factory.start(this.prepared, this.settings, slotId, printed, files)
   }
 
   /**

@@ -4,6 +4,7 @@ import type { Config, ConfigOrigins } from '../config/config.ts'
 import type { Undo } from './changes.ts'
 import type { VersionOptions } from './effective-settings.ts'
 import type { ModelMemory } from './residency/model-memory.ts'
+import type { WeightCache } from './weights/weight-cache.ts'
 import type { MemoryGuard } from './workers/memory-guard.ts'
 import type { WorkerFactory } from './workers/worker-factory.ts'
 
@@ -29,6 +30,8 @@ export interface ModelContext {
   readonly memory?: MemoryGuard | undefined
   /** Loads and unloads the models that load on demand. */
   readonly modelMemory: ModelMemory
+  /** Lets workers share weights; absent if each loads its own. */
+  readonly weights?: WeightCache | undefined
   readonly log: Logger
 }
 

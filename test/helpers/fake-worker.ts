@@ -78,7 +78,7 @@ export function fakeProcess(
     environment: { PATH: process.env.PATH ?? '' },
   }
   const address = { path: socketPath }
-  const started = new StartedProcess({ child, address, readyLine: 'fake worker ready' })
+  const started = new StartedProcess({ child, folder, address, readyLine: 'fake worker ready' })
   t.after(async () => {
     started.kill()
     await started.exited

@@ -21,6 +21,8 @@ const START_MS = 60_000
 /** Time to exit after a signal, in addition to the drain timeout. */
 const END_MS = 20_000
 const DRAIN_SECONDS = 5
+/** A test of the weight cache sets `weightCache`. All others must not write to the user's cache. */
+const NO_CACHE = { ONNXD_WEIGHT_CACHE: 'off' }
 
 /** Where something is registered that has to be undone later, for example a test. */
 export type Cleanup = Pick<TestContext, 'after'>
@@ -108,7 +110,7 @@ export async function start(
   const child = spawn(program, [...first, 'serve', ...args], {
     cwd: folder,
     stdio: ['ignore', 'pipe', 'pipe'],
-    env: { ...serverEnvironment(), ...environment, TMPDIR: temporary },
+    env: { ...serverEnvironment(), ...NO_CACHE, ...environment, TMPDIR: temporary },
   })
   let output = ''
   child.stdout.on('data', (chunk: Buffer) => (output += chunk.toString()))

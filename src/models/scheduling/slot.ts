@@ -175,12 +175,13 @@ export class Slot {
   async #recordDeath(): Promise<number> {
     const { modelName, restarts, log } = this.#context
     const worker = this.#worker
-    const { text, isShortage = false } = await worker.exited
+    const { text, isShortage = false, hasChangedWeights = false } = await worker.exited
     const loadFailure = await worker.ready.then(() => undefined, messageOf)
     this.lastFailure = loadFailure ?? `The worker ${text}.`
     this.#lastCause = restartCause(text, loadFailure === undefined)
     const isAtWork = worker.inFlight > 0
-    const isSuspicious = !isShortage && (loadFailure !== undefined || isAtWork)
+    const isSuspicious =
+      !isShortage && !hasChangedWeights && (loadFailure !== undefined || isAtWork)
     // A request that crashes workers or takes too long must not close the model for other requests.
     const isByRequest = loadFailure === undefined && isAtWork && isEndByRequest(text)
     if (isSuspicious && !isByRequest) restarts.recordDeath()

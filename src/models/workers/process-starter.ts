@@ -91,13 +91,18 @@ export class ProcessStarter {
    * Starts a process confined, with the folder that it needs.
    * @param tidyUp Is called when the process has ended.
    */
-  start(folder: string, spec: ProcessSpec, tidyUp = (): void => {}): StartedProcess {
+  start(
+    folder: string,
+    spec: Omit<ProcessSpec, 'folder'>,
+    tidyUp = (): void => {},
+  ): StartedProcess {
     const prepare = (): void => {
       this.#runtime.makeWorkerFolder(folder)
       spec.child.prepare?.()
     }
     const process = new StartedProcess({
       ...spec,
+      folder,
       child: { ...confine(spec.child, this.#confinement), prepare },
     })
     this.#running.add(process)

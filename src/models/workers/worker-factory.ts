@@ -24,6 +24,8 @@ import { ProcessStarter, SOCKET } from './process-starter.ts'
 import type { StarterOptions } from './process-starter.ts'
 import { choosePython, folderOf } from './python-model.ts'
 import { SpareWorkers } from './spare-workers.ts'
+import { fileChecks } from './worker-files.ts'
+import type { WorkerFiles } from './worker-files.ts'
 import { workerOptions } from './worker-options.ts'
 
 /** Maximum of batches in flight at one of onnxd's own workers. */
@@ -122,16 +124,13 @@ export class WorkerFactory {
     return model.runtime === 'node' ? undefined : choosePython(model, this.#python).dialect
   }
 
-  /**
-   * Starts one worker of a model version and begins to load the model. Metrics that the worker
-   * prints go to `printed`.
-   */
+  /** Starts a worker, which loads the model. Metrics that it prints go to `printed`. */
   start(
     model: PreparedModel,
     settings: EffectiveSettings,
     slotId: number,
     printed: PrintedMetrics,
-    checkFiles?: WorkerSpec['checkFiles'],
+    files: WorkerFiles = {},
   ): PoolWorker {
     const { gpus, maxResponseBytes } = this.#config
     const log = this.#log.child({ model: model.name, version: model.version, worker: slotId })
@@ -165,7 +164,7 @@ export class WorkerFactory {
         maxTextBytes: MAX_TEXT_BYTES,
         maxCount: 65_536,
       },
-      checkFiles,
+      ...fileChecks(() => special.process.folder, files),
       loadTimeoutMs: settings.startupTimeoutMs,
       responseTimeoutMs: settings.responseTimeoutMs,
     })

@@ -3,6 +3,7 @@ import type { Config } from '../../config/config.ts'
 import type { EffectiveSettings } from '../effective-settings.ts'
 import { MODEL_CONFIG_FILE } from '../sources/config-pbtxt/model-config.ts'
 import type { PreparedModel } from '../sources/prepare.ts'
+import { WEIGHTS_FILE } from './worker-files.ts'
 
 /** Returns the options of one worker; `worker/process/start/options.ts` reads them. */
 export function workerOptions(
@@ -29,5 +30,6 @@ export function workerOptions(
     reshapes,
     labels: settings.labels ?? '',
     root: files?.root ?? '',
+    weights: WEIGHTS_FILE,
   }
 }

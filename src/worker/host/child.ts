@@ -34,6 +34,8 @@ export interface ExitCause {
    * cause.
    */
   readonly isShortage?: boolean
+  /** True when weights that the process had mapped were changed on the disk. */
+  readonly hasChangedWeights?: boolean
 }
 
 /** System error codes for a resource that is used up. */

@@ -45,6 +45,10 @@ export class HandedOverProcess implements WorkerProcess {
     return this.#current.pid
   }
 
+  get folder(): string {
+    return this.#current.folder
+  }
+
   /** Before it is certain which process is kept, the end of the spare one does not count. */
   get hasExited(): boolean {
     return this.#hasSettled && this.#current.hasExited

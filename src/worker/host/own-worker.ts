@@ -8,12 +8,11 @@ import { fileURLToPath } from 'node:url'
 import type { ChildSpec } from './child.ts'
 
 /**
- * Entry file of the worker process. Its path relative to this file is the same in the sources and
- * in the build.
+ * Entry file of the worker process.
  */
-const ENTRY = fileURLToPath(
-  new URL(`../process/main${path.extname(fileURLToPath(import.meta.url))}`, import.meta.url),
-)
+const ENTRY = entry('main')
+/** Entry file of the process that builds and checks entries of the weight cache. */
+const WEIGHTS_ENTRY = entry('weights-main')
 
 /**
  * Environment variables that workers inherit. Workers do not get the other variables of the server.
@@ -69,6 +68,41 @@ export function ownWorker(
       ONNXD_WORKER_OPTIONS_FILE: path.join(options.folder, OPTIONS_FILE),
     },
   }
+}
+
+/** What the process for one job of the weight cache needs. */
+export interface WeightsProcessOptions {
+  /** JSON of the job. */
+  readonly job: string
+  readonly threads: number
+  /** Limit of the JavaScript heap, MiB. */
+  readonly heapMib: number
+  readonly allowTelemetry: boolean
+}
+
+/** Command, arguments and environment of a process that does one job of the weight cache. */
+export function weightsProcess(
+  { job, threads, heapMib, allowTelemetry }: WeightsProcessOptions,
+  environment: Readonly<Record<string, string>>,
+): ChildSpec {
+  return {
+    command: process.execPath,
+    args: [`--max-old-space-size=${heapMib}`, WEIGHTS_ENTRY],
+    workingDirectory: path.parse(WEIGHTS_ENTRY).root,
+    environment: {
+      OMP_NUM_THREADS: String(threads),
+      ...environment,
+      ORT_DISABLE_TELEMETRY: allowTelemetry ? '0' : '1',
+      ONNXD_PARENT_PID: String(process.pid),
+      ONNXD_WEIGHTS_JOB: job,
+    },
+  }
+}
+
+/** The path relative to this file is the same in the sources and in the build. */
+function entry(name: string): string {
+  const extension = path.extname(fileURLToPath(import.meta.url))
+  return fileURLToPath(new URL(`../process/${name}${extension}`, import.meta.url))
 }
 
 /**

@@ -29,7 +29,7 @@ export interface PythonWorkerOptions {
  */
 export interface PythonWorker
   extends
-    ProcessSpec,
+    Omit<ProcessSpec, 'folder'>,
     Pick<WorkerSpec, 'dialect' | 'maxInFlight' | 'onLoaded' | 'lastWords' | 'onLine'> {
   readonly ioDescriptor: string
   /** Closes what the server has open for the worker. Call it when its process has ended. */

@@ -8,6 +8,8 @@ import type { WorkerAddress } from './connection.ts'
 /** Everything that is needed to start a process that listens for its front-end. */
 export interface ProcessSpec {
   readonly child: ChildSpec
+  /** The process's own folder, with its socket. */
+  readonly folder: string
   readonly address: WorkerAddress
   /** Line on stdout that says that the process listens. */
   readonly readyLine: string
@@ -26,6 +28,8 @@ export interface WorkerProcess {
   /** Receives the output; it may be replaced at any time. */
   onLine: OnLine
   readonly pid: number | undefined
+  /** The process's own folder. */
+  readonly folder: string
   /** Resolves once, when the process has ended or could not be started. Never rejects. */
   readonly exited: Promise<ExitCause>
   readonly hasExited: boolean
@@ -46,6 +50,7 @@ export interface WorkerProcess {
 /** A process that was started for one worker, or before its model is known. */
 export class StartedProcess implements WorkerProcess {
   onLine: OnLine = () => {}
+  readonly folder: string
   readonly exited: Promise<ExitCause>
   /** Resolves when the process listens; never, if it does not. */
   readonly isListening: Promise<void>
@@ -53,7 +58,8 @@ export class StartedProcess implements WorkerProcess {
   readonly #child: Child
   readonly #address: WorkerAddress
 
-  constructor({ child, address, readyLine, bodies }: ProcessSpec) {
+  constructor({ child, folder, address, readyLine, bodies }: ProcessSpec) {
+    this.folder = folder
     this.#address = address
     this.bodies = bodies
     let sayListening = (): void => {}

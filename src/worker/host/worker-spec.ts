@@ -21,6 +21,11 @@ export interface WorkerSpec {
    * load. Both reject when the files differ from the registered ones.
    */
   readonly checkFiles?: (() => Promise<() => Promise<void>>) | undefined
+  /**
+   * Whether the files of the weight cache that this worker has mapped were changed. Then neither
+   * the model nor a request caused a crash.
+   */
+  readonly hasChangedWeights?: () => boolean
   /** Called when the model is loaded, before the first batch. */
   readonly onLoaded?: () => void
   /**

@@ -10,6 +10,7 @@ import { modelProcess } from './model-process.ts'
 import {
   WorkerDiedError,
   inRequestOrder,
+  isCrash,
   loadFailure,
   loadTimeoutText,
   protocolText,
@@ -25,6 +26,8 @@ const EXIT_GRACE_MS = 250
 const STOP_GRACE_MS = 2000
 /** Milliseconds. A loading worker has no batch to finish, and native code may block its signals. */
 const LOADING_STOP_GRACE_MS = 200
+/** Completes "the worker …". */
+const CHANGED_WEIGHTS = 'had mapped weights that were changed on the disk'
 
 /** One worker process, from start to end. It is never restarted; the pool creates a new one. */
 export class Worker {
@@ -222,14 +225,17 @@ export class Worker {
     this.#endWatch()
     this.#connection?.destroy()
     const text = this.#killedBecause ?? cause.text
+    if (isCrash(text) && this.#spec.hasChangedWeights?.() === true)
+      return { ...cause, text: CHANGED_WEIGHTS, hasChangedWeights: true }
     return { ...cause, text, ...(this.#hadShortage && { isShortage: true }) }
   }
 
   /** Waits until the worker is gone and then rejects the batch with the reason. */
   async #fail(error: unknown, number: number, reject: (error: Error) => void): Promise<void> {
     if (error instanceof ProtocolError) this.kill(protocolText(error))
-    const { text } = await this.exited
-    const hadStarted = this.progress.hasReached(number)
+    const { text, hasChangedWeights = false } = await this.exited
+    // Weights that were changed on the disk are not the fault of a request, so it may run again.
+    const hadStarted = this.progress.hasReached(number) && !hasChangedWeights
     if (hadStarted && this.#killedBecause === responseTimeoutText(this.#spec.responseTimeoutMs)) {
       const message = `The model did not respond within ${this.#spec.responseTimeoutMs / 1000} s.`
       reject(new ServerError('ResponseTimeoutException', message, { cause: error }))

@@ -37,7 +37,8 @@ function newSubject(
       const index = started.length
       const process = new StartedProcess({
         child: { command: '/bin/sh', args: ['-c', script], workingDirectory: '/', environment: {} },
-        address: { path: '/nowhere' },
+        folder: '/nowhere',
+        address: { path: '/nowhere/w.sock' },
         readyLine: 'ready',
       })
       started.push(process)

@@ -22,5 +22,9 @@ export function takeOptions(optionsFile: string, modelPath: string): WorkerOptio
     const problem = `The files of the model cannot be read (${reason}).`
     throw new ServerError('InvalidModelException', problem, { cause })
   }
-  return options
+  // The name of a file in the worker's own folder.
+  const { weights } = options
+  return weights === ''
+    ? options
+    : { ...options, weights: path.resolve(path.dirname(optionsFile), weights) }
 }

@@ -1,6 +1,14 @@
 /** Builds the files of an entry, and checks that they give the same results as the original. */
 import { createHash } from 'node:crypto'
-import { closeSync, existsSync, fsyncSync, openSync, statSync } from 'node:fs'
+import {
+  closeSync,
+  existsSync,
+  fsyncSync,
+  openSync,
+  readFileSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
 import path from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 // The same binding as in `session.ts`; `InferenceSession` offers no way to write files.
@@ -17,6 +25,7 @@ import { readDigest } from './digest.ts'
 import type { ReadFile } from './digest.ts'
 import { probesOf } from './probes.ts'
 import type { Probe } from './probes.ts'
+import { withoutStaleInputs } from './stale-inputs.ts'
 
 /** Smaller weights stay in the model file. onnxruntime maps only external ones. */
 const MIN_EXTERNAL_BYTES = 1024
@@ -55,7 +64,8 @@ export async function build(job: WeightsJob): Promise<BuiltFiles> {
   const metadata = metadataOf(plain)
   const references = referencesOf(plain)
   plain.close()
-  const [model, weights] = await write(job, source)
+  const names = plain.inputs.map(({ name }) => name)
+  const [model, weights] = await write(job, source, new Set(names))
   const shared = {
     model: { path: path.join(job.building, MODEL_FILE), state: model.state },
     weights: { path: path.join(job.building, WEIGHTS_FILE), state: weights.state },
@@ -80,7 +90,11 @@ function contextOf({ threads, graphOptimization }: WeightsJob, modelPath: string
 }
 
 /** Writes the optimised graph, and weights in the layout of the operators, and reads them. */
-async function write(job: WeightsJob, source: string): Promise<[ReadFile, ReadFile]> {
+async function write(
+  job: WeightsJob,
+  source: string,
+  inputs: ReadonlySet<string>,
+): Promise<[ReadFile, ReadFile]> {
   const { threads, graphOptimization, building, maxBytes } = job
   const session = new binding.InferenceSession()
   const [model, weights] = [MODEL_FILE, WEIGHTS_FILE].map((name) => path.join(building, name))
@@ -110,6 +124,8 @@ async function write(job: WeightsJob, source: string): Promise<[ReadFile, ReadFi
   if (statSync(weights).size + statSync(model).size > maxBytes) {
     throw new UnfitError('The entry would be larger than the cache may be.')
   }
+  const repaired = withoutStaleInputs(readFileSync(model), inputs)
+  if (repaired !== undefined) writeFileSync(model, repaired)
   for (const file of [model, weights]) flush(file)
   await delay(CLOCK_MS)
   return [readDigest(model, {}), readDigest(weights, {})]

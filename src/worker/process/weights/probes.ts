@@ -49,9 +49,9 @@ function tensorOf(
   return { datatype, shape, data: numbers(datatype, count, random, scale) }
 }
 
-/** The warm-up run uses empty strings. */
+/** The warm-up run uses empty strings. Digits are valid where a model reads a number. */
 function stringOf(bits: number): string {
-  return bits === 0 ? '' : `text${bits & 3}`
+  return bits === 0 ? '' : String(bits & 3)
 }
 
 function numbers(datatype: NumericDatatype, count: number, random: () => number, scale: number) {

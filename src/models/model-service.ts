@@ -1,0 +1,132 @@
+/** Builds everything of a server below HTTP: workers, models, memory, state and metrics. */
+import path from 'node:path'
+import type { Logger } from 'pino'
+import type { Config, ConfigOrigins } from '../config/config.ts'
+import { ConfigError, messageOf } from '../errors.ts'
+import { findConfinement } from '../worker/host/confinement.ts'
+import { workerEnvironment } from '../worker/host/own-worker.ts'
+import { findPython } from '../worker/host/python-installation.ts'
+import type { PythonInstallation } from '../worker/host/python-installation.ts'
+import { RuntimeDirectory } from '../worker/host/runtime-directory.ts'
+import { ServerMetrics } from './metrics/page.ts'
+import { Registry } from './registry.ts'
+import { ModelMemory, memorySettings } from './residency/model-memory.ts'
+import type { SourceOptions } from './sources/prepare.ts'
+import { Persistence } from './state/persistence.ts'
+import { StateFile } from './state/state-file.ts'
+import { Deliveries } from './transfers/model-files.ts'
+import { ModelRepository } from './triton/repository.ts'
+import { WeightCache } from './weights/weight-cache.ts'
+import { MemoryGuard } from './workers/memory-guard.ts'
+import { WorkerFactory } from './workers/worker-factory.ts'
+
+/** What {@link createModelService} needs. */
+export interface ModelServiceOptions {
+  readonly config: Config
+  readonly origins: ConfigOrigins
+  readonly environment: NodeJS.ProcessEnv
+  /** Returns the available memory in bytes, for `checkMemory`; default: the value of the system. */
+  readonly availableMemory?: (() => Promise<number>) | undefined
+  readonly log: Logger
+  /** Returns the number of log lines that could not be written so far. */
+  readonly droppedLogLines?: (() => number) | undefined
+  /** Aborted when no further model may be loaded. */
+  readonly signal: AbortSignal
+  /** Aborted when the server must not start. */
+  readonly stopSignal: AbortSignal | undefined
+}
+
+/** The parts of a server that HTTP uses. */
+export interface ModelService {
+  readonly factory: WorkerFactory
+  readonly registry: Registry
+  readonly repository: ModelRepository
+  readonly metrics: ServerMetrics
+  readonly sources: SourceOptions
+  readonly deliveries: Deliveries
+  /** Absent without a state folder. */
+  readonly persistence: Persistence | undefined
+  /** Ends all models and workers, and removes what belongs to this run. */
+  close(): Promise<void>
+}
+
+/** @throws ConfigError if Python or the user of the workers cannot be used. */
+export async function createModelService({
+  config,
+  origins,
+  environment,
+  availableMemory,
+  log,
+  droppedLogLines,
+  signal,
+  stopSignal,
+}: ModelServiceOptions): Promise<ModelService> {
+  const python = await findConfiguredPython(config, environment, stopSignal)
+  const confinement = findConfinement(config, workerEnvironment(environment, []))
+  const runtime = await RuntimeDirectory.create(confinement.user, undefined, log)
+  const removeRuntime = (): void => runtime.remove()
+  process.once('exit', removeRuntime)
+  const workers = { config, runtime, environment, confinement, log }
+  const factory = new WorkerFactory({ ...workers, python, availableMemory })
+  const memory = config.checkMemory
+    ? new MemoryGuard(availableMemory, () => factory.spares.giveUp())
+    : undefined
+  const modelMemory = new ModelMemory({ ...memorySettings(config), log })
+  const weights = WeightCache.create(workers)
+  const context = { config, configOrigins: origins, factory, memory, modelMemory, weights, log }
+  const registry = new Registry(context)
+  const { modelStore, allowLocalPaths, stateDir, drainTimeout } = config
+  const sources: SourceOptions = {
+    modelStore: modelStore === '' ? undefined : modelStore,
+    temporaryRoot: runtime.path,
+    allowLocalPaths,
+    signal,
+  }
+  const deliveries = new Deliveries(path.join(stateDir || runtime.path, 'models'), config, log)
+  const persistence =
+    stateDir === ''
+      ? undefined
+      : new Persistence(stateFile(stateDir, log), { registry, deliveries, sources, log })
+  const metrics = new ServerMetrics(() => registry.all, {
+    starts: factory,
+    modelMemory,
+    droppedLogLines,
+  })
+  return {
+    factory,
+    registry,
+    repository: new ModelRepository(registry, sources, drainTimeout * 1000),
+    metrics,
+    sources,
+    deliveries,
+    persistence,
+    async close() {
+      await registry.close()
+      modelMemory.close()
+      await factory.close()
+      await weights?.close()
+      await persistence?.close()
+      metrics.close()
+      runtime.remove()
+      process.off('exit', removeRuntime)
+    },
+  }
+}
+
+/** @throws ConfigError if models need a Python that cannot run them. */
+async function findConfiguredPython(
+  { python, workerEnvironment: alsoAllowed }: Config,
+  environment: NodeJS.ProcessEnv,
+  signal: AbortSignal | undefined,
+): Promise<PythonInstallation | undefined> {
+  if (python === '') return undefined
+  try {
+    return await findPython(python, workerEnvironment(environment, alsoAllowed), signal)
+  } catch (cause) {
+    throw new ConfigError(messageOf(cause), { cause })
+  }
+}
+
+function stateFile(folder: string, log: Logger): StateFile {
+  return new StateFile(folder, (problem) => log.error({ problem }, 'state file'))
+}

@@ -1,0 +1,105 @@
+/** The cached weights of one model version. */
+import { setTimeout as delay } from 'node:timers/promises'
+import type { Logger } from 'pino'
+import type { SharedWeights } from '../../contract/shared-weights.ts'
+import { isPresent } from './entry-state.ts'
+
+/** After so many changes of the files on the disk the original model is loaded. */
+const MAX_CHANGES = 5
+
+/** Files to map, or why the model is loaded without the cache. */
+export type PreparedWeights = CachedWeights | { readonly reason: string }
+
+/** A checked entry of the cache. */
+export interface CachedWeights extends SharedWeights {
+  readonly key: string
+}
+
+/** Whether workers share the weights of a version; shown in its description. */
+export interface WeightStatus {
+  /** `pending` until the first load. */
+  readonly state: 'shared' | 'private' | 'pending'
+  /** Size of the shared files in bytes. */
+  readonly bytes?: number
+  /** Why each worker has a copy of its own. */
+  readonly reason?: string
+}
+
+/** What a version needs from the cache. */
+export interface VersionWeightsOptions {
+  readonly prepare: (signal: AbortSignal) => Promise<PreparedWeights>
+  /** Called when the version begins and stops to use an entry. */
+  readonly hold: (key: string) => void
+  readonly release: (key: string) => void
+  /** Maximum time that the start of a worker waits for a new entry. */
+  readonly maxWaitMs: number
+  readonly log: Logger
+}
+
+/** Says which files each worker of a version loads. */
+export class VersionWeights {
+  readonly #options: VersionWeightsOptions
+  readonly #closing = new AbortController()
+  #last: PreparedWeights | undefined
+  #changes = 0
+
+  constructor(options: VersionWeightsOptions) {
+    this.#options = options
+  }
+
+  get status(): WeightStatus {
+    const last = this.#last
+    if (last === undefined) return { state: 'pending' }
+    if ('reason' in last) return { state: 'private', reason: last.reason }
+    const bytes = Number(last.model.state.size) + Number(last.weights.state.size)
+    return { state: 'shared', bytes }
+  }
+
+  /**
+   * Finds or builds the entry. Never rejects: without an entry the workers load the original.
+   * @param signal Stops waiting.
+   */
+  async prepare(signal: AbortSignal): Promise<void> {
+    const { log, prepare } = this.#options
+    const both = AbortSignal.any([signal, this.#closing.signal])
+    const next = await prepare(both)
+    if (both.aborted) return
+    const last = this.#last
+    if (last !== undefined && 'key' in last) this.#options.release(last.key)
+    if ('key' in next) this.#options.hold(next.key)
+    this.#last = next
+    if ('reason' in next) log.debug({ reason: next.reason }, 'weights are not shared')
+    else log.info({ key: next.key.slice(0, 12) }, 'workers share the weights of the model')
+  }
+
+  /** Returns the files that the next worker loads; `undefined` for those of the original model. */
+  async forWorker(): Promise<SharedWeights | undefined> {
+    if (this.#last === undefined) await this.#prepareInTime()
+    else if ('key' in this.#last && !isPresent(this.#last)) await this.#replace(this.#last.key)
+    const last = this.#last
+    return last !== undefined && 'key' in last ? last : undefined
+  }
+
+  close(): void {
+    this.#closing.abort()
+    if (this.#last !== undefined && 'key' in this.#last) this.#options.release(this.#last.key)
+    this.#last = undefined
+  }
+
+  async #replace(key: string): Promise<void> {
+    this.#changes += 1
+    const { log, release } = this.#options
+    log.warn({ key: key.slice(0, 12) }, 'files of the weight cache were changed or removed')
+    if (this.#changes < MAX_CHANGES) return this.#prepareInTime()
+    release(key)
+    this.#last = { reason: `The cached files were changed ${this.#changes} times.` }
+  }
+
+  /** A worker that waits longer than its load timeout would be killed. */
+  async #prepareInTime(): Promise<void> {
+    const late = new AbortController()
+    const waiting = delay(this.#options.maxWaitMs, undefined, { ref: false, signal: late.signal })
+    await Promise.race([this.prepare(this.#closing.signal), waiting.catch(() => {})])
+    late.abort()
+  }
+}
