@@ -81,10 +81,19 @@ export interface EntryRecord {
   readonly files: Readonly<Record<typeof MODEL_FILE | typeof WEIGHTS_FILE, FileDigest>>
 }
 
+/** An entry that exists and must not be used. */
+export interface DamagedEntry {
+  readonly key: string
+  /** Completes "the entry …". */
+  readonly problem: string
+}
+
 /** What the process found out. */
 export type WeightsResult = {
   /** SHA-256 of each source, in the order of the job; absent if they could not be read. */
   readonly hashes?: readonly string[]
+  /** Has to be removed. */
+  readonly damaged?: DamagedEntry
 } & (
   | { readonly outcome: 'found'; readonly key: string; readonly shared: SharedWeights }
   /** The new entry is in the folder `building`; its record has still to be written. */
@@ -94,8 +103,6 @@ export type WeightsResult = {
       readonly record: EntryRecord
       readonly shared: SharedWeights
     }
-  /** The entry exists and must not be used. */
-  | { readonly outcome: 'damaged'; readonly key: string; readonly problem: string }
   /** The model is to be loaded without the cache. */
   | { readonly outcome: 'unfit'; readonly reason: string }
 )

@@ -78,6 +78,8 @@ export interface GraphSource {
 export interface ModelSource extends GraphSource {
   /** Version of ONNX's own operator set; default 17. */
   readonly version?: number
+  /** Version of the file format; default 8. */
+  readonly format?: number
 }
 
 /** Short form of a node: `node('Add', ['a', 'b'], 'c')`. */
@@ -122,7 +124,7 @@ export function modelBytes(source: ModelSource): Buffer {
     .map((domain) =>
       field(8, Buffer.concat([field(1, domain), field(2, domain === 'ai.onnx.ml' ? 3 : 1)])),
     )
-  return encodeModel(graphMessage(source), Buffer.concat(operators), source.version)
+  return encodeModel(graphMessage(source), Buffer.concat(operators), source.version, source.format)
 }
 
 export function writeModel(file: string, source: ModelSource): string {

@@ -63,8 +63,12 @@ export function node(
 }
 
 /** A `ModelProto` with one graph. `more` has further fields of the model. */
-export function model(graph: Buffer, more: Buffer = Buffer.alloc(0), version = 17): Buffer {
+export function model(
+  graph: Buffer,
+  more: Buffer = Buffer.alloc(0),
+  version = 17,
   // Operator sets from 21 on need a newer version of the file format.
-  const format = version < 21 ? 8 : 10
+  format = version < 21 ? 8 : 10,
+): Buffer {
   return Buffer.concat([field(1, format), field(8, field(2, version)), more, field(7, graph)])
 }

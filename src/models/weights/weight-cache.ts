@@ -136,18 +136,19 @@ export class WeightCache {
     result: WeightsResult,
     { folder, building }: { folder: CacheFolder; building: string },
   ): Promise<PreparedWeights | undefined> {
+    const { damaged } = result
+    if (damaged !== undefined) {
+      this.#options.log.warn(
+        { key: damaged.key.slice(0, 12), problem: damaged.problem },
+        'an entry of the weight cache is damaged and was removed',
+      )
+      await folder.removeEntry(damaged.key)
+    }
     switch (result.outcome) {
       case 'unfit':
         return { reason: result.reason }
       case 'found':
         return { key: result.key, ...result.shared }
-      case 'damaged':
-        this.#options.log.warn(
-          { key: result.key.slice(0, 12), problem: result.problem },
-          'an entry of the weight cache is damaged and was removed',
-        )
-        await folder.removeEntry(result.key)
-        return undefined
       case 'built': {
         if (!(await folder.publish(building, result.record))) return undefined
         // Files that were copied have to be checked like those of any other server.

@@ -70,8 +70,11 @@ export async function build(job: WeightsJob): Promise<BuiltFiles> {
     model: { path: path.join(job.building, MODEL_FILE), state: model.state },
     weights: { path: path.join(job.building, WEIGHTS_FILE), state: weights.state },
   }
-  const cached = OnnxSession.load(source, {}, context, new MappedWeights(shared))
-  if (!cached.isMapped) throw new UnfitError('The written files cannot be loaded.')
+  const mapped = new MappedWeights(shared)
+  const cached = OnnxSession.load(source, {}, context, mapped)
+  if (!cached.isMapped) {
+    throw new UnfitError(`The written files cannot be loaded: ${mapped.problem ?? ''}`)
+  }
   if (metadataOf(cached) !== metadata) throw new UnfitError('The written model has other inputs.')
   for (const { probe, result } of references) {
     if (resultOf(cached, probe) !== result) {

@@ -19,19 +19,19 @@ export async function doJob(job: WeightsJob): Promise<WeightsResult> {
   } catch (error) {
     return { outcome: 'unfit', reason: reasonOf(error) }
   }
+  const key = keyOf(job, hashes)
+  const found = checkEntry({ folder: path.join(job.entries, key), key, owner: job.owner })
+  const damaged = typeof found === 'string' ? { key, problem: found } : undefined
+  const known = { hashes, ...(damaged !== undefined && { damaged }) }
+  if (typeof found === 'object') return { ...known, outcome: 'found', key, shared: found }
   try {
-    return { ...(await findOrBuild(job, hashes)), hashes }
+    return { ...known, ...(await buildEntry(job, key)) }
   } catch (error) {
-    return { outcome: 'unfit', reason: reasonOf(error), hashes }
+    return { ...known, outcome: 'unfit', reason: reasonOf(error) }
   }
 }
 
-async function findOrBuild(job: WeightsJob, hashes: readonly string[]): Promise<WeightsResult> {
-  const key = keyOf(job, hashes)
-  const { owner, entries } = job
-  const found = checkEntry({ folder: path.join(entries, key), key, owner })
-  if (typeof found === 'string') return { outcome: 'damaged', key, problem: found }
-  if (found !== undefined) return { outcome: 'found', key, shared: found }
+async function buildEntry(job: WeightsJob, key: string): Promise<WeightsResult> {
   const { shared, digests } = await build(job)
   // What was built must be what was hashed.
   if (!job.sources.every(isUnchanged)) throw new UnfitError(SOURCE_CHANGED)

@@ -9,6 +9,8 @@ import type { CheckedFile, FileState, SharedWeights } from '../../../../contract
 /** Loads files only while they have the state in which they were checked. */
 export class MappedWeights {
   readonly #shared: SharedWeights
+  /** Why the files could not be loaded. */
+  problem: string | undefined
   #descriptor: number | undefined
   #weights: FileState
 

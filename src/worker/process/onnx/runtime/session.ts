@@ -172,7 +172,8 @@ function loadMapped(
     return session
   } catch (error) {
     session?.dispose()
-    console.log(`The weight cache is not used: ${cleanMessage(messageOf(error), '')}`)
+    mapped.problem = cleanMessage(messageOf(error), '')
+    console.log(`The weight cache is not used: ${mapped.problem}`)
     return undefined
   }
 }
