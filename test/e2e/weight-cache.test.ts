@@ -1,0 +1,269 @@
+/** Workers that share the weights of a model, and files of the cache that change meanwhile. */
+import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import {
+  cpSync,
+  existsSync,
+  openSync,
+  closeSync,
+  readFileSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  truncateSync,
+  utimesSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs'
+import path from 'node:path'
+import { test } from 'node:test'
+import type { TestContext } from 'node:test'
+import { needsMount, onDisk } from '../helpers/mounted-command.ts'
+import { workerPids } from '../helpers/observe.ts'
+import { endlessModel } from '../helpers/onnx-files.ts'
+import { CLI, childrenOf, isAlive, json, serve, temporaryFolder, until } from '../helpers/server.ts'
+import type { TestServer } from '../helpers/server.ts'
+import { entriesIn, unfinishedIn } from '../helpers/weight-cache.ts'
+import { layers } from '../helpers/weight-models.ts'
+
+const MIB = 1024 * 1024
+/** A layer has a MiB of weights. */
+const WIDTH = 512
+const WORKERS = 2
+
+interface Weights {
+  readonly state: string
+  readonly bytes?: number
+  readonly reason?: string
+}
+
+async function weightsOf(server: TestServer, model = 'm'): Promise<Weights> {
+  const [first] = (await json(await server.manage(`/models/${model}/all`))) as [
+    { weights: Weights },
+  ]
+  return first.weights
+}
+
+/** The outputs for a fixed input, asked often enough to meet every worker. */
+async function answers(server: TestServer, model = 'm', width = WIDTH): Promise<string[]> {
+  const data = Array.from({ length: width }, (_, index) => (index % 7) - 3)
+  const inputs = [{ name: 'x', datatype: 'FP32', shape: [1, width], data }]
+  const bodies = await Promise.all(
+    Array.from({ length: 4 * WORKERS }, async () => {
+      const answer = await server.fetch(`/v2/models/${model}/infer`, {
+        method: 'POST',
+        body: JSON.stringify({ inputs }),
+      })
+      const body = (await json(answer)) as { outputs?: { data: number[] }[] }
+      return body.outputs === undefined
+        ? `${answer.status} ${JSON.stringify(body)}`
+        : JSON.stringify(body.outputs[0]?.data)
+    }),
+  )
+  return [...new Set(bodies)]
+}
+
+/** A model file and an empty cache folder. */
+function placeFor(t: TestContext, bytes = layers(WIDTH, 2)): { model: string; cacheDir: string } {
+  const folder = temporaryFolder(t)
+  const model = path.join(folder, 'm.onnx')
+  writeFileSync(model, bytes)
+  return { model, cacheDir: path.join(folder, 'cache') }
+}
+
+const cached = (cacheDir: string): Record<string, string | number> => ({
+  weightCache: 'auto',
+  weightCacheMinMib: 1,
+  cacheDir,
+  workers: WORKERS,
+  threads: 1,
+})
+
+/** Pages of a mapped file in a process, in KiB, by kind. */
+function mapped(pid: number, file: string): Record<string, number> {
+  const sizes: Record<string, number> = {}
+  let isInside = false
+  for (const line of readFileSync(`/proc/${pid}/smaps`, 'utf8').split('\n')) {
+    if (/^[0-9a-f]+-[0-9a-f]+ /.test(line)) isInside = line.endsWith(` ${file}`)
+    const [, name = '', size] = /^(\w+):\s+(\d+) kB$/.exec(line) ?? []
+    if (isInside && size !== undefined) sizes[name] = (sizes[name] ?? 0) + Number(size)
+  }
+  return sizes
+}
+
+test('workers answer as without the cache, and have the weights in memory once', async (t) => {
+  const { model, cacheDir } = placeFor(t, layers(WIDTH, 8))
+  const plain = await serve(t, [model], { workers: 1, threads: 1 })
+  const expected = await answers(plain)
+  await plain.close()
+  assert.equal(expected.length, 1)
+
+  const server = await serve(t, [model], cached(cacheDir))
+  assert.deepEqual(await answers(server), expected)
+  const [key = ''] = entriesIn(cacheDir)
+  const weights = path.join(cacheDir, key, 'weights.bin')
+  assert.deepEqual(await weightsOf(server), {
+    state: 'shared',
+    bytes: statSync(weights).size + statSync(path.join(cacheDir, key, 'model.onnx')).size,
+  })
+  for (const pid of await workerPids(server, 'm')) {
+    const pages = mapped(pid, weights)
+    const touched = pages.Rss ?? 0
+    assert.ok(touched * 1024 >= 8 * MIB, JSON.stringify(pages))
+    assert.ok((pages.Private_Clean ?? 0) + (pages.Private_Dirty ?? 0) < touched / 10)
+  }
+})
+
+/** Writes a byte in the middle of a file, in place, and restores its times. */
+function flipByte(file: string): void {
+  const { size, atime, mtime } = statSync(file)
+  const at = Math.floor(size / 4)
+  const descriptor = openSync(file, 'r+')
+  const byte = readFileSync(file)[at] ?? 0
+  writeSync(descriptor, Buffer.from([byte ^ 0x40]), 0, 1, at)
+  closeSync(descriptor)
+  utimesSync(file, atime, mtime)
+}
+
+const CHANGES: Readonly<Record<string, (entry: string, other: string) => void>> = {
+  'one byte of the weights is changed': (entry) => flipByte(path.join(entry, 'weights.bin')),
+  'the weights are truncated': (entry) => truncateSync(path.join(entry, 'weights.bin'), 4096),
+  'the entry is removed': (entry) => rmSync(entry, { recursive: true }),
+  'the entry is replaced by that of another model': (entry, other) => {
+    rmSync(entry, { recursive: true })
+    cpSync(other, entry, { recursive: true })
+  },
+  'the weights are overwritten by those of another model': (entry, other) => {
+    const bytes = readFileSync(path.join(other, 'weights.bin'))
+    writeFileSync(path.join(entry, 'weights.bin'), bytes, { flag: 'r+' })
+  },
+  'the model file is replaced by a link': (entry) => {
+    renameSync(path.join(entry, 'model.onnx'), path.join(entry, 'moved'))
+    symlinkSync('moved', path.join(entry, 'model.onnx'))
+  },
+}
+
+for (const [what, change] of Object.entries(CHANGES)) {
+  test(`the answers stay right while ${what}`, async (t) => {
+    const { model, cacheDir } = placeFor(t)
+    const other = path.join(path.dirname(model), 'other.onnx')
+    writeFileSync(other, layers(WIDTH, 2, 9))
+    const server = await serve(t, [model, other], cached(cacheDir))
+    const expected = await answers(server)
+    assert.equal(expected.length, 1)
+    const [first = '', second = ''] = entriesIn(cacheDir).map((key) => path.join(cacheDir, key))
+    const record = readFileSync(path.join(first, 'entry.json'), 'utf8')
+    const isFirst = (JSON.parse(record) as { source: string }).source === 'm.onnx'
+    const entry = isFirst ? first : second
+    change(entry, isFirst ? second : first)
+    assert.deepEqual(await answers(server), expected)
+    // New workers build the entry again.
+    for (const pid of await workerPids(server, 'm')) process.kill(pid, 'SIGKILL')
+    await until(async () => {
+      const pids = await workerPids(server, 'm')
+      return (await weightsOf(server)).state === 'shared' && pids.length === WORKERS
+    })
+    assert.deepEqual(await answers(server), expected)
+    await until(() => existsSync(path.join(entry, 'weights.bin')))
+    assert.deepEqual(unfinishedIn(cacheDir), [])
+    // No request is taken for the cause of the ends.
+    const metrics = await (await server.manage('/metrics')).text()
+    assert.doesNotMatch(metrics, /reason="crashing"\} [1-9]/)
+  })
+}
+
+test('weights of another server that go away do not disturb workers that have them', async (t) => {
+  const { model, cacheDir } = placeFor(t)
+  const server = await serve(t, [model], cached(cacheDir))
+  const expected = await answers(server)
+  const pids = await workerPids(server, 'm')
+  const child = spawn(process.execPath, [CLI, 'cache', 'clear', '--cache-dir', cacheDir])
+  assert.deepEqual(await once(child, 'exit'), [0, null])
+  assert.deepEqual(entriesIn(cacheDir), [])
+  assert.deepEqual(await answers(server), expected)
+  assert.deepEqual(await workerPids(server, 'm'), pids)
+})
+
+test('a build that is killed with its server leaves nothing to the next one', async (t) => {
+  // The run never ends, so the check of the results does not end either.
+  const { model, cacheDir } = placeFor(t, endlessModel())
+  const settings = { ...cached(cacheDir), weightCacheMinMib: 0, warmUp: false, loadTimeout: 600 }
+  const args = Object.entries({ ...settings, port: 0, managementPort: 0 }).map(
+    ([name, value]) =>
+      `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}=${String(value)}`,
+  )
+  const flags = args.map((flag) => (flag === '--warm-up=false' ? '--no-warm-up' : flag))
+  const child = spawn(process.execPath, [CLI, 'serve', ...flags, model], { stdio: 'ignore' })
+  await until(() => existsSync(cacheDir) && unfinishedIn(cacheDir).length > 0)
+  const pids = await until(() => {
+    const found = childrenOf(child.pid ?? 0)
+    return found.length > 0 && found
+  })
+  child.kill('SIGKILL')
+  await until(() => pids.every((pid) => !isAlive(pid)))
+  assert.equal(unfinishedIn(cacheDir).length, 1)
+  writeFileSync(model, layers(WIDTH, 2))
+  const server = await serve(t, [model], cached(cacheDir))
+  assert.equal((await weightsOf(server)).state, 'shared')
+  assert.deepEqual(unfinishedIn(cacheDir), [])
+})
+
+test('a model whose check takes too long is served without the cache', async (t) => {
+  const { model, cacheDir } = placeFor(t, endlessModel())
+  const settings = { ...cached(cacheDir), weightCacheMinMib: 0, warmUp: false, loadTimeout: 5 }
+  const server = await serve(t, [model], settings)
+  assert.deepEqual(await weightsOf(server), {
+    state: 'private',
+    reason: 'The check took longer than 5 s.',
+  })
+  assert.deepEqual(entriesIn(cacheDir), [])
+  assert.deepEqual(unfinishedIn(cacheDir), [])
+  assert.equal(childrenOf(server.pid).length, WORKERS)
+})
+
+test('a cache folder that cannot be made does not stop the server', async (t) => {
+  const { model } = placeFor(t)
+  const server = await serve(t, [model], cached(path.join(model, 'cache')))
+  assert.match((await weightsOf(server)).reason ?? '', /The cache folder cannot be used/)
+  const warning = await server.logged(({ msg }) => /weights are not shared/.test(String(msg)))
+  assert.match(String(warning.reason), /ENOTDIR/)
+  assert.equal((await answers(server)).length, 1)
+})
+
+test('a full or read-only disk does not stop the server', { skip: needsMount }, async (t) => {
+  for (const [options, reason] of [
+    ['size=1m', /./],
+    ['ro', /The cache folder cannot be used/],
+  ] as const) {
+    const { model } = placeFor(t)
+    const disk = temporaryFolder(t)
+    const command = [...onDisk(disk, options), process.execPath, CLI]
+    const [program = '', ...rest] = command
+    const server = await serve(t, [model], cached(path.join(disk, 'cache')), {
+      command: [program, ...rest],
+    })
+    const weights = await weightsOf(server)
+    assert.equal(weights.state, 'private')
+    assert.match(weights.reason ?? '', reason)
+    assert.equal((await answers(server)).length, 1)
+  }
+})
+
+test('without settings, large models use the cache folder of the user', async (t) => {
+  const { model, cacheDir } = placeFor(t, layers(WIDTH, 5))
+  const small = path.join(path.dirname(model), 'small.onnx')
+  writeFileSync(small, layers(WIDTH, 1))
+  const environment = { ONNXD_WEIGHT_CACHE: undefined, XDG_CACHE_HOME: cacheDir }
+  const server = await serve(t, [model, small], {}, { environment })
+  assert.equal((await weightsOf(server)).state, 'shared')
+  assert.deepEqual(await weightsOf(server, 'small'), {
+    state: 'private',
+    reason: 'The model is too small to gain from it.',
+  })
+  assert.deepEqual(readdirSync(cacheDir), ['onnxd'])
+  assert.equal(entriesIn(path.join(cacheDir, 'onnxd')).length, 1)
+  assert.equal(statSync(path.join(cacheDir, 'onnxd')).mode & 0o777, 0o700)
+})
