@@ -41,6 +41,8 @@ export class VersionWeights {
   readonly #options: VersionWeightsOptions
   readonly #closing = new AbortController()
   #last: PreparedWeights | undefined
+  /** Workers that start at the same time wait for the same entry. */
+  #preparing: Promise<void> | undefined
   #changes = 0
 
   constructor(options: VersionWeightsOptions) {
@@ -74,8 +76,12 @@ export class VersionWeights {
 
   /** Returns the files that the next worker loads; `undefined` for those of the original model. */
   async forWorker(): Promise<SharedWeights | undefined> {
-    if (this.#last === undefined) await this.#prepareInTime()
-    else if ('key' in this.#last && !isPresent(this.#last)) await this.#replace(this.#last.key)
+    const isMissing = this.#last === undefined
+    const isChanged = this.#last !== undefined && 'key' in this.#last && !isPresent(this.#last)
+    if (isMissing || isChanged) {
+      this.#preparing ??= this.#prepareAgain(isChanged).finally(() => (this.#preparing = undefined))
+      await this.#preparing
+    }
     const last = this.#last
     return last !== undefined && 'key' in last ? last : undefined
   }
@@ -86,13 +92,19 @@ export class VersionWeights {
     this.#last = undefined
   }
 
-  async #replace(key: string): Promise<void> {
-    this.#changes += 1
-    const { log, release } = this.#options
-    log.warn({ key: key.slice(0, 12) }, 'files of the weight cache were changed or removed')
-    if (this.#changes < MAX_CHANGES) return this.#prepareInTime()
-    release(key)
-    this.#last = { reason: `The cached files were changed ${this.#changes} times.` }
+  async #prepareAgain(isChanged: boolean): Promise<void> {
+    const last = this.#last
+    if (isChanged && last !== undefined && 'key' in last) {
+      this.#changes += 1
+      const { log, release } = this.#options
+      log.warn({ key: last.key.slice(0, 12) }, 'files of the weight cache were changed or removed')
+      if (this.#changes === MAX_CHANGES) {
+        release(last.key)
+        this.#last = { reason: `The cached files were changed ${MAX_CHANGES} times.` }
+        return
+      }
+    }
+    await this.#prepareInTime()
   }
 
   /** A worker that waits longer than its load timeout would be killed. */
