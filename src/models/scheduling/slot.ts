@@ -143,11 +143,12 @@ export class Slot {
   }
 
   /**
-   * Starts the worker again if the start failed for lack of resources; throws any other failure.
+   * Starts the worker again if the start failed for lack of resources, or because files of the
+   * weight cache were changed; throws any other failure.
    */
   async #startAgain(error: unknown, starts: number): Promise<void> {
-    const { isShortage } = await this.#worker.exited
-    if (isShortage !== true || starts === FIRST_STARTS) throw error
+    const { isShortage = false, hasChangedWeights = false } = await this.#worker.exited
+    if (!(isShortage || hasChangedWeights) || starts === FIRST_STARTS) throw error
     await waitAtMost(shortageDelayMs(starts), this.#retired)
     if (!this.#isRetired) this.#worker = this.#context.startWorker(this.id)
   }
