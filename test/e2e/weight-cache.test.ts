@@ -3,8 +3,10 @@ import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import {
+  chmodSync,
   cpSync,
   existsSync,
+  mkdirSync,
   readFileSync,
   readdirSync,
   renameSync,
@@ -19,6 +21,7 @@ import path from 'node:path'
 import { test } from 'node:test'
 import type { TestContext } from 'node:test'
 import { needsMount, onDisk } from '../helpers/mounted-command.ts'
+import { needs } from '../helpers/needs.ts'
 import { workerPids, workersOf } from '../helpers/observe.ts'
 import { endlessModel } from '../helpers/onnx-files.ts'
 import { CLI, childrenOf, isAlive, json, serve, temporaryFolder, until } from '../helpers/server.ts'
@@ -289,3 +292,52 @@ test('without settings, large models use the cache folder of the user', async (t
   assert.equal(entriesIn(path.join(cacheDir, 'onnxd')).length, 1)
   assert.equal(statSync(path.join(cacheDir, 'onnxd')).mode & 0o777, 0o700)
 })
+
+const OTHER_USER = 61_234
+const needsRoot =
+  process.geteuid?.() === 0 ? needs('setpriv', '--version') : 'needs to run as root, and setpriv'
+
+test(
+  'workers of another user share weights that only the server can write',
+  { skip: needsRoot },
+  async (t) => {
+    const { model } = placeFor(t)
+    const stateDir = path.join(path.dirname(model), 'state')
+    mkdirSync(stateDir, { mode: 0o700 })
+    chmodSync(path.dirname(model), 0o755)
+    const settings = { ...cached(''), workerUser: String(OTHER_USER), stateDir }
+    const temporary = temporaryFolder(t)
+    chmodSync(temporary, 0o711)
+    const server = await serve(t, [model], settings, { temporary })
+    const expected = await answers(server)
+    assert.equal(expected.length, 1)
+    const folder = path.join(stateDir, 'cache')
+    assert.equal((await weightsOf(server)).state, 'shared')
+    const [key = ''] = entriesIn(folder)
+    const modes = Object.fromEntries(
+      [
+        '',
+        key,
+        ...['model.onnx', 'weights.bin', 'entry.json'].map((name) => path.join(key, name)),
+      ].map((name) => {
+        const { mode, uid } = statSync(path.join(folder, name))
+        return [path.basename(name), [uid, (mode & 0o777).toString(8)]]
+      }),
+    )
+    assert.deepEqual(modes, {
+      '': [0, '711'],
+      [key]: [0, '711'],
+      'model.onnx': [0, '644'],
+      'weights.bin': [0, '644'],
+      'entry.json': [0, '644'],
+    })
+    for (const pid of await workerPids(server, 'm')) {
+      assert.equal(statSync(`/proc/${pid}`).uid, OTHER_USER)
+      assert.ok((mapped(pid, path.join(folder, key, 'weights.bin')).Rss ?? 0) > 0)
+    }
+    flipBytes(path.join(folder, key, 'weights.bin'))
+    assert.deepEqual(await answers(server), expected)
+    assert.equal((await weightsOf(server)).state, 'shared')
+    assert.deepEqual(unfinishedIn(folder), [])
+  },
+)

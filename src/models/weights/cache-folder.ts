@@ -1,18 +1,7 @@
 /** The folder of the weight cache: its entries, and the folders of entries that are being built. */
 import { randomBytes } from 'node:crypto'
 import { constants } from 'node:fs'
-import {
-  chmod,
-  chown,
-  copyFile,
-  lstat,
-  mkdir,
-  open,
-  readdir,
-  rename,
-  rm,
-  utimes,
-} from 'node:fs/promises'
+import { chmod, chown, lstat, mkdir, open, readdir, rename, rm, utimes } from 'node:fs/promises'
 import path from 'node:path'
 import { ENTRY_FILE, MODEL_FILE, WEIGHTS_FILE } from '../../contract/shared-weights.ts'
 import type { EntryRecord } from '../../contract/shared-weights.ts'
@@ -20,6 +9,7 @@ import { messageOf, withoutFolders } from '../../errors.ts'
 import { FolderClaim, isClaimed } from '../../folder-claim.ts'
 import { codeOf } from '../../process-identity.ts'
 import type { WorkerUser } from '../../worker/host/confinement.ts'
+import { copyForeign } from './copy-foreign.ts'
 import { ENTRY_FILES, HASHES_FOLDER, listEntries } from './entry-list.ts'
 
 const PRIVATE = 0o700
@@ -94,7 +84,7 @@ export class CacheFolder {
    * @returns False if another server has published the same entry.
    */
   async publish(building: string, record: EntryRecord): Promise<boolean> {
-    const folder = this.#user === undefined ? building : await this.#copy(building)
+    const folder = this.#user === undefined ? building : await this.#copy(building, this.#user.uid)
     const entry = await open(path.join(folder, ENTRY_FILE), 'wx', this.#fileMode)
     try {
       await entry.writeFile(`${JSON.stringify(record, undefined, 2)}\n`)
@@ -175,16 +165,11 @@ export class CacheFolder {
     return path.join(this.path, `tmp-${this.#id}-${this.#count}`)
   }
 
-  async #copy(building: string): Promise<string> {
+  async #copy(building: string, owner: number): Promise<string> {
     const folder = this.#newName()
     await mkdir(folder, { mode: PRIVATE })
-    for (const name of ENTRY_FILES) {
-      const target = path.join(folder, name)
-      await requirePlainFile(path.join(building, name))
-      await copyFile(path.join(building, name), target, constants.COPYFILE_EXCL)
-      await chmod(target, READABLE)
-      await syncFolder(target)
-    }
+    for (const name of ENTRY_FILES)
+      await copyForeign(path.join(building, name), path.join(folder, name), owner)
     return folder
   }
 }
@@ -198,10 +183,6 @@ async function requireOwn(folder: string): Promise<void> {
     throw new CacheFolderError('The cache folder belongs to another user.')
   if ((mode & OTHERS_MAY_WRITE) !== 0)
     throw new CacheFolderError('Other users may write to the cache folder.')
-}
-
-async function requirePlainFile(file: string): Promise<void> {
-  if (!(await lstat(file)).isFile()) throw new CacheFolderError('A written file is a link.')
 }
 
 /** Removes the folders and sockets of servers that do not run any more. */

@@ -20,6 +20,7 @@ import {
 import path from 'node:path'
 import { test } from 'node:test'
 import type { TestContext } from 'node:test'
+import { copyForeign } from '../../../src/models/weights/copy-foreign.ts'
 import { checkEntry } from '../../../src/worker/process/weights/entry.ts'
 import { temporaryFolder } from '../../helpers/server.ts'
 import { entriesIn, openCache, unfinishedIn } from '../../helpers/weight-cache.ts'
@@ -217,4 +218,18 @@ test('what a killed server has left is removed', async (t) => {
   const { share } = openCache(t, place.folder)
   await share(place.model)
   assert.ok(!existsSync(left))
+})
+
+test('a link in a folder of another user is not copied', async (t) => {
+  const folder = temporaryFolder(t)
+  const owner = process.geteuid?.() ?? 0
+  const secret = path.join(folder, 'secret')
+  writeFileSync(secret, 'of the server')
+  await copyForeign(secret, path.join(folder, 'copy'), owner)
+  assert.equal(readFileSync(path.join(folder, 'copy'), 'utf8'), 'of the server')
+  symlinkSync(secret, path.join(folder, 'link'))
+  await assert.rejects(copyForeign(path.join(folder, 'link'), path.join(folder, 'to'), owner))
+  await assert.rejects(copyForeign(secret, path.join(folder, 'to'), owner + 1), /was replaced/)
+  await assert.rejects(copyForeign(folder, path.join(folder, 'to'), owner), /was replaced/)
+  assert.ok(!existsSync(path.join(folder, 'to')))
 })
