@@ -205,8 +205,12 @@ export const RANDOM_MODEL: ModelSource = {
 export function writeExternalModel(folder: string, seed: number): string {
   const entry = Buffer.concat([field(1, 'location'), field(2, 'weights.data')])
   const tensor = [
-    ...[field(1, WIDTH), field(1, WIDTH), field(2, FLOAT)],
-    ...[field(8, 'w'), field(13, entry), field(14, 1)],
+    field(1, WIDTH),
+    field(1, WIDTH),
+    field(2, FLOAT),
+    field(8, 'w'),
+    field(13, entry),
+    field(14, 1),
   ]
   const graph = [
     field(1, rawNode('MatMul', ['x', 'w'], ['y'])),

@@ -1,4 +1,4 @@
-/** The files that a worker loads: how they are checked, and which it takes from the weight cache. */
+/** The files that a worker loads: how they are checked, and which are from the weight cache. */
 import { writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import type { SharedWeights } from '../../contract/shared-weights.ts'
