@@ -25,7 +25,7 @@ import { readDigest } from './digest.ts'
 import type { ReadFile } from './digest.ts'
 import { probesOf } from './probes.ts'
 import type { Probe } from './probes.ts'
-import { withoutStaleInputs } from './stale-inputs.ts'
+import { repairModel } from './repair.ts'
 
 /** Smaller weights stay in the model file. onnxruntime maps only external ones. */
 const MIN_EXTERNAL_BYTES = 1024
@@ -127,7 +127,7 @@ async function write(
   if (statSync(weights).size + statSync(model).size > maxBytes) {
     throw new UnfitError('The entry would be larger than the cache may be.')
   }
-  const repaired = withoutStaleInputs(readFileSync(model), inputs)
+  const repaired = repairModel(readFileSync(model), inputs)
   if (repaired !== undefined) writeFileSync(model, repaired)
   for (const file of [model, weights]) flush(file)
   await delay(CLOCK_MS)
