@@ -90,7 +90,7 @@ export interface DamagedEntry {
 
 /** What the process found out. */
 export type WeightsResult = {
-  /** SHA-256 of each source, in the order of the job; absent if they could not be read. */
+  /** SHA-256 of each source, in the order of the job; absent if there are none or too many. */
   readonly hashes?: readonly string[]
   /** Has to be removed. */
   readonly damaged?: DamagedEntry

@@ -7,6 +7,7 @@ import {
   cpSync,
   existsSync,
   mkdirSync,
+  mkdtempSync,
   readFileSync,
   readdirSync,
   renameSync,
@@ -17,6 +18,7 @@ import {
   utimesSync,
   writeFileSync,
 } from 'node:fs'
+import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { test } from 'node:test'
 import type { TestContext } from 'node:test'
@@ -36,17 +38,35 @@ interface Place {
   readonly other: string
 }
 
+let template: Promise<string> | undefined
+
+/** Builds both entries once. */
+async function buildTemplate(): Promise<string> {
+  const parent = mkdtempSync(path.join(tmpdir(), 'onnxd-test-'))
+  process.on('exit', () => rmSync(parent, { recursive: true, force: true }))
+  writeFileSync(path.join(parent, 'm.onnx'), layers(64, 2, 1))
+  writeFileSync(path.join(parent, 'other.onnx'), layers(64, 2, 2))
+  const closers: (() => unknown)[] = []
+  const t = { after: (close: () => unknown) => void closers.push(close) }
+  const { share, cache } = openCache(t, path.join(parent, 'cache'))
+  await Promise.all(['m', 'other'].map((name) => share(path.join(parent, `${name}.onnx`))))
+  await cache.close()
+  for (const close of closers) await close()
+  return parent
+}
+
+/** A copy of the template. The key of an entry does not depend on the place of the model. */
 async function filledCache(t: TestContext): Promise<Place> {
   const parent = temporaryFolder(t)
+  cpSync(await (template ??= buildTemplate()), parent, { recursive: true })
   const folder = path.join(parent, 'cache')
-  const model = path.join(parent, 'm.onnx')
-  writeFileSync(model, layers(64, 2, 1))
-  writeFileSync(path.join(parent, 'other.onnx'), layers(64, 2, 2))
-  const { share, cache } = openCache(t, folder)
-  const entry = path.dirname((await share(model)).model.path)
-  const other = path.dirname((await share(path.join(parent, 'other.onnx'))).model.path)
-  await cache.close()
-  return { model, folder, entry, other }
+  const sources = entriesIn(folder).map((key) => path.join(folder, key))
+  const isOther = (entry: string): boolean =>
+    readFileSync(path.join(entry, 'entry.json'), 'utf8').includes('"other.onnx"')
+  const entry = sources.find((one) => !isOther(one))
+  const other = sources.find(isOther)
+  assert.ok(entry !== undefined && other !== undefined)
+  return { model: path.join(parent, 'm.onnx'), folder, entry, other }
 }
 
 /** Writes one byte into a file, which keeps its size and its times. */

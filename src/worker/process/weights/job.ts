@@ -9,6 +9,8 @@ import { readDigest } from './digest.ts'
 import { checkEntry } from './entry.ts'
 import { cpuText, keyOf, runtimeVersion } from './key.ts'
 
+/** The front-end reads lines up to a limit. Without hashes it asks for them again. */
+const MAX_REPORTED_HASHES = 100
 const SOURCE_CHANGED = 'The files of the model were written to meanwhile.'
 
 /** Never rejects: what fails becomes the reason to load the model without the cache. */
@@ -22,7 +24,8 @@ export async function doJob(job: WeightsJob): Promise<WeightsResult> {
   const key = keyOf(job, hashes)
   const found = checkEntry({ folder: path.join(job.entries, key), key, owner: job.owner })
   const damaged = typeof found === 'string' ? { key, problem: found } : undefined
-  const known = { hashes, ...(damaged !== undefined && { damaged }) }
+  const isShort = hashes.length <= MAX_REPORTED_HASHES
+  const known = { ...(isShort && { hashes }), ...(damaged !== undefined && { damaged }) }
   if (typeof found === 'object') return { ...known, outcome: 'found', key, shared: found }
   try {
     return { ...known, ...(await buildEntry(job, key)) }
