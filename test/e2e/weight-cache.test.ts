@@ -196,7 +196,7 @@ test('an entry that is changed again and again is given up', async (t) => {
   }
   assert.deepEqual(await weightsOf(server), {
     state: 'private',
-    reason: 'The cached files were changed 5 times.',
+    reason: 'The cached files were changed 5 times within an hour.',
   })
 })
 

@@ -4,8 +4,9 @@ import type { Logger } from 'pino'
 import type { SharedWeights } from '../../contract/shared-weights.ts'
 import { isPresent } from './entry-state.ts'
 
-/** After so many changes of the files on the disk the original model is loaded. */
+/** After so many changes of the files within an hour the original model is loaded. */
 const MAX_CHANGES = 5
+const HOUR_MS = 3_600_000
 
 /** Files to map, or why the model is loaded without the cache. */
 export type PreparedWeights = CachedWeights | { readonly reason: string }
@@ -43,7 +44,8 @@ export class VersionWeights {
   #last: PreparedWeights | undefined
   /** Workers that start at the same time wait for the same entry. */
   #preparing: Promise<void> | undefined
-  #changes = 0
+  /** When files were found to be changed, on the clock of `performance.now()`. */
+  #changes: readonly number[] = []
 
   constructor(options: VersionWeightsOptions) {
     this.#options = options
@@ -83,7 +85,7 @@ export class VersionWeights {
       await this.#preparing
     }
     const last = this.#last
-    return last !== undefined && 'key' in last ? last : undefined
+    return last !== undefined && 'key' in last && isPresent(last) ? last : undefined
   }
 
   close(): void {
@@ -95,12 +97,15 @@ export class VersionWeights {
   async #prepareAgain(isChanged: boolean): Promise<void> {
     const last = this.#last
     if (isChanged && last !== undefined && 'key' in last) {
-      this.#changes += 1
+      const now = performance.now()
+      this.#changes = [...this.#changes.filter((at) => now - at < HOUR_MS), now]
       const { log, release } = this.#options
       log.warn({ key: last.key.slice(0, 12) }, 'files of the weight cache were changed or removed')
-      if (this.#changes === MAX_CHANGES) {
+      if (this.#changes.length >= MAX_CHANGES) {
         release(last.key)
-        this.#last = { reason: `The cached files were changed ${MAX_CHANGES} times.` }
+        this.#last = {
+          reason: `The cached files were changed ${MAX_CHANGES} times within an hour.`,
+        }
         return
       }
     }
