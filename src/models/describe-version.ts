@@ -78,7 +78,7 @@ export async function describeVersion(
     jobQueueStatus: { remainingCapacity, pendingRequests: queued },
     settings: model.shownSettings,
     ...(report.length > 0 && { modelConfig: report }),
-    ...(model.weights !== undefined && { weights: model.weights.status }),
+    ...(model.weights !== undefined && { weights: model.weights }),
     ...(metadata === undefined ? {} : { metadata }),
   }
 }

@@ -1,26 +1,33 @@
 /** Models with weights that are worth sharing, one for each way in which models store weights. */
 import { writeFileSync } from 'node:fs'
 import path from 'node:path'
-import { floats, integers, modelBytes, node } from './onnx-builder.ts'
+import { floats, integers, modelBytes, node, writeModel } from './onnx-builder.ts'
 import type { Constant, GraphSource, ModelSource, ValueSource } from './onnx-builder.ts'
-import { field, model, node as rawNode, tensorValue } from './onnx-files.ts'
 import { randomNumbers } from './random.ts'
 
 const WIDTH = 64
+/** FP32 as a number of ONNX's `TensorProto.DataType`. */
 const FLOAT = 1
 
-/** Random weights between -0.1 and 0.1. */
-export function weights(seed: number, ...dims: readonly number[]): Constant {
+/** Random numbers between -0.1 and 0.1. */
+function randomWeights(seed: number, count: number): number[] {
   const random = randomNumbers(seed)
-  const count = dims.reduce((product, size) => product * size, 1)
+  return Array.from({ length: count }, () => (random.next() - 0.5) / 5)
+}
+
+/** Random weights between -0.1 and 0.1. */
+export function weights(seed: number, ...shape: readonly number[]): Constant {
   return floats(
-    dims,
-    Array.from({ length: count }, () => (random.next() - 0.5) / 5),
+    shape,
+    randomWeights(
+      seed,
+      shape.reduce((product, size) => product * size, 1),
+    ),
   )
 }
 
-const x: ValueSource = { name: 'x', type: 'float', dimensions: ['N', WIDTH] }
-const y: ValueSource = { name: 'y', type: 'float', dimensions: ['N', WIDTH] }
+const x: ValueSource = { name: 'x', type: 'FP32', shape: ['N', WIDTH] }
+const y: ValueSource = { name: 'y', type: 'FP32', shape: ['N', WIDTH] }
 
 /** Layers of `width` neurons: each has `width * width * 4` bytes of weights. */
 export function layers(width: number, count: number, seed = 1): Buffer {
@@ -33,8 +40,8 @@ export function layers(width: number, count: number, seed = 1): Buffer {
     nodes.push(node('Relu', [`m${layer}`], layer === count - 1 ? 'y' : `r${layer}`))
   }
   return modelBytes({
-    inputs: [{ ...x, dimensions: ['N', width] }],
-    outputs: [{ ...y, dimensions: ['N', width] }],
+    inputs: [{ ...x, shape: ['N', width] }],
+    outputs: [{ ...y, shape: ['N', width] }],
     nodes,
     constants,
   })
@@ -52,27 +59,27 @@ function branch(seed: number): GraphSource {
 
 const body: GraphSource = {
   inputs: [
-    { name: 'turn', type: 'int64', dimensions: [] },
-    { name: 'before', type: 'bool', dimensions: [] },
+    { name: 'turn', type: 'INT64', shape: [] },
+    { name: 'before', type: 'BOOL', shape: [] },
     { ...x, name: 'state' },
   ],
   outputs: [
-    { name: 'after', type: 'bool', dimensions: [] },
+    { name: 'after', type: 'BOOL', shape: [] },
     { ...y, name: 'next' },
   ],
   nodes: [node('Identity', ['before'], 'after'), node('MatMul', ['state', 'w'], 'next')],
   constants: { w: weights(3, WIDTH, WIDTH) },
 }
 
-const bytesOf = (type: 'int8' | 'uint8', ...dims: readonly number[]): Constant => {
+const bytesOf = (type: 'INT8' | 'UINT8', ...shape: readonly number[]): Constant => {
   const random = randomNumbers(5)
-  const count = dims.reduce((product, size) => product * size, 1)
-  const least = type === 'int8' ? -127 : 0
-  return { type, dims, values: Array.from({ length: count }, () => random.integer(least, 127)) }
+  const count = shape.reduce((product, size) => product * size, 1)
+  const least = type === 'INT8' ? -127 : 0
+  return { type, shape, values: Array.from({ length: count }, () => random.integer(least, 127)) }
 }
 
-const image: ValueSource = { name: 'x', type: 'float', dimensions: [1, 3, 12, 12] }
-const features: ValueSource = { name: 'y', type: 'float', dimensions: [1, 32, 12, 12] }
+const image: ValueSource = { name: 'x', type: 'FP32', shape: [1, 3, 12, 12] }
+const features: ValueSource = { name: 'y', type: 'FP32', shape: [1, 32, 12, 12] }
 const convolution = {
   nodes: [
     node('Conv', ['x', 'k1'], 'c1', { pads: [1, 1, 1, 1] }),
@@ -85,7 +92,7 @@ const convolution = {
 /** Each model by what is special about it. */
 export const WEIGHT_MODELS: Readonly<Record<string, ModelSource>> = {
   'If with weights in both branches': {
-    inputs: [x, { name: 'c', type: 'bool', dimensions: [] }],
+    inputs: [x, { name: 'c', type: 'BOOL', shape: [] }],
     outputs: [y],
     nodes: [
       node('If', ['c'], 'o', {
@@ -100,8 +107,8 @@ export const WEIGHT_MODELS: Readonly<Record<string, ModelSource>> = {
     outputs: [y],
     nodes: [node('Loop', ['turns', 'yes', 'x'], 'y', { body: { graph: body } })],
     constants: {
-      turns: { type: 'int64', dims: [], values: [3] },
-      yes: { type: 'bool', dims: [], values: [1] },
+      turns: { type: 'INT64', shape: [], values: [3] },
+      yes: { type: 'BOOL', shape: [], values: [1] },
     },
   },
   'INT8 in QDQ form': {
@@ -117,10 +124,10 @@ export const WEIGHT_MODELS: Readonly<Record<string, ModelSource>> = {
     ],
     constants: {
       s: floats([], [0.02]),
-      z: { type: 'uint8', dims: [], values: [128] },
-      w: bytesOf('int8', WIDTH, WIDTH),
+      z: { type: 'UINT8', shape: [], values: [128] },
+      w: bytesOf('INT8', WIDTH, WIDTH),
       sw: floats([], [0.01]),
-      zw: { type: 'int8', dims: [], values: [0] },
+      zw: { type: 'INT8', shape: [], values: [0] },
     },
   },
   'INT8 with dynamic quantisation': {
@@ -133,11 +140,11 @@ export const WEIGHT_MODELS: Readonly<Record<string, ModelSource>> = {
       node('Mul', ['qs', 'ws'], 'scale'),
       node('Mul', ['f', 'scale'], 'y'),
     ],
-    constants: { w: bytesOf('int8', WIDTH, WIDTH), ws: floats([1], [0.01]) },
+    constants: { w: bytesOf('INT8', WIDTH, WIDTH), ws: floats([1], [0.01]) },
   },
   FP16: {
-    inputs: [{ ...x, type: 'half' }],
-    outputs: [{ ...y, type: 'half' }],
+    inputs: [{ ...x, type: 'FP16' }],
+    outputs: [{ ...y, type: 'FP16' }],
     nodes: [node('Cast', ['w'], 'hw', { to: 10 }), node('MatMul', ['x', 'hw'], 'y')],
     constants: { w: weights(4, WIDTH, WIDTH) },
   },
@@ -153,11 +160,11 @@ export const WEIGHT_MODELS: Readonly<Record<string, ModelSource>> = {
         'com.microsoft',
       ),
     ],
-    constants: { w: bytesOf('uint8', WIDTH, WIDTH / 32, 16), s: weights(8, (WIDTH * WIDTH) / 32) },
+    constants: { w: bytesOf('UINT8', WIDTH, WIDTH / 32, 16), s: weights(8, (WIDTH * WIDTH) / 32) },
   },
   'an embedding': {
-    inputs: [{ name: 'ids', type: 'int64', dimensions: ['N', 'L'] }],
-    outputs: [{ name: 'y', type: 'float', dimensions: ['N', 'L', WIDTH] }],
+    inputs: [{ name: 'ids', type: 'INT64', shape: ['N', 'L'] }],
+    outputs: [{ name: 'y', type: 'FP32', shape: ['N', 'L', WIDTH] }],
     nodes: [node('Gather', ['table', 'ids'], 'g'), node('MatMul', ['g', 'w'], 'y')],
     constants: { table: weights(9, 100, WIDTH), w: weights(10, WIDTH, WIDTH) },
   },
@@ -179,8 +186,8 @@ export const WEIGHT_MODELS: Readonly<Record<string, ModelSource>> = {
   'an old file that lists weights as inputs': {
     inputs: [
       image,
-      { name: 'k1', type: 'float', dimensions: [32, 3, 3, 3] },
-      { name: 'k2', type: 'float', dimensions: [32, 32, 3, 3] },
+      { name: 'k1', type: 'FP32', shape: [32, 3, 3, 3] },
+      { name: 'k2', type: 'FP32', shape: [32, 32, 3, 3] },
     ],
     outputs: [features],
     ...convolution,
@@ -203,25 +210,12 @@ export const RANDOM_MODEL: ModelSource = {
 
 /** Writes a model whose weights lie in the file `weights.data` beside it. */
 export function writeExternalModel(folder: string, seed: number): string {
-  const entry = Buffer.concat([field(1, 'location'), field(2, 'weights.data')])
-  const tensor = [
-    field(1, WIDTH),
-    field(1, WIDTH),
-    field(2, FLOAT),
-    field(8, 'w'),
-    field(13, entry),
-    field(14, 1),
-  ]
-  const graph = [
-    field(1, rawNode('MatMul', ['x', 'w'], ['y'])),
-    field(2, 'graph'),
-    field(5, Buffer.concat(tensor)),
-    field(11, tensorValue('x', FLOAT, [1, WIDTH])),
-    field(12, tensorValue('y', FLOAT, [1, WIDTH])),
-  ]
-  const file = path.join(folder, 'external.onnx')
-  writeFileSync(file, model(Buffer.concat(graph)))
-  const { values } = weights(seed, WIDTH, WIDTH)
-  writeFileSync(path.join(folder, 'weights.data'), new Uint8Array(Float32Array.from(values).buffer))
-  return file
+  const numbers = Float32Array.from(randomWeights(seed, WIDTH * WIDTH))
+  writeFileSync(path.join(folder, 'weights.data'), new Uint8Array(numbers.buffer))
+  return writeModel(path.join(folder, 'external.onnx'), {
+    inputs: [{ ...x, shape: [1, WIDTH] }],
+    outputs: [{ ...y, shape: [1, WIDTH] }],
+    nodes: [node('MatMul', ['x', 'w'], 'y')],
+    constants: { w: { type: 'FP32', shape: [WIDTH, WIDTH], location: 'weights.data' } },
+  })
 }

@@ -103,7 +103,6 @@ export class ModelMemory {
     return bytes
   }
 
-  /** Number of loaded models. */
   get loadedModels(): number {
     return this.#loaded.size
   }

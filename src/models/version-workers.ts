@@ -1,0 +1,162 @@
+import type { Logger } from 'pino'
+import { memoryOfWorkers } from '../process-identity.ts'
+import type { WireDialect } from '../worker/wire/messages.ts'
+import type { EffectiveSettings } from './effective-settings.ts'
+import type { Commit, ModelContext, Scaling, WorkerLimits } from './registration.ts'
+import { OnDemand } from './residency/on-demand.ts'
+import { poolSettings } from './scheduling/pool-options.ts'
+import { Pool } from './scheduling/pool.ts'
+import type { PoolWorker } from './scheduling/pool.ts'
+import { Recycler, recycleLimits } from './scheduling/recycler.ts'
+import { Scaler } from './scheduling/scaler.ts'
+import type { WantedWorkers } from './scheduling/scaler.ts'
+import { FileCheck } from './sources/file-check.ts'
+import type { PreparedModel } from './sources/prepare.ts'
+import type { VersionWeights } from './weights/weight-cache.ts'
+import { askHandler, describeHandler } from './workers/describe-handler.ts'
+
+/** The workers of one model version: starts them now or on demand, scales, replaces, stops them. */
+export class VersionWorkers {
+  readonly pool: Pool
+  /** The server whose worker runs the Python handler; `undefined` for onnxd's own worker. */
+  readonly dialect: WireDialect | undefined
+  /** The weights that the workers share; `undefined` without a weight cache. */
+  readonly weights: VersionWeights | undefined
+  /** Absent if the workers start with the registration. */
+  readonly onDemand: OnDemand | undefined
+  /** Inputs, outputs, types, shapes, runtime; `undefined` until a worker has returned them. */
+  metadata: unknown
+  readonly #prepared: PreparedModel
+  readonly #settings: EffectiveSettings
+  readonly #context: ModelContext
+  readonly #scaler: Scaler
+  readonly #recycler: Recycler
+  readonly #files: FileCheck
+  readonly #closing = new AbortController()
+
+  constructor(prepared: PreparedModel, settings: EffectiveSettings, context: ModelContext) {
+    const { config, factory, memory, weights, log } = context
+    this.#prepared = prepared
+    this.#settings = settings
+    this.#context = context
+    this.dialect = factory.pythonDialect(prepared)
+    this.weights = weights?.weightsOf(prepared, settings)
+    this.#files = new FileCheck(prepared, log)
+    this.pool = new Pool({
+      ...poolSettings(prepared, settings, config),
+      startWorker: (slotId) => this.#startWorker(slotId),
+      onDemand: settings.loadsOnDemand
+        ? {
+            canStart: () => this.wanted.min > 0,
+            rejection: () => this.onDemand?.rejection(),
+            onRequest: () => this.onDemand?.use(),
+          }
+        : undefined,
+      log,
+    })
+    this.#scaler = new Scaler(this.pool, settings.workers, async (missing, existing) =>
+      memory?.admit(prepared, missing, existing),
+    )
+    const ownLog = log.child({ model: prepared.name, version: prepared.version })
+    this.#recycler = new Recycler(this.pool, recycleLimits(config), ownLog)
+    this.onDemand = settings.loadsOnDemand ? this.#createOnDemand(ownLog) : undefined
+  }
+
+  /** The wanted number of workers. */
+  get wanted(): WantedWorkers {
+    return this.#scaler.wanted
+  }
+
+  /**
+   * Starts the workers; resolves when all have loaded the model.
+   * @param signal Stops the workers, and so the load, when it is aborted.
+   * @throws ServerError with the worker's own reason.
+   */
+  async start(signal: AbortSignal): Promise<void> {
+    signal.throwIfAborted()
+    const stop = (): void => void this.pool.close(0)
+    signal.addEventListener('abort', stop, { once: true })
+    try {
+      await this.weights?.prepare(signal)
+      await this.#scaler.start()
+      await this.#learn()
+    } finally {
+      signal.removeEventListener('abort', stop)
+    }
+    this.#files.watch(this.pool)
+  }
+
+  /**
+   * Loads a model that loads on demand if its metadata is not known yet.
+   * @throws ServerError if it cannot be loaded.
+   */
+  async learnMetadata(): Promise<void> {
+    if (this.metadata !== undefined || this.onDemand === undefined || this.dialect === 'mms') return
+    this.metadata = await describeHandler(this.pool)
+  }
+
+  /** As {@link Scaler.scale}. A model that is not in memory starts its workers later. */
+  async scale(limits: WorkerLimits, commit: Commit): Promise<Scaling> {
+    const { done } = await this.#scaler.scale(limits, commit, this.onDemand?.isLoaded === false)
+    this.onDemand?.recordScaling(limits.max > 0)
+    return { done: this.#finishScaling(done) }
+  }
+
+  /** Finishes accepted requests within `drainMs`, then stops the workers. */
+  async close(drainMs: number): Promise<void> {
+    this.onDemand?.close()
+    this.#closing.abort()
+    this.#recycler.close()
+    this.#files.close()
+    await this.pool.close(drainMs)
+    this.weights?.close()
+  }
+
+  async #finishScaling(scaled: Promise<void>): Promise<void> {
+    await scaled
+    // Workers that an earlier request has started count as well.
+    await Promise.allSettled(this.pool.slots.map(({ worker }) => worker.ready))
+    await this.#learn()
+  }
+
+  #createOnDemand(log: Logger): OnDemand {
+    const { pool } = this
+    return new OnDemand(
+      {
+        prepared: this.#prepared,
+        get isWanted() {
+          return pool.queued > 0
+        },
+        get isBusy() {
+          return pool.status.isBusy
+        },
+        workers: () => this.wanted.min,
+        start: () => this.start(this.#closing.signal),
+        measure: () => memoryOfWorkers(pool.slots.map(({ worker }) => worker.pid)),
+        stop: () => {
+          this.#files.close()
+          return pool.scale(0)
+        },
+        rejectWaiting: (error) => pool.rejectWaiting(error),
+        metrics: pool.metrics,
+        log,
+      },
+      this.#context.modelMemory,
+    )
+  }
+
+  #startWorker(slotId: number): PoolWorker {
+    const { printed } = this.pool.metrics
+    const files = { check: this.#files.begin, weights: this.weights }
+    return this.#context.factory.start(this.#prepared, this.#settings, slotId, printed, files)
+  }
+
+  /**
+   * Asks a ready worker for its metadata. An MMS worker would treat the question as a prediction.
+   */
+  async #learn(): Promise<void> {
+    const canAsk = this.pool.status.readyWorkers > 0 && this.dialect !== 'mms'
+    if (canAsk)
+      this.metadata ??= await askHandler(this.pool, this.#prepared.name, this.#context.log)
+  }
+}
