@@ -23,6 +23,13 @@ const INHERITED =
 /** Name of the file in a worker's folder that has the options of its model, as JSON. */
 export const OPTIONS_FILE = 'options.json'
 
+/**
+ * Settings of glibc's allocator: blocks from 4 MiB on go back to the system when they are freed.
+ * By default that limit rises to 32 MiB once such a block was freed. Copies of weights that
+ * onnxruntime needs only to load a model would then stay in memory: 64 MB for a model of 90 MB.
+ */
+const ALLOCATOR = { MALLOC_MMAP_THRESHOLD_: '4194304', MALLOC_TRIM_THRESHOLD_: '8388608' }
+
 /** Settings that differ between workers, and settings of the server. */
 export interface OwnWorkerOptions {
   /** The worker's own folder. */
@@ -60,6 +67,7 @@ export function ownWorker(
     // The worker enters the folder of its model at the load.
     workingDirectory: options.folder,
     environment: {
+      ...ALLOCATOR,
       ...environment,
       ORT_DISABLE_TELEMETRY: options.allowTelemetry ? '0' : '1',
       ONNXD_WORKER_ONCE: '1',
@@ -91,6 +99,7 @@ export function weightsProcess(
     workingDirectory: path.parse(WEIGHTS_ENTRY).root,
     environment: {
       OMP_NUM_THREADS: String(threads),
+      ...ALLOCATOR,
       ...environment,
       ORT_DISABLE_TELEMETRY: allowTelemetry ? '0' : '1',
       ONNXD_PARENT_PID: String(process.pid),

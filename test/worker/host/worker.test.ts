@@ -632,6 +632,8 @@ test('onnxd’s own worker gets the command line of MMS and a small environment'
   assert.equal(spec.workingDirectory, '/tmp/o/w1')
   assert.deepEqual(spec.environment, {
     ...environment,
+    MALLOC_MMAP_THRESHOLD_: '4194304',
+    MALLOC_TRIM_THRESHOLD_: '8388608',
     ORT_DISABLE_TELEMETRY: '1',
     ONNXD_WORKER_ONCE: '1',
     ONNXD_PARENT_PID: String(process.pid),
