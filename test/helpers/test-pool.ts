@@ -9,6 +9,7 @@ import { Pool } from '../../src/models/scheduling/pool.ts'
 import type { PoolWorker } from '../../src/models/scheduling/pool.ts'
 import { Job } from '../../src/models/scheduling/queue/job.ts'
 import type { QueuedJob } from '../../src/models/scheduling/queue/queued-job.ts'
+import type { ExitCause } from '../../src/worker/host/child.ts'
 import { WorkerDiedError } from '../../src/worker/host/outcomes.ts'
 import type { WireRequest, WorkerReply } from '../../src/worker/wire/messages.ts'
 
@@ -118,11 +119,11 @@ export class FakeWorker implements PoolWorker {
   }
 
   /** Exits as a real worker does: the first batch had started, the others had not. */
-  die(text = 'was killed by SIGKILL', error?: Error, isShortage = false): void {
+  die(text = 'was killed by SIGKILL', error?: Error, cause: Partial<ExitCause> = {}): void {
     if (this.state === 'stopped') return
     this.state = 'stopped'
     this.sayFailed(new ServerError('InternalServerException', `Failed to start workers: ${text}`))
-    this.sayExited({ code: null, signal: 'SIGKILL', text, isShortage })
+    this.sayExited({ code: null, signal: 'SIGKILL', text, ...cause })
     this.batches.splice(0).forEach((batch, index) => {
       batch.reject(index === 0 && error ? error : new WorkerDiedError(text, index === 0))
     })
@@ -130,7 +131,13 @@ export class FakeWorker implements PoolWorker {
 
   /** Fails as a worker that could not start because of missing system resources. */
   failToStart(): void {
-    this.die('could not be started (EMFILE)', undefined, true)
+    this.die('could not be started (EMFILE)', undefined, { isShortage: true })
+  }
+
+  /** Ends as a worker whose mapped weights were changed on the disk. */
+  loseWeights(): void {
+    const text = 'had mapped weights that were changed on the disk'
+    this.die(text, new WorkerDiedError(text, false), { hasChangedWeights: true })
   }
 
   kill(because: string): void {

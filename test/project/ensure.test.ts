@@ -188,7 +188,7 @@ function buildProject(t: TestContext) {
     write(`swagger-ui-dist/swagger-ui${name}`, '')
   for (const name of ['cli', 'worker/process/main', 'worker/process/launcher'])
     write(`src/${name}.ts`, '')
-  write('src/worker/process/connection-main.ts', '')
+  for (const name of ['connection-main', 'weights-main']) write(`src/worker/process/${name}.ts`, '')
   lock({ one: { version: '1.0.0' } })
   return {
     file,

@@ -651,6 +651,27 @@ test('E14: the first worker is tried again for a few seconds while resources lac
   await overtaken
 })
 
+test('workers whose cached weights were changed are replaced at once and are no deaths of the model', async (t) => {
+  const it = new TestPool(t)
+  it.onStart = (worker) => {
+    if (it.workers.length < 3) worker.loseWeights()
+    else worker.load()
+  }
+  const scaled = it.pool.scale(1)
+  await it.pass(100)
+  await scaled
+  assert.equal(it.workers.length, 3)
+  const job = it.submit('a')
+  for (let death = 1; death <= 6; death += 1) {
+    it.worker(-1).loseWeights()
+    await it.pass(6)
+    assert.equal(it.workers.length, 3 + death)
+  }
+  it.worker(-1).answer()
+  assert.equal(await answerOf(job), 'a')
+  assert.equal(it.pool.status.hasFailed, false)
+})
+
 test('a worker that serves keeps the model up and does not hurry one beside it that cannot start', async (t) => {
   const it = await TestPool.of(t, 2)
   it.onStart = (worker) => worker.die('exited with code 1')
