@@ -177,6 +177,7 @@ test('options of a model come from a file at its load, which is also when its fo
     writeFileSync(file, '{"threads":3}')
     const client = await started.connect()
     assert.equal((await client.load({ modelPath: folder })).code, 200)
+    assert.equal(existsSync(file), false)
     const reply = await client.predict([wireRequest([])])
     return JSON.parse(String(reply.predictions[0]?.body))
   }

@@ -8,7 +8,7 @@ import { parseWorkerOptions } from './options.ts'
 export interface Settings extends WorkerArguments {
   readonly options: WorkerOptions
   /**
-   * File with the options of the model, which is read when the model is loaded. `undefined`: the
+   * File with the options of the model, which is read and removed when the model is loaded. `undefined`: the
    * options come from the environment.
    */
   readonly optionsFile: string | undefined
