@@ -52,7 +52,7 @@ row(
   'a spare worker that is killed again and again is replaced each time',
   async (server) => {
     const before = heldBy(server)
-    for (let round = 0; round < size(4, 100); round += 1) {
+    for (let round = 0; round < size(3, 100); round += 1) {
       const spare = await readySpare(server)
       process.kill(spare, 'SIGKILL')
       await until(() => !isAlive(spare))
@@ -89,7 +89,7 @@ row(
   async (server) => {
     await readySpare(server)
     const before = heldBy(server)
-    for (let round = 0; round < size(5, 50); round += 1) {
+    for (let round = 0; round < size(3, 50); round += 1) {
       await server.register('other', iris, { initial_workers: '1' })
       await server.unregister('other')
     }
