@@ -42,7 +42,7 @@ export class SpareWorkers {
   readonly #spares = new Set<Spare>()
   /** Whether spare workers are kept now; `auto` begins with the first loaded model. */
   #isWanted: boolean
-  /** Workers that load a model. Meanwhile no spare worker is started, which would slow them down. */
+  /** Workers that load a model. No spare worker is started meanwhile: it would slow them down. */
   #loading = 0
   /** Deaths in a row. */
   #deaths = 0

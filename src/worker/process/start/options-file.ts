@@ -6,9 +6,9 @@ import type { WorkerOptions } from '../handler.ts'
 import { parseWorkerOptions } from './options.ts'
 
 /**
- * Reads the options of a model, removes their file, and makes the folder of the model at `modelPath` the working
- * directory. onnxd's front-end may start a worker before it knows the model, so it writes the
- * options into a file just before the load.
+ * Reads the options of a model, removes their file, and makes the folder of the model at
+ * `modelPath` the working directory. onnxd's front-end may start a worker before it knows the
+ * model, so it writes the options into a file just before the load.
  * @throws ServerError `InvalidModelException` when the folder cannot be entered.
  * @throws UsageError when the options are malformed.
  */

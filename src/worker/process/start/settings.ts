@@ -8,8 +8,8 @@ import { parseWorkerOptions } from './options.ts'
 export interface Settings extends WorkerArguments {
   readonly options: WorkerOptions
   /**
-   * File with the options of the model, which is read and removed when the model is loaded. `undefined`: the
-   * options come from the environment.
+   * File with the options of the model, which is read and removed when the model is loaded.
+   * `undefined`: the options come from the environment.
    */
   readonly optionsFile: string | undefined
   /** Whether the environment left the number of OpenMP threads to the model's `threads`. */
