@@ -140,7 +140,7 @@ test('custom handlers get no spare worker, a failed load ends one, and of two lo
   const broken = irisWith(t, { providers: ['nonsense'] })
   const response = await register(server, 'broken', broken)
   assert.equal(response.status, 400)
-  assert.match(await response.text(), /Execution provider .*nonsense.* is not part of this/)
+  assert.match(await response.text(), /Execution provider .*nonsense.* is not available in this/)
   await until(() => !isAlive(first))
   assert.deepEqual(await workerStarts(server), { plain: 1, spare: 1 })
 

@@ -162,7 +162,7 @@ test('a reserved name or version is refused by every way to a model, and the oth
   const entries = (await json(index)) as { name: string; reason?: string }[]
   assert.match(
     entries.find(({ name }) => name === 'stats.onnx')?.reason ?? '',
-    /^The model name "stats" is reserved.* Rename it/,
+    /^The model name "stats" is reserved.* Rename the file/,
   )
   // The file can be served under another name.
   const other = await server.manage('/models?url=stats.onnx&model_name=m', { method: 'POST' })

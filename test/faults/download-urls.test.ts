@@ -16,7 +16,7 @@ import { httpOrigin, httpsOrigin, listen, lyingResolver } from './origins.ts'
 const model = readFileSync(path.resolve('examples/iris/model.onnx'))
 /** An URL is refused within this time, also on a machine that is busy. */
 const REFUSAL_MS = 2000
-const DOWNLOAD_SECONDS = 1
+const DOWNLOAD_SECONDS = 2
 
 // The origins have to be known before the server of the block starts.
 const cleanups: (() => unknown)[] = []
@@ -67,6 +67,8 @@ const row = block({
     allowPrivateAddresses: true,
     stateDir: state,
     downloadTimeout: DOWNLOAD_SECONDS,
+    // So small that it arrives in time on a busy machine.
+    maxModelBytes: 8 << 20,
   },
   environment: {
     ...environment,

@@ -493,7 +493,10 @@ test('I02 an id that the system takes for another one ends the start', { skip: n
     const { status, stderr } = spawnSync(process.execPath, args, { encoding: 'utf8' })
     assert.deepEqual(
       [status, stderr],
-      [2, `onnxd: workerUser: an id is at most 4294967294, unlike those of ${user}.\n`],
+      [
+        2,
+        `onnxd: The user and group ids of the setting workerUser must be at most 4294967294; got ${user}.\n`,
+      ],
     )
   }
 })

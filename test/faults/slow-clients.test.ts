@@ -521,7 +521,8 @@ test(
       seen: `${grown.toFixed(0)} MiB for a budget of ${budgetMib} MiB`,
       isMet: grown <= budgetMib,
     })
-    assert.ok(grown < budgetMib + 100, `${grown} MiB`)
+    // One request may exceed a small budget by its own size.
+    assert.ok(grown < budgetMib + size(250, 100), `${grown} MiB`)
     for (const { socket } of clients) socket.destroy()
     await until(async () => (await echo(server)) === 200)
   },
