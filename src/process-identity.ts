@@ -59,8 +59,8 @@ export interface WorkerMemory {
 }
 
 /**
- * Returns the memory of a process in bytes; zeros if it has ended. Without `smaps_rollup` all resident memory
- * counts as private.
+ * Returns the memory of a process in bytes; zeros if it has ended. Without `smaps_rollup` all
+ * resident memory counts as private.
  */
 export async function memoryOfProcess(pid: number): Promise<WorkerMemory> {
   const text = await readFile(`/proc/${pid}/smaps_rollup`, 'latin1').catch(() => undefined)

@@ -10,7 +10,9 @@ import { listStore } from './sources/store-listing.ts'
 
 /** Models that load at the same time. More would only compete for the cores. */
 const PARALLEL_LOADS = 2
-/** Models that are registered at the same time if they load on demand: only their files are read. */
+/**
+ * Models that are registered at the same time if they load on demand: only their files are read.
+ */
 const PARALLEL_REGISTRATIONS = 16
 
 /** Result of the start, in the order of the models. */

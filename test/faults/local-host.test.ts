@@ -272,7 +272,7 @@ test('I01 workers see only harmless parts of the environment', async (t) => {
   const server = await serve(t, [handlerModel(t, 'tool')], settings, { environment: secrets })
   const environment = JSON.parse(await ask(server, 'environment:')) as Record<string, string>
   const allowed =
-    /^(?:PATH|HOME|USER|LOGNAME|LANG|LANGUAGE|TZ|TMPDIR|TEMP|TMP|LD_LIBRARY_PATH|NODE_V8_COVERAGE|(?:LC|CUDA|NVIDIA|ORT|OMP|KMP|MKL)_\w+|ONNXD_(?:BODY_FILE|PARENT_PID|WORKER_ONCE|WORKER_OPTIONS_FILE)|MXNET_USE_OPERATOR_TUNING|WANTED|PWD|SHLVL|OLDPWD|_)$/
+    /^(?:PATH|HOME|USER|LOGNAME|LANG|LANGUAGE|TZ|TMPDIR|TEMP|TMP|LD_LIBRARY_PATH|NODE_V8_COVERAGE|(?:LC|CUDA|NVIDIA|ORT|OMP|KMP|MKL)_\w+|ONNXD_(?:BODY_FILE|PARENT_PID|WORKER_ONCE|WORKER_OPTIONS_FILE)|MALLOC_(?:MMAP|TRIM)_THRESHOLD_|MXNET_USE_OPERATOR_TUNING|WANTED|PWD|SHLVL|OLDPWD|_)$/
   assert.deepEqual(
     Object.keys(environment).filter((name) => !allowed.test(name)),
     [],

@@ -22,7 +22,7 @@ async function assertServes(server: Laboratory, model: string): Promise<void> {
 }
 
 row(
-  'W22',
+  'W01',
   'a killed worker is replaced by the spare one, and no request is lost',
   async (server, t) => {
     const times: number[] = []
@@ -48,7 +48,7 @@ row(
 )
 
 row(
-  'W23',
+  'W19',
   'a spare worker that is killed again and again is replaced each time',
   async (server) => {
     const before = heldBy(server)
@@ -68,7 +68,7 @@ row(
   LONG,
 )
 
-row('W24', 'a stopped spare worker costs the model nothing, and is replaced', async (server) => {
+row('W18', 'a stopped spare worker costs the model nothing, and is replaced', async (server) => {
   for (let round = 0; round < size(1, 20); round += 1) {
     const spare = await readySpare(server)
     const before = await workerStarts(server)
@@ -84,7 +84,7 @@ row('W24', 'a stopped spare worker costs the model nothing, and is replaced', as
 })
 
 row(
-  'W25',
+  'O20',
   'after many loads nothing is left but one spare worker',
   async (server) => {
     await readySpare(server)

@@ -7,9 +7,10 @@ interface Entry {
 }
 
 /**
- * Orders loaded models by what it costs to lose them: Greedy-Dual-Size-Frequency (Cherkasova, 1998).
- * The priority of a model is `clock + uses × load time ÷ memory`. The clock rises to the priority of
- * each evicted model, so models that were used long ago lose against models that are used now.
+ * Orders loaded models by what it costs to lose them: Greedy-Dual-Size-Frequency (Cherkasova,
+ * 1998). The priority of a model is `clock + uses × load time ÷ memory`. The clock rises to the
+ * priority of each evicted model, so models that were used long ago lose against models that are
+ * used now.
  *
  * Plain LRU would keep a large model that was used once rather than ten small ones that are used
  * every minute.

@@ -1,8 +1,9 @@
 /**
  * Repairs two faults in a model file that onnxruntime 1.30 has written:
  *
- * - Files of ONNX's older versions list weights as inputs too. When onnxruntime packs such a weight,
- *   it removes the weight and keeps the input, which every request would then have to bring.
+ * - Files of ONNX's older versions list weights as inputs too. When onnxruntime packs such a
+ *   weight, it removes the weight and keeps the input, which every request would then have to
+ *   bring.
  * - It writes the weights of subgraphs (`If`, `Loop`) twice, in the file and outside, and rejects
  *   such a file.
  */
