@@ -1,6 +1,6 @@
 /** Settings of models and their workers: sources, execution, and permissions. */
 import { Type } from '@sinclair/typebox'
-import { JOIN_BATCHES, MAX_PRIORITY_LEVELS, batchDelay } from '../model-folder/settings.ts'
+import { JOIN_BATCHES, MAX_PRIORITY_LEVELS, batchDelay } from '../model-folder/version-settings.ts'
 import { MIB, count, flag, list, oneOf, text } from './fields.ts'
 
 const MAX_SPARES = 16

@@ -3,41 +3,11 @@
  * and batching, the worker for handler, labels, preprocessing and session options.
  */
 import { Type } from '@sinclair/typebox'
-import type {
-  NumberOptions,
-  SchemaOptions,
-  Static,
-  TLiteral,
-  TNumber,
-  TUnion,
-} from '@sinclair/typebox'
+import type { Static } from '@sinclair/typebox'
 import { stringEnum } from '../schema.ts'
+import { FILE_PROPERTIES } from './version-settings.ts'
 
 export { MODEL_SETTINGS_FILE } from './paths.ts'
-
-/** Each level costs one list per model version. */
-export const MAX_PRIORITY_LEVELS = 1000
-
-/** Each worker is a process. */
-export const MAX_WORKERS = 256
-
-/** Milliseconds that a batch may wait to fill. `auto` waits as long as waiting saves time. */
-export type BatchDelay = number | 'auto'
-
-/**
- * Whether requests share runs of a model: if the graph proves that no result changes, always, or
- * never.
- */
-export const JOIN_BATCHES = ['auto', 'always', 'never'] as const
-export type JoinBatches = (typeof JOIN_BATCHES)[number]
-
-/** Returns the schema of a {@link BatchDelay}. */
-export function batchDelay(
-  options: SchemaOptions,
-  limits: NumberOptions = {},
-): TUnion<[TNumber, TLiteral<'auto'>]> {
-  return Type.Union([Type.Number({ minimum: 0, ...limits }), Type.Literal('auto')], options)
-}
 
 /** How the image handler turns an image into the model's input tensor. */
 export const ImageSettings = Type.Object(
@@ -106,12 +76,6 @@ export type ImageSettings = Static<typeof ImageSettings>
 
 export const ModelSettings = Type.Object(
   {
-    handler: Type.Optional(
-      Type.String({
-        description:
-          '`onnx` (default), `image`, or a custom handler: `module.js:function` or `module.py:function`.',
-      }),
-    ),
     model: Type.Optional(
       Type.String({
         description: 'Name of the `.onnx` file. Needed if the folder contains several.',
@@ -146,57 +110,7 @@ export const ModelSettings = Type.Object(
       }),
     ),
     image: Type.Optional(ImageSettings),
-    workers: Type.Optional(Type.Integer({ minimum: 0, maximum: MAX_WORKERS })),
-    batchSize: Type.Optional(Type.Integer({ minimum: 1, maximum: 65_536 })),
-    maxBatchSize: Type.Optional(
-      Type.Integer({
-        minimum: 0,
-        maximum: 2 ** 31 - 1,
-        description:
-          'Maximum batch dimension of one request, if the first dimension of the model is open; 0 means no limit.',
-      }),
-    ),
-    maxBatchDelay: Type.Optional(
-      batchDelay({
-        description:
-          'Milliseconds to wait for a batch to fill. `auto` waits only while measured run times show a gain.',
-      }),
-    ),
-    joinBatches: Type.Optional(
-      stringEnum(JOIN_BATCHES, {
-        description:
-          'Whether requests of a batch are joined into one run of the model. `auto` joins if the graph proves that no result changes; `always` joins without a proof; `never` runs each request alone.',
-      }),
-    ),
-    priorityLevels: Type.Optional(
-      Type.Integer({
-        minimum: 1,
-        maximum: MAX_PRIORITY_LEVELS,
-        description: 'Number of priority levels; level 1 is served first. 1 disables priorities.',
-      }),
-    ),
-    defaultPriorityLevel: Type.Optional(
-      Type.Integer({
-        minimum: 0,
-        maximum: MAX_PRIORITY_LEVELS,
-        description: 'Priority of requests that do not set one; 0 means the middle level.',
-      }),
-    ),
-    threads: Type.Optional(Type.Integer({ minimum: 1, maximum: 1024 })),
-    graphOptimization: Type.Optional(stringEnum(['disabled', 'basic', 'extended', 'all'])),
-    providers: Type.Optional(Type.Array(Type.String({ minLength: 1 }))),
-    warmUp: Type.Optional(
-      Type.Boolean({
-        description:
-          'Run the model once on zeros while it loads, so that the first request is not slower than the others.',
-      }),
-    ),
-    loadOnDemand: Type.Optional(
-      Type.Boolean({
-        description:
-          'Load the model when its first request comes, and unload it when memory is needed for other models.',
-      }),
-    ),
+    ...FILE_PROPERTIES,
     pinned: Type.Optional(
       Type.Boolean({ description: 'Once loaded on demand, never unload the model for others.' }),
     ),

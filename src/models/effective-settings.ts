@@ -1,28 +1,27 @@
 /** The settings that one model version runs with, and the origin of each. */
 import { threadsPerWorker } from '../config/config.ts'
 import type { Config, ConfigOrigin, ConfigOrigins } from '../config/config.ts'
-import type { BatchDelay, JoinBatches, ModelSettings } from '../model-folder/settings.ts'
+import { SETTING_NAMES, serverDefaultOf } from '../model-folder/version-settings.ts'
+import type {
+  BatchDelay,
+  JoinBatches,
+  RequestedSettings,
+  SettingName,
+  SettingValue,
+} from '../model-folder/version-settings.ts'
 import type { PreparedModel } from './sources/prepare.ts'
 
 /**
  * Settings of a registration. The others come from the model's files, then from the server's
  * settings.
  */
-export interface VersionOptions {
-  readonly handler?: string | undefined
+export interface VersionOptions extends RequestedSettings {
   /**
    * The runtime that the caller named. It is kept, because the files must be found again with it.
    */
   readonly runtime?: string | undefined
-  readonly workers?: number | undefined
-  readonly batchSize?: number | undefined
+  /** Set by the configuration in a load request of the Open Inference Protocol. */
   readonly maxBatchSize?: number | undefined
-  readonly maxBatchDelayMs?: BatchDelay | undefined
-  readonly joinBatches?: JoinBatches | undefined
-  readonly priorityLevels?: number | undefined
-  readonly defaultPriorityLevel?: number | undefined
-  readonly responseTimeoutMs?: number | undefined
-  readonly startupTimeoutMs?: number | undefined
 }
 
 /**
@@ -66,33 +65,8 @@ export interface EffectiveSettings {
   readonly threads: number
 }
 
-/**
- * The same settings with their origins, and three that the worker resolves by the same rule. Names
- * and units are those of the REST API.
- */
-export interface ShownSettings {
-  readonly handler: Setting<string>
-  readonly workers: Setting<number>
-  readonly batchSize: Setting<number>
-  /** Maximum batch dimension of one request; 0 for no limit. */
-  readonly maxBatchSize: Setting<number>
-  /** Milliseconds, or `auto`. */
-  readonly maxBatchDelay: Setting<BatchDelay>
-  readonly joinBatches: Setting<JoinBatches>
-  readonly priorityLevels: Setting<number>
-  /** Priority level of requests that do not set one. */
-  readonly defaultPriorityLevel: Setting<number>
-  /** Seconds. */
-  readonly responseTimeout: Setting<number>
-  /** Load timeout in seconds. */
-  readonly startupTimeout: Setting<number>
-  readonly threads: Setting<number>
-  readonly graphOptimization: Setting<string>
-  readonly providers: Setting<readonly string[]>
-  readonly warmUp: Setting<boolean>
-  /** Whether the model is loaded when its first request comes. */
-  readonly loadOnDemand: Setting<boolean>
-}
+/** All settings with their origins. Names and units are those of the REST API. */
+export type ShownSettings = { readonly [K in SettingName]: Setting<SettingValue<K>> }
 
 /** Takes each setting from the registration, else from the model's files, else from the server. */
 export function resolveSettings(
@@ -101,49 +75,40 @@ export function resolveSettings(
   config: Config,
   origins: ConfigOrigins,
 ): ShownSettings {
-  const requested = <T>(value: T | undefined): Setting<T> | undefined =>
-    value === undefined ? undefined : { value, from: 'request' }
-  const own = <K extends keyof ModelSettings>(
-    key: K,
-  ): Setting<NonNullable<ModelSettings[K]>> | undefined => {
-    const value = settings[key]
-    const from = settingsFrom[key]
-    return value === undefined || from === undefined ? undefined : { value, from }
+  const requested: Readonly<Record<string, unknown>> = { ...options }
+  const ofFile: Readonly<Record<string, unknown>> = settings
+  const fileOf: Readonly<Record<string, SettingOrigin | undefined>> = settingsFrom
+  const defaults: Partial<Record<SettingName, Setting<unknown>>> = {
+    handler:
+      handler === '' ? { value: 'onnx', from: 'default' } : { value: handler, from: 'manifest' },
+    maxBatchSize: { value: 0, from: 'default' },
+    loadOnDemand:
+      config.load === 'on-demand'
+        ? { value: true, from: origins.load ?? 'default' }
+        : { value: false, from: 'default' },
   }
-  const server = <K extends keyof Config>(key: K): Setting<Config[K]> => ({
-    value: config[key],
-    from: origins[key] ?? 'default',
-  })
-  const inManifest: Setting<string> =
-    handler === '' ? { value: 'onnx', from: 'default' } : { value: handler, from: 'manifest' }
-  const workers = requested(options.workers) ?? own('workers') ?? server('workers')
-  const shared = server('threads')
-  const priorityLevels =
-    requested(options.priorityLevels) ?? own('priorityLevels') ?? server('priorityLevels')
-  const level =
-    requested(options.defaultPriorityLevel) ??
-    own('defaultPriorityLevel') ??
-    server('defaultPriorityLevel')
+  const resolve = (name: SettingName): Setting<unknown> | undefined => {
+    const server = serverDefaultOf(name)
+    const from = fileOf[name]
+    if (requested[name] !== undefined) return { value: requested[name], from: 'request' }
+    if (ofFile[name] !== undefined && from !== undefined) return { value: ofFile[name], from }
+    if (server === undefined) return defaults[name]
+    return { value: config[server], from: origins[server] ?? 'default' }
+  }
+  // The values fit the schemas of the table: each source was checked with them.
+  const shown = Object.fromEntries(
+    SETTING_NAMES.map((name) => [name, resolve(name)]),
+  ) as ShownSettings
+  const { workers, threads, priorityLevels, defaultPriorityLevel } = shown
+  const isOwnThreads = settings.threads !== undefined
   return {
-    handler: requested(options.handler) ?? own('handler') ?? inManifest,
-    workers,
-    batchSize: requested(options.batchSize) ?? own('batchSize') ?? server('batchSize'),
-    maxBatchSize: requested(options.maxBatchSize) ??
-      own('maxBatchSize') ?? { value: 0, from: 'default' },
-    maxBatchDelay:
-      requested(options.maxBatchDelayMs) ?? own('maxBatchDelay') ?? server('maxBatchDelay'),
-    joinBatches: requested(options.joinBatches) ?? own('joinBatches') ?? server('joinBatches'),
-    priorityLevels,
-    defaultPriorityLevel: { ...level, value: levelWithin(priorityLevels.value, level.value) },
-    responseTimeout: requested(seconds(options.responseTimeoutMs)) ?? server('responseTimeout'),
-    startupTimeout: requested(seconds(options.startupTimeoutMs)) ?? server('loadTimeout'),
-    threads: own('threads') ?? { ...shared, value: threadsPerWorker(config, workers.value) },
-    graphOptimization: own('graphOptimization') ?? server('graphOptimization'),
-    providers: own('providers') ?? server('providers'),
-    warmUp: own('warmUp') ?? server('warmUp'),
-    loadOnDemand: own('loadOnDemand') ?? {
-      value: config.load === 'on-demand',
-      from: origins.load ?? 'default',
+    ...shown,
+    threads: isOwnThreads
+      ? threads
+      : { ...threads, value: threadsPerWorker(config, workers.value) },
+    defaultPriorityLevel: {
+      ...defaultPriorityLevel,
+      value: levelWithin(priorityLevels.value, defaultPriorityLevel.value),
     },
   }
 }
@@ -172,8 +137,4 @@ export function valuesOf(shown: ShownSettings): EffectiveSettings {
  */
 function levelWithin(levels: number, wanted: number): number {
   return wanted === 0 ? Math.floor(levels / 2) + 1 : Math.min(wanted, levels)
-}
-
-function seconds(milliseconds: number | undefined): number | undefined {
-  return milliseconds === undefined ? undefined : milliseconds / 1000
 }

@@ -121,8 +121,10 @@ export class ModelVersion {
   get status(): VersionStatus {
     const pool = this.#pool.status
     const { onDemand } = this.#workers
-    const residency = onDemand?.state
     const wantedWorkers = onDemand?.isResting === true ? 0 : this.wanted.min
+    // The workers respond before the load has ended with the measurement of their memory.
+    const isServing = wantedWorkers > 0 && pool.readyWorkers >= wantedWorkers
+    const residency = onDemand && (isServing ? 'READY' : onDemand.state)
     const canLoad = residency !== undefined && !pool.hasFailed
     const isReady = wantedWorkers === 0 || pool.readyWorkers > 0 || canLoad
     return { ...pool, isLoading: this.#isLoading, residency, wantedWorkers, isReady }

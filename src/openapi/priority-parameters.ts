@@ -1,5 +1,5 @@
 /** Request headers for priority and timeout. Every REST dialect of inference accepts them. */
-import { MAX_PRIORITY_LEVELS } from '../model-folder/settings.ts'
+import { MAX_PRIORITY_LEVELS } from '../model-folder/version-settings.ts'
 import type { Parameter } from './types.ts'
 
 /** Requests with a longer number of milliseconds are rejected. */

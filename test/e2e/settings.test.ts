@@ -48,6 +48,7 @@ test('each setting says who set it: the request, a file of the model, the server
     defaultPriorityLevel: { value: 4, from: 'config.pbtxt' },
     responseTimeout: { value: 7, from: 'request' },
     startupTimeout: { value: 33, from: 'request' },
+    loadOnDemand: { value: false, from: 'default' },
     threads: { value: 1, from: 'model.json' },
     graphOptimization: { value: 'all', from: 'default' },
     providers: { value: ['cpu'], from: 'command line' },

@@ -80,7 +80,7 @@ test('C15: each key of a config.pbtxt is reported as read, changed or ignored, i
     'ignored name: the model name comes from the folder, the archive or the registration',
     'read platform: used unchanged',
     'read backend: used unchanged',
-    'changed max_batch_size: batchSize = 65536, maxBatchSize = 100000 (the maximum of batchSize is 65536)',
+    'changed max_batch_size: batchSize = 65536, maxBatchSize = 100000 (batchSize is at most 65536)',
     'ignored input: onnxd reads names, types and shapes of inputs and outputs from the ONNX file',
     'ignored input.allow_ragged_batch: onnxd never joins requests of different shapes into one run',
     'ignored output: onnxd reads names, types and shapes of inputs and outputs from the ONNX file',

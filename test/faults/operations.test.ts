@@ -311,7 +311,12 @@ test('O14 a wall clock that is set by an hour changes no timeout, backoff or age
 })
 
 /** Reads the wall clock to compare: with the time of a file, and with the start of the process. */
-const COMPARES_WALL_CLOCK = ['models/metrics/process.ts', 'worker/host/runtime-directory.ts']
+const COMPARES_WALL_CLOCK = [
+  'models/metrics/process.ts',
+  'models/weights/entry-list.ts',
+  'models/weights/source-files.ts',
+  'worker/host/runtime-directory.ts',
+]
 
 test('O14 the program measures time by the monotonic clock', () => {
   const measures = /Date\.now\(\)[^\n]{0,10}\s[-+<>]|[-+<>]=?\s*Date\.now\(\)|\.getTime\(\)/

@@ -1,7 +1,7 @@
 import type { Logger } from 'pino'
 import type { Config } from '../../config/config.ts'
 import type { ServerError } from '../../errors.ts'
-import type { BatchDelay } from '../../model-folder/settings.ts'
+import type { BatchDelay } from '../../model-folder/version-settings.ts'
 import type { EffectiveSettings } from '../effective-settings.ts'
 import type { PreparedModel } from '../sources/prepare.ts'
 import type { QueueLimits } from './queue/job-queue.ts'

@@ -1,20 +1,23 @@
 /**
- * The state that survives a restart, and its text on disk: `{"schemaVersion": 4, "savedAt": …,
+ * The state that survives a restart, and its text on disk: `{"schemaVersion": 5, "savedAt": …,
  * "checksum": …, "state": {"models": […]}}`.
  */
 import { createHash } from 'node:crypto'
 import { Type } from '@sinclair/typebox'
-import type { Static, TSchema } from '@sinclair/typebox'
+import type { Static, TOptional, TSchema, TUnsafe } from '@sinclair/typebox'
 import { messageOf } from '../../errors.ts'
-import { JOIN_BATCHES, MAX_PRIORITY_LEVELS } from '../../model-folder/settings.ts'
-import { fits, problemWith, stringEnum } from '../../schema.ts'
+import { REQUESTED_NAMES, VERSION_SETTINGS } from '../../model-folder/version-settings.ts'
+import type { RequestedName, SettingValue } from '../../model-folder/version-settings.ts'
+import { fits, problemWith } from '../../schema.ts'
 import { MODEL_NAME_PATTERN } from '../sources/model-name.ts'
 
 /**
  * Version of {@link ServerState}. Each change of the schema increases it; older versions can still
  * be read.
  */
-export const SCHEMA_VERSION = 4
+export const SCHEMA_VERSION = 5
+/** Up to this version, times had other names and units. */
+const LAST_WITH_MS = 4
 
 /** A state that must not be used or changed. The message is for the operator. */
 export class StateError extends Error {
@@ -25,8 +28,12 @@ export class StateError extends Error {
 const optional = <T extends TSchema>(schema: T) =>
   Type.Optional(Type.Unsafe<Static<T> | undefined>(schema))
 
+/** The settings that a registration can set. */
+const SETTINGS = Object.fromEntries(
+  REQUESTED_NAMES.map((name) => [name, optional(VERSION_SETTINGS[name].schema)]),
+) as { [K in RequestedName]: TOptional<TUnsafe<SettingValue<K> | undefined>> }
+
 const NamePattern = Type.String({ pattern: MODEL_NAME_PATTERN.source })
-const Milliseconds = Type.Integer({ minimum: 0, maximum: 2 ** 31 - 1 })
 
 /** One version of a model, as it was registered. */
 export const StoredModelSchema = Type.Object(
@@ -36,19 +43,9 @@ export const StoredModelSchema = Type.Object(
     version: NamePattern,
     options: Type.Object(
       {
-        handler: optional(Type.String({ maxLength: 4096 })),
+        ...SETTINGS,
         runtime: optional(Type.String({ maxLength: 100 })),
-        workers: optional(Type.Integer({ minimum: 0, maximum: 256 })),
-        batchSize: optional(Type.Integer({ minimum: 1, maximum: 65_536 })),
-        maxBatchSize: optional(Type.Integer({ minimum: 0, maximum: 2 ** 31 - 1 })),
-        maxBatchDelayMs: optional(
-          Type.Union([Type.Number({ minimum: 0, maximum: 2 ** 31 - 1 }), Type.Literal('auto')]),
-        ),
-        joinBatches: optional(stringEnum(JOIN_BATCHES)),
-        priorityLevels: optional(Type.Integer({ minimum: 1, maximum: MAX_PRIORITY_LEVELS })),
-        defaultPriorityLevel: optional(Type.Integer({ minimum: 0, maximum: MAX_PRIORITY_LEVELS })),
-        responseTimeoutMs: optional(Milliseconds),
-        startupTimeoutMs: optional(Milliseconds),
+        maxBatchSize: optional(VERSION_SETTINGS.maxBatchSize.schema),
       },
       { additionalProperties: false, description: 'What the registration set, and nothing else.' },
     ),
@@ -132,14 +129,41 @@ export function decodeState(text: string): Decoded {
   }
   if (schemaVersion > SCHEMA_VERSION) return { kind: 'newer', schemaVersion }
   if (checksum !== checksumOf(schemaVersion, savedAt, state)) return damaged('wrong checksum')
-  if (fits(ServerStateSchema, state)) return { kind: 'good', state }
-  return damaged(problemWith(ServerStateSchema, state) ?? 'it is not the state of a server')
+  const current = schemaVersion <= LAST_WITH_MS ? withoutMs(state) : state
+  if (fits(ServerStateSchema, current)) return { kind: 'good', state: current }
+  return damaged(problemWith(ServerStateSchema, current) ?? 'it is not the state of a server')
 }
 
 /** SHA-256 of everything else in the file, in one fixed form. */
 function checksumOf(schemaVersion: number, savedAt: unknown, state: unknown): string {
   const text = JSON.stringify([schemaVersion, savedAt, state])
   return createHash('sha256').update(text).digest('hex')
+}
+
+/** Converts a state of an earlier version: the times of its options have the names of the API. */
+function withoutMs(state: unknown): unknown {
+  const { models }: { models?: unknown } = { ...(state as object) }
+  if (!Array.isArray(models)) return state
+  const converted = { ...(state as object), models: models.map(modelWithoutMs) }
+  // Removes `undefined`.
+  return JSON.parse(JSON.stringify(converted))
+}
+
+function modelWithoutMs(model: unknown): unknown {
+  const { options, ...others }: { options?: unknown } = { ...(model as object) }
+  const {
+    maxBatchDelayMs: maxBatchDelay,
+    responseTimeoutMs,
+    startupTimeoutMs,
+    ...same
+  }: Record<string, unknown> = { ...(options as object) }
+  const seconds = (ms: unknown): unknown => (typeof ms === 'number' ? ms / 1000 : ms)
+  const times = {
+    maxBatchDelay,
+    responseTimeout: seconds(responseTimeoutMs),
+    startupTimeout: seconds(startupTimeoutMs),
+  }
+  return { ...others, options: { ...same, ...times } }
 }
 
 function damaged(reason: string): Decoded {

@@ -4,8 +4,14 @@
 import { Type } from '@sinclair/typebox'
 import type { Static } from '@sinclair/typebox'
 import { ServerError } from '../../errors.ts'
-import { JOIN_BATCHES, MAX_PRIORITY_LEVELS, MAX_WORKERS } from '../../model-folder/settings.ts'
 import type { ModelSettings } from '../../model-folder/settings.ts'
+import {
+  JOIN_BATCHES,
+  MAX_BATCH_SIZE,
+  MAX_PRIORITY_LEVELS,
+  MAX_WORKERS,
+  VERSION_SETTINGS,
+} from '../../model-folder/version-settings.ts'
 import { parseRequestJson } from '../../request-json.ts'
 import { fits, problemWith, stringEnum } from '../../schema.ts'
 import type { VersionOptions } from '../effective-settings.ts'
@@ -68,24 +74,32 @@ export function parseConfigOverride(text: string): ConfigOverride {
   const rows = override.max_batch_size
   const groups = override.instance_group
   const batching = override.dynamic_batching ?? {}
-  const delay = batching.max_queue_delay_microseconds
   const levels = levelIn(batching, 'priority_levels')
   const settings = withoutUndefined({
     maxBatchSize: rows === undefined ? undefined : Number(rows),
-    batchSize: rows === undefined ? undefined : Math.min(Math.max(1, Number(rows)), 65_536),
+    batchSize: rows === undefined ? undefined : Math.min(Math.max(1, Number(rows)), MAX_BATCH_SIZE),
     workers: workersIn(groups),
-    maxBatchDelay: delay === undefined ? undefined : Number(delay) / 1000,
+    maxBatchDelay: delayIn(batching.max_queue_delay_microseconds),
     joinBatches: override.parameters?.join_batches?.string_value,
     // In Triton 0 means no priorities, which is one level.
     priorityLevels: levels === undefined ? undefined : Math.max(1, levels),
     defaultPriorityLevel: levelIn(batching, 'default_priority_level'),
   })
-  const { maxBatchDelay: maxBatchDelayMs, ...options } = settings
   const reason = 'this field has an effect only in config.pbtxt'
   const unused = Object.fromEntries(FILE_ONLY.map((key) => [key, reason]))
   const message = messageOf(override)
   const report = reportOf(message, { from: 'load request', settings, unused })
-  return { options: { ...options, maxBatchDelayMs }, report }
+  return { options: settings, report }
+}
+
+/** @returns Milliseconds. */
+function delayIn(microseconds: Static<typeof Count> | undefined): number | undefined {
+  if (microseconds === undefined) return undefined
+  const delay = Number(microseconds) / 1000
+  const problem = problemWith(VERSION_SETTINGS.maxBatchDelay.schema, delay)
+  if (problem === undefined) return delay
+  const text = `config, /dynamic_batching/max_queue_delay_microseconds, in milliseconds: ${problem}`
+  throw new ServerError('BadRequestException', text)
 }
 
 function workersIn(groups: Static<typeof Override>['instance_group']): number | undefined {

@@ -2,7 +2,7 @@
  * The interface between the protocol loop and a model. The built-in ONNX handlers and the adapter
  * for custom handlers implement it.
  */
-import type { JoinBatches } from '../../model-folder/settings.ts'
+import type { JoinBatches } from '../../model-folder/version-settings.ts'
 import type { WireRequest, WorkerReply } from '../wire/messages.ts'
 
 /** Facts about the model from the load request and the worker's environment. */

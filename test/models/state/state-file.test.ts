@@ -96,8 +96,9 @@ test('what is saved is loaded again, in a private folder and a private file', as
           handler: undefined,
           workers: 0,
           batchSize: 4,
-          maxBatchDelayMs: 10,
-          responseTimeoutMs: 60_000,
+          maxBatchDelay: 10,
+          responseTimeout: 60,
+          loadOnDemand: true,
         },
         isDefault: false,
         sha256: 'a'.repeat(64),
@@ -116,6 +117,30 @@ test('what is saved is loaded again, in a private folder and a private file', as
   assert.deepEqual(readdirSync(folder), ['state.json'], 'no lock and no temporary file is left')
   assert.equal(statSync(folder).mode & 0o777, 0o700)
   assert.equal(statSync(current(folder)).mode & 0o777, 0o600)
+})
+
+test('a state of version 4 is read with its times in the units of today', () => {
+  const options = {
+    batchSize: 4,
+    maxBatchDelayMs: 10,
+    responseTimeoutMs: 60_000,
+    startupTimeoutMs: 5000,
+  }
+  const [model] = stateWith('digits.onnx').models
+  const state = { models: [{ ...model, options }] }
+  const checksum = createHash('sha256')
+    .update(JSON.stringify([4, 'then', state]))
+    .digest('hex')
+  const decoded = decodeState(
+    JSON.stringify({ schemaVersion: 4, savedAt: 'then', checksum, state }),
+  )
+  assert.ok(decoded.kind === 'good')
+  assert.deepEqual(JSON.parse(JSON.stringify(decoded.state.models[0]?.options)), {
+    batchSize: 4,
+    maxBatchDelay: 10,
+    responseTimeout: 60,
+    startupTimeout: 5,
+  })
 })
 
 test('saving keeps the generation before', async (t) => {
@@ -157,8 +182,8 @@ test('no flipped bit goes unnoticed', () => {
     kinds.set(kind, (kinds.get(kind) ?? 0) + 1)
     bytes[index] = byte
   }
-  // The digit 4 of the version becomes 5 or 6: refused, as a newer version is.
-  assert.equal(kinds.get('newer'), 2)
+  // The digit 5 of the version becomes 7: rejected, as a newer version is.
+  assert.equal(kinds.get('newer'), 1)
 })
 
 test('the state of the schemas before is read', () => {
@@ -261,7 +286,7 @@ test('damage that happens while the server runs is kept and reported at the next
 })
 
 test('a newer version, a link, a folder, a huge file are refused and nothing is touched', async (t) => {
-  const newer = JSON.stringify({ schemaVersion: 5, anything: true })
+  const newer = JSON.stringify({ schemaVersion: 6, anything: true })
   const cases: [name: string, make: (file: string) => void][] = [
     ['newer', (file) => writeFileSync(file, newer)],
     ['link', (file) => symlinkSync(`${file}.target`, file)],

@@ -4,17 +4,19 @@
  * `/v2/models/{model}/config` shows them.
  */
 import { ServerError } from '../../../errors.ts'
-import { JOIN_BATCHES, MAX_PRIORITY_LEVELS, MAX_WORKERS } from '../../../model-folder/settings.ts'
 import type { ModelSettings } from '../../../model-folder/settings.ts'
+import {
+  JOIN_BATCHES,
+  MAX_BATCH_SIZE,
+  MAX_PRIORITY_LEVELS,
+  MAX_WORKERS,
+} from '../../../model-folder/version-settings.ts'
 import { Fields } from './protobuf-fields.ts'
 import { TextSource, parseTextFormat } from './protobuf-text.ts'
 import type { TextMessage } from './protobuf-text.ts'
 
 /** Name of the file with a {@link ModelConfig}. */
 export const MODEL_CONFIG_FILE = 'config.pbtxt'
-
-/** Maximum of `batchSize`. */
-const MAX_BATCH = 65_536
 
 const DATA_TYPES = [
   'TYPE_BOOL',
@@ -148,7 +150,7 @@ export function settingsOf(config: ModelConfig): ModelSettings {
     ...(labels !== undefined && { labels }),
     ...(config.max_batch_size !== undefined && {
       maxBatchSize: config.max_batch_size,
-      batchSize: Math.min(Math.max(1, config.max_batch_size), MAX_BATCH),
+      batchSize: Math.min(Math.max(1, config.max_batch_size), MAX_BATCH_SIZE),
     }),
     ...(counted && { workers: Math.min(workers, MAX_WORKERS) }),
     ...(delay !== undefined && { maxBatchDelay: delay / 1000 }),
@@ -178,7 +180,7 @@ function joinBatchesIn({ parameters }: ModelConfig): Pick<ModelSettings, 'joinBa
 export function changesOf(config: ModelConfig): Record<string, string> {
   const { max_batch_size: rows = 0, instance_group: groups } = config
   return {
-    ...(rows > MAX_BATCH && { max_batch_size: `the maximum of batchSize is ${MAX_BATCH}` }),
+    ...(rows > MAX_BATCH_SIZE && { max_batch_size: `batchSize is at most ${MAX_BATCH_SIZE}` }),
     ...(instancesOf(config) > MAX_WORKERS && {
       'instance_group.count': `the maximum of workers is ${MAX_WORKERS}`,
     }),

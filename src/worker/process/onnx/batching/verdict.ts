@@ -1,6 +1,6 @@
 /** Decides, when a model is loaded, whether requests may share a run, and gives the reason. */
 import { closeSync, constants, fstatSync, openSync } from 'node:fs'
-import type { JoinBatches } from '../../../../model-folder/settings.ts'
+import type { JoinBatches } from '../../../../model-folder/version-settings.ts'
 import type { TensorSpec } from '../tensors/metadata.ts'
 import { readGraph } from './graph-reader.ts'
 import { ProtoError, ProtoFile } from './proto-file.ts'
