@@ -22,7 +22,7 @@ import { Connections } from './routes/http/connections/connections.ts'
 import { MAX_HEADER_BYTES } from './routes/http/connections/http-server.ts'
 import { checkMessage, isRepeated } from './routes/http/connections/message-check.ts'
 import { errorHandling, refuseOtherMethods } from './routes/http/error-handler.ts'
-import { watchExchanges } from './routes/http/exchanges.ts'
+import { watchRequests } from './routes/http/open-requests.ts'
 import { readRequestTarget } from './routes/http/request-target.ts'
 import { answerHeaders } from './routes/http/response-headers.ts'
 import { schemaController } from './routes/http/schema-compilers.ts'
@@ -156,7 +156,7 @@ async function readBodies(app: App, { config }: RouteContext): Promise<void> {
     const isJson = /^application\/(.+\+)?json\b/i.test(request.headers['content-type'] ?? '')
     return readBody(payload, {
       maxBytes: isJson ? Math.min(maxJsonBytes, maxBodyBytes) : maxBodyBytes,
-      hold: (bytes) => app.exchanges.hold(request, bytes),
+      hold: (bytes) => app.openRequests.hold(request, bytes),
     })
   })
 }
@@ -193,7 +193,7 @@ function newApp(
   app.removeAllContentTypeParsers()
   app.setReplySerializer((payload) => `${JSON.stringify(payload, null, 2)}\n`)
   const { accessLog } = config
-  watchExchanges(app, {
+  watchRequests(app, {
     connections,
     budget,
     counts: metrics.responses[listener],

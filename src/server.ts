@@ -4,13 +4,13 @@ import type { Logger } from 'pino'
 import type { Config, ConfigOrigins } from './config/config.ts'
 import { ConfigError } from './errors.ts'
 import { isLoopback } from './loopback.ts'
-import type { FailedModel } from './models/failures.ts'
+import type { FailedModel } from './models/loading/failures.ts'
+import { loadStartupModels } from './models/loading/startup.ts'
+import type { StartupResult } from './models/loading/startup.ts'
 import { createModelService } from './models/model-service.ts'
 import type { ModelVersion } from './models/model-version.ts'
 import type { Registry } from './models/registry.ts'
 import { storeProblem } from './models/sources/store-check.ts'
-import { loadStartupModels } from './models/startup.ts'
-import type { StartupResult } from './models/startup.ts'
 import { ByteBudget, budgetBytes } from './routes/http/byte-budget.ts'
 import type { App, RouteContext } from './routes/route-context.ts'
 
@@ -107,16 +107,16 @@ export async function startServer({
     isAccepting = false
     isStopping = true
     stopLoading.abort()
-    for (const { exchanges } of apps) exchanges.startDraining()
+    for (const { openRequests } of apps) openRequests.startDraining()
     // Loads must stop first: a request that waits for a load would keep the server from ending.
     const loadsEnded = registry.stopLoading()
     const sparesEnded = factory.spares.close()
     // A load balancer needs time to see that readiness returns 503.
-    const hasClients = apps.some(({ exchanges }) => exchanges.hasConnections)
+    const hasClients = apps.some(({ openRequests }) => openRequests.hasConnections)
     if (wasReady && hasClients) await delay(config.stopDelay * 1000)
     const drainMs = config.drainTimeout * 1000
     // Models stay until the last request has its response, also one whose body still arrives.
-    await Promise.all(apps.map(({ exchanges }) => exchanges.close(drainMs, log)))
+    await Promise.all(apps.map(({ openRequests }) => openRequests.close(drainMs, log)))
     await Promise.all([loadsEnded, sparesEnded])
     await service.close()
     await loading?.catch(() => {})

@@ -17,9 +17,9 @@ import { safeFileName } from '../src/models/transfers/file-name.ts'
 import { checkPythonInput } from '../src/models/workers/python-input.ts'
 import { parseUrlEncoded, readMultipart } from '../src/routes/http/form.ts'
 import type { App } from '../src/routes/route-context.ts'
-import { LastWords } from '../src/worker/host/last-words.ts'
+import { TracebackErrors } from '../src/worker/host/python/traceback-errors.ts'
 import { parseJson } from '../src/worker/process/custom/json-input.ts'
-import { oneLine } from '../src/worker/process/one-line.ts'
+import { joinLines } from '../src/worker/process/join-lines.ts'
 import { chooseCoding } from '../src/worker/process/onnx/content-coding.ts'
 import { prefersOctets } from '../src/worker/process/onnx/headers.ts'
 import { JsonReader } from '../src/worker/process/onnx/json/reader.ts'
@@ -87,12 +87,12 @@ const READERS: Readonly<Record<string, Read>> = {
   },
   'message without folders': (text) => withoutFolders(text),
   'lines of a worker': (text) => {
-    const words = new LastWords()
+    const words = new TracebackErrors()
     for (const line of text.split('\n')) words.note(line)
     return words.text
   },
   'JSON for a handler': (text) => parseJson(Buffer.from(text), JSON_LIMITS),
-  'one line': (text) => oneLine(text),
+  'one line': (text) => joinLines(text),
   'JSON length': (text) => parseJsonLength(text, 10),
   'Accept-Encoding': (text) => chooseCoding(text),
   Accept: (text) => prefersOctets(`application/octet-stream,${text}`),

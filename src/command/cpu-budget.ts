@@ -2,7 +2,7 @@
 import { availableParallelism } from 'node:os'
 
 /** The fields of a model version that are counted. */
-interface Counted {
+interface VersionThreads {
   readonly name: string
   readonly settings: { readonly workers: number; readonly threads: number }
 }
@@ -15,7 +15,10 @@ export interface CpuBudget {
 }
 
 /** Compares the workers and threads of these versions with the cores that this process may use. */
-export function cpuBudget(versions: readonly Counted[], cores = availableParallelism()): CpuBudget {
+export function cpuBudget(
+  versions: readonly VersionThreads[],
+  cores = availableParallelism(),
+): CpuBudget {
   let workers = 0
   let threads = 0
   for (const { settings } of versions) {

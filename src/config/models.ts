@@ -124,7 +124,7 @@ export const modelSettings = {
     0,
   ),
   recycleAfterRequests: count(
-    'Replace a worker after this many batches. The new worker is ready before the old one stops. 0 disables.',
+    'Replace a worker after this many requests. The new worker is ready before the old one stops. 0 disables.',
     0,
   ),
   recycleAfterSeconds: count('Replace a worker after this many seconds; 0 disables.', 0),

@@ -28,7 +28,7 @@ const TensorMetadata = Type.Object({
 export type TensorMetadata = Static<typeof TensorMetadata>
 
 /** The metadata of a built-in handler. A custom handler may return anything. */
-const ModelMetadata = Type.Object({
+const HandlerMetadata = Type.Object({
   handler: Type.String(),
   runtime: Type.Object({ name: Type.String(), version: Type.String() }),
   inputs: Type.Array(TensorMetadata),
@@ -41,11 +41,11 @@ const ModelMetadata = Type.Object({
     }),
   ),
 })
-export type ModelMetadata = Static<typeof ModelMetadata>
+export type HandlerMetadata = Static<typeof HandlerMetadata>
 
 /**
  * Returns the metadata in its known form; `undefined` if the handler returned none or another form.
  */
-export function asModelMetadata(description: unknown): ModelMetadata | undefined {
-  return fits(ModelMetadata, description) ? description : undefined
+export function asHandlerMetadata(description: unknown): HandlerMetadata | undefined {
+  return fits(HandlerMetadata, description) ? description : undefined
 }

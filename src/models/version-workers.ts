@@ -7,13 +7,13 @@ import { OnDemand } from './residency/on-demand.ts'
 import { poolSettings } from './scheduling/pool-options.ts'
 import { Pool } from './scheduling/pool.ts'
 import type { PoolWorker } from './scheduling/pool.ts'
-import { Recycler, recycleLimits } from './scheduling/recycler.ts'
-import { Scaler } from './scheduling/scaler.ts'
-import type { WantedWorkers } from './scheduling/scaler.ts'
+import { Recycler, recycleLimits } from './scheduling/slots/recycler.ts'
+import { Scaler } from './scheduling/slots/scaler.ts'
+import type { WantedWorkers } from './scheduling/slots/scaler.ts'
 import { FileCheck } from './sources/file-check.ts'
 import type { PreparedModel } from './sources/prepare.ts'
 import type { VersionWeights } from './weights/weight-cache.ts'
-import { askHandler, describeHandler } from './workers/describe-handler.ts'
+import { askForMetadata, requestMetadata } from './workers/describe-handler.ts'
 
 /** The workers of one model version: starts them now or on demand, scales, replaces, stops them. */
 export class VersionWorkers {
@@ -92,7 +92,7 @@ export class VersionWorkers {
    */
   async learnMetadata(): Promise<void> {
     if (this.metadata !== undefined || this.onDemand === undefined || this.dialect === 'mms') return
-    this.metadata = await describeHandler(this.pool)
+    this.metadata = await requestMetadata(this.pool)
   }
 
   /** As {@link Scaler.scale}. A model that is not in memory starts its workers later. */
@@ -157,6 +157,6 @@ export class VersionWorkers {
   async #learn(): Promise<void> {
     const canAsk = this.pool.status.readyWorkers > 0 && this.dialect !== 'mms'
     if (canAsk)
-      this.metadata ??= await askHandler(this.pool, this.#prepared.name, this.#context.log)
+      this.metadata ??= await askForMetadata(this.pool, this.#prepared.name, this.#context.log)
   }
 }

@@ -1,5 +1,5 @@
 /** Request and response bodies of the Open Inference Protocol for one model. */
-import type { ModelMetadata, TensorMetadata } from '../models/model-metadata.ts'
+import type { HandlerMetadata, TensorMetadata } from '../models/model-metadata.ts'
 import { BINARY } from './predict-schemas.ts'
 import {
   elementSchema,
@@ -17,7 +17,7 @@ import type { JsonSchema, MediaType, RequestBody, Response } from './types.ts'
 const BINARY_ONLY = 'FP16'
 
 /** Body of `POST /v2/models/{model}/infer`: JSON, or the binary form if a tensor is FP16. */
-export function inferRequest(metadata: ModelMetadata, typeName: string): RequestBody {
+export function inferRequest(metadata: HandlerMetadata, typeName: string): RequestBody {
   if (isBinary(metadata)) {
     const tensors = metadata.inputs.map((input) => `\`${input.name}\` ${tensorText(input)}`)
     return {
@@ -31,7 +31,7 @@ export function inferRequest(metadata: ModelMetadata, typeName: string): Request
 }
 
 /** Response of the same route. */
-export function inferResponse(metadata: ModelMetadata, typeName: string): Response {
+export function inferResponse(metadata: HandlerMetadata, typeName: string): Response {
   const content = isBinary(metadata)
     ? { 'application/octet-stream': { schema: BINARY } }
     : { 'application/json': jsonResponse(metadata, typeName) }
@@ -39,11 +39,11 @@ export function inferResponse(metadata: ModelMetadata, typeName: string): Respon
 }
 
 /** Whether the model needs the binary form for its requests and responses. */
-export function isBinary({ inputs, outputs }: ModelMetadata): boolean {
+export function isBinary({ inputs, outputs }: HandlerMetadata): boolean {
   return [...inputs, ...outputs].some(({ datatype }) => datatype === BINARY_ONLY)
 }
 
-function jsonRequest({ inputs, outputs }: ModelMetadata, typeName: string): MediaType {
+function jsonRequest({ inputs, outputs }: HandlerMetadata, typeName: string): MediaType {
   const schema = {
     $id: `${typeName}InferRequest`,
     type: 'object',
@@ -80,7 +80,7 @@ function jsonRequest({ inputs, outputs }: ModelMetadata, typeName: string): Medi
   return { schema, examples: { smallest: { value } } }
 }
 
-function jsonResponse({ outputs }: ModelMetadata, typeName: string): MediaType {
+function jsonResponse({ outputs }: HandlerMetadata, typeName: string): MediaType {
   const schema = {
     $id: `${typeName}InferResponse`,
     type: 'object',

@@ -1,5 +1,5 @@
 /** Operations of one model, with the types of its inputs and outputs. */
-import type { ModelMetadata } from '../models/model-metadata.ts'
+import type { HandlerMetadata } from '../models/model-metadata.ts'
 import { BINARY_PARAMETERS } from './binary-parameters.ts'
 import { inferRequest, inferResponse, isBinary } from './infer-schemas.ts'
 import { ANY_REQUEST, ANY_RESPONSE, predictRequest, predictResponse } from './predict-schemas.ts'
@@ -13,7 +13,7 @@ export interface DocumentedModel {
   /** Absent for the default version. */
   readonly version?: string | undefined
   /** Absent if the handler does not report its metadata. */
-  readonly metadata: ModelMetadata | undefined
+  readonly metadata: HandlerMetadata | undefined
   readonly priorityLevels: number
 }
 
@@ -61,7 +61,7 @@ function predictOperation(
 
 function inferOperation(
   model: DocumentedModel,
-  metadata: ModelMetadata,
+  metadata: HandlerMetadata,
   typeName: string,
   errors: ErrorSchemas,
 ): Operation {

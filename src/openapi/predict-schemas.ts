@@ -1,5 +1,5 @@
 /** Request and response bodies of `POST /predictions/{model}` for one model. */
-import type { ModelMetadata, TensorMetadata } from '../models/model-metadata.ts'
+import type { HandlerMetadata, TensorMetadata } from '../models/model-metadata.ts'
 import { fitExample, nestedExample, nestedSchema, tensorText } from './tensor-schemas.ts'
 import type { Direction } from './tensor-schemas.ts'
 import type { Content, JsonSchema, RequestBody, Response } from './types.ts'
@@ -33,7 +33,7 @@ export const ANY_RESPONSE: Response = {
 }
 
 /** Request: one image for an image classifier, else one tensor for each input. */
-export function predictRequest(metadata: ModelMetadata, typeName: string): RequestBody {
+export function predictRequest(metadata: HandlerMetadata, typeName: string): RequestBody {
   if (takesPictures(metadata)) return { required: true, content: pictureContent() }
   const { inputs } = metadata
   const [only, ...others] = inputs
@@ -60,7 +60,7 @@ export function predictRequest(metadata: ModelMetadata, typeName: string): Reque
 }
 
 /** Response: the most likely classes of an image, else one tensor for each output. */
-export function predictResponse(metadata: ModelMetadata, typeName: string): Response {
+export function predictResponse(metadata: HandlerMetadata, typeName: string): Response {
   const { outputs, topK } = metadata
   if (takesPictures(metadata) && topK !== undefined) {
     const schema = classList(metadata, topK, typeName)
@@ -79,7 +79,7 @@ export function predictResponse(metadata: ModelMetadata, typeName: string): Resp
 }
 
 /** Whether the model takes one image. A model with another fixed batch size takes tensors. */
-function takesPictures({ handler, inputs: [input] }: ModelMetadata): boolean {
+function takesPictures({ handler, inputs: [input] }: HandlerMetadata): boolean {
   const pictures = input?.shape[0] ?? 0
   return handler === 'image' && (pictures === 1 || pictures === -1)
 }
@@ -98,7 +98,7 @@ function pictureContent(): Content {
   }
 }
 
-function classList({ labels }: ModelMetadata, topK: number, typeName: string): JsonSchema {
+function classList({ labels }: HandlerMetadata, topK: number, typeName: string): JsonSchema {
   const names = labels === undefined ? {} : { enum: [...new Set(labels)] }
   const highest = labels === undefined ? {} : { maximum: labels.length - 1 }
   return {

@@ -9,7 +9,7 @@ import { Pool } from '../../src/models/scheduling/pool.ts'
 import type { PoolWorker } from '../../src/models/scheduling/pool.ts'
 import { Job } from '../../src/models/scheduling/queue/job.ts'
 import type { QueuedJob } from '../../src/models/scheduling/queue/queued-job.ts'
-import type { ExitCause } from '../../src/worker/host/child.ts'
+import type { ExitCause } from '../../src/worker/host/child-process/child.ts'
 import { WorkerDiedError } from '../../src/worker/host/outcomes.ts'
 import type { WireRequest, WorkerReply } from '../../src/worker/wire/messages.ts'
 
@@ -24,7 +24,7 @@ export interface Batch {
 
 export class FakeWorker implements PoolWorker {
   state: PoolWorker['state'] = 'loading'
-  answered = 0
+  servedRequests = 0
   /** The values that the dispatch policy reads, see {@link keepInFlight}. */
   readonly progress = {
     inFlight: 0,
@@ -106,7 +106,7 @@ export class FakeWorker implements PoolWorker {
     const batch = this.batches.shift()
     assert.ok(batch, 'nothing to answer')
     this.progress.inFlight -= 1
-    this.answered += 1
+    this.servedRequests += 1
     const predictions = batch.requests.map((request) => ({
       id: request.id,
       contentType: '',

@@ -5,7 +5,7 @@ import { pino } from 'pino'
 import { StatusCounts } from '../../src/models/metrics/counts.ts'
 import { ByteBudget } from '../../src/routes/http/byte-budget.ts'
 import { Connections } from '../../src/routes/http/connections/connections.ts'
-import { watchExchanges } from '../../src/routes/http/exchanges.ts'
+import { watchRequests } from '../../src/routes/http/open-requests.ts'
 import type { App } from '../../src/routes/route-context.ts'
 
 /** Limits that no test reaches. */
@@ -24,5 +24,5 @@ export function watch(
   connections = new Connections(LIMITS, pino({ level: 'silent' })),
 ): void {
   const budget = new ByteBudget(Number.POSITIVE_INFINITY)
-  watchExchanges(app, { connections, budget, counts: new StatusCounts(), log: undefined })
+  watchRequests(app, { connections, budget, counts: new StatusCounts(), log: undefined })
 }

@@ -12,7 +12,7 @@ export type Flavour = 'mms' | 'torchserve'
  * Result of a key: a setting, a MODEL argument, or the reason why it is ignored. One key can have
  * several results.
  */
-export type Outcome =
+export type MappedKey =
   | { readonly setting: string; readonly value: unknown; readonly note?: string }
   | { readonly model: string }
   | { readonly reason: string }
@@ -24,7 +24,7 @@ export interface RuleContext {
 }
 
 /** A text is the reason why a key is ignored. */
-export type Rule = string | ((value: string, context: RuleContext) => Outcome[])
+export type Rule = string | ((value: string, context: RuleContext) => MappedKey[])
 
 const DAY = 86_400
 const MAX_INT32 = 2 ** 31 - 1
@@ -145,7 +145,7 @@ export const TORCHSERVE_RULES: Readonly<Record<string, Rule>> = {
  * Reads an integer. A value above `most` becomes `most`; a value below `least` is ignored.
  * @throws ConfigError if the value is not an integer.
  */
-export function integer(value: string, setting: string, least: number, most: number): Outcome[] {
+export function integer(value: string, setting: string, least: number, most: number): MappedKey[] {
   if (!/^[+-]?\d{1,15}$/.test(value)) throw new ConfigError(`${setting} must be an integer.`)
   const number = Number(value)
   if (number < least) return [{ reason: `the minimum of ${setting} is ${least}` }]
@@ -154,21 +154,21 @@ export function integer(value: string, setting: string, least: number, most: num
 }
 
 /** Converts minutes to `responseTimeout`. */
-export function minutes(value: string): Outcome[] {
+export function minutes(value: string): MappedKey[] {
   if (!/^[+-]?\d{1,9}$/.test(value)) throw new ConfigError('responseTimeout must be an integer.')
   return integer(String(Number(value) * 60), 'responseTimeout', 1, DAY).map((outcome) =>
     'setting' in outcome ? { note: `${value} minutes`, ...outcome } : outcome,
   )
 }
 
-function responseTimeout(value: string, { flavour, properties }: RuleContext): Outcome[] {
+function responseTimeout(value: string, { flavour, properties }: RuleContext): MappedKey[] {
   const seconds = properties.get('default_response_timeout_seconds')?.trim() ?? ''
   if (/^\+?\d+$/.test(seconds))
     return [{ reason: 'default_response_timeout_seconds is set as well and has precedence' }]
   return flavour === 'mms' ? minutes(value) : integer(value, 'responseTimeout', 1, DAY)
 }
 
-function address(value: string, host: string, port: string, defaultPort: number): Outcome[] {
+function address(value: string, host: string, port: string, defaultPort: number): MappedKey[] {
   if (/^unix:/i.test(value)) return [{ reason: 'onnxd listens on TCP ports only' }]
   if (/^https:/i.test(value)) return [{ reason: TLS }]
   const [, name = '', digits] =
@@ -182,10 +182,10 @@ function address(value: string, host: string, port: string, defaultPort: number)
   ]
 }
 
-function loadModels(value: string, { properties }: RuleContext): Outcome[] {
+function loadModels(value: string, { properties }: RuleContext): MappedKey[] {
   if (/^(all|none)$/i.test(value)) return [{ setting: 'load', value: value.toLowerCase() }]
   const names: string[] = []
-  const outcomes: Outcome[] = []
+  const outcomes: MappedKey[] = []
   for (const entry of value.split(',').map((part) => part.trim())) {
     if (entry === '') continue
     const [, name, url = entry] = /^([^/=]+)=(.+)$/.exec(entry) ?? []
@@ -196,14 +196,14 @@ function loadModels(value: string, { properties }: RuleContext): Outcome[] {
 }
 
 /** Reads the models of a TorchServe snapshot: `{"models": {name: {version: {marName, …}}}}`. */
-function modelSnapshot(value: string, { properties }: RuleContext): Outcome[] {
+function modelSnapshot(value: string, { properties }: RuleContext): MappedKey[] {
   let content: unknown
   try {
     content = JSON.parse(value)
   } catch (cause) {
     throw new ConfigError('the value is not valid JSON.', { cause })
   }
-  const outcomes: Outcome[] = []
+  const outcomes: MappedKey[] = []
   for (const [name, versions] of entriesOf(fieldOf(content, 'models'))) {
     const all = entriesOf(versions).map(([, version]) => version)
     const chosen = all.find((version) => fieldOf(version, 'defaultVersion') === true) ?? all[0]
@@ -219,7 +219,7 @@ function modelArgument(
   name: string | undefined,
   url: string,
   properties: ReadonlyMap<string, string>,
-): Outcome {
+): MappedKey {
   const store = properties.get('model_store')?.trim() ?? ''
   const shown = name ?? path.basename(url)
   if (/^[a-z][a-z0-9+.-]*:/i.test(url))

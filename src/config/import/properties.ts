@@ -7,7 +7,7 @@ import path from 'node:path'
 import { ConfigError } from '../../errors.ts'
 import type { Settings } from '../layers.ts'
 import { COMMON_RULES, TORCHSERVE_RULES } from './properties-mapping.ts'
-import type { Flavour, Outcome, Rule } from './properties-mapping.ts'
+import type { Flavour, MappedKey, Rule } from './properties-mapping.ts'
 import { decodeProperties, parseProperties } from './properties-text.ts'
 
 /** One setting from a key. For a MODEL argument the setting is `MODEL`. */
@@ -113,7 +113,7 @@ export function record(
   result: Import,
   key: string,
   value: string,
-  outcomes: readonly Outcome[],
+  outcomes: readonly MappedKey[],
 ): void {
   const shown = SECRET_KEY.test(key) || SECRET_VALUE.test(value) ? HIDDEN : value
   for (const outcome of outcomes) {
@@ -133,7 +133,7 @@ function outcomesOf(
   key: string,
   value: string,
   context: { flavour: Flavour; properties: ReadonlyMap<string, string> },
-): Outcome[] {
+): MappedKey[] {
   if (key === 'enable_envvars_config') {
     return [
       {

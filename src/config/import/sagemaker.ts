@@ -5,12 +5,12 @@
 import path from 'node:path'
 import { ConfigError } from '../../errors.ts'
 import { integer, minutes } from './properties-mapping.ts'
-import type { Outcome } from './properties-mapping.ts'
+import type { MappedKey } from './properties-mapping.ts'
 import { record } from './properties.ts'
 import type { Import } from './properties.ts'
 
 type Variables = Readonly<Record<string, string>>
-type Rule = string | ((value: string) => Outcome[])
+type Rule = string | ((value: string) => MappedKey[])
 
 const DAY = 86_400
 const MIB = 1024 * 1024
@@ -155,7 +155,7 @@ function placeModels(result: Import, all: Variables, isMultiModel: boolean): voi
   }
 }
 
-function bodyBytes(value: string): Outcome[] {
+function bodyBytes(value: string): MappedKey[] {
   return [
     ...integer(value, 'maxBodyBytes', 1, MAX_BYTES),
     ...integer(value, 'maxJsonBytes', 1, MAX_BYTES),
@@ -174,7 +174,7 @@ function isOn(value: string | undefined): boolean {
   return value !== undefined && value.toLowerCase() !== 'false'
 }
 
-function named(key: string, read: () => Outcome[]): Outcome[] {
+function named(key: string, read: () => MappedKey[]): MappedKey[] {
   try {
     return read()
   } catch (cause) {

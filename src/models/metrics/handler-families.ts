@@ -13,7 +13,7 @@ export interface PrintingVersion {
 }
 
 /** Series that are shown under one name. */
-interface Shown {
+interface SharedFamily {
   type: FamilyType
   readonly unit: string
   readonly reads: (() => Series[])[]
@@ -28,7 +28,7 @@ const HOST = hostname()
  */
 export function printedFamilies(versions: readonly PrintingVersion[]): Registry {
   const types = typesOf(versions)
-  const all = new Map<string, Shown>()
+  const all = new Map<string, SharedFamily>()
   const show = (name: string, type: FamilyType, unit: string, read: () => Series[]): void => {
     const shown = all.get(name) ?? { type, unit, reads: [] }
     if (shown.type !== type) shown.type = 'gauge'

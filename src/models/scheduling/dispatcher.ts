@@ -13,8 +13,8 @@ import type { PoolOptions } from './pool-options.ts'
 import type { JobQueue } from './queue/job-queue.ts'
 import type { QueuedJob } from './queue/queued-job.ts'
 import { recoverBatch, settleBatch } from './settle-batch.ts'
-import type { SlotSet } from './slot-set.ts'
-import type { Slot } from './slot.ts'
+import type { SlotSet } from './slots/slot-set.ts'
+import type { Slot } from './slots/slot.ts'
 import { WakeUpTimer } from './wake-up-timer.ts'
 
 /** What a dispatcher shares with its pool. */

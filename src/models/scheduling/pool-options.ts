@@ -5,7 +5,7 @@ import type { BatchDelay } from '../../model-folder/version-settings.ts'
 import type { EffectiveSettings } from '../effective-settings.ts'
 import type { PreparedModel } from '../sources/prepare.ts'
 import type { QueueLimits } from './queue/job-queue.ts'
-import type { PoolWorker } from './slot.ts'
+import type { PoolWorker } from './slots/slot.ts'
 
 /** Starts workers when a request comes. */
 export interface WorkersOnDemand {

@@ -10,8 +10,8 @@ import type { Job } from './queue/job.ts'
 import type { QueuedJob } from './queue/queued-job.ts'
 import { Rejections } from './rejections.ts'
 import type { Rejection } from './rejections.ts'
-import { SlotSet } from './slot-set.ts'
-import type { PoolWorker, Slot } from './slot.ts'
+import { SlotSet } from './slots/slot-set.ts'
+import type { PoolWorker, Slot } from './slots/slot.ts'
 
 export type { PoolWorker, QueuedJob, Rejection, Slot }
 

@@ -5,7 +5,7 @@ import { failed, outOfTime, overloaded, unloading, withoutWorkers } from '../una
 import type { DrainRate } from './drain-rate.ts'
 import type { PoolOptions } from './pool-options.ts'
 import type { Job } from './queue/job.ts'
-import type { SlotSet } from './slot-set.ts'
+import type { SlotSet } from './slots/slot-set.ts'
 
 /** Why a request is rejected. */
 export interface Rejection {

@@ -1,4 +1,4 @@
-import { Loads, UnwantedLoadError } from '../loads.ts'
+import { Loads, UnwantedLoadError } from '../loading/loads.ts'
 import { isArchive, nameOfFile } from '../sources/model-name.ts'
 import { discard } from '../sources/prepare.ts'
 import type { PreparedModel } from '../sources/prepare.ts'

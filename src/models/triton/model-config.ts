@@ -1,5 +1,5 @@
 /** Describes a model version as Triton's `ModelConfig`, with the names and defaults of its JSON. */
-import { asModelMetadata } from '../model-metadata.ts'
+import { asHandlerMetadata } from '../model-metadata.ts'
 import type { TensorMetadata } from '../model-metadata.ts'
 import type { ModelVersion } from '../model-version.ts'
 import type { TensorReshape } from '../sources/config-pbtxt/tensor-reshapes.ts'
@@ -12,7 +12,7 @@ export type ModelConfigJson = Readonly<Record<string, unknown>>
  * every tensor is the batch dimension, and `dims` leave it out.
  */
 export function modelConfig(model: ModelVersion, gpus: number): ModelConfigJson {
-  const metadata = asModelMetadata(model.metadata)
+  const metadata = asHandlerMetadata(model.metadata)
   const { inputs = [], outputs = [] } = metadata ?? {}
   const { settings, name, prepared } = model
   const { reshapes } = prepared
@@ -62,7 +62,9 @@ export function modelConfig(model: ModelVersion, gpus: number): ModelConfigJson 
  * Returns Triton's name of the platform. A model with a custom handler has the name of its runtime.
  */
 export function platformOf(model: ModelVersion): string {
-  return asModelMetadata(model.metadata) === undefined ? model.prepared.runtime : 'onnxruntime_onnx'
+  return asHandlerMetadata(model.metadata) === undefined
+    ? model.prepared.runtime
+    : 'onnxruntime_onnx'
 }
 
 function tensorConfig(

@@ -1,7 +1,7 @@
 /** The model store as Triton's clients see it: lists models, and loads and unloads them by name. */
 import path from 'node:path'
 import { ServerError } from '../../errors.ts'
-import type { Load } from '../loads.ts'
+import type { Load } from '../loading/loads.ts'
 import type { ModelVersion } from '../model-version.ts'
 import type { Registration } from '../registration.ts'
 import type { Registry } from '../registry.ts'

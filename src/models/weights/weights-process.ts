@@ -1,8 +1,8 @@
 /** Runs the process that finds, checks or builds an entry, and reads its result. */
 import { RESULT_MARK } from '../../contract/shared-weights.ts'
 import type { WeightsResult } from '../../contract/shared-weights.ts'
-import { Child } from '../../worker/host/child.ts'
-import type { ChildSpec } from '../../worker/host/child.ts'
+import { Child } from '../../worker/host/child-process/child.ts'
+import type { ChildSpec } from '../../worker/host/child-process/child.ts'
 
 /**
  * Resolves with the result when the process has ended. Never rejects.

@@ -6,9 +6,9 @@ import { Job } from '../scheduling/queue/job.ts'
  * Asks a handler for its metadata: inputs, outputs, types, shapes. Returns `undefined` if the
  * handler has none. The request has the header `describe: True`, as in TorchServe.
  */
-export async function askHandler(pool: Pool, model: string, log: Logger): Promise<unknown> {
+export async function askForMetadata(pool: Pool, model: string, log: Logger): Promise<unknown> {
   try {
-    return await describeHandler(pool)
+    return await requestMetadata(pool)
   } catch (error) {
     log.warn({ model, error }, 'the handler could not describe itself')
     return undefined
@@ -16,10 +16,10 @@ export async function askHandler(pool: Pool, model: string, log: Logger): Promis
 }
 
 /**
- * As {@link askHandler}, but throws. A model that loads on demand is loaded for it.
+ * As {@link askForMetadata}, but throws. A model that loads on demand is loaded for it.
  * @throws ServerError as a prediction does.
  */
-export async function describeHandler(pool: Pool): Promise<unknown> {
+export async function requestMetadata(pool: Pool): Promise<unknown> {
   const job = new Job([['describe', 'True']], [])
   pool.submit(job)
   const { body } = await job.result

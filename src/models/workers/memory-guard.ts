@@ -10,7 +10,7 @@ const COPIES = 2
 const WORKER_BYTES = 100 * MIB
 
 /** The part of a prepared model that is read. */
-interface Weighed {
+interface ModelFiles {
   readonly name: string
   readonly modelPath: string
 }
@@ -40,7 +40,7 @@ export class MemoryGuard {
    * @returns A function that releases the reservation, once the system counts the memory.
    * @throws ServerError `InsufficientMemoryException`.
    */
-  async admit(model: Weighed, added: number, existing = 0): Promise<() => void> {
+  async admit(model: ModelFiles, added: number, existing = 0): Promise<() => void> {
     const needed = added * (COPIES * (await sizeOf(model.modelPath)) + WORKER_BYTES)
     let left = await this.#left()
     if (needed > left && (await this.#freeMemory())) left = await this.#left()

@@ -2,8 +2,8 @@
 import path from 'node:path'
 import { ServerError } from '../../errors.ts'
 import { isNetworkFile } from '../../model-folder/paths.ts'
-import { PYTHON_PACKAGES } from '../../worker/host/python-installation.ts'
-import type { PythonInstallation } from '../../worker/host/python-installation.ts'
+import { PYTHON_PACKAGES } from '../../worker/host/python/python-installation.ts'
+import type { PythonInstallation } from '../../worker/host/python/python-installation.ts'
 import type { WireDialect } from '../../worker/wire/messages.ts'
 import type { PreparedModel } from '../sources/prepare.ts'
 

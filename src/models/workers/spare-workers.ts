@@ -1,7 +1,7 @@
 import type { Logger } from 'pino'
 import type { Config } from '../../config/config.ts'
-import { isStopped, watchForStop } from '../../worker/host/stopped-process.ts'
-import type { StartedProcess } from '../../worker/host/worker-process.ts'
+import { isStopped, watchForStop } from '../../worker/host/child-process/stopped-process.ts'
+import type { StartedProcess } from '../../worker/host/child-process/worker-process.ts'
 import type { OwnProcess } from './process-starter.ts'
 
 /** Bytes. With less memory available, `auto` keeps no spare worker. */

@@ -4,12 +4,16 @@ import type { Config } from '../../config/config.ts'
 import { WARM_UP_LINE } from '../../contract/worker-lines.ts'
 import { ServerError } from '../../errors.ts'
 import { BUILT_IN_HANDLERS } from '../../model-folder/files.ts'
-import { HandedOverProcess } from '../../worker/host/handed-over-process.ts'
+import { HandedOverProcess } from '../../worker/host/child-process/handed-over-process.ts'
+import type {
+  OnLine,
+  StartedProcess,
+  WorkerProcess,
+} from '../../worker/host/child-process/worker-process.ts'
 import { IsolationReport } from '../../worker/host/isolation.ts'
-import type { PythonInstallation } from '../../worker/host/python-installation.ts'
-import { pythonWorker } from '../../worker/host/python-worker.ts'
+import type { PythonInstallation } from '../../worker/host/python/python-installation.ts'
+import { pythonWorker } from '../../worker/host/python/python-worker.ts'
 import type { RuntimeDirectory } from '../../worker/host/runtime-directory.ts'
-import type { OnLine, StartedProcess, WorkerProcess } from '../../worker/host/worker-process.ts'
 import type { WorkerSpec } from '../../worker/host/worker-spec.ts'
 import { Worker } from '../../worker/host/worker.ts'
 import { NO_GPU } from '../../worker/wire/messages.ts'

@@ -3,7 +3,7 @@
  * when a client requests it.
  */
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import { asModelMetadata } from '../../models/model-metadata.ts'
+import { asHandlerMetadata } from '../../models/model-metadata.ts'
 import type { ModelVersion } from '../../models/model-version.ts'
 import { DocumentCache } from '../../openapi/document-cache.ts'
 import { buildDocument } from '../../openapi/document.ts'
@@ -27,7 +27,7 @@ const TITLES: Readonly<Record<Listener, string>> = {
 const MODEL_VERSION = '1.0.0'
 
 /** The document that a request asks for. */
-interface Wanted {
+interface DocumentQuery {
   readonly format: 'json' | 'yaml'
   readonly version: OpenApiVersion
   /** Only this model. If absent, the document describes the whole listener. */
@@ -62,7 +62,11 @@ export class ApiDocuments {
   }
 
   /** Sends a document, or 304 if the client already has it. */
-  async send(request: FastifyRequest, reply: FastifyReply, wanted: Wanted): Promise<FastifyReply> {
+  async send(
+    request: FastifyRequest,
+    reply: FastifyReply,
+    wanted: DocumentQuery,
+  ): Promise<FastifyReply> {
     const { format, version, model } = wanted
     const serverUrl = rootOf(request.url)
     const write = format === 'json' ? asJson : await loadYaml()
@@ -141,7 +145,7 @@ export function documented(model: ModelVersion, withVersion: boolean): Documente
     name,
     priorityLevels: settings.priorityLevels,
     version: withVersion ? version : undefined,
-    metadata: asModelMetadata(model.metadata),
+    metadata: asHandlerMetadata(model.metadata),
   }
 }
 

@@ -100,8 +100,8 @@ export async function readMultipart(
   request: FastifyRequest,
   maxBytes: number,
 ): Promise<Parameter[]> {
-  const { exchanges } = request.server
-  const hold = (bytes: number): void => exchanges.hold(request, bytes)
+  const { openRequests } = request.server
+  const hold = (bytes: number): void => openRequests.hold(request, bytes)
   const collector = new BodyCollector({ maxBytes, hold }, declaredLength(request.raw, { maxBytes }))
   try {
     return await Promise.race([

@@ -3,7 +3,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Dialect } from '../../contract/internal-headers.ts'
 import type { ModelVersion } from '../../models/model-version.ts'
 import type { Parameter } from '../../models/scheduling/queue/job.ts'
-import { whenClientLeaves } from '../http/exchanges.ts'
+import { whenClientLeaves } from '../http/open-requests.ts'
 import { predictOptionsOf } from './predict-options.ts'
 import { requestHeaders } from './request-parameters.ts'
 import { sendPrediction } from './send-prediction.ts'
@@ -27,6 +27,6 @@ export async function relay(
   const prediction = await model.predict(headers, parameters, options, (cancel) =>
     whenClientLeaves(request, reply, cancel),
   )
-  request.server.exchanges.respondWith(request, prediction)
+  request.server.openRequests.respondWith(request, prediction)
   return sendPrediction(reply, prediction)
 }

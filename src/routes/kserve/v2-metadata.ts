@@ -3,7 +3,7 @@
  * models.
  */
 import { Type } from '@sinclair/typebox'
-import { asModelMetadata } from '../../models/model-metadata.ts'
+import { asHandlerMetadata } from '../../models/model-metadata.ts'
 import type { TensorMetadata } from '../../models/model-metadata.ts'
 import type { ModelVersion } from '../../models/model-version.ts'
 import type { Registry } from '../../models/registry.ts'
@@ -210,7 +210,7 @@ function servedVersions(registry: Registry, name: string): readonly ModelVersion
 }
 
 function metadataOf(model: ModelVersion, versions: readonly string[]) {
-  const { inputs = [], outputs = [] } = asModelMetadata(model.metadata) ?? {}
+  const { inputs = [], outputs = [] } = asHandlerMetadata(model.metadata) ?? {}
   return {
     name: model.name,
     versions: [...versions],

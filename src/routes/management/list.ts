@@ -3,8 +3,8 @@
  */
 import { Type } from '@sinclair/typebox'
 import type { Static } from '@sinclair/typebox'
-import type { FailedModel } from '../../models/failures.ts'
-import type { LoadedIdentity } from '../../models/loads.ts'
+import type { FailedModel } from '../../models/loading/failures.ts'
+import type { LoadedIdentity } from '../../models/loading/loads.ts'
 import type { ModelVersion } from '../../models/model-version.ts'
 import type { Transfer } from '../../models/transfers/transfers.ts'
 import { stringEnum } from '../../schema.ts'

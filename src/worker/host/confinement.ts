@@ -6,7 +6,7 @@ import { spawnSync } from 'node:child_process'
 import { accessSync, constants } from 'node:fs'
 import path from 'node:path'
 import { ConfigError } from '../../errors.ts'
-import type { ChildSpec } from './child.ts'
+import type { ChildSpec } from './child-process/child.ts'
 
 /** User and group id of a user of this machine. */
 export interface WorkerUser {

@@ -5,7 +5,7 @@
  */
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
-import type { ChildSpec } from './child.ts'
+import type { ChildSpec } from './child-process/child.ts'
 
 /**
  * Entry file of the worker process.

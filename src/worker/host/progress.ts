@@ -44,10 +44,6 @@ export class Progress {
     return this.#sent - this.#answered
   }
 
-  get answered(): number {
-    return this.#answered
-  }
-
   /** Moving average of the run times, milliseconds; `undefined` before the first response. */
   get meanRunMs(): number | undefined {
     return this.#answered === 0 ? undefined : this.#meanRunMs

@@ -1,5 +1,5 @@
 import type { LoadRequest, WireDialect, WireLimits } from '../wire/messages.ts'
-import type { OnLine, WorkerProcess } from './worker-process.ts'
+import type { OnLine, WorkerProcess } from './child-process/worker-process.ts'
 
 /** A process, and everything that is needed to load a model in it. */
 export interface WorkerSpec {

@@ -2,10 +2,12 @@ import { setImmediate as nextTurn, setTimeout as delay } from 'node:timers/promi
 import { ProtocolError, ServerError } from '../../errors.ts'
 import { encodeLoad, encodePredict } from '../wire/encode.ts'
 import type { WireRequest, WorkerReply } from '../wire/messages.ts'
-import { isShortage } from './child.ts'
-import type { ExitCause } from './child.ts'
+import { isShortage } from './child-process/child.ts'
+import type { ExitCause } from './child-process/child.ts'
+import { withErrorLog } from './child-process/error-log.ts'
+import { watchForStop } from './child-process/stopped-process.ts'
+import type { WorkerProcess } from './child-process/worker-process.ts'
 import type { Connection } from './connection.ts'
-import { withErrorLog } from './error-log.ts'
 import { modelProcess } from './model-process.ts'
 import {
   WorkerDiedError,
@@ -17,8 +19,6 @@ import {
   responseTimeoutText,
 } from './outcomes.ts'
 import { Progress } from './progress.ts'
-import { watchForStop } from './stopped-process.ts'
-import type { WorkerProcess } from './worker-process.ts'
 import type { WorkerSpec, WorkerState } from './worker-spec.ts'
 
 /** Milliseconds to wait for the exit of a worker whose socket closed, and for a stopping worker. */
@@ -43,6 +43,7 @@ export class Worker {
   readonly #process: WorkerProcess
   readonly #endWatch: () => void
   #connection: Connection | undefined
+  #servedRequests = 0
   #state: WorkerState = 'starting'
   #killedBecause: string | undefined
   /** Whether the worker has replied to the load request. */
@@ -87,9 +88,9 @@ export class Worker {
     return this.progress.inFlight
   }
 
-  /** Batches that are answered. */
-  get answered(): number {
-    return this.progress.answered
+  /** Requests that the worker has responded to. */
+  get servedRequests(): number {
+    return this.#servedRequests
   }
 
   /** Last lines that the process wrote to stderr, oldest first. */
@@ -120,6 +121,7 @@ export class Worker {
       connection.send(frame, {
         resolve: (reply) => {
           this.progress.finish()
+          this.#servedRequests += requests.length
           bodies?.release()
           try {
             resolve(inRequestOrder(requests, reply))

@@ -9,7 +9,7 @@ import type { Socket } from 'node:net'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { ACCEPTED_PREFIX } from '../../contract/worker-lines.ts'
-import { oneLine } from './one-line.ts'
+import { joinLines } from './join-lines.ts'
 import { addressText } from './start/listener.ts'
 import { announce, prepareProcess } from './start/run-worker.ts'
 import type { Settings } from './start/settings.ts'
@@ -28,7 +28,7 @@ const PARENT_CHECK_MS = 250
 
 /** Runs until a signal arrives or the parent process ends. */
 export async function launchWorkers(args: readonly string[], settings: Settings): Promise<void> {
-  console.log(`model_service_worker started with args: ${oneLine(args.join(' '))}`)
+  console.log(`model_service_worker started with args: ${joinLines(args.join(' '))}`)
   const files = prepareProcess()
   const workers = new Set<ChildProcess>()
   // Kills the workers: a worker whose model is running does not notice the end of its connection.

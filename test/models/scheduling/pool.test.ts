@@ -3,9 +3,9 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { setImmediate as turn } from 'node:timers/promises'
 import { ServerError } from '../../../src/errors.ts'
-import { RestartPolicy } from '../../../src/models/scheduling/backoff.ts'
 import { JobQueue } from '../../../src/models/scheduling/queue/job-queue.ts'
 import { Job } from '../../../src/models/scheduling/queue/job.ts'
+import { RestartPolicy } from '../../../src/models/scheduling/slots/backoff.ts'
 import {
   TestClock,
   TestPool,

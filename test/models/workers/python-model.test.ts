@@ -5,8 +5,8 @@ import path from 'node:path'
 import test from 'node:test'
 import type { ServerError } from '../../../src/errors.ts'
 import { checkPythonInput } from '../../../src/models/workers/python-input.ts'
-import { LastWords } from '../../../src/worker/host/last-words.ts'
-import { findPython } from '../../../src/worker/host/python-installation.ts'
+import { findPython } from '../../../src/worker/host/python/python-installation.ts'
+import { TracebackErrors } from '../../../src/worker/host/python/traceback-errors.ts'
 import { fakeMms } from '../../helpers/fake-mms.ts'
 import { pythonArchive } from '../../helpers/python-model.ts'
 import { processesNaming } from '../../helpers/server-process.ts'
@@ -54,7 +54,7 @@ test('only what MMS’s worker can decode passes', () => {
 })
 
 test('the last error of a Python worker is found in its output', () => {
-  const words = new LastWords()
+  const words = new TracebackErrors()
   const say = (...lines: string[]): string | undefined => {
     for (const line of lines) words.note(line)
     return words.text

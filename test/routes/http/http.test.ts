@@ -23,8 +23,8 @@ import type { Header, Parameter, Prediction } from '../../../src/models/scheduli
 import { readBody } from '../../../src/routes/http/body.ts'
 import { Connections } from '../../../src/routes/http/connections/connections.ts'
 import { errorHandling } from '../../../src/routes/http/error-handler.ts'
-import { whenClientLeaves } from '../../../src/routes/http/exchanges.ts'
 import { parseUrlEncoded } from '../../../src/routes/http/form.ts'
+import { whenClientLeaves } from '../../../src/routes/http/open-requests.ts'
 import { answerHeaders } from '../../../src/routes/http/response-headers.ts'
 import {
   requestHeaders,

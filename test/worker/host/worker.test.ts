@@ -14,10 +14,10 @@ import path from 'node:path'
 import { test } from 'node:test'
 import { setImmediate as turn, setTimeout as delay } from 'node:timers/promises'
 import { ServerError } from '../../../src/errors.ts'
+import { watchForStop } from '../../../src/worker/host/child-process/stopped-process.ts'
 import { WorkerDiedError } from '../../../src/worker/host/outcomes.ts'
 import { ownWorker, workerEnvironment } from '../../../src/worker/host/own-worker.ts'
 import { RuntimeDirectory } from '../../../src/worker/host/runtime-directory.ts'
-import { watchForStop } from '../../../src/worker/host/stopped-process.ts'
 import type { Worker } from '../../../src/worker/host/worker.ts'
 import type { WorkerReply } from '../../../src/worker/wire/messages.ts'
 import { LOAD, loadedFake, request, startFake } from '../../helpers/fake-worker.ts'
@@ -76,7 +76,7 @@ test('a worker starts, loads, responds and stops', async (t) => {
   assert.equal(worker.state, 'ready')
   assert.deepEqual(JSON.parse(await printed(fake, 'command')), LOAD)
   assert.deepEqual(bodies(await worker.predict([request('a'), request('b', 'ü\0')])), ['a', 'ü\0'])
-  assert.deepEqual([worker.answered, worker.inFlight], [1, 0])
+  assert.deepEqual([worker.servedRequests, worker.inFlight], [2, 0])
   await Promise.all([worker.stop(), worker.stop()])
   assert.deepEqual(await worker.exited, { code: 0, signal: null, text: 'exited with code 0' })
   assert.deepEqual(lines.at(-1), { stream: 'stderr', line: 'bye' })
@@ -277,7 +277,7 @@ test('replies come in the order of the requests with several in flight, split an
       replies.map((_, index) => [`${round}-${index}-a`, `${round}-${index}-b`]),
     )
   }
-  assert.deepEqual([worker.answered, worker.inFlight], [24, 0])
+  assert.deepEqual([worker.servedRequests, worker.inFlight], [48, 0])
 })
 
 test('predictions are put into the order of their requests, and an overall error is returned unchanged', async (t) => {

@@ -24,7 +24,7 @@ export async function listen(app: App, place: ListenerPlace): Promise<string> {
   }
   const address = app.server.address()
   if (!isAddress(address)) throw new Error('The listener has no address.')
-  if (host === 'localhost') await app.exchanges.listenOnOthers(host, address)
+  if (host === 'localhost') await app.openRequests.listenOnOthers(host, address)
   return `http://${address.family === 'IPv6' ? `[${address.address}]` : address.address}:${address.port}`
 }
 

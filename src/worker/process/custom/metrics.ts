@@ -3,7 +3,7 @@
  * `docs/worker-protocol.md`.
  */
 import { hostname } from 'node:os'
-import { oneLine } from '../one-line.ts'
+import { joinLines } from '../join-lines.ts'
 
 const HOST = hostname()
 const UNITS: Readonly<Record<string, string>> = {
@@ -98,7 +98,7 @@ export class Metrics {
     let lines = ''
     for (const { name, unit, value, dimensions, requestIds } of this.#metrics.values()) {
       const head = `${name}.${unit}:${value}|#${dimensions}${tail}`
-      lines += `[METRICS]${oneLine(requestIds === '' ? head : `${head},${requestIds}`)}\n`
+      lines += `[METRICS]${joinLines(requestIds === '' ? head : `${head},${requestIds}`)}\n`
     }
     this.#metrics.clear()
     return lines

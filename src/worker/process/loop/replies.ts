@@ -4,7 +4,7 @@
  */
 import { ServerError, messageOf } from '../../../errors.ts'
 import type { WireHeader, WirePrediction, WireRequest, WorkerReply } from '../../wire/messages.ts'
-import { oneLine } from '../one-line.ts'
+import { joinLines } from '../join-lines.ts'
 
 const ERROR_BODY = Buffer.from('error')
 const JSON_TYPE = 'application/json'
@@ -30,7 +30,7 @@ export function loadedReply(modelName: string): WorkerReply {
 export function loadFailedReply(thrown: unknown): WorkerReply {
   if (isMemoryError(thrown)) return { code: 507, message: 'System out of memory', predictions: [] }
   const code = thrown instanceof ServerError ? thrown.statusCode : 500
-  const message = oneLine(messageOf(thrown)).trim()
+  const message = joinLines(messageOf(thrown)).trim()
   return { code, message: message || 'The model cannot be loaded', predictions: [] }
 }
 

@@ -9,7 +9,7 @@ import type { ModelSettings } from '../../../model-folder/settings.ts'
 import type { WirePrediction, WireRequest, WorkerReply } from '../../wire/messages.ts'
 import type { LoadContext, LoadedModel, WorkerOptions } from '../handler.ts'
 import { Batcher } from './batching/batcher.ts'
-import type { Outcome } from './batching/batcher.ts'
+import type { RequestOutcome } from './batching/batcher.ts'
 import { judgeBatching } from './batching/verdict.ts'
 import type { BatchVerdict } from './batching/verdict.ts'
 import type { Decoded, RequestCodec } from './codec.ts'
@@ -20,7 +20,7 @@ import { InstancesCodec } from './kserve-v1/codec.ts'
 import { hasEntryPerInstance } from './kserve-v1/outputs.ts'
 import { IMAGE_HANDLER, metadataOf } from './model-metadata.ts'
 import { ProtocolCodec } from './oip/codec.ts'
-import { errorPrediction } from './prediction.ts'
+import { errorPredictionFor } from './prediction.ts'
 import { TensorCodec } from './predictions/codec.ts'
 import { MappedWeights } from './runtime/mapped-weights.ts'
 import { OnnxSession } from './runtime/session.ts'
@@ -82,7 +82,7 @@ interface Codecs extends Readonly<Record<Dialect | 'plain', RequestCodec>> {
 }
 
 /** A request as tensors, or its response when the model need not run. */
-type Opened = Decoded | WirePrediction
+type OpenedRequest = Decoded | WirePrediction
 
 /** A loaded model with its codecs. */
 class OnnxModel implements LoadedModel {
@@ -114,7 +114,7 @@ class OnnxModel implements LoadedModel {
       : Promise.all(opened.map(async (one) => one)).then((all) => this.#run(all, startedAt))
   }
 
-  #run(opened: readonly Opened[], startedAt: number): WorkerReply {
+  #run(opened: readonly OpenedRequest[], startedAt: number): WorkerReply {
     const openedAt = performance.now()
     const outcomes = this.#batcher.run(opened.filter((one) => 'inputs' in one))
     const ranAt = performance.now()
@@ -136,7 +136,7 @@ class OnnxModel implements LoadedModel {
     this.#session.close()
   }
 
-  #open(request: WireRequest): Opened | Promise<Opened> {
+  #open(request: WireRequest): OpenedRequest | Promise<OpenedRequest> {
     const headers = readHeaders(request.headers)
     const { dialect = 'plain', describe, contentEncoding } = headers
     try {
@@ -148,9 +148,9 @@ class OnnxModel implements LoadedModel {
       if (!(decoded instanceof Promise)) return this.#checked(decoded)
       return decoded
         .then((one) => this.#checked(one))
-        .catch((error: unknown) => errorPrediction(request.id, error, headers.dialect))
+        .catch((error: unknown) => errorPredictionFor(request.id, error, headers.dialect))
     } catch (error) {
-      return errorPrediction(request.id, error, headers.dialect)
+      return errorPredictionFor(request.id, error, headers.dialect)
     }
   }
 
@@ -161,14 +161,14 @@ class OnnxModel implements LoadedModel {
     return decoded
   }
 
-  #answer(decoded: Decoded, outcome: Outcome | undefined): WirePrediction {
+  #answer(decoded: Decoded, outcome: RequestOutcome | undefined): WirePrediction {
     const { id, dialect } = decoded
     try {
       if (outcome === undefined || outcome instanceof Error)
-        return errorPrediction(id, outcome, dialect)
+        return errorPredictionFor(id, outcome, dialect)
       return decoded.encode(outcome)
     } catch (error) {
-      return errorPrediction(id, error, dialect)
+      return errorPredictionFor(id, error, dialect)
     }
   }
 }
@@ -179,7 +179,7 @@ function endWithChangedWeights(): never {
   process.exit(CHANGED_WEIGHTS_CODE)
 }
 
-function isOpened(one: Opened | Promise<Opened>): one is Opened {
+function isOpened(one: OpenedRequest | Promise<OpenedRequest>): one is OpenedRequest {
   return !(one instanceof Promise)
 }
 

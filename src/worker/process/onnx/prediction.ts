@@ -28,7 +28,7 @@ export function jsonPrediction(id: string, status: number, body: Buffer): WirePr
  * model's run gives 507, as it does during the run. Any other error that is not a {@link
  * ServerError} is a bug: the log gets all details, the client none.
  */
-export function errorPrediction(
+export function errorPredictionFor(
   id: string,
   thrown: unknown,
   dialect: Dialect | undefined,

@@ -5,10 +5,10 @@ import { ACCEPTED_PREFIX, READY_LINE } from '../../../contract/worker-lines.ts'
 import { NO_GPU } from '../../wire/messages.ts'
 import type { LoadRequest } from '../../wire/messages.ts'
 import type { LoadedModel } from '../handler.ts'
+import { joinLines } from '../join-lines.ts'
 import { BodyReader } from '../loop/body-reader.ts'
 import { END_SIGNALS } from '../loop/end-signals.ts'
 import { Service } from '../loop/service.ts'
-import { oneLine } from '../one-line.ts'
 import { IoFifos } from '../output/fifos.ts'
 import type { ProcessOutput } from '../output/output.ts'
 import { TemporaryFiles } from '../output/temporary-files.ts'
@@ -37,7 +37,7 @@ const ENVIRONMENT_DEFAULTS = {
  * ends.
  */
 export async function runWorker(args: readonly string[], output: ProcessOutput): Promise<void> {
-  console.log(`model_service_worker started with args: ${oneLine(args.join(' '))}`)
+  console.log(`model_service_worker started with args: ${joinLines(args.join(' '))}`)
   const settings = readSettings(args, process.env)
   const files = prepareProcess()
   if (settings.parentPid !== undefined) watchParent(settings.parentPid)

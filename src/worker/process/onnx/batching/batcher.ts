@@ -10,7 +10,7 @@ import { findDifference } from './trial.ts'
 import type { BatchVerdict } from './verdict.ts'
 
 /** The outputs of one request, or the error of its run. */
-export type Outcome = readonly Tensor[] | Error
+export type RequestOutcome = readonly Tensor[] | Error
 
 /** Runs a model, as `OnnxSession` does. */
 export interface Runner {
@@ -45,8 +45,8 @@ export class Batcher {
   }
 
   /** Returns one outcome for each request, in their order. Never throws. */
-  run(requests: readonly Run[]): readonly Outcome[] {
-    const outcomes: Outcome[] = []
+  run(requests: readonly Run[]): readonly RequestOutcome[] {
+    const outcomes: RequestOutcome[] = []
     const isJoinable = this.#verdict.joins && requests.length > 1
     const { groups, single } = isJoinable
       ? sortOut(requests, this.#runner.inputs)
@@ -65,12 +65,12 @@ export class Batcher {
     return outcomes
   }
 
-  #runGroup(group: readonly Member[]): readonly Outcome[] {
+  #runGroup(group: readonly Member[]): readonly RequestOutcome[] {
     if (this.#verdict.joins && this.#needsTrial) this.#try(group)
     const mayJoin = this.#verdict.joins && !this.#needsTrial
     const joined = mayJoin ? this.#runJoined(group) : undefined
     if (joined !== undefined && !(joined instanceof Error)) return joined
-    const outcomes: Outcome[] = []
+    const outcomes: RequestOutcome[] = []
     for (const { request } of group) outcomes.push(this.#runAlone(request))
     const isModelToBlame = joined instanceof Error && !isMemoryError(joined)
     if (isModelToBlame && outcomes.every((outcome) => Array.isArray(outcome))) {
@@ -128,7 +128,7 @@ export class Batcher {
     return group.map((_, member) => outputs.flatMap((pieces) => pieces.slice(member, member + 1)))
   }
 
-  #runAlone({ inputs, outputNames }: Run): Outcome {
+  #runAlone({ inputs, outputNames }: Run): RequestOutcome {
     try {
       return this.#runner.run(inputs, outputNames)
     } catch (error) {

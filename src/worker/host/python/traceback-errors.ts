@@ -6,7 +6,7 @@ const LINK = /^(?:During handling of the above exception|The above exception was
  * Collects the error lines of the last tracebacks that a Python worker printed. The workers of MMS
  * and TorchServe close the connection when they cannot load a model; only these lines say why.
  */
-export class LastWords {
+export class TracebackErrors {
   #errors: string[] = []
   #isInTraceback = false
   #isLinked = false

@@ -14,7 +14,7 @@ import { sentMethod } from './request-target.ts'
 declare module 'fastify' {
   interface FastifyInstance {
     /** The requests of the app that are not finished. */
-    exchanges: Exchanges
+    openRequests: OpenRequests
   }
   interface FastifyRequest {
     /** Called once if the connection closes before the response was handed to it. */
@@ -26,8 +26,8 @@ declare module 'fastify' {
   }
 }
 
-/** Options of {@link watchExchanges}. */
-export interface ExchangeOptions {
+/** Options of {@link watchRequests}. */
+export interface RequestWatchOptions {
   readonly connections: Connections
   readonly budget: ByteBudget
   readonly counts: StatusCounts
@@ -47,15 +47,15 @@ const CLIENT_LEFT = 499
  * It uses the event 'close' of the response, which is emitted in both cases. Each of Fastify's
  * hooks misses one case, and `request.signal` fires right after a body was read (Fastify 5.12.8).
  */
-export class Exchanges {
+export class OpenRequests {
   readonly #app: App
   readonly #connections: Connections
   readonly #budget: ByteBudget
   readonly #counts: StatusCounts
   readonly #log: FastifyBaseLogger | undefined
 
-  /** Use {@link watchExchanges}. */
-  constructor(app: App, { connections, budget, counts, log }: ExchangeOptions) {
+  /** Use {@link watchRequests}. */
+  constructor(app: App, { connections, budget, counts, log }: RequestWatchOptions) {
     this.#app = app
     this.#connections = connections
     this.#budget = budget
@@ -144,13 +144,13 @@ export class Exchanges {
   }
 }
 
-/** Tracks the requests of an app from now on. Adds the decorator `exchanges`. */
-export function watchExchanges(app: App, options: ExchangeOptions): void {
+/** Tracks the requests of an app from now on. Adds the decorator `openRequests`. */
+export function watchRequests(app: App, options: RequestWatchOptions): void {
   app.decorateRequest('onLeave', undefined)
   app.decorateRequest('held', 0)
   app.decorateRequest('prediction', undefined)
-  const exchanges = new Exchanges(app, options)
-  app.decorate('exchanges', { getter: () => exchanges })
+  const openRequests = new OpenRequests(app, options)
+  app.decorate('openRequests', { getter: () => openRequests })
 }
 
 /**

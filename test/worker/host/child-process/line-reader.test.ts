@@ -4,7 +4,7 @@ import { once } from 'node:events'
 import { Readable } from 'node:stream'
 import { test } from 'node:test'
 import { setImmediate as turn } from 'node:timers/promises'
-import { readLines } from '../../../src/worker/host/line-reader.ts'
+import { readLines } from '../../../../src/worker/host/child-process/line-reader.ts'
 
 test('lines are split at newlines only, cut at 16 KiB with a note, and none is empty', async (t) => {
   // The reader's own timer keeps no process alive.

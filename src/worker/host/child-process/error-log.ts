@@ -1,7 +1,7 @@
 /**
  * Selects the last lines that a worker wrote before it failed, for the error that the client gets.
  */
-import { ServerError, withoutFolders } from '../../errors.ts'
+import { ServerError, withoutFolders } from '../../../errors.ts'
 
 const MAX_LINES = 5
 const MAX_CHARACTERS = 1024

@@ -3,12 +3,12 @@
  * and files that their own front-ends give them. See `docs/worker-protocol.md`.
  */
 import path from 'node:path'
-import type { WireDialect } from '../wire/messages.ts'
+import type { WireDialect } from '../../wire/messages.ts'
+import type { OnLine, ProcessSpec } from '../child-process/worker-process.ts'
+import type { WorkerSpec } from '../worker-spec.ts'
 import { IoFifos } from './io-fifos.ts'
-import { LastWords } from './last-words.ts'
 import type { PythonInstallation } from './python-installation.ts'
-import type { OnLine, ProcessSpec } from './worker-process.ts'
-import type { WorkerSpec } from './worker-spec.ts'
+import { TracebackErrors } from './traceback-errors.ts'
 
 /** Settings that differ between workers. */
 export interface PythonWorkerOptions {
@@ -66,7 +66,7 @@ export function pythonWorker(
   const socketPath = dialect === 'mms' ? options.socketPath : `${options.socketPath}.0`
   const folder = path.dirname(socketPath)
   const fifos = new IoFifos(folder, path.basename(socketPath))
-  const lastWords = new LastWords()
+  const lastWords = new TracebackErrors()
   const onLine: OnLine = (line, stream) => {
     lastWords.note(line)
     options.onLine(line, stream)

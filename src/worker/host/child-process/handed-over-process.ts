@@ -1,8 +1,8 @@
-import { ACCEPTED_PREFIX } from '../../contract/worker-lines.ts'
-import type { WireLimits } from '../wire/messages.ts'
-import type { BodyFile } from './body-file.ts'
+import { ACCEPTED_PREFIX } from '../../../contract/worker-lines.ts'
+import type { WireLimits } from '../../wire/messages.ts'
+import type { BodyFile } from '../body-file.ts'
+import type { Connection } from '../connection.ts'
 import type { ExitCause } from './child.ts'
-import type { Connection } from './connection.ts'
 import type { OnLine, StartedProcess, WorkerProcess } from './worker-process.ts'
 
 /**

@@ -1,12 +1,12 @@
 /** Loads the models of the start: those of the command line and those of the model store. */
 import type { Logger } from 'pino'
-import type { Config } from '../config/config.ts'
+import type { Config } from '../../config/config.ts'
+import type { ModelVersion } from '../model-version.ts'
+import type { Registry } from '../registry.ts'
+import { prepareFromArgument, prepareFromUrl } from '../sources/prepare.ts'
+import type { PreparedModel, SourceOptions } from '../sources/prepare.ts'
+import { listStore } from '../sources/store-listing.ts'
 import type { FailedModel } from './failures.ts'
-import type { ModelVersion } from './model-version.ts'
-import type { Registry } from './registry.ts'
-import { prepareFromArgument, prepareFromUrl } from './sources/prepare.ts'
-import type { PreparedModel, SourceOptions } from './sources/prepare.ts'
-import { listStore } from './sources/store-listing.ts'
 
 /** Models that load at the same time. More would only compete for the cores. */
 const PARALLEL_LOADS = 2

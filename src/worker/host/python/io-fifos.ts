@@ -5,7 +5,7 @@
 import { closeSync, constants, fstatSync, openSync } from 'node:fs'
 import { Socket } from 'node:net'
 import path from 'node:path'
-import { readLines } from './line-reader.ts'
+import { readLines } from '../child-process/line-reader.ts'
 
 const { O_NOFOLLOW, O_NONBLOCK, O_RDWR } = constants
 const STREAMS = ['stdout', 'stderr'] as const

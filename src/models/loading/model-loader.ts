@@ -1,16 +1,16 @@
 /** Loads models: starts all versions at the same time, then makes them visible in one step. */
-import { ServerError } from '../errors.ts'
-import type { Changes } from './changes.ts'
+import { ServerError } from '../../errors.ts'
+import type { Changes } from '../changes.ts'
+import type { ModelTable } from '../model-table.ts'
+import { ModelVersion } from '../model-version.ts'
+import type { ModelContext, Registration } from '../registration.ts'
+import { logConfigReport } from '../sources/config-pbtxt/config-report.ts'
+import { discard } from '../sources/prepare.ts'
+import type { PreparedModel } from '../sources/prepare.ts'
+import { stopping } from '../unavailable.ts'
 import type { Failures } from './failures.ts'
 import { Loads } from './loads.ts'
 import type { Load } from './loads.ts'
-import type { ModelTable } from './model-table.ts'
-import { ModelVersion } from './model-version.ts'
-import type { ModelContext, Registration } from './registration.ts'
-import { logConfigReport } from './sources/config-pbtxt/config-report.ts'
-import { discard } from './sources/prepare.ts'
-import type { PreparedModel } from './sources/prepare.ts'
-import { stopping } from './unavailable.ts'
 
 /** Dependencies of {@link ModelLoader}. */
 export interface LoaderContext {

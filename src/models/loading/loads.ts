@@ -1,8 +1,8 @@
-import { ServerError } from '../errors.ts'
-import type { ModelVersion } from './model-version.ts'
-import type { Origin } from './registration.ts'
-import type { PreparedModel } from './sources/prepare.ts'
-import { waitAtMost } from './wait-at-most.ts'
+import { ServerError } from '../../errors.ts'
+import type { ModelVersion } from '../model-version.ts'
+import type { Origin } from '../registration.ts'
+import type { PreparedModel } from '../sources/prepare.ts'
+import { waitAtMost } from '../wait-at-most.ts'
 
 /** A description waits this long for the files of a model to be found or unpacked. */
 const MAX_PREPARE_WAIT_MS = 5000

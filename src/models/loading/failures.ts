@@ -1,6 +1,6 @@
 /** Models that should be served but failed to load, with the reason, for `GET /models`. */
-import { ServerError, messageOf } from '../errors.ts'
-import type { PreparedModel } from './sources/prepare.ts'
+import { ServerError, messageOf } from '../../errors.ts'
+import type { PreparedModel } from '../sources/prepare.ts'
 
 /** A model that failed to load. */
 export interface FailedModel {

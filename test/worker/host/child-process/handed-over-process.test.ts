@@ -2,11 +2,11 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { TestContext } from 'node:test'
-import { HandedOverProcess } from '../../../src/worker/host/handed-over-process.ts'
-import { Worker } from '../../../src/worker/host/worker.ts'
-import { fakeProcess, fakeSpec, request } from '../../helpers/fake-worker.ts'
-import type { FakeProcess } from '../../helpers/fake-worker.ts'
-import { isAlive, until } from '../../helpers/server.ts'
+import { HandedOverProcess } from '../../../../src/worker/host/child-process/handed-over-process.ts'
+import { Worker } from '../../../../src/worker/host/worker.ts'
+import { fakeProcess, fakeSpec, request } from '../../../helpers/fake-worker.ts'
+import type { FakeProcess } from '../../../helpers/fake-worker.ts'
+import { isAlive, until } from '../../../helpers/server.ts'
 
 const ACCEPTS = `onConnection = () => console.log('Connection accepted: here.')`
 /** Milliseconds for the connection. A busy machine may need longer than the server allows. */

@@ -1,6 +1,6 @@
-import type { Undo } from '../changes.ts'
-import type { Commit, WorkerLimits } from '../registration.ts'
-import type { Pool } from './pool.ts'
+import type { Undo } from '../../changes.ts'
+import type { Commit, WorkerLimits } from '../../registration.ts'
+import type { Pool } from '../pool.ts'
 
 /**
  * Reserves memory for workers; the result releases it.

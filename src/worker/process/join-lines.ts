@@ -2,7 +2,7 @@
  * Joins the lines of a text into one line. A name, id or argument with a line break could otherwise
  * print its own line, for example a `[PID]` line, which the front-end would trust.
  */
-export function oneLine(text: string): string {
+export function joinLines(text: string): string {
   const lines = text.split(/[\r\n\u2028\u2029]+/)
   if (lines.length === 1) return text
   const last = lines.length - 1

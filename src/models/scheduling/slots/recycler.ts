@@ -1,13 +1,13 @@
 import type { Logger } from 'pino'
-import type { Config } from '../../config/config.ts'
-import { messageOf } from '../../errors.ts'
-import { residentBytes } from '../../process-identity.ts'
-import type { Pool, Slot } from './pool.ts'
+import type { Config } from '../../../config/config.ts'
+import { messageOf } from '../../../errors.ts'
+import { residentBytes } from '../../../process-identity.ts'
+import type { Pool, Slot } from '../pool.ts'
 
 /** When a worker is replaced; 0 disables a limit. */
 export interface RecycleLimits {
-  /** Batches that the worker has finished. */
-  readonly maxBatches: number
+  /** Requests that the worker has responded to. */
+  readonly maxRequests: number
   readonly maxAgeMs: number
   readonly maxResidentBytes: number
   /**
@@ -20,7 +20,7 @@ export interface RecycleLimits {
 /** Returns the limits of the settings. */
 export function recycleLimits(config: Config): RecycleLimits {
   return {
-    maxBatches: config.recycleAfterRequests,
+    maxRequests: config.recycleAfterRequests,
     maxAgeMs: config.recycleAfterSeconds * 1000,
     maxResidentBytes: config.recycleAboveMib * 1024 * 1024,
     hasMemoryLimit: config.workerMemoryMib > 0,
@@ -33,8 +33,8 @@ const CHECK_MS = 1000
 const MAX_MEMORY_FAILURES = 3
 
 /**
- * Replaces workers that are too old, have run too many batches or use too much memory. It replaces
- * one at a time, after the new worker is warm.
+ * Replaces workers that are too old, have served too many requests or use too much memory. It
+ * replaces one at a time, after the new worker is warm.
  */
 export class Recycler {
   readonly #pool: Pool
@@ -77,10 +77,10 @@ export class Recycler {
   }
 
   async #reasonFor({ worker, memoryFailures }: Slot): Promise<string | undefined> {
-    const { maxBatches, maxAgeMs, maxResidentBytes, hasMemoryLimit } = this.#limits
+    const { maxRequests, maxAgeMs, maxResidentBytes, hasMemoryLimit } = this.#limits
     if (worker.state !== 'ready') return undefined
     if (hasMemoryLimit && memoryFailures >= MAX_MEMORY_FAILURES) return 'memory limit'
-    if (maxBatches > 0 && worker.answered >= maxBatches) return 'requests'
+    if (maxRequests > 0 && worker.servedRequests >= maxRequests) return 'requests'
     if (maxAgeMs > 0 && performance.now() - worker.startedAtMs >= maxAgeMs) return 'age'
     if (maxResidentBytes === 0 || worker.pid === undefined) return undefined
     return (await residentBytes(worker.pid)) >= maxResidentBytes ? 'memory' : undefined

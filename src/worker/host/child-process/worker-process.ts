@@ -1,9 +1,9 @@
-import type { WireLimits } from '../wire/messages.ts'
-import type { BodyFile } from './body-file.ts'
+import type { WireLimits } from '../../wire/messages.ts'
+import type { BodyFile } from '../body-file.ts'
+import { Connection } from '../connection.ts'
+import type { WorkerAddress } from '../connection.ts'
 import { Child } from './child.ts'
 import type { ChildSpec, ExitCause } from './child.ts'
-import { Connection } from './connection.ts'
-import type { WorkerAddress } from './connection.ts'
 
 /** Everything that is needed to start a process that listens for its front-end. */
 export interface ProcessSpec {

@@ -3,7 +3,7 @@ import { execFile } from 'node:child_process'
 import { stat } from 'node:fs/promises'
 import path from 'node:path'
 import { promisify } from 'node:util'
-import type { WireDialect } from '../wire/messages.ts'
+import type { WireDialect } from '../../wire/messages.ts'
 
 /** Result of {@link findPython}. */
 export interface PythonInstallation {
