@@ -13,6 +13,8 @@ const INPUT_FLOATS = 784
 const BATCH = 32
 /** Too few connections to fill a batch. */
 const FEW = 8
+/** Two clients that wait for each other's batch: the workload that a learned delay is for. */
+const PAIR = 2
 
 export const batches: Benchmark = {
   id: 'B5',
@@ -43,11 +45,14 @@ export const batches: Benchmark = {
         const aloneBatched = await load(batched, 1)
         const few = await load(batched, FEW)
         const fewLearning = await load(learning, FEW)
+        const pair = await load(batched, PAIR)
+        const pairLearning = await load(learning, PAIR)
         return {
           gain: many.rate / one.rate,
           share: many.rate / (bare.rate * BATCH),
           cost: aloneBatched.p50 / alone.p50,
           learned: fewLearning.rate / few.rate,
+          learnedPair: pairLearning.rate / pair.rate,
           rate: many.rate,
           p99: many.p99,
         }
@@ -75,6 +80,12 @@ export const batches: Benchmark = {
           what: `throughput of ${FEW} connections with \`auto\` delay over none`,
           unit: '×',
           rounds: of('learned'),
+        },
+        {
+          what: `throughput of ${PAIR} connections with \`auto\` delay over none`,
+          unit: '×',
+          rounds: of('learnedPair'),
+          goal: { atLeast: 1.1 },
         },
         { what: 'requests a second', unit: '/s', rounds: of('rate') },
         { what: 'p99', unit: 'ms', rounds: of('p99') },
