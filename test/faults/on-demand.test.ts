@@ -122,7 +122,7 @@ test(
     await until(() => openFiles(server.pid) <= before.files + 2)
     assert.equal(listing(server.temporary).length, before.folders)
     reportFigure(t, {
-      what: `random loads, predictions, openRequests and crashes of ${count} models with room for few`,
+      what: `random loads, predictions, exchanges and crashes of ${count} models with room for few`,
       goal: '0 wrong answers, no leak',
       seen: `0 wrong of ${events} events`,
       isMet: true,
