@@ -1,5 +1,5 @@
 /**
- * Many models with room for few: random loads, predictions, unloads, openRequests and crashes, with
+ * Many models with room for few: random loads, predictions, unloads, exchanges and crashes, with
  * answers that tell which model and which state of its files gave them.
  */
 import assert from 'node:assert/strict'

@@ -567,7 +567,7 @@ test('S17 a file that is exchanged for a link while it is registered never leads
 })
 
 /**
- * OpenRequests a file or folder for a link to another one and puts it back, again and again, in a
+ * Exchanges a file or folder for a link to another one and puts it back, again and again, in a
  * process of its own, at random moments. Resolves when the file is back.
  */
 function keepExchanging(own: string, target: string, seed: number): () => Promise<void> {
