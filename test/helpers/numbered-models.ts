@@ -39,7 +39,7 @@ export function writeNumbered(
 
 /** The status of a request to a model, and the number that it added or the text of the error. */
 export async function addedBy(
-  server: TestServer,
+  server: Pick<TestServer, 'fetch'>,
   name: string,
   headers: Readonly<Record<string, string>> = {},
 ): Promise<number | string> {
