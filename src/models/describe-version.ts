@@ -1,4 +1,4 @@
-import { residentBytes } from '../process-identity.ts'
+import { memoryOfProcess, residentBytes } from '../process-identity.ts'
 import type { ShownSettings } from './effective-settings.ts'
 import type { ModelVersion, VersionStatus } from './model-version.ts'
 import type { PoolWorker, Slot } from './scheduling/pool.ts'
@@ -14,6 +14,12 @@ export interface WorkerDescription {
   readonly gpu: boolean
   /** Resident memory in bytes; 0 if it cannot be read. */
   readonly memoryUsage: number
+  /** Memory in bytes that no other process shares; as the next two, 0 if it cannot be read. */
+  readonly privateMemory: number
+  /** Memory in bytes that other processes share: programs, libraries, mapped weights. */
+  readonly sharedMemory: number
+  /** Private memory, and of each shared page the part of this worker (PSS), in bytes. */
+  readonly proportionalMemory: number
   readonly pid?: number
   readonly restarts: number
   readonly lastFailure?: string
@@ -96,13 +102,18 @@ async function describeWorker(
   { id, worker, restarts, lastFailure }: Slot,
   gpu: boolean,
 ): Promise<WorkerDescription> {
+  const { pid } = worker
+  const memory = pid === undefined ? undefined : await memoryOfProcess(pid)
   return {
     id: String(id),
     startTime: worker.startedAt.toISOString(),
     status: workerStatus(worker.state),
     gpu,
-    memoryUsage: worker.pid === undefined ? 0 : await residentBytes(worker.pid),
-    ...(worker.pid === undefined ? {} : { pid: worker.pid }),
+    memoryUsage: pid === undefined ? 0 : await residentBytes(pid),
+    privateMemory: memory?.privateBytes ?? 0,
+    sharedMemory: memory?.sharedBytes ?? 0,
+    proportionalMemory: memory?.proportionalBytes ?? 0,
+    ...(pid === undefined ? {} : { pid }),
     restarts,
     ...(lastFailure === undefined ? {} : { lastFailure }),
   }

@@ -41,6 +41,10 @@ test('a model of the store is registered, listed, described, used and unregister
   for (const worker of description.workers) {
     assert.equal(worker.status, 'READY')
     assert.ok(Number(worker.memoryUsage) > 10_000_000)
+    const { privateMemory, sharedMemory, proportionalMemory } = worker
+    assert.ok(Number(privateMemory) > 1_000_000 && Number(sharedMemory) > 1_000_000)
+    assert.ok(Number(proportionalMemory) > Number(privateMemory))
+    assert.ok(Number(proportionalMemory) < Number(worker.memoryUsage) + 1_000_000)
   }
   assert.deepEqual((description.metadata as { inputs: unknown[] }).inputs.length, 1)
 
