@@ -76,6 +76,7 @@ const SECTIONS: readonly [title: string, keys: readonly (keyof Config)[]][] = [
       'recycleAboveMib',
     ],
   ],
+  ['Loading on demand', ['modelMemoryMib', 'unloadAfterSeconds']],
   ['Shared weights', ['weightCache', 'weightCacheMinMib', 'cacheDir', 'cacheSize']],
   ['Sizes', ['maxBodyBytes', 'maxJsonBytes', 'maxResponseBytes', 'memoryBudgetMib']],
   ['onnxruntime', ['graphOptimization', 'providers', 'gpus', 'warmUp', 'telemetry']],
