@@ -75,16 +75,6 @@ export async function memoryOfProcess(pid: number): Promise<WorkerMemory> {
   return { privateBytes, sharedBytes, proportionalBytes: kib('Pss') * 1024 }
 }
 
-/**
- * Returns the memory of the workers of one model in bytes. Pages that several processes share count
- * once, divided among them.
- */
-export async function memoryOfWorkers(pids: readonly (number | undefined)[]): Promise<number> {
-  const known = pids.filter((pid) => pid !== undefined)
-  const memories = await Promise.all(known.map(memoryOfProcess))
-  return memories.reduce((sum, { proportionalBytes }) => sum + proportionalBytes, 0)
-}
-
 /** Returns the `code` of a system error. */
 export function codeOf(error: unknown): string | undefined {
   return error instanceof Error && 'code' in error ? String(error.code) : undefined

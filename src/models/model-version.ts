@@ -49,16 +49,18 @@ export class ModelVersion {
   readonly #factory: WorkerFactory
   readonly #workers: VersionWorkers
   readonly #pool: Pool
+  readonly #loadsNow: boolean
   #isLoading = true
 
   private constructor(
     prepared: PreparedModel,
-    { options, origin }: Registration,
+    { options, origin, loadsNow = false }: Registration,
     context: ModelContext,
   ) {
     this.prepared = prepared
     this.options = options
     this.origin = origin
+    this.#loadsNow = loadsNow
     this.#shown = resolveSettings(prepared, options, context.config, context.configOrigins)
     this.settings = valuesOf(this.#shown)
     this.#factory = context.factory
@@ -83,7 +85,7 @@ export class ModelVersion {
 
   /**
    * Starts the workers; resolves when all have loaded the model. A model that loads on demand
-   * starts them later. After a failure the caller must close the version.
+   * starts them later, unless the registration wants it loaded now. After a failure the caller must close the version.
    * @param signal Stops the workers, and so the load, when it is aborted.
    * @throws ServerError with the worker's own reason.
    */
@@ -91,7 +93,13 @@ export class ModelVersion {
     signal.throwIfAborted()
     await this.#factory.share(this.prepared)
     if (!this.settings.loadsOnDemand) await this.#workers.start(signal)
+    else if (this.#loadsNow) await this.#workers.loadNow(signal)
     this.#isLoading = false
+  }
+
+  /** As {@link VersionWorkers.loadNow}. */
+  loadNow(signal: AbortSignal): Promise<void> {
+    return this.#workers.loadNow(signal)
   }
 
   get name(): string {

@@ -18,6 +18,8 @@ export type Origin = 'start' | 'request' | 'restored'
 export interface Registration {
   readonly options: VersionOptions
   readonly origin: Origin
+  /** Whether a model that loads on demand is loaded at once. */
+  readonly loadsNow?: boolean | undefined
 }
 
 /** What every model version needs from the server. */

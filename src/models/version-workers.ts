@@ -1,5 +1,4 @@
 import type { Logger } from 'pino'
-import { memoryOfWorkers } from '../process-identity.ts'
 import type { WireDialect } from '../worker/wire/messages.ts'
 import type { EffectiveSettings } from './effective-settings.ts'
 import type { Commit, ModelContext, Scaling, WorkerLimits } from './registration.ts'
@@ -14,6 +13,7 @@ import { FileCheck } from './sources/file-check.ts'
 import type { PreparedModel } from './sources/prepare.ts'
 import type { VersionWeights } from './weights/weight-cache.ts'
 import { askForMetadata, requestMetadata } from './workers/describe-handler.ts'
+import { MeasuredWorkers } from './workers/memory-guard.ts'
 
 /** The workers of one model version: starts them now or on demand, scales, replaces, stops them. */
 export class VersionWorkers {
@@ -32,6 +32,8 @@ export class VersionWorkers {
   readonly #scaler: Scaler
   readonly #recycler: Recycler
   readonly #files: FileCheck
+  readonly #log: Logger
+  readonly #measured = new MeasuredWorkers()
   readonly #closing = new AbortController()
 
   constructor(prepared: PreparedModel, settings: EffectiveSettings, context: ModelContext) {
@@ -54,12 +56,16 @@ export class VersionWorkers {
         : undefined,
       log,
     })
-    this.#scaler = new Scaler(this.pool, settings.workers, async (missing, existing) =>
-      memory?.admit(prepared, missing, existing),
-    )
-    const ownLog = log.child({ model: prepared.name, version: prepared.version })
-    this.#recycler = new Recycler(this.pool, recycleLimits(config), ownLog)
-    this.onDemand = settings.loadsOnDemand ? this.#createOnDemand(ownLog) : undefined
+    this.#scaler = new Scaler(this.pool, settings.workers, async (missing, existing) => {
+      if (memory === undefined) return undefined
+      await this.#measure()
+      const { privateBytes } = this.#measured
+      const sharedBytes = this.weights?.status.bytes
+      return memory.admit(prepared, missing, existing, { privateBytes, sharedBytes })
+    })
+    this.#log = log.child({ model: prepared.name, version: prepared.version })
+    this.#recycler = new Recycler(this.pool, recycleLimits(config), this.#log)
+    this.onDemand = settings.loadsOnDemand ? this.#createOnDemand() : undefined
   }
 
   /** The wanted number of workers. */
@@ -74,6 +80,7 @@ export class VersionWorkers {
    */
   async start(signal: AbortSignal): Promise<void> {
     signal.throwIfAborted()
+    const begun = performance.now()
     const stop = (): void => void this.pool.close(0)
     signal.addEventListener('abort', stop, { once: true })
     try {
@@ -84,6 +91,23 @@ export class VersionWorkers {
       signal.removeEventListener('abort', stop)
     }
     this.#files.watch(this.pool)
+    if (this.onDemand === undefined) await this.#logLoad(performance.now() - begun)
+  }
+
+  /**
+   * Loads a model that loads on demand; does nothing if it is loaded.
+   * @param signal Closes the version when it is aborted.
+   * @throws ServerError with the worker's own reason.
+   */
+  async loadNow(signal: AbortSignal): Promise<void> {
+    signal.throwIfAborted()
+    const stop = (): void => void this.close(0)
+    signal.addEventListener('abort', stop, { once: true })
+    try {
+      await this.onDemand?.loadNow()
+    } finally {
+      signal.removeEventListener('abort', stop)
+    }
   }
 
   /**
@@ -119,7 +143,20 @@ export class VersionWorkers {
     await this.#learn()
   }
 
-  #createOnDemand(log: Logger): OnDemand {
+  async #logLoad(ms: number): Promise<void> {
+    if (this.pool.slots.length === 0) return
+    const memoryMib = Math.ceil((await this.#measure()) / 1024 / 1024)
+    const cached = this.weights?.isCached ?? false
+    this.#log.info({ ms: Math.round(ms), memoryMib, cached }, 'model loaded')
+  }
+
+  /** Measures the workers that have loaded the model. */
+  #measure(): Promise<number> {
+    const ready = this.pool.slots.filter(({ worker }) => worker.state === 'ready')
+    return this.#measured.measure(ready.map(({ worker }) => worker.pid))
+  }
+
+  #createOnDemand(): OnDemand {
     const { pool } = this
     return new OnDemand(
       {
@@ -131,15 +168,16 @@ export class VersionWorkers {
           return pool.status.isBusy
         },
         workers: () => this.wanted.min,
+        isCached: () => this.weights?.isCached ?? false,
         start: () => this.start(this.#closing.signal),
-        measure: () => memoryOfWorkers(pool.slots.map(({ worker }) => worker.pid)),
+        measure: () => this.#measure(),
         stop: () => {
           this.#files.close()
           return pool.scale(0)
         },
         rejectWaiting: (error) => pool.rejectWaiting(error),
         metrics: pool.metrics,
-        log,
+        log: this.#log,
       },
       this.#context.modelMemory,
     )

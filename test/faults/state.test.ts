@@ -205,7 +205,7 @@ test(
 
 test('O18 a state of each schema version before is read, and written as the present one', async (t) => {
   const present = JSON.parse(readFileSync(path.join(good, 'state.json'), 'utf8'))
-  const versions = [3, 2, 1]
+  const versions = [4, 3, 2, 1]
   for (const schemaVersion of versions.slice(0, size(1, versions.length))) {
     const folder = stateFolder(t)
     const state = { models: present.state.models }

@@ -61,7 +61,7 @@ for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     const server = start(t, ['--model-store', store, '--allow-handlers'])
     await server.logged(/it begins/)
     await assertEndsWell(server, signal)
-    assert.doesNotMatch(server.errors(), /model ready|failed to load/)
+    assert.doesNotMatch(server.errors(), /model loaded|failed to load/)
   })
 }
 

@@ -54,10 +54,7 @@ export async function loadStartupModels(
       let prepared: PreparedModel[] = []
       try {
         prepared = await prepare()
-        const versions = await registry.register(prepared, { options: {}, origin: 'start' })
-        results[index] = versions
-        for (const { name, version, status } of versions)
-          if (status.residency === undefined) log.info({ model: name, version }, 'model ready')
+        results[index] = await registry.register(prepared, { options: {}, origin: 'start' })
       } catch (error) {
         // The load was aborted because the server stops. The model itself is not broken.
         if (signal.aborted) return

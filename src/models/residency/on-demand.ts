@@ -3,6 +3,7 @@ import { ServerError, messageOf } from '../../errors.ts'
 import type { EvictionCause } from '../metrics/causes.ts'
 import type { VersionMetrics } from '../metrics/version-metrics.ts'
 import type { PreparedModel } from '../sources/prepare.ts'
+import { unloading } from '../unavailable.ts'
 import { sizeOf } from '../workers/memory-guard.ts'
 import type { Loadable, ModelMemory } from './model-memory.ts'
 
@@ -24,6 +25,8 @@ export interface OnDemandContext extends Pick<
   readonly prepared: PreparedModel
   /** Returns the number of workers to start. */
   workers(): number
+  /** Whether the last load found the weights in the cache. */
+  isCached(): boolean
   /** Stops the workers; requests that come meanwhile wait. */
   stop(): Promise<void>
   /** Rejects the waiting requests. */
@@ -48,6 +51,10 @@ export class OnDemand implements Loadable {
   #failures = 0
   #failure: { readonly cause: unknown; readonly retryAt: number } | undefined
   #isClosed = false
+  /** Callers of {@link loadNow} that wait. */
+  #callers = 0
+  /** The load or unload that runs now, or ran last. Never rejects. */
+  #changing: Promise<void> = Promise.resolve()
 
   constructor(context: OnDemandContext, memory: ModelMemory) {
     this.name = context.prepared.name
@@ -62,11 +69,11 @@ export class OnDemand implements Loadable {
   }
 
   get isWanted(): boolean {
-    return this.#context.isWanted && !this.#isClosed
+    return (this.#context.isWanted || this.#callers > 0) && this.#canLoad
   }
 
   get isBusy(): boolean {
-    return this.#context.isBusy
+    return this.#context.isBusy || this.#callers > 0
   }
 
   get isLoaded(): boolean {
@@ -95,15 +102,36 @@ export class OnDemand implements Loadable {
   /** A request was accepted. Begins to load the model if it is not in memory. */
   use(): void {
     this.#memory.recordUse(this)
-    if (this.#state !== 'UNLOADED' || this.#isClosed) return
+    if (this.#state !== 'UNLOADED' || !this.#canLoad) return
     this.#state = 'LOADING'
-    void this.#load()
+    this.#changing = this.#load()
+  }
+
+  /**
+   * Loads the model although no request waits for it. Does nothing if it should have no worker.
+   * @throws ServerError of the load, or because the version is closed.
+   */
+  async loadNow(): Promise<void> {
+    this.#callers += 1
+    this.#forgetFailure()
+    try {
+      while (!this.isLoaded && this.#context.workers() > 0) {
+        if (this.#isClosed) throw unloading(this.name, 1)
+        const failure = this.#failure
+        if (failure !== undefined) throw failure.cause
+        this.use()
+        await this.#changing
+      }
+    } finally {
+      this.#callers -= 1
+    }
   }
 
   /** Called by {@link ModelMemory} when the model has its memory. */
   async start(): Promise<void> {
     await this.#context.start()
-    this.#state = 'READY'
+    // A request may have stopped all workers meanwhile.
+    if (this.#canLoad) this.#state = 'READY'
   }
 
   async measure(): Promise<number> {
@@ -112,8 +140,13 @@ export class OnDemand implements Loadable {
     return bytes
   }
 
-  async unload(cause: EvictionCause): Promise<void> {
+  unload(cause: EvictionCause): Promise<void> {
     this.#state = 'UNLOADING'
+    this.#changing = this.#unload(cause)
+    return this.#changing
+  }
+
+  async #unload(cause: EvictionCause): Promise<void> {
     this.#context.metrics.evictions[cause] += 1
     await this.#context.stop()
     this.#context.log.info({ cause, memoryMib: inMib(this.#bytes) }, 'model unloaded')
@@ -122,7 +155,7 @@ export class OnDemand implements Loadable {
 
   /** A request stopped all workers, or made loading them possible again. */
   recordScaling(hasWorkers: boolean): void {
-    this.#failure = undefined
+    this.#forgetFailure()
     if (hasWorkers || this.#state !== 'READY') return
     this.#memory.remove(this)
     this.#state = 'UNLOADED'
@@ -131,6 +164,10 @@ export class OnDemand implements Loadable {
   close(): void {
     this.#isClosed = true
     this.#memory.remove(this)
+  }
+
+  get #canLoad(): boolean {
+    return !this.#isClosed && this.#context.workers() > 0
   }
 
   async #load(): Promise<void> {
@@ -165,7 +202,15 @@ export class OnDemand implements Loadable {
     this.#failures = 0
     this.#failure = undefined
     const { log } = this.#context
-    log.info({ ms: Math.round(ms), memoryMib: inMib(this.#bytes) }, 'model loaded on demand')
+    log.info(
+      { ms: Math.round(ms), memoryMib: inMib(this.#bytes), cached: this.#context.isCached() },
+      'model loaded on demand',
+    )
+  }
+
+  /** The next request loads the model at once. */
+  #forgetFailure(): void {
+    this.#failure = undefined
   }
 
   #fail(cause: unknown): void {

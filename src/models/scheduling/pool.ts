@@ -93,7 +93,10 @@ export class Pool {
   /** As {@link SlotSet.scale}. @throws ServerError 503 when the pool is closing. */
   async scale(count: number, drainMs = this.#options.queueTimeoutMs): Promise<void> {
     if (this.#state !== 'open') throw this.#rejections.noWorker(this.queued).error
-    await this.#slots.scale(count, drainMs)
+    const scaled = this.#slots.scale(count, drainMs)
+    // Requests may wait without a worker; without a wanted one they are rejected now.
+    this.#schedule()
+    await scaled
   }
 
   /**

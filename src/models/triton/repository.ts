@@ -108,7 +108,7 @@ export class ModelRepository {
   /** Two simultaneous loads of one name would start two sets of workers, one of them useless. */
   async #loadAfterOthers(name: string, config: string | undefined): Promise<void> {
     const { options, report } = parseConfigOverride(config ?? '{}')
-    const registration: Registration = { options, origin: 'request' }
+    const registration: Registration = { options, origin: 'request', loadsNow: true }
     for (
       let other = this.#registry.loadOf(name);
       other !== undefined;
@@ -118,7 +118,10 @@ export class ModelRepository {
         ? this.#configs.get(other) === config
         : other.origin === 'start' && config === undefined
       if (!isSame) await other.done.catch(() => {})
-      else if (await areCurrent(await other.done)) return
+      else {
+        const versions = await other.done
+        if (await areCurrent(versions)) return loadNow(versions, other.signal)
+      }
     }
     const load = this.#registry.reload(name, registration, async (signal) => {
       const found = await this.#prepare(name, signal)
@@ -176,6 +179,11 @@ async function areCurrent(versions: readonly ModelVersion[]): Promise<boolean> {
     if ((await prepared.files?.findChange()) !== undefined) return false
   }
   return true
+}
+
+/** The load of a model that loads on demand may only have registered it. */
+async function loadNow(versions: readonly ModelVersion[], signal: AbortSignal): Promise<void> {
+  await Promise.all(versions.map((version) => version.loadNow(signal)))
 }
 
 const UNKNOWN = 'the model is not in the model repository'

@@ -14,6 +14,8 @@ export type PreparedWeights = CachedWeights | { readonly reason: string }
 /** A checked entry of the cache. */
 export interface CachedWeights extends SharedWeights {
   readonly key: string
+  /** Whether the entry was built for this call. */
+  readonly isNew?: boolean
 }
 
 /** Whether workers share the weights of a version; shown in its description. */
@@ -57,6 +59,11 @@ export class VersionWeights {
     if ('reason' in last) return { state: 'private', reason: last.reason }
     const bytes = Number(last.model.state.size) + Number(last.weights.state.size)
     return { state: 'shared', bytes }
+  }
+
+  /** Whether the workers load an entry that the cache had before. */
+  get isCached(): boolean {
+    return this.#last !== undefined && 'key' in this.#last && this.#last.isNew !== true
   }
 
   /**

@@ -110,18 +110,21 @@ export class WeightCache {
   ): Promise<PreparedWeights> {
     const folder = await this.#open()
     if (folder === undefined) return { reason: 'The cache folder cannot be used; see the log.' }
+    let isNew = false
     for (let attempt = 1; attempt <= MAX_ATTEMPTS && !stop.aborted; attempt += 1) {
       const sources = await withHashes(model.sources, folder.path)
       const building = await folder.newBuilding()
       try {
         const result = await this.#run({ ...model, sources }, { folder, building }, timeoutMs, stop)
         if (result.hashes !== undefined) await rememberHashes(sources, result.hashes, folder.path)
+        isNew ||= result.outcome === 'built'
         const weights = await this.#use(result, { folder, building })
         if (weights === undefined) continue
         if ('key' in weights) {
           this.#checked.set(model.id, weights)
           await folder.touch(weights.key)
           await this.#shrink(folder, weights.key)
+          return { ...weights, isNew }
         }
         return weights
       } finally {

@@ -2,6 +2,7 @@
 import { readFile, readdir, stat } from 'node:fs/promises'
 import path from 'node:path'
 import { ServerError } from '../../errors.ts'
+import { memoryOfProcess } from '../../process-identity.ts'
 
 const MIB = 1024 * 1024
 /** A model is in memory twice while it loads: the file, and the memory of onnxruntime. */
@@ -13,6 +14,32 @@ const WORKER_BYTES = 100 * MIB
 interface ModelFiles {
   readonly name: string
   readonly modelPath: string
+}
+
+/** What is known about the memory of a model's workers. */
+export interface WorkerNeeds {
+  /** Private memory of one worker in bytes; `undefined` if none was measured. */
+  readonly privateBytes?: number | undefined
+  /** Size of the files that the workers share in memory, in bytes. */
+  readonly sharedBytes?: number | undefined
+}
+
+/** Measures the workers of one model version, and remembers the result. */
+export class MeasuredWorkers {
+  /** Private memory of the largest worker at the last measurement, in bytes. */
+  privateBytes: number | undefined
+
+  /**
+   * Measures running workers. Pages that several processes share count once, divided among them.
+   * @returns Their memory in bytes.
+   */
+  async measure(pids: readonly (number | undefined)[]): Promise<number> {
+    const known = pids.filter((pid) => pid !== undefined)
+    const memories = await Promise.all(known.map(memoryOfProcess))
+    const largest = Math.max(0, ...memories.map(({ privateBytes }) => privateBytes))
+    if (largest > 0) this.privateBytes = largest
+    return memories.reduce((sum, { proportionalBytes }) => sum + proportionalBytes, 0)
+  }
 }
 
 /** Compares workers with the available memory. The server has one. */
@@ -35,13 +62,21 @@ export class MemoryGuard {
   }
 
   /**
-   * Reserves memory for `added` workers: for each twice the size of the model's files, and 100 MiB.
-   * @param existing Number of workers that already exist, for the error text.
+   * Reserves memory for `added` workers. Each needs as much as was measured, else twice the size of
+   * the model's files and 100 MiB. Files that workers share count once, for the first worker.
+   * @param existing Number of workers that already exist.
    * @returns A function that releases the reservation, once the system counts the memory.
    * @throws ServerError `InsufficientMemoryException`.
    */
-  async admit(model: ModelFiles, added: number, existing = 0): Promise<() => void> {
-    const needed = added * (COPIES * (await sizeOf(model.modelPath)) + WORKER_BYTES)
+  async admit(
+    model: ModelFiles,
+    added: number,
+    existing = 0,
+    { privateBytes, sharedBytes = 0 }: WorkerNeeds = {},
+  ): Promise<() => void> {
+    const copies = sharedBytes > 0 ? 0 : COPIES * (await sizeOf(model.modelPath))
+    const needed =
+      added * (privateBytes ?? copies + WORKER_BYTES) + (existing === 0 ? sharedBytes : 0)
     let left = await this.#left()
     if (needed > left && (await this.#freeMemory())) left = await this.#left()
     if (needed > left) {

@@ -93,7 +93,7 @@ function registerRoute(app: App, context: RouteContext, route: keyof typeof PATH
         return reply.code(202).send(statusBody(request, 'Processing worker updates...'))
       }
       const [first] = await done
-      const hasWorkers = first !== undefined && first.settings.workers > 0
+      const hasWorkers = first !== undefined && first.status.wantedWorkers > 0
       const status = hasWorkers ? 'Workers scaled' : `Model "${first?.name ?? ''}" registered`
       return reply.send(statusBody(request, status))
     },

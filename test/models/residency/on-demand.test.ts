@@ -27,6 +27,7 @@ class FakeVersion {
   starts = 0
   answered = 0
   rejected = 0
+  workers = 1
   failure: Error | undefined
   /** Called while the workers start. */
   onStart: () => Promise<void> = () => delay(1)
@@ -43,7 +44,8 @@ class FakeVersion {
         get isBusy() {
           return isBusy()
         },
-        workers: () => 1,
+        workers: () => this.workers,
+        isCached: () => false,
         start: () => this.#start(),
         measure: () => Promise.resolve(this.hasWorkers ? 10 * MIB : 0),
         stop: async () => {
@@ -162,6 +164,43 @@ test('a version that is closed while it loads stays closed', async (t) => {
   await delay(5)
   assert.ok(version.starts <= 1)
   assert.equal(version.onDemand.rejection(), undefined, 'a closed version has no failure')
+})
+
+test('a model is loaded without a request, and its failure is reported to the caller', async (t) => {
+  const [version] = await versions(t, 1)
+  assert.ok(version)
+  const failure = new ServerError('InvalidModelException', 'the file is damaged')
+  version.failure = failure
+  for (const attempt of [1, 2]) {
+    await assert.rejects(version.onDemand.loadNow(), failure)
+    assert.equal(version.starts, attempt, 'a caller does not wait for the next try')
+  }
+  version.failure = undefined
+  await Promise.all([version.onDemand.loadNow(), version.onDemand.loadNow()])
+  assert.deepEqual([version.onDemand.state, version.starts], ['READY', 3])
+  const unloaded = version.onDemand.unload('memory')
+  await version.onDemand.loadNow()
+  await unloaded
+  assert.deepEqual([version.onDemand.state, version.starts], ['READY', 4])
+  version.onDemand.close()
+  await assert.rejects(version.onDemand.loadNow(), /being unloaded/)
+})
+
+test('a model that should have no worker is not loaded, and is not loaded when its workers went', async (t) => {
+  const [version] = await versions(t, 1)
+  assert.ok(version)
+  version.workers = 0
+  await version.onDemand.loadNow()
+  version.request()
+  assert.deepEqual([version.onDemand.state, version.starts], ['UNLOADED', 0])
+  version.workers = 1
+  version.onStart = () => {
+    version.workers = 0
+    return Promise.resolve()
+  }
+  version.request()
+  await until(() => version.starts === 1 && version.onDemand.state !== 'LOADING')
+  assert.equal(version.onDemand.state, 'UNLOADED')
 })
 
 for (const seed of [1, 2, 3]) {

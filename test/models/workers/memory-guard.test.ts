@@ -8,7 +8,12 @@ import type { TestContext } from 'node:test'
 import { pino } from 'pino'
 import { completeConfig } from '../../../src/config/config.ts'
 import { ServerError } from '../../../src/errors.ts'
-import { MemoryGuard, availableBytes } from '../../../src/models/workers/memory-guard.ts'
+import {
+  MeasuredWorkers,
+  MemoryGuard,
+  availableBytes,
+} from '../../../src/models/workers/memory-guard.ts'
+import type { WorkerNeeds } from '../../../src/models/workers/memory-guard.ts'
 import { startServer } from '../../../src/server.ts'
 
 const MIB = 1024 * 1024
@@ -95,6 +100,40 @@ test('workers are admitted where there is room for them, and those that are bein
   await guard.admit(model, 2)
 })
 
+test('measured memory replaces the estimate, and files that workers share count once', async (t) => {
+  const modelPath = filesIn(t, { 'model.onnx': Buffer.alloc(MIB) })
+  const model = { name: 'm', modelPath }
+  const guard = new MemoryGuard(() => Promise.resolve(0))
+  const needed = async (...args: [added: number, existing: number, WorkerNeeds]): Promise<number> =>
+    guard.admit(model, ...args).then(
+      () => 0,
+      (error: Error) => Number(/about (\d+) MiB/.exec(error.message)?.[1]),
+    )
+  const privateBytes = 30 * MIB
+  const sharedBytes = 500 * MIB
+  assert.equal(await needed(2, 0, {}), 204)
+  assert.equal(await needed(2, 0, { privateBytes }), 60)
+  assert.equal(await needed(2, 0, { sharedBytes }), 700, 'not measured yet')
+  assert.equal(await needed(2, 0, { privateBytes, sharedBytes }), 560)
+  assert.equal(
+    await needed(2, 1, { privateBytes, sharedBytes }),
+    60,
+    'the files are mapped already',
+  )
+})
+
+test('the largest worker that was measured counts, and stays known when the workers have ended', async () => {
+  const measured = new MeasuredWorkers()
+  assert.equal(await measured.measure([undefined]), 0)
+  assert.equal(measured.privateBytes, undefined)
+  const total = await measured.measure([process.pid, undefined])
+  const { privateBytes } = measured
+  assert.ok(privateBytes !== undefined && privateBytes > MIB && privateBytes <= total)
+  // No process has this number.
+  assert.equal(await measured.measure([2 ** 22 + 1]), 0)
+  assert.equal(measured.privateBytes, privateBytes)
+})
+
 test('what can be missed is ended before a worker is rejected', async (t) => {
   const model = { name: 'm', modelPath: filesIn(t, { 'model.onnx': Buffer.alloc(MIB) }) }
   const freed: number[] = []
@@ -131,25 +170,32 @@ test(
     t.after(() => server.close())
     const manage = (query = '', method = 'GET'): Promise<Response> =>
       fetch(`${server.managementUrl}/models/iris${query}`, { method })
+    let privateMemory = 0
     const shown = async (): Promise<unknown> => {
       const { minWorkers, maxWorkers, workers } = (await (await manage()).json()) as {
         minWorkers: number
         maxWorkers: number
-        workers: { pid: number }[]
+        workers: { pid: number; privateMemory: number }[]
       }
+      privateMemory = workers[0]?.privateMemory ?? 0
       return { minWorkers, maxWorkers, pids: workers.map(({ pid }) => pid) }
     }
     const scale = (query: string): Promise<Response> => manage(`?${query}`, 'PUT')
     const before = await shown()
-    left = 150 * MIB
+    // Room for one more worker like the first one, and not for two.
+    left = 1.5 * privateMemory
     for (const query of ['min_worker=3', 'min_worker=3&synchronous=true']) {
       const refused = await scale(query)
       assert.equal(refused.status, 507)
-      assert.deepEqual(await refused.json(), {
-        code: 507,
-        type: 'InsufficientMemoryException',
-        message: 'Model iris needs about 200 MiB of memory for 2 more workers; 150 MiB are left.',
-      })
+      const { message, ...error } = (await refused.json()) as { message: string }
+      assert.deepEqual(error, { code: 507, type: 'InsufficientMemoryException' })
+      const numbers =
+        /^Model iris needs about (\d+) MiB of memory for 2 more workers; (\d+) MiB are left.$/.exec(
+          message,
+        )
+      const [needed, free] = (numbers ?? []).slice(1).map(Number)
+      assert.equal(free, Math.round(left / MIB), message)
+      assert.ok(Math.abs(Number(needed) - (2 * privateMemory) / MIB) < 10, message)
       assert.deepEqual(await shown(), before)
     }
     // One more fits. The second request finds it there already, the third comes after both.
