@@ -43,7 +43,13 @@ export function envoy(folder: string): Proxy {
     file: 'envoy.yaml',
     command: (file) => [
       path.join(folder, 'bin', 'envoy'),
-      ...['-c', file, '--concurrency', '1', '--use-dynamic-base-id', '-l', 'error'],
+      '-c',
+      file,
+      '--concurrency',
+      '1',
+      '--use-dynamic-base-id',
+      '-l',
+      'error',
     ],
   }
 }

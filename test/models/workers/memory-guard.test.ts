@@ -7,7 +7,7 @@ import { test } from 'node:test'
 import type { TestContext } from 'node:test'
 import { pino } from 'pino'
 import { completeConfig } from '../../../src/config/config.ts'
-import { ServerError } from '../../../src/errors.ts'
+import { ServerError, messageOf } from '../../../src/errors.ts'
 import {
   MeasuredWorkers,
   MemoryGuard,
@@ -107,7 +107,7 @@ test('measured memory replaces the estimate, and files that workers share count 
   const needed = async (...args: [added: number, existing: number, WorkerNeeds]): Promise<number> =>
     guard.admit(model, ...args).then(
       () => 0,
-      (error: Error) => Number(/about (\d+) MiB/.exec(error.message)?.[1]),
+      (error: unknown) => Number(/about (\d+) MiB/.exec(messageOf(error))?.[1]),
     )
   const privateBytes = 30 * MIB
   const sharedBytes = 500 * MIB
