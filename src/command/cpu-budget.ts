@@ -4,7 +4,11 @@ import { availableParallelism } from 'node:os'
 /** The fields of a model version that are counted. */
 interface VersionThreads {
   readonly name: string
-  readonly settings: { readonly workers: number; readonly threads: number }
+  readonly settings: {
+    readonly workers: number
+    readonly threads: number
+    readonly loadsOnDemand?: boolean
+  }
 }
 
 export interface CpuBudget {
@@ -14,7 +18,10 @@ export interface CpuBudget {
   readonly threads: number
 }
 
-/** Compares the workers and threads of these versions with the cores that this process may use. */
+/**
+ * Compares the workers and threads of these versions with the cores that this process may use.
+ * Models that load on demand do not count: few of them are loaded at the same time.
+ */
 export function cpuBudget(
   versions: readonly VersionThreads[],
   cores = availableParallelism(),
@@ -22,6 +29,7 @@ export function cpuBudget(
   let workers = 0
   let threads = 0
   for (const { settings } of versions) {
+    if (settings.loadsOnDemand === true) continue
     workers += settings.workers
     threads += settings.workers * settings.threads
   }

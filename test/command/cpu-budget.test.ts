@@ -14,6 +14,11 @@ test('the threads of all workers of all models are added up', () => {
   assert.equal(overdrawnText(budget), undefined)
 })
 
+test('workers of models that load on demand do not count, because most of them do not run', () => {
+  const onDemand = { name: 'm', settings: { workers: 2, threads: 2, loadsOnDemand: true } }
+  assert.deepEqual(cpuBudget([onDemand, model(1, 1)], 2), { cores: 2, workers: 1, threads: 1 })
+})
+
 test('as many threads as cores are fine; one more is told with what to change', () => {
   assert.equal(overdrawnText(cpuBudget([model(2, 2)], 4)), undefined)
   const text = overdrawnText(cpuBudget([model(1, 2), model(1, 2)], 2)) ?? ''
