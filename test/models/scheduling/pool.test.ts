@@ -608,6 +608,21 @@ test('loads that fail count as deaths, and a worker that dies idle does not', as
   assert.equal(it.pool.slots[0]?.restarts, 25)
 })
 
+test('a failed model whose workers were all stopped gets a new chance', async (t) => {
+  const it = await TestPool.of(t, 1)
+  it.onStart = (worker) => worker.die('exited with code 1')
+  it.worker(-1).die()
+  await it.pass(400)
+  assert.equal(it.pool.status.hasFailed, true)
+  await it.pool.scale(0)
+  assert.equal(it.pool.status.hasFailed, false)
+  it.onStart = (worker) => worker.load()
+  await it.pool.scale(1)
+  const job = it.submit('next')
+  it.worker(-1).answer()
+  assert.equal(await answerOf(job), 'next')
+})
+
 test('E14: starts that fail for lack of resources are no deaths of the model; each try waits longer', async (t) => {
   const it = await TestPool.of(t, 1)
   it.onStart = (worker) => worker.failToStart()

@@ -29,6 +29,11 @@ export class RestartPolicy {
 
   /** A worker finished work, so the model works again. */
   recordSuccess(): void {
+    this.reset()
+  }
+
+  /** Forgets all deaths. */
+  reset(): void {
     if (this.#deaths.length > 0) this.#deaths = []
     this.#hasGivenUp = false
   }

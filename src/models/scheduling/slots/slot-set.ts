@@ -46,6 +46,8 @@ export class SlotSet {
    */
   async scale(count: number, drainMs: number): Promise<void> {
     const retired = this.#slots.splice(count)
+    // Deaths before the last stop say nothing about workers that are started later.
+    if (count === 0) this.#restarts.reset()
     const missing = Math.max(0, count - this.#slots.length)
     const added = Array.from({ length: missing }, () => this.#add())
     const outcomes = await Promise.allSettled([
