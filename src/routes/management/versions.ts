@@ -106,7 +106,9 @@ export function versionRoutes(app: App, context: RouteContext): void {
         }
         const { model, done } = await beginning
         await done
-        if (model.status.readyWorkers >= limits.min)
+        const { readyWorkers, wantedWorkers } = model.status
+        // An unloaded model has no workers until a request comes.
+        if (readyWorkers >= Math.min(limits.min, wantedWorkers))
           return reply.send(statusBody(request, 'Workers scaled'))
         return reply.code(210).send(statusBody(request, 'Workers scaling in progress...'))
       },
