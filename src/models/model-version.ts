@@ -189,9 +189,12 @@ export class ModelVersion {
     this.#pool.countRejection(rejection)
   }
 
-  /** Stops workers that load the model for the first time. Workers that already serve stay. */
+  /**
+   * Stops workers that load the model for the first time. Workers that already serve stay, and
+   * those that accepted requests wait for.
+   */
   stopStarting(): void {
-    this.#pool.stopStarting()
+    if (!this.settings.loadsOnDemand) this.#pool.stopStarting()
   }
 
   /** The wanted number of workers. */

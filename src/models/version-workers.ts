@@ -104,7 +104,7 @@ export class VersionWorkers {
     const stop = (): void => void this.close(0)
     signal.addEventListener('abort', stop, { once: true })
     try {
-      await this.onDemand?.loadNow()
+      await this.onDemand?.loadNow(this.#context.config.queueTimeout * 1000)
     } finally {
       signal.removeEventListener('abort', stop)
     }

@@ -54,7 +54,7 @@ test('a registration can make a model load on demand or at once, also after a re
     }
     assert.equal(childrenOf(server.pid).length, 2)
     assert.equal(await addedBy(server, 'm1'), 1)
-    assert.equal(await stateOf(server, 'm1'), 'READY')
+    await until(async () => (await stateOf(server, 'm1')) === 'READY')
   }
   await check(first)
   await first.close()

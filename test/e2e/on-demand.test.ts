@@ -123,7 +123,7 @@ test('a model can be unregistered, scaled and stopped while it is loaded', async
   assert.match(String(await addedBy(server, 'm1')), /^404/)
   const scale = (name: string, workers: number): Promise<Response> =>
     server.manage(`/models/${name}?min_worker=${workers}&synchronous=true`, { method: 'PUT' })
-  assert.ok((await scale('m2', 2)).ok)
+  assert.equal((await scale('m2', 2)).status, 200)
   assert.equal(await stateOf(server, 'm2'), 'UNLOADED', 'workers start with the first request')
   assert.equal(await addedBy(server, 'm2'), 2)
   assert.equal(childrenOf(server.pid).length, 2)
@@ -132,7 +132,28 @@ test('a model can be unregistered, scaled and stopped while it is loaded', async
   assert.match(String(await addedBy(server, 'm2')), /^503/, 'no worker is wanted')
   assert.ok((await scale('m2', 1)).ok)
   assert.equal(await addedBy(server, 'm2'), 2)
-  const last = addedBy(server, 'm3')
+})
+
+test('a stop ends no load that an accepted request waits for', async (t) => {
+  const server = await serveStore(t, numberedStore(t, 4), { logLevel: 'debug' })
+  // The first two load, and the others wait for their turn.
+  const answers = [1, 2, 3, 4].map((number) => addedBy(server, `m${number}`))
+  await until(() => childrenOf(server.pid).length === 2)
   await server.close()
-  assert.match(String(await last.catch(String)), /^(3$|503|TypeError)/)
+  assert.deepEqual(await Promise.all(answers), [1, 2, 3, 4])
+})
+
+test('a model that failed and was unloaded is loaded by its next request', async (t) => {
+  const server = await serveStore(t, numberedStore(t, 1), { unloadAfterSeconds: 2 })
+  assert.equal(await addedBy(server, 'm1'), 1)
+  // Workers that die while they load count as deaths of the model.
+  while ((await stateOf(server, 'm1')) !== 'FAILED') {
+    for (const pid of childrenOf(server.pid)) process.kill(pid, 'SIGKILL')
+    await until(
+      async () => childrenOf(server.pid).length > 0 || (await stateOf(server, 'm1')) === 'FAILED',
+    )
+  }
+  assert.match(String(await addedBy(server, 'm1')), /^503 .*failed/)
+  await server.logged(({ msg }) => msg === 'model unloaded')
+  assert.equal(await addedBy(server, 'm1'), 1)
 })

@@ -1,15 +1,13 @@
 import type { Logger } from 'pino'
-import { ServerError, messageOf } from '../../errors.ts'
+import { messageOf } from '../../errors.ts'
+import type { ServerError } from '../../errors.ts'
 import type { EvictionCause } from '../metrics/causes.ts'
 import type { VersionMetrics } from '../metrics/version-metrics.ts'
 import type { PreparedModel } from '../sources/prepare.ts'
-import { unloading } from '../unavailable.ts'
+import { outOfTime, unloading } from '../unavailable.ts'
 import { sizeOf } from '../workers/memory-guard.ts'
+import { LoadFailure } from './load-failure.ts'
 import type { Loadable, ModelMemory } from './model-memory.ts'
-
-/** A failed load is tried again after 1 s, then after twice as long each time, at most 60 s. */
-const FIRST_RETRY_MS = 1000
-const MOST_RETRY_MS = 60_000
 
 /** Memory of a worker without a model, as far as processes do not share it. */
 const EMPTY_WORKER_BYTES = 40 * 1024 * 1024
@@ -48,8 +46,9 @@ export class OnDemand implements Loadable {
   #state: ResidencyState = 'UNLOADED'
   /** Memory at the last measurement. */
   #bytes = 0
-  #failures = 0
-  #failure: { readonly cause: unknown; readonly retryAt: number } | undefined
+  /** Memory after the last load; 0 until it is measured. */
+  #loadedBytes = 0
+  readonly #failure: LoadFailure
   #isClosed = false
   /** Callers of {@link loadNow} that wait. */
   #callers = 0
@@ -60,6 +59,7 @@ export class OnDemand implements Loadable {
     this.name = context.prepared.name
     this.version = context.prepared.version
     this.isPinned = context.prepared.settings.pinned === true
+    this.#failure = new LoadFailure(this.name)
     this.#context = context
     this.#memory = memory
   }
@@ -90,13 +90,9 @@ export class OnDemand implements Loadable {
     return this.#state === 'READY' ? this.#bytes : 0
   }
 
-  /**
-   * Why a request cannot be accepted now: the last load failed, and it is too early to try again.
-   */
+  /** As {@link LoadFailure.rejection}. */
   rejection(): ServerError | undefined {
-    if (this.#failure === undefined) return undefined
-    const leftMs = this.#failure.retryAt - performance.now()
-    return leftMs > 0 ? this.#failureWith(this.#failure.cause, Math.ceil(leftMs / 1000)) : undefined
+    return this.#failure.rejection()
   }
 
   /** A request was accepted. Begins to load the model if it is not in memory. */
@@ -109,21 +105,30 @@ export class OnDemand implements Loadable {
 
   /**
    * Loads the model although no request waits for it. Does nothing if it should have no worker.
-   * @throws ServerError of the load, or because the version is closed.
+   * @param maxWaitMs Maximum time to wait until the load can begin.
+   * @throws ServerError of the load, or because the version is closed or the time is over.
    */
-  async loadNow(): Promise<void> {
+  async loadNow(maxWaitMs: number): Promise<void> {
     this.#callers += 1
-    this.#forgetFailure()
+    this.#failure.forget()
+    let isLate = false
+    const stopWaiting = (): void => {
+      if (!isLate) this.#callers -= 1
+      isLate = true
+    }
+    const timer = setTimeout(stopWaiting, maxWaitMs)
     try {
       while (!this.isLoaded && this.#context.workers() > 0) {
         if (this.#isClosed) throw unloading(this.name, 1)
-        const failure = this.#failure
-        if (failure !== undefined) throw failure.cause
+        if (isLate) throw outOfTime(this.name, 1, maxWaitMs)
+        const { last } = this.#failure
+        if (last !== undefined) throw last.cause
         this.use()
         await this.#changing
       }
     } finally {
-      this.#callers -= 1
+      clearTimeout(timer)
+      stopWaiting()
     }
   }
 
@@ -132,11 +137,13 @@ export class OnDemand implements Loadable {
     await this.#context.start()
     // A request may have stopped all workers meanwhile.
     if (this.#canLoad) this.#state = 'READY'
+    this.#loadedBytes = 0
   }
 
   async measure(): Promise<number> {
     const bytes = await this.#context.measure()
     if (bytes > 0) this.#bytes = bytes
+    if (this.#loadedBytes === 0) this.#loadedBytes = bytes
     return bytes
   }
 
@@ -155,7 +162,7 @@ export class OnDemand implements Loadable {
 
   /** A request stopped all workers, or made loading them possible again. */
   recordScaling(hasWorkers: boolean): void {
-    this.#forgetFailure()
+    this.#failure.forget()
     if (hasWorkers || this.#state !== 'READY') return
     this.#memory.remove(this)
     this.#state = 'UNLOADED'
@@ -173,7 +180,7 @@ export class OnDemand implements Loadable {
   async #load(): Promise<void> {
     const begun = performance.now()
     try {
-      await this.#memory.load(this, this.#bytes > 0 ? this.#bytes : await this.#estimate())
+      await this.#memory.load(this, await this.#estimate())
       if (this.#state === 'LOADING') this.#rest()
       else this.#recordLoad(performance.now() - begun)
     } catch (error) {
@@ -182,13 +189,17 @@ export class OnDemand implements Loadable {
   }
 
   /**
-   * Estimates the memory before the first load: for each worker the model's files and an empty
-   * worker. What is known only roughly must not keep a model from being loaded.
+   * Estimates the memory: as at the last measurement, else for each worker the model's files and an
+   * empty worker. Only a model that was too large right after a load is refused: requests may have
+   * needed the memory that was measured later, and a guess must not keep a model from being loaded.
    */
   async #estimate(): Promise<number> {
+    const { budgetBytes } = this.#memory
+    if (this.#loadedBytes > budgetBytes) return this.#loadedBytes
+    if (this.#bytes > 0) return Math.min(this.#bytes, budgetBytes)
     const fileBytes = await sizeOf(this.#context.prepared.modelPath)
     const bytes = this.#context.workers() * (EMPTY_WORKER_BYTES + fileBytes)
-    return Math.min(bytes, this.#memory.budgetBytes)
+    return Math.min(bytes, budgetBytes)
   }
 
   /** Nothing is loaded. A request may have come since that was decided. */
@@ -199,8 +210,7 @@ export class OnDemand implements Loadable {
 
   #recordLoad(ms: number): void {
     this.#context.metrics.loads += 1
-    this.#failures = 0
-    this.#failure = undefined
+    this.#failure.recordSuccess()
     const { log } = this.#context
     log.info(
       { ms: Math.round(ms), memoryMib: inMib(this.#bytes), cached: this.#context.isCached() },
@@ -208,30 +218,13 @@ export class OnDemand implements Loadable {
     )
   }
 
-  /** The next request loads the model at once. */
-  #forgetFailure(): void {
-    this.#failure = undefined
-  }
-
   #fail(cause: unknown): void {
     this.#state = 'UNLOADED'
     if (this.#isClosed) return
-    const delayMs = Math.min(MOST_RETRY_MS, FIRST_RETRY_MS * 2 ** this.#failures)
-    this.#failures += 1
-    this.#failure = { cause, retryAt: performance.now() + delayMs }
+    const { error, retryInMs } = this.#failure.record(cause)
     const context = this.#context
-    context.log.error({ reason: messageOf(cause), retryInMs: delayMs }, 'model could not be loaded')
-    context.rejectWaiting(this.#failureWith(cause, Math.ceil(delayMs / 1000)))
-  }
-
-  #failureWith(cause: unknown, retryAfterSeconds: number): ServerError {
-    const statusCode = cause instanceof ServerError && cause.statusCode === 507 ? 507 : 503
-    const text = `Model ${this.name} could not be loaded: ${messageOf(cause, 500)}`
-    return new ServerError('ServiceUnavailableException', text, {
-      statusCode,
-      retryAfterSeconds,
-      cause,
-    })
+    context.log.error({ reason: messageOf(cause), retryInMs }, 'model could not be loaded')
+    context.rejectWaiting(error)
   }
 }
 

@@ -28,6 +28,7 @@ class FakeVersion {
   answered = 0
   rejected = 0
   workers = 1
+  bytes = 10 * MIB
   failure: Error | undefined
   /** Called while the workers start. */
   onStart: () => Promise<void> = () => delay(1)
@@ -47,7 +48,7 @@ class FakeVersion {
         workers: () => this.workers,
         isCached: () => false,
         start: () => this.#start(),
-        measure: () => Promise.resolve(this.hasWorkers ? 10 * MIB : 0),
+        measure: () => Promise.resolve(this.hasWorkers ? this.bytes : 0),
         stop: async () => {
           this.hasWorkers = false
           await delay(1)
@@ -172,25 +173,38 @@ test('a model is loaded without a request, and its failure is reported to the ca
   const failure = new ServerError('InvalidModelException', 'the file is damaged')
   version.failure = failure
   for (const attempt of [1, 2]) {
-    await assert.rejects(version.onDemand.loadNow(), failure)
+    await assert.rejects(version.onDemand.loadNow(10_000), failure)
     assert.equal(version.starts, attempt, 'a caller does not wait for the next try')
   }
   version.failure = undefined
-  await Promise.all([version.onDemand.loadNow(), version.onDemand.loadNow()])
+  await Promise.all([version.onDemand.loadNow(10_000), version.onDemand.loadNow(10_000)])
   assert.deepEqual([version.onDemand.state, version.starts], ['READY', 3])
   const unloaded = version.onDemand.unload('memory')
-  await version.onDemand.loadNow()
+  await version.onDemand.loadNow(10_000)
   await unloaded
   assert.deepEqual([version.onDemand.state, version.starts], ['READY', 4])
   version.onDemand.close()
-  await assert.rejects(version.onDemand.loadNow(), /being unloaded/)
+  await assert.rejects(version.onDemand.loadNow(10_000), /being unloaded/)
+})
+
+test('a load without a request does not wait forever for memory that is in use', async (t) => {
+  const [busy, late] = await versions(t, 2, 15)
+  assert.ok(busy && late)
+  await busy.onDemand.loadNow(10_000)
+  busy.running = 1
+  await assert.rejects(late.onDemand.loadNow(20), { statusCode: 503, message: /No worker became/ })
+  assert.equal(late.starts, 0)
+  await until(() => late.onDemand.state === 'UNLOADED')
+  busy.running = 0
+  await late.onDemand.loadNow(10_000)
+  assert.deepEqual([busy.onDemand.state, late.onDemand.state], ['UNLOADED', 'READY'])
 })
 
 test('a model that should have no worker is not loaded, and is not loaded when its workers went', async (t) => {
   const [version] = await versions(t, 1)
   assert.ok(version)
   version.workers = 0
-  await version.onDemand.loadNow()
+  await version.onDemand.loadNow(10_000)
   version.request()
   assert.deepEqual([version.onDemand.state, version.starts], ['UNLOADED', 0])
   version.workers = 1
@@ -201,6 +215,25 @@ test('a model that should have no worker is not loaded, and is not loaded when i
   version.request()
   await until(() => version.starts === 1 && version.onDemand.state !== 'LOADING')
   assert.equal(version.onDemand.state, 'UNLOADED')
+})
+
+test('a model that grew above the budget is loaded again; one that was too large at once is not', async (t) => {
+  const [grown, other] = await versions(t, 2, 30)
+  assert.ok(grown && other)
+  grown.request()
+  await until(() => grown.onDemand.bytes === 10 * MIB)
+  grown.bytes = 50 * MIB
+  assert.equal(await grown.onDemand.measure(), 50 * MIB)
+  other.request()
+  await until(() => other.onDemand.bytes > 0)
+  assert.equal(grown.onDemand.state, 'UNLOADED')
+  grown.request()
+  await until(() => grown.answered === 2)
+  await until(() => grown.onDemand.state === 'UNLOADED')
+  grown.request()
+  await until(() => grown.rejected === 1)
+  assert.equal(grown.starts, 2)
+  assert.equal(grown.onDemand.rejection()?.statusCode, 507)
 })
 
 for (const seed of [1, 2, 3]) {
