@@ -85,7 +85,8 @@ export class ModelVersion {
 
   /**
    * Starts the workers; resolves when all have loaded the model. A model that loads on demand
-   * starts them later, unless the registration wants it loaded now. After a failure the caller must close the version.
+   * starts them later, unless the registration wants it loaded now. After a failure the caller must
+   * close the version.
    * @param signal Stops the workers, and so the load, when it is aborted.
    * @throws ServerError with the worker's own reason.
    */
