@@ -35,6 +35,7 @@ export class VersionWorkers {
   readonly #log: Logger
   readonly #measured = new MeasuredWorkers()
   readonly #closing = new AbortController()
+  #isClosing = false
 
   constructor(prepared: PreparedModel, settings: EffectiveSettings, context: ModelContext) {
     const { config, factory, memory, weights, log } = context
@@ -126,14 +127,25 @@ export class VersionWorkers {
     return { done: this.#finishScaling(done) }
   }
 
-  /** Finishes accepted requests within `drainMs`, then stops the workers. */
+  /**
+   * Finishes accepted requests within `drainMs`, then stops the workers. Loads the model first if
+   * accepted requests wait for it.
+   */
   async close(drainMs: number): Promise<void> {
-    this.onDemand?.close()
-    this.#closing.abort()
+    this.#isClosing = true
+    const isLoadWanted = this.onDemand?.isLoaded === false && this.pool.queued > 0
+    if (drainMs === 0 || !isLoadWanted) this.#stopLoading()
     this.#recycler.close()
     this.#files.close()
     await this.pool.close(drainMs)
+    this.#stopLoading()
+    this.#files.close()
     this.weights?.close()
+  }
+
+  #stopLoading(): void {
+    this.onDemand?.close()
+    this.#closing.abort()
   }
 
   async #finishScaling(scaled: Promise<void>): Promise<void> {
@@ -173,7 +185,7 @@ export class VersionWorkers {
         measure: () => this.#measure(),
         stop: () => {
           this.#files.close()
-          return pool.scale(0)
+          return this.#isClosing ? pool.close(0) : pool.scale(0)
         },
         rejectWaiting: (error) => pool.rejectWaiting(error),
         metrics: pool.metrics,
@@ -193,7 +205,7 @@ export class VersionWorkers {
    * Asks a ready worker for its metadata. An MMS worker would treat the question as a prediction.
    */
   async #learn(): Promise<void> {
-    const canAsk = this.pool.status.readyWorkers > 0 && this.dialect !== 'mms'
+    const canAsk = this.pool.status.readyWorkers > 0 && this.dialect !== 'mms' && !this.#isClosing
     if (canAsk)
       this.metadata ??= await askForMetadata(this.pool, this.#prepared.name, this.#context.log)
   }

@@ -93,6 +93,35 @@ test('a load by name loads a model now; the index lists what is loaded', async (
   assert.deepEqual(await indexOf(server, { ready: true }), [])
 })
 
+test('requests that wait for a load are answered, whatever replaces or removes the model', async (t) => {
+  const modelStore = numberedStore(t, 4)
+  const server = await serve(t, [], { modelStore, load: 'on-demand' })
+  const many = (name: string): Promise<unknown[]> =>
+    Promise.all(Array.from({ length: 5 }, () => addedBy(server, name)))
+  // The last two wait for their turn, because the first two load.
+  const names = ['m1', 'm2', 'm3', 'm4']
+  const answers = names.map(many)
+  await until(async () => {
+    const states = await Promise.all(names.map((name) => stateOf(server, name)))
+    return states.every((state) => state === 'LOADING')
+  })
+  const changes = await Promise.all([
+    server.manage('/v2/repository/models/m1/load', POST),
+    server.manage('/models/m2', { method: 'DELETE' }),
+    server.manage('/v2/repository/models/m3/load', POST),
+    server.manage('/models/m4', { method: 'DELETE' }),
+  ])
+  assert.deepEqual(
+    changes.map(({ status }) => status),
+    [200, 200, 200, 200],
+  )
+  assert.deepEqual(
+    await Promise.all(answers),
+    names.map((_, index) => Array(5).fill(index + 1)),
+  )
+  await until(() => childrenOf(server.pid).length === 2)
+})
+
 test('a load by name that is ended by an unload leaves no worker', async (t) => {
   const modelStore = numberedStore(t, 1)
   const server = await serve(t, [], { modelStore, load: 'on-demand' })

@@ -90,9 +90,14 @@ export class Pool {
     }
   }
 
-  /** As {@link SlotSet.scale}. @throws ServerError 503 when the pool is closing. */
+  /**
+   * As {@link SlotSet.scale}.
+   * @throws ServerError 503 when the pool is closing, unless accepted jobs wait for their worker.
+   */
   async scale(count: number, drainMs = this.#options.queueTimeoutMs): Promise<void> {
-    if (this.#state !== 'open') throw this.#rejections.noWorker(this.queued).error
+    const isWanted = this.#options.onDemand !== undefined && this.queued > 0
+    if (this.#state === 'closed' || (this.#state === 'draining' && !isWanted))
+      throw this.#rejections.noWorker(this.queued).error
     const scaled = this.#slots.scale(count, drainMs)
     // Requests may wait without a worker; without a wanted one they are rejected now.
     this.#schedule()
