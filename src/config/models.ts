@@ -221,7 +221,7 @@ export const modelSettings = {
     'Names of further environment variables to pass to workers. By default workers get only a few, such as `PATH` and `CUDA_…`.',
   ),
   checkMemory: flag(
-    'Reject a registration or scaling with 507 if the workers would not fit in the free memory. Estimate for each worker: twice the size of the model files plus 100 MiB.',
+    'Reject a registration or scaling with 507 if the workers would not fit in the free memory. Estimate for each worker: the measured memory of a worker of this version, else twice the size of the model files plus 100 MiB.',
     false,
   ),
   telemetry: flag('Allow onnxruntime to send usage telemetry to Microsoft.', false),
