@@ -55,7 +55,8 @@ export async function readModelFiles(
     isFolder || belongsTo(found.settings, names, path.basename(modelPath))
       ? found
       : { settings: {}, settingsFolder: folder }
-  const manifest = isFolder ? await readManifest(folder, root) : undefined
+  const mayHaveManifest = isFolder && names.includes(path.dirname(MANIFEST_FILE))
+  const manifest = mayHaveManifest ? await readManifest(folder, root) : undefined
   const usesNetwork = BUILT_IN_HANDLERS.includes(
     handler ?? settings.handler ?? manifest?.model?.handler ?? '',
   )
@@ -92,9 +93,10 @@ async function readSettings(
   names: readonly string[],
   root: string | undefined,
 ): Promise<{ settings: ModelSettings; settingsFolder: string }> {
-  const isNumbered = /^\d+$/.test(path.basename(folder))
-  const settingsFolder =
-    isNumbered && !names.includes(MODEL_SETTINGS_FILE) ? path.dirname(folder) : folder
+  const isHere = names.includes(MODEL_SETTINGS_FILE)
+  if (!isHere && !/^\d+$/.test(path.basename(folder)))
+    return { settings: {}, settingsFolder: folder }
+  const settingsFolder = isHere ? folder : path.dirname(folder)
   const settings = await readSettingsFile(settingsFolder, root)
   return { settings: settings ?? {}, settingsFolder: settings ? settingsFolder : folder }
 }

@@ -45,7 +45,7 @@ export class ModelVersion {
   /** The settings of the registration. */
   readonly options: VersionOptions
   readonly origin: Origin
-  readonly #shown: ShownSettings
+  readonly #context: ModelContext
   readonly #factory: WorkerFactory
   readonly #workers: VersionWorkers
   readonly #pool: Pool
@@ -61,8 +61,8 @@ export class ModelVersion {
     this.options = options
     this.origin = origin
     this.#loadsNow = loadsNow
-    this.#shown = resolveSettings(prepared, options, context.config, context.configOrigins)
-    this.settings = valuesOf(this.#shown)
+    this.#context = context
+    this.settings = valuesOf(this.#resolve())
     this.#factory = context.factory
     this.#workers = new VersionWorkers(prepared, this.settings, context)
     this.#pool = this.#workers.pool
@@ -124,7 +124,14 @@ export class ModelVersion {
   /** The current settings with their origins. */
   get shownSettings(): ShownSettings {
     const { min, isScaled } = this.wanted
-    return isScaled ? { ...this.#shown, workers: { value: min, from: 'request' } } : this.#shown
+    const shown = this.#resolve()
+    return isScaled ? { ...shown, workers: { value: min, from: 'request' } } : shown
+  }
+
+  /** The origins are not kept: a server may have thousands of models. */
+  #resolve(): ShownSettings {
+    const { config, configOrigins } = this.#context
+    return resolveSettings(this.prepared, this.options, config, configOrigins)
   }
 
   get status(): VersionStatus {

@@ -43,7 +43,8 @@ export class VersionWorkers {
     this.#settings = settings
     this.#context = context
     this.dialect = factory.pythonDialect(prepared)
-    this.weights = weights?.weightsOf(prepared, settings)
+    this.#log = log.child({ model: prepared.name, version: prepared.version })
+    this.weights = weights?.weightsOf(prepared, settings, this.#log)
     this.#files = new FileCheck(prepared, log)
     this.pool = new Pool({
       ...poolSettings(prepared, settings, config),
@@ -64,7 +65,6 @@ export class VersionWorkers {
       const sharedBytes = this.weights?.status.bytes
       return memory.admit(prepared, missing, existing, { privateBytes, sharedBytes })
     })
-    this.#log = log.child({ model: prepared.name, version: prepared.version })
     this.#recycler = new Recycler(this.pool, recycleLimits(config), this.#log)
     this.onDemand = settings.loadsOnDemand ? this.#createOnDemand() : undefined
   }

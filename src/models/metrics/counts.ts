@@ -48,15 +48,15 @@ export class Distribution {
   readonly bounds: readonly number[]
   /**
    * Number of values above the previous bound and up to this one. The last entry counts values
-   * above all bounds.
+   * above all bounds. It is created with the first value: a server may have thousands of models
+   * that nobody uses.
    */
-  readonly #counts: Float64Array
+  #counts: Float64Array | undefined
   #sum = 0
 
   /** @param bounds Upper bounds, inclusive, ascending. */
   constructor(bounds: readonly number[]) {
     this.bounds = bounds
-    this.#counts = new Float64Array(bounds.length + 1)
   }
 
   /** Adds a value `times` times. */
@@ -66,7 +66,8 @@ export class Distribution {
       if (value <= bound) break
       index += 1
     }
-    this.#counts[index] = (this.#counts[index] ?? 0) + times
+    const counts = (this.#counts ??= this.#zeros())
+    counts[index] = (counts[index] ?? 0) + times
     this.#sum += value * times
   }
 
@@ -76,12 +77,16 @@ export class Distribution {
 
   /** Number of values added. */
   get count(): number {
-    return this.#counts.reduce((sum, count) => sum + count, 0)
+    return this.#counts?.reduce((sum, count) => sum + count, 0) ?? 0
   }
 
   /** Number of values at or below each bound; the last entry counts all values. */
   get cumulative(): number[] {
     let count = 0
-    return Array.from(this.#counts, (inside) => (count += inside))
+    return Array.from(this.#counts ?? this.#zeros(), (inside) => (count += inside))
+  }
+
+  #zeros(): Float64Array {
+    return new Float64Array(this.bounds.length + 1)
   }
 }

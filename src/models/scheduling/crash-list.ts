@@ -24,7 +24,8 @@ interface Entry {
 export class CrashList {
   readonly #modelName: string
   readonly #quarantineMs: number
-  readonly #entries = new Map<string, Entry>()
+  /** Created with the first crash. */
+  #entries: Map<string, Entry> | undefined
 
   /** @param quarantineMs Milliseconds; 0 disables the list. */
   constructor(modelName: string, quarantineMs: number) {
@@ -37,19 +38,20 @@ export class CrashList {
     if (this.#quarantineMs === 0) return
     const key = hashOf(job)
     const now = performance.now()
-    const known = this.#entries.get(key)
+    const entries = (this.#entries ??= new Map<string, Entry>())
+    const known = entries.get(key)
     const crashes = known !== undefined && known.until > now ? known.crashes + 1 : 1
     const until = now + this.#quarantineMs
     // Deleting first makes the key the youngest of the map.
-    this.#entries.delete(key)
-    this.#entries.set(key, { bytes: job.bytes, crashes, until })
-    const [oldest] = this.#entries.keys()
-    if (this.#entries.size > MAX_ENTRIES && oldest !== undefined) this.#entries.delete(oldest)
+    entries.delete(key)
+    entries.set(key, { bytes: job.bytes, crashes, until })
+    const [oldest] = entries.keys()
+    if (entries.size > MAX_ENTRIES && oldest !== undefined) entries.delete(oldest)
   }
 
   /** A worker responded to the job, so the job did not cause an earlier crash. */
   recordSuccess(job: Job): void {
-    if (this.#mayKnow(job)) this.#entries.delete(hashOf(job))
+    if (this.#mayKnow(job)) this.#entries?.delete(hashOf(job))
   }
 
   /**
@@ -69,16 +71,16 @@ export class CrashList {
   #secondsLeft(job: Job): number {
     if (!this.#mayKnow(job)) return 0
     const key = hashOf(job)
-    const entry = this.#entries.get(key)
+    const entry = this.#entries?.get(key)
     if (entry === undefined) return 0
     const leftMs = entry.until - performance.now()
-    if (leftMs <= 0) this.#entries.delete(key)
+    if (leftMs <= 0) this.#entries?.delete(key)
     return entry.crashes < MAX_CRASHES ? 0 : Math.max(0, Math.ceil(leftMs / 1000))
   }
 
   /** Compares sizes first, because hashing takes time per byte. Nearly all requests end here. */
   #mayKnow({ bytes }: Job): boolean {
-    if (this.#entries.size === 0) return false
+    if (this.#entries === undefined) return false
     for (const entry of this.#entries.values()) if (entry.bytes === bytes) return true
     return false
   }

@@ -36,8 +36,8 @@ const FIELDS: Readonly<Record<string, Readonly<Record<number, string>>>> = {
 export async function externalLocations(file: string): Promise<readonly string[]> {
   const handle = await open(file)
   try {
-    const scan = new Scan(handle)
     const { size } = await handle.stat()
+    const scan = new Scan(Buffer.allocUnsafe(WINDOW_BYTES), 0, handle)
     await scan.read('model', 0, size, 0)
     return [...scan.locations]
   } finally {
@@ -45,18 +45,31 @@ export async function externalLocations(file: string): Promise<readonly string[]
   }
 }
 
+/** As {@link externalLocations}, for the content of a file. */
+export async function locationsIn(content: Buffer): Promise<readonly string[]> {
+  const scan = new Scan(content, content.length)
+  await scan.read('model', 0, content.length, 0)
+  return [...scan.locations]
+}
+
 /** One pass over a file. */
 class Scan {
   readonly locations = new Set<string>()
-  readonly #handle: FileHandle
-  readonly #window = Buffer.alloc(WINDOW_BYTES)
+  readonly #handle: FileHandle | undefined
+  readonly #window: Buffer
   /** Position of the window in the file, and number of its filled bytes. */
   #start = 0
-  #filled = 0
+  #filled: number
   #fields = 0
   #key = ''
 
-  constructor(handle: FileHandle) {
+  /**
+   * @param filled Number of bytes of the window that are read.
+   * @param handle File to read further; `undefined` if the window holds all of it.
+   */
+  constructor(window: Buffer, filled: number, handle?: FileHandle) {
+    this.#window = window
+    this.#filled = filled
     this.#handle = handle
   }
 
@@ -114,6 +127,7 @@ class Scan {
   }
 
   async #fill(at: number): Promise<void> {
+    if (this.#handle === undefined) return
     const { bytesRead } = await this.#handle.read(this.#window, 0, WINDOW_BYTES, at)
     this.#start = at
     this.#filled = bytesRead

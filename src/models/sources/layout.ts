@@ -6,6 +6,7 @@ import { access, constants, readdir, stat } from 'node:fs/promises'
 import path from 'node:path'
 import { ServerError } from '../../errors.ts'
 import { pathInside, readModelFiles } from '../../model-folder/files.ts'
+import type { ModelFiles } from '../../model-folder/files.ts'
 import {
   MANIFEST_FILE,
   MODEL_SETTINGS_FILE,
@@ -29,7 +30,7 @@ import type { Reshapes } from './config-pbtxt/tensor-reshapes.ts'
 import { checkModelVersion, isNumber, isNumberedFolder } from './model-name.ts'
 import { runtimeOf } from './runtime.ts'
 import type { ModelRuntime, WishedRuntime } from './runtime.ts'
-import { isRegularFile } from './safe-files.ts'
+import { FolderNames, isRegularFile, sizeOfFile } from './safe-files.ts'
 
 const MAX_CONFIG_BYTES = 256 * 1024
 const DEFAULT_VERSION = '1.0'
@@ -51,6 +52,8 @@ export interface FoundVersion extends ModelRuntime {
   readonly settingsFrom: SettingsFrom
   readonly reshapes: Reshapes
   readonly triton?: TritonConfig
+  /** The files that were chosen without a handler of the caller. */
+  readonly chosen: ModelFiles | undefined
 }
 
 /** A `config.pbtxt`, and how each of its keys was used. */
@@ -69,29 +72,40 @@ export interface TritonConfig {
  */
 export async function findVersions(
   location: string,
+  isFolder: boolean,
   root: string | undefined,
   wished: WishedRuntime = {},
 ): Promise<FoundVersion[]> {
-  const isFolder = (await stat(location)).isDirectory()
-  const numbers = isFolder ? await findNumbers(location, wished) : []
+  const names = new FolderNames()
+  const numbers = isFolder ? await findNumbers(await names.read(location), location, wished) : []
   if (numbers.length === 0) {
     const isOwnFolder = isFolder || isOwnNetwork(path.basename(location))
     const folder = isFolder ? location : path.dirname(location)
     const isNumbered = isOwnFolder && isNumberedFolder(folder, root)
-    return [await readVersion(location, root, isNumbered, wished)]
+    return [await readVersion({ location, isFile: !isFolder, isNumbered }, root, wished, names)]
   }
-  const config = await readConfig(location, root)
+  const config = await readConfig(location, root, names)
   const chosen = applyPolicy(numbers, config)
   if (chosen.length === 0) {
     throw invalid(`None of the versions ${numbers.join(', ')} matches the version_policy.`)
   }
   return Promise.all(
-    chosen.map((number) => readVersion(path.join(location, number), root, true, wished)),
+    chosen.map(async (number) =>
+      readVersion(
+        { location: path.join(location, number), isFile: false, isNumbered: true },
+        root,
+        wished,
+        names,
+      ),
+    ),
   )
 }
 
-async function findNumbers(folder: string, wished: WishedRuntime): Promise<string[]> {
-  const names = await readdir(folder)
+async function findNumbers(
+  names: readonly string[],
+  folder: string,
+  wished: WishedRuntime,
+): Promise<string[]> {
   if (names.includes(path.dirname(MANIFEST_FILE))) return []
   const found: string[] = []
   for (const name of names) {
@@ -122,24 +136,30 @@ function applyPolicy(numbers: readonly string[], config: ModelConfig | undefined
   return [...numbers]
 }
 
-/** Reads one version: a folder or a `.onnx` file. */
+/** Where a version is: a folder or a `.onnx` file. */
+interface VersionPlace {
+  readonly location: string
+  readonly isFile: boolean
+  readonly isNumbered: boolean
+}
+
 async function readVersion(
-  location: string,
+  { location, isFile, isNumbered }: VersionPlace,
   root: string | undefined,
-  isNumbered: boolean,
   wished: WishedRuntime,
+  names: FolderNames,
 ): Promise<FoundVersion> {
-  const isFile = (await stat(location)).isFile()
   const folder = isFile ? path.dirname(location) : location
   const isOwnFolder = !isFile || isOwnNetwork(path.basename(location))
   const parents = isNumber(path.basename(folder)) ? [folder, path.dirname(folder)] : [folder]
   for (const parent of parents) {
     for (const name of [MODEL_SETTINGS_FILE, MANIFEST_FILE]) {
-      await isRegularFile(path.join(parent, name), root)
+      const file = path.join(parent, name)
+      if (await names.mayHave(parent, name)) await isRegularFile(file, root)
     }
   }
   const config = isOwnFolder
-    ? await readConfig(isNumbered ? path.dirname(folder) : folder, root)
+    ? await readConfig(isNumbered ? path.dirname(folder) : folder, root, names)
     : undefined
   const modelPath = isFile ? location : networkOf(folder, config)
   const files = await readModelFiles(modelPath, wished.handler, root)
@@ -158,6 +178,7 @@ async function readVersion(
     version,
     isNumbered,
     modelPath,
+    chosen: wished.handler === undefined ? files : undefined,
     settings: { ...triton, ...settings },
     reshapes: config === undefined ? NO_RESHAPES : reshapesOf(config),
     settingsFrom: {
@@ -200,16 +221,19 @@ function networkOf(folder: string, config: ModelConfig | undefined): string {
 async function readConfig(
   folder: string,
   root: string | undefined,
+  names: FolderNames,
 ): Promise<ModelConfig | undefined> {
   const file = path.join(folder, MODEL_CONFIG_FILE)
+  if (!(await names.mayHave(folder, MODEL_CONFIG_FILE))) return undefined
   if (!(await isRegularFile(file, root))) return undefined
   return parseModelConfig(await readTextInside(file, { root, maxBytes: MAX_CONFIG_BYTES }))
 }
 
 async function checkNetwork(file: string, folder: string, root: string | undefined): Promise<void> {
   const name = JSON.stringify(path.relative(folder, file))
-  if (!(await isRegularFile(file, root))) throw invalid(`The model has no file ${name}.`)
-  if ((await stat(file)).size === 0) throw invalid(`${name} is empty.`)
+  const size = await sizeOfFile(file, root)
+  if (size === undefined) throw invalid(`The model has no file ${name}.`)
+  if (size === 0) throw invalid(`${name} is empty.`)
   await access(file, constants.R_OK)
 }
 

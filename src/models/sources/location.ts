@@ -3,7 +3,7 @@ import { access, realpath } from 'node:fs/promises'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { ServerError } from '../../errors.ts'
-import { realPathInside } from './safe-files.ts'
+import { isMissing, realPathInside } from './safe-files.ts'
 import { fileNamedWithoutEnding } from './store-listing.ts'
 
 const MAX_URL_CHARACTERS = 4096
@@ -73,6 +73,12 @@ async function locateInStore(url: string, modelStore: string): Promise<Location>
     const root = await realpath(modelStore)
     const named = path.resolve(root, url)
     if (path.dirname(named) !== root) await realPathInside(path.dirname(named), root)
+    try {
+      await realPathInside(named, root)
+      return { path: named, root }
+    } catch (error) {
+      if (!isMissing(error)) throw error
+    }
     const location = await existingPath(named)
     await realPathInside(location, root)
     return { path: location, root }

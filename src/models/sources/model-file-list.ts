@@ -1,9 +1,10 @@
 /** Lists the files that the workers of a model read. */
 import { readdir, stat } from 'node:fs/promises'
 import path from 'node:path'
-import { BUILT_IN_HANDLERS, readModelFiles } from '../../model-folder/files.ts'
+import { BUILT_IN_HANDLERS } from '../../model-folder/files.ts'
+import type { ModelFiles } from '../../model-folder/files.ts'
 import { MODEL_SETTINGS_FILE } from '../../model-folder/paths.ts'
-import { externalLocations } from './external-data.ts'
+import { externalLocations, locationsIn } from './external-data.ts'
 import { isNumber } from './model-name.ts'
 
 /** The folder that Python writes beside the code of a model. */
@@ -15,49 +16,48 @@ const HANDLER_EXTENSIONS = ['', '.js', '.mjs', '.cjs', '.py']
  * single `.onnx` file may lie beside other models, so only the files that it and its settings name
  * are listed.
  * @param labels The label file; empty if there is none.
- * @param root Real path that must contain every file.
  * @returns Absolute paths, sorted.
- * @throws ServerError as `readModelFiles`; Error of the file system.
+ * @throws Error of the file system.
  */
 export async function listModelFiles(
   modelPath: string,
+  { folder, settings, settingsFolder }: ModelFiles,
   labels: string,
-  root: string | undefined,
 ): Promise<string[]> {
-  const { folder, settings, settingsFolder } = await readModelFiles(modelPath, undefined, root)
   const isFolder = folder === modelPath
   const parent = isNumber(path.basename(folder)) ? [path.dirname(folder)] : []
-  const named = [path.join(settingsFolder, MODEL_SETTINGS_FILE)]
+  const isListed = isFolder && settingsFolder === folder
+  const named = isListed ? [] : [path.join(settingsFolder, MODEL_SETTINGS_FILE)]
   for (const base of [folder, settingsFolder, ...parent]) {
     if (labels !== '') named.push(...filesIn(base, [labels]))
   }
   if (!isFolder) named.push(...(await namedByFile(modelPath, settings.handler ?? '')))
   const existing = await Promise.all(named.map(isFile))
-  const files = isFolder ? await treeOf(folder, new Set()) : [modelPath]
+  const files = isFolder ? await treeOf(folder) : [modelPath]
   return [...new Set([...files, ...named.filter((_, index) => existing[index])])].toSorted()
 }
 
 /**
  * Lists the files that onnxruntime maps into the memory of its process: weights outside the `.onnx`
  * file. Writing to them while a worker runs changes its results.
+ * @param contents What was already read, by path.
  */
 export async function listMappedFiles(
-  modelPath: string,
-  root: string | undefined,
+  { onnxFile }: ModelFiles,
+  contents: ReadonlyMap<string, Buffer>,
 ): Promise<string[]> {
-  const { onnxFile } = await readModelFiles(modelPath, undefined, root)
-  return onnxFile === undefined
-    ? []
-    : filesIn(path.dirname(onnxFile), await externalLocations(onnxFile))
+  if (onnxFile === undefined) return []
+  const content = contents.get(onnxFile)
+  const locations =
+    content === undefined ? await externalLocations(onnxFile) : await locationsIn(content)
+  return filesIn(path.dirname(onnxFile), locations)
 }
 
 /**
- * Returns the `.onnx` file and the settings chosen at a path, as text. A new file in the folder may
- * change that choice.
+ * Returns the `.onnx` file and the settings that were chosen at a path, as text. A new file in the
+ * folder may change that choice.
  */
-export async function chosenFiles(modelPath: string, root: string | undefined): Promise<string> {
-  const files = await readModelFiles(modelPath, undefined, root)
-  const { onnxFile, settings, settingsFolder, manifest } = files
+export function choiceOf({ onnxFile, settings, settingsFolder, manifest }: ModelFiles): string {
   return JSON.stringify([onnxFile, settings, settingsFolder, manifest ?? null])
 }
 
@@ -81,20 +81,26 @@ function filesIn(folder: string, names: readonly string[]): string[] {
  * Returns all readable files in a folder, also through links. A folder that contains itself is read
  * once.
  */
-async function treeOf(folder: string, seen: Set<string>): Promise<string[]> {
+async function treeOf(folder: string, seen = new Set<string>()): Promise<string[]> {
   const found: string[] = []
-  const { dev, ino } = await stat(folder, { bigint: true })
-  const identity = `${dev} ${ino}`
-  if (seen.has(identity)) return found
-  seen.add(identity)
-  for (const name of await readdir(folder).catch(() => [])) {
+  for (const entry of await readdir(folder, { withFileTypes: true }).catch(() => [])) {
+    const { name } = entry
     if (name.startsWith('.') || name === WRITTEN_BY_WORKERS) continue
     const location = path.join(folder, name)
-    const stats = await stat(location).catch(() => undefined)
-    if (stats?.isDirectory() === true) found.push(...(await treeOf(location, seen)))
-    else if (stats?.isFile() === true) found.push(location)
+    const kind = entry.isSymbolicLink() ? await stat(location).catch(() => undefined) : entry
+    if (kind?.isFile() === true) found.push(location)
+    if (kind?.isDirectory() !== true) continue
+    seen.add(await inodeOf(folder))
+    const inode = await inodeOf(location)
+    if (seen.has(inode)) continue
+    found.push(...(await treeOf(location, seen.add(inode))))
   }
   return found
+}
+
+async function inodeOf(folder: string): Promise<string> {
+  const { dev, ino } = await stat(folder, { bigint: true })
+  return `${dev} ${ino}`
 }
 
 async function isFile(file: string): Promise<boolean> {

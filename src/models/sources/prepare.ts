@@ -169,14 +169,13 @@ async function prepare(place: Place, options: SourceOptions): Promise<PreparedMo
         throw invalid(`${ORT_FILES}: ${place.url}`)
       throw invalid(`The model is not a folder, .onnx, .mar, .model, .zip or .tar.gz: ${place.url}`)
     }
-    const versions = chooseVersion(await findVersions(place.path, place.root, place), place)
+    const found = await findVersions(place.path, stats.isDirectory(), place.root, place)
+    const versions = chooseVersion(found, place)
     return await Promise.all(
-      versions.map(async (found) => {
-        const prepared = toPrepared(place, found, undefined)
+      versions.map(async (version) => {
+        const prepared = toPrepared(place, version, undefined)
         if (place.namedAfter !== undefined) return prepared
-        const labels = found.settings.labels ?? ''
-        const files = await RegisteredFiles.ofModel(found.modelPath, labels, place.root)
-        return { ...prepared, files }
+        return { ...prepared, files: await RegisteredFiles.ofModel(version, place.root) }
       }),
     )
   } catch (error) {
@@ -219,7 +218,7 @@ function toPrepared(
   found: FoundVersion,
   temporaryFolder: string | undefined,
 ): PreparedModel {
-  const { version, isNumbered, manifestName, ...model } = found
+  const { version, isNumbered, manifestName, chosen: _chosen, ...model } = found
   const { namedAfter } = place
   const own =
     namedAfter === undefined

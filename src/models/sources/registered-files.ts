@@ -7,9 +7,11 @@ import { createHash } from 'node:crypto'
 import { readFile, stat } from 'node:fs/promises'
 import path from 'node:path'
 import { messageOf, withoutFolders } from '../../errors.ts'
+import { readModelFiles } from '../../model-folder/files.ts'
+import type { ModelFiles } from '../../model-folder/files.ts'
 import { followTrail, isSameTrail } from './file-trail.ts'
 import type { FileTrail } from './file-trail.ts'
-import { chosenFiles, listMappedFiles, listModelFiles } from './model-file-list.ts'
+import { choiceOf, listMappedFiles, listModelFiles } from './model-file-list.ts'
 
 /** Files up to this size are compared by content, up to `MAX_TOTAL_BYTES` per model. */
 const MAX_CONTENT_BYTES = 1024 * 1024
@@ -32,6 +34,14 @@ interface FileRecord {
  * The trail of each file by its path; `undefined` for a path without a file or outside the root.
  */
 export type FileTrails = ReadonlyMap<string, FileTrail | undefined>
+
+/** A model whose files are recorded. */
+export interface RegisteredModel {
+  readonly modelPath: string
+  readonly settings: { readonly labels?: string | undefined }
+  /** What `readModelFiles` has returned for the path; `undefined` if it has to be read. */
+  readonly chosen: ModelFiles | undefined
+}
 
 /** The files of one model version at one moment. */
 export class RegisteredFiles {
@@ -60,23 +70,25 @@ export class RegisteredFiles {
 
   /**
    * Records the files that a model's workers read.
-   * @param labels The label file; empty if there is none.
    * @param root Real path of the store, which must contain the files; `undefined` for no limit.
-   * @throws as `listModelFiles`.
+   * @throws ServerError as `readModelFiles`; Error of the file system.
    */
   static async ofModel(
-    modelPath: string,
-    labels: string,
+    { modelPath, settings, chosen }: RegisteredModel,
     root: string | undefined,
   ): Promise<RegisteredFiles> {
-    const records = await recordsOf(await listModelFiles(modelPath, labels, root))
-    const mapped = await listMappedFiles(modelPath, root)
-    return new RegisteredFiles(records, mapped, modelPath, await chosenFiles(modelPath, root), root)
+    const files = chosen ?? (await readModelFiles(modelPath, undefined, root))
+    const { records, contents } = await recordsOf(
+      await listModelFiles(modelPath, files, settings.labels ?? ''),
+    )
+    const mapped = await listMappedFiles(files, contents)
+    return new RegisteredFiles(records, mapped, modelPath, choiceOf(files), root)
   }
 
   /** Records one file, an archive. */
   static async ofFile(file: string): Promise<RegisteredFiles> {
-    return new RegisteredFiles(await recordsOf([file]))
+    const { records } = await recordsOf([file])
+    return new RegisteredFiles(records)
   }
 
   /**
@@ -150,7 +162,8 @@ export class RegisteredFiles {
 
   async #findOtherChoice(modelPath: string): Promise<string | undefined> {
     try {
-      if ((await chosenFiles(modelPath, this.#root)) === this.#choice) return undefined
+      const files = await readModelFiles(modelPath, undefined, this.#root)
+      if (choiceOf(files) === this.#choice) return undefined
       return 'a new file changes the selection of the .onnx file or of the settings'
     } catch (error) {
       return withoutFolders(messageOf(error, 500)).replace(/\.$/, '')
@@ -158,22 +171,23 @@ export class RegisteredFiles {
   }
 }
 
-async function recordsOf(files: readonly string[]): Promise<FileRecord[]> {
+/** Also returns the contents of small files, so that they need not be read again. */
+async function recordsOf(
+  files: readonly string[],
+): Promise<{ records: FileRecord[]; contents: ReadonlyMap<string, Buffer> }> {
   const records: FileRecord[] = []
+  const contents = new Map<string, Buffer>()
   let left = MAX_TOTAL_BYTES
   for (const file of files) {
     // The identity is read first, so that a later write counts as a change.
-    const { identity, inode, size } = await identityOf(file)
-    const isSmall = size <= Math.min(MAX_CONTENT_BYTES, left)
+    const { identity, inode, size, isFile } = await identityOf(file)
+    const isSmall = isFile && size <= Math.min(MAX_CONTENT_BYTES, left)
+    const content = isSmall ? await readFile(file).catch(() => undefined) : undefined
     if (isSmall) left -= size
-    records.push({
-      file,
-      inode,
-      identity,
-      digest: isSmall ? await digestOf(file).catch(() => undefined) : undefined,
-    })
+    if (content !== undefined) contents.set(file, content)
+    records.push({ file, inode, identity, digest: content && sha256Of(content) })
   }
-  return records
+  return { records, contents }
 }
 
 async function isOther({ file, digest, identity }: FileRecord): Promise<boolean> {
@@ -185,12 +199,15 @@ interface Identity {
   readonly inode: string
   readonly identity: string
   readonly size: number
+  readonly isFile: boolean
 }
 
 async function identityOf(file: string): Promise<Identity> {
-  const { dev, ino, size, mtimeNs, ctimeNs } = await stat(file, { bigint: true })
+  const stats = await stat(file, { bigint: true })
+  const { dev, ino, size, mtimeNs, ctimeNs } = stats
   const inode = `${dev} ${ino}`
-  return { inode, identity: [inode, size, mtimeNs, ctimeNs].join(' '), size: Number(size) }
+  const identity = [inode, size, mtimeNs, ctimeNs].join(' ')
+  return { inode, identity, size: Number(size), isFile: stats.isFile() }
 }
 
 /** Returns the SHA-256 of a file. For a file that is too large now, the size is enough. */
@@ -198,7 +215,9 @@ async function digestOf(file: string): Promise<string> {
   const stats = await stat(file)
   if (!stats.isFile()) return 'not a file'
   if (stats.size > MAX_CONTENT_BYTES) return `${stats.size} bytes`
-  return createHash('sha256')
-    .update(await readFile(file))
-    .digest('hex')
+  return sha256Of(await readFile(file))
+}
+
+function sha256Of(content: Buffer): string {
+  return createHash('sha256').update(content).digest('hex')
 }

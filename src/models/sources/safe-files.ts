@@ -6,19 +6,49 @@ import { readdir, realpath, stat } from 'node:fs/promises'
 import path from 'node:path'
 import { ServerError } from '../../errors.ts'
 
+/** The names in the folders of one model. Each folder is read once. */
+export class FolderNames {
+  readonly #folders = new Map<string, Promise<readonly string[]>>()
+
+  /** @throws Error of the file system. */
+  read(folder: string): Promise<readonly string[]> {
+    const known = this.#folders.get(folder)
+    if (known !== undefined) return known
+    const names = readdir(folder)
+    this.#folders.set(folder, names)
+    return names
+  }
+
+  /** Whether a folder may contain a file: false if the first name of its path is missing. */
+  async mayHave(folder: string, file: string): Promise<boolean> {
+    const [first = ''] = file.split(path.sep)
+    const names = await this.read(folder).catch(() => [first])
+    return names.includes(first)
+  }
+}
+
 /**
  * Whether `file` exists.
  * @param root Real path that must contain the file; `undefined` for no limit.
  * @throws ServerError `InvalidModelException` for anything but a regular file inside `root`.
  */
 export async function isRegularFile(file: string, root: string | undefined): Promise<boolean> {
+  return (await sizeOfFile(file, root)) !== undefined
+}
+
+/** As {@link isRegularFile}, but returns the size in bytes; `undefined` for a missing file. */
+export async function sizeOfFile(
+  file: string,
+  root: string | undefined,
+): Promise<number | undefined> {
   const name = path.basename(file)
   try {
-    if (!(await stat(file)).isFile()) throw refused(name, 'is not a regular file')
+    const stats = await stat(file)
+    if (!stats.isFile()) throw refused(name, 'is not a regular file')
     await realPathInside(file, root)
-    return true
+    return stats.size
   } catch (error) {
-    if (isMissing(error)) return false
+    if (isMissing(error)) return undefined
     throw error
   }
 }

@@ -15,16 +15,22 @@ const FOREIGN_FOLDERS = ['lost+found', '$RECYCLE.BIN', 'System Volume Informatio
  */
 export async function listStore(modelStore: string): Promise<string[]> {
   try {
-    const names = (await readdir(modelStore)).filter(isVisible).toSorted()
+    const entries = (await readdir(modelStore, { withFileTypes: true })).filter(({ name }) =>
+      isVisible(name),
+    )
     const isServable = await Promise.all(
-      names.map(async (name) => {
-        const location = path.join(modelStore, name)
-        const stats = await stat(location).catch(() => undefined)
-        if (stats?.isDirectory() === true) return holdsFile(location)
-        return stats?.isFile() === true && isModelFile(name)
+      entries.map(async (entry) => {
+        const location = path.join(modelStore, entry.name)
+        const isLink = entry.isSymbolicLink()
+        const kind = isLink ? await stat(location).catch(() => undefined) : entry
+        if (kind?.isDirectory() === true) return holdsFile(location)
+        return kind?.isFile() === true && isModelFile(entry.name)
       }),
     )
-    return names.filter((_, index) => isServable[index])
+    return entries
+      .filter((_, index) => isServable[index])
+      .map(({ name }) => name)
+      .toSorted()
   } catch (cause) {
     throw new ServerError('ModelNotFoundException', 'The model store cannot be read.', { cause })
   }

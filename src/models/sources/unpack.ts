@@ -50,6 +50,7 @@ export async function unpackVersion(
   try {
     const [found, ...others] = await findVersions(
       await topFolder(temporaryFolder),
+      true,
       temporaryFolder,
       wished,
     )

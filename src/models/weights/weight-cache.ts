@@ -61,14 +61,13 @@ export class WeightCache {
   }
 
   /** Returns the weights of a version; nothing is read before they are prepared. */
-  weightsOf(model: PreparedModel, settings: EffectiveSettings): VersionWeights {
-    const { name, version } = model
+  weightsOf(model: PreparedModel, settings: EffectiveSettings, log: Logger): VersionWeights {
     return new VersionWeights({
       prepare: (signal) => this.prepare(model, settings, signal),
       hold: (key) => this.#users.set(key, (this.#users.get(key) ?? 0) + 1),
       release: (key) => this.#users.set(key, (this.#users.get(key) ?? 1) - 1),
       maxWaitMs: settings.startupTimeoutMs / 2,
-      log: this.#options.log.child({ model: name, version }),
+      log,
     })
   }
 

@@ -12,6 +12,7 @@ import {
 import path from 'node:path'
 import { test } from 'node:test'
 import type { TestContext } from 'node:test'
+import { pino } from 'pino'
 import { completeConfig } from '../../../src/config/config.ts'
 import { CacheFolder } from '../../../src/models/weights/cache-folder.ts'
 import { cacheFolderOf } from '../../../src/models/weights/cache-path.ts'
@@ -77,7 +78,7 @@ test('a new entry replaces those that no model uses, when the cache is full', as
   const signal = new AbortController().signal
   const open = async (seed: number): Promise<{ weights: VersionWeights; folder: string }> => {
     const model = await modelAt(path.join(parent, `${seed}.onnx`))
-    const weights = cache.weightsOf(model, settingsOf(model))
+    const weights = cache.weightsOf(model, settingsOf(model), pino({ level: 'silent' }))
     await weights.prepare(signal)
     const shared = await weights.forWorker()
     assert.ok(shared !== undefined)
