@@ -10,6 +10,8 @@ import { jsonBody } from './json-body.ts'
 import { largeBodies, twoWorkers } from './large-model.ts'
 import { machineFacts } from './machine.ts'
 import { manyModels } from './many-models.ts'
+import { largeStore } from './many/large-store.ts'
+import { sharedWeights } from './many/shared-weights.ts'
 import { overload } from './overload.ts'
 import { peers } from './peers.ts'
 import { relayCost } from './relay-cost.ts'
@@ -31,7 +33,9 @@ const BENCHMARKS: readonly Benchmark[] = [
   manyModels,
   relayCost,
   peers,
+  sharedWeights,
   spareWorkers,
+  largeStore,
 ]
 
 const { values, positionals } = parseArgs({

@@ -5,7 +5,7 @@ import { OCTETS, floats, missingModels, modelFile } from './bench-models.ts'
 import { gather, median } from './benchmark.ts'
 import type { Benchmark, Figure, Plan } from './benchmark.ts'
 import { goodLoop } from './load.ts'
-import { cpuMs, proportionalMib, residentMib, startServer } from './server.ts'
+import { cpuMs, memoryOf, residentMib, startServer } from './server.ts'
 import type { BenchServer } from './server.ts'
 
 const MODEL = 'mnist.onnx'
@@ -37,7 +37,7 @@ export const manyModels: Benchmark = {
         if (fits <= (sites.at(-1)?.count ?? 0)) break
         sites.push(await startSite(plan, fits))
       }
-      const memory = memoryOf(sites)
+      const memory = memoryFigures(sites)
       const idle = await idleCost(sites)
       return [...(await throughput(plan, sites)), ...memory, ...idle]
     } finally {
@@ -63,7 +63,7 @@ async function startSite({ cli, note }: Plan, count: number): Promise<Site> {
   const models = Array.from({ length: count }, (_, index) => `m${index + 1}=${file}`)
   const startedAt = performance.now()
   const args = ['--workers', '1', '--threads', '1', ...models]
-  const server = await startServer(cli, args, START_TIMEOUT_MS)
+  const server = await startServer(cli, args, { timeoutMs: START_TIMEOUT_MS })
   const seconds = (performance.now() - startedAt) / 1000
   note(`${modelsText(count)} ready after ${seconds.toFixed(1)} s`)
   return { count, server }
@@ -101,7 +101,7 @@ async function throughput({ rounds, seconds }: Plan, sites: readonly Site[]): Pr
 }
 
 /** Memory of processes before their first request. For workers it is the median. */
-function memoryOf(sites: readonly Site[]): Figure[] {
+function memoryFigures(sites: readonly Site[]): Figure[] {
   const figure = (what: string, mib: number): Figure => ({ what, unit: 'MiB', rounds: [mib] })
   const all = sites.flatMap(({ server }) => server.workers())
   return [
@@ -114,7 +114,7 @@ function memoryOf(sites: readonly Site[]): Figure[] {
     ]),
     figure(
       `an idle worker, shared pages divided by those of ${all.length}`,
-      median(all.map(proportionalMib)),
+      median(all.map((pid) => memoryOf(pid).proportional)),
     ),
   ]
 }

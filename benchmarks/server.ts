@@ -29,17 +29,24 @@ export interface BenchServer {
   stop(): Promise<void>
 }
 
+/** What differs from most starts. */
+export interface StartOptions {
+  readonly timeoutMs?: number
+  /** File for the log; without it the log is deleted with the server. */
+  readonly logFile?: string
+}
+
 /**
  * Starts a server on free loopback ports and waits until its models are loaded. Its access log goes
- * to a file, as in most deployments. The file is deleted when the server exits.
+ * to a file, as in most deployments.
  */
 export async function startServer(
   cli: string,
   args: readonly string[],
-  timeoutMs = 60_000,
+  { timeoutMs = 60_000, logFile }: StartOptions = {},
 ): Promise<BenchServer> {
   const folder = mkdtempSync(path.join(tmpdir(), 'onnxd-bench-'))
-  const log = openSync(path.join(folder, 'log'), 'w')
+  const log = openSync(logFile ?? path.join(folder, 'log'), 'w')
   const child = spawn(
     process.execPath,
     [cli, 'serve', '--port', '0', '--management-port', '0', ...args],
@@ -82,14 +89,27 @@ export function residentMib(pid: number): number {
   return (pages * PAGE_BYTES) / 2 ** 20
 }
 
-/**
- * Memory of a process in MiB, in which a shared page counts in parts for each process that uses it.
- * `NaN` if the system does not report it.
- */
-export function proportionalMib(pid: number): number {
+/** Memory of a process in MiB. */
+export interface ProcessMemory {
+  /** Pages that no other process has. */
+  readonly own: number
+  /** Pages that are no file: heap, stacks, copies of weights. */
+  readonly anonymous: number
+  /** Own pages, and of each shared page the part of this process. */
+  readonly proportional: number
+}
+
+/** Reads the memory of a process; `NaN` if the system does not report it. */
+export function memoryOf(pid: number): ProcessMemory {
   const file = `/proc/${pid}/smaps_rollup`
-  if (!existsSync(file)) return Number.NaN
-  return Number(/^Pss: +(\d+) kB$/m.exec(readFileSync(file, 'latin1'))?.[1]) / 1024
+  const text = existsSync(file) ? readFileSync(file, 'latin1') : ''
+  const mib = (word: string): number =>
+    Number(new RegExp(`^${word}: +(\\d+) kB$`, 'm').exec(text)?.[1]) / 1024
+  return {
+    own: mib('Private_Clean') + mib('Private_Dirty'),
+    anonymous: mib('Anonymous'),
+    proportional: mib('Pss'),
+  }
 }
 
 function childrenOf(parent: number): number[] {

@@ -1,0 +1,94 @@
+/** Models that the benchmarks write themselves, and requests to them. */
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import path from 'node:path'
+import process from 'node:process'
+import { addingModel } from '../../test/helpers/numbered-models.ts'
+import { modelBytes, node } from '../../test/helpers/onnx-builder.ts'
+import { randomNumbers } from '../../test/helpers/random.ts'
+import { OCTETS, floats } from '../bench-models.ts'
+
+/** Weights of a layer: WIDTH² floats, 4 MiB. */
+const WIDTH = 1024
+/** 92 MB of weights. */
+const LAYERS = 22
+
+/** Body of a request to the model of {@link writeLargeModel}. */
+export const LARGE_BODY = floats(WIDTH)
+/** Body of a request to a model of {@link writeStore}. */
+export const SMALL_BODY = floats(2)
+
+/** Creates a folder that is removed when the benchmarks end. */
+export function temporaryFolder(): { readonly folder: string; remove(): void } {
+  const folder = mkdtempSync(path.join(tmpdir(), 'onnxd-bench-'))
+  const remove = (): void => {
+    process.off('exit', remove)
+    rmSync(folder, { recursive: true, force: true })
+  }
+  process.once('exit', remove)
+  return { folder, remove }
+}
+
+/** Writes a model of 92 MB: layers of matrix products with random weights. */
+export function writeLargeModel(file: string): void {
+  const random = randomNumbers(1)
+  const name = (layer: number): string => (layer === 0 ? 'x' : layer === LAYERS ? 'y' : `r${layer}`)
+  const layers = Array.from({ length: LAYERS }, (_, layer) => layer)
+  const weights = (): Buffer => {
+    const numbers = Float32Array.from({ length: WIDTH * WIDTH }, () => (random.next() - 0.5) / 16)
+    return Buffer.from(numbers.buffer)
+  }
+  mkdirSync(path.dirname(file), { recursive: true })
+  writeFileSync(
+    file,
+    modelBytes({
+      inputs: [{ name: 'x', type: 'FP32', shape: ['n', WIDTH] }],
+      outputs: [{ name: 'y', type: 'FP32', shape: ['n', WIDTH] }],
+      nodes: layers.flatMap((layer) => [
+        node('MatMul', [name(layer), `w${layer}`], `p${layer}`),
+        node('Relu', [`p${layer}`], name(layer + 1)),
+      ]),
+      constants: Object.fromEntries(
+        layers.map((layer) => [
+          `w${layer}`,
+          { type: 'FP32', shape: [WIDTH, WIDTH], bytes: weights() },
+        ]),
+      ),
+    }),
+  )
+}
+
+/** Writes a store with the models `m1` to `m<count>`, of about 150 bytes each. */
+export function writeStore(store: string, count: number): void {
+  for (let number = 1; number <= count; number += 1) {
+    const folder = path.join(store, `m${number}`)
+    mkdirSync(folder, { recursive: true })
+    writeFileSync(path.join(folder, 'model.onnx'), addingModel(number))
+  }
+}
+
+/** Sends one request. Returns its time in milliseconds and its status; 0 if there was none. */
+export async function predict(
+  base: string,
+  model: string,
+  body: Buffer,
+): Promise<{ readonly ms: number; readonly status: number }> {
+  const from = performance.now()
+  let status = 0
+  try {
+    const url = `${base}/predictions/${model}`
+    const response = await fetch(url, { method: 'POST', headers: OCTETS, body })
+    await response.arrayBuffer()
+    status = response.status
+  } catch {
+    // A failed connection.
+  }
+  return { ms: performance.now() - from, status }
+}
+
+/** As {@link predict}. @throws Error for any other status than 200. */
+export async function goodPredict(base: string, model: string, body: Buffer): Promise<number> {
+  const { ms, status } = await predict(base, model, body)
+  if (status !== 200) throw new Error(`a request to ${model} got status ${status}`)
+  return ms
+}
