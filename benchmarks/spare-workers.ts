@@ -1,9 +1,13 @@
-/** B14: what a spare worker saves at a load, and after the death of a worker. */
+/**
+ * B14: what a spare worker saves at a load, after the death of a worker, and, with the weight cache,
+ * at a request to a model that is not loaded.
+ */
 import process from 'node:process'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { OCTETS, floats, missingModels, modelFile } from './bench-models.ts'
 import { gather, median } from './benchmark.ts'
-import type { Benchmark, Figure } from './benchmark.ts'
+import type { Benchmark, Figure, Plan } from './benchmark.ts'
+import { coldRequests } from './many/cold-request.ts'
 import { startServer } from './server.ts'
 import type { BenchServer } from './server.ts'
 
@@ -22,49 +26,51 @@ interface Times {
 
 export const spareWorkers: Benchmark = {
   id: 'B14',
-  title: 'mnist, a load and a kill with one spare worker and without',
+  title: 'a load, a kill and a cold request, with a spare worker or the weight cache and without',
   missing: () => missingModels(MODEL),
-  run: async ({ cli, rounds, seconds }) => {
-    const servers: Record<Kind, BenchServer> = {
-      spare: await startServer(cli, [...ARGS, '--spare-workers', '1', modelFile(MODEL)]),
-      plain: await startServer(cli, [...ARGS, '--spare-workers', '0', modelFile(MODEL)]),
-    }
-    try {
-      const of = await gather(rounds, async () => {
-        const times: Record<Kind, Times> = {
-          spare: { loads: [], kills: [] },
-          plain: { loads: [], kills: [] },
+  run: async (plan) => [...(await loadsAndKills(plan)), ...(await coldRequests(plan))],
+}
+
+async function loadsAndKills({ cli, rounds, seconds }: Plan): Promise<readonly Figure[]> {
+  const servers: Record<Kind, BenchServer> = {
+    spare: await startServer(cli, [...ARGS, '--spare-workers', '1', modelFile(MODEL)]),
+    plain: await startServer(cli, [...ARGS, '--spare-workers', '0', modelFile(MODEL)]),
+  }
+  try {
+    const of = await gather(rounds, async () => {
+      const times: Record<Kind, Times> = {
+        spare: { loads: [], kills: [] },
+        plain: { loads: [], kills: [] },
+      }
+      for (let count = 0; count < seconds * EVENTS_PER_SECOND; count += 1) {
+        for (const kind of ['spare', 'plain'] as const) {
+          await settle(servers[kind], kind)
+          times[kind].loads.push(await load(servers[kind]))
+          await settle(servers[kind], kind)
+          times[kind].kills.push(await kill(servers[kind]))
         }
-        for (let count = 0; count < seconds * EVENTS_PER_SECOND; count += 1) {
-          for (const kind of ['spare', 'plain'] as const) {
-            await settle(servers[kind], kind)
-            times[kind].loads.push(await load(servers[kind]))
-            await settle(servers[kind], kind)
-            times[kind].kills.push(await kill(servers[kind]))
-          }
-        }
-        return figuresOf(times)
-      })
-      const ms = (what: string, values: number[]): Figure => ({ what, unit: 'ms', rounds: values })
-      return [
-        ms('load, with a spare worker', of('loadSpare')),
-        ms('load, without', of('loadPlain')),
-        { what: 'load, with over without', unit: '', rounds: of('load'), goal: { atMost: 0.5 } },
-        ms('SIGKILL to the first answer, p50, with a spare worker', of('p50Spare')),
-        ms('SIGKILL to the first answer, p50, without', of('p50Plain')),
-        ms('SIGKILL to the first answer, p99, with a spare worker', of('p99Spare')),
-        ms('SIGKILL to the first answer, p99, without', of('p99Plain')),
-        {
-          what: 'SIGKILL, p50, with over without',
-          unit: '',
-          rounds: of('kill'),
-          goal: { atMost: 0.5 },
-        },
-      ]
-    } finally {
-      await Promise.all(Object.values(servers).map((server) => server.stop()))
-    }
-  },
+      }
+      return figuresOf(times)
+    })
+    const ms = (what: string, values: number[]): Figure => ({ what, unit: 'ms', rounds: values })
+    return [
+      ms('load, with a spare worker', of('loadSpare')),
+      ms('load, without', of('loadPlain')),
+      { what: 'load, with over without', unit: '', rounds: of('load'), goal: { atMost: 0.5 } },
+      ms('SIGKILL to the first answer, p50, with a spare worker', of('p50Spare')),
+      ms('SIGKILL to the first answer, p50, without', of('p50Plain')),
+      ms('SIGKILL to the first answer, p99, with a spare worker', of('p99Spare')),
+      ms('SIGKILL to the first answer, p99, without', of('p99Plain')),
+      {
+        what: 'SIGKILL, p50, with over without',
+        unit: '',
+        rounds: of('kill'),
+        goal: { atMost: 0.5 },
+      },
+    ]
+  } finally {
+    await Promise.all(Object.values(servers).map((server) => server.stop()))
+  }
 }
 
 function figuresOf({ spare, plain }: Record<Kind, Times>): Record<string, number> {

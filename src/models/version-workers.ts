@@ -85,12 +85,15 @@ export class VersionWorkers {
     const stop = (): void => void this.pool.close(0)
     signal.addEventListener('abort', stop, { once: true })
     try {
-      await this.weights?.prepare(signal)
+      // A request waits for a load on demand. It must not wait for a new entry of the cache.
+      if (this.onDemand === undefined) await this.weights?.prepare(signal)
+      else await this.weights?.useChecked()
       await this.#scaler.start()
       await this.#learn()
     } finally {
       signal.removeEventListener('abort', stop)
     }
+    if (this.onDemand !== undefined) void this.weights?.prepareLater()
     this.#files.watch(this.pool)
     if (this.onDemand === undefined) await this.#logLoad(performance.now() - begun)
   }

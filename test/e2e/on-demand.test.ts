@@ -1,13 +1,15 @@
 /** Models that are loaded when their first request comes, and unloaded when memory is short. */
 import assert from 'node:assert/strict'
-import { writeFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { test } from 'node:test'
 import type { Settings } from '../../src/config/config.ts'
 import { addedBy, numberedStore, writeNumbered } from '../helpers/numbered-models.ts'
 import { parseMetrics } from '../helpers/prometheus.ts'
-import { childrenOf, serve, until } from '../helpers/server.ts'
+import { childrenOf, json, serve, temporaryFolder, until } from '../helpers/server.ts'
 import type { Cleanup, TestServer } from '../helpers/server.ts'
+import { entriesIn } from '../helpers/weight-cache.ts'
+import { layers } from '../helpers/weight-models.ts'
 
 function serveStore(t: Cleanup, modelStore: string, settings: Settings = {}): Promise<TestServer> {
   return serve(t, [], { modelStore, load: 'on-demand', ...settings })
@@ -55,8 +57,7 @@ test('many first requests load a model once, and all are answered', async (t) =>
   const answers = await Promise.all(Array.from({ length: 40 }, () => addedBy(server, 'm1')))
   assert.deepEqual(new Set(answers), new Set([1]))
   assert.equal(childrenOf(server.pid).length, 1)
-  // A load ends, and is counted, a moment after its first answers.
-  await until(async () => (await stateOf(server, 'm1')) === 'READY')
+  // The load ends after the first responses: the memory of the worker is measured first.
   await server.logged(({ msg }) => msg === 'model loaded on demand')
   assert.equal(await valueOf(server, 'onnxd_model_loads_total{model="m1",version="1.0"}'), 1)
   const cold = 'onnxd_cold_request_seconds_count{model="m1",version="1.0"}'
@@ -159,4 +160,43 @@ test('a model that failed and was unloaded is loaded by its next request', async
   assert.match(String(await addedBy(server, 'm1')), /^503 .*failed/)
   await server.logged(({ msg }) => msg === 'model unloaded')
   assert.equal(await addedBy(server, 'm1'), 1)
+})
+
+test('a first request does not wait for a new entry of the weight cache; the next load uses it', async (t) => {
+  const store = numberedStore(t, 1)
+  writeFileSync(path.join(store, 'large.onnx'), layers(256, 4))
+  const cacheDir = path.join(temporaryFolder(t), 'cache')
+  const settings = {
+    cacheDir,
+    weightCache: 'auto',
+    weightCacheMinMib: 1,
+    unloadAfterSeconds: 1,
+  } as const
+  const server = await serveStore(t, store, settings)
+  const weightsState = async (): Promise<string> => {
+    const answer = await json(await server.manage('/models/large/all'))
+    return (answer as [{ weights: { state: string } }])[0].weights.state
+  }
+  const data = Array.from({ length: 256 }, (_, index) => index % 5)
+  const body = JSON.stringify({ inputs: [{ name: 'x', datatype: 'FP32', shape: [1, 256], data }] })
+  const request = async (): Promise<unknown> => {
+    const answer = await server.fetch('/v2/models/large/infer', { method: 'POST', body })
+    assert.equal(answer.status, 200)
+    return ((await json(answer)) as { outputs: unknown }).outputs
+  }
+  const [child] = await Promise.all([until(() => childrenOf(server.pid)[0]), request()])
+  const first = await request()
+  await server.logged(({ msg }) => msg === 'the next load shares the weights of the model')
+  const messages = server.logLines.map(({ msg }) => msg)
+  const [loaded, built] = [
+    'model loaded on demand',
+    'the next load shares the weights of the model',
+  ]
+  assert.ok(messages.indexOf(loaded) < messages.indexOf(built), messages.join('\n'))
+  assert.equal(entriesIn(cacheDir).length, 1)
+  await until(() => !childrenOf(server.pid).includes(child))
+  assert.deepEqual(await request(), first)
+  assert.equal(await weightsState(), 'shared')
+  const [worker = 0] = childrenOf(server.pid)
+  assert.match(readFileSync(`/proc/${worker}/maps`, 'utf8'), /weights\.bin/)
 })

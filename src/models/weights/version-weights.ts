@@ -20,7 +20,7 @@ export interface CachedWeights extends SharedWeights {
 
 /** Whether workers share the weights of a version; shown in its description. */
 export interface WeightStatus {
-  /** `pending` until the first load. */
+  /** `pending` until the first load, or until an entry is prepared after a load on demand. */
   readonly state: 'shared' | 'private' | 'pending'
   /** Size of the shared files in bytes. */
   readonly bytes?: number
@@ -30,7 +30,12 @@ export interface WeightStatus {
 
 /** What a version needs from the cache. */
 export interface VersionWeightsOptions {
+  /** Finds an entry that was checked before; `undefined` if it has to be checked or built. */
+  readonly findChecked: () => Promise<PreparedWeights | undefined>
+  /** Finds, checks or builds the entry. */
   readonly prepare: (signal: AbortSignal) => Promise<PreparedWeights>
+  /** The same, when the machine has nothing else to do. */
+  readonly prepareLater: (signal: AbortSignal) => Promise<PreparedWeights>
   /** Called when the version begins and stops to use an entry. */
   readonly hold: (key: string) => void
   readonly release: (key: string) => void
@@ -44,6 +49,8 @@ export class VersionWeights {
   readonly #options: VersionWeightsOptions
   readonly #closing = new AbortController()
   #last: PreparedWeights | undefined
+  /** Whether the entry is checked or built after the load, because a request waits for the load. */
+  #isPostponed = false
   /** Workers that start at the same time wait for the same entry. */
   #preparing: Promise<void> | undefined
   /** When files were found to be changed, on the clock of `performance.now()`. */
@@ -75,16 +82,45 @@ export class VersionWeights {
     const both = AbortSignal.any([signal, this.#closing.signal])
     const next = await prepare(both)
     if (both.aborted) return
-    const last = this.#last
-    if (last !== undefined && 'key' in last) this.#options.release(last.key)
-    if ('key' in next) this.#options.hold(next.key)
-    this.#last = next
+    this.#use(next)
     if ('reason' in next) log.debug({ reason: next.reason }, 'weights are not shared')
     else log.info({ key: next.key.slice(0, 12) }, 'workers share the weights of the model')
   }
 
+  /**
+   * As {@link prepare}, but for a load that a request waits for: it uses only an entry that was
+   * checked before. {@link prepareLater} must be called after the load.
+   */
+  async useChecked(): Promise<void> {
+    const checked = await this.#options.findChecked()
+    if (this.#closing.signal.aborted) return
+    this.#isPostponed = checked === undefined
+    this.#use(checked)
+  }
+
+  /** Checks or builds the entry for the next load, if it was postponed. Never rejects. */
+  async prepareLater(): Promise<void> {
+    if (!this.#isPostponed) return
+    const { log, prepareLater } = this.#options
+    const next = await prepareLater(this.#closing.signal)
+    // Another load may have prepared it meanwhile.
+    if (this.#closing.signal.aborted || !this.#isPostponed) return
+    this.#isPostponed = false
+    this.#use(next)
+    if ('reason' in next) log.debug({ reason: next.reason }, 'weights are not shared')
+    else log.info({ key: next.key.slice(0, 12) }, 'the next load shares the weights of the model')
+  }
+
+  #use(next: PreparedWeights | undefined): void {
+    const last = this.#last
+    if (last !== undefined && 'key' in last) this.#options.release(last.key)
+    if (next !== undefined && 'key' in next) this.#options.hold(next.key)
+    this.#last = next
+  }
+
   /** Returns the files that the next worker loads; `undefined` for those of the original model. */
   async forWorker(): Promise<SharedWeights | undefined> {
+    if (this.#isPostponed) return undefined
     const isMissing = this.#last === undefined
     const isChanged = this.#last !== undefined && 'key' in this.#last && !isPresent(this.#last)
     if (isMissing || isChanged) {
@@ -97,8 +133,7 @@ export class VersionWeights {
 
   close(): void {
     this.#closing.abort()
-    if (this.#last !== undefined && 'key' in this.#last) this.#options.release(this.#last.key)
-    this.#last = undefined
+    this.#use(undefined)
   }
 
   async #prepareAgain(isChanged: boolean): Promise<void> {

@@ -2,7 +2,6 @@
  * Lets the workers of a model share its weights. onnxruntime writes the optimised model and its
  * packed weights once into a folder; workers map these files, so the weights are in memory once.
  */
-import path from 'node:path'
 import type { Logger } from 'pino'
 import type { Config } from '../../config/config.ts'
 import type { WeightsJob, WeightsResult } from '../../contract/shared-weights.ts'
@@ -10,11 +9,11 @@ import { messageOf, withoutFolders } from '../../errors.ts'
 import { confine } from '../../worker/host/confinement.ts'
 import type { Confinement } from '../../worker/host/confinement.ts'
 import { weightsProcess, workerEnvironment } from '../../worker/host/own-worker.ts'
-import { letPass } from '../../worker/host/shared-files.ts'
 import type { EffectiveSettings } from '../effective-settings.ts'
 import type { PreparedModel } from '../sources/prepare.ts'
-import { CacheFolder, CacheFolderError } from './cache-folder.ts'
-import { cacheFolderOf } from './cache-path.ts'
+import { CacheFolderError } from './cache-folder.ts'
+import type { CacheFolder } from './cache-folder.ts'
+import { cacheFolderOf, openCacheFolder } from './cache-path.ts'
 import { isPresent } from './entry-state.ts'
 import { Flights } from './flights.ts'
 import { findCacheable, rememberHashes, withHashes } from './source-files.ts'
@@ -22,6 +21,7 @@ import type { CacheableModel } from './source-files.ts'
 import { VersionWeights } from './version-weights.ts'
 import type { CachedWeights, PreparedWeights } from './version-weights.ts'
 import { runWeightsProcess } from './weights-process.ts'
+import type { ProcessLimits } from './weights-process.ts'
 
 export type { VersionWeights, WeightStatus } from './version-weights.ts'
 
@@ -46,6 +46,8 @@ export class WeightCache {
   /** Number of versions that use an entry, by its key. */
   readonly #users = new Map<string, number>()
   readonly #flights = new Flights<PreparedWeights>()
+  /** Settles when the last entry is prepared that nobody waits for. */
+  #later: Promise<unknown> = Promise.resolve()
   #folder: Promise<CacheFolder> | undefined
   #isClosed = false
 
@@ -63,7 +65,9 @@ export class WeightCache {
   /** Returns the weights of a version; nothing is read before they are prepared. */
   weightsOf(model: PreparedModel, settings: EffectiveSettings, log: Logger): VersionWeights {
     return new VersionWeights({
+      findChecked: () => this.findChecked(model, settings),
       prepare: (signal) => this.prepare(model, settings, signal),
+      prepareLater: (signal) => this.#prepareLater(model, settings, signal),
       hold: (key) => this.#users.set(key, (this.#users.get(key) ?? 0) + 1),
       release: (key) => this.#users.set(key, (this.#users.get(key) ?? 1) - 1),
       maxWaitMs: settings.startupTimeoutMs / 2,
@@ -80,18 +84,52 @@ export class WeightCache {
     model: PreparedModel,
     settings: EffectiveSettings,
     signal: AbortSignal,
+    isUrgent = true,
   ): Promise<PreparedWeights> {
     try {
-      const found = await findCacheable(model, settings, this.#options.config)
-      if (typeof found === 'string') return { reason: found }
-      const known = this.#checked.get(found.id)
-      if (known !== undefined && isPresent(known)) return known
+      const found = await this.#look(model, settings)
+      if (!('sources' in found)) return found
+      const timeoutMs = settings.startupTimeoutMs
       return await this.#flights.join(found.id, signal, (stop) =>
-        this.#findOrBuild(found, settings.startupTimeoutMs, stop),
+        this.#findOrBuild(found, { timeoutMs, stop, isUrgent }),
       )
     } catch (error) {
       return { reason: withoutFolders(messageOf(error, 300)) }
     }
+  }
+
+  /** As {@link prepare}, but without a process; `undefined` if the entry must be checked or built. */
+  async findChecked(
+    model: PreparedModel,
+    settings: EffectiveSettings,
+  ): Promise<PreparedWeights | undefined> {
+    try {
+      const found = await this.#look(model, settings)
+      return 'sources' in found ? undefined : found
+    } catch (error) {
+      return { reason: withoutFolders(messageOf(error, 300)) }
+    }
+  }
+
+  async #look(
+    model: PreparedModel,
+    settings: EffectiveSettings,
+  ): Promise<PreparedWeights | CacheableModel> {
+    const found = await findCacheable(model, settings, this.#options.config)
+    if (typeof found === 'string') return { reason: found }
+    const known = this.#checked.get(found.id)
+    return known !== undefined && isPresent(known) ? known : found
+  }
+
+  /** One at a time. */
+  #prepareLater(
+    model: PreparedModel,
+    settings: EffectiveSettings,
+    signal: AbortSignal,
+  ): Promise<PreparedWeights> {
+    const weights = this.#later.then(() => this.prepare(model, settings, signal, false))
+    this.#later = weights
+    return weights
   }
 
   /** Kills the processes that check or build entries, and waits until their folders are removed. */
@@ -102,19 +140,15 @@ export class WeightCache {
     await folder?.close()
   }
 
-  async #findOrBuild(
-    model: CacheableModel,
-    timeoutMs: number,
-    stop: AbortSignal,
-  ): Promise<PreparedWeights> {
+  async #findOrBuild(model: CacheableModel, limits: ProcessLimits): Promise<PreparedWeights> {
     const folder = await this.#open()
     if (folder === undefined) return { reason: 'The cache folder cannot be used; see the log.' }
     let isNew = false
-    for (let attempt = 1; attempt <= MAX_ATTEMPTS && !stop.aborted; attempt += 1) {
+    for (let attempt = 1; attempt <= MAX_ATTEMPTS && !limits.stop.aborted; attempt += 1) {
       const sources = await withHashes(model.sources, folder.path)
       const building = await folder.newBuilding()
       try {
-        const result = await this.#run({ ...model, sources }, { folder, building }, timeoutMs, stop)
+        const result = await this.#run({ ...model, sources }, { folder, building }, limits)
         if (result.hashes !== undefined) await rememberHashes(sources, result.hashes, folder.path)
         isNew ||= result.outcome === 'built'
         const weights = await this.#use(result, { folder, building })
@@ -168,8 +202,7 @@ export class WeightCache {
   async #run(
     { sources, threads, graphOptimization }: CacheableModel,
     { folder, building }: { folder: CacheFolder; building: string },
-    timeoutMs: number,
-    stop: AbortSignal,
+    limits: ProcessLimits,
   ): Promise<WeightsResult> {
     const { config, confinement } = this.#options
     const job: WeightsJob = {
@@ -190,7 +223,7 @@ export class WeightCache {
       },
       this.#environment,
     )
-    return runWeightsProcess(confine(child, confinement), timeoutMs, stop)
+    return runWeightsProcess(confine(child, confinement), limits)
   }
 
   async #shrink(folder: CacheFolder, used: string): Promise<void> {
@@ -209,23 +242,11 @@ export class WeightCache {
     const { config, environment, log } = this.#options
     if (this.#isClosed) return undefined
     const folder = cacheFolderOf(config, environment)
-    this.#folder ??= openFor(folder, this.#options).catch((error: unknown) => {
+    this.#folder ??= openCacheFolder(folder, this.#options).catch((error: unknown) => {
       const reason = error instanceof CacheFolderError ? error.message : messageOf(error, 200)
       log.warn({ folder, reason }, 'weights are not shared; set --cache-dir to another folder')
       throw error
     })
     return this.#folder.catch(() => undefined)
   }
-}
-
-/** In the private state folder, workers of another user have to pass through that folder too. */
-async function openFor(
-  folder: string,
-  { config, confinement: { user } }: WeightCacheOptions,
-): Promise<CacheFolder> {
-  const opened = await CacheFolder.open(folder, user)
-  const stateDir = config.stateDir === '' ? undefined : path.resolve(config.stateDir)
-  const isInside = stateDir !== undefined && folder.startsWith(stateDir + path.sep)
-  if (user !== undefined && isInside) await letPass(stateDir, user.gid)
-  return opened
 }
