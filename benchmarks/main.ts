@@ -10,6 +10,7 @@ import { jsonBody } from './json-body.ts'
 import { largeBodies, twoWorkers } from './large-model.ts'
 import { machineFacts } from './machine.ts'
 import { manyModels } from './many-models.ts'
+import { churn } from './many/churn.ts'
 import { largeStore } from './many/large-store.ts'
 import { sharedWeights } from './many/shared-weights.ts'
 import { overload } from './overload.ts'
@@ -35,6 +36,7 @@ const BENCHMARKS: readonly Benchmark[] = [
   peers,
   sharedWeights,
   spareWorkers,
+  churn,
   largeStore,
 ]
 
