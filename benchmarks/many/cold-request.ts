@@ -33,11 +33,10 @@ export async function coldRequests({ cli, rounds, seconds }: Plan): Promise<read
     writeStore(store, 1)
     writeLargeModel(path.join(store, 'large', 'model.onnx'))
     const start = async (spares: number, cache: 'auto' | 'off'): Promise<Site> => {
-      const server = await startServer(cli, [
-        ...['--model-store', store, '--load', 'on-demand', '--unload-after-seconds', '1'],
-        ...['--workers', '1', '--threads', '1', '--spare-workers', String(spares)],
-        ...['--weight-cache', cache, '--cache-dir', path.join(folder, 'cache')],
-      ])
+      const models = ['--model-store', store, '--load', 'on-demand', '--unload-after-seconds', '1']
+      const workers = ['--workers', '1', '--threads', '1', '--spare-workers', String(spares)]
+      const weights = ['--weight-cache', cache, '--cache-dir', path.join(folder, 'cache')]
+      const server = await startServer(cli, [...models, ...workers, ...weights])
       const site = { server, spares }
       sites.push(site)
       return site

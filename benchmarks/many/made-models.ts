@@ -19,7 +19,7 @@ export const LARGE_BODY = floats(WIDTH)
 export const SMALL_BODY = floats(2)
 
 /** Creates a folder that is removed when the benchmarks end. */
-export function temporaryFolder(): { readonly folder: string; remove(): void } {
+export function temporaryFolder(): { readonly folder: string; readonly remove: () => void } {
   const folder = mkdtempSync(path.join(tmpdir(), 'onnxd-bench-'))
   const remove = (): void => {
     process.off('exit', remove)

@@ -149,10 +149,10 @@ async function measure(
   const args = ['--allow-local-paths', '--threads', '1', '--cache-dir', cacheDir]
   const server = await startServer(cli, [...args, '--weight-cache', cache, '--load', 'none'])
   try {
-    const firstMs = await load(server, file, count)
+    const firstMs = await register(server, file, count)
     const removed = await fetch(`${server.management}/models/m`, { method: 'DELETE' })
     if (!removed.ok) throw new Error(`status ${removed.status}: ${await removed.text()}`)
-    const nextMs = await load(server, file, count)
+    const nextMs = await register(server, file, count)
     // Each worker has to run, so that it has its working memory.
     for (let turn = 0; turn < 3; turn += 1) {
       const requests = Array.from({ length: 4 * count }, () =>
@@ -166,7 +166,7 @@ async function measure(
   }
 }
 
-async function load(server: BenchServer, file: string, count: number): Promise<number> {
+async function register(server: BenchServer, file: string, count: number): Promise<number> {
   const query = new URLSearchParams({
     url: file,
     model_name: 'm',
