@@ -22,7 +22,7 @@ interface Policy {
   evict(): number | undefined
 }
 
-/** Returns the numbers of models, 0 for the most popular one; the share of rank r is r^-exponent. */
+/** Returns numbers of models; the most popular one is 0. The share of rank r is r^-exponent. */
 export function zipf(count: number, exponent: number, seed: number): () => number {
   const random = randomNumbers(seed)
   const sums: number[] = []

@@ -98,7 +98,7 @@ export class WeightCache {
     }
   }
 
-  /** As {@link prepare}, but without a process; `undefined` if the entry must be checked or built. */
+  /** As {@link prepare}, without a process; `undefined` if the entry must be checked or built. */
   async findChecked(
     model: PreparedModel,
     settings: EffectiveSettings,
