@@ -47,7 +47,7 @@ test('a registration can make a model load on demand or at once, also after a re
   assert.deepEqual(await register('url=m2'), { status: 'Workers scaled' })
   const check = async (server: TestServer): Promise<void> => {
     assert.equal(await stateOf(server, 'm1'), 'UNLOADED')
-    const origins = { m1: [true, 'request'], m2: [false, 'command line'], m3: [false, 'request'] }
+    const origins = { m1: [true, 'request'], m2: [false, 'default'], m3: [false, 'request'] }
     for (const [name, origin] of Object.entries(origins)) {
       const { value, from } = (await shown(server, name)).settings.loadOnDemand
       assert.deepEqual([value, from], origin, name)

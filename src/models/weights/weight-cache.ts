@@ -153,13 +153,11 @@ export class WeightCache {
         isNew ||= result.outcome === 'built'
         const weights = await this.#use(result, { folder, building })
         if (weights === undefined) continue
-        if ('key' in weights) {
-          this.#checked.set(model.id, weights)
-          await folder.touch(weights.key)
-          await this.#shrink(folder, weights.key)
-          return { ...weights, isNew }
-        }
-        return weights
+        if (!('key' in weights)) return weights
+        this.#checked.set(model.id, weights)
+        await folder.touch(weights.key)
+        await this.#shrink(folder, weights.key)
+        return { ...weights, isNew }
       } finally {
         await folder.removeBuilding(building)
       }
