@@ -24,7 +24,8 @@ class FakeModel implements Loadable {
   starts = 0
   readonly causes: EvictionCause[] = []
   failure: Error | undefined
-  #isBetween = false
+  /** Whether it is being loaded or unloaded. */
+  isBetween = false
 
   constructor(name: string, bytes = 10) {
     this.name = name
@@ -36,11 +37,11 @@ class FakeModel implements Loadable {
   }
 
   async start(): Promise<void> {
-    assert.ok(!this.isLoaded && !this.#isBetween, `${this.name} is loaded once`)
-    this.#isBetween = true
+    assert.ok(!this.isLoaded && !this.isBetween, `${this.name} is loaded once`)
+    this.isBetween = true
     this.starts += 1
     await delay(this.loadMs)
-    this.#isBetween = false
+    this.isBetween = false
     if (this.failure !== undefined) throw this.failure
     this.isLoaded = true
     this.isWanted = false
@@ -54,9 +55,9 @@ class FakeModel implements Loadable {
     assert.ok(this.isLoaded && !this.isBusy && !this.isPinned, `${this.name} may be unloaded`)
     this.causes.push(cause)
     this.isLoaded = false
-    this.#isBetween = true
+    this.isBetween = true
     await delay(1)
-    this.#isBetween = false
+    this.isBetween = false
   }
 }
 
@@ -203,7 +204,8 @@ for (const seed of [1, 2, 3, 4]) {
           memory.remove(model)
           model.isLoaded = false
         }
-      } else if (!loads.has(model)) {
+      } else if (!loads.has(model) && !model.isBetween) {
+        // As `OnDemand` does: a model is not loaded before its unload has ended.
         const ended = load(memory, model).finally(() => loads.delete(model))
         loads.set(model, ended)
         if (dice === 9) model.isWanted = false
