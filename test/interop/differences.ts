@@ -66,6 +66,7 @@ export const KNOWN_DIFFERENCES: readonly (readonly [id: string, explains: Explai
   ['description', inCase(/^models: describe$/, 200, 200)],
   ['runtime-parameter', inCase(/^models: register, unknown runtime$/, 400, 400)],
   ['undecodable', inCase(/^dangerous: (JSON|text)/, 500, 400)],
+  ['no-workers', inCase(/^models: predict without workers$/, 503, 503)],
   ['worker-died', inCase(/^dangerous: handler ends its process$/, 500, 500)],
 ]
 
