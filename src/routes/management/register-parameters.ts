@@ -5,7 +5,13 @@ import { REQUEST_PROPERTIES, requestedSettings } from '../../model-folder/versio
 import type { Registration } from '../../models/registration.ts'
 import { UPLOAD_FIELD } from './upload.ts'
 
-/** Parameters in the query, the JSON body or the form fields. */
+const { handler, initial_workers, response_timeout, startup_timeout, load_on_demand, ...batching } =
+  REQUEST_PROPERTIES
+
+/**
+ * Parameters in the query, the JSON body or the form fields. Generated clients pass them by
+ * position, so a new one goes to the end.
+ */
 export const RegisterQuery = Type.Object(
   {
     url: Type.Optional(
@@ -22,6 +28,7 @@ export const RegisterQuery = Type.Object(
     model_version: Type.Optional(
       Type.String({ description: 'Version of the model. Default: the version in the model.' }),
     ),
+    handler,
     runtime: Type.Optional(
       Type.String({
         maxLength: 100,
@@ -41,19 +48,23 @@ export const RegisterQuery = Type.Object(
         description: 'Expected SHA-256 hash of the uploaded or downloaded file.',
       }),
     ),
-    ...REQUEST_PROPERTIES,
+    ...batching,
+    initial_workers,
     synchronous: Type.Optional(
       Type.Boolean({
         default: true,
         description: 'Send the response after the workers are ready.',
       }),
     ),
+    response_timeout,
+    startup_timeout,
     s3_sse_kms: Type.Optional(
       Type.Boolean({
         default: false,
         description: 'Without effect: onnxd does not sign downloads; register a pre-signed URL.',
       }),
     ),
+    load_on_demand,
   },
   { additionalProperties: false },
 )
