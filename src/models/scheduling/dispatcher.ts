@@ -161,7 +161,7 @@ export class Dispatcher {
         finish(reply)
       },
       (error: unknown) => {
-        // In a closed pool #schedule rejects the jobs that come back.
+        // A closed pool rejects the jobs that come back.
         const again = recoverBatch(jobs, error, this.#options, this.#crashes)
         this.#queue.putBack(again)
         finish()

@@ -11,7 +11,7 @@ import { doJob } from './weights/job.ts'
 
 ignoreUserSignals()
 installOutput()
-watchParent(Number(process.env['ONNXD_PARENT_PID']))
+void watchParent(Number(process.env['ONNXD_PARENT_PID']))
 const job = JSON.parse(process.env['ONNXD_WEIGHTS_JOB'] ?? '') as WeightsJob
 console.log(RESULT_MARK + JSON.stringify(await doJob(job)))
 process.exit(0)

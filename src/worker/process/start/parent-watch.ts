@@ -19,8 +19,10 @@ try {
 /**
  * Kills this process, and the process group that it leads, when its parent dies. The thread checks
  * every 250 ms. A parent that was killed cannot do this any more.
+ * @returns A promise that resolves when the thread runs. Until then the working directory must
+ * exist: Node cannot start a thread in a folder that was removed, and would end the process.
  */
-export function watchParent(parentPid: number): void {
+export function watchParent(parentPid: number): Promise<void> {
   process.on('exit', () => {
     if (process.ppid !== parentPid) killGroupMembers()
   })
@@ -31,5 +33,10 @@ export function watchParent(parentPid: number): void {
     execArgv: [],
     resourceLimits: { maxOldGenerationSizeMb: 8, maxYoungGenerationSizeMb: 1, stackSizeMb: 1 },
   })
-  watcher.unref()
+  return new Promise((resolve) => {
+    watcher.once('online', () => {
+      watcher.unref()
+      resolve()
+    })
+  })
 }

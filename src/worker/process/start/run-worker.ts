@@ -40,10 +40,13 @@ export async function runWorker(args: readonly string[], output: ProcessOutput):
   console.log(`model_service_worker started with args: ${joinLines(args.join(' '))}`)
   const settings = readSettings(args, process.env)
   const files = prepareProcess()
-  if (settings.parentPid !== undefined) watchParent(settings.parentPid)
+  const { parentPid } = settings
+  const watching = parentPid === undefined ? undefined : watchParent(parentPid)
   // Half-open: a front-end that has closed its sending side still gets its replies.
   const server = createServer({ allowHalfOpen: true, noDelay: true })
   await importAhead(settings.handler)
+  // Before the worker enters the folder of a model, which a custom handler may remove.
+  await watching
   await announce(server, settings, files)
   const preloaded = settings.preload ? preloadModel(settings) : undefined
   server.on('connection', (socket: Socket) => {
