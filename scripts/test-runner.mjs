@@ -1,7 +1,15 @@
 /** Common code of the test commands: finds the compiled test files and runs Node's test runner. */
 import { spawn } from 'node:child_process'
-import { readdirSync } from 'node:fs'
-import { availableParallelism } from 'node:os'
+import {
+  chmodSync,
+  copyFileSync,
+  mkdtempSync,
+  readdirSync,
+  realpathSync,
+  rmSync,
+  statSync,
+} from 'node:fs'
+import { availableParallelism, tmpdir } from 'node:os'
 import path from 'node:path'
 import process from 'node:process'
 
@@ -52,9 +60,10 @@ export function runTests(
 ) {
   const hasReporter = options.some((option) => option.startsWith('--test-reporter'))
   console.log(`onnxd: ${files.length} test files on Node ${process.version}`)
+  const node = publicNode()
   // Node 20 does not expand patterns, so each file is listed.
   const runner = spawn(
-    process.execPath,
+    node.file,
     [
       '--enable-source-maps',
       '--test',
@@ -69,7 +78,29 @@ export function runTests(
   for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => runner.kill(signal))
   runner.on('exit', (status, signal) => {
     process.exitCode = status ?? 1
+    node.remove()
     onEnd()
     if (signal !== null) console.error(`onnxd: the test runner was ended by ${signal}.`)
   })
+}
+
+/**
+ * Some tests of root run Node as another user. A Node in the home folder of root, where npx puts
+ * it, is copied to where every user can run it.
+ */
+function publicNode() {
+  const original = realpathSync(process.execPath)
+  if (process.geteuid?.() !== 0 || canEveryUserRun(original))
+    return { file: process.execPath, remove: () => {} }
+  const folder = mkdtempSync(path.join(tmpdir(), 'onnxd-node-'))
+  chmodSync(folder, 0o755)
+  const file = path.join(folder, 'node')
+  copyFileSync(original, file)
+  return { file, remove: () => rmSync(folder, { recursive: true, force: true }) }
+}
+
+function canEveryUserRun(file) {
+  const mayRun = (statSync(file).mode & 0o001) !== 0
+  const parent = path.dirname(file)
+  return mayRun && (parent === file || canEveryUserRun(parent))
 }

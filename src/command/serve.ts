@@ -45,7 +45,10 @@ export async function serveModels(argv: readonly string[], failureCode: number):
   })
   for (const line of ignored) errors.print(`onnxd: ${line}\n`)
   for (const foreign of imports) errors.print(`${describeImport(foreign)}\n`)
-  const log = pino({ level: config.logLevel, base: null }, { write: (line) => errors.write(line) })
+  const log = pino(
+    { level: config.logLevel, base: null },
+    { write: (line) => errors.write(oneLine(line)) },
+  )
   if (process.pid === 1) log.warn(NO_INIT)
   const stop = new AbortController()
   const { signal } = stop
@@ -105,6 +108,17 @@ export async function serveModels(argv: readonly string[], failureCode: number):
   const text = await readyText(server, config)
   if (signal.aborted) return
   output.print(text)
+}
+
+/**
+ * Escapes the control characters and line ends that JSON allows in a string. Some programs that
+ * read logs split lines at them, and some terminals obey them.
+ */
+function oneLine(line: string): string {
+  return line.replaceAll(
+    /[\u007F-\u009F\u2028\u2029]/g,
+    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  )
 }
 
 /** Returns a log line in pino's format. */

@@ -21,9 +21,9 @@ import path from 'node:path'
 import { test } from 'node:test'
 import type { TestContext } from 'node:test'
 import { needsMount, onDisk } from '../helpers/mounted-command.ts'
-import { needs } from '../helpers/needs.ts'
 import { workerPids, workersOf } from '../helpers/observe.ts'
 import { endlessModel } from '../helpers/onnx-files.ts'
+import { needsOtherUser } from '../helpers/other-user.ts'
 import { CLI, childrenOf, isAlive, json, serve, temporaryFolder, until } from '../helpers/server.ts'
 import type { TestServer } from '../helpers/server.ts'
 import { entriesIn, unfinishedIn } from '../helpers/weight-cache.ts'
@@ -294,12 +294,10 @@ test('without settings, large models use the cache folder of the user', async (t
 })
 
 const OTHER_USER = 61_234
-const needsRoot =
-  process.geteuid?.() === 0 ? needs('setpriv', '--version') : 'needs to run as root, and setpriv'
 
 test(
   'workers of another user share weights that only the server can write',
-  { skip: needsRoot },
+  { skip: needsOtherUser },
   async (t) => {
     const { model } = placeFor(t)
     const stateDir = path.join(path.dirname(model), 'state')

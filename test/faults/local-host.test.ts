@@ -19,6 +19,7 @@ import { startCommand } from '../helpers/command.ts'
 import { fakeMms } from '../helpers/fake-mms.ts'
 import { handlerModel } from '../helpers/handler-model.ts'
 import { workerPids } from '../helpers/observe.ts'
+import { asUser, needsOtherUser } from '../helpers/other-user.ts'
 import { pythonArchive } from '../helpers/python-model.ts'
 import { FLOWER, iris, processesNaming } from '../helpers/server-process.ts'
 import { listing, runtimeFolder, serve, start, temporaryFolder, until } from '../helpers/server.ts'
@@ -166,7 +167,7 @@ test('F03 a worker that puts something else in the place of its FIFOs is refused
 
 test(
   'F04 another user cannot connect to the sockets, list the folders or read the FIFOs',
-  { skip: needsRoot },
+  { skip: needsOtherUser },
   async (t) => {
     const folder = temporaryFolder(t)
     const stateDir = path.join(folder, 'state')
@@ -192,9 +193,9 @@ test(
     tried.push(code(() => fs.openSync(runtime + '/w2/w.sock-stdout', 'r+')))
     tried.push(code(() => fs.writeFileSync(runtime + '/x', '')))
     Promise.all(tried).then((all) => { console.log(JSON.stringify(all)); process.exit() })`
-    const user = [`--reuid=${OTHER_USER}`, `--regid=${OTHER_USER}`, '--clear-groups', '--']
+    const [setpriv, ...user] = asUser(OTHER_USER)
     const args = [...user, process.execPath, '-e', script, runtime, ...sockets]
-    const { stdout, stderr } = spawnSync('setpriv', args, { encoding: 'utf8', cwd: '/' })
+    const { stdout, stderr } = spawnSync(setpriv, args, { encoding: 'utf8', cwd: '/' })
     const codes = JSON.parse(stdout || JSON.stringify(stderr)) as string[]
     assert.deepEqual([...new Set(codes)], ['EACCES'])
   },
@@ -285,7 +286,7 @@ test('I01 workers see only harmless parts of the environment', async (t) => {
 
 test(
   'I02 I03 workers of another user read their models and nothing of the server',
-  { skip: needsRoot },
+  { skip: needsOtherUser },
   async (t) => {
     const state = temporaryFolder(t)
     const tool = handlerModel(t, 'tool')

@@ -17,18 +17,14 @@ import type { TestContext } from 'node:test'
 import { startCommand } from '../helpers/command.ts'
 import type { Command, CommandOptions } from '../helpers/command.ts'
 import { handlerModel, newGate } from '../helpers/handler-model.ts'
-import { needs } from '../helpers/needs.ts'
 import { queuedRequests } from '../helpers/observe.ts'
+import { asUser, needsOtherUser } from '../helpers/other-user.ts'
 import { FLOWER, iris, processesNaming } from '../helpers/server-process.ts'
 import { childrenOf, isAlive, listing, serve, temporaryFolder, until } from '../helpers/server.ts'
 import { size } from './harness.ts'
 
 const OTHER_USER = 12_345
-const needsUser =
-  process.geteuid?.() === 0 ? needs('setpriv', '--version') : 'needs to be root and setpriv'
-const AS_USER: CommandOptions = {
-  prefix: ['setpriv', `--reuid=${OTHER_USER}`, `--regid=${OTHER_USER}`, '--clear-groups', '--'],
-}
+const AS_USER: CommandOptions = { prefix: asUser(OTHER_USER) }
 /**
  * The fault plan allows two seconds to reject a start and one second to exit. The machine that runs
  * the tests may be busy.
@@ -81,7 +77,7 @@ test('O05 a listener that cannot be had ends the start with one line, and leaves
   }
 })
 
-test('O05 a privileged port is refused to a user', { skip: needsUser }, async (t) => {
+test('O05 a privileged port is refused to a user', { skip: needsOtherUser }, async (t) => {
   const from = Number(readFileSync('/proc/sys/net/ipv4/ip_unprivileged_port_start', 'latin1'))
   if (from <= 80) return t.skip('every port is free to every user here')
   const temporary = publicFolder(t)
@@ -125,7 +121,7 @@ test('O06 a folder that cannot hold the runtime files ends the start with one li
   await refused(state('file/deeper'), 'ok', /State folder .*deeper cannot be created/)
 })
 
-test('O06 the same where another user owns the folder', { skip: needsUser }, async (t) => {
+test('O06 the same where another user owns the folder', { skip: needsOtherUser }, async (t) => {
   const temporary = publicFolder(t)
   chmodSync(temporary, 0o755)
   await assertRefused(startCommand(t, [iris], { ...AS_USER, temporary }), /EACCES.*mkdtemp/)

@@ -18,6 +18,7 @@ import { handlerModel } from '../helpers/handler-model.ts'
 import { fillBytes, fillInodes, needsMount, onDisk, seenBy } from '../helpers/mounted-command.ts'
 import { needs } from '../helpers/needs.ts'
 import { addModel } from '../helpers/onnx-files.ts'
+import { asUser, needsOtherUser } from '../helpers/other-user.ts'
 import { FLOWER, iris } from '../helpers/server-process.ts'
 import { childrenOf, listing, temporaryFolder, until } from '../helpers/server.ts'
 import { zipOf } from '../helpers/zip.ts'
@@ -28,7 +29,7 @@ const MIB = 2 ** 20
 const OTHER_USER = 12_346
 const needsPrlimit = needs('prlimit', '--version')
 /** The kernel counts the processes of a user; root may have any number. */
-const needsUser = process.geteuid?.() === 0 ? needsPrlimit : 'needs to be root, and prlimit'
+const needsUser = needsOtherUser === false ? needsPrlimit : needsOtherUser
 
 interface Started {
   readonly command: Command
@@ -272,12 +273,12 @@ test(
     const temporary = path.join(folder, 't')
     mkdirSync(temporary)
     chmodSync(temporary, 0o777)
-    const user = [`--reuid=${OTHER_USER}`, `--regid=${OTHER_USER}`, '--clear-groups', '--']
-    const server = await started(t, [`m=${iris}`], { prefix: ['setpriv', ...user], temporary })
+    const server = await started(t, [`m=${iris}`], { prefix: asUser(OTHER_USER), temporary })
     const limit = (processes: string): void => {
       // Not even root may set the limits of another user's process everywhere.
       const command = ['prlimit', '--pid', String(server.command.pid), `--nproc=${processes}:`]
-      execFileSync('setpriv', [...user, ...command])
+      const [setpriv, ...user] = asUser(OTHER_USER)
+      execFileSync(setpriv, [...user, ...command])
     }
     const [, before = ''] =
       /^Max processes +(\d+|unlimited)/m.exec(

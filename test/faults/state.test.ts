@@ -28,6 +28,7 @@ import { startCommand } from '../helpers/command.ts'
 import type { Command, CommandOptions } from '../helpers/command.ts'
 import { failedModels, modelNames } from '../helpers/observe.ts'
 import { addModel } from '../helpers/onnx-files.ts'
+import { asUser, needsOtherUser } from '../helpers/other-user.ts'
 import { randomNumbers } from '../helpers/random.ts'
 import { FLOWER, iris } from '../helpers/server-process.ts'
 import { json, serve, temporaryFolder } from '../helpers/server.ts'
@@ -35,7 +36,6 @@ import type { TestServer } from '../helpers/server.ts'
 import { size } from './harness.ts'
 
 const OTHER_USER = 12_347
-const isRoot = process.geteuid?.() === 0
 
 /** A state of two generations: the one before knows the model `old`, the last one `new` as well. */
 let good = ''
@@ -182,7 +182,7 @@ test('O15 O18 a state that is no plain file, too large or newer ends the start, 
 
 test(
   'O15 a state that the server may not read ends the start',
-  { skip: isRoot ? false : 'needs to be root' },
+  { skip: needsOtherUser },
   async (t) => {
     const folder = stateFolder(t)
     const outer = path.dirname(folder)
@@ -190,15 +190,8 @@ test(
     mkdirSync(temporary)
     for (const one of [outer, folder, temporary]) chownSync(one, OTHER_USER, OTHER_USER)
     chmodSync(path.join(folder, 'state.json'), 0o600)
-    const prefix = [
-      'setpriv',
-      `--reuid=${OTHER_USER}`,
-      `--regid=${OTHER_USER}`,
-      '--clear-groups',
-      '--',
-    ]
     const look = lookOf(folder)
-    const server = startWith(t, folder, { prefix, temporary })
+    const server = startWith(t, folder, { prefix: asUser(OTHER_USER), temporary })
     await assertRefused(server, /cannot be read \(EACCES\). Nothing was changed/, folder, look)
   },
 )

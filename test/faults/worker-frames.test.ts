@@ -13,6 +13,7 @@ import { after, test } from 'node:test'
 import { encodeLoad, encodePredict } from '../../src/worker/wire/encode.ts'
 import { fakePython, fakePythonModel } from '../helpers/fake-python.ts'
 import { workerPids } from '../helpers/observe.ts'
+import { asUser, needsOtherUser } from '../helpers/other-user.ts'
 import { sendRaw } from '../helpers/raw-request.ts'
 import { residentBytes } from '../helpers/server-process.ts'
 import { isAlive, listing, runtimeFolder, until } from '../helpers/server.ts'
@@ -482,7 +483,7 @@ row('P10', 'nobody else can speak to a worker', async (server) => {
     for (const name of listing(folder).filter((each) =>
       statSync(path.join(folder, each)).isSocket(),
     )) {
-      if (process.getuid?.() !== 0) break
+      if (needsOtherUser !== false) break
       assert.equal(connectAsNobody(path.join(folder, name)), 'EACCES', name)
     }
   })
@@ -502,8 +503,8 @@ function connectAsNobody(socketPath: string): string {
   const code = `const socket = require('node:net').connect(process.argv[1])
     socket.on('connect', () => { console.log('connected'); process.exit() })
     socket.on('error', ({ code }) => console.log(code))`
-  const options = { uid: 65_534, gid: 65_534, encoding: 'utf8', cwd: '/' } as const
-  return execFileSync(process.execPath, ['-e', code, socketPath], options).trim()
+  const [setpriv, ...args] = [...asUser(65_534), process.execPath, '-e', code, socketPath]
+  return execFileSync(setpriv, args, { encoding: 'utf8', cwd: '/' }).trim()
 }
 
 test('P11 a worker ends when what comes is not the protocol', async (t) => {

@@ -20,6 +20,8 @@ const READY = /^onnxd is ready\. Inference (\S+), management (\S+)$/m
 const START_MS = 60_000
 /** Time to exit after a signal, in addition to the drain timeout. */
 const END_MS = 20_000
+/** What some terminals obey, and where some readers split lines. */
+const CONTROL = /[\u007F-\u009F\u2028\u2029]/
 const DRAIN_SECONDS = 5
 /** A test of the weight cache sets `weightCache`. All others must not write to the user's cache. */
 const NO_CACHE = { ONNXD_WEIGHT_CACHE: 'off' }
@@ -117,7 +119,8 @@ export async function start(
   const logLines: LogLine[] = []
   const messages: string[] = []
   createInterface(child.stderr).on('line', (line) => {
-    if (line.startsWith('{"level":')) logLines.push({ ...(JSON.parse(line) as object) })
+    if (line.startsWith('{"level":') && !CONTROL.test(line))
+      logLines.push({ ...(JSON.parse(line) as object) })
     else messages.push(line)
   })
 
