@@ -47,26 +47,38 @@ export async function readModelFiles(
   handler?: string,
   root?: string,
 ): Promise<ModelFiles> {
-  const isFolder = (await stat(modelPath)).isDirectory()
-  const folder = isFolder ? modelPath : path.dirname(modelPath)
+  return (await stat(modelPath)).isDirectory()
+    ? filesOfFolder(modelPath, handler, root)
+    : filesOfFile(modelPath, root)
+}
+
+async function filesOfFolder(
+  folder: string,
+  handler: string | undefined,
+  root: string | undefined,
+): Promise<ModelFiles> {
   const names = await readdir(folder)
-  const found = await readSettings(folder, names, root)
-  const { settings, settingsFolder } =
-    isFolder || belongsTo(found.settings, names, path.basename(modelPath))
-      ? found
-      : { settings: {}, settingsFolder: folder }
-  const mayHaveManifest = isFolder && names.includes(path.dirname(MANIFEST_FILE))
+  const { settings, settingsFolder } = await readSettings(
+    folder,
+    names.includes(MODEL_SETTINGS_FILE),
+    root,
+  )
+  const mayHaveManifest = names.includes(path.dirname(MANIFEST_FILE))
   const manifest = mayHaveManifest ? await readManifest(folder, root) : undefined
   const usesNetwork = BUILT_IN_HANDLERS.includes(
     handler ?? settings.handler ?? manifest?.model?.handler ?? '',
   )
-  return {
-    folder,
-    onnxFile: isFolder ? chooseNetwork(folder, names, settings, usesNetwork) : modelPath,
-    settings,
-    settingsFolder,
-    manifest,
-  }
+  const onnxFile = chooseNetwork(folder, names, settings, usesNetwork)
+  return { folder, onnxFile, settings, settingsFolder, manifest }
+}
+
+/** Lists the folder only if it has a `model.json`: a store can contain thousands of models. */
+async function filesOfFile(onnxFile: string, root: string | undefined): Promise<ModelFiles> {
+  const folder = path.dirname(onnxFile)
+  const found = await readSettings(folder, true, root)
+  const isOwn = found.hasFile && (await belongsTo(found.settings, onnxFile))
+  const { settings, settingsFolder } = isOwn ? found : { settings: {}, settingsFolder: folder }
+  return { folder, onnxFile, settings, settingsFolder, manifest: undefined }
 }
 
 /** Handlers that are part of onnxd, so the model needs no code. */
@@ -88,26 +100,31 @@ export function pathInside(folder: string, name: string): string {
   return resolved
 }
 
+/** @param mayBeHere Whether the folder may contain a `model.json`. */
 async function readSettings(
   folder: string,
-  names: readonly string[],
+  mayBeHere: boolean,
   root: string | undefined,
-): Promise<{ settings: ModelSettings; settingsFolder: string }> {
-  const isHere = names.includes(MODEL_SETTINGS_FILE)
-  if (!isHere && !/^\d+$/.test(path.basename(folder)))
-    return { settings: {}, settingsFolder: folder }
-  const settingsFolder = isHere ? folder : path.dirname(folder)
-  const settings = await readSettingsFile(settingsFolder, root)
-  return { settings: settings ?? {}, settingsFolder: settings ? settingsFolder : folder }
+): Promise<{ settings: ModelSettings; settingsFolder: string; hasFile: boolean }> {
+  const isNumbered = /^\d+$/.test(path.basename(folder))
+  for (const place of [
+    ...(mayBeHere ? [folder] : []),
+    ...(isNumbered ? [path.dirname(folder)] : []),
+  ]) {
+    const settings = await readSettingsFile(place, root)
+    if (settings !== undefined) return { settings, settingsFolder: place, hasFile: true }
+  }
+  return { settings: {}, settingsFolder: folder, hasFile: false }
 }
 
 /**
  * In a folder with several `.onnx` files, `model.json` applies to the one it names, else to
  * `model.onnx`.
  */
-function belongsTo(settings: ModelSettings, names: readonly string[], fileName: string): boolean {
-  if (settings.model !== undefined) return settings.model === fileName
-  return isOwnNetwork(fileName) || networksIn(names).length === 1
+async function belongsTo(settings: ModelSettings, onnxFile: string): Promise<boolean> {
+  const name = path.basename(onnxFile)
+  if (settings.model !== undefined) return settings.model === name
+  return isOwnNetwork(name) || networksIn(await readdir(path.dirname(onnxFile))).length === 1
 }
 
 function chooseNetwork(

@@ -155,7 +155,8 @@ async function readVersion(
   for (const parent of parents) {
     for (const name of [MODEL_SETTINGS_FILE, MANIFEST_FILE]) {
       const file = path.join(parent, name)
-      if (await names.mayHave(parent, name)) await isRegularFile(file, root)
+      // The folder of a single file may be a store with thousands of models: it is not listed.
+      if (isFile || (await names.mayHave(parent, name))) await isRegularFile(file, root)
     }
   }
   const config = isOwnFolder
