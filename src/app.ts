@@ -192,12 +192,13 @@ function newApp(
   }).withTypeProvider<TypeBoxTypeProvider>()
   app.removeAllContentTypeParsers()
   app.setReplySerializer((payload) => `${JSON.stringify(payload, null, 2)}\n`)
-  const { accessLog } = config
+  const { accessLog, serverTiming } = config
   watchRequests(app, {
     connections,
     budget,
     counts: metrics.responses[listener],
     log: accessLog ? log : undefined,
+    serverTiming,
   })
   app.addHook('onRequest', checkMessage)
   // `send-prediction.ts` writes predictions without Fastify and sets these headers itself.

@@ -101,6 +101,10 @@ export const listenerSettings = {
     0,
   ),
   accessLog: flag('Write one log line for each request.', true),
+  serverTiming: flag(
+    'Add a Server-Timing header to the responses of predictions: where their time went.',
+    true,
+  ),
   logLevel: oneOf(
     'Minimum log level.',
     ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'],

@@ -22,11 +22,15 @@ export function messageWithTimes({ input, infer, output }: ComputeTimes): string
   return `Prediction success. [NS]:${inNs(input)},${inNs(infer)},${inNs(output)}`
 }
 
-/** Reads the times from the message of a reply; `undefined` if it has none. */
-export function timesInMessage(message: string): ComputeTimes | undefined {
+/**
+ * Reads the times from the message of a reply to a batch that took `ms` milliseconds; `undefined` if
+ * it has none, or if their sum is longer than that.
+ */
+export function timesInMessage(message: string, ms: number): ComputeTimes | undefined {
   const [, input, infer, output] = MESSAGE.exec(message) ?? []
   if (input === undefined) return undefined
-  return { input: inMs(input), infer: inMs(infer), output: inMs(output) }
+  const times = { input: inMs(input), infer: inMs(infer), output: inMs(output) }
+  return times.input + times.infer + times.output <= ms ? times : undefined
 }
 
 /** Rounds down, so that the sum of the parts never exceeds the whole. */

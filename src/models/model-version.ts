@@ -174,8 +174,11 @@ export class ModelVersion {
     }
     const job = new Job(headers, parameters, { level, deadline: deadlineOf(options), statuses })
     const accepted = this.#pool.submit(job)
-    onAccepted(() => this.#pool.cancel(accepted))
-    const response = await job.result
+    onAccepted(() => this.#pool.cancel(accepted), accepted.timing)
+    const response = await job.result.catch((error: unknown) => {
+      accepted.timing.recordFailure(performance.now(), accepted.waitingSince)
+      throw error
+    })
     // A custom handler can respond before it has read the whole request.
     const canRelease = !this.prepared.hasCode
     if (canRelease) {

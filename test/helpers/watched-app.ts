@@ -24,5 +24,11 @@ export function watch(
   connections = new Connections(LIMITS, pino({ level: 'silent' })),
 ): void {
   const budget = new ByteBudget(Number.POSITIVE_INFINITY)
-  watchRequests(app, { connections, budget, counts: new StatusCounts(), log: undefined })
+  watchRequests(app, {
+    connections,
+    budget,
+    counts: new StatusCounts(),
+    log: undefined,
+    serverTiming: true,
+  })
 }

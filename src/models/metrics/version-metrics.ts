@@ -1,4 +1,3 @@
-import { timesInMessage } from '../../contract/compute-times.ts'
 import type { ComputeTimes } from '../../contract/compute-times.ts'
 import { ROWS_HEADER } from '../../contract/internal-headers.ts'
 import type { WireHeader } from '../../worker/wire/messages.ts'
@@ -95,24 +94,17 @@ export class VersionMetrics {
   }
 
   /**
-   * Counts a batch that came back after `ms` milliseconds, with or without a reply. The message of
-   * the reply may contain its times.
+   * Counts a batch that came back after `ms` milliseconds, with or without a reply.
+   * @param told The times of the worker; `undefined` if it reported none.
    */
-  countReturned(jobs: readonly CountedJob[], ms: number, message = ''): void {
+  countReturned(jobs: readonly CountedJob[], ms: number, told?: ComputeTimes): void {
     let size = 0
     for (const job of jobs) if (job.isCounted) size += 1
     if (size === 0) return
     this.workerSeconds.observe(ms / 1000, size)
-    const { input, infer, output } = timesWithin(ms, message)
+    const { input, infer, output } = told ?? { input: 0, infer: ms, output: 0 }
     this.computeMs.input += input * size
     this.computeMs.infer += infer * size
     this.computeMs.output += output * size
   }
-}
-
-/** Uses the worker's times only if their sum is not longer than the whole time. */
-function timesWithin(ms: number, message: string): ComputeTimes {
-  const told = timesInMessage(message)
-  const isTrue = told !== undefined && told.input + told.infer + told.output <= ms
-  return isTrue ? told : { input: 0, infer: ms, output: 0 }
 }

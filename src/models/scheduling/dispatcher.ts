@@ -2,6 +2,7 @@
  * Gives the waiting jobs of one model version to its workers. `dispatch-policy.ts` decides which
  * worker gets the next batch, and when.
  */
+import { timesInMessage } from '../../contract/compute-times.ts'
 import type { WorkerReply } from '../../worker/wire/messages.ts'
 import type { VersionMetrics } from '../metrics/version-metrics.ts'
 import { LearnedDelay } from './batch-delay.ts'
@@ -139,13 +140,17 @@ export class Dispatcher {
     this.#running += 1
     this.#runningSuspects += suspects
     const takenAt = this.#metrics.countTaken(jobs)
+    const batch = { size: jobs.length, limit: this.#options.batchSize, worker: slot.id }
+    for (const { timing, waitingSince } of jobs) timing.recordTaken(takenAt, waitingSince, batch)
     const finish = (reply?: WorkerReply): void => {
       this.#running -= 1
       this.#runningSuspects -= suspects
       const now = performance.now()
+      const compute = reply && timesInMessage(reply.message, now - takenAt)
+      for (const { timing } of jobs) timing.recordReturned(now, now - takenAt, compute)
       for (const { isCold, acceptedAt, job } of jobs)
         if (isCold && job.isSettled) this.#metrics.coldSeconds.observe((now - acceptedAt) / 1000)
-      this.#metrics.countReturned(jobs, now - takenAt, reply?.message)
+      this.#metrics.countReturned(jobs, now - takenAt, compute)
       this.#drainRate.record(jobs.length, now, this.#queue.length)
       // A batch behind another one started when that one came back.
       if (reply !== undefined && this.#learned !== undefined)

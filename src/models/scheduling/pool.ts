@@ -10,6 +10,7 @@ import type { Job } from './queue/job.ts'
 import type { QueuedJob } from './queue/queued-job.ts'
 import { Rejections } from './rejections.ts'
 import type { Rejection } from './rejections.ts'
+import type { WaitReason } from './request-timing.ts'
 import { SlotSet } from './slots/slot-set.ts'
 import type { PoolWorker, Slot } from './slots/slot.ts'
 
@@ -124,7 +125,14 @@ export class Pool {
       onDemand.onRequest()
     }
     this.#schedule()
+    if (accepted.isWaiting) accepted.timing.waitReason = this.#waitReasonOf(accepted)
     return accepted
+  }
+
+  #waitReasonOf({ isCold }: QueuedJob): WaitReason {
+    if (isCold) return 'cold load'
+    const hasIdle = this.slots.some(({ worker }) => worker.isReady && worker.inFlight === 0)
+    return hasIdle ? 'batch filling' : 'no free worker'
   }
 
   /** Why {@link submit} would reject any job now; `undefined` if it would not. Counts nothing. */

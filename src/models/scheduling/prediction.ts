@@ -1,8 +1,14 @@
 import { largeBuffers } from '../../buffer-pool.ts'
 import type { WireHeader, WirePrediction } from '../../worker/wire/messages.ts'
+import type { RequestTiming } from './request-timing.ts'
 
-/** Receives a function that cancels an accepted request, for when its client disconnects. */
-export type OnAccepted = (cancel: () => void) => void
+export type { RequestTiming }
+
+/**
+ * Receives a function that cancels an accepted request, for when its client disconnects, and the
+ * record of its times, which is complete when the request has its response or its error.
+ */
+export type OnAccepted = (cancel: () => void, timing: RequestTiming) => void
 
 /** The response of a model. The receiver must call {@link release} after the body was sent. */
 export class Prediction {

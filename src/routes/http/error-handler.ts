@@ -141,6 +141,8 @@ function sendError(
   }
   if (error.retryAfterSeconds !== undefined)
     reply.header('retry-after', String(error.retryAfterSeconds))
+  request.errorType = error.type
+  for (const [name, value] of request.times?.headers(request) ?? []) reply.header(name, value)
   if (error.statusCode === 401) reply.header('www-authenticate', 'Bearer')
   if (error instanceof UnsupportedCodingError) reply.header('accept-encoding', error.acceptEncoding)
   if (error.statusCode === 413) reply.raw.shouldKeepAlive = false

@@ -7,9 +7,9 @@ import { memoryOf } from '../../buffer-pool.ts'
 import type { StatusCounts } from '../../models/metrics/counts.ts'
 import type { Prediction } from '../../models/scheduling/prediction.ts'
 import type { App } from '../route-context.ts'
+import { logRequest } from './access-log.ts'
 import type { ByteBudget } from './byte-budget.ts'
 import type { Connections } from './connections/connections.ts'
-import { sentMethod } from './request-target.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -21,6 +21,10 @@ declare module 'fastify' {
     onLeave: (() => void) | undefined
     /** Bytes that the byte budget counts for this request. */
     held: number
+    /** When its headers arrived, on the clock of `performance.now()`. */
+    receivedAt: number
+    /** Type of the error that was sent; absent for other responses. */
+    errorType: string | undefined
     /** The response of a model. Its memory is reused after the request. */
     prediction: Prediction | undefined
   }
@@ -33,6 +37,8 @@ export interface RequestWatchOptions {
   readonly counts: StatusCounts
   /** Logger for the access log, one line for each request. Absent if the access log is off. */
   readonly log: FastifyBaseLogger | undefined
+  /** Whether responses of predictions have a `Server-Timing` header. */
+  readonly serverTiming: boolean
 }
 
 /**
@@ -48,6 +54,8 @@ const CLIENT_LEFT = 499
  * hooks misses one case, and `request.signal` fires right after a body was read (Fastify 5.12.8).
  */
 export class OpenRequests {
+  /** Whether responses of predictions have a `Server-Timing` header. */
+  readonly hasServerTiming: boolean
   readonly #app: App
   readonly #connections: Connections
   readonly #budget: ByteBudget
@@ -55,16 +63,17 @@ export class OpenRequests {
   readonly #log: FastifyBaseLogger | undefined
 
   /** Use {@link watchRequests}. */
-  constructor(app: App, { connections, budget, counts, log }: RequestWatchOptions) {
+  constructor(app: App, { connections, budget, counts, log, serverTiming }: RequestWatchOptions) {
+    this.hasServerTiming = serverTiming
     this.#app = app
     this.#connections = connections
     this.#budget = budget
     this.#counts = counts
     this.#log = log
     app.addHook('onRequest', (request, reply, done) => {
-      const startedAt = log === undefined ? 0 : performance.now()
+      request.receivedAt = performance.now()
       connections.begin(request.raw, reply.raw)
-      reply.raw.once('close', () => this.#end(request, reply, startedAt))
+      reply.raw.once('close', () => this.#end(request, reply))
       // Lets the parser read a body that came with the headers, so that an early rejection knows
       // whether the request is complete.
       process.nextTick(done)
@@ -132,13 +141,13 @@ export class OpenRequests {
     await this.#app.close()
   }
 
-  #end(request: FastifyRequest, { raw }: FastifyReply, startedAt: number): void {
+  #end(request: FastifyRequest, { raw }: FastifyReply): void {
     this.#connections.end(request.raw, raw)
     this.release(request)
     const hasLeft = !raw.writableEnded
     const status = hasLeft ? CLIENT_LEFT : raw.statusCode
     this.#counts.count(status)
-    if (this.#log !== undefined) logRequest(this.#log, request, status, startedAt)
+    if (this.#log !== undefined) logRequest(this.#log, request, raw, status)
     if (hasLeft) request.onLeave?.()
     request.prediction?.release()
   }
@@ -148,6 +157,9 @@ export class OpenRequests {
 export function watchRequests(app: App, options: RequestWatchOptions): void {
   app.decorateRequest('onLeave', undefined)
   app.decorateRequest('held', 0)
+  app.decorateRequest('receivedAt', 0)
+  app.decorateRequest('errorType', undefined)
+  app.decorateRequest('times', undefined)
   app.decorateRequest('prediction', undefined)
   const openRequests = new OpenRequests(app, options)
   app.decorate('openRequests', { getter: () => openRequests })
@@ -164,15 +176,4 @@ export function whenClientLeaves(
 ): void {
   if (raw.destroyed) onLeave()
   else request.onLeave = onLeave
-}
-
-function logRequest(
-  log: FastifyBaseLogger,
-  { id, raw, ip, routeOptions }: FastifyRequest,
-  status: number,
-  startedAt: number,
-): void {
-  const ms = Math.round((performance.now() - startedAt) * 100) / 100
-  const route = routeOptions.url ?? 'unknown'
-  log.info({ requestId: id, method: sentMethod(raw), route, status, ms, ip }, 'request')
 }

@@ -6,6 +6,7 @@ import type { Parameter } from '../../models/scheduling/queue/job.ts'
 import { whenClientLeaves } from '../http/open-requests.ts'
 import { predictOptionsOf } from './predict-options.ts'
 import { requestHeaders } from './request-parameters.ts'
+import { RequestTimes } from './request-times.ts'
 import { sendPrediction } from './send-prediction.ts'
 
 /**
@@ -22,11 +23,15 @@ export async function relay(
   dialect?: Dialect,
 ): Promise<FastifyReply> {
   const model = find()
+  const { openRequests } = request.server
+  const times = new RequestTimes(model, performance.now() - request.receivedAt)
+  request.times = times
   const options = predictOptionsOf(request, parameters, dialect)
   const headers = requestHeaders(request, dialect)
-  const prediction = await model.predict(headers, parameters, options, (cancel) =>
-    whenClientLeaves(request, reply, cancel),
-  )
-  request.server.openRequests.respondWith(request, prediction)
+  const prediction = await model.predict(headers, parameters, options, (cancel, timing) => {
+    times.accepted = timing
+    whenClientLeaves(request, reply, cancel)
+  })
+  openRequests.respondWith(request, prediction)
   return sendPrediction(reply, prediction)
 }

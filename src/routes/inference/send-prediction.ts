@@ -3,6 +3,7 @@ import { ROWS_HEADER } from '../../contract/internal-headers.ts'
 import { ServerError } from '../../errors.ts'
 import type { Prediction } from '../../models/scheduling/prediction.ts'
 import { answerHeaderList } from '../http/response-headers.ts'
+import { EXPLAIN_HEADER } from './request-times.ts'
 
 /**
  * Headers that a worker cannot set, because they frame the message, belong to the connection or are
@@ -14,6 +15,7 @@ const RESERVED = new Set([
   'content-type',
   'keep-alive',
   ROWS_HEADER.toLowerCase(),
+  EXPLAIN_HEADER,
   'proxy-authenticate',
   'proxy-authorization',
   'proxy-connection',
@@ -56,6 +58,8 @@ export function sendPrediction(reply: FastifyReply, prediction: Response): Fasti
   const { raw } = reply.hijack()
   if (!reply.request.raw.complete) raw.shouldKeepAlive = false
   const headers = relayedHeaders(reply.request.id, prediction)
+  const { times } = reply.request
+  if (times !== undefined) headers.push(...times.headers(reply.request).flat())
   if (reason !== '' && reason.length <= MAX_PHRASE && SAFE_VALUE.test(reason)) {
     raw.statusMessage = reason
   }

@@ -6,7 +6,7 @@ import { hostname } from 'node:os'
 import path from 'node:path'
 import { test } from 'node:test'
 import type { TestContext } from 'node:test'
-import { messageWithTimes } from '../../../src/contract/compute-times.ts'
+import { messageWithTimes, timesInMessage } from '../../../src/contract/compute-times.ts'
 import { ServerError } from '../../../src/errors.ts'
 import { restartCause } from '../../../src/models/metrics/causes.ts'
 import {
@@ -261,10 +261,12 @@ test('label values are escaped', async (t) => {
 test('the parts of a batch count for each of its requests; without them all of its time is the run', () => {
   const metrics = new VersionMetrics()
   const batch = [queuedSince(0, metrics), queuedSince(0, metrics)]
-  metrics.countReturned(batch, 10, messageWithTimes({ input: 1, infer: 5.5, output: 0.25 }))
+  const message = messageWithTimes({ input: 1, infer: 5.5, output: 0.25 })
+  metrics.countReturned(batch, 10, timesInMessage(message, 10))
   assert.deepEqual(metrics.computeMs, { input: 2, infer: 11, output: 0.5 })
-  for (const message of [
-    undefined,
+  metrics.countReturned(batch, 4)
+  assert.deepEqual(metrics.computeMs, { input: 2, infer: 19, output: 0.5 })
+  for (const other of [
     'Prediction success',
     'Prediction success. [NS]:1,2',
     'Prediction success. [NS]:1,2,-3',
@@ -273,8 +275,8 @@ test('the parts of a batch count for each of its requests; without them all of i
     'Prediction success. [NS]:0,0,4000001',
   ]) {
     const before = metrics.computeMs.infer
-    metrics.countReturned(batch, 4, message)
-    assert.deepEqual(metrics.computeMs, { input: 2, infer: before + 8, output: 0.5 }, message)
+    metrics.countReturned(batch, 4, timesInMessage(other, 4))
+    assert.deepEqual(metrics.computeMs, { input: 2, infer: before + 8, output: 0.5 }, other)
   }
   metrics.countReturned([queuedSince(0, metrics, new Job([], []))], 10)
   assert.equal(metrics.computeMs.infer, 11 + 6 * 8, 'what no client asked for')

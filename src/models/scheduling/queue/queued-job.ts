@@ -1,3 +1,4 @@
+import { RequestTiming } from '../request-timing.ts'
 import type { Job } from './job.ts'
 import { ListNode } from './linked-list.ts'
 
@@ -12,6 +13,7 @@ export class QueuedJob {
   isWaiting = false
   /** When it was accepted, on the clock of `performance.now()`. */
   readonly acceptedAt = performance.now()
+  readonly timing = new RequestTiming()
   /** Whether no worker was ready when it came. */
   isCold = false
   /** Workers that died while they ran it. */

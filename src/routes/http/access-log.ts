@@ -1,0 +1,49 @@
+import type { IncomingHttpHeaders, ServerResponse } from 'node:http'
+import type { FastifyBaseLogger, FastifyRequest } from 'fastify'
+import { sentMethod } from './request-target.ts'
+
+/** The trace id in a `traceparent` header (W3C Trace Context). */
+const TRACE_PARENT = /^[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}/
+
+/** Writes the line of a finished request to the access log. Absent values are left out. */
+export function logRequest(
+  log: FastifyBaseLogger,
+  request: FastifyRequest,
+  response: ServerResponse,
+  status: number,
+): void {
+  const { id, raw, ip, routeOptions, times, errorType, prediction, receivedAt } = request
+  const ms = Math.round((performance.now() - receivedAt) * 100) / 100
+  log.info(
+    {
+      requestId: id,
+      method: sentMethod(raw),
+      route: routeOptions.url ?? 'unknown',
+      status,
+      type: errorType,
+      ms,
+      ...times?.logFields,
+      bytesIn: bytesIn(request),
+      bytesOut: prediction?.body.length ?? lengthOf(response.getHeader('content-length')),
+      ip,
+      traceId: traceIdOf(raw.headers),
+    },
+    'request',
+  )
+}
+
+/** Size of the request body; absent if it is not known, because it came in chunks and was not read. */
+function bytesIn({ raw, body }: FastifyRequest): number | undefined {
+  const length = lengthOf(raw.headers['content-length'])
+  return length ?? (Buffer.isBuffer(body) ? body.length : undefined)
+}
+
+function lengthOf(header: unknown): number | undefined {
+  const length = Number(header)
+  return header === undefined || !Number.isSafeInteger(length) ? undefined : length
+}
+
+function traceIdOf({ traceparent }: IncomingHttpHeaders): string | undefined {
+  if (traceparent === undefined) return undefined
+  return TRACE_PARENT.exec(String(traceparent))?.[1]
+}

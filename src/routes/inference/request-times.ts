@@ -1,0 +1,120 @@
+/**
+ * Where the time of a prediction went: as the `Server-Timing` header, as the `Onnxd-Explain` header
+ * and as fields of the access log.
+ */
+import type { FastifyRequest } from 'fastify'
+import type { ModelVersion } from '../../models/model-version.ts'
+import type { RequestTiming } from '../../models/scheduling/prediction.ts'
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** The times of a prediction; absent for other requests, and before its body has arrived. */
+    times: RequestTimes | undefined
+  }
+}
+
+/** Name of the header that asks for an explanation, and of the header with it. */
+export const EXPLAIN_HEADER = 'onnxd-explain'
+/** A shorter time is not a reason why a request was slow. */
+const NOTEWORTHY_MS = 1
+
+/** The times of one prediction, in milliseconds. */
+export class RequestTimes {
+  readonly #model: ModelVersion
+  /** From the headers of the request to the end of its body. */
+  readonly #bodyMs: number
+  /** Absent until the model has accepted the request. */
+  accepted: RequestTiming | undefined
+
+  constructor(model: ModelVersion, bodyMs: number) {
+    this.#model = model
+    this.#bodyMs = bodyMs
+  }
+
+  /** Headers of the response: names in lower case, and values. */
+  headers({ headers, server }: FastifyRequest): [name: string, value: string][] {
+    const explain = headers[EXPLAIN_HEADER]
+    const list: [string, string][] = []
+    if (server.openRequests.hasServerTiming) list.push(['server-timing', this.#serverTiming])
+    if (explain === 'true' || explain === '1') list.push([EXPLAIN_HEADER, this.#explanation])
+    return list
+  }
+
+  /** The value of the header `Server-Timing` (W3C). */
+  get #serverTiming(): string {
+    const body = `body;dur=${shown(this.#bodyMs)}`
+    if (this.accepted === undefined) return body
+    const { queueMs, workerMs, batchSize, batchLimit, compute, runs } = this.accepted
+    const queue = `${body}, queue;dur=${shown(queueMs)}`
+    if (runs === 0) return queue
+    const run = `batch;desc="${batchSize}/${batchLimit}", run;dur=${shown(workerMs)}`
+    if (compute === undefined) return `${queue}, ${run}`
+    const { input, infer, output } = compute
+    return `${queue}, ${run}, decode;dur=${shown(input)}, infer;dur=${shown(infer)}, encode;dur=${shown(output)}`
+  }
+
+  /** The value of the header `Onnxd-Explain`: JSON for a person who asks why a request was slow. */
+  get #explanation(): string {
+    const { name, version } = this.#model
+    const timing = this.accepted
+    return JSON.stringify({
+      model: name,
+      version,
+      ...(timing !== undefined &&
+        timing.runs > 0 && {
+          worker: timing.worker,
+          batch: { size: timing.batchSize, limit: timing.batchLimit },
+          runs: timing.runs,
+        }),
+      waitedFor: this.#reasons(),
+      ms: {
+        body: rounded(this.#bodyMs),
+        ...(timing !== undefined && {
+          queue: rounded(timing.queueMs),
+          run: rounded(timing.workerMs),
+        }),
+        ...(timing?.compute !== undefined && {
+          decode: rounded(timing.compute.input),
+          infer: rounded(timing.compute.infer),
+          encode: rounded(timing.compute.output),
+        }),
+      },
+    })
+  }
+
+  /** Fields of the access log. */
+  get logFields(): Readonly<Record<string, string | number>> {
+    const { name, version } = this.#model
+    const timing = this.accepted
+    if (timing === undefined) return { model: name, version, bodyMs: rounded(this.#bodyMs) }
+    return {
+      model: name,
+      version,
+      bodyMs: rounded(this.#bodyMs),
+      queueMs: rounded(timing.queueMs),
+      ...(timing.runs > 0 && {
+        runMs: rounded(timing.workerMs),
+        batch: timing.batchSize,
+        worker: timing.worker,
+      }),
+    }
+  }
+
+  #reasons(): string[] {
+    const reasons = this.#bodyMs >= NOTEWORTHY_MS ? ['body arriving'] : []
+    const { accepted: timing } = this
+    if (timing === undefined || timing.queueMs < NOTEWORTHY_MS) return reasons
+    if (timing.waitReason !== undefined) reasons.push(timing.waitReason)
+    if (timing.runs > 1) reasons.push('another run, because a worker died')
+    return reasons
+  }
+}
+
+/** Rounded to microseconds. */
+function rounded(ms: number): number {
+  return Math.round(ms * 1000) / 1000
+}
+
+function shown(ms: number): string {
+  return String(rounded(ms))
+}
