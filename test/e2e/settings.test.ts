@@ -94,7 +94,9 @@ test('a batch delay may be learned, for one model or for all', async (t) => {
 })
 
 test('a scaled model has its number of workers from the request that scaled it', async (t) => {
-  const server = await serve(t, [handlerModel(t, 'tool')], { allowHandlers: true })
+  const settings = { allowHandlers: true }
+  const environment = { ONNXD_THREADS: undefined }
+  const server = await serve(t, [handlerModel(t, 'tool')], settings, { environment })
   const before = (await describe(server, 'tool')).settings
   assert.deepEqual(before.workers, { value: 1, from: 'default' })
   assert.deepEqual(before.threads, { value: availableParallelism(), from: 'default' })

@@ -87,12 +87,14 @@ export function serve(
 /**
  * The environment of this process without the variables of the test commands. The server would say
  * on stderr that they are no settings. It disables spare workers, because tests count processes and
- * start many servers. A test of spare workers sets the flag, or removes the variable.
+ * start many servers. It sets one thread for each worker: with two threads, each start of a worker
+ * takes 40 ms more CPU time, because threads of onnxruntime without work spin before they sleep. A
+ * test of spare workers or threads sets the flag, or removes the variable.
  */
 export function serverEnvironment(): NodeJS.ProcessEnv {
   const isForTests = /^ONNXD_(?:FAULT|FIGURES|FUZZ|TEST_SEED)/
   const own = Object.entries(process.env).filter(([name]) => !isForTests.test(name))
-  return { ...Object.fromEntries(own), ONNXD_SPARE_WORKERS: '0' }
+  return { ...Object.fromEntries(own), ONNXD_SPARE_WORKERS: '0', ONNXD_THREADS: '1' }
 }
 
 /** Starts the bundled server with the given arguments. It is closed after the test. */
@@ -190,17 +192,24 @@ export function temporaryFolder(t: Cleanup): string {
   return folder
 }
 
+/** Pauses between two probes. They grow with the wait, because a probe costs CPU time. */
+const FIRST_PAUSE_MS = 10
+const LONGEST_PAUSE_MS = 50
+const PAUSE_PER_WAITED_MS = 0.1
+
 /** Waits until `probe` returns a value other than `undefined` or `false`. Fails after `ms`. */
 export async function until<T>(
   probe: () => Promise<T | undefined | false> | T | undefined | false,
   ms = 30_000,
 ): Promise<T> {
-  const deadline = performance.now() + ms
+  const startedAt = performance.now()
   for (;;) {
     const value = await probe()
     if (value !== undefined && value !== false) return value
-    if (performance.now() > deadline) throw new Error(`nothing came within ${ms} ms`)
-    await new Promise((resolve) => setTimeout(resolve, 10))
+    const waitedMs = performance.now() - startedAt
+    if (waitedMs > ms) throw new Error(`nothing came within ${ms} ms`)
+    const pauseMs = Math.min(LONGEST_PAUSE_MS, waitedMs * PAUSE_PER_WAITED_MS)
+    await new Promise((resolve) => setTimeout(resolve, Math.max(FIRST_PAUSE_MS, pauseMs)))
   }
 }
 
