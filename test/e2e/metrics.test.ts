@@ -12,6 +12,7 @@ import type { Scrape } from '../helpers/prometheus.ts'
 import { assertSame } from '../helpers/same.ts'
 import { serve, until } from '../helpers/server.ts'
 import type { TestServer } from '../helpers/server.ts'
+import { sharedServer } from '../helpers/shared-server.ts'
 
 const iris = path.resolve('examples/iris')
 const TOOL = 'model="tool",version="1.0"'
@@ -227,8 +228,8 @@ const TORCHSERVES = /^(?:Requests[245]XX|ts_(?:inference|queue)_latency_microsec
 test(
   'D6: promtool finds nothing wrong with our names',
   { skip: needs('promtool', '--version') },
-  async (t) => {
-    const server = await serve(t, [iris])
+  async () => {
+    const server = await sharedServer([iris])
     assert.equal(await predict(server, '/predictions/iris'), 200)
     const text = await (await server.manage('/metrics')).text()
     const { stdout, stderr } = spawnSync('promtool', ['check', 'metrics'], {
@@ -243,8 +244,8 @@ test(
   },
 )
 
-test('D6: only a summary has quantiles', async (t) => {
-  const server = await serve(t, [iris])
+test('D6: only a summary has quantiles', async () => {
+  const server = await sharedServer([iris])
   const series = [...(await scrape(server)).keys()]
   assert.deepEqual(
     series.filter((one) => one.includes('quantile=')),
@@ -254,8 +255,8 @@ test('D6: only a summary has quantiles', async (t) => {
     assert.ok(series.includes(`onnxd_event_loop_lag_seconds{percentile="${percentile}"}`))
 })
 
-test('D9: the responses by class of status are there under the names of TorchServe', async (t) => {
-  const server = await serve(t, [iris])
+test('D9: the responses by class of status are there under the names of TorchServe', async () => {
+  const server = await sharedServer([iris])
   const count = async (name: string): Promise<number> => {
     const found = (await scrape(server)).get(`${name}{Hostname="${hostname()}",Level="Host"}`)
     return found ?? assert.fail(name)

@@ -13,7 +13,9 @@ import { floats, identityGraph, modelBytes, writeModelFolder } from '../helpers/
 import type { ModelSource } from '../helpers/onnx-builder.ts'
 import { json, serve, temporaryFolder } from '../helpers/server.ts'
 import type { TestServer } from '../helpers/server.ts'
+import { sharedServer } from '../helpers/shared-server.ts'
 
+const EXAMPLES = ['digits', 'iris'].map((name) => path.resolve('examples', name))
 const CURL_TYPE = { 'content-type': 'application/x-www-form-urlencoded' }
 const PNG = Buffer.concat([Buffer.from('\x89PNG\r\n\x1a\n', 'latin1'), Buffer.alloc(40, 0xe1)])
 
@@ -248,10 +250,8 @@ test('C8: reshape of config.pbtxt is what clients see', async (t) => {
   assert.match(String(failure.reason), /config\.pbtxt reshapes .*x.* from \[1\] to \[2\]/)
 })
 
-test('D8: the error for an image with the content type of curl names the next step and quotes no byte', async (t) => {
-  const digits = path.resolve('examples/digits')
-  const iris = path.resolve('examples/iris')
-  const server = await serve(t, [digits, iris])
+test('D8: the error for an image with the content type of curl names the next step and quotes no byte', async () => {
+  const server = await sharedServer(EXAMPLES)
   for (const body of [PNG, Buffer.from('\x01\x02\xff=\xfe&\x00', 'latin1')]) {
     const [status, text] = await send(server, 'POST', '/predictions/iris', body, CURL_TYPE)
     assert.ok(status === 400 || status === 415, text)
@@ -288,8 +288,8 @@ test('D8: the error for an image with the content type of curl names the next st
   )
 })
 
-test('D8: an unknown path names where the paths are listed', async (t) => {
-  const server = await serve(t, [path.resolve('examples/iris')])
+test('D8: an unknown path names where the paths are listed', async () => {
+  const server = await sharedServer(EXAMPLES)
   const [status, text] = await send(server, 'GET', '/nothing/here', Buffer.alloc(0))
   assert.equal(status, 404)
   assert.match(text, /please refer to API document\. GET \/openapi\.json lists all paths/)

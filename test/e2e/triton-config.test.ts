@@ -190,7 +190,7 @@ test('C15: version_policy chooses the versions, and the configuration shows it a
   const modelStore = temporaryFolder(t)
   for (const [index, [config]] of cases.entries())
     renameSync(path.join(repository(t, config, versions), 'm'), path.join(modelStore, `m${index}`))
-  const server = await serve(t, [], { modelStore })
+  const server = await serve(t, [], { modelStore, workers: 0 })
   for (const [index, [config, served, policy]] of cases.entries()) {
     const all = (await json(await server.manage(`/models/m${index}/all`))) as {
       modelVersion: string
