@@ -6,25 +6,25 @@ import { test } from 'node:test'
 import type { TestContext } from 'node:test'
 import { json, serve, temporaryFolder, until } from '../helpers/server.ts'
 import type { TestServer } from '../helpers/server.ts'
+import { sharedStore, storeServer } from '../helpers/shared-server.ts'
 
 const iris = path.resolve('examples/iris/model.onnx')
 
 /**
- * A model store with one model, which loads only after its gate is opened. It counts its workers
- * with files in a folder.
+ * A model of the store that loads only after its gate is opened. It counts its workers with files in
+ * a folder.
  */
-interface GatedStore {
-  readonly store: string
+interface GatedModel {
   readonly workers: () => number
   readonly open: () => void
 }
 
-function gatedStore(t: TestContext, name = 'slow', failure = ''): GatedStore {
+function gatedModel(t: TestContext, name = 'slow', failure = ''): GatedModel {
+  const store = sharedStore(t)
   const folder = temporaryFolder(t)
-  const store = path.join(folder, 'store')
   const gate = path.join(folder, 'gate')
   const count = path.join(folder, 'workers')
-  mkdirSync(path.join(store, name), { recursive: true })
+  mkdirSync(path.join(store, name))
   mkdirSync(count)
   writeFileSync(path.join(store, name, 'model.json'), '{"handler":"service.mjs:handle"}')
   writeFileSync(
@@ -36,7 +36,6 @@ function gatedStore(t: TestContext, name = 'slow', failure = ''): GatedStore {
      export function handle(data) { return data?.map(() => 'served') }`,
   )
   return {
-    store,
     workers: () => readdirSync(count).length,
     open: () => writeFileSync(gate, ''),
   }
@@ -66,13 +65,13 @@ async function send(
 const LOAD = '/v2/repository/models/slow/load'
 const UNLOAD = '/v2/repository/models/slow/unload'
 
-/** A server that has begun to load the model of a gated store. */
+/** A server that has begun to load the model of the store. */
 async function loadingServer(
   t: TestContext,
-  gated: GatedStore,
+  gated: GatedModel,
   begin = '/models?url=slow',
 ): Promise<{ server: TestServer; registering: Promise<Answer> }> {
-  const server = await serve(t, [], { modelStore: gated.store, load: 'none', allowHandlers: true })
+  const server = await storeServer(t)
   const registering = send(server, 'POST', begin)
   await until(() => gated.workers() === 1)
   return { server, registering }
@@ -82,7 +81,7 @@ const served = async (server: TestServer): Promise<string> =>
   (await server.fetch('/predictions/slow', { method: 'POST', body: 'x' })).text()
 
 test('B7: v2 loads of one model at once all succeed, with one load', async (t) => {
-  const gated = gatedStore(t)
+  const gated = gatedModel(t)
   const { server, registering } = await loadingServer(t, gated, LOAD)
   const others = Array.from({ length: 4 }, () => send(server, 'POST', LOAD))
   await until(async () => (await send(server, 'GET', '/models/slow')).status === 200)
@@ -95,7 +94,7 @@ test('B7: v2 loads of one model at once all succeed, with one load', async (t) =
 })
 
 test('B7: v2 loads that meet fail alike when the model cannot be loaded', async (t) => {
-  const gated = gatedStore(t, 'slow', 'throw new Error("no luck")')
+  const gated = gatedModel(t, 'slow', 'throw new Error("no luck")')
   const { server, registering } = await loadingServer(t, gated, LOAD)
   const other = send(server, 'POST', LOAD)
   gated.open()
@@ -107,7 +106,7 @@ test('B7: v2 loads that meet fail alike when the model cannot be loaded', async 
 })
 
 test('B7: a v2 load with another configuration waits for the first and then counts', async (t) => {
-  const gated = gatedStore(t)
+  const gated = gatedModel(t)
   const { server, registering } = await loadingServer(t, gated, LOAD)
   const config = JSON.stringify({ instance_group: [{ count: 2 }] })
   const other = send(server, 'POST', LOAD, { parameters: { config } })
@@ -118,7 +117,7 @@ test('B7: a v2 load with another configuration waits for the first and then coun
 })
 
 test('B7: a v2 load during a registration waits for it and then loads the model of the store', async (t) => {
-  const gated = gatedStore(t)
+  const gated = gatedModel(t)
   const { server, registering } = await loadingServer(t, gated)
   const load = send(server, 'POST', LOAD)
   const again = await send(server, 'POST', '/models?url=slow')
@@ -131,9 +130,9 @@ test('B7: a v2 load during a registration waits for it and then loads the model 
 })
 
 test('B7: a v2 load that meets an older one of other files loads the new ones', async (t) => {
-  const gated = gatedStore(t)
+  const gated = gatedModel(t)
   const { server, registering } = await loadingServer(t, gated, LOAD)
-  const service = path.join(gated.store, 'slow', 'service.mjs')
+  const service = path.join(sharedStore(t), 'slow', 'service.mjs')
   writeFileSync(service, `export function handle(data) { return data?.map(() => 'new') }`)
   const other = send(server, 'POST', LOAD)
   gated.open()
@@ -142,7 +141,7 @@ test('B7: a v2 load that meets an older one of other files loads the new ones', 
 })
 
 test('B7: an unload during a load ends it; the one who loads gets 409', async (t) => {
-  const gated = gatedStore(t)
+  const gated = gatedModel(t)
   const { server, registering } = await loadingServer(t, gated, LOAD)
   const other = send(server, 'POST', LOAD)
   assert.equal((await send(server, 'POST', UNLOAD)).status, 200)
@@ -159,9 +158,8 @@ test('B7: an unload during a load ends it; the one who loads gets 409', async (t
 })
 
 test('B7: many loads and unloads at once end in what the last of them says', async (t) => {
-  const store = temporaryFolder(t)
-  copyFileSync(iris, path.join(store, 'slow.onnx'))
-  const server = await serve(t, [], { modelStore: store, load: 'none' })
+  copyFileSync(iris, path.join(sharedStore(t), 'slow.onnx'))
+  const server = await storeServer(t)
   const statuses = await Promise.all(
     Array.from({ length: 24 }, async (_, index) => {
       const { status } = await send(server, 'POST', index % 3 === 2 ? UNLOAD : LOAD)
@@ -180,7 +178,7 @@ test('B7: many loads and unloads at once end in what the last of them says', asy
 })
 
 test('B8: a model that is being loaded is described as LOADING on every route', async (t) => {
-  const gated = gatedStore(t)
+  const gated = gatedModel(t)
   const { server, registering } = await loadingServer(t, gated)
   const one = await send(server, 'GET', '/models/slow')
   assert.equal(one.status, 200)
@@ -219,7 +217,7 @@ test('B8: a model that is being loaded is described as LOADING on every route', 
 })
 
 test('B8: PUT of a model that is being loaded waits for it, or gets 202 at once', async (t) => {
-  const gated = gatedStore(t)
+  const gated = gatedModel(t)
   const { server, registering } = await loadingServer(t, gated)
   const later = await send(server, 'PUT', '/models/slow?min_worker=3')
   assert.deepEqual([later.status, later.body['status']], [202, 'Processing worker updates...'])
@@ -234,7 +232,7 @@ test('B8: PUT of a model that is being loaded waits for it, or gets 202 at once'
 })
 
 test('B8: PUT of a model whose loading fails, fails as the loading does', async (t) => {
-  const gated = gatedStore(t, 'slow', 'throw new Error("no luck")')
+  const gated = gatedModel(t, 'slow', 'throw new Error("no luck")')
   const { server, registering } = await loadingServer(t, gated)
   const later = await send(server, 'PUT', '/models/slow?min_worker=3')
   assert.equal(later.status, 202)
@@ -250,13 +248,9 @@ test('B8: PUT of a model whose loading fails, fails as the loading does', async 
 })
 
 test('B8: DELETE of a version that is being loaded ends it and leaves the served one', async (t) => {
-  const gated = gatedStore(t)
-  copyFileSync(iris, path.join(gated.store, 'iris.onnx'))
-  const server = await serve(t, [], {
-    modelStore: gated.store,
-    load: 'none',
-    allowHandlers: true,
-  })
+  const gated = gatedModel(t)
+  copyFileSync(iris, path.join(sharedStore(t), 'iris.onnx'))
+  const server = await storeServer(t)
   const old = await send(server, 'POST', '/models?url=iris.onnx&model_name=slow')
   assert.equal(old.status, 200)
   const registering = send(server, 'POST', '/models?url=slow&model_version=2')
@@ -277,11 +271,11 @@ test('B8: DELETE of a version that is being loaded ends it and leaves the served
   const left = await send(server, 'GET', '/models/slow/all')
   assert.equal(Object.values(left.body).length, 1)
   assert.equal((await send(server, 'DELETE', '/models/slow/2')).status, 404)
-  assert.ok(existsSync(path.join(gated.store, 'slow')))
+  assert.ok(existsSync(path.join(sharedStore(t), 'slow')))
 })
 
 test('B9: a registration in the background of a version that is there is 409, and nothing is listed as failed', async (t) => {
-  const gated = gatedStore(t)
+  const gated = gatedModel(t)
   const { server, registering } = await loadingServer(t, gated)
   const post = (): Promise<Answer> => send(server, 'POST', '/models?url=slow&synchronous=false')
   assert.equal((await post()).status, 409, 'while it is being loaded')
@@ -299,8 +293,8 @@ test('B9: a registration in the background of a version that is there is 409, an
 })
 
 test('B9: what refuses a model before a process is started refuses it in the background as well', async (t) => {
-  const gated = gatedStore(t)
-  const server = await serve(t, [], { modelStore: gated.store, load: 'none' })
+  gatedModel(t)
+  const server = await serve(t, [], { modelStore: sharedStore(t), load: 'none' })
   const refused = await send(server, 'POST', '/models?url=slow&synchronous=false')
   assert.deepEqual([refused.status, refused.body['type']], [403, 'HandlersNotAllowedException'])
   assert.deepEqual((await send(server, 'GET', '/models')).body, { models: [] })

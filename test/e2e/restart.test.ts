@@ -45,20 +45,20 @@ test('scaling and the default version of the start’s own models survive a rest
   await put(first, '/models/iris/1/set-default')
   await first.close()
 
-  const second = await serve(t, [`other=${iris}`], { modelStore, stateDir, workers: 4 })
+  const second = await serve(t, [`other=${iris}`], { modelStore, stateDir, workers: 0 })
   const other = await describe(second, '/models/other')
   assert.deepEqual([other.minWorkers, other.maxWorkers], [2, 3])
   assert.deepEqual(other.settings.workers, { value: 2, from: 'request' })
   assert.equal(await versionOf(second), '1')
   const untouched = await describe(second, '/models/iris')
-  assert.deepEqual(untouched.settings.workers, { value: 4, from: 'command line' })
+  assert.deepEqual(untouched.settings.workers, { value: 0, from: 'command line' })
   await second.close()
 
   // A newer version that appears in the store does not take the place of one that was chosen.
   cpSync(path.join(modelStore, 'iris', '2'), path.join(modelStore, 'iris', '3'), {
     recursive: true,
   })
-  const third = await serve(t, [], { modelStore, stateDir })
+  const third = await serve(t, [], { modelStore, stateDir, workers: 0 })
   assert.equal(await versionOf(third), '1')
   // What this start does not load is remembered for one that does.
   const fourthState = JSON.parse(readFileSync(path.join(stateDir, 'state.json'), 'utf8')) as {
@@ -70,7 +70,7 @@ test('scaling and the default version of the start’s own models survive a rest
   ])
   await put(third, '/models/iris/2/set-default')
   await third.close()
-  const fourth = await serve(t, [`other=${iris}`], { modelStore, stateDir })
+  const fourth = await serve(t, [`other=${iris}`], { modelStore, stateDir, workers: 0 })
   assert.equal(await versionOf(fourth), '2')
   assert.equal((await describe(fourth, '/models/other')).minWorkers, 2)
 })
@@ -84,6 +84,6 @@ test('without a request the newest version stays the default', async (t) => {
   cpSync(path.join(modelStore, 'iris', '2'), path.join(modelStore, 'iris', '3'), {
     recursive: true,
   })
-  const second = await serve(t, [], { modelStore, stateDir })
+  const second = await serve(t, [], { modelStore, stateDir, workers: 0 })
   assert.equal(await versionOf(second), '3')
 })

@@ -1,8 +1,10 @@
 /** One server for several tests of a file, because each start costs about a second. */
 import assert from 'node:assert/strict'
+import { readdirSync, rmSync } from 'node:fs'
+import path from 'node:path'
 import { after } from 'node:test'
 import type { Settings } from '../../src/config/config.ts'
-import { json, serve, until } from './server.ts'
+import { json, serve, temporaryFolder, until } from './server.ts'
 import type { Cleanup, TestServer } from './server.ts'
 
 const servers = new Map<string, Promise<TestServer>>()
@@ -34,6 +36,28 @@ export async function sharedServer(
     },
     logged: (matches) => until(() => server.logLines.slice(from).find(matches)),
   }
+}
+
+let store: string | undefined
+
+/** The model store of {@link storeServer}. It is emptied after the test. */
+export function sharedStore(t: Cleanup): string {
+  const folder = (store ??= temporaryFolder(cleanup))
+  t.after(() => {
+    for (const name of readdirSync(folder)) rmSync(path.join(folder, name), { recursive: true })
+  })
+  return folder
+}
+
+/**
+ * The server of this file with a model store. It has no model at the start of a test, and those that
+ * the test registers are unregistered after it.
+ */
+export async function storeServer(t: Cleanup): Promise<TestServer> {
+  const modelStore = sharedStore(t)
+  const server = await sharedServer([], { modelStore, load: 'none', allowHandlers: true })
+  t.after(() => unregisterAll(server))
+  return server
 }
 
 /** Unregisters every model, so that the next test finds none. */
