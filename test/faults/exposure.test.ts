@@ -10,14 +10,21 @@ import { sendRaw } from '../helpers/raw-request.ts'
 import type { RawAnswer } from '../helpers/raw-request.ts'
 import { iris, processTree } from '../helpers/server-process.ts'
 import { json, listing, serve, start } from '../helpers/server.ts'
+import type { TestServer } from '../helpers/server.ts'
+import { sharedServer } from '../helpers/shared-server.ts'
 import { quantile, reportFigure } from './figures.ts'
-import { heldBy, isFull, size, startLaboratory } from './harness.ts'
+import { heldBy, isFull, sharedLaboratory, size, startLaboratory } from './harness.ts'
 import { assertRefused, head, untilClosed } from './wire.ts'
 
 const TOKEN = 'correct-horse-battery'
 const HOST = 'Host: localhost'
 const CLOSE = 'Connection: close'
 const REFUSED = { code: 401, type: 'UnauthorizedException' }
+
+const guarded = sharedLaboratory({ settings: { managementToken: TOKEN } })
+/** The tests that share it do not change `iris`. */
+const withStore = (): Promise<TestServer> =>
+  sharedServer([iris], { modelStore: 'examples', load: 'none' })
 
 /** Headers of requests that do not have the token. */
 const NO_TOKENS: readonly [what: string, ...lines: string[]][] = [
@@ -57,7 +64,7 @@ const NO_TOKENS: readonly [what: string, ...lines: string[]][] = [
 ]
 
 test('A01 without the token every request gets one and the same 401', async (t) => {
-  const server = await startLaboratory(t, { settings: { managementToken: TOKEN } })
+  const server = await guarded()
   const bodies = new Set<string>()
   const ask = async (what: string, target: string, ...lines: string[]): Promise<void> => {
     for (const method of ['GET', 'DELETE']) {
@@ -149,7 +156,7 @@ const ODD_TARGETS = [
 ]
 
 test('A04 the token guards every path and method of the management listener', async (t) => {
-  const server = await startLaboratory(t, { settings: { managementToken: TOKEN } })
+  const server = await guarded()
   const held = heldBy(server)
   const headers = { authorization: `Bearer ${TOKEN}`, connection: 'close' }
   const document = await json(await server.manage('/openapi.json', { headers }))
@@ -191,7 +198,7 @@ const OPERATORS = [
 ] as const
 
 test('A05 operators cannot be served on the inference listener, with the token or without', async (t) => {
-  const server = await startLaboratory(t, { settings: { managementToken: TOKEN } })
+  const server = await guarded()
   for (const token of [[], [`Authorization: Bearer ${TOKEN}`]]) {
     for (const [method, target, status] of OPERATORS) {
       for (const route of [target, `/${target}`, `/ping/..${target}`, `/%2e${target}`]) {
@@ -245,11 +252,11 @@ test('A06 management on an open address wants a token before anything is started
     start(t, ['--port=0', '--management-port=0'], { environment }),
     /empty|TOKEN/,
   )
-  const guarded = await serve(t, [], { managementHost: '0.0.0.0', managementToken: TOKEN })
-  const url = guarded.managementUrl.replace('0.0.0.0', '127.0.0.1')
+  const open = await serve(t, [], { managementHost: '0.0.0.0', managementToken: TOKEN })
+  const url = open.managementUrl.replace('0.0.0.0', '127.0.0.1')
   assert.equal((await fetch(`${url}/models`)).status, 401)
   // Clients of the inference listener do not learn an address of the network.
-  const misplaced = await (await guarded.fetch('/models')).text()
+  const misplaced = await (await open.fetch('/models')).text()
   assert.ok(misplaced.includes(`Management paths are served on port ${portOf(url)}.`), misplaced)
   assert.ok(!misplaced.includes('0.0.0.0'))
 })
@@ -260,8 +267,8 @@ const FIREFOX = ['user-agent', 'Mozilla/5.0 (X11; Linux x86_64; rv:60.0) Gecko/2
 
 const portOf = (url: string): string => new URL(url).port
 
-test('A07 a page of another site neither registers nor unloads a model', async (t) => {
-  const server = await serve(t, [iris], { modelStore: 'examples', load: 'none' })
+test('A07 a page of another site neither registers nor unloads a model', async () => {
+  const server = await withStore()
   const port = portOf(server.managementUrl)
   const foreign: (readonly string[])[] = [
     ['origin', 'https://evil.example'],
@@ -306,7 +313,7 @@ test('A07 a page of another site neither registers nor unloads a model', async (
 })
 
 test('A07 a name that was rebound to this machine is not answered', async (t) => {
-  const server = await serve(t, [iris], { allowedHosts: ['models.internal'] })
+  const server = await serve(t, [], { allowedHosts: ['models.internal'] })
   const port = portOf(server.managementUrl)
   const statusFor = async (host: string): Promise<number> => {
     const headers = ['host', host]
@@ -336,8 +343,8 @@ test('A07 a name that was rebound to this machine is not answered', async (t) =>
   }
 })
 
-test('A07 programs and pages of this server itself are answered', async (t) => {
-  const server = await serve(t, [iris], { modelStore: 'examples', load: 'none' })
+test('A07 programs and pages of this server itself are answered', async () => {
+  const server = await withStore()
   const { host } = new URL(server.managementUrl)
   const own: (readonly string[])[] = [
     [],
@@ -364,7 +371,7 @@ test('A07 programs and pages of this server itself are answered', async (t) => {
 })
 
 test('A07 with a token the token alone decides', async (t) => {
-  const server = await serve(t, [iris], { managementToken: 'secret' })
+  const server = await serve(t, [iris], { managementToken: 'secret', workers: 0 })
   const foreign = ['host', 'models.example', 'origin', 'https://console.example']
   const ask = async (...headers: readonly string[]): Promise<number> =>
     (await sendRaw(server.managementUrl, { method: 'DELETE', path: '/models/iris', headers }))
@@ -374,7 +381,7 @@ test('A07 with a token the token alone decides', async (t) => {
 })
 
 test('A07 loads and unloads on the inference listener are closed to pages as well', async (t) => {
-  const server = await serve(t, [iris], { exposeRepository: true })
+  const server = await serve(t, [iris], { exposeRepository: true, workers: 0 })
   const unload = { path: '/v2/repository/models/iris/unload', body: '{}' }
   const headers = ['content-type', 'text/plain', 'origin', 'https://evil.example']
   assert.equal((await sendRaw(server.inferenceUrl, { ...unload, headers })).status, 403)
@@ -383,7 +390,7 @@ test('A07 loads and unloads on the inference listener are closed to pages as wel
 })
 
 test('A07 no response lets another site read it', async (t) => {
-  const server = await serve(t, [iris], { managementToken: TOKEN, modelStore: 'examples' })
+  const server = await guarded()
   const preflight = [
     'Origin: https://evil.example',
     'Access-Control-Request-Method: DELETE',
@@ -392,8 +399,8 @@ test('A07 no response lets another site read it', async (t) => {
   for (const url of [server.inferenceUrl, server.managementUrl]) {
     for (const target of [
       '/models',
-      '/models/iris',
-      '/predictions/iris',
+      '/models/reference',
+      '/predictions/reference',
       '/ping',
       '/v2',
       '/metrics',

@@ -100,11 +100,7 @@ const TELLS_TOO_MUCH = /\/(?:tmp|root|home|usr|var|work)\/|\n\s+at |\.sock\b|nod
  */
 export function block(options: BlockOptions = {}): DefineRow {
   let started: Promise<{ server: Laboratory; baseline: Held }> | undefined
-  const cleanups: (() => unknown)[] = []
-  const cleanup: Cleanup = { after: (run) => cleanups.push(run as () => unknown) }
-  after(async () => {
-    for (const run of cleanups.toReversed()) await run()
-  })
+  const cleanup = cleanupOfFile()
   return (id, title, run, { onlyFull = false, ...testOptions } = {}) => {
     if (onlyFull && !isFull) return
     void test(`${id} ${title}`, { timeout: 60_000, ...testOptions }, async (t) => {
@@ -114,6 +110,13 @@ export function block(options: BlockOptions = {}): DefineRow {
       await assertUnharmed(server, baseline)
     })
   }
+}
+
+/** One server with the small limits of the plan, for several tests of a file that change nothing. */
+export function sharedLaboratory(options: BlockOptions): () => Promise<Laboratory> {
+  let started: Promise<Laboratory> | undefined
+  const cleanup = cleanupOfFile()
+  return () => (started ??= startLaboratory(cleanup, options))
 }
 
 /** Starts a server with the small limits of the plan, for a row that needs one of its own. */
@@ -132,6 +135,15 @@ export async function startLaboratory(
   }
   const args = [...flagsOf(flags), `${REFERENCE}=${iris}`, ...models(t)]
   return laboratory(await start(t, args, { environment }, DRAIN_SECONDS), store)
+}
+
+/** Runs what is registered after the last test of the file. */
+function cleanupOfFile(): Cleanup {
+  const cleanups: (() => unknown)[] = []
+  after(async () => {
+    for (const run of cleanups.toReversed()) await run()
+  })
+  return { after: (run) => cleanups.push(run as () => unknown) }
 }
 
 function laboratory(server: TestServer, store: string): Laboratory {
