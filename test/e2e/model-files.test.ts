@@ -9,6 +9,7 @@ import { test } from 'node:test'
 import { gzipSync } from 'node:zlib'
 import { json, serve, temporaryFolder } from '../helpers/server.ts'
 import type { TestServer } from '../helpers/server.ts'
+import { sharedStore, storeServer } from '../helpers/shared-server.ts'
 import { TAR_END, tarOf } from '../helpers/tar.ts'
 import { zipOf } from '../helpers/zip.ts'
 
@@ -57,7 +58,7 @@ async function upload(
 }
 
 test('C9: an upload whose name has other letters keeps its ending, however the name is encoded', async (t) => {
-  const server = await serve(t, [])
+  const server = await storeServer(t)
   const dispositions: [name: string, disposition: Buffer][] = [
     ['utf8', Buffer.from('filename="модель.onnx"')],
     ['japanese', Buffer.from('filename="モデル 1.onnx"')],
@@ -190,7 +191,7 @@ test('C9: lost+found, hidden and empty folders of a store are no models and no e
 })
 
 test('C14: a handler and a runtime from the request are enough for a folder or an archive without a manifest', async (t) => {
-  const store = temporaryFolder(t)
+  const store = sharedStore(t)
   const service = 'def handle(data, context):\n    return data\n'
   const script = 'export function handle(data) { return data?.map(() => "from JavaScript") }\n'
   mkdirSync(path.join(store, 'folder'))
@@ -200,7 +201,7 @@ test('C14: a handler and a runtime from the request are enough for a folder or a
   writeFileSync(path.join(store, 'script', 'code', 'service.mjs'), script)
   cpSync(path.join(store, 'script', 'code'), path.join(store, 'script'), { recursive: true })
   writeFileSync(path.join(store, 'script', 'service.py'), service)
-  const server = await serve(t, [], { modelStore: store, load: 'none', allowHandlers: true })
+  const server = await storeServer(t)
   const register = async (query: string): Promise<[number, string]> => {
     const answer = await server.manage(`/models?${query}`, { method: 'POST' })
     const { message = '' } = (await json(answer)) as { message?: string }
@@ -237,9 +238,9 @@ test('C14: a handler and a runtime from the request are enough for a folder or a
 })
 
 test('C14: an unknown runtime is 400 and the known ones are named', async (t) => {
-  const store = temporaryFolder(t)
+  const store = sharedStore(t)
   writeFileSync(path.join(store, 'iris.onnx'), network)
-  const server = await serve(t, [], { modelStore: store, load: 'none' })
+  const server = await storeServer(t)
   for (const runtime of [
     'pythonX',
     'python.',
@@ -262,9 +263,9 @@ test('C14: an unknown runtime is 400 and the known ones are named', async (t) =>
 })
 
 test('D7: a handler with folders in its name is shown whole', async (t) => {
-  const store = temporaryFolder(t)
+  const store = sharedStore(t)
   writeFileSync(path.join(store, 'iris.onnx'), network)
-  const server = await serve(t, [], { modelStore: store, load: 'none', allowHandlers: true })
+  const server = await storeServer(t)
   for (const handler of ['ts/torch_handler/x.py:handle', 'a/b/c:handle', './code/x.js:run']) {
     const answer = await server.manage(`/models?url=iris&handler=${handler}`, { method: 'POST' })
     assert.equal(answer.status, 400)

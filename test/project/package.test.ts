@@ -14,11 +14,11 @@ import {
   writeFileSync,
 } from 'node:fs'
 import path from 'node:path'
-import { test } from 'node:test'
+import { after, test } from 'node:test'
 import type { TestContext } from 'node:test'
 import { needsRegistry, npm, userEnvironment } from '../helpers/npm.ts'
 import { json, start, temporaryFolder } from '../helpers/server.ts'
-import type { TestServer } from '../helpers/server.ts'
+import type { Cleanup, TestServer } from '../helpers/server.ts'
 import { loadRequest, startWorker, wireRequest } from '../helpers/worker-client.ts'
 
 const INSTALL = /^npm (install .*)\bonnxd$/m
@@ -40,7 +40,7 @@ test('D11: the packed package installs without a warning and without GPU librari
     t.skip(skip)
     return
   }
-  const installed = await install(t, empty)
+  const installed = await install(empty)
   await t.test('B1: what was uploaded is served after a crash', (part) =>
     checkCrash(part, installed),
   )
@@ -61,7 +61,7 @@ test('D11: the checkout installs without a warning, by its lock file', async (t)
 
 test('every relative link of a page of the package leads to a file of the package', async (t) => {
   const folder = temporaryFolder(t)
-  execFileSync('tar', ['-xzf', await pack(t), '-C', folder])
+  execFileSync('tar', ['-xzf', await packed(), '-C', folder])
   const root = path.join(folder, 'package')
   const pages = readdirSync(root, { recursive: true })
     .map(String)
@@ -82,10 +82,10 @@ test('every relative link of a page of the package leads to a file of the packag
  * Packs the checkout and installs it with the command of the README, with the file instead of the
  * package name.
  */
-async function install(t: TestContext, prefix: string): Promise<Installed> {
+async function install(prefix: string): Promise<Installed> {
   const [, args = ''] = INSTALL.exec(readFileSync('README.md', 'utf8')) ?? []
   assert.match(args, /--global/)
-  const { status, output } = await npm(prefix, [...args.trim().split(' '), await pack(t)], {
+  const { status, output } = await npm(prefix, [...args.trim().split(' '), await packed()], {
     npm_config_prefix: prefix,
   })
   assert.equal(status, 0, output)
@@ -103,18 +103,26 @@ async function install(t: TestContext, prefix: string): Promise<Installed> {
   }
 }
 
-/** Packs the checkout and returns the path of the tarball. */
-async function pack(t: TestContext): Promise<string> {
-  const packed = temporaryFolder(t)
+let tarball: Promise<string> | undefined
+const cleanups: (() => void)[] = []
+after(() => cleanups.forEach((run) => run()))
+
+/** Path of the tarball of the checkout, which is packed once. */
+function packed(): Promise<string> {
+  return (tarball ??= pack({ after: (run) => cleanups.push(run as () => void) }))
+}
+
+async function pack(cleanup: Cleanup): Promise<string> {
+  const folder = temporaryFolder(cleanup)
   const { status, output } = await npm('.', [
     'pack',
     '--ignore-scripts',
     '--pack-destination',
-    packed,
+    folder,
   ])
   assert.equal(status, 0, output)
-  const [tarball = ''] = readdirSync(packed)
-  return path.join(packed, tarball)
+  const [name = ''] = readdirSync(folder)
+  return path.join(folder, name)
 }
 
 function assertNoWarning(output: string): void {
