@@ -10,8 +10,8 @@ import type { IncomingMessage } from 'node:http'
 import path from 'node:path'
 import { test } from 'node:test'
 import { json, serve, temporaryFolder, until } from '../helpers/server.ts'
-import type { TestServer } from '../helpers/server.ts'
-import { sharedServer } from '../helpers/shared-server.ts'
+import type { Cleanup, TestServer } from '../helpers/server.ts'
+import { sharedServer, sharedStore, storeServer } from '../helpers/shared-server.ts'
 
 const iris = path.resolve('examples/iris')
 const FLOWER = {
@@ -33,8 +33,7 @@ function assertHas(actual: unknown, expected: Readonly<Record<string, unknown>>)
 }
 
 /** A store with one model of two numbered versions. */
-function store(t: Parameters<typeof temporaryFolder>[0]): string {
-  const folder = temporaryFolder(t)
+function store(t: Cleanup, folder = temporaryFolder(t)): string {
   for (const version of ['1', '2']) {
     const target = path.join(folder, 'flowers', version)
     mkdirSync(target, { recursive: true })
@@ -154,7 +153,8 @@ interface Statistics {
 }
 
 test('explicit mode: the index lists what could be loaded; load and unload by name', async (t) => {
-  const server = await serve(t, [], { modelStore: store(t), load: 'none' })
+  const server = await storeServer(t)
+  store(t, sharedStore(t))
   const index = async (body: unknown = {}) =>
     json(await server.manage('/v2/repository/index', post(body)))
   assert.deepEqual(await index(), [{ name: 'flowers' }])
@@ -248,7 +248,8 @@ test('a model that is loaded again takes over with its new configuration, and th
 })
 
 test('names that would be paths are refused', async (t) => {
-  const server = await serve(t, [], { modelStore: store(t), load: 'none' })
+  const server = await storeServer(t)
+  store(t, sharedStore(t))
   for (const name of ['..%2Fflowers', '%2e%2e', 'a%2Fb', '%20', '-x']) {
     const status = await new Promise<number | undefined>((resolve, reject) => {
       const { host } = new URL(server.managementUrl)
@@ -266,8 +267,9 @@ test('names that would be paths are refused', async (t) => {
 })
 
 test('a model that was registered without workers is described once it has some', async (t) => {
-  const server = await serve(t, [], { allowLocalPaths: true })
-  const registered = await server.manage(`/models?url=${iris}&model_name=late&initial_workers=0`, {
+  const server = await storeServer(t)
+  cpSync(iris, path.join(sharedStore(t), 'iris'), { recursive: true })
+  const registered = await server.manage('/models?url=iris&model_name=late&initial_workers=0', {
     method: 'POST',
   })
   assert.equal(registered.status, 200)

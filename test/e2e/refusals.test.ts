@@ -8,7 +8,8 @@ import path from 'node:path'
 import { test } from 'node:test'
 import { handlerModel } from '../helpers/handler-model.ts'
 import { addModel, endlessModel } from '../helpers/onnx-files.ts'
-import { json, serve, temporaryFolder, until } from '../helpers/server.ts'
+import { json, until } from '../helpers/server.ts'
+import { sharedServer, sharedStore, storeServer } from '../helpers/shared-server.ts'
 
 interface Refusal {
   readonly code: number
@@ -20,12 +21,12 @@ interface Refusal {
 const DUMP = /statusCode|retryAfterSeconds|\[cause\]|\[stack\]|^\s*[{}\]],?$|^\s+at /m
 
 test('C12: a load that runs into its timeout during the warm-up says so, and how to do without', async (t) => {
-  const store = temporaryFolder(t)
+  const store = sharedStore(t)
   writeFileSync(path.join(store, 'endless.onnx'), endlessModel())
   mkdirSync(path.join(store, 'cold'))
   writeFileSync(path.join(store, 'cold', 'model.onnx'), endlessModel())
   writeFileSync(path.join(store, 'cold', 'model.json'), '{"warmUp":false}')
-  const server = await serve(t, [], { modelStore: store, load: 'none' })
+  const server = await storeServer(t)
   const answer = await server.manage('/models?url=endless.onnx&startup_timeout=2', {
     method: 'POST',
   })
@@ -45,7 +46,7 @@ test('C12: a load that runs into its timeout before the warm-up does not blame t
     path.join(folder, 'service.mjs'),
     'await new Promise((resolve) => setTimeout(resolve, 600_000))\nexport function handle() {}\n',
   )
-  const server = await serve(t, [], { allowHandlers: true, allowLocalPaths: true })
+  const server = await sharedServer([], { allowHandlers: true, allowLocalPaths: true })
   const answer = await server.manage(`/models?url=${folder}&startup_timeout=1`, { method: 'POST' })
   const { message } = (await json(answer)) as Refusal
   assert.equal(answer.status, 504)
@@ -67,7 +68,7 @@ const CODE: readonly [title: string, code: string, line: RegExp][] = [
 ]
 
 test('D1: the log of a refused model has the sentence, no inspected error and no stack', async (t) => {
-  const store = temporaryFolder(t)
+  const store = sharedStore(t)
   writeFileSync(path.join(store, 'text.onnx'), 'no network')
   // A graph that is sound as protobuf and refused by the runtime.
   writeFileSync(
@@ -88,7 +89,7 @@ test('D1: the log of a refused model has the sentence, no inspected error and no
       } } }\n`,
     )
   }
-  const server = await serve(t, [], { modelStore: store, load: 'none', allowHandlers: true })
+  const server = await storeServer(t)
   for (const name of ['text', 'graph']) {
     const answer = await server.manage(`/models?url=${name}.onnx`, { method: 'POST' })
     const { message, log = [] } = (await json(answer)) as Refusal
@@ -121,7 +122,7 @@ test('D1: the server’s log keeps the stack of an error in the code of a model'
     path.join(folder, 'service.mjs'),
     'export function handle(data) { if (data === undefined) throw new Error("no luck") }\n',
   )
-  const server = await serve(t, [], { allowHandlers: true, allowLocalPaths: true })
+  const server = await sharedServer([], { allowHandlers: true, allowLocalPaths: true })
   const answer = await server.manage(`/models?url=${folder}`, { method: 'POST' })
   assert.equal(answer.status, 500)
   await until(() => server.logLines.some(({ line }) => /at .*service\.mjs:1/.test(String(line))))
