@@ -7,6 +7,7 @@ import { test } from 'node:test'
 import { handlerModel } from '../helpers/handler-model.ts'
 import { json, serve, temporaryFolder } from '../helpers/server.ts'
 import type { TestServer } from '../helpers/server.ts'
+import { sharedServer } from '../helpers/shared-server.ts'
 
 const network = path.resolve('examples/iris/model.onnx')
 
@@ -79,7 +80,7 @@ test('a batch delay may be learned, for one model or for all', async (t) => {
   )
   assert.deepEqual([...new Set(answers.map(({ status }) => status))], [200])
 
-  const other = await serve(t, [], { allowHandlers: true, allowLocalPaths: true })
+  const other = await sharedServer([], { allowHandlers: true, allowLocalPaths: true })
   const register = (delay: string): Promise<Response> =>
     other.manage(`/models?url=${plain}&model_name=m${delay}&max_batch_delay=${delay}`, {
       method: 'POST',
@@ -115,7 +116,7 @@ test('a model that loads longer than its own startup_timeout is refused', async 
     path.join(folder, 'service.mjs'),
     'await new Promise(() => setInterval(() => {}, 1000))',
   )
-  const server = await serve(t, [], { allowHandlers: true, allowLocalPaths: true })
+  const server = await sharedServer([], { allowHandlers: true, allowLocalPaths: true })
   const answer = await server.manage(`/models?url=${folder}&startup_timeout=2`, { method: 'POST' })
   const { code, message } = (await json(answer)) as { code: number; message: string }
   assert.equal(code, 504)

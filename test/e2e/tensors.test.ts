@@ -13,7 +13,7 @@ import { floats, identityGraph, modelBytes, writeModelFolder } from '../helpers/
 import type { ModelSource } from '../helpers/onnx-builder.ts'
 import { json, serve, temporaryFolder } from '../helpers/server.ts'
 import type { TestServer } from '../helpers/server.ts'
-import { sharedServer } from '../helpers/shared-server.ts'
+import { sharedServer, unregisterAll } from '../helpers/shared-server.ts'
 
 const EXAMPLES = ['digits', 'iris'].map((name) => path.resolve('examples', name))
 const CURL_TYPE = { 'content-type': 'application/x-www-form-urlencoded' }
@@ -25,6 +25,17 @@ function tritonModel(t: TestContext, graph: ModelSource, config?: string): strin
   writeModelFolder(folder, '1', graph)
   if (config !== undefined) writeFileSync(path.join(folder, 'config.pbtxt'), config)
   return folder
+}
+
+/** The server of this file with these models, and no others. */
+async function serveModels(t: TestContext, ...folders: string[]): Promise<TestServer> {
+  const server = await sharedServer([], { allowHandlers: true, allowLocalPaths: true })
+  t.after(() => unregisterAll(server))
+  for (const folder of folders) {
+    const url = encodeURIComponent(folder)
+    assert.equal((await server.manage(`/models?url=${url}`, { method: 'POST' })).status, 200)
+  }
+  return server
 }
 
 async function post(
@@ -64,7 +75,7 @@ test('A4: an array file arrives as curl sends it', async (t) => {
     'm',
     identityGraph({ type: 'FP32', shape: ['n', 4] }),
   )
-  const server = await serve(t, [folder])
+  const server = await serveModels(t, folder)
   const data = Buffer.from(Float64Array.of(0.5, 1, 2, 3).buffer)
   const file = npyFile({ descr: '<f8', shape: [1, 4], data })
   const answer = [200, { y: [[0.5, 1, 2, 3]] }]
@@ -85,7 +96,7 @@ test('A4: an image, a document or a table for a model of numbers is 415, however
     'm',
     identityGraph({ type: 'FP32', shape: ['n'] }),
   )
-  const server = await serve(t, [folder])
+  const server = await serveModels(t, folder)
   for (const file of [
     PNG,
     Buffer.from('%PDF-1.7 and more of it.'),
@@ -134,7 +145,7 @@ test('C5: the body of a GET is handed over, in every form', async (t) => {
     'm',
     identityGraph({ type: 'FP32', shape: ['n'] }),
   )
-  const server = await serve(t, [folder, handlerModel(t, 'tool')], { allowHandlers: true })
+  const server = await serveModels(t, folder, handlerModel(t, 'tool'))
   const form = new Response(formOf('x', '[1,2]'))
   const multipart = Buffer.from(await form.arrayBuffer())
   const bodies: [Buffer, Record<string, string>][] = [
@@ -178,7 +189,7 @@ test('C6: text that looks like JSON reaches inputs of strings and handlers over 
     'm',
     identityGraph({ type: 'BYTES', shape: ['n'] }),
   )
-  const server = await serve(t, [folder, handlerModel(t, 'tool')], { allowHandlers: true })
+  const server = await serveModels(t, folder, handlerModel(t, 'tool'))
   for (const text of ['"quoted"', '["a"', '[x] done', '{"a"}']) {
     const answer = [200, { y: [text] }]
     assert.deepEqual(await post(server, '/predictions/m', formOf('x', text)), answer)
@@ -201,7 +212,7 @@ test('C6: text that looks like JSON reaches inputs of strings and handlers over 
 
 test('C7: a model without shapes is described, documented and served', async (t) => {
   const folder = writeModelFolder(temporaryFolder(t), 'm', identityGraph({ type: 'FP32' }))
-  const server = await serve(t, [folder])
+  const server = await serveModels(t, folder)
   const rows = [
     [1, 2],
     [3, 4],
