@@ -492,8 +492,8 @@ test('forms of too many fields or too long names are refused', () => {
   })
 })
 
-test('no form of 16 MiB takes long to parse', () => {
-  const size = 16 * MIB
+test('no form of 4 MiB takes long to parse', () => {
+  const size = 4 * MIB
   for (const text of ['&', '+', '%', '=', 'a', '%41', '%4', '%%', '&&a']) {
     const form = Buffer.alloc(size, text)
     const started = performance.now()
@@ -504,7 +504,7 @@ test('no form of 16 MiB takes long to parse', () => {
       assert.ok(error instanceof ServerError)
     }
     const tookMs = performance.now() - started
-    assert.ok(tookMs < 15_000, `${tookMs} ms for ${text}`)
+    assert.ok(tookMs < 4000, `${tookMs} ms for ${text}`)
   }
 })
 
