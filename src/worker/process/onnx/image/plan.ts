@@ -1,5 +1,5 @@
 import { ServerError } from '../../../../errors.ts'
-import type { ImageSettings } from '../../../../model-folder/settings.ts'
+import type { ImageSettings } from '../../../../model-folder/image-settings.ts'
 import { quote, specText } from '../tensors/error-text.ts'
 import type { TensorSpec } from '../tensors/metadata.ts'
 import type { NumericDatatype } from '../tensors/tensor.ts'

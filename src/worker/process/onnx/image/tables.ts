@@ -1,5 +1,5 @@
 import { ServerError } from '../../../../errors.ts'
-import type { ImageSettings } from '../../../../model-folder/settings.ts'
+import type { ImageSettings } from '../../../../model-folder/image-settings.ts'
 import { numberToHalf } from '../tensors/half.ts'
 import { allocateData } from '../tensors/tensor.ts'
 import type { Datatype, NumericData, NumericDatatype } from '../tensors/tensor.ts'
