@@ -21,7 +21,7 @@ import { prepareDecoder } from './decode.ts'
 import { SUPPORTED, picturesOf } from './parts.ts'
 import { planImageInput } from './plan.ts'
 import type { ImagePlan } from './plan.ts'
-import { picturesToTensor } from './tensor.ts'
+import { imagesToTensor } from './tensor.ts'
 
 /**
  * Creates the codec of `"handler": "image"`. It converts the images of a request into the model's
@@ -87,7 +87,7 @@ class ImageCodec implements RequestCodec {
   async decode(request: WireRequest, headers: RequestHeaders): Promise<Decoded> {
     const pictures = picturesOf(request)
     if (pictures.length === 0) return this.#decodeTensors(request, headers)
-    const tensor = await picturesToTensor(pictures, this.#plan)
+    const { tensor } = await imagesToTensor(pictures, this.#plan)
     if (this.#classes === undefined || prefersOctets(headers.accept)) {
       const shapeHeader = { ...headers, tensorShape: tensor.shape.join(',') }
       return this.#fallback.decode(asTensorRequest(request.id, tensor), shapeHeader)

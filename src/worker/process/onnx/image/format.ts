@@ -3,8 +3,21 @@
  * or wrong.
  */
 
+import { isBmp } from './pixels/bmp.ts'
+
 /** Formats that are decoded. Other formats either run an interpreter (SVG, PDF) or are rare. */
-export type ImageFormat = 'jpeg' | 'png' | 'webp' | 'gif' | 'tiff' | 'avif'
+export type ImageFormat = 'jpeg' | 'png' | 'webp' | 'gif' | 'tiff' | 'avif' | 'bmp'
+
+/** The formats by the names that error texts use. */
+export const FORMAT_NAMES: Readonly<Record<ImageFormat, string>> = {
+  jpeg: 'JPEG',
+  png: 'PNG',
+  webp: 'WebP',
+  gif: 'GIF',
+  tiff: 'TIFF',
+  avif: 'AVIF',
+  bmp: 'BMP',
+}
 
 /** Formats by subtype of their media types, with spellings that clients use. */
 const SUBTYPES: Readonly<Record<string, ImageFormat>> = {
@@ -17,6 +30,9 @@ const SUBTYPES: Readonly<Record<string, ImageFormat>> = {
   gif: 'gif',
   tiff: 'tiff',
   avif: 'avif',
+  bmp: 'bmp',
+  'x-ms-bmp': 'bmp',
+  'x-bmp': 'bmp',
 }
 
 const PNG_SIGNATURE = Buffer.from([0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a])
@@ -32,7 +48,7 @@ export function formatOfMediaType(mediaType: string): ImageFormat | undefined {
 
 /**
  * The format whose signature the bytes start with. `other` is an image that is not decoded (HEIC,
- * SVG, BMP); `undefined` is not an image.
+ * SVG); `undefined` is not an image.
  */
 export function formatOfBytes(bytes: Buffer): ImageFormat | 'other' | undefined {
   const first = bytes[0] ?? -1
@@ -50,7 +66,7 @@ export function formatOfBytes(bytes: Buffer): ImageFormat | 'other' | undefined 
     case 0x52:
       return latin1(bytes, 0, 4) === 'RIFF' && latin1(bytes, 8, 12) === 'WEBP' ? 'webp' : undefined
     case 0x42:
-      return isBitmap(bytes) ? 'other' : undefined
+      return isBmp(bytes) ? 'bmp' : undefined
     case 0x00:
       return formatOfBoxes(bytes)
     default:
@@ -62,11 +78,6 @@ export function formatOfBytes(bytes: Buffer): ImageFormat | 'other' | undefined 
 function isJpeg(bytes: Buffer): boolean {
   const marker = bytes[3] ?? 0
   return bytes[1] === 0xd8 && bytes[2] === 0xff && marker >= 0xc0 && marker !== 0xff
-}
-
-/** `BM` and the length of the file. The two letters alone could also be a tensor. */
-function isBitmap(bytes: Buffer): boolean {
-  return bytes[1] === 0x4d && bytes.length >= 6 && bytes.readUInt32LE(2) === bytes.length
 }
 
 /** ISO base media file: length, `ftyp`, major brand, version, compatible brands. */

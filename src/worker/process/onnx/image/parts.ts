@@ -5,7 +5,7 @@ import { formatOfBytes, formatOfMediaType } from './format.ts'
 
 /** Text that says which images are decoded, and how to send them. */
 export const SUPPORTED =
-  'send JPEG, PNG, WebP, GIF, TIFF or AVIF as the body or as a file in a form'
+  'send JPEG, PNG, WebP, GIF, TIFF, AVIF or BMP as the body, as a file in a form, or in base64 as {"b64": "…"}'
 
 /**
  * Returns the images of a request in order: the body, or parts of a form with any names. The list

@@ -16,7 +16,8 @@ const WHOLE_RANGES: Partial<Record<Datatype, readonly [minimum: number, maximum:
   UINT32: [0, 4_294_967_295],
   INT32: [-2_147_483_648, 2_147_483_647],
 }
-const REAL_DATATYPES: readonly Datatype[] = ['FP16', 'FP32', 'FP64']
+/** Datatypes that hold fractions. */
+export const REAL_DATATYPES: readonly Datatype[] = ['FP16', 'FP32', 'FP64']
 
 /**
  * Creates a table of 256 elements for each channel. A pixel is a byte, so inversion, scale, mean,

@@ -7,7 +7,7 @@ import type { ImageSettings } from '../../../../../src/model-folder/image-settin
 import { prepareDecoder } from '../../../../../src/worker/process/onnx/image/decode.ts'
 import { picturesOf } from '../../../../../src/worker/process/onnx/image/parts.ts'
 import { planImageInput } from '../../../../../src/worker/process/onnx/image/plan.ts'
-import { picturesToTensor } from '../../../../../src/worker/process/onnx/image/tensor.ts'
+import { imagesToTensor } from '../../../../../src/worker/process/onnx/image/tensor.ts'
 import type { TensorSpec } from '../../../../../src/worker/process/onnx/tensors/metadata.ts'
 import type {
   Datatype,
@@ -32,7 +32,8 @@ async function tensorOf(
   image: ImageSettings = {},
   datatype: Datatype = 'FP32',
 ): Promise<NumericTensor> {
-  return picturesToTensor([bytes], planImageInput(spec(shape, datatype), image))
+  const { tensor } = await imagesToTensor([bytes], planImageInput(spec(shape, datatype), image))
+  return tensor
 }
 
 function numbersOf({ data }: NumericTensor): number[] {
@@ -170,11 +171,18 @@ test('orientation, transparency, grayscale, palettes, CMYK and 16 bits become pl
   )
 
   const clear = await picture(2, [200, 100, 50, 0, 200, 100, 50, 255], 4).png().toBuffer()
-  assert.deepEqual(
-    numbersOf(await tensorOf(clear, [1, 1, 2, 3], RGB_ROWS)),
-    [0, 0, 0, 200, 100, 50],
-  )
-  const padded = await tensorOf(clear, [1, 3, 2, 3], { ...RGB_ROWS, fit: 'contain' })
+  const colour = [200, 100, 50]
+  for (const [alpha, under] of [
+    ['ignore', colour],
+    ['black', [0, 0, 0]],
+    ['white', [255, 255, 255]],
+  ] as const) {
+    const drawn = await tensorOf(clear, [1, 1, 2, 3], { ...RGB_ROWS, alpha })
+    assert.deepEqual(numbersOf(drawn), [...under, ...colour], alpha)
+  }
+  assert.deepEqual(numbersOf(await tensorOf(clear, [1, 1, 2, 3], RGB_ROWS)), [...colour, ...colour])
+  const onBlack = { ...RGB_ROWS, alpha: 'black' } as const
+  const padded = await tensorOf(clear, [1, 3, 2, 3], { ...onBlack, fit: 'contain' })
   const black = [0, 0, 0, 0, 0, 0]
   assert.deepEqual(numbersOf(padded), [...black, 0, 0, 0, 200, 100, 50, ...black])
 
@@ -268,8 +276,7 @@ test('a body that is not a supported image is rejected, and the error names the 
     [parameter(svg, 'image/svg+xml')],
     [parameter(Buffer.concat([Buffer.from('\n <?xml version="1.0"?>'), svg]), 'image/png')],
     [parameter(heic, 'application/octet-stream', 'image')],
-    [parameter(Buffer.from('BM'), 'image/bmp')],
-    [parameter(Buffer.from('424d0800000000ff', 'hex'), 'application/octet-stream', 'image')],
+    [parameter(Buffer.from('BM'), 'image/x-icon')],
     [parameter(Buffer.from('x'), 'image/constructor')],
   ]
   for (const parameters of other) {
@@ -353,7 +360,7 @@ test('broken, truncated and hostile images are rejected at once', async () => {
 test('several images form the batch dimension of one tensor, as many as the input takes', async () => {
   const first = await picture(1, [1, 2, 3]).png().toBuffer()
   const second = await picture(1, [4, 5, 6]).png().toBuffer()
-  const tensor = await picturesToTensor(
+  const { tensor } = await imagesToTensor(
     [first, second],
     planImageInput(spec([-1, 3, 1, 1]), { scale: 1 }),
   )
@@ -361,12 +368,12 @@ test('several images form the batch dimension of one tensor, as many as the inpu
   assert.deepEqual(numbersOf(tensor), [1, 2, 3, 4, 5, 6])
   const single = planImageInput(spec([1, 3, 1, 1]), {})
   await assert.rejects(
-    picturesToTensor([first, second], single),
+    imagesToTensor([first, second], single),
     failsWith('InvalidInputException', /takes 1 image in a request, but the request has 2/),
   )
   const huge = planImageInput(spec([-1, 3, 8192, 8192]), {})
   await assert.rejects(
-    picturesToTensor([first, second], huge),
+    imagesToTensor([first, second], huge),
     failsWith('PayloadTooLargeException', /2 images/),
   )
 })
@@ -405,7 +412,7 @@ test('settings that do not suit the input are reported when the model is loaded'
   }
   const open = planImageInput(spec([-1, -1, -1, -1]), { width: 5, height: 7 })
   assert.deepEqual(
-    [open.layout, open.colors, open.width, open.height, open.count],
-    ['NCHW', 'rgb', 5, 7, -1],
+    [open.isChannelsFirst, open.colors, open.geometry.width, open.geometry.height, open.count],
+    [true, 'rgb', 5, 7, -1],
   )
 })
