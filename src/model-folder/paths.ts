@@ -5,6 +5,8 @@
 
 /** onnxd's settings of a model. */
 export const MODEL_SETTINGS_FILE = 'model.json'
+/** Preprocessing of a model from Hugging Face, which the image handler reads. */
+export const PREPROCESSOR_FILE = 'preprocessor_config.json'
 /** Manifest of an archive, as the archivers of MMS and TorchServe write it. */
 export const MANIFEST_FILE = 'MAR-INF/MANIFEST.json'
 

@@ -3,7 +3,7 @@ import { readdir, stat } from 'node:fs/promises'
 import path from 'node:path'
 import { BUILT_IN_HANDLERS } from '../../model-folder/files.ts'
 import type { ModelFiles } from '../../model-folder/files.ts'
-import { MODEL_SETTINGS_FILE } from '../../model-folder/paths.ts'
+import { MODEL_SETTINGS_FILE, PREPROCESSOR_FILE } from '../../model-folder/paths.ts'
 import { externalLocations, locationsIn } from './external-data.ts'
 import { isNumber } from './model-name.ts'
 
@@ -27,7 +27,7 @@ export async function listModelFiles(
   const isFolder = folder === modelPath
   const parent = isNumber(path.basename(folder)) ? [path.dirname(folder)] : []
   const isListed = isFolder && settingsFolder === folder
-  const named = isListed ? [] : [path.join(settingsFolder, MODEL_SETTINGS_FILE)]
+  const named = isListed ? [] : filesIn(settingsFolder, [MODEL_SETTINGS_FILE, PREPROCESSOR_FILE])
   for (const base of [folder, settingsFolder, ...parent]) {
     if (labels !== '') named.push(...filesIn(base, [labels]))
   }

@@ -183,9 +183,6 @@ function isOpened(one: OpenedRequest | Promise<OpenedRequest>): one is OpenedReq
   return !(one instanceof Promise)
 }
 
-/**
- * The image handler accepts images only on MMS's routes; in the other dialects it accepts tensors.
- */
 async function codecsOf(
   session: OnnxSession,
   metadata: ModelMetadata,
@@ -196,9 +193,9 @@ async function codecsOf(
   const v1 = new InstancesCodec(metadata, options, () =>
     hasEntryPerInstance(metadata, (inputs, names) => session.run(inputs, names)),
   )
-  const tensors = new TensorCodec(metadata, options, v2)
   const { maxBodyBytes } = options
-  if (metadata.handler !== IMAGE_HANDLER) return { plain: tensors, v1, v2, maxBodyBytes }
-  const { createImageCodec } = await import('./image/codec.ts')
-  return { plain: await createImageCodec(metadata, files, tensors), v1, v2, maxBodyBytes }
+  if (metadata.handler !== IMAGE_HANDLER)
+    return { plain: new TensorCodec(metadata, options, v2), v1, v2, maxBodyBytes }
+  const { createImageCodecs } = await import('./image/codec.ts')
+  return { ...(await createImageCodecs(metadata, files, options, { v1, v2 })), maxBodyBytes }
 }

@@ -5,47 +5,57 @@
 import { ServerError } from '../../../../errors.ts'
 import type { ModelFiles } from '../../../../model-folder/files.ts'
 import type { WirePrediction, WireRequest } from '../../../wire/messages.ts'
-import { BODY } from '../codec.ts'
-import type { Decoded, RequestCodec } from '../codec.ts'
+import type { CodecLimits, Decoded, RequestCodec } from '../codec.ts'
 import { prefersOctets } from '../headers.ts'
 import type { RequestHeaders } from '../headers.ts'
+import type { InstancesCodec } from '../kserve-v1/codec.ts'
+import type { ProtocolCodec } from '../oip/codec.ts'
 import { jsonPrediction, prettyJson } from '../prediction.ts'
+import { TensorCodec } from '../predictions/codec.ts'
 import { contentKind } from '../predictions/media-type.ts'
-import { specListText } from '../tensors/error-text.ts'
 import type { ModelMetadata } from '../tensors/metadata.ts'
-import { bytesOfData } from '../tensors/tensor.ts'
-import type { NumericTensor, Tensor } from '../tensors/tensor.ts'
+import type { Tensor } from '../tensors/tensor.ts'
 import { planClasses, rankClasses } from './classes.ts'
 import type { ClassPlan } from './classes.ts'
 import { prepareDecoder } from './decode.ts'
-import { SUPPORTED, picturesOf } from './parts.ts'
+import { planInputs } from './facts.ts'
+import { SUPPORTED } from './parts.ts'
 import { planImageInput } from './plan.ts'
-import type { ImagePlan } from './plan.ts'
-import { imagesToTensor } from './tensor.ts'
+import { ImagePreparer } from './prepare.ts'
+import { ImageInstancesCodec, ImageProtocolCodec } from './protocol-codec.ts'
+import { readBaseSettings } from './settings/base-file.ts'
+
+/** The codecs of an image model, by REST dialect. */
+interface ImageCodecs {
+  readonly plain: RequestCodec
+  readonly v1: RequestCodec
+  readonly v2: RequestCodec
+}
 
 /**
- * Creates the codec of `"handler": "image"`. It converts the images of a request into the model's
- * only input, and responds with the best classes when the model is a classifier. `fallback` handles
- * everything else. Import this file only where it is needed: the decoder takes 27 MB and 0.2 s.
+ * Creates the codecs of `"handler": "image"`. They convert the images of a request into the model's
+ * inputs. The routes of MMS respond with the best classes when the model is a classifier. `tensors`
+ * decodes everything else. Import this file only where it is needed: the decoder takes 27 MB and
+ * 0.2 s.
  * @throws ServerError `InvalidModelException` when model, settings and labels do not match.
  */
-export async function createImageCodec(
+export async function createImageCodecs(
   metadata: ModelMetadata,
   files: ModelFiles,
-  fallback: RequestCodec,
-): Promise<RequestCodec> {
+  options: CodecLimits & { readonly root: string },
+  tensors: { readonly v1: InstancesCodec; readonly v2: ProtocolCodec },
+): Promise<ImageCodecs> {
   const { settings } = files
-  const [input, ...others] = metadata.inputs
-  if (input === undefined || others.length > 0) {
-    throw new ServerError(
-      'InvalidModelException',
-      `The image handler needs a model with one input; the model has ${specListText(metadata.inputs) || 'none'}.`,
-    )
-  }
-  const plan = planImageInput(input, settings.image ?? {})
+  const own = settings.image ?? {}
+  const inputs = planInputs(metadata.inputs, own)
+  const plan = planImageInput(inputs.image, own, await readBaseSettings(files, options.root))
   const classes = planClasses(metadata.outputs, settings, metadata.labels)
   prepareDecoder()
-  return new ImageCodec(plan, classes, fallback)
+  const preparer = new ImagePreparer(plan, inputs, options)
+  const v1 = new ImageInstancesCodec(preparer, tensors.v1)
+  const v2 = new ImageProtocolCodec(preparer, metadata, options, tensors.v2)
+  const plain = new ImageCodec(preparer, classes, new TensorCodec(metadata, options, v2))
+  return { plain, v1, v2 }
 }
 
 /** A request for classes. A single image is answered with one list instead of a list of lists. */
@@ -57,9 +67,9 @@ class ClassCall implements Decoded {
   readonly #classes: ClassPlan
   readonly #isSingle: boolean
 
-  constructor(id: string, input: Tensor, classes: ClassPlan, isSingle: boolean) {
+  constructor(id: string, inputs: readonly Tensor[], classes: ClassPlan, isSingle: boolean) {
     this.id = id
-    this.inputs = [input]
+    this.inputs = inputs
     this.outputNames = [classes.output]
     this.#classes = classes
     this.#isSingle = isSingle
@@ -74,30 +84,28 @@ class ClassCall implements Decoded {
 }
 
 class ImageCodec implements RequestCodec {
-  readonly #plan: ImagePlan
+  readonly #preparer: ImagePreparer
   readonly #classes: ClassPlan | undefined
-  readonly #fallback: RequestCodec
+  readonly #tensors: TensorCodec
 
-  constructor(plan: ImagePlan, classes: ClassPlan | undefined, fallback: RequestCodec) {
-    this.#plan = plan
+  constructor(preparer: ImagePreparer, classes: ClassPlan | undefined, tensors: TensorCodec) {
+    this.#preparer = preparer
     this.#classes = classes
-    this.#fallback = fallback
+    this.#tensors = tensors
   }
 
   async decode(request: WireRequest, headers: RequestHeaders): Promise<Decoded> {
-    const pictures = picturesOf(request)
-    if (pictures.length === 0) return this.#decodeTensors(request, headers)
-    const { tensor } = await imagesToTensor(pictures, this.#plan)
-    if (this.#classes === undefined || prefersOctets(headers.accept)) {
-      const shapeHeader = { ...headers, tensorShape: tensor.shape.join(',') }
-      return this.#fallback.decode(asTensorRequest(request.id, tensor), shapeHeader)
-    }
-    return new ClassCall(request.id, tensor, this.#classes, pictures.length === 1)
+    const found = headers.jsonLength === undefined ? this.#preparer.find(request) : undefined
+    if (found === undefined) return this.#decodeTensors(request, headers)
+    const { inputs } = await this.#preparer.prepare(found.files)
+    return this.#classes === undefined || prefersOctets(headers.accept)
+      ? this.#tensors.respond(request.id, inputs, headers)
+      : new ClassCall(request.id, inputs, this.#classes, !found.isList)
   }
 
   async #decodeTensors(request: WireRequest, headers: RequestHeaders): Promise<Decoded> {
     try {
-      return await this.#fallback.decode(request, headers)
+      return await this.#tensors.decode(request, headers)
     } catch (error) {
       if (!(error instanceof ServerError) || isJson(request)) throw error
       const { type, statusCode } = error
@@ -113,10 +121,4 @@ class ImageCodec implements RequestCodec {
  */
 function isJson({ parameters }: WireRequest): boolean {
   return parameters.every(({ contentType }) => contentKind(contentType) === 'json')
-}
-
-/** Builds the request that a client would send if it had created the tensor itself. */
-function asTensorRequest(id: string, { data }: NumericTensor): WireRequest {
-  const body = { name: BODY, contentType: 'application/octet-stream', value: bytesOfData(data) }
-  return { id, headers: [], parameters: [body] }
 }

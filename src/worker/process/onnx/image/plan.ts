@@ -61,7 +61,7 @@ export function planImageInput(
       `The image handler cannot fill input ${quote(input.name)}, ${specText(input)}: ${text}.`,
     )
   if (datatype === 'BYTES') throw problem('its datatype is BYTES')
-  const { settings, size } = withBase(own, base)
+  const { settings, size, keepsAspect = false } = withBase(own, base)
   const layout = settings.layout ?? guessLayout(shape)
   if ((shape.length !== 4 && shape.length !== 3) || layout.length !== shape.length) {
     throw problem(
@@ -85,6 +85,11 @@ export function planImageInput(
 
   const resize = checkedResize(settings.resize, problem)
   const side = (name: 'width' | 'height', declared: number): number | undefined => {
+    if (keepsAspect && declared !== -1 && settings.resize !== own.resize) {
+      throw problem(
+        `preprocessor_config.json keeps the aspect ratio of images, but the ${name} of the input is fixed; set "fit" in "image" of model.json to fill, cover or contain`,
+      )
+    }
     const pixels = declared === -1 ? (settings[name] ?? size) : declared
     if (pixels === undefined && resize !== undefined) return undefined
     if (pixels === undefined)
@@ -143,6 +148,6 @@ function checkedResize(
   if (resize === undefined) return undefined
   const hasEdge = resize.shortestEdge !== undefined || resize.longestEdge !== undefined
   const sides = [resize.width, resize.height].filter((side) => side !== undefined).length
-  if (hasEdge ? sides === 0 : sides === 2) return resize
-  throw problem('"resize" needs width and height, or a shortest or longest edge')
+  if (hasEdge ? sides === 0 : sides !== 1) return resize
+  throw problem('"resize" takes width and height, or a shortest or longest edge')
 }

@@ -29,6 +29,8 @@ export interface ImageTensor {
   readonly tensor: NumericTensor
   /** Where each image is in the tensor. */
   readonly placements: readonly Placement[]
+  /** Size of the tensor in pixels. */
+  readonly frame: Frame
 }
 
 /**
@@ -68,6 +70,7 @@ export async function imagesToTensor(
   return {
     tensor: { datatype, shape: hasBatch ? [images.length, ...shape] : shape, data },
     placements,
+    frame,
   }
 }
 

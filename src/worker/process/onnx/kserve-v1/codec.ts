@@ -40,7 +40,11 @@ export class InstancesCodec implements RequestCodec {
 
   decode({ id, parameters }: WireRequest, { dialect }: RequestHeaders): Decoded {
     const body = parameters.find((parameter) => parameter.name === BODY)?.value ?? Buffer.alloc(0)
-    const inputs = readInstances(openJson(body, this.#limits), this.#inputs)
+    return this.respond(id, readInstances(openJson(body, this.#limits), this.#inputs), dialect)
+  }
+
+  /** Responds to a request whose tensors are already known. */
+  respond(id: string, inputs: readonly Tensor[], dialect: Dialect | undefined): Decoded {
     this.#hasEntries ??= this.#tryOut()
     return new InstancesCall(
       { id, dialect, inputs, outputNames: this.#outputs.names },

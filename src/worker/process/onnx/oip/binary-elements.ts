@@ -3,7 +3,12 @@
  * then its bytes.
  */
 import { ServerError } from '../../../../errors.ts'
-import { bytesToElement, elementByteLength, writeElement } from '../tensors/byte-strings.ts'
+import {
+  bytesToElement,
+  elementByteLength,
+  fileToElement,
+  writeElement,
+} from '../tensors/byte-strings.ts'
 import { countText, quote, shapeText } from '../tensors/error-text.ts'
 import type { TensorSpec } from '../tensors/metadata.ts'
 import { elementCount } from '../tensors/tensor.ts'
@@ -32,7 +37,8 @@ export function readElements(
       const text = `an element of ${end - start} bytes; ${bytes.length - start} bytes are left`
       throw cutShort(spec, data.length, text)
     }
-    data.push(bytesToElement(bytes.subarray(start, end)))
+    const element = bytes.subarray(start, end)
+    data.push(spec.holdsFiles === true ? fileToElement(element) : bytesToElement(element))
     at = end
   }
   if (data.length < expected) throw wrongCount(spec, shape, String(data.length))

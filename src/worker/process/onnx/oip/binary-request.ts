@@ -5,7 +5,7 @@
 import { ServerError } from '../../../../errors.ts'
 import { JSON_LENGTH_HEADER } from '../headers.ts'
 import { refuseForeignBytes } from '../raw/foreign-bytes.ts'
-import { bytesToElement } from '../tensors/byte-strings.ts'
+import { bytesToElement, fileToElement } from '../tensors/byte-strings.ts'
 import { countText, quote } from '../tensors/error-text.ts'
 import type { InputSet } from '../tensors/inputs.ts'
 import type { TensorSpec } from '../tensors/metadata.ts'
@@ -83,7 +83,8 @@ export function tensorFromRawBody(
   }
   const single = spec.anyShape === true ? shapeOfOne(spec) : deduceShape(spec, 1)
   if (single === undefined) throw refuse(spec, 'a body of raw bytes can only contain one string')
-  return { datatype: 'BYTES', shape: single, data: [bytesToElement(bytes)] }
+  const element = spec.holdsFiles === true ? fileToElement(bytes) : bytesToElement(bytes)
+  return { datatype: 'BYTES', shape: single, data: [element] }
 }
 
 function tensorFromBinary(spec: TensorSpec, bytes: Buffer, shape: readonly number[]): Tensor {

@@ -67,6 +67,11 @@ export class ProtocolCodec implements RequestCodec {
     return this.#call({ id, inputs: inputs.complete(), forms, callerId: question.id }, headers)
   }
 
+  /** Responds with all outputs in JSON to a request whose tensors are already known. */
+  respond(id: string, inputs: readonly Tensor[], headers: RequestHeaders): Decoded {
+    return this.#call({ id, inputs, forms: this.#allJson }, headers)
+  }
+
   #call(fields: CallFields, headers: RequestHeaders): Decoded {
     const { dialect, acceptEncoding } = headers
     const coding = dialect === 'v2' ? chooseCoding(acceptEncoding) : 'identity'

@@ -58,10 +58,11 @@ export class TensorCodec implements RequestCodec {
       : body
         ? this.#readOctets(body, headers)
         : readFormInputs(request.parameters, this.#inputs, this.#limits)
-    return this.#call(request.id, inputs, headers)
+    return this.respond(request.id, inputs, headers)
   }
 
-  #call(id: string, inputs: readonly Tensor[], headers: RequestHeaders): Decoded {
+  /** Responds to a request whose tensors are already known. */
+  respond(id: string, inputs: readonly Tensor[], headers: RequestHeaders): Decoded {
     const form = prefersOctets(headers.accept) ? 'octets' : 'plain'
     if (form === 'octets') this.#outputs.checkOctets()
     return new TensorCall(id, inputs, this.#outputs.names, form, this.#limits.maxResponseBytes)
@@ -82,7 +83,7 @@ export class TensorCodec implements RequestCodec {
   }
 
   #readText(id: string, body: WireParameter, headers: RequestHeaders): Decoded {
-    return this.#call(id, [plainText(body.value, this.#inputs.only('A text'))], headers)
+    return this.respond(id, [plainText(body.value, this.#inputs.only('A text'))], headers)
   }
 
   /**

@@ -24,6 +24,11 @@ export function bytesToElement(bytes: Buffer): string {
   return isUtf8(bytes) ? textToElement(bytes.toString()) : markBytes(bytes)
 }
 
+/** Maps the bytes of an element that is a whole file. The usual mapping would need much memory. */
+export function fileToElement(bytes: Buffer): string {
+  return bytes.toString('latin1')
+}
+
 /** Maps an element to its bytes. */
 export function elementToBytes(element: string): Buffer {
   if (!hasMarks(element)) return Buffer.from(element)

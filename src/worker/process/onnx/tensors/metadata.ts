@@ -16,6 +16,11 @@ export interface TensorSpec {
    * True when the model declares no shape and accepts any. `shape` is then empty, as for a scalar.
    */
   readonly anyShape?: boolean
+  /**
+   * True for an input of strings that are whole files. Such an element is kept as Latin-1, one
+   * character for each byte.
+   */
+  readonly holdsFiles?: boolean
 }
 
 export interface ModelMetadata {

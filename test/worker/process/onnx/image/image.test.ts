@@ -8,10 +8,10 @@ import { readModelFiles } from '../../../../../src/model-folder/files.ts'
 import type { ModelSettings } from '../../../../../src/model-folder/settings.ts'
 import { DEFAULT_WORKER_OPTIONS } from '../../../../../src/worker/process/handler.ts'
 import { planClasses, rankClasses } from '../../../../../src/worker/process/onnx/image/classes.ts'
-import { createImageCodec } from '../../../../../src/worker/process/onnx/image/codec.ts'
+import { createImageCodecs } from '../../../../../src/worker/process/onnx/image/codec.ts'
+import { InstancesCodec } from '../../../../../src/worker/process/onnx/kserve-v1/codec.ts'
 import { readLabels } from '../../../../../src/worker/process/onnx/labels.ts'
 import { ProtocolCodec } from '../../../../../src/worker/process/onnx/oip/codec.ts'
-import { TensorCodec } from '../../../../../src/worker/process/onnx/predictions/codec.ts'
 import type {
   ModelMetadata,
   TensorSpec,
@@ -269,15 +269,10 @@ test('a model that does not suit the image handler is refused when it is loaded'
   for (const inputs of [[], [image, size]]) {
     const metadata = { ...emptyMetadata, inputs }
     const files = await readModelFiles(digits)
-    const creating = createImageCodec(
-      metadata,
-      files,
-      new TensorCodec(
-        metadata,
-        DEFAULT_WORKER_OPTIONS,
-        new ProtocolCodec(metadata, DEFAULT_WORKER_OPTIONS),
-      ),
-    )
+    const creating = createImageCodecs(metadata, files, DEFAULT_WORKER_OPTIONS, {
+      v1: new InstancesCodec(metadata, DEFAULT_WORKER_OPTIONS, () => true),
+      v2: new ProtocolCodec(metadata, DEFAULT_WORKER_OPTIONS),
+    })
     await assert.rejects(
       creating,
       failsWith('InvalidModelException', /needs a model with one input; the model has/),

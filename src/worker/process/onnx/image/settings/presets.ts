@@ -6,6 +6,8 @@ export interface BaseSettings {
   readonly settings: ImageSettings
   /** Width and height if neither the model nor `model.json` has one. */
   readonly size?: number
+  /** True if no image is cropped, padded or stretched, so that the sizes of tensors differ. */
+  readonly keepsAspect?: boolean
 }
 
 type PresetName = NonNullable<ImageSettings['preset']>
