@@ -96,7 +96,7 @@ export const ERROR_HELP: Readonly<Record<ErrorType, ErrorHelp>> = {
     cause:
       'The built-in handlers do not support this content type, image format or content encoding; the body of a management request is neither JSON nor a form; or the Content-Type header is not a media type.',
     remedy:
-      'Send JSON, `application/octet-stream` or a form. Send images as JPEG, PNG, WebP, GIF, TIFF or AVIF.',
+      'Send JSON, `application/octet-stream` or a form. Send images as JPEG, PNG, WebP, GIF, TIFF, AVIF or BMP.',
   },
   ClientClosedRequestException: {
     cause:

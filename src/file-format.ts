@@ -11,6 +11,7 @@ export type FileFormat =
   | 'a GIF image'
   | 'a TIFF image'
   | 'a WebP image'
+  | 'a BMP image'
   | 'an AVIF or HEIC image'
   | 'a PDF document'
   | 'a ZIP archive'
@@ -60,7 +61,7 @@ const FIRST_BYTES: ReadonlySet<number | undefined> = new Set(
     signature.charCodeAt(0),
   ),
 )
-const LONGEST = 16
+const LONGEST = 18
 
 /** Returns the format whose first bytes match; `undefined` if no format does. */
 export function fileFormatOf(bytes: Buffer): FileFormat | undefined {
@@ -82,6 +83,8 @@ function formatOfParts(start: string): FileFormat | undefined {
   if (/^ID3\p{Cc}/u.test(start)) return 'an MP3 file'
   if (/^RIFF[^]{4}WAVE/.test(start)) return 'a WAV file'
   if (/^RIFF[^]{4}WEBP/.test(start)) return 'a WebP image'
+  // A bitmap: reserved zeros, the offset of the pixels, and the length of a known header.
+  if (/^BM[^]{4}\0{4}[^]{4}[\x0c\x28\x34\x38\x40\x6c\x7c]\0{3}/.test(start)) return 'a BMP image'
   if (/^\0\0\0[^]ftyp(?:avi[fs]|hei[cx]|mif1)/.test(start)) return 'an AVIF or HEIC image'
   return /^\0\0\0[^]ftyp/.test(start) ? 'an MP4 file' : undefined
 }

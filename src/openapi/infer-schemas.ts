@@ -1,6 +1,6 @@
 /** Request and response bodies of the Open Inference Protocol for one model. */
 import type { HandlerMetadata, TensorMetadata } from '../models/model-metadata.ts'
-import { BINARY } from './predict-schemas.ts'
+import { BINARY, takesPictures } from './predict-schemas.ts'
 import {
   elementSchema,
   exampleShape,
@@ -27,7 +27,13 @@ export function inferRequest(metadata: HandlerMetadata, typeName: string): Reque
     }
   }
   const content = { 'application/json': jsonRequest(metadata, typeName) }
-  return { required: true, content }
+  const images = takesPictures(metadata)
+    ? {
+        description:
+          'Instead of numbers, the image input takes the datatype `BYTES` with one image file for each element, in base64. A body that is an image file works too.',
+      }
+    : {}
+  return { required: true, ...images, content }
 }
 
 /** Response of the same route. */

@@ -7,6 +7,8 @@ import type { Content, JsonSchema, RequestBody, Response } from './types.ts'
 /** A binary body, in the form that client generators know in both versions of OpenAPI. */
 export const BINARY = { type: 'string', format: 'binary' }
 const PICTURE_TYPES = ['image/png', 'image/jpeg', 'image/webp']
+const PICTURE_BODIES =
+  'An image file (JPEG, PNG, WebP, GIF, TIFF, AVIF or BMP) as the body or in a form; the first bytes decide, not the content type. Or JSON with the file in base64: `{"b64": "…"}` or `{"image": "…"}`; a list of such objects, like a form with several files, gives a list of results. The tensor is accepted too.'
 
 /** Request of a handler without metadata. */
 export const ANY_REQUEST: RequestBody = {
@@ -34,7 +36,8 @@ export const ANY_RESPONSE: Response = {
 
 /** Request: one image for an image classifier, else one tensor for each input. */
 export function predictRequest(metadata: HandlerMetadata, typeName: string): RequestBody {
-  if (takesPictures(metadata)) return { required: true, content: pictureContent() }
+  if (takesPictures(metadata))
+    return { required: true, description: PICTURE_BODIES, content: pictureContent() }
   const { inputs } = metadata
   const [only, ...others] = inputs
   const schema = {
@@ -79,9 +82,11 @@ export function predictResponse(metadata: HandlerMetadata, typeName: string): Re
 }
 
 /** Whether the model takes one image. A model with another fixed batch size takes tensors. */
-function takesPictures({ handler, inputs: [input] }: HandlerMetadata): boolean {
-  const pictures = input?.shape[0] ?? 0
-  return handler === 'image' && (pictures === 1 || pictures === -1)
+export function takesPictures({ handler, inputs }: HandlerMetadata): boolean {
+  return (
+    handler === 'image' &&
+    inputs.some(({ shape }) => shape.length === 3 || shape[0] === 1 || shape[0] === -1)
+  )
 }
 
 function pictureContent(): Content {

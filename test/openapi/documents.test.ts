@@ -163,6 +163,9 @@ test('a classifier of images takes an image and responds with its labels', async
     'image/jpeg',
     'image/webp',
   ])
+  assert.match(String(pick({ requestBody }, 'requestBody')['description']), /"b64"/)
+  const infer = operation(paths, '/v2/models/digits/infer')
+  assert.match(String(pick({ ...infer }, 'requestBody')['description']), /`BYTES`/)
   const { enum: labels } = pick(components.schemas['DigitsClass'], 'properties', 'class')
   assert.deepEqual(labels, ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9'])
   assert.equal(components.schemas['DigitsPredictResponse']?.['maxItems'], 3)

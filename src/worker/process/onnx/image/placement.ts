@@ -117,7 +117,7 @@ function fittedSize(width: number, height: number, geometry: Geometry): Size {
 function offsetOf(space: number, { cropRounding, padPosition }: Geometry): number {
   if (space >= 0) return padPosition === 'center' ? Math.floor(space / 2) : 0
   const cut = -space / 2
-  return -(cropRounding === 'even' ? roundToEven(cut) : Math.floor(cut))
+  return 0 - (cropRounding === 'even' ? roundToEven(cut) : Math.floor(cut))
 }
 
 /** Rounds as Python does: halves to the next even number. */

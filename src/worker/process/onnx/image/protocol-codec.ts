@@ -81,7 +81,7 @@ export class ImageProtocolCodec implements RequestCodec {
     return new ImageCall(call, inputs)
   }
 
-  /** Whether the request sends the image input as BYTES. Few requests with tensors have the word. */
+  /** Whether the request sends the image input as BYTES. Requests with tensors rarely have it. */
   #sendsFiles(body: Buffer, jsonLength: string | undefined): boolean {
     const json = body.subarray(0, jsonLength === undefined ? body.length : Number(jsonLength))
     if (!json.includes('"BYTES"')) return false

@@ -1,0 +1,101 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { fileFormatOf } from '../../../../../../src/file-format.ts'
+import {
+  isBmp,
+  readBmpHeader,
+  readBmpPixels,
+} from '../../../../../../src/worker/process/onnx/image/pixels/bmp.ts'
+import { bmpFile } from '../../../../../helpers/bmp.ts'
+import type { BmpSource } from '../../../../../helpers/bmp.ts'
+import { failsWith } from '../../../../../helpers/pictures.ts'
+
+function read(bytes: Buffer): number[] {
+  assert.ok(isBmp(bytes))
+  const { data, width, height, channels } = readBmpPixels(bytes, readBmpHeader(bytes))
+  assert.equal(data.length, width * height * channels)
+  return [...data]
+}
+
+const RED = [255, 0, 0]
+const GREEN = [0, 255, 0]
+const BLUE = [0, 0, 255]
+const COLORS = [0xff0000, 0x00ff00, 0x0000ff]
+const size = { width: 3, height: 2 }
+const wanted = [RED, GREEN, BLUE, BLUE, GREEN, RED].flat()
+const indices = [
+  [0, 1, 2],
+  [2, 1, 0],
+]
+const plainRows = indices.map((row) => row.map((index) => COLORS[index] ?? 0))
+
+test('pixels of each depth are read, from the bottom and from the top', () => {
+  const sources: BmpSource[] = [
+    { ...size, bits: 4, rows: indices, palette: COLORS },
+    { ...size, bits: 8, rows: indices, palette: COLORS },
+    { ...size, bits: 24, rows: plainRows },
+    { ...size, bits: 32, rows: plainRows },
+    { ...size, bits: 32, rows: plainRows, masks: [0xff0000, 0xff00, 0xff] },
+    {
+      ...size,
+      bits: 16,
+      rows: indices.map((row) => row.map((index) => [0x7c00, 0x03e0, 0x1f][index] ?? 0)),
+    },
+    {
+      ...size,
+      bits: 16,
+      rows: indices.map((row) => row.map((index) => [0xf800, 0x07e0, 0x1f][index] ?? 0)),
+      masks: [0xf800, 0x07e0, 0x1f],
+    },
+  ]
+  for (const source of sources) {
+    const name = `${source.bits} bits, masks ${String(source.masks)}`
+    assert.deepEqual(read(bmpFile(source)), wanted, name)
+    assert.deepEqual(read(bmpFile({ ...source, isTopDown: true })), wanted, name)
+    assert.equal(fileFormatOf(bmpFile(source)), 'a BMP image')
+  }
+  const bits = bmpFile({
+    width: 10,
+    height: 1,
+    bits: 1,
+    rows: [[0, 1, 1, 0, 0, 0, 0, 1, 0, 1]],
+    palette: [0x000000, 0xffffff],
+  })
+  const lights = read(bits).filter((_, at) => at % 3 === 0)
+  assert.deepEqual(lights, [0, 255, 255, 0, 0, 0, 0, 255, 0, 255])
+})
+
+test('a damaged or compressed file is rejected, and the error says why', () => {
+  const file = bmpFile({ ...size, bits: 24, rows: plainRows })
+  const palette = bmpFile({ ...size, bits: 8, rows: indices, palette: COLORS })
+  const changed = (at: number, value: number): Buffer => {
+    const copy = Buffer.from(file)
+    copy.writeInt32LE(value, at)
+    return copy
+  }
+  const damaged: [Buffer, RegExp][] = [
+    [file.subarray(0, file.length - 5), /5 bytes of its pixels are missing/],
+    [file.subarray(0, 40), /its header is incomplete/],
+    [changed(18, 0), /declares 0×2 pixels/],
+    [changed(18, -3), /declares -3×2 pixels/],
+    [changed(18, 2 ** 30), /bytes of its pixels are missing/],
+    [changed(10, 3), /its palette is incomplete/],
+    [palette.subarray(0, 60), /its palette is incomplete/],
+  ]
+  for (const [bytes, pattern] of damaged) {
+    assert.throws(() => readBmpHeader(bytes), failsWith('InvalidInputException', pattern))
+  }
+  const compressed = bmpFile({
+    ...size,
+    bits: 8,
+    rows: indices,
+    palette: COLORS,
+    compression: 1,
+  })
+  assert.throws(
+    () => readBmpHeader(compressed),
+    failsWith('UnsupportedMediaTypeException', /compressed \(method 1, 8 bits\); send it as PNG/),
+  )
+  const tensor = Buffer.from('424d000000000000000000000000ffffffff', 'hex')
+  assert.deepEqual([isBmp(tensor), fileFormatOf(tensor)], [false, undefined])
+})
