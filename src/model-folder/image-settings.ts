@@ -41,7 +41,8 @@ export const ImageSettings = Type.Object(
     ),
     input: Type.Optional(
       Type.String({
-        description: 'Name of the input that takes the image. Default: the only one that can.',
+        description:
+          'Name of the input that takes the image. Default: the only input that `inputs` does not name.',
       }),
     ),
     width: side('Width in pixels. Default: the width of the model input.'),
