@@ -96,6 +96,10 @@ test('the commands on the page of requests print what it says', { timeout: 120_0
   assert.equal(await followPage(t, 'docs/inputs.md'), 10)
 })
 
+test('the commands on the page of images print what it says', { timeout: 120_000 }, async (t) => {
+  assert.equal(await followPage(t, 'docs/images.md'), 5)
+})
+
 test(
   'the commands on the page of the Open Inference Protocol print what it says',
   { timeout: 120_000 },
