@@ -18,7 +18,7 @@ const RGB_CHANNELS = 3
 const MAX_TENSOR_BYTES = 256 * 1024 * 1024
 /**
  * A larger image is reduced while it is decoded, so that its pixels need not all be in memory. This
- * changes the result by less than one level of 255.
+ * changes the result by a third of a level of 255 on average.
  */
 const MAX_EXACT_PIXELS = 16_000_000
 /** A larger image is reduced to this many times the size that is needed, as in Pillow's drafts. */

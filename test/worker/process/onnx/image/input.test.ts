@@ -378,6 +378,68 @@ test('several images form the batch dimension of one tensor, as many as the inpu
   )
 })
 
+test('the pixels of all images of a request are limited together', async () => {
+  const one = pngOfSize(10_000, 9_999)
+  const plan = planImageInput(spec([-1, 3, 8, 8]), {})
+  await assert.rejects(
+    imagesToTensor([one, one, one, one, one], plan),
+    failsWith(
+      'PayloadTooLargeException',
+      /^The 5 images have 499950000 pixels together; the limit is 400000000/,
+    ),
+  )
+  await assert.rejects(
+    imagesToTensor([one, pngOfSize(50_000, 50_000)], plan),
+    failsWith('PayloadTooLargeException', /^The image 2 of 2 has 50000×50000 pixels/),
+  )
+})
+
+test('images keep their sizes where the model takes any', async () => {
+  const plan = planImageInput(spec([-1, 1, -1, -1]), {
+    resize: { shortestEdge: 2, longestEdge: 4 },
+    kernel: 'nearest',
+    scale: 1,
+    mean: [-1],
+  })
+  const wide = await picture(4, [1, 2, 3, 4, 5, 6, 7, 8], 1).png().toBuffer()
+  const high = await picture(2, [9, 9, 9, 9], 1).png().toBuffer()
+  const alone = await imagesToTensor([high], plan)
+  assert.deepEqual(alone.tensor.shape, [1, 1, 2, 2])
+  await assert.rejects(
+    imagesToTensor([wide, high], plan),
+    failsWith('InvalidInputException', /different sizes after resizing, 2×2 .* Send one image/),
+  )
+  const { tensor, frame } = await imagesToTensor([wide, high], plan, true)
+  assert.deepEqual([tensor.shape, frame], [[2, 1, 2, 4], { width: 4, height: 2 }])
+  // The padding is 0 and not the number of a black pixel.
+  assert.deepEqual(numbersOf(tensor), [2, 3, 4, 5, 6, 7, 8, 9, 10, 10, 0, 0, 10, 10, 0, 0])
+  const line = await picture(6000, Array<number>(6000).fill(7), 1).png().toBuffer()
+  const unlimited = planImageInput(spec([-1, 1, -1, -1]), { resize: { shortestEdge: 2 } })
+  await assert.rejects(
+    imagesToTensor([line], unlimited),
+    failsWith('PayloadTooLargeException', /12000×2 pixels after resizing; the limit is 8192/),
+  )
+})
+
+test('padding has its colour and place, also in gray and without a batch dimension', async () => {
+  const white = await picture(2, [255, 255], 1).png().toBuffer()
+  const padded = {
+    fit: 'contain',
+    kernel: 'nearest',
+    padPosition: 'top-left',
+    padColor: [10, 20, 30],
+    scale: 1,
+  } as const
+  const rows = await tensorOf(white, [2, 2, 3], { ...padded, padColor: [10, 20, 30] })
+  assert.deepEqual(rows.shape, [2, 2, 3])
+  assert.deepEqual(numbersOf(rows), [255, 255, 255, 255, 255, 255, 10, 20, 30, 10, 20, 30])
+  const planes = await tensorOf(white, [3, 2, 2], { ...padded, padColor: [114], colors: 'bgr' })
+  assert.deepEqual(numbersOf(planes), [255, 255, 114, 114, 255, 255, 114, 114, 255, 255, 114, 114])
+  const gray = await tensorOf(white, [1, 1, 2, 2], { ...padded, padColor: [10, 20, 30] })
+  // As convert('L') of Pillow makes it of the colour.
+  assert.deepEqual(numbersOf(gray), [255, 255, 18, 18])
+})
+
 test('settings that do not suit the input are reported when the model is loaded', () => {
   const cases: [TensorSpec, ImageSettings, RegExp][] = [
     [spec([1, 784]), {}, /the shape must be \[N,C,H,W\] or \[N,H,W,C\]/],
@@ -404,6 +466,9 @@ test('settings that do not suit the input are reported when the model is loaded'
     ],
     [spec([1, 1, 20, 20]), { std: [1, 2, 3] }, /image.std has 3 values/],
     [spec([1, 3, 20, 20], 'BYTES'), {}, /its datatype is BYTES/],
+    [spec([1, 3, 20, 20]), { layout: 'CHW' }, /or the same without N; the layout is CHW/],
+    [spec([1, 3, 20, 20]), { padColor: [1, 2] }, /"padColor" needs one value or three/],
+    [spec([1, 3, 20, 20]), { resize: { width: 3 } }, /"resize" takes width and height/],
     [spec([1, 3, 20, 20], 'INT64'), {}, /cannot fill INT64/],
     [spec([1, 3, 20, 20], 'BOOL'), {}, /cannot fill BOOL/],
   ]

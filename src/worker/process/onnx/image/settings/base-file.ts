@@ -4,7 +4,6 @@ import type { ModelFiles } from '../../../../../model-folder/files.ts'
 import { PREPROCESSOR_FILE } from '../../../../../model-folder/paths.ts'
 import { readTextInside } from '../../../../../model-folder/read-inside.ts'
 import { codeOf } from '../../../../../process-identity.ts'
-import { readPreprocessor } from './preprocessor.ts'
 import type { BaseSettings } from './presets.ts'
 
 const MAX_BYTES = 1024 * 1024
@@ -23,6 +22,8 @@ export async function readBaseSettings(
   for (const place of new Set([folder, settingsFolder])) {
     const text = await readIfPresent(path.join(place, PREPROCESSOR_FILE), root)
     if (text === undefined) continue
+    // It needs the schemas, which take 15 MB.
+    const { readPreprocessor } = await import('./preprocessor.ts')
     const { notes, ...base } = readPreprocessor(parse(text))
     for (const note of notes) console.log(note)
     return base
