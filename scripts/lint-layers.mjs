@@ -77,7 +77,7 @@ const DOORS = {
   'worker/process/loop': ['service.ts', 'body-reader.ts', 'end-signals.ts', 'replies.ts'],
   'worker/process/onnx/batching': ['batcher.ts', 'verdict.ts', 'proto-file.ts'],
   'worker/process/onnx/batching/rules': ['table.ts'],
-  'worker/process/onnx/image': ['codec.ts', 'classes.ts'],
+  'worker/process/onnx/image': ['codec.ts', 'classes.ts', 'placement.ts', 'decode.ts'],
   'worker/process/onnx/kserve-v1': ['codec.ts', 'outputs.ts'],
   'worker/process/onnx/oip': ['codec.ts'],
   'worker/process/onnx/raw': ['raw-input.ts', 'foreign-bytes.ts'],
@@ -87,6 +87,7 @@ const DOORS = {
     'warm-up.ts',
     'prepare-runtime.ts',
   ],
+  'worker/process/onnx/vision': ['task.ts', 'call.ts'],
   'worker/process/start': [
     'run-worker.ts',
     'listener.ts',

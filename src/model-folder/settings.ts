@@ -6,6 +6,7 @@ import { Type } from '@sinclair/typebox'
 import type { Static } from '@sinclair/typebox'
 import { stringEnum } from '../schema.ts'
 import { ImageSettings } from './image-settings.ts'
+import { TaskSettings } from './task-settings.ts'
 import { FILE_PROPERTIES } from './version-settings.ts'
 
 export { MODEL_SETTINGS_FILE } from './paths.ts'
@@ -42,10 +43,11 @@ export const ModelSettings = Type.Object(
     output: Type.Optional(
       Type.String({
         description:
-          'Name of the output with the class scores. Default: the only float output of shape [N,classes].',
+          'Name of the output that the image handler reads, such as the class scores. Default: the only float output of shape [N,classes], or that of the task.',
       }),
     ),
     image: Type.Optional(ImageSettings),
+    task: Type.Optional(TaskSettings),
     ...FILE_PROPERTIES,
     pinned: Type.Optional(
       Type.Boolean({ description: 'Once loaded on demand, never unload the model for others.' }),

@@ -22,10 +22,11 @@ export interface Decoded extends Run {
   /** Decides the format of errors. */
   readonly dialect: Dialect | undefined
   /**
-   * Encodes the response. `outputs` has one tensor for each of `outputNames`.
+   * Encodes the response. `outputs` has one tensor for each of `outputNames`. Only responses that
+   * are images are encoded asynchronously.
    * @throws ServerError when the outputs cannot be written in the requested form.
    */
-  encode(outputs: readonly Tensor[]): WirePrediction
+  encode(outputs: readonly Tensor[]): WirePrediction | Promise<WirePrediction>
 }
 
 /** Decodes requests into tensors. */

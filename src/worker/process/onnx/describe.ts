@@ -14,7 +14,7 @@ export function describeModel(
   { joins, reason }: BatchVerdict,
 ): WirePrediction {
   const { name, handler, version, runtime, providers, batchable, inputs, outputs } = model
-  const { labels, topK } = model
+  const { task, labels, topK } = model
   const body = {
     name,
     version,
@@ -25,6 +25,7 @@ export function describeModel(
     batching: { joins, reason },
     inputs: inputs.map(describeSpec),
     outputs: outputs.map(describeSpec),
+    task,
     labels,
     topK,
   }

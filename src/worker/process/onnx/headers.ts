@@ -82,6 +82,23 @@ export function prefersOctets(accept: string): boolean {
   return octets.quality > 0 && octets.isNamed && !json.isNamed
 }
 
+/**
+ * The type of image that the client prefers to JSON, by quality. With equal quality, a named type
+ * wins over a wildcard, otherwise JSON wins. Of the two types of images, PNG comes first.
+ */
+export function preferredImage(accept: string): 'image/png' | 'image/jpeg' | undefined {
+  if (!accept.toLowerCase().includes('image/')) return undefined
+  const png = preference(accept, 'image/png')
+  const jpeg = preference(accept, 'image/jpeg')
+  const [best, type] =
+    jpeg.quality > png.quality || (jpeg.quality === png.quality && jpeg.isNamed && !png.isNamed)
+      ? ([jpeg, 'image/jpeg'] as const)
+      : ([png, 'image/png'] as const)
+  const json = preference(accept, 'application/json')
+  if (best.quality !== json.quality) return best.quality > json.quality ? type : undefined
+  return best.quality > 0 && best.isNamed && !json.isNamed ? type : undefined
+}
+
 /** A header that occurs twice is read as one list. */
 function joined(before: string, value: string): string {
   return before === '' ? value : `${before}, ${value}`
@@ -92,10 +109,11 @@ function dialectOf(value: string): Dialect | undefined {
 }
 
 function preference(accept: string, type: string): { quality: number; isNamed: boolean } {
+  const group = `${type.split('/', 1)[0]}/*`
   let best = { quality: 0, isNamed: false, precision: 0 }
   for (const part of accept.toLowerCase().split(',')) {
     const [range = '', ...parameters] = part.split(';').map((text) => text.trim())
-    const precision = range === type ? 3 : range === 'application/*' ? 2 : range === '*/*' ? 1 : 0
+    const precision = range === type ? 3 : range === group ? 2 : range === '*/*' ? 1 : 0
     if (precision <= best.precision) continue
     const weight = parameters.find((parameter) => parameter.startsWith('q='))?.slice(2)
     const quality = weight === undefined ? 1 : Number(weight)

@@ -1,6 +1,7 @@
 /** Collects the metadata of a loaded model from its session, its files and the worker's options. */
 import path from 'node:path'
 import { env } from 'onnxruntime-node'
+import { ServerError } from '../../../errors.ts'
 import type { ModelFiles } from '../../../model-folder/files.ts'
 import type { LoadContext } from '../handler.ts'
 import { planClasses } from './image/classes.ts'
@@ -22,8 +23,15 @@ export async function metadataOf(
   const labels = await readLabels(files, context.options.labels)
   const handler =
     (context.handler || files.settings.handler) === IMAGE_HANDLER ? IMAGE_HANDLER : 'onnx'
+  const task = files.settings.task?.type
+  if (task !== undefined && handler !== IMAGE_HANDLER) {
+    throw new ServerError('InvalidModelException', 'model.json: "task" needs the handler "image".')
+  }
+  const isClassifier = task === undefined || task === 'classification'
   const classes =
-    handler === IMAGE_HANDLER ? planClasses(outputs, files.settings, labels) : undefined
+    handler === IMAGE_HANDLER && isClassifier
+      ? planClasses(outputs, files.settings, labels)
+      : undefined
   const batchable =
     hasBatchDimension &&
     inputs.length > 0 &&
@@ -39,6 +47,7 @@ export async function metadataOf(
     maxBatchSize: batchable ? maxBatchSize || (files.settings.maxBatchSize ?? 0) : 0,
     inputs,
     outputs,
+    ...(task === undefined ? {} : { task }),
     ...(labels === undefined ? {} : { labels }),
     ...(classes === undefined ? {} : { topK: classes.topK }),
   }

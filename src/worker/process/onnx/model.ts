@@ -108,28 +108,34 @@ class OnnxModel implements LoadedModel {
     const opened = requests.map((request) => this.#open(request))
     // Only images are decoded asynchronously. A promise for every request would cost as much as a
     // small run.
-    const ready = opened.filter(isOpened)
+    const ready = opened.filter(isReady)
     return ready.length === opened.length
       ? this.#run(ready, startedAt)
       : Promise.all(opened.map(async (one) => one)).then((all) => this.#run(all, startedAt))
   }
 
-  #run(opened: readonly OpenedRequest[], startedAt: number): WorkerReply {
+  #run(opened: readonly OpenedRequest[], startedAt: number): WorkerReply | Promise<WorkerReply> {
     const openedAt = performance.now()
     const outcomes = this.#batcher.run(opened.filter((one) => 'inputs' in one))
     const ranAt = performance.now()
     let next = 0
-    const predictions = opened.map((one) =>
+    const answers = opened.map((one) =>
       'inputs' in one ? this.#answer(one, outcomes[next++]) : one,
     )
-    const message = messageWithTimes({
-      input: openedAt - startedAt,
-      infer: ranAt - openedAt,
-      output: performance.now() - ranAt,
-    })
-    // Before a response leaves: the run may have used other weights than those that were checked.
-    if (!this.#session.isIntact) endWithChangedWeights()
-    return { code: 200, message, predictions }
+    const reply = (predictions: readonly WirePrediction[]): WorkerReply => {
+      const message = messageWithTimes({
+        input: openedAt - startedAt,
+        infer: ranAt - openedAt,
+        output: performance.now() - ranAt,
+      })
+      // Before a response leaves: the run may have used other weights than those that were checked.
+      if (!this.#session.isIntact) endWithChangedWeights()
+      return { code: 200, message, predictions }
+    }
+    const ready = answers.filter(isReady)
+    return ready.length === answers.length
+      ? reply(ready)
+      : Promise.all(answers.map(async (one) => one)).then(reply)
   }
 
   close(): void {
@@ -161,12 +167,17 @@ class OnnxModel implements LoadedModel {
     return decoded
   }
 
-  #answer(decoded: Decoded, outcome: RequestOutcome | undefined): WirePrediction {
+  #answer(
+    decoded: Decoded,
+    outcome: RequestOutcome | undefined,
+  ): WirePrediction | Promise<WirePrediction> {
     const { id, dialect } = decoded
     try {
       if (outcome === undefined || outcome instanceof Error)
         return errorPredictionFor(id, outcome, dialect)
-      return decoded.encode(outcome)
+      const encoded = decoded.encode(outcome)
+      if (!(encoded instanceof Promise)) return encoded
+      return encoded.catch((error: unknown) => errorPredictionFor(id, error, dialect))
     } catch (error) {
       return errorPredictionFor(id, error, dialect)
     }
@@ -179,7 +190,7 @@ function endWithChangedWeights(): never {
   process.exit(CHANGED_WEIGHTS_CODE)
 }
 
-function isOpened(one: OpenedRequest | Promise<OpenedRequest>): one is OpenedRequest {
+function isReady<T>(one: T | Promise<T>): one is T {
   return !(one instanceof Promise)
 }
 

@@ -119,7 +119,7 @@ function toProbabilities(scores: Float64Array): Float64Array {
 }
 
 /** The number with the fewest digits that is the same float32: 0.1, not 0.10000000149011612. */
-function toShortSingle(value: number): number {
+export function toShortSingle(value: number): number {
   const single = Math.fround(value)
   for (let precision = 6; precision < 9; precision++) {
     const short = Number(single.toPrecision(precision))

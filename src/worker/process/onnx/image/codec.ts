@@ -4,6 +4,7 @@
  */
 import { ServerError } from '../../../../errors.ts'
 import type { ModelFiles } from '../../../../model-folder/files.ts'
+import type { ModelSettings } from '../../../../model-folder/settings.ts'
 import type { WirePrediction, WireRequest } from '../../../wire/messages.ts'
 import type { CodecLimits, Decoded, RequestCodec } from '../codec.ts'
 import { prefersOctets } from '../headers.ts'
@@ -15,6 +16,8 @@ import { TensorCodec } from '../predictions/codec.ts'
 import { contentKind } from '../predictions/media-type.ts'
 import type { ModelMetadata } from '../tensors/metadata.ts'
 import type { Tensor } from '../tensors/tensor.ts'
+import type { openTask } from '../vision/call.ts'
+import type { VisionTask } from '../vision/task.ts'
 import { planClasses, rankClasses } from './classes.ts'
 import type { ClassPlan } from './classes.ts'
 import { prepareDecoder } from './decode.ts'
@@ -49,13 +52,33 @@ export async function createImageCodecs(
   const own = settings.image ?? {}
   const inputs = planInputs(metadata.inputs, own)
   const plan = planImageInput(inputs.image, own, await readBaseSettings(files, options.root))
-  const classes = planClasses(metadata.outputs, settings, metadata.labels)
   prepareDecoder()
+  const purpose = await purposeOf(metadata, settings, options)
   const preparer = new ImagePreparer(plan, inputs, options)
   const v1 = new ImageInstancesCodec(preparer, tensors.v1)
   const v2 = new ImageProtocolCodec(preparer, metadata, options, tensors.v2)
-  const plain = new ImageCodec(preparer, classes, new TensorCodec(metadata, options, v2))
+  const plain = new ImageCodec(preparer, purpose, new TensorCodec(metadata, options, v2))
   return { plain, v1, v2 }
+}
+
+/** A task of the room `vision`, which is imported only for models that declare one. */
+interface OpenTask {
+  readonly task: VisionTask
+  readonly openTask: typeof openTask
+  readonly maxResponseBytes: number
+}
+
+/** What the routes of MMS respond with; `undefined` for the model's tensors. */
+async function purposeOf(
+  { task, outputs, labels }: ModelMetadata,
+  settings: ModelSettings,
+  { maxResponseBytes }: CodecLimits,
+): Promise<ClassPlan | OpenTask | undefined> {
+  if (task === undefined || task === 'classification') return planClasses(outputs, settings, labels)
+  const { createTask } = await import('../vision/task.ts')
+  const created = createTask(outputs, settings, labels)
+  if (created === undefined) return undefined
+  return { task: created, openTask: (await import('../vision/call.ts')).openTask, maxResponseBytes }
 }
 
 /** A request for classes. A single image is answered with one list instead of a list of lists. */
@@ -85,22 +108,29 @@ class ClassCall implements Decoded {
 
 class ImageCodec implements RequestCodec {
   readonly #preparer: ImagePreparer
-  readonly #classes: ClassPlan | undefined
+  readonly #purpose: ClassPlan | OpenTask | undefined
   readonly #tensors: TensorCodec
 
-  constructor(preparer: ImagePreparer, classes: ClassPlan | undefined, tensors: TensorCodec) {
+  constructor(
+    preparer: ImagePreparer,
+    purpose: ClassPlan | OpenTask | undefined,
+    tensors: TensorCodec,
+  ) {
     this.#preparer = preparer
-    this.#classes = classes
+    this.#purpose = purpose
     this.#tensors = tensors
   }
 
   async decode(request: WireRequest, headers: RequestHeaders): Promise<Decoded> {
     const found = headers.jsonLength === undefined ? this.#preparer.find(request) : undefined
     if (found === undefined) return this.#decodeTensors(request, headers)
-    const { inputs } = await this.#preparer.prepare(found.files)
-    return this.#classes === undefined || prefersOctets(headers.accept)
-      ? this.#tensors.respond(request.id, inputs, headers)
-      : new ClassCall(request.id, inputs, this.#classes, !found.isList)
+    const { inputs, placements } = await this.#preparer.prepare(found.files)
+    const purpose = this.#purpose
+    if (purpose === undefined || prefersOctets(headers.accept))
+      return this.#tensors.respond(request.id, inputs, headers)
+    if (!('task' in purpose)) return new ClassCall(request.id, inputs, purpose, !found.isList)
+    const images = { ...found, id: request.id, accept: headers.accept, inputs, placements }
+    return purpose.openTask(images, purpose.task, purpose.maxResponseBytes)
   }
 
   async #decodeTensors(request: WireRequest, headers: RequestHeaders): Promise<Decoded> {

@@ -102,6 +102,15 @@ export async function decodeImage(
   }
 }
 
+/**
+ * Opens an image that was decoded before, to draw on it: upright, in the colours of its profile.
+ */
+export function openImage(bytes: Buffer): sharp.Sharp {
+  if (!isBmp(bytes)) return sharp(bytes, { autoOrient: true, limitInputPixels: false })
+  const { data, width, height } = readBmpPixels(bytes, readBmpHeader(bytes))
+  return sharp(data, { raw: { width, height, channels: RGB_CHANNELS } })
+}
+
 async function readHeader(bytes: Buffer, rules: DecodeRules): Promise<ImageHeader> {
   if (isBmp(bytes)) return { ...readBmpHeader(bytes), isCmyk: false }
   const found = await sharp(bytes, { limitInputPixels: false }).metadata()

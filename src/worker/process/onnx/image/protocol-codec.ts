@@ -110,7 +110,7 @@ class ImageCall implements Decoded {
     this.#call = call
   }
 
-  encode(outputs: readonly Tensor[]): WirePrediction {
+  encode(outputs: readonly Tensor[]): WirePrediction | Promise<WirePrediction> {
     return this.#call.encode(outputs)
   }
 }

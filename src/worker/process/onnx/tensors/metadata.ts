@@ -47,4 +47,6 @@ export interface ModelMetadata {
    * classes.
    */
   readonly topK?: number
+  /** The task that `model.json` declares, such as `detection`. */
+  readonly task?: string
 }

@@ -1,0 +1,135 @@
+/** The tasks of image models besides classification: what their outputs become. */
+import type { ModelSettings } from '../../../../model-folder/settings.ts'
+import type { TensorSpec } from '../tensors/metadata.ts'
+import type { Tensor } from '../tensors/tensor.ts'
+import { detect } from './detection/detect.ts'
+import { planDetection } from './detection/plan.ts'
+import { drawDetections } from './drawing/boxes.ts'
+import { maskColor, maskPng } from './drawing/mask-png.ts'
+import { drawOn } from './drawing/photo.ts'
+import type { DrawnType } from './drawing/photo.ts'
+import { featuresOf, planFeatures } from './features.ts'
+import type { PixelMap } from './geometry.ts'
+import { areasOf, masksOf, planSegmentation } from './segmentation.ts'
+import type { Mask, SegmentationPlan } from './segmentation.ts'
+
+const MASK_OPACITY = 0.5
+
+/** One image of a request. */
+export interface SentImage {
+  readonly bytes: Buffer
+  readonly map: PixelMap
+}
+
+/** What an image model does. It does not change after the load. */
+export interface VisionTask {
+  /** The outputs to compute. */
+  readonly outputNames: readonly string[]
+  /** Returns the result of each image as JSON text. `outputs` are those of `outputNames`. */
+  toJson(outputs: readonly Tensor[], images: readonly SentImage[]): readonly string[]
+  /** Returns the bytes of an image that shows the result; absent if there is nothing to draw. */
+  readonly draw?: (
+    outputs: readonly Tensor[],
+    image: SentImage,
+    type: DrawnType,
+  ) => Buffer | Promise<Buffer>
+}
+
+/**
+ * Returns the task that `model.json` declares; `undefined` for classification.
+ * @throws ServerError `InvalidModelException` when the model does not suit the task.
+ */
+export function createTask(
+  outputs: readonly TensorSpec[],
+  { task: settings, output }: ModelSettings,
+  labels: readonly string[] = [],
+): VisionTask | undefined {
+  switch (settings?.type) {
+    case undefined:
+    case 'classification':
+      return undefined
+    case 'detection': {
+      const plan = planDetection(outputs, settings, labels, output)
+      return {
+        outputNames: plan.outputNames,
+        toJson: (tensors, images) =>
+          detect(plan, tensors, mapsOf(images)).map((found) =>
+            lines(found.map((one) => JSON.stringify(one))),
+          ),
+        draw: (tensors, image, type) => {
+          const [found = []] = detect(plan, tensors, [image.map])
+          return drawOn(image.bytes, type, (canvas, factor) =>
+            drawDetections(canvas, found, factor),
+          )
+        },
+      }
+    }
+    case 'segmentation': {
+      const plan = planSegmentation(outputs, settings, labels, output)
+      return {
+        outputNames: [plan.output],
+        toJson: (tensors, images) =>
+          masks(plan, tensors, images).map((mask) => segmentationJson(plan, mask)),
+        draw: (tensors, image, type) => {
+          const [mask] = masks(plan, tensors, [image])
+          if (mask === undefined) throw new TypeError('no mask to draw')
+          return type === 'image/png'
+            ? maskPng(mask, plan.hasBackground)
+            : drawMask(plan, mask, image)
+        },
+      }
+    }
+    case 'features': {
+      const plan = planFeatures(outputs, settings, output)
+      return {
+        outputNames: [plan.output],
+        toJson: ([tensor], images) =>
+          featuresOf(plan, given(tensor), images.length).map((one) => JSON.stringify(one)),
+      }
+    }
+  }
+}
+
+/** A JSON list with one line for each entry. */
+export function lines(entries: readonly string[]): string {
+  return entries.length === 0 ? '[]' : `[\n${entries.join(',\n')}\n]`
+}
+
+function segmentationJson({ labels, hasBackground }: SegmentationPlan, mask: Mask): string {
+  const { width, height } = mask
+  const classes = areasOf(mask, labels)
+  const png = maskPng(mask, hasBackground).toString('base64')
+  return JSON.stringify({ width, height, classes, mask: png }, undefined, 2)
+}
+
+function drawMask(
+  { hasBackground }: SegmentationPlan,
+  { width, height, classes }: Mask,
+  { bytes }: SentImage,
+): Promise<Buffer> {
+  return drawOn(bytes, 'image/jpeg', (canvas) => {
+    canvas.paint((pixel) => {
+      const x = Math.floor(((pixel % canvas.width) * width) / canvas.width)
+      const y = Math.floor((Math.floor(pixel / canvas.width) * height) / canvas.height)
+      const index = classes[y * width + x] ?? 0
+      return index === 0 && hasBackground ? undefined : maskColor(index, hasBackground)
+    }, MASK_OPACITY)
+  })
+}
+
+function masks(
+  plan: SegmentationPlan,
+  [tensor]: readonly Tensor[],
+  images: readonly SentImage[],
+): readonly Mask[] {
+  return masksOf(plan, given(tensor), mapsOf(images))
+}
+
+function mapsOf(images: readonly SentImage[]): readonly PixelMap[] {
+  return images.map(({ map }) => map)
+}
+
+function given(tensor: Tensor | undefined): Tensor {
+  if (tensor === undefined) throw new TypeError('no output to encode')
+  return tensor
+}
