@@ -1,5 +1,6 @@
 /** Draws detections on an image: a frame, and a label with the score. */
 import type { Detection } from '../detection/detect.ts'
+import type { Size } from '../geometry.ts'
 import type { Canvas, Rectangle } from './canvas.ts'
 import { colorOf, textColorOn } from './colors.ts'
 import { ADVANCE, GLYPH_HEIGHT, strokesOf } from './glyphs.ts'
@@ -7,7 +8,7 @@ import { ADVANCE, GLYPH_HEIGHT, strokesOf } from './glyphs.ts'
 const MAX_LABEL = 24
 /** Pixels of the shorter side of an image for each pixel of a line and of a text's line. */
 const PIXELS_PER_LINE = 220
-const PIXELS_PER_SCALE = 260
+const PIXELS_PER_SCALE = 320
 
 /**
  * Draws the detections, that with the highest score last.
@@ -34,7 +35,8 @@ export function drawDetections(
     const frame = frames[index]
     if (frame === undefined) continue
     const text = textOf(detection)
-    const place = placeOf(text, frame, scale, canvas, places)
+    const others = frames.filter((other) => other !== frame)
+    const place = placeOf(sizeOf(text, scale), frame, canvas, [...places, ...others])
     places.push(place)
     drawLabel(canvas, text, place, detection.index, scale)
   }
@@ -50,27 +52,51 @@ export function textOf({ class: label, index, score }: Detection): string {
   return `${cut} ${Math.abs(score) < 100 ? score.toFixed(2) : score.toPrecision(3)}`
 }
 
-/** Above the frame, below it or in it: the first place in the image that no other label has. */
+function sizeOf(text: string, scale: number): Size {
+  const margin = Math.ceil(scale)
+  const width = Math.ceil((text.length * ADVANCE - 1) * scale) + 2 * margin
+  return { width, height: Math.ceil((GLYPH_HEIGHT - 1) * scale) + margin }
+}
+
+/**
+ * Above the frame, below it, beside it or in it: the first place in the image that covers nothing
+ * else, otherwise the one that covers least.
+ */
 function placeOf(
-  text: string,
+  { width, height }: Size,
   { left, top, width: frameWidth, height: frameHeight }: Rectangle,
-  scale: number,
   canvas: Canvas,
   taken: readonly Rectangle[],
 ): Rectangle {
-  const margin = Math.ceil(scale)
-  const width = Math.ceil((text.length * ADVANCE - 1) * scale) + 2 * margin
-  const height = Math.ceil((GLYPH_HEIGHT - 1) * scale) + margin
   const within = (at: number, size: number, side: number): number =>
     Math.max(0, Math.min(at, side - size))
-  const lefts = [left, left + frameWidth - width].map((x) => within(x, width, canvas.width))
-  const tops = [top - height, top + frameHeight, top, top + frameHeight - height]
-  const places = tops
-    .filter((y) => y >= 0 && y + height <= canvas.height)
-    .flatMap((y) => lefts.map((x) => ({ left: x, top: y, width, height })))
-  const free = places.find((place) => !taken.some((other) => meet(place, other)))
-  const first = { left: lefts[0] ?? 0, top: within(top - height, height, canvas.height) }
-  return free ?? { ...first, width, height }
+  const [right, bottom] = [left + frameWidth, top + frameHeight]
+  const corners = [
+    [left, top - height],
+    [right - width, top - height],
+    [left, bottom],
+    [right - width, bottom],
+    [right, top],
+    [left - width, top],
+    [left, top],
+    [left, bottom - height],
+  ] as const
+  let best: Rectangle | undefined
+  let least = Infinity
+  for (const [x, y] of corners) {
+    const place = {
+      left: within(x, width, canvas.width),
+      top: within(y, height, canvas.height),
+      width,
+      height,
+    }
+    const moved = Math.abs(place.left - x) + Math.abs(place.top - y)
+    const covered = taken.reduce((sum, other) => sum + commonArea(place, other), moved)
+    if (covered >= least) continue
+    least = covered
+    best = place
+  }
+  return best ?? { left, top, width, height }
 }
 
 function drawLabel(
@@ -86,8 +112,8 @@ function drawLabel(
   canvas.text(text, place.left + margin, place.top + margin, textColorOn(color), scale)
 }
 
-function meet(a: Rectangle, b: Rectangle): boolean {
-  const isBeside = a.left >= b.left + b.width || b.left >= a.left + a.width
-  const isAbove = a.top >= b.top + b.height || b.top >= a.top + a.height
-  return !isBeside && !isAbove
+function commonArea(a: Rectangle, b: Rectangle): number {
+  const width = Math.min(a.left + a.width, b.left + b.width) - Math.max(a.left, b.left)
+  const height = Math.min(a.top + a.height, b.top + b.height) - Math.max(a.top, b.top)
+  return Math.max(0, width) * Math.max(0, height)
 }
