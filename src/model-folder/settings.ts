@@ -26,7 +26,10 @@ export const ModelSettings = Type.Object(
       }),
     ),
     labels: Type.Optional(
-      Type.String({ description: 'File with the class labels, one on each line, in class order.' }),
+      Type.String({
+        description:
+          'File with the class labels: one on each line, or JSON. Default: `id2label` in a `config.json` beside the model, or `names` in the metadata of the `.onnx` file.',
+      }),
     ),
     topK: Type.Optional(
       Type.Integer({

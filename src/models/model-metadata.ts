@@ -33,6 +33,9 @@ const HandlerMetadata = Type.Object({
   runtime: Type.Object({ name: Type.String(), version: Type.String() }),
   inputs: Type.Array(TensorMetadata),
   outputs: Type.Array(TensorMetadata),
+  task: Type.Optional(
+    Type.String({ description: 'The task that `model.json` declares, such as `detection`.' }),
+  ),
   labels: Type.Optional(Type.Array(Type.String())),
   topK: Type.Optional(
     Type.Integer({

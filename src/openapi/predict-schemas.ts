@@ -3,6 +3,7 @@ import type { HandlerMetadata, TensorMetadata } from '../models/model-metadata.t
 import { fitExample, nestedExample, nestedSchema, tensorText } from './tensor-schemas.ts'
 import type { Direction } from './tensor-schemas.ts'
 import type { Content, JsonSchema, RequestBody, Response } from './types.ts'
+import { visionResponse } from './vision-schemas.ts'
 
 /** A binary body, in the form that client generators know in both versions of OpenAPI. */
 export const BINARY = { type: 'string', format: 'binary' }
@@ -62,9 +63,11 @@ export function predictRequest(metadata: HandlerMetadata, typeName: string): Req
   }
 }
 
-/** Response: the most likely classes of an image, else one tensor for each output. */
+/** Response: the result of the task for an image, else one tensor for each output. */
 export function predictResponse(metadata: HandlerMetadata, typeName: string): Response {
   const { outputs, topK } = metadata
+  const vision = takesPictures(metadata) ? visionResponse(metadata, typeName) : undefined
+  if (vision !== undefined) return vision
   if (takesPictures(metadata) && topK !== undefined) {
     const schema = classList(metadata, topK, typeName)
     return {

@@ -20,7 +20,7 @@ export async function metadataOf(
 ): Promise<ModelMetadata> {
   const { inputs, outputs, providers } = session
   const { modelVersion, maxBatchSize, hasBatchDimension } = context.options
-  const labels = await readLabels(files, context.options.labels)
+  const labels = await labelsOf(files, context.options.labels, outputs)
   const handler =
     (context.handler || files.settings.handler) === IMAGE_HANDLER ? IMAGE_HANDLER : 'onnx'
   const task = files.settings.task?.type
@@ -51,6 +51,20 @@ export async function metadataOf(
     ...(labels === undefined ? {} : { labels }),
     ...(classes === undefined ? {} : { topK: classes.topK }),
   }
+}
+
+/** Labels that no setting names are used only if a dimension of an output can be their number. */
+async function labelsOf(
+  files: ModelFiles,
+  fallback: string,
+  outputs: readonly TensorSpec[],
+): Promise<readonly string[] | undefined> {
+  const labels = await readLabels(files, fallback)
+  const { labels: named = fallback, task } = files.settings
+  if (labels === undefined || named !== '' || task !== undefined) return labels
+  const canCount = ({ shape }: TensorSpec): boolean =>
+    shape.slice(1).some((size) => size === labels.length || size < 0)
+  return outputs.some(canCount) ? labels : undefined
 }
 
 function isOpenInFront(spec: TensorSpec): boolean {

@@ -1,5 +1,7 @@
 /** Chooses the best of many overlapping boxes. */
 
+const { fround } = Math
+
 /** A box of a detector: corners in pixels of the model's input, x1 < x2 and y1 < y2. */
 export interface ScoredBox {
   readonly box: readonly [x1: number, y1: number, x2: number, y2: number]
@@ -83,12 +85,19 @@ export function suppress(
   return chosen
 }
 
-/** Intersection over union of two boxes, from 0 to 1. */
+/**
+ * Intersection over union of two boxes, from 0 to 1. It is rounded to FP32 as in torchvision, so
+ * that a limit is met by the same boxes.
+ */
 export function overlap({ box: a }: ScoredBox, { box: b }: ScoredBox): number {
-  const width = Math.min(a[2], b[2]) - Math.max(a[0], b[0])
-  const height = Math.min(a[3], b[3]) - Math.max(a[1], b[1])
+  const width = fround(Math.min(a[2], b[2]) - Math.max(a[0], b[0]))
+  const height = fround(Math.min(a[3], b[3]) - Math.max(a[1], b[1]))
   if (!(width > 0 && height > 0)) return 0
-  const common = width * height
-  const union = (a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - common
-  return common / union
+  const common = fround(width * height)
+  const union = fround(fround(areaOf(a) + areaOf(b)) - common)
+  return fround(common / union)
+}
+
+function areaOf([x1, y1, x2, y2]: ScoredBox['box']): number {
+  return fround(fround(x2 - x1) * fround(y2 - y1))
 }
