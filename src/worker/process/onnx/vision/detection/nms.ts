@@ -48,18 +48,23 @@ export class Shortlist {
   /** The candidates, the best first. */
   sorted(): readonly { readonly number: number; readonly score: number }[] {
     this.#cut()
-    return this.#numbers.map((number, place) => ({ number, score: this.#scores[place] ?? 0 }))
+    return this.#numbers
+      .map((number, place) => ({ number, score: this.#scores[place] ?? 0 }))
+      .toSorted((a, b) => b.score - a.score || a.number - b.number)
   }
 
+  /** Drops the lowest scores in linear time, apart from a sort of numbers, which is fast. */
   #cut(): void {
-    const places = Uint32Array.from(this.#scores.keys())
-    places.sort((a, b) => (this.#scores[b] ?? 0) - (this.#scores[a] ?? 0) || a - b)
-    const best = [...places.subarray(0, this.#limit)]
-    this.#numbers = best.map((place) => this.#numbers[place] ?? 0)
-    const scores = best.map((place) => this.#scores[place] ?? 0)
+    if (this.#scores.length <= this.#limit) return
+    const ordered = Float64Array.from(this.#scores).sort()
+    const first = ordered.length - this.#limit
+    const lowest = ordered[first] ?? 0
     // A later candidate with this score would come last, and the list is full.
-    if (best.length === this.#limit) this.#floor = scores.at(-1) ?? this.#floor
-    this.#scores = scores
+    this.#floor = lowest
+    let room = this.#limit - (ordered.length - ordered.lastIndexOf(lowest) - 1)
+    const isKept = this.#scores.map((score) => score > lowest || (score === lowest && room-- > 0))
+    this.#numbers = this.#numbers.filter((_, place) => isKept[place])
+    this.#scores = this.#scores.filter((_, place) => isKept[place])
   }
 }
 
