@@ -56,7 +56,7 @@ export class Shortlist {
   /** Drops the lowest scores in linear time, apart from a sort of numbers, which is fast. */
   #cut(): void {
     if (this.#scores.length <= this.#limit) return
-    const ordered = Float64Array.from(this.#scores).sort()
+    const ordered = Float64Array.from(this.#scores).toSorted()
     const first = ordered.length - this.#limit
     const lowest = ordered[first] ?? 0
     // A later candidate with this score would come last, and the list is full.

@@ -20,6 +20,8 @@ const FIRST: readonly Color[] = [
 ]
 /** The golden angle: multiples of it are spread evenly over the circle. */
 const HUE_STEP = 137.508
+/** White has a contrast of at least 3 to 1 on colors up to this luminance. */
+const MAX_LUMINANCE = 0.28
 
 /** The color of a class. */
 export function colorOf(index: number): Color {
@@ -30,9 +32,15 @@ export function colorOf(index: number): Color {
   return [channelOf(0, hue, lightness), channelOf(8, hue, lightness), channelOf(4, hue, lightness)]
 }
 
-/** Black or white, whichever is easier to read on the color. */
-export function textColorOn([red, green, blue]: Color): Color {
-  return red * 0.299 + green * 0.587 + blue * 0.114 > 140 ? BLACK : WHITE
+/** White, or black on colors that are too light for white. */
+export function textColorOn(color: Color): Color {
+  return luminanceOf(color) > MAX_LUMINANCE ? BLACK : WHITE
+}
+
+/** The relative luminance of WCAG, from 0 to 1. */
+function luminanceOf(color: Color): number {
+  const [red, green, blue] = color.map((value) => (value / 255) ** 2.2)
+  return 0.2126 * (red ?? 0) + 0.7152 * (green ?? 0) + 0.0722 * (blue ?? 0)
 }
 
 /** One channel of a color with a saturation of 0.9, after the formula of CSS for `hsl()`. */

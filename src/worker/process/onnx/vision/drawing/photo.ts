@@ -18,9 +18,10 @@ export async function drawOn(
   bytes: Buffer,
   type: DrawnType,
   draw: (canvas: Canvas, factor: number) => void,
+  maxPixels = MAX_DRAWN_PIXELS,
 ): Promise<Buffer> {
   const size = await uprightSize(bytes)
-  const factor = Math.min(1, Math.sqrt(MAX_DRAWN_PIXELS / (size.width * size.height)))
+  const factor = Math.min(1, Math.sqrt(maxPixels / (size.width * size.height)))
   const width = Math.max(1, Math.floor(size.width * factor))
   const height = Math.max(1, Math.floor(size.height * factor))
   const pixels = await openImage(bytes)

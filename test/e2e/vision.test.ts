@@ -1,0 +1,295 @@
+/** Image models with a task, as clients use them. */
+import assert from 'node:assert/strict'
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import path from 'node:path'
+import { after, test } from 'node:test'
+import sharp from 'sharp'
+import { json, temporaryFolder } from '../helpers/server.ts'
+import type { TestServer } from '../helpers/server.ts'
+import { sharedServer } from '../helpers/shared-server.ts'
+import { needsShared, sharedPath } from '../helpers/shared.ts'
+import { visionModels } from '../helpers/vision-models.ts'
+
+const cleanups: (() => unknown)[] = []
+after(async () => {
+  for (const run of cleanups.toReversed()) await run()
+})
+const folder = temporaryFolder({ after: (run) => cleanups.push(run as () => unknown) })
+const models = visionModels(folder)
+
+interface Detection {
+  readonly class: string
+  readonly index: number
+  readonly score: number
+  readonly box: readonly number[]
+}
+
+function server(): Promise<TestServer> {
+  return sharedServer(Object.values(models), { allowLocalPaths: true })
+}
+
+/** A PNG of grey pixels, row by row. */
+function greyImage(width: number, values: readonly number[]): Promise<Buffer> {
+  const raw = { width, height: values.length / width, channels: 1 } as const
+  return sharp(Buffer.from(values), { raw }).png().toBuffer()
+}
+
+async function ask(
+  name: string,
+  body: Buffer | Blob | FormData,
+  accept = 'application/json',
+): Promise<{ status: number; type: string | null; body: Buffer }> {
+  const { fetch: send } = await server()
+  const response = await send(`/predictions/${name}`, { method: 'POST', body, headers: { accept } })
+  return {
+    status: response.status,
+    type: response.headers.get('content-type'),
+    body: Buffer.from(await response.arrayBuffer()),
+  }
+}
+
+async function detections(name: string, image: Buffer): Promise<readonly Detection[]> {
+  const { status, type, body } = await ask(name, image)
+  assert.deepEqual([status, type], [200, 'application/json'], body.toString())
+  return JSON.parse(body.toString())
+}
+
+const plain = (width: number, height: number): Promise<Buffer> =>
+  sharp({ create: { width, height, channels: 3, background: '#456' } })
+    .png()
+    .toBuffer()
+
+test('a detector responds with boxes in pixels of the image that was sent', async () => {
+  const found = await detections('ssd', await plain(200, 100))
+  assert.deepEqual(found, [
+    { class: 'cat', index: 0, score: 0.9, box: [20, 20, 100, 60] },
+    { class: 'dog', index: 1, score: 0.8, box: [20, 20, 100, 60] },
+    { class: 'dog', index: 1, score: 0.7, box: [160, 50, 200, 100] },
+  ])
+  const yolo = await detections('yolo', await plain(20, 20))
+  assert.deepEqual(yolo, [{ class: 'cat', index: 0, score: 0.9, box: [2, 2, 10, 6] }])
+})
+
+test('each image of a form gets its own detections, and requests share runs', async () => {
+  // Two detections of a box, a score and a class are the pixels of an image of 6×2 pixels.
+  const [one, other] = [
+    await greyImage(6, [1, 0, 3, 2, 64, 1, 0, 0, 6, 2, 0, 0]),
+    await greyImage(6, [0, 0, 6, 2, 48, 0, 2, 1, 4, 2, 64, 1]),
+  ]
+  const wanted = [
+    [{ class: 'dog', index: 1, score: 1, box: [1, 0, 3, 2] }],
+    [
+      { class: 'dog', index: 1, score: 1, box: [2, 1, 4, 2] },
+      { class: 'cat', index: 0, score: 0.75, box: [0, 0, 6, 2] },
+    ],
+  ]
+  const form = new FormData()
+  form.set('a', new Blob([one]), 'a.png')
+  form.set('b', new Blob([other]), 'b.png')
+  const { status, body } = await ask('pixels', form)
+  assert.equal(status, 200, body.toString())
+  assert.deepEqual(JSON.parse(body.toString()), wanted)
+
+  const single = await Promise.all(
+    Array.from({ length: 12 }, (_, index) =>
+      detections('pixels', (index % 2 === 0 ? one : other) ?? Buffer.alloc(0)),
+    ),
+  )
+  for (const [index, found] of single.entries()) assert.deepEqual(found, wanted[index % 2])
+})
+
+test('a detector draws its boxes on the image if the client accepts images', async () => {
+  const image = await plain(200, 100)
+  for (const [accept, type] of [
+    ['image/png', 'image/png'],
+    ['image/jpeg', 'image/jpeg'],
+    ['image/jpg, image/jpeg;q=0.9', 'image/jpeg'],
+    ['image/*', 'image/png'],
+    ['image/avif,image/webp,image/*,*/*;q=0.8', 'image/png'],
+    ['*/*', 'application/json'],
+    ['application/json, image/png;q=0.5', 'application/json'],
+    ['text/html,*/*;q=0.8', 'application/json'],
+  ] as const) {
+    const answer = await ask('ssd', image, accept)
+    assert.deepEqual([answer.status, answer.type], [200, type], accept)
+  }
+  const { body } = await ask('ssd', image, 'image/png')
+  const { data, info } = await sharp(body).raw().toBuffer({ resolveWithObject: true })
+  assert.deepEqual([info.width, info.height], [200, 100])
+  const pixel = (x: number, y: number): string =>
+    data.subarray((y * 200 + x) * 3, (y * 200 + x) * 3 + 3).toString('hex')
+  assert.equal(pixel(60, 50), '445566')
+  for (const [x, y] of [
+    [20, 40],
+    [60, 59],
+    [160, 80],
+  ] as const) {
+    assert.notEqual(pixel(x, y), '445566', `${x},${y}`)
+  }
+})
+
+test('only one image can be drawn', async () => {
+  const form = new FormData()
+  const image = await greyImage(
+    6,
+    Array.from({ length: 12 }, () => 0),
+  )
+  form.set('a', new Blob([image]))
+  form.set('b', new Blob([image]))
+  const { status, body } = await ask('pixels', form, 'image/png')
+  assert.equal(status, 406)
+  assert.match(body.toString(), /one image only, but the request has 2; accept application\/json/)
+})
+
+test('a segmenter responds with areas and a mask in the size of the image', async () => {
+  // Dark pixels are class 0, light ones class 1.
+  const image = await sharp(await greyImage(4, [0, 0, 255, 255, 0, 0, 0, 0]))
+    .resize(40, 20, { kernel: 'nearest' })
+    .png()
+    .toBuffer()
+  const { status, body } = await ask('segments', image)
+  assert.equal(status, 200, body.toString())
+  const answer: { mask: string } & Record<string, unknown> = JSON.parse(body.toString())
+  const { mask, ...rest } = answer
+  assert.deepEqual(rest, {
+    width: 40,
+    height: 20,
+    classes: [
+      { class: 'background', index: 0, pixels: 600, share: 0.75 },
+      { class: 'sky', index: 1, pixels: 200, share: 0.25 },
+    ],
+  })
+  const png = await ask('segments', image, 'image/png')
+  assert.deepEqual([png.status, png.type], [200, 'image/png'])
+  assert.ok(png.body.equals(Buffer.from(mask, 'base64')))
+  const { data, info } = await sharp(png.body).raw().toBuffer({ resolveWithObject: true })
+  assert.deepEqual([info.width, info.height], [40, 20])
+  assert.deepEqual([...data.subarray(0, 3)], [0, 0, 0])
+  assert.notDeepEqual([...data.subarray(39 * info.channels, 39 * info.channels + 3)], [0, 0, 0])
+
+  const drawn = await ask('segments', image, 'image/jpeg')
+  assert.equal(drawn.type, 'image/jpeg')
+  const { width, height } = await sharp(drawn.body).metadata()
+  assert.deepEqual([width, height], [40, 20])
+})
+
+test('features are a vector for each image', async () => {
+  const one = await greyImage(2, [0, 51, 102, 255])
+  const { body } = await ask('features', one)
+  const vector: number[] = JSON.parse(body.toString())
+  assert.equal(vector.length, 4)
+  const length = Math.hypot(0, 51, 102, 255)
+  for (const [index, value] of [0, 51, 102, 255].entries())
+    assert.ok(Math.abs((vector[index] ?? NaN) - value / length) < 1e-6)
+  const form = new FormData()
+  form.set('a', new Blob([one]))
+  form.set('b', new Blob([one]))
+  const both: unknown = JSON.parse((await ask('features', form)).body.toString())
+  assert.deepEqual(both, [vector, vector])
+  assert.equal((await ask('features', one, 'image/png')).type, 'application/json')
+})
+
+test('numbers that no detector should give do no harm', async () => {
+  assert.deepEqual(await detections('hostile', await plain(10, 10)), [
+    { class: '1', index: 1, score: 0.9, box: [0, 0, 10, 10] },
+  ])
+  const { status, type } = await ask('hostile', await plain(10, 10), 'image/png')
+  assert.deepEqual([status, type], [200, 'image/png'])
+})
+
+test('tensors and damaged images are handled as for other image models', async () => {
+  const broken = await ask('ssd', new Blob([Buffer.from('hello')], { type: 'image/png' }))
+  assert.equal(broken.status, 400)
+  const tensor = JSON.stringify(
+    Array.from({ length: 1 }, () => [
+      [
+        [0, 0],
+        [0, 0],
+      ],
+    ]),
+  )
+  const { status, body } = await ask('features', new Blob([tensor], { type: 'application/json' }))
+  assert.equal(status, 200, body.toString())
+  assert.deepEqual(Object.keys(JSON.parse(body.toString()) as object), ['features'])
+})
+
+test('metadata and OpenAPI name the task, its response and its labels', async () => {
+  const { fetch: send } = await server()
+  const described = await json(
+    await send('/predictions/ssd', { method: 'POST', headers: { describe: 'True' } }),
+  )
+  const { task, labels, topK }: Record<string, unknown> = { ...(described as object) }
+  assert.deepEqual([task, labels, topK], ['detection', ['cat', 'dog'], undefined])
+  const document = JSON.stringify(await json(await send('/openapi.json')))
+  const { paths, components } = JSON.parse(document)
+  const { content } = paths['/predictions/ssd'].post.responses['200']
+  assert.deepEqual(Object.keys(content), ['application/json', 'image/png', 'image/jpeg'])
+  const { schemas } = components
+  assert.deepEqual(schemas.SsdDetection.properties.class.enum, ['cat', 'dog'])
+  assert.deepEqual(schemas.SegmentsArea.properties.class.enum, ['background', 'sky'])
+  assert.equal(schemas.FeaturesPredictResponse.type, 'array')
+})
+
+test('a task that the model does not suit is refused, and the message says what to declare', async (t) => {
+  const { manage } = await server()
+  const parent = temporaryFolder(t)
+  for (const [name, settings, pattern] of [
+    ['a', { task: { type: 'detection', format: 'detr' } }, /set \\"activation\\" to \\"softmax\\"/],
+    ['b', { handler: 'onnx', task: { type: 'detection' } }, /\\"task\\" needs the handler/],
+    ['d', { task: { type: 'boxes' } }, /task.type: Expected one of classification,detection/],
+  ] as const) {
+    const source = path.join(models.ssd, 'model.onnx')
+    const target = path.join(parent, name)
+    mkdirSync(target)
+    writeFileSync(path.join(target, 'model.onnx'), readFileSync(source))
+    writeFileSync(
+      path.join(target, 'model.json'),
+      JSON.stringify({ handler: 'image', ...settings }),
+    )
+    const response = await manage(`/models?url=${encodeURIComponent(target)}`, { method: 'POST' })
+    const text = await response.text()
+    assert.ok(response.status >= 400, text)
+    assert.match(text, pattern)
+  }
+})
+
+test('UltraFace finds the faces of a photograph', { skip: needsShared }, async (t) => {
+  const target = path.join(temporaryFolder(t), 'faces')
+  mkdirSync(target)
+  writeFileSync(
+    path.join(target, 'model.onnx'),
+    readFileSync(sharedPath('models/ultraface-rfb-320.onnx')),
+  )
+  writeFileSync(path.join(target, 'labels.txt'), 'face\n')
+  const settings = {
+    handler: 'image',
+    labels: 'labels.txt',
+    task: { type: 'detection' },
+    image: { scale: 1, mean: [127], std: [128] },
+  }
+  writeFileSync(path.join(target, 'model.json'), JSON.stringify(settings))
+  const { fetch: send, manage } = await server()
+  const url = `/models?url=${encodeURIComponent(target)}&initial_workers=1&synchronous=true`
+  const registered = await manage(url, { method: 'POST' })
+  assert.equal(registered.status, 200, await registered.text())
+  const body = readFileSync(sharedPath('images/persons.jpg'))
+  const response = await send('/predictions/faces', { method: 'POST', body })
+  const found = (await json(response)) as readonly Detection[]
+  // Measured by hand in the photograph of 640×491 pixels: left, top, right, bottom.
+  const faces = [
+    [404, 172, 432, 208],
+    [131, 93, 159, 131],
+    [510, 156, 540, 195],
+    [192, 76, 215, 108],
+  ]
+  assert.equal(found.length, faces.length)
+  for (const [index, [left = 0, top = 0, right = 0, bottom = 0]] of faces.entries()) {
+    const { box: [x1 = 0, y1 = 0, x2 = 0, y2 = 0] = [], ...rest } = found[index] ?? assert.fail()
+    assert.ok(rest.class === 'face' && rest.index === 0 && rest.score > 0.8, `${index}`)
+    const common =
+      Math.max(0, Math.min(right, x2) - Math.max(left, x1)) *
+      Math.max(0, Math.min(bottom, y2) - Math.max(top, y1))
+    const union = (right - left) * (bottom - top) + (x2 - x1) * (y2 - y1) - common
+    assert.ok(common / union > 0.7, `face ${index}: ${common / union}`)
+  }
+})
