@@ -284,7 +284,10 @@ test('UltraFace finds the faces of a photograph', { skip: needsShared }, async (
   ]
   assert.equal(found.length, faces.length)
   for (const [index, [left = 0, top = 0, right = 0, bottom = 0]] of faces.entries()) {
-    const { box: [x1 = 0, y1 = 0, x2 = 0, y2 = 0] = [], ...rest } = found[index] ?? assert.fail()
+    const {
+      box: [x1 = 0, y1 = 0, x2 = 0, y2 = 0],
+      ...rest
+    } = found[index] ?? assert.fail()
     assert.ok(rest.class === 'face' && rest.index === 0 && rest.score > 0.8, `${index}`)
     const common =
       Math.max(0, Math.min(right, x2) - Math.max(left, x1)) *

@@ -50,6 +50,17 @@ export function visionModels(parent: string): Readonly<Record<ModelName, string>
   }
 }
 
+/** Writes the models of the page docs/vision.md, without the files that its commands write. */
+export function documentedModels(parent: string): void {
+  const boxes = [0.2, 0.1, 0.6, 0.5, 0.5, 0.5, 1, 0.9]
+  const faces = constantModel([8, 8], {
+    scores: floats([1, 2, 2], [0.01, 0.99, 0.15, 0.85]),
+    boxes: floats([1, 2, 4], boxes),
+  })
+  writeModelFolder(parent, 'faces', faces)
+  writeModelFolder(parent, 'sky', segments([8, 8]))
+}
+
 type ModelName = 'ssd' | 'yolo' | 'pixels' | 'segments' | 'features' | 'hostile'
 
 /** Two boxes for two animals each, and two boxes that overlap. */
@@ -100,10 +111,10 @@ function pixels(): ModelSource {
 }
 
 /** Scores of two classes: a constant for the dark, and the lightness. */
-function segments(): ModelSource {
+function segments([height, width] = [2, 4]): ModelSource {
   return {
-    inputs: [{ name: 'image', type: 'FP32', shape: ['N', 1, 2, 4] }],
-    outputs: [{ name: 'logits', type: 'FP32', shape: ['N', 2, 2, 4] }],
+    inputs: [{ name: 'image', type: 'FP32', shape: ['N', 1, height, width] }],
+    outputs: [{ name: 'logits', type: 'FP32', shape: ['N', 2, height, width] }],
     nodes: [
       node('Mul', ['image', 'zero'], 'nothing'),
       node('Add', ['nothing', 'half'], 'dark'),

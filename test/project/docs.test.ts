@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url'
 import { DEFAULT_WORKER_OPTIONS } from '../../src/worker/process/handler.ts'
 import { encodePredict, encodeReply } from '../../src/worker/wire/encode.ts'
 import { assertSame } from '../helpers/same.ts'
+import { documentedModels } from '../helpers/vision-models.ts'
 import { followPage } from './documented-commands.ts'
 
 const GENERATOR = fileURLToPath(new URL('../../scripts/docs.js', import.meta.url))
@@ -117,6 +118,14 @@ test(
   { timeout: 120_000 },
   async (t) => {
     assert.equal(await followPage(t, 'docs/migrating.md'), 4)
+  },
+)
+
+test(
+  'the commands on the page of detection print what it says',
+  { timeout: 120_000 },
+  async (t) => {
+    assert.equal(await followPage(t, 'docs/vision.md', documentedModels), 3)
   },
 )
 

@@ -46,9 +46,17 @@ export function readCommands(markdown: string): DocumentedCommand[] {
   })
 }
 
-/** Runs every command of a page and compares its output. Returns the number of compared outputs. */
-export async function followPage(t: TestContext, page: string): Promise<number> {
+/**
+ * Runs every command of a page and compares its output. Returns the number of compared outputs.
+ * @param prepare Puts files that a reader would have into the folder that replaces `/tmp`.
+ */
+export async function followPage(
+  t: TestContext,
+  page: string,
+  prepare?: (folder: string) => void,
+): Promise<number> {
   const folder = temporaryFolder(t)
+  prepare?.(folder)
   const markdown = readFileSync(page, 'utf8').replaceAll('/tmp/', `${folder}/`)
   const commands = readCommands(markdown)
   let compared = 0

@@ -1,4 +1,5 @@
 import sharp from 'sharp'
+import type { Sharp } from 'sharp'
 import { messageOf, ServerError } from '../../../../errors.ts'
 import { FORMAT_NAMES, formatOfBytes } from './format.ts'
 import { isBmp, readBmpHeader, readBmpPixels } from './pixels/bmp.ts'
@@ -105,7 +106,7 @@ export async function decodeImage(
 /**
  * Opens an image that was decoded before, to draw on it: upright, in the colours of its profile.
  */
-export function openImage(bytes: Buffer): sharp.Sharp {
+export function openImage(bytes: Buffer): Sharp {
   if (!isBmp(bytes)) return sharp(bytes, { autoOrient: true, limitInputPixels: false })
   const { data, width, height } = readBmpPixels(bytes, readBmpHeader(bytes))
   return sharp(data, { raw: { width, height, channels: RGB_CHANNELS } })
