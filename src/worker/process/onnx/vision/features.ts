@@ -6,7 +6,7 @@ import type { TensorSpec } from '../tensors/metadata.ts'
 import type { Tensor } from '../tensors/tensor.ts'
 import { numbersOf, partOf } from './numbers.ts'
 import type { Numbers } from './numbers.ts'
-import { invalidTask } from './task-errors.ts'
+import { invalidTask, otherCount } from './task-errors.ts'
 
 const POOLED_NAME = /pool|embed|feature/i
 
@@ -51,9 +51,7 @@ export function featuresOf(
   images: number,
 ): readonly (readonly number[])[] {
   const { shape } = output
-  if (shape[0] !== images) {
-    throw new RangeError(`an output of shape [${shape.join(',')}] for ${images} images`)
-  }
+  if (shape[0] !== images) throw otherCount(shape, images)
   const data = numbersOf(output)
   return Array.from({ length: images }, (_, image) => {
     const vector = pooled(partOf(data, images, image), shape, pooling)

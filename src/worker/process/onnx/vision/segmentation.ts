@@ -6,7 +6,7 @@ import type { Tensor } from '../tensors/tensor.ts'
 import type { PixelMap } from './geometry.ts'
 import { numbersOf, partOf } from './numbers.ts'
 import type { Numbers } from './numbers.ts'
-import { invalidTask } from './task-errors.ts'
+import { invalidTask, otherCount } from './task-errors.ts'
 
 /** A mask has one byte for each pixel. */
 const MAX_CLASSES = 256
@@ -95,9 +95,7 @@ export function masksOf(
   maps: readonly PixelMap[],
 ): readonly Mask[] {
   const { shape } = output
-  if (shape[0] !== maps.length || shape.length < 3) {
-    throw new RangeError(`an output of shape [${shape.join(',')}] for ${maps.length} images`)
-  }
+  if (shape[0] !== maps.length) throw otherCount(shape, maps.length)
   const data = numbersOf(output)
   const [, a = 0, b = 0, c = 0] = shape
   const [channels, height, width] =

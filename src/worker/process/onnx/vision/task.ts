@@ -4,16 +4,15 @@ import type { TensorSpec } from '../tensors/metadata.ts'
 import type { Tensor } from '../tensors/tensor.ts'
 import { detect } from './detection/detect.ts'
 import { planDetection } from './detection/plan.ts'
+import { drawAreas } from './drawing/areas.ts'
 import { drawDetections } from './drawing/boxes.ts'
-import { maskColor, maskPng } from './drawing/mask-png.ts'
+import { maskPng } from './drawing/mask-png.ts'
 import { drawOn } from './drawing/photo.ts'
 import type { DrawnType } from './drawing/photo.ts'
 import { featuresOf, planFeatures } from './features.ts'
 import type { PixelMap } from './geometry.ts'
 import { areasOf, masksOf, planSegmentation } from './segmentation.ts'
 import type { Mask, SegmentationPlan } from './segmentation.ts'
-
-const MASK_OPACITY = 0.5
 
 /** One image of a request. */
 export interface SentImage {
@@ -103,18 +102,12 @@ function segmentationJson({ labels, hasBackground }: SegmentationPlan, mask: Mas
 }
 
 function drawMask(
-  { hasBackground }: SegmentationPlan,
-  { width, height, classes }: Mask,
+  { labels, hasBackground }: SegmentationPlan,
+  mask: Mask,
   { bytes }: SentImage,
 ): Promise<Buffer> {
-  return drawOn(bytes, 'image/jpeg', (canvas) => {
-    canvas.paint((pixel) => {
-      const x = Math.floor(((pixel % canvas.width) * width) / canvas.width)
-      const y = Math.floor((Math.floor(pixel / canvas.width) * height) / canvas.height)
-      const index = classes[y * width + x] ?? 0
-      return index === 0 && hasBackground ? undefined : maskColor(index, hasBackground)
-    }, MASK_OPACITY)
-  })
+  const areas = areasOf(mask, labels)
+  return drawOn(bytes, 'image/jpeg', (canvas) => drawAreas(canvas, mask, areas, hasBackground))
 }
 
 function masks(

@@ -247,7 +247,14 @@ test('several images share the outputs of a run', () => {
       [10, 60, 14, 90],
     ],
   ])
-  assert.throws(() => detect(plan, [output], maps.slice(0, 1)), RangeError)
+  assert.throws(
+    () => detect(plan, [output], maps.slice(0, 1)),
+    failsWith('InternalServerException', /an output of shape \[2,2,6\] for 1 image\./),
+  )
+  assert.throws(
+    () => detect(plan, [output], [...maps, ...maps]),
+    failsWith('InvalidInputException', /for 4 images, so it takes one image in a request/),
+  )
 })
 
 test(`any numbers give valid detections, ONNXD_TEST_SEED=${seed}`, () => {

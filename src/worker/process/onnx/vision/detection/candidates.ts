@@ -2,6 +2,7 @@
 import type { Tensor } from '../../tensors/tensor.ts'
 import { columnsFrom, elementAt, matrixOf, numbersOf, partOf, transposed } from '../numbers.ts'
 import type { Matrix, Numbers } from '../numbers.ts'
+import { otherCount } from '../task-errors.ts'
 import { Shortlist } from './nms.ts'
 import type { DetectionPlan } from './plan.ts'
 import { HEADS, SELECTED_COLUMNS, hasAnchorsLast } from './yolo-format.ts'
@@ -22,8 +23,7 @@ export interface Candidate {
 /**
  * Reads the candidates of each image whose score is above the threshold.
  * @param outputs The tensors of the plan's `outputNames`.
- * @throws RangeError when the shapes differ from those that the model declared, or do not have one
- * entry for each image.
+ * @throws ServerError when an output does not have one entry for each image.
  */
 export function candidatesOf(
   plan: DetectionPlan,
@@ -53,7 +53,7 @@ function imagesOf(tensor: Tensor, images: number, plan: DetectionPlan): Numbers 
   // Boxes that are already selected have no batch dimension in TorchVision.
   const isForOne = plan.format === 'selected' && images === 1
   if (!isForOne && shape[0] !== images) {
-    throw new RangeError(`an output of shape [${shape.join(',')}] for ${images} images`)
+    throw otherCount(shape, images)
   }
   return numbersOf(tensor)
 }

@@ -2,13 +2,13 @@
 import type { Detection } from '../detection/detect.ts'
 import type { Size } from '../geometry.ts'
 import type { Canvas, Rectangle } from './canvas.ts'
-import { colorOf, textColorOn } from './colors.ts'
-import { ADVANCE, GLYPH_HEIGHT, strokesOf } from './glyphs.ts'
+import { colorOf } from './colors.ts'
+import { drawLabel, drawableName, labelSize, textScale } from './label.ts'
 
-const MAX_LABEL = 24
-/** Pixels of the shorter side of an image for each pixel of a line and of a text's line. */
+/** How much worse it is to cover a label than a small frame. */
+const LABEL_COST = 4
+/** Pixels of the shorter side of an image for each pixel of a frame's line. */
 const PIXELS_PER_LINE = 220
-const PIXELS_PER_SCALE = 320
 
 /**
  * Draws the detections, that with the highest score last.
@@ -21,7 +21,7 @@ export function drawDetections(
 ): void {
   const shorter = Math.min(canvas.width, canvas.height)
   const line = Math.max(1, Math.round(shorter / PIXELS_PER_LINE))
-  const scale = Math.max(1, Math.round((2 * shorter) / PIXELS_PER_SCALE) / 2)
+  const scale = textScale(canvas)
   const frames = detections.map(({ box: [left, top, right, bottom] }) => {
     const [x, y] = [Math.floor(left * factor), Math.floor(top * factor)]
     const width = Math.max(1, Math.ceil(right * factor) - x)
@@ -36,26 +36,22 @@ export function drawDetections(
     if (frame === undefined) continue
     const text = textOf(detection)
     const others = frames.filter((other) => other !== frame)
-    const place = placeOf(sizeOf(text, scale), frame, canvas, [...places, ...others])
+    const place = placeOf(labelSize(text, scale), frame, canvas, { labels: places, frames: others })
     places.push(place)
-    drawLabel(canvas, text, place, detection.index, scale)
+    drawLabel(canvas, text, place, colorOf(detection.index))
   }
 }
 
-/** For example `face 0.99`. A label with letters that cannot be drawn becomes its number. */
+/** For example `face 0.99`. */
 export function textOf({ class: label, index, score }: Detection): string {
-  const plain = label.normalize('NFD').replaceAll(/\p{M}/gu, '').replaceAll(/\s+/g, ' ').trim()
-  const characters = Array.from(plain)
-  const canDraw = plain !== '' && characters.every((one) => strokesOf(one) !== undefined)
-  const shown = canDraw ? plain : `#${index}`
-  const cut = shown.length > MAX_LABEL ? `${shown.slice(0, MAX_LABEL)}...` : shown
-  return `${cut} ${Math.abs(score) < 100 ? score.toFixed(2) : score.toPrecision(3)}`
+  const number = Math.abs(score) < 100 ? score.toFixed(2) : score.toPrecision(3)
+  return `${drawableName(label, index)} ${number}`
 }
 
-function sizeOf(text: string, scale: number): Size {
-  const margin = Math.ceil(scale)
-  const width = Math.ceil((text.length * ADVANCE - 1) * scale) + 2 * margin
-  return { width, height: Math.ceil((GLYPH_HEIGHT - 1) * scale) + margin }
+/** What a label should not cover. */
+interface Taken {
+  readonly labels: readonly Rectangle[]
+  readonly frames: readonly Rectangle[]
 }
 
 /**
@@ -66,7 +62,7 @@ function placeOf(
   { width, height }: Size,
   { left, top, width: frameWidth, height: frameHeight }: Rectangle,
   canvas: Canvas,
-  taken: readonly Rectangle[],
+  taken: Taken,
 ): Rectangle {
   const within = (at: number, size: number, side: number): number =>
     Math.max(0, Math.min(at, side - size))
@@ -91,7 +87,8 @@ function placeOf(
       height,
     }
     const moved = Math.abs(place.left - x) + Math.abs(place.top - y)
-    const covered = taken.reduce((sum, other) => sum + commonArea(place, other), moved)
+    // In tenths of a label, so that little overlap does not move a label away from the top.
+    const covered = Math.floor((10 * (moved + coverCost(place, taken))) / (width * height))
     if (covered >= least) continue
     least = covered
     best = place
@@ -99,17 +96,16 @@ function placeOf(
   return best ?? { left, top, width, height }
 }
 
-function drawLabel(
-  canvas: Canvas,
-  text: string,
-  place: Rectangle,
-  index: number,
-  scale: number,
-): void {
-  const color = colorOf(index)
-  const margin = Math.ceil(scale)
-  canvas.fillRectangle(place, color, 0.85)
-  canvas.text(text, place.left + margin, place.top + margin, textColorOn(color), scale)
+/** Covering a part of a large frame does little harm, covering another label the most. */
+function coverCost(place: Rectangle, { labels, frames }: Taken): number {
+  const area = place.width * place.height
+  let cost = 0
+  for (const label of labels) cost += LABEL_COST * commonArea(place, label)
+  for (const frame of frames) {
+    const part = Math.min(1, area / (frame.width * frame.height))
+    cost += commonArea(place, frame) * part
+  }
+  return cost
 }
 
 function commonArea(a: Rectangle, b: Rectangle): number {
