@@ -10,9 +10,9 @@ import { detect } from '../../../../../src/worker/process/onnx/vision/detection/
 import type { Detection } from '../../../../../src/worker/process/onnx/vision/detection/detect.ts'
 import { planDetection } from '../../../../../src/worker/process/onnx/vision/detection/plan.ts'
 import type { DetectionPlan } from '../../../../../src/worker/process/onnx/vision/detection/plan.ts'
-import { pixelMapOf } from '../../../../../src/worker/process/onnx/vision/geometry.ts'
 import type { PixelMap } from '../../../../../src/worker/process/onnx/vision/geometry.ts'
 import { failsWith, spec } from '../../../../helpers/pictures.ts'
+import { mapOf } from '../../../../helpers/pixel-map.ts'
 import { testSeed } from '../../../../helpers/random.ts'
 
 const seed = testSeed()
@@ -39,7 +39,7 @@ function stretched(
   original: readonly [number, number],
 ): PixelMap {
   const [width, height] = input
-  return pixelMapOf({ width, height, fit: 'fill' }, { width: original[0], height: original[1] })
+  return mapOf({ width, height, fit: 'fill' }, { width: original[0], height: original[1] })
 }
 
 function names(count: number): string[] {

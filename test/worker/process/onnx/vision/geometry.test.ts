@@ -2,8 +2,8 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import * as fc from 'fast-check'
 import sharp from 'sharp'
-import { pixelMapOf } from '../../../../../src/worker/process/onnx/vision/geometry.ts'
-import type { Fit } from '../../../../../src/worker/process/onnx/vision/geometry.ts'
+import { mapOf } from '../../../../helpers/pixel-map.ts'
+import type { Fit } from '../../../../helpers/pixel-map.ts'
 import { testSeed } from '../../../../helpers/random.ts'
 
 const seed = testSeed()
@@ -22,7 +22,7 @@ test(`the middle stays the middle, and places keep their order, ONNXD_TEST_SEED=
       fc.double({ min: 0, max: 1, noNaN: true }),
     ),
     (fit, original, [a, b]) => {
-      const map = pixelMapOf(fit, original)
+      const map = mapOf(fit, original)
       const [x, y] = map.toOriginal(fit.width / 2, fit.height / 2)
       // Sizes are whole pixels, so the middle may move by one pixel of the resized image.
       const pixel = Math.max(
@@ -77,7 +77,7 @@ for (const fit of FITS) {
         { width: 320, height: 240, fit },
       ]) {
         const [x = 0, y = 0] = await middleOfSquare(target, width, height)
-        const map = pixelMapOf(target, { width, height })
+        const map = mapOf(target, { width, height })
         const [ownX, ownY] = map.toOriginal(x, y)
         const text = `${width}×${height} to ${target.width}×${target.height}: ${ownX} ${ownY}`
         const tolerance = 0.6 * Math.max(1, width / target.width, height / target.height)

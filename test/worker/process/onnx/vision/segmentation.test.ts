@@ -5,7 +5,6 @@ import type { TaskSettings } from '../../../../../src/model-folder/task-settings
 import type { Tensor } from '../../../../../src/worker/process/onnx/tensors/tensor.ts'
 import { maskPng } from '../../../../../src/worker/process/onnx/vision/drawing/mask-png.ts'
 import { featuresOf, planFeatures } from '../../../../../src/worker/process/onnx/vision/features.ts'
-import { pixelMapOf } from '../../../../../src/worker/process/onnx/vision/geometry.ts'
 import type { PixelMap } from '../../../../../src/worker/process/onnx/vision/geometry.ts'
 import {
   areasOf,
@@ -13,6 +12,7 @@ import {
   planSegmentation,
 } from '../../../../../src/worker/process/onnx/vision/segmentation.ts'
 import { failsWith, spec } from '../../../../helpers/pictures.ts'
+import { mapOf } from '../../../../helpers/pixel-map.ts'
 import { randomNumbers, testSeed } from '../../../../helpers/random.ts'
 
 const seed = testSeed()
@@ -27,7 +27,7 @@ function mapTo(
   height: number,
   fit: 'fill' | 'cover' | 'contain' = 'fill',
 ): PixelMap {
-  return pixelMapOf({ width: 2, height: 2, fit }, { width, height })
+  return mapOf({ width: 2, height: 2, fit }, { width, height })
 }
 
 /** The classes of the only image, row by row. */
