@@ -70,6 +70,15 @@ test('a detector responds with boxes in pixels of the image that was sent', asyn
   assert.deepEqual(yolo, [{ class: 'cat', index: 0, score: 0.9, box: [2, 2, 10, 6] }])
 })
 
+test('boxes are those of the upright image', async () => {
+  const rotated = await sharp(await plain(200, 100))
+    .withMetadata({ orientation: 6 })
+    .jpeg()
+    .toBuffer()
+  const [best] = await detections('ssd', rotated)
+  assert.deepEqual(best?.box, [10, 40, 50, 120])
+})
+
 test('each image of a form gets its own detections, and requests share runs', async () => {
   // Two detections of a box, a score and a class are the pixels of an image of 6×2 pixels.
   const [one, other] = [

@@ -16,7 +16,7 @@ export interface FeaturePlan {
   readonly isNormalized: boolean
 }
 
-/** @throws ServerError `InvalidModelException` when it is not clear which output has the features. */
+/** @throws ServerError `InvalidModelException` when it is unclear which output has the features. */
 export function planFeatures(
   specs: readonly TensorSpec[],
   { pooling = 'mean', normalize = false }: TaskSettings,

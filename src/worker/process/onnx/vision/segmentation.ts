@@ -88,7 +88,7 @@ export function planSegmentation(
   }
 }
 
-/** The mask of each image, in the size of the image. Each pixel has the class of the nearest cell. */
+/** The mask of each image, in its size. Each pixel has the class of the nearest cell. */
 export function masksOf(
   plan: SegmentationPlan,
   output: Tensor,
@@ -209,10 +209,16 @@ function enlarged({ width, height, classes }: Mask, map: PixelMap): Mask {
   const columns = cellsOf(original.width, left, right, width)
   const rows = cellsOf(original.height, top, bottom, height)
   const target = new Uint8Array(original.width * original.height)
-  for (const [y, row] of rows.entries()) {
-    if (row < 0) continue
+  for (let y = 0; y < rows.length; y++) {
+    const row = rows[y] ?? -1
     const start = y * original.width
-    for (const [x, column] of columns.entries()) {
+    if (row < 0) continue
+    if (row === rows[y - 1]) {
+      target.copyWithin(start, start - original.width, start)
+      continue
+    }
+    for (let x = 0; x < columns.length; x++) {
+      const column = columns[x] ?? -1
       if (column >= 0) target[start + x] = classes[row * width + column] ?? 0
     }
   }

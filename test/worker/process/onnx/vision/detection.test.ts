@@ -123,6 +123,9 @@ test('the format is derived from names and shapes where only one fits', () => {
     ['detr', two('pred_boxes', 'logits'), names(6)],
     ['detr', two('pred_boxes', 'pred_logits'), names(7)],
     ['refused', two('pred_boxes', 'logits')],
+    ['detr', [...two('pred_boxes', 'logits'), spec([1, 50, 256], 'FP32', 'last')], names(6)],
+    ['ssd', [...two('boxes', 'scores'), spec([1, 50, 10], 'FP32', 'landmarks')]],
+    ['refused', [...two('boxes', 'a'), spec([1, 50, 10], 'FP32', 'b')]],
     ['refused', two('a', 'b')],
     ['selected', [spec([-1, 4], 'FP32', 'a'), spec([-1], 'INT64', 'b'), spec([-1], 'FP32', 'c')]],
     [
@@ -283,7 +286,7 @@ test(`any numbers give valid detections, ONNXD_TEST_SEED=${seed}`, () => {
       for (const { box, score } of detections) {
         const [left, top, right, bottom] = box
         assert.ok(left >= 0 && top >= 0 && left < right && top < bottom, box.join())
-        assert.ok(right <= 100 && bottom <= 100 && score > 0, box.join())
+        assert.ok(right <= 100 && bottom <= 100 && score >= 0, box.join())
       }
     },
   )

@@ -37,9 +37,9 @@ export class Shortlist {
     this.#limit = limit
   }
 
-  /** Adds a candidate. Numbers must increase. A score that is not finite is ignored. */
+  /** Adds a candidate. Numbers must increase. A score that is not finite as FP32 is ignored. */
   add(number: number, score: number): void {
-    if (!(score > this.#floor) || score === Infinity) return
+    if (!(score > this.#floor) || fround(score) === Infinity) return
     this.#numbers.push(number)
     this.#scores.push(score)
     if (this.#numbers.length >= 2 * this.#limit) this.#cut()

@@ -10,6 +10,7 @@ const BOX_NAME = /box/i
 const SCORE_NAME = /scor|conf|prob/i
 const CLASS_NAME = /label|class|cls/i
 const COUNT_NAME = /num|count|valid/i
+const SCORES_NAME = /scor|conf|prob|logits|class|cls/i
 const DETR_NAME = /logits|pred_boxes/i
 const FORMATS = 'yolov5, yolov8, yolov10, ssd, detr or selected'
 
@@ -54,8 +55,8 @@ function guessFormat(
   const isPerBox = (spec: TensorSpec): boolean => spec.shape.length === perBox
   const hasScore = others.some((spec) => isPerBox(spec) && isFloat(spec))
   if (others.length > 1 && others.filter(isPerBox).length > 1 && hasScore) return 'selected'
-  const [scores] = others
-  if (scores === undefined || others.length > 1 || scores.shape.length !== 3) return undefined
+  const scores = scoresOf(tensors, settings, boxes)
+  if (scores?.shape.length !== 3) return undefined
   if (DETR_NAME.test(boxes.name) || DETR_NAME.test(scores.name)) return 'detr'
   return SCORE_NAME.test(scores.name) || CLASS_NAME.test(scores.name) ? 'ssd' : undefined
 }
@@ -66,10 +67,7 @@ function boxesAndScores(
   format: 'ssd' | 'detr',
 ): DetectionOutputs {
   const boxes = boxesOf(specs, settings) ?? missing('boxes', specs)
-  const others = specs.filter(
-    (spec) => spec !== boxes && isFloat(spec) && spec.shape.length === boxes.shape.length,
-  )
-  const scores = named(specs, settings.scoresOutput) ?? only(others) ?? missing('scores', specs)
+  const scores = scoresOf(specs, settings, boxes) ?? missing('scores', specs)
   if (boxes.shape.length !== 3 || scores.shape.length !== 3) {
     throw invalidTask(
       `format "${format}" needs boxes [N,anchors,4] and scores [N,anchors,classes]; the model has ${specListText(specs)}`,
@@ -130,6 +128,22 @@ function boxesOf(specs: readonly TensorSpec[], settings: TaskSettings): TensorSp
     only(fitting.filter((spec) => spec.name !== settings.scoresOutput)) ??
     only(fitting.filter(({ name }) => BOX_NAME.test(name))) ??
     only(specs.filter((spec) => isFloat(spec) && BOX_NAME.test(spec.name)))
+  )
+}
+
+/** The output with the scores of all classes for each box. */
+function scoresOf(
+  specs: readonly TensorSpec[],
+  settings: TaskSettings,
+  boxes: TensorSpec,
+): TensorSpec | undefined {
+  const others = specs.filter(
+    (spec) => spec !== boxes && isFloat(spec) && spec.shape.length === boxes.shape.length,
+  )
+  return (
+    named(specs, settings.scoresOutput) ??
+    only(others) ??
+    only(others.filter(({ name }) => SCORES_NAME.test(name)))
   )
 }
 
