@@ -61,6 +61,8 @@ const FIRST_BYTES: ReadonlySet<number | undefined> = new Set(
     signature.charCodeAt(0),
   ),
 )
+/** Lengths of the second header of a bitmap. */
+const BITMAP_HEADERS: ReadonlySet<number | undefined> = new Set([12, 40, 52, 56, 64, 108, 124])
 const LONGEST = 18
 
 /** Returns the format whose first bytes match; `undefined` if no format does. */
@@ -84,7 +86,8 @@ function formatOfParts(start: string): FileFormat | undefined {
   if (/^RIFF[^]{4}WAVE/.test(start)) return 'a WAV file'
   if (/^RIFF[^]{4}WEBP/.test(start)) return 'a WebP image'
   // A bitmap: reserved zeros, the offset of the pixels, and the length of a known header.
-  if (/^BM[^]{4}\0{4}[^]{4}[\x0c\x28\x34\x38\x40\x6c\x7c]\0{3}/.test(start)) return 'a BMP image'
+  const bitmap = /^BM[^]{4}\0{4}[^]{4}([^])\0{3}/.exec(start)
+  if (BITMAP_HEADERS.has(bitmap?.[1]?.charCodeAt(0))) return 'a BMP image'
   if (/^\0\0\0[^]ftyp(?:avi[fs]|hei[cx]|mif1)/.test(start)) return 'an AVIF or HEIC image'
   return /^\0\0\0[^]ftyp/.test(start) ? 'an MP4 file' : undefined
 }
