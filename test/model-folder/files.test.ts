@@ -165,7 +165,7 @@ for (const [what, content, pattern] of [
   ['is out of range', '{"batchSize": 0}', /model\.json is not valid: batchSize: .*got 0/],
   [
     'has a wrong word deep inside',
-    '{"image": {"layout": "CHW"}}',
+    '{"image": {"layout": "CWH"}}',
     /model\.json is not valid: image\.layout: Expected one of NCHW,NHWC/,
   ],
   ['is too large', `{"labels": "${'x'.repeat(1024 * 1024)}"}`, /model\.json is larger than 1 MiB/],

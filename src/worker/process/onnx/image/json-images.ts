@@ -24,7 +24,8 @@ const NUMBER_WORDS: ReadonlySet<string> = new Set(['NaN', 'Infinity', '-Infinity
 const MAX_LEVELS = 8
 const MAX_IMAGES = 10_000
 const DATA_URL = /^data:[^,]{0,200};base64,/i
-const BASE64 = /^[\w+/\s-]*={0,2}\s*$/
+/** Both alphabets of base64, with line breaks. */
+const NO_BASE64 = /[^\w+/=\s-]/
 
 /** The images of a JSON body. */
 export interface JsonImages {
@@ -96,7 +97,7 @@ export function imageOfText(text: string, index: number): Buffer {
     )
   }
   const base64 = text.replace(DATA_URL, '')
-  if (base64 === '' || !BASE64.test(base64)) {
+  if (base64 === '' || NO_BASE64.test(base64)) {
     throw invalid(`${name} is not base64: ${quote(text)}. Send the bytes of the file in base64.`)
   }
   return checkImage(Buffer.from(base64, 'base64'), index)

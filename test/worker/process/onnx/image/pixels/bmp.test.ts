@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import fc from 'fast-check'
+import { ServerError } from '../../../../../../src/errors.ts'
 import { fileFormatOf } from '../../../../../../src/file-format.ts'
 import {
   isBmp,
@@ -22,6 +24,7 @@ const GREEN = [0, 255, 0]
 const BLUE = [0, 0, 255]
 const COLORS = [0xff0000, 0x00ff00, 0x0000ff]
 const size = { width: 3, height: 2 }
+const blackRows = Array.from({ length: 3 }, () => [0, 0, 0, 0, 0])
 const wanted = [RED, GREEN, BLUE, BLUE, GREEN, RED].flat()
 const indices = [
   [0, 1, 2],
@@ -98,4 +101,34 @@ test('a damaged or compressed file is rejected, and the error says why', () => {
   )
   const tensor = Buffer.from('424d000000000000000000000000ffffffff', 'hex')
   assert.deepEqual([isBmp(tensor), fileFormatOf(tensor)], [false, undefined])
+})
+
+test('changed bytes of a header never give other errors or pixels from outside of the file', () => {
+  const files = ([1, 4, 8, 16, 24, 32] as const).map((bits) =>
+    bmpFile({ width: 5, height: 3, bits, rows: blackRows, palette: bits < 16 ? COLORS : [] }),
+  )
+  const change = fc.tuple(fc.integer({ min: 2, max: 70 }), fc.integer({ min: 0, max: 255 }))
+  let readable = 0
+  fc.assert(
+    fc.property(
+      fc.constantFrom(...files),
+      fc.array(change, { minLength: 1, maxLength: 3 }),
+      (file, changes) => {
+        const bytes = Buffer.from(file)
+        for (const [at, value] of changes) bytes[at % bytes.length] = value
+        if (!isBmp(bytes)) return
+        try {
+          const header = readBmpHeader(bytes)
+          assert.ok(header.width * header.height <= bytes.length * 8)
+          const { data } = readBmpPixels(bytes, header)
+          assert.equal(data.length, header.width * header.height * 3)
+          readable++
+        } catch (error) {
+          assert.ok(error instanceof ServerError, String(error))
+        }
+      },
+    ),
+    { numRuns: 2000 },
+  )
+  assert.ok(readable > 100)
 })
