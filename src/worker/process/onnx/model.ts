@@ -73,7 +73,7 @@ function verdictOn(
     return { joins: false, reason, needsTrial: false }
   }
   const setting = joinBatches === '' ? (settings.joinBatches ?? 'auto') : joinBatches
-  return judgeBatching(file, session.inputs, setting)
+  return judgeBatching(file, session.inputs, setting, session.outputs)
 }
 
 /** The codec of each REST dialect. `plain` serves MMS's routes and belongs to the handler. */

@@ -1,14 +1,6 @@
 /** Builds the files of an entry, and checks that they give the same results as the original. */
 import { createHash } from 'node:crypto'
-import {
-  closeSync,
-  existsSync,
-  fsyncSync,
-  openSync,
-  readFileSync,
-  statSync,
-  writeFileSync,
-} from 'node:fs'
+import { closeSync, existsSync, fsyncSync, openSync, statSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 // The same binding as in `session.ts`; `InferenceSession` offers no way to write files.
@@ -18,6 +10,7 @@ import type { FileDigest, SharedWeights, WeightsJob } from '../../../contract/sh
 import { messageOf } from '../../../errors.ts'
 import { DEFAULT_WORKER_OPTIONS } from '../handler.ts'
 import type { LoadContext } from '../handler.ts'
+import { withProtoFile } from '../onnx/graph/proto-file.ts'
 import { MappedWeights } from '../onnx/runtime/mapped-weights.ts'
 import { OnnxSession } from '../onnx/runtime/session.ts'
 import { bytesOfData } from '../onnx/tensors/tensor.ts'
@@ -127,7 +120,9 @@ async function write(
   if (statSync(weights).size + statSync(model).size > maxBytes) {
     throw new UnfitError('The entry would be larger than the cache may be.')
   }
-  const repaired = repairModel(readFileSync(model), inputs)
+  const repaired = attempt('The written file is not a model', () =>
+    withProtoFile(model, (file) => repairModel(file, inputs)),
+  )
   if (repaired !== undefined) writeFileSync(model, repaired)
   for (const file of [model, weights]) flush(file)
   await delay(CLOCK_MS)

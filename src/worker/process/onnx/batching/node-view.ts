@@ -1,8 +1,8 @@
+import type { AttributeValue, GraphNode, StoredTensor } from '../graph/graph.ts'
 /** A node of the graph for the rules: the flows of its inputs, and its attributes. */
 import { fixedDim, numberOf } from './dimension.ts'
 import type { Dim, DimNames } from './dimension.ts'
 import type { Batched, Fixed, Flow, Shape, Sized } from './flow.ts'
-import type { AttributeValue, GraphNode, StoredTensor } from './graph.ts'
 import { NotProved } from './not-proved.ts'
 
 /** The flow of an input. A rule gets only inputs with a known flow. */

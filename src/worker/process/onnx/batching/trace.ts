@@ -1,3 +1,4 @@
+import type { Graph, GraphNode, StoredTensor } from '../graph/graph.ts'
 /**
  * Follows the batch through a graph, operator by operator, and decides whether each output keeps
  * the requests of a joined run apart.
@@ -8,7 +9,6 @@ import { BATCH, DimNames, fixedDim, hasBatch, namedDim, sameDim } from './dimens
 import type { Dim } from './dimension.ts'
 import { batched, fixed } from './flow.ts'
 import type { Flow, Mixed } from './flow.ts'
-import type { Graph, GraphNode, StoredTensor } from './graph.ts'
 import { isName } from './groups.ts'
 import { NodeView, storedShape } from './node-view.ts'
 import type { Inflow } from './node-view.ts'

@@ -1,9 +1,8 @@
 /** Decides, when a model is loaded, whether requests may share a run, and gives the reason. */
-import { closeSync, constants, fstatSync, openSync } from 'node:fs'
 import type { JoinBatches } from '../../../../model-folder/version-settings.ts'
+import { readGraph } from '../graph/graph-reader.ts'
+import { ProtoError, withProtoFile } from '../graph/proto-file.ts'
 import type { TensorSpec } from '../tensors/metadata.ts'
-import { readGraph } from './graph-reader.ts'
-import { ProtoError, ProtoFile } from './proto-file.ts'
 import { whyNoBatch, whyNotApart } from './trace.ts'
 
 export interface BatchVerdict {
@@ -14,22 +13,30 @@ export interface BatchVerdict {
   readonly needsTrial: boolean
 }
 
-/** Returns the verdict on the model in an `.onnx` file. Never throws. */
+/**
+ * Returns the verdict on the model in an `.onnx` file. Never throws.
+ * @param outputs The outputs that are served, if not all are. The others need no proof.
+ */
 export function judgeBatching(
   file: string,
   inputs: readonly TensorSpec[],
   setting: JoinBatches,
+  outputs?: readonly TensorSpec[],
 ): BatchVerdict {
   if (setting === 'never') return no('The setting joinBatches is "never".')
   const problem = whyNoBatch(inputs)
   if (problem !== undefined) return no(problem)
-  if (setting === 'auto') return prove(file, inputs)
+  if (setting === 'auto') return prove(file, inputs, outputs)
   return { joins: true, reason: 'The setting joinBatches is "always".', needsTrial: false }
 }
 
-function prove(file: string, inputs: readonly TensorSpec[]): BatchVerdict {
+function prove(
+  file: string,
+  inputs: readonly TensorSpec[],
+  outputs?: readonly TensorSpec[],
+): BatchVerdict {
   try {
-    const problem = readAndTrace(file, inputs)
+    const problem = readAndTrace(file, inputs, outputs)
     if (problem !== undefined) return no(problem)
     const reason = 'No operator mixes the requests of a run.'
     return { joins: true, reason, needsTrial: true }
@@ -43,15 +50,12 @@ function no(reason: string): BatchVerdict {
   return { joins: false, reason, needsTrial: false }
 }
 
-function readAndTrace(file: string, inputs: readonly TensorSpec[]): string | undefined {
-  // Without O_NONBLOCK, opening a FIFO would block forever.
-  const descriptor = openSync(file, constants.O_RDONLY | constants.O_NONBLOCK)
-  try {
-    const found = fstatSync(descriptor)
-    if (!found.isFile()) throw new ProtoError('the model is not a regular file')
-    const graph = readGraph(new ProtoFile(descriptor, found.size))
-    return whyNotApart(graph, inputs)
-  } finally {
-    closeSync(descriptor)
-  }
+function readAndTrace(
+  file: string,
+  inputs: readonly TensorSpec[],
+  outputs?: readonly TensorSpec[],
+): string | undefined {
+  const graph = withProtoFile(file, readGraph)
+  const names = outputs === undefined ? graph.outputs : outputs.map(({ name }) => name)
+  return whyNotApart({ ...graph, outputs: names }, inputs)
 }

@@ -1,7 +1,6 @@
 /** Reads from a `.onnx` file what onnxruntime-node does not report: which inputs have no shape. */
-import { closeSync, fstatSync, openSync } from 'node:fs'
-import { ProtoError, ProtoFile } from '../batching/proto-file.ts'
-import type { ProtoField, Range } from '../batching/proto-file.ts'
+import { ProtoError, withProtoFile } from '../graph/proto-file.ts'
+import type { ProtoField, ProtoFile, Range } from '../graph/proto-file.ts'
 
 /**
  * Field numbers of `ModelProto`, `GraphProto`, `ValueInfoProto`, `TypeProto` and
@@ -21,15 +20,11 @@ const MAX_NAME_BYTES = 64 * 1024
  * already loaded it.
  */
 export function inputsWithoutShape(file: string): ReadonlySet<string> {
-  const descriptor = openSync(file, 'r')
   try {
-    const source = new ProtoFile(descriptor, fstatSync(descriptor).size)
-    return new Set(namesWithoutShape(source))
+    return withProtoFile(file, (source) => new Set(namesWithoutShape(source)))
   } catch (error) {
     if (error instanceof ProtoError) return new Set()
     throw error
-  } finally {
-    closeSync(descriptor)
   }
 }
 

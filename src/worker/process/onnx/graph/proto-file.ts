@@ -2,7 +2,7 @@
  * Reads protocol buffers from a file of any size. Fields are found by position, and only requested
  * fields are read, so weights are never loaded into memory.
  */
-import { readSync } from 'node:fs'
+import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs'
 import { BinaryReader, WireType } from '@bufbuild/protobuf/wire'
 
 /** Bytes per read. The fields of a graph lie close together. */
@@ -26,6 +26,8 @@ export interface Range {
 
 export interface ProtoField extends Range {
   readonly number: number
+  /** Where the tag of the field begins; `start` is where its value begins. */
+  readonly tagStart: number
   readonly wire: WireType
   /** The value of a varint; 0 for other fields, whose bytes lie from `start` to `end`. */
   readonly value: number
@@ -38,6 +40,22 @@ export interface ProtoField extends Range {
 export function numberIn({ wire, value }: ProtoField): number {
   if (wire !== WireType.Varint) throw new ProtoError('the file is damaged')
   return value
+}
+
+/**
+ * Opens a file and passes it to `read`.
+ * @throws ProtoError unless it is a regular file.
+ */
+export function withProtoFile<T>(path: string, read: (file: ProtoFile) => T): T {
+  // Without O_NONBLOCK, opening a FIFO would block forever.
+  const descriptor = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK)
+  try {
+    const found = fstatSync(descriptor)
+    if (!found.isFile()) throw new ProtoError('the model is not a regular file')
+    return read(new ProtoFile(descriptor, found.size))
+  } finally {
+    closeSync(descriptor)
+  }
 }
 
 /** An open file; the caller closes it after reading. */
@@ -85,13 +103,21 @@ export class ProtoFile {
       return Buffer.from(this.#window.subarray(from, from + end - start))
     }
     const bytes = Buffer.alloc(end - start)
+    this.copy({ start, end }, bytes, 0)
+    return bytes
+  }
+
+  /**
+   * Copies a range of the file into `target`.
+   * @throws ProtoError when the file is shorter.
+   */
+  copy({ start, end }: Range, target: Buffer, at: number): void {
     let done = 0
-    while (done < bytes.length) {
-      const count = readSync(this.#descriptor, bytes, done, bytes.length - done, start + done)
+    while (done < end - start) {
+      const count = readSync(this.#descriptor, target, at + done, end - start - done, start + done)
       if (count === 0) throw new ProtoError('the file is truncated')
       done += count
     }
-    return bytes
   }
 
   #fieldAt(position: number, end: number): ProtoField {
@@ -104,7 +130,7 @@ export class ProtoFile {
       const start = this.#windowStart + reader.pos
       if (reader.pos > reader.len || start + length > end)
         throw new ProtoError('the file is truncated')
-      return { number, wire, value, start, end: start + length }
+      return { number, tagStart: position, wire, value, start, end: start + length }
     } catch (error) {
       throw error instanceof ProtoError
         ? error
