@@ -83,6 +83,8 @@ const DOORS = {
     'proto-file.ts',
     'message-edit.ts',
     'output-plan.ts',
+    'class-list.ts',
+    'value-info.ts',
     'class-sources.ts',
   ],
   'worker/process/onnx/image': ['codec.ts', 'classes.ts', 'placement.ts', 'decode.ts'],
@@ -90,6 +92,7 @@ const DOORS = {
   'worker/process/onnx/oip': ['codec.ts'],
   'worker/process/onnx/raw': ['raw-input.ts', 'foreign-bytes.ts'],
   'worker/process/onnx/runtime': [
+    'load-file.ts',
     'session.ts',
     'mapped-weights.ts',
     'warm-up.ts',

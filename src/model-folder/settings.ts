@@ -28,7 +28,7 @@ export const ModelSettings = Type.Object(
     labels: Type.Optional(
       Type.String({
         description:
-          'File with the class labels: one on each line, or JSON. Default: `id2label` in a `config.json` beside the model, or `names` in the metadata of the `.onnx` file.',
+          'File with the class labels: one on each line, or JSON. Default: `id2label` in a `config.json` beside the model, or `names` in the metadata of the `.onnx` file. `/predictions` returns labels of this setting in place of class numbers.',
       }),
     ),
     topK: Type.Optional(
@@ -46,7 +46,13 @@ export const ModelSettings = Type.Object(
     output: Type.Optional(
       Type.String({
         description:
-          'Name of the output that the image handler reads, such as the class scores. Default: the only float output of shape [N,classes], or that of the task.',
+          'Name of the output that the image handler reads, such as the class scores; default: the only float output of shape [N,classes], or that of the task. For other models the name of an integer output with class numbers, to return its labels.',
+      }),
+    ),
+    probabilities: Type.Optional(
+      stringEnum(['object', 'array'], {
+        description:
+          'Form of the class scores in responses of `/predictions`: an object keyed by label, or an array. Default: `object` for a model exported with `ZipMap`, else `array`.',
       }),
     ),
     image: Type.Optional(ImageSettings),

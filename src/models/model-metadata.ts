@@ -4,7 +4,7 @@
  */
 import { Type } from '@sinclair/typebox'
 import type { Static } from '@sinclair/typebox'
-import { fits } from '../schema.ts'
+import { fits, stringEnum } from '../schema.ts'
 
 /** An input or output. */
 const TensorMetadata = Type.Object({
@@ -24,6 +24,22 @@ const TensorMetadata = Type.Object({
       description: 'True if the model declares no shape and accepts any; `shape` is empty then.',
     }),
   ),
+  labels: Type.Optional(
+    Type.Array(Type.String(), {
+      description: 'Labels of the classes, for the class or the scores of a classifier.',
+    }),
+  ),
+  form: Type.Optional(
+    stringEnum(['label', 'object'], {
+      description:
+        'Form in responses of `/predictions`, if it is not numbers: each class as its label, or each row of scores as an object keyed by label.',
+    }),
+  ),
+  classNumbers: Type.Optional(
+    Type.Array(Type.Integer(), {
+      description: 'Number of each class, if it is not the position of its label.',
+    }),
+  ),
 })
 export type TensorMetadata = Static<typeof TensorMetadata>
 
@@ -35,6 +51,11 @@ const HandlerMetadata = Type.Object({
   outputs: Type.Array(TensorMetadata),
   task: Type.Optional(
     Type.String({ description: 'The task that `model.json` declares, such as `detection`.' }),
+  ),
+  notServed: Type.Optional(
+    Type.Array(Type.Object({ name: Type.String(), reason: Type.String(), remedy: Type.String() }), {
+      description: 'Outputs of the model that are not tensors.',
+    }),
   ),
   labels: Type.Optional(Type.Array(Type.String())),
   topK: Type.Optional(

@@ -143,7 +143,7 @@ function groupByType(tensors: readonly TensorMetadata[]): readonly TensorMetadat
   const groups = new Map<string, TensorMetadata[]>()
   for (const tensor of tensors) {
     const { datatype, shape, dimensions, anyShape } = tensor
-    const key = JSON.stringify([datatype, shape, dimensions, anyShape])
+    const key = JSON.stringify([datatype, shape, dimensions, anyShape, labelsIn(tensor)])
     groups.set(key, [...(groups.get(key) ?? []), tensor])
   }
   return [...groups.values()]
@@ -165,10 +165,16 @@ function tensorSchema(tensors: readonly TensorMetadata[], direction: Direction):
       data: {
         type: 'array',
         description: 'The elements as a flat list in row-major order.',
-        items: elementSchema(datatype, direction),
+        items: { ...elementSchema(datatype, direction), ...labelsIn(tensor) },
       },
     },
   }
+}
+
+/** The labels of texts. The protocol's tensors have no other labels. */
+function labelsIn({ datatype, labels }: TensorMetadata): JsonSchema | undefined {
+  const isLabelled = datatype === 'BYTES' && labels !== undefined
+  return isLabelled ? { enum: [...new Set(labels)] } : undefined
 }
 
 /**

@@ -1,7 +1,7 @@
 /** Request and response bodies of `POST /predictions/{model}` for one model. */
-import type { HandlerMetadata, TensorMetadata } from '../models/model-metadata.ts'
+import type { HandlerMetadata } from '../models/model-metadata.ts'
+import { outputSchema } from './output-schemas.ts'
 import { fitExample, nestedExample, nestedSchema, tensorText } from './tensor-schemas.ts'
-import type { Direction } from './tensor-schemas.ts'
 import type { Content, JsonSchema, RequestBody, Response } from './types.ts'
 import { visionResponse } from './vision-schemas.ts'
 
@@ -45,7 +45,9 @@ export function predictRequest(metadata: HandlerMetadata, typeName: string): Req
     $id: `${typeName}PredictRequest`,
     type: 'object',
     required: inputs.map(({ name }) => name),
-    properties: tensorProperties(inputs, 'request'),
+    properties: Object.fromEntries(
+      inputs.map((input) => [input.name, nestedSchema(input, 'request')]),
+    ),
     additionalProperties: false,
   }
   const value = Object.fromEntries(inputs.map((tensor) => [tensor.name, nestedExample(tensor)]))
@@ -79,7 +81,7 @@ export function predictResponse(metadata: HandlerMetadata, typeName: string): Re
     $id: `${typeName}PredictResponse`,
     type: 'object',
     required: outputs.map(({ name }) => name),
-    properties: tensorProperties(outputs, 'answer'),
+    properties: Object.fromEntries(outputs.map((output) => [output.name, outputSchema(output)])),
   }
   return { description: 'The output tensors.', content: { 'application/json': { schema } } }
 }
@@ -128,8 +130,4 @@ function classList({ labels }: HandlerMetadata, topK: number, typeName: string):
       },
     },
   }
-}
-
-function tensorProperties(tensors: readonly TensorMetadata[], direction: Direction): JsonSchema {
-  return Object.fromEntries(tensors.map((tensor) => [tensor.name, nestedSchema(tensor, direction)]))
 }

@@ -45,9 +45,21 @@ export function elementSchema(datatype: string, direction: Direction): JsonSchem
 
 /** Nested arrays of the tensor's rank. For a scalar it is the schema of the element. */
 export function nestedSchema(tensor: TensorMetadata, direction: Direction): JsonSchema {
-  const { datatype, shape, dimensions } = tensor
+  const { datatype } = tensor
   if (tensor.anyShape === true) return { description: `${tensorText(tensor)}.` }
-  let schema = elementSchema(datatype, direction)
+  return nestedArrays(tensor, labelSchema(tensor) ?? elementSchema(datatype, direction))
+}
+
+/** Schema of an element that is a label: a text, or a class number that becomes one. */
+export function labelSchema({ datatype, labels, form }: TensorMetadata): JsonSchema | undefined {
+  if (labels === undefined || (datatype !== 'BYTES' && form !== 'label')) return undefined
+  return { type: 'string', enum: [...new Set(labels)] }
+}
+
+/** Nested arrays of a tensor's shape, with `element` in place of its elements. */
+export function nestedArrays(tensor: TensorMetadata, element: JsonSchema): JsonSchema {
+  const { shape, dimensions } = tensor
+  let schema = element
   let elements = 1
   for (const [axis, size] of [...shape.entries()].toReversed()) {
     const isTuple = size >= 0 && elements * size <= MAX_TUPLE_ELEMENTS

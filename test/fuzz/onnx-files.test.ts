@@ -6,13 +6,16 @@ import { test } from 'node:test'
 import { externalLocations } from '../../src/models/sources/external-data.ts'
 import { whyNoBatch, whyNotApart } from '../../src/worker/process/onnx/batching/trace.ts'
 import { judgeBatching } from '../../src/worker/process/onnx/batching/verdict.ts'
+import { classSources } from '../../src/worker/process/onnx/graph/class-sources.ts'
 import { readGraph } from '../../src/worker/process/onnx/graph/graph-reader.ts'
+import { planOutputs } from '../../src/worker/process/onnx/graph/output-plan.ts'
 import { ProtoError, ProtoFile } from '../../src/worker/process/onnx/graph/proto-file.ts'
 import { foreignFileError } from '../../src/worker/process/onnx/runtime/foreign-model.ts'
 import { inputsWithoutShape } from '../../src/worker/process/onnx/runtime/onnx-file.ts'
 import { reportFigure } from '../faults/figures.ts'
 import { assertError, assertUnharmed, heldBy, size, startLaboratory } from '../faults/harness.ts'
 import { uploadForm } from '../helpers/archives.ts'
+import { classifierModel } from '../helpers/classifier-models.ts'
 import { growingLoop, zerosModel } from '../helpers/hostile-onnx.ts'
 import { mutate } from '../helpers/mutate.ts'
 import { floats, integers, modelBytes, node } from '../helpers/onnx-builder.ts'
@@ -61,12 +64,28 @@ const RICH = modelBytes({
     axes: integers(1),
   },
 })
-const SOUND = [RICH, addModel(1), externalModel('weights.bin'), zerosModel(), growingLoop(4n)]
+const SOUND = [
+  RICH,
+  modelBytes(classifierModel()),
+  addModel(1),
+  externalModel('weights.bin'),
+  zerosModel(),
+  growingLoop(4n),
+]
 /** What every proof is asked with: the inputs of the model as the runtime would name them. */
 const INPUTS = [{ name: 'x', datatype: 'FP32', shape: [-1, 4], dimensions: ['N', 4] }] as const
-const WORDS = ['Reshape', 'If', 'Concat', 'x', '', 'Loop', 'ai.onnx.ml', 'Scan'].map((text) =>
-  Buffer.concat([Buffer.from([0x22, text.length]), Buffer.from(text)]),
-)
+const WORDS = [
+  'ZipMap',
+  'Identity',
+  'Reshape',
+  'If',
+  'Concat',
+  'x',
+  '',
+  'Loop',
+  'ai.onnx.ml',
+  'Scan',
+].map((text) => Buffer.concat([Buffer.from([0x22, text.length]), Buffer.from(text)]))
 
 function mutant(random: RandomNumbers): Buffer {
   return mutate(oneOf(SOUND, random), random, { words: WORDS, other: oneOf(SOUND, random) })
@@ -96,6 +115,10 @@ test('damaged models are read in time, with a verdict or an error of the format'
       for (const name of inputsWithoutShape(file)) assert.equal(typeof name, 'string')
       for (const name of await externalLocations(file)) assert.equal(typeof name, 'string')
       foreignFileError(file)
+      const plan = planOutputs(file)
+      const rewritten = plan.rewrite()
+      assert.ok(plan.zipMaps.size > 0 || rewritten === undefined)
+      for (const [name] of classSources(file)) assert.equal(typeof name, 'string')
     }
     const tookMs = performance.now() - startedAt
     assert.ok(tookMs < SLOW_MS, `${tookMs} ms`)
@@ -121,6 +144,7 @@ test('the time to read a model grows with its size and not faster', async (t) =>
     const startedAt = performance.now()
     judgeBatching(file, INPUTS, 'auto')
     inputsWithoutShape(file)
+    planOutputs(file).rewrite()
     await externalLocations(file)
     return performance.now() - startedAt
   }

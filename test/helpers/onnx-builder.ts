@@ -6,8 +6,10 @@ import type { Datatype } from '../../src/contract/datatypes.ts'
 import {
   field,
   floatField,
+  mapsValue,
   model as encodeModel,
   node as encodeNode,
+  sequenceValue,
   tensorValue,
 } from './onnx-fields.ts'
 
@@ -58,6 +60,8 @@ export interface ValueSource {
   /** A datatype, or a number of ONNX's `TensorProto.DataType`. */
   readonly type: Datatype | number
   readonly shape?: readonly Dimension[]
+  /** `maps`: a sequence of maps whose keys have the type; `sequence`: one of float tensors. */
+  readonly kind?: 'maps' | 'sequence'
 }
 
 /** The elements are numbers, or bytes, or in the file `location`. */
@@ -213,7 +217,9 @@ function rawBytes(type: Datatype, values: readonly number[]): Buffer {
   return Buffer.from(array.buffer)
 }
 
-function valueMessage({ name, type, shape }: ValueSource): Buffer {
+function valueMessage({ name, type, shape, kind }: ValueSource): Buffer {
   const datatype = DATATYPES.find((one) => one === type)
-  return tensorValue(name, datatype === undefined ? Number(type) : ELEMENT_TYPES[datatype], shape)
+  const number = datatype === undefined ? Number(type) : ELEMENT_TYPES[datatype]
+  if (kind === 'sequence') return sequenceValue(name)
+  return kind === 'maps' ? mapsValue(name, number) : tensorValue(name, number, shape)
 }

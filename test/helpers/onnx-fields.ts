@@ -47,6 +47,17 @@ export function tensorValue(
   return Buffer.concat([field(1, name), field(2, field(1, tensor))])
 }
 
+/** A `ValueInfoProto` of a sequence of maps from a key (a type of ONNX) to a float. */
+export function mapsValue(name: string, keyType: number): Buffer {
+  const map = Buffer.concat([field(1, keyType), field(2, field(1, field(1, 1)))])
+  return Buffer.concat([field(1, name), field(2, field(4, field(1, field(5, map))))])
+}
+
+/** A `ValueInfoProto` of a sequence of float tensors. */
+export function sequenceValue(name: string): Buffer {
+  return Buffer.concat([field(1, name), field(2, field(4, field(1, field(1, field(1, 1)))))])
+}
+
 /** A `NodeProto`. `more` has further fields, such as attributes. */
 export function node(
   operator: string,

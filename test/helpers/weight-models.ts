@@ -168,6 +168,27 @@ export const WEIGHT_MODELS: Readonly<Record<string, ModelSource>> = {
     nodes: [node('Gather', ['table', 'ids'], 'g'), node('MatMul', ['g', 'w'], 'y')],
     constants: { table: weights(9, 100, WIDTH), w: weights(10, WIDTH, WIDTH) },
   },
+  'maps and a sequence as outputs': {
+    inputs: [x],
+    outputs: [
+      { name: 'maps', type: 'INT64', kind: 'maps' },
+      { name: 'parts', type: 'FP32', kind: 'sequence' },
+      y,
+    ],
+    nodes: [
+      node('MatMul', ['x', 'w'], 'y'),
+      node('Softmax', ['y'], 'scores', { axis: 1 }),
+      node(
+        'ZipMap',
+        ['scores'],
+        'maps',
+        { classlabels_int64s: [...Array(WIDTH).keys()] },
+        'ai.onnx.ml',
+      ),
+      node('SequenceConstruct', ['x', 'y'], 'parts'),
+    ],
+    constants: { w: weights(13, WIDTH, WIDTH) },
+  },
   'a normalised result that is NaN for zeros': {
     inputs: [x],
     outputs: [y],

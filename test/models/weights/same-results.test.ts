@@ -69,6 +69,8 @@ async function compare(t: Parameters<typeof openCache>[0], file: string): Promis
   assert.ok(cached.isMapped)
   assert.deepEqual(cached.inputs, plain.inputs)
   assert.deepEqual(cached.outputs, plain.outputs)
+  assert.deepEqual(cached.zipMaps, plain.zipMaps)
+  assert.deepEqual(cached.notServed, plain.notServed)
   const random = randomNumbers(SEED)
   for (let run = 0; run < RUNS; run += 1) {
     const inputs = plain.inputs.map((spec) => tensorFor(spec, random))

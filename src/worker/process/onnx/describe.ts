@@ -6,7 +6,7 @@ import type { ModelMetadata, TensorSpec } from './tensors/metadata.ts'
 /**
  * Builds the response to `describe: True`, the model's metadata as JSON. In `shape`, -1 stands for
  * a symbolic dimension; `dimensions` has its name. `anyShape` distinguishes a tensor without a
- * declared shape from a scalar.
+ * declared shape from a scalar. `notServed` lists the outputs that are not tensors.
  */
 export function describeModel(
   id: string,
@@ -14,7 +14,7 @@ export function describeModel(
   { joins, reason }: BatchVerdict,
 ): WirePrediction {
   const { name, handler, version, runtime, providers, batchable, inputs, outputs } = model
-  const { task, labels, topK } = model
+  const { task, labels, topK, notServed } = model
   const body = {
     name,
     version,
@@ -26,12 +26,14 @@ export function describeModel(
     inputs: inputs.map(describeSpec),
     outputs: outputs.map(describeSpec),
     task,
+    notServed,
     labels,
     topK,
   }
   return jsonPrediction(id, 200, prettyJson(body))
 }
 
-function describeSpec({ name, datatype, shape, dimensions, anyShape }: TensorSpec) {
-  return { name, datatype, shape, dimensions, anyShape }
+function describeSpec(spec: TensorSpec) {
+  const { name, datatype, shape, dimensions, anyShape, labels, form, classNumbers } = spec
+  return { name, datatype, shape, dimensions, anyShape, labels, form, classNumbers }
 }

@@ -6,6 +6,7 @@ import type { ModelFiles } from '../../../model-folder/files.ts'
 import type { LoadContext } from '../handler.ts'
 import { planClasses } from './image/classes.ts'
 import { readLabels } from './labels.ts'
+import { labelOutputs } from './output-labels.ts'
 import type { OnnxSession } from './runtime/session.ts'
 import type { ModelMetadata, TensorSpec } from './tensors/metadata.ts'
 
@@ -18,9 +19,9 @@ export async function metadataOf(
   files: ModelFiles,
   context: LoadContext,
 ): Promise<ModelMetadata> {
-  const { inputs, outputs, providers } = session
+  const { inputs, notServed, providers } = session
   const { modelVersion, maxBatchSize, hasBatchDimension } = context.options
-  const labels = await labelsOf(files, context.options.labels, outputs)
+  const labels = await labelsOf(files, context.options.labels, session.outputs)
   const handler =
     (context.handler || files.settings.handler) === IMAGE_HANDLER ? IMAGE_HANDLER : 'onnx'
   const task = files.settings.task?.type
@@ -28,6 +29,7 @@ export async function metadataOf(
     throw new ServerError('InvalidModelException', 'model.json: "task" needs the handler "image".')
   }
   const isClassifier = task === undefined || task === 'classification'
+  const outputs = handler === IMAGE_HANDLER ? session.outputs : labelled(session, files, labels)
   const classes =
     handler === IMAGE_HANDLER && isClassifier
       ? planClasses(outputs, files.settings, labels)
@@ -48,6 +50,7 @@ export async function metadataOf(
     inputs,
     outputs,
     ...(task === undefined ? {} : { task }),
+    ...(notServed.length === 0 ? {} : { notServed }),
     ...(labels === undefined ? {} : { labels }),
     ...(classes === undefined ? {} : { topK: classes.topK }),
   }
@@ -65,6 +68,16 @@ async function labelsOf(
   const canCount = ({ shape }: TensorSpec): boolean =>
     shape.slice(1).some((size) => size === labels.length || size < 0)
   return outputs.some(canCount) ? labels : undefined
+}
+
+/** Only labels of `model.json` name the classes of all outputs; Triton's belong to one output. */
+function labelled(
+  { outputs, zipMaps }: OnnxSession,
+  { onnxFile: file = '', settings }: ModelFiles,
+  labels: readonly string[] | undefined,
+): readonly TensorSpec[] {
+  const own = settings.labels === undefined ? undefined : labels
+  return labelOutputs({ file, outputs, zipMaps, settings, labels: own })
 }
 
 function isOpenInFront(spec: TensorSpec): boolean {

@@ -3,14 +3,14 @@ import { createHash } from 'node:crypto'
 import { closeSync, existsSync, fsyncSync, openSync, statSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
-// The same binding as in `session.ts`; `InferenceSession` offers no way to write files.
-import { binding } from 'onnxruntime-node/dist/binding.js'
 import { MODEL_FILE, WEIGHTS_FILE } from '../../../contract/shared-weights.ts'
 import type { FileDigest, SharedWeights, WeightsJob } from '../../../contract/shared-weights.ts'
 import { messageOf } from '../../../errors.ts'
 import { DEFAULT_WORKER_OPTIONS } from '../handler.ts'
 import type { LoadContext } from '../handler.ts'
+import { planOutputs } from '../onnx/graph/output-plan.ts'
 import { withProtoFile } from '../onnx/graph/proto-file.ts'
+import { loadFile } from '../onnx/runtime/load-file.ts'
 import { MappedWeights } from '../onnx/runtime/mapped-weights.ts'
 import { OnnxSession } from '../onnx/runtime/session.ts'
 import { bytesOfData } from '../onnx/tensors/tensor.ts'
@@ -92,11 +92,10 @@ async function write(
   inputs: ReadonlySet<string>,
 ): Promise<[ReadFile, ReadFile]> {
   const { threads, graphOptimization, building, maxBytes } = job
-  const session = new binding.InferenceSession()
   const [model, weights] = [MODEL_FILE, WEIGHTS_FILE].map((name) => path.join(building, name))
   if (model === undefined || weights === undefined) throw new UnfitError('No file was written.')
-  attempt('onnxruntime cannot write the model', () =>
-    session.loadModel(source, {
+  const session = attempt('onnxruntime cannot write the model', () =>
+    loadFile(source, planOutputs(source), {
       intraOpNumThreads: threads,
       interOpNumThreads: 1,
       executionMode: 'sequential',

@@ -114,7 +114,8 @@ function readNode(file: ProtoFile, range: Range): GraphNode {
       default:
     }
   }
-  return { name, operator, domain, inputs, outputs, attributes }
+  const place = { start: range.start, end: range.end }
+  return { place, name, operator, domain, inputs, outputs, attributes }
 }
 
 function readAttribute(file: ProtoFile, range: Range): { name: string; value: AttributeValue } {

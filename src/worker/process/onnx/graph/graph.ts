@@ -1,5 +1,7 @@
 /** An ONNX graph without its weights, with the parts that the proof of batching needs. */
 
+import type { Range } from './proto-file.ts'
+
 /** A tensor in the file. */
 export interface StoredTensor {
   /** `undefined` for a sparse tensor. */
@@ -21,6 +23,8 @@ export type AttributeValue =
   | { readonly kind: 'unread' }
 
 export interface GraphNode {
+  /** The bytes of the node in the file. */
+  readonly place: Range
   readonly name: string
   readonly operator: string
   /** Empty for the operators of ONNX itself. */

@@ -46,7 +46,7 @@ export function fieldOf(number: number, value: readonly Piece[]): readonly Piece
  * Returns the bytes of a message.
  * @throws ProtoError
  */
-export function assemble(file: ProtoFile, pieces: readonly Piece[]): Buffer {
+export function assemble(file: ProtoFile, pieces: readonly Piece[]): Buffer<ArrayBuffer> {
   const bytes = Buffer.allocUnsafe(sizeOf(pieces))
   let at = 0
   for (const piece of pieces) {

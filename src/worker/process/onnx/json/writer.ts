@@ -51,10 +51,20 @@ export class JsonWriter {
   }
 
   string(text: string): this {
-    const json = JSON.stringify(text)
+    return this.json(JSON.stringify(text))
+  }
+
+  /** Writes text that is JSON already. */
+  json(json: string): this {
     const size = Buffer.byteLength(json)
     this.#reserve(size)
     this.#length += this.#bytes.write(json, this.#length, 'utf8')
+    return this
+  }
+
+  /** Writes one element. */
+  element(tensor: Tensor, name: string, index: number): this {
+    this.#elements(tensor, name, index, index + 1)
     return this
   }
 

@@ -178,7 +178,9 @@ class InferenceCall implements Decoded {
     const { batchable: isBatch, labels = [] } = this.#model
     return outputs.map((output, index) => {
       const { name = '', classes = 0 } = forms[index] ?? {}
-      return classes === 0 ? output : rankOutput(output, name, classes, { isBatch, labels })
+      if (classes === 0) return output
+      const own = this.#model.outputs.find((spec) => spec.name === name && spec.form !== 'label')
+      return rankOutput(output, name, classes, { isBatch, labels: own?.labels ?? labels })
     })
   }
 

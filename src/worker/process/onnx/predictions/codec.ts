@@ -22,6 +22,8 @@ import {
   parseShape,
 } from '../tensors/raw-bytes.ts'
 import type { Tensor } from '../tensors/tensor.ts'
+import { outputWriters } from './class-forms.ts'
+import type { OutputWriter } from './class-forms.ts'
 import { plainText, readFormInputs } from './form-inputs.ts'
 import { isProtocolRequest, namesInputs, readPlainInputs } from './json-inputs.ts'
 import { writePlainResponse } from './json-outputs.ts'
@@ -36,9 +38,11 @@ export class TensorCodec implements RequestCodec {
   readonly #limits: CodecLimits
   readonly #inputs: InputTable
   readonly #outputs: OutputTable
+  readonly #writers: ReadonlyMap<string, OutputWriter>
   readonly #protocol: RequestCodec
 
   constructor(model: ModelMetadata, limits: CodecLimits, protocol: RequestCodec) {
+    this.#writers = outputWriters(model.outputs)
     this.#limits = limits
     this.#inputs = new InputTable(model.inputs)
     this.#outputs = new OutputTable(model.outputs)
@@ -65,7 +69,9 @@ export class TensorCodec implements RequestCodec {
   respond(id: string, inputs: readonly Tensor[], headers: RequestHeaders): Decoded {
     const form = prefersOctets(headers.accept) ? 'octets' : 'plain'
     if (form === 'octets') this.#outputs.checkOctets()
-    return new TensorCall(id, inputs, this.#outputs.names, form, this.#limits.maxResponseBytes)
+    const { maxResponseBytes } = this.#limits
+    const request = { id, inputs, outputNames: this.#outputs.names }
+    return new TensorCall(request, form, maxResponseBytes, this.#writers)
   }
 
   /**
@@ -121,25 +127,26 @@ class TensorCall implements Decoded {
   readonly outputNames: readonly string[]
   readonly #form: 'plain' | 'octets'
   readonly #maxBytes: number
+  readonly #writers: ReadonlyMap<string, OutputWriter>
 
   constructor(
-    id: string,
-    inputs: readonly Tensor[],
-    outputNames: readonly string[],
+    { id, inputs, outputNames }: Pick<Decoded, 'id' | 'inputs' | 'outputNames'>,
     form: 'plain' | 'octets',
     maxBytes: number,
+    writers: ReadonlyMap<string, OutputWriter>,
   ) {
     this.id = id
     this.inputs = inputs
     this.outputNames = outputNames
     this.#form = form
     this.#maxBytes = maxBytes
+    this.#writers = writers
   }
 
   encode(outputs: readonly Tensor[]): WirePrediction {
-    return this.#form === 'octets'
-      ? this.#encodeOctets(outputs)
-      : jsonPrediction(this.id, 200, writePlainResponse(this.outputNames, outputs, this.#maxBytes))
+    if (this.#form === 'octets') return this.#encodeOctets(outputs)
+    const body = writePlainResponse(this.outputNames, outputs, this.#maxBytes, this.#writers)
+    return jsonPrediction(this.id, 200, body)
   }
 
   #encodeOctets([output]: readonly Tensor[]): WirePrediction {

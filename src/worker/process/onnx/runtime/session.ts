@@ -8,11 +8,16 @@ import type { Binding } from 'onnxruntime-node/dist/binding.js'
 import { ServerError, messageOf } from '../../../../errors.ts'
 import type { ModelSettings } from '../../../../model-folder/settings.ts'
 import type { LoadContext, Reshapes, TensorReshape } from '../../handler.ts'
+import type { ClassList } from '../graph/class-list.ts'
+import { planOutputs } from '../graph/output-plan.ts'
+import type { OutputPlan } from '../graph/output-plan.ts'
 import { quote } from '../tensors/error-text.ts'
-import type { TensorSpec } from '../tensors/metadata.ts'
+import type { TensorSpec, NotServedOutput } from '../tensors/metadata.ts'
 import type { Tensor } from '../tensors/tensor.ts'
 import { foreignFileError, refuseOrtFormat } from './foreign-model.ts'
+import { loadFile } from './load-file.ts'
 import type { MappedWeights } from './mapped-weights.ts'
+import { noTensorError, notServedOutput } from './not-served.ts'
 import { inputsWithoutShape } from './onnx-file.ts'
 import { prepareRuntime } from './prepare-runtime.ts'
 import { reshapingOf, toClient, toModel } from './reshape.ts'
@@ -30,10 +35,23 @@ const RUN_OPTIONS: InferenceSession.RunOptions = {}
 /** Outputs to compute: `null` makes onnxruntime allocate their tensors. */
 type Fetches = Readonly<Record<string, null>>
 
+/** What a session is made from, besides the model. */
+interface SessionFacts {
+  readonly providers: readonly string[]
+  /** Inputs without a declared shape. */
+  readonly shapeless: ReadonlySet<string>
+  readonly reshapes: Reshapes
+  readonly mapped: MappedWeights | undefined
+}
+
 /** A model in memory, ready to run. */
 export class OnnxSession {
   readonly inputs: readonly TensorSpec[]
+  /** The outputs that are tensors. */
   readonly outputs: readonly TensorSpec[]
+  readonly notServed: readonly NotServedOutput[]
+  /** The classes of each output that is a map in the file and a tensor here, by name. */
+  readonly zipMaps: ReadonlyMap<string, ClassList>
   readonly providers: readonly string[]
   readonly #session: Binding.InferenceSession
   readonly #inputReshapings: ReadonlyMap<string, Reshaping>
@@ -45,10 +63,8 @@ export class OnnxSession {
   /** Use {@link OnnxSession.load}. */
   constructor(
     session: Binding.InferenceSession,
-    providers: readonly string[],
-    shapeless: ReadonlySet<string>,
-    reshapes: Reshapes,
-    mapped?: MappedWeights,
+    { kinds, zipMaps }: OutputPlan,
+    { providers, shapeless, reshapes, mapped }: SessionFacts,
   ) {
     this.#session = session
     this.#mapped = mapped
@@ -57,7 +73,15 @@ export class OnnxSession {
       const spec = specOf('Input', value)
       return shapeless.has(spec.name) ? { ...spec, anyShape: true } : spec
     })
-    const outputs = session.outputMetadata.map((value) => specOf('Output', value))
+    const tensors = session.outputMetadata.filter(({ isTensor }) => isTensor)
+    const outputs = tensors.map((value) => specOf('Output', value))
+    this.notServed = session.outputMetadata
+      .filter(({ isTensor }) => !isTensor)
+      .map(({ name }) => notServedOutput(name, kinds.get(name)))
+    if (outputs.length === 0 && this.notServed.length > 0) throw noTensorError(this.notServed)
+    this.zipMaps = new Map(
+      [...zipMaps].filter(([name]) => outputs.some((one) => one.name === name)),
+    )
     this.#inputReshapings = reshapingsOf('input', inputs, reshapes.inputs)
     this.#outputReshapings = reshapingsOf('output', outputs, reshapes.outputs)
     this.inputs = inputs.map((spec) => this.#inputReshapings.get(spec.name)?.shown ?? spec)
@@ -89,13 +113,13 @@ export class OnnxSession {
       executionProviders: providers.map((name) => providerConfig(name, context.gpu)),
       logSeverityLevel: LOG_FATAL,
     } as const
+    const plan = planOutputs(file)
     let session = mapped && loadMapped(mapped, common)
     const used = session === undefined ? undefined : mapped
     if (session === undefined) {
-      session = new binding.InferenceSession()
       const graphOptimizationLevel = settings.graphOptimization ?? options.graphOptimization
       try {
-        session.loadModel(file, { ...common, graphOptimizationLevel })
+        session = loadFile(file, plan, { ...common, graphOptimizationLevel })
       } catch (error) {
         throw foreignFileError(file) ?? loadError(error, path.dirname(file))
       }
@@ -105,7 +129,8 @@ export class OnnxSession {
         (value) => value.isTensor && value.shape.length === 0,
       )
       const shapeless = hasScalar ? inputsWithoutShape(file) : new Set<string>()
-      return new OnnxSession(session, providers, shapeless, options.reshapes, used)
+      const facts = { providers, shapeless, reshapes: options.reshapes, mapped: used }
+      return new OnnxSession(session, plan, facts)
     } catch (error) {
       used?.close()
       session.dispose()

@@ -21,6 +21,24 @@ export interface TensorSpec {
    * character for each byte.
    */
   readonly holdsFiles?: boolean
+  /** Labels of the classes, for an output that a classifier computes, in the order of the classes. */
+  readonly labels?: readonly string[]
+  /**
+   * How `/predictions` writes the output, if not as numbers: each class as its label, or each row of
+   * scores as an object keyed by label.
+   */
+  readonly form?: 'label' | 'object'
+  /** The number of each class, for the form `label`, if it is not the position of its label. */
+  readonly classNumbers?: readonly number[]
+}
+
+/** An output that is not a tensor. */
+export interface NotServedOutput {
+  readonly name: string
+  /** Why it is not served, as a sentence. */
+  readonly reason: string
+  /** What its owner can do, as a sentence. */
+  readonly remedy: string
 }
 
 export interface ModelMetadata {
@@ -40,6 +58,8 @@ export interface ModelMetadata {
   readonly maxBatchSize: number
   readonly inputs: readonly TensorSpec[]
   readonly outputs: readonly TensorSpec[]
+  /** Outputs of the model that are not in `outputs`; absent if there are none. */
+  readonly notServed?: readonly NotServedOutput[]
   /** Class labels in the order of classes, if the model has a file of them. */
   readonly labels?: readonly string[]
   /**

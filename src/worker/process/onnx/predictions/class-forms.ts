@@ -1,0 +1,63 @@
+/** Writes the outputs of a classifier with the labels of its classes. */
+import { ServerError } from '../../../../errors.ts'
+import type { JsonWriter } from '../json/writer.ts'
+import { textToElement } from '../tensors/byte-strings.ts'
+import { quote, shapeText } from '../tensors/error-text.ts'
+import type { TensorSpec } from '../tensors/metadata.ts'
+import type { Tensor } from '../tensors/tensor.ts'
+
+/** Writes one output. */
+export type OutputWriter = (writer: JsonWriter, output: Tensor) => void
+
+/** Returns the writers of the outputs that are not written as numbers, by name. */
+export function outputWriters(specs: readonly TensorSpec[]): ReadonlyMap<string, OutputWriter> {
+  return new Map(
+    specs.flatMap((spec): [string, OutputWriter][] => {
+      const write = writerOf(spec)
+      return write === undefined ? [] : [[spec.name, write]]
+    }),
+  )
+}
+
+function writerOf({ name, form, labels = [], classNumbers }: TensorSpec): OutputWriter | undefined {
+  if (form === undefined) return undefined
+  return form === 'label' ? labelWriter(name, labels, classNumbers) : objectWriter(name, labels)
+}
+
+/** Each class as its label. A class without a label is written as its number. */
+function labelWriter(
+  name: string,
+  labels: readonly string[],
+  numbers: readonly number[] = [...labels.keys()],
+): OutputWriter {
+  const elements = labels.map(textToElement)
+  const byNumber = new Map(numbers.map((number, index) => [String(number), elements[index]]))
+  return (writer, { data: values, shape }) => {
+    const data = Array.from(values.keys(), (index) => {
+      const number = String(values[index])
+      return byNumber.get(number) ?? number
+    })
+    writer.nested({ datatype: 'BYTES', shape, data }, name)
+  }
+}
+
+/** Each row of scores as an object. A list of scores is one row. */
+function objectWriter(name: string, labels: readonly string[]): OutputWriter {
+  const keys = labels.map((label, index) => `${index > 0 ? ',' : '{'}${JSON.stringify(label)}:`)
+  return (writer, output) => {
+    const { shape, data } = output
+    if (shape.length > 2 || shape.at(-1) !== keys.length) {
+      const text = `Output ${quote(name)} has the shape ${shapeText(shape)}, but there are ${keys.length} labels.`
+      throw new ServerError('InvalidInputException', text)
+    }
+    writer.ascii('[')
+    for (let at = 0; at < data.length; at += keys.length) {
+      if (at > 0) writer.ascii(',')
+      for (const [column, key] of keys.entries()) {
+        writer.json(key).element(output, name, at + column)
+      }
+      writer.ascii('}')
+    }
+    writer.ascii(']')
+  }
+}
