@@ -54,6 +54,19 @@ const ENVIRONMENTS = [
     packages: ['pillow==13.0.0', 'numpy==2.4.6'],
   },
   {
+    name: 'sklearn',
+    variable: 'ONNXD_INTEROP_SKLEARN',
+    packages: [
+      'scikit-learn==1.9.1',
+      'skl2onnx==1.20.0',
+      'onnxmltools==1.16.0',
+      'lightgbm==4.7.0',
+      'xgboost==3.2.0',
+      'onnx==1.23.2',
+      'pandas==3.1.1',
+    ],
+  },
+  {
     // The program itself, which Envoy's project does not publish in a package registry.
     name: 'envoy',
     variable: 'ONNXD_INTEROP_ENVOY',

@@ -20,31 +20,25 @@ export function loadFile(
   plan: OutputPlan,
   options: SessionOptions,
 ): Binding.InferenceSession {
-  return loadRewritten(file, plan, options) ?? loadOriginal(file, options)
-}
-
-function loadRewritten(
-  file: string,
-  plan: OutputPlan,
-  options: SessionOptions,
-): Binding.InferenceSession | undefined {
+  const folder = path.dirname(file)
   const bytes = plan.rewrite()
-  if (bytes === undefined) return undefined
-  const session = new binding.InferenceSession()
+  if (bytes === undefined) return load((session) => session.loadModel(file, options))
+  const { buffer, byteOffset, length } = bytes
   try {
-    const { buffer, byteOffset, length } = bytes
-    session.loadModel(buffer, byteOffset, length, withDataFolder(options, path.dirname(file)))
-    return session
+    return load((session) =>
+      session.loadModel(buffer, byteOffset, length, withDataFolder(options, folder)),
+    )
   } catch (error) {
-    const reason = cleanMessage(messageOf(error), path.dirname(file))
+    const original = load((session) => session.loadModel(file, options))
+    const reason = cleanMessage(messageOf(error), folder)
     console.log(`The maps of the model cannot be served as tensors: ${reason}`)
-    return undefined
+    return original
   }
 }
 
-function loadOriginal(file: string, options: SessionOptions): Binding.InferenceSession {
+function load(fill: (session: Binding.InferenceSession) => void): Binding.InferenceSession {
   const session = new binding.InferenceSession()
-  session.loadModel(file, options)
+  fill(session)
   return session
 }
 
