@@ -104,7 +104,7 @@ export const TORCHSERVE_CASES: readonly PeerCase[] = [
     type: JSON_TYPE,
     body: '[[5.8,2.7,5.1,1.9]]',
     status: 200,
-    text: /"label":\[2\]/,
+    text: /"label":\["virginica"\]/,
   },
   {
     ...post,
@@ -113,7 +113,7 @@ export const TORCHSERVE_CASES: readonly PeerCase[] = [
     type: JSON_TYPE,
     body: '[[5.8,2.7,5.1,1.9]]',
     status: 200,
-    text: /"label":\[2\]/,
+    text: /"label":\["virginica"\]/,
   },
   {
     ...post,

@@ -41,7 +41,7 @@ async function assertServes(server: TestServer, name: string): Promise<void> {
   const response = await server.fetch(`/predictions/${name}`, FLOWER)
   const text = await response.text()
   assert.equal(response.status, 200, text)
-  assert.match(text, /"label":\[0\],"probabilities":\[\[0\.9972/)
+  assert.match(text, /"label":\["setosa"\],"probabilities":\[\[0\.9972/)
 }
 
 /** The example model with other settings. */

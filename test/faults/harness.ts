@@ -83,7 +83,7 @@ const SMALL_LIMITS: Settings = {
   logLevel: 'debug',
 }
 const REFERENCE = 'reference'
-const REFERENCE_RESPONSE = /"label":\[0\],"probabilities":\[\[0\.9972/
+const REFERENCE_RESPONSE = /"label":\["setosa"\],"probabilities":\[\[0\.9972/
 /** Descriptors that may be on their way: a connection just closed, a pipe just opened. */
 const DESCRIPTOR_TOLERANCE = 2
 /** Time for what a row left to be closed and removed. */

@@ -18,7 +18,7 @@ const row = block({ settings: { spareWorkers: 1, responseTimeout: 20 } })
 async function assertServes(server: Laboratory, model: string): Promise<void> {
   const { status, text } = await server.predict(model, FLOWER.body, FLOWER.headers)
   assert.equal(status, 200, text)
-  assert.match(text, /"label":\[0\],"probabilities":\[\[0\.9972/)
+  assert.match(text, /"label":\["setosa"\],"probabilities":\[\[0\.9972/)
 }
 
 row(

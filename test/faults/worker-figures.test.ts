@@ -57,7 +57,7 @@ const flowers = (server: Laboratory): SteadyLoad =>
     everyMs: 10,
     wish: () => ({
       body: '{"features":[[5.1,3.5,1.4,0.2]]}',
-      isRight: (status, text) => status === 200 && text.includes('"label":[0]'),
+      isRight: (status, text) => status === 200 && text.includes('"label":["setosa"]'),
     }),
   })
 

@@ -32,7 +32,7 @@ async function main(): Promise<void> {
   const [, , baseUrl = '', picture = ''] = process.argv
   client.setConfig({ baseUrl })
   const flower = await predictIris({ body: { features: [[5.8, 2.7, 5.1, 1.9]] } })
-  const label: number | undefined = flower.data?.label[0]
+  const label: 'setosa' | 'versicolor' | 'virginica' | undefined = flower.data?.label[0]
   const inferred = await inferIris({
     body: {
       inputs: [{ name: 'features', datatype: 'FP32', shape: [1, 4], data: [5.8, 2.7, 5.1, 1.9] }],
@@ -94,7 +94,7 @@ import type { paths } from './generated'
 async function main(): Promise<void> {
   const client = createClient<paths>({ baseUrl: process.argv[2] ?? '' })
   const { data } = await client.POST('/predictions/iris', { body: { features: [[5.8, 2.7, 5.1, 1.9]] } })
-  const label: number | undefined = data?.label[0]
+  const label: 'setosa' | 'versicolor' | 'virginica' | undefined = data?.label[0]
   const inferred = await client.POST('/v2/models/iris/infer', {
     body: { inputs: [{ name: 'features', datatype: 'FP32', shape: [1, 4], data: [5.8, 2.7, 5.1, 1.9] }] },
   })
@@ -150,7 +150,7 @@ test('a client of @hey-api/openapi-ts', TIMEOUT, async (t) => {
 
   const picture = path.resolve('examples/digits/samples/7.png')
   const [label, inferred, digit, wrong] = await useClient(folder, server.inferenceUrl, picture)
-  assert.deepEqual([label, inferred, digit], [2, [2], '7'])
+  assert.deepEqual([label, inferred, digit], ['virginica', [2], '7'])
   assert.equal(wrong.type, 'InvalidInputException')
 })
 
@@ -165,7 +165,7 @@ test('a client of openapi-typescript and openapi-fetch', TIMEOUT, async (t) => {
 
   const answers = await useClient(folder, server.inferenceUrl)
   const text = "Request for unknown model: 'missing' is not found"
-  assert.deepEqual(answers, [2, 'iris', text])
+  assert.deepEqual(answers, ['virginica', 'iris', text])
 })
 
 /** A server, and a folder with its document. */

@@ -140,7 +140,7 @@ test('the types of a model come from its inputs and outputs', async () => {
   assert.deepEqual(pick(components.schemas['IrisPredictResponse'], 'properties', 'label'), {
     type: 'array',
     description: 'INT64 [N]. Dimension "N" of any size.',
-    items: { type: 'integer', format: 'int64' },
+    items: { type: 'string', enum: ['setosa', 'versicolor', 'virginica'] },
   })
   const input = pick(components.schemas['IrisInferRequest'], 'properties', 'inputs', 'items')
   assert.deepEqual(pick(input, 'properties', 'name'), {

@@ -177,10 +177,10 @@ async function assertVirginica(server: TestServer, model: string): Promise<void>
   })
   assert.equal(answer.status, 200)
   const { label, probabilities } = (await json(answer)) as {
-    label: number[]
+    label: string[]
     probabilities: number[][]
   }
-  assert.deepEqual(label, [2])
+  assert.deepEqual(label, ['virginica'])
   const expected = [0.0000134, 0.0402575, 0.9597291]
   for (const [index, value] of expected.entries())
     assert.ok(
@@ -233,5 +233,5 @@ async function checkWorker(t: TestContext, { folder, command }: Installed): Prom
   assert.equal(loaded.code, 200, loaded.message)
   const request = wireRequest([['body', VIRGINICA, 'application/json']])
   const { predictions } = await client.predict([request])
-  assert.match(String(predictions[0]?.body), /^\{"label":\[2\]/)
+  assert.match(String(predictions[0]?.body), /^\{"label":\["virginica"\]/)
 }

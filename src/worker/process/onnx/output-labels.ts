@@ -53,7 +53,9 @@ export function labelOutputs(facts: LabelFacts): readonly TensorSpec[] {
       const names = classes === undefined ? labels : namesOf(classes, labels)
       return asScores(spec, names, settings.probabilities)
     }
-    return spec === label ? asClass(spec, classes) : spec
+    return spec === label
+      ? asClass(spec, facts, { classes, scores, isNamed: spec === named })
+      : spec
   })
 }
 
@@ -95,7 +97,9 @@ function asScores(
       ? 'the classes have no labels'
       : columns >= 0 && columns !== names.length
         ? `there are ${names.length} labels for output ${quote(spec.name)}, ${specText(spec)}`
-        : undefined
+        : new Set(names).size < names.length
+          ? 'two labels are equal'
+          : undefined
   if (names === undefined || problem !== undefined) {
     if (asked === 'object') throw noObject(problem ?? '')
     return spec
@@ -104,10 +108,38 @@ function asScores(
   return { ...spec, labels: names, ...(isObject ? { form: 'object' } : {}) }
 }
 
-/** An output of classes. */
-function asClass(spec: TensorSpec, classes: ClassList | undefined): TensorSpec {
-  const isText = spec.datatype === 'BYTES' && classes?.kind === 'texts'
-  return isText ? { ...spec, labels: classes.texts } : spec
+interface ClassFacts {
+  /** The classes that the model lists. */
+  readonly classes: ClassList | undefined
+  readonly scores: TensorSpec | undefined
+  /** Whether `model.json` names the output. */
+  readonly isNamed: boolean
+}
+
+/**
+ * An output of classes. Numbers become labels only if there are as many labels in `model.json` as
+ * classes in the model, or `model.json` names the output.
+ */
+function asClass(
+  spec: TensorSpec,
+  { labels }: LabelFacts,
+  { classes, scores, isNamed }: ClassFacts,
+): TensorSpec {
+  if (spec.datatype === 'BYTES') {
+    return classes?.kind === 'texts' ? { ...spec, labels: classes.texts } : spec
+  }
+  if (labels === undefined) return spec
+  const columns = scores?.shape[1]
+  const isComplete = isNamed || columns === labels.length
+  const names = classes === undefined ? (isComplete ? labels : undefined) : namesOf(classes, labels)
+  if (names === undefined) {
+    const count = `The label file has ${labels.length} labels`
+    console.log(`${count}, which are not those of output ${quote(spec.name)}; it stays a number.`)
+    return spec
+  }
+  const numbers = classes?.kind === 'numbers' ? classes.numbers : []
+  const isInOrder = numbers.every((number, index) => number === index)
+  return { ...spec, labels: names, form: 'label', ...(isInOrder ? {} : { classNumbers: numbers }) }
 }
 
 /**

@@ -52,15 +52,15 @@ test('the flowers of the iris example are recognised as its README says', async 
   assert.equal(samples.length, species.length)
   const rows: number[][] = []
   for (const [index, { file, label, probability }] of samples.entries()) {
-    const answer: { label: number[]; probabilities: number[][] } = JSON.parse(
+    const answer: { label: string[]; probabilities: number[][] } = JSON.parse(
       await post(model, file, 'application/json'),
     )
-    assert.deepEqual([species[index], answer.label], [label, [index]])
+    assert.deepEqual([species[index], answer.label], [label, [label]])
     assert.equal(answer.probabilities[0]?.[index]?.toFixed(4), probability)
     rows.push(...answer.probabilities)
   }
   const batch = await post(model, path.join(folder, 'samples/batch.json'), 'application/json')
-  assert.deepEqual(JSON.parse(batch), { label: [0, 1, 2], probabilities: rows })
+  assert.deepEqual(JSON.parse(batch), { label: species, probabilities: rows })
   const v2 = await post(model, path.join(folder, 'samples/v2.json'), 'application/json')
   const { outputs }: { outputs: object[] } = JSON.parse(v2)
   assert.deepEqual(outputs, [
