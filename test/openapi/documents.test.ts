@@ -4,6 +4,7 @@ import path from 'node:path'
 import test from 'node:test'
 import { Validator } from '@seriousme/openapi-schema-validator'
 import { parse } from 'yaml'
+import { classifierModel } from '../helpers/classifier-models.ts'
 import { handlerModel } from '../helpers/handler-model.ts'
 import { identityGraph, writeModelFolder } from '../helpers/onnx-builder.ts'
 import { modelPath } from '../helpers/onnx-model.ts'
@@ -41,8 +42,18 @@ interface Document {
 }
 
 test('the documents of both listeners are valid OpenAPI 3.1 and 3.0', async (t) => {
-  const server = await serve(t, [IRIS, DIGITS, handlerModel(t, 'words')], { allowHandlers: true })
+  const folder = temporaryFolder(t)
+  const lists = [
+    ['a b', '', 'Größe "x"'],
+    [-1, 0, 1],
+  ]
+  const classifiers = lists.map((classes, index) =>
+    writeModelFolder(folder, `classifier${index}`, classifierModel({ classes })),
+  )
+  const models = [IRIS, DIGITS, handlerModel(t, 'words'), ...classifiers]
+  const server = await serve(t, models, { allowHandlers: true })
   const documents = [
+    ...classifiers.map((model) => `/v2/models/${path.basename(model)}/openapi.json`),
     '/openapi.json',
     '/v2/models/iris/openapi.json',
     '/v2/models/digits/versions/1.0/openapi.json',
