@@ -88,7 +88,7 @@ const DOORS = {
     'class-sources.ts',
   ],
   'worker/process/onnx/image': ['codec.ts', 'classes.ts', 'placement.ts', 'decode.ts'],
-  'worker/process/onnx/kserve-v1': ['codec.ts', 'outputs.ts'],
+  'worker/process/onnx/kserve-v1': ['codec.ts', 'instances.ts', 'outputs.ts'],
   'worker/process/onnx/oip': ['codec.ts'],
   'worker/process/onnx/raw': ['raw-input.ts', 'foreign-bytes.ts'],
   'worker/process/onnx/runtime': [
@@ -99,6 +99,7 @@ const DOORS = {
     'prepare-runtime.ts',
   ],
   'worker/process/onnx/vision': ['task.ts', 'call.ts'],
+  'worker/process/onnx/tables': ['codec.ts'],
   'worker/process/start': [
     'run-worker.ts',
     'listener.ts',

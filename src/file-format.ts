@@ -78,6 +78,14 @@ export function isNumpyFile(bytes: Buffer): boolean {
   return bytes[0] === 0x93 && bytes.toString('latin1', 1, 6) === 'NUMPY'
 }
 
+/** Whether the bytes begin as `numpy.savez` writes them: an archive whose first file is an array. */
+export function isNumpyArchive(bytes: Buffer): boolean {
+  if (bytes[0] !== 0x50 || bytes.length < 30 || bytes.readUInt32LE(0) !== 0x04_03_4b_50)
+    return false
+  const nameEnd = 30 + bytes.readUInt16LE(26)
+  return bytes.toString('latin1', nameEnd - 4, nameEnd) === '.npy'
+}
+
 /** Matches the formats whose first bytes include variable ones. */
 function formatOfParts(start: string): FileFormat | undefined {
   if (/^\xff\xd8\xff[\xc0-\xfe]/.test(start)) return 'a JPEG image'

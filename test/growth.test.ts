@@ -31,13 +31,17 @@ import {
   readPlainInputs,
 } from '../src/worker/process/onnx/predictions/json-inputs.ts'
 import { contentKind, looksLikeJson } from '../src/worker/process/onnx/predictions/media-type.ts'
+import { responseForm } from '../src/worker/process/onnx/response-form.ts'
 import { cleanMessage } from '../src/worker/process/onnx/runtime/runtime-errors.ts'
+import { TableReader } from '../src/worker/process/onnx/tables/codec.ts'
 import { elementToText, textToElement } from '../src/worker/process/onnx/tensors/byte-strings.ts'
 import { InputSet, InputTable } from '../src/worker/process/onnx/tensors/inputs.ts'
 import { parseShape } from '../src/worker/process/onnx/tensors/raw-bytes.ts'
 import type { Datatype } from '../src/worker/process/onnx/tensors/tensor.ts'
+import type { WireParameter } from '../src/worker/wire/messages.ts'
 import { assertLinear } from './helpers/growth.ts'
 import type { Read } from './helpers/growth.ts'
+import { TABLE_LIMITS, matrixModel } from './helpers/tables.ts'
 import { watch } from './helpers/watched-app.ts'
 
 const JSON_LIMITS = { maxJsonBytes: 2 ** 30, maxJsonDepth: 100 }
@@ -106,6 +110,15 @@ const READERS: Readonly<Record<string, Read>> = {
   'JSON of the protocol': (text) =>
     readProtocolRequest(jsonReader(text), new InputSet(table('FP32'))),
   'any JSON': (text) => jsonReader(text).skipValue(),
+  ...Object.fromEntries(
+    (['FP32', 'INT64', 'INT32', 'BYTES'] as const).flatMap((datatype) =>
+      (['csv', 'json', 'lines'] as const).map((format) => [
+        `table of ${datatype} as ${format}`,
+        (text: string) => tables(datatype).read(format, tableBody(text), []),
+      ]),
+    ),
+  ),
+  'form of a response': (text) => responseForm(`text/csv,${text}`),
   'tensor of floats': (text) => readTensor(jsonReader(text), spec('FP32')),
   'tensor of doubles': (text) => readTensor(jsonReader(text), spec('FP64')),
   'tensor of integers': (text) => readTensor(jsonReader(text), spec('INT32')),
@@ -120,6 +133,15 @@ function jsonReader(text: string): JsonReader {
 
 function spec(datatype: Datatype) {
   return { name: 'a', datatype, shape: [-1], dimensions: ['n'] }
+}
+
+/** A reader of tables with two columns. */
+function tables(datatype: Datatype): TableReader {
+  return new TableReader(matrixModel(datatype, 2, { columns: ['a', 'b'] }), TABLE_LIMITS)
+}
+
+function tableBody(text: string): WireParameter {
+  return { name: 'body', contentType: '', value: Buffer.from(text) }
 }
 
 function table(datatype: Datatype): InputTable {

@@ -6,6 +6,7 @@ import { Type } from '@sinclair/typebox'
 import type { Static } from '@sinclair/typebox'
 import { stringEnum } from '../schema.ts'
 import { ImageSettings } from './image-settings.ts'
+import { TABLE_PROPERTIES } from './table-settings.ts'
 import { TaskSettings } from './task-settings.ts'
 import { FILE_PROPERTIES } from './version-settings.ts'
 
@@ -57,6 +58,7 @@ export const ModelSettings = Type.Object(
     ),
     image: Type.Optional(ImageSettings),
     task: Type.Optional(TaskSettings),
+    ...TABLE_PROPERTIES,
     ...FILE_PROPERTIES,
     pinned: Type.Optional(
       Type.Boolean({ description: 'Once loaded on demand, never unload the model for others.' }),

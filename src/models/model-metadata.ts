@@ -64,6 +64,11 @@ const HandlerMetadata = Type.Object({
         'Number of classes in the response to an image; absent if the model is not a classifier.',
     }),
   ),
+  columns: Type.Optional(
+    Type.Array(Type.String(), {
+      description: 'Names of the columns of the only input, if `model.json` sets them.',
+    }),
+  ),
 })
 export type HandlerMetadata = Static<typeof HandlerMetadata>
 

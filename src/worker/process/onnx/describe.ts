@@ -14,7 +14,7 @@ export function describeModel(
   { joins, reason }: BatchVerdict,
 ): WirePrediction {
   const { name, handler, version, runtime, providers, batchable, inputs, outputs } = model
-  const { task, labels, topK, notServed } = model
+  const { task, labels, topK, notServed, columns } = model
   const body = {
     name,
     version,
@@ -29,6 +29,7 @@ export function describeModel(
     notServed,
     labels,
     topK,
+    columns,
   }
   return jsonPrediction(id, 200, prettyJson(body))
 }

@@ -108,7 +108,8 @@ function dialectOf(value: string): Dialect | undefined {
   return value === 'v1' || value === 'v2' ? value : undefined
 }
 
-function preference(accept: string, type: string): { quality: number; isNamed: boolean } {
+/** How much a header `Accept` prefers a type. */
+export function preference(accept: string, type: string): { quality: number; isNamed: boolean } {
   const group = `${type.split('/', 1)[0]}/*`
   let best = { quality: 0, isNamed: false, precision: 0 }
   for (const part of accept.toLowerCase().split(',')) {

@@ -8,6 +8,7 @@ import { planClasses } from './image/classes.ts'
 import { readLabels } from './labels.ts'
 import { labelOutputs } from './output-labels.ts'
 import type { OnnxSession } from './runtime/session.ts'
+import { columnsOf } from './table-columns.ts'
 import type { ModelMetadata, TensorSpec } from './tensors/metadata.ts'
 
 /** Version of a model whose files set none. */
@@ -53,6 +54,7 @@ export async function metadataOf(
     ...(notServed.length === 0 ? {} : { notServed }),
     ...(labels === undefined ? {} : { labels }),
     ...(classes === undefined ? {} : { topK: classes.topK }),
+    ...columnsOf(inputs, files.settings),
   }
 }
 

@@ -31,7 +31,7 @@ export class ImageInstancesCodec implements RequestCodec {
     const found = this.#preparer.find(request)
     if (found === undefined) return this.#tensors.decode(request, headers)
     const { inputs } = await this.#preparer.prepare(found.files)
-    return this.#tensors.respond(request.id, inputs, headers.dialect)
+    return this.#tensors.respond(request.id, inputs, headers)
   }
 }
 

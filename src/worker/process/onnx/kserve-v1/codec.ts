@@ -4,7 +4,8 @@
  */
 import type { Dialect } from '../../../../contract/internal-headers.ts'
 import { ServerError } from '../../../../errors.ts'
-import type { WirePrediction, WireRequest } from '../../../wire/messages.ts'
+import { isNumpyFile } from '../../../../file-format.ts'
+import type { WireParameter, WirePrediction, WireRequest } from '../../../wire/messages.ts'
 import { BODY } from '../codec.ts'
 import type { CodecLimits, Decoded, RequestCodec } from '../codec.ts'
 import type { RequestHeaders } from '../headers.ts'
@@ -12,6 +13,11 @@ import { openJson } from '../json/open.ts'
 import { JsonWriter } from '../json/writer.ts'
 import { jsonPrediction } from '../prediction.ts'
 import { expectedBytes } from '../predictions/json-outputs.ts'
+import { contentKind } from '../predictions/media-type.ts'
+import { tensorFromDeclaredNpy } from '../raw/raw-input.ts'
+import { responseForm } from '../response-form.ts'
+import { LazyTables, isInvalidInput, tableFormatOf } from '../table-reading.ts'
+import type { TableFormat } from '../tables/codec.ts'
 import { quote } from '../tensors/error-text.ts'
 import { InputTable } from '../tensors/inputs.ts'
 import type { ModelMetadata } from '../tensors/metadata.ts'
@@ -20,11 +26,14 @@ import { rowsOf, splitRows } from '../tensors/rows.ts'
 import type { Tensor } from '../tensors/tensor.ts'
 import { readInstances } from './instances.ts'
 
+const EMPTY: WireParameter = { name: BODY, contentType: '', value: Buffer.alloc(0) }
+
 export class InstancesCodec implements RequestCodec {
   readonly #limits: CodecLimits
   readonly #inputs: InputTable
   readonly #outputs: OutputTable
   readonly #tryOut: () => boolean
+  readonly #tables: LazyTables
   #hasEntries: boolean | undefined
 
   /**
@@ -34,23 +43,56 @@ export class InstancesCodec implements RequestCodec {
   constructor(model: ModelMetadata, limits: CodecLimits, tryOut: () => boolean) {
     this.#limits = limits
     this.#tryOut = tryOut
+    this.#tables = new LazyTables(model, limits)
     this.#inputs = new InputTable(model.inputs)
     this.#outputs = new OutputTable(model.outputs)
   }
 
-  decode({ id, parameters }: WireRequest, { dialect }: RequestHeaders): Decoded {
-    const body = parameters.find((parameter) => parameter.name === BODY)?.value ?? Buffer.alloc(0)
-    return this.respond(id, readInstances(openJson(body, this.#limits), this.#inputs), dialect)
+  decode(request: WireRequest, headers: RequestHeaders): Decoded | Promise<Decoded> {
+    const { id, parameters } = request
+    const body = parameters.find((parameter) => parameter.name === BODY) ?? EMPTY
+    const format = tableFormatOf(body)
+    if (format !== undefined) return this.#readTable(request, headers, body, format)
+    let inputs: readonly Tensor[]
+    try {
+      inputs = this.#readBody(body)
+    } catch (error) {
+      // Columns may have missing values and extra columns, and errors name the row.
+      if (!this.#tables.hasNames || !isInvalidInput(error)) throw error
+      return this.#readTable(request, headers, body, 'json')
+    }
+    return this.respond(id, inputs, headers)
+  }
+
+  #readBody({ contentType, value }: WireParameter): readonly Tensor[] {
+    if (contentKind(contentType) === 'numpy' || isNumpyFile(value)) {
+      return [tensorFromDeclaredNpy(this.#inputs.only('A NumPy array file'), value)]
+    }
+    return readInstances(openJson(value, this.#limits), this.#inputs)
+  }
+
+  async #readTable(
+    { id, headers: wireHeaders }: WireRequest,
+    headers: RequestHeaders,
+    body: WireParameter,
+    format: TableFormat,
+  ): Promise<Decoded> {
+    const { inputs, ignored } = await this.#tables.read(format, body, wireHeaders)
+    return this.#tables.withIgnored(await this.respond(id, inputs, headers), ignored)
   }
 
   /** Responds to a request whose tensors are already known. */
-  respond(id: string, inputs: readonly Tensor[], dialect: Dialect | undefined): Decoded {
+  respond(
+    id: string,
+    inputs: readonly Tensor[],
+    { dialect, accept }: RequestHeaders,
+  ): Decoded | Promise<Decoded> {
+    const request = { id, dialect, inputs, outputNames: this.#outputs.names }
+    const form = responseForm(accept)
+    if (form === 'npy') this.#outputs.checkOctets()
+    if (form !== 'plain' && form !== 'octets') return this.#tables.respond(request, form, accept)
     this.#hasEntries ??= this.#tryOut()
-    return new InstancesCall(
-      { id, dialect, inputs, outputNames: this.#outputs.names },
-      this.#hasEntries,
-      this.#limits.maxResponseBytes,
-    )
+    return new InstancesCall(request, this.#hasEntries, this.#limits.maxResponseBytes)
   }
 }
 

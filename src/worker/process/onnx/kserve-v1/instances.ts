@@ -35,7 +35,7 @@ export function readInstances(reader: JsonReader, table: InputTable): readonly T
     if (inputs !== undefined) throw invalid('The request has "instances" twice.')
     inputs = new InputSet(table)
     if (name === 'inputs' && reader.isObject()) readColumns(reader, inputs)
-    else if (beginsWithObject(reader)) readRows(reader, inputs, table)
+    else if (beginsWithObject(reader)) addRows(inputs, table, reader, elementsOf(reader))
     else {
       const spec = table.only('A list of instances that are not objects')
       inputs.add(spec.name, stacked(spec, readList(reader, name, spec)))
@@ -59,26 +59,61 @@ function readColumns(reader: JsonReader, inputs: InputSet): void {
   }
 }
 
-/** Reads a list of objects keyed by input name, one for each instance. */
-function readRows(reader: JsonReader, inputs: InputSet, table: InputTable): void {
+/**
+ * Reads instances that stand one after the other: objects keyed by input name, or the values of the
+ * only input. `next` moves to the next instance, and returns false at the end.
+ * @throws ServerError 400
+ */
+export function readInstanceRows(
+  reader: JsonReader,
+  table: InputTable,
+  next: () => boolean,
+): readonly Tensor[] {
+  const inputs = new InputSet(table)
+  addRows(inputs, table, reader, next)
+  return inputs.complete()
+}
+
+/** Returns a function that moves to the next element of the array at the reader's position. */
+export function elementsOf(reader: JsonReader): () => boolean {
+  let isOpen = false
+  return () => {
+    if (isOpen) return reader.nextElement()
+    isOpen = true
+    return reader.openArray()
+  }
+}
+
+function addRows(
+  inputs: InputSet,
+  table: InputTable,
+  reader: JsonReader,
+  next: () => boolean,
+): void {
   const columns = table.specs.map((): Tensor[] => [])
-  let count = 0
-  for (let more = reader.openArray(); more; more = reader.nextElement()) {
-    const instance = new InputSet(table)
-    for (let other = reader.openObject(); other; other = reader.nextMember()) {
-      const spec = instance.claim(reader.readKey())
-      columns[table.positionOf(spec.name)]?.push(readTensor(reader, spec))
-    }
-    count++
-    const missing = columns.findIndex((column) => column.length < count)
+  let isKeyed: boolean | undefined
+  for (let count = 0; next(); count++) {
+    isKeyed ??= reader.isObject()
+    if (isKeyed) readInstance(reader, table, columns)
+    else
+      columns[0]?.push(readTensor(reader, table.only('A list of instances that are not objects')))
+    const missing = columns.findIndex((column) => column.length <= count)
     if (missing !== -1) {
       const name = quote(table.specs[missing]?.name ?? '')
-      throw invalid(`Instance ${count - 1} has no input ${name}; ${table.expected()}.`)
+      throw invalid(`Instance ${count} has no input ${name}; ${table.expected()}.`)
     }
   }
   for (const [position, spec] of table.specs.entries()) {
     const column = columns[position] ?? []
     inputs.add(spec.name, stacked(spec, joinInstances(spec, column)))
+  }
+}
+
+function readInstance(reader: JsonReader, table: InputTable, columns: readonly Tensor[][]): void {
+  const instance = new InputSet(table)
+  for (let more = reader.openObject(); more; more = reader.nextMember()) {
+    const spec = instance.claim(reader.readKey())
+    columns[table.positionOf(spec.name)]?.push(readTensor(reader, spec))
   }
 }
 

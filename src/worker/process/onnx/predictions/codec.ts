@@ -3,13 +3,15 @@ import { isNumpyFile } from '../../../../file-format.ts'
 import type { WireParameter, WirePrediction, WireRequest } from '../../../wire/messages.ts'
 import { BODY } from '../codec.ts'
 import type { CodecLimits, Decoded, RequestCodec } from '../codec.ts'
-import { prefersOctets } from '../headers.ts'
 import type { RequestHeaders } from '../headers.ts'
 import { openJson } from '../json/open.ts'
 import type { JsonReader } from '../json/reader.ts'
 import { responseTooLarge } from '../json/writer.ts'
 import { jsonPrediction, prediction } from '../prediction.ts'
 import { tensorFromBytes, tensorFromDeclaredNpy } from '../raw/raw-input.ts'
+import { responseForm } from '../response-form.ts'
+import { LazyTables, isInvalidInput, tableFormatOf } from '../table-reading.ts'
+import type { TableFormat } from '../tables/codec.ts'
 import { quote } from '../tensors/error-text.ts'
 import { InputTable } from '../tensors/inputs.ts'
 import type { ModelMetadata } from '../tensors/metadata.ts'
@@ -25,7 +27,7 @@ import type { Tensor } from '../tensors/tensor.ts'
 import { outputWriters } from './class-forms.ts'
 import type { OutputWriter } from './class-forms.ts'
 import { plainText, readFormInputs } from './form-inputs.ts'
-import { isProtocolRequest, namesInputs, readPlainInputs } from './json-inputs.ts'
+import { jsonForm, namesInputs, readPlainInputs } from './json-inputs.ts'
 import { writePlainResponse } from './json-outputs.ts'
 import { contentKind, looksLikeJson, unsupportedType } from './media-type.ts'
 
@@ -40,6 +42,8 @@ export class TensorCodec implements RequestCodec {
   readonly #outputs: OutputTable
   readonly #writers: ReadonlyMap<string, OutputWriter>
   readonly #protocol: RequestCodec
+  readonly #tables: LazyTables
+  readonly #columns: ReadonlySet<string>
 
   constructor(model: ModelMetadata, limits: CodecLimits, protocol: RequestCodec) {
     this.#writers = outputWriters(model.outputs)
@@ -47,31 +51,69 @@ export class TensorCodec implements RequestCodec {
     this.#inputs = new InputTable(model.inputs)
     this.#outputs = new OutputTable(model.outputs)
     this.#protocol = protocol
+    this.#tables = new LazyTables(model, limits)
+    this.#columns = new Set(model.columns)
   }
 
   decode(request: WireRequest, headers: RequestHeaders): Decoded | Promise<Decoded> {
     if (headers.jsonLength !== undefined) return this.#protocol.decode(request, headers)
-    const body = wholeBody(request.parameters, this.#inputs)
-    if (body !== undefined && this.#isText(body)) return this.#readText(request.id, body, headers)
-    const json = body && this.#openIfJson(body)
-    if (json !== undefined && isProtocolRequest(json, this.#inputs)) {
-      return this.#protocol.decode(request, headers)
+    const { id, parameters } = request
+    const body = wholeBody(parameters, this.#inputs) ?? tablePart(parameters)
+    if (body === undefined) {
+      return this.respond(id, readFormInputs(parameters, this.#inputs, this.#limits), headers)
     }
-    const inputs = json
-      ? readPlainInputs(json, this.#inputs)
-      : body
-        ? this.#readOctets(body, headers)
-        : readFormInputs(request.parameters, this.#inputs, this.#limits)
+    const format = tableFormatOf(body)
+    if (format !== undefined) return this.#readTable(request, headers, body, format)
+    if (this.#isText(body)) return this.#readText(id, body, headers)
+    const json = this.#openIfJson(body)
+    return json === undefined
+      ? this.respond(id, this.#readOctets(body, headers), headers)
+      : this.#readJson(request, headers, body, json)
+  }
+
+  #readJson(
+    request: WireRequest,
+    headers: RequestHeaders,
+    body: WireParameter,
+    json: JsonReader,
+  ): Decoded | Promise<Decoded> {
+    const form = jsonForm(json, this.#inputs, this.#columns)
+    if (form === 'protocol') return this.#protocol.decode(request, headers)
+    if (form === 'table') return this.#readTable(request, headers, body, 'json')
+    let inputs: readonly Tensor[]
+    try {
+      inputs = readPlainInputs(json, this.#inputs)
+    } catch (error) {
+      // Columns may have missing values and extra columns, and errors name the row.
+      if (!this.#tables.hasNames || !isInvalidInput(error)) throw error
+      return this.#readTable(request, headers, body, 'json')
+    }
     return this.respond(request.id, inputs, headers)
   }
 
+  async #readTable(
+    { id, headers: wireHeaders }: WireRequest,
+    headers: RequestHeaders,
+    body: WireParameter,
+    format: TableFormat,
+  ): Promise<Decoded> {
+    const { inputs, ignored } = await this.#tables.read(format, body, wireHeaders)
+    const call = await this.respond(id, inputs, headers)
+    return this.#tables.withIgnored(call, ignored)
+  }
+
   /** Responds to a request whose tensors are already known. */
-  respond(id: string, inputs: readonly Tensor[], headers: RequestHeaders): Decoded {
-    const form = prefersOctets(headers.accept) ? 'octets' : 'plain'
-    if (form === 'octets') this.#outputs.checkOctets()
-    const { maxResponseBytes } = this.#limits
-    const request = { id, inputs, outputNames: this.#outputs.names }
-    return new TensorCall(request, form, maxResponseBytes, this.#writers)
+  respond(
+    id: string,
+    inputs: readonly Tensor[],
+    { accept }: RequestHeaders,
+  ): Decoded | Promise<Decoded> {
+    const form = responseForm(accept)
+    const request = { id, dialect: undefined, inputs, outputNames: this.#outputs.names }
+    if (form === 'octets' || form === 'npy') this.#outputs.checkOctets()
+    if (form === 'plain' || form === 'octets')
+      return new TensorCall(request, form, this.#limits.maxResponseBytes, this.#writers)
+    return this.#tables.respond(request, form, accept)
   }
 
   /**
@@ -88,7 +130,7 @@ export class TensorCodec implements RequestCodec {
     )
   }
 
-  #readText(id: string, body: WireParameter, headers: RequestHeaders): Decoded {
+  #readText(id: string, body: WireParameter, headers: RequestHeaders): Decoded | Promise<Decoded> {
     return this.respond(id, [plainText(body.value, this.#inputs.only('A text'))], headers)
   }
 
@@ -180,4 +222,9 @@ function wholeBody(
     'InvalidInputException',
     `Input ${quote(other.name)} is a parameter, but the request also has a body. Send all inputs as parameters or all in the body.`,
   )
+}
+
+/** Returns the only part of a form, if it is a file with a table. */
+function tablePart([part, ...others]: readonly WireParameter[]): WireParameter | undefined {
+  return part !== undefined && others.length === 0 && tableFormatOf(part) ? part : undefined
 }

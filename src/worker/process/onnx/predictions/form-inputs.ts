@@ -65,7 +65,8 @@ function readValue(parameter: WireParameter, spec: TensorSpec, limits: CodecLimi
   const kind = contentKind(contentType)
   if (kind === 'octets') return tensorFromBytes(spec, value)
   if (kind === 'numpy') return tensorFromDeclaredNpy(spec, value)
-  if (kind === 'other') throw unsupportedType(contentType, parameter.name)
+  if (kind === 'other' || kind === 'csv' || kind === 'lines' || kind === 'npz')
+    throw unsupportedType(contentType, parameter.name)
   // A field without a type is text, even if it starts like JSON.
   if (spec.datatype === 'BYTES' && kind !== 'json') return plainText(value, spec)
   if (isNumpyFile(value)) return tensorFromBytes(spec, value)

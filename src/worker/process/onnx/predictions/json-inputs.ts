@@ -17,6 +17,17 @@ import type { Tensor } from '../tensors/tensor.ts'
  * the format.
  */
 const PROTOCOL_MEMBERS: ReadonlySet<string> = new Set(['id', 'parameters', 'inputs', 'outputs'])
+/** Members of tables, in the forms of pandas, MLflow and TensorFlow Serving. */
+const TABLE_MEMBERS: ReadonlySet<string> = new Set([
+  'instances',
+  'dataframe_split',
+  'dataframe_records',
+  'columns',
+  'index',
+  'data',
+  'schema',
+])
+const NO_COLUMNS: ReadonlySet<string> = new Set()
 /** Maximum number of members to read before the format of a body is decided. */
 const MAX_UNKNOWN_MEMBERS = 1000
 
@@ -43,22 +54,32 @@ export function readShaped(reader: JsonReader, spec: TensorSpec): Tensor {
   return shape === tensor.shape ? tensor : { ...tensor, shape }
 }
 
+/** What a JSON body is: tensors, a table, or a request of the Open Inference Protocol. */
+export type JsonForm = 'plain' | 'table' | 'protocol'
+
 /**
- * Whether the body is an Open Inference Protocol request: an object whose `inputs` is not the value
- * of an input with that name. It reads only up to the member that decides, and does not move the
- * reader.
+ * Decides the form of a body by its first member that is known. An Open Inference Protocol request
+ * is an object whose `inputs` is not the value of an input with that name. A table is a list of
+ * objects, an object with a member of {@link TABLE_MEMBERS}, or an object of columns. It does not
+ * move the reader.
+ * @param columns Names of columns that are not inputs.
  * @throws ServerError 400 when more than 1000 members do not decide it
  */
-export function isProtocolRequest(reader: JsonReader, table: InputTable): boolean {
-  if (!reader.isObject()) return false
-  const start = reader.position
-  const ahead = new JsonReader(reader.bytes, reader.maxDepth)
-  ahead.position = start
+export function jsonForm(
+  reader: JsonReader,
+  table: InputTable,
+  columns: ReadonlySet<string>,
+): JsonForm {
+  if (!reader.isObject()) return beginsWithObject(readerAt(reader)) ? 'table' : 'plain'
+  const ahead = readerAt(reader)
   let unknown = 0
   for (let more = ahead.openObject(); more; more = ahead.nextMember()) {
     const name = ahead.readKey()
-    if (name === 'inputs') return !table.has(name) || beginsWithObject(ahead)
-    if (table.has(name) && !PROTOCOL_MEMBERS.has(name)) return false
+    if (table.has(name)) {
+      if (name === 'inputs') return beginsWithObject(ahead) ? 'protocol' : 'plain'
+      if (!PROTOCOL_MEMBERS.has(name)) return ahead.isObject() ? 'table' : 'plain'
+    } else if (name === 'inputs') return 'protocol'
+    else if (TABLE_MEMBERS.has(name) || columns.has(name)) return 'table'
     if (++unknown > MAX_UNKNOWN_MEMBERS) {
       throw new ServerError(
         'InvalidInputException',
@@ -67,7 +88,12 @@ export function isProtocolRequest(reader: JsonReader, table: InputTable): boolea
     }
     ahead.skipValue()
   }
-  return false
+  return 'plain'
+}
+
+/** Whether the body is an Open Inference Protocol request. Does not move the reader. */
+export function isProtocolRequest(reader: JsonReader, table: InputTable): boolean {
+  return jsonForm(reader, table, NO_COLUMNS) === 'protocol'
 }
 
 /**
@@ -84,6 +110,13 @@ export function namesInputs(bytes: Buffer, table: InputTable, limits: CodecLimit
   } catch {
     return false
   }
+}
+
+/** A second reader of the same body, at the same position. */
+function readerAt({ bytes, maxDepth, position }: JsonReader): JsonReader {
+  const ahead = new JsonReader(bytes, maxDepth)
+  ahead.position = position
+  return ahead
 }
 
 function beginsWithObject(reader: JsonReader): boolean {

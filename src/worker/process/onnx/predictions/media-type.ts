@@ -15,11 +15,32 @@ const NUMPY_TYPES: ReadonlySet<string> = new Set([
   'application/x-numpy-array',
   'application/vnd.numpy',
 ])
+/** Media types of tables. */
+const TABLE_TYPES: ReadonlyMap<string, 'csv' | 'lines' | 'npz'> = new Map([
+  ['text/csv', 'csv'],
+  ['application/csv', 'csv'],
+  ['application/x-ndjson', 'lines'],
+  ['application/ndjson', 'lines'],
+  ['application/jsonl', 'lines'],
+  ['application/x-jsonlines', 'lines'],
+  ['application/jsonlines', 'lines'],
+  ['application/x-npz', 'npz'],
+  ['application/npz', 'npz'],
+])
 const SPACES: ReadonlySet<number> = new Set([0x20, 0x0a, 0x0d, 0x09])
 const OPENINGS: ReadonlySet<number | undefined> = new Set(Buffer.from('{['))
 const CLOSINGS: ReadonlySet<number | undefined> = new Set(Buffer.from('}]'))
 
-export type ContentKind = 'json' | 'octets' | 'numpy' | 'text' | 'none' | 'other'
+export type ContentKind =
+  | 'json'
+  | 'octets'
+  | 'numpy'
+  | 'text'
+  | 'csv'
+  | 'lines'
+  | 'npz'
+  | 'none'
+  | 'other'
 
 /** Accepts misspelled JSON types: the JSON reader then checks the body. */
 export function contentKind(contentType: string): ContentKind {
@@ -28,8 +49,10 @@ export function contentKind(contentType: string): ContentKind {
   if (contentType === 'application/octet-stream') return 'octets'
   if (contentType === 'application/json') return 'json'
   const type = contentType.toLowerCase().trim()
-  if (type.startsWith('application/json') || /^[^\s;,]+\+json\b/.test(type)) return 'json'
   const [plain = ''] = type.split(';', 1).map((text) => text.trim())
+  const table = TABLE_TYPES.get(plain)
+  if (table !== undefined) return table
+  if (type.startsWith('application/json') || /^[^\s;,]+\+json\b/.test(type)) return 'json'
   if (OCTET_TYPES.has(plain)) return 'octets'
   if (NUMPY_TYPES.has(plain)) return 'numpy'
   return type.startsWith('text/plain') ? 'text' : 'other'
@@ -53,7 +76,7 @@ export function unsupportedType(contentType: string, part?: string): ServerError
   const text = contentType.toLowerCase().startsWith('image/')
     ? `This model does not accept images (${type.replaceAll('"', '')}). Set "handler": "image" in its model.json, or send the tensor as JSON or as application/octet-stream.`
     : part === undefined
-      ? `Content type ${type} is not supported; send application/json, application/octet-stream or multipart/form-data.`
+      ? `Content type ${type} is not supported; send application/json, text/csv, application/octet-stream or multipart/form-data.`
       : `The part ${quote(part)} of the form has the unsupported type ${type}. Send JSON, raw bytes (application/octet-stream) or a NumPy array file (.npy).`
   return new ServerError('UnsupportedMediaTypeException', text)
 }

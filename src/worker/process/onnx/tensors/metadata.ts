@@ -69,4 +69,8 @@ export interface ModelMetadata {
   readonly topK?: number
   /** The task that `model.json` declares, such as `detection`. */
   readonly task?: string
+  /** Names of the columns of the only input, if `model.json` sets them. */
+  readonly columns?: readonly string[]
+  /** True when columns of a table that the model does not have are dropped. */
+  readonly ignoresExtraColumns?: boolean
 }

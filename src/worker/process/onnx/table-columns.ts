@@ -1,0 +1,49 @@
+/** Relates tables to the inputs of a model, without the code that reads tables. */
+import { ServerError } from '../../../errors.ts'
+import type { ModelSettings } from '../../../model-folder/settings.ts'
+import { countText, quote, specText } from './tensors/error-text.ts'
+import type { ModelMetadata, TensorSpec } from './tensors/metadata.ts'
+
+/**
+ * Returns the members of the metadata about columns.
+ * @throws ServerError `InvalidModelException` when `columns` does not fit the model's inputs
+ */
+export function columnsOf(
+  inputs: readonly TensorSpec[],
+  { columns, extraColumns }: ModelSettings,
+): Pick<ModelMetadata, 'columns' | 'ignoresExtraColumns'> {
+  if (columns !== undefined) checkColumns(inputs, columns.length)
+  return {
+    ...(columns === undefined ? {} : { columns }),
+    ...(extraColumns === 'ignore' ? { ignoresExtraColumns: true } : {}),
+  }
+}
+
+function checkColumns([input, ...others]: readonly TensorSpec[], count: number): void {
+  if (input === undefined || others.length > 0) {
+    const has = countText(input === undefined ? 0 : others.length + 1, 'input')
+    throw invalid(
+      `needs a model with one input; this model has ${has}, whose names are its columns`,
+    )
+  }
+  const { anyShape, shape } = input
+  const isTable = anyShape === true || shape.length === 2 || (shape.length === 1 && count === 1)
+  const width = shape[1] ?? -1
+  if (isTable && (width < 0 || width === count)) return
+  const given = countText(count, 'name')
+  throw invalid(`has ${given}, but the input ${quote(input.name)} is ${specText(input)}`)
+}
+
+function invalid(problem: string): ServerError {
+  return new ServerError('InvalidModelException', `"columns" in model.json ${problem}.`)
+}
+
+/** Whether each of several inputs is one column of a table: it has one element for each row. */
+export function areColumns(inputs: readonly TensorSpec[]): boolean {
+  return inputs.length > 1 && inputs.every(isColumn)
+}
+
+function isColumn({ shape, anyShape }: TensorSpec): boolean {
+  if (anyShape === true) return true
+  return shape.length === 1 || (shape.length === 2 && Math.abs(shape[1] ?? 0) === 1)
+}

@@ -1,0 +1,73 @@
+/** Loads the code that reads and writes tables when a request needs it: few models get tables. */
+import { ServerError } from '../../../errors.ts'
+import { isNumpyArchive } from '../../../file-format.ts'
+import type { WireHeader, WireParameter } from '../../wire/messages.ts'
+import type { CodecLimits, Decoded } from './codec.ts'
+import { contentKind } from './predictions/media-type.ts'
+import type { TableForm } from './response-form.ts'
+import { areColumns } from './table-columns.ts'
+import type { TableFormat, TableReader } from './tables/codec.ts'
+import type { ModelMetadata } from './tensors/metadata.ts'
+import type { Tensor } from './tensors/tensor.ts'
+
+/** A table that a request contains. */
+interface ReadTable {
+  readonly inputs: readonly Tensor[]
+  readonly ignored: readonly string[]
+}
+
+export class LazyTables {
+  /**
+   * Whether columns have names, so that a JSON body that cannot be read as tensors may be a table.
+   */
+  readonly hasNames: boolean
+  readonly #model: ModelMetadata
+  readonly #limits: CodecLimits
+  #reader: Promise<TableReader> | undefined
+
+  constructor(model: ModelMetadata, limits: CodecLimits) {
+    this.#model = model
+    this.#limits = limits
+    this.hasNames = model.columns !== undefined || areColumns(model.inputs)
+  }
+
+  /** @throws ServerError 4xx */
+  async read(
+    format: TableFormat,
+    body: WireParameter,
+    headers: readonly WireHeader[],
+  ): Promise<ReadTable> {
+    this.#reader ??= import('./tables/codec.ts').then(
+      ({ TableReader }) => new TableReader(this.#model, this.#limits),
+    )
+    return (await this.#reader).read(format, body, headers)
+  }
+
+  /** Returns the request with a response in the form of a table. */
+  async respond(
+    request: Omit<Decoded, 'encode'>,
+    form: TableForm,
+    accept: string,
+  ): Promise<Decoded> {
+    const { TableCall } = await import('./tables/codec.ts')
+    return new TableCall(request, form, accept, this.#limits)
+  }
+
+  /** Returns the request with the ignored columns in a header of its response. */
+  async withIgnored(decoded: Decoded, names: readonly string[]): Promise<Decoded> {
+    if (names.length === 0) return decoded
+    return (await import('./tables/codec.ts')).withIgnored(decoded, names)
+  }
+}
+
+/** The format of a body that is a table or an archive of arrays; `undefined` for other bodies. */
+export function tableFormatOf({ contentType, value }: WireParameter): TableFormat | undefined {
+  const kind = contentKind(contentType)
+  if (kind === 'csv' || kind === 'lines' || kind === 'npz') return kind
+  return (kind === 'none' || kind === 'octets') && isNumpyArchive(value) ? 'npz' : undefined
+}
+
+/** Whether a request was rejected with 400, so that reading it as a table may say more. */
+export function isInvalidInput(error: unknown): boolean {
+  return error instanceof ServerError && error.statusCode === 400
+}

@@ -1,0 +1,72 @@
+/**
+ * The columns of a model: each input is one column, or the only input has several, in the order of
+ * its elements.
+ */
+import { areColumns } from '../table-columns.ts'
+import type { ModelMetadata, TensorSpec } from '../tensors/metadata.ts'
+import { elementCount } from '../tensors/tensor.ts'
+
+/** The place of a column in the model's inputs. */
+export interface Column {
+  readonly name: string
+  /** Position of the column among all columns. */
+  readonly position: number
+  /** Position of its input. */
+  readonly input: number
+  /** Offset among the elements that one row has in this input. */
+  readonly offset: number
+}
+
+/** How the rows of a table become tensors. */
+export interface TablePlan {
+  readonly inputs: readonly TensorSpec[]
+  /** Absent if the model takes any number of columns: the first row then decides. */
+  readonly columns: readonly Column[] | undefined
+  /** False: the columns have no names, and headers do not choose among them. */
+  readonly isNamed: boolean
+  readonly ignoresExtraColumns: boolean
+}
+
+/** Returns the plan; `undefined` if the inputs are not columns. */
+export function planTable(model: ModelMetadata): TablePlan | undefined {
+  const { inputs, columns: names, ignoresExtraColumns = false } = model
+  const [first, ...others] = inputs
+  if (first === undefined) return undefined
+  if (others.length > 0) {
+    if (!areColumns(inputs)) return undefined
+    const columns = inputs.map(({ name }, index) => ({
+      name,
+      position: index,
+      input: index,
+      offset: 0,
+    }))
+    return { inputs, columns, isNamed: true, ignoresExtraColumns }
+  }
+  const width = names?.length ?? widthOf(first)
+  if (width === undefined) return undefined
+  const own = names ?? (width === 1 ? [first.name] : undefined)
+  return {
+    inputs,
+    columns: width < 0 ? undefined : columnsOfOne(width, own),
+    isNamed: own !== undefined,
+    ignoresExtraColumns,
+  }
+}
+
+/** Returns the columns of a model with one input. Columns without names are numbered, as in pandas. */
+export function columnsOfOne(width: number, names?: readonly string[]): readonly Column[] {
+  return Array.from({ length: width }, (_, offset) => ({
+    name: names?.[offset] ?? String(offset),
+    position: offset,
+    input: 0,
+    offset,
+  }))
+}
+
+/** Number of elements of one row; -1 if any number, `undefined` if the input cannot have rows. */
+function widthOf({ shape: [rows, ...rest], anyShape }: TensorSpec): number | undefined {
+  if (anyShape === true) return -1
+  if (rows === undefined) return undefined
+  if (rest.every((size) => size >= 0)) return elementCount(rest)
+  return rest.length === 1 ? -1 : undefined
+}
