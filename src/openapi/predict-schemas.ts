@@ -1,6 +1,7 @@
 /** Request and response bodies of `POST /predictions/{model}` for one model. */
 import type { HandlerMetadata } from '../models/model-metadata.ts'
 import { outputSchema } from './output-schemas.ts'
+import { tableContent } from './table-schemas.ts'
 import { fitExample, nestedExample, nestedSchema, tensorText } from './tensor-schemas.ts'
 import type { Content, JsonSchema, RequestBody, Response } from './types.ts'
 import { visionResponse } from './vision-schemas.ts'
@@ -61,6 +62,7 @@ export function predictRequest(metadata: HandlerMetadata, typeName: string): Req
     content: {
       'application/json': { schema, ...examples },
       ...(isRaw ? { 'application/octet-stream': { schema: BINARY } } : {}),
+      ...tableContent(metadata, typeName),
     },
   }
 }
