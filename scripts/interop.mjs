@@ -44,6 +44,17 @@ const ENVIRONMENTS = [
     packages: ['kserve==0.21.0'],
   },
   {
+    name: 'pandas',
+    variable: 'ONNXD_INTEROP_PANDAS',
+    packages: [
+      'numpy==2.4.6',
+      'pandas==3.1.1',
+      'scikit-learn==1.9.1',
+      'skl2onnx==1.20.0',
+      'onnxruntime==1.32.0',
+    ],
+  },
+  {
     name: 'schemathesis',
     variable: 'ONNXD_INTEROP_SCHEMATHESIS',
     packages: ['schemathesis==4.32.5'],

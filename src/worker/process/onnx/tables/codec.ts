@@ -34,8 +34,11 @@ export class TableReader {
   readonly #limits: CodecLimits
   readonly #inputs: InputTable
   readonly #plan: TablePlan | undefined
+  /** Names of the columns of the only input, if `model.json` sets them. */
+  readonly #names: readonly string[]
 
   constructor(model: ModelMetadata, limits: CodecLimits) {
+    this.#names = model.columns ?? []
     this.#limits = limits
     this.#inputs = new InputTable(model.inputs)
     this.#plan = planTable(model)
@@ -57,7 +60,7 @@ export class TableReader {
       case 'npz': {
         const { readNpz } = await import('./npz.ts')
         const limit = Math.max(value.length, this.#limits.maxResponseBytes)
-        return { inputs: await readNpz(value, this.#inputs, limit), ignored: [] }
+        return { inputs: await readNpz(value, this.#inputs, this.#names, limit), ignored: [] }
       }
     }
   }

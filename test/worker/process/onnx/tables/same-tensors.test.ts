@@ -137,6 +137,8 @@ test('NumPy: an array and an archive give the tensors of CSV', async () => {
           ),
         })),
       )
+      const named = matrixModel('FP32', 3, { columns: Object.keys(columns) })
+      assert.deepEqual(await inputsOf(named, byColumn, ''), expected)
       const several = columnsModel(columns)
       assert.deepEqual(
         await inputsOf(several, byColumn, ''),
