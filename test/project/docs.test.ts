@@ -101,6 +101,10 @@ test('the commands on the page of images print what it says', { timeout: 120_000
   assert.equal(await followPage(t, 'docs/images.md'), 5)
 })
 
+test('the commands on the page of tables print what it says', { timeout: 120_000 }, async (t) => {
+  assert.equal(await followPage(t, 'docs/tables.md'), 4)
+})
+
 test(
   'the commands on the page of the Open Inference Protocol print what it says',
   { timeout: 120_000 },
