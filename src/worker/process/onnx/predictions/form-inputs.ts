@@ -56,6 +56,12 @@ function inputName(parameter: WireParameter, table: InputTable): string | undefi
       `The body was sent as a form, but it looks like JSON; send the header "Content-Type: application/json" (curl: -H 'Content-Type: application/json').`,
     )
   }
+  if (!isFile && /[,\n]/.test(name)) {
+    throw new ServerError(
+      'InvalidInputException',
+      `The body was sent as a form, but it looks like CSV; send the header "Content-Type: text/csv" (curl: -H 'Content-Type: text/csv').`,
+    )
+  }
   table.positionOf(name)
   return name
 }

@@ -48,7 +48,7 @@ export function refuseForeignBytes(
   if (size > 1 && isText(bytes, size === 2 ? 2 : 1)) {
     const advice = looksLikeJson(bytes)
       ? 'send them with the content type application/json'
-      : 'send the numbers as JSON'
+      : 'send CSV with the content type text/csv, or send the numbers as JSON'
     throw foreign(spec, 'text', advice)
   }
 }
