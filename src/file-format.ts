@@ -78,7 +78,7 @@ export function isNumpyFile(bytes: Buffer): boolean {
   return bytes[0] === 0x93 && bytes.toString('latin1', 1, 6) === 'NUMPY'
 }
 
-/** Whether the bytes begin as `numpy.savez` writes them: an archive whose first file is an array. */
+/** Whether the bytes are an archive whose first file is an array, as `numpy.savez` writes it. */
 export function isNumpyArchive(bytes: Buffer): boolean {
   if (bytes[0] !== 0x50 || bytes.length < 30 || bytes.readUInt32LE(0) !== 0x04_03_4b_50)
     return false

@@ -1,4 +1,4 @@
-/** Tables over HTTP: every route that takes them, files as curl sends them, the OpenAPI document. */
+/** Tables over HTTP: every route that takes them, files of curl, the OpenAPI document. */
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
 import { writeFileSync } from 'node:fs'

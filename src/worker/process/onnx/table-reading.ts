@@ -21,6 +21,7 @@ export class LazyTables {
    * Whether columns have names, so that a JSON body that cannot be read as tensors may be a table.
    */
   readonly hasNames: boolean
+  readonly #ignoresExtra: boolean
   readonly #model: ModelMetadata
   readonly #limits: CodecLimits
   #reader: Promise<TableReader> | undefined
@@ -28,7 +29,16 @@ export class LazyTables {
   constructor(model: ModelMetadata, limits: CodecLimits) {
     this.#model = model
     this.#limits = limits
+    this.#ignoresExtra = model.ignoresExtraColumns === true
     this.hasNames = model.columns !== undefined || areColumns(model.inputs)
+  }
+
+  /**
+   * Whether JSON that cannot be read as tensors may be a table: a list of rows, or an object of
+   * inputs and extra columns. Without the latter, an object keyed by inputs keeps its strict rules.
+   */
+  mayBeTable(isList: boolean): boolean {
+    return this.hasNames && (isList || this.#ignoresExtra)
   }
 
   /** @throws ServerError 4xx */

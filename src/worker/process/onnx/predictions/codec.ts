@@ -80,12 +80,11 @@ export class TensorCodec implements RequestCodec {
     const form = jsonForm(json, this.#inputs, this.#columns)
     if (form === 'protocol') return this.#protocol.decode(request, headers)
     if (form === 'table') return this.#readTable(request, headers, body, 'json')
-    const mayBeTable = this.#tables.hasNames && (this.#inputs.specs.length > 1 || json.isArray())
+    const mayBeTable = this.#tables.mayBeTable(json.isArray())
     let inputs: readonly Tensor[]
     try {
       inputs = readPlainInputs(json, this.#inputs)
     } catch (error) {
-      // Columns may have missing values and extra columns, and errors name the row.
       if (!mayBeTable || !isInvalidInput(error)) throw error
       return this.#readTable(request, headers, body, 'json')
     }

@@ -213,7 +213,7 @@ function headerText(names: readonly string[]): string {
   return [...shown, ...(names.length > shown.length ? ['...'] : [])].join(', ')
 }
 
-/** The parameter `header` of the content type, which the front-end passes on in the headers only. */
+/** The parameter `header` of the content type, which only the request headers have. */
 function headerOf(headers: readonly WireHeader[]): Header {
   const [, type = ''] = headers.find(([name]) => name.toLowerCase() === CONTENT_TYPE) ?? []
   const value = /;\s*header\s*=\s*"?(present|absent)\b/i.exec(type)?.[1]?.toLowerCase()

@@ -32,7 +32,7 @@ function readScalar(reader: JsonReader, builder: TableBuilder, column: Column): 
   return store.number(row, offset, text, text.endsWith('y') ? 'infinity' : 'number')
 }
 
-/** Reads one row: an object keyed by column name, or a list of values in the order of the columns. */
+/** Reads one row: an object keyed by column name, or a list in the order of the columns. */
 export function readRow(
   reader: JsonReader,
   builder: TableBuilder,

@@ -53,7 +53,7 @@ export function planTable(model: ModelMetadata): TablePlan | undefined {
   }
 }
 
-/** Returns the columns of a model with one input. Columns without names are numbered, as in pandas. */
+/** Returns the columns of a model with one input; without names they have numbers, as in pandas. */
 export function columnsOfOne(width: number, names?: readonly string[]): readonly Column[] {
   return Array.from({ length: width }, (_, offset) => ({
     name: names?.[offset] ?? String(offset),
