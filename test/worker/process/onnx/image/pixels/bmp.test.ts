@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import { ServerError } from '../../../../../../src/errors.ts'
 import { fileFormatOf } from '../../../../../../src/file-format.ts'
 import {
