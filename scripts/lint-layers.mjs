@@ -107,6 +107,8 @@ const DOORS = {
     'process-group.ts',
     'settings.ts',
   ],
+  'worker/process/tasks': ['text-model.ts', 'text-folder.ts'],
+  'worker/process/tasks/tokenizer': ['tokenizer.ts'],
   'worker/process/weights': ['job.ts'],
   'worker/wire': ['decode.ts', 'encode.ts', 'messages.ts'],
 }

@@ -1,0 +1,88 @@
+/** Added tokens of `tokenizer.json`: they are found in the text before anything else. */
+import { fieldsOf, listOf, textOf } from '../json-fields.ts'
+import { alignedText, matchesIn, slice } from './aligned-text.ts'
+import type { AlignedText } from './aligned-text.ts'
+import type { Normalizer } from './normalizers.ts'
+import { checkedId } from './subwords.ts'
+
+const WORD_END = /[\p{Alphabetic}\p{M}\p{Nd}\p{Pc}]$/u
+const WORD_START = /^[\p{Alphabetic}\p{M}\p{Nd}\p{Pc}]/u
+const SPACE = /^\p{White_Space}$/u
+
+export interface AddedToken {
+  readonly content: string
+  readonly id: number
+  readonly special: boolean
+  readonly normalized: boolean
+  readonly singleWord: boolean
+  readonly stripsLeft: boolean
+  readonly stripsRight: boolean
+}
+
+/** @throws ServerError `InvalidModelException` */
+export function readAddedTokens(value: unknown): readonly AddedToken[] {
+  return listOf(value).map((entry) => {
+    const fields = fieldsOf(entry)
+    const content = textOf(fields['content']) ?? ''
+    const special = fields['special'] === true
+    return {
+      content,
+      id: checkedId(content, fields['id']),
+      special,
+      normalized: typeof fields['normalized'] === 'boolean' ? fields['normalized'] : !special,
+      singleWord: fields['single_word'] === true,
+      stripsLeft: fields['lstrip'] === true,
+      stripsRight: fields['rstrip'] === true,
+    }
+  })
+}
+
+/** A part of a text: an added token, or text without any. */
+export interface Part {
+  readonly text: AlignedText
+  readonly id: number | undefined
+}
+
+/** Finds the tokens of one kind: those for the original text, or those for the normalized text. */
+export class AddedTokenFinder {
+  readonly #tokens = new Map<string, AddedToken>()
+  readonly #expression: RegExp | undefined
+
+  /** @param normalize Changes the tokens as it changes the text in which they are found. */
+  constructor(tokens: readonly AddedToken[], normalize: Normalizer) {
+    for (const token of tokens) {
+      const content = normalize(alignedText(token.content)).chars.join('')
+      if (content !== '' && !this.#tokens.has(content)) this.#tokens.set(content, token)
+    }
+    // The longest of those that start at one place is taken.
+    const contents = [...this.#tokens.keys()].toSorted((one, other) => other.length - one.length)
+    const escaped = contents.map((text) => text.replaceAll(/[$()*+.?[\\\]^{|}]/g, String.raw`\$&`))
+    this.#expression = escaped.length === 0 ? undefined : new RegExp(escaped.join('|'), 'gu')
+  }
+
+  split(text: AlignedText): readonly Part[] {
+    if (this.#expression === undefined || text.chars.length === 0) return [{ text, id: undefined }]
+    const parts: Part[] = []
+    let next = 0
+    const add = (start: number, end: number, id?: number): void => {
+      if (end > start) parts.push({ text: slice(text, { start, end }), id })
+    }
+    for (const span of matchesIn(text, this.#expression)) {
+      let { start, end } = span
+      const token = this.#tokens.get(text.chars.slice(start, end).join(''))
+      if (token === undefined || start < next) continue
+      if (token.singleWord && isInWord(text, start, end)) continue
+      while (token.stripsLeft && start > next && SPACE.test(text.chars[start - 1] ?? '')) start--
+      while (token.stripsRight && SPACE.test(text.chars[end] ?? '')) end++
+      add(next, start)
+      add(start, end, token.id)
+      next = end
+    }
+    add(next, text.chars.length)
+    return parts
+  }
+}
+
+function isInWord({ chars }: AlignedText, start: number, end: number): boolean {
+  return WORD_END.test(chars[start - 1] ?? '') || WORD_START.test(chars[end] ?? '')
+}
