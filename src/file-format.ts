@@ -61,6 +61,8 @@ const FIRST_BYTES: ReadonlySet<number | undefined> = new Set(
     signature.charCodeAt(0),
   ),
 )
+/** Lengths of the second header of a bitmap. */
+const BITMAP_HEADERS: ReadonlySet<number | undefined> = new Set([12, 40, 52, 56, 64, 108, 124])
 const LONGEST = 18
 
 /** Returns the format whose first bytes match; `undefined` if no format does. */
@@ -76,6 +78,14 @@ export function isNumpyFile(bytes: Buffer): boolean {
   return bytes[0] === 0x93 && bytes.toString('latin1', 1, 6) === 'NUMPY'
 }
 
+/** Whether the bytes are an archive whose first file is an array, as `numpy.savez` writes it. */
+export function isNumpyArchive(bytes: Buffer): boolean {
+  if (bytes[0] !== 0x50 || bytes.length < 30 || bytes.readUInt32LE(0) !== 0x04_03_4b_50)
+    return false
+  const nameEnd = 30 + bytes.readUInt16LE(26)
+  return bytes.toString('latin1', nameEnd - 4, nameEnd) === '.npy'
+}
+
 /** Matches the formats whose first bytes include variable ones. */
 function formatOfParts(start: string): FileFormat | undefined {
   if (/^\xff\xd8\xff[\xc0-\xfe]/.test(start)) return 'a JPEG image'
@@ -83,18 +93,9 @@ function formatOfParts(start: string): FileFormat | undefined {
   if (/^ID3\p{Cc}/u.test(start)) return 'an MP3 file'
   if (/^RIFF[^]{4}WAVE/.test(start)) return 'a WAV file'
   if (/^RIFF[^]{4}WEBP/.test(start)) return 'a WebP image'
-  if (isBitmap(start)) return 'a BMP image'
+  // A bitmap: reserved zeros, the offset of the pixels, and the length of a known header.
+  const bitmap = /^BM[^]{4}\0{4}[^]{4}([^])\0{3}/.exec(start)
+  if (BITMAP_HEADERS.has(bitmap?.[1]?.charCodeAt(0))) return 'a BMP image'
   if (/^\0\0\0[^]ftyp(?:avi[fs]|hei[cx]|mif1)/.test(start)) return 'an AVIF or HEIC image'
   return /^\0\0\0[^]ftyp/.test(start) ? 'an MP4 file' : undefined
-}
-
-/** `BM`, a size, zeros, the offset of the pixels, and the length of a known header. */
-function isBitmap(start: string): boolean {
-  const headerBytes = [12, 40, 52, 56, 64, 108, 124]
-  return (
-    start.startsWith('BM') &&
-    start.slice(6, 10) === '\0\0\0\0' &&
-    start.slice(15, 18) === '\0\0\0' &&
-    headerBytes.includes(start.charCodeAt(14))
-  )
 }

@@ -7,6 +7,7 @@ import path from 'node:path'
 import type { Static, TSchema } from '@sinclair/typebox'
 import { ServerError } from '../errors.ts'
 import type { Manifest } from './manifest.ts'
+import { nestedNetwork } from './nested-network.ts'
 import {
   MANIFEST_FILE,
   MODEL_SETTINGS_FILE,
@@ -68,7 +69,8 @@ async function filesOfFolder(
   const usesNetwork = BUILT_IN_HANDLERS.includes(
     handler ?? settings.handler ?? manifest?.model?.handler ?? '',
   )
-  const onnxFile = chooseNetwork(folder, names, settings, usesNetwork)
+  const own = chooseNetwork(folder, names, settings, usesNetwork)
+  const onnxFile = own ?? (usesNetwork ? await nestedNetwork(folder, names) : undefined)
   return { folder, onnxFile, settings, settingsFolder, manifest }
 }
 

@@ -8,6 +8,7 @@ import { stringEnum } from '../schema.ts'
 import { ImageSettings } from './image-settings.ts'
 import { TABLE_PROPERTIES } from './table-settings.ts'
 import { TaskSettings } from './task-settings.ts'
+import { TextSettings } from './text-settings.ts'
 import { FILE_PROPERTIES } from './version-settings.ts'
 
 export { MODEL_SETTINGS_FILE } from './paths.ts'
@@ -59,6 +60,7 @@ export const ModelSettings = Type.Object(
     image: Type.Optional(ImageSettings),
     task: Type.Optional(TaskSettings),
     ...TABLE_PROPERTIES,
+    text: Type.Optional(TextSettings),
     ...FILE_PROPERTIES,
     pinned: Type.Optional(
       Type.Boolean({ description: 'Once loaded on demand, never unload the model for others.' }),

@@ -29,15 +29,29 @@ export interface Decoded extends Run {
   encode(outputs: readonly Tensor[]): WirePrediction | Promise<WirePrediction>
 }
 
-/** Decodes requests into tensors. */
-export interface RequestCodec {
+/** Runs the model, as `OnnxSession` does. */
+export type RunModel = (
+  inputs: readonly Tensor[],
+  outputNames: readonly string[],
+) => readonly Tensor[]
+
+/** A request that runs the model itself, perhaps several times. */
+export interface OwnRuns {
+  readonly id: string
+  readonly dialect: Dialect | undefined
+  /** @throws ServerError when a run fails or its outputs cannot be written. */
+  perform(run: RunModel): WirePrediction
+}
+
+/** Decodes requests into tensors, or into another form that a handler knows. */
+export interface RequestCodec<Result = Decoded> {
   /**
    * Decodes one request.
    * @param request The request; its body is already decompressed.
    * @param headers The headers of the request.
    * @throws ServerError with status 4xx for every client error; the model does not run then.
    */
-  decode(request: WireRequest, headers: RequestHeaders): Decoded | Promise<Decoded>
+  decode(request: WireRequest, headers: RequestHeaders): Result | Promise<Result>
 }
 
 /** Name of the parameter that holds a whole request body. */

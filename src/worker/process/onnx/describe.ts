@@ -14,7 +14,7 @@ export function describeModel(
   { joins, reason }: BatchVerdict,
 ): WirePrediction {
   const { name, handler, version, runtime, providers, batchable, inputs, outputs } = model
-  const { task, labels, topK, notServed, columns } = model
+  const { task, labels, topK, notServed, columns, text } = model
   const body = {
     name,
     version,
@@ -30,6 +30,7 @@ export function describeModel(
     labels,
     topK,
     columns,
+    text,
   }
   return jsonPrediction(id, 200, prettyJson(body))
 }

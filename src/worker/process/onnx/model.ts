@@ -8,11 +8,12 @@ import type { ModelFiles } from '../../../model-folder/files.ts'
 import type { ModelSettings } from '../../../model-folder/settings.ts'
 import type { WirePrediction, WireRequest, WorkerReply } from '../../wire/messages.ts'
 import type { LoadContext, LoadedModel, WorkerOptions } from '../handler.ts'
+import { readTextFolder } from '../tasks/text-folder.ts'
 import { Batcher } from './batching/batcher.ts'
 import type { RequestOutcome } from './batching/batcher.ts'
 import { judgeBatching } from './batching/verdict.ts'
 import type { BatchVerdict } from './batching/verdict.ts'
-import type { Decoded, RequestCodec } from './codec.ts'
+import type { Decoded, OwnRuns, RequestCodec } from './codec.ts'
 import { decodeBody } from './content-coding.ts'
 import { describeModel } from './describe.ts'
 import { readHeaders } from './headers.ts'
@@ -25,7 +26,7 @@ import { TensorCodec } from './predictions/codec.ts'
 import { MappedWeights } from './runtime/mapped-weights.ts'
 import { OnnxSession } from './runtime/session.ts'
 import { warmUp } from './runtime/warm-up.ts'
-import type { ModelMetadata } from './tensors/metadata.ts'
+import type { ModelMetadata, TextDescription } from './tensors/metadata.ts'
 import { checkRows } from './tensors/shape.ts'
 
 /**
@@ -53,9 +54,10 @@ export async function loadOnnxModel(context: LoadContext): Promise<LoadedModel> 
   try {
     const metadata = await metadataOf(session, files, context)
     if (files.settings.warmUp ?? context.options.warmUp) warmUp(session)
-    const codecs = await codecsOf(session, metadata, files, context.options)
+    const { codecs, text } = await codecsOf(session, metadata, files, context.options)
     const verdict = verdictOn(files.onnxFile, session, files.settings, context.options)
-    return new OnnxModel(session, metadata, codecs, verdict)
+    const described = text === undefined ? metadata : { ...metadata, text }
+    return new OnnxModel(session, described, codecs, verdict)
   } catch (error) {
     session.close()
     throw error
@@ -77,12 +79,13 @@ function verdictOn(
 }
 
 /** The codec of each REST dialect. `plain` serves MMS's routes and belongs to the handler. */
-interface Codecs extends Readonly<Record<Dialect | 'plain', RequestCodec>> {
+interface Codecs extends Readonly<Record<Dialect, RequestCodec>> {
+  readonly plain: RequestCodec<Decoded | OwnRuns>
   readonly maxBodyBytes: number
 }
 
 /** A request as tensors, or its response when the model need not run. */
-type OpenedRequest = Decoded | WirePrediction
+type OpenedRequest = Decoded | OwnRuns | WirePrediction
 
 /** A loaded model with its codecs. */
 class OnnxModel implements LoadedModel {
@@ -117,11 +120,10 @@ class OnnxModel implements LoadedModel {
   #run(opened: readonly OpenedRequest[], startedAt: number): WorkerReply | Promise<WorkerReply> {
     const openedAt = performance.now()
     const outcomes = this.#batcher.run(opened.filter((one) => 'inputs' in one))
+    const ran = opened.map((one) => ('perform' in one ? this.#perform(one) : one))
     const ranAt = performance.now()
     let next = 0
-    const answers = opened.map((one) =>
-      'inputs' in one ? this.#answer(one, outcomes[next++]) : one,
-    )
+    const answers = ran.map((one) => ('inputs' in one ? this.#answer(one, outcomes[next++]) : one))
     const reply = (predictions: readonly WirePrediction[]): WorkerReply => {
       const message = messageWithTimes({
         input: openedAt - startedAt,
@@ -160,8 +162,18 @@ class OnnxModel implements LoadedModel {
     }
   }
 
+  /** A request with texts runs the model itself. */
+  #perform(request: OwnRuns): WirePrediction {
+    try {
+      return request.perform((inputs, names) => this.#session.run(inputs, names))
+    } catch (error) {
+      return errorPredictionFor(request.id, error, request.dialect)
+    }
+  }
+
   /** @throws ServerError 400 when the batch dimension exceeds the model's limit. */
-  #checked(decoded: Decoded): Decoded {
+  #checked(decoded: Decoded | OwnRuns): Decoded | OwnRuns {
+    if ('perform' in decoded) return decoded
     const { inputs, maxBatchSize } = this.#metadata
     if (maxBatchSize > 0) checkRows(inputs, decoded.inputs, maxBatchSize)
     return decoded
@@ -199,14 +211,24 @@ async function codecsOf(
   metadata: ModelMetadata,
   files: ModelFiles,
   options: WorkerOptions,
-): Promise<Codecs> {
+): Promise<{ codecs: Codecs; text?: TextDescription }> {
   const v2 = new ProtocolCodec(metadata, options)
   const v1 = new InstancesCodec(metadata, options, () =>
     hasEntryPerInstance(metadata, (inputs, names) => session.run(inputs, names)),
   )
   const { maxBodyBytes } = options
-  if (metadata.handler !== IMAGE_HANDLER)
-    return { plain: new TensorCodec(metadata, options, v2), v1, v2, maxBodyBytes }
-  const { createImageCodecs } = await import('./image/codec.ts')
-  return { ...(await createImageCodecs(metadata, files, options, { v1, v2 })), maxBodyBytes }
+  const others = { v1, v2, maxBodyBytes }
+  if (metadata.handler === IMAGE_HANDLER) {
+    const { createImageCodecs } = await import('./image/codec.ts')
+    return {
+      codecs: { ...others, ...(await createImageCodecs(metadata, files, options, { v1, v2 })) },
+    }
+  }
+  const tensors = new TensorCodec(metadata, options, v2)
+  const folder = await readTextFolder(files, options.root || undefined)
+  if (folder === undefined) return { codecs: { ...others, plain: tensors } }
+  const { createTextModel } = await import('../tasks/text-model.ts')
+  const parts = { folder, files, metadata, limits: options, fallback: tensors }
+  const { codec, description } = await createTextModel(parts)
+  return { codecs: { ...others, plain: codec }, text: description }
 }

@@ -41,6 +41,20 @@ export interface NotServedOutput {
   readonly remedy: string
 }
 
+/** What a model with a tokenizer does with texts. */
+export interface TextDescription {
+  /** The name of the task on Hugging Face, for example `text-classification`. */
+  readonly task: string
+  /** Maximum number of tokens of a text, with special tokens. */
+  readonly maxTokens: number
+  /** Labels in the order of classes; empty for a task without labels. */
+  readonly labels: readonly string[]
+  /** Whether requests may name labels of their own (`candidate_labels`). */
+  readonly isZeroShot: boolean
+  /** The text that marks a masked word. */
+  readonly mask?: string
+}
+
 export interface ModelMetadata {
   readonly name: string
   /** `onnx` or `image`. */
@@ -73,4 +87,6 @@ export interface ModelMetadata {
   readonly columns?: readonly string[]
   /** True when columns of a table that the model does not have are dropped. */
   readonly ignoresExtraColumns?: boolean
+  /** Present if the model answers texts. */
+  readonly text?: TextDescription
 }

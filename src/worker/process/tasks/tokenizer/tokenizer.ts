@@ -24,6 +24,8 @@ export interface TokenSequence {
   /** For each token, its range in the text, in code points. */
   readonly starts: readonly number[]
   readonly ends: readonly number[]
+  /** For each token, the number of its word. */
+  readonly words: readonly number[]
 }
 
 /** Settings of `tokenizer.json` for several texts at once. */
@@ -105,7 +107,14 @@ export class Tokenizer {
   }
 
   encode(text: string): TokenSequence {
-    const sequence: Sequence = { ids: [], starts: [], ends: [], texts: new Map() }
+    const sequence: Sequence = {
+      ids: [],
+      starts: [],
+      ends: [],
+      words: [],
+      word: 0,
+      texts: new Map(),
+    }
     for (const part of this.#original.split(alignedText(text))) {
       const parts =
         part.id === undefined ? this.#normalized.split(this.#normalize(part.text)) : [part]
@@ -114,6 +123,7 @@ export class Tokenizer {
         else {
           sequence.texts.set(sequence.ids.length, own.chars)
           addToken(sequence, id, own, 0, own.chars.length)
+          sequence.word += 1
         }
       }
     }
@@ -132,10 +142,14 @@ export class Tokenizer {
         else if (id === FUSED) sequence.ends[sequence.ends.length - 1] = word.ends[end - 1] ?? 0
         start += length
       }
+      sequence.word += 1
     }
   }
 
-  #trimmed({ ids, starts, ends, texts }: Sequence, { addsPrefixSpace }: Trimming): TokenSequence {
+  #trimmed(
+    { ids, starts, ends, words, texts }: Sequence,
+    { addsPrefixSpace }: Trimming,
+  ): TokenSequence {
     for (const [index, id] of ids.entries()) {
       const chars = texts.get(index) ?? Array.from(this.tokenOf(id))
       let leading = 0
@@ -153,7 +167,7 @@ export class Tokenizer {
         ends[index] = Math.max(end - trailing, starts[index] ?? 0)
       }
     }
-    return { ids, starts, ends }
+    return { ids, starts, ends, words }
   }
 }
 
@@ -164,18 +178,22 @@ interface Sequence extends TokenSequence {
   readonly ids: number[]
   readonly starts: number[]
   readonly ends: number[]
+  readonly words: number[]
+  /** Number of the next word. */
+  word: number
   /** The texts of added tokens by their index: they may have spaces around. */
   readonly texts: Map<number, readonly string[]>
 }
 
 function addToken(
-  { ids, starts, ends }: Sequence,
+  { ids, starts, ends, words, word }: Sequence,
   id: number,
   text: AlignedText,
   start: number,
   end: number,
 ): void {
   ids.push(id)
+  words.push(word)
   starts.push(text.starts[start] ?? 0)
   ends.push(text.ends[end - 1] ?? 0)
 }

@@ -1,0 +1,204 @@
+/** Embeddings of texts, and the similarity of texts. */
+import type { RunModel } from '../onnx/codec.ts'
+import type { TensorSpec } from '../onnx/tensors/metadata.ts'
+import { fieldsOf, textOf } from './json-fields.ts'
+import type { Fields } from './json-fields.ts'
+import { short } from './scores.ts'
+import type { TextFolder } from './text-folder.ts'
+import { invalid } from './text-folder.ts'
+import { badRequest, checkCount, readTexts } from './text-request.ts'
+import type { Parameters, TextInput, TextRequest } from './text-request.ts'
+import type { Row } from './text-runs.ts'
+import { encodeAll, maxTextsOf, outputFor, runsOf } from './text-task.ts'
+import type { TaskModel, TextTask } from './text-task.ts'
+
+export type Pooling = 'cls' | 'mean' | 'max' | 'lasttoken'
+
+const FORMATS = ['float', 'base64', 'int8', 'uint8', 'binary', 'ubinary'] as const
+export type EmbeddingFormat = (typeof FORMATS)[number]
+const MODULES: readonly string[] = ['Transformer', 'Pooling', 'Normalize']
+const TOKEN_OUTPUTS = ['last_hidden_state', 'token_embeddings']
+
+/** How the outputs become vectors. */
+export interface EmbeddingPlan {
+  readonly output: TensorSpec
+  /** `undefined` if the model itself returns one vector for each text. */
+  readonly pooling: Pooling | undefined
+  readonly normalizes: boolean
+  /** Texts to put before a text, by name. */
+  readonly prompts: ReadonlyMap<string, string>
+  readonly defaultPrompt: string | undefined
+}
+
+/** @throws ServerError `InvalidModelException` for a module that the `.onnx` file does not have. */
+export function planEmbeddings(
+  outputs: readonly TensorSpec[],
+  folder: TextFolder,
+  settings: { readonly pooling?: Pooling; readonly normalize?: boolean },
+): EmbeddingPlan {
+  const whole = outputs.find(
+    ({ name, shape }) => name === 'sentence_embedding' && shape.length === 2,
+  )
+  const other = folder.modules.find((module) => !MODULES.includes(module))
+  if (whole === undefined && other !== undefined) {
+    throw invalid(`modules.json: the module ${JSON.stringify(other)} is not supported.`)
+  }
+  const { prompts, default_prompt_name } = folder.prompts
+  const known = Object.entries(fieldsOf(prompts)).flatMap(([name, prompt]) =>
+    typeof prompt === 'string' ? [[name, prompt] as const] : [],
+  )
+  return {
+    output: whole ?? outputFor(outputs, TOKEN_OUTPUTS, 3),
+    pooling: whole === undefined ? (settings.pooling ?? poolingOf(folder.pooling)) : undefined,
+    normalizes: settings.normalize ?? folder.modules.includes('Normalize'),
+    prompts: new Map(known),
+    defaultPrompt: textOf(default_prompt_name),
+  }
+}
+
+function poolingOf(config: Fields): Pooling {
+  const modes: Readonly<Record<string, Pooling>> = {
+    pooling_mode_cls_token: 'cls',
+    pooling_mode_mean_tokens: 'mean',
+    pooling_mode_max_tokens: 'max',
+    pooling_mode_lasttoken: 'lasttoken',
+    pooling_mode_mean_sqrt_len_tokens: 'mean',
+    pooling_mode_weightedmean_tokens: 'mean',
+  }
+  const chosen = Object.keys(modes).filter((name) => config[name] === true)
+  const named = textOf(config['pooling_mode'])
+  const direct = (['cls', 'mean', 'max', 'lasttoken'] as const).find((one) => one === named)
+  const [first, ...others] = chosen
+  const hasOther = others.length > 0 || /sqrt|weighted/.test(first ?? named ?? '')
+  if (hasOther || (named !== undefined && direct === undefined)) {
+    throw invalid(
+      `1_Pooling/config.json: the pooling ${named ?? chosen.join(', ')} is not supported.`,
+    )
+  }
+  if (config['include_prompt'] === false) {
+    throw invalid('1_Pooling/config.json: "include_prompt": false is not supported.')
+  }
+  return direct ?? (first === undefined ? 'mean' : (modes[first] ?? 'mean'))
+}
+
+export class EmbeddingTask implements TextTask {
+  readonly #model: TaskModel
+  readonly #plan: EmbeddingPlan
+
+  constructor(model: TaskModel, plan: EmbeddingPlan) {
+    this.#model = model
+    this.#plan = plan
+  }
+
+  answer({ inputs, parameters }: TextRequest, run: RunModel): unknown {
+    if (parameters.has('source_sentence')) return this.#similarity(parameters, run)
+    const { texts, isSingle } = readTexts(inputs, maxTextsOf(this.#model))
+    const format =
+      parameters.choice('encoding_format', FORMATS) ??
+      parameters.choice('embedding_type', FORMATS) ??
+      'float'
+    const vectors = this.#embed(texts, parameters, run).map((vector) => written(vector, format))
+    return isSingle ? vectors[0] : vectors
+  }
+
+  #similarity(parameters: Parameters, run: RunModel): unknown {
+    const source = parameters.text('source_sentence') ?? ''
+    const sentences = parameters.texts('sentences')
+    if (sentences === undefined) throw badRequest('"sentences" is missing.')
+    checkCount(sentences.length, maxTextsOf(this.#model))
+    const texts = [source, ...sentences].map((text) => ({ text }))
+    const [first, ...others] = this.#embed(texts, parameters, run)
+    return others.map((other) => short(cosine(first ?? new Float64Array(), other)))
+  }
+
+  #embed(
+    texts: readonly TextInput[],
+    parameters: Parameters,
+    run: RunModel,
+  ): readonly Float64Array[] {
+    const prompt = this.#prompt(parameters)
+    const normalizes = parameters.flag('normalize') ?? this.#plan.normalizes
+    const dimensions = parameters.integer('dimensions', 1, 1_000_000)
+    const prompted = texts.map((input) => ({ ...input, text: prompt + input.text }))
+    const encoded = encodeAll(this.#model, prompted, parameters)
+    parameters.end()
+    const vectors: Float64Array[] = []
+    runsOf(this.#model, [this.#plan.output]).run(encoded, run, (index, [row]) => {
+      if (row === undefined) return
+      const whole = pool(row, this.#plan.pooling)
+      if (dimensions !== undefined && dimensions > whole.length) {
+        throw badRequest(`"dimensions" must be an integer from 1 to ${whole.length}.`)
+      }
+      const vector = whole.subarray(0, dimensions ?? whole.length)
+      vectors[index] = normalizes ? normalized(vector) : vector
+    })
+    return vectors
+  }
+
+  #prompt(parameters: Parameters): string {
+    const prompt = parameters.text('prompt')
+    if (prompt !== undefined) return prompt
+    const name = parameters.text('prompt_name') ?? this.#plan.defaultPrompt
+    if (name === undefined) return ''
+    const named = this.#plan.prompts.get(name)
+    if (named !== undefined) return named
+    const known = [...this.#plan.prompts.keys()].map((one) => JSON.stringify(one)).join(', ')
+    throw badRequest(`"prompt_name" must be one of the model's: ${known || 'it has none'}.`)
+  }
+}
+
+function pool({ data, width }: Row, pooling: Pooling | undefined): Float64Array {
+  const tokens = Math.floor(data.length / width)
+  if (pooling === undefined || pooling === 'cls') return Float64Array.from(data.subarray(0, width))
+  if (pooling === 'lasttoken') return Float64Array.from(data.subarray((tokens - 1) * width))
+  const pooled = new Float64Array(width).fill(pooling === 'max' ? -Infinity : 0)
+  for (const [index, value] of data.entries()) {
+    const place = index % width
+    const before = pooled[place] ?? 0
+    pooled[place] = pooling === 'max' ? Math.max(before, value) : before + value
+  }
+  return pooling === 'max' ? pooled : pooled.map((sum) => sum / Math.max(tokens, 1))
+}
+
+function normalized(vector: Float64Array): Float64Array {
+  const length = Math.sqrt(vector.reduce((sum, value) => sum + value * value, 0))
+  return vector.map((value) => value / Math.max(length, 1e-12))
+}
+
+function cosine(one: Float64Array, other: Float64Array): number {
+  const [first, second] = [normalized(one), normalized(other)]
+  return first.reduce((sum, value, index) => sum + value * (second[index] ?? 0), 0)
+}
+
+/** A list of numbers, or the bytes of float32 numbers as base64. */
+function written(vector: Float64Array, format: EmbeddingFormat): readonly number[] | string {
+  switch (format) {
+    case 'float':
+      return Array.from(vector, short)
+    case 'base64': {
+      const single = Float32Array.from(vector)
+      return Buffer.from(single.buffer, single.byteOffset, single.byteLength).toString('base64')
+    }
+    case 'int8':
+      return Array.from(vector, (value) => clamp(Math.round(value * 127), -128, 127))
+    case 'uint8':
+      return Array.from(vector, (value) => clamp(Math.round(value * 127) + 128, 0, 255))
+    case 'binary':
+      return packed(vector).map((byte) => byte - 128)
+    case 'ubinary':
+      return packed(vector)
+  }
+}
+
+function clamp(value: number, least: number, most: number): number {
+  return Math.min(Math.max(value, least), most)
+}
+
+/** One bit for each number: whether it is above 0; the first number is the highest bit. */
+function packed(vector: Float64Array): number[] {
+  const bytes = Array<number>(Math.ceil(vector.length / 8)).fill(0)
+  for (const [index, value] of vector.entries()) {
+    if (value > 0) bytes[index >> 3] = (bytes[index >> 3] ?? 0) | (0x80 >> (index & 7))
+  }
+  return bytes
+}

@@ -1,0 +1,125 @@
+/**
+ * Reads what a folder of Hugging Face says about a text model: `config.json`, `tokenizer.json`, and
+ * the files of sentence-transformers.
+ */
+import { readdir } from 'node:fs/promises'
+import path from 'node:path'
+import { ServerError } from '../../../errors.ts'
+import type { ModelFiles } from '../../../model-folder/files.ts'
+import { readTextInside } from '../../../model-folder/read-inside.ts'
+import type { TEXT_TASKS } from '../../../model-folder/text-settings.ts'
+import { fieldsOf, isFields, listOf, numberOf, textOf } from './json-fields.ts'
+import type { Fields } from './json-fields.ts'
+
+export const TOKENIZER_FILE = 'tokenizer.json'
+/** Larger than the tokenizer of any known model by far. */
+const MAX_TOKENIZER_BYTES = 128 * 1024 * 1024
+const MAX_CONFIG_BYTES = 16 * 1024 * 1024
+
+/** What a model does with texts. */
+export type TaskName = Exclude<(typeof TEXT_TASKS)[number], 'none'>
+
+/** The files of a folder, parsed; an empty object for a file that is missing. */
+export interface TextFolder {
+  readonly task: TaskName
+  readonly tokenizer: unknown
+  readonly config: Fields
+  readonly tokenizerConfig: Fields
+  readonly sentenceConfig: Fields
+  readonly prompts: Fields
+  readonly pooling: Fields
+  /** The last part of each module's type in `modules.json`, for example `Pooling`. */
+  readonly modules: readonly string[]
+}
+
+/** Suffixes of `architectures[0]` and their tasks. */
+const ARCHITECTURES: readonly (readonly [suffix: string, task: TaskName])[] = [
+  ['ForSequenceClassification', 'text-classification'],
+  ['ForTokenClassification', 'token-classification'],
+  ['ForQuestionAnswering', 'question-answering'],
+  ['ForMaskedLM', 'fill-mask'],
+  ['Model', 'feature-extraction'],
+]
+
+/**
+ * Returns `undefined` for a folder that is not a text model, or whose architecture has no task: its
+ * tensors are served.
+ * @throws ServerError `InvalidModelException` when a file is damaged.
+ */
+export async function readTextFolder(
+  { folder, settings }: ModelFiles,
+  root: string | undefined,
+): Promise<TextFolder | undefined> {
+  if (settings.text?.task === 'none' || settings.handler === 'image') return undefined
+  const names = await readdir(folder)
+  if (!names.includes(TOKENIZER_FILE)) return undefined
+  const read = async (name: string, maxBytes = MAX_CONFIG_BYTES): Promise<unknown> =>
+    names.includes(name.split('/', 1)[0] ?? '')
+      ? readJson(path.join(folder, name), root, maxBytes)
+      : undefined
+  const config = fieldsOf(await read('config.json'))
+  const modules = listOf(await read('modules.json')).map(
+    (one) => textOf(fieldsOf(one)['type'])?.split('.').at(-1) ?? '',
+  )
+  const task = settings.text?.task ?? taskOf(config, modules)
+  if (task === undefined) return undefined
+  return {
+    task,
+    tokenizer: await read(TOKENIZER_FILE, MAX_TOKENIZER_BYTES),
+    config,
+    tokenizerConfig: fieldsOf(await read('tokenizer_config.json')),
+    sentenceConfig: fieldsOf(await read('sentence_bert_config.json')),
+    prompts: fieldsOf(await read('config_sentence_transformers.json')),
+    pooling: fieldsOf(await read('1_Pooling/config.json')),
+    modules,
+  }
+}
+
+function taskOf(config: Fields, modules: readonly string[]): TaskName | undefined {
+  if (modules.includes('SpladePooling')) return 'sparse-embedding'
+  if (modules.includes('Pooling')) return 'feature-extraction'
+  const [architecture] = listOf(config['architectures'])
+  const name = textOf(architecture) ?? ''
+  const task = ARCHITECTURES.find(([suffix]) => name.endsWith(suffix))?.[1]
+  return task === 'text-classification' && labelCount(config) === 1 ? 'text-ranking' : task
+}
+
+function labelCount(config: Fields): number | undefined {
+  const { id2label, num_labels } = config
+  return isFields(id2label) ? Object.keys(id2label).length : numberOf(num_labels)
+}
+
+/** The labels in the order of classes, from `id2label`; `undefined` if there are none. */
+export function labelsOf(config: Fields): readonly string[] | undefined {
+  const { id2label } = config
+  if (!isFields(id2label)) return undefined
+  return Object.keys(id2label).map((_, index) => {
+    const label = id2label[String(index)]
+    if (typeof label === 'string') return label
+    throw invalid(`config.json: id2label has no text for class ${index}.`)
+  })
+}
+
+async function readJson(
+  file: string,
+  root: string | undefined,
+  maxBytes: number,
+): Promise<unknown> {
+  const name = path.basename(file)
+  const text = await readTextInside(file, { root, maxBytes }).catch((cause: unknown) => {
+    const isMissing = cause instanceof Error && 'code' in cause && cause.code === 'ENOENT'
+    if (isMissing) return undefined
+    throw cause instanceof ServerError ? cause : invalid(`${name} cannot be read.`, cause)
+  })
+  if (text === undefined) return undefined
+  try {
+    return JSON.parse(text)
+  } catch (cause) {
+    throw invalid(`${name} is not JSON.`, cause)
+  }
+}
+
+/** Returns the error that ends the load. */
+export function invalid(message: string, cause?: unknown): ServerError {
+  return new ServerError('InvalidModelException', message, cause === undefined ? {} : { cause })
+}

@@ -1,0 +1,203 @@
+/** Creates the codec of a model with a tokenizer: requests with texts become runs of the model. */
+import { readFile } from 'node:fs/promises'
+import { ServerError } from '../../../errors.ts'
+import type { ModelFiles } from '../../../model-folder/files.ts'
+import type { WirePrediction, WireRequest } from '../../wire/messages.ts'
+import type { CodecLimits, Decoded, OwnRuns, RequestCodec, RunModel } from '../onnx/codec.ts'
+import type { RequestHeaders } from '../onnx/headers.ts'
+import { jsonPrediction } from '../onnx/prediction.ts'
+import type { ModelMetadata, TextDescription } from '../onnx/tensors/metadata.ts'
+import { ClassificationTask, entailmentOf } from './classification.ts'
+import { EmbeddingTask, planEmbeddings } from './embeddings.ts'
+import { Encoder } from './encoder.ts'
+import { FillMaskTask, SparseEmbeddingTask } from './fill-mask.ts'
+import { fieldsOf, isFields, numberOf, textOf } from './json-fields.ts'
+import { QuestionAnsweringTask } from './question-answering.ts'
+import { readBody } from './text-body.ts'
+import { invalid, labelsOf } from './text-folder.ts'
+import type { TextFolder } from './text-folder.ts'
+import { readRequest } from './text-request.ts'
+import type { TaskModel, TextTask } from './text-task.ts'
+import { TokenClassificationTask } from './token-classification.ts'
+import { Tokenizer } from './tokenizer/tokenizer.ts'
+
+const DEFAULT_MAX_TOKENS = 512
+const DEFAULT_TOP_K = 5
+/** Its results depend on all numbers of a tensor, so texts must not share a run. */
+const DYNAMIC_QUANTISATION = 'DynamicQuantizeLinear'
+
+/** A text model that is ready for requests. */
+export interface TextModel {
+  readonly codec: RequestCodec<Decoded | OwnRuns>
+  readonly description: TextDescription
+}
+
+/** What a text model is made from. */
+export interface TextModelParts {
+  readonly folder: TextFolder
+  readonly files: ModelFiles
+  readonly metadata: ModelMetadata
+  readonly limits: CodecLimits
+  /** Decodes requests with tensors. */
+  readonly fallback: RequestCodec
+}
+
+/** @throws ServerError `InvalidModelException` when the files do not fit together. */
+export async function createTextModel(parts: TextModelParts): Promise<TextModel> {
+  const { folder, files, metadata, fallback, limits } = parts
+  const { settings } = files
+  const tokenizer = new Tokenizer(folder.tokenizer)
+  const maxTokens = settings.text?.maxTokens ?? maxTokensOf(folder)
+  const encoder = new Encoder(tokenizer, metadata.inputs, {
+    maxTokens,
+    padId: padIdOf(folder, tokenizer),
+  })
+  if (encoder.maxTokens <= encoder.specialCount(true)) {
+    throw invalid(`The model takes ${encoder.maxTokens} tokens, too few for a text.`)
+  }
+  const labels = metadata.labels ?? labelsOf(folder.config) ?? []
+  const joins =
+    metadata.batchable && files.onnxFile !== undefined && !(await isDynamic(files.onnxFile))
+  const model: TaskModel = {
+    encoder,
+    outputs: metadata.outputs,
+    joins,
+    labels,
+    truncates: settings.text?.truncate ?? false,
+    isMultiLabel:
+      settings.text?.multiLabel ?? folder.config['problem_type'] === 'multi_label_classification',
+    topK: settings.topK ?? DEFAULT_TOP_K,
+    maxTexts: metadata.maxBatchSize,
+  }
+  const task = taskFor(model, parts)
+  const mask = maskOf(folder)
+  const inputNames = metadata.inputs.map(({ name }) => name)
+  return {
+    codec: new TextCodec(task, { inputNames, limits, fallback }),
+    description: {
+      task: folder.task,
+      maxTokens: encoder.maxTokens,
+      labels,
+      isZeroShot: entailmentOf(labels) >= 0,
+      ...(folder.task === 'fill-mask' ? { mask } : {}),
+    },
+  }
+}
+
+function taskFor(model: TaskModel, { folder, files }: TextModelParts): TextTask {
+  switch (folder.task) {
+    case 'text-classification':
+    case 'text-ranking':
+      return new ClassificationTask(model)
+    case 'token-classification':
+      return new TokenClassificationTask(model)
+    case 'question-answering':
+      return new QuestionAnsweringTask(model)
+    case 'feature-extraction':
+      return new EmbeddingTask(
+        model,
+        planEmbeddings(model.outputs, folder, files.settings.text ?? {}),
+      )
+    case 'sparse-embedding':
+      return new SparseEmbeddingTask(model)
+    case 'fill-mask': {
+      const mask = maskOf(folder)
+      const id = model.encoder.tokenizer.idOf(mask)
+      if (id === undefined) throw invalid(`tokenizer.json has no token ${mask} for masked words.`)
+      return new FillMaskTask(model, mask, id)
+    }
+  }
+}
+
+/** The limit of sentence-transformers or the tokenizer, but not more than the model has places. */
+function maxTokensOf({ config, tokenizerConfig, sentenceConfig }: TextFolder): number {
+  const places = numberOf(config['max_position_embeddings'])
+  // RoBERTa counts positions from the id of its padding token, plus 1.
+  const isOffset = /roberta|camembert|mpnet|longformer/.test(textOf(config['model_type']) ?? '')
+  const usable = places === undefined ? undefined : places - (isOffset ? 2 : 0)
+  const stated = [sentenceConfig['max_seq_length'], tokenizerConfig['model_max_length']]
+    .map(numberOf)
+    .find((limit) => limit !== undefined && limit > 0 && limit < 10_000_000)
+  return Math.min(stated ?? usable ?? DEFAULT_MAX_TOKENS, usable ?? Infinity)
+}
+
+function padIdOf({ config, tokenizerConfig }: TextFolder, tokenizer: Tokenizer): number {
+  const token = tokenOf(tokenizerConfig['pad_token'])
+  const id = token === undefined ? undefined : tokenizer.idOf(token)
+  return tokenizer.defaults.padId ?? id ?? numberOf(config['pad_token_id']) ?? 0
+}
+
+function maskOf({ tokenizerConfig, tokenizer }: TextFolder): string {
+  const stated = tokenOf(tokenizerConfig['mask_token'])
+  if (stated !== undefined) return stated
+  const text = fieldsOf(tokenizer)['added_tokens']
+  const added = Array.isArray(text) ? text.map((one) => textOf(fieldsOf(one)['content'])) : []
+  return added.find((token) => token === '<mask>') ?? '[MASK]'
+}
+
+/** A token is written as text, or as an object with `content`. */
+function tokenOf(value: unknown): string | undefined {
+  return textOf(value) ?? (isFields(value) ? textOf(value['content']) : undefined)
+}
+
+async function isDynamic(file: string): Promise<boolean> {
+  try {
+    return (await readFile(file)).includes(DYNAMIC_QUANTISATION)
+  } catch {
+    // For example a file above 2 GiB.
+    return true
+  }
+}
+
+interface CodecParts {
+  readonly inputNames: readonly string[]
+  readonly limits: CodecLimits
+  readonly fallback: RequestCodec
+}
+
+/** Answers texts; requests that name the inputs of the model are decoded as tensors. */
+class TextCodec implements RequestCodec<Decoded | OwnRuns> {
+  readonly #task: TextTask
+  readonly #parts: CodecParts
+
+  constructor(task: TextTask, parts: CodecParts) {
+    this.#task = task
+    this.#parts = parts
+  }
+
+  decode(request: WireRequest, headers: RequestHeaders): Decoded | OwnRuns | Promise<Decoded> {
+    const { inputNames, limits, fallback } = this.#parts
+    const body = headers.jsonLength === undefined ? readBody(request, limits) : undefined
+    if (body === undefined || isTensors(body.value, inputNames)) {
+      return fallback.decode(request, headers)
+    }
+    const task = this.#task
+    const { value, query } = body
+    return {
+      id: request.id,
+      dialect: headers.dialect,
+      perform: (run: RunModel): WirePrediction => {
+        const answer = task.answer(readRequest(value, query), run)
+        return jsonPrediction(request.id, 200, written(answer, limits.maxResponseBytes))
+      },
+    }
+  }
+}
+
+/** Whether a body is an object of the model's inputs, or a request of the inference protocol. */
+function isTensors(value: unknown, names: readonly string[]): boolean {
+  if (!isFields(value)) return false
+  if (names.some((name) => name in value)) return true
+  const { inputs } = value
+  const [first]: unknown[] = Array.isArray(inputs) ? inputs : []
+  return isFields(first) && 'name' in first && ('data' in first || 'shape' in first)
+}
+
+function written(answer: unknown, maxBytes: number): Buffer {
+  const body = Buffer.from(`${JSON.stringify(answer)}\n`)
+  if (body.length <= maxBytes) return body
+  throw new ServerError(
+    'InsufficientMemoryException',
+    `The response would be larger than the limit of ${maxBytes} bytes. Send fewer texts.`,
+  )
+}

@@ -1,0 +1,74 @@
+/** The interface of the tasks, and what they share. */
+import { ServerError } from '../../../errors.ts'
+import type { RunModel } from '../onnx/codec.ts'
+import type { TensorSpec } from '../onnx/tensors/metadata.ts'
+import type { Encoded, Encoder } from './encoder.ts'
+import { MAX_TEXTS } from './text-request.ts'
+import type { Parameters, TextInput, TextRequest } from './text-request.ts'
+import { TextRuns } from './text-runs.ts'
+
+/** What a model with a tokenizer does with the texts of a request. */
+export interface TextTask {
+  /**
+   * Returns the JSON value of the response.
+   * @throws ServerError 4xx for a request that cannot be answered.
+   */
+  answer(request: TextRequest, run: RunModel): unknown
+}
+
+/** Facts about the model that tasks need. */
+export interface TaskModel {
+  readonly encoder: Encoder
+  readonly outputs: readonly TensorSpec[]
+  /** Whether texts may share a run of the model. */
+  readonly joins: boolean
+  readonly labels: readonly string[]
+  /** Whether longer texts are cut if the request does not say it. */
+  readonly truncates: boolean
+  readonly isMultiLabel: boolean
+  /** Number of classes in a response if the request does not say it. */
+  readonly topK: number
+  /** Maximum number of texts in a request; 0 for the default. */
+  readonly maxTexts: number
+}
+
+/** Returns the maximum number of texts in a request. */
+export function maxTextsOf({ maxTexts }: TaskModel): number {
+  return maxTexts > 0 ? Math.min(maxTexts, MAX_TEXTS) : MAX_TEXTS
+}
+
+/** Encodes texts as the parameter `truncate` says. */
+export function encodeAll(
+  { encoder, truncates }: TaskModel,
+  texts: readonly TextInput[],
+  parameters: Parameters,
+): readonly Encoded[] {
+  const cuts = parameters.flag('truncate') ?? truncates
+  return texts.map(({ text, pair }) => encoder.encode(text, pair, cuts ? 'longest' : 'none'))
+}
+
+export function runsOf({ encoder, joins }: TaskModel, outputs: readonly TensorSpec[]): TextRuns {
+  return new TextRuns(encoder, outputs, joins)
+}
+
+/**
+ * Returns the output with one of the names, else the only float output of the right rank.
+ * @param rank Number of dimensions, with that of the batch.
+ * @throws ServerError `InvalidModelException` when there is none.
+ */
+export function outputFor(
+  outputs: readonly TensorSpec[],
+  names: readonly string[],
+  rank: number,
+): TensorSpec {
+  const fitting = outputs.filter(
+    ({ datatype, shape }) => datatype.startsWith('FP') && shape.length === rank,
+  )
+  const named = names.flatMap((name) => fitting.filter((one) => one.name === name))
+  const [chosen] = named.length > 0 ? named : fitting
+  if (chosen !== undefined && (named.length > 0 || fitting.length === 1)) return chosen
+  throw new ServerError(
+    'InvalidModelException',
+    `The model has no output ${names.map((name) => JSON.stringify(name)).join(' or ')} with ${rank} dimensions. Set "task": "none" in model.json to serve its tensors.`,
+  )
+}
