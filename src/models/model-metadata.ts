@@ -43,6 +43,16 @@ const TensorMetadata = Type.Object({
 })
 export type TensorMetadata = Static<typeof TensorMetadata>
 
+/** What a model does with texts. */
+const TextMetadata = Type.Object({
+  task: Type.String({ description: 'The task, for example `text-classification`.' }),
+  maxTokens: Type.Integer({ description: 'Maximum number of tokens of a text.' }),
+  labels: Type.Array(Type.String(), { description: 'Labels in the order of classes.' }),
+  isZeroShot: Type.Boolean({ description: 'True if requests may name labels of their own.' }),
+  mask: Type.Optional(Type.String({ description: 'The text that marks a masked word.' })),
+})
+export type TextMetadata = Static<typeof TextMetadata>
+
 /** The metadata of a built-in handler. A custom handler may return anything. */
 const HandlerMetadata = Type.Object({
   handler: Type.String(),
@@ -69,6 +79,7 @@ const HandlerMetadata = Type.Object({
       description: 'Names of the columns of the only input, if `model.json` sets them.',
     }),
   ),
+  text: Type.Optional(TextMetadata),
 })
 export type HandlerMetadata = Static<typeof HandlerMetadata>
 

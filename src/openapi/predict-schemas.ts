@@ -3,6 +3,7 @@ import type { HandlerMetadata } from '../models/model-metadata.ts'
 import { outputSchema } from './output-schemas.ts'
 import { tableContent } from './table-schemas.ts'
 import { fitExample, nestedExample, nestedSchema, tensorText } from './tensor-schemas.ts'
+import { textRequest, textResponse } from './text-schemas.ts'
 import type { Content, JsonSchema, RequestBody, Response } from './types.ts'
 import { visionResponse } from './vision-schemas.ts'
 
@@ -38,6 +39,7 @@ export const ANY_RESPONSE: Response = {
 
 /** Request: one image for an image classifier, else one tensor for each input. */
 export function predictRequest(metadata: HandlerMetadata, typeName: string): RequestBody {
+  if (metadata.text !== undefined) return textRequest(metadata.text, typeName)
   if (takesPictures(metadata))
     return { required: true, description: PICTURE_BODIES, content: pictureContent() }
   const { inputs } = metadata
@@ -69,7 +71,8 @@ export function predictRequest(metadata: HandlerMetadata, typeName: string): Req
 
 /** Response: the result of the task for an image, else one tensor for each output. */
 export function predictResponse(metadata: HandlerMetadata, typeName: string): Response {
-  const { outputs, topK } = metadata
+  const { outputs, topK, text } = metadata
+  if (text !== undefined) return textResponse(text, typeName)
   const vision = takesPictures(metadata) ? visionResponse(metadata, typeName) : undefined
   if (vision !== undefined) return vision
   if (takesPictures(metadata) && topK !== undefined) {
