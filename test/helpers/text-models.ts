@@ -21,6 +21,8 @@ export interface TinyModel {
   readonly graph: 'pooled' | 'tokens' | 'spans' | 'hidden'
   /** Number of columns. */
   readonly width: number
+  /** Number of rows of the table, one for each token; default 200. */
+  readonly rows?: number
   /** Further members of `config.json`. */
   readonly config?: object
   /** Further files, as JSON, by their path. */
@@ -78,12 +80,12 @@ export function tinyTextModel(t: Cleanup, name: string, model: TinyModel): strin
 }
 
 /** The weights of a token: the row of a table of random numbers. */
-export function weightsOf(width: number): readonly number[] {
+export function weightsOf(width: number, rows = 200): readonly number[] {
   const random = randomNumbers(42)
-  return Array.from({ length: 200 * width }, () => random.next() * 4 - 2)
+  return Array.from({ length: rows * width }, () => random.next() * 4 - 2)
 }
 
-function graphOf({ graph, width }: TinyModel): ModelSource {
+function graphOf({ graph, width, rows = 200 }: TinyModel): ModelSource {
   const shape = ['batch', 'sequence', width]
   const nodes: NodeSource[] = [
     node('Gather', ['table', 'input_ids'], 'rows', { axis: 0 }),
@@ -94,8 +96,8 @@ function graphOf({ graph, width }: TinyModel): ModelSource {
     node('Add', ['rows', 'types3'], 'typed'),
     node('Mul', ['typed', 'mask3'], 'own'),
   ]
-  const constants = { table: floats([200, width], weightsOf(width)), last: integers(2) }
-  const outputs = {
+  const constants = { table: floats([rows, width], weightsOf(width, rows)), last: integers(2) }
+  const outputs: Readonly<Record<TinyModel['graph'], ModelSource['outputs']>> = {
     pooled: [{ name: 'logits', type: 'FP32', shape: ['batch', width] }],
     tokens: [{ name: 'logits', type: 'FP32', shape }],
     hidden: [{ name: 'last_hidden_state', type: 'FP32', shape }],
@@ -104,7 +106,7 @@ function graphOf({ graph, width }: TinyModel): ModelSource {
       type: 'FP32',
       shape: ['batch', 'sequence'],
     })),
-  } as const
+  }
   const ends: Readonly<Record<TinyModel['graph'], readonly NodeSource[]>> = {
     pooled: [node('ReduceSum', ['own', 'first'], 'logits', { keepdims: 0 })],
     tokens: [node('Identity', ['own'], 'logits')],

@@ -32,8 +32,8 @@ interface Answer {
 /** A part of a context with the question before it. */
 interface Window {
   readonly encoded: Encoded
-  /** Index of its first token in the context. */
-  readonly from: number
+  /** Its part of the context. */
+  readonly context: TokenSequence
 }
 
 interface Rules {
@@ -84,7 +84,7 @@ export class QuestionAnsweringTask implements TextTask {
   ): Answer | readonly Answer[] {
     const tokens = this.#model.encoder.tokens(context)
     const windows = this.#windows(question, tokens, size, stride)
-    const answers: Answer[] = []
+    const answers = new Map<string, Answer>()
     let nullScore = 1_000_000
     const chars = Array.from(context)
     const found: (readonly Candidate[])[] = []
@@ -97,17 +97,24 @@ export class QuestionAnsweringTask implements TextTask {
       found[index] = candidates
       nullScore = Math.min(nullScore, nothing)
     })
-    for (const [index, { encoded: own, from }] of windows.entries()) {
+    for (const [index, { encoded: own, context: shown }] of windows.entries()) {
       for (const { start, end, score } of found[index] ?? []) {
-        const first = from + (own.indices[start] ?? 0)
-        const last = from + (own.indices[end] ?? 0)
-        const [begin, finish] = rangeOf(tokens, first, last, rules.alignsToWords)
+        const [first, last] = [own.indices[start] ?? 0, own.indices[end] ?? 0]
+        const [begin, finish] = rangeOf(shown, first, last, rules.alignsToWords)
         const answer = chars.slice(begin, finish).join('')
-        answers.push({ score: short(score), start: begin, end: finish, answer })
+        // Spans of the same words share their score, as in the pipelines of Hugging Face.
+        const key = answer.toLowerCase()
+        const same = answers.get(key)
+        if (same === undefined) answers.set(key, { score, start: begin, end: finish, answer })
+        else answers.set(key, { ...same, score: same.score + score })
       }
     }
-    if (rules.mayBeNull) answers.push({ score: short(nullScore), start: 0, end: 0, answer: '' })
-    const best = answers.toSorted((one, other) => other.score - one.score).slice(0, rules.topK)
+    const all = [...answers.values()]
+    if (rules.mayBeNull) all.push({ score: nullScore, start: 0, end: 0, answer: '' })
+    const best = all
+      .toSorted((one, other) => other.score - one.score)
+      .slice(0, rules.topK)
+      .map((one) => ({ ...one, score: short(one.score) }))
     const [only] = best
     return rules.topK === 1 && only !== undefined ? only : best
   }
@@ -131,7 +138,8 @@ export class QuestionAnsweringTask implements TextTask {
     const windows: Window[] = []
     for (let from = 0; ; from += room - stride) {
       const end = Math.min(from + room, context.ids.length)
-      windows.push({ encoded: encoder.join(asked, part(context, from, end)), from })
+      const shown = part(context, from, end)
+      windows.push({ encoded: encoder.join(asked, shown), context: shown })
       if (end === context.ids.length) break
     }
     checkCount(windows.length, maxTextsOf(this.#model))
@@ -183,23 +191,25 @@ function bestSpans(
   { sequences }: Encoded,
   startRow: Row,
   endRow: Row,
-  { topK, maxAnswer }: Rules,
+  { topK, maxAnswer, alignsToWords }: Rules,
 ): { candidates: readonly Candidate[]; nothing: number } {
   const starts = probabilities(startRow, sequences)
   const ends = probabilities(endRow, sequences)
   const nothing = (starts[0] ?? 0) * (ends[0] ?? 0)
   starts[0] = 0
   ends[0] = 0
+  // Some of them become the same words.
+  const count = alignsToWords ? 2 * topK + 10 : topK
   const best: Candidate[] = []
   for (const [start, first] of starts.entries()) {
     if (sequences[start] !== 1) continue
     for (let end = start; end < start + maxAnswer && sequences[end] === 1; end++) {
       const score = first * (ends[end] ?? 0)
-      if (best.length >= topK && score <= (best.at(-1)?.score ?? 0)) continue
+      if (best.length >= count && score <= (best.at(-1)?.score ?? 0)) continue
       let place = best.length
       while (place > 0 && score > (best[place - 1]?.score ?? 0)) place--
       best.splice(place, 0, { start, end, score })
-      if (best.length > topK) best.pop()
+      if (best.length > count) best.pop()
     }
   }
   return { candidates: best, nothing }
@@ -208,7 +218,7 @@ function bestSpans(
 /** Softmax over the tokens of the context and the first token, which stands for no answer. */
 function probabilities({ data }: Row, sequences: readonly number[]): Float64Array {
   const logits = Float64Array.from(sequences, (sequence, index) =>
-    sequence === 1 || index === 0 ? (data[index] ?? 0) : -10_000,
+    sequence === 1 || (index === 0 && sequence === -1) ? (data[index] ?? 0) : -10_000,
   )
   const most = logits.reduce((best, value) => Math.max(best, value), -Infinity)
   const powers = logits.map((value) => Math.exp(value - most))

@@ -21,7 +21,8 @@ const TAG = /^([BIESLU])-(.*)$/s
 
 /** A token or a word with the scores of all labels. */
 interface Scored {
-  readonly ids: readonly number[]
+  /** Its tokens as text; an unknown token is the text itself. */
+  readonly words: readonly string[]
   readonly scores: Float64Array
   readonly start: number
   readonly end: number
@@ -64,6 +65,7 @@ export class TokenClassificationTask implements TextTask {
   /** The tokens of the text itself. */
   #tokens(encoded: Encoded, { data, width }: Row, text: string): readonly Scored[] {
     const { encoder } = this.#model
+    const { tokenizer } = encoder
     const sequence = encoder.tokens(text)
     const chars = Array.from(text)
     return encoded.ids.flatMap((id, index): Scored[] => {
@@ -72,7 +74,9 @@ export class TokenClassificationTask implements TextTask {
       const [start, end] = rangeOf(sequence, place)
       return [
         {
-          ids: [id],
+          words: [
+            id === tokenizer.unknownId ? chars.slice(start, end).join('') : tokenizer.tokenOf(id),
+          ],
           scores: softmax(data.subarray(index * width, (index + 1) * width)),
           start,
           end,
@@ -105,10 +109,10 @@ export class TokenClassificationTask implements TextTask {
     text: string,
   ): readonly (Entity & { readonly label: string })[] {
     if (aggregation === 'none') {
-      return tokens.map(({ ids, scores, start, end, index }) => {
+      return tokens.map(({ words, scores, start, end, index }) => {
         const best = highest(scores, 1)[0] ?? 0
         const label = this.#label(best)
-        const word = this.#model.encoder.tokenizer.tokenOf(ids[0] ?? 0)
+        const [word = ''] = words
         return { label, entity: label, score: short(scores[best] ?? 0), index, word, start, end }
       })
     }
@@ -128,8 +132,10 @@ export class TokenClassificationTask implements TextTask {
     return words.flatMap((parts): Scored[] => {
       const [first] = parts
       if (first === undefined) return []
-      const ids = parts.flatMap((part) => part.ids)
-      return [{ ...first, ids, scores: joined(parts, aggregation), end: parts.at(-1)?.end ?? 0 }]
+      const own = parts.flatMap((part) => part.words)
+      return [
+        { ...first, words: own, scores: joined(parts, aggregation), end: parts.at(-1)?.end ?? 0 },
+      ]
     })
   }
 
@@ -158,7 +164,7 @@ export class TokenClassificationTask implements TextTask {
         label: tag,
         entity_group: tag,
         score: short(scores.reduce((sum, score) => sum + score, 0) / scores.length),
-        word: this.#model.encoder.tokenizer.decode(own.flatMap(({ ids }) => ids)),
+        word: this.#model.encoder.tokenizer.decodeTokens(own.flatMap((word) => word.words)),
         text: chars.slice(start, end).join(''),
         start,
         end,

@@ -103,7 +103,12 @@ export class Tokenizer {
 
   /** Returns the text of tokens. Ids that are not in the vocabulary are left out. */
   decode(ids: readonly number[]): string {
-    return this.#decode(ids.flatMap((id) => this.#tokens.get(id) ?? []))
+    return this.decodeTokens(ids.flatMap((id) => this.#tokens.get(id) ?? []))
+  }
+
+  /** Returns the text of tokens that are given as text. */
+  decodeTokens(tokens: readonly string[]): string {
+    return this.#decode(tokens)
   }
 
   encode(text: string): TokenSequence {
