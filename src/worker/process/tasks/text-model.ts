@@ -11,7 +11,7 @@ import { ClassificationTask, entailmentOf } from './classification.ts'
 import { EmbeddingTask, planEmbeddings } from './embeddings.ts'
 import { Encoder } from './encoder.ts'
 import { FillMaskTask, SparseEmbeddingTask } from './fill-mask.ts'
-import { fieldsOf, isFields, numberOf, textOf } from './json-fields.ts'
+import { fieldsOf, isFields, listOf, numberOf, textOf } from './json-fields.ts'
 import { QuestionAnsweringTask } from './question-answering.ts'
 import { readBody } from './text-body.ts'
 import { invalid, labelsOf } from './text-folder.ts'
@@ -189,7 +189,7 @@ function isTensors(value: unknown, names: readonly string[]): boolean {
   if (!isFields(value)) return false
   if (names.some((name) => name in value)) return true
   const { inputs } = value
-  const [first]: unknown[] = Array.isArray(inputs) ? inputs : []
+  const [first] = listOf(inputs)
   return isFields(first) && 'name' in first && ('data' in first || 'shape' in first)
 }
 

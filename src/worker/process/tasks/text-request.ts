@@ -62,7 +62,7 @@ export function checkCount(count: number, maxTexts: number): void {
 function textInput(value: unknown, name: string): TextInput {
   if (typeof value === 'string') return { text: value }
   if (Array.isArray(value)) {
-    const [text, pair, ...others]: unknown[] = value
+    const [text, pair, ...others] = value as readonly unknown[]
     if (typeof text === 'string' && typeof pair === 'string' && others.length === 0) {
       return { text, pair }
     }

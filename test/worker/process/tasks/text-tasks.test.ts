@@ -57,7 +57,8 @@ async function one(ask: Ask, body: unknown): Promise<unknown> {
 
 async function refusal(ask: Ask, body: unknown): Promise<[number, string]> {
   const [answer] = await ask(body)
-  return [answer?.status ?? 0, (answer?.body as { message: string }).message]
+  assert.ok(answer !== undefined)
+  return [answer.status, (answer.body as { message: string }).message]
 }
 
 function close(actual: unknown, expected: number): void {
