@@ -3,8 +3,8 @@
 /** Softmax. The highest score is subtracted first, because `exp` would overflow. */
 export function softmax(scores: ArrayLike<number>): Float64Array {
   const values = Float64Array.from(scores)
-  const highest = values.reduce((best, score) => Math.max(best, score), -Infinity)
-  const powers = values.map((score) => Math.exp(score - highest))
+  const most = values.reduce((best, score) => Math.max(best, score), -Infinity)
+  const powers = values.map((score) => Math.exp(score - most))
   const sum = powers.reduce((total, power) => total + power, 0)
   return powers.map((power) => power / sum)
 }

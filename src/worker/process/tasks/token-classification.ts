@@ -57,7 +57,7 @@ export class TokenClassificationTask implements TextTask {
       const tokens = this.#tokens(own, row, input.text)
       results[index] = this.#entities(tokens, aggregation, input.text)
         .filter(({ label }) => !ignored.includes(label))
-        .map(({ label: _, ...shown }) => shown)
+        .map(({ shown }) => shown)
     })
     return isSingle ? results[0] : results
   }
@@ -107,13 +107,14 @@ export class TokenClassificationTask implements TextTask {
     tokens: readonly Scored[],
     aggregation: Aggregation,
     text: string,
-  ): readonly (Entity & { readonly label: string })[] {
+  ): readonly Labelled[] {
     if (aggregation === 'none') {
       return tokens.map(({ words, scores, start, end, index }) => {
         const best = highest(scores, 1)[0] ?? 0
         const label = this.#label(best)
         const [word = ''] = words
-        return { label, entity: label, score: short(scores[best] ?? 0), index, word, start, end }
+        const score = short(scores[best] ?? 0)
+        return { label, shown: { entity: label, score, index, word, start, end } }
       })
     }
     const words = aggregation === 'simple' ? tokens : this.#words(tokens, aggregation)
@@ -139,7 +140,7 @@ export class TokenClassificationTask implements TextTask {
     })
   }
 
-  #spans(words: readonly Scored[], text: string): readonly (Entity & { label: string })[] {
+  #spans(words: readonly Scored[], text: string): readonly Labelled[] {
     const groups: { tag: string; isOver: boolean; scores: number[]; words: Scored[] }[] = []
     for (const word of words) {
       const best = highest(word.scores, 1)[0] ?? 0
@@ -162,12 +163,14 @@ export class TokenClassificationTask implements TextTask {
       const end = own.at(-1)?.end ?? 0
       return {
         label: tag,
-        entity_group: tag,
-        score: short(scores.reduce((sum, score) => sum + score, 0) / scores.length),
-        word: this.#model.encoder.tokenizer.decodeTokens(own.flatMap((word) => word.words)),
-        text: chars.slice(start, end).join(''),
-        start,
-        end,
+        shown: {
+          entity_group: tag,
+          score: short(scores.reduce((sum, score) => sum + score, 0) / scores.length),
+          word: this.#model.encoder.tokenizer.decodeTokens(own.flatMap((one) => one.words)),
+          text: chars.slice(start, end).join(''),
+          start,
+          end,
+        },
       }
     })
   }
@@ -177,12 +180,10 @@ export class TokenClassificationTask implements TextTask {
   }
 }
 
-/** A token or span of a response. */
-interface Entity {
-  readonly score: number
-  readonly word: string
-  readonly start: number
-  readonly end: number
+/** A token or span of a response, and its label. */
+interface Labelled {
+  readonly label: string
+  readonly shown: Readonly<Record<string, string | number>>
 }
 
 function closes(prefix: string): boolean {

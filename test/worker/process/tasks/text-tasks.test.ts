@@ -2,58 +2,14 @@ import assert from 'node:assert/strict'
 import { writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { test } from 'node:test'
-import type { TestContext } from 'node:test'
-import { DEFAULT_WORKER_OPTIONS } from '../../../../src/worker/process/handler.ts'
-import { loadOnnxModel } from '../../../../src/worker/process/onnx/model.ts'
+import { load, one, softmax, tiny } from '../../../helpers/ask-model.ts'
+import type { Ask } from '../../../helpers/ask-model.ts'
 import { tinyTextModel, tinyTokenizer, weightsOf } from '../../../helpers/text-models.ts'
 import type { TinyModel } from '../../../helpers/text-models.ts'
 
-type Answer = { readonly status: number; readonly body: unknown }
-type Ask = (...bodies: readonly unknown[]) => Promise<readonly Answer[]>
 type Scored = { readonly label: string; readonly score: number }
 
 const IDS = (tinyTokenizer()['model'] as { vocab: Record<string, number> }).vocab
-
-/** Loads a folder and returns a function that sends a batch of bodies. */
-async function load(t: TestContext, folder: string): Promise<Ask> {
-  const model = await loadOnnxModel({
-    modelName: 'm',
-    modelPath: folder,
-    handler: '',
-    batchSize: 1,
-    gpu: undefined,
-    options: { ...DEFAULT_WORKER_OPTIONS, warmUp: false },
-  })
-  t.after(() => model.close())
-  return async (...bodies) => {
-    const requests = bodies.map((body, index) => ({
-      id: String(index),
-      headers: [],
-      parameters: [
-        {
-          name: 'body',
-          contentType: 'application/json',
-          value: Buffer.isBuffer(body) ? body : Buffer.from(JSON.stringify(body)),
-        },
-      ],
-    }))
-    const { predictions } = await model.predict(requests, performance.now())
-    return predictions.map(({ status, body }) => ({
-      status,
-      body: JSON.parse(Buffer.from(body).toString()) as unknown,
-    }))
-  }
-}
-
-function tiny(t: TestContext, model: TinyModel): Promise<Ask> {
-  return load(t, tinyTextModel(t, 'tiny', model))
-}
-
-async function one(ask: Ask, body: unknown): Promise<unknown> {
-  const [answer] = await ask(body)
-  assert.equal(answer?.status, 200, JSON.stringify(answer?.body))
-  return answer.body
-}
 
 async function refusal(ask: Ask, body: unknown): Promise<[number, string]> {
   const [answer] = await ask(body)
@@ -75,11 +31,6 @@ function logits(tokens: readonly string[], width: number, second = tokens.length
       0,
     ),
   )
-}
-
-function softmax(values: readonly number[]): number[] {
-  const powers = values.map((value) => Math.exp(value - Math.max(...values)))
-  return powers.map((power) => power / powers.reduce((sum, other) => sum + other, 0))
 }
 
 const CLASSES = ['bad', 'so so', 'good']
