@@ -9,7 +9,7 @@ const CONFIG = 'config.json'
 const DEFAULT_NAME = 'model.onnx'
 
 /**
- * Returns the path of `onnx/model.onnx` in a folder with a `config.json` or `tokenizer.json`. A file
+ * Returns the path of `onnx/model.onnx` in a folder with `config.json` or `tokenizer.json`. A file
  * with another name, such as `model_int8.onnx`, is used only if it is the only one.
  * @param names Names in the folder.
  */

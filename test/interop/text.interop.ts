@@ -1,4 +1,4 @@
-/** Answers of text models, compared with the pipelines of Hugging Face and sentence-transformers. */
+/** Compares answers of text models with Hugging Face pipelines and sentence-transformers. */
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'

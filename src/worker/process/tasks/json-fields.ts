@@ -1,4 +1,4 @@
-/** Reads values of JSON files that other programs wrote. A value of another type counts as absent. */
+/** Reads values of foreign JSON files. A value of another type counts as absent. */
 
 /** A JSON object. */
 export type Fields = Readonly<Record<string, unknown>>

@@ -7,7 +7,7 @@ import { toByteChars } from './byte-level.ts'
 import { patternOf } from './patterns.ts'
 import { malformed, unsupported } from './unsupported.ts'
 
-/** Splits a text. `isFirst` says whether the text starts the whole input. */
+/** Splits a text. */
 export type PreTokenizer = (text: AlignedText) => readonly AlignedText[]
 
 const SPACES = /\p{White_Space}/gu
