@@ -6,6 +6,11 @@
 /** For each room, the files that code outside the room may import. Folders are below `src`. */
 const DOORS = {
   command: ['serve.ts', 'cache.ts'],
+  'command/client': ['list.ts', 'show.ts', 'load.ts', 'change.ts'],
+  'command/client/bench': ['bench.ts'],
+  'command/offline': ['run.ts', 'inspect.ts', 'check.ts', 'init.ts'],
+  'command/offline/doctor': ['doctor.ts'],
+  'command/program': ['run-command.ts', 'outcome.ts', 'request-data.ts'],
   config: ['config.ts', 'parse.ts', 'flag-help.ts'],
   'config/import': ['properties.ts', 'sagemaker.ts'],
   'models/archives': ['extract.ts', 'private-file.ts'],
@@ -80,7 +85,6 @@ const DOORS = {
   'worker/process/onnx/graph': [
     'graph.ts',
     'graph-reader.ts',
-    'proto-file.ts',
     'message-edit.ts',
     'output-plan.ts',
     'class-list.ts',

@@ -1,21 +1,10 @@
 #!/usr/bin/env node
 /**
- * The command `onnxd serve [MODEL…]`. Each subcommand imports only the code that it needs,
- * because the server's code takes half a second to load.
+ * The command `onnxd`. Each subcommand imports only the code that it needs, because the server's
+ * code takes half a second to load.
  */
 import { ConfigError, messageOf } from './errors.ts'
 import { ignoreUserSignals } from './signals.ts'
-
-const USAGE = `Usage: onnxd serve [MODEL…] [flags]
-
-MODEL is a .onnx file, a model folder, an archive (.mar, .zip, .tar.gz), or name=path.
-
-  onnxd serve model.onnx                  serve one model at http://127.0.0.1:8080/predictions/model
-  onnxd serve --model-store models        serve every model of a folder
-  onnxd help serve                        all flags
-  onnxd cache list|clear                  show or remove cached weights
-  onnxd version
-`
 
 /** Exit codes: 2 if the command line or the settings are wrong, 1 if no model could be served. */
 const EXIT_USAGE = 2
@@ -24,8 +13,7 @@ const EXIT_FAILED = 1
 async function main([command, ...rest]: readonly string[]): Promise<void> {
   switch (command) {
     case 'serve':
-      if (rest.includes('--help') || rest.includes('-h')) await printFlags()
-      else await serve(rest)
+      await serve(rest)
       return
     case 'cache':
       await cache(rest)
@@ -35,24 +23,25 @@ async function main([command, ...rest]: readonly string[]): Promise<void> {
     case '-v':
       await printVersion()
       return
+    case undefined:
+      await printHelp(process.stderr, undefined)
+      process.exitCode = EXIT_USAGE
+      return
     case 'help':
     case '--help':
     case '-h':
-      if (rest[0] === 'serve') await printFlags()
-      else print(process.stdout, USAGE)
+      await printHelp(process.stdout, rest[0])
       return
-    default:
-      print(
-        process.stderr,
-        command === undefined
-          ? USAGE
-          : `onnxd: unknown command ${JSON.stringify(command)}.\n\n${USAGE}`,
-      )
-      process.exitCode = EXIT_USAGE
+    default: {
+      const { isServe, runCommand } = await import('./command/program/run-command.ts')
+      if (isServe(command)) await serve([command, ...rest])
+      else await runCommand(command, rest, process.env)
+    }
   }
 }
 
 async function serve(argv: readonly string[]): Promise<void> {
+  if (argv.includes('--help') || argv.includes('-h')) return printHelp(process.stdout, 'serve')
   const { serveModels } = await import('./command/serve.ts')
   await serveModels(argv, EXIT_FAILED)
 }
@@ -68,9 +57,17 @@ async function printVersion(): Promise<void> {
   print(process.stdout, `${await readPackageVersion()}\n`)
 }
 
-async function printFlags(): Promise<void> {
-  const { flagHelp } = await import('./config/flag-help.ts')
-  print(process.stdout, flagHelp())
+async function printHelp(stream: NodeJS.WriteStream, command: string | undefined): Promise<void> {
+  if (command === 'serve') {
+    const { flagHelp } = await import('./config/flag-help.ts')
+    print(stream, flagHelp(stream.columns))
+  } else if (command === 'cache') {
+    const { CACHE_USAGE } = await import('./command/cache.ts')
+    print(stream, CACHE_USAGE)
+  } else {
+    const { helpText } = await import('./command/program/run-command.ts')
+    print(stream, helpText(command))
+  }
 }
 
 /** Writes without crashing on a full disk or a closed pipe, as in `onnxd help | head -1`. */

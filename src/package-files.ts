@@ -23,8 +23,13 @@ export function readSwaggerUi(name: string): Promise<Buffer> {
  * file differs from build to build.
  */
 function inPackage(...names: readonly string[]): string {
+  return path.join(packageFolder(), ...names)
+}
+
+/** Returns the folder of this package. */
+export function packageFolder(): string {
   let folder = import.meta.dirname
   while (!existsSync(path.join(folder, 'package.json')) && folder !== path.dirname(folder))
     folder = path.dirname(folder)
-  return path.join(folder, ...names)
+  return folder
 }

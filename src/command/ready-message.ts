@@ -9,33 +9,10 @@ import { isLoopback } from '../loopback.ts'
 import { isNetworkFile } from '../model-folder/paths.ts'
 import type { ModelVersion } from '../models/model-version.ts'
 import type { RunningServer } from '../server.ts'
+import { inputsOf, zerosOf } from './example-inputs.ts'
 
 /** The ready message names at most this many models. */
 const MAX_LISTED = 20
-
-/** Bytes per element, by Open Inference Protocol datatype. */
-const ELEMENT_BYTES: Readonly<Record<string, number>> = {
-  BOOL: 1,
-  INT8: 1,
-  UINT8: 1,
-  INT16: 2,
-  UINT16: 2,
-  FP16: 2,
-  INT32: 4,
-  UINT32: 4,
-  FP32: 4,
-  INT64: 8,
-  UINT64: 8,
-  FP64: 8,
-}
-/** A JSON body with more elements does not fit into a readable line. */
-const MAX_JSON_ELEMENTS = 64
-
-interface TensorInfo {
-  readonly name: string
-  readonly datatype: string
-  readonly shape: readonly number[]
-}
 
 /** Returns the ready message: the URLs, who can connect, the models, and a command to try. */
 export async function readyText(
@@ -92,22 +69,11 @@ export async function exampleCommand(
   if (metadata === undefined && status.residency !== undefined)
     return `curl ${inferenceUrl}/v2/models/${name}`
   const inputs = inputsOf(metadata)
-  const [only, ...others] = inputs
-  if (only === undefined) return `curl -X POST ${url}`
-  const size = ELEMENT_BYTES[only.datatype]
-  if (
-    others.length === 0 &&
-    size !== undefined &&
-    elements(only) > MAX_JSON_ELEMENTS &&
-    isDeducible(only)
-  ) {
-    const bytes = elements(only) * size
-    return `head -c ${bytes} /dev/zero | curl -H 'Content-Type: application/octet-stream' --data-binary @- ${url}`
-  }
-  const body = Object.fromEntries(
-    inputs.map((input) => [input.name, zeros(input.shape, input.datatype)]),
-  )
-  return `curl -H 'Content-Type: application/json' -d ${quote(JSON.stringify(body))} ${url}`
+  if (inputs.length === 0) return `curl -X POST ${url}`
+  const example = zerosOf(inputs)
+  return 'json' in example
+    ? `curl -H 'Content-Type: application/json' -d ${quote(example.json)} ${url}`
+    : `head -c ${example.bytes} /dev/zero | curl -H 'Content-Type: application/octet-stream' --data-binary @- ${url}`
 }
 
 async function findSample(modelPath: string): Promise<string | undefined> {
@@ -124,38 +90,6 @@ async function findSample(modelPath: string): Promise<string | undefined> {
     }
   }
   return undefined
-}
-
-/** Reads the inputs from the handler's metadata, which may be any value. */
-function inputsOf(metadata: unknown): TensorInfo[] {
-  if (typeof metadata !== 'object' || metadata === null || !('inputs' in metadata)) return []
-  return Array.isArray(metadata.inputs) ? metadata.inputs.filter(isTensorInfo) : []
-}
-
-function isTensorInfo(value: unknown): value is TensorInfo {
-  return (
-    typeof value === 'object' &&
-    value !== null &&
-    'name' in value &&
-    'datatype' in value &&
-    'shape' in value &&
-    Array.isArray(value.shape)
-  )
-}
-
-function elements({ shape }: TensorInfo): number {
-  return shape.reduce((product, dimension) => product * (dimension < 0 ? 1 : dimension), 1)
-}
-
-/** The shape follows from the number of raw bytes only if at most one dimension is open. */
-function isDeducible({ shape }: TensorInfo): boolean {
-  return shape.filter((dimension) => dimension < 0).length <= 1
-}
-
-function zeros(shape: readonly number[], datatype: string): unknown {
-  const [dimension, ...rest] = shape
-  if (dimension === undefined) return datatype === 'BYTES' ? '' : datatype === 'BOOL' ? false : 0
-  return Array.from({ length: dimension < 0 ? 1 : dimension }, () => zeros(rest, datatype))
 }
 
 function quote(text: string): string {

@@ -11,8 +11,10 @@ const OURS = /^onnxd[_-]/i
 const SERVICE =
   /^ONNXD(?:_[A-Z0-9]+)*_(?:SERVICE_HOST|SERVICE_PORT(?:_[A-Z0-9_]+)?|PORT_\d+_(?:TCP|UDP|SCTP)(?:_(?:PROTO|PORT|ADDR))?)$/
 const SERVICE_URL = /^(?:tcp|udp|sctp):\/\/\S+:\d+$/
-/** This variable is no setting, so it is not in the schema. */
+/** These variables are no settings, so they are not in the schema. */
 const CONFIG_FILE = 'ONNXD_CONFIG'
+/** Read by the commands that talk to a running server. */
+const OF_COMMANDS = new Set(['ONNXD_URL', 'ONNXD_INFERENCE_URL'])
 /** Maximum of lines, so that the list stays readable. */
 const MAX_LINES = 20
 
@@ -30,7 +32,7 @@ export function ignoredVariables(
   const services = [...serviceVariables(environment).keys()]
   const lines: string[] = []
   for (const [name, value = ''] of Object.entries(environment)) {
-    if (!OURS.test(name) || known.has(name)) continue
+    if (!OURS.test(name) || known.has(name) || OF_COMMANDS.has(name)) continue
     const isService = SERVICE.test(name) || (name.endsWith('_PORT') && SERVICE_URL.test(value))
     if (isService) services.push(name)
     else

@@ -17,6 +17,9 @@ export type ConfigOrigin = 'SageMaker variables' | 'config file' | 'environment'
 
 const ALL_FLAGS = 'Run "onnxd help serve" to list all flags.'
 
+/** Flags of one letter, by key. */
+const SHORT_FLAGS: Readonly<Record<string, string>> = { port: 'p' }
+
 /** The schema of each setting, by key. */
 type Schemas = Readonly<Record<string, TSchema>>
 
@@ -41,10 +44,14 @@ export interface CommandLine {
 
 /** @throws ConfigError that names the flag. */
 export function readFlags(argv: readonly string[], schemas: Schemas): CommandLine {
-  const options: Record<string, { type: 'string' | 'boolean' }> = { config: { type: 'string' } }
+  const options: Record<string, { type: 'string' | 'boolean'; short?: string }> = {
+    config: { type: 'string' },
+  }
   for (const [key, schema] of Object.entries(schemas)) {
     options[flagName(key)] = { type: schema.type === 'boolean' ? 'boolean' : 'string' }
     if (schema.type === 'boolean') options[`no-${flagName(key)}`] = { type: 'boolean' }
+    const short = SHORT_FLAGS[key]
+    if (short !== undefined) options[flagName(key)] = { type: 'string', short }
   }
   let parsed
   try {

@@ -1,3 +1,4 @@
+import type { ProtoField, ProtoFile, Range } from '../../../proto-file.ts'
 /**
  * Repairs two faults in a model file that onnxruntime 1.30 has written:
  *
@@ -9,7 +10,6 @@
  */
 import { assemble, editMessage } from '../onnx/graph/message-edit.ts'
 import type { Change } from '../onnx/graph/message-edit.ts'
-import type { ProtoField, ProtoFile, Range } from '../onnx/graph/proto-file.ts'
 
 /** Field numbers of `ModelProto` and `GraphProto`. */
 const GRAPH = 7

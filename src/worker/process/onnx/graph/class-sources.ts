@@ -1,10 +1,10 @@
+import { withProtoFile } from '../../../../proto-file.ts'
+import type { ProtoFile } from '../../../../proto-file.ts'
 /** Finds the outputs that are classes: the label that a classifier chose for each row. */
 import { readClassList } from './class-list.ts'
 import type { ClassList } from './class-list.ts'
 import { readGraph } from './graph-reader.ts'
 import type { Graph, GraphNode } from './graph.ts'
-import { withProtoFile } from './proto-file.ts'
-import type { ProtoFile } from './proto-file.ts'
 
 const CLASSICAL = 'ai.onnx.ml'
 const CLASSIFIERS = /^(?:Linear|SVM|TreeEnsemble)Classifier$/

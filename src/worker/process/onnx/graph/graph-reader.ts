@@ -3,10 +3,10 @@
  * weights.
  */
 import { WireType } from '@bufbuild/protobuf/wire'
+import { ProtoError, numberIn } from '../../../../proto-file.ts'
+import type { ProtoField, ProtoFile, Range } from '../../../../proto-file.ts'
 import { domainName } from './graph.ts'
 import type { AttributeValue, Graph, GraphNode, StoredTensor } from './graph.ts'
-import { ProtoError, numberIn } from './proto-file.ts'
-import type { ProtoField, ProtoFile, Range } from './proto-file.ts'
 import { readIntegers, readTensor } from './tensor-reader.ts'
 
 const MAX_TEXT_BYTES = 64 * 1024

@@ -3,14 +3,14 @@
  * model with a tensor in place of each output of `ZipMap`: the scores that `ZipMap` made into maps.
  */
 import { BinaryWriter, WireType } from '@bufbuild/protobuf/wire'
+import { ProtoError, withProtoFile } from '../../../../proto-file.ts'
+import type { ProtoFile, Range } from '../../../../proto-file.ts'
 import { readClassList } from './class-list.ts'
 import type { ClassList } from './class-list.ts'
 import { readGraph } from './graph-reader.ts'
 import type { Graph, GraphNode } from './graph.ts'
 import { assemble, editMessage, fieldOf } from './message-edit.ts'
 import type { Change } from './message-edit.ts'
-import { ProtoError, withProtoFile } from './proto-file.ts'
-import type { ProtoFile, Range } from './proto-file.ts'
 import { readValueInfo, tensorInfo } from './value-info.ts'
 import type { ValueInfo, ValueKind } from './value-info.ts'
 

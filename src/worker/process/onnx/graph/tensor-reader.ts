@@ -1,8 +1,8 @@
 /** Reads a `TensorProto` of ONNX: its dimensions, and its elements if they are few. */
 import { BinaryReader, WireType } from '@bufbuild/protobuf/wire'
+import { ProtoError, numberIn } from '../../../../proto-file.ts'
+import type { ProtoField, ProtoFile, Range } from '../../../../proto-file.ts'
 import type { StoredTensor } from './graph.ts'
-import { ProtoError, numberIn } from './proto-file.ts'
-import type { ProtoField, ProtoFile, Range } from './proto-file.ts'
 
 /** Shapes, axes, pads and scales have few elements; a tensor with more is a weight. */
 const MAX_ELEMENTS = 1024

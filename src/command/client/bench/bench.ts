@@ -1,0 +1,188 @@
+/** `onnxd bench MODEL`: throughput and latency of a running server. */
+import { Agent, request as httpRequest } from 'node:http'
+import { request as httpsRequest } from 'node:https'
+import { buffer } from 'node:stream/consumers'
+import { didYouMean } from '../../../closest-name.ts'
+import { ConfigError } from '../../../errors.ts'
+import { inputsOf, zerosOf } from '../../example-inputs.ts'
+import { memberOf } from '../../json.ts'
+import { textFlag } from '../../program/outcome.ts'
+import type { CommandInput, Outcome } from '../../program/outcome.ts'
+import { readRequest } from '../../program/request-data.ts'
+import type { RequestData } from '../../program/request-data.ts'
+import { parseReference } from '../model-list.ts'
+import { connectionError, parseUrl } from '../server-client.ts'
+import { benchText } from './bench-text.ts'
+import { runLoad } from './load-loop.ts'
+import type { LoadPlan, SendRequest } from './load-loop.ts'
+import { summarize } from './measurement.ts'
+
+const DEFAULT_URL = 'http://127.0.0.1:8080'
+const DEFAULT_CLIENTS = 4
+const DEFAULT_SECONDS = 10
+const MAX_CLIENTS = 1000
+
+/** @throws ConfigError for flags; Error if the server or the model does not respond. */
+export async function benchModel(input: CommandInput): Promise<Outcome> {
+  const [model = ''] = input.args
+  const url = parseUrl(
+    textFlag(input, 'url') ?? input.environment.ONNXD_INFERENCE_URL ?? DEFAULT_URL,
+  )
+  const plan = planOf(input)
+  const { name, version } = parseReference(model)
+  const base = url.href.replace(/\/$/, '')
+  const given = await readRequest(input)
+  const data = given ?? (await zerosFor(base, url, name, version))
+  const route = [name, version].filter((part) => part !== undefined).map(encodeURIComponent)
+  const sender = senderTo(new URL(`${base}/predictions/${route.join('/')}`), data, plan)
+  try {
+    await sender.check()
+    const { warmUpMs } = plan
+    if (warmUpMs > 0) await runLoad({ ...plan, ms: warmUpMs }, sender.send, input.signal)
+    const startedAt = performance.now()
+    const timer = setInterval(() => {
+      const seconds = (performance.now() - startedAt) / 1000
+      input.progress(`measuring ${model}, ${seconds.toFixed(0)} of ${plan.ms / 1000} s`)
+    }, 500)
+    const results = await runLoad(plan, sender.send, input.signal).finally(() =>
+      clearInterval(timer),
+    )
+    const summary = summarize(results)
+    const result = {
+      model,
+      url: base,
+      ...describePlan(plan),
+      requestBytes: data.body.length,
+      ...summary,
+    }
+    return {
+      data: result,
+      text: benchText(result, input.terminal),
+      code: summary.requests > summary.errors ? 0 : 1,
+    }
+  } finally {
+    sender.close()
+  }
+}
+
+function planOf(input: CommandInput): LoadPlan & { warmUpMs: number } {
+  const rate = numberFlag(input, 'rate', undefined, 0.1, 1_000_000)
+  const isBoth = rate !== undefined && textFlag(input, 'clients') !== undefined
+  if (isBoth) throw new ConfigError('Use either --clients (closed loop) or --rate (open loop).')
+  const seconds = numberFlag(input, 'seconds', DEFAULT_SECONDS, 0.1, 86_400) ?? DEFAULT_SECONDS
+  const clients = numberFlag(input, 'clients', DEFAULT_CLIENTS, 1, MAX_CLIENTS) ?? DEFAULT_CLIENTS
+  const warmUpMs = (numberFlag(input, 'warm-up', 1, 0, 3600) ?? 1) * 1000
+  const ms = seconds * 1000
+  return rate === undefined
+    ? { kind: 'closed', clients: Math.floor(clients), ms, warmUpMs }
+    : { kind: 'open', rate, ms, warmUpMs }
+}
+
+function describePlan(plan: LoadPlan): Record<string, unknown> {
+  const seconds = plan.ms / 1000
+  return plan.kind === 'closed'
+    ? { loop: 'closed', clients: plan.clients, seconds }
+    : { loop: 'open', rate: plan.rate, seconds }
+}
+
+function numberFlag(
+  input: CommandInput,
+  name: string,
+  usual: number | undefined,
+  least: number,
+  most: number,
+): number | undefined {
+  const text = textFlag(input, name)
+  if (text === undefined) return usual
+  const value = /^\d+(?:\.\d+)?$/.test(text) ? Number(text) : Number.NaN
+  if (value >= least && value <= most) return value
+  const range = `from ${least} to ${most}`
+  throw new ConfigError(`--${name} must be a number ${range}, not ${JSON.stringify(text)}.`)
+}
+
+/** @throws Error if the model is unknown or its inputs are not. */
+async function zerosFor(
+  base: string,
+  url: URL,
+  name: string,
+  version: string | undefined,
+): Promise<RequestData> {
+  const suffix = version === undefined ? '' : `/versions/${encodeURIComponent(version)}`
+  const metadata = await getJson(`${base}/v2/models/${encodeURIComponent(name)}${suffix}`, url)
+  const inputs = inputsOf(metadata.body)
+  if (metadata.status === 404) {
+    const index = await getJson(`${base}/v2/repository/index`, url)
+    const names = Array.isArray(index.body)
+      ? index.body.map((one) => String(memberOf(one, 'name')))
+      : []
+    const hint = didYouMean(name, names) || ' Run "onnxd list" to list the models.'
+    throw new Error(`There is no model ${JSON.stringify(name)} at ${url.origin}.${hint}`)
+  }
+  if (inputs.length === 0)
+    throw new Error(`The inputs of ${name} are not known. Give a request with -i or -d.`)
+  const zeros = zerosOf(inputs)
+  return 'json' in zeros
+    ? { body: Buffer.from(zeros.json), type: 'application/json' }
+    : { body: Buffer.alloc(zeros.bytes), type: 'application/octet-stream' }
+}
+
+async function getJson(address: string, url: URL): Promise<{ status: number; body: unknown }> {
+  let response
+  try {
+    response = await fetch(address)
+  } catch (error) {
+    throw connectionError(error instanceof Error ? error.cause : error, url)
+  }
+  return { status: response.status, body: await response.json().catch(() => undefined) }
+}
+
+interface Sender {
+  readonly send: SendRequest
+  /** Sends one request, so that a wrong one ends the command before the measurement. */
+  check(): Promise<void>
+  close(): void
+}
+
+function senderTo(url: URL, { body, type }: RequestData, plan: LoadPlan): Sender {
+  const isSecure = url.protocol === 'https:'
+  const maxSockets = plan.kind === 'closed' ? plan.clients : MAX_CLIENTS
+  const agent = isSecure ? undefined : new Agent({ keepAlive: true, maxSockets })
+  const headers = { 'content-type': type, 'content-length': body.length }
+  const post = (): Promise<{ status: number; content: Buffer }> =>
+    new Promise((resolve, reject) => {
+      const start = isSecure ? httpsRequest : httpRequest
+      const request = start(url, { method: 'POST', headers, ...(agent !== undefined && { agent }) })
+      request.once('error', reject)
+      request.once('response', (response) => {
+        buffer(response).then(
+          (content) => resolve({ status: response.statusCode ?? 0, content }),
+          reject,
+        )
+      })
+      request.end(body)
+    })
+  return {
+    send: async () => {
+      const { status } = await post()
+      return status
+    },
+    check: async () => {
+      let first
+      try {
+        first = await post()
+      } catch (error) {
+        throw connectionError(error, url)
+      }
+      if (first.status < 400 || first.status === 429 || first.status === 503) return
+      const text = first.content.toString('utf8')
+      let message: unknown
+      try {
+        message = memberOf(JSON.parse(text), 'message')
+      } catch {
+        message = text.slice(0, 200)
+      }
+      throw new Error(`The request was refused with ${first.status}: ${String(message)}`)
+    },
+    close: () => agent?.destroy(),
+  }
+}

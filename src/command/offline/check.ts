@@ -1,0 +1,122 @@
+/** `onnxd check`: whether models and configurations can be served, and what to change. */
+import { readdir, readFile, stat } from 'node:fs/promises'
+import path from 'node:path'
+import { ConfigError, messageOf } from '../../errors.ts'
+import { MANIFEST_FILE, MODEL_SETTINGS_FILE, isNetworkFile } from '../../model-folder/paths.ts'
+import { MODEL_CONFIG_FILE } from '../../models/sources/config-pbtxt/model-config.ts'
+import type { PreparedModel } from '../../models/sources/prepare.ts'
+import { listStore } from '../../models/sources/store-listing.ts'
+import type { CommandInput, Outcome } from '../program/outcome.ts'
+import { durationText } from '../terminal/units.ts'
+import { checkConfig, configKind, withLines } from './check-config.ts'
+import { reportText } from './check-report.ts'
+import type { Checked, Finding } from './check-report.ts'
+import { withFiles, withServer } from './private-server.ts'
+import { foreignFile, remedyFor } from './remedies.ts'
+
+/** Files of a folder that belongs to one model. */
+const OF_ONE_MODEL: readonly string[] = [
+  MODEL_SETTINGS_FILE,
+  MODEL_CONFIG_FILE,
+  path.dirname(MANIFEST_FILE),
+]
+
+/** @throws ConfigError if a path does not exist. */
+export async function checkFiles(input: CommandInput): Promise<Outcome> {
+  const checked: Checked[] = []
+  for (const argument of input.args) checked.push(...(await checkPath(argument, input)))
+  return {
+    data: { ok: !checked.some(({ ok }) => ok === false), checked },
+    text: reportText(checked, input.terminal),
+    code: checked.some(({ ok }) => ok === false) ? 1 : 0,
+  }
+}
+
+async function checkPath(argument: string, input: CommandInput): Promise<Checked[]> {
+  const found = await stat(argument).catch(() => undefined)
+  if (found === undefined) throw new ConfigError(`There is no file or folder ${argument}.`)
+  if (found.isFile()) {
+    if (configKind(argument) !== undefined) return [await checkConfig(argument, input.environment)]
+    const isSettings = path.basename(argument) === MODEL_SETTINGS_FILE
+    return [await checkModel(isSettings ? path.dirname(argument) : argument, input)]
+  }
+  if (await isOneModel(argument)) return [await checkModel(argument, input)]
+  return checkStore(argument, input)
+}
+
+/** A folder of one model; otherwise it is a store of models. */
+async function isOneModel(folder: string): Promise<boolean> {
+  const names = await readdir(folder)
+  if (names.some((name) => OF_ONE_MODEL.includes(name) || /^\d+$/.test(name))) return true
+  const networks = names.filter(isNetworkFile)
+  return networks.length === 1 && (await listStore(folder)).length === 1
+}
+
+async function checkStore(folder: string, input: CommandInput): Promise<Checked[]> {
+  const models = await listStore(folder)
+  const names = (await readdir(folder)).filter((name) => !name.startsWith('.')).toSorted()
+  const results: Checked[] = []
+  for (const name of names) {
+    const file = path.join(folder, name)
+    if (models.includes(name)) results.push(await checkModel(file, input))
+    else if (configKind(name) !== undefined)
+      results.push(await checkConfig(file, input.environment))
+    else {
+      const text = `not served: ${foreignFile(path.extname(name)) ?? 'it is no model'}`
+      results.push({ subject: file, kind: 'file', ok: undefined, text, findings: [] })
+    }
+  }
+  if (names.length > 0) return results
+  return [{ subject: folder, kind: 'store', ok: false, text: 'The folder is empty.', findings: [] }]
+}
+
+async function checkModel(model: string, input: CommandInput): Promise<Checked> {
+  const { signal } = input
+  const base = { subject: model, kind: 'model' }
+  let findings: Finding[] = []
+  try {
+    findings = await withFiles(model, signal, (versions) => configFindings(versions))
+    if (input.flags['no-load'] === true)
+      return {
+        ...base,
+        ok: true,
+        text: 'the files are complete; the model was not loaded',
+        findings,
+      }
+    return await withServer(input, [model], ({ server, loadMs }) => {
+      const [failure] = server.failed
+      if (failure !== undefined) throw new Error(failure.reason)
+      const names = server.loaded.map(({ name, version }) => `${name} ${version}`).join(', ')
+      const text = `served as ${names}, loaded in ${durationText(loadMs)}`
+      return Promise.resolve({ ...base, ok: true, text, findings })
+    })
+  } catch (error) {
+    if (signal.aborted || error instanceof ConfigError) throw error
+    const text = messageOf(error).replace(/^Failed to start workers: /, '')
+    const extension = foreignFile(path.extname(model))
+    const remedy = extension === undefined ? remedyFor(text) : `It is ${extension}.`
+    return { ...base, ok: false, text, findings, ...(remedy !== undefined && { remedy }) }
+  }
+}
+
+/** The keys of `config.pbtxt` with their lines; all versions share the file. */
+async function configFindings(versions: readonly PreparedModel[]): Promise<Finding[]> {
+  const [first] = versions
+  if (first?.triton === undefined) return []
+  const { report, config } = first.triton
+  const text = await configText(first.modelPath)
+  return withLines(report, config.message, text)
+}
+
+/** The file stands in the folder of the model, or above its numbered version. */
+async function configText(modelPath: string): Promise<string> {
+  for (const folder of [
+    modelPath,
+    path.dirname(modelPath),
+    path.dirname(path.dirname(modelPath)),
+  ]) {
+    const text = await readFile(path.join(folder, MODEL_CONFIG_FILE), 'utf8').catch(() => undefined)
+    if (text !== undefined) return text
+  }
+  return ''
+}

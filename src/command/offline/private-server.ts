@@ -1,0 +1,112 @@
+/** A server for one command: on free ports of this machine, with one worker per model, silent. */
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import path from 'node:path'
+import { pino } from 'pino'
+import type { Config } from '../../config/config.ts'
+import { parseConfig } from '../../config/parse.ts'
+import { ConfigError, ServerError } from '../../errors.ts'
+import { discard, prepareFromArgument } from '../../models/sources/prepare.ts'
+import type { PreparedModel } from '../../models/sources/prepare.ts'
+import { startServer } from '../../server.ts'
+import type { RunningServer } from '../../server.ts'
+import type { CommandInput } from '../program/outcome.ts'
+
+/** A model's load, watched. */
+export interface LoadedServer {
+  readonly server: RunningServer
+  readonly loadMs: number
+}
+
+/** Settings of the operator, changed so that nothing outside of the command is affected. */
+function privateConfig(rest: readonly string[], environment: NodeJS.ProcessEnv): Config {
+  const { config, models } = parseConfig(rest, environment)
+  if (models.length > 0) throw new ConfigError(`Unexpected argument ${String(models[0])}.`)
+  return {
+    ...config,
+    host: '127.0.0.1',
+    port: 0,
+    managementHost: '127.0.0.1',
+    managementPort: 0,
+    managementToken: '',
+    stateDir: '',
+    modelStore: '',
+    load: 'all',
+    workers: 1,
+    spareWorkers: 0,
+    weightCache: 'off',
+    accessLog: false,
+    stopDelay: 0,
+    drainTimeout: 1,
+  }
+}
+
+/**
+ * Loads models, calls `use`, and ends the workers.
+ * @param settings Settings of the command that override those of the operator.
+ */
+export async function withServer<T>(
+  input: CommandInput,
+  models: readonly string[],
+  use: (loaded: LoadedServer) => Promise<T>,
+  settings: Partial<Config> = {},
+): Promise<T> {
+  const { rest, environment, signal, progress } = input
+  const startedAt = performance.now()
+  const name = models.length === 1 ? path.basename(models[0] ?? '') : `${models.length} models`
+  const timer = setInterval(() => {
+    progress(`loading ${name}, ${((performance.now() - startedAt) / 1000).toFixed(0)} s`)
+  }, 500)
+  let server: RunningServer
+  try {
+    server = await startServer({
+      config: { ...privateConfig(rest, environment), ...settings },
+      models,
+      environment,
+      log: pino({ level: 'silent' }),
+      signal,
+    })
+  } finally {
+    clearInterval(timer)
+  }
+  try {
+    return await use({ server, loadMs: performance.now() - startedAt })
+  } finally {
+    await server.close()
+  }
+}
+
+/** As {@link withServer}, for one model that must be served. @throws ServerError with the reason. */
+export function withModel<T>(
+  input: CommandInput,
+  model: string,
+  use: (loaded: LoadedServer) => Promise<T>,
+): Promise<T> {
+  return withServer(input, [model], async (loaded) => {
+    const [failure] = loaded.server.failed
+    if (failure === undefined) return use(loaded)
+    throw new ServerError('InvalidModelException', `cannot serve ${model}: ${failure.reason}`)
+  })
+}
+
+/** Finds the files of a model without loading it, and removes what was unpacked. */
+export async function withFiles<T>(
+  model: string,
+  signal: AbortSignal,
+  use: (versions: readonly PreparedModel[]) => Promise<T>,
+): Promise<T> {
+  const temporaryRoot = await mkdtemp(path.join(tmpdir(), 'onnxd-files-'))
+  let versions: readonly PreparedModel[] = []
+  try {
+    versions = await prepareFromArgument(model, {
+      modelStore: undefined,
+      temporaryRoot,
+      allowLocalPaths: true,
+      signal,
+    })
+    return await use(versions)
+  } finally {
+    await Promise.all(versions.map((version) => discard(version)))
+    await rm(temporaryRoot, { recursive: true, force: true })
+  }
+}

@@ -1,0 +1,76 @@
+/** `onnxd run MODEL`: one prediction without a running server. */
+import { writeFile } from 'node:fs/promises'
+import process from 'node:process'
+import { ConfigError, ServerError, messageOf } from '../../errors.ts'
+import { memberOf } from '../json.ts'
+import { textFlag } from '../program/outcome.ts'
+import type { CommandInput, Outcome } from '../program/outcome.ts'
+import { readRequest } from '../program/request-data.ts'
+import { sizeText } from '../terminal/units.ts'
+import { compactJson } from './compact-json.ts'
+import { withModel } from './private-server.ts'
+
+const NO_INPUT =
+  'There is no request. Give a file with -i, the request itself with -d, or -i - for standard input. "onnxd inspect MODEL" shows what the model takes.'
+
+/** @throws ConfigError without a request; ServerError if the model or the request is refused. */
+export async function runModel(input: CommandInput): Promise<Outcome> {
+  const [model = ''] = input.args
+  const isPiped = textFlag(input, 'data') === undefined && !process.stdin.isTTY
+  const flags = isPiped ? { input: '-', ...input.flags } : input.flags
+  const request = await readRequest({ ...input, flags })
+  if (request === undefined || (isPiped && request.body.length === 0))
+    throw new ConfigError(NO_INPUT)
+  const { type, body } = await withModel(input, model, async ({ server }) => {
+    const [version] = server.loaded
+    if (version === undefined)
+      throw new ServerError('InvalidModelException', `${model} has no model.`)
+    const url = `${server.inferenceUrl}/predictions/${encodeURIComponent(version.name)}`
+    const response = await fetch(url, {
+      method: 'POST',
+      body: new Uint8Array(request.body),
+      headers: { 'content-type': request.type },
+      signal: input.signal,
+    })
+    const content = Buffer.from(await response.arrayBuffer())
+    if (!response.ok) throw refusal(content, response.status)
+    return { type: response.headers.get('content-type') ?? '', body: content }
+  })
+  const file = textFlag(input, 'output')
+  if (file !== undefined) {
+    await writeFile(file, body)
+    const data = { file, bytes: body.length, contentType: type }
+    return { data, text: `${sizeText(body.length)} of ${type} written to ${file}\n` }
+  }
+  return outcomeOf(type, body, input.terminal.isTerminal)
+}
+
+function outcomeOf(type: string, body: Buffer, isTerminal: boolean): Outcome {
+  if (type.includes('json')) {
+    const data: unknown = JSON.parse(body.toString('utf8'))
+    return { data, text: isTerminal ? `${compactJson(data)}\n` : withLineEnd(body) }
+  }
+  if (type.startsWith('text/')) {
+    return { data: body.toString('utf8'), text: withLineEnd(body) }
+  }
+  const data = { contentType: type, base64: body.toString('base64') }
+  if (!isTerminal) return { data, text: body }
+  const size = sizeText(body.length)
+  return { data, text: `The response is ${size} of ${type}. Write it to a file with -o FILE.\n` }
+}
+
+function withLineEnd(body: Buffer): string {
+  const text = body.toString('utf8')
+  return text.endsWith('\n') ? text : `${text}\n`
+}
+
+function refusal(content: Buffer, status: number): ServerError {
+  let message: unknown
+  try {
+    message = memberOf(JSON.parse(content.toString('utf8')), 'message')
+  } catch (error) {
+    message = messageOf(error)
+  }
+  const text = typeof message === 'string' ? message : `The model responded with ${status}.`
+  return new ServerError('InvalidInputException', text)
+}

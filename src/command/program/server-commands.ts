@@ -1,0 +1,120 @@
+/** Commands that talk to a running server. */
+import { REQUEST_FLAGS } from './command-spec.ts'
+import type { CommandSpec, FlagSpec } from './command-spec.ts'
+
+const URL_FLAG: FlagSpec = {
+  name: 'url',
+  value: 'URL',
+  text: 'Management listener. Default: ONNXD_URL, else http://127.0.0.1:8081.',
+}
+const TOKEN = 'If the server has a management token, set ONNXD_MANAGEMENT_TOKEN.'
+const MODEL = 'MODEL is a name, or name:version for another version than the default one.'
+
+/** In the order of the help. */
+export const WITH_SERVER: Readonly<Record<string, CommandSpec>> = {
+  ps: {
+    usage: 'ps',
+    summary: 'show workers: process, status, memory, restarts',
+    arity: [0, 0],
+    flags: [URL_FLAG],
+    details: TOKEN,
+    examples: ['ps', 'ps --json'],
+    load: async () => (await import('../client/list.ts')).listWorkers,
+  },
+  list: {
+    usage: 'list',
+    summary: 'show models: versions, status, workers, and loads that run or failed',
+    arity: [0, 0],
+    flags: [URL_FLAG],
+    details: TOKEN,
+    examples: ['list', 'list --url http://models.example:8081'],
+    load: async () => (await import('../client/list.ts')).listModels,
+  },
+  show: {
+    usage: 'show MODEL',
+    summary: 'show inputs, outputs, settings and workers of a model',
+    arity: [1, 1],
+    flags: [URL_FLAG],
+    details: `${MODEL} ${TOKEN}`,
+    examples: ['show iris', 'show iris:2'],
+    load: async () => (await import('../client/show.ts')).showModel,
+  },
+  load: {
+    usage: 'load FILE|URL|NAME',
+    summary: 'upload a file, or register a URL or an entry of the model store',
+    arity: [1, 1],
+    flags: [
+      URL_FLAG,
+      { name: 'name', short: 'n', value: 'NAME', text: 'Name to serve the model under.' },
+      { name: 'model-version', value: 'VERSION', text: 'Version to serve it under.' },
+      { name: 'workers', short: 'w', value: 'N', text: 'Number of workers.' },
+      {
+        name: 'set',
+        value: 'PARAMETER=VALUE',
+        isRepeatable: true,
+        text: 'Another parameter of the registration, such as batch_size=8.',
+      },
+    ],
+    details: `A file on this machine is uploaded. A folder is registered by its path, which the server must allow (--allow-local-paths). ${TOKEN}`,
+    examples: ['load model.onnx', 'load https://models.example/a.onnx --name a', 'load iris -w 2'],
+    load: async () => (await import('../client/load.ts')).loadModel,
+  },
+  scale: {
+    usage: 'scale MODEL N [MAX]',
+    summary: 'change the number of workers of a model',
+    arity: [2, 3],
+    flags: [URL_FLAG],
+    details: `${MODEL} ${TOKEN}`,
+    examples: ['scale iris 4'],
+    load: async () => (await import('../client/change.ts')).scaleModel,
+  },
+  default: {
+    usage: 'default MODEL VERSION',
+    summary: 'make a version the default one',
+    arity: [2, 2],
+    flags: [URL_FLAG],
+    details: TOKEN,
+    examples: ['default iris 2'],
+    load: async () => (await import('../client/change.ts')).setDefault,
+  },
+  rm: {
+    usage: 'rm MODEL…',
+    summary: 'unregister models after their accepted requests',
+    arity: [1, 100],
+    flags: [URL_FLAG],
+    details: `MODEL removes all versions, MODEL:VERSION one of them. Files of the store stay. ${TOKEN}`,
+    examples: ['rm iris', 'rm iris:1'],
+    load: async () => (await import('../client/change.ts')).removeModels,
+  },
+  bench: {
+    usage: 'bench MODEL [-i FILE|-] [-c N | -r RATE]',
+    summary: 'measure throughput and latency of a running server',
+    arity: [1, 1],
+    flags: [
+      {
+        name: 'url',
+        value: 'URL',
+        text: 'Inference listener. Default: ONNXD_INFERENCE_URL, else http://127.0.0.1:8080.',
+      },
+      ...REQUEST_FLAGS,
+      {
+        name: 'clients',
+        short: 'c',
+        value: 'N',
+        text: 'Closed loop: N clients, each sends its next request after a response. Default 4.',
+      },
+      {
+        name: 'rate',
+        short: 'r',
+        value: 'RATE',
+        text: 'Open loop: RATE requests a second, whether or not responses arrive.',
+      },
+      { name: 'seconds', short: 's', value: 'N', text: 'Duration of the measurement. Default 10.' },
+      { name: 'warm-up', value: 'N', text: 'Seconds before the measurement. Default 1.' },
+    ],
+    details:
+      'Without -i or -d it sends zeros that fit the inputs of the model. In an open loop the latency counts from the time at which a request was due.',
+    examples: ['bench iris', 'bench digits -i 7.png -c 16', 'bench iris -r 500 -s 30'],
+    load: async () => (await import('../client/bench/bench.ts')).benchModel,
+  },
+}

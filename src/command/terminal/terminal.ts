@@ -1,0 +1,46 @@
+/** What the output of a command goes to, and how to colour it. */
+
+/** Width of a terminal that does not report one. */
+const USUAL_COLUMNS = 80
+
+/** Properties of an output stream. */
+export interface Terminal {
+  /** Whether a person reads the output now. */
+  readonly isTerminal: boolean
+  /** Width in characters; infinite for a file or a pipe, whose lines must not be cut. */
+  readonly columns: number
+  readonly hasColors: boolean
+}
+
+/** A file or a pipe. */
+export const NO_TERMINAL: Terminal = {
+  isTerminal: false,
+  columns: Number.POSITIVE_INFINITY,
+  hasColors: false,
+}
+
+/** Returns the properties of a stream. Node reads `NO_COLOR`, `FORCE_COLOR` and `TERM`. */
+export function terminalOf(stream: NodeJS.WriteStream): Terminal {
+  if (!stream.isTTY) return NO_TERMINAL
+  return {
+    isTerminal: true,
+    columns: stream.columns > 0 ? stream.columns : USUAL_COLUMNS,
+    hasColors: stream.hasColors(),
+  }
+}
+
+const STYLES = { bold: [1, 22], dim: [2, 22], red: [31, 39], green: [32, 39], yellow: [33, 39] }
+
+/** Name of a style. */
+export type StyleName = keyof typeof STYLES
+
+/** Returns the text in a style; unchanged if the terminal shows no colours. */
+export function paint({ hasColors }: Terminal, style: StyleName, text: string): string {
+  const [on, off] = STYLES[style]
+  return hasColors && text !== '' ? `\u001b[${on}m${text}\u001b[${off}m` : text
+}
+
+/** Replaces characters that a terminal obeys. A model name or an error may contain any. */
+export function printable(text: string): string {
+  return text.replaceAll(/[\p{Cc}\u2028\u2029]+/gu, ' ')
+}
