@@ -14,7 +14,13 @@ const DOORS = {
   config: ['config.ts', 'parse.ts', 'flag-help.ts'],
   'config/import': ['properties.ts', 'sagemaker.ts'],
   'models/archives': ['extract.ts', 'private-file.ts'],
-  'models/loading': ['loads.ts', 'model-loader.ts', 'failures.ts', 'startup.ts'],
+  'models/loading': [
+    'loads.ts',
+    'load-progress.ts',
+    'model-loader.ts',
+    'failures.ts',
+    'startup.ts',
+  ],
   'models/metrics': [
     'page.ts',
     'counts.ts',

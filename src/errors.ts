@@ -89,6 +89,15 @@ export class ServerError extends Error {
   }
 }
 
+/**
+ * Returns the lines that say more than the reason. A worker writes the reason to its standard error
+ * too, which people would read twice.
+ */
+export function linesBeyond(reason: string, lines: readonly string[]): string[] {
+  const sentence = reason.replace(/^Failed to start workers: /, '')
+  return lines.filter((line) => !line.includes(sentence))
+}
+
 /** Bytes on a worker socket that break the protocol. The connection cannot be used any more. */
 export class ProtocolError extends Error {
   override readonly name = 'ProtocolError'

@@ -5,12 +5,14 @@ import type { Config, ConfigOrigins } from './config/config.ts'
 import { ConfigError } from './errors.ts'
 import { isLoopback } from './loopback.ts'
 import type { FailedModel } from './models/loading/failures.ts'
+import type { LoadProgress } from './models/loading/load-progress.ts'
 import { loadStartupModels } from './models/loading/startup.ts'
 import type { StartupResult } from './models/loading/startup.ts'
 import { createModelService } from './models/model-service.ts'
 import type { ModelVersion } from './models/model-version.ts'
 import type { Registry } from './models/registry.ts'
 import { storeProblem } from './models/sources/store-check.ts'
+import type { Transfer } from './models/transfers/transfers.ts'
 import { ByteBudget, budgetBytes } from './routes/http/byte-budget.ts'
 import type { App, RouteContext } from './routes/route-context.ts'
 
@@ -29,6 +31,14 @@ export interface ServerOptions {
   readonly droppedLogLines?: () => number
   /** Aborting it stops the loading of models, and then the server, at any time. */
   readonly signal?: AbortSignal
+  /** Called once, before models are loaded, with a function that returns the running work. */
+  readonly onProgress?: (progress: () => RunningWork) => void
+}
+
+/** Loads, uploads and downloads of this moment. */
+export interface RunningWork {
+  readonly loads: readonly LoadProgress[]
+  readonly transfers: readonly Transfer[]
 }
 
 /** A listening server. */
@@ -64,6 +74,7 @@ export async function startServer({
   log,
   droppedLogLines,
   signal: stopSignal,
+  onProgress,
 }: ServerOptions): Promise<RunningServer> {
   refuseOpenManagement(config)
   const stopLoading = new AbortController()
@@ -98,6 +109,10 @@ export async function startServer({
     managementUrl: () => managementUrl,
   }
   const apps: App[] = []
+  onProgress?.(() => ({
+    loads: registry.progress,
+    transfers: deliveries.transfers.current,
+  }))
 
   let loading: Promise<StartupResult> | undefined
   let closing: Promise<void> | undefined

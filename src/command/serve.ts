@@ -7,13 +7,16 @@ import closeWithGrace from 'close-with-grace'
 import { pino } from 'pino'
 import { describeImport } from '../config/import/properties.ts'
 import { parseConfig } from '../config/parse.ts'
+import { linesBeyond } from '../errors.ts'
 import { startServer } from '../server.ts'
 import type { RunningServer } from '../server.ts'
 import { ignoreSignalsThatDoNotStop } from '../signals.ts'
 import { cpuBudget, overdrawnText } from './cpu-budget.ts'
+import { LoadDisplay } from './load-display.ts'
 import { Output } from './output.ts'
 import { readyText } from './ready-message.ts'
 import { watchStopSignals } from './stop-signals.ts'
+import { terminalOf } from './terminal/terminal.ts'
 
 const STDOUT = 1
 const STDERR = 2
@@ -39,6 +42,7 @@ export async function serveModels(argv: readonly string[], failureCode: number):
   const { config, origins, models, imports, ignored } = parseConfig(argv, process.env)
   const output = new Output(STDOUT, () => '')
   const errors = new Output(STDERR, droppedLine)
+  const display = new LoadDisplay(errors, terminalOf(process.stderr))
   process.on('exit', () => {
     output.flushSync()
     errors.flushSync()
@@ -47,7 +51,7 @@ export async function serveModels(argv: readonly string[], failureCode: number):
   for (const foreign of imports) errors.print(`${describeImport(foreign)}\n`)
   const log = pino(
     { level: config.logLevel, base: null },
-    { write: (line) => errors.write(oneLine(line)) },
+    { write: (line) => display.write(oneLine(line)) },
   )
   if (process.pid === 1) log.warn(NO_INIT)
   const stop = new AbortController()
@@ -60,6 +64,7 @@ export async function serveModels(argv: readonly string[], failureCode: number):
     log,
     droppedLogLines: () => errors.dropped,
     signal,
+    onProgress: (work) => display.watch(work),
   })
   let stopSignal: string | undefined
   const ending = closeWithGrace(
@@ -77,7 +82,13 @@ export async function serveModels(argv: readonly string[], failureCode: number):
         await errors.flush()
         return process.exit(1)
       }
-      log.info({ signal: reason.signal ?? stopSignal }, 'stopping')
+      const { loading } = display
+      const ended = loading.length > 0 ? { loading } : {}
+      log.info({ signal: reason.signal ?? stopSignal, ...ended }, 'stopping')
+      display.close()
+      if (loading.length > 0 && process.stderr.isTTY) {
+        errors.print(`onnxd: stopped while loading ${loading.join(', ')}\n`)
+      }
       stop.abort()
       const server = await unlessStopped(starting, signal)
       await server?.close()
@@ -94,8 +105,10 @@ export async function serveModels(argv: readonly string[], failureCode: number):
   const server = await unlessStopped(starting, signal)
   // A signal came before all models were loaded, so the process ends without a ready message.
   if (server === undefined) return
+  display.erase()
   for (const { url, reason, log: lines } of server.failed) {
-    errors.print(`${[`onnxd: cannot serve ${url}: ${reason}`, ...lines].join('\n  ')}\n`)
+    const more = linesBeyond(reason, lines)
+    errors.print(`${[`onnxd: cannot serve ${url}: ${reason}`, ...more].join('\n  ')}\n`)
   }
   if (server.loaded.length === 0 && server.failed.length > 0) {
     await server.close()
@@ -107,6 +120,7 @@ export async function serveModels(argv: readonly string[], failureCode: number):
   if (overdrawn !== undefined) log.warn(overdrawn)
   const text = await readyText(server, config)
   if (signal.aborted) return
+  display.erase()
   output.print(text)
 }
 

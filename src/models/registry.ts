@@ -2,6 +2,8 @@ import { ServerError } from '../errors.ts'
 import { Changes } from './changes.ts'
 import type { Undo } from './changes.ts'
 import { Failures } from './loading/failures.ts'
+import { progressOf } from './loading/load-progress.ts'
+import type { LoadProgress } from './loading/load-progress.ts'
 import { UnwantedLoadError } from './loading/loads.ts'
 import type { Load, LoadedIdentity } from './loading/loads.ts'
 import { ModelLoader } from './loading/model-loader.ts'
@@ -45,6 +47,11 @@ export class Registry {
     const { running } = this.#loader.loads
     const all = running.flatMap(({ models, versions }) => (versions.length > 0 ? versions : models))
     return all.filter(({ name, version }) => !this.has(name, version))
+  }
+
+  /** The running loads, with their progress. */
+  get progress(): readonly LoadProgress[] {
+    return this.#loader.loads.running.flatMap(progressOf)
   }
 
   /** The served model, if there is exactly one. */

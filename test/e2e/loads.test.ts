@@ -192,9 +192,24 @@ test('B8: a model that is being loaded is described as LOADING on every route', 
     assert.equal((Object.values(body)[0] as { status: string }).status, 'LOADING')
   }
   assert.equal((await send(server, 'GET', '/models/slow/2.0')).status, 404)
-  assert.deepEqual((await send(server, 'GET', '/models')).body, {
+  const list = (await send(server, 'GET', '/models')).body
+  const [{ startedAt = '', seconds = -1 } = {}] = list['loading'] as {
+    startedAt?: string
+    seconds?: number
+  }[]
+  assert.ok(seconds >= 0 && Date.now() - Date.parse(startedAt) < (seconds + 60) * 1000, startedAt)
+  assert.deepEqual(list, {
     models: [],
-    loading: [{ modelName: 'slow', modelVersion: '1.0', modelUrl: 'slow' }],
+    loading: [
+      {
+        modelName: 'slow',
+        modelVersion: '1.0',
+        modelUrl: 'slow',
+        status: 'LOADING',
+        startedAt,
+        seconds,
+      },
+    ],
   })
   const index = await send(server, 'POST', '/v2/repository/index')
   assert.deepEqual(Object.values(index.body), [{ name: 'slow', version: '1.0', state: 'LOADING' }])

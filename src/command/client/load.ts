@@ -51,9 +51,10 @@ export async function loadModel(input: CommandInput): Promise<Outcome> {
       watch.stop()
     }
   }
-  const status = memberOf(data, 'status')
+  const notes = memberOf(data, 'notes')
+  const lines = Array.isArray(notes) ? notes.map((note) => `${String(note)}\n`).join('') : ''
   const seconds = durationText(performance.now() - startedAt)
-  return { data, text: `${typeof status === 'string' ? status : 'Registered'} (${seconds})\n` }
+  return { data, text: `${path.basename(source)} is served after ${seconds}.\n${lines}` }
 }
 
 function parametersOf(input: CommandInput): URLSearchParams {

@@ -5,7 +5,7 @@ import { request as httpsRequest } from 'node:https'
 import type { Readable } from 'node:stream'
 import { text as readText } from 'node:stream/consumers'
 import { pipeline } from 'node:stream/promises'
-import { ConfigError, messageOf } from '../../errors.ts'
+import { ConfigError, linesBeyond, messageOf } from '../../errors.ts'
 import { memberOf } from '../json.ts'
 import type { CommandInput } from '../program/outcome.ts'
 import { textFlag } from '../program/outcome.ts'
@@ -108,10 +108,11 @@ export function connectionError(cause: unknown, { origin }: URL): Error {
 }
 
 function errorText(status: number, body: unknown): string {
-  const log = memberOf(body, 'log')
-  const lines = Array.isArray(log) ? log.map((line) => `\n  ${String(line)}`).join('') : ''
   const message = memberOf(body, 'message') ?? memberOf(body, 'error')
-  return typeof message === 'string' ? `${message}${lines}` : `The server responded with ${status}.`
+  if (typeof message !== 'string') return `The server responded with ${status}.`
+  const log = memberOf(body, 'log')
+  const lines = linesBeyond(message, Array.isArray(log) ? log.map(String) : [])
+  return [message, ...lines].join('\n  ')
 }
 
 function parse(text: string): unknown {

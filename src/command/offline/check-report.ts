@@ -29,13 +29,16 @@ export function reportText(checked: readonly Checked[], terminal: Terminal): str
   const parts = checked.map((one) => `${headline(one, terminal)}${findingsText(one, terminal)}`)
   const failed = checked.filter(({ ok }) => ok === false).length
   const models = checked.filter(({ kind, ok }) => kind === 'model' && ok !== undefined).length
-  const files = checked.length > 1 ? `\n${summary(checked.length, models, failed)}\n` : ''
+  const files =
+    checked.length > 1
+      ? `\n${summary(checked.filter(({ kind }) => kind !== 'file').length, models, failed)}\n`
+      : ''
   return `${parts.join('')}${files}`
 }
 
 function summary(all: number, models: number, failed: number): string {
   const subject = models === all ? `${all} models` : `${all} subjects, ${models} of them models`
-  return failed === 0 ? `${subject}: no problem found.` : `${subject}: ${failed} with a problem.`
+  return failed === 0 ? `${subject}: no problem.` : `${subject}: ${failed} with a problem.`
 }
 
 function headline({ subject, ok, text, remedy }: Checked, terminal: Terminal): string {

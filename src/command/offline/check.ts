@@ -56,18 +56,26 @@ async function checkStore(folder: string, input: CommandInput): Promise<Checked[
   const models = await listStore(folder)
   const names = (await readdir(folder)).filter((name) => !name.startsWith('.')).toSorted()
   const results: Checked[] = []
+  const others: string[] = []
   for (const name of names) {
     const file = path.join(folder, name)
     if (models.includes(name)) results.push(await checkModel(file, input))
     else if (configKind(name) !== undefined)
       results.push(await checkConfig(file, input.environment))
-    else {
-      const text = `not served: ${foreignFile(path.extname(name)) ?? 'it is no model'}`
-      results.push({ subject: file, kind: 'file', ok: undefined, text, findings: [] })
-    }
+    else if (foreignFile(path.extname(name)) !== undefined) results.push(notServed(file))
+    else others.push(name)
+  }
+  if (others.length > 0) {
+    const text = `not served: ${others.join(', ')}`
+    results.push({ subject: 'other files', kind: 'file', ok: undefined, text, findings: [] })
   }
   if (names.length > 0) return results
   return [{ subject: folder, kind: 'store', ok: false, text: 'The folder is empty.', findings: [] }]
+}
+
+function notServed(file: string): Checked {
+  const text = `not served: it is ${foreignFile(path.extname(file)) ?? 'no model'}`
+  return { subject: file, kind: 'file', ok: undefined, text, findings: [] }
 }
 
 async function checkModel(model: string, input: CommandInput): Promise<Checked> {

@@ -41,26 +41,22 @@ function privateConfig(rest: readonly string[], environment: NodeJS.ProcessEnv):
   }
 }
 
-/**
- * Loads models, calls `use`, and ends the workers.
- * @param settings Settings of the command that override those of the operator.
- */
+/** Loads models, calls `use`, and ends the workers. */
 export async function withServer<T>(
   input: CommandInput,
   models: readonly string[],
   use: (loaded: LoadedServer) => Promise<T>,
-  settings: Partial<Config> = {},
 ): Promise<T> {
   const { rest, environment, signal, progress } = input
   const startedAt = performance.now()
-  const name = models.length === 1 ? path.basename(models[0] ?? '') : `${models.length} models`
+  const name = models.map((model) => path.basename(model)).join(', ')
   const timer = setInterval(() => {
-    progress(`loading ${name}, ${((performance.now() - startedAt) / 1000).toFixed(0)} s`)
+    progress(`loading ${name}, ${Math.floor((performance.now() - startedAt) / 1000)} s`)
   }, 500)
   let server: RunningServer
   try {
     server = await startServer({
-      config: { ...privateConfig(rest, environment), ...settings },
+      config: privateConfig(rest, environment),
       models,
       environment,
       log: pino({ level: 'silent' }),

@@ -22,6 +22,10 @@ const REMEDIES: readonly (readonly [pattern: RegExp, remedy: string])[] = [
     /not a registered function|no op registered|custom operator|is not supported|not implemented/i,
     'Export the model without operators that onnxruntime does not have; onnxd loads no libraries with custom operators.',
   ],
+  [
+    /The model has no \.onnx file/,
+    'If the folder holds several models, it is a model store: check its subfolders, or serve it with --model-store.',
+  ],
   [/\.ort\b/i, 'Serve the .onnx file that the .ort file was made from.'],
   [/python/i, 'Install the worker package for this Python, and name it with --python.'],
   [/memory/i, 'Free memory, or raise workerMemoryMib. A quantized model needs less.'],

@@ -5,11 +5,15 @@ import type { Terminal } from './terminal.ts'
 /** Goes to the start of the line and removes its text. */
 const ERASE = '\r\u001b[K'
 
+/** The line does not change more often; an upload calls for each piece of the file. */
+const MIN_PAUSE_MS = 100
+
 /** Without a terminal, it writes nothing. */
 export class StatusLine {
   readonly #stream: NodeJS.WriteStream
   readonly #terminal: Terminal
   #isShown = false
+  #shownAt = Number.NEGATIVE_INFINITY
 
   constructor(stream: NodeJS.WriteStream) {
     this.#stream = stream
@@ -18,7 +22,9 @@ export class StatusLine {
 
   /** Replaces the line. */
   show(line: string): void {
-    if (!this.#terminal.isTerminal) return
+    const now = performance.now()
+    if (!this.#terminal.isTerminal || now - this.#shownAt < MIN_PAUSE_MS) return
+    this.#shownAt = now
     // A full line would move the cursor to the next one.
     const text = printable(line).slice(0, this.#terminal.columns - 1)
     this.#stream.write(`${ERASE}${text}`)

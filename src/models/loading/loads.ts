@@ -21,6 +21,7 @@ export type LoadedIdentity = Pick<PreparedModel, 'name'> & Partial<Pick<Prepared
 /** A load of the versions of one model. Their names are taken, but they cannot be used yet. */
 export class Load<T = readonly ModelVersion[]> {
   readonly origin: Origin
+  readonly startedAt = new Date()
   /** The result of the work. Rejects with the reason of {@link abort} if it was aborted. */
   readonly done: Promise<T>
   /** Aborted when the versions are no longer wanted. */

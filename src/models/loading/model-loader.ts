@@ -9,6 +9,7 @@ import { discard } from '../sources/prepare.ts'
 import type { PreparedModel } from '../sources/prepare.ts'
 import { stopping } from '../unavailable.ts'
 import type { Failures } from './failures.ts'
+import { logProgress } from './load-progress.ts'
 import { Loads } from './loads.ts'
 import type { Load } from './loads.ts'
 
@@ -100,6 +101,7 @@ export class ModelLoader {
     const { table, changes, failures, models } = this.#context
     const { signal } = load
     load.setVersions(versions)
+    logProgress(load, models.log)
     let replaced: readonly ModelVersion[] = []
     try {
       const outcomes = await Promise.allSettled(versions.map((version) => version.load(signal)))

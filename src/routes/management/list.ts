@@ -57,6 +57,9 @@ const LoadingSchema = Type.Object({
   modelName: Type.String(),
   modelVersion: Type.Optional(Type.String()),
   modelUrl: Type.Optional(Type.String()),
+  status: Type.Literal('LOADING'),
+  startedAt: Type.Optional(Type.String()),
+  seconds: Type.Optional(Type.Integer({ description: 'Time since the load began.' })),
 })
 
 const ModelList = Type.Object({
@@ -98,7 +101,10 @@ export function listRoute(app: App, context: RouteContext): void {
         modelName,
         modelUrl: registry.get(modelName).prepared.url,
       }))
-      const loading = registry.loading.map(showLoading)
+      const loading = registry.loading.map((load) => {
+        const { startedAt } = registry.loadOf(load.name, load.version) ?? {}
+        return showLoading(load, startedAt)
+      })
       const failed = registry.failures.all.map(showFailure)
       const transfers = deliveries.transfers.current.map(showTransfer)
       return reply.send({
@@ -112,12 +118,20 @@ export function listRoute(app: App, context: RouteContext): void {
   )
 }
 
-function showLoading(load: ModelVersion | LoadedIdentity): Static<typeof LoadingSchema> {
+function showLoading(
+  load: ModelVersion | LoadedIdentity,
+  startedAt: Date | undefined,
+): Static<typeof LoadingSchema> {
   const { name, version } = load
   return {
     modelName: name,
     ...(version !== undefined && { modelVersion: version }),
     ...('prepared' in load && { modelUrl: load.prepared.url }),
+    status: 'LOADING',
+    ...(startedAt !== undefined && {
+      startedAt: startedAt.toISOString(),
+      seconds: Math.floor((Date.now() - startedAt.getTime()) / 1000),
+    }),
   }
 }
 

@@ -24,9 +24,15 @@ export function benchText(result: BenchResult, terminal: Terminal): string {
     ['p50', latencyMs.p50],
     ['p90', latencyMs.p90],
     ['p99', latencyMs.p99],
+  ] as const
+  const others = [
     ['p99.9', latencyMs.p999],
     ['max', latencyMs.max],
+    ['min', latencyMs.min],
+    ['mean', latencyMs.mean],
   ] as const
+  const line = (parts: readonly (readonly [string, number])[]): string =>
+    parts.map(([name, ms]) => `${name} ${time(ms)}`).join(', ')
   const reasons = Object.entries(errorsBy).map(
     ([reason, count]) => `${countText(count)} × ${reason}`,
   )
@@ -42,10 +48,7 @@ export function benchText(result: BenchResult, terminal: Terminal): string {
     ['errors', errors === 0 ? '0' : `${countText(errors)} (${reasons.join(', ')})`],
   ]
   if (requests > errors) {
-    fields.push(
-      ['latency', percentiles.map(([name, ms]) => `${name} ${time(ms)}`).join('   ')],
-      ['', `min ${time(latencyMs.min)}   mean ${time(latencyMs.mean)}`],
-    )
+    fields.push(['latency', line(percentiles)], ['', line(others)])
   }
   return `${fieldsText(fields, terminal)}${histogramText(result.histogram, terminal)}`
 }

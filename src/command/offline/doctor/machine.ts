@@ -15,9 +15,10 @@ const LEAST_MEMORY = 256 * MIB
 const SHARED_MEMORY_PER_WORKER = 64 * MIB
 const LEAST_FILES = 4096
 const LEAST_PROCESSES = 256
-/** Processes that wait for orphans. */
-const INITS =
-  /^(?:systemd|init|tini|dumb-init|docker-init|catatonit|s6-svscan|runit|pause|launchd|bash|sh|supervisord|process_api)/
+/** Programs that do not wait for orphans when they are process 1. */
+const NO_INITS = /^(?:node|npm|MainThread|onnxd|python|java|dash)/
+/** Fewer zombies are the normal case: their parent reads them in a moment. */
+const MANY_ZOMBIES = 10
 
 /** Processors, memory and shared memory. */
 export async function checkMachine({ workers, threads }: Config): Promise<Examined[]> {
@@ -105,7 +106,7 @@ async function checkInit(): Promise<Examined[]> {
   const zombies = await countZombies()
   const name = 'init'
   const counted = zombies === 0 ? '' : `; ${plural(zombies, 'zombie')} now`
-  const isInit = process.pid !== 1 && INITS.test(first)
+  const isInit = process.pid !== 1 && !NO_INITS.test(first) && zombies < MANY_ZOMBIES
   if (isInit) return [{ name, state: 'ok', text: `process 1 is ${first}${counted}` }]
   const remedy =
     'If the server itself is process 1, start it under an init: docker run --init, init: true (Compose) or shareProcessNamespace: true (Kubernetes).'

@@ -1,6 +1,9 @@
+import { createServer } from 'node:net'
 import type { AddressInfo } from 'node:net'
 import { codeOf } from '../../../process-identity.ts'
 import type { App } from '../../route-context.ts'
+
+const MAX_PORT = 65_535
 
 /** Where a listener listens, and the flags that set it. */
 export interface ListenerPlace {
@@ -20,7 +23,9 @@ export async function listen(app: App, place: ListenerPlace): Promise<string> {
   try {
     await app.listen({ host, port })
   } catch (cause) {
-    throw new Error(problemText(codeOf(cause), place, cause), { cause })
+    const code = codeOf(cause)
+    const free = code === 'EADDRINUSE' ? await freePortAfter(place) : undefined
+    throw new Error(problemText(code, place, cause, free), { cause })
   }
   const address = app.server.address()
   if (!isAddress(address)) throw new Error('The listener has no address.')
@@ -32,11 +37,14 @@ function problemText(
   code: string | undefined,
   { host, port, hostFlag, portFlag }: ListenerPlace,
   cause: unknown,
+  freePort: number | undefined,
 ): string {
   const start = `cannot listen on ${host}:${port} (${code ?? String(cause)})`
   switch (code) {
     case 'EADDRINUSE':
-      return `${start}: the port is in use. Choose another one with ${portFlag}.`
+      return freePort === undefined
+        ? `${start}: the port is in use. Choose another one with ${portFlag}.`
+        : `${start}: the port is in use. Try ${portFlag} ${freePort}, or choose another one with ${portFlag}.`
     case 'EACCES':
       return `${start}: this user has no permission to use the port. Choose another one with ${portFlag}.`
     case 'EADDRNOTAVAIL':
@@ -47,6 +55,22 @@ function problemText(
     default:
       return `${start}.`
   }
+}
+
+/** Returns a free port that is easy to remember: 8090 for 8080. */
+async function freePortAfter({ host, port }: ListenerPlace): Promise<number | undefined> {
+  for (const candidate of [10, 20, 30, 40].map((step) => port + step)) {
+    if (candidate <= MAX_PORT && (await isFree(host, candidate))) return candidate
+  }
+  return undefined
+}
+
+function isFree(host: string, port: number): Promise<boolean> {
+  const probe = createServer()
+  return new Promise((resolve) => {
+    probe.once('error', () => resolve(false))
+    probe.listen({ host, port }, () => probe.close(() => resolve(true)))
+  })
 }
 
 function isAddress(address: AddressInfo | string | null | undefined): address is AddressInfo {
