@@ -5,6 +5,7 @@ import type { Config, ConfigOrigins } from './config/config.ts'
 import { ConfigError } from './errors.ts'
 import { isLoopback } from './loopback.ts'
 import type { FailedModel } from './models/loading/failures.ts'
+import { progressOf } from './models/loading/load-progress.ts'
 import type { LoadProgress } from './models/loading/load-progress.ts'
 import { loadStartupModels } from './models/loading/startup.ts'
 import type { StartupResult } from './models/loading/startup.ts'
@@ -110,7 +111,7 @@ export async function startServer({
   }
   const apps: App[] = []
   onProgress?.(() => ({
-    loads: registry.progress,
+    loads: registry.loads.running.flatMap(progressOf),
     transfers: deliveries.transfers.current,
   }))
 

@@ -16,12 +16,13 @@ export function flagHelp(columns: number | undefined): string {
   return `Usage: onnxd serve [MODEL…] [flags]
        onnxd MODEL… [flags]
 
-Each flag is also an environment variable (--batch-size: ONNXD_BATCH_SIZE) and a key of the config
-file (batchSize). Switch a flag off with --no-…
+${wrapped(ORIGINS, width).join('\n')}
 
 ${groups.join('\n')}`
 }
 
+const ORIGINS =
+  'Each flag is also an environment variable (--batch-size: ONNXD_BATCH_SIZE) and a key of the config file (batchSize). Switch a flag off with --no-….'
 const CONFIG_TEXT =
   'YAML or JSON file with settings, named as in docs/configuration.md; or a config.properties of MMS or TorchServe.'
 

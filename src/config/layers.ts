@@ -77,7 +77,9 @@ export function readFlags(argv: readonly string[], schemas: Schemas): CommandLin
 
 /** Node's text about an unknown flag explains only how to write positional arguments. */
 function flagProblem(error: unknown, names: readonly string[]): string {
-  const text = messageOf(error).replaceAll('\n', ' ')
+  const text = messageOf(error)
+    .replaceAll('\n', ' ')
+    .replace(/'-\w, --/, "'--")
   const [, unknown] = /^Unknown option '(-[^']*)'/.exec(text) ?? []
   if (unknown === undefined) return /[.?]$/.test(text) ? text : `${text}.`
   const flags = names.map((name) => `--${name}`)

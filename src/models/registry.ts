@@ -2,9 +2,7 @@ import { ServerError } from '../errors.ts'
 import { Changes } from './changes.ts'
 import type { Undo } from './changes.ts'
 import { Failures } from './loading/failures.ts'
-import { progressOf } from './loading/load-progress.ts'
-import type { LoadProgress } from './loading/load-progress.ts'
-import { UnwantedLoadError } from './loading/loads.ts'
+import { Loads, UnwantedLoadError } from './loading/loads.ts'
 import type { Load, LoadedIdentity } from './loading/loads.ts'
 import { ModelLoader } from './loading/model-loader.ts'
 import { ModelTable } from './model-table.ts'
@@ -23,13 +21,15 @@ export class Registry {
   readonly arrivals = new Arrivals()
   /** Every change of the served models. It is saved before its caller learns that it was made. */
   readonly changes = new Changes()
+  /** Running loads. */
+  readonly loads = new Loads()
   readonly #table = new ModelTable()
   readonly #loader: ModelLoader
   #isStopping = false
 
-  constructor(context: ModelContext) {
-    const { failures, changes } = this
-    this.#loader = new ModelLoader({ models: context, table: this.#table, changes, failures })
+  constructor(models: ModelContext) {
+    const { failures, changes, loads } = this
+    this.#loader = new ModelLoader({ models, table: this.#table, changes, failures, loads })
   }
 
   /** Names of the served models, sorted. */
@@ -44,14 +44,8 @@ export class Registry {
 
   /** Models being loaded and not yet served; without a version until their files are prepared. */
   get loading(): readonly (ModelVersion | LoadedIdentity)[] {
-    const { running } = this.#loader.loads
-    const all = running.flatMap(({ models, versions }) => (versions.length > 0 ? versions : models))
+    const all = this.loads.running.flatMap(({ current }) => current)
     return all.filter(({ name, version }) => !this.has(name, version))
-  }
-
-  /** The running loads, with their progress. */
-  get progress(): readonly LoadProgress[] {
-    return this.#loader.loads.running.flatMap(progressOf)
   }
 
   /** The served model, if there is exactly one. */
@@ -93,7 +87,7 @@ export class Registry {
 
   /** Returns the load of a version, or of any version; maybe a reload of a served model. */
   loadOf(name: string, version?: string): Load | undefined {
-    return this.#loader.loads.find(name, version)
+    return this.loads.find(name, version)
   }
 
   /** Whether a model, or a version of it, is served. */
@@ -139,9 +133,8 @@ export class Registry {
    */
   versions(name: string): readonly ModelVersion[] {
     const served = this.has(name) ? this.#table.versions(name) : []
-    const loading = (this.loadOf(name)?.versions ?? []).filter(
-      ({ version }) => !this.has(name, version),
-    )
+    const isNew = ({ version }: ModelVersion): boolean => !this.has(name, version)
+    const loading = (this.loadOf(name)?.versions ?? []).filter(isNew)
     return served.length + loading.length > 0 ? [...served, ...loading] : [this.get(name)]
   }
 
@@ -194,7 +187,7 @@ export class Registry {
   async unregister(name: string, drainMs: number): Promise<void> {
     const ended = await Promise.all([
       this.arrivals.abort(name),
-      this.#loader.loads.abort(name, new UnwantedLoadError('loaded')),
+      this.loads.abort(name, new UnwantedLoadError('loaded')),
     ])
     if (ended.includes(true) && !this.has(name)) return
     await this.#takeOut(() => this.#table.versions(name), drainMs)

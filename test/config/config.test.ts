@@ -142,8 +142,8 @@ test('unknown settings are refused by their name, wherever they stand', (t) => {
     /--batchSize/,
   )
   assert.match(
-    refusal(() => flags('-p', '3')),
-    /-p/,
+    refusal(() => flags('-x', '3')),
+    /-x/,
   )
   for (const key of [
     'batch_size',

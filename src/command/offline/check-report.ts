@@ -3,6 +3,11 @@ import { tableText, wrap } from '../terminal/table.ts'
 import { paint, printable } from '../terminal/terminal.ts'
 import type { Terminal } from '../terminal/terminal.ts'
 
+const MAX_COLUMNS = 140
+const INDENT = '    '
+/** The columns of the line and the result, with gaps. */
+const BEFORE_TEXT = 15
+
 /** One key of a configuration, or one problem. */
 export interface Finding {
   /** Line of the file, from 1. */
@@ -50,32 +55,23 @@ function headline({ subject, ok, text, remedy }: Checked, terminal: Terminal): s
   return `${mark} ${paint(terminal, 'bold', printable(subject))}\n${lines.map((line) => `    ${line}\n`).join('')}`
 }
 
+/** Long reasons continue in the same column, so that nothing is cut. */
 function findingsText({ findings }: Checked, terminal: Terminal): string {
   if (findings.length === 0) return ''
+  const columns = Math.max(
+    40,
+    Math.min(terminal.columns, MAX_COLUMNS) - INDENT.length - BEFORE_TEXT,
+  )
   return tableText(
-    [
-      { title: 'LINE', align: 'right' },
-      { title: 'KEY' },
-      { title: 'RESULT' },
-      { title: '', canShrink: !terminal.isTerminal },
-    ],
+    [{ title: 'LINE', align: 'right' }, { title: 'RESULT' }, { title: 'KEY' }],
     findings.flatMap(({ line, key, outcome, text }) => {
-      // Long reasons continue in the same column, so that nothing is cut.
-      const [first = '', ...rest] = wrap(
-        printable(text),
-        Math.max(30, columnsLeft(findings, terminal)),
-      )
+      const [first = '', ...rest] = wrap(printable(`${key}: ${text}`), columns)
       return [
-        [line === undefined ? '' : String(line), key, outcome, first],
-        ...rest.map((part) => ['', '', '', part]),
+        [line === undefined ? '' : String(line), outcome, first],
+        ...rest.map((part) => ['', '', part]),
       ]
     }),
     terminal,
-    '    ',
+    INDENT,
   )
-}
-
-function columnsLeft(findings: readonly Finding[], { columns }: Terminal): number {
-  const widest = Math.max(...findings.map(({ key }) => key.length), 3)
-  return columns - 4 - 6 - widest - 2 - 9
 }

@@ -3,6 +3,10 @@
 /** A part of the reason, and the remedy. */
 const REMEDIES: readonly (readonly [pattern: RegExp, remedy: string])[] = [
   [
+    /HTML or XML page/i,
+    'A login or error page was saved in place of the file. Download the file itself.',
+  ],
+  [
     /text file, not an ONNX model/i,
     'If the file is a pointer of Git LFS, run git lfs pull. Otherwise export the model again.',
   ],

@@ -21,7 +21,7 @@ export function mainHelp(columns: number): string {
 Usage: onnxd MODEL… [flags]      serve models, at http://127.0.0.1:8080
        onnxd COMMAND [arguments]
 
-MODEL is a .onnx file, a model folder, an archive (.mar, .zip, .tar.gz), or name=path.
+MODEL is a .onnx file, a folder, an archive (.mar, .zip, .tar.gz), or name=path.
 
 Serve
 ${Object.values(SERVE).map(line).join('')}

@@ -23,7 +23,7 @@ export const WITH_SERVER: Readonly<Record<string, CommandSpec>> = {
   },
   list: {
     usage: 'list',
-    summary: 'show models: versions, status, workers, and loads that run or failed',
+    summary: 'show models: versions, status, workers, loads and failures',
     arity: [0, 0],
     flags: [URL_FLAG],
     details: TOKEN,

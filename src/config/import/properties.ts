@@ -4,6 +4,7 @@
  */
 import { readFileSync } from 'node:fs'
 import path from 'node:path'
+import { closestName } from '../../closest-name.ts'
 import { ConfigError } from '../../errors.ts'
 import type { Settings } from '../layers.ts'
 import { COMMON_RULES, TORCHSERVE_RULES } from './properties-mapping.ts'
@@ -142,7 +143,11 @@ function outcomesOf(
     ]
   }
   const rule = isKnown(key) ? RULES[key] : undefined
-  if (rule === undefined) return [{ reason: 'MMS and TorchServe have no such key' }]
+  if (rule === undefined) {
+    const closest = closestName(key, Object.keys(RULES))
+    const hint = closest === undefined ? '' : `; did you mean ${closest}?`
+    return [{ reason: `MMS and TorchServe have no such key${hint}` }]
+  }
   if (typeof rule === 'string') return [{ reason: rule }]
   if (value === '') return [{ reason: 'the value is empty' }]
   try {

@@ -55,6 +55,11 @@ export class Load<T = readonly ModelVersion[]> {
     this.#sayPrepared()
   }
 
+  /** The versions, or the models as far as they are known. */
+  get current(): readonly (ModelVersion | LoadedIdentity)[] {
+    return this.versions.length > 0 ? this.versions : this.models
+  }
+
   /** Resolves when the versions are known, when the load has ended, or after 5 s. */
   whenPrepared(): Promise<void> {
     return waitAtMost(MAX_PREPARE_WAIT_MS, this.#prepared)

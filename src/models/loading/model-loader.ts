@@ -10,8 +10,7 @@ import type { PreparedModel } from '../sources/prepare.ts'
 import { stopping } from '../unavailable.ts'
 import type { Failures } from './failures.ts'
 import { logProgress } from './load-progress.ts'
-import { Loads } from './loads.ts'
-import type { Load } from './loads.ts'
+import type { Load, Loads } from './loads.ts'
 
 /** Dependencies of {@link ModelLoader}. */
 export interface LoaderContext {
@@ -19,16 +18,18 @@ export interface LoaderContext {
   readonly table: ModelTable
   readonly changes: Changes
   readonly failures: Failures
+  readonly loads: Loads
 }
 
 /** Starts versions and adds them to the table when all of them are ready. */
 export class ModelLoader {
-  readonly loads = new Loads()
+  readonly loads: Loads
   readonly #context: LoaderContext
   #isStopping = false
 
   constructor(context: LoaderContext) {
     this.#context = context
+    this.loads = context.loads
   }
 
   /**

@@ -43,13 +43,13 @@ async function checkPort(
   port: number,
   flag: string,
 ): Promise<Examined> {
-  const place = `${host}:${port}`
+  const place = port === 0 ? `a free port of ${host}` : `${host}:${port}`
   const server = createServer()
   try {
     await new Promise<void>((resolve, reject) => {
       server.once('error', reject).listen({ host, port }, () => resolve())
     })
-    return { name, state: 'ok', text: `${place} is free` }
+    return { name, state: 'ok', text: port === 0 ? place : `${place} is free` }
   } catch (error) {
     const code = codeOf(error)
     if (code === 'EADDRINUSE') {

@@ -1,0 +1,132 @@
+/** The commands that need no server: `run`, `inspect`, `check`, `init`. */
+import assert from 'node:assert/strict'
+import { copyFileSync, cpSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import path from 'node:path'
+import { test } from 'node:test'
+import { runOnnxd } from '../../helpers/command-line.ts'
+import { modelOfExternal } from '../../helpers/hostile-onnx.ts'
+import { identityGraph, modelBytes } from '../../helpers/onnx-builder.ts'
+import { temporaryFolder } from '../../helpers/server.ts'
+
+const iris = path.resolve('examples/iris')
+const digits = path.resolve('examples/digits')
+const seven = path.join(digits, 'samples', '7.png')
+
+test('run sends one request and prints the response, for JSON, images and standard input', async () => {
+  const flower = '{"features":[[5.1,3.5,1.4,0.2]]}'
+  const [json, image, piped] = await Promise.all([
+    runOnnxd(['run', iris, '-d', flower]),
+    runOnnxd(['run', digits, '-i', seven, '--json']),
+    runOnnxd(['run', digits], { input: readFileSync(seven) }),
+  ])
+  assert.equal(json.code, 0, json.stderr)
+  assert.deepEqual(JSON.parse(json.stdout).label, [0])
+  assert.equal(JSON.parse(image.stdout)[0].class, '7')
+  assert.equal(JSON.parse(piped.stdout)[0].class, '7')
+})
+
+test('run writes bytes to a file, and says why a request is refused', async (t) => {
+  const folder = temporaryFolder(t)
+  const model = path.join(folder, 'echo.onnx')
+  writeFileSync(model, modelBytes(identityGraph({ type: 'FP32', shape: ['N'] })))
+  const [refused, none, absent] = await Promise.all([
+    runOnnxd(['run', model, '-d', '{"y":[1]}']),
+    runOnnxd(['run', model]),
+    runOnnxd(['run', path.join(folder, 'absent.onnx'), '-d', '[]']),
+  ])
+  assert.equal(refused.code, 1)
+  assert.match(refused.stderr, /^onnxd: [^\n]*"y"[^\n]*\n$/)
+  assert.deepEqual([none.code, none.stdout], [2, ''])
+  assert.match(none.stderr, /^onnxd: There is no request\. Give a file with -i/)
+  assert.match(absent.stderr, /^onnxd: cannot serve .*absent\.onnx: Model not found/)
+  const output = path.join(folder, 'y.json')
+  const written = await runOnnxd(['run', model, '-d', '[1.5]', '-o', output])
+  assert.match(written.stdout, /^\d+ B of application\/json written to /, written.stderr)
+  assert.match(readFileSync(output, 'utf8'), /1\.5/)
+})
+
+test('inspect shows the file, the tensors, the operators and a curl line', async () => {
+  const { code, stdout } = await runOnnxd(['inspect', iris])
+  assert.equal(code, 0)
+  assert.match(stdout, /^opset +ai\.onnx \d+ \(IR version \d+\)$/m)
+  assert.match(stdout, /^operators +5: ArgMax 1, Div 1, Gemm 1, Softmax 1, Sub 1$/m)
+  assert.match(stdout, /^Inputs\n {2}features {2}FP32 {2}\[N, 4\]$/m)
+  assert.match(stdout, /^ {2}curl .*http:\/\/127\.0\.0\.1:8080\/predictions\/iris$/m)
+  const { stdout: json } = await runOnnxd(['inspect', digits, '--no-load', '--json'])
+  const { handler, file, inputs } = JSON.parse(json)
+  assert.equal(handler, 'image')
+  assert.deepEqual(inputs[0].shape, [-1, 1, 8, 8])
+  assert.deepEqual(inputs[0].dimensions, ['N', null, null, null])
+  assert.equal(file.summary.operatorSets['ai.onnx'], 17)
+})
+
+test('inspect lists external files and says if one is missing', async (t) => {
+  const folder = temporaryFolder(t)
+  const model = path.join(folder, 'big.onnx')
+  writeFileSync(model, modelOfExternal({ location: 'weights.bin' }))
+  const { stdout } = await runOnnxd(['inspect', model, '--no-load'])
+  assert.match(stdout, /^External files\n {2}weights\.bin {2}missing$/m)
+  const { code, stdout: loaded } = await runOnnxd(['inspect', model])
+  assert.equal(code, 1)
+  assert.match(loaded, /^Cannot be served: /m)
+})
+
+test('check names each problem of a store with its remedy, and explains configurations', async (t) => {
+  const store = path.join(temporaryFolder(t), 'models')
+  mkdirSync(store)
+  cpSync(iris, path.join(store, 'iris'), { recursive: true })
+  writeFileSync(
+    path.join(store, 'iris', 'config.pbtxt'),
+    'name: "iris"\nmax_batch_size: 8\noptimization {\n  graph { level: 1 }\n}\ndynamic_batchin { }\n',
+  )
+  writeFileSync(path.join(store, 'broken.onnx'), 'version https://git-lfs.github.com/spec/v1\n')
+  writeFileSync(path.join(store, 'net.pt'), 'x')
+  writeFileSync(path.join(store, 'notes.txt'), 'x')
+  writeFileSync(
+    path.join(store, 'config.properties'),
+    '# ours\ninference_address=http://0.0.0.0:9000\n\nnumber_of_netty_threads=4\nbatchsize=1\n',
+  )
+  const { code, stdout } = await runOnnxd(['check', store])
+  assert.equal(code, 1)
+  assert.match(stdout, /✓ \S+iris\n {4}served as iris 1\.0, loaded in [\d.]+ m?s\n/)
+  assert.match(stdout, /^ +2 {2}read +max_batch_size: batchSize = 8/m)
+  assert.match(stdout, /^ +3 {2}ignored {2}optimization: use /m)
+  assert.match(stdout, /^ +6 {2}ignored {2}dynamic_batchin: .*did you mean dynamic_batching\?/m)
+  assert.match(stdout, /✗ \S+broken\.onnx\n {4}.*Git LFS pointer .*git lfs pull/)
+  assert.match(stdout, /- \S+net\.pt\n {4}not served: it is a PyTorch file; export it/)
+  assert.match(stdout, /- other files\n {4}not served: notes\.txt\n/)
+  assert.match(stdout, /^ +2 {2}read +inference_address: host = 0\.0\.0\.0$/m)
+  assert.match(stdout, /^ +4 {2}ignored {2}number_of_netty_threads: this key tunes Netty/m)
+  assert.match(stdout, /^ +5 {2}ignored {2}batchsize: /m)
+  assert.match(stdout, /\n3 subjects, 2 of them models: 1 with a problem\.\n$/)
+})
+
+test('check of a handler that is not allowed says how to allow it, and then runs it', async () => {
+  const handler = path.resolve('examples/handlers/words')
+  const refused = await runOnnxd(['check', handler])
+  assert.equal(refused.code, 1)
+  assert.match(refused.stdout, /Remedy: If you trust the code/)
+  const allowed = await runOnnxd(['check', handler, '--', '--allow-handlers'])
+  assert.equal(allowed.code, 0, allowed.stdout)
+})
+
+test('init writes a model.json that fits the model, and does not replace one', async (t) => {
+  const folder = temporaryFolder(t)
+  copyFileSync(path.join(digits, 'model.onnx'), path.join(folder, 'net.onnx'))
+  copyFileSync(path.join(digits, 'labels.txt'), path.join(folder, 'labels.txt'))
+  const { code, stdout, stderr } = await runOnnxd(['init', folder])
+  assert.equal(code, 0, stderr)
+  assert.deepEqual(JSON.parse(readFileSync(path.join(folder, 'model.json'), 'utf8')), {
+    handler: 'image',
+    labels: 'labels.txt',
+    batchSize: 8,
+  })
+  assert.match(stdout, /handler +"image": the input image \[N, 1, 8, 8\] looks like an image/)
+  const again = await runOnnxd(['init', folder])
+  assert.equal(again.code, 2)
+  assert.match(again.stderr, /exists already\. Replace it with --force\./)
+  assert.equal((await runOnnxd(['check', folder])).code, 0)
+  const empty = await runOnnxd(['init', path.join(folder, 'absent')])
+  assert.match(empty.stderr, /^onnxd: Cannot read the folder /)
+  assert.ok(!existsSync(path.join(folder, 'absent')))
+})
