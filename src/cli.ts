@@ -35,7 +35,11 @@ async function main([command, ...rest]: readonly string[]): Promise<void> {
     default: {
       const { isServe, runCommand } = await import('./command/program/run-command.ts')
       if (isServe(command)) await serve([command, ...rest])
-      else await runCommand(command, rest, process.env)
+      else {
+        await runCommand(command, rest, process.env)
+        // A server of the command may leave an open handle, which must not keep the process.
+        process.exit()
+      }
     }
   }
 }

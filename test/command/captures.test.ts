@@ -83,8 +83,7 @@ function wordsOf(command: string): string[] {
 function normal(text: string): string {
   return text
     .replaceAll(MACHINE, '')
-    .replaceAll(/\d[\d ]*(?:\.\d+)*(?: (?:ms|s|min|h|d|B|KiB|MiB|GiB|TiB)\b)?/g, 'N')
-    .replaceAll(/\/[\w./-]*\btmp\b[\w./-]*/g, 'TMP')
-    .replaceAll(/(?:[NA-Z] ?)*N/g, 'N')
+    .replaceAll(/\d+(?: \d{3}\b)*(?:\.\d+)*(?: (?:ms|s|min|h|d|B|KiB|MiB|GiB|TiB)\b)?/g, 'N')
+    .replaceAll(/\/\S*tmp\S*/g, 'TMP')
     .replaceAll(/ +/g, ' ')
 }

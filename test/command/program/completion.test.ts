@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
 import { test } from 'node:test'
 import { runOnnxd } from '../../helpers/command-line.ts'
+import { temporaryFolder } from '../../helpers/server.ts'
 
 const COMPLETE = `
 complete_words() {
@@ -13,10 +14,14 @@ complete_words onnxd serve --batch-s
 complete_words onnxd cache cl
 `
 
-test('bash completes commands, flags and settings', async () => {
+test('bash completes commands, flags and settings', async (t) => {
   const { code, stdout } = await runOnnxd(['completion', 'bash'])
   assert.equal(code, 0)
-  const bash = spawnSync('bash', ['-c', `${stdout}${COMPLETE}`], { encoding: 'utf8' })
+  const bash = spawnSync('bash', ['-c', `${stdout}${COMPLETE}`], {
+    encoding: 'utf8',
+    // Files of the folder are completed too.
+    cwd: temporaryFolder(t),
+  })
   assert.equal(bash.stdout, 'bench\n--rate\n--batch-size\nclear\n', bash.stderr)
 })
 
