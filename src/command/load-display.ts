@@ -64,12 +64,10 @@ export class LoadDisplay {
 
   #draw(): void {
     const { loads, transfers } = this.#work()
-    const now = Date.now()
     const lines = [
-      ...transfers.map((transfer) => ({ since: transfer.startedAt, text: transferText(transfer) })),
-      ...loads.map((load) => ({ since: load.startedAt, text: this.#loadText(load) })),
+      ...transfers.map((transfer) => ({ ms: transfer.elapsedMs, text: transferText(transfer) })),
+      ...loads.map((load) => ({ ms: load.elapsedMs, text: this.#loadText(load) })),
     ]
-      .map(({ since, text }) => ({ ms: now - since.getTime(), text }))
       .filter(({ ms }) => ms >= MIN_SHOWN_MS)
       .slice(0, MAX_LINES)
     if (lines.length === 0 && this.#shown === 0) return

@@ -308,6 +308,7 @@ test('O14 a wall clock that is set by an hour changes no timeout, backoff or age
 
 /** Reads the wall clock to compare: with the time of a file, and with the start of the process. */
 const COMPARES_WALL_CLOCK = [
+  'command/client/list.ts',
   'models/metrics/process.ts',
   'models/weights/entry-list.ts',
   'models/weights/source-files.ts',

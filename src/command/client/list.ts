@@ -119,9 +119,8 @@ function readyWorkers({ workers }: ListedVersion): number {
 function otherText({ loading, failed, transfers }: ModelList, terminal: Terminal): string {
   const lines: string[] = []
   for (const load of loading) {
-    const since = memberOf(load, 'startedAt')
-    const time =
-      typeof since === 'string' ? ` for ${durationText(Date.now() - Date.parse(since))}` : ''
+    const seconds = memberOf(load, 'seconds')
+    const time = typeof seconds === 'number' ? ` for ${durationText(seconds * 1000)}` : ''
     const version = member(load, 'modelVersion')
     lines.push(
       `${paint(terminal, 'yellow', 'loading')}   ${member(load, 'modelName')} ${version}${time}`,

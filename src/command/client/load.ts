@@ -134,9 +134,9 @@ function watchServer({ progress }: CommandInput, client: ServerClient): { stop: 
     if (total > 0) {
       progress(`${bar(bytes / total, BAR_WIDTH)} ${sizeText(bytes)} of ${sizeText(total)}`)
     } else if (loading.length > 0) {
-      const since = memberOf(loading.at(-1), 'startedAt')
-      const time = typeof since === 'string' ? durationText(Date.now() - Date.parse(since)) : ''
-      progress(`${String(memberOf(loading.at(-1), 'modelName'))}: loading, ${time}`)
+      const seconds = Number(memberOf(loading.at(-1), 'seconds'))
+      const name = String(memberOf(loading.at(-1), 'modelName'))
+      progress(`${name}: loading, ${durationText(seconds * 1000)}`)
     }
   }
   const timer = setInterval(() => {

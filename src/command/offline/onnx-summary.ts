@@ -1,4 +1,4 @@
-/** Reads what an ONNX file says about itself: producer, operator sets, operators, weights, tensors. */
+/** Reads an ONNX file without its weights: producer, operator sets, operators, tensors. */
 import { closeSync, fstatSync, openSync } from 'node:fs'
 import { ServerError } from '../../errors.ts'
 import { ProtoError, ProtoFile, numberIn } from '../../proto-file.ts'

@@ -72,7 +72,10 @@ export async function withServer<T>(
   }
 }
 
-/** As {@link withServer}, for one model that must be served. @throws ServerError with the reason. */
+/**
+ * As {@link withServer}, for one model that must be served.
+ * @throws ServerError with the reason.
+ */
 export function withModel<T>(
   input: CommandInput,
   model: string,

@@ -93,7 +93,7 @@ function watchInterrupt(status: StatusLine): { signal: AbortSignal; end: () => v
   }
 }
 
-/** Resolves when the text is written. A reader that closed the pipe, such as `head`, is no error. */
+/** Resolves when the text is written. A closed pipe, as with `head`, is no error. */
 async function write(text: string | Uint8Array): Promise<void> {
   await new Promise<void>((resolve) => {
     process.stdout.on('error', () => resolve())

@@ -17,18 +17,19 @@ export interface LoadProgress {
   readonly version: string | undefined
   /** File or folder; absent until its files are prepared. */
   readonly modelPath: string | undefined
-  readonly startedAt: Date
+  /** Milliseconds since the load began. */
+  readonly elapsedMs: number
   readonly phase: LoadPhase
 }
 
 /** Returns the progress of each version of a load. */
-export function progressOf({ models, versions, startedAt }: Load): LoadProgress[] {
+export function progressOf({ models, versions, elapsedMs }: Load): LoadProgress[] {
   if (versions.length === 0) {
     return models.map(({ name, version }) => ({
       name,
       version,
       modelPath: undefined,
-      startedAt,
+      elapsedMs,
       phase: 'files',
     }))
   }
@@ -36,7 +37,7 @@ export function progressOf({ models, versions, startedAt }: Load): LoadProgress[
     name,
     version,
     modelPath: prepared.modelPath,
-    startedAt,
+    elapsedMs,
     phase: weights?.state === 'pending' ? 'weights' : 'workers',
   }))
 }
@@ -44,8 +45,8 @@ export function progressOf({ models, versions, startedAt }: Load): LoadProgress[
 /** Logs the progress of a load at intervals until it ends. */
 export function logProgress(load: Load, log: Logger): void {
   const timer = setInterval(() => {
-    for (const { name, version, startedAt, phase, modelPath } of progressOf(load)) {
-      const seconds = Math.round((Date.now() - startedAt.getTime()) / 1000)
+    for (const { name, version, elapsedMs, phase, modelPath } of progressOf(load)) {
+      const seconds = Math.round(elapsedMs / 1000)
       const write = (bytes?: number): void =>
         log.info({ model: name, version, phase, seconds, bytes }, 'model loading')
       if (modelPath === undefined) write()

@@ -22,6 +22,7 @@ export type LoadedIdentity = Pick<PreparedModel, 'name'> & Partial<Pick<Prepared
 export class Load<T = readonly ModelVersion[]> {
   readonly origin: Origin
   readonly startedAt = new Date()
+  readonly #begun = performance.now()
   /** The result of the work. Rejects with the reason of {@link abort} if it was aborted. */
   readonly done: Promise<T>
   /** Aborted when the versions are no longer wanted. */
@@ -53,6 +54,11 @@ export class Load<T = readonly ModelVersion[]> {
     this.models = versions
     this.versions = versions
     this.#sayPrepared()
+  }
+
+  /** Milliseconds since the load began. */
+  get elapsedMs(): number {
+    return performance.now() - this.#begun
   }
 
   /** The versions, or the models as far as they are known. */

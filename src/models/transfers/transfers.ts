@@ -12,6 +12,7 @@ export class Transfer {
   readonly kind: 'upload' | 'download'
   readonly startedAt = new Date()
   readonly #log: Logger
+  readonly #begun = performance.now()
   #loggedAt = performance.now()
   /**
    * The URL without its query, or the file name; `undefined` for an upload until its file begins.
@@ -26,6 +27,11 @@ export class Transfer {
     this.kind = kind
     this.name = name
     this.#log = log
+  }
+
+  /** Milliseconds since the transfer began. */
+  get elapsedMs(): number {
+    return performance.now() - this.#begun
   }
 
   /** Records the progress, and logs it at intervals. */

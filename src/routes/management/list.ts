@@ -4,7 +4,7 @@
 import { Type } from '@sinclair/typebox'
 import type { Static } from '@sinclair/typebox'
 import type { FailedModel } from '../../models/loading/failures.ts'
-import type { LoadedIdentity } from '../../models/loading/loads.ts'
+import type { Load, LoadedIdentity } from '../../models/loading/loads.ts'
 import type { ModelVersion } from '../../models/model-version.ts'
 import type { Transfer } from '../../models/transfers/transfers.ts'
 import { stringEnum } from '../../schema.ts'
@@ -102,8 +102,7 @@ export function listRoute(app: App, context: RouteContext): void {
         modelUrl: registry.get(modelName).prepared.url,
       }))
       const loading = registry.loading.map((load) => {
-        const { startedAt } = registry.loadOf(load.name, load.version) ?? {}
-        return showLoading(load, startedAt)
+        return showLoading(load, registry.loadOf(load.name, load.version))
       })
       const failed = registry.failures.all.map(showFailure)
       const transfers = deliveries.transfers.current.map(showTransfer)
@@ -120,7 +119,7 @@ export function listRoute(app: App, context: RouteContext): void {
 
 function showLoading(
   load: ModelVersion | LoadedIdentity,
-  startedAt: Date | undefined,
+  running: Load | undefined,
 ): Static<typeof LoadingSchema> {
   const { name, version } = load
   return {
@@ -128,9 +127,9 @@ function showLoading(
     ...(version !== undefined && { modelVersion: version }),
     ...('prepared' in load && { modelUrl: load.prepared.url }),
     status: 'LOADING',
-    ...(startedAt !== undefined && {
-      startedAt: startedAt.toISOString(),
-      seconds: Math.floor((Date.now() - startedAt.getTime()) / 1000),
+    ...(running !== undefined && {
+      startedAt: running.startedAt.toISOString(),
+      seconds: Math.floor(running.elapsedMs / 1000),
     }),
   }
 }

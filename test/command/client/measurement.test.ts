@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
-import fc from 'fast-check'
+import { array, assert as check, double, property } from 'fast-check'
 import { runLoad } from '../../../src/command/client/bench/load-loop.ts'
 import { summarize } from '../../../src/command/client/bench/measurement.ts'
 import { testSeed } from '../../helpers/random.ts'
@@ -26,9 +26,9 @@ test('percentiles, throughput and errors are counted', () => {
 })
 
 test('the histogram has every latency once, in at most twelve bars with rising limits', () => {
-  const latency = fc.double({ min: 0.001, max: 1e6, noNaN: true })
-  fc.assert(
-    fc.property(fc.array(latency, { minLength: 1, maxLength: 200 }), (latencies) => {
+  const latency = double({ min: 0.001, max: 1e6, noNaN: true })
+  check(
+    property(array(latency, { minLength: 1, maxLength: 200 }), (latencies) => {
       const { histogram } = summarize({ latencies, outcomes: new Map(), elapsedMs: 1 })
       assert.equal(
         histogram.reduce((sum, { count }) => sum + count, 0),

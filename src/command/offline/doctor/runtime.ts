@@ -13,7 +13,7 @@ const LEAST_NODE = [20, 11] as const
 const RUNTIME_MS = 30_000
 /** The server must not load native code, so another process does. */
 const RUNTIME_PROGRAM = `
-import ort from 'onnxruntime-node'
+const { default: ort } = await import(process.argv[1])
 const backends = ort.listSupportedBackends().map(({ name }) => name)
 console.log(JSON.stringify({ version: ort.env.versions.node ?? ort.env.versions.common, backends }))`
 
@@ -41,7 +41,7 @@ async function checkOnnxruntime(
   const name = 'onnxruntime'
   let found: unknown
   try {
-    const args = ['--input-type=module', '-e', RUNTIME_PROGRAM]
+    const args = ['--input-type=module', '-e', RUNTIME_PROGRAM, `${name}-node`]
     // The program finds the package from its working folder.
     const cwd = packageFolder()
     const options = { cwd, signal, timeout: RUNTIME_MS }
