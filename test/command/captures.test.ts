@@ -83,6 +83,7 @@ function wordsOf(command: string): string[] {
 function normal(text: string): string {
   return text
     .replaceAll(MACHINE, '')
+    .replaceAll(/\bp[\d.]+ /g, 'percentile ')
     .replaceAll(/\d+(?: \d{3}\b)*(?:\.\d+)*(?: (?:ms|s|min|h|d|B|KiB|MiB|GiB|TiB)\b)?/g, 'N')
     .replaceAll(/\/\S*tmp\S*/g, 'TMP')
     .replaceAll(/ +/g, ' ')

@@ -18,7 +18,7 @@ export function mainHelp(columns: number): string {
   )
   return `onnxd serves ONNX models over HTTP.
 
-Usage: onnxd MODEL… [flags]      serve models, at http://127.0.0.1:8080
+Usage: onnxd serve [MODEL…] [flags]   serve models, at http://127.0.0.1:8080
        onnxd COMMAND [arguments]
 
 MODEL is a .onnx file, a folder, an archive (.mar, .zip, .tar.gz), or name=path.
