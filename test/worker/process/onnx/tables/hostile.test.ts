@@ -84,7 +84,11 @@ test('hostile JSON tables are rejected with 400 in bounded time', async () => {
     ['{"columns":["age","city"],"data":[]}', /^400 The table has no rows/],
     ['[{"age":1,"age":2,"city":"x"}]', /^400 Record 1 has the column "age" twice/],
     ['{"age":{"0":1,"1":2},"city":{"1":"x","0":"y"}}', /^400 Column "city" has the row "1" where/],
-    ['{"age":[1,2],"city":["x"]}', /^400 All columns must have the same number of values/],
+    ['{"age":[1,2],"city":["x"]}', /^400 Inputs "age" and "city" differ in dimension "N": 2 and 1/],
+    [
+      '{"age":{"0":1,"1":2},"city":{"0":"x"}}',
+      /^400 All columns must have the same number of values/,
+    ],
     ['[{"age":[1,2],"city":"x"}]', /^400 Record 1, column "age": the list has several values/],
     ['[{"age":{},"city":"x"}]', /^400 Record 1, column "age": "{" is not a single value/],
     ['[{"age":[[1]],"city":"x"}]', /^400 Record 1, column "age": "\[" is not a single value/],
