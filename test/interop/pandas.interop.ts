@@ -6,7 +6,7 @@ import path from 'node:path'
 import { test } from 'node:test'
 import { serve, temporaryFolder } from '../helpers/server.ts'
 
-const environment = process.env['ONNXD_INTEROP_PANDAS']
+const environment = process.env['ONNXD_INTEROP_SKLEARN']
 const script = path.resolve('test/interop/pandas_checks.py')
 
 /** Runs the script and returns its output. */

@@ -1,12 +1,16 @@
 /** JSON for people: a list of numbers or texts stands on one line. */
 
-const MAX_LINE = 100
+/** Columns of a usual terminal. */
+const MAX_LINE = 80
 
 /** Returns JSON with an indent, but with short values on one line. */
 export function compactJson(value: unknown, indent = ''): string {
   const flat = JSON.stringify(value)
   if (typeof value !== 'object' || value === null) return flat
-  if (indent.length + flat.length <= MAX_LINE) return spaced(value)
+  if (indent.length + flat.length <= MAX_LINE) {
+    const line = spaced(value)
+    if (indent.length + line.length <= MAX_LINE) return line
+  }
   const inner = `${indent}  `
   if (Array.isArray(value)) {
     const items = value.map((item: unknown) => compactJson(item, inner))

@@ -20,7 +20,7 @@ test('run sends one request and prints the response, for JSON, images and standa
     runOnnxd(['run', digits], { input: readFileSync(seven) }),
   ])
   assert.equal(json.code, 0, json.stderr)
-  assert.deepEqual(JSON.parse(json.stdout).label, [0])
+  assert.deepEqual(JSON.parse(json.stdout).label, ['setosa'])
   assert.equal(JSON.parse(image.stdout)[0].class, '7')
   assert.equal(JSON.parse(piped.stdout)[0].class, '7')
 })
