@@ -229,6 +229,6 @@ async function codecsOf(
   if (folder === undefined) return { codecs: { ...others, plain: tensors } }
   const { createTextModel } = await import('../tasks/text-model.ts')
   const parts = { folder, files, metadata, limits: options, fallback: tensors }
-  const { codec, description } = await createTextModel(parts)
+  const { codec, description } = createTextModel(parts)
   return { codecs: { ...others, plain: codec }, text: description }
 }

@@ -1,9 +1,10 @@
 /** Creates the codec of a model with a tokenizer: requests with texts become runs of the model. */
-import { readFile } from 'node:fs/promises'
 import { ServerError } from '../../../errors.ts'
 import type { ModelFiles } from '../../../model-folder/files.ts'
+import { withProtoFile } from '../../../proto-file.ts'
 import type { WirePrediction, WireRequest } from '../../wire/messages.ts'
 import type { CodecLimits, Decoded, OwnRuns, RequestCodec, RunModel } from '../onnx/codec.ts'
+import { readGraph } from '../onnx/graph/graph-reader.ts'
 import type { RequestHeaders } from '../onnx/headers.ts'
 import { jsonPrediction } from '../onnx/prediction.ts'
 import type { ModelMetadata, TextDescription } from '../onnx/tensors/metadata.ts'
@@ -23,8 +24,11 @@ import { Tokenizer } from './tokenizer/tokenizer.ts'
 
 const DEFAULT_MAX_TOKENS = 512
 const DEFAULT_TOP_K = 5
-/** Its results depend on all numbers of a tensor, so texts must not share a run. */
-const DYNAMIC_QUANTISATION = 'DynamicQuantizeLinear'
+/**
+ * Beginning of the names of operators whose results depend on all numbers of a tensor, so that
+ * texts must not share a run.
+ */
+const DYNAMIC_QUANTISATION = 'DynamicQuantize'
 
 /** A text model that is ready for requests. */
 export interface TextModel {
@@ -43,7 +47,7 @@ export interface TextModelParts {
 }
 
 /** @throws ServerError `InvalidModelException` when the files do not fit together. */
-export async function createTextModel(parts: TextModelParts): Promise<TextModel> {
+export function createTextModel(parts: TextModelParts): TextModel {
   const { folder, files, metadata, fallback, limits } = parts
   const { settings } = files
   const tokenizer = new Tokenizer(folder.tokenizer)
@@ -56,8 +60,7 @@ export async function createTextModel(parts: TextModelParts): Promise<TextModel>
     throw invalid(`The model takes ${encoder.maxTokens} tokens, too few for a text.`)
   }
   const labels = metadata.labels ?? labelsOf(folder.config) ?? []
-  const joins =
-    metadata.batchable && files.onnxFile !== undefined && !(await isDynamic(files.onnxFile))
+  const joins = metadata.batchable && files.onnxFile !== undefined && !isDynamic(files.onnxFile)
   const model: TaskModel = {
     encoder,
     outputs: metadata.outputs,
@@ -140,11 +143,14 @@ function tokenOf(value: unknown): string | undefined {
   return textOf(value) ?? (isFields(value) ? textOf(value['content']) : undefined)
 }
 
-async function isDynamic(file: string): Promise<boolean> {
+/** Whether operators take a scale from all numbers of a tensor. Does not read weights. */
+function isDynamic(file: string): boolean {
   try {
-    return (await readFile(file)).includes(DYNAMIC_QUANTISATION)
+    return withProtoFile(file, (model) =>
+      readGraph(model).nodes.some(({ operator }) => operator.startsWith(DYNAMIC_QUANTISATION)),
+    )
   } catch {
-    // For example a file above 2 GiB.
+    // The graph cannot be read completely, for example because it is too large.
     return true
   }
 }
