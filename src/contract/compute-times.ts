@@ -23,8 +23,8 @@ export function messageWithTimes({ input, infer, output }: ComputeTimes): string
 }
 
 /**
- * Reads the times from the message of a reply to a batch that took `ms` milliseconds; `undefined` if
- * it has none, or if their sum is longer than that.
+ * Reads the times from the message of a reply to a batch that took `ms` milliseconds; `undefined`
+ * if it has none, or if their sum is longer than that.
  */
 export function timesInMessage(message: string, ms: number): ComputeTimes | undefined {
   const [, input, infer, output] = MESSAGE.exec(message) ?? []

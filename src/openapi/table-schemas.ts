@@ -55,11 +55,12 @@ function isMatrix({ shape, anyShape }: TensorMetadata): boolean {
 }
 
 function recordSchema(columns: readonly Column[], typeName: string): JsonSchema {
+  const required = columns.filter(({ input }) => !isFloat(input)).map(({ name }) => name)
   return {
     $id: `${typeName}Record`,
     type: 'object',
     description: 'One row of the table, on one line.',
-    required: columns.filter(({ input }) => !isFloat(input)).map(({ name }) => name),
+    ...(required.length === 0 ? {} : { required }),
     properties: Object.fromEntries(
       // In a record, `null` is a missing value of a float column, as it is NaN in a response.
       columns.map(({ name, input }) => [name, elementSchema(input.datatype, 'answer')]),

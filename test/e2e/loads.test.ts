@@ -11,8 +11,8 @@ import { sharedStore, storeServer } from '../helpers/shared-server.ts'
 const iris = path.resolve('examples/iris/model.onnx')
 
 /**
- * A model of the store that loads only after its gate is opened. It counts its workers with files in
- * a folder.
+ * A model of the store that loads only after its gate is opened. It counts its workers with files
+ * in a folder.
  */
 interface GatedModel {
   readonly workers: () => number

@@ -1,4 +1,6 @@
-/** Why a request was slow: `Server-Timing`, `Onnxd-Explain`, the access log and the histogram agree. */
+/**
+ * Why a request was slow: `Server-Timing`, `Onnxd-Explain`, the access log and the histogram agree.
+ */
 import assert from 'node:assert/strict'
 import path from 'node:path'
 import { test } from 'node:test'

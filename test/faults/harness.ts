@@ -112,7 +112,9 @@ export function block(options: BlockOptions = {}): DefineRow {
   }
 }
 
-/** One server with the small limits of the plan, for several tests of a file that change nothing. */
+/**
+ * One server with the small limits of the plan, for several tests of a file that change nothing.
+ */
 export function sharedLaboratory(options: BlockOptions): () => Promise<Laboratory> {
   let started: Promise<Laboratory> | undefined
   const cleanup = cleanupOfFile()

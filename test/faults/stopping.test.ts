@@ -270,7 +270,7 @@ test('O11 clients with kept connections see no reset when the server stops', asy
 
 test('O11 what was accepted before the signal is served: at the worker and in the queue', async (t) => {
   const count = size(20, 50)
-  const batch = ['--batch-size', String(count), '--max-batch-delay', '200', '--workers', '1']
+  const batch = ['--batch-size', String(count), '--max-batch-delay', '20000', '--workers', '1']
   const server = await startWithHandler(t, ...batch, '--drain-timeout', '20', '--stop-delay', '0')
   const gate = newGate(t)
   const clients: RawClient[] = []

@@ -50,8 +50,8 @@ export function sharedStore(t: Cleanup): string {
 }
 
 /**
- * The server of this file with a model store. It has no model at the start of a test, and those that
- * the test registers are unregistered after it.
+ * The server of this file with a model store. It has no model at the start of a test, and those
+ * that the test registers are unregistered after it.
  */
 export async function storeServer(t: Cleanup): Promise<TestServer> {
   const modelStore = sharedStore(t)

@@ -1,4 +1,6 @@
-/** Clients of other projects get the response to a request that is rejected before its body is read. */
+/**
+ * Clients of other projects get the response to a request that is rejected before its body is read.
+ */
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
 import { writeFileSync } from 'node:fs'

@@ -32,7 +32,9 @@ export function logRequest(
   )
 }
 
-/** Size of the request body; absent if it is not known, because it came in chunks and was not read. */
+/**
+ * Size of the request body; absent if it is not known, because it came in chunks and was not read.
+ */
 function bytesIn({ raw, body }: FastifyRequest): number | undefined {
   const length = lengthOf(raw.headers['content-length'])
   return length ?? (Buffer.isBuffer(body) ? body.length : undefined)

@@ -19,25 +19,39 @@ export function outputWriters(specs: readonly TensorSpec[]): ReadonlyMap<string,
   )
 }
 
-function writerOf({ name, form, labels = [], classNumbers }: TensorSpec): OutputWriter | undefined {
-  if (form === undefined) return undefined
-  return form === 'label' ? labelWriter(name, labels, classNumbers) : objectWriter(name, labels)
+function writerOf(spec: TensorSpec): OutputWriter | undefined {
+  if (spec.form === undefined) return undefined
+  return spec.form === 'label' ? labelWriter(spec) : objectWriter(spec.name, spec.labels ?? [])
 }
 
-/** Each class as its label. A class without a label is written as its number. */
-function labelWriter(
-  name: string,
-  labels: readonly string[],
-  numbers: readonly number[] = [...labels.keys()],
-): OutputWriter {
+/** Each class as its label. */
+function labelWriter(spec: TensorSpec): OutputWriter {
+  const label = labellerOf(spec)
+  return (writer, output) => writer.nested(label(output), spec.name)
+}
+
+/**
+ * Returns functions that replace class numbers by labels, by the name of the output. A class
+ * without a label becomes the text of its number.
+ */
+export function outputLabellers(
+  specs: readonly TensorSpec[],
+): ReadonlyMap<string, (output: Tensor) => Tensor> {
+  return new Map(
+    specs.filter(({ form }) => form === 'label').map((spec) => [spec.name, labellerOf(spec)]),
+  )
+}
+
+function labellerOf({ labels = [], classNumbers }: TensorSpec): (output: Tensor) => Tensor {
   const elements = labels.map(textToElement)
+  const numbers = classNumbers ?? [...labels.keys()]
   const byNumber = new Map(numbers.map((number, index) => [String(number), elements[index]]))
-  return (writer, { data: values, shape }) => {
+  return ({ data: values, shape }) => {
     const data = Array.from(values.keys(), (index) => {
       const number = String(values[index])
       return byNumber.get(number) ?? number
     })
-    writer.nested({ datatype: 'BYTES', shape, data }, name)
+    return { datatype: 'BYTES', shape, data }
   }
 }
 

@@ -24,7 +24,7 @@ import {
   parseShape,
 } from '../tensors/raw-bytes.ts'
 import type { Tensor } from '../tensors/tensor.ts'
-import { outputWriters } from './class-forms.ts'
+import { outputLabellers, outputWriters } from './class-forms.ts'
 import type { OutputWriter } from './class-forms.ts'
 import { plainText, readFormInputs } from './form-inputs.ts'
 import { jsonForm, namesInputs, readPlainInputs } from './json-inputs.ts'
@@ -41,12 +41,14 @@ export class TensorCodec implements RequestCodec {
   readonly #inputs: InputTable
   readonly #outputs: OutputTable
   readonly #writers: ReadonlyMap<string, OutputWriter>
+  readonly #labellers: ReadonlyMap<string, (output: Tensor) => Tensor>
   readonly #protocol: RequestCodec
   readonly #tables: LazyTables
   readonly #columns: ReadonlySet<string>
 
   constructor(model: ModelMetadata, limits: CodecLimits, protocol: RequestCodec) {
     this.#writers = outputWriters(model.outputs)
+    this.#labellers = outputLabellers(model.outputs)
     this.#limits = limits
     this.#inputs = new InputTable(model.inputs)
     this.#outputs = new OutputTable(model.outputs)
@@ -113,7 +115,24 @@ export class TensorCodec implements RequestCodec {
     if (form === 'octets' || form === 'npy') this.#outputs.checkOctets()
     if (form === 'plain' || form === 'octets')
       return new TensorCall(request, form, this.#limits.maxResponseBytes, this.#writers)
-    return this.#tables.respond(request, form, accept)
+    const table = this.#tables.respond(request, form, accept)
+    return form === 'npy' || this.#labellers.size === 0
+      ? table
+      : table.then((call) => this.#withLabels(call))
+  }
+
+  /** A table of labels in place of class numbers. */
+  #withLabels(call: Decoded): Decoded {
+    const { id, dialect, inputs, outputNames } = call
+    const labelled = (output: Tensor, index: number): Tensor =>
+      this.#labellers.get(outputNames[index] ?? '')?.(output) ?? output
+    return {
+      id,
+      dialect,
+      inputs,
+      outputNames,
+      encode: (outputs) => call.encode(outputs.map(labelled)),
+    }
   }
 
   /**

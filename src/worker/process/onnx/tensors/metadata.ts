@@ -21,11 +21,13 @@ export interface TensorSpec {
    * character for each byte.
    */
   readonly holdsFiles?: boolean
-  /** Labels of the classes, for an output that a classifier computes, in the order of the classes. */
+  /**
+   * Labels of the classes, for an output that a classifier computes, in the order of the classes.
+   */
   readonly labels?: readonly string[]
   /**
-   * How `/predictions` writes the output, if not as numbers: each class as its label, or each row of
-   * scores as an object keyed by label.
+   * How `/predictions` writes the output, if not as numbers: each class as its label, or each row
+   * of scores as an object keyed by label.
    */
   readonly form?: 'label' | 'object'
   /** The number of each class, for the form `label`, if it is not the position of its label. */
