@@ -2,6 +2,11 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import * as fc from 'fast-check'
 import sharp from 'sharp'
+import { planImageInput } from '../../../../../src/worker/process/onnx/image/plan.ts'
+import { imagesToTensor } from '../../../../../src/worker/process/onnx/image/tensor.ts'
+import { pixelMapOf } from '../../../../../src/worker/process/onnx/vision/geometry.ts'
+import type { PixelMap } from '../../../../../src/worker/process/onnx/vision/geometry.ts'
+import { spec } from '../../../../helpers/pictures.ts'
 import { mapOf } from '../../../../helpers/pixel-map.ts'
 import type { Fit } from '../../../../helpers/pixel-map.ts'
 import { testSeed } from '../../../../helpers/random.ts'
@@ -37,8 +42,12 @@ test(`the middle stays the middle, and places keep their order, ONNXD_TEST_SEED=
   fc.assert(property, { seed, numRuns: 500 })
 })
 
-/** An image with a white square, resized by the decoder; returns the middle of the square. */
-async function middleOfSquare(fit: Fit, width: number, height: number): Promise<number[]> {
+/** An image with a white square, prepared for a model; returns the middle of the square there. */
+async function middleOfSquare(
+  { width: columns, height: rows, fit }: Fit,
+  width: number,
+  height: number,
+): Promise<{ readonly map: PixelMap; readonly middle: readonly [number, number] }> {
   const square = await sharp({
     create: { width: 20, height: 20, channels: 3, background: 'white' },
   })
@@ -48,24 +57,22 @@ async function middleOfSquare(fit: Fit, width: number, height: number): Promise<
     .composite([{ input: square, left: width / 2 + 10, top: height / 2 - 30 }])
     .png()
     .toBuffer()
-  const { width: columns, height: rows, fit: kind } = fit
-  const resized = await sharp(image)
-    .resize({ width: columns, height: rows, fit: kind, background: BLACK })
-    .greyscale()
-    .raw()
-    .toBuffer()
+  const plan = planImageInput(spec([1, 1, rows, columns]), { fit, kernel: 'bilinear' })
+  const { tensor, placements } = await imagesToTensor([image], plan)
   const sums = [0, 0, 0]
-  for (const [at, value] of resized.entries()) {
+  for (const [at, value] of tensor.data.entries()) {
     const weights = [1, (at % columns) + 0.5, Math.floor(at / columns) + 0.5]
     for (const [place, weight] of weights.entries())
-      sums[place] = (sums[place] ?? 0) + value * weight
+      sums[place] = (sums[place] ?? 0) + Number(value) * weight
   }
   const [total = 1, x = 0, y = 0] = sums
-  return [x / total, y / total]
+  const [placement] = placements
+  assert.ok(placement !== undefined)
+  return { map: pixelMapOf(placement), middle: [x / total, y / total] }
 }
 
 for (const fit of FITS) {
-  test(`a place that the decoder moved is mapped back, fit ${fit}`, async () => {
+  test(`a place that preprocessing moved is mapped back, fit ${fit}`, async () => {
     for (const [width, height] of [
       [200, 100],
       [100, 200],
@@ -76,9 +83,8 @@ for (const fit of FITS) {
         { width: 64, height: 64, fit },
         { width: 320, height: 240, fit },
       ]) {
-        const [x = 0, y = 0] = await middleOfSquare(target, width, height)
-        const map = mapOf(target, { width, height })
-        const [ownX, ownY] = map.toOriginal(x, y)
+        const { map, middle } = await middleOfSquare(target, width, height)
+        const [ownX, ownY] = map.toOriginal(...middle)
         const text = `${width}×${height} to ${target.width}×${target.height}: ${ownX} ${ownY}`
         const tolerance = 0.6 * Math.max(1, width / target.width, height / target.height)
         assert.ok(Math.abs(ownX - (width / 2 + 20)) <= tolerance, text)
