@@ -55,20 +55,17 @@ function isMatrix({ shape, anyShape }: TensorMetadata): boolean {
 }
 
 function recordSchema(columns: readonly Column[], typeName: string): JsonSchema {
-  const required = columns.filter(({ input }) => !isFloat(input)).map(({ name }) => name)
   return {
     $id: `${typeName}Record`,
     type: 'object',
     description: 'One row of the table, on one line.',
-    ...(required.length === 0 ? {} : { required }),
+    // The server takes an absent member for a missing value; a client says so by `null`. A type
+    // without a required member would accept any misspelt name.
+    required: columns.map(({ name }) => name),
     properties: Object.fromEntries(
       // In a record, `null` is a missing value of a float column, as it is NaN in a response.
       columns.map(({ name, input }) => [name, elementSchema(input.datatype, 'answer')]),
     ),
     additionalProperties: false,
   }
-}
-
-function isFloat({ datatype }: TensorMetadata): boolean {
-  return datatype.startsWith('FP')
 }

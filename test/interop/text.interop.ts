@@ -83,7 +83,11 @@ function writeTagger(source: string, folder: string): void {
     tags: string[]
   }
   writeFileSync(path.join(folder, 'labels.json'), JSON.stringify(tags))
-  const settings = { model: 'tagger.onnx', task: 'token-classification', labels: 'labels.json' }
+  const settings = {
+    model: 'tagger.onnx',
+    text: { task: 'token-classification' },
+    labels: 'labels.json',
+  }
   writeFileSync(path.join(folder, 'model.json'), JSON.stringify(settings))
 }
 
