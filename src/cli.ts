@@ -3,6 +3,7 @@
  * The command `onnxd`. Each subcommand imports only the code that it needs, because the server's
  * code takes half a second to load.
  */
+import { printableLines } from './command/terminal/terminal.ts'
 import { ConfigError, messageOf } from './errors.ts'
 import { ignoreUserSignals } from './signals.ts'
 
@@ -82,6 +83,6 @@ function print(stream: NodeJS.WriteStream, text: string): void {
 
 ignoreUserSignals()
 main(process.argv.slice(2)).catch((error: unknown) => {
-  print(process.stderr, `onnxd: ${messageOf(error)}\n`)
+  print(process.stderr, `onnxd: ${printableLines(messageOf(error))}\n`)
   process.exit(error instanceof ConfigError ? EXIT_USAGE : EXIT_FAILED)
 })

@@ -10,6 +10,7 @@ import { isNetworkFile } from '../model-folder/paths.ts'
 import type { ModelVersion } from '../models/model-version.ts'
 import type { RunningServer } from '../server.ts'
 import { inputsOf, zerosOf } from './example-inputs.ts'
+import { printableJson } from './terminal/terminal.ts'
 
 /** The ready message names at most this many models. */
 const MAX_LISTED = 20
@@ -72,7 +73,7 @@ export async function exampleCommand(
   if (inputs.length === 0) return `curl -X POST ${url}`
   const example = zerosOf(inputs)
   return 'json' in example
-    ? `curl -H 'Content-Type: application/json' -d ${quote(example.json)} ${url}`
+    ? `curl -H 'Content-Type: application/json' -d ${quote(printableJson(example.json))} ${url}`
     : `head -c ${example.bytes} /dev/zero | curl -H 'Content-Type: application/octet-stream' --data-binary @- ${url}`
 }
 

@@ -2,7 +2,7 @@
 import { didYouMean } from '../../closest-name.ts'
 import type { VersionDescription } from '../../models/describe-version.ts'
 import { memberOf } from '../json.ts'
-import { ResponseError } from './server-client.ts'
+import { ResponseError, notOnnxd } from './server-client.ts'
 import type { ServerClient } from './server-client.ts'
 
 /** One version of a model. */
@@ -20,14 +20,18 @@ export interface ModelList {
 
 /** Descriptions that are fetched at the same time. */
 const PARALLEL = 8
+/** Maximum number of pages: a million models. */
+const MAX_PAGES = 10_000
 
 /** Lists all models. */
 export async function listAll(client: ServerClient): Promise<ModelList> {
   const names: string[] = []
   let next: unknown = '0'
   let page: unknown
-  while (typeof next === 'string') {
+  for (let pages = 0; typeof next === 'string'; pages++) {
+    if (pages === MAX_PAGES) throw notOnnxd()
     page = await client.call('GET', `/models?limit=100&next_page_token=${encodeURIComponent(next)}`)
+    if (!Array.isArray(memberOf(page, 'models'))) throw notOnnxd()
     names.push(...listOf(page, 'models').map((model) => String(memberOf(model, 'modelName'))))
     next = memberOf(page, 'nextPageToken')
   }
@@ -112,8 +116,18 @@ async function describe(client: ServerClient, name: string): Promise<ListedVersi
     client.call('GET', route),
   ])
   const usual = memberOf(main, 'modelVersion')
-  const versions = Array.isArray(all) ? (all as VersionDescription[]) : []
-  return versions.map((version) => ({ ...version, isDefault: version.modelVersion === usual }))
+  if (!Array.isArray(all) || !all.every(isDescription)) throw notOnnxd()
+  return all.map((version) => ({ ...version, isDefault: version.modelVersion === usual }))
+}
+
+/** Whether a value has the members that the commands read. A server of another kind has not. */
+export function isDescription(value: unknown): value is VersionDescription {
+  const queue = memberOf(value, 'jobQueueStatus')
+  return (
+    typeof memberOf(value, 'modelVersion') === 'string' &&
+    typeof memberOf(queue, 'pendingRequests') === 'number' &&
+    Array.isArray(memberOf(value, 'workers'))
+  )
 }
 
 function listOf(value: unknown, name: string): unknown[] {

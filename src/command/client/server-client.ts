@@ -3,13 +3,14 @@ import { request as httpRequest } from 'node:http'
 import type { IncomingMessage } from 'node:http'
 import { request as httpsRequest } from 'node:https'
 import type { Readable } from 'node:stream'
-import { text as readText } from 'node:stream/consumers'
 import { pipeline } from 'node:stream/promises'
 import { ConfigError, linesBeyond, messageOf } from '../../errors.ts'
 import { memberOf } from '../json.ts'
 import type { CommandInput } from '../program/outcome.ts'
 import { textFlag } from '../program/outcome.ts'
 
+/** Maximum size of a response. A description of a model has some kilobytes. */
+const MAX_RESPONSE_BYTES = 64 * 1024 * 1024
 const DEFAULT_URL = 'http://127.0.0.1:8081'
 
 /** A body with its headers. */
@@ -115,12 +116,30 @@ function errorText(status: number, body: unknown): string {
   return [message, ...lines].join('\n  ')
 }
 
+/** Reads a body. Another server, such as one of files, may send any number of bytes. */
+async function readText(response: IncomingMessage): Promise<string> {
+  const chunks: Buffer[] = []
+  let length = 0
+  for await (const chunk of response as AsyncIterable<Buffer>) {
+    length += chunk.length
+    // Leaving the loop destroys the response.
+    if (length > MAX_RESPONSE_BYTES) throw notOnnxd()
+    chunks.push(chunk)
+  }
+  return Buffer.concat(chunks).toString('utf8')
+}
+
 function parse(text: string): unknown {
   try {
     return JSON.parse(text)
   } catch {
-    throw new Error('The response is not from the management listener of onnxd. Check --url.')
+    throw notOnnxd()
   }
+}
+
+/** The error for a response that onnxd does not send. */
+export function notOnnxd(): Error {
+  return new Error('The response is not from the management listener of onnxd. Check --url.')
 }
 
 function asError(cause: unknown): Error {

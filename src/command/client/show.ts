@@ -7,8 +7,8 @@ import { tensorTable } from '../terminal/tensor-table.ts'
 import { paint } from '../terminal/terminal.ts'
 import type { Terminal } from '../terminal/terminal.ts'
 import { sizeText } from '../terminal/units.ts'
-import { aboutModel, parseReference, pathOf } from './model-list.ts'
-import { ServerClient } from './server-client.ts'
+import { aboutModel, isDescription, parseReference, pathOf } from './model-list.ts'
+import { ServerClient, notOnnxd } from './server-client.ts'
 
 /** Describes one version of a model: the default one, unless another is named. */
 export async function showModel(input: CommandInput): Promise<Outcome> {
@@ -16,7 +16,8 @@ export async function showModel(input: CommandInput): Promise<Outcome> {
   const reference = parseReference(input.args[0] ?? '')
   const found = await aboutModel(client, reference, () => client.call('GET', pathOf(reference)))
   const data: unknown = Array.isArray(found) ? found[0] : found
-  return { data, text: descriptionText(data as VersionDescription, input.terminal) }
+  if (!isDescription(data)) throw notOnnxd()
+  return { data, text: descriptionText(data, input.terminal) }
 }
 
 function descriptionText(model: VersionDescription, terminal: Terminal): string {

@@ -6,6 +6,7 @@ import { memberOf } from '../json.ts'
 import { textFlag } from '../program/outcome.ts'
 import type { CommandInput, Outcome } from '../program/outcome.ts'
 import { readRequest } from '../program/request-data.ts'
+import { printableJson, printableLines } from '../terminal/terminal.ts'
 import { sizeText } from '../terminal/units.ts'
 import { compactJson } from './compact-json.ts'
 import { withModel } from './private-server.ts'
@@ -48,10 +49,11 @@ export async function runModel(input: CommandInput): Promise<Outcome> {
 function outcomeOf(type: string, body: Buffer, isTerminal: boolean): Outcome {
   if (type.includes('json')) {
     const data: unknown = JSON.parse(body.toString('utf8'))
-    return { data, text: isTerminal ? `${compactJson(data)}\n` : withLineEnd(body) }
+    return { data, text: isTerminal ? `${printableJson(compactJson(data))}\n` : withLineEnd(body) }
   }
   if (type.startsWith('text/')) {
-    return { data: body.toString('utf8'), text: withLineEnd(body) }
+    const text = withLineEnd(body)
+    return { data: body.toString('utf8'), text: isTerminal ? printableLines(text) : text }
   }
   const data = { contentType: type, base64: body.toString('base64') }
   if (!isTerminal) return { data, text: body }

@@ -4,7 +4,7 @@ import process from 'node:process'
 import { didYouMean } from '../../closest-name.ts'
 import { ConfigError, messageOf } from '../../errors.ts'
 import { StatusLine } from '../terminal/status-line.ts'
-import { terminalOf } from '../terminal/terminal.ts'
+import { printableJson, terminalOf } from '../terminal/terminal.ts'
 import { readArguments } from './arguments.ts'
 import type { CommandSpec } from './command-spec.ts'
 import { COMMANDS, COMMAND_NAMES } from './commands.ts'
@@ -54,18 +54,22 @@ export async function runCommand(
     })
     status.clear()
     const isJson = input.flags.json === true
-    await write(isJson ? `${JSON.stringify(outcome.data, null, 2)}\n` : outcome.text)
+    await write(isJson ? jsonText(outcome.data) : outcome.text)
     process.exitCode = outcome.code ?? 0
   } catch (error) {
     status.clear()
     if (interrupt.signal.aborted) process.exitCode = INTERRUPTED
     else if (input.flags.json === true && !(error instanceof ConfigError)) {
-      await write(`${JSON.stringify({ error: messageOf(error) }, null, 2)}\n`)
+      await write(jsonText({ error: messageOf(error) }))
       process.exitCode = 1
     } else throw error
   } finally {
     interrupt.end()
   }
+}
+
+function jsonText(data: unknown): string {
+  return `${printableJson(JSON.stringify(data, null, 2))}\n`
 }
 
 function specOf(name: string): CommandSpec | undefined {

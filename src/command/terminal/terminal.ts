@@ -1,5 +1,8 @@
 /** What the output of a command goes to, and how to colour it. */
 
+/** Control characters, separators of lines, and characters that turn the direction of a text. */
+const CONTROLS = /[\p{Cc}\u2028\u2029\u202a-\u202e\u2066-\u2069]+/gu
+const LINE_CONTROLS = /(?![\n\t])[\p{Cc}\u2028\u2029\u202a-\u202e\u2066-\u2069]/gu
 /** Width of a terminal that does not report one. */
 const USUAL_COLUMNS = 80
 
@@ -42,5 +45,21 @@ export function paint({ hasColors }: Terminal, style: StyleName, text: string): 
 
 /** Replaces characters that a terminal obeys. A model name or an error may contain any. */
 export function printable(text: string): string {
-  return text.replaceAll(/[\p{Cc}\u2028\u2029]+/gu, ' ')
+  return text.replaceAll(CONTROLS, ' ')
+}
+
+/** The same for a text of several lines, such as an error of a server. */
+export function printableLines(text: string): string {
+  return text.replaceAll(LINE_CONTROLS, ' ')
+}
+
+/**
+ * Escapes the characters of JSON that a terminal obeys. `JSON.stringify` leaves some of them, such
+ * as U+009B, which begins a control sequence as ESC does. The value stays the same.
+ */
+export function printableJson(json: string): string {
+  return json.replaceAll(
+    LINE_CONTROLS,
+    (text) => `\\u${text.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  )
 }

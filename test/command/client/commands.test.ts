@@ -143,6 +143,39 @@ test('the token comes from the environment', async (t) => {
   assert.equal(right?.stdout, 'No models. Add one with onnxd load.\n')
 })
 
+/** Starts a server that gives every request the same response. Returns its URL. */
+async function otherServer(t: TestContext, status: number, body: string): Promise<string> {
+  const server = createServer((request, response) => {
+    request.resume()
+    response.writeHead(status).end(body)
+  }).listen(0, '127.0.0.1')
+  t.after(() => server.close())
+  await new Promise((resolve) => server.once('listening', resolve))
+  return `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+}
+
+test('a server of another kind is named as such, whatever JSON it sends', async (t) => {
+  const strange = ['[]', '{"models":5}', '{"models":[{}]}', '<html>', ' '.repeat(65 * 1024 * 1024)]
+  for (const body of strange) {
+    const url = await otherServer(t, 200, body)
+    const { code, stderr } = await runOnnxd(['list', '--url', url])
+    assert.equal(code, 1)
+    assert.match(stderr, /^onnxd: The response is not from the management listener of onnxd\./)
+  }
+  const show = await runOnnxd(['show', 'x', '--url', await otherServer(t, 200, '[{}]')])
+  assert.match(show.stderr, /^onnxd: The response is not from the management listener of onnxd\./)
+})
+
+test('an error of a server cannot control the terminal', async (t) => {
+  const message = 'a\u001b[31m\u009b2J\u001b]0;title\u0007b'
+  const url = await otherServer(t, 500, JSON.stringify({ message }))
+  const plain = await runOnnxd(['ps', '--url', url])
+  assert.equal(plain.stderr, 'onnxd: a [31m 2J ]0;title b\n')
+  const json = await runOnnxd(['ps', '--json', '--url', url])
+  assert.doesNotMatch(json.stdout, /(?!\n)\p{Cc}/u)
+  assert.equal(JSON.parse(json.stdout).error, message)
+})
+
 test('bench measures a closed and an open loop, and draws a histogram', async (t) => {
   const { onnxd } = await commands(t)
   const closed = await onnxd('bench', 'iris', '-s', '0.3', '-c', '2', '--warm-up', '0')

@@ -1,7 +1,11 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
 import { fieldsText, tableText, wrap } from '../../../src/command/terminal/table.ts'
-import { NO_TERMINAL } from '../../../src/command/terminal/terminal.ts'
+import {
+  NO_TERMINAL,
+  printableJson,
+  printableLines,
+} from '../../../src/command/terminal/terminal.ts'
 import { countText, durationText, sizeText } from '../../../src/command/terminal/units.ts'
 
 const narrow = { isTerminal: true, columns: 30, hasColors: false }
@@ -72,4 +76,12 @@ test('sizes, times and counts have few digits and a unit', () => {
     '2 d 4 h',
   ])
   assert.deepEqual([1, 1000, 1_234_567].map(countText), ['1', '1 000', '1 234 567'])
+})
+
+test('characters that a terminal obeys are removed from lines, and escaped in JSON', () => {
+  assert.equal(printableLines('a\u001b[31m\u009b2J\rb\n\tc\u202ed'), 'a [31m 2J b\n\tc d')
+  const value = { 'x\u009b\u007f': ['\u202e', '\u001b', 'é\n'] }
+  const json = printableJson(JSON.stringify(value, null, 2))
+  assert.doesNotMatch(json, /(?!\n)[\p{Cc}\u202e]/u)
+  assert.deepEqual(JSON.parse(json), value)
 })
