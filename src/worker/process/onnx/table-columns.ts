@@ -47,3 +47,41 @@ function isColumn({ shape, anyShape }: TensorSpec): boolean {
   if (anyShape === true) return true
   return shape.length === 1 || (shape.length === 2 && Math.abs(shape[1] ?? 0) === 1)
 }
+
+/**
+ * The name that skl2onnx gives the input of a column: `sepal length (cm)` becomes
+ * `sepal_length__cm_`. So a table may keep the names of the DataFrame.
+ */
+export function exportedName(column: string): string {
+  const name = column.replaceAll(/[^\p{L}\p{N}_+]/gu, '_')
+  return /^\d/.test(name) ? `_${name}` : name
+}
+
+/** Longest first line in which names of columns are searched. */
+const MAX_HEADER_BYTES = 65_536
+
+/**
+ * Whether a body without a declared type begins like a CSV file: the fields of its first line
+ * contain names of columns. One name can be a coincidence if the model has several.
+ */
+export function beginsLikeCsv(bytes: Buffer, columns: ReadonlySet<string>): boolean {
+  const start = bytes.subarray(0, MAX_HEADER_BYTES)
+  const end = start.indexOf('\n')
+  if (end === -1) return false
+  const line = start
+    .toString('utf8', 0, end)
+    .replace(/^\ufeff/, '')
+    .replace(/\r$/, '')
+  if (/[\p{Cc}\ufffd]/u.test(line)) return false
+  const fields = new Set(line.split(',').map((field) => field.replaceAll(/^"|"$/g, '')))
+  const isColumn = (field: string): boolean =>
+    columns.has(field) || columns.has(exportedName(field))
+  return [...fields].filter(isColumn).length >= Math.min(2, columns.size)
+}
+
+/** Whether a body is several JSON objects, one on each line. No JSON document has `}` before `{`. */
+export function beginsLikeJsonLines(bytes: Buffer): boolean {
+  return /^\s*\{[^\n]*\}[ \t\r]*\n\s*\{/.test(
+    bytes.subarray(0, MAX_HEADER_BYTES).toString('latin1'),
+  )
+}

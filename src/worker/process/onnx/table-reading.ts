@@ -3,12 +3,16 @@ import { ServerError } from '../../../errors.ts'
 import { isNumpyArchive } from '../../../file-format.ts'
 import type { WireHeader, WireParameter } from '../../wire/messages.ts'
 import type { CodecLimits, Decoded } from './codec.ts'
+import type { JsonReader } from './json/reader.ts'
 import { contentKind } from './predictions/media-type.ts'
 import type { TableForm } from './response-form.ts'
-import { areColumns } from './table-columns.ts'
+import { areColumns, beginsLikeCsv, beginsLikeJsonLines, exportedName } from './table-columns.ts'
 import type { TableFormat, TableReader } from './tables/codec.ts'
 import type { ModelMetadata } from './tensors/metadata.ts'
 import type { Tensor } from './tensors/tensor.ts'
+
+/** Maximum number of members in which the name of a column is searched. */
+const MAX_MEMBERS = 1000
 
 /** A table that a request contains. */
 interface ReadTable {
@@ -22,6 +26,7 @@ export class LazyTables {
    */
   readonly hasNames: boolean
   readonly #ignoresExtra: boolean
+  readonly #columns: ReadonlySet<string>
   readonly #model: ModelMetadata
   readonly #limits: CodecLimits
   #reader: Promise<TableReader> | undefined
@@ -29,6 +34,7 @@ export class LazyTables {
   constructor(model: ModelMetadata, limits: CodecLimits) {
     this.#model = model
     this.#limits = limits
+    this.#columns = new Set(model.columns ?? model.inputs.map(({ name }) => name))
     this.#ignoresExtra = model.ignoresExtraColumns === true
     this.hasNames = model.columns !== undefined || areColumns(model.inputs)
   }
@@ -39,6 +45,30 @@ export class LazyTables {
    */
   mayBeTable(isList: boolean): boolean {
     return this.hasNames && (isList || this.#ignoresExtra)
+  }
+
+  /** Whether an object has a column under the name that it had before the export. */
+  hasRenamed(reader: JsonReader): boolean {
+    if (!this.hasNames || this.#model.columns !== undefined || !reader.isObject()) return false
+    let members = 0
+    for (let more = reader.openObject(); more; more = reader.nextMember()) {
+      const name = reader.readKey()
+      if (!this.#columns.has(name) && this.#columns.has(exportedName(name))) return true
+      if (++members > MAX_MEMBERS) return false
+      reader.skipValue()
+    }
+    return false
+  }
+
+  /** The format of a body that is a table or an archive of arrays; `undefined` for other bodies. */
+  formatOf({ contentType, value }: WireParameter): TableFormat | undefined {
+    const kind = contentKind(contentType)
+    if (kind === 'csv' || kind === 'lines' || kind === 'npz') return kind
+    if (kind !== 'none' && kind !== 'octets') return undefined
+    if (isNumpyArchive(value)) return 'npz'
+    if (!this.hasNames) return undefined
+    if (beginsLikeJsonLines(value)) return 'lines'
+    return beginsLikeCsv(value, this.#columns) ? 'csv' : undefined
   }
 
   /** @throws ServerError 4xx */
@@ -68,13 +98,6 @@ export class LazyTables {
     if (names.length === 0) return decoded
     return (await import('./tables/codec.ts')).withIgnored(decoded, names)
   }
-}
-
-/** The format of a body that is a table or an archive of arrays; `undefined` for other bodies. */
-export function tableFormatOf({ contentType, value }: WireParameter): TableFormat | undefined {
-  const kind = contentKind(contentType)
-  if (kind === 'csv' || kind === 'lines' || kind === 'npz') return kind
-  return (kind === 'none' || kind === 'octets') && isNumpyArchive(value) ? 'npz' : undefined
 }
 
 /** Whether a request was rejected with 400, so that reading it as a table may say more. */

@@ -16,7 +16,7 @@ import { expectedBytes } from '../predictions/json-outputs.ts'
 import { contentKind } from '../predictions/media-type.ts'
 import { tensorFromDeclaredNpy } from '../raw/raw-input.ts'
 import { responseForm } from '../response-form.ts'
-import { LazyTables, isInvalidInput, tableFormatOf } from '../table-reading.ts'
+import { LazyTables, isInvalidInput } from '../table-reading.ts'
 import type { TableFormat } from '../tables/codec.ts'
 import { quote } from '../tensors/error-text.ts'
 import { InputTable } from '../tensors/inputs.ts'
@@ -51,7 +51,7 @@ export class InstancesCodec implements RequestCodec {
   decode(request: WireRequest, headers: RequestHeaders): Decoded | Promise<Decoded> {
     const { id, parameters } = request
     const body = parameters.find((parameter) => parameter.name === BODY) ?? EMPTY
-    const format = tableFormatOf(body)
+    const format = this.#tables.formatOf(body)
     if (format !== undefined) return this.#readTable(request, headers, body, format)
     let inputs: readonly Tensor[]
     try {

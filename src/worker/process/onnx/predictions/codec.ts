@@ -10,7 +10,7 @@ import { responseTooLarge } from '../json/writer.ts'
 import { jsonPrediction, prediction } from '../prediction.ts'
 import { tensorFromBytes, tensorFromDeclaredNpy } from '../raw/raw-input.ts'
 import { responseForm } from '../response-form.ts'
-import { LazyTables, isInvalidInput, tableFormatOf } from '../table-reading.ts'
+import { LazyTables, isInvalidInput } from '../table-reading.ts'
 import type { TableFormat } from '../tables/codec.ts'
 import { quote } from '../tensors/error-text.ts'
 import { InputTable } from '../tensors/inputs.ts'
@@ -60,17 +60,24 @@ export class TensorCodec implements RequestCodec {
   decode(request: WireRequest, headers: RequestHeaders): Decoded | Promise<Decoded> {
     if (headers.jsonLength !== undefined) return this.#protocol.decode(request, headers)
     const { id, parameters } = request
-    const body = wholeBody(parameters, this.#inputs) ?? tablePart(parameters)
+    const body = wholeBody(parameters, this.#inputs) ?? this.#tablePart(parameters)
     if (body === undefined) {
       return this.respond(id, readFormInputs(parameters, this.#inputs, this.#limits), headers)
     }
-    const format = tableFormatOf(body)
+    const format = this.#tables.formatOf(body)
     if (format !== undefined) return this.#readTable(request, headers, body, format)
     if (this.#isText(body)) return this.#readText(id, body, headers)
     const json = this.#openIfJson(body)
     return json === undefined
       ? this.respond(id, this.#readOctets(body, headers), headers)
       : this.#readJson(request, headers, body, json)
+  }
+
+  /** Returns the only part of a form, if it is a file with a table. */
+  #tablePart([part, ...others]: readonly WireParameter[]): WireParameter | undefined {
+    return part !== undefined && others.length === 0 && this.#tables.formatOf(part) !== undefined
+      ? part
+      : undefined
   }
 
   #readJson(
@@ -87,7 +94,8 @@ export class TensorCodec implements RequestCodec {
     try {
       inputs = readPlainInputs(json, this.#inputs)
     } catch (error) {
-      if (!mayBeTable || !isInvalidInput(error)) throw error
+      if (!isInvalidInput(error)) throw error
+      if (!mayBeTable && !this.#tables.hasRenamed(openJson(body.value, this.#limits))) throw error
       return this.#readTable(request, headers, body, 'json')
     }
     return this.respond(request.id, inputs, headers)
@@ -241,9 +249,4 @@ function wholeBody(
     'InvalidInputException',
     `Input ${quote(other.name)} is a parameter, but the request also has a body. Send all inputs as parameters or all in the body.`,
   )
-}
-
-/** Returns the only part of a form, if it is a file with a table. */
-function tablePart([part, ...others]: readonly WireParameter[]): WireParameter | undefined {
-  return part !== undefined && others.length === 0 && tableFormatOf(part) ? part : undefined
 }

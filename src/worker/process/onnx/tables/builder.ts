@@ -1,5 +1,6 @@
 import { closestName } from '../../../../closest-name.ts'
 import { ServerError } from '../../../../errors.ts'
+import { exportedName } from '../table-columns.ts'
 import { countText, quote, specListText } from '../tensors/error-text.ts'
 import type { Tensor } from '../tensors/tensor.ts'
 import { ElementStore } from './element-store.ts'
@@ -66,7 +67,10 @@ export class TableBuilder {
 
   /** Returns the column with this name, or `undefined` if the model has none. */
   find(name: string): Column | undefined {
-    return this.#byName.get(name)
+    const column = this.#byName.get(name)
+    // Exporters change the names of inputs, but not those in "columns" of `model.json`.
+    if (column !== undefined || this.#plan.inputs.length === 1) return column
+    return this.#byName.get(exportedName(name))
   }
 
   /**
@@ -74,7 +78,7 @@ export class TableBuilder {
    * @throws ServerError 400 for an extra column, unless the model ignores them
    */
   claim(name: string): Column | undefined {
-    const column = this.#byName.get(name)
+    const column = this.find(name)
     if (column === undefined) this.#passOver(name)
     return column
   }
@@ -93,14 +97,15 @@ export class TableBuilder {
       const columns = this.columnsFor(data.length).values()
       return names.map((name, at) => (isIndex(name, at) ? undefined : columns.next().value))
     }
-    const seen = new Set<string>()
+    const seen = new Set<Column>()
     const found = names.map((name, position) => {
-      const isKnown = this.#byName.has(name)
-      if (isKnown && seen.has(name)) throw this.invalid(`Column ${quote(name)} occurs twice.`)
-      if (isKnown) seen.add(name)
-      return isKnown || !isIndex(name, position) ? this.claim(name) : undefined
+      const known = this.find(name)
+      if (known === undefined) return isIndex(name, position) ? undefined : this.claim(name)
+      if (seen.has(known)) throw this.invalid(`Column ${quote(name)} occurs twice.`)
+      seen.add(known)
+      return known
     })
-    this.#checkPresent((column) => seen.has(column.name))
+    this.#checkPresent((column) => seen.has(column))
     return found
   }
 

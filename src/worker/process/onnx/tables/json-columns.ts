@@ -12,14 +12,14 @@ import type { Column } from './plan.ts'
  */
 export function readColumns(reader: JsonReader, builder: TableBuilder): void {
   const columns = new ColumnReader(reader, builder)
-  const seen = new Set<string>()
+  const seen = new Set<Column>()
   for (let more = reader.openObject(); more; more = reader.nextMember()) {
     const name = reader.readKey()
     const column = builder.claim(name)
-    if (column !== undefined && seen.has(name)) {
+    if (column !== undefined && seen.has(column)) {
       throw builder.invalid(`Column ${quote(name)} occurs twice.`)
     }
-    seen.add(name)
+    if (column !== undefined) seen.add(column)
     if (column === undefined) reader.skipValue()
     else columns.read(column)
   }

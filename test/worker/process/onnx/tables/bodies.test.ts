@@ -62,6 +62,62 @@ test('CSV: the header selects inputs, and rows without one are in their order', 
   }
 })
 
+test('a table without a declared type is known by its first line', async (t) => {
+  const model = await load(t, columnsGraph({ age: 'FP32', city: 'BYTES' }))
+  const expected = { age_out: [[1.5], [null]], city_out: [['x'], ['y']] }
+  const csv = 'city,age\r\nx,1.5\r\ny,\r\n'
+  const lines = '{"age":1.5,"city":"x"}\n{"age":null,"city":"y"}\n'
+  for (const body of [csv, `\ufeff,"city",age\n0,x,1.5\n1,y,\n`, lines]) {
+    for (const type of ['', 'application/octet-stream']) {
+      assert.deepEqual(await ask(model, bodyRequest(body, type)), [200, expected], body)
+      const form = { parameters: [parameter('file', body, type || 'application/octet-stream')] }
+      assert.deepEqual(await ask(model, form), [200, expected], body)
+    }
+  }
+  const one = await matrix(t, ['N', 3], { columns: ['a', 'b', 'c'] })
+  assert.deepEqual(await output(one, 'c,b,a\n3,2,1\n', ''), [[1, 2, 3]])
+  // These twelve bytes are three numbers, although a line with one column can be found in them.
+  const numbers = await output(one, Buffer.from('a,x\ny,zz1234'), '')
+  assert.equal((numbers as number[][])[0]?.length, 3)
+  // Records on several lines are no JSON lines.
+  assert.deepEqual(await output(one, '[{"a":1,"b":2,"c":3}\n,\n{"a":1}]', ''), [
+    [1, 2, 3],
+    [1, null, null],
+  ])
+})
+
+test('columns keep the names of the DataFrame that skl2onnx replaces', async (t) => {
+  const graph = columnsGraph({ fare_price: 'FP32', petal_length__cm_: 'FP32', _1st: 'FP32' })
+  const model = await load(t, graph)
+  const expected = { fare_price_out: [[1]], petal_length__cm__out: [[2]], _1st_out: [[3]] }
+  const record = { '1st': 3, 'petal length (cm)': 2, 'fare price': 1 }
+  const bodies: [unknown, string?][] = [
+    ['1st,petal length (cm),fare price\n3,2,1\n', CSV],
+    ['1st,petal length (cm),fare price\n3,2,1\n', ''],
+    [[record]],
+    [{ instances: [record] }],
+    [{ columns: Object.keys(record), data: [[3, 2, 1]] }],
+    [{ 'fare price': { 0: 1 }, 'petal length (cm)': { 0: 2 }, '1st': { 0: 3 } }],
+    [{ fare_price: [1], 'petal length (cm)': [2], _1st: [3] }],
+    [{ 'fare price': [1], 'petal length (cm)': [2], '1st': [3] }],
+  ]
+  for (const [body, type] of bodies) {
+    const found = await ask(model, bodyRequest(body, type))
+    assert.deepEqual(found, [200, expected], JSON.stringify(body))
+  }
+  assert.match(
+    await problem(model, bodyRequest('fare price,fare_price,1st\n1,2,3\n', CSV)),
+    /^400 InvalidInputException Column "fare_price" occurs twice/,
+  )
+  assert.match(
+    await problem(model, bodyRequest([{ ...record, fare_price: 1 }])),
+    /^400 InvalidInputException Record 1 has the column "fare_price" twice/,
+  )
+  // Names in "columns" are those of the DataFrame.
+  const one = await matrix(t, ['N', 2], { columns: ['a_b', 'c'] })
+  assert.match(await problem(one, bodyRequest([{ 'a b': 1, c: 2 }])), /Unknown column "a b"/)
+})
+
 test('CSV: the parameter header of the content type decides', async (t) => {
   const texts = await load(t, columnsGraph({ a: 'BYTES', b: 'BYTES' }))
   const typed = (header: string): WireHeader[] => [['Content-Type', `text/csv; header=${header}`]]
