@@ -74,9 +74,8 @@ export function beginsLikeCsv(bytes: Buffer, columns: ReadonlySet<string>): bool
     .replace(/\r$/, '')
   if (/[\p{Cc}\ufffd]/u.test(line)) return false
   const fields = new Set(line.split(',').map((field) => field.replaceAll(/^"|"$/g, '')))
-  const isColumn = (field: string): boolean =>
-    columns.has(field) || columns.has(exportedName(field))
-  return [...fields].filter(isColumn).length >= Math.min(2, columns.size)
+  const isName = (field: string): boolean => columns.has(field) || columns.has(exportedName(field))
+  return [...fields].filter(isName).length >= Math.min(2, columns.size)
 }
 
 /** Whether a body is several JSON objects, one on each line. No JSON document has `}` before `{`. */
