@@ -75,6 +75,7 @@ const DOORS = {
   'routes/documents': ['api-documents.ts', 'docs-page.ts', 'openapi.ts'],
   'routes/inference': ['relay.ts', 'reject-early.ts', 'request-parameters.ts'],
   'routes/management': ['models.ts', 'parameters.ts'],
+  'routes/text': ['text-routes.ts'],
   'worker/host/child-process': [
     'child.ts',
     'worker-process.ts',
@@ -118,6 +119,7 @@ const DOORS = {
     'settings.ts',
   ],
   'worker/process/tasks': ['text-model.ts', 'text-folder.ts'],
+  'worker/process/tasks/dialects': ['codec.ts'],
   'worker/process/tasks/tokenizer': ['tokenizer.ts'],
   'worker/process/weights': ['job.ts'],
   'worker/wire': ['decode.ts', 'encode.ts', 'messages.ts'],

@@ -43,6 +43,7 @@ import { executionParametersRoute } from './routes/mms/execution-parameters.ts'
 import { pingRoute } from './routes/mms/ping.ts'
 import { predictionRoutes } from './routes/mms/predictions.ts'
 import type { App, RouteContext } from './routes/route-context.ts'
+import { textRoutes } from './routes/text/text-routes.ts'
 
 /** A client's request id is kept if it has 1 to 128 printable characters; else it is replaced. */
 const REQUEST_ID = /^[\x21-\x7e]{1,128}$/
@@ -127,6 +128,7 @@ async function clientRoutes(
   await metadataRoutes(app, context)
   inferRoutes(app, context)
   v1Routes(app, context)
+  textRoutes(app, context)
   if (context.config.exposeRepository) await exposedRepository(app, context)
 }
 

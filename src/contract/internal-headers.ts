@@ -29,7 +29,20 @@ const INTERNAL_NAMES: ReadonlySet<string> = new Set([
  * `v2`: Open Inference Protocol, `/v2/models/{model}/infer`; `v1`: KServe's
  * `/v1/models/{model}:predict`.
  */
-export type Dialect = 'v1' | 'v2'
+export type Dialect = 'v1' | 'v2' | TextDialect
+
+/**
+ * Bodies in the form of other servers for texts: `embeddings` is that of OpenAI, `rerank` that of
+ * Cohere, the others are those of text-embeddings-inference.
+ */
+export const TEXT_DIALECTS = [
+  'embeddings',
+  'rerank',
+  'tei-embed',
+  'tei-rerank',
+  'tei-similarity',
+] as const
+export type TextDialect = (typeof TEXT_DIALECTS)[number]
 
 /**
  * Response header of the worker: the size of the batch dimension of a `v1` or `v2` request, if it

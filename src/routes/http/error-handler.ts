@@ -1,4 +1,6 @@
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
+import { errorBodyFor } from '../../contract/error-bodies.ts'
+import type { Dialect } from '../../contract/internal-headers.ts'
 import { ServerError, messageOf } from '../../errors.ts'
 import type { ErrorType } from '../../errors.ts'
 import type { App } from '../route-context.ts'
@@ -45,7 +47,13 @@ const BY_STATUS: ReadonlyMap<number, ErrorType> = new Map([
 ])
 
 const NOT_IMPLEMENTED = 501
-const KSERVE_PATH = /^\/v[12](?:[/?]|$)/
+/** Paths whose errors have the form of a dialect; the first that fits counts. */
+const DIALECT_PATHS: readonly (readonly [path: RegExp, dialect: Dialect])[] = [
+  [/^\/v1\/embeddings\/?(?:\?|$)/, 'embeddings'],
+  [/^\/v1\/rerank\/?(?:\?|$)/, 'rerank'],
+  [/^\/(?:embed|rerank|similarity)\/?(?:\?|$)/, 'tei-embed'],
+  [/^\/v[12](?:[/?]|$)/, 'v2'],
+]
 
 /**
  * Sends every error with the error body of its REST dialect, also for unknown paths and methods.
@@ -150,11 +158,9 @@ function sendError(
   return reply.code(error.statusCode).type('application/json').send(errorText(error, request.url))
 }
 
-/**
- * The error body for a URL: only `{error}` on the paths of KServe and Triton, whose clients reject
- * other members; elsewhere the error body of MMS.
- */
+/** The error body for a URL: in the form of the path's dialect, else that of MMS. */
 export function errorText(error: ServerError, url: string): string {
-  if (KSERVE_PATH.test(url)) return JSON.stringify({ error: error.message })
+  const dialect = DIALECT_PATHS.find(([path]) => path.test(url))?.[1]
+  if (dialect !== undefined) return JSON.stringify(errorBodyFor(error, dialect))
   return `${JSON.stringify(error.toBody(), null, 2)}\n`
 }

@@ -16,6 +16,19 @@ const tags = ['KServe v1']
 const Instances = Type.Object({
   instances: Type.Array(Type.Unknown(), { description: 'One prediction for each instance.' }),
 })
+/** `models` for KServe; the other members for clients of OpenAI. */
+const ModelList = Type.Object({
+  models: Type.Array(Type.String()),
+  object: Type.Literal('list'),
+  data: Type.Array(
+    Type.Object({
+      id: Type.String({ description: 'Name of the model.' }),
+      object: Type.Literal('model'),
+      created: Type.Integer({ description: 'Always 0.' }),
+      owned_by: Type.String(),
+    }),
+  ),
+})
 const ModelReady = Type.Object({ name: Type.String(), ready: Type.Boolean() })
 
 /** Adds `/` as a liveness check, and `/v1/models…`. */
@@ -40,10 +53,15 @@ export function v1Routes(app: App, { registry, isStopping }: RouteContext): void
         operationId: 'v1ModelNames',
         summary: 'List the names of the models',
         tags,
-        response: { 200: Type.Object({ models: Type.Array(Type.String()) }) },
+        response: { 200: ModelList },
       },
     },
-    async (_request, reply) => reply.send({ models: registry.names }),
+    async (_request, reply) => {
+      const data = registry.names.map((id) => {
+        return { id, object: 'model' as const, created: 0, owned_by: 'onnxd' }
+      })
+      return reply.send({ models: registry.names, object: 'list', data })
+    },
   )
 
   app.get(

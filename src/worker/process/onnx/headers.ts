@@ -1,5 +1,5 @@
 /** Reads the request headers that the codecs need, in one pass. */
-import { DIALECT_HEADER } from '../../../contract/internal-headers.ts'
+import { DIALECT_HEADER, TEXT_DIALECTS } from '../../../contract/internal-headers.ts'
 import type { Dialect } from '../../../contract/internal-headers.ts'
 import type { WireHeader } from '../../wire/messages.ts'
 import { SHAPE_HEADER } from './tensors/raw-bytes.ts'
@@ -105,7 +105,7 @@ function joined(before: string, value: string): string {
 }
 
 function dialectOf(value: string): Dialect | undefined {
-  return value === 'v1' || value === 'v2' ? value : undefined
+  return value === 'v1' || value === 'v2' ? value : TEXT_DIALECTS.find((one) => one === value)
 }
 
 /** How much a header `Accept` prefers a type. */

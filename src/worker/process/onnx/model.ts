@@ -1,6 +1,5 @@
 /** The built-in ONNX handler: loads a model and runs requests with it. */
 import { messageWithTimes } from '../../../contract/compute-times.ts'
-import type { Dialect } from '../../../contract/internal-headers.ts'
 import { CHANGED_WEIGHTS_CODE } from '../../../contract/shared-weights.ts'
 import { ServerError } from '../../../errors.ts'
 import { readModelFiles } from '../../../model-folder/files.ts'
@@ -79,9 +78,18 @@ function verdictOn(
 }
 
 /** The codec of each REST dialect. `plain` serves MMS's routes and belongs to the handler. */
-interface Codecs extends Readonly<Record<Dialect, RequestCodec>> {
+interface Codecs extends Readonly<Record<'v1' | 'v2', RequestCodec>> {
   readonly plain: RequestCodec<Decoded | OwnRuns>
+  /** Serves all dialects of texts. */
+  readonly texts: RequestCodec<OwnRuns>
   readonly maxBodyBytes: number
+}
+
+const NO_TEXTS: RequestCodec<OwnRuns> = {
+  decode: () => {
+    const problem = 'The model answers no texts. Use /predictions/{model}; see docs/text.md.'
+    throw new ServerError('InvalidInputException', problem)
+  },
 }
 
 /** A request as tensors, or its response when the model need not run. */
@@ -152,7 +160,8 @@ class OnnxModel implements LoadedModel {
         return describeModel(request.id, this.#metadata, this.#batcher.verdict)
       }
       const plain = decodeBody(request, contentEncoding, this.#codecs.maxBodyBytes)
-      const decoded = this.#codecs[dialect].decode(plain, headers)
+      const isPart = dialect === 'plain' || dialect === 'v1' || dialect === 'v2'
+      const decoded = this.#codecs[isPart ? dialect : 'texts'].decode(plain, headers)
       if (!(decoded instanceof Promise)) return this.#checked(decoded)
       return decoded
         .then((one) => this.#checked(one))
@@ -217,7 +226,7 @@ async function codecsOf(
     hasEntryPerInstance(metadata, (inputs, names) => session.run(inputs, names)),
   )
   const { maxBodyBytes } = options
-  const others = { v1, v2, maxBodyBytes }
+  const others = { v1, v2, texts: NO_TEXTS, maxBodyBytes }
   if (metadata.handler === IMAGE_HANDLER) {
     const { createImageCodecs } = await import('./image/codec.ts')
     return {
@@ -229,6 +238,6 @@ async function codecsOf(
   if (folder === undefined) return { codecs: { ...others, plain: tensors } }
   const { createTextModel } = await import('../tasks/text-model.ts')
   const parts = { folder, files, metadata, limits: options, fallback: tensors }
-  const { codec, description } = createTextModel(parts)
-  return { codecs: { ...others, plain: codec }, text: description }
+  const { codec, dialects, description } = createTextModel(parts)
+  return { codecs: { ...others, plain: codec, texts: dialects }, text: description }
 }

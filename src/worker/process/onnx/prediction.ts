@@ -1,4 +1,5 @@
 /** Builds responses to single requests, and is the only place that knows the format of errors. */
+import { errorBodyFor } from '../../../contract/error-bodies.ts'
 import type { Dialect } from '../../../contract/internal-headers.ts'
 import { ServerError } from '../../../errors.ts'
 import type { WireHeader, WirePrediction } from '../../wire/messages.ts'
@@ -23,8 +24,8 @@ export function jsonPrediction(id: string, status: number, body: Buffer): WirePr
 }
 
 /**
- * Builds an error response: `{code, type, message}` like the front-end's own errors, or `{error}`
- * in the dialects of KServe, whose clients expect only that. Memory that runs out outside the
+ * Builds an error response: `{code, type, message}` like the front-end's own errors, or in the form
+ * of the dialect. Memory that runs out outside the
  * model's run gives 507, as it does during the run. Any other error that is not a {@link
  * ServerError} is a bug: the log gets all details, the client none.
  */
@@ -38,7 +39,7 @@ export function errorPredictionFor(
   const body =
     dialect === undefined
       ? prettyJson(error.toBody())
-      : Buffer.from(JSON.stringify({ error: error.message }))
+      : Buffer.from(JSON.stringify(errorBodyFor(error, dialect)))
   return prediction(id, error.statusCode, JSON_TYPE, body, headers)
 }
 

@@ -1,4 +1,7 @@
-/** Reads the body of a request to a text model: JSON, plain text, or fields of a form. */
+/**
+ * Reads the body of a request to a text model: JSON, plain text, or fields of a form; writes that of
+ * a response.
+ */
 import { ServerError, messageOf } from '../../../errors.ts'
 import { isDeeperThan } from '../../../request-json.ts'
 import type { WireParameter, WireRequest } from '../../wire/messages.ts'
@@ -84,4 +87,14 @@ function textOfBytes(bytes: Buffer): string {
   } catch {
     throw badRequest('The text is not valid UTF-8.')
   }
+}
+
+/** @throws ServerError 507 for a response that is too large. */
+export function writeBody(answer: unknown, { maxResponseBytes }: CodecLimits): Buffer {
+  const body = Buffer.from(`${JSON.stringify(answer)}\n`)
+  if (body.length <= maxResponseBytes) return body
+  throw new ServerError(
+    'InsufficientMemoryException',
+    `The response would be larger than the limit of ${maxResponseBytes} bytes. Send fewer texts.`,
+  )
 }

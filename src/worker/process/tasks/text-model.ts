@@ -1,5 +1,4 @@
 /** Creates the codec of a model with a tokenizer: requests with texts become runs of the model. */
-import { ServerError } from '../../../errors.ts'
 import type { ModelFiles } from '../../../model-folder/files.ts'
 import { withProtoFile } from '../../../proto-file.ts'
 import type { WirePrediction, WireRequest } from '../../wire/messages.ts'
@@ -9,12 +8,13 @@ import type { RequestHeaders } from '../onnx/headers.ts'
 import { jsonPrediction } from '../onnx/prediction.ts'
 import type { ModelMetadata, TextDescription } from '../onnx/tensors/metadata.ts'
 import { ClassificationTask, entailmentOf } from './classification.ts'
+import { DialectCodec } from './dialects/codec.ts'
 import { EmbeddingTask, planEmbeddings } from './embeddings.ts'
 import { Encoder } from './encoder.ts'
 import { FillMaskTask, SparseEmbeddingTask } from './fill-mask.ts'
 import { fieldsOf, isFields, listOf, numberOf, textOf } from './json-fields.ts'
 import { QuestionAnsweringTask } from './question-answering.ts'
-import { readBody } from './text-body.ts'
+import { readBody, writeBody } from './text-body.ts'
 import { invalid, labelsOf } from './text-folder.ts'
 import type { TextFolder } from './text-folder.ts'
 import { readRequest } from './text-request.ts'
@@ -33,6 +33,8 @@ const DYNAMIC_QUANTISATION = 'DynamicQuantize'
 /** A text model that is ready for requests. */
 export interface TextModel {
   readonly codec: RequestCodec<Decoded | OwnRuns>
+  /** Answers requests in the form of other servers. */
+  readonly dialects: RequestCodec<OwnRuns>
   readonly description: TextDescription
 }
 
@@ -77,6 +79,7 @@ export function createTextModel(parts: TextModelParts): TextModel {
   const inputNames = metadata.inputs.map(({ name }) => name)
   return {
     codec: new TextCodec(task, { inputNames, limits, fallback }),
+    dialects: new DialectCodec(task, { name: metadata.name, task: folder.task, limits }),
     description: {
       task: folder.task,
       maxTokens: encoder.maxTokens,
@@ -184,7 +187,7 @@ class TextCodec implements RequestCodec<Decoded | OwnRuns> {
       dialect: headers.dialect,
       perform: (run: RunModel): WirePrediction => {
         const answer = task.answer(readRequest(value, query), run)
-        return jsonPrediction(request.id, 200, written(answer, limits.maxResponseBytes))
+        return jsonPrediction(request.id, 200, writeBody(answer, limits))
       },
     }
   }
@@ -197,13 +200,4 @@ function isTensors(value: unknown, names: readonly string[]): boolean {
   const { inputs } = value
   const [first] = listOf(inputs)
   return isFields(first) && 'name' in first && ('data' in first || 'shape' in first)
-}
-
-function written(answer: unknown, maxBytes: number): Buffer {
-  const body = Buffer.from(`${JSON.stringify(answer)}\n`)
-  if (body.length <= maxBytes) return body
-  throw new ServerError(
-    'InsufficientMemoryException',
-    `The response would be larger than the limit of ${maxBytes} bytes. Send fewer texts.`,
-  )
 }

@@ -82,6 +82,8 @@ function textInput(value: unknown, name: string): TextInput {
 export class Parameters {
   readonly #fields: Fields
   readonly #read = new Set<string>(IGNORED)
+  /** Number of tokens of the texts, which the task adds when it encodes them. */
+  tokens = 0
 
   constructor(fields: Fields) {
     this.#fields = fields

@@ -37,14 +37,18 @@ export function maxTextsOf({ maxTexts }: TaskModel): number {
   return maxTexts > 0 ? Math.min(maxTexts, MAX_TEXTS) : MAX_TEXTS
 }
 
-/** Encodes texts as the parameter `truncate` says. */
+/** Encodes texts as the parameter `truncate` says, and counts their tokens. */
 export function encodeAll(
   { encoder, truncates }: TaskModel,
   texts: readonly TextInput[],
   parameters: Parameters,
 ): readonly Encoded[] {
   const cuts = parameters.flag('truncate') ?? truncates
-  return texts.map(({ text, pair }) => encoder.encode(text, pair, cuts ? 'longest' : 'none'))
+  return texts.map(({ text, pair }) => {
+    const encoded = encoder.encode(text, pair, cuts ? 'longest' : 'none')
+    parameters.tokens += encoded.ids.length
+    return encoded
+  })
 }
 
 export function runsOf({ encoder, joins }: TaskModel, outputs: readonly TensorSpec[]): TextRuns {

@@ -1,0 +1,68 @@
+/** Answers requests in the form of OpenAI, Cohere and text-embeddings-inference. */
+import type { TextDialect } from '../../../../contract/internal-headers.ts'
+import type { WirePrediction, WireRequest } from '../../../wire/messages.ts'
+import type { CodecLimits, OwnRuns, RequestCodec } from '../../onnx/codec.ts'
+import type { RequestHeaders } from '../../onnx/headers.ts'
+import { jsonPrediction } from '../../onnx/prediction.ts'
+import { isFields } from '../json-fields.ts'
+import { readBody, writeBody } from '../text-body.ts'
+import type { TaskName } from '../text-folder.ts'
+import { badRequest, readRequest } from '../text-request.ts'
+import type { TextTask } from '../text-task.ts'
+import { answerEmbeddings, answerTeiEmbed, answerTeiSimilarity } from './embeddings.ts'
+import type { Ask, Form } from './form.ts'
+import { answerRerank, answerTeiRerank } from './rerank.ts'
+
+const EMBEDS: readonly TaskName[] = ['feature-extraction']
+const RANKS: readonly TaskName[] = ['text-ranking', 'text-classification']
+
+/** For each dialect, the tasks that can answer it, and how. */
+const FORMS: Readonly<Record<TextDialect, { tasks: readonly TaskName[]; answer: Form }>> = {
+  embeddings: { tasks: EMBEDS, answer: answerEmbeddings },
+  'tei-embed': { tasks: EMBEDS, answer: answerTeiEmbed },
+  'tei-similarity': { tasks: EMBEDS, answer: answerTeiSimilarity },
+  rerank: { tasks: RANKS, answer: answerRerank },
+  'tei-rerank': { tasks: RANKS, answer: answerTeiRerank },
+}
+
+/** What {@link DialectCodec} needs to know of the model. */
+export interface ServedModel {
+  readonly name: string
+  readonly task: TaskName
+  readonly limits: CodecLimits
+}
+
+export class DialectCodec implements RequestCodec<OwnRuns> {
+  readonly #task: TextTask
+  readonly #model: ServedModel
+
+  constructor(task: TextTask, model: ServedModel) {
+    this.#task = task
+    this.#model = model
+  }
+
+  decode(request: WireRequest, { dialect }: RequestHeaders): OwnRuns {
+    const { name, task, limits } = this.#model
+    const form =
+      dialect === undefined || dialect === 'v1' || dialect === 'v2' ? 'embeddings' : dialect
+    const { tasks, answer } = FORMS[form]
+    if (!tasks.includes(task)) {
+      throw badRequest(
+        `The model ${name} has the task ${task}; this path needs ${tasks.join(' or ')}. Use /predictions/${name}.`,
+      )
+    }
+    const value = readBody(request, limits)?.value
+    if (!isFields(value)) throw badRequest('The body must be a JSON object.')
+    return {
+      id: request.id,
+      dialect,
+      perform: (run): WirePrediction => {
+        const ask: Ask = (fields) => {
+          const asked = readRequest(fields, {})
+          return { result: this.#task.answer(asked, run), tokens: asked.parameters.tokens }
+        }
+        return jsonPrediction(request.id, 200, writeBody(answer(value, ask, name), limits))
+      },
+    }
+  }
+}

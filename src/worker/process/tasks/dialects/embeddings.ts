@@ -1,0 +1,44 @@
+/** Embeddings in the form of OpenAI, and in that of text-embeddings-inference. */
+import { fieldsOf, isFields, listOf } from '../json-fields.ts'
+import { badRequest } from '../text-request.ts'
+import { checkMembers, textsOf } from './form.ts'
+import type { Form } from './form.ts'
+
+const COMMON = ['model', 'truncate', 'normalize', 'dimensions', 'prompt', 'prompt_name']
+const EMBEDDINGS = ['input', 'encoding_format', 'user', ...COMMON]
+const TEI_EMBED = ['inputs', ...COMMON]
+const TEI_SIMILARITY = ['inputs', 'parameters', 'model']
+
+/** `POST /v1/embeddings` */
+export const answerEmbeddings: Form = (body, ask, name) => {
+  checkMembers(body, EMBEDDINGS)
+  const { input, model = name, user: _, ...options } = body
+  const { result, tokens } = ask({ ...options, inputs: textsOf(input, 'input') })
+  return {
+    object: 'list',
+    data: listOf(result).map((embedding, index) => ({ object: 'embedding', index, embedding })),
+    model,
+    usage: { prompt_tokens: tokens, total_tokens: tokens },
+  }
+}
+
+/** `POST /embed`: always a list of vectors, which are normalised if the request does not say. */
+export const answerTeiEmbed: Form = (body, ask) => {
+  checkMembers(body, TEI_EMBED)
+  const { inputs, normalize, ...options } = body
+  return ask({ ...options, normalize: normalize ?? true, inputs: textsOf(inputs, 'inputs') }).result
+}
+
+/** `POST /similarity` */
+export const answerTeiSimilarity: Form = (body, ask) => {
+  checkMembers(body, TEI_SIMILARITY)
+  const { inputs, parameters } = body
+  const { source_sentence, sentences } = fieldsOf(inputs)
+  if (!isFields(inputs) || typeof source_sentence !== 'string' || !Array.isArray(sentences)) {
+    throw badRequest('"inputs" must be {"source_sentence": a text, "sentences": a list of texts}.')
+  }
+  checkMembers(inputs, ['source_sentence', 'sentences'])
+  const options = fieldsOf(parameters)
+  checkMembers(options, ['truncate', 'prompt_name'])
+  return ask({ ...options, source_sentence, sentences }).result
+}
