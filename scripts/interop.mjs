@@ -95,6 +95,11 @@ const ENVIRONMENTS = [
     noDependencies: true,
   },
   {
+    name: 'openai',
+    variable: 'ONNXD_INTEROP_OPENAI',
+    packages: ['openai==3.57.0'],
+  },
+  {
     name: 'generated-client',
     variable: 'ONNXD_INTEROP_GENERATED_CLIENT',
     // Dependencies of the Python clients that openapi-generator writes.

@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict'
+import path from 'node:path'
 import { test } from 'node:test'
 import { gzipSync } from 'node:zlib'
+import { handlerModel } from '../helpers/handler-model.ts'
 import { json, serve } from '../helpers/server.ts'
 import type { Cleanup, TestServer } from '../helpers/server.ts'
 import { tinyTextModel } from '../helpers/text-models.ts'
@@ -76,7 +78,12 @@ test('embeddings in the form of OpenAI', async (t) => {
 })
 
 test('errors of these paths have the form that their clients expect', async (t) => {
-  const server = await serve(t, models(t), { workers: 1 })
+  const handler = handlerModel(t, 'own')
+  const iris = path.resolve('examples/iris')
+  const server = await serve(t, [...models(t), iris, handler], {
+    workers: 1,
+    allowHandlers: true,
+  })
   const failure = async (
     path: string,
     body: unknown,
@@ -122,6 +129,11 @@ test('errors of these paths have the form that their clients expect', async (t) 
   assert.equal((embed[1] as { error_type: string }).error_type, 'Validation')
   const unknown = await post(server, '/embed?x=1', { model: 'nothing', inputs: 'a' })
   assert.deepEqual(Object.keys(unknown[1] as object), ['error', 'error_type'])
+  for (const name of ['iris', path.basename(handler)]) {
+    const [code, , , remedy] = await failure('/v1/embeddings', { model: name, input: 'a' })
+    assert.equal(code, 400, name)
+    assert.match(remedy, /Use \/predictions\//, name)
+  }
   const method = await server.fetch('/v1/embeddings')
   assert.equal(method.status, 405)
   assert.equal(
