@@ -64,12 +64,12 @@ test('server and model metadata, with and without a version', async (t) => {
   })
   const one = await json(await server.fetch('/v2/models/flowers/versions/1'))
   assertHas(one, { name: 'flowers', versions: ['1'], inputs })
-  assert.deepEqual(await json(await server.fetch('/v2/models')), {
+  assert.deepEqual(await json(await server.fetch('/v2/models')), { models: ['flowers'] })
+  assert.deepEqual(await json(await server.fetch('/v1/models')), {
     models: ['flowers'],
     object: 'list',
     data: [{ id: 'flowers', object: 'model', created: 0, owned_by: 'onnxd' }],
   })
-  assert.deepEqual(await json(await server.fetch('/v1/models')), { models: ['flowers'] })
 })
 
 test('every error on these paths is one member and plain JSON', async () => {

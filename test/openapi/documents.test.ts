@@ -75,6 +75,13 @@ test('the documents of both listeners are valid OpenAPI 3.1 and 3.0', async (t) 
   assert.equal(unknown.status, 400)
 })
 
+/** The error body of the paths of each dialect. */
+const ERRORS: readonly (readonly [path: RegExp, schema: string])[] = [
+  [/^\/v1\/(embeddings|rerank)$/, 'OpenAIError'],
+  [/^\/(embed|rerank|similarity)$/, 'TextEmbeddingsInferenceError'],
+  [/^\/v[12](\/|$)/, 'ProtocolError'],
+]
+
 test('every operation has its own id, a summary, a tag and a body for errors', async () => {
   const server = await sharedServer([IRIS, DIGITS])
   const inference = await documentOf(server.fetch('/openapi.json'))
@@ -88,7 +95,7 @@ test('every operation has its own id, a summary, a tag and a body for errors', a
       assert.ok(summary.length > 5 && tags.length === 1, place)
       for (const status of ['4XX', '5XX']) {
         const schema = responses[status]?.content?.['application/json']?.schema ?? {}
-        const name = /^\/v[12](\/|$)/.test(place) ? 'ProtocolError' : 'Error'
+        const name = ERRORS.find(([path]) => path.test(place))?.[1] ?? 'Error'
         assert.deepEqual(schema, { $ref: `#/components/schemas/${name}` }, place)
       }
     }

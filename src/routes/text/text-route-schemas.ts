@@ -32,7 +32,7 @@ export const OpenAiError = Type.Object(
     error: Type.Object({
       message: Type.String(),
       type: stringEnum(['invalid_request_error', 'server_error']),
-      param: Type.Union([Type.String(), Type.Null()]),
+      param: Type.Unsafe<string | null>({ type: ['string', 'null'] }),
       code: Type.String({ description: '`model_not_found`, or a type of docs/errors.md.' }),
     }),
   },
