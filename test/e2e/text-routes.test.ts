@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import path from 'node:path'
+import { basename, resolve } from 'node:path'
 import { test } from 'node:test'
 import { gzipSync } from 'node:zlib'
 import { handlerModel } from '../helpers/handler-model.ts'
@@ -79,7 +79,7 @@ test('embeddings in the form of OpenAI', async (t) => {
 
 test('errors of these paths have the form that their clients expect', async (t) => {
   const handler = handlerModel(t, 'own')
-  const iris = path.resolve('examples/iris')
+  const iris = resolve('examples/iris')
   const server = await serve(t, [...models(t), iris, handler], {
     workers: 1,
     allowHandlers: true,
@@ -129,7 +129,7 @@ test('errors of these paths have the form that their clients expect', async (t) 
   assert.equal((embed[1] as { error_type: string }).error_type, 'Validation')
   const unknown = await post(server, '/embed?x=1', { model: 'nothing', inputs: 'a' })
   assert.deepEqual(Object.keys(unknown[1] as object), ['error', 'error_type'])
-  for (const name of ['iris', path.basename(handler)]) {
+  for (const name of ['iris', basename(handler)]) {
     const [code, , , remedy] = await failure('/v1/embeddings', { model: name, input: 'a' })
     assert.equal(code, 400, name)
     assert.match(remedy, /Use \/predictions\//, name)

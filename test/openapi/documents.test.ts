@@ -95,7 +95,7 @@ test('every operation has its own id, a summary, a tag and a body for errors', a
       assert.ok(summary.length > 5 && tags.length === 1, place)
       for (const status of ['4XX', '5XX']) {
         const schema = responses[status]?.content?.['application/json']?.schema ?? {}
-        const name = ERRORS.find(([path]) => path.test(place))?.[1] ?? 'Error'
+        const name = ERRORS.find(([pattern]) => pattern.test(place))?.[1] ?? 'Error'
         assert.deepEqual(schema, { $ref: `#/components/schemas/${name}` }, place)
       }
     }

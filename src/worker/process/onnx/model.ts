@@ -160,8 +160,8 @@ class OnnxModel implements LoadedModel {
         return describeModel(request.id, this.#metadata, this.#batcher.verdict)
       }
       const plain = decodeBody(request, contentEncoding, this.#codecs.maxBodyBytes)
-      const isPart = dialect === 'plain' || dialect === 'v1' || dialect === 'v2'
-      const decoded = this.#codecs[isPart ? dialect : 'texts'].decode(plain, headers)
+      const isTensors = dialect === 'plain' || dialect === 'v1' || dialect === 'v2'
+      const decoded = this.#codecs[isTensors ? dialect : 'texts'].decode(plain, headers)
       if (!(decoded instanceof Promise)) return this.#checked(decoded)
       return decoded
         .then((one) => this.#checked(one))

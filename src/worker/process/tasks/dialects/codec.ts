@@ -1,4 +1,5 @@
 /** Answers requests in the form of OpenAI, Cohere and text-embeddings-inference. */
+import { TEXT_DIALECTS } from '../../../../contract/internal-headers.ts'
 import type { TextDialect } from '../../../../contract/internal-headers.ts'
 import type { WirePrediction, WireRequest } from '../../../wire/messages.ts'
 import type { CodecLimits, OwnRuns, RequestCodec } from '../../onnx/codec.ts'
@@ -43,8 +44,8 @@ export class DialectCodec implements RequestCodec<OwnRuns> {
 
   decode(request: WireRequest, { dialect }: RequestHeaders): OwnRuns {
     const { name, task, limits } = this.#model
-    const form =
-      dialect === undefined || dialect === 'v1' || dialect === 'v2' ? 'embeddings' : dialect
+    // No other dialect comes here.
+    const form = TEXT_DIALECTS.find((one) => one === dialect) ?? 'embeddings'
     const { tasks, answer } = FORMS[form]
     if (!tasks.includes(task)) {
       throw badRequest(
