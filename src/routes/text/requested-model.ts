@@ -45,7 +45,8 @@ function onlyTextModel(registry: Registry): ModelVersion {
 
 /**
  * Returns the text of a member of the outermost JSON object, without parsing the rest: a body may
- * have megabytes of texts. Returns `undefined` if there is no such text. The worker checks the JSON.
+ * have megabytes of texts. Returns `undefined` if there is no such text. The worker checks the
+ * JSON.
  */
 export function textMember(body: Buffer, member: string): string | undefined {
   let depth = 0

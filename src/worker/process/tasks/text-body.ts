@@ -1,7 +1,4 @@
-/**
- * Reads the body of a request to a text model: JSON, plain text, or fields of a form; writes that of
- * a response.
- */
+/** Reads bodies of requests with texts (JSON, plain text, or fields of a form); writes responses. */
 import { ServerError, messageOf } from '../../../errors.ts'
 import { isDeeperThan } from '../../../request-json.ts'
 import type { WireParameter, WireRequest } from '../../wire/messages.ts'
