@@ -1,4 +1,4 @@
-/** Reads bodies of requests with texts (JSON, plain text, or fields of a form); writes responses. */
+/** Reads bodies of requests with texts: JSON, plain text, or fields of a form. Writes responses. */
 import { ServerError, messageOf } from '../../../errors.ts'
 import { isDeeperThan } from '../../../request-json.ts'
 import type { WireParameter, WireRequest } from '../../wire/messages.ts'
