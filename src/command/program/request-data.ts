@@ -1,9 +1,9 @@
 /** The request of `onnxd run` and `onnxd bench`: its bytes and its content type. */
 import { isUtf8 } from 'node:buffer'
-import { readFile } from 'node:fs/promises'
+import { constants, createReadStream, openSync, statSync } from 'node:fs'
+import { Socket } from 'node:net'
 import path from 'node:path'
 import process from 'node:process'
-import { buffer } from 'node:stream/consumers'
 import { ConfigError, messageOf } from '../../errors.ts'
 import { textFlag } from './outcome.ts'
 import type { CommandInput } from './outcome.ts'
@@ -32,6 +32,9 @@ const TYPES: Readonly<Record<string, string>> = {
   '.tiff': 'image/tiff',
 }
 
+/** More than any server accepts by default. A device or a pipe may have no end. */
+const MAX_BYTES = 256 * 1024 * 1024
+
 /** First bytes of formats. */
 const STARTS: readonly (readonly [start: string, type: string])[] = [
   ['\u0093NUMPY', 'application/x-npy'],
@@ -50,21 +53,46 @@ export async function readRequest(input: CommandInput): Promise<RequestData | un
   const [data, file] = [textFlag(input, 'data'), textFlag(input, 'input')]
   if (data !== undefined && file !== undefined)
     throw new ConfigError('Use either --data or --input, not both.')
-  const body = data === undefined ? await readInput(file) : Buffer.from(data)
+  const body = data === undefined ? await readInput(file, input.signal) : Buffer.from(data)
   if (body === undefined) return undefined
   const type =
     textFlag(input, 'type') ?? TYPES[path.extname(file ?? '').toLowerCase()] ?? sniff(body)
   return { body, type }
 }
 
-async function readInput(file: string | undefined): Promise<Buffer | undefined> {
+/** Stops at the signal, also while a pipe is silent. */
+async function readInput(
+  file: string | undefined,
+  signal: AbortSignal,
+): Promise<Buffer | undefined> {
   if (file === undefined) return undefined
-  if (file === '-') return buffer(process.stdin)
+  const stopped = new Promise<never>((_resolve, reject) => {
+    signal.addEventListener('abort', () => reject(new Error('it was interrupted')))
+  })
   try {
-    return await readFile(file)
+    return await Promise.race([readAll(openInput(file)), stopped])
   } catch (cause) {
     throw new ConfigError(`Cannot read ${file}: ${messageOf(cause)}.`, { cause })
   }
+}
+
+/** Opening a pipe without a writer would block a thread for ever, and the exit with it. */
+function openInput(file: string): AsyncIterable<Buffer> {
+  if (file === '-') return process.stdin
+  if (!statSync(file).isFIFO()) return createReadStream(file)
+  const fd = openSync(file, constants.O_RDONLY | constants.O_NONBLOCK)
+  return new Socket({ fd, readable: true, writable: false })
+}
+
+async function readAll(source: AsyncIterable<Buffer>): Promise<Buffer> {
+  const chunks: Buffer[] = []
+  let bytes = 0
+  for await (const chunk of source) {
+    bytes += chunk.length
+    if (bytes > MAX_BYTES) throw new Error(`it has more than ${MAX_BYTES} bytes`)
+    chunks.push(chunk)
+  }
+  return Buffer.concat(chunks)
 }
 
 /** Finds the content type from the first bytes. */

@@ -25,6 +25,12 @@ test('run sends one request and prints the response, for JSON, images and standa
   assert.equal(JSON.parse(piped.stdout)[0].class, '7')
 })
 
+test('run does not read a device without an end', { skip: !existsSync('/dev/zero') }, async () => {
+  const { code, stderr } = await runOnnxd(['run', iris, '-i', '/dev/zero'])
+  assert.notEqual(code, 0)
+  assert.match(stderr, /Cannot read \/dev\/zero: it has more than 268435456 bytes/)
+})
+
 test('run writes bytes to a file, and says why a request is refused', async (t) => {
   const folder = temporaryFolder(t)
   const model = path.join(folder, 'echo.onnx')

@@ -1,5 +1,6 @@
 /** Writes the outputs of a classifier with the labels of its classes. */
 import { ServerError } from '../../../../errors.ts'
+import type { Decoded } from '../codec.ts'
 import type { JsonWriter } from '../json/writer.ts'
 import { textToElement } from '../tensors/byte-strings.ts'
 import { quote, shapeText } from '../tensors/error-text.ts'
@@ -40,6 +41,23 @@ export function outputLabellers(
   return new Map(
     specs.filter(({ form }) => form === 'label').map((spec) => [spec.name, labellerOf(spec)]),
   )
+}
+
+/** Returns the request with labels in place of class numbers in its response. */
+export function withLabels(
+  call: Decoded,
+  labellers: ReadonlyMap<string, (output: Tensor) => Tensor>,
+): Decoded {
+  const { id, dialect, inputs, outputNames } = call
+  const labelled = (output: Tensor, index: number): Tensor =>
+    labellers.get(outputNames[index] ?? '')?.(output) ?? output
+  return {
+    id,
+    dialect,
+    inputs,
+    outputNames,
+    encode: (outputs) => call.encode(outputs.map(labelled)),
+  }
 }
 
 function labellerOf({ labels = [], classNumbers }: TensorSpec): (output: Tensor) => Tensor {

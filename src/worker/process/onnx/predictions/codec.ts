@@ -24,7 +24,7 @@ import {
   parseShape,
 } from '../tensors/raw-bytes.ts'
 import type { Tensor } from '../tensors/tensor.ts'
-import { outputLabellers, outputWriters } from './class-forms.ts'
+import { outputLabellers, outputWriters, withLabels } from './class-forms.ts'
 import type { OutputWriter } from './class-forms.ts'
 import { plainText, readFormInputs } from './form-inputs.ts'
 import { jsonForm, namesInputs, readPlainInputs } from './json-inputs.ts'
@@ -126,21 +126,7 @@ export class TensorCodec implements RequestCodec {
     const table = this.#tables.respond(request, form, accept)
     return form === 'npy' || this.#labellers.size === 0
       ? table
-      : table.then((call) => this.#withLabels(call))
-  }
-
-  /** A table of labels in place of class numbers. */
-  #withLabels(call: Decoded): Decoded {
-    const { id, dialect, inputs, outputNames } = call
-    const labelled = (output: Tensor, index: number): Tensor =>
-      this.#labellers.get(outputNames[index] ?? '')?.(output) ?? output
-    return {
-      id,
-      dialect,
-      inputs,
-      outputNames,
-      encode: (outputs) => call.encode(outputs.map(labelled)),
-    }
+      : table.then((call) => withLabels(call, this.#labellers))
   }
 
   /**
