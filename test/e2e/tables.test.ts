@@ -119,15 +119,23 @@ test('curl -T sends arrays and archives without a content type', async () => {
   assert.deepEqual(JSON.parse(v1), { predictions: [[1, 2]] })
 })
 
-test('a CSV file without its content type is told to send it', async () => {
+test('a CSV file without its content type is known by its header, or told to send the type', async () => {
   const server = await serve()
-  const bodies = ['1,2\n3,4\n5,6\n7,8\n', 'length,width\n1.5,2.5\n3.5,4.5\n5.5,6.5\n']
-  for (const body of bodies) {
+  const withHeader = 'length,width\n1.5,2.5\n3.5,4.5\n5.5,6.5\n'
+  const typed = { 'content-type': 'text/csv' }
+  const untyped = { 'content-type': 'application/octet-stream' }
+  assert.deepEqual(
+    await post(server, '/predictions/flowers', withHeader, untyped),
+    await post(server, '/predictions/flowers', withHeader, typed),
+  )
+  for (const body of ['1,2\n3,4\n5,6\n7,8\n', withHeader]) {
     const [raw, text] = await post(server, '/predictions/flowers', body, {
       'content-type': 'application/octet-stream',
     })
-    assert.equal(raw, 415)
-    assert.match(text, /send CSV with the content type text\/csv, or send the numbers as JSON/)
+    if (body !== withHeader) {
+      assert.equal(raw, 415)
+      assert.match(text, /send CSV with the content type text\/csv, or send the numbers as JSON/)
+    }
     const [form, hint] = await post(server, '/predictions/flowers', body, {
       'content-type': 'application/x-www-form-urlencoded',
     })

@@ -72,6 +72,7 @@ test('an open loop sends at its rate while responses are missing, and counts lat
   )
   assert.deepEqual([...outcomes], [['200', 10]])
   // All responses came with the last request, which was due 45 ms after the first.
-  assert.ok((latencies[0] ?? 0) >= 45, String(latencies[0]))
+  // Timers may fire early, by less than a millisecond.
+  assert.ok((latencies[0] ?? 0) >= 44, String(latencies[0]))
   assert.ok((latencies[0] ?? 0) - (latencies[9] ?? 0) > 40, String(latencies))
 })
