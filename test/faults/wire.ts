@@ -83,13 +83,18 @@ export function assertRefused(
   expected: number | readonly number[],
   what: string,
   isKserve = false,
+  isTei = false,
 ): void {
   const status = statuses.at(-1)
   assert.ok([expected].flat().includes(Number(status)), `${what}: ${status} ${body.slice(0, 300)}`)
   const error = JSON.parse(body) as Record<string, unknown>
-  const members = isKserve ? ['error'] : ['code', 'message', 'type']
+  const members = isTei
+    ? ['error', 'error_type']
+    : isKserve
+      ? ['error']
+      : ['code', 'message', 'type']
   assert.deepEqual(Object.keys(error).toSorted(), members, what)
-  if (!isKserve) assert.equal(error.code, status, what)
+  if (!isKserve && !isTei) assert.equal(error.code, status, what)
   assert.doesNotMatch(body, TELLS_TOO_MUCH, what)
 }
 

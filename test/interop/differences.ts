@@ -18,6 +18,7 @@ type Explains = (difference: Difference) => boolean
 export const KNOWN_DIFFERENCES: readonly (readonly [id: string, explains: Explains])[] = [
   ['phrase', ({ what, mms, statuses: [a, b] }) => what === 'phrase' && mms === '' && a === b],
   ['date', ({ what, mms }) => /^header (date|keep-alive)$/.test(what) && mms === undefined],
+  ['server-timing', ({ what, mms }) => what === 'header server-timing' && mms === undefined],
   ['connection', header('connection', 'close', 'keep-alive')],
   [
     'cache-control',

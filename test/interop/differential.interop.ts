@@ -172,7 +172,14 @@ function rowOf(
 }
 
 /** In nearly every answer, so that naming them in each row would hide the others. */
-const EVERYWHERE = new Set(['phrase', 'date', 'connection', 'cache-control', 'content-type'])
+const EVERYWHERE = new Set([
+  'phrase',
+  'date',
+  'server-timing',
+  'connection',
+  'cache-control',
+  'content-type',
+])
 
 function writeReport(rows: readonly string[], seen: ReadonlyMap<string, number>): void {
   const [begin, end] = REPORT_MARKERS
