@@ -86,5 +86,6 @@ function normal(text: string): string {
     .replaceAll(/\bp[\d.]+ /g, 'percentile ')
     .replaceAll(/\d+(?: \d{3}\b)*(?:\.\d+)*(?: (?:ms|s|min|h|d|B|KiB|MiB|GiB|TiB)\b)?/g, 'N')
     .replaceAll(/\/\S*tmp\S*/g, 'TMP')
+    .replaceAll(/^ +(?=LATENCY)/gm, '')
     .replaceAll(/ +/g, ' ')
 }

@@ -51,8 +51,10 @@ const ROUTES: readonly TextRoute[] = [
     summary: 'Rank texts for a query, in the form of text-embeddings-inference or Cohere',
     tag: 'text-embeddings-inference',
     dialect: 'tei-rerank',
-    request: Type.Union([schemas.TeiRerankRequest, schemas.RerankRequest]),
-    response: Type.Union([schemas.TeiRerankResponse, schemas.RerankResponse]),
+    // Cohere's form is described on `/v1/rerank`: a union without a discriminator breaks
+    // generators.
+    request: schemas.TeiRerankRequest,
+    response: schemas.TeiRerankResponse,
     error: schemas.TeiError,
   },
   {

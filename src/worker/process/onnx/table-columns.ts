@@ -78,7 +78,9 @@ export function beginsLikeCsv(bytes: Buffer, columns: ReadonlySet<string>): bool
   return [...fields].filter(isName).length >= Math.min(2, columns.size)
 }
 
-/** Whether a body is several JSON objects, one on each line. No JSON document has `}` before `{`. */
+/**
+ * Whether a body is several JSON objects, one on each line. No JSON document has `}` before `{`.
+ */
 export function beginsLikeJsonLines(bytes: Buffer): boolean {
   return /^\s*\{[^\n]*\}[ \t\r]*\n\s*\{/.test(
     bytes.subarray(0, MAX_HEADER_BYTES).toString('latin1'),
