@@ -36,7 +36,7 @@ export const TaskSettings = Type.Object(
     background: Type.Optional(
       stringEnum(['first', 'last', 'none'], {
         description:
-          'Which class means that there is no object. Default: `first` for `ssd`, `last` for `detr` with softmax, `first` for segmentation, else `none`.',
+          'The class that stands for "no object". Default: `first` for `ssd`, `last` for `detr` with softmax, `first` for segmentation, else `none`.',
       }),
     ),
     threshold: Type.Optional(

@@ -99,7 +99,7 @@ export async function aboutModel<T>(
     if (error.type === 'ModelNotFoundException') {
       const { names } = await listAll(client)
       const known = didYouMean(name, names) || ' Run "onnxd list" to list the models.'
-      throw new Error(`There is no model ${JSON.stringify(name)}.${known}`, { cause: error })
+      throw new Error(`The server has no model ${JSON.stringify(name)}.${known}`, { cause: error })
     }
     if (error.type === 'ModelVersionNotFoundException') {
       const versions = (await describe(client, name)).map(({ modelVersion }) => modelVersion)

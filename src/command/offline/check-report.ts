@@ -21,9 +21,9 @@ export interface Finding {
 export interface Checked {
   readonly subject: string
   readonly kind: string
-  /** Whether it can be served or read; `undefined` for a file that is no model. */
+  /** Whether it can be served or read; `undefined` for a file that is not a model. */
   readonly ok: boolean | undefined
-  /** What it is, or why it cannot be served. */
+  /** What the file is, or why it cannot be served. */
   readonly text: string
   readonly remedy?: string
   readonly findings: readonly Finding[]

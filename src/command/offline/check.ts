@@ -34,7 +34,7 @@ export async function checkFiles(input: CommandInput): Promise<Outcome> {
 
 async function checkPath(argument: string, input: CommandInput): Promise<Checked[]> {
   const found = await stat(argument).catch(() => undefined)
-  if (found === undefined) throw new ConfigError(`There is no file or folder ${argument}.`)
+  if (found === undefined) throw new ConfigError(`The file or folder ${argument} does not exist.`)
   if (found.isFile()) {
     if (configKind(argument) !== undefined) return [await checkConfig(argument, input.environment)]
     const isSettings = path.basename(argument) === MODEL_SETTINGS_FILE
@@ -74,7 +74,7 @@ async function checkStore(folder: string, input: CommandInput): Promise<Checked[
 }
 
 function notServed(file: string): Checked {
-  const text = `not served: it is ${foreignFile(path.extname(file)) ?? 'no model'}`
+  const text = `not served: it is ${foreignFile(path.extname(file)) ?? 'not a model'}`
   return { subject: file, kind: 'file', ok: undefined, text, findings: [] }
 }
 

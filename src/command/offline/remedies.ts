@@ -62,7 +62,7 @@ export function remedyFor(reason: string): string | undefined {
   return REMEDIES.find(([pattern]) => pattern.test(reason))?.[1]
 }
 
-/** What a file of another framework is; `undefined` for any other file. */
+/** Names the framework that writes files with an extension; `undefined` for other extensions. */
 export function foreignFile(extension: string): string | undefined {
   const ending = extension.toLowerCase()
   return Object.hasOwn(FOREIGN, ending) ? FOREIGN[ending] : undefined

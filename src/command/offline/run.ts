@@ -12,7 +12,7 @@ import { compactJson } from './compact-json.ts'
 import { withModel } from './private-server.ts'
 
 const NO_INPUT =
-  'There is no request. Give a file with -i, the request itself with -d, or -i - for standard input. "onnxd inspect MODEL" shows what the model takes.'
+  'The command needs a request: a file with -i, the request itself with -d, or standard input with -i -. "onnxd inspect MODEL" shows what the model takes.'
 
 /** @throws ConfigError without a request; ServerError if the model or the request is refused. */
 export async function runModel(input: CommandInput): Promise<Outcome> {

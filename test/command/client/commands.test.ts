@@ -94,11 +94,11 @@ test('mistakes get one sentence, with the name that was meant', async (t) => {
   const broken = path.join(temporaryFolder(t), 'broken.onnx')
   writeFileSync(broken, 'this is no model')
   for (const [args, code, problem] of [
-    [['show', 'irs'], 1, /^onnxd: There is no model "irs"\. Did you mean iris\?\n$/],
+    [['show', 'irs'], 1, /^onnxd: The server has no model "irs"\. Did you mean iris\?\n$/],
     [
       ['rm', 'zzz'],
       1,
-      /^onnxd: There is no model "zzz"\. Run "onnxd list" to list the models\.\n$/,
+      /^onnxd: The server has no model "zzz"\. Run "onnxd list" to list the models\.\n$/,
     ],
     [['default', 'iris', '7'], 1, /version: 7 does not exist.*Versions: 1\.0\.\n$/],
     [['scale', 'iris', 'two'], 2, /^onnxd: N must be a whole number, not "two"\.\n$/],
@@ -111,7 +111,7 @@ test('mistakes get one sentence, with the name that was meant', async (t) => {
       1,
       /No server responds at http:\/\/127\.0\.0\.1:1\. Start one/,
     ],
-    [['bench', 'irs'], 1, /^onnxd: There is no model "irs" at http/],
+    [['bench', 'irs'], 1, /^onnxd: The server at http\S+ has no model "irs"/],
     [['bench', 'iris', '-d', '{'], 1, /^onnxd: The request was refused with 400: /],
     [['bench', 'iris', '-c', '2', '-r', '5'], 2, /either --clients .* or --rate/],
   ] as const) {

@@ -116,7 +116,7 @@ async function zerosFor(
       ? index.body.map((one) => String(memberOf(one, 'name')))
       : []
     const hint = didYouMean(name, names) || ' Run "onnxd list" to list the models.'
-    throw new Error(`There is no model ${JSON.stringify(name)} at ${url.origin}.${hint}`)
+    throw new Error(`The server at ${url.origin} has no model ${JSON.stringify(name)}.${hint}`)
   }
   if (inputs.length === 0)
     throw new Error(`The inputs of ${name} are not known. Give a request with -i or -d.`)

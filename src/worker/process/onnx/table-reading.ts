@@ -1,7 +1,7 @@
 /** Loads the code that reads and writes tables when a request needs it: few models get tables. */
 import { ServerError } from '../../../errors.ts'
 import { isNumpyArchive } from '../../../file-format.ts'
-import type { WireHeader, WireParameter } from '../../wire/messages.ts'
+import type { WireHeader, WireParameter, WireRequest } from '../../wire/messages.ts'
 import type { CodecLimits, Decoded } from './codec.ts'
 import type { JsonReader } from './json/reader.ts'
 import { contentKind } from './predictions/media-type.ts'
@@ -71,8 +71,23 @@ export class LazyTables {
     return beginsLikeCsv(value, this.#columns) ? 'csv' : undefined
   }
 
-  /** @throws ServerError 4xx */
-  async read(
+  /**
+   * Reads a table and responds to it. Ignored columns are named in a header of the response.
+   * @throws ServerError 4xx
+   */
+  async answer(
+    { headers }: WireRequest,
+    body: WireParameter,
+    format: TableFormat,
+    respond: (inputs: readonly Tensor[]) => Decoded | Promise<Decoded>,
+  ): Promise<Decoded> {
+    const { inputs, ignored } = await this.#read(format, body, headers)
+    const call = await respond(inputs)
+    if (ignored.length === 0) return call
+    return (await import('./tables/codec.ts')).withIgnored(call, ignored)
+  }
+
+  async #read(
     format: TableFormat,
     body: WireParameter,
     headers: readonly WireHeader[],
@@ -91,12 +106,6 @@ export class LazyTables {
   ): Promise<Decoded> {
     const { TableCall } = await import('./tables/codec.ts')
     return new TableCall(request, form, accept, this.#limits)
-  }
-
-  /** Returns the request with the ignored columns in a header of its response. */
-  async withIgnored(decoded: Decoded, names: readonly string[]): Promise<Decoded> {
-    if (names.length === 0) return decoded
-    return (await import('./tables/codec.ts')).withIgnored(decoded, names)
   }
 }
 

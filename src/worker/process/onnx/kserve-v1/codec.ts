@@ -71,14 +71,15 @@ export class InstancesCodec implements RequestCodec {
     return readInstances(openJson(value, this.#limits), this.#inputs)
   }
 
-  async #readTable(
-    { id, headers: wireHeaders }: WireRequest,
+  #readTable(
+    request: WireRequest,
     headers: RequestHeaders,
     body: WireParameter,
     format: TableFormat,
   ): Promise<Decoded> {
-    const { inputs, ignored } = await this.#tables.read(format, body, wireHeaders)
-    return this.#tables.withIgnored(await this.respond(id, inputs, headers), ignored)
+    return this.#tables.answer(request, body, format, (inputs) =>
+      this.respond(request.id, inputs, headers),
+    )
   }
 
   /** Responds to a request whose tensors are already known. */

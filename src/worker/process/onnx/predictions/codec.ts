@@ -101,15 +101,15 @@ export class TensorCodec implements RequestCodec {
     return this.respond(request.id, inputs, headers)
   }
 
-  async #readTable(
-    { id, headers: wireHeaders }: WireRequest,
+  #readTable(
+    request: WireRequest,
     headers: RequestHeaders,
     body: WireParameter,
     format: TableFormat,
   ): Promise<Decoded> {
-    const { inputs, ignored } = await this.#tables.read(format, body, wireHeaders)
-    const call = await this.respond(id, inputs, headers)
-    return this.#tables.withIgnored(call, ignored)
+    return this.#tables.answer(request, body, format, (inputs) =>
+      this.respond(request.id, inputs, headers),
+    )
   }
 
   /** Responds to a request whose tensors are already known. */
