@@ -1,6 +1,6 @@
 /** Request and response bodies of the Open Inference Protocol for one model. */
 import type { HandlerMetadata, TensorMetadata } from '../models/model-metadata.ts'
-import { BINARY, takesPictures } from './predict-schemas.ts'
+import { BINARY, takesPictures } from './predict/predict-schemas.ts'
 import {
   elementSchema,
   exampleShape,

@@ -2,7 +2,12 @@
 import type { HandlerMetadata } from '../models/model-metadata.ts'
 import { BINARY_PARAMETERS } from './binary-parameters.ts'
 import { inferRequest, inferResponse, isBinary } from './infer-schemas.ts'
-import { ANY_REQUEST, ANY_RESPONSE, predictRequest, predictResponse } from './predict-schemas.ts'
+import {
+  ANY_REQUEST,
+  ANY_RESPONSE,
+  predictRequest,
+  predictResponse,
+} from './predict/predict-schemas.ts'
 import { priorityParameters } from './priority-parameters.ts'
 import { responsesOf } from './route-operations.ts'
 import type { JsonSchema, Operation, Paths } from './types.ts'

@@ -5,7 +5,7 @@ import type { ModelVersion } from '../model-version.ts'
 import type { Registry } from '../registry.ts'
 import { prepareFromArgument, prepareFromUrl } from '../sources/prepare.ts'
 import type { PreparedModel, SourceOptions } from '../sources/prepare.ts'
-import { listStore } from '../sources/store-listing.ts'
+import { listStore } from '../sources/store/listing.ts'
 import type { FailedModel } from './failures.ts'
 
 /** Models that load at the same time. More would only compete for the cores. */

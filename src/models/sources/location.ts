@@ -4,7 +4,7 @@ import path from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { ServerError } from '../../errors.ts'
 import { isMissing, realPathInside } from './safe-files.ts'
-import { fileNamedWithoutEnding } from './store-listing.ts'
+import { fileNamedWithoutEnding } from './store/listing.ts'
 
 const MAX_URL_CHARACTERS = 4096
 /**

@@ -9,8 +9,8 @@ import type { ResidencyState } from '../residency/on-demand.ts'
 import { checkModelName, shownName } from '../sources/model-name.ts'
 import { prepareFromArgument, prepareFromUrl } from '../sources/prepare.ts'
 import type { PreparedModel, SourceOptions } from '../sources/prepare.ts'
-import { readStoreNames } from '../sources/store-names.ts'
-import type { StoreNames } from '../sources/store-names.ts'
+import { readStoreNames } from '../sources/store/names.ts'
+import type { StoreNames } from '../sources/store/names.ts'
 import { parseConfigOverride } from './config-override.ts'
 
 /** A model and its state; a model that was never loaded has only a name. */

@@ -3,7 +3,7 @@
  * writes the response.
  */
 import { BINARY_PARAMETERS } from '../../openapi/binary-parameters.ts'
-import { BINARY } from '../../openapi/predict-schemas.ts'
+import { BINARY } from '../../openapi/predict/predict-schemas.ts'
 import { PRIORITY_PARAMETERS } from '../../openapi/priority-parameters.ts'
 import { rejectEarly } from '../inference/reject-early.ts'
 import { relay } from '../inference/relay.ts'

@@ -18,7 +18,7 @@ import { ServerError } from '../../../src/errors.ts'
 import { DEFAULT_ARCHIVE_LIMITS, extractArchive } from '../../../src/models/archives/extract.ts'
 import type { ArchiveLimits } from '../../../src/models/archives/extract.ts'
 import { discard, prepareFromUrl } from '../../../src/models/sources/prepare.ts'
-import { listStore } from '../../../src/models/sources/store-listing.ts'
+import { listStore } from '../../../src/models/sources/store/listing.ts'
 import { TAR_END, paxRecords, tarOf } from '../../helpers/tar.ts'
 import type { TarEntry } from '../../helpers/tar.ts'
 

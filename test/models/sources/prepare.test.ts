@@ -27,7 +27,7 @@ import {
   prepareFromUrl,
 } from '../../../src/models/sources/prepare.ts'
 import type { PreparedModel, SourceOptions } from '../../../src/models/sources/prepare.ts'
-import { listStore } from '../../../src/models/sources/store-listing.ts'
+import { listStore } from '../../../src/models/sources/store/listing.ts'
 import { ownModels } from '../../helpers/own-models.ts'
 import { sharedPath, testShared } from '../../helpers/shared.ts'
 import { zipOf } from '../../helpers/zip.ts'

@@ -1,7 +1,7 @@
 /** The outputs of a model as `/predictions` writes them. */
-import type { TensorMetadata } from '../models/model-metadata.ts'
-import { elementSchema, nestedArrays, nestedSchema } from './tensor-schemas.ts'
-import type { JsonSchema } from './types.ts'
+import type { TensorMetadata } from '../../models/model-metadata.ts'
+import { elementSchema, nestedArrays, nestedSchema } from '../tensor-schemas.ts'
+import type { JsonSchema } from '../types.ts'
 
 /** Generated clients have one property for each label, so more labels become the keys of a map. */
 const MAX_PROPERTIES = 64

@@ -1,6 +1,6 @@
 /** Request and response bodies of `POST /predictions/{model}` for a model that answers texts. */
-import type { TextMetadata } from '../models/model-metadata.ts'
-import type { JsonSchema, RequestBody, Response } from './types.ts'
+import type { TextMetadata } from '../../models/model-metadata.ts'
+import type { JsonSchema, RequestBody, Response } from '../types.ts'
 
 const STRING = { type: 'string' }
 const NUMBER = { type: 'number', format: 'float' }

@@ -1,6 +1,6 @@
 /** Responses of image models with a task other than classification. */
-import type { HandlerMetadata } from '../models/model-metadata.ts'
-import type { JsonSchema, Response } from './types.ts'
+import type { HandlerMetadata } from '../../models/model-metadata.ts'
+import type { JsonSchema, Response } from '../types.ts'
 
 const BINARY = { type: 'string', format: 'binary' }
 

@@ -1,10 +1,10 @@
 /** Request and response bodies of `POST /predictions/{model}` for one model. */
-import type { HandlerMetadata } from '../models/model-metadata.ts'
+import type { HandlerMetadata } from '../../models/model-metadata.ts'
+import { fitExample, nestedExample, nestedSchema, tensorText } from '../tensor-schemas.ts'
+import type { Content, JsonSchema, RequestBody, Response } from '../types.ts'
 import { outputSchema } from './output-schemas.ts'
 import { tableContent } from './table-schemas.ts'
-import { fitExample, nestedExample, nestedSchema, tensorText } from './tensor-schemas.ts'
 import { textRequest, textResponse } from './text-schemas.ts'
-import type { Content, JsonSchema, RequestBody, Response } from './types.ts'
 import { visionResponse } from './vision-schemas.ts'
 
 /** A binary body, in the form that client generators know in both versions of OpenAPI. */

@@ -1,7 +1,7 @@
 /** Request bodies in forms of tables: CSV, JSON lines, NumPy files. */
-import type { HandlerMetadata, TensorMetadata } from '../models/model-metadata.ts'
-import { elementSchema } from './tensor-schemas.ts'
-import type { Content, JsonSchema } from './types.ts'
+import type { HandlerMetadata, TensorMetadata } from '../../models/model-metadata.ts'
+import { elementSchema } from '../tensor-schemas.ts'
+import type { Content, JsonSchema } from '../types.ts'
 
 const BINARY = { type: 'string', format: 'binary' }
 

@@ -1,7 +1,7 @@
 /** Finds the model name of each entry of a store from the name of the file or folder alone. */
 import path from 'node:path'
-import { MODEL_NAME_PATTERN, RESERVED_NAMES, nameOfPath } from './model-name.ts'
-import { listStore } from './store-listing.ts'
+import { MODEL_NAME_PATTERN, RESERVED_NAMES, nameOfPath } from '../model-name.ts'
+import { listStore } from './listing.ts'
 
 /** The entries of a store. */
 export interface StoreNames {

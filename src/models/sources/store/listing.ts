@@ -3,8 +3,8 @@
  */
 import { readdir, stat } from 'node:fs/promises'
 import path from 'node:path'
-import { ServerError } from '../../errors.ts'
-import { isModelFile, withoutExtension } from './model-name.ts'
+import { ServerError } from '../../../errors.ts'
+import { isModelFile, withoutExtension } from '../model-name.ts'
 
 /** Folders that file systems keep at their root. */
 const FOREIGN_FOLDERS = ['lost+found', '$RECYCLE.BIN', 'System Volume Information']
