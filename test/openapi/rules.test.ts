@@ -43,7 +43,7 @@ for (const version of ['3.1.0', '3.0.3']) {
         }
       })
       assert.ok(count > 50, `${count} schemas`)
-      assertOperations(asRecord(asRecord(document)['paths']))
+      assertOperations(asRecord(asRecord(document)['paths']), Object.keys(schemas))
     }
     assert.deepEqual([...large].toSorted(), LARGE.toSorted())
   })
@@ -144,11 +144,16 @@ function assertDistinct(
 }
 
 /** A generator makes one function of an operation, with the body of the first content type. */
-function assertOperations(paths: Schema): void {
+function assertOperations(paths: Schema, schemaNames: readonly string[]): void {
   for (const [route, item] of Object.entries(paths)) {
     for (const [method, operation] of Object.entries(asRecord(item))) {
       const place = `${method} ${route}`
-      const { parameters, requestBody } = asRecord(operation)
+      const { operationId, parameters, requestBody } = asRecord(operation)
+      // Generators name the parameters of an operation so, and give way only to its own body.
+      const taken = `${String(operationId)}Request`.toLowerCase()
+      const isOwnBody = JSON.stringify(requestBody)?.toLowerCase().includes(`/${taken}"`) ?? false
+      const isTaken = schemaNames.some((name) => name.toLowerCase() === taken)
+      assert.ok(isOwnBody || !isTaken, `${place}: ${taken}`)
       for (const parameter of asList(parameters).map(asRecord)) {
         const { type, minimum, maximum } = asRecord(parameter['schema'])
         if (type !== 'integer') continue

@@ -80,7 +80,7 @@ export const EmbeddingsResponse = Type.Object(
 
 const Document = Type.Object({ text: Type.String() }, { additionalProperties: true })
 
-export const RerankRequest = Type.Object(
+export const RankDocumentsRequest = Type.Object(
   {
     model: Model,
     query: Type.String(),
@@ -93,7 +93,7 @@ export const RerankRequest = Type.Object(
       Type.Boolean({ description: 'Cut texts that are too long; default: true.' }),
     ),
   },
-  { $id: 'RerankRequest', additionalProperties: false },
+  { $id: 'RankDocumentsRequest', additionalProperties: false },
 )
 
 export const RerankResponse = Type.Object(

@@ -41,7 +41,7 @@ const ROUTES: readonly TextRoute[] = [
     summary: 'Rank texts for a query, in the form of Cohere',
     tag: 'Cohere',
     dialect: 'rerank',
-    request: schemas.RerankRequest,
+    request: schemas.RankDocumentsRequest,
     response: schemas.RerankResponse,
     error: schemas.OpenAiError,
   },
