@@ -16,7 +16,7 @@ import { zip64Extra, zipOf } from '../helpers/zip.ts'
 import { attack, corpusOf, oneOf } from './campaign.ts'
 
 const COUNT = size(1500, 1_000_000)
-const BUDGET_MS = size(5000, 240_000)
+const BUDGET_MS = size(5000, 900_000)
 const LEAST_FULL = 100_000
 const MAX_GROWTH_MIB = 256
 const BLOCK = 512
