@@ -13,6 +13,7 @@ import type { RunningServer } from '../server.ts'
 import { ignoreSignalsThatDoNotStop } from '../signals.ts'
 import { cpuBudget, overdrawnText } from './cpu-budget.ts'
 import { LoadDisplay } from './load-display.ts'
+import { droppedLine, isPretty, pinoOptions, prettyLine } from './log-format.ts'
 import { Output } from './output.ts'
 import { readyText } from './ready-message.ts'
 import { watchStopSignals } from './stop-signals.ts'
@@ -20,8 +21,6 @@ import { terminalOf } from './terminal/terminal.ts'
 
 const STDOUT = 1
 const STDERR = 2
-/** pino's number for a warning. */
-const WARN_LEVEL = 40
 
 /**
  * The kernel makes PID 1 the parent of orphans, and Node cannot wait for a process that it did not
@@ -41,8 +40,12 @@ export async function serveModels(argv: readonly string[], failureCode: number):
   process.on('SIGXFSZ', () => {})
   const { config, origins, models, imports, ignored } = parseConfig(argv, process.env)
   const output = new Output(STDOUT, () => '')
-  const errors = new Output(STDERR, droppedLine)
-  const display = new LoadDisplay(errors, terminalOf(process.stderr))
+  const terminal = terminalOf(process.stderr)
+  const form = isPretty(config.logFormat, terminal)
+    ? (line: string) => prettyLine(line, terminal)
+    : oneLine
+  const errors = new Output(STDERR, (lines, cause) => form(droppedLine(lines, cause, config)))
+  const display = new LoadDisplay(errors, terminal)
   process.on('exit', () => {
     output.flushSync()
     errors.flushSync()
@@ -50,8 +53,8 @@ export async function serveModels(argv: readonly string[], failureCode: number):
   for (const line of ignored) errors.print(`onnxd: ${line}\n`)
   for (const foreign of imports) errors.print(`${describeImport(foreign)}\n`)
   const log = pino(
-    { level: config.logLevel, base: null },
-    { write: (line) => display.write(oneLine(line)) },
+    { level: config.logLevel, base: null, ...pinoOptions(config.logFormat) },
+    { write: (line) => display.write(form(line)) },
   )
   if (process.pid === 1) log.warn(NO_INIT)
   const stop = new AbortController()
@@ -133,12 +136,6 @@ function oneLine(line: string): string {
     /[\u007F-\u009F\u2028\u2029]/g,
     (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,
   )
-}
-
-/** Returns a log line in pino's format. */
-function droppedLine(dropped: number, cause: string): string {
-  const msg = 'log lines were dropped because standard error could not be written'
-  return `${JSON.stringify({ level: WARN_LEVEL, time: Date.now(), dropped, cause, msg })}\n`
 }
 
 /** Returns the server; `undefined` if a signal ended its start. */

@@ -110,4 +110,9 @@ export const listenerSettings = {
     ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'],
     'info',
   ),
+  logFormat: oneOf(
+    'Form of a log line: pretty is for people; json has numbers for level and time, as pino writes them; json-iso has names and ISO 8601. auto is pretty on a terminal, otherwise json.',
+    ['auto', 'json', 'json-iso', 'pretty'],
+    'auto',
+  ),
 }
