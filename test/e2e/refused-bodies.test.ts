@@ -161,6 +161,9 @@ test('B4: a full queue is told without a 100 Continue', async (t) => {
     if (waiting.length < 3) waiting.push(ask())
     return (await series('onnxd_queue_jobs')) === 1
   })
+  // One request is at the worker, and one waits.
+  await until(async () => (await series('onnxd_inflight_requests')) === 2)
+  assert.equal(await series('onnxd_capacity_requests'), 1)
   const client = await RawClient.connect(t, server.inferenceUrl)
   client.read()
   const head = ['POST /predictions/told HTTP/1.1', 'Host: test', 'Content-Length: 9']

@@ -11,6 +11,8 @@ export interface ObservedVersion {
     readonly residency?: string | undefined
     readonly queued: number
     readonly queuedBytes: number
+    readonly running: number
+    readonly capacity: number
     readonly workers: readonly {
       readonly id: number
       readonly worker: Pick<PoolWorker, 'state' | 'pid'>

@@ -150,6 +150,16 @@ export class ServerMetrics {
       'Total body size of the requests that wait for a worker, in bytes.',
       (status) => status.queuedBytes,
     )
+    this.#gauge(
+      'inflight_requests',
+      'Requests that wait for a worker or are at one.',
+      (status) => status.queued + status.running,
+    )
+    this.#gauge(
+      'capacity_requests',
+      'Requests that the ready workers can run at once.',
+      (status) => status.capacity,
+    )
   }
 
   #addWorkers(): void {

@@ -55,6 +55,7 @@ export class Dispatcher {
    */
   readonly #wakeUp: WakeUpTimer
   #running = 0
+  #runningRequests = 0
   /** Suspects at workers. */
   #runningSuspects = 0
 
@@ -74,6 +75,11 @@ export class Dispatcher {
   /** Batches at workers. */
   get running(): number {
     return this.#running
+  }
+
+  /** Requests of these batches. */
+  get runningRequests(): number {
+    return this.#runningRequests
   }
 
   recordArrival({ waitingSince }: QueuedJob): void {
@@ -138,12 +144,14 @@ export class Dispatcher {
     const { worker } = slot
     const suspects = jobs.filter(({ isSuspect }) => isSuspect).length
     this.#running += 1
+    this.#runningRequests += jobs.length
     this.#runningSuspects += suspects
     const takenAt = this.#metrics.countTaken(jobs)
     const batch = { size: jobs.length, limit: this.#options.batchSize, worker: slot.id }
     for (const { timing, waitingSince } of jobs) timing.recordTaken(takenAt, waitingSince, batch)
     const finish = (reply?: WorkerReply): void => {
       this.#running -= 1
+      this.#runningRequests -= jobs.length
       this.#runningSuspects -= suspects
       const now = performance.now()
       const compute = reply && timesInMessage(reply.message, now - takenAt)

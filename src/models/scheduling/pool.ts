@@ -28,6 +28,10 @@ export interface PoolStatus {
   /** Requests that wait for a worker. */
   readonly queued: number
   readonly queuedBytes: number
+  /** Requests at workers. */
+  readonly running: number
+  /** Requests that the ready workers can run at once: full batches, one for each worker. */
+  readonly capacity: number
   /** Further requests that the queue has room for. */
   readonly remainingCapacity: number
 }
@@ -87,6 +91,8 @@ export class Pool {
       isBusy: this.queued > 0 || this.#dispatcher.running > 0,
       queued: this.queued,
       queuedBytes: this.#queue.bytes,
+      running: this.#dispatcher.runningRequests,
+      capacity: this.#slots.readyWorkers * this.#options.batchSize,
       remainingCapacity: this.#queue.remainingCapacity,
     }
   }
@@ -190,8 +196,7 @@ export class Pool {
    * Stops accepting jobs, lets accepted jobs finish for at most `drainMs`, then stops every worker.
    */
   close(drainMs: number): Promise<void> {
-    this.#closed ??= this.#close(drainMs)
-    return this.#closed
+    return (this.#closed ??= this.#close(drainMs))
   }
 
   /**

@@ -41,7 +41,7 @@ function read(text: string): (PrintedMetric & { value: number }) | undefined {
 function version(name: string, ...lines: string[]): ObservedVersion & { printed: PrintedMetrics } {
   const metrics = new VersionMetrics()
   for (const one of lines) metrics.printed.take(one)
-  const status = { queued: 0, queuedBytes: 0, workers: [] }
+  const status = { queued: 0, queuedBytes: 0, running: 0, capacity: 0, workers: [] }
   return { name, version: '1.0', statistics: metrics, status, printed: metrics.printed }
 }
 

@@ -27,7 +27,7 @@ const needsProc = process.platform === 'linux' ? false : 'needs /proc'
 type Workers = ObservedVersion['status']['workers']
 
 function version(name: string, workers: Workers = [], queued = 0): ObservedVersion {
-  const status = { queued, queuedBytes: queued * 10, workers }
+  const status = { queued, queuedBytes: queued * 10, running: 2, capacity: 4, workers }
   return { name, version: '1.0', statistics: new VersionMetrics(), status }
 }
 
@@ -157,6 +157,8 @@ test('queue, workers, memory, refusals and restarts are shown as they are at the
   const scrape = parseMetrics(await metrics.text())
   const value = (series: string): number | undefined => scrape.get(series)
   assert.equal(value('onnxd_queue_jobs{model="iris",version="1.0"}'), 7)
+  assert.equal(value('onnxd_inflight_requests{model="iris",version="1.0"}'), 9)
+  assert.equal(value('onnxd_capacity_requests{model="iris",version="1.0"}'), 4)
   assert.equal(value('onnxd_queue_bytes{model="iris",version="1.0"}'), 70)
   assert.equal(value('onnxd_workers{model="iris",state="ready",version="1.0"}'), 2)
   assert.equal(value('onnxd_workers{model="iris",state="stopped",version="1.0"}'), 1)
