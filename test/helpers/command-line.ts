@@ -90,7 +90,7 @@ export function screen(output: string): string {
 }
 
 function commandEnvironment(environment: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
-  // Each of these decides whether a terminal has colours: Node assumes none in a CI it does not know.
+  // Each of these decides whether a terminal has colours; Node assumes none in an unknown CI.
   const { NO_COLOR: _no, FORCE_COLOR: _force, CI: _ci, ...inherited } = process.env
   const own = { ONNXD_SPARE_WORKERS: '0', ONNXD_WEIGHT_CACHE: 'off' }
   return { ...inherited, ...own, ...environment }
