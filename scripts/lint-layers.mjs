@@ -75,6 +75,7 @@ const DOORS = {
   'routes/inference': ['relay.ts', 'reject-early.ts', 'request-parameters.ts'],
   'routes/management': ['models.ts', 'parameters.ts'],
   'routes/text': ['text-routes.ts'],
+  'routes/tracing': ['tracing.ts'],
   'worker/host/child-process': [
     'child.ts',
     'worker-process.ts',

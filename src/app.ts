@@ -164,7 +164,7 @@ async function readBodies(app: App, { config }: RouteContext): Promise<void> {
 }
 
 function newApp(
-  { config, metrics, budget }: RouteContext,
+  { config, metrics, budget, tracing }: RouteContext,
   log: FastifyBaseLogger,
   listener: 'inference' | 'management',
 ): App {
@@ -201,6 +201,7 @@ function newApp(
     counts: metrics.responses[listener],
     log: accessLog ? log : undefined,
     serverTiming,
+    tracing,
   })
   app.addHook('onRequest', checkMessage)
   // `send-prediction.ts` writes predictions without Fastify and sets these headers itself.

@@ -16,6 +16,7 @@ import { storeProblem } from './models/sources/store/check.ts'
 import type { Transfer } from './models/transfers/transfers.ts'
 import { ByteBudget, budgetBytes } from './routes/http/byte-budget.ts'
 import type { App, RouteContext } from './routes/route-context.ts'
+import { startTracing } from './routes/tracing/tracing.ts'
 
 /** Options of {@link startServer}. */
 export interface ServerOptions {
@@ -78,6 +79,7 @@ export async function startServer({
   onProgress,
 }: ServerOptions): Promise<RunningServer> {
   refuseOpenManagement(config)
+  const tracing = await startTracing(environment, log)
   const stopLoading = new AbortController()
   const { signal } = stopLoading
   const service = await createModelService({
@@ -104,6 +106,7 @@ export async function startServer({
     budget,
     sources,
     deliveries,
+    tracing,
     forget: (name) => persistence?.forget(name) ?? Promise.resolve(false),
     isAccepting: () => isAccepting,
     isStopping: () => isStopping,
@@ -134,7 +137,7 @@ export async function startServer({
     // Models stay until the last request has its response, also one whose body still arrives.
     await Promise.all(apps.map(({ openRequests }) => openRequests.close(drainMs, log)))
     await Promise.all([loadsEnded, sparesEnded])
-    await service.close()
+    await Promise.all([service.close(), tracing?.close()])
     await loading?.catch(() => {})
   }
 

@@ -140,7 +140,8 @@ export function assertAllAnswered({ answers, problems }: Load, least = 20): void
   assert.ok((answers.get(200) ?? 0) >= least, `${answers.get(200)} answers`)
 }
 
-function readIfPresent(file: string): string {
+/** Returns the text of a file; empty if it is gone, as that of a process that has ended. */
+export function readIfPresent(file: string): string {
   try {
     return readFileSync(file, 'latin1')
   } catch {

@@ -30,5 +30,6 @@ export function watch(
     counts: new StatusCounts(),
     log: undefined,
     serverTiming: true,
+    tracing: undefined,
   })
 }

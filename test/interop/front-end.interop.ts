@@ -5,7 +5,7 @@ import path from 'node:path'
 import test from 'node:test'
 import { needsMms, startMms } from '../helpers/mms-server.ts'
 import type { MmsServer } from '../helpers/mms-server.ts'
-import { processesNaming } from '../helpers/server-process.ts'
+import { processesNaming, readIfPresent } from '../helpers/server-process.ts'
 import { isAlive, json, temporaryFolder, until } from '../helpers/server.ts'
 import { LAUNCHER } from '../helpers/worker-client.ts'
 import { zipOf } from '../helpers/zip.ts'
@@ -153,11 +153,14 @@ function fifos(mms: MmsServer): string[] {
 
 /** The processes that hold a model. */
 function workerPids(mms: MmsServer): number[] {
-  return processesNaming(mms.temporary).filter((pid) =>
-    readFileSync(`/proc/${pid}/cmdline`, 'latin1').includes('connection-main'),
-  )
+  return processesNaming(mms.temporary).filter((pid) => commandOf(pid).includes('connection-main'))
 }
 
 function isJava(pid: number): boolean {
-  return readFileSync(`/proc/${pid}/cmdline`, 'latin1').startsWith('java')
+  return commandOf(pid).startsWith('java')
+}
+
+/** The command line of a process; empty if it has ended since it was listed. */
+function commandOf(pid: number): string {
+  return readIfPresent(`/proc/${pid}/cmdline`)
 }

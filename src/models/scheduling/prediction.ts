@@ -1,8 +1,8 @@
 import { largeBuffers } from '../../buffer-pool.ts'
 import type { WireHeader, WirePrediction } from '../../worker/wire/messages.ts'
-import type { RequestTiming } from './request-timing.ts'
+import type { Batch, RequestTiming } from './request-timing.ts'
 
-export type { RequestTiming }
+export type { Batch, RequestTiming }
 
 /**
  * Receives a function that cancels an accepted request, for when its client disconnects, and the

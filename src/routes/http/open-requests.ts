@@ -7,6 +7,7 @@ import { memoryOf } from '../../buffer-pool.ts'
 import type { StatusCounts } from '../../models/metrics/counts.ts'
 import type { Prediction } from '../../models/scheduling/prediction.ts'
 import type { App } from '../route-context.ts'
+import type { Tracing } from '../tracing/tracing.ts'
 import { logRequest } from './access-log.ts'
 import type { ByteBudget } from './byte-budget.ts'
 import type { Connections } from './connections/connections.ts'
@@ -39,6 +40,8 @@ export interface RequestWatchOptions {
   readonly log: FastifyBaseLogger | undefined
   /** Whether responses of predictions have a `Server-Timing` header. */
   readonly serverTiming: boolean
+  /** Absent if requests are not traced. */
+  readonly tracing: Tracing | undefined
 }
 
 /**
@@ -63,7 +66,10 @@ export class OpenRequests {
   readonly #log: FastifyBaseLogger | undefined
 
   /** Use {@link watchRequests}. */
-  constructor(app: App, { connections, budget, counts, log, serverTiming }: RequestWatchOptions) {
+  constructor(
+    app: App,
+    { connections, budget, counts, log, serverTiming, tracing }: RequestWatchOptions,
+  ) {
     this.hasServerTiming = serverTiming
     this.#app = app
     this.#connections = connections
@@ -72,6 +78,7 @@ export class OpenRequests {
     this.#log = log
     app.addHook('onRequest', (request, reply, done) => {
       request.receivedAt = performance.now()
+      if (tracing !== undefined) request.trace = tracing.begin(request)
       connections.begin(request.raw, reply.raw)
       reply.raw.once('close', () => this.#end(request, reply))
       // Lets the parser read a body that came with the headers, so that an early rejection knows
@@ -148,6 +155,7 @@ export class OpenRequests {
     const status = hasLeft ? CLIENT_LEFT : raw.statusCode
     this.#counts.count(status)
     if (this.#log !== undefined) logRequest(this.#log, request, raw, status)
+    request.trace?.end(request, status)
     if (hasLeft) request.onLeave?.()
     request.prediction?.release()
   }
@@ -160,6 +168,7 @@ export function watchRequests(app: App, options: RequestWatchOptions): void {
   app.decorateRequest('receivedAt', 0)
   app.decorateRequest('errorType', undefined)
   app.decorateRequest('times', undefined)
+  app.decorateRequest('trace', undefined)
   app.decorateRequest('prediction', undefined)
   const openRequests = new OpenRequests(app, options)
   app.decorate('openRequests', { getter: () => openRequests })

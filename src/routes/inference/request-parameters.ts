@@ -69,21 +69,27 @@ export function bodyParameter(request: FastifyRequest): Parameter[] {
 /**
  * The request headers for the worker. Without a dialect, names are as the client wrote them and the
  * last of repeated headers wins, as in MMS. With a dialect, they are as Node gives them and
- * repeated headers are joined: a worker must see that a body has two lengths.
+ * repeated headers are joined: a worker must see that a body has two lengths. The headers of a
+ * trace are those of this server, not those of the client.
  */
-export function requestHeaders({ raw }: FastifyRequest, dialect?: Dialect): Header[] {
-  if (dialect !== undefined) return [...joinedHeaders(raw), [DIALECT_HEADER, dialect]]
+export function requestHeaders({ raw, trace }: FastifyRequest, dialect?: Dialect): Header[] {
+  const own = trace?.headers ?? []
+  const isReplaced = (name: string) => own.some(([one]) => one === name.toLowerCase())
+  if (dialect !== undefined) {
+    const others = joinedHeaders(raw).filter(([name]) => !isReplaced(name))
+    return [...others, ...own, [DIALECT_HEADER, dialect]]
+  }
   const { rawHeaders } = raw
   const headers = new Map<string, string>()
   // The body of a form is already decompressed.
   const isForm = mediaType(raw.headers['content-type']).toLowerCase() === URL_ENCODED
   for (let index = 0; index + 1 < rawHeaders.length; index += 2) {
     const name = rawHeaders[index] ?? ''
-    if (isInternalHeader(name)) continue
+    if (isInternalHeader(name) || isReplaced(name)) continue
     if (isForm && name.toLowerCase() === 'content-encoding') continue
     headers.set(name, rawHeaders[index + 1] ?? '')
   }
-  return [...headers]
+  return [...headers, ...own]
 }
 
 function joinedHeaders({ headers }: IncomingMessage): Header[] {

@@ -20,14 +20,14 @@ const NOTEWORTHY_MS = 1
 
 /** The times of one prediction, in milliseconds. */
 export class RequestTimes {
-  readonly #model: ModelVersion
+  readonly model: ModelVersion
   /** From the headers of the request to the end of its body. */
   readonly #bodyMs: number
   /** Absent until the model has accepted the request. */
   accepted: RequestTiming | undefined
 
   constructor(model: ModelVersion, bodyMs: number) {
-    this.#model = model
+    this.model = model
     this.#bodyMs = bodyMs
   }
 
@@ -44,10 +44,10 @@ export class RequestTimes {
   get #serverTiming(): string {
     const body = `body;dur=${shown(this.#bodyMs)}`
     if (this.accepted === undefined) return body
-    const { queueMs, workerMs, batchSize, batchLimit, compute, runs } = this.accepted
+    const { queueMs, workerMs, batch, compute } = this.accepted
     const queue = `${body}, queue;dur=${shown(queueMs)}`
-    if (runs === 0) return queue
-    const run = `batch;desc="${batchSize}/${batchLimit}", run;dur=${shown(workerMs)}`
+    if (batch === undefined) return queue
+    const run = `batch;desc="${batch.size}/${batch.limit}", run;dur=${shown(workerMs)}`
     if (compute === undefined) return `${queue}, ${run}`
     const { input, infer, output } = compute
     return `${queue}, ${run}, decode;dur=${shown(input)}, infer;dur=${shown(infer)}, encode;dur=${shown(output)}`
@@ -55,17 +55,16 @@ export class RequestTimes {
 
   /** The value of the header `Onnxd-Explain`: JSON for a person who asks why a request was slow. */
   get #explanation(): string {
-    const { name, version } = this.#model
+    const { name, version } = this.model
     const timing = this.accepted
     return JSON.stringify({
       model: name,
       version,
-      ...(timing !== undefined &&
-        timing.runs > 0 && {
-          worker: timing.worker,
-          batch: { size: timing.batchSize, limit: timing.batchLimit },
-          runs: timing.runs,
-        }),
+      ...(timing?.batch !== undefined && {
+        worker: timing.batch.worker,
+        batch: { size: timing.batch.size, limit: timing.batch.limit },
+        runs: timing.runs,
+      }),
       waitedFor: this.#reasons(),
       ms: {
         body: rounded(this.#bodyMs),
@@ -84,7 +83,7 @@ export class RequestTimes {
 
   /** Fields of the access log. */
   get logFields(): Readonly<Record<string, string | number>> {
-    const { name, version } = this.#model
+    const { name, version } = this.model
     const timing = this.accepted
     if (timing === undefined) return { model: name, version, bodyMs: rounded(this.#bodyMs) }
     return {
@@ -92,10 +91,10 @@ export class RequestTimes {
       version,
       bodyMs: rounded(this.#bodyMs),
       queueMs: rounded(timing.queueMs),
-      ...(timing.runs > 0 && {
+      ...(timing.batch !== undefined && {
         runMs: rounded(timing.workerMs),
-        batch: timing.batchSize,
-        worker: timing.worker,
+        batch: timing.batch.size,
+        worker: timing.batch.worker,
       }),
     }
   }
