@@ -6,7 +6,7 @@
 /** For each room, the files that code outside the room may import. Folders are below `src`. */
 const DOORS = {
   command: ['serve.ts', 'cache.ts'],
-  'command/client': ['list.ts', 'show.ts', 'load.ts', 'change.ts'],
+  'command/client': ['list.ts', 'show.ts', 'logs.ts', 'load.ts', 'change.ts'],
   'command/client/bench': ['bench.ts'],
   'command/offline': ['run.ts', 'inspect.ts', 'check.ts', 'init.ts'],
   'command/offline/doctor': ['doctor.ts'],
@@ -73,7 +73,7 @@ const DOORS = {
   'openapi/predict': ['predict-schemas.ts'],
   'routes/documents': ['api-documents.ts', 'docs-page.ts', 'openapi.ts'],
   'routes/inference': ['relay.ts', 'reject-early.ts', 'request-parameters.ts'],
-  'routes/management': ['models.ts', 'parameters.ts'],
+  'routes/management': ['models.ts', 'parameters.ts', 'recent-log.ts'],
   'routes/text': ['text-routes.ts'],
   'routes/tracing': ['tracing.ts'],
   'worker/host/child-process': [

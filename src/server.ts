@@ -15,6 +15,7 @@ import type { Registry } from './models/registry.ts'
 import { storeProblem } from './models/sources/store/check.ts'
 import type { Transfer } from './models/transfers/transfers.ts'
 import { ByteBudget, budgetBytes } from './routes/http/byte-budget.ts'
+import { RecentLog } from './routes/management/recent-log.ts'
 import type { App, RouteContext } from './routes/route-context.ts'
 import { startTracing } from './routes/tracing/tracing.ts'
 
@@ -29,6 +30,8 @@ export interface ServerOptions {
   /** Returns the available memory in bytes, for `checkMemory`; default: the value of the system. */
   readonly availableMemory?: () => Promise<number>
   readonly log: Logger
+  /** The lines of `log`, as far as they are kept. */
+  readonly recentLog?: RecentLog
   /** Returns the number of log lines that could not be written so far. */
   readonly droppedLogLines?: () => number
   /** Aborting it stops the loading of models, and then the server, at any time. */
@@ -74,6 +77,7 @@ export async function startServer({
   environment,
   availableMemory,
   log,
+  recentLog = new RecentLog(),
   droppedLogLines,
   signal: stopSignal,
   onProgress,
@@ -106,6 +110,7 @@ export async function startServer({
     budget,
     sources,
     deliveries,
+    recentLog,
     tracing,
     forget: (name) => persistence?.forget(name) ?? Promise.resolve(false),
     isAccepting: () => isAccepting,

@@ -8,6 +8,7 @@ import { pino } from 'pino'
 import { describeImport } from '../config/import/properties.ts'
 import { parseConfig } from '../config/parse.ts'
 import { linesBeyond } from '../errors.ts'
+import { RecentLog } from '../routes/management/recent-log.ts'
 import { startServer } from '../server.ts'
 import type { RunningServer } from '../server.ts'
 import { ignoreSignalsThatDoNotStop } from '../signals.ts'
@@ -52,9 +53,15 @@ export async function serveModels(argv: readonly string[], failureCode: number):
   })
   for (const line of ignored) errors.print(`onnxd: ${line}\n`)
   for (const foreign of imports) errors.print(`${describeImport(foreign)}\n`)
+  const recentLog = new RecentLog()
   const log = pino(
     { level: config.logLevel, base: null, ...pinoOptions(config.logFormat) },
-    { write: (line) => display.write(form(line)) },
+    {
+      write: (line) => {
+        recentLog.add(line)
+        display.write(form(line))
+      },
+    },
   )
   if (process.pid === 1) log.warn(NO_INIT)
   const stop = new AbortController()
@@ -65,6 +72,7 @@ export async function serveModels(argv: readonly string[], failureCode: number):
     models,
     environment: process.env,
     log,
+    recentLog,
     droppedLogLines: () => errors.dropped,
     signal,
     onProgress: (work) => display.watch(work),

@@ -13,6 +13,7 @@ import type { SourceOptions } from '../models/sources/prepare.ts'
 import type { Deliveries } from '../models/transfers/model-files.ts'
 import type { ModelRepository } from '../models/triton/repository.ts'
 import type { ByteBudget } from './http/byte-budget.ts'
+import type { RecentLog } from './management/recent-log.ts'
 import type { Tracing } from './tracing/tracing.ts'
 
 /** A Fastify instance whose schemas are TypeBox. */
@@ -34,6 +35,7 @@ export interface RouteContext {
   readonly budget: ByteBudget
   readonly sources: SourceOptions
   readonly deliveries: Deliveries
+  readonly recentLog: RecentLog
   /** Absent if requests are not traced. */
   readonly tracing: Tracing | undefined
   /** URL of the management listener; `undefined` until it listens. */

@@ -13,6 +13,8 @@ export interface CommandInput {
   readonly environment: NodeJS.ProcessEnv
   /** Standard output. */
   readonly terminal: Terminal
+  /** Writes to standard output at once, before the result. */
+  readonly print: (text: string) => Promise<void>
   /** Shows a line that changes on standard error; without a terminal it does nothing. */
   readonly progress: (line: string) => void
   /** Aborted by Ctrl-C. */

@@ -49,6 +49,7 @@ export async function runCommand(
       ...input,
       environment,
       terminal: terminalOf(process.stdout),
+      print: write,
       progress: (line) => status.show(line),
       signal: interrupt.signal,
     })

@@ -39,6 +39,20 @@ export const WITH_SERVER: Readonly<Record<string, CommandSpec>> = {
     examples: ['show iris', 'show iris:2'],
     load: async () => (await import('../client/show.ts')).showModel,
   },
+  logs: {
+    usage: 'logs [MODEL] [--follow]',
+    summary: 'show the last lines of the log',
+    arity: [0, 1],
+    flags: [
+      URL_FLAG,
+      { name: 'follow', short: 'f', text: 'Show new lines too, until Ctrl-C.' },
+      { name: 'lines', short: 'n', value: 'N', text: 'Number of lines. Default 100.' },
+      { name: 'level', short: 'l', value: 'LEVEL', text: 'Minimum level, for example warn.' },
+    ],
+    details: `The server keeps the last 1 000 lines about requests and the last 1 000 others. ${TOKEN}`,
+    examples: ['logs', 'logs iris --level warn', 'logs -f'],
+    load: async () => (await import('../client/logs.ts')).showLog,
+  },
   load: {
     usage: 'load FILE|URL|NAME',
     summary: 'upload a file, or register a URL or an entry of the model store',

@@ -6,6 +6,7 @@ import type { VersionDescription } from '../../models/describe-version.ts'
 import type { App, RouteContext } from '../route-context.ts'
 import { StatusSchema, errorResponses } from '../schemas.ts'
 import { listRoute } from './list.ts'
+import { logRoute } from './log.ts'
 import { statusBody, takeParameters } from './parameters.ts'
 import { DescribeQuery, UnregisterQuery } from './queries.ts'
 import { registerRoutes } from './register.ts'
@@ -19,6 +20,7 @@ export function managementRoutes(app: App, context: RouteContext): void {
   app.decorateRequest('parameterNotes')
   versionRoutes(app, context)
   listRoute(app, context)
+  logRoute(app, context)
   registerRoutes(app, context)
 
   app.get(
