@@ -49,7 +49,7 @@ export async function coldRequests({ cli, rounds, seconds }: Plan): Promise<read
     // The entry of the cache is built or checked in the background, for the next load.
     for (const { server } of [spare, cached]) {
       await goodPredict(server.inference, 'large', LARGE_BODY)
-      await whenShared(server)
+      await whenShared(server, 'large')
     }
     const of = await gather(rounds, async () => {
       const times: Record<string, number[]> = {}
@@ -115,9 +115,9 @@ async function whenUnloaded({ server, spares }: Site): Promise<void> {
   }
 }
 
-async function whenShared({ management }: BenchServer): Promise<void> {
+export async function whenShared({ management }: BenchServer, model: string): Promise<void> {
   for (;;) {
-    const text = await (await fetch(`${management}/models/large/all`)).text()
+    const text = await (await fetch(`${management}/models/${model}/all`)).text()
     if (/"state": ?"shared"/.test(text)) return
     await sleep(50)
   }

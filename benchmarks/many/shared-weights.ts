@@ -6,6 +6,7 @@ import { gather, median } from '../benchmark.ts'
 import type { Benchmark, Figure } from '../benchmark.ts'
 import { memoryOf, startServer } from '../server.ts'
 import type { BenchServer, ProcessMemory } from '../server.ts'
+import { whenShared } from './cold-request.ts'
 import { LARGE_BODY, goodPredict, temporaryFolder, writeLargeModel } from './made-models.ts'
 
 const COUNTS = [1, 2, 4, 8]
@@ -157,6 +158,8 @@ async function measure(
   const server = await startServer(cli, [...args, '--weight-cache', cache, '--load', 'none'])
   try {
     const firstMs = await register(server, file, count)
+    // One worker does not wait for a new entry, and an unload would end its build.
+    if (mode === 'shared') await whenShared(server, 'm')
     const removed = await fetch(`${server.management}/models/m`, { method: 'DELETE' })
     if (!removed.ok) throw new Error(`status ${removed.status}: ${await removed.text()}`)
     const nextMs = await register(server, file, count)

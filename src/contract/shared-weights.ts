@@ -47,7 +47,7 @@ export interface SourceFile extends CheckedFile {
   readonly sha256?: string
 }
 
-/** What the process has to do: find and check the entry of a model, or build it. */
+/** What the process has to do: find and check the entry of a model, and maybe build it. */
 export interface WeightsJob {
   /** The model file, then the files with its external data. */
   readonly sources: readonly SourceFile[]
@@ -61,6 +61,8 @@ export interface WeightsJob {
   readonly graphOptimization: 'disabled' | 'basic' | 'extended' | 'all'
   /** Maximum size of an entry. */
   readonly maxBytes: number
+  /** Whether to build an entry that does not exist or is damaged. */
+  readonly mayBuild: boolean
 }
 
 /** Size and SHA-256 of a file of an entry. */
@@ -75,6 +77,8 @@ export interface EntryRecord {
   readonly key: string
   /** File name of the original model. */
   readonly source: string
+  /** Size of the original files together; absent in entries of older versions of onnxd. */
+  readonly sourceBytes?: number
   readonly createdAt: string
   readonly onnxruntime: string
   readonly cpu: string
@@ -103,9 +107,16 @@ export type WeightsResult = {
       readonly record: EntryRecord
       readonly shared: SharedWeights
     }
+  /** There is no usable entry, and the job must not build one. */
+  | { readonly outcome: 'missing' }
   /** The model is to be loaded without the cache. */
   | { readonly outcome: 'unfit'; readonly reason: string }
 )
+
+/** Size of all files together. */
+export function bytesOf(files: readonly CheckedFile[]): number {
+  return files.reduce((sum, { state }) => sum + Number(state.size), 0)
+}
 
 /** The state of a file from the result of `stat` with `bigint`. */
 export function stateOf({ dev, ino, size, mtimeNs, ctimeNs }: FileNumbers): FileState {

@@ -8,3 +8,6 @@ export const READY_LINE = 'MMS worker started.'
 
 /** Start of the line that the worker writes when it has accepted a connection. */
 export const ACCEPTED_PREFIX = 'Connection accepted: '
+
+/** Begins the line on stdout of a worker that could not use the files of the weight cache. */
+export const WEIGHTS_UNUSED = 'The weight cache is not used: '

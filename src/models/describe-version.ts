@@ -21,6 +21,8 @@ export interface WorkerDescription {
   /** Private memory, and of each shared page the part of this worker (PSS), in bytes. */
   readonly proportionalMemory: number
   readonly pid?: number
+  /** Whether it shares the weights with other workers; absent without a weight cache. */
+  readonly weights?: 'shared' | 'private'
   readonly restarts: number
   readonly lastFailure?: string
 }
@@ -104,6 +106,7 @@ async function describeWorker(
 ): Promise<WorkerDescription> {
   const { pid } = worker
   const memory = pid === undefined ? undefined : await memoryOfProcess(pid)
+  const isShared = worker.isReady ? worker.hasSharedWeights?.() : undefined
   return {
     id: String(id),
     startTime: worker.startedAt.toISOString(),
@@ -114,6 +117,7 @@ async function describeWorker(
     sharedMemory: memory?.sharedBytes ?? 0,
     proportionalMemory: memory?.proportionalBytes ?? 0,
     ...(pid === undefined ? {} : { pid }),
+    ...(isShared === undefined ? {} : { weights: isShared ? 'shared' : 'private' }),
     restarts,
     ...(lastFailure === undefined ? {} : { lastFailure }),
   }

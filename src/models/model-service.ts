@@ -68,11 +68,10 @@ export async function createModelService({
   process.once('exit', removeRuntime)
   const workers = { config, runtime, environment, confinement, log }
   const factory = new WorkerFactory({ ...workers, python, availableMemory })
-  const memory = config.checkMemory
-    ? new MemoryGuard(availableMemory, () => factory.spares.giveUp())
-    : undefined
+  const guard = new MemoryGuard(availableMemory, () => factory.spares.giveUp())
+  const memory = config.checkMemory ? guard : undefined
   const modelMemory = new ModelMemory({ ...memorySettings(config), log })
-  const weights = WeightCache.create(workers)
+  const weights = WeightCache.create({ ...workers, memory: guard })
   const context = { config, configOrigins: origins, factory, memory, modelMemory, weights, log }
   const registry = new Registry(context)
   const { modelStore, allowLocalPaths, stateDir, drainTimeout } = config

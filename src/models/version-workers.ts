@@ -85,15 +85,13 @@ export class VersionWorkers {
     const stop = (): void => void this.pool.close(0)
     signal.addEventListener('abort', stop, { once: true })
     try {
-      // A request waits for a load on demand. It must not wait for a new entry of the cache.
-      if (this.onDemand === undefined) await this.weights?.prepare(signal)
-      else await this.weights?.useChecked()
+      await this.#chooseWeights(signal)
       await this.#scaler.start()
       await this.#learn()
     } finally {
       signal.removeEventListener('abort', stop)
     }
-    if (this.onDemand !== undefined) void this.weights?.prepareLater()
+    void this.weights?.prepareLater()
     this.#files.watch(this.pool)
     if (this.onDemand === undefined) await this.#logLoad(performance.now() - begun)
   }
@@ -147,6 +145,7 @@ export class VersionWorkers {
   }
 
   #stopLoading(): void {
+    this.weights?.stopPreparing()
     this.onDemand?.close()
     this.#closing.abort()
   }
@@ -156,6 +155,17 @@ export class VersionWorkers {
     // Workers that an earlier request has started count as well.
     await Promise.allSettled(this.pool.slots.map(({ worker }) => worker.ready))
     await this.#learn()
+  }
+
+  /**
+   * One worker loads the original model at once if the cache has no entry. Several workers wait for
+   * the entry, because each would have a copy of the weights. Where a request waits for the load,
+   * not even an existing entry is checked first.
+   */
+  async #chooseWeights(signal: AbortSignal): Promise<void> {
+    if (this.onDemand !== undefined) await this.weights?.useChecked()
+    else if (this.wanted.min > 1) await this.weights?.prepare(signal)
+    else await this.weights?.usePresent(signal)
   }
 
   async #logLoad(ms: number): Promise<void> {
@@ -200,7 +210,11 @@ export class VersionWorkers {
 
   #startWorker(slotId: number): PoolWorker {
     const { printed } = this.pool.metrics
-    const files = { check: this.#files.begin, weights: this.weights }
+    const { weights } = this
+    const files = {
+      check: this.#files.begin,
+      weights: weights && (() => weights.forWorker(this.pool.status.readyWorkers > 0)),
+    }
     return this.#context.factory.start(this.#prepared, this.#settings, slotId, printed, files)
   }
 

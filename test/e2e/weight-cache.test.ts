@@ -190,6 +190,11 @@ test('an entry that is changed again and again is given up', async (t) => {
   const { model, cacheDir } = placeFor(t)
   const server = await serve(t, [model], { ...cached(cacheDir), workers: 1 })
   const expected = await answers(server)
+  // The first worker has the original model.
+  await server.logged(({ msg }) => msg === 'the next load shares the weights of the model')
+  const [first = 0] = await readyPids(server, 'm')
+  process.kill(first, 'SIGKILL')
+  await until(async () => (await readyPids(server, 'm')).some((pid) => pid !== first))
   for (let change = 1; change <= 5; change += 1) {
     flipBytes(path.join(entryOf(cacheDir, 'm.onnx'), 'weights.bin'))
     assert.deepEqual(await answers(server), expected)
@@ -283,7 +288,7 @@ test('without settings, large models use the cache folder of the user', async (t
   writeFileSync(small, layers(WIDTH, 1))
   const environment = { ONNXD_WEIGHT_CACHE: undefined, XDG_CACHE_HOME: cacheDir }
   const server = await serve(t, [model, small], {}, { environment })
-  assert.equal((await weightsOf(server)).state, 'shared')
+  await until(async () => (await weightsOf(server)).state === 'shared')
   assert.deepEqual(await weightsOf(server, 'small'), {
     state: 'private',
     reason: 'The model is too small to gain from it.',

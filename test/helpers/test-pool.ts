@@ -38,6 +38,7 @@ export class FakeWorker implements PoolWorker {
   readonly startedAt = new Date()
   readonly startedAtMs = performance.now()
   readonly lastErrors: string[] = []
+  readonly hasSharedWeights = undefined
   /** Batches without a reply, oldest first, and the names in all batches so far. */
   readonly batches: Batch[] = []
   readonly seen: string[][] = []

@@ -9,6 +9,7 @@ import { prepareFromArgument } from '../../src/models/sources/prepare.ts'
 import type { PreparedModel } from '../../src/models/sources/prepare.ts'
 import type { CachedWeights, PreparedWeights } from '../../src/models/weights/version-weights.ts'
 import { WeightCache } from '../../src/models/weights/weight-cache.ts'
+import { MemoryGuard } from '../../src/models/workers/memory-guard.ts'
 import { temporaryFolder } from './server.ts'
 import type { Cleanup, LogLine } from './server.ts'
 
@@ -32,8 +33,16 @@ export interface TestCache {
   modelAt(file: string): Promise<PreparedModel>
 }
 
-/** Opens a cache in `cacheDir`. It is closed after the test. */
-export function openCache(t: Cleanup, cacheDir: string, settings: Settings = {}): TestCache {
+/**
+ * Opens a cache in `cacheDir`. It is closed after the test.
+ * @param memory Says whether a build fits in memory.
+ */
+export function openCache(
+  t: Cleanup,
+  cacheDir: string,
+  settings: Settings = {},
+  memory = new MemoryGuard(),
+): TestCache {
   const logLines: LogLine[] = []
   const config = completeConfig({
     cacheDir,
@@ -48,6 +57,7 @@ export function openCache(t: Cleanup, cacheDir: string, settings: Settings = {})
     config,
     environment: process.env,
     confinement: UNCONFINED,
+    memory,
     log,
   })
   assert.ok(cache !== undefined)

@@ -38,7 +38,8 @@ export function progressOf({ models, versions, elapsedMs }: Load): LoadProgress[
     version,
     modelPath: prepared.modelPath,
     elapsedMs,
-    phase: weights?.state === 'pending' ? 'weights' : 'workers',
+    // With a reason, the weights are prepared after the load.
+    phase: weights?.state === 'pending' && weights.reason === undefined ? 'weights' : 'workers',
   }))
 }
 

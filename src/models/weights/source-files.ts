@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto'
 import { mkdir, readFile, readdir, rm, stat, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import type { Config } from '../../config/config.ts'
-import { stateOf, textOfState } from '../../contract/shared-weights.ts'
+import { bytesOf, stateOf, textOfState } from '../../contract/shared-weights.ts'
 import type { SourceFile, WeightsJob } from '../../contract/shared-weights.ts'
 import { BUILT_IN_HANDLERS, readModelFiles } from '../../model-folder/files.ts'
 import type { EffectiveSettings } from '../effective-settings.ts'
@@ -54,7 +54,7 @@ export async function findCacheable(
       sourceOf(file, folder),
     ),
   )
-  const bytes = sources.reduce((sum, { state }) => sum + Number(state.size), 0)
+  const bytes = bytesOf(sources)
   if (bytes < config.weightCacheMinMib * MIB) return 'The model is too small to gain from it.'
   if (bytes > config.cacheSize * MIB) return 'The model is larger than the cache may be.'
   const graphOptimization = settings.graphOptimization ?? config.graphOptimization

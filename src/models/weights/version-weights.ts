@@ -7,6 +7,7 @@ import { isPresent } from './entry-state.ts'
 /** After so many changes of the files within an hour the original model is loaded. */
 const MAX_CHANGES = 5
 const HOUR_MS = 3_600_000
+const POSTPONED = 'Workers load the original model until shared weights are prepared.'
 
 /** Files to map, or why the model is loaded without the cache. */
 export type PreparedWeights = CachedWeights | { readonly reason: string }
@@ -20,11 +21,14 @@ export interface CachedWeights extends SharedWeights {
 
 /** Whether workers share the weights of a version; shown in its description. */
 export interface WeightStatus {
-  /** `pending` until the first load, or until an entry is prepared after a load on demand. */
+  /**
+   * The form that the next worker loads. `pending` until the first load, and while an entry is
+   * prepared after it.
+   */
   readonly state: 'shared' | 'private' | 'pending'
   /** Size of the shared files in bytes. */
   readonly bytes?: number
-  /** Why each worker has a copy of its own. */
+  /** Why the workers have copies of their own. */
   readonly reason?: string
 }
 
@@ -32,6 +36,8 @@ export interface WeightStatus {
 export interface VersionWeightsOptions {
   /** Finds an entry that was checked before; `undefined` if it has to be checked or built. */
   readonly findChecked: () => Promise<PreparedWeights | undefined>
+  /** Finds and checks an entry, but builds none; `undefined` if there is none. */
+  readonly find: (signal: AbortSignal) => Promise<PreparedWeights | undefined>
   /** Finds, checks or builds the entry. */
   readonly prepare: (signal: AbortSignal) => Promise<PreparedWeights>
   /** The same, when the machine has nothing else to do. */
@@ -49,7 +55,7 @@ export class VersionWeights {
   readonly #options: VersionWeightsOptions
   readonly #closing = new AbortController()
   #last: PreparedWeights | undefined
-  /** Whether the entry is checked or built after the load, because a request waits for the load. */
+  /** Whether the entry is checked or built after the load, which does not wait for it. */
   #isPostponed = false
   /** Workers that start at the same time wait for the same entry. */
   #preparing: Promise<void> | undefined
@@ -62,7 +68,8 @@ export class VersionWeights {
 
   get status(): WeightStatus {
     const last = this.#last
-    if (last === undefined) return { state: 'pending' }
+    if (last === undefined)
+      return this.#isPostponed ? { state: 'pending', reason: POSTPONED } : { state: 'pending' }
     if ('reason' in last) return { state: 'private', reason: last.reason }
     const bytes = Number(last.model.state.size) + Number(last.weights.state.size)
     return { state: 'shared', bytes }
@@ -82,6 +89,7 @@ export class VersionWeights {
     const both = AbortSignal.any([signal, this.#closing.signal])
     const next = await prepare(both)
     if (both.aborted) return
+    this.#isPostponed = false
     this.#use(next)
     if ('reason' in next) log.debug({ reason: next.reason }, 'weights are not shared')
     else log.info({ key: next.key.slice(0, 12) }, 'workers share the weights of the model')
@@ -92,10 +100,23 @@ export class VersionWeights {
    * checked before. {@link prepareLater} must be called after the load.
    */
   async useChecked(): Promise<void> {
-    const checked = await this.#options.findChecked()
+    this.#useOrPostpone(await this.#options.findChecked())
+  }
+
+  /**
+   * As {@link useChecked}, but also checks an entry that other servers have built. Never rejects.
+   * @param signal Stops waiting.
+   */
+  async usePresent(signal: AbortSignal): Promise<void> {
+    const both = AbortSignal.any([signal, this.#closing.signal])
+    const found = await this.#options.find(both)
+    if (!both.aborted) this.#useOrPostpone(found)
+  }
+
+  #useOrPostpone(found: PreparedWeights | undefined): void {
     if (this.#closing.signal.aborted) return
-    this.#isPostponed = checked === undefined
-    this.#use(checked)
+    this.#isPostponed = found === undefined
+    this.#use(found)
   }
 
   /** Checks or builds the entry for the next load, if it was postponed. Never rejects. */
@@ -118,9 +139,12 @@ export class VersionWeights {
     this.#last = next
   }
 
-  /** Returns the files that the next worker loads; `undefined` for those of the original model. */
-  async forWorker(): Promise<SharedWeights | undefined> {
-    if (this.#isPostponed) return undefined
+  /**
+   * Returns the files that the next worker loads; `undefined` for those of the original model.
+   * @param canWait Whether other workers serve, so that this one can wait for a new entry.
+   */
+  async forWorker(canWait = false): Promise<SharedWeights | undefined> {
+    if (this.#isPostponed && !canWait) return undefined
     const isMissing = this.#last === undefined
     const isChanged = this.#last !== undefined && 'key' in this.#last && !isPresent(this.#last)
     if (isMissing || isChanged) {
@@ -131,8 +155,13 @@ export class VersionWeights {
     return last !== undefined && 'key' in last && isPresent(last) ? last : undefined
   }
 
-  close(): void {
+  /** Ends the process that prepares an entry, unless another version needs the same entry. */
+  stopPreparing(): void {
     this.#closing.abort()
+  }
+
+  close(): void {
+    this.stopPreparing()
     this.#use(undefined)
   }
 

@@ -86,9 +86,22 @@ export class MemoryGuard {
         `Model ${model.name} needs about ${inMib(needed)} MiB of memory for ${workers}; ${inMib(Math.max(0, left))} MiB are left.`,
       )
     }
-    this.#reserved += needed
+    return this.#take(needed)
+  }
+
+  /**
+   * Reserves memory for a process that can be missed.
+   * @returns A function that releases the reservation; `undefined` if too little memory is left.
+   */
+  async reserve(bytes: number): Promise<(() => void) | undefined> {
+    if (bytes > (await this.#left())) return undefined
+    return this.#take(bytes)
+  }
+
+  #take(bytes: number): () => void {
+    this.#reserved += bytes
     return () => {
-      this.#reserved -= needed
+      this.#reserved -= bytes
     }
   }
 

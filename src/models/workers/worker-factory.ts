@@ -168,7 +168,7 @@ export class WorkerFactory {
         maxTextBytes: MAX_TEXT_BYTES,
         maxCount: 65_536,
       },
-      ...fileChecks(() => special.process.folder, files),
+      ...fileChecks(() => special.process.folder, files, special.onLine),
       loadTimeoutMs: settings.startupTimeoutMs,
       responseTimeoutMs: settings.responseTimeoutMs,
     })

@@ -2,16 +2,20 @@
 import { writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import type { SharedWeights } from '../../contract/shared-weights.ts'
+import { WEIGHTS_UNUSED } from '../../contract/worker-lines.ts'
+import type { OnLine } from '../../worker/host/child-process/worker-process.ts'
 import type { WorkerSpec } from '../../worker/host/worker-spec.ts'
 import { isPresent } from '../weights/entry-state.ts'
-import type { VersionWeights } from '../weights/weight-cache.ts'
 
 /** What a worker's start has to do with its files. */
 export interface WorkerFiles {
   /** Checks the files of the model, see {@link WorkerSpec}. */
   readonly check?: WorkerSpec['checkFiles']
-  /** Chooses files of the weight cache; absent if there is no cache. */
-  readonly weights?: VersionWeights | undefined
+  /**
+   * Chooses files of the weight cache, or `undefined` for the model's own; absent if there is no
+   * cache.
+   */
+  readonly weights?: (() => Promise<SharedWeights | undefined>) | undefined
 }
 
 /** Name of the file, in a worker's folder, that says which files of the weight cache it loads. */
@@ -19,23 +23,33 @@ export const WEIGHTS_FILE = 'weights.json'
 
 /**
  * Checks of the files before and after the load, and after a crash.
+ * @param onLine Receives the output of the worker.
  * @param folderOf Returns the folder of the worker's process. A process that takes the place of a
  * spare one has another folder, and loads the model's own files.
  */
 export function fileChecks(
   folderOf: () => string,
   { check, weights }: WorkerFiles,
-): Pick<WorkerSpec, 'checkFiles' | 'hasChangedWeights'> {
-  if (weights === undefined) return { checkFiles: check }
+  onLine: OnLine,
+): Pick<WorkerSpec, 'checkFiles' | 'hasChangedWeights' | 'hasSharedWeights' | 'onLine'> {
+  if (weights === undefined) return { checkFiles: check, onLine }
   let used: SharedWeights | undefined
+  let usedIn = ''
+  let isRejected = false
   return {
     checkFiles: async () => {
-      const [checkAgain, shared] = await Promise.all([check?.(), weights.forWorker()])
-      const file = path.join(folderOf(), WEIGHTS_FILE)
+      const [checkAgain, shared] = await Promise.all([check?.(), weights()])
+      usedIn = folderOf()
+      const file = path.join(usedIn, WEIGHTS_FILE)
       if (shared !== undefined && (await wasWritten(file, shared))) used = shared
       return async () => checkAgain?.()
     },
     hasChangedWeights: () => used !== undefined && !isPresent(used),
+    hasSharedWeights: () => used !== undefined && usedIn === folderOf() && !isRejected,
+    onLine: (line, stream) => {
+      isRejected ||= stream === 'stdout' && line.startsWith(WEIGHTS_UNUSED)
+      onLine(line, stream)
+    },
   }
 }
 

@@ -26,6 +26,8 @@ export interface WorkerSpec {
    * the model nor a request caused a crash.
    */
   readonly hasChangedWeights?: () => boolean
+  /** Whether this worker maps files of the weight cache; absent without a cache. */
+  readonly hasSharedWeights?: () => boolean
   /** Called when the model is loaded, before the first batch. */
   readonly onLoaded?: () => void
   /**

@@ -39,6 +39,8 @@ export class Worker {
   readonly exited: Promise<ExitCause>
   /** Counts its batches and measures how long they take. */
   readonly progress: Progress
+  /** Whether it shares its weights with other workers; absent without a weight cache. */
+  readonly hasSharedWeights: (() => boolean) | undefined
   readonly #spec: WorkerSpec
   readonly #process: WorkerProcess
   readonly #endWatch: () => void
@@ -55,6 +57,7 @@ export class Worker {
   constructor(spec: WorkerSpec) {
     this.#spec = spec
     this.#process = spec.process
+    this.hasSharedWeights = spec.hasSharedWeights
     this.progress = new Progress({
       timeoutMs: spec.responseTimeoutMs,
       maxInFlight: spec.maxInFlight,
@@ -175,9 +178,8 @@ export class Worker {
     } catch (error) {
       if (error instanceof ServerError) this.kill('could not load the model')
       else await this.#loseConnection(error)
-      const cause = await this.exited
-      const failure =
-        error instanceof ServerError ? error : loadFailure(cause.text, error, lastWords?.())
+      const { text } = await this.exited
+      const failure = error instanceof ServerError ? error : loadFailure(text, error, lastWords?.())
       throw withErrorLog(failure, this.lastErrors)
     } finally {
       clearTimeout(timer)

@@ -27,6 +27,7 @@ export type PoolWorker = Pick<
   | 'startedAt'
   | 'startedAtMs'
   | 'lastErrors'
+  | 'hasSharedWeights'
 > & { readonly progress: ProgressFacts & Pick<Progress, 'recordIdleWhileWaited'> }
 
 /** What the slots of one pool share. */

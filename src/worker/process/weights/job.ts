@@ -1,7 +1,7 @@
 /** Finds and checks the entry of a model in the weight cache, or builds it. */
 import { statSync } from 'node:fs'
 import path from 'node:path'
-import { ENTRY_FORMAT, isSameState, stateOf } from '../../../contract/shared-weights.ts'
+import { ENTRY_FORMAT, bytesOf, isSameState, stateOf } from '../../../contract/shared-weights.ts'
 import type { SourceFile, WeightsJob, WeightsResult } from '../../../contract/shared-weights.ts'
 import { messageOf, withoutFolders } from '../../../errors.ts'
 import { UnfitError, build } from './build.ts'
@@ -27,6 +27,7 @@ export async function doJob(job: WeightsJob): Promise<WeightsResult> {
   const isShort = hashes.length <= MAX_REPORTED_HASHES
   const known = { ...(isShort && { hashes }), ...(damaged !== undefined && { damaged }) }
   if (typeof found === 'object') return { ...known, outcome: 'found', key, shared: found }
+  if (!job.mayBuild) return { ...known, outcome: 'missing' }
   try {
     return { ...known, ...(await buildEntry(job, key)) }
   } catch (error) {
@@ -42,6 +43,7 @@ async function buildEntry(job: WeightsJob, key: string): Promise<WeightsResult> 
     format: ENTRY_FORMAT,
     key,
     source: job.sources[0]?.name ?? '',
+    sourceBytes: bytesOf(job.sources),
     createdAt: new Date().toISOString(),
     onnxruntime: runtimeVersion(),
     cpu: cpuText(),

@@ -5,6 +5,7 @@ import type { InferenceSession, Tensor as RuntimeTensor } from 'onnxruntime-node
 // repeats checks of this file.
 import { binding } from 'onnxruntime-node/dist/binding.js'
 import type { Binding } from 'onnxruntime-node/dist/binding.js'
+import { WEIGHTS_UNUSED } from '../../../../contract/worker-lines.ts'
 import { ServerError, messageOf } from '../../../../errors.ts'
 import type { ModelSettings } from '../../../../model-folder/settings.ts'
 import type { LoadContext, Reshapes, TensorReshape } from '../../handler.ts'
@@ -198,7 +199,7 @@ function loadMapped(
   } catch (error) {
     session?.dispose()
     mapped.problem = cleanMessage(messageOf(error), '')
-    console.log(`The weight cache is not used: ${mapped.problem}`)
+    console.log(`${WEIGHTS_UNUSED}${mapped.problem}`)
     return undefined
   }
 }
