@@ -29,6 +29,7 @@ const DOORS = {
     'handler-metrics.ts',
     'handler-line.ts',
   ],
+  'models/model-index': ['model-index.ts', 'metadata-memory.ts'],
   'models/scheduling': ['pool.ts', 'pool-options.ts', 'prediction.ts', 'predict-options.ts'],
   'models/residency': ['model-memory.ts', 'on-demand.ts'],
   'models/scheduling/slots': ['slot.ts', 'slot-set.ts', 'scaler.ts', 'recycler.ts', 'backoff.ts'],

@@ -96,7 +96,7 @@ export async function startServer({
     signal,
     stopSignal,
   })
-  const { factory, registry, persistence } = service
+  const { factory, registry, persistence, index } = service
   const budget = new ByteBudget(budgetBytes(config.memoryBudgetMib))
   let isAccepting = false
   let isStopping = false
@@ -160,6 +160,7 @@ export async function startServer({
     const outcome = await loading
     signal.throwIfAborted()
     await persistence?.restore(signal)
+    index?.allowWrites()
     signal.throwIfAborted()
     isAccepting = true
     factory.spares.refill()

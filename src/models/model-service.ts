@@ -3,12 +3,14 @@ import path from 'node:path'
 import type { Logger } from 'pino'
 import type { Config, ConfigOrigins } from '../config/config.ts'
 import { ConfigError, messageOf } from '../errors.ts'
+import { readPackageVersion } from '../package-files.ts'
 import { findConfinement } from '../worker/host/confinement.ts'
 import { workerEnvironment } from '../worker/host/own-worker.ts'
 import { findPython } from '../worker/host/python/python-installation.ts'
 import type { PythonInstallation } from '../worker/host/python/python-installation.ts'
 import { RuntimeDirectory } from '../worker/host/runtime-directory.ts'
 import { ServerMetrics } from './metrics/page.ts'
+import { ModelIndex } from './model-index/model-index.ts'
 import { Registry } from './registry.ts'
 import { ModelMemory, memorySettings } from './residency/model-memory.ts'
 import type { SourceOptions } from './sources/prepare.ts'
@@ -46,6 +48,8 @@ export interface ModelService {
   readonly deliveries: Deliveries
   /** Absent without a state folder. */
   readonly persistence: Persistence | undefined
+  /** Absent without a state folder. */
+  readonly index: ModelIndex | undefined
   /** Ends all models and workers, and removes what belongs to this run. */
   close(): Promise<void>
 }
@@ -72,7 +76,12 @@ export async function createModelService({
   const memory = config.checkMemory ? guard : undefined
   const modelMemory = new ModelMemory({ ...memorySettings(config), log })
   const weights = WeightCache.create({ ...workers, memory: guard })
-  const context = { config, configOrigins: origins, factory, memory, modelMemory, weights, log }
+  const index =
+    config.stateDir === ''
+      ? undefined
+      : new ModelIndex({ folder: config.stateDir, version: await readPackageVersion(), log })
+  const shared = { factory, memory, modelMemory, index, weights }
+  const context = { config, configOrigins: origins, ...shared, log }
   const registry = new Registry(context)
   const { modelStore, allowLocalPaths, stateDir, drainTimeout } = config
   const sources: SourceOptions = {
@@ -99,11 +108,13 @@ export async function createModelService({
     sources,
     deliveries,
     persistence,
+    index,
     async close() {
       await registry.close()
       modelMemory.close()
       await factory.close()
       await weights?.close()
+      await index?.close()
       await persistence?.close()
       metrics.close()
       runtime.remove()

@@ -3,6 +3,7 @@ import type { Logger } from 'pino'
 import type { Config, ConfigOrigins } from '../config/config.ts'
 import type { Undo } from './changes.ts'
 import type { VersionOptions } from './effective-settings.ts'
+import type { ModelIndex } from './model-index/model-index.ts'
 import type { ModelMemory } from './residency/model-memory.ts'
 import type { WeightCache } from './weights/weight-cache.ts'
 import type { MemoryGuard } from './workers/memory-guard.ts'
@@ -32,6 +33,8 @@ export interface ModelContext {
   readonly memory?: MemoryGuard | undefined
   /** Loads and unloads the models that load on demand. */
   readonly modelMemory: ModelMemory
+  /** Remembers inputs and outputs across restarts; absent without a state folder. */
+  readonly index?: ModelIndex | undefined
   /** Lets workers share weights; absent if each loads its own. */
   readonly weights?: WeightCache | undefined
   readonly log: Logger

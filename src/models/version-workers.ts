@@ -1,6 +1,7 @@
 import type { Logger } from 'pino'
 import type { WireDialect } from '../worker/wire/messages.ts'
 import type { EffectiveSettings } from './effective-settings.ts'
+import { MetadataMemory } from './model-index/metadata-memory.ts'
 import type { Commit, ModelContext, Scaling, WorkerLimits } from './registration.ts'
 import { OnDemand } from './residency/on-demand.ts'
 import { poolSettings } from './scheduling/pool-options.ts'
@@ -24,8 +25,6 @@ export class VersionWorkers {
   readonly weights: VersionWeights | undefined
   /** Absent if the workers start with the registration. */
   readonly onDemand: OnDemand | undefined
-  /** Inputs, outputs, types, shapes, runtime; `undefined` until a worker has returned them. */
-  metadata: unknown
   readonly #prepared: PreparedModel
   readonly #settings: EffectiveSettings
   readonly #context: ModelContext
@@ -35,6 +34,7 @@ export class VersionWorkers {
   readonly #log: Logger
   readonly #measured = new MeasuredWorkers()
   readonly #closing = new AbortController()
+  readonly #memory: MetadataMemory
   #isClosing = false
 
   constructor(prepared: PreparedModel, settings: EffectiveSettings, context: ModelContext) {
@@ -67,6 +67,15 @@ export class VersionWorkers {
     })
     this.#recycler = new Recycler(this.pool, recycleLimits(config), this.#log)
     this.onDemand = settings.loadsOnDemand ? this.#createOnDemand() : undefined
+    this.#memory = new MetadataMemory(prepared, settings, context.index)
+  }
+
+  /**
+   * Inputs, outputs, types, shapes, runtime; `undefined` until a worker has returned them, in this
+   * run of the server or before.
+   */
+  get metadata(): unknown {
+    return this.#memory.metadata
   }
 
   /** The wanted number of workers. */
@@ -118,7 +127,7 @@ export class VersionWorkers {
    */
   async learnMetadata(): Promise<void> {
     if (this.metadata !== undefined || this.onDemand === undefined || this.dialect === 'mms') return
-    this.metadata = await requestMetadata(this.pool)
+    this.#memory.record(await requestMetadata(this.pool))
   }
 
   /** As {@link Scaler.scale}. A model that is not in memory starts its workers later. */
@@ -223,7 +232,7 @@ export class VersionWorkers {
    */
   async #learn(): Promise<void> {
     const canAsk = this.pool.status.readyWorkers > 0 && this.dialect !== 'mms' && !this.#isClosing
-    if (canAsk)
-      this.metadata ??= await askForMetadata(this.pool, this.#prepared.name, this.#context.log)
+    if (!canAsk || this.#memory.isLearned) return
+    this.#memory.record(await askForMetadata(this.pool, this.#prepared.name, this.#context.log))
   }
 }

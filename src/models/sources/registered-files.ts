@@ -141,6 +141,21 @@ export class RegisteredFiles {
     return undefined
   }
 
+  /** Size of the files in bytes. */
+  get bytes(): number {
+    return this.#records.reduce((sum, { identity }) => sum + Number(identity.split(' ')[2]), 0)
+  }
+
+  /** A text that is different when a file differs. The device may have another number later. */
+  get fingerprint(): string {
+    const parts = this.#records.map(({ file, digest, identity }) => [
+      file,
+      digest ?? '',
+      ...identity.split(' ').slice(1),
+    ])
+    return JSON.stringify([this.#choice ?? '', ...parts])
+  }
+
   /** Whether workers have files mapped. */
   get hasMapped(): boolean {
     return this.#mapped.length > 0
