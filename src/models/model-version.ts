@@ -92,7 +92,7 @@ export class ModelVersion {
    */
   async load(signal: AbortSignal): Promise<void> {
     signal.throwIfAborted()
-    await this.#factory.share(this.prepared)
+    if (this.prepared.archive === undefined) await this.#factory.share(this.prepared)
     if (!this.settings.loadsOnDemand) await this.#workers.start(signal)
     else if (this.#loadsNow) await this.#workers.loadNow(signal)
     this.#isLoading = false

@@ -94,6 +94,7 @@ export class VersionWorkers {
     const stop = (): void => void this.pool.close(0)
     signal.addEventListener('abort', stop, { once: true })
     try {
+      await this.#unpack(signal)
       await this.#chooseWeights(signal)
       await this.#scaler.start()
       await this.#learn()
@@ -164,6 +165,13 @@ export class VersionWorkers {
     // Workers that an earlier request has started count as well.
     await Promise.allSettled(this.pool.slots.map(({ worker }) => worker.ready))
     await this.#learn()
+  }
+
+  async #unpack(signal: AbortSignal): Promise<void> {
+    const { archive, name } = this.#prepared
+    if (archive === undefined) return
+    await archive.unpack(name, signal)
+    await this.#context.factory.share(this.#prepared)
   }
 
   /**

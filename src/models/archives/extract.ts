@@ -3,18 +3,16 @@
  * is possible before the first byte is written runs before it; the others run while bytes stream.
  */
 import { constants } from 'node:fs'
-import { mkdir, open, rm, writeFile } from 'node:fs/promises'
+import { mkdir, open, rm } from 'node:fs/promises'
 import type { FileHandle } from 'node:fs/promises'
 import path from 'node:path'
-import { pipeline } from 'node:stream/promises'
-import { createInflateRaw } from 'node:zlib'
 import { ServerError } from '../../errors.ts'
 import { isInside } from '../../model-folder/read-inside.ts'
-import { crc32 } from './crc32.ts'
-import { DEFAULT_ARCHIVE_LIMITS, archiveTooLarge, invalidArchive, shownName } from './limits.ts'
+import { DEFAULT_ARCHIVE_LIMITS, archiveTooLarge, invalidArchive } from './limits.ts'
 import type { ArchiveLimits } from './limits.ts'
 import { checkFreeSpace, createPrivateFile, diskFull, isDiskFull } from './private-file.ts'
 import { extractTarGz } from './tar.ts'
+import { readRange, writeEntry } from './write-entry.ts'
 import { readDirectory } from './zip-directory.ts'
 import type { ArchiveEntry } from './zip-entry.ts'
 import { readExactly } from './zip-reader.ts'
@@ -22,7 +20,6 @@ import { readExactly } from './zip-reader.ts'
 export { DEFAULT_ARCHIVE_LIMITS }
 export type { ArchiveLimits }
 
-const CHUNK_BYTES = 256 * 1024
 /** Number of files written at the same time: a small file mostly waits for the file system. */
 const LANES = 8
 /** O_NONBLOCK: if the path is a FIFO, it is opened and rejected instead of blocking. */
@@ -57,10 +54,48 @@ export async function extractArchive(
     } else {
       const entries = await readDirectory(archive, size, limits)
       await checkSpace(entries, path.dirname(destination))
-      await fillFolder(destination, () => writeEntries(archive, entries, destination, signal))
+      const write: WriteEntry = (entry, target) => writeEntry(archive, entry, target, signal)
+      await fillFolder(destination, () => writeEntries(entries, destination, write))
     }
   } catch (error) {
     throw signal?.aborted === true ? signal.reason : asServerError(error)
+  } finally {
+    await archive.close()
+  }
+}
+
+/**
+ * Writes only the files of a zip archive that `isWanted` names. The others become empty blocks of
+ * the right size, which need no space on the disk.
+ * @returns The size of all files; `undefined` for a `.tar.gz`, which has no directory. Then nothing
+ * is written.
+ * @throws ServerError as {@link extractArchive}.
+ */
+export async function outlineArchive(
+  file: string,
+  destination: string,
+  limits: ArchiveLimits,
+  isWanted: (name: string) => boolean,
+  root?: string,
+): Promise<number | undefined> {
+  const archive = await openArchive(file, root)
+  try {
+    const { size, isGzip } = await checkFile(archive, limits)
+    if (isGzip) return undefined
+    const entries = await readDirectory(archive, size, limits)
+    const write: WriteEntry = async (entry, target) => {
+      if (isWanted(entry.path)) return writeEntry(archive, entry, target, undefined)
+      const empty = await createPrivateFile(target)
+      try {
+        await empty.truncate(entry.bytes)
+      } finally {
+        await empty.close()
+      }
+    }
+    await fillFolder(destination, () => writeEntries(entries, destination, write))
+    return bytesOf(entries)
+  } catch (error) {
+    throw asServerError(error)
   } finally {
     await archive.close()
   }
@@ -103,15 +138,19 @@ async function checkFile(
 }
 
 async function checkSpace(entries: readonly ArchiveEntry[], folder: string): Promise<void> {
-  const needed = entries.reduce((sum, { bytes }) => sum + bytes, 0)
-  await checkFreeSpace(needed, folder)
+  await checkFreeSpace(bytesOf(entries), folder)
 }
 
+function bytesOf(entries: readonly ArchiveEntry[]): number {
+  return entries.reduce((sum, { bytes }) => sum + bytes, 0)
+}
+
+type WriteEntry = (entry: ArchiveEntry, target: string) => Promise<void>
+
 async function writeEntries(
-  archive: FileHandle,
   entries: readonly ArchiveEntry[],
   destination: string,
-  signal: AbortSignal | undefined,
+  write: WriteEntry,
 ): Promise<void> {
   const folders = new Set(
     entries.map(({ isFolder, path: name }) => (isFolder ? name : path.posix.dirname(name))),
@@ -124,96 +163,16 @@ async function writeEntries(
   const lane = async (): Promise<void> => {
     for (const entry of files) {
       if (hasFailed) return
-      await writeEntry(archive, entry, path.join(destination, entry.path), signal).catch(
-        (error: unknown) => {
-          hasFailed = true
-          throw error
-        },
-      )
+      await write(entry, path.join(destination, entry.path)).catch((error: unknown) => {
+        hasFailed = true
+        throw error
+      })
     }
   }
   // Every lane must have ended before the caller may remove the folder.
   const lanes = await Promise.allSettled(Array.from({ length: LANES }, lane))
   const failure = lanes.find((result) => result.status === 'rejected')
   if (failure !== undefined) throw failure.reason
-}
-
-async function writeEntry(
-  archive: FileHandle,
-  entry: ArchiveEntry,
-  target: string,
-  signal: AbortSignal | undefined,
-): Promise<void> {
-  signal?.throwIfAborted()
-  const file = await createPrivateFile(target)
-  try {
-    const packed = readRange(archive, entry.dataStart, entry.packedBytes, signal)
-    if (entry.isDeflated) await inflate(packed, entry, file)
-    else await writeFile(file, verified(packed, entry))
-  } finally {
-    await file.close()
-  }
-}
-
-async function inflate(
-  packed: AsyncIterable<Buffer>,
-  entry: ArchiveEntry,
-  file: FileHandle,
-): Promise<void> {
-  const inflater = createInflateRaw({ chunkSize: Math.min(CHUNK_BYTES, Math.max(64, entry.bytes)) })
-  try {
-    await pipeline(packed, inflater, (chunks: AsyncIterable<Buffer>) =>
-      writeFile(file, verified(chunks, entry)),
-    )
-  } catch (error) {
-    if (error instanceof ServerError || isSystemError(error)) throw error
-    throw invalidEntry(entry, 'is not a complete deflate stream', error)
-  }
-  if (inflater.bytesWritten !== entry.packedBytes) {
-    throw invalidEntry(entry, 'is not a complete deflate stream')
-  }
-}
-
-async function* readRange(
-  file: FileHandle,
-  start: number,
-  length: number,
-  signal: AbortSignal | undefined,
-): AsyncGenerator<Buffer> {
-  let done = 0
-  while (done < length) {
-    signal?.throwIfAborted()
-    const chunk = Buffer.allocUnsafe(Math.min(CHUNK_BYTES, length - done))
-    await readExactly(file, chunk, start + done)
-    done += chunk.length
-    yield chunk
-  }
-}
-
-/** Passes on an entry's bytes up to its size, and checks size and CRC-32 at the end. */
-async function* verified(
-  chunks: AsyncIterable<Buffer>,
-  entry: ArchiveEntry,
-): AsyncGenerator<Buffer> {
-  let bytes = 0
-  let checksum = 0
-  for await (const chunk of chunks) {
-    bytes += chunk.length
-    if (bytes > entry.bytes)
-      throw invalidEntry(entry, `unpacks to more than the ${entry.bytes} bytes in its header`)
-    checksum = crc32(chunk, checksum)
-    yield chunk
-  }
-  if (bytes < entry.bytes)
-    throw invalidEntry(
-      entry,
-      `unpacks to ${bytes} bytes instead of the ${entry.bytes} bytes in its header`,
-    )
-  if (checksum !== entry.crc32) throw invalidEntry(entry, 'does not match its CRC-32 checksum')
-}
-
-function invalidEntry(entry: ArchiveEntry, problem: string, cause?: unknown): ServerError {
-  return invalidArchive(`entry ${shownName(entry.path)} ${problem}`, cause)
 }
 
 /** File system errors contain paths of this machine, so their texts stay in the cause. */
@@ -223,8 +182,4 @@ function asServerError(error: unknown): ServerError {
   return new ServerError('InternalServerException', 'The archive could not be unpacked.', {
     cause: error,
   })
-}
-
-function isSystemError(error: unknown): boolean {
-  return error instanceof Error && 'syscall' in error
 }

@@ -85,5 +85,6 @@ async function storeModels(
   const listed = load.split(',').map((name) => name.trim())
   const isWholeStore = load === 'all' || load === 'on-demand'
   const names = isWholeStore ? await listStore(modelStore) : listed.filter((name) => name !== '')
-  return names.map((label) => ({ label, prepare: () => prepareFromUrl(label, sources) }))
+  const options = { ...sources, unpacksLater: load === 'on-demand' }
+  return names.map((label) => ({ label, prepare: () => prepareFromUrl(label, options) }))
 }

@@ -197,7 +197,8 @@ export class OnDemand implements Loadable {
     const { budgetBytes } = this.#memory
     if (this.#loadedBytes > budgetBytes) return this.#loadedBytes
     if (this.#bytes > 0) return Math.min(this.#bytes, budgetBytes)
-    const fileBytes = await sizeOf(this.#context.prepared.modelPath)
+    const { archive, modelPath } = this.#context.prepared
+    const fileBytes = archive?.bytes ?? (await sizeOf(modelPath))
     const bytes = this.#context.workers() * (EMPTY_WORKER_BYTES + fileBytes)
     return Math.min(bytes, budgetBytes)
   }

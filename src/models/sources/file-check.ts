@@ -1,8 +1,8 @@
 import path from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Logger } from 'pino'
-import { ServerError } from '../../errors.ts'
 import type { Pool } from '../scheduling/pool.ts'
+import { changedFiles } from './late-archive.ts'
 import type { PreparedModel } from './prepare.ts'
 
 /** Interval at which the files that workers have mapped are checked. */
@@ -87,12 +87,7 @@ export class FileCheck {
       this.#log.error({ model: name, version, change }, text)
       this.#logged = change
     }
-    throw new ServerError(
-      'ConflictStatusException',
-      `The files of model ${name} changed after its registration: ${change}. ` +
-        'Running workers continue with the old files, and no new worker is started. ' +
-        'Load or register the model again to serve the new files.',
-    )
+    throw changedFiles(name, change)
   }
 }
 

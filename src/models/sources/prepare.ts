@@ -2,57 +2,28 @@
 import { rm, stat } from 'node:fs/promises'
 import path from 'node:path'
 import { ServerError } from '../../errors.ts'
-import type { ModelSettings } from '../../model-folder/settings.ts'
 import type { ArchiveLimits } from '../archives/extract.ts'
-import type { ConfigKey } from './config-pbtxt/config-report.ts'
-import type { Reshapes } from './config-pbtxt/tensor-reshapes.ts'
+import { LateArchive } from './late-archive.ts'
 import { findVersions } from './layout.ts'
-import type { FoundVersion, SettingsFrom, TritonConfig } from './layout.ts'
+import type { FoundVersion } from './layout.ts'
 import { existingPath, locate, notFound } from './location.ts'
-import type { Location, LocationOptions } from './location.ts'
+import type { LocationOptions } from './location.ts'
 import {
   MODEL_NAME_PATTERN,
   checkModelName,
   checkModelVersion,
   isArchive,
   isModelFile,
-  nameOfFile,
-  nameOfPath,
 } from './model-name.ts'
+import { toPrepared } from './prepared-model.ts'
+import type { Delivery, Place, PreparedModel, Wishes } from './prepared-model.ts'
 import { RegisteredFiles } from './registered-files.ts'
 import { ORT_FILES, checkRuntimeName } from './runtime.ts'
-import type { ModelRuntime, WishedRuntime } from './runtime.ts'
 import { checkTree, isMissing } from './safe-files.ts'
-import { unpackVersion } from './unpack.ts'
+import { outlineVersion, unpackInto, unpackVersion } from './unpack.ts'
 
 export { MODEL_NAME_PATTERN, checkModelName }
-
-/** One version of a model, ready to be loaded by a worker. */
-export interface PreparedModel extends ModelRuntime {
-  readonly name: string
-  /** The folder's name for numbered versions; default `1.0`. */
-  readonly version: string
-  /** Absolute path for the worker: a folder or a single `.onnx` file. */
-  readonly modelPath: string
-  /** The URL or path that the operator or caller wrote. */
-  readonly url: string
-  /** The settings of `config.pbtxt`, overridden by those of `model.json`. */
-  readonly settings: ModelSettings
-  /** The file that each setting is from. */
-  readonly settingsFrom: SettingsFrom
-  /** Tensors that `config.pbtxt` shows in another shape. */
-  readonly reshapes: Reshapes
-  /** The `config.pbtxt` of the model, and how each of its keys was used. */
-  readonly triton?: TritonConfig
-  /** How each key of the configuration in a load request was used. */
-  readonly loadReport?: readonly ConfigKey[]
-  /** State of the operator's files when the version was prepared; absent for a transferred file. */
-  readonly files?: RegisteredFiles
-  /** Folder with the unpacked files of this version; {@link discard} removes it. */
-  readonly temporaryFolder: string | undefined
-  /** The artifact from the network; {@link discard} removes it as well. */
-  readonly delivery?: Delivery
-}
+export type { Delivery, PreparedModel }
 
 /** Allowed sources of models. */
 export interface SourceOptions extends LocationOptions {
@@ -61,30 +32,11 @@ export interface SourceOptions extends LocationOptions {
   readonly limits?: Partial<ArchiveLimits>
   /** Aborts the unpacking of an archive. */
   readonly signal?: AbortSignal | undefined
-}
-
-/** An artifact: a model file from the network, alone in a private folder, removed with it. */
-export interface Delivery {
-  readonly folder: string
-  /** The file, with a random name and the extension of its format. */
-  readonly path: string
-  /** The sender's file name in safe form; used as the model's name if nothing else gives one. */
-  readonly fileName: string
-  readonly sha256: string | undefined
-}
-
-/** What to prepare, after the check that it is allowed. */
-interface Place extends Location, Wishes {
-  readonly url: string
-  /** Source of the name if neither the caller nor the model gives one; default: `path`. */
-  readonly namedAfter?: string
-}
-
-/** What a caller requests for a model; everything else comes from its files. */
-export interface Wishes extends WishedRuntime {
-  readonly name?: string | undefined
-  /** Chooses one of several numbered versions; for any other model it sets the version's name. */
-  readonly version?: string | undefined
+  /**
+   * Whether an archive of the operator is unpacked at the first load. It is unpacked at once if it
+   * has no directory.
+   */
+  readonly unpacksLater?: boolean
 }
 
 /**
@@ -143,9 +95,10 @@ export async function prepareDelivery(
  * @param keepsDelivery Keep the artifact from the network, because the next start serves it again.
  */
 export async function discard(
-  { temporaryFolder, delivery }: PreparedModel,
+  { temporaryFolder, delivery, archive }: PreparedModel,
   keepsDelivery = false,
 ): Promise<void> {
+  await archive?.close()
   if (temporaryFolder !== undefined) await rm(temporaryFolder, { recursive: true, force: true })
   if (delivery !== undefined && !keepsDelivery) {
     await rm(delivery.folder, { recursive: true, force: true })
@@ -190,10 +143,18 @@ async function prepareArchive(place: Place, options: SourceOptions): Promise<Pre
   // Recorded before the archive is read, so that a write during reading counts as a change.
   const files =
     place.namedAfter === undefined ? await RegisteredFiles.ofFile(place.path) : undefined
-  const { found, temporaryFolder } = await unpackVersion(place.path, place.root, {
-    ...options,
-    wished: place,
-  })
+  const { path: file, root } = place
+  if (options.unpacksLater === true && files !== undefined) {
+    const outlined = await outlineVersion(file, root, { ...options, wished: place })
+    if (outlined !== undefined) {
+      const { found, temporaryFolder, bytes } = outlined
+      const unpack = (signal: AbortSignal): Promise<void> =>
+        unpackInto(temporaryFolder, file, root, { ...options, signal })
+      const archive = new LateArchive({ files, bytes, unpack })
+      return { ...toPrepared(place, found, temporaryFolder), files, archive }
+    }
+  }
+  const { found, temporaryFolder } = await unpackVersion(file, root, { ...options, wished: place })
   try {
     const prepared = toPrepared(place, found, temporaryFolder)
     return files === undefined ? prepared : { ...prepared, files }
@@ -211,37 +172,6 @@ function chooseVersion(versions: FoundVersion[], { version, url }: Place): Found
     'ModelVersionNotFoundException',
     `Model version: ${version} does not exist for model: ${url}`,
   )
-}
-
-function toPrepared(
-  place: Place,
-  found: FoundVersion,
-  temporaryFolder: string | undefined,
-): PreparedModel {
-  const { version, isNumbered, manifestName, chosen: _chosen, ...model } = found
-  const { namedAfter } = place
-  const own =
-    namedAfter === undefined
-      ? () => nameOfPath(place.path, place.root)
-      : () => nameOfFile(namedAfter)
-  const name = place.name ?? manifestName ?? own()
-  checkModelName(name)
-  checkRuntime(place.runtime, model.runtime)
-  return {
-    ...model,
-    name,
-    version: isNumbered ? version : (place.version ?? version),
-    url: place.url,
-    temporaryFolder,
-  }
-}
-
-/** The caller's Python version need not match: the operator's interpreter decides the version. */
-function checkRuntime(wished: string | undefined, own: string): void {
-  if (wished === undefined || wished === own) return
-  if (wished.startsWith('python') && own.startsWith('python')) return
-  const text = `Invalid RuntimeType value: ${wished}. The runtime of this model is ${own}.`
-  throw new ServerError('BadRequestException', text)
 }
 
 function invalid(message: string, cause?: unknown): ServerError {

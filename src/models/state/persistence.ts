@@ -116,7 +116,8 @@ export class Persistence {
     const { url, name, version, options, file, sha256, isDefault } = stored
     if (registry.has(name, version)) return
     const { handler, runtime } = options
-    const named = { ...sources, name, version, handler, runtime, signal }
+    const unpacksLater = options.loadOnDemand === true
+    const named = { ...sources, name, version, handler, runtime, signal, unpacksLater }
     const prepared =
       file === undefined
         ? await prepareFromUrl(url, named)
