@@ -119,6 +119,7 @@ export async function whenShared({ management }: BenchServer, model: string): Pr
   for (;;) {
     const text = await (await fetch(`${management}/models/${model}/all`)).text()
     if (/"state": ?"shared"/.test(text)) return
+    if (/"state": ?"private"/.test(text)) throw new Error(`the weights are not shared: ${text}`)
     await sleep(50)
   }
 }

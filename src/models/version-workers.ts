@@ -34,7 +34,7 @@ export class VersionWorkers {
   readonly #log: Logger
   readonly #measured = new MeasuredWorkers()
   readonly #closing = new AbortController()
-  readonly #memory: MetadataMemory
+  readonly #metadata: MetadataMemory
   #isClosing = false
 
   constructor(prepared: PreparedModel, settings: EffectiveSettings, context: ModelContext) {
@@ -67,7 +67,7 @@ export class VersionWorkers {
     })
     this.#recycler = new Recycler(this.pool, recycleLimits(config), this.#log)
     this.onDemand = settings.loadsOnDemand ? this.#createOnDemand() : undefined
-    this.#memory = new MetadataMemory(prepared, settings, context.index)
+    this.#metadata = new MetadataMemory(prepared, settings, context.index)
   }
 
   /**
@@ -75,7 +75,7 @@ export class VersionWorkers {
    * run of the server or before.
    */
   get metadata(): unknown {
-    return this.#memory.metadata
+    return this.#metadata.metadata
   }
 
   /** The wanted number of workers. */
@@ -128,7 +128,7 @@ export class VersionWorkers {
    */
   async learnMetadata(): Promise<void> {
     if (this.metadata !== undefined || this.onDemand === undefined || this.dialect === 'mms') return
-    this.#memory.record(await requestMetadata(this.pool))
+    this.#metadata.record(await requestMetadata(this.pool))
   }
 
   /** As {@link Scaler.scale}. A model that is not in memory starts its workers later. */
@@ -240,7 +240,7 @@ export class VersionWorkers {
    */
   async #learn(): Promise<void> {
     const canAsk = this.pool.status.readyWorkers > 0 && this.dialect !== 'mms' && !this.#isClosing
-    if (!canAsk || this.#memory.isLearned) return
-    this.#memory.record(await askForMetadata(this.pool, this.#prepared.name, this.#context.log))
+    if (!canAsk || this.#metadata.isLearned) return
+    this.#metadata.record(await askForMetadata(this.pool, this.#prepared.name, this.#context.log))
   }
 }
