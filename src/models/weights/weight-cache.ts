@@ -21,7 +21,7 @@ import type { ProcessLimits } from './weights-process.ts'
 export type { VersionWeights, WeightStatus } from './version-weights.ts'
 
 const MIB = 1024 * 1024
-/** Memory of a build: the process, and the copies of the weights that it has at the same time. */
+/** Memory of a build: the process, and copies of the `.onnx` file. */
 const BUILD_BYTES = 100 * MIB
 const BUILD_COPIES = 3
 const TOO_LITTLE_MEMORY =
@@ -128,7 +128,10 @@ export class WeightCache {
     model: CacheableModel,
     limits: ProcessLimits,
   ): Promise<PreparedWeights | undefined> {
-    const bytes = BUILD_BYTES + BUILD_COPIES * bytesOf(model.sources)
+    const [file, ...external] = model.sources
+    const fileBytes = file === undefined ? 0 : bytesOf([file])
+    // Weights beside the `.onnx` file are mapped; mostly a part of them is copied at a time.
+    const bytes = BUILD_BYTES + BUILD_COPIES * fileBytes + bytesOf(external)
     const release = await this.#options.memory.reserve(bytes)
     if (release === undefined) return { reason: TOO_LITTLE_MEMORY }
     try {
