@@ -1,10 +1,11 @@
 /** Labels that come with a model although no setting names them. */
-import { closeSync, fstatSync, openSync } from 'node:fs'
-import { readFile, stat } from 'node:fs/promises'
 import path from 'node:path'
+import { ServerError } from '../../../errors.ts'
 import type { ModelFiles } from '../../../model-folder/files.ts'
-import { ProtoError, ProtoFile } from '../../../proto-file.ts'
-import type { Range } from '../../../proto-file.ts'
+import { readTextInside } from '../../../model-folder/read-inside.ts'
+import { codeOf } from '../../../process-identity.ts'
+import { ProtoError, withProtoFile } from '../../../proto-file.ts'
+import type { ProtoFile, Range } from '../../../proto-file.ts'
 import { LabelError, labelsIn } from './label-file.ts'
 
 const CONFIG_FILE = 'config.json'
@@ -23,50 +24,57 @@ const ENTRY = /(?:(\d+)\s*:\s*)?('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")/g
 /**
  * Returns `id2label` or `label2id` of a `config.json` of Transformers beside the model, otherwise
  * `names` in the metadata of the `.onnx` file, which Ultralytics writes. Files of another form are
- * ignored, because they are not meant for this server.
+ * ignored, because they are not meant for this server; the log of the worker says why.
+ * @param root Real path that contains every file; `undefined` for no limit.
  */
-export async function impliedLabels({
-  folder,
-  onnxFile,
-}: Pick<ModelFiles, 'folder' | 'onnxFile'>): Promise<readonly string[] | undefined> {
-  const found = (await labelsOfConfig(folder)) ?? (onnxFile && labelsOfMetadata(onnxFile))
+export async function impliedLabels(
+  { folder, onnxFile }: Pick<ModelFiles, 'folder' | 'onnxFile'>,
+  root?: string,
+): Promise<readonly string[] | undefined> {
+  const found = (await labelsOfConfig(folder, root)) ?? (onnxFile && labelsOfMetadata(onnxFile))
   return found === undefined || found === '' || found.every((label) => PLACEHOLDER.test(label))
     ? undefined
     : found
 }
 
-async function labelsOfConfig(folder: string): Promise<readonly string[] | undefined> {
-  const file = path.join(folder, CONFIG_FILE)
+async function labelsOfConfig(
+  folder: string,
+  root: string | undefined,
+): Promise<readonly string[] | undefined> {
   try {
-    const stats = await stat(file)
-    if (!stats.isFile() || stats.size > MAX_CONFIG_BYTES) return undefined
-    const config: unknown = JSON.parse(await readFile(file, 'utf8'))
+    const file = path.join(folder, CONFIG_FILE)
+    const config: unknown = JSON.parse(
+      await readTextInside(file, { root, maxBytes: MAX_CONFIG_BYTES }),
+    )
     if (typeof config !== 'object' || config === null) return undefined
     const labels: unknown = Reflect.get(config, 'id2label') ?? Reflect.get(config, 'label2id')
     return labels === undefined ? undefined : labelsIn(labels)
   } catch (error) {
-    const isForeign = error instanceof LabelError || error instanceof SyntaxError
-    const isMissing = error instanceof Error && 'code' in error
-    if (isForeign || isMissing) return undefined
-    throw error
+    if (codeOf(error) === 'ENOENT') return undefined
+    const reason =
+      error instanceof ServerError
+        ? error.message
+        : error instanceof LabelError
+          ? `its list of labels ${error.message}.`
+          : 'it cannot be read as JSON.'
+    console.log(`No labels are taken from ${CONFIG_FILE}: ${reason}`)
+    return undefined
   }
 }
 
 function labelsOfMetadata(onnxFile: string): readonly string[] | undefined {
-  const descriptor = openSync(onnxFile, 'r')
   try {
-    const file = new ProtoFile(descriptor, fstatSync(descriptor).size)
-    for (const field of file.fields(file.whole)) {
-      if (field.number !== METADATA || textIn(file, field, KEY, MAX_KEY_BYTES) !== NAMES_KEY)
-        continue
-      return labelsOfPython(textIn(file, field, VALUE, MAX_CONFIG_BYTES) ?? '')
-    }
-    return undefined
+    return withProtoFile(onnxFile, (file) => {
+      for (const field of file.fields(file.whole)) {
+        if (field.number !== METADATA || textIn(file, field, KEY, MAX_KEY_BYTES) !== NAMES_KEY)
+          continue
+        return labelsOfPython(textIn(file, field, VALUE, MAX_CONFIG_BYTES) ?? '')
+      }
+      return undefined
+    })
   } catch (error) {
     if (error instanceof ProtoError || error instanceof LabelError) return undefined
     throw error
-  } finally {
-    closeSync(descriptor)
   }
 }
 

@@ -9,6 +9,8 @@ const NUMBERED = /^(\d+)(?:\s*[:,;=\t]\s*|\s+)(\S.*)$/
 const NESTED_KEYS = ['id2label', 'label2id', 'names', 'labels', 'classes'] as const
 const NAME_KEYS = ['name', 'label', 'class', 'display_name'] as const
 const NUMBER_KEYS = ['id', 'index', 'class_id'] as const
+/** Objects with labels within objects. Without a limit, a hostile file exhausts the stack. */
+const MAX_LEVELS = 4
 
 /**
  * Returns the labels in the order of classes. The text has one label per line, with or without
@@ -17,6 +19,7 @@ const NUMBER_KEYS = ['id', 'index', 'class_id'] as const
  */
 export function parseLabels(content: string, isJson: boolean): readonly string[] {
   const text = content.replace(/^\uFEFF/, '')
+  if (text.trim() === '') throw new LabelError('is empty')
   if (!isJson) return labelsOfLines(text)
   let value: unknown
   try {
@@ -34,9 +37,10 @@ export function parseLabels(content: string, isJson: boolean): readonly string[]
  * place of a label, as in TorchServe's files, its last entry is the label.
  * @throws LabelError
  */
-export function labelsIn(value: unknown): readonly string[] {
+export function labelsIn(value: unknown, levels = MAX_LEVELS): readonly string[] {
   if (typeof value !== 'object' || value === null)
     throw new LabelError('is neither a list nor an object')
+  if (levels === 0) throw new LabelError('has too many levels')
   const entries = Object.entries(value)
   const isInverse = entries.length > 0 && entries.every(([, one]) => typeof one === 'number')
   if (isInverse && !Array.isArray(value)) {
@@ -51,7 +55,7 @@ export function labelsIn(value: unknown): readonly string[] {
     const nested = NESTED_KEYS.map((key) => Reflect.get(value, key) as unknown).find(
       (one) => typeof one === 'object' && one !== null,
     )
-    if (nested !== undefined) return labelsIn(nested)
+    if (nested !== undefined) return labelsIn(nested, levels - 1)
   }
   return inOrder(entries.map(([index, one]) => [index, labelOf(index, one)]))
 }
@@ -60,7 +64,7 @@ export function labelsIn(value: unknown): readonly string[] {
 function labelsOfLines(text: string): readonly string[] {
   const lines = text
     .trimEnd()
-    .split('\n')
+    .split(/\r\n?|\n/)
     .map((line) => line.trim())
   const numbered = lines.filter((line) => line !== '').map((line) => NUMBERED.exec(line))
   const pairs = numbered.flatMap((match): [string, string][] =>

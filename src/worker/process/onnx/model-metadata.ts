@@ -3,7 +3,7 @@ import path from 'node:path'
 import { env } from 'onnxruntime-node'
 import { ServerError } from '../../../errors.ts'
 import type { ModelFiles } from '../../../model-folder/files.ts'
-import type { LoadContext } from '../handler.ts'
+import type { LoadContext, WorkerOptions } from '../handler.ts'
 import { planClasses } from './image/classes.ts'
 import { readLabels } from './labels.ts'
 import { labelOutputs } from './output-labels.ts'
@@ -22,7 +22,7 @@ export async function metadataOf(
 ): Promise<ModelMetadata> {
   const { inputs, notServed, providers } = session
   const { modelVersion, maxBatchSize, hasBatchDimension } = context.options
-  const labels = await labelsOf(files, context.options.labels, session.outputs)
+  const labels = await labelsOf(files, context.options, session.outputs)
   const handler =
     (context.handler || files.settings.handler) === IMAGE_HANDLER ? IMAGE_HANDLER : 'onnx'
   const task = files.settings.task?.type
@@ -61,10 +61,10 @@ export async function metadataOf(
 /** Labels that no setting names are used only if a dimension of an output can be their number. */
 async function labelsOf(
   files: ModelFiles,
-  fallback: string,
+  { labels: fallback, root }: WorkerOptions,
   outputs: readonly TensorSpec[],
 ): Promise<readonly string[] | undefined> {
-  const labels = await readLabels(files, fallback)
+  const labels = await readLabels(files, fallback, root || undefined)
   const { labels: named = fallback, task } = files.settings
   if (labels === undefined || named !== '' || task !== undefined) return labels
   const canCount = ({ shape }: TensorSpec): boolean =>

@@ -133,7 +133,7 @@ function asClass(
   const isComplete = isNamed || columns === labels.length
   const names = classes === undefined ? (isComplete ? labels : undefined) : namesOf(classes, labels)
   if (names === undefined) {
-    const count = `The label file has ${labels.length} labels`
+    const count = `There are ${labels.length} labels`
     console.log(`${count}, which are not those of output ${quote(spec.name)}; it stays a number.`)
     return spec
   }

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
-import { mkdirSync, writeFileSync } from 'node:fs'
+import { execFileSync } from 'node:child_process'
+import { mkdirSync, realpathSync, rmSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { test } from 'node:test'
 import {
@@ -7,7 +8,9 @@ import {
   impliedLabels,
 } from '../../../../src/worker/process/onnx/implied-labels.ts'
 import { LabelError, parseLabels } from '../../../../src/worker/process/onnx/label-file.ts'
+import { readLabels } from '../../../../src/worker/process/onnx/labels.ts'
 import { field, model as encodeModel } from '../../../helpers/onnx-fields.ts'
+import { failsWith } from '../../../helpers/pictures.ts'
 import { temporaryFolder } from '../../../helpers/server.ts'
 
 const wanted = ['cat', 'big dog', 'eel']
@@ -135,4 +138,60 @@ test('without a label file, config.json comes first, then the metadata of the mo
   const empty = path.join(folder, 'empty')
   mkdirSync(path.join(empty, 'config.json'), { recursive: true })
   assert.equal(await impliedLabels({ folder: empty, onnxFile: undefined }), undefined)
+})
+
+test('files without labels, or with thousands of levels, are refused', () => {
+  const nested = `${'{"names":'.repeat(50_000)}1${'}'.repeat(50_000)}`
+  for (const [text, isJson, pattern] of [
+    ['', false, /^is empty$/],
+    ['\uFEFF \r\n\n', false, /^is empty$/],
+    ['', true, /^is empty$/],
+    [nested, true, /^has too many levels$/],
+    [`${'['.repeat(50_000)}${']'.repeat(50_000)}`, true, /^has no label for class "0"$/],
+  ] as const) {
+    assert.throws(
+      () => parseLabels(text, isJson),
+      (error) => error instanceof LabelError && pattern.test(error.message),
+    )
+  }
+  assert.deepEqual(parseLabels('cat\rbig dog\reel\r', false), wanted)
+})
+
+test('a label file is read only if it is a small regular file inside the root', async (t) => {
+  const parent = realpathSync(temporaryFolder(t))
+  const folder = path.join(parent, 'model')
+  mkdirSync(path.join(folder, 'folder.txt'), { recursive: true })
+  writeFileSync(path.join(parent, 'secret.txt'), 'a\nb\n')
+  writeFileSync(path.join(parent, 'secret.json'), '{"id2label": {"0": "a", "1": "b"}}')
+  symlinkSync('../secret.txt', path.join(folder, 'link.txt'))
+  execFileSync('mkfifo', [path.join(folder, 'fifo.txt')])
+  writeFileSync(path.join(folder, 'large.txt'), '')
+  truncateSync(path.join(folder, 'large.txt'), 2 ** 30)
+  const files = { folder, settingsFolder: folder, onnxFile: undefined, manifest: undefined }
+  for (const [name, pattern] of [
+    ['folder.txt', /"?folder.txt"? is not a file/],
+    ['fifo.txt', /fifo.txt is not a file/],
+    ['link.txt', /points outside the model store/],
+    ['large.txt', /larger than 8 MiB/],
+  ] as const) {
+    const reading = readLabels({ ...files, settings: { labels: name } }, '', folder)
+    await assert.rejects(reading, failsWith('InvalidModelException', pattern), name)
+  }
+
+  // Files of other programs that cannot be read do not end the load; the log says why.
+  const lines = t.mock.method(console, 'log', () => undefined)
+  const config = path.join(folder, 'config.json')
+  for (const [write, pattern] of [
+    [() => symlinkSync('../secret.json', config), /points outside the model store/],
+    [() => execFileSync('mkfifo', [config]), /config.json is not a file/],
+    [() => writeFileSync(config, '{'), /cannot be read as JSON/],
+    [() => writeFileSync(config, '{"id2label": {"0": "a", "7": "b"}}'), /class numbers 0 to 1/],
+    [() => writeFileSync(config, `{"id2label": ${'{"names":'.repeat(5000)}1}`), /read as JSON/],
+  ] as const) {
+    rmSync(config, { force: true })
+    lines.mock.resetCalls()
+    write()
+    assert.equal(await readLabels({ ...files, settings: {} }, '', folder), undefined)
+    assert.match(String(lines.mock.calls[0]?.arguments[0]), pattern)
+  }
 })

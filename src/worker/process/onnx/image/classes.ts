@@ -1,6 +1,6 @@
 import { ServerError } from '../../../../errors.ts'
 import type { ModelSettings } from '../../../../model-folder/settings.ts'
-import { quote, specListText, specText } from '../tensors/error-text.ts'
+import { countText, quote, specListText, specText } from '../tensors/error-text.ts'
 import { halfToNumber } from '../tensors/half.ts'
 import type { TensorSpec } from '../tensors/metadata.ts'
 import type { Datatype, Tensor } from '../tensors/tensor.ts'
@@ -43,7 +43,7 @@ export function planClasses(
   if (labels.length > 0 && classes !== -1 && labels.length !== classes) {
     throw new ServerError(
       'InvalidModelException',
-      `The label file has ${labels.length} labels, but output ${quote(output.name)} has ${classes} classes.`,
+      `There are ${countText(labels.length, 'label')}, but output ${quote(output.name)} has ${classes} classes.`,
     )
   }
   const { topK = DEFAULT_TOP_K, softmax = false } = settings
