@@ -45,10 +45,19 @@ function shortJson(value: unknown): string {
   }
 }
 
-/** For example `auto`, `integer from 0 to 60000`. */
-function shortTextOf({ const: word, type, minimum, maximum }: TSchema): string {
+/** For example `auto`, `integer from 0 to 60000`, `object with height and width`. */
+function shortTextOf({
+  const: word,
+  type,
+  minimum,
+  maximum,
+  exclusiveMinimum,
+  required,
+}: TSchema): string {
   if (word !== undefined) return String(word)
-  const from = minimum === undefined ? '' : ` from ${minimum}`
+  if (Array.isArray(required)) return `object with ${required.join(' and ')}`
+  const above = exclusiveMinimum === undefined ? '' : ` above ${exclusiveMinimum}`
+  const from = minimum === undefined ? above : ` from ${minimum}`
   return `${type}${from}${maximum === undefined ? '' : ` to ${maximum}`}`
 }
 

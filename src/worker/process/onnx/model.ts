@@ -52,8 +52,9 @@ export async function loadOnnxModel(context: LoadContext): Promise<LoadedModel> 
   const session = OnnxSession.load(files.onnxFile, files.settings, context, mapped)
   try {
     const metadata = await metadataOf(session, files, context)
-    if (files.settings.warmUp ?? context.options.warmUp) warmUp(session)
+    // Before the warm-up run, which may take long: damaged files end the load here.
     const { codecs, text } = await codecsOf(session, metadata, files, context.options)
+    if (files.settings.warmUp ?? context.options.warmUp) warmUp(session)
     const verdict = verdictOn(files.onnxFile, session, files.settings, context.options)
     const described = text === undefined ? metadata : { ...metadata, text }
     return new OnnxModel(session, described, codecs, verdict)

@@ -30,3 +30,9 @@ export function flagOf(value: unknown): boolean | undefined {
 export function listOf(value: unknown): readonly unknown[] {
   return Array.isArray(value) ? value : []
 }
+
+/** Whether a value of JSON has more than this number of lists and objects in one another. */
+export function hasMoreLevels(value: unknown, levels: number): boolean {
+  if (typeof value !== 'object' || value === null) return false
+  return levels === 0 || Object.values(value).some((one) => hasMoreLevels(one, levels - 1))
+}

@@ -7,7 +7,9 @@ import path from 'node:path'
 import { ServerError } from '../../../errors.ts'
 import type { ModelFiles } from '../../../model-folder/files.ts'
 import { readTextInside } from '../../../model-folder/read-inside.ts'
+import type { ReadLimits } from '../../../model-folder/read-inside.ts'
 import type { TEXT_TASKS } from '../../../model-folder/text-settings.ts'
+import { codeOf } from '../../../process-identity.ts'
 import { fieldsOf, isFields, listOf, numberOf, textOf } from './json-fields.ts'
 import type { Fields } from './json-fields.ts'
 
@@ -55,7 +57,7 @@ export async function readTextFolder(
   if (!names.includes(TOKENIZER_FILE)) return undefined
   const read = async (name: string, maxBytes = MAX_CONFIG_BYTES): Promise<unknown> =>
     names.includes(name.split('/', 1)[0] ?? '')
-      ? readJson(path.join(folder, name), root, maxBytes)
+      ? readJson(folder, name, { root, maxBytes })
       : undefined
   const config = fieldsOf(await read('config.json'))
   const modules = listOf(await read('modules.json')).map(
@@ -100,15 +102,9 @@ export function labelsOf(config: Fields): readonly string[] | undefined {
   })
 }
 
-async function readJson(
-  file: string,
-  root: string | undefined,
-  maxBytes: number,
-): Promise<unknown> {
-  const name = path.basename(file)
-  const text = await readTextInside(file, { root, maxBytes }).catch((cause: unknown) => {
-    const isMissing = cause instanceof Error && 'code' in cause && cause.code === 'ENOENT'
-    if (isMissing) return undefined
+async function readJson(folder: string, name: string, limits: ReadLimits): Promise<unknown> {
+  const text = await readTextInside(path.join(folder, name), limits).catch((cause: unknown) => {
+    if (codeOf(cause) === 'ENOENT') return undefined
     throw cause instanceof ServerError ? cause : invalid(`${name} cannot be read.`, cause)
   })
   if (text === undefined) return undefined

@@ -58,8 +58,11 @@ export function createTextModel(parts: TextModelParts): TextModel {
     maxTokens,
     padId: padIdOf(folder, tokenizer),
   })
-  if (encoder.maxTokens <= encoder.specialCount(true)) {
-    throw invalid(`The model takes ${encoder.maxTokens} tokens, too few for a text.`)
+  const special = Math.max(encoder.specialCount(true), encoder.specialCount(false))
+  if (encoder.maxTokens <= special) {
+    throw invalid(
+      `The model takes ${encoder.maxTokens} tokens, too few for a text: the template of tokenizer.json adds ${special}.`,
+    )
   }
   const labels = metadata.labels ?? labelsOf(folder.config) ?? []
   const joins = metadata.batchable && files.onnxFile !== undefined && !isDynamic(files.onnxFile)

@@ -16,6 +16,12 @@ const WHOLE_RANGES: Partial<Record<Datatype, readonly [minimum: number, maximum:
   UINT32: [0, 4_294_967_295],
   INT32: [-2_147_483_648, 2_147_483_647],
 }
+/** Largest value of a datatype that holds fractions. */
+const LARGEST: Partial<Record<Datatype, number>> = {
+  FP16: 65_504,
+  FP32: 3.402_823_466_385_288_6e38,
+  FP64: Number.MAX_VALUE,
+}
 /** Datatypes that hold fractions. */
 export const REAL_DATATYPES: readonly Datatype[] = ['FP16', 'FP32', 'FP64']
 
@@ -36,6 +42,8 @@ export function createByteTables(
   return means.map((mean, channel) => {
     const deviation = deviations[channel] ?? 1
     const table = allocatePixels(datatype, 256)
+    // Values between black and white lie between their numbers.
+    for (const byte of [0, 255]) checkNumber(datatype, (byte * scale - mean) / deviation)
     for (let byte = 0; byte < 256; byte++) {
       const value = (settings.invert === true ? 255 - byte : byte) * scale
       table[byte] = toElement(datatype, (value - mean) / deviation)
@@ -70,7 +78,17 @@ function perChannel(
   if (values.length === count) return values
   throw new ServerError(
     'InvalidModelException',
-    `model.json: image.${name} has ${values.length} values, but the input has ${count} channels.`,
+    `The setting image.${name} has ${values.length} values, but the input has ${count} channels.`,
+  )
+}
+
+/** Integers are clamped, so only fractions can become infinite or NaN. */
+function checkNumber(datatype: NumericDatatype, value: number): void {
+  const largest = LARGEST[datatype]
+  if (largest === undefined || Math.abs(value) <= largest) return
+  throw new ServerError(
+    'InvalidModelException',
+    `The scale, mean and standard deviation of the image turn pixels into ${value}, which ${datatype} cannot hold.`,
   )
 }
 

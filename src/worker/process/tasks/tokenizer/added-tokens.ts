@@ -1,13 +1,16 @@
 /** Added tokens of `tokenizer.json`: they are found in the text before anything else. */
 import { fieldsOf, listOf, textOf } from '../json-fields.ts'
-import { alignedText, matchesIn, slice } from './aligned-text.ts'
-import type { AlignedText } from './aligned-text.ts'
+import { alignedText, slice } from './aligned-text.ts'
+import type { AlignedText, Span } from './aligned-text.ts'
 import type { Normalizer } from './normalizers.ts'
 import { checkedId } from './subwords.ts'
+import { malformed } from './unsupported.ts'
 
 const WORD_END = /[\p{Alphabetic}\p{M}\p{Nd}\p{Pc}]$/u
 const WORD_START = /^[\p{Alphabetic}\p{M}\p{Nd}\p{Pc}]/u
 const SPACE = /^\p{White_Space}$/u
+/** Of one added token. Those of known models have less than 100. */
+const MAX_CHARS = 1000
 
 export interface AddedToken {
   readonly content: string
@@ -46,28 +49,34 @@ export interface Part {
 /** Finds the tokens of one kind: those for the original text, or those for the normalized text. */
 export class AddedTokenFinder {
   readonly #tokens = new Map<string, AddedToken>()
-  readonly #expression: RegExp | undefined
+  /** Numbers of characters of the tokens that begin with a character, the largest first. */
+  readonly #lengths = new Map<string, number[]>()
 
   /** @param normalize Changes the tokens as it changes the text in which they are found. */
   constructor(tokens: readonly AddedToken[], normalize: Normalizer) {
     for (const token of tokens) {
-      const content = normalize(alignedText(token.content)).chars.join('')
-      if (content !== '' && !this.#tokens.has(content)) this.#tokens.set(content, token)
+      const { chars } = normalize(alignedText(token.content))
+      if (chars.length > MAX_CHARS)
+        throw malformed(`an added token has more than ${MAX_CHARS} characters`)
+      const [first] = chars
+      const content = chars.join('')
+      if (first === undefined || this.#tokens.has(content)) continue
+      this.#tokens.set(content, token)
+      const lengths = this.#lengths.get(first) ?? []
+      if (!lengths.includes(chars.length)) lengths.push(chars.length)
+      this.#lengths.set(first, lengths)
     }
-    // The longest of those that start at one place is taken.
-    const contents = [...this.#tokens.keys()].toSorted((one, other) => other.length - one.length)
-    const escaped = contents.map((text) => text.replaceAll(/[$()*+.?[\\\]^{|}]/g, String.raw`\$&`))
-    this.#expression = escaped.length === 0 ? undefined : new RegExp(escaped.join('|'), 'gu')
+    for (const lengths of this.#lengths.values()) lengths.sort((one, other) => other - one)
   }
 
   split(text: AlignedText): readonly Part[] {
-    if (this.#expression === undefined || text.chars.length === 0) return [{ text, id: undefined }]
+    if (this.#tokens.size === 0 || text.chars.length === 0) return [{ text, id: undefined }]
     const parts: Part[] = []
     let next = 0
     const add = (start: number, end: number, id?: number): void => {
       if (end > start) parts.push({ text: slice(text, { start, end }), id })
     }
-    for (const span of matchesIn(text, this.#expression)) {
+    for (const span of this.#matchesIn(text)) {
       let { start, end } = span
       const token = this.#tokens.get(text.chars.slice(start, end).join(''))
       if (token === undefined || start < next) continue
@@ -80,6 +89,22 @@ export class AddedTokenFinder {
     }
     add(next, text.chars.length)
     return parts
+  }
+
+  /**
+   * The longest of those that start at one place is taken. An expression of all tokens would be
+   * simpler, but with thousands of tokens its compilation takes seconds.
+   */
+  *#matchesIn({ chars }: AlignedText): Generator<Span> {
+    for (let start = 0; start < chars.length; start++) {
+      for (const length of this.#lengths.get(chars[start] ?? '') ?? []) {
+        const end = start + length
+        if (end > chars.length || !this.#tokens.has(chars.slice(start, end).join(''))) continue
+        yield { start, end }
+        start = end - 1
+        break
+      }
+    }
   }
 }
 

@@ -1,3 +1,5 @@
+import { ServerError } from '../../../../errors.ts'
+
 /**
  * A text that normalizers and pre-tokenizers change, while each character keeps the range of the
  * original text that it stands for. The rules are those of the Rust tokenizers, so that offsets are
@@ -18,6 +20,12 @@ export interface Span {
   readonly end: number
 }
 
+/**
+ * Normalizers that replace a letter by several make texts longer, in a sequence exponentially. This
+ * is eight times the longest text of a request.
+ */
+const MAX_CHARS = 2_000_000
+
 /** Collects characters of a new text. */
 export class TextBuilder {
   readonly chars: string[] = []
@@ -26,12 +34,20 @@ export class TextBuilder {
 
   /** Adds the code points of `text` with the range of the character at `index` of `source`. */
   add(text: string, source: AlignedText, index: number): void {
+    if (this.chars.length > MAX_CHARS) throw tooLong()
     for (const char of text) {
       this.chars.push(char)
       this.starts.push(source.starts[index] ?? 0)
       this.ends.push(source.ends[index] ?? 0)
     }
   }
+}
+
+function tooLong(): ServerError {
+  return new ServerError(
+    'PayloadTooLargeException',
+    `The rules of tokenizer.json turn the text into more than ${MAX_CHARS} characters.`,
+  )
 }
 
 /** Returns a text whose characters stand for themselves. */

@@ -2,7 +2,7 @@
  * Converts texts to token ids with the rules of a `tokenizer.json`, and keeps for each token the
  * range of the text that it stands for. Ids and ranges are those of the Rust tokenizers.
  */
-import { fieldsOf, numberOf, textOf } from '../json-fields.ts'
+import { fieldsOf, hasMoreLevels, numberOf, textOf } from '../json-fields.ts'
 import { AddedTokenFinder, readAddedTokens } from './added-tokens.ts'
 import type { AddedToken } from './added-tokens.ts'
 import { alignedText } from './aligned-text.ts'
@@ -17,6 +17,7 @@ import { createSubwords } from './subwords.ts'
 import type { Subwords } from './subwords.ts'
 import { createTemplate } from './template.ts'
 import type { Template, TemplateItem, Trimming } from './template.ts'
+import { malformed } from './unsupported.ts'
 
 /** The tokens of one text, without special tokens of a template. */
 export interface TokenSequence {
@@ -34,6 +35,11 @@ export interface TokenizerDefaults {
   readonly padsLeft: boolean
   readonly truncatesLeft: boolean
 }
+
+/** Parts that consist of parts. */
+const NESTED_PARTS = ['normalizer', 'pre_tokenizer', 'post_processor', 'decoder']
+/** Against hostile files, which would exhaust the stack. */
+const MAX_LEVELS = 50
 
 export class Tokenizer {
   readonly defaults: TokenizerDefaults
@@ -54,6 +60,10 @@ export class Tokenizer {
    */
   constructor(file: unknown) {
     const fields = fieldsOf(file)
+    for (const part of NESTED_PARTS) {
+      if (hasMoreLevels(fields[part], MAX_LEVELS))
+        throw malformed(`its ${part} has too many levels`)
+    }
     this.#normalize = createNormalizer(fields['normalizer'])
     this.#split = createPreTokenizer(fields['pre_tokenizer'])
     this.#subwords = createSubwords(fields['model'])

@@ -8,6 +8,7 @@ import { ServerError } from '../../../../../errors.ts'
 import type { ImageSettings } from '../../../../../model-folder/image-settings.ts'
 import { PREPROCESSOR_FILE } from '../../../../../model-folder/paths.ts'
 import { fits, problemWith } from '../../../../../schema.ts'
+import { quote } from '../../tensors/error-text.ts'
 import type { BaseSettings } from './presets.ts'
 import { TimmConfig, timmSettings } from './timm.ts'
 
@@ -22,6 +23,8 @@ const Size = Type.Union([
   Type.Object({ longest_edge: Side }, { additionalProperties: false }),
 ])
 const Numbers = Type.Array(Type.Number(), { minItems: 1, maxItems: 4 })
+const Deviation = Type.Number({ exclusiveMinimum: 0 })
+const Deviations = Type.Array(Deviation, { minItems: 1, maxItems: 4 })
 const flag = Type.Optional(Type.Boolean())
 
 /** The keys that are translated. */
@@ -39,7 +42,7 @@ const Config = Type.Object({
   rescale_factor: Type.Optional(Type.Number()),
   do_normalize: flag,
   image_mean: Type.Optional(Type.Union([Type.Number(), Numbers])),
-  image_std: Type.Optional(Type.Union([Type.Number(), Numbers])),
+  image_std: Type.Optional(Type.Union([Deviation, Deviations])),
   do_pad: flag,
   pad_size: Type.Optional(Size),
   do_flip_channel_order: flag,
@@ -77,6 +80,9 @@ const SQUARE = /^(?:ViT|DeiT|Beit|Segformer|DPT|ViTHybrid|Siglip|Mask2?Former|Di
 const SHORTEST =
   /^(?:CLIP|ChineseCLIP|Detr|ConditionalDetr|DeformableDetr|Yolos|ConvNext|PoolFormer|Bit|MobileNet|MobileViT)/i
 
+/** Names of unused keys in the log. */
+const MAX_NOTED = 20
+
 /** The settings, and sentences for the log about keys that are not used. */
 export interface PreprocessorSettings extends BaseSettings {
   readonly notes: readonly string[]
@@ -108,16 +114,19 @@ function timmPart(value: unknown): unknown {
 
 /** Keys that switch on a step that is not known would change the numbers. */
 function checkOtherKeys(value: object): readonly string[] {
-  const notes: string[] = []
+  const unused: string[] = []
   for (const [key, entry] of Object.entries(value)) {
     if (key in Config.properties || HARMLESS.has(key)) continue
     if (entry === null || entry === false) continue
     const switches = /^do_|^keep_aspect_ratio$|^rescale_offset$|^include_top$/
-    if (switches.test(key)) throw problem(`it sets ${key}, which is not supported`)
+    if (switches.test(key)) throw problem(`it sets ${quote(key)}, which is not supported`)
     if (key === 'ensure_multiple_of' && entry === 1) continue
-    notes.push(`${PREPROCESSOR_FILE}: the image handler does not use "${key}".`)
+    unused.push(quote(key))
   }
-  return notes
+  if (unused.length === 0) return []
+  const more = unused.length - MAX_NOTED
+  const names = unused.slice(0, MAX_NOTED).join(', ') + (more > 0 ? ` and ${more} more` : '')
+  return [`${PREPROCESSOR_FILE}: the image handler does not use ${names}.`]
 }
 
 function numberSettings(config: Config): ImageSettings {
@@ -200,7 +209,7 @@ function sizeOf(size: Size, type: string, longest: number | undefined): Sides {
   if (SQUARE.test(type)) return { width: size, height: size }
   if (SHORTEST.test(type)) return { shortest_edge: size, ...edge }
   throw problem(
-    `it has one number as size, which means different things in different classes, and the class ${JSON.stringify(type)} is not known; write {"height": ${size}, "width": ${size}} or {"shortest_edge": ${size}}`,
+    `it has one number as size, which means different things in different classes, and the class ${quote(type)} is not known; write {"height": ${size}, "width": ${size}} or {"shortest_edge": ${size}}`,
   )
 }
 

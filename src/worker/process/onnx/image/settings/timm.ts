@@ -4,7 +4,7 @@ import type { Static } from '@sinclair/typebox'
 import { stringEnum } from '../../../../../schema.ts'
 import type { BaseSettings } from './presets.ts'
 
-const Numbers = Type.Array(Type.Number(), { minItems: 1, maxItems: 4 })
+const list = { minItems: 1, maxItems: 4 }
 
 /** The part of timm's `pretrained_cfg` that describes images. */
 export const TimmConfig = Type.Object({
@@ -12,8 +12,8 @@ export const TimmConfig = Type.Object({
   interpolation: stringEnum(['nearest', 'bilinear', 'bicubic', 'lanczos', 'box', 'hamming']),
   crop_pct: Type.Optional(Type.Number({ exclusiveMinimum: 0, maximum: 1 })),
   crop_mode: Type.Optional(stringEnum(['center', 'squash'])),
-  mean: Numbers,
-  std: Numbers,
+  mean: Type.Array(Type.Number(), list),
+  std: Type.Array(Type.Number({ exclusiveMinimum: 0 }), list),
 })
 type TimmConfig = Static<typeof TimmConfig>
 

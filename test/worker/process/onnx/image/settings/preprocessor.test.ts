@@ -114,18 +114,49 @@ test('keys that are not known are noted, or an error if they switch something on
     'preprocessor_config.json: the image handler does not use "patch_size".',
   ])
   const refused: [object, RegExp][] = [
-    [{ ...HALVES, size, do_thumbnail: true }, /it sets do_thumbnail, which is not supported/],
-    [{ ...HALVES, size, rescale_offset: true }, /it sets rescale_offset/],
+    [{ ...HALVES, size, do_thumbnail: true }, /it sets "do_thumbnail", which is not supported/],
+    [{ ...HALVES, size, rescale_offset: true }, /it sets "rescale_offset"/],
     [{ ...HALVES, size, resample: 9 }, /resample: /],
     [{ ...HALVES, size: { max_height: 8, max_width: 8 } }, /size: /],
     [{ ...HALVES, size: 224 }, /size, which means different things .* class "" is not known/],
     [{ ...HALVES }, /do_resize needs size/],
     [{ size }, /do_normalize needs image_mean and image_std/],
     [[], /it is not|Expected object/],
+    [
+      { ...HALVES, size, image_std: [0, 0, 0] },
+      /image_std: Expected number above 0 or array, got \[0,0,0\]/,
+    ],
+    [
+      { ...HALVES, size: { height: 1e9, width: 0 } },
+      /object with height and width or object with s/,
+    ],
+    [{ ...HALVES, size, 'do_\u001b[31m': true }, /it sets \(binary data\), which/],
   ]
   for (const [config, pattern] of refused) {
     assert.throws(() => readPreprocessor(config), failsWith('InvalidModelException', pattern))
   }
+})
+
+test('numbers that no input can hold are refused, and many unknown keys are one line', () => {
+  const size = { height: 8, width: 8 }
+  for (const [config, datatype] of [
+    [{ ...HALVES, rescale_factor: 1e308 }, 'FP32'],
+    [{ ...HALVES, image_mean: [1e308] }, 'FP32'],
+    [{ ...HALVES, image_std: [1e-320] }, 'FP64'],
+    [{ ...HALVES, rescale_factor: 300 }, 'FP16'],
+  ] as const) {
+    assert.throws(
+      () => planImageInput(spec([1, 3, 8, 8], datatype), {}, readPreprocessor({ size, ...config })),
+      failsWith(
+        'InvalidModelException',
+        /turn pixels into -?(Infinity|[\d.e+]+), which FP\d+ cannot hold/,
+      ),
+    )
+  }
+  const others = Object.fromEntries(Array.from({ length: 5000 }, (_, index) => [`k${index}`, 1]))
+  const { notes } = readPreprocessor({ ...HALVES, size, ...others })
+  assert.equal(notes.length, 1)
+  assert.match(notes[0] ?? '', /does not use "k0", .*, "k19" and 4980 more\.$/)
 })
 
 test('a file that does not suit the size of the input is refused', () => {
