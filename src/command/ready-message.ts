@@ -10,6 +10,7 @@ import { isNetworkFile } from '../model-folder/paths.ts'
 import type { ModelVersion } from '../models/model-version.ts'
 import type { RunningServer } from '../server.ts'
 import { inputsOf, zerosOf } from './example-inputs.ts'
+import { isImageModel, responseNote } from './image-response.ts'
 import { printableJson } from './terminal/terminal.ts'
 
 /** The ready message names at most this many models. */
@@ -35,7 +36,11 @@ export async function readyText(
     lines.push(
       '  No model is loaded yet. Register one with POST /models on the management listener.',
     )
-  else lines.push('', 'Try it:', '', `  ${await exampleCommand(first, inferenceUrl)}`)
+  else {
+    const note = responseNote(first.metadata)
+    lines.push('', 'Try it:', '', `  ${await exampleCommand(first, inferenceUrl)}`)
+    if (note !== undefined) lines.push('', `  ${note}`)
+  }
   return `${lines.join('\n')}\n\n`
 }
 
@@ -63,6 +68,8 @@ export async function exampleCommand(
 ): Promise<string> {
   const url = `${inferenceUrl}/predictions/${name}`
   const sample = await findSample(prepared.modelPath)
+  // The user has photographs; zeros are no image.
+  if (sample === undefined && isImageModel(metadata)) return `curl -T photo.jpg ${url}`
   if (sample?.endsWith('.json') === true)
     return `curl -H 'Content-Type: application/json' -d @${quote(sample)} ${url}`
   if (sample !== undefined) return `curl -F ${quote(`image=@${sample}`)} ${url}`

@@ -7,6 +7,7 @@ import type { ModelVersion } from '../../models/model-version.ts'
 import { externalLocations } from '../../models/sources/external-data.ts'
 import type { PreparedModel } from '../../models/sources/prepare.ts'
 import { residentBytes } from '../../process-identity.ts'
+import { responseNote } from '../image-response.ts'
 import { memberOf } from '../json.ts'
 import type { CommandInput, Outcome } from '../program/outcome.ts'
 import { exampleCommand } from '../ready-message.ts'
@@ -92,6 +93,7 @@ async function addLoaded(file: Inspection, version: ModelVersion, ms: number): P
   const reason = memberOf(batching, 'reason')
   const joins = memberOf(batching, 'joins')
   const handler = memberOf(metadata, 'handler')
+  const note = responseNote(metadata)
   return {
     ...file,
     handler: typeof handler === 'string' ? handler : file.handler,
@@ -106,5 +108,6 @@ async function addLoaded(file: Inspection, version: ModelVersion, ms: number): P
       }),
     },
     curl: await exampleCommand(version, USUAL_URL),
+    ...(note !== undefined && { response: note }),
   }
 }

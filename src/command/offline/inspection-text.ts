@@ -11,7 +11,7 @@ const MAX_OPERATORS = 12
 
 /** The page of one version. */
 export function inspectionText(inspection: Inspection, terminal: Terminal): string {
-  const { curl, load } = inspection
+  const { curl, load, response } = inspection
   const parts = [
     fieldsText(fieldsOf(inspection), terminal),
     section('Inputs', tensorTable(inspection.inputs, terminal), terminal),
@@ -19,7 +19,8 @@ export function inspectionText(inspection: Inspection, terminal: Terminal): stri
     section('External files', externalText(inspection.file?.external ?? []), terminal),
   ]
   if (curl !== undefined) {
-    parts.push(section('Request, after onnxd serve', `  ${curl}\n`, terminal))
+    const note = response === undefined ? '' : `  ${response}\n`
+    parts.push(section('Request, after onnxd serve', `  ${curl}\n${note}`, terminal))
   }
   if (load?.ok === false) {
     parts.push(

@@ -32,4 +32,6 @@ export interface Inspection {
     readonly batching?: string
   }
   readonly curl?: string
+  /** A sentence about the response to an image. */
+  readonly response?: string
 }

@@ -7,6 +7,7 @@ import { runOnnxd } from '../../helpers/command-line.ts'
 import { modelOfExternal } from '../../helpers/hostile-onnx.ts'
 import { identityGraph, modelBytes } from '../../helpers/onnx-builder.ts'
 import { temporaryFolder } from '../../helpers/server.ts'
+import { visionModels } from '../../helpers/vision-models.ts'
 
 const iris = path.resolve('examples/iris')
 const digits = path.resolve('examples/digits')
@@ -49,6 +50,23 @@ test('run writes bytes to a file, and says why a request is refused', async (t) 
   const written = await runOnnxd(['run', model, '-d', '[1.5]', '-o', output])
   assert.match(written.stdout, /^\d+ B of application\/json written to /, written.stderr)
   assert.match(readFileSync(output, 'utf8'), /1\.5/)
+})
+
+test('inspect shows a line that sends an image, and says what the response is', async (t) => {
+  const { ssd, segments, features } = visionModels(temporaryFolder(t))
+  for (const [folder, pattern] of [
+    [ssd, /lists the objects: class, score, and box in pixels .* 'Accept: image\/png'/],
+    [segments, /has the area of each class and a mask/],
+    [features, /is a vector of numbers/],
+  ] as const) {
+    const { stdout } = await runOnnxd(['inspect', folder])
+    const name = path.basename(folder)
+    const [line, note] = stdout.split('\n').slice(-3)
+    assert.equal(line, `  curl -T photo.jpg http://127.0.0.1:8080/predictions/${name}`)
+    assert.match(note ?? '', pattern)
+  }
+  const { stdout } = await runOnnxd(['inspect', digits])
+  assert.match(stdout, /\n {2}The response has the 3 best classes, each with its probability\.\n/)
 })
 
 test('inspect shows the file, the tensors, the operators and a curl line', async () => {
