@@ -1,6 +1,6 @@
 import { ServerError } from '../../../../errors.ts'
 import type { ModelSettings } from '../../../../model-folder/settings.ts'
-import { countText, quote, specListText, specText } from '../tensors/error-text.ts'
+import { countText, quote, shapeText, specListText, specText } from '../tensors/error-text.ts'
 import { halfToNumber } from '../tensors/half.ts'
 import type { TensorSpec } from '../tensors/metadata.ts'
 import type { Datatype, Tensor } from '../tensors/tensor.ts'
@@ -56,6 +56,13 @@ export function planClasses(
  */
 export function rankClasses(scores: Tensor, plan: ClassPlan): readonly (readonly RankedClass[])[] {
   const [rows = 0, classes = 0] = scores.shape
+  // A model may declare no sizes, or others than it returns.
+  if (rows * classes !== scores.data.length) {
+    throw new ServerError(
+      'InternalServerException',
+      `The model returned class scores of shape ${shapeText(scores.shape)}; they must be [N,classes].`,
+    )
+  }
   const values = toNumbers(scores)
   return Array.from({ length: rows }, (_, row) => {
     const own = values.subarray(row * classes, (row + 1) * classes)

@@ -6,7 +6,7 @@ import type { TensorSpec } from '../tensors/metadata.ts'
 import type { Tensor } from '../tensors/tensor.ts'
 import { numbersOf, partOf } from './numbers.ts'
 import type { Numbers } from './numbers.ts'
-import { invalidTask, otherCount } from './task-errors.ts'
+import { invalidTask, otherCount, otherShape } from './task-errors.ts'
 
 const POOLED_NAME = /pool|embed|feature/i
 
@@ -52,6 +52,8 @@ export function featuresOf(
 ): readonly (readonly number[])[] {
   const { shape } = output
   if (shape[0] !== images) throw otherCount(shape, images)
+  if (shape.length < 2 || shape.length > 4)
+    throw otherShape(shape, '[N,D], [N,positions,D] or [N,D,H,W]')
   const data = numbersOf(output)
   return Array.from({ length: images }, (_, image) => {
     const vector = pooled(partOf(data, images, image), shape, pooling)

@@ -6,7 +6,7 @@ import type { Tensor } from '../tensors/tensor.ts'
 import type { PixelMap } from './geometry.ts'
 import { numbersOf, partOf } from './numbers.ts'
 import type { Numbers } from './numbers.ts'
-import { invalidTask, otherCount } from './task-errors.ts'
+import { invalidTask, otherCount, otherShape } from './task-errors.ts'
 
 /** A mask has one byte for each pixel. */
 const MAX_CLASSES = 256
@@ -96,6 +96,8 @@ export function masksOf(
 ): readonly Mask[] {
   const { shape } = output
   if (shape[0] !== maps.length) throw otherCount(shape, maps.length)
+  if (shape.length !== (plan.kind === 'classes' ? 3 : 4))
+    throw otherShape(shape, plan.kind === 'classes' ? '[N,H,W]' : '[N,classes,H,W]')
   const data = numbersOf(output)
   const [, a = 0, b = 0, c = 0] = shape
   const [channels, height, width] =

@@ -16,3 +16,11 @@ export function otherCount(shape: readonly number[], images: number): ServerErro
       )
     : new ServerError('InternalServerException', `The model returned ${found}.`)
 }
+
+/** Returns the error for an output whose shape differs from the declared one. */
+export function otherShape(shape: readonly number[], wanted: string): ServerError {
+  return new ServerError(
+    'InternalServerException',
+    `The model returned an output of shape ${shapeText(shape)}, but its task needs ${wanted}.`,
+  )
+}

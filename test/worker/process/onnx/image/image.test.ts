@@ -103,6 +103,14 @@ test('the best classes come first, with labels, softmax and as many as wanted', 
   } as const
   const [[best, next] = []] = rankClasses(logits, planned({ softmax: true }))
   assert.deepEqual([best?.probability, next?.probability], [0.7310586, 0.26894143])
+  const more = { ...logits, shape: [1, 2, 2] } as const
+  assert.throws(
+    () => rankClasses(more, planned({})),
+    failsWith(
+      'InternalServerException',
+      /class scores of shape \[1,2,2\]; they must be \[N,classes\]/,
+    ),
+  )
   const halves = {
     datatype: 'FP16',
     shape: [1, 4],

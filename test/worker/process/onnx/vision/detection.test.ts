@@ -315,3 +315,68 @@ test('a million anchors that all pass the threshold take a bounded time', () => 
   assert.ok(performance.now() - started < 20_000)
   assert.deepEqual(found(plan, floatTensor([1, 5, 0], [])), [])
 })
+
+test('outputs of other shapes than the format needs are errors, and never boxes', () => {
+  const open = [-1, -1, -1]
+  const boxes = spec(open, 'FP32', 'boxes')
+  const scores = spec(open, 'FP32', 'scores')
+  const cases: readonly (readonly [
+    format: NonNullable<TaskSettings['format']>,
+    specs: readonly TensorSpec[],
+    shapes: readonly (readonly number[])[],
+    pattern: RegExp,
+  ])[] = [
+    ['yolov8', [scores], [[1, 84]], /shape \[1,84\], but its task needs \[N,anchors,numbers\]/],
+    ['yolov10', [scores], [[1, 2, 7]], /shape \[1,2,7\], but its task needs \[N,detections,6\]/],
+    [
+      'ssd',
+      [boxes, scores],
+      [
+        [1, 3, 5],
+        [1, 3, 2],
+      ],
+      /needs \[N,anchors,4\]/,
+    ],
+    [
+      'ssd',
+      [boxes, scores],
+      [
+        [1, 3, 4],
+        [1, 2, 2],
+      ],
+      /shape \[1,2,2\], .* needs \[N,3,classes\]/,
+    ],
+    [
+      'ssd',
+      [boxes, scores],
+      [
+        [1, 3, 4],
+        [1, 6],
+      ],
+      /needs \[N,3,classes\]/,
+    ],
+  ]
+  for (const [format, specs, shapes, pattern] of cases) {
+    const settings = {
+      type: 'detection',
+      format,
+      boxesOutput: 'boxes',
+      scoresOutput: 'scores',
+    } as const
+    const plan = planDetection(specs, settings, ['cat', 'dog'])
+    const outputs = shapes.map((shape) =>
+      floatTensor(
+        shape,
+        Array.from({ length: shape.reduce((a, b) => a * b, 1) }, () => 0.9),
+      ),
+    )
+    assert.throws(() => found(plan, ...outputs), failsWith('InternalServerException', pattern))
+  }
+  assert.throws(
+    () => planDetection([spec([1, 300, 7])], { type: 'detection', format: 'yolov10' }, []),
+    failsWith(
+      'InvalidModelException',
+      /does not show the format .* yolov10 for \[N,detections,6\]/,
+    ),
+  )
+})

@@ -190,3 +190,24 @@ test('of several outputs, the one with the pooled features is used', () => {
     failsWith('InvalidModelException', /cannot be features/),
   )
 })
+
+test('outputs of another rank than the declared one are errors', () => {
+  const scores = planSegmentation([spec([1, 2, 2, 2])], { type: 'segmentation' }, [])
+  const classes = planSegmentation([spec([1, 2, 2], 'INT64')], { type: 'segmentation' }, [])
+  const values = [0, 1, 0, 1]
+  for (const [plan, shape, pattern] of [
+    [scores, [1, 2, 2], /shape \[1,2,2\], but its task needs \[N,classes,H,W\]/],
+    [scores, [1, 4], /needs \[N,classes,H,W\]/],
+    [classes, [1, 1, 2, 2], /needs \[N,H,W\]/],
+  ] as const) {
+    assert.throws(
+      () => masksOf(plan, floatTensor(shape, values), [mapTo(4, 4)]),
+      failsWith('InternalServerException', pattern),
+    )
+  }
+  const features = planFeatures([spec([1, 4])], { type: 'features' })
+  assert.throws(
+    () => featuresOf(features, floatTensor([1], [1]), 1),
+    failsWith('InternalServerException', /needs \[N,D\]/),
+  )
+})

@@ -2,7 +2,7 @@
 import type { Tensor } from '../../tensors/tensor.ts'
 import { columnsFrom, elementAt, matrixOf, numbersOf, partOf, transposed } from '../numbers.ts'
 import type { Matrix, Numbers } from '../numbers.ts'
-import { otherCount } from '../task-errors.ts'
+import { otherCount, otherShape } from '../task-errors.ts'
 import { Shortlist } from './nms.ts'
 import type { DetectionPlan } from './plan.ts'
 import { HEADS, SELECTED_COLUMNS, hasAnchorsLast } from './yolo-format.ts'
@@ -31,6 +31,7 @@ export function candidatesOf(
   images: number,
 ): readonly Candidates[] {
   const numbers = outputs.map((tensor) => imagesOf(tensor, images, plan))
+  checkShapes(plan, outputs)
   return Array.from({ length: images }, (_, image) => {
     const parts = numbers.map((data) => partOf(data, images, image))
     switch (plan.format) {
@@ -56,6 +57,33 @@ function imagesOf(tensor: Tensor, images: number, plan: DetectionPlan): Numbers 
     throw otherCount(shape, images)
   }
   return numbersOf(tensor)
+}
+
+/** A model may declare no sizes, or others than it returns. Boxes would be read from wrong places. */
+function checkShapes({ format }: DetectionPlan, outputs: readonly Tensor[]): void {
+  const [first = [], second = []] = outputs.map(({ shape }) => shape)
+  switch (format) {
+    case 'yolov5':
+    case 'yolov8': {
+      if (first.length !== 3) throw otherShape(first, '[N,anchors,numbers] or [N,numbers,anchors]')
+      return
+    }
+    case 'yolov10': {
+      if (first.length !== 3 || first[2] !== SELECTED_COLUMNS)
+        throw otherShape(first, '[N,detections,6]')
+      return
+    }
+    case 'ssd':
+    case 'detr': {
+      if (first.length !== 3 || first[2] !== 4) throw otherShape(first, '[N,anchors,4]')
+      if (second.length !== 3 || second[1] !== first[1])
+        throw otherShape(second, `[N,${first[1] ?? 0},classes]`)
+      return
+    }
+    case 'selected': {
+      if (first.length < 2 || first.at(-1) !== 4) throw otherShape(first, '[N,K,4] or [K,4]')
+    }
+  }
 }
 
 function shapeOf([tensor]: readonly Tensor[]): readonly number[] {

@@ -24,7 +24,10 @@ export function yoloOutputs(
   labels: readonly string[],
 ): DetectionOutputs {
   const format = declared === 'yolo' ? guessYolo(output, labels.length) : declared
-  if (format === undefined || output.shape.length !== 3) throw unclear(output, labels.length)
+  const columns = output.shape[2] ?? -1
+  const isOther = format === 'yolov10' && columns >= 0 && columns !== SELECTED_COLUMNS
+  if (format === undefined || output.shape.length !== 3 || isOther)
+    throw unclear(output, labels.length)
   return {
     format,
     outputNames: [output.name],
