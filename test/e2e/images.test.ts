@@ -238,6 +238,26 @@ test('a form with several files gives a list of results', async () => {
   assert.deepEqual(answer, [200, [[classOf('red')], [classOf('blue')], [classOf('green')]]])
 })
 
+test('classes are CSV if the client accepts it, and other types are refused', async () => {
+  const ask = (accept: string, body: Buffer | FormData): Promise<Response> =>
+    server.fetch('/predictions/means', { method: 'POST', body, headers: { accept } })
+  const one = await ask('text/csv', red)
+  assert.deepEqual([one.status, one.headers.get('content-type')], [200, 'text/csv'])
+  assert.equal(await one.text(), 'label,score\nred,1\n')
+  const form = new FormData()
+  form.set('a', new Blob([red]))
+  form.set('b', new Blob([blue]))
+  const lines = (await (await ask('text/csv', form)).text()).split('\n')
+  assert.deepEqual([lines[0], lines[1]], ['image,label,score', '0,red,1'])
+  assert.ok(lines.includes('1,blue,1'), lines.join(' '))
+  const refused = await ask('image/png', red)
+  assert.equal(refused.status, 406)
+  assert.match(
+    await refused.text(),
+    /accept application\/json, text\/csv, application\/octet-stream/,
+  )
+})
+
 test('a Hugging Face file sets the size, and other inputs get sizes and a mask', async () => {
   const wide = (await picture(COLORS.red, 30, 15)).toString('base64')
   const high = (await picture(COLORS.blue, 10, 10)).toString('base64')
@@ -340,6 +360,6 @@ test('what the image handler does not use of a file is logged or fails the load'
   assert.equal(more.length, 0)
   assert.match(
     failure?.reason ?? '',
-    /preprocessor_config.json: it sets do_thumbnail, which is not supported. Or set "image"/,
+    /preprocessor_config.json: it sets "do_thumbnail", which is not supported. Or set "image"/,
   )
 })

@@ -137,6 +137,70 @@ test('a detector draws its boxes on the image if the client accepts images', asy
   }
 })
 
+test('results are CSV if the client accepts it, with the number of the image in a list', async () => {
+  const csv = async (
+    name: string,
+    body: Buffer | FormData,
+    accept = 'text/csv',
+  ): Promise<string> => {
+    const answer = await ask(name, body, accept)
+    assert.deepEqual([answer.status, answer.type], [200, 'text/csv'], answer.body.toString())
+    return answer.body.toString()
+  }
+  const image = await plain(200, 100)
+  const found = `label,score,x1,y1,x2,y2
+cat,0.9,20,20,100,60
+dog,0.8,20,20,100,60
+dog,0.7,160,50,200,100
+`
+  assert.equal(await csv('ssd', image), found)
+  assert.equal(await csv('ssd', image, 'application/json;q=0.5, text/csv'), found)
+  const dark = await greyImage(8, [0, 0, 0, 0, 0, 0, 0, 0])
+  assert.equal(await csv('segments', dark), 'label,pixels,share\nbackground,8,1\n')
+  const form = new FormData()
+  form.set('a', new Blob([await greyImage(6, [1, 0, 3, 2, 64, 1, 0, 0, 6, 2, 0, 0])]))
+  form.set('b', new Blob([await greyImage(6, [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0])]))
+  form.set('c', new Blob([await greyImage(6, [0, 0, 6, 2, 48, 0, 2, 1, 4, 2, 64, 1])]))
+  assert.equal(
+    await csv('pixels', form),
+    'image,label,score,x1,y1,x2,y2\n0,dog,1,1,0,3,2\n2,dog,1,2,1,4,2\n2,cat,0.75,0,0,6,2\n',
+  )
+  const vector = await csv('features', await greyImage(2, [0, 0, 0, 255]))
+  assert.equal(vector, 'features_0,features_1,features_2,features_3\n0,0,0,1\n')
+})
+
+test('types that a model does not respond with are refused, and the message has the others', async () => {
+  const [image, pixels] = [await plain(200, 100), await greyImage(2, [0, 51, 102, 255])]
+  for (const [name, body, accept, pattern] of [
+    [
+      'features',
+      pixels,
+      'image/png',
+      /to images with .*image\/png.*; accept application\/json, text\/csv, app/,
+    ],
+    ['features', pixels, 'image/avif, image/*;q=0.5', /accept application\/json, text\/csv, app/],
+    ['ssd', image, 'image/webp', /accept application\/json, image\/png, image\/jpeg, text\/csv/],
+    ['ssd', image, 'application/x-ndjson', /application\/octet-stream or application\/x-npy/],
+  ] as const) {
+    const answer = await ask(name, body, accept)
+    assert.equal(answer.status, 406, accept)
+    assert.match(answer.body.toString(), pattern)
+  }
+  for (const accept of [
+    'image/png, */*;q=0.1',
+    'image/avif,image/*,*/*;q=0.8',
+    'text/csv;q=0, application/json',
+    'image/png;q=0',
+    'text/html',
+  ]) {
+    const answer = await ask('features', pixels, accept)
+    assert.deepEqual([answer.status, answer.type], [200, 'application/json'], accept)
+  }
+  const tensors = await ask('ssd', image, 'application/x-npy')
+  assert.equal(tensors.status, 406, 'two outputs are no array')
+  assert.equal((await ask('features', pixels, 'application/x-npy')).type, 'application/x-npy')
+})
+
 test('only one image can be drawn', async () => {
   const form = new FormData()
   const image = await greyImage(
@@ -195,7 +259,6 @@ test('features are a vector for each image', async () => {
   form.set('b', new Blob([one]))
   const both: unknown = JSON.parse((await ask('features', form)).body.toString())
   assert.deepEqual(both, [vector, vector])
-  assert.equal((await ask('features', one, 'image/png')).type, 'application/json')
 })
 
 test('numbers that no detector should give do no harm', async () => {
@@ -232,7 +295,12 @@ test('metadata and OpenAPI name the task, its response and its labels', async ()
   const document = JSON.stringify(await json(await send('/openapi.json')))
   const { paths, components } = JSON.parse(document)
   const { content } = paths['/predictions/ssd'].post.responses['200']
-  assert.deepEqual(Object.keys(content), ['application/json', 'image/png', 'image/jpeg'])
+  assert.deepEqual(Object.keys(content), [
+    'application/json',
+    'image/png',
+    'image/jpeg',
+    'text/csv',
+  ])
   const { schemas } = components
   assert.deepEqual(schemas.SsdDetection.properties.class.enum, ['cat', 'dog'])
   assert.deepEqual(schemas.SegmentsArea.properties.class.enum, ['background', 'sky'])

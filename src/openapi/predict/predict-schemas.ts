@@ -79,7 +79,10 @@ export function predictResponse(metadata: HandlerMetadata, typeName: string): Re
     const schema = classList(metadata, topK, typeName)
     return {
       description: 'The most probable classes, in descending order of probability.',
-      content: { 'application/json': { schema } },
+      content: {
+        'application/json': { schema },
+        'text/csv': { schema: { type: 'string' } },
+      },
     }
   }
   const schema = {

@@ -3,6 +3,7 @@ import type { HandlerMetadata } from '../../models/model-metadata.ts'
 import type { JsonSchema, Response } from '../types.ts'
 
 const BINARY = { type: 'string', format: 'binary' }
+const CSV = { type: 'string' }
 
 /** The response of `POST /predictions/{model}` to one image; `undefined` for other models. */
 export function visionResponse(metadata: HandlerMetadata, typeName: string): Response | undefined {
@@ -14,6 +15,7 @@ export function visionResponse(metadata: HandlerMetadata, typeName: string): Res
           'application/json': { schema: detectionList(metadata, typeName) },
           'image/png': { schema: BINARY },
           'image/jpeg': { schema: BINARY },
+          'text/csv': { schema: CSV },
         },
       }
     case 'segmentation':
@@ -24,6 +26,7 @@ export function visionResponse(metadata: HandlerMetadata, typeName: string): Res
           'application/json': { schema: segmentation(metadata, typeName) },
           'image/png': { schema: BINARY },
           'image/jpeg': { schema: BINARY },
+          'text/csv': { schema: CSV },
         },
       }
     case 'features':
@@ -37,6 +40,7 @@ export function visionResponse(metadata: HandlerMetadata, typeName: string): Res
               items: { type: ['number', 'null'], format: 'float' },
             },
           },
+          'text/csv': { schema: CSV },
         },
       }
     default:

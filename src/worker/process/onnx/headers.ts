@@ -82,23 +82,6 @@ export function prefersOctets(accept: string): boolean {
   return octets.quality > 0 && octets.isNamed && !json.isNamed
 }
 
-/**
- * The type of image that the client prefers to JSON, by quality. With equal quality, a named type
- * wins over a wildcard, otherwise JSON wins. Of the two types of images, PNG comes first.
- */
-export function preferredImage(accept: string): 'image/png' | 'image/jpeg' | undefined {
-  if (!accept.toLowerCase().includes('image/')) return undefined
-  const png = preference(accept, 'image/png')
-  const jpeg = preference(accept, 'image/jpeg')
-  const [best, type] =
-    jpeg.quality > png.quality || (jpeg.quality === png.quality && jpeg.isNamed && !png.isNamed)
-      ? ([jpeg, 'image/jpeg'] as const)
-      : ([png, 'image/png'] as const)
-  const json = preference(accept, 'application/json')
-  if (best.quality !== json.quality) return best.quality > json.quality ? type : undefined
-  return best.quality > 0 && best.isNamed && !json.isNamed ? type : undefined
-}
-
 /** A header that occurs twice is read as one list. */
 function joined(before: string, value: string): string {
   return before === '' ? value : `${before}, ${value}`

@@ -7,11 +7,10 @@ import type { ModelFiles } from '../../../../model-folder/files.ts'
 import type { ModelSettings } from '../../../../model-folder/settings.ts'
 import type { WirePrediction, WireRequest } from '../../../wire/messages.ts'
 import type { CodecLimits, Decoded, RequestCodec } from '../codec.ts'
-import { prefersOctets } from '../headers.ts'
 import type { RequestHeaders } from '../headers.ts'
 import type { InstancesCodec } from '../kserve-v1/codec.ts'
 import type { ProtocolCodec } from '../oip/codec.ts'
-import { jsonPrediction, prettyJson } from '../prediction.ts'
+import { jsonPrediction, prediction, prettyJson } from '../prediction.ts'
 import { TensorCodec } from '../predictions/codec.ts'
 import { contentKind } from '../predictions/media-type.ts'
 import type { ModelMetadata } from '../tensors/metadata.ts'
@@ -20,12 +19,15 @@ import type { openTask } from '../vision/call.ts'
 import type { VisionTask } from '../vision/task.ts'
 import { planClasses, rankClasses } from './classes.ts'
 import type { ClassPlan } from './classes.ts'
+import { imagesCsv } from './csv.ts'
 import { prepareDecoder } from './decode.ts'
 import { planInputs } from './facts.ts'
 import { SUPPORTED } from './parts.ts'
 import { planImageInput } from './plan.ts'
 import { ImagePreparer } from './prepare.ts'
 import { ImageInstancesCodec, ImageProtocolCodec } from './protocol-codec.ts'
+import { chooseType } from './response-type.ts'
+import type { TaskType, TensorType } from './response-type.ts'
 import { readBaseSettings } from './settings/base-file.ts'
 
 /** The codecs of an image model, by REST dialect. */
@@ -81,6 +83,9 @@ async function purposeOf(
   return { task: created, openTask: (await import('../vision/call.ts')).openTask, maxResponseBytes }
 }
 
+/** What a classifier responds with besides JSON. */
+const CLASS_TYPES: readonly TaskType[] = ['text/csv']
+
 /** A request for classes. A single image is answered with one list instead of a list of lists. */
 class ClassCall implements Decoded {
   readonly dialect = undefined
@@ -88,20 +93,31 @@ class ClassCall implements Decoded {
   readonly inputs: readonly Tensor[]
   readonly outputNames: readonly string[]
   readonly #classes: ClassPlan
-  readonly #isSingle: boolean
+  readonly #form: { readonly isSingle: boolean; readonly isCsv: boolean }
 
-  constructor(id: string, inputs: readonly Tensor[], classes: ClassPlan, isSingle: boolean) {
+  constructor(
+    id: string,
+    inputs: readonly Tensor[],
+    classes: ClassPlan,
+    form: { readonly isSingle: boolean; readonly isCsv: boolean },
+  ) {
     this.id = id
     this.inputs = inputs
     this.outputNames = [classes.output]
     this.#classes = classes
-    this.#isSingle = isSingle
+    this.#form = form
   }
 
   encode([scores]: readonly Tensor[]): WirePrediction {
     if (scores === undefined) throw new TypeError('no output to encode')
     const rows = rankClasses(scores, this.#classes)
-    const answer = this.#isSingle && rows.length === 1 ? rows[0] : rows
+    const isOne = this.#form.isSingle && rows.length === 1
+    if (this.#form.isCsv) {
+      const images = rows.map((row) => row.map((one) => [one.class, one.probability]))
+      const csv = Buffer.from(imagesCsv(['label', 'score'], images, !isOne))
+      return prediction(this.id, 200, 'text/csv', csv)
+    }
+    const answer = isOne ? rows[0] : rows
     return jsonPrediction(this.id, 200, prettyJson(answer))
   }
 }
@@ -124,12 +140,16 @@ class ImageCodec implements RequestCodec {
   async decode(request: WireRequest, headers: RequestHeaders): Promise<Decoded> {
     const found = headers.jsonLength === undefined ? this.#preparer.find(request) : undefined
     if (found === undefined) return this.#decodeTensors(request, headers)
-    const { inputs, placements } = await this.#preparer.prepare(found.files)
     const purpose = this.#purpose
-    if (purpose === undefined || prefersOctets(headers.accept))
+    const type = purpose && chooseType(headers.accept, typesOf(purpose))
+    const { inputs, placements } = await this.#preparer.prepare(found.files)
+    if (purpose === undefined || !isTaskType(type))
       return this.#tensors.respond(request.id, inputs, headers)
-    if (!('task' in purpose)) return new ClassCall(request.id, inputs, purpose, !found.isList)
-    const images = { ...found, id: request.id, accept: headers.accept, inputs, placements }
+    if (!('task' in purpose)) {
+      const form = { isSingle: !found.isList, isCsv: type === 'text/csv' }
+      return new ClassCall(request.id, inputs, purpose, form)
+    }
+    const images = { ...found, id: request.id, type, inputs, placements }
     return purpose.openTask(images, purpose.task, purpose.maxResponseBytes)
   }
 
@@ -143,6 +163,14 @@ class ImageCodec implements RequestCodec {
       throw new ServerError(type, message, { statusCode, cause: error })
     }
   }
+}
+
+function typesOf(purpose: ClassPlan | OpenTask): readonly TaskType[] {
+  return 'task' in purpose ? purpose.task.types : CLASS_TYPES
+}
+
+function isTaskType(type: TaskType | TensorType | undefined): type is TaskType {
+  return type !== undefined && type !== 'application/octet-stream' && type !== 'application/x-npy'
 }
 
 /**

@@ -2,8 +2,9 @@
 import { ServerError } from '../../../../errors.ts'
 import type { WirePrediction } from '../../../wire/messages.ts'
 import type { Decoded } from '../codec.ts'
-import { preferredImage } from '../headers.ts'
+import { imagesCsv } from '../image/csv.ts'
 import type { Placement } from '../image/placement.ts'
+import type { TaskType } from '../image/response-type.ts'
 import { responseTooLarge } from '../json/writer.ts'
 import { jsonPrediction, prediction } from '../prediction.ts'
 import type { Tensor } from '../tensors/tensor.ts'
@@ -15,7 +16,7 @@ import type { SentImage, VisionTask } from './task.ts'
 /** A request with images. */
 export interface ImageRequest {
   readonly id: string
-  readonly accept: string
+  readonly type: TaskType
   readonly files: readonly Buffer[]
   /** Whether the response is a list with one entry for each image, even for one image. */
   readonly isList: boolean
@@ -30,12 +31,11 @@ export interface ImageRequest {
  * @throws ServerError 406 when a drawn image is wanted for several images.
  */
 export function openTask(
-  { id, accept, files, isList, inputs, placements }: ImageRequest,
+  { id, type, files, isList, inputs, placements }: ImageRequest,
   task: VisionTask,
   maxBytes: number,
 ): Decoded {
-  const type = task.draw === undefined ? undefined : preferredImage(accept)
-  if (type !== undefined && files.length > 1) {
+  if (isDrawn(type) && files.length > 1) {
     throw new ServerError(
       'InvalidInputException',
       `The response can be an image for one image only, but the request has ${files.length}; accept application/json.`,
@@ -52,8 +52,7 @@ export function openTask(
 interface Wanted {
   readonly images: readonly SentImage[]
   readonly isList: boolean
-  /** The type of the drawn image; `undefined` for JSON. */
-  readonly type: DrawnType | undefined
+  readonly type: TaskType
   readonly maxBytes: number
 }
 
@@ -76,7 +75,12 @@ class TaskCall implements Decoded {
   encode(outputs: readonly Tensor[]): WirePrediction | Promise<WirePrediction> {
     const { images, isList, type } = this.#wanted
     const [first] = images
-    if (type !== undefined && first !== undefined) return this.#drawn(outputs, first, type)
+    if (isDrawn(type) && first !== undefined) return this.#drawn(outputs, first, type)
+    if (type === 'text/csv') {
+      const { columns, rows } = this.#task.toTable(outputs, images)
+      const csv = Buffer.from(imagesCsv(columns, rows, isList))
+      return prediction(this.id, 200, type, this.#checked(csv))
+    }
     const results = this.#task.toJson(outputs, images)
     // A single image gets its result instead of a list with one result.
     const text = isList ? lines(results) : (results[0] ?? '')
@@ -97,4 +101,8 @@ class TaskCall implements Decoded {
     if (body.length > this.#wanted.maxBytes) throw responseTooLarge(this.#wanted.maxBytes)
     return body
   }
+}
+
+function isDrawn(type: TaskType): type is DrawnType {
+  return type === 'image/png' || type === 'image/jpeg'
 }

@@ -1,5 +1,7 @@
 /** The tasks of image models besides classification: what their outputs become. */
 import type { ModelSettings } from '../../../../model-folder/settings.ts'
+import type { Rows } from '../image/csv.ts'
+import type { TaskType } from '../image/response-type.ts'
 import type { TensorSpec } from '../tensors/metadata.ts'
 import type { Tensor } from '../tensors/tensor.ts'
 import { detect } from './detection/detect.ts'
@@ -24,8 +26,15 @@ export interface SentImage {
 export interface VisionTask {
   /** The outputs to compute. */
   readonly outputNames: readonly string[]
+  /** What it responds with besides JSON. */
+  readonly types: readonly TaskType[]
   /** Returns the result of each image as JSON text. `outputs` are those of `outputNames`. */
   toJson(outputs: readonly Tensor[], images: readonly SentImage[]): readonly string[]
+  /** Returns the names of columns, and the rows of each image. */
+  toTable(
+    outputs: readonly Tensor[],
+    images: readonly SentImage[],
+  ): { readonly columns: readonly string[]; readonly rows: readonly Rows[] }
   /** Returns the bytes of an image that shows the result; absent if there is nothing to draw. */
   readonly draw?: (
     outputs: readonly Tensor[],
@@ -33,6 +42,9 @@ export interface VisionTask {
     type: DrawnType,
   ) => Buffer | Promise<Buffer>
 }
+
+/** With the drawn image first: a wildcard asks for it. */
+const DRAWN_TYPES: readonly TaskType[] = ['image/png', 'image/jpeg', 'text/csv']
 
 /**
  * Returns the task that `model.json` declares; `undefined` for classification.
@@ -51,10 +63,17 @@ export function createTask(
       const plan = planDetection(outputs, settings, labels, output)
       return {
         outputNames: plan.outputNames,
+        types: DRAWN_TYPES,
         toJson: (tensors, images) =>
           detect(plan, tensors, mapsOf(images)).map((found) =>
             lines(found.map((one) => JSON.stringify(one))),
           ),
+        toTable: (tensors, images) => ({
+          columns: ['label', 'score', 'x1', 'y1', 'x2', 'y2'],
+          rows: detect(plan, tensors, mapsOf(images)).map((found) =>
+            found.map((one) => [one.class, one.score, ...one.box]),
+          ),
+        }),
         draw: (tensors, image, type) => {
           const [found = []] = detect(plan, tensors, [image.map])
           return drawOn(image.bytes, type, (canvas, factor) =>
@@ -67,8 +86,15 @@ export function createTask(
       const plan = planSegmentation(outputs, settings, labels, output)
       return {
         outputNames: [plan.output],
+        types: DRAWN_TYPES,
         toJson: (tensors, images) =>
           masks(plan, tensors, images).map((mask) => segmentationJson(plan, mask)),
+        toTable: (tensors, images) => ({
+          columns: ['label', 'pixels', 'share'],
+          rows: masks(plan, tensors, images).map((mask) =>
+            areasOf(mask, plan.labels).map((one) => [one.class, one.pixels, one.share]),
+          ),
+        }),
         draw: (tensors, image, type) => {
           const [mask] = masks(plan, tensors, [image])
           if (mask === undefined) throw new TypeError('no mask to draw')
@@ -82,6 +108,15 @@ export function createTask(
       const plan = planFeatures(outputs, settings, output)
       return {
         outputNames: [plan.output],
+        types: ['text/csv'],
+        toTable: ([tensor], images) => {
+          const vectors = featuresOf(plan, given(tensor), images.length)
+          const [first = []] = vectors
+          return {
+            columns: first.map((_, index) => `${plan.output}_${index}`),
+            rows: vectors.map((vector) => [vector]),
+          }
+        },
         toJson: ([tensor], images) =>
           featuresOf(plan, given(tensor), images.length).map((one) => JSON.stringify(one)),
       }
