@@ -12,6 +12,8 @@ const HEADER_BYTES: readonly number[] = [CORE_HEADER_BYTES, 40, 52, 56, 64, 108,
 const PALETTE_BITS: readonly number[] = [1, 4, 8]
 const UNCOMPRESSED = 0
 const BIT_FIELDS: readonly number[] = [3, 6]
+/** Methods of compression that are not read. */
+const METHODS: Readonly<Record<number, string>> = { 1: 'RLE', 2: 'RLE', 4: 'JPEG', 5: 'PNG' }
 const RGB_CHANNELS = 3
 const MASKS_OF_16_BITS = [0x7c00, 0x03e0, 0x001f] as const
 const MASKS_OF_32_BITS = [0xff0000, 0xff00, 0xff] as const
@@ -109,9 +111,14 @@ export function readBmpPixels(bytes: Buffer, header: BmpHeader): Pixels {
 function checkKind(bits: number, compression: number): void {
   const isPlain = compression === UNCOMPRESSED && [...PALETTE_BITS, 16, 24, 32].includes(bits)
   if (isPlain || (BIT_FIELDS.includes(compression) && (bits === 16 || bits === 32))) return
+  const method = METHODS[compression] ?? `method ${compression}`
+  const problem =
+    compression === UNCOMPRESSED
+      ? `has ${bits} bits for each pixel, which is not supported`
+      : `is compressed (${method}, ${bits} bits)`
   throw new ServerError(
     'UnsupportedMediaTypeException',
-    `The BMP image is compressed (method ${compression}, ${bits} bits); send it as PNG.`,
+    `The BMP image ${problem}; send it as PNG.`,
   )
 }
 
@@ -149,7 +156,8 @@ function readMaskedRow(row: Buffer, { width, bits, masks }: BmpHeader, into: Uin
   for (let column = 0; column < width; column++) {
     const pixel = bits === 16 ? row.readUInt16LE(column * 2) : row.readUInt32LE(column * 4)
     for (const { shift, maximum } of fields) {
-      const value = (pixel >>> shift) & maximum
+      // The sign of 32 bits is cut off.
+      const value = ((pixel >>> shift) & maximum) >>> 0
       into[at++] = maximum === 0 ? 0 : Math.floor((value * 255) / maximum)
     }
   }

@@ -3,6 +3,7 @@ import { test } from 'node:test'
 import * as fc from 'fast-check'
 import { ServerError } from '../../../../../../src/errors.ts'
 import { fileFormatOf } from '../../../../../../src/file-format.ts'
+import { formatOfBytes } from '../../../../../../src/worker/process/onnx/image/format.ts'
 import {
   isBmp,
   readBmpHeader,
@@ -68,6 +69,37 @@ test('pixels of each depth are read, from the bottom and from the top', () => {
   assert.deepEqual(lights, [0, 255, 255, 0, 0, 0, 0, 255, 0, 255])
 })
 
+test('texts that begin with BM, and headers of absurd lengths, are no BMP', () => {
+  const texts = [
+    'BM',
+    'BMW builds cars in Munich, and has done so for a hundred years.',
+    'BM\n\t1 2 3',
+  ]
+  for (const bytes of [
+    ...texts.map((text) => Buffer.from(text)),
+    Buffer.from(`BM${'\0'.repeat(99)}`),
+  ])
+    assert.deepEqual(
+      [isBmp(bytes), formatOfBytes(bytes), fileFormatOf(bytes)],
+      [false, undefined, undefined],
+    )
+  const absurd = bmpFile({ ...size, bits: 24, rows: plainRows })
+  absurd.writeUInt32LE(0xff_ff_ff_ff, 14)
+  assert.equal(isBmp(absurd), false)
+})
+
+test('masks of all 32 bits are read without a sign', () => {
+  const masks = [0xff_ff_ff_ff, 0xff_00_00_00, 0] as const
+  const file = bmpFile({
+    width: 2,
+    height: 1,
+    bits: 32,
+    rows: [[0xff_ff_ff_ff, 0x80_00_00_00]],
+    masks,
+  })
+  assert.deepEqual([...readBmpPixels(file, readBmpHeader(file)).data], [255, 255, 0, 127, 128, 0])
+})
+
 test('a damaged or compressed file is rejected, and the error says why', () => {
   const file = bmpFile({ ...size, bits: 24, rows: plainRows })
   const palette = bmpFile({ ...size, bits: 8, rows: indices, palette: COLORS })
@@ -88,17 +120,18 @@ test('a damaged or compressed file is rejected, and the error says why', () => {
   for (const [bytes, pattern] of damaged) {
     assert.throws(() => readBmpHeader(bytes), failsWith('InvalidInputException', pattern))
   }
-  const compressed = bmpFile({
-    ...size,
-    bits: 8,
-    rows: indices,
-    palette: COLORS,
-    compression: 1,
-  })
-  assert.throws(
-    () => readBmpHeader(compressed),
-    failsWith('UnsupportedMediaTypeException', /compressed \(method 1, 8 bits\); send it as PNG/),
-  )
+  for (const [compression, bits, pattern] of [
+    [1, 8, /is compressed \(RLE, 8 bits\); send it as PNG/],
+    [2, 4, /is compressed \(RLE, 4 bits\)/],
+    [4, 24, /is compressed \(JPEG, 24 bits\)/],
+    [77, 24, /is compressed \(method 77, 24 bits\)/],
+    [0, 2, /has 2 bits for each pixel, which is not supported; send it as PNG/],
+    [0, 65_535, /has 65535 bits for each pixel/],
+  ] as const) {
+    const other = bmpFile({ ...size, bits: 8, rows: indices, palette: COLORS, compression })
+    other.writeUInt16LE(bits, 28)
+    assert.throws(() => readBmpHeader(other), failsWith('UnsupportedMediaTypeException', pattern))
+  }
   const tensor = Buffer.from('424d000000000000000000000000ffffffff', 'hex')
   assert.deepEqual([isBmp(tensor), fileFormatOf(tensor)], [false, undefined])
 })
