@@ -269,6 +269,27 @@ test('numbers that no detector should give do no harm', async () => {
   assert.deepEqual([status, type], [200, 'image/png'])
 })
 
+test('an object with an odd label is drawn, and other models go on', async (t) => {
+  const { manage, fetch: send } = await server()
+  const target = path.join(temporaryFolder(t), 'odd')
+  mkdirSync(target)
+  writeFileSync(path.join(target, 'model.onnx'), readFileSync(path.join(models.ssd, 'model.onnx')))
+  const labels = { id2label: { 0: '\u001b[31mred\u202e', 1: '"a", b\n=1+1' } }
+  writeFileSync(path.join(target, 'config.json'), JSON.stringify(labels))
+  const settings = { handler: 'image', task: { type: 'detection' } }
+  writeFileSync(path.join(target, 'model.json'), JSON.stringify(settings))
+  const url = `/models?url=${encodeURIComponent(target)}&initial_workers=1&synchronous=true`
+  assert.equal((await manage(url, { method: 'POST' })).status, 200)
+  const image = await plain(200, 100)
+  const csv = await ask('odd', image, 'text/csv')
+  assert.match(csv.body.toString(), /^label,.*\n\[31mred,0.9,.*\n"""a"", b =1\+1",0.8,/)
+  const drawn = await ask('odd', image, 'image/png')
+  assert.equal((await sharp(drawn.body).metadata()).width, 200)
+  const document = JSON.stringify(await json(await send('/openapi.json')))
+  assert.ok(document.includes(JSON.stringify(['[31mred', '"a", b =1+1'])), 'labels of the document')
+  assert.equal((await ask('ssd', image)).status, 200)
+})
+
 test('tensors and damaged images are handled as for other image models', async () => {
   const broken = await ask('ssd', new Blob([Buffer.from('hello')], { type: 'image/png' }))
   assert.equal(broken.status, 400)

@@ -5,6 +5,8 @@ export class LabelError extends Error {}
 
 /** A class number, a separator, and the label. */
 const NUMBERED = /^(\d+)(?:\s*[:,;=\t]\s*|\s+)(\S.*)$/
+/** Control characters, line separators, and marks that change the writing direction. */
+const CONTROLS = /[\p{Cc}\u2028\u2029\u202a-\u202e\u2066-\u2069]+/gu
 /** Keys of objects that have the labels of a model under a name. */
 const NESTED_KEYS = ['id2label', 'label2id', 'names', 'labels', 'classes'] as const
 const NAME_KEYS = ['name', 'label', 'class', 'display_name'] as const
@@ -20,7 +22,7 @@ const MAX_LEVELS = 4
 export function parseLabels(content: string, isJson: boolean): readonly string[] {
   const text = content.replace(/^\uFEFF/, '')
   if (text.trim() === '') throw new LabelError('is empty')
-  if (!isJson) return labelsOfLines(text)
+  if (!isJson) return labelsOfLines(text).map(printableLabel)
   let value: unknown
   try {
     value = JSON.parse(text)
@@ -60,6 +62,15 @@ export function labelsIn(value: unknown, levels = MAX_LEVELS): readonly string[]
   return inOrder(entries.map(([index, one]) => [index, labelOf(index, one)]))
 }
 
+/**
+ * Returns a label in which each run of control characters is a space. Labels are shown in
+ * terminals, tables and images.
+ */
+export function printableLabel(label: string): string {
+  const printable = label.replaceAll(CONTROLS, ' ')
+  return printable === label ? label : printable.trim()
+}
+
 /** Class numbers count only if every line has one, so that a label may begin with a number. */
 function labelsOfLines(text: string): readonly string[] {
   const lines = text
@@ -86,7 +97,7 @@ function inOrder(pairs: readonly (readonly [index: string, label: string])[]): r
     const label = labels.get(String(index))
     if (label === undefined)
       throw new LabelError(`does not have the class numbers 0 to ${pairs.length - 1}`)
-    return label
+    return printableLabel(label)
   })
 }
 

@@ -10,6 +10,7 @@ import { readTextInside } from '../../../model-folder/read-inside.ts'
 import type { ReadLimits } from '../../../model-folder/read-inside.ts'
 import type { TEXT_TASKS } from '../../../model-folder/text-settings.ts'
 import { codeOf } from '../../../process-identity.ts'
+import { printableLabel } from '../onnx/label-file.ts'
 import { fieldsOf, isFields, listOf, numberOf, textOf } from './json-fields.ts'
 import type { Fields } from './json-fields.ts'
 
@@ -97,7 +98,7 @@ export function labelsOf(config: Fields): readonly string[] | undefined {
   if (!isFields(id2label)) return undefined
   return Object.keys(id2label).map((_, index) => {
     const label = id2label[String(index)]
-    if (typeof label === 'string') return label
+    if (typeof label === 'string') return printableLabel(label)
     throw invalid(`config.json: id2label has no text for class ${index}.`)
   })
 }

@@ -195,3 +195,13 @@ test('a label file is read only if it is a small regular file inside the root', 
     assert.match(String(lines.mock.calls[0]?.arguments[0]), pattern)
   }
 })
+
+test('control characters of labels become spaces, and letters of all languages stay', () => {
+  const odd = ['\u001b[31mred\u001b[0m', 'a\nb\r\n\tc', '\u202eleft\u2028x\u009b1m', '\0']
+  const shown = ['[31mred [0m', 'a b c', 'left x 1m', '']
+  assert.deepEqual(parseLabels(JSON.stringify(odd), true), shown)
+  assert.deepEqual(parseLabels(JSON.stringify({ ...odd }), true), shown)
+  assert.deepEqual(parseLabels('\u001b[31mred\nb\u0007c\n', false), ['[31mred', 'b c'])
+  const letters = ['猫', 'می\u200cخواهم', '👩\u200d🚀', ' é', 'שלום\u200f']
+  assert.deepEqual(parseLabels(JSON.stringify(letters), true), letters)
+})

@@ -4,7 +4,7 @@ import { mkdirSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { test } from 'node:test'
 import { Tokenizer as RustTokenizer } from 'tokenizers'
-import { readTextFolder } from '../../../../src/worker/process/tasks/text-folder.ts'
+import { labelsOf, readTextFolder } from '../../../../src/worker/process/tasks/text-folder.ts'
 import { Tokenizer } from '../../../../src/worker/process/tasks/tokenizer/tokenizer.ts'
 import { failsWith } from '../../../helpers/pictures.ts'
 import { randomNumbers, testSeed } from '../../../helpers/random.ts'
@@ -94,6 +94,11 @@ test(`thousands of added tokens are found as in the Rust tokenizers (ONNXD_TEST_
     const expected = await oracle.encode(text, null, { addSpecialTokens: false })
     assert.deepEqual(own.encode(text).ids, expected.getIds(), JSON.stringify(text))
   }
+})
+
+test('labels of config.json have no control characters', () => {
+  const id2label = { 0: '\u001b[31mbad', 1: 'so\nso', 2: 'good' }
+  assert.deepEqual(labelsOf({ id2label }), ['[31mbad', 'so so', 'good'])
 })
 
 test('errors name the file in a folder of the model', async (t) => {

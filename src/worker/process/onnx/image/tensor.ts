@@ -83,7 +83,7 @@ function checkCount(images: number, { count }: ImagePlan): void {
   if (count === -1 || count === images) return
   throw new ServerError(
     'InvalidInputException',
-    `The model takes ${countText(count, 'image')} in a request, but the request has ${images}.`,
+    `The model takes ${countText(count, 'image')} in a request, but the request has ${images}. Send each image in a request of its own.`,
   )
 }
 
