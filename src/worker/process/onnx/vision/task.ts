@@ -1,7 +1,7 @@
 /** The tasks of image models besides classification: what their outputs become. */
 import type { ModelSettings } from '../../../../model-folder/settings.ts'
-import type { Rows } from '../image/csv.ts'
-import type { TaskType } from '../image/response-type.ts'
+import type { Rows } from '../image-response/csv.ts'
+import type { TaskType } from '../image-response/response-type.ts'
 import type { TensorSpec } from '../tensors/metadata.ts'
 import type { Tensor } from '../tensors/tensor.ts'
 import { detect } from './detection/detect.ts'

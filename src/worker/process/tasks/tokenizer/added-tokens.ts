@@ -1,4 +1,5 @@
 /** Added tokens of `tokenizer.json`: they are found in the text before anything else. */
+import { messageOf } from '../../../../errors.ts'
 import { fieldsOf, listOf, textOf } from '../json-fields.ts'
 import { alignedText, slice } from './aligned-text.ts'
 import type { AlignedText, Span } from './aligned-text.ts'
@@ -55,7 +56,7 @@ export class AddedTokenFinder {
   /** @param normalize Changes the tokens as it changes the text in which they are found. */
   constructor(tokens: readonly AddedToken[], normalize: Normalizer) {
     for (const token of tokens) {
-      const { chars } = normalize(alignedText(token.content))
+      const { chars } = normalized(token.content, normalize)
       if (chars.length > MAX_CHARS)
         throw malformed(`an added token has more than ${MAX_CHARS} characters`)
       const [first] = chars
@@ -105,6 +106,15 @@ export class AddedTokenFinder {
         break
       }
     }
+  }
+}
+
+/** @throws ServerError `InvalidModelException` for a normalizer that makes texts ever longer. */
+function normalized(content: string, normalize: Normalizer): AlignedText {
+  try {
+    return normalize(alignedText(content))
+  } catch (error) {
+    throw malformed(`the normalizer fails for an added token: ${messageOf(error, 200)}`)
   }
 }
 
