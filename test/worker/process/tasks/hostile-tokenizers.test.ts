@@ -1,4 +1,4 @@
-/** Files of tokenizers that are damaged on purpose end the load with a clear error, in little time. */
+/** Damaged files of tokenizers end the load with a clear error, in little time. */
 import assert from 'node:assert/strict'
 import { mkdirSync, writeFileSync } from 'node:fs'
 import path from 'node:path'

@@ -59,7 +59,10 @@ function imagesOf(tensor: Tensor, images: number, plan: DetectionPlan): Numbers 
   return numbersOf(tensor)
 }
 
-/** A model may declare no sizes, or others than it returns. Boxes would be read from wrong places. */
+/**
+ * A model may declare no sizes, or others than it returns. Boxes would then be read from wrong
+ * places.
+ */
 function checkShapes({ format }: DetectionPlan, outputs: readonly Tensor[]): void {
   const [first = [], second = []] = outputs.map(({ shape }) => shape)
   switch (format) {
