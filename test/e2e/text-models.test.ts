@@ -105,3 +105,20 @@ test('a tokenizer that is too large, or hangs, costs no other model anything', a
   assert.deepEqual(await workerPids(server, 'fine'), before)
   assert.equal((await send('slow', 'cat')).status, 200, 'a new worker answers')
 })
+
+test('a tokenizer that hangs while it loads is killed, and the error is not about the warm-up run', async (t) => {
+  const slow = tinyTextModel(t, 'slow', CLASSIFIER)
+  const normalizer = { type: 'Replace', pattern: { Regex: '(x+x+)+y' }, content: '' }
+  const token = { id: 1, content: 'x'.repeat(60), normalized: true }
+  const hanging = { ...tinyTokenizer(), normalizer, added_tokens: [token] }
+  writeFileSync(path.join(slow, 'tokenizer.json'), JSON.stringify(hanging))
+  const fine = tinyTextModel(t, 'fine', CLASSIFIER)
+  const server = await serve(t, [slow, fine], { workers: 1, loadTimeout: 4 })
+  const [failed] = await failedModels(server)
+  assert.match(failed?.reason ?? '', /took longer than 4 s/)
+  assert.doesNotMatch(failed?.reason ?? '', /warm-up/)
+  const body = '"cat"'
+  const headers = { 'content-type': 'application/json' }
+  const response = await server.fetch('/predictions/fine', { method: 'POST', body, headers })
+  assert.equal(response.status, 200)
+})
