@@ -111,6 +111,7 @@ const DOORS = {
     'prepare-runtime.ts',
   ],
   'worker/process/onnx/vision': ['task.ts', 'call.ts'],
+  'worker/process/onnx/table-responses': ['call.ts'],
   'worker/process/onnx/tables': ['codec.ts'],
   'worker/process/start': [
     'run-worker.ts',

@@ -1,8 +1,8 @@
 /** Chooses the form of a response from the header `Accept`. */
 import { preference } from './headers.ts'
 
-/** Forms that `tables/codec.ts` writes: CSV, a list of records, JSON lines, a NumPy array. */
-export type TableForm = 'csv' | 'records' | 'lines' | 'npy'
+/** Forms that `table-responses` writes: CSV, a list of records, JSON lines, NumPy files. */
+export type TableForm = 'csv' | 'records' | 'lines' | 'npy' | 'npz'
 export type ResponseForm = 'plain' | 'octets' | TableForm
 
 const JSON_TYPE = 'application/json'
@@ -13,6 +13,7 @@ const TYPES: readonly (readonly [type: string, form: ResponseForm])[] = [
   ['application/jsonl', 'lines'],
   ['application/jsonlines', 'lines'],
   ['application/x-npy', 'npy'],
+  ['application/x-npz', 'npz'],
 ]
 
 /**

@@ -104,8 +104,8 @@ export class LazyTables {
     form: TableForm,
     accept: string,
   ): Promise<Decoded> {
-    const { TableCall } = await import('./tables/codec.ts')
-    return new TableCall(request, form, accept, this.#limits)
+    const { TableCall } = await import('./table-responses/call.ts')
+    return new TableCall(request, form, accept, this.#model.outputs, this.#limits)
   }
 }
 

@@ -90,7 +90,6 @@ export class InstancesCodec implements RequestCodec {
   ): Decoded | Promise<Decoded> {
     const request = { id, dialect, inputs, outputNames: this.#outputs.names }
     const form = responseForm(accept)
-    if (form === 'npy') this.#outputs.checkOctets()
     if (form !== 'plain' && form !== 'octets') return this.#tables.respond(request, form, accept)
     this.#hasEntries ??= this.#tryOut()
     return new InstancesCall(request, this.#hasEntries, this.#limits.maxResponseBytes)

@@ -1,6 +1,5 @@
 /** Writes the outputs of a classifier with the labels of its classes. */
 import { ServerError } from '../../../../errors.ts'
-import type { Decoded } from '../codec.ts'
 import type { JsonWriter } from '../json/writer.ts'
 import { textToElement } from '../tensors/byte-strings.ts'
 import { quote, shapeText } from '../tensors/error-text.ts'
@@ -43,23 +42,6 @@ export function outputLabellers(
   )
 }
 
-/** Returns the request with labels in place of class numbers in its response. */
-export function withLabels(
-  call: Decoded,
-  labellers: ReadonlyMap<string, (output: Tensor) => Tensor>,
-): Decoded {
-  const { id, dialect, inputs, outputNames } = call
-  const labelled = (output: Tensor, index: number): Tensor =>
-    labellers.get(outputNames[index] ?? '')?.(output) ?? output
-  return {
-    id,
-    dialect,
-    inputs,
-    outputNames,
-    encode: (outputs) => call.encode(outputs.map(labelled)),
-  }
-}
-
 function labellerOf({ labels = [], classNumbers }: TensorSpec): (output: Tensor) => Tensor {
   const elements = labels.map(textToElement)
   const numbers = classNumbers ?? [...labels.keys()]
@@ -75,21 +57,39 @@ function labellerOf({ labels = [], classNumbers }: TensorSpec): (output: Tensor)
 
 /** Each row of scores as an object. A list of scores is one row. */
 function objectWriter(name: string, labels: readonly string[]): OutputWriter {
-  const keys = labels.map((label, index) => `${index > 0 ? ',' : '{'}${JSON.stringify(label)}:`)
+  const keys = keysOf(labels)
   return (writer, output) => {
-    const { shape, data } = output
-    if (shape.length > 2 || shape.at(-1) !== keys.length) {
-      const text = `Output ${quote(name)} has the shape ${shapeText(shape)}, but there are ${keys.length} labels.`
-      throw new ServerError('InvalidInputException', text)
-    }
+    const { data } = checkScores(name, output, labels.length)
     writer.ascii('[')
     for (let at = 0; at < data.length; at += keys.length) {
       if (at > 0) writer.ascii(',')
-      for (const [column, key] of keys.entries()) {
-        writer.json(key).element(output, name, at + column)
-      }
-      writer.ascii('}')
+      writeScores(writer, output, name, keys, at)
     }
     writer.ascii(']')
   }
+}
+
+/** The labels as keys of a JSON object, each with what stands before it. */
+export function keysOf(labels: readonly string[]): readonly string[] {
+  return labels.map((label, index) => `${index > 0 ? ',' : '{'}${JSON.stringify(label)}:`)
+}
+
+/** Writes the scores of one row, which begin at the element `from`, as an object. */
+export function writeScores(
+  writer: JsonWriter,
+  output: Tensor,
+  name: string,
+  keys: readonly string[],
+  from: number,
+): void {
+  for (const [column, key] of keys.entries()) writer.json(key).element(output, name, from + column)
+  writer.ascii('}')
+}
+
+/** @throws ServerError when the scores of a row are not as many as the labels */
+export function checkScores(name: string, output: Tensor, count: number): Tensor {
+  const { shape } = output
+  if (shape.length > 0 && shape.length <= 2 && shape.at(-1) === count) return output
+  const text = `Output ${quote(name)} has the shape ${shapeText(shape)}, but there are ${count} labels.`
+  throw new ServerError('InvalidInputException', text)
 }

@@ -24,7 +24,7 @@ import {
   parseShape,
 } from '../tensors/raw-bytes.ts'
 import type { Tensor } from '../tensors/tensor.ts'
-import { outputLabellers, outputWriters, withLabels } from './class-forms.ts'
+import { outputWriters } from './class-forms.ts'
 import type { OutputWriter } from './class-forms.ts'
 import { plainText, readFormInputs } from './form-inputs.ts'
 import { jsonForm, namesInputs, readPlainInputs } from './json-inputs.ts'
@@ -41,14 +41,12 @@ export class TensorCodec implements RequestCodec {
   readonly #inputs: InputTable
   readonly #outputs: OutputTable
   readonly #writers: ReadonlyMap<string, OutputWriter>
-  readonly #labellers: ReadonlyMap<string, (output: Tensor) => Tensor>
   readonly #protocol: RequestCodec
   readonly #tables: LazyTables
   readonly #columns: ReadonlySet<string>
 
   constructor(model: ModelMetadata, limits: CodecLimits, protocol: RequestCodec) {
     this.#writers = outputWriters(model.outputs)
-    this.#labellers = outputLabellers(model.outputs)
     this.#limits = limits
     this.#inputs = new InputTable(model.inputs)
     this.#outputs = new OutputTable(model.outputs)
@@ -120,13 +118,10 @@ export class TensorCodec implements RequestCodec {
   ): Decoded | Promise<Decoded> {
     const form = responseForm(accept)
     const request = { id, dialect: undefined, inputs, outputNames: this.#outputs.names }
-    if (form === 'octets' || form === 'npy') this.#outputs.checkOctets()
+    if (form === 'octets') this.#outputs.checkOctets()
     if (form === 'plain' || form === 'octets')
       return new TensorCall(request, form, this.#limits.maxResponseBytes, this.#writers)
-    const table = this.#tables.respond(request, form, accept)
-    return form === 'npy' || this.#labellers.size === 0
-      ? table
-      : table.then((call) => withLabels(call, this.#labellers))
+    return this.#tables.respond(request, form, accept)
   }
 
   /**

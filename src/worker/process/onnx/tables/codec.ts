@@ -1,15 +1,11 @@
-/** Reads tables and NumPy archives as request bodies, and writes responses in forms of tables. */
+/** Reads tables and NumPy archives as request bodies. */
 import { ServerError } from '../../../../errors.ts'
 import type { ErrorType } from '../../../../errors.ts'
 import type { WireHeader, WireParameter, WirePrediction } from '../../../wire/messages.ts'
 import type { CodecLimits, Decoded } from '../codec.ts'
 import { openJson } from '../json/open.ts'
 import type { JsonReader } from '../json/reader.ts'
-import { responseTooLarge } from '../json/writer.ts'
 import { elementsOf, readInstanceRows, readInstances } from '../kserve-v1/instances.ts'
-import { prediction } from '../prediction.ts'
-import { hasParameter } from '../response-form.ts'
-import type { TableForm } from '../response-form.ts'
 import { InputTable } from '../tensors/inputs.ts'
 import type { ModelMetadata } from '../tensors/metadata.ts'
 import type { Tensor } from '../tensors/tensor.ts'
@@ -20,8 +16,6 @@ import { readerAt } from './json-cells.ts'
 import { readJsonLines, readJsonTable } from './json-tables.ts'
 import { planTable } from './plan.ts'
 import type { TablePlan } from './plan.ts'
-import { writeNpy } from './write-npy.ts'
-import { writeCsv, writeRecords } from './write-table.ts'
 
 export type TableFormat = 'csv' | 'lines' | 'json' | 'npz'
 
@@ -125,59 +119,6 @@ export class TableReader {
       type,
       `The model does not take tables, because its inputs are not columns; ${this.#inputs.expected()}. Send JSON keyed by input name.`,
     )
-  }
-}
-
-/** A request whose response is a table or a NumPy array. */
-export class TableCall implements Decoded {
-  readonly id: string
-  readonly dialect: Decoded['dialect']
-  readonly inputs: readonly Tensor[]
-  readonly outputNames: readonly string[]
-  readonly #form: TableForm
-  readonly #withHeader: boolean
-  readonly #maxBytes: number
-
-  constructor(
-    request: Omit<Decoded, 'encode'>,
-    form: TableForm,
-    accept: string,
-    { maxResponseBytes }: CodecLimits,
-  ) {
-    this.id = request.id
-    this.dialect = request.dialect
-    this.inputs = request.inputs
-    this.outputNames = request.outputNames
-    this.#form = form
-    this.#withHeader = form === 'csv' && hasParameter(accept, 'text/csv', 'header=present')
-    this.#maxBytes = maxResponseBytes
-  }
-
-  encode(outputs: readonly Tensor[]): WirePrediction {
-    const names = this.outputNames
-    const maxBytes = this.#maxBytes
-    switch (this.#form) {
-      case 'csv': {
-        const header = this.#withHeader ? 'present' : 'absent'
-        const body = writeCsv(names, outputs, this.#withHeader, maxBytes)
-        return prediction(this.id, 200, `text/csv; charset=utf-8; header=${header}`, body)
-      }
-      case 'records': {
-        const body = writeRecords(names, outputs, 'list', maxBytes)
-        return prediction(this.id, 200, 'application/json', body)
-      }
-      case 'lines': {
-        const body = writeRecords(names, outputs, 'lines', maxBytes)
-        return prediction(this.id, 200, 'application/x-ndjson', body)
-      }
-      case 'npy': {
-        const [output] = outputs
-        if (output === undefined) throw new TypeError('no output to encode')
-        const body = writeNpy(output, names[0] ?? '')
-        if (body.length > maxBytes) throw responseTooLarge(maxBytes)
-        return prediction(this.id, 200, 'application/x-npy', body)
-      }
-    }
   }
 }
 

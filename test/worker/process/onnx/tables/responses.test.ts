@@ -44,7 +44,10 @@ test('outputs of several columns are CSV, records and lines', async (t) => {
   assert.equal((await predict(model, request)).body.toString(), csv)
   const [status, , text] = await send('application/x-npy')
   assert.equal(status, 406)
-  assert.match(text, /The model has 6 outputs, so the response cannot be raw bytes/)
+  assert.match(
+    text,
+    /The model has 6 outputs, so the response cannot be one NumPy array; accept application\/x-npz/,
+  )
 })
 
 test('one output is CSV with a row for each sample, or a NumPy array', async (t) => {

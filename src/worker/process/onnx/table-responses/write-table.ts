@@ -1,12 +1,15 @@
 /** Writes outputs as a table: CSV, or records with one object for each row. */
 import { ServerError } from '../../../../errors.ts'
 import { JsonWriter, responseTooLarge } from '../json/writer.ts'
+import { keysOf, writeScores } from '../predictions/class-forms.ts'
 import { expectedBytes } from '../predictions/json-outputs.ts'
 import { elementToText } from '../tensors/byte-strings.ts'
-import { quote, shapeText } from '../tensors/error-text.ts'
+import { countText, quote, shapeText } from '../tensors/error-text.ts'
 import { halfToNumber } from '../tensors/half.ts'
-import { rowsOf, splitRows } from '../tensors/rows.ts'
+import { rowsOf } from '../tensors/rows.ts'
+import { elementCount } from '../tensors/tensor.ts'
 import type { Tensor } from '../tensors/tensor.ts'
+import type { TableOutput } from './outputs.ts'
 import { singleText } from './single-text.ts'
 
 /** A field with one of these must be in quotes. */
@@ -16,18 +19,17 @@ const PART_CHARACTERS = 64 * 1024
 
 /**
  * Writes one row for each row of the outputs: the elements of all outputs, in their order.
- * @param withHeader Whether the first row has the names. Elements of one output are numbered.
+ * @param withHeader Whether the first row has the names. Scores with labels are named
+ * `output.label`, as pandas flattens objects, and elements of other outputs are numbered.
  * @throws ServerError 406 when the outputs have no rows or differ in them, 507 when the response
  * exceeds `maxBytes`
  */
 export function writeCsv(
-  names: readonly string[],
-  outputs: readonly Tensor[],
+  outputs: readonly TableOutput[],
   withHeader: boolean,
   maxBytes: number,
 ): Buffer {
-  const rows = checkRows(names, outputs)
-  const widths = outputs.map(({ data }) => data.length / Math.max(rows, 1))
+  const rows = checkRows(outputs)
   const parts: Buffer[] = []
   let bytes = 0
   const add = (text: string): void => {
@@ -36,13 +38,13 @@ export function writeCsv(
     if (bytes > maxBytes) throw responseTooLarge(maxBytes)
     parts.push(part)
   }
-  if (withHeader) add(`${headerOf(names, widths).join(',')}\n`)
+  if (withHeader) add(`${outputs.flatMap(headerOf).join(',')}\n`)
+  const columns = outputs.map((output) => ({ ...output, width: widthOf(output.tensor) }))
   let text = ''
   for (let row = 0; row < rows; row++) {
-    for (const [index, output] of outputs.entries()) {
-      const width = widths[index] ?? 0
+    for (const { name, tensor, width } of columns) {
       for (let at = row * width; at < (row + 1) * width; at++) {
-        text += `${cellText(output, at, names[index] ?? '')},`
+        text += `${cellText(tensor, at, name)},`
       }
     }
     text = `${text.slice(0, -1)}\n`
@@ -56,56 +58,79 @@ export function writeCsv(
 }
 
 /**
- * Writes one object for each row, keyed by output name: as a list, or as JSON lines.
+ * Writes one object for each row, keyed by output name: as a list, or as JSON lines. Scores with
+ * labels are an object keyed by label.
  * @throws ServerError as {@link writeCsv}
  */
 export function writeRecords(
-  names: readonly string[],
-  outputs: readonly Tensor[],
+  outputs: readonly TableOutput[],
   form: 'list' | 'lines',
   maxBytes: number,
 ): Buffer {
-  const rows = checkRows(names, outputs)
-  const single = Array.from({ length: rows }, () => 1)
-  const columns = outputs.map((output) => splitRows(output, single))
-  const writer = new JsonWriter(maxBytes, expectedBytes(outputs))
+  const rows = checkRows(outputs)
+  const columns = outputs.map(cellWriter)
+  const writer = new JsonWriter(maxBytes, expectedBytes(outputs.map(({ tensor }) => tensor)))
   if (form === 'list') writer.ascii('[')
   for (let row = 0; row < rows; row++) {
     if (row > 0 && form === 'list') writer.ascii(',')
-    writer.ascii('{')
-    for (const [index, name] of names.entries()) {
-      const cell = columns[index]?.[row]
-      if (cell === undefined) throw new TypeError('an output without a row')
+    for (const [index, write] of columns.entries()) {
       writer
-        .ascii(index > 0 ? ',' : '')
-        .string(name)
+        .ascii(index > 0 ? ',' : '{')
+        .string(outputs[index]?.name ?? '')
         .ascii(':')
-        .nested({ ...cell, shape: cell.shape.slice(1) }, name)
+      write(writer, row)
     }
     writer.ascii(form === 'list' ? '}' : '}\n')
   }
   return writer.ascii(form === 'list' ? ']\n' : '').finish()
 }
 
+/** Returns a function that writes the elements of one row of an output. */
+function cellWriter({ name, tensor, labels }: TableOutput) {
+  const width = widthOf(tensor)
+  if (labels !== undefined) {
+    const keys = keysOf(labels)
+    return (writer: JsonWriter, row: number): void =>
+      writeScores(writer, tensor, name, keys, row * width)
+  }
+  const shape = tensor.shape.slice(1)
+  return (writer: JsonWriter, row: number): void => {
+    const [from, to] = [row * width, (row + 1) * width]
+    const cell: Tensor =
+      tensor.datatype === 'BYTES'
+        ? { datatype: 'BYTES', shape, data: tensor.data.slice(from, to) }
+        : { datatype: tensor.datatype, shape, data: tensor.data.subarray(from, to) }
+    writer.nested(cell, name)
+  }
+}
+
 /** Returns the number of rows, which all outputs must have. */
-function checkRows(names: readonly string[], outputs: readonly Tensor[]): number {
-  const rows = (outputs[0] && rowsOf(outputs[0])) ?? 0
-  const odd = outputs.findIndex((output) => rowsOf(output) === undefined || rowsOf(output) !== rows)
-  if (odd === -1) return rows
-  const shape = shapeText(outputs[odd]?.shape ?? [])
+function checkRows(outputs: readonly TableOutput[]): number {
+  const rows = outputs[0] && rowsOf(outputs[0].tensor)
+  const odd = outputs.find(({ tensor }) => rowsOf(tensor) === undefined || rowsOf(tensor) !== rows)
+  if (odd === undefined) return rows ?? 0
+  const [output, shape] = [quote(odd.name), shapeText(odd.tensor.shape)]
+  const problem =
+    rows === undefined
+      ? `, because output ${output} has no rows (its shape is ${shape})`
+      : ` with ${countText(rows, 'row')}, because output ${output} has the shape ${shape}`
   throw new ServerError(
     'InvalidInputException',
-    `The response cannot be a table with ${rows} rows, because output ${quote(names[odd] ?? '')} has the shape ${shape}; accept application/json.`,
+    `The response cannot be a table${problem}; accept application/json or application/x-npz.`,
     { statusCode: 406 },
   )
 }
 
-function headerOf(names: readonly string[], widths: readonly number[]): string[] {
-  return names.flatMap((name, index) =>
-    widths[index] === 1
-      ? [quoted(name)]
-      : Array.from({ length: widths[index] ?? 0 }, (_, at) => quoted(`${name}_${at}`)),
-  )
+/** Number of elements in each row; also known when there are no rows. */
+function widthOf({ shape }: Tensor): number {
+  return elementCount(shape.slice(1))
+}
+
+function headerOf({ name, tensor, labels }: TableOutput): string[] {
+  if (labels !== undefined) return labels.map((label) => quoted(`${name}.${label}`))
+  const width = widthOf(tensor)
+  if (width === 1) return [quoted(name)]
+  return Array.from({ length: width }, (_, at) => quoted(`${name}_${at}`))
 }
 
 /** Numbers as pandas reads them: `NaN` and `inf` where JSON has `null`. */
