@@ -67,6 +67,7 @@ const ENVIRONMENTS = [
       'onnx==1.23.2',
       'onnxruntime==1.32.0',
       'pandas==3.1.1',
+      'pyarrow==26.0.1',
     ],
   },
   {

@@ -7,6 +7,7 @@ import { after, test } from 'node:test'
 import { gzipSync } from 'node:zlib'
 import { npyFile } from '../helpers/npy.ts'
 import { identityGraph, writeModelFolder } from '../helpers/onnx-builder.ts'
+import { PARQUET, parquetFile } from '../helpers/parquet.ts'
 import { json, temporaryFolder } from '../helpers/server.ts'
 import type { Cleanup, TestServer } from '../helpers/server.ts'
 import { sharedServer } from '../helpers/shared-server.ts'
@@ -117,6 +118,61 @@ test('curl -T sends arrays and archives without a content type', async () => {
     'content-type': 'application/x-npy',
   })
   assert.deepEqual(JSON.parse(v1), { predictions: [[1, 2]] })
+})
+
+test('Parquet files are taken by every route, by curl -T and in forms', async () => {
+  const server = await serve()
+  const body = parquetFile({
+    columns: [
+      {
+        name: 'city',
+        type: PARQUET.BYTE_ARRAY,
+        converted: 0,
+        values: ['Bern', '[x'].map(Buffer.from),
+      },
+      { name: 'id', type: PARQUET.INT64, converted: 10, values: [7n, 8n] },
+      { name: 'visits', type: PARQUET.INT64, values: [2n, 3n], codec: 'snappy' },
+      { name: 'age', type: PARQUET.DOUBLE, values: [1.5, null], codec: 'gzip' },
+    ],
+  })
+  const plain = '{"age_out":[[1.5],[null]],"visits_out":[[2],[3]],"city_out":[["Bern"],["[x"]]}\n'
+  const typed = { 'content-type': 'application/vnd.apache.parquet' }
+  for (const route of ['/predictions/people', '/invocations?model_name=people']) {
+    const [status, text, headers] = await post(server, route, body, typed)
+    assert.deepEqual([status, text], [200, plain], route)
+    assert.equal(headers.get('onnxd-ignored-columns'), 'id')
+  }
+  const [, v1] = await post(server, '/v1/models/people:predict', body, typed)
+  assert.deepEqual(JSON.parse(v1), {
+    predictions: [
+      { age_out: [1.5], visits_out: [2], city_out: ['Bern'] },
+      { age_out: [null], visits_out: [3], city_out: ['[x'] },
+    ],
+  })
+  const [, csv] = await post(server, '/predictions/people', body, { ...typed, accept: 'text/csv' })
+  assert.equal(csv, '1.5,2,Bern\nNaN,3,[x\n')
+  const name = path.join(folder, 'x.parquet')
+  writeFileSync(name, body)
+  const url = `${server.inferenceUrl}/predictions/people`
+  for (const flags of [
+    ['-T', name],
+    ['-F', `file=@${name}`],
+    ['--data-binary', `@${name}`],
+  ]) {
+    const type = flags[0] === '--data-binary' ? ['-H', 'content-type: application/x-parquet'] : []
+    const text = execFileSync('curl', ['-sS', ...flags, ...type, url]).toString()
+    assert.equal(text, plain, flags[0])
+  }
+  const cut = await post(server, '/predictions/people', body.subarray(0, 200), typed)
+  assert.equal(cut[0], 400)
+  assert.match(cut[1], /The Parquet file is damaged: it is cut off/)
+  const bomb = parquetFile({
+    columns: [{ name: 'length', type: PARQUET.INT32, values: [1] }],
+    rows: 2 ** 40,
+  })
+  const [status, text] = await post(server, '/predictions/flowers', bomb, typed)
+  assert.equal(status, 400, text)
+  assert.match(text, /Missing column \\"width\\"/)
 })
 
 test('a CSV file without its content type is known by its header, or told to send the type', async () => {

@@ -27,7 +27,7 @@ test(
   {
     skip:
       environment === undefined &&
-      'needs the Python packages pandas and skl2onnx; run npm run test:interop',
+      'needs the Python packages pandas, pyarrow and skl2onnx; run npm run test:interop',
   },
   async (t) => {
     const folder = temporaryFolder(t)
@@ -37,6 +37,6 @@ test(
     const output = await run('check', folder, new URL(server.inferenceUrl).host)
     const checks = output.match(/^ok /gm)?.length ?? 0
     t.diagnostic(`${checks} checks with pandas and NumPy passed`)
-    assert.ok(checks >= 60 && output.endsWith('done\n'), output)
+    assert.ok(checks >= 100 && output.endsWith('done\n'), output)
   },
 )

@@ -15,6 +15,8 @@ import urllib.request
 import numpy as np
 import onnxruntime
 import pandas as pd
+import pyarrow
+import pyarrow.parquet
 from skl2onnx import to_onnx
 from skl2onnx.common.data_types import FloatTensorType, Int64TensorType, StringTensorType
 from sklearn.compose import ColumnTransformer
@@ -103,6 +105,38 @@ def formats(frame):
         yield f"MLflow {name}", body, "application/json"
 
 
+def parquet_files(frame):
+    """Files of pandas and pyarrow with each option that changes how values are stored."""
+    for compression in ["snappy", "gzip", "brotli", None]:
+        yield f"to_parquet {compression}", frame.to_parquet(compression=compression)
+    yield "to_parquet with index", frame.set_axis(range(5, 5 + len(frame))[::-1]).to_parquet()
+    table = pyarrow.Table.from_pandas(frame, preserve_index=False)
+    options = {
+        "pages of version 2": {"data_page_version": "2.0"},
+        "format 1.0": {"version": "1.0"},
+        "row groups": {"row_group_size": 7},
+        "small pages": {"data_page_size": 64, "write_batch_size": 8},
+        "no dictionary": {"use_dictionary": False},
+        "byte stream split": {
+            "use_dictionary": False,
+            "column_encoding": {
+                name: "BYTE_STREAM_SPLIT"
+                for name in frame.columns
+                if frame[name].dtype == np.float64
+            },
+        },
+    }
+    for what, chosen in options.items():
+        buffer = io.BytesIO()
+        pyarrow.parquet.write_table(table, buffer, **chosen)
+        yield f"pyarrow {what}", buffer.getvalue()
+    types = {name: "category" for name in ["city"] if name in frame}
+    narrow = {name: "float32" for name in frame.columns if frame[name].dtype == np.float64}
+    yield "to_parquet narrow", frame.astype(types | narrow).to_parquet()
+    nullable = frame.convert_dtypes()
+    yield "to_parquet nullable", nullable.to_parquet()
+
+
 def post(host, path, body, content_type, accept="application/json"):
     data = body.encode() if isinstance(body, str) else body
     headers = {"Content-Type": content_type, "Accept": accept}
@@ -135,8 +169,13 @@ def check(folder, host):
             for name in people.columns
         },
     )
-    reordered = people[["city", "score", "visits", "age", "income"]].assign(id=range(ROWS))
     cases = [("numbers", people[NUMBERS], one), ("mixed", people, several)]
+    for model, frame, wanted in cases:
+        for what, body in parquet_files(frame):
+            for kind in ["application/vnd.apache.parquet", "application/octet-stream"]:
+                answer, _ = post(host, f"/predictions/{model}", body, kind)
+                compare(f"{model}: {what}", json.loads(answer), wanted)
+    reordered = people[["city", "score", "visits", "age", "income"]].assign(id=range(ROWS))
     for model, frame, wanted in cases:
         for what, body, content_type in formats(frame):
             answer, _ = post(host, f"/predictions/{model}", body, content_type)
@@ -177,6 +216,8 @@ def responses(host, wanted):
     compare("response read_csv", found, wanted)
     table = pd.read_json(io.BytesIO(ask("application/x-ndjson")), lines=True)
     compare("response read_json", {name: table[name].tolist() for name in names}, wanted)
+    archive = np.load(io.BytesIO(ask("application/x-npz")))
+    compare("response npz", archive, wanted)
     records = json.loads(ask("application/json; orient=records"))
     found = {name: [record[name] for record in records] for name in names}
     compare("response records", found, wanted)

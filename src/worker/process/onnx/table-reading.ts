@@ -1,6 +1,6 @@
 /** Loads the code that reads and writes tables when a request needs it: few models get tables. */
 import { ServerError } from '../../../errors.ts'
-import { isNumpyArchive } from '../../../file-format.ts'
+import { fileFormatOf, isNumpyArchive } from '../../../file-format.ts'
 import type { WireHeader, WireParameter, WireRequest } from '../../wire/messages.ts'
 import type { CodecLimits, Decoded } from './codec.ts'
 import type { JsonReader } from './json/reader.ts'
@@ -8,7 +8,7 @@ import { contentKind } from './predictions/media-type.ts'
 import type { TableForm } from './response-form.ts'
 import { areColumns, beginsLikeCsv, beginsLikeJsonLines, exportedName } from './table-columns.ts'
 import type { TableFormat, TableReader } from './tables/codec.ts'
-import type { ModelMetadata } from './tensors/metadata.ts'
+import type { ModelMetadata, TensorSpec } from './tensors/metadata.ts'
 import type { Tensor } from './tensors/tensor.ts'
 
 /** Maximum number of members in which the name of a column is searched. */
@@ -26,6 +26,8 @@ export class LazyTables {
    */
   readonly hasNames: boolean
   readonly #ignoresExtra: boolean
+  /** Whether the model itself may decode a file. */
+  readonly #takesFiles: boolean
   readonly #columns: ReadonlySet<string>
   readonly #model: ModelMetadata
   readonly #limits: CodecLimits
@@ -36,6 +38,7 @@ export class LazyTables {
     this.#limits = limits
     this.#columns = new Set(model.columns ?? model.inputs.map(({ name }) => name))
     this.#ignoresExtra = model.ignoresExtraColumns === true
+    this.#takesFiles = model.inputs.some(takesFile)
     this.hasNames = model.columns !== undefined || areColumns(model.inputs)
   }
 
@@ -63,9 +66,10 @@ export class LazyTables {
   /** The format of a body that is a table or an archive of arrays; `undefined` for other bodies. */
   formatOf({ contentType, value }: WireParameter): TableFormat | undefined {
     const kind = contentKind(contentType)
-    if (kind === 'csv' || kind === 'lines' || kind === 'npz') return kind
+    if (kind === 'csv' || kind === 'lines' || kind === 'npz' || kind === 'parquet') return kind
     if (kind !== 'none' && kind !== 'octets') return undefined
     if (isNumpyArchive(value)) return 'npz'
+    if (!this.#takesFiles && fileFormatOf(value) === 'a Parquet file') return 'parquet'
     if (!this.hasNames) return undefined
     if (beginsLikeJsonLines(value)) return 'lines'
     return beginsLikeCsv(value, this.#columns) ? 'csv' : undefined
@@ -107,6 +111,12 @@ export class LazyTables {
     const { TableCall } = await import('./table-responses/call.ts')
     return new TableCall(request, form, accept, this.#model.outputs, this.#limits)
   }
+}
+
+/** Whether an input may be the bytes of a file. */
+function takesFile({ datatype, shape, holdsFiles, anyShape }: TensorSpec): boolean {
+  if (holdsFiles === true) return true
+  return (datatype === 'UINT8' || datatype === 'INT8') && shape.length < 2 && anyShape !== true
 }
 
 /** Whether a request was rejected with 400, so that reading it as a table may say more. */

@@ -13,9 +13,13 @@ import { shapeOfOne } from '../tensors/shape.ts'
 import type { Tensor } from '../tensors/tensor.ts'
 import { readShaped } from './json-inputs.ts'
 import { contentKind, unsupportedType } from './media-type.ts'
+import type { ContentKind } from './media-type.ts'
 
 /** Query value of `/invocations` that names the model, not an input. */
 const MODEL_PARAMETER = 'model_name'
+
+/** Types that are not the value of one input. */
+const NOT_ONE_INPUT: ReadonlySet<ContentKind> = new Set(['other', 'csv', 'lines', 'npz', 'parquet'])
 
 /** The front-end adds an empty body to the query values of a request without a body. */
 const EMPTY_BODY = 'body'
@@ -71,8 +75,7 @@ function readValue(parameter: WireParameter, spec: TensorSpec, limits: CodecLimi
   const kind = contentKind(contentType)
   if (kind === 'octets') return tensorFromBytes(spec, value)
   if (kind === 'numpy') return tensorFromDeclaredNpy(spec, value)
-  if (kind === 'other' || kind === 'csv' || kind === 'lines' || kind === 'npz')
-    throw unsupportedType(contentType, parameter.name)
+  if (NOT_ONE_INPUT.has(kind)) throw unsupportedType(contentType, parameter.name)
   // A field without a type is text, even if it starts like JSON.
   if (spec.datatype === 'BYTES' && kind !== 'json') return plainText(value, spec)
   if (isNumpyFile(value)) return tensorFromBytes(spec, value)

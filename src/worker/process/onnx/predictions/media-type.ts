@@ -16,7 +16,7 @@ const NUMPY_TYPES: ReadonlySet<string> = new Set([
   'application/vnd.numpy',
 ])
 /** Media types of tables. */
-const TABLE_TYPES: ReadonlyMap<string, 'csv' | 'lines' | 'npz'> = new Map([
+const TABLE_TYPES: ReadonlyMap<string, 'csv' | 'lines' | 'npz' | 'parquet'> = new Map([
   ['text/csv', 'csv'],
   ['application/csv', 'csv'],
   ['application/x-ndjson', 'lines'],
@@ -26,6 +26,9 @@ const TABLE_TYPES: ReadonlyMap<string, 'csv' | 'lines' | 'npz'> = new Map([
   ['application/jsonlines', 'lines'],
   ['application/x-npz', 'npz'],
   ['application/npz', 'npz'],
+  ['application/vnd.apache.parquet', 'parquet'],
+  ['application/x-parquet', 'parquet'],
+  ['application/parquet', 'parquet'],
 ])
 const SPACES: ReadonlySet<number> = new Set([0x20, 0x0a, 0x0d, 0x09])
 const OPENINGS: ReadonlySet<number | undefined> = new Set(Buffer.from('{['))
@@ -39,6 +42,7 @@ export type ContentKind =
   | 'csv'
   | 'lines'
   | 'npz'
+  | 'parquet'
   | 'none'
   | 'other'
 

@@ -1,4 +1,4 @@
-/** Reads tables and NumPy archives as request bodies. */
+/** Reads tables, Parquet files and NumPy archives as request bodies. */
 import { ServerError } from '../../../../errors.ts'
 import type { ErrorType } from '../../../../errors.ts'
 import type { WireHeader, WireParameter, WirePrediction } from '../../../wire/messages.ts'
@@ -17,7 +17,7 @@ import { readJsonLines, readJsonTable } from './json-tables.ts'
 import { planTable } from './plan.ts'
 import type { TablePlan } from './plan.ts'
 
-export type TableFormat = 'csv' | 'lines' | 'json' | 'npz'
+export type TableFormat = 'csv' | 'lines' | 'json' | 'npz' | 'parquet'
 
 /** Response header with the columns of a table that were ignored, percent-encoded. */
 const IGNORED_HEADER = 'Onnxd-Ignored-Columns'
@@ -51,12 +51,22 @@ export class TableReader {
         return this.#readLines(openJson(value, this.#limits))
       case 'json':
         return this.#readJson(openJson(value, this.#limits))
+      case 'parquet': {
+        const plan = this.#planned('UnsupportedMediaTypeException')
+        const { readParquet } = await import('./parquet/read.ts')
+        return readParquet(value, plan, this.#limits.maxJsonBytes, this.#maxUnpacked(value))
+      }
       case 'npz': {
         const { readNpz } = await import('./npz.ts')
-        const limit = Math.max(value.length, this.#limits.maxResponseBytes)
+        const limit = this.#maxUnpacked(value)
         return { inputs: await readNpz(value, this.#inputs, this.#names, limit), ignored: [] }
       }
     }
+  }
+
+  /** Limit for a compressed file after decompression, bytes. */
+  #maxUnpacked({ length }: Buffer): number {
+    return Math.max(length, this.#limits.maxResponseBytes)
   }
 
   #readCsv(bytes: Buffer, header: Header): Table {

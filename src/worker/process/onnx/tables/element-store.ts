@@ -71,6 +71,12 @@ export class ElementStore {
     return undefined
   }
 
+  /** Sets a cell from a number in binary, in which NaN is a missing value. */
+  double(row: number, offset: number, value: number): string | undefined {
+    if (Number.isNaN(value)) return this.missing(row, offset)
+    return this.number(row, offset, String(value), Number.isFinite(value) ? 'number' : 'infinity')
+  }
+
   /**
    * Sets a cell from a number in digits, or an infinity. Float columns round to double first, as
    * pandas and NumPy do.
