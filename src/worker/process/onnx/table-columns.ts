@@ -1,6 +1,7 @@
 /** Relates tables to the inputs of a model, without the code that reads tables. */
 import { ServerError } from '../../../errors.ts'
 import type { ModelSettings } from '../../../model-folder/settings.ts'
+import { JsonReader } from './json/reader.ts'
 import { countText, quote, specText } from './tensors/error-text.ts'
 import type { ModelMetadata, TensorSpec } from './tensors/metadata.ts'
 
@@ -66,16 +67,23 @@ const MAX_HEADER_BYTES = 65_536
  */
 export function beginsLikeCsv(bytes: Buffer, columns: ReadonlySet<string>): boolean {
   const start = bytes.subarray(0, MAX_HEADER_BYTES)
-  const end = start.indexOf('\n')
+  const text = new TextDecoder(encodingOf(bytes) ?? 'utf-8').decode(start)
+  const end = text.indexOf('\n')
   if (end === -1) return false
-  const line = start
-    .toString('utf8', 0, end)
-    .replace(/^\ufeff/, '')
-    .replace(/\r$/, '')
-  if (/[\p{Cc}\ufffd]/u.test(line)) return false
-  const fields = new Set(line.split(',').map((field) => field.replaceAll(/^"|"$/g, '')))
+  const line = text.slice(0, end).replace(/\r$/, '')
+  if (/[^\P{Cc}\t]|\ufffd/u.test(line)) return false
   const isName = (field: string): boolean => columns.has(field) || columns.has(exportedName(field))
-  return [...fields].filter(isName).length >= Math.min(2, columns.size)
+  // With another separator it is CSV all the same, and the error says so.
+  return [',', ';', '\t', '|'].some((separator) => {
+    const fields = new Set(line.split(separator).map((field) => field.replaceAll(/^"|"$/g, '')))
+    return [...fields].filter(isName).length >= Math.min(2, columns.size)
+  })
+}
+
+/** The encoding that a byte order mark declares, other than UTF-8. */
+export function encodingOf(bytes: Buffer): 'utf-16le' | 'utf-16be' | undefined {
+  if (bytes[0] === 0xff && bytes[1] === 0xfe) return 'utf-16le'
+  return bytes[0] === 0xfe && bytes[1] === 0xff ? 'utf-16be' : undefined
 }
 
 /**
@@ -85,4 +93,16 @@ export function beginsLikeJsonLines(bytes: Buffer): boolean {
   return /^\s*\{[^\n]*\}[ \t\r]*\n\s*\{/.test(
     bytes.subarray(0, MAX_HEADER_BYTES).toString('latin1'),
   )
+}
+
+/** Whether the first member of an object is a row: an object with a column. */
+export function isKeyedByRow(
+  { bytes, maxDepth, position }: JsonReader,
+  isColumnName: (name: string) => boolean,
+): boolean {
+  const ahead = new JsonReader(bytes, maxDepth)
+  ahead.position = position
+  if (!ahead.isObject() || !ahead.openObject()) return false
+  ahead.readKey()
+  return ahead.isObject() && ahead.openObject() && isColumnName(ahead.readKey())
 }

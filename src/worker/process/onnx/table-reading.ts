@@ -6,7 +6,13 @@ import type { CodecLimits, Decoded } from './codec.ts'
 import type { JsonReader } from './json/reader.ts'
 import { contentKind } from './predictions/media-type.ts'
 import type { TableForm } from './response-form.ts'
-import { areColumns, beginsLikeCsv, beginsLikeJsonLines, exportedName } from './table-columns.ts'
+import {
+  areColumns,
+  beginsLikeCsv,
+  beginsLikeJsonLines,
+  exportedName,
+  isKeyedByRow,
+} from './table-columns.ts'
 import type { TableFormat, TableReader } from './tables/codec.ts'
 import type { ModelMetadata, TensorSpec } from './tensors/metadata.ts'
 import type { Tensor } from './tensors/tensor.ts'
@@ -50,9 +56,14 @@ export class LazyTables {
     return this.hasNames && (isList || this.#ignoresExtra)
   }
 
-  /** Whether an object has a column under the name that it had before the export. */
-  hasRenamed(reader: JsonReader): boolean {
-    if (!this.hasNames || this.#model.columns !== undefined || !reader.isObject()) return false
+  /**
+   * Whether an object has a column under the name that it had before the export, or is keyed by
+   * row, so that reading it as a table says what is wrong.
+   */
+  isTableObject(reader: JsonReader): boolean {
+    if (!this.hasNames || !reader.isObject()) return false
+    if (isKeyedByRow(reader, (name) => this.#columns.has(name))) return true
+    if (this.#model.columns !== undefined) return false
     let members = 0
     for (let more = reader.openObject(); more; more = reader.nextMember()) {
       const name = reader.readKey()

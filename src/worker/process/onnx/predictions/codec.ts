@@ -93,7 +93,8 @@ export class TensorCodec implements RequestCodec {
       inputs = readPlainInputs(json, this.#inputs)
     } catch (error) {
       if (!isInvalidInput(error)) throw error
-      if (!mayBeTable && !this.#tables.hasRenamed(openJson(body.value, this.#limits))) throw error
+      if (!mayBeTable && !this.#tables.isTableObject(openJson(body.value, this.#limits)))
+        throw error
       return this.#readTable(request, headers, body, 'json')
     }
     return this.respond(request.id, inputs, headers)

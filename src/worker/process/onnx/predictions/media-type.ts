@@ -19,6 +19,8 @@ const NUMPY_TYPES: ReadonlySet<string> = new Set([
 const TABLE_TYPES: ReadonlyMap<string, 'csv' | 'lines' | 'npz' | 'parquet'> = new Map([
   ['text/csv', 'csv'],
   ['application/csv', 'csv'],
+  // The error says that tabs must become commas.
+  ['text/tab-separated-values', 'csv'],
   ['application/x-ndjson', 'lines'],
   ['application/ndjson', 'lines'],
   ['application/jsonl', 'lines'],

@@ -1,31 +1,26 @@
 /** Reads CSV (RFC 4180), with or without a header. */
-import { isUtf8 } from 'node:buffer'
 import { CsvError, parse } from 'csv-parse/sync'
 import { ServerError } from '../../../../errors.ts'
 import { countText } from '../tensors/error-text.ts'
 import { TableBuilder } from './builder.ts'
 import type { Table } from './builder.ts'
 import { classify } from './cell-values.ts'
+import { decimalCommaIn, findWrongSeparator, utf8Of } from './csv-text.ts'
+import type { WrongSeparator } from './csv-text.ts'
 import type { Column, TablePlan } from './plan.ts'
 
 /** Value of the parameter `header` of `text/csv` (RFC 4180). Without it, the first row decides. */
 export type Header = 'present' | 'absent' | undefined
 
 /**
- * Reads a CSV file in UTF-8 with commas. A byte order mark, any line ends and empty lines are
- * allowed.
+ * Reads a CSV file in UTF-8 with commas, or in UTF-16 with a byte order mark. A byte order mark, any
+ * line ends and empty lines are allowed.
  * @throws ServerError 400
  */
 export function readCsv(bytes: Buffer, plan: TablePlan, header: Header, maxCells: number): Table {
-  if (bytes.includes(0) || !isUtf8(bytes)) {
-    throw new ServerError(
-      'InvalidInputException',
-      'The CSV is not UTF-8 text. Save it as UTF-8 and send it again.',
-    )
-  }
   const rows = new CsvRows(new TableBuilder(plan, 'CSV row', maxCells), plan, header)
   try {
-    parse(bytes, {
+    parse(utf8Of(bytes), {
       bom: true,
       record_delimiter: ['\r\n', '\n', '\r'],
       skip_empty_lines: true,
@@ -47,6 +42,10 @@ class CsvRows {
   /** Column of each field; `undefined` for a field that is ignored. */
   #columns: readonly (Column | undefined)[] | undefined
 
+  /** Present if the first row has another separator. */
+  #wrong: WrongSeparator | undefined
+  #firstRow: string | undefined
+
   constructor(builder: TableBuilder, plan: TablePlan, header: Header) {
     this.#builder = builder
     this.#plan = plan
@@ -57,7 +56,8 @@ class CsvRows {
   add(fields: readonly string[]): undefined {
     const builder = this.#builder
     if (this.#columns === undefined) {
-      if (hasWrongSeparator(fields, this.#plan)) throw builder.invalid(WRONG_SEPARATOR)
+      this.#checkSeparator(fields)
+      if (this.#wrong !== undefined) return
       const isHeader = this.#isHeader(fields)
       this.#columns = isHeader
         ? builder.claimAll(fields, isIndex)
@@ -80,7 +80,26 @@ class CsvRows {
   }
 
   finish(): Table {
+    if (this.#wrong !== undefined) throw this.#builder.invalid(this.#wrong.problem)
     return this.#builder.finish()
+  }
+
+  /**
+   * A file with another separator. The second row is read as well, because it may have decimals
+   * with a comma, which the error then names.
+   * @throws ServerError 400
+   */
+  #checkSeparator(fields: readonly string[]): void {
+    const known = this.#wrong
+    const wrong = known ?? findWrongSeparator(fields, this.#plan)
+    if (wrong === undefined) return
+    const { isNamed, columns = [] } = this.#plan
+    const ownNames = isNamed ? columns.map(({ name }) => name) : []
+    const names = this.#firstRow?.split(wrong.separator) ?? ownNames
+    const cell = decimalCommaIn(fields, wrong, 1, names)
+    if (cell !== '' || known !== undefined) throw this.#builder.invalid(wrong.problem + cell)
+    this.#wrong = wrong
+    this.#firstRow = fields.join(',')
   }
 
   /**
@@ -96,13 +115,6 @@ class CsvRows {
       return datatype !== 'BYTES' && field.trim() !== '' && classify(field.trim()) === 'other'
     })
   }
-}
-
-const WRONG_SEPARATOR =
-  'The CSV has no commas: separate the fields of a row with commas, and write decimals with a point.'
-
-function hasWrongSeparator([first = '', ...others]: readonly string[], plan: TablePlan): boolean {
-  return others.length === 0 && plan.columns?.length !== 1 && /[;\t|]/.test(first)
 }
 
 /** `to_csv` of pandas writes its index as a first column without a name. */

@@ -7,6 +7,7 @@ import { fitsShape, shapeError } from '../tensors/shape.ts'
 import { allocateData, bytesOfData } from '../tensors/tensor.ts'
 import type { NumericData, Tensor } from '../tensors/tensor.ts'
 import { classify, infinityOf, narrowInteger, wideInteger } from './cell-values.ts'
+import { decimalAdvice } from './csv-text.ts'
 
 const FIRST_ROWS = 16
 
@@ -155,7 +156,7 @@ export class ElementStore {
   #refuse(text: string): string {
     const { datatype } = this.#spec
     if (datatype === 'BOOL') return `${quote(text)} is not true, false, 1 or 0`
-    return `${quote(text)} is not ${this.#expected()}`
+    return `${quote(text)} is not ${this.#expected()}${decimalAdvice(text)}`
   }
 
   #expected(): string {

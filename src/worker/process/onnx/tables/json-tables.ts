@@ -4,6 +4,7 @@
  */
 import type { JsonReader } from '../json/reader.ts'
 import { elementsOf } from '../kserve-v1/instances.ts'
+import { isKeyedByRow } from '../table-columns.ts'
 import { quote } from '../tensors/error-text.ts'
 import { TableBuilder } from './builder.ts'
 import type { Table } from './builder.ts'
@@ -17,6 +18,9 @@ const NOTHING: ReadonlySet<string> = new Set()
 
 /** Members with a list of rows. */
 const ROW_LISTS: ReadonlySet<string> = new Set(['instances', 'dataframe_records'])
+/** `to_json(orient="index")`. */
+const ROWS_BY_NAME =
+  'The table is an object keyed by row, as to_json(orient="index") writes it. Send to_json() with orient="records", "split", "table", "values" or its default.'
 /** Members of `split` and `table`. */
 const FRAME_MEMBERS: ReadonlySet<string> = new Set(['columns', 'index', 'data', 'schema'])
 
@@ -41,6 +45,9 @@ export function readJsonLines(reader: JsonReader, plan: TablePlan, maxCells: num
 
 function readObject(reader: JsonReader, builder: TableBuilder): void {
   const name = decisiveMember(reader, builder)
+  if (name === undefined && isKeyedByRow(reader, (member) => builder.find(member) !== undefined)) {
+    throw builder.invalid(ROWS_BY_NAME)
+  }
   if (name === undefined || builder.find(name) !== undefined) return readColumns(reader, builder)
   if (FRAME_MEMBERS.has(name)) return readFrame(reader, builder)
   for (let more = reader.openObject(); more; more = reader.nextMember()) {
