@@ -103,6 +103,7 @@ export function isKeyedByRow(
   const ahead = new JsonReader(bytes, maxDepth)
   ahead.position = position
   if (!ahead.isObject() || !ahead.openObject()) return false
-  ahead.readKey()
+  // `inputs` belongs to other protocols.
+  if (ahead.readKey() === 'inputs') return false
   return ahead.isObject() && ahead.openObject() && isColumnName(ahead.readKey())
 }

@@ -49,21 +49,20 @@ export class LazyTables {
   }
 
   /**
-   * Whether JSON that cannot be read as tensors may be a table: a list of rows, or an object of
-   * inputs and extra columns. Without the latter, an object keyed by inputs keeps its strict rules.
+   * Whether an object that cannot be read as tensors is a table, so that the error of the table
+   * says more: extra columns are ignored, or it is keyed by row, or has a column under the name that
+   * it had before the export.
+   * @param open Returns a reader at its start.
    */
-  mayBeTable(isList: boolean): boolean {
-    return this.hasNames && (isList || this.#ignoresExtra)
+  isTableObject(open: () => JsonReader): boolean {
+    const hasOneInput = this.#model.columns !== undefined
+    if (!hasOneInput && this.#ignoresExtra) return true
+    if (isKeyedByRow(open(), (name) => this.#columns.has(name))) return true
+    return !hasOneInput && this.#hasRenamed(open())
   }
 
-  /**
-   * Whether an object has a column under the name that it had before the export, or is keyed by
-   * row, so that reading it as a table says what is wrong.
-   */
-  isTableObject(reader: JsonReader): boolean {
-    if (!this.hasNames || !reader.isObject()) return false
-    if (isKeyedByRow(reader, (name) => this.#columns.has(name))) return true
-    if (this.#model.columns !== undefined) return false
+  #hasRenamed(reader: JsonReader): boolean {
+    if (!reader.isObject()) return false
     let members = 0
     for (let more = reader.openObject(); more; more = reader.nextMember()) {
       const name = reader.readKey()

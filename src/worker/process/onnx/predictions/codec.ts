@@ -87,15 +87,16 @@ export class TensorCodec implements RequestCodec {
     const form = jsonForm(json, this.#inputs, this.#columns)
     if (form === 'protocol') return this.#protocol.decode(request, headers)
     if (form === 'table') return this.#readTable(request, headers, body, 'json')
-    const mayBeTable = this.#tables.mayBeTable(json.isArray())
+    const isList = json.isArray()
     let inputs: readonly Tensor[]
     try {
       inputs = readPlainInputs(json, this.#inputs)
     } catch (error) {
-      if (!isInvalidInput(error)) throw error
-      if (!mayBeTable && !this.#tables.isTableObject(openJson(body.value, this.#limits)))
-        throw error
-      return this.#readTable(request, headers, body, 'json')
+      if (!this.#tables.hasNames || !isInvalidInput(error)) throw error
+      const isTable = isList || this.#tables.isTableObject(() => openJson(body.value, this.#limits))
+      const table = this.#readTable(request, headers, body, 'json')
+      // Tables take more values, such as `true` for numbers. If this is none, the first error counts.
+      return isTable ? table : table.catch(() => Promise.reject(error))
     }
     return this.respond(request.id, inputs, headers)
   }
