@@ -122,8 +122,8 @@ test('a table keyed by row gets the names of the forms that are read', async () 
     const read = await send('flowers', JSON.stringify(columns), JSON_TYPE, route)
     assert.match(read, /^200 .*\[\[1,2\],\[3,null\]\]/, name)
   }
-  const people = await send('people', JSON.stringify({ a: { city: 'x', age: 1 } }), JSON_TYPE)
-  assert.match(people, /^400 The table is an object keyed by row/)
+  const keyed = await send('people', JSON.stringify({ a: { city: 'x', age: 1 } }), JSON_TYPE)
+  assert.match(keyed, /^400 The table is an object keyed by row/)
   assert.match(await send('people', '{"a":{"b":1}}', JSON_TYPE), /^400 Unknown input "a"/)
 })
 

@@ -96,7 +96,10 @@ export class TensorCodec implements RequestCodec {
       const isTable = isList || this.#tables.isTableObject(() => openJson(body.value, this.#limits))
       const table = this.#readTable(request, headers, body, 'json')
       // Tables take more values, such as `true` for numbers. If this is none, the first error counts.
-      return isTable ? table : table.catch(() => Promise.reject(error))
+      if (isTable) return table
+      return table.catch(() => {
+        throw error
+      })
     }
     return this.respond(request.id, inputs, headers)
   }

@@ -55,15 +55,13 @@ const OPTIONAL = 1
 const REPEATED = 2
 
 /** Members of `ConvertedType` and of the union `LogicalType`, by their number. */
-const CONVERTED: readonly string[] = [
-  ...['text', 'map', 'map', 'list', 'text', 'decimal', 'date', 'time', 'time', 'timestamp'],
-  ...['timestamp', 'unsigned', 'unsigned', 'unsigned', 'unsigned', 'plain', 'plain', 'plain'],
-  ...['plain', 'text', 'bson', 'interval'],
-]
-const LOGICAL: readonly string[] = [
-  ...['', 'text', 'map', 'list', 'text', 'decimal', 'date', 'time', 'timestamp', '', '', 'plain'],
-  ...['text', 'bson', 'UUID', 'half'],
-]
+const CONVERTED = (
+  'text map map list text decimal date time time timestamp timestamp ' +
+  'unsigned unsigned unsigned unsigned plain plain plain plain text bson interval'
+).split(' ')
+const LOGICAL = ',text,map,list,text,decimal,date,time,timestamp,,,plain,text,bson,UUID,half'.split(
+  ',',
+)
 const INTEGER = 10
 
 /** @throws ServerError 400 */

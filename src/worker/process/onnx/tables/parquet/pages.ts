@@ -35,12 +35,17 @@ export class PageBudget {
   }
 }
 
-/** Calls `add` for each value of a chunk; `undefined` is a missing value. */
+/** A column in one row group. */
+export interface ColumnPart {
+  readonly chunk: Chunk
+  readonly column: FileColumn
+  readonly rows: number
+}
+
+/** Calls `add` for each value of a column; `undefined` is a missing value. */
 export function readPages(
   file: Buffer,
-  chunk: Chunk,
-  column: FileColumn,
-  rows: number,
+  { chunk, column, rows }: ColumnPart,
   budget: PageBudget,
   add: (value: Value | undefined) => void,
 ): void {
@@ -75,7 +80,7 @@ function readValues(
   add: (value: Value | undefined) => void,
 ): void {
   for (let index = 0; index < count; index++) {
-    add(levels !== undefined && levels.next() === 0 ? undefined : next())
+    add(levels?.next() === 0 ? undefined : next())
   }
 }
 

@@ -70,7 +70,7 @@ class ParquetReader {
       if (rows === 0) continue
       const chunk = chunks.find(({ name }) => name === source.name)
       if (chunk === undefined) throw damaged('a row group does not have all columns')
-      readPages(this.#file, chunk, source, rows, this.#pages, (value) =>
+      readPages(this.#file, { chunk, column: source, rows }, this.#pages, (value) =>
         this.#addCell(row++, column, value),
       )
     }
