@@ -27,6 +27,7 @@ import { OnnxSession } from './runtime/session.ts'
 import { warmUp } from './runtime/warm-up.ts'
 import type { ModelMetadata, TextDescription } from './tensors/metadata.ts'
 import { checkRows } from './tensors/shape.ts'
+import { withTextHint } from './text-hint.ts'
 
 /**
  * Loads the model at the context's path, which is a folder or a single `.onnx` file.
@@ -238,7 +239,8 @@ async function codecsOf(
   const folder = await readTextFolder(files, options.root || undefined)
   if (folder === undefined) return { codecs: { ...others, plain: tensors } }
   const { createTextModel } = await import('../tasks/text-model.ts')
-  const parts = { folder, files, metadata, limits: options, fallback: tensors }
+  const parts = { folder, files, metadata, limits: options, fallback: withTextHint(tensors) }
   const { codec, dialects, description } = createTextModel(parts)
-  return { codecs: { ...others, plain: codec, texts: dialects }, text: description }
+  const own = { ...others, v1: withTextHint(v1) }
+  return { codecs: { ...own, plain: codec, texts: dialects }, text: description }
 }

@@ -1,7 +1,12 @@
 import { ROWS_HEADER } from '../../../../contract/internal-headers.ts'
 import type { Dialect } from '../../../../contract/internal-headers.ts'
 import { ServerError } from '../../../../errors.ts'
-import type { WireHeader, WirePrediction, WireRequest } from '../../../wire/messages.ts'
+import type {
+  WireHeader,
+  WireParameter,
+  WirePrediction,
+  WireRequest,
+} from '../../../wire/messages.ts'
 import { BODY } from '../codec.ts'
 import type { CodecLimits, Decoded, RequestCodec } from '../codec.ts'
 import { chooseCoding, encodeBody } from '../content-coding.ts'
@@ -10,6 +15,7 @@ import { JSON_LENGTH_HEADER } from '../headers.ts'
 import type { RequestHeaders } from '../headers.ts'
 import { openJson } from '../json/open.ts'
 import { JSON_TYPE, prediction } from '../prediction.ts'
+import { contentKind, looksLikeJson } from '../predictions/media-type.ts'
 import { quote } from '../tensors/error-text.ts'
 import { InputSet, InputTable } from '../tensors/inputs.ts'
 import type { ModelMetadata, TensorSpec } from '../tensors/metadata.ts'
@@ -26,6 +32,17 @@ import { writeProtocolResponse } from './response.ts'
 
 const NO_BODY = Buffer.alloc(0)
 const NO_HEADERS: readonly WireHeader[] = []
+
+const TABLES: ReadonlySet<string> = new Set(['csv', 'lines', 'npz', 'parquet', 'numpy'])
+
+/** @throws ServerError 415 for a body that is declared as a table and is no JSON */
+function refuseTable({ contentType, value }: WireParameter): void {
+  if (!TABLES.has(contentKind(contentType)) || looksLikeJson(value)) return
+  throw new ServerError(
+    'UnsupportedMediaTypeException',
+    `The Open Inference Protocol has no tables (${contentType}). Send them to /predictions/{model} or /v1/models/{model}:predict, or send the inputs as JSON.`,
+  )
+}
 
 /**
  * The Open Inference Protocol with its binary tensor data extension. The media type of the body is
@@ -50,7 +67,9 @@ export class ProtocolCodec implements RequestCodec {
 
   decode(request: WireRequest, headers: RequestHeaders): Decoded {
     const { id } = request
-    const body = request.parameters.find((parameter) => parameter.name === BODY)?.value ?? NO_BODY
+    const parameter = request.parameters.find(({ name }) => name === BODY)
+    const body = parameter?.value ?? NO_BODY
+    if (parameter !== undefined && headers.jsonLength === undefined) refuseTable(parameter)
     const jsonLength = parseJsonLength(headers.jsonLength, body.length)
     if (headers.jsonLength !== undefined && jsonLength === 0) {
       return this.#call(

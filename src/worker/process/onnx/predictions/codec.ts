@@ -1,10 +1,10 @@
 import { ServerError } from '../../../../errors.ts'
-import { isNumpyFile } from '../../../../file-format.ts'
+import { fileFormatOf, isNumpyFile } from '../../../../file-format.ts'
 import type { WireParameter, WirePrediction, WireRequest } from '../../../wire/messages.ts'
 import { BODY } from '../codec.ts'
 import type { CodecLimits, Decoded, RequestCodec } from '../codec.ts'
 import type { RequestHeaders } from '../headers.ts'
-import { openJson } from '../json/open.ts'
+import { adviceFor, openJson } from '../json/open.ts'
 import type { JsonReader } from '../json/reader.ts'
 import { responseTooLarge } from '../json/writer.ts'
 import { jsonPrediction, prediction } from '../prediction.ts'
@@ -166,6 +166,11 @@ export class TensorCodec implements RequestCodec {
       if (this.#inputs.specs.length === 0) return []
       const expected = this.#inputs.expected()
       throw new ServerError('InvalidInputException', `The request has no body; ${expected}.`)
+    }
+    const format = this.#inputs.specs.length > 1 ? fileFormatOf(body.value) : undefined
+    if (format !== undefined) {
+      const text = `The body is ${format}, but ${this.#inputs.expected()}; ${adviceFor(format)}.`
+      throw new ServerError('UnsupportedMediaTypeException', text)
     }
     const shape = headers.tensorShape === undefined ? undefined : parseShape(headers.tensorShape)
     return contentKind(body.contentType) === 'numpy'

@@ -4,7 +4,7 @@ import { exportedName } from '../table-columns.ts'
 import { countText, quote, specListText } from '../tensors/error-text.ts'
 import type { Tensor } from '../tensors/tensor.ts'
 import { ElementStore } from './element-store.ts'
-import { columnsOfOne } from './plan.ts'
+import { columnsOfOne, extraAdvice } from './plan.ts'
 import type { Column, TablePlan } from './plan.ts'
 
 /** Names of columns in an error text. */
@@ -212,10 +212,9 @@ export class TableBuilder {
     const names = (this.#columns ?? []).map((column) => column.name)
     const closest = this.#plan.isNamed ? closestName(name, names.slice(0, 1000)) : undefined
     const hint = closest === undefined ? '' : ` Did you mean ${quote(closest)}?`
-    const advice = this.#plan.isNamed
-      ? ' To drop extra columns, set "extraColumns": "ignore" in model.json.'
-      : ' To name the columns, set "columns" in model.json.'
-    throw this.invalid(`Unknown column ${quote(name)}; ${this.#columnText()}.${hint}${advice}`)
+    throw this.invalid(
+      `Unknown column ${quote(name)}; ${this.#columnText()}.${hint} ${extraAdvice(name, this.#plan)}`,
+    )
   }
 
   #checkPresent(isPresent: (column: Column) => boolean): void {

@@ -1,6 +1,7 @@
 /** Finds out how a CSV file is written: its encoding, and what separates its fields. */
 import { isUtf8 } from 'node:buffer'
 import { ServerError } from '../../../../errors.ts'
+import { fileFormatOf } from '../../../../file-format.ts'
 import { encodingOf } from '../table-columns.ts'
 import { quote } from '../tensors/error-text.ts'
 import type { TablePlan } from './plan.ts'
@@ -15,18 +16,21 @@ export function utf8Of(bytes: Buffer): Buffer {
     try {
       return Buffer.from(new TextDecoder(encoding, { fatal: true }).decode(bytes))
     } catch {
-      throw notUtf8()
+      throw notUtf8(bytes)
     }
   }
-  if (bytes.includes(0) || !isUtf8(bytes)) throw notUtf8()
+  if (bytes.includes(0) || !isUtf8(bytes)) throw notUtf8(bytes)
   return bytes
 }
 
-function notUtf8(): ServerError {
-  return new ServerError(
-    'InvalidInputException',
-    'The CSV is not UTF-8 text. Save it as UTF-8 and send it again.',
-  )
+function notUtf8(bytes: Buffer): ServerError {
+  const format = fileFormatOf(bytes)
+  if (format === undefined) {
+    const text = 'The CSV is not UTF-8 text. Save it as UTF-8 and send it again.'
+    return new ServerError('InvalidInputException', text)
+  }
+  const text = `The body is ${format}, not CSV; send it with its own content type.`
+  return new ServerError('UnsupportedMediaTypeException', text)
 }
 
 const SEPARATORS: readonly (readonly [separator: string, name: string])[] = [

@@ -70,3 +70,14 @@ function widthOf({ shape: [rows, ...rest], anyShape }: TensorSpec): number | und
   if (rest.every((size) => size >= 0)) return elementCount(rest)
   return rest.length === 1 ? -1 : undefined
 }
+
+/** Members in which clients send images. */
+const IMAGES: ReadonlySet<string> = new Set(['b64', 'image', 'image_bytes'])
+
+/** The next step for a table with a column that the model does not have. */
+export function extraAdvice(name: string, { isNamed }: TablePlan): string {
+  if (IMAGES.has(name)) return 'For images, set "handler": "image" in model.json.'
+  return isNamed
+    ? 'To drop extra columns, set "extraColumns": "ignore" in model.json.'
+    : 'To name the columns, set "columns" in model.json.'
+}
