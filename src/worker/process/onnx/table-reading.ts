@@ -50,8 +50,8 @@ export class LazyTables {
 
   /**
    * Whether an object that cannot be read as tensors is a table, so that the error of the table
-   * says more: extra columns are ignored, or it is keyed by row, or has a column under the name that
-   * it had before the export.
+   * says more: extra columns are ignored, or it is keyed by row, or it has a column under the name
+   * from before the export.
    * @param open Returns a reader at its start.
    */
   isTableObject(open: () => JsonReader): boolean {

