@@ -128,7 +128,7 @@ async function clientRoutes(
   await metadataRoutes(app, context)
   inferRoutes(app, context)
   v1Routes(app, context)
-  textRoutes(app, context)
+  await textRoutes(app, context)
   if (context.config.exposeRepository) await exposedRepository(app, context)
 }
 

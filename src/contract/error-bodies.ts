@@ -17,9 +17,8 @@ export function errorBodyFor(error: ServerError, dialect: Dialect): unknown {
     case 'embeddings':
     case 'rerank':
       return { error: openAiError(error) }
-    case 'tei-embed':
-    case 'tei-rerank':
-    case 'tei-similarity':
+    default:
+      // Those of text-embeddings-inference.
       return { error: error.message, error_type: teiType(error) }
   }
 }

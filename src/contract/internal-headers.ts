@@ -39,8 +39,13 @@ export const TEXT_DIALECTS = [
   'embeddings',
   'rerank',
   'tei-embed',
+  'tei-embed-all',
+  'tei-embed-sparse',
+  'tei-predict',
   'tei-rerank',
   'tei-similarity',
+  'tei-tokenize',
+  'tei-decode',
 ] as const
 export type TextDialect = (typeof TEXT_DIALECTS)[number]
 

@@ -33,6 +33,14 @@ export const TextSettings = Type.Object(
         description: 'Maximum number of tokens of a text. Default: the limit in the files.',
       }),
     ),
+    maxBatchTokens: Type.Optional(
+      Type.Integer({
+        minimum: 1,
+        maximum: 1_000_000,
+        description:
+          'Maximum number of tokens in a run of the model, with padding. A text that is longer runs alone. Default: 16384.',
+      }),
+    ),
     truncate: Type.Optional(
       Type.Boolean({
         description:

@@ -50,6 +50,14 @@ const TextMetadata = Type.Object({
   labels: Type.Array(Type.String(), { description: 'Labels in the order of classes.' }),
   isZeroShot: Type.Boolean({ description: 'True if requests may name labels of their own.' }),
   mask: Type.Optional(Type.String({ description: 'The text that marks a masked word.' })),
+  pooling: Type.Optional(
+    Type.String({ description: 'How vectors of tokens become the vector of a text.' }),
+  ),
+  truncates: Type.Boolean({ description: 'True if longer texts are cut by default.' }),
+  maxTexts: Type.Integer({ description: 'Maximum number of texts in a request.' }),
+  maxBatchTokens: Type.Integer({
+    description: 'Maximum number of tokens in a run of the model, with padding.',
+  }),
 })
 export type TextMetadata = Static<typeof TextMetadata>
 

@@ -104,8 +104,12 @@ test('errors of these paths have the form that their clients expect', async (t) 
     [{ input: 'a' }, 400, 'BadRequestException', 'model'],
     [{ model }, 400, bad, 'input'],
     [{ model, input: [] }, 400, bad, 'input'],
-    [{ model, input: [1, 2] }, 400, bad, 'input'],
-    [{ model, input: [[1, 2]] }, 400, bad, 'input'],
+    [{ model, input: [1, -2] }, 400, bad, 'input'],
+    [{ model, input: [1.5] }, 400, bad, 'input'],
+    [{ model, input: [1, 'a'] }, 400, bad, 'input'],
+    [{ model, input: [[1, 2], {}] }, 400, bad, 'input'],
+    [{ model, input: [[1, 2], [100_000]] }, 400, bad, null],
+    [{ model, input: Array(100).fill(7) }, 413, 'PayloadTooLargeException', null],
     [{ model, input: { text: 'a' } }, 400, bad, 'input'],
     [{ model, input: 'a', encoding_format: 'hex' }, 400, bad, 'encoding_format'],
     [{ model, input: 'a', dimensions: 0 }, 400, bad, 'dimensions'],
@@ -119,8 +123,8 @@ test('errors of these paths have the form that their clients expect', async (t) 
     const found = await failure('/v1/embeddings', body)
     assert.deepEqual(found.slice(0, 3), [status, code, param], JSON.stringify(body).slice(0, 80))
   }
-  const [, , , tokens] = await failure('/v1/embeddings', { model, input: [7] })
-  assert.match(tokens, /token ids; send texts/)
+  const [, , , tokens] = await failure('/v1/embeddings', { model, input: [100_000] })
+  assert.match(tokens, /no token with the id 100000/)
   const [, , , task] = await failure('/v1/rerank', { model, query: 'a', documents: ['b'] })
   assert.match(task, /the task feature-extraction; .* Use \/predictions\/sentence\.$/)
 

@@ -12,6 +12,10 @@ import { answerOf, assertError, block, isFull } from './harness.ts'
 import { assertRefused, forgetPeak, head, memoryOf, untilClosed } from './wire.ts'
 import type { Received } from './wire.ts'
 
+/** Paths whose errors have the form of text-embeddings-inference. */
+const TEI_PATH =
+  /^(?:\/models\/[^/?]+)?\/(?:embed(?:_all|_sparse)?|predict|rerank|similarity|tokenize|decode|info)$/
+
 const MIB = 1024 * 1024
 const HOST = 'Host: localhost'
 const FLOWER = '{"features":[[5.1,3.5,1.4,0.2]]}'
@@ -172,7 +176,8 @@ row('N14', 'no name in a path gets out of its place', async (server, t) => {
         const { statuses } = received
         // A target with a space is no request, so there is no path that names a dialect.
         const isKserve = / \/v[12]\//.test(line) && !name.includes(' ')
-        assertRefused(received, [400, 404, 405, 414], line, isKserve)
+        const isTei = TEI_PATH.test(line.slice(line.indexOf(' ') + 1)) && !name.includes(' ')
+        assertRefused(received, [400, 404, 405, 414], line, isKserve, isTei)
         assert.equal(statuses.length, 1, line)
         assert.doesNotMatch(received.head, /^x: y/im, line)
         assert.ok(received.body.length < 1000, `${line.slice(0, 60)}: ${received.body.length}`)
@@ -282,7 +287,7 @@ row('N16', 'every documented path refuses the other methods', async (server, t) 
       const send = (method: string): Promise<Received> =>
         untilClosed(t, url, head(`${method} ${target} HTTP/1.1`, HOST, CLOSE))
       const refused = await send('PATCH')
-      const isTei = /^\/(?:rerank|embed|similarity)$/.test(target)
+      const isTei = TEI_PATH.test(target)
       assertRefused(refused, 405, target, /^\/v[12]\b/.test(target), isTei)
       const allowed = /^allow: (.*)$/im.exec(refused.head)?.[1]?.trim().split(', ') ?? []
       assert.deepEqual(

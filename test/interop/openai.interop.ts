@@ -22,8 +22,16 @@ test(
       headers: { 'content-type': 'application/json' },
       body: JSON.stringify(texts),
     })
+    const tokenized = await server.fetch('/tokenize', {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ inputs: texts, add_special_tokens: false }),
+    })
+    const ids = ((await json(tokenized)) as { id: number }[][]).map((one) =>
+      one.map(({ id }) => id),
+    )
     const expected = path.join(temporaryFolder(t), 'expected.json')
-    writeFileSync(expected, JSON.stringify({ texts, vectors: await json(response) }))
+    writeFileSync(expected, JSON.stringify({ texts, ids, vectors: await json(response) }))
     const python = path.join(environment ?? '', 'bin', 'python')
     const script = path.resolve('test/interop/openai_checks.py')
     const { stdout } = await promisify(execFile)(python, [script, server.inferenceUrl, expected])

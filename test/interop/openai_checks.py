@@ -41,6 +41,8 @@ def refused(kind, **request):
 
 unknown = refused(openai.NotFoundError, model='nothing', input='a')
 assert unknown.code == 'model_not_found' and unknown.param == 'model', unknown.body
-tokens = refused(openai.BadRequestError, model='sentence', input=[1, 2, 3])
-assert tokens.param == 'input' and tokens.type == 'invalid_request_error', tokens.body
+wrong = refused(openai.BadRequestError, model='sentence', input=[1, -2, 3])
+assert wrong.param == 'input' and wrong.type == 'invalid_request_error', wrong.body
+# As LangChain does: lists of token ids.
+check(client.embeddings.create(model='sentence', input=expected['ids']))
 print('done')

@@ -78,7 +78,10 @@ test('the documents of both listeners are valid OpenAPI 3.1 and 3.0', async (t) 
 /** The error body of the paths of each dialect. */
 const ERRORS: readonly (readonly [path: RegExp, schema: string])[] = [
   [/^\/v1\/(embeddings|rerank)$/, 'OpenAIError'],
-  [/^\/(embed|rerank|similarity)$/, 'TextEmbeddingsInferenceError'],
+  [
+    /^(\/models\/{model})?\/(embed(_all|_sparse)?|predict|rerank|similarity|tokenize|decode|info)$/,
+    'TextEmbeddingsInferenceError',
+  ],
   [/^\/v[12](\/|$)/, 'ProtocolError'],
 ]
 

@@ -51,7 +51,10 @@ const NOT_IMPLEMENTED = 501
 const DIALECT_PATHS: readonly (readonly [path: RegExp, dialect: Dialect])[] = [
   [/^\/v1\/embeddings\/?(?:\?|$)/, 'embeddings'],
   [/^\/v1\/rerank\/?(?:\?|$)/, 'rerank'],
-  [/^\/(?:embed|rerank|similarity)\/?(?:\?|$)/, 'tei-embed'],
+  [
+    /^(?:\/models\/[^/?]+)?\/(?:embed(?:_all|_sparse)?|predict|rerank|similarity|tokenize|decode|info)\/?(?:\?|$)/,
+    'tei-embed',
+  ],
   [/^\/v[12](?:[/?]|$)/, 'v2'],
 ]
 

@@ -17,7 +17,11 @@ const CLOSING = new Set([0x5d, 0x7d])
  * @throws ServerError 404 for an unknown model, 400 without a name or for a custom handler.
  */
 export function requestedModel(registry: Registry, name: string | undefined): ModelVersion {
-  const model = name === undefined ? onlyTextModel(registry) : named(registry, name)
+  return withoutHandler(name === undefined ? onlyTextModel(registry) : named(registry, name))
+}
+
+/** @throws ServerError 400 for a custom handler. */
+export function withoutHandler(model: ModelVersion): ModelVersion {
   if (!model.prepared.hasCode) return model
   throw new ServerError(
     'BadRequestException',

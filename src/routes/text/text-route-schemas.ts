@@ -2,18 +2,32 @@
 import { Type } from '@sinclair/typebox'
 import { stringEnum } from '../../schema.ts'
 
-const Model = Type.Optional(
+export const Model = Type.Optional(
   Type.String({
     description:
       'Name of the model, or `name:version`. Optional if the server has one model for texts.',
   }),
 )
-const Truncate = Type.Optional(Type.Boolean({ description: 'Cut texts that are too long.' }))
-const Texts = Type.Union([Type.String(), Type.Array(Type.String(), { minItems: 1 })])
-const Index = Type.Integer({ minimum: 0, description: 'Position of the text in the request.' })
-const Score = Type.Number({ description: 'How well the text fits.' })
+export const Truncate = Type.Optional(Type.Boolean({ description: 'Cut texts that are too long.' }))
+export const TokenId = Type.Integer({ minimum: 0 })
+/** Not more exact: generators cannot tell two lists apart. */
+export const TextsOrTokens = Type.Union(
+  [
+    Type.String(),
+    Type.Array(Type.Union([Type.String(), TokenId, Type.Array(TokenId)]), { minItems: 1 }),
+  ],
+  {
+    description:
+      'A text, a list of texts, a list of token ids, or a list of such lists. Token ids are those of the tokenizer of the model.',
+  },
+)
+export const Index = Type.Integer({
+  minimum: 0,
+  description: 'Position of the text in the request.',
+})
+export const Score = Type.Number({ description: 'How well the text fits.' })
 /** The parameters of the model's task. */
-const EmbeddingOptions = {
+export const EmbeddingOptions = {
   dimensions: Type.Optional(
     Type.Integer({ minimum: 1, description: 'Length of the vectors; default: that of the model.' }),
   ),
@@ -39,18 +53,10 @@ export const OpenAiError = Type.Object(
   { $id: 'OpenAIError' },
 )
 
-export const TeiError = Type.Object(
-  {
-    error: Type.String(),
-    error_type: stringEnum(['Validation', 'Overloaded', 'Backend']),
-  },
-  { $id: 'TextEmbeddingsInferenceError' },
-)
-
 export const EmbeddingsRequest = Type.Object(
   {
     model: Model,
-    input: Texts,
+    input: TextsOrTokens,
     encoding_format: Type.Optional(
       stringEnum(['float', 'base64', 'int8', 'uint8', 'binary', 'ubinary'], {
         description: 'Default: `float`. `base64` has float32 numbers, little-endian.',
@@ -110,39 +116,4 @@ export const RerankResponse = Type.Object(
     usage: Usage,
   },
   { $id: 'RerankResponse' },
-)
-
-export const TeiRerankRequest = Type.Object(
-  {
-    model: Model,
-    query: Type.String(),
-    texts: Type.Array(Type.String(), { minItems: 1 }),
-    raw_scores: Type.Optional(Type.Boolean({ description: 'Logits instead of probabilities.' })),
-    return_text: Type.Optional(Type.Boolean()),
-    truncate: Truncate,
-  },
-  { $id: 'RankTextsRequest', additionalProperties: false },
-)
-
-export const TeiRerankResponse = Type.Array(
-  Type.Object({ index: Index, score: Score, text: Type.Optional(Type.String()) }),
-)
-
-export const TeiEmbedRequest = Type.Object(
-  { model: Model, inputs: Texts, ...EmbeddingOptions },
-  { $id: 'EmbedRequest', additionalProperties: false },
-)
-
-export const TeiSimilarityRequest = Type.Object(
-  {
-    model: Model,
-    inputs: Type.Object({
-      source_sentence: Type.String(),
-      sentences: Type.Array(Type.String(), { minItems: 1 }),
-    }),
-    parameters: Type.Optional(
-      Type.Object({ truncate: Truncate, prompt_name: Type.Optional(Type.String()) }),
-    ),
-  },
-  { $id: 'SimilarityRequest', additionalProperties: false },
 )

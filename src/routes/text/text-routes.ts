@@ -1,103 +1,77 @@
 /**
- * Embeddings and ranking of texts on the paths of OpenAI, Cohere and text-embeddings-inference. The
- * body names the model. The worker reads and writes the bodies.
+ * Embeddings, ranking and classification of texts on the paths of OpenAI, Cohere and
+ * text-embeddings-inference. The path or the body names the model. The worker reads and writes the
+ * bodies.
  */
-import { Type } from '@sinclair/typebox'
-import type { TSchema } from '@sinclair/typebox'
-import type { TextDialect } from '../../contract/internal-headers.ts'
+import type { ModelVersion } from '../../models/model-version.ts'
 import { PRIORITY_PARAMETERS } from '../../openapi/priority-parameters.ts'
+import { readPackageVersion } from '../../package-files.ts'
 import { plainBody } from '../http/content-encoding.ts'
 import { relay } from '../inference/relay.ts'
 import { bodyParameter } from '../inference/request-parameters.ts'
+import { ModelParams } from '../kserve/v2-schemas.ts'
 import type { App, RouteContext } from '../route-context.ts'
-import { requestedModel, textMember } from './requested-model.ts'
-import * as schemas from './text-route-schemas.ts'
+import { requestedModel, textMember, withoutHandler } from './requested-model.ts'
+import { infoOf } from './tei-info.ts'
+import { TeiError, TeiInfo } from './tei-schemas.ts'
+import { NAMED_ROUTES, TEI_ROUTES } from './text-route-table.ts'
+import type { TextRoute } from './text-route-table.ts'
 
-interface TextRoute {
-  readonly url: string
-  readonly operationId: string
-  readonly summary: string
-  readonly tag: string
-  readonly dialect: TextDialect
-  readonly request: TSchema
-  readonly response: TSchema
-  readonly error: TSchema
-}
+const TEI = 'text-embeddings-inference'
 
-const ROUTES: readonly TextRoute[] = [
-  {
-    url: '/v1/embeddings',
-    operationId: 'createEmbeddings',
-    summary: 'Embeddings of texts, in the form of OpenAI',
-    tag: 'OpenAI',
-    dialect: 'embeddings',
-    request: schemas.EmbeddingsRequest,
-    response: schemas.EmbeddingsResponse,
-    error: schemas.OpenAiError,
-  },
-  {
-    url: '/v1/rerank',
-    operationId: 'rerankV1',
-    summary: 'Rank texts for a query, in the form of Cohere',
-    tag: 'Cohere',
-    dialect: 'rerank',
-    request: schemas.RankDocumentsRequest,
-    response: schemas.RerankResponse,
-    error: schemas.OpenAiError,
-  },
-  {
-    url: '/rerank',
-    operationId: 'rerank',
-    summary: 'Rank texts for a query, in the form of text-embeddings-inference or Cohere',
-    tag: 'text-embeddings-inference',
-    dialect: 'tei-rerank',
-    // Cohere's form is described on `/v1/rerank`: a union without a discriminator breaks
-    // generators.
-    request: schemas.TeiRerankRequest,
-    response: schemas.TeiRerankResponse,
-    error: schemas.TeiError,
-  },
-  {
-    url: '/embed',
-    operationId: 'embed',
-    summary: 'Embeddings of texts, in the form of text-embeddings-inference',
-    tag: 'text-embeddings-inference',
-    dialect: 'tei-embed',
-    request: schemas.TeiEmbedRequest,
-    response: Type.Array(Type.Array(Type.Number())),
-    error: schemas.TeiError,
-  },
-  {
-    url: '/similarity',
-    operationId: 'similarity',
-    summary: 'Similarity of texts to a text, in the form of text-embeddings-inference',
-    tag: 'text-embeddings-inference',
-    dialect: 'tei-similarity',
-    request: schemas.TeiSimilarityRequest,
-    response: Type.Array(Type.Number()),
-    error: schemas.TeiError,
-  },
-]
-
-export function textRoutes(app: App, { registry, config }: RouteContext): void {
-  for (const { url, operationId, summary, tag, dialect, request, response, error } of ROUTES) {
-    const content = { 'application/json': { schema: request } }
+export async function textRoutes(app: App, context: RouteContext): Promise<void> {
+  const { registry, config } = context
+  for (const route of [
+    ...NAMED_ROUTES,
+    ...TEI_ROUTES.map((own) => ({ ...own, tag: TEI, error: TeiError })),
+  ]) {
+    app.post(route.url, { schema: schemaOf(route) }, async (request, reply) => {
+      const name = textMember(await plainBody(request, config.maxBodyBytes), 'model')
+      const find = (): ModelVersion => requestedModel(registry, name)
+      return relay(find, bodyParameter(request), request, reply, route.dialect)
+    })
+  }
+  for (const route of TEI_ROUTES) {
+    const operationId = `${route.operationId}OfModel`
+    const schema = schemaOf({ ...route, operationId, tag: TEI, error: TeiError })
     app.post(
-      url,
-      {
-        schema: {
-          operationId,
-          summary,
-          tags: [tag],
-          response: { 200: response, '4xx': error, '5xx': error },
-          openapi: { parameters: PRIORITY_PARAMETERS, requestBody: { required: true, content } },
-        },
-      },
-      async (received, reply) => {
-        const name = textMember(await plainBody(received, config.maxBodyBytes), 'model')
-        const parameters = bodyParameter(received)
-        return relay(() => requestedModel(registry, name), parameters, received, reply, dialect)
+      `/models/:model${route.url}`,
+      { schema: { ...schema, params: ModelParams } },
+      async (request, reply) => {
+        const find = (): ModelVersion => withoutHandler(registry.get(request.params.model))
+        return relay(find, bodyParameter(request), request, reply, route.dialect)
       },
     )
+  }
+  await infoRoutes(app, context)
+}
+
+/** `GET /info`, and the same for a model by its name. */
+async function infoRoutes(app: App, { registry, config }: RouteContext): Promise<void> {
+  const server = { version: await readPackageVersion(), queueSize: config.queueSize }
+  const described = {
+    summary: 'A model for texts and its limits, in the form of text-embeddings-inference',
+    tags: [TEI],
+    response: { 200: TeiInfo, '4xx': TeiError, '5xx': TeiError },
+  }
+  app.get('/info', { schema: { operationId: 'textModelInfo', ...described } }, async (_, reply) =>
+    reply.send(await infoOf(requestedModel(registry, undefined), server)),
+  )
+  app.get(
+    '/models/:model/info',
+    { schema: { operationId: 'textModelInfoOfModel', ...described, params: ModelParams } },
+    async ({ params }, reply) =>
+      reply.send(await infoOf(withoutHandler(registry.get(params.model)), server)),
+  )
+}
+
+function schemaOf({ operationId, summary, tag, request, response, error }: TextRoute) {
+  const content = { 'application/json': { schema: request } }
+  return {
+    operationId,
+    summary,
+    tags: [tag],
+    response: { 200: response, '4xx': error, '5xx': error },
+    openapi: { parameters: PRIORITY_PARAMETERS, requestBody: { required: true, content } },
   }
 }

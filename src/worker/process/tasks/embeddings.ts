@@ -1,12 +1,14 @@
 /** Embeddings of texts, and the similarity of texts. */
+import { ServerError } from '../../../errors.ts'
 import type { RunModel } from '../onnx/codec.ts'
 import type { TensorSpec } from '../onnx/tensors/metadata.ts'
+import type { Encoded } from './encoder.ts'
 import { fieldsOf, textOf } from './json-fields.ts'
 import type { Fields } from './json-fields.ts'
-import { short } from './scores.ts'
+import { cosine, normalized, short } from './scores.ts'
 import type { TextFolder } from './text-folder.ts'
 import { invalid } from './text-folder.ts'
-import { badRequest, checkCount, readTexts } from './text-request.ts'
+import { badRequest, checkCount, readTextsOrTokens } from './text-request.ts'
 import type { Parameters, TextInput, TextRequest } from './text-request.ts'
 import type { Row } from './text-runs.ts'
 import { encodeAll, maxTextsOf, outputFor, runsOf } from './text-task.ts'
@@ -43,17 +45,22 @@ export function planEmbeddings(
   if (whole === undefined && other !== undefined) {
     throw invalid(`modules.json: the module ${JSON.stringify(other)} is not supported.`)
   }
-  const { prompts, default_prompt_name } = folder.prompts
-  const known = Object.entries(fieldsOf(prompts)).flatMap(([name, prompt]) =>
-    typeof prompt === 'string' ? [[name, prompt] as const] : [],
-  )
   return {
     output: whole ?? outputFor(outputs, TOKEN_OUTPUTS, 3),
     pooling: whole === undefined ? (settings.pooling ?? poolingOf(folder.pooling)) : undefined,
     normalizes: settings.normalize ?? folder.modules.includes('Normalize'),
-    prompts: new Map(known),
-    defaultPrompt: textOf(default_prompt_name),
+    prompts: promptsOf(folder),
+    defaultPrompt: textOf(folder.prompts['default_prompt_name']),
   }
+}
+
+/** The prompts of `config_sentence_transformers.json`, by name. */
+export function promptsOf(folder: TextFolder): ReadonlyMap<string, string> {
+  return new Map(
+    Object.entries(fieldsOf(folder.prompts['prompts'])).flatMap(([name, prompt]) =>
+      typeof prompt === 'string' ? [[name, prompt] as const] : [],
+    ),
+  )
 }
 
 function poolingOf(config: Fields): Pooling {
@@ -90,9 +97,14 @@ export class EmbeddingTask implements TextTask {
     this.#plan = plan
   }
 
+  /** `none` if the model itself returns one vector for each text. */
+  get pooling(): string {
+    return this.#plan.pooling ?? 'none'
+  }
+
   answer({ inputs, parameters }: TextRequest, run: RunModel): unknown {
     if (parameters.has('source_sentence')) return this.#similarity(parameters, run)
-    const { texts, isSingle } = readTexts(inputs, maxTextsOf(this.#model))
+    const { texts, isSingle } = readTextsOrTokens(inputs, maxTextsOf(this.#model))
     const format =
       parameters.choice('encoding_format', FORMATS) ??
       parameters.choice('embedding_type', FORMATS) ??
@@ -116,12 +128,9 @@ export class EmbeddingTask implements TextTask {
     parameters: Parameters,
     run: RunModel,
   ): readonly Float64Array[] {
-    const prompt = this.#prompt(parameters)
     const normalizes = parameters.flag('normalize') ?? this.#plan.normalizes
     const dimensions = parameters.integer('dimensions', 1, 1_000_000)
-    const prompted = texts.map((input) => ({ ...input, text: prompt + input.text }))
-    const encoded = encodeAll(this.#model, prompted, parameters)
-    parameters.end()
+    const encoded = this.#encode(texts, parameters)
     const vectors: Float64Array[] = []
     runsOf(this.#model, [this.#plan.output]).run(encoded, run, (index, [row]) => {
       if (row === undefined) return
@@ -135,16 +144,58 @@ export class EmbeddingTask implements TextTask {
     return vectors
   }
 
-  #prompt(parameters: Parameters): string {
-    const prompt = parameters.text('prompt')
-    if (prompt !== undefined) return prompt
-    const name = parameters.text('prompt_name') ?? this.#plan.defaultPrompt
-    if (name === undefined) return ''
-    const named = this.#plan.prompts.get(name)
-    if (named !== undefined) return named
-    const known = [...this.#plan.prompts.keys()].map((one) => JSON.stringify(one)).join(', ')
-    throw badRequest(`"prompt_name" must be one of the model's: ${known || 'it has none'}.`)
+  /** The tokens of the texts with the prompt before each. */
+  #encode(texts: readonly TextInput[], parameters: Parameters): readonly Encoded[] {
+    const prompt = promptOf(parameters, this.#plan)
+    const prompted = texts.map((input) => ({ ...input, text: prompt + input.text }))
+    const encoded = encodeAll(this.#model, prompted, parameters)
+    parameters.end()
+    return encoded
   }
+
+  tokenVectors(request: TextRequest, run: RunModel, maxNumbers: number): unknown {
+    const { output, pooling } = this.#plan
+    if (pooling === undefined) {
+      throw badRequest('The model returns one vector for each text, and none for its tokens.')
+    }
+    const { texts } = readTextsOrTokens(request.inputs, maxTextsOf(this.#model))
+    const encoded = this.#encode(texts, request.parameters)
+    const count = encoded.reduce((sum, { ids }) => sum + ids.length, 0)
+    const vectors: (readonly number[])[][] = []
+    runsOf(this.#model, [output]).run(encoded, run, (index, [row]) => {
+      if (row === undefined) return
+      const { data, width } = row
+      // The first text of the first run knows the size of all.
+      if (count * width > maxNumbers) {
+        throw new ServerError(
+          'InsufficientMemoryException',
+          `The ${count} vectors of all tokens are larger than the limit of a response. Send fewer texts.`,
+        )
+      }
+      vectors[index] = Array.from({ length: data.length / width }, (_, token) =>
+        Array.from(data.subarray(token * width, (token + 1) * width), short),
+      )
+    })
+    return vectors
+  }
+}
+
+/**
+ * Returns the text to put before each text.
+ * @throws ServerError 400 for a name that the model does not have.
+ */
+export function promptOf(
+  parameters: Parameters,
+  { prompts, defaultPrompt }: Pick<EmbeddingPlan, 'prompts' | 'defaultPrompt'>,
+): string {
+  const prompt = parameters.text('prompt')
+  if (prompt !== undefined) return prompt
+  const name = parameters.text('prompt_name') ?? defaultPrompt
+  if (name === undefined) return ''
+  const named = prompts.get(name)
+  if (named !== undefined) return named
+  const known = [...prompts.keys()].map((one) => JSON.stringify(one)).join(', ')
+  throw badRequest(`"prompt_name" must be one of the model's: ${known || 'it has none'}.`)
 }
 
 function pool({ data, width }: Row, pooling: Pooling | undefined): Float64Array {
@@ -158,16 +209,6 @@ function pool({ data, width }: Row, pooling: Pooling | undefined): Float64Array 
     pooled[place] = pooling === 'max' ? Math.max(before, value) : before + value
   }
   return pooling === 'max' ? pooled : pooled.map((sum) => sum / Math.max(tokens, 1))
-}
-
-function normalized(vector: Float64Array): Float64Array {
-  const length = Math.sqrt(vector.reduce((sum, value) => sum + value * value, 0))
-  return vector.map((value) => value / Math.max(length, 1e-12))
-}
-
-function cosine(one: Float64Array, other: Float64Array): number {
-  const [first, second] = [normalized(one), normalized(other)]
-  return first.reduce((sum, value, index) => sum + value * (second[index] ?? 0), 0)
 }
 
 /** A list of numbers, or the bytes of float32 numbers as base64. */

@@ -4,6 +4,8 @@ import { quote } from '../onnx/tensors/error-text.ts'
 import type { TensorSpec } from '../onnx/tensors/metadata.ts'
 import type { Tensor } from '../onnx/tensors/tensor.ts'
 import { invalid } from './text-folder.ts'
+import { badRequest } from './text-request.ts'
+import type { TextInput } from './text-request.ts'
 import type { Tokenizer, TokenSequence } from './tokenizer/tokenizer.ts'
 
 /** Tokenising a longer text could take minutes; no model takes so many tokens. */
@@ -84,8 +86,8 @@ export class Encoder {
    * Encodes one text or a pair with the special tokens of the model.
    * @throws ServerError 413 with the number of tokens when it is too long and must not be cut.
    */
-  encode(text: string, pair: string | undefined, cut: Cut): Encoded {
-    const first = this.tokens(text)
+  encode({ text, pair, ids }: TextInput, cut: Cut): Encoded {
+    const first = ids === undefined ? this.tokens(text) : this.#given(text, ids)
     const second = pair === undefined ? undefined : this.tokens(pair)
     const special = this.specialCount(second !== undefined)
     const room = this.maxTokens - special
@@ -100,6 +102,33 @@ export class Encoder {
     }
     const lengths = cut === 'first' ? ([room - other, other] as const) : share(one, other, room)
     return this.join(this.#cut(first, lengths[0]), second && this.#cut(second, lengths[1]))
+  }
+
+  /**
+   * The tokens of a text, and then those that the request gives. If the request has put the special
+   * tokens of the model around them, they are left out, because `join` adds them.
+   */
+  #given(text: string, ids: readonly number[]): TokenSequence {
+    const unknown = ids.find((id) => !this.tokenizer.hasId(id))
+    if (unknown !== undefined) throw badRequest(`The model has no token with the id ${unknown}.`)
+    const template = this.tokenizer.templateFor(false)
+    const place = template.findIndex((item) => !('ids' in item))
+    const idsOf = (items: typeof template): readonly number[] =>
+      items.flatMap((item) => ('ids' in item ? item.ids : []))
+    const [before, after] = [idsOf(template.slice(0, place)), idsOf(template.slice(place + 1))]
+    const isWhole =
+      ids.length >= before.length + after.length &&
+      before.every((id, index) => ids[index] === id) &&
+      after.every((id, index) => ids[ids.length - after.length + index] === id)
+    const own = isWhole ? ids.slice(before.length, ids.length - after.length) : ids
+    const none = own.map(() => 0)
+    const { ids: first, starts, ends, words } = this.tokens(text)
+    return {
+      ids: [...first, ...own],
+      starts: [...starts, ...none],
+      ends: [...ends, ...none],
+      words: [...words, ...none],
+    }
   }
 
   /** Puts special tokens around one text or a pair. */

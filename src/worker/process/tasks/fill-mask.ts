@@ -2,7 +2,7 @@
 import type { RunModel } from '../onnx/codec.ts'
 import type { TensorSpec } from '../onnx/tensors/metadata.ts'
 import { highest, short, softmax } from './scores.ts'
-import { badRequest, checkCount, readTexts } from './text-request.ts'
+import { badRequest, checkCount, readTexts, readTextsOrTokens } from './text-request.ts'
 import type { TextRequest } from './text-request.ts'
 import { encodeAll, maxTextsOf, outputFor, runsOf } from './text-task.ts'
 import type { TaskModel, TextTask } from './text-task.ts'
@@ -98,7 +98,7 @@ export class SparseEmbeddingTask implements TextTask {
   }
 
   answer({ inputs, parameters }: TextRequest, run: RunModel): unknown {
-    const { texts, isSingle } = readTexts(inputs, maxTextsOf(this.#model))
+    const { texts, isSingle } = readTextsOrTokens(inputs, maxTextsOf(this.#model))
     const encoded = encodeAll(this.#model, texts, parameters)
     parameters.end()
     const { tokenizer } = this.#model.encoder

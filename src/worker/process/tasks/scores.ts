@@ -39,3 +39,15 @@ export function highest(values: ArrayLike<number>, count: number): readonly numb
   }
   return best
 }
+
+/** The vector with length 1. */
+export function normalized(vector: Float64Array): Float64Array {
+  const length = Math.sqrt(vector.reduce((sum, value) => sum + value * value, 0))
+  return vector.map((value) => value / Math.max(length, 1e-12))
+}
+
+/** Cosine of the angle between two vectors. */
+export function cosine(one: Float64Array, other: Float64Array): number {
+  const [first, second] = [normalized(one), normalized(other)]
+  return first.reduce((sum, value, index) => sum + value * (second[index] ?? 0), 0)
+}

@@ -9,7 +9,7 @@ import { jsonPrediction } from '../onnx/prediction.ts'
 import type { ModelMetadata, TextDescription } from '../onnx/tensors/metadata.ts'
 import { ClassificationTask, entailmentOf } from './classification.ts'
 import { DialectCodec } from './dialects/codec.ts'
-import { EmbeddingTask, planEmbeddings } from './embeddings.ts'
+import { EmbeddingTask, planEmbeddings, promptsOf } from './embeddings.ts'
 import { Encoder } from './encoder.ts'
 import { FillMaskTask, SparseEmbeddingTask } from './fill-mask.ts'
 import { fieldsOf, isFields, listOf, numberOf, textOf } from './json-fields.ts'
@@ -18,11 +18,13 @@ import { readBody, writeBody } from './text-body.ts'
 import { invalid, labelsOf } from './text-folder.ts'
 import type { TextFolder } from './text-folder.ts'
 import { readRequest } from './text-request.ts'
+import { maxTextsOf } from './text-task.ts'
 import type { TaskModel, TextTask } from './text-task.ts'
 import { TokenClassificationTask } from './token-classification.ts'
 import { Tokenizer } from './tokenizer/tokenizer.ts'
 
 const DEFAULT_MAX_TOKENS = 512
+const DEFAULT_MAX_BATCH_TOKENS = 16_384
 const DEFAULT_TOP_K = 5
 /**
  * Beginning of the names of operators whose results depend on all numbers of a tensor, so that
@@ -76,19 +78,31 @@ export function createTextModel(parts: TextModelParts): TextModel {
       settings.text?.multiLabel ?? folder.config['problem_type'] === 'multi_label_classification',
     topK: settings.topK ?? DEFAULT_TOP_K,
     maxTexts: metadata.maxBatchSize,
+    maxBatchTokens: settings.text?.maxBatchTokens ?? DEFAULT_MAX_BATCH_TOKENS,
   }
   const task = taskFor(model, parts)
   const mask = maskOf(folder)
   const inputNames = metadata.inputs.map(({ name }) => name)
   return {
     codec: new TextCodec(task, { inputNames, limits, fallback }),
-    dialects: new DialectCodec(task, { name: metadata.name, task: folder.task, limits }),
+    dialects: new DialectCodec(task, {
+      name: metadata.name,
+      task: folder.task,
+      limits,
+      encoder,
+      maxTexts: maxTextsOf(model),
+      prompts: promptsOf(folder),
+    }),
     description: {
       task: folder.task,
       maxTokens: encoder.maxTokens,
       labels,
       isZeroShot: entailmentOf(labels) >= 0,
       ...(folder.task === 'fill-mask' ? { mask } : {}),
+      ...(task instanceof EmbeddingTask ? { pooling: task.pooling } : {}),
+      truncates: model.truncates,
+      maxTexts: maxTextsOf(model),
+      maxBatchTokens: model.maxBatchTokens,
     },
   }
 }

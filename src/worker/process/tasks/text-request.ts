@@ -13,6 +13,8 @@ const IGNORED: readonly string[] = ['options', 'model']
 export interface TextInput {
   readonly text: string
   readonly pair?: string
+  /** Tokens after the text. */
+  readonly ids?: readonly number[]
 }
 
 /** The texts of a request; a single text is answered with one result instead of a list. */
@@ -42,6 +44,29 @@ export function readRequest(body: unknown, query: Fields): TextRequest {
   const { text, text_pair: pair, ...rest } = all
   const input = pair === undefined ? { text } : { text, text_pair: pair }
   return { inputs: input, parameters: new Parameters(rest) }
+}
+
+/**
+ * As {@link readTexts}; a text may also be `{"ids"}`, a list of token ids.
+ * @throws ServerError 400 or 413
+ */
+export function readTextsOrTokens(inputs: unknown, maxTexts: number): TextInputs {
+  const list: readonly unknown[] = Array.isArray(inputs) ? inputs : [inputs]
+  checkCount(list.length, maxTexts)
+  const texts = list.map((one) => {
+    const ids = isFields(one) && Object.keys(one).length === 1 ? one['ids'] : undefined
+    if (ids === undefined) return textInput(one, 'inputs')
+    return { text: '', ids: tokenIds(ids, 'ids') }
+  })
+  return { texts, isSingle: !Array.isArray(inputs) }
+}
+
+/** @throws ServerError 400 */
+export function tokenIds(value: unknown, name: string): readonly number[] {
+  if (Array.isArray(value) && value.every((id): id is number => Number.isInteger(id) && id >= 0)) {
+    return value
+  }
+  throw badRequest(`"${name}" must be a list of token ids.`)
 }
 
 /** @throws ServerError 400, or 413 for too many texts. */

@@ -8,7 +8,6 @@ import type { Encoded, Encoder } from './encoder.ts'
 
 /** Numbers of all outputs of one run, at most: 128 MB. */
 const MAX_ELEMENTS = 32 * 1024 * 1024
-const MAX_TOKENS = 16_384
 /** Size of an open dimension, which the model does not state. */
 const UNKNOWN_SIZE = 1024
 
@@ -19,14 +18,22 @@ export interface Row {
   readonly width: number
 }
 
+/** What decides which texts share a run. */
+export interface RunLimits {
+  readonly encoder: Encoder
+  /** Whether texts may share a run. */
+  readonly joins: boolean
+  /** Maximum number of tokens in a run, with padding. */
+  readonly maxBatchTokens: number
+}
+
 export class TextRuns {
   readonly #encoder: Encoder
   readonly #outputs: readonly TensorSpec[]
   readonly #joins: boolean
   readonly #maxTokens: number
 
-  /** @param joins Whether texts may share a run. */
-  constructor(encoder: Encoder, outputs: readonly TensorSpec[], joins: boolean) {
+  constructor({ encoder, joins, maxBatchTokens }: RunLimits, outputs: readonly TensorSpec[]) {
     this.#encoder = encoder
     this.#outputs = outputs
     this.#joins = joins
@@ -34,7 +41,7 @@ export class TextRuns {
       const last = shape.at(-1) ?? 1
       return sum + (last < 0 ? UNKNOWN_SIZE : last)
     }, 0)
-    this.#maxTokens = Math.min(MAX_TOKENS, Math.floor(MAX_ELEMENTS / Math.max(perToken, 1)))
+    this.#maxTokens = Math.min(maxBatchTokens, Math.floor(MAX_ELEMENTS / Math.max(perToken, 1)))
   }
 
   /** Calls `visit` for each text with one row for each output. */

@@ -14,6 +14,12 @@ export interface TextTask {
    * @throws ServerError 4xx for a request that cannot be answered.
    */
   answer(request: TextRequest, run: RunModel): unknown
+
+  /**
+   * For each text, the vectors of its tokens. Only embeddings have them.
+   * @param maxNumbers Maximum number of values of all vectors.
+   */
+  tokenVectors?(request: TextRequest, run: RunModel, maxNumbers: number): unknown
 }
 
 /** Facts about the model that tasks need. */
@@ -30,6 +36,8 @@ export interface TaskModel {
   readonly topK: number
   /** Maximum number of texts in a request; 0 for the default. */
   readonly maxTexts: number
+  /** Maximum number of tokens in a run, with padding. A text of its own may have more. */
+  readonly maxBatchTokens: number
 }
 
 /** Returns the maximum number of texts in a request. */
@@ -44,15 +52,15 @@ export function encodeAll(
   parameters: Parameters,
 ): readonly Encoded[] {
   const cuts = parameters.flag('truncate') ?? truncates
-  return texts.map(({ text, pair }) => {
-    const encoded = encoder.encode(text, pair, cuts ? 'longest' : 'none')
+  return texts.map((text) => {
+    const encoded = encoder.encode(text, cuts ? 'longest' : 'none')
     parameters.tokens += encoded.ids.length
     return encoded
   })
 }
 
-export function runsOf({ encoder, joins }: TaskModel, outputs: readonly TensorSpec[]): TextRuns {
-  return new TextRuns(encoder, outputs, joins)
+export function runsOf(model: TaskModel, outputs: readonly TensorSpec[]): TextRuns {
+  return new TextRuns(model, outputs)
 }
 
 /**

@@ -22,7 +22,10 @@ test('texts and pairs have the special tokens, types and lengths of the Rust tok
         const pair = TEXTS[(index * 7 + 3) % TEXTS.length] ?? ''
         for (const second of [undefined, pair]) {
           const expected = await oracle.encode(text, second)
-          const { ids, types } = encoder.encode(text, second, 'longest')
+          const { ids, types } = encoder.encode(
+            second === undefined ? { text } : { text, pair: second },
+            'longest',
+          )
           const shown = JSON.stringify([maxTokens, text, second])
           assert.deepEqual(ids, expected.getIds(), shown)
           assert.deepEqual(types, expected.getTypeIds(), shown)

@@ -55,6 +55,14 @@ export interface TextDescription {
   readonly isZeroShot: boolean
   /** The text that marks a masked word. */
   readonly mask?: string
+  /** How the vectors of tokens become the vector of a text. */
+  readonly pooling?: string
+  /** Whether longer texts are cut if the request does not say it. */
+  readonly truncates: boolean
+  /** Maximum number of texts in a request. */
+  readonly maxTexts: number
+  /** Maximum number of tokens in a run, with padding. */
+  readonly maxBatchTokens: number
 }
 
 export interface ModelMetadata {

@@ -10,25 +10,40 @@ import { readBody, writeBody } from '../text-body.ts'
 import type { TaskName } from '../text-folder.ts'
 import { badRequest, readRequest } from '../text-request.ts'
 import type { TextTask } from '../text-task.ts'
-import { answerEmbeddings, answerTeiEmbed, answerTeiSimilarity } from './embeddings.ts'
-import type { Ask, Form } from './form.ts'
+import {
+  answerEmbeddings,
+  answerTeiEmbed,
+  answerTeiEmbedAll,
+  answerTeiEmbedSparse,
+  answerTeiSimilarity,
+} from './embeddings.ts'
+import type { Ask, Form, FormModel } from './form.ts'
+import { answerPredict } from './predict.ts'
 import { answerRerank, answerTeiRerank } from './rerank.ts'
+import { answerDecode, answerTokenize } from './tokens.ts'
 
 const EMBEDS: readonly TaskName[] = ['feature-extraction']
 const RANKS: readonly TaskName[] = ['text-ranking', 'text-classification']
 
-/** For each dialect, the tasks that can answer it, and how. */
-const FORMS: Readonly<Record<TextDialect, { tasks: readonly TaskName[]; answer: Form }>> = {
+/** A number of a response and the comma after it have at least so many bytes. */
+const LEAST_NUMBER_BYTES = 2
+
+/** For each dialect, the tasks that can answer it, and how; without `tasks`, all can. */
+const FORMS: Readonly<Record<TextDialect, { tasks?: readonly TaskName[]; answer: Form }>> = {
   embeddings: { tasks: EMBEDS, answer: answerEmbeddings },
   'tei-embed': { tasks: EMBEDS, answer: answerTeiEmbed },
+  'tei-embed-all': { tasks: EMBEDS, answer: answerTeiEmbedAll },
+  'tei-embed-sparse': { tasks: ['sparse-embedding'], answer: answerTeiEmbedSparse },
+  'tei-predict': { tasks: RANKS, answer: answerPredict },
   'tei-similarity': { tasks: EMBEDS, answer: answerTeiSimilarity },
   rerank: { tasks: RANKS, answer: answerRerank },
   'tei-rerank': { tasks: RANKS, answer: answerTeiRerank },
+  'tei-tokenize': { answer: answerTokenize },
+  'tei-decode': { answer: answerDecode },
 }
 
 /** What {@link DialectCodec} needs to know of the model. */
-export interface ServedModel {
-  readonly name: string
+export interface ServedModel extends Omit<FormModel, 'ask' | 'askTokens'> {
   readonly task: TaskName
   readonly limits: CodecLimits
 }
@@ -47,7 +62,7 @@ export class DialectCodec implements RequestCodec<OwnRuns> {
     // No other dialect comes here.
     const form = TEXT_DIALECTS.find((one) => one === dialect) ?? 'embeddings'
     const { tasks, answer } = FORMS[form]
-    if (!tasks.includes(task)) {
+    if (tasks !== undefined && !tasks.includes(task)) {
       throw badRequest(
         `The model ${name} has the task ${task}; this path needs ${tasks.join(' or ')}. Use /predictions/${name}.`,
       )
@@ -62,7 +77,14 @@ export class DialectCodec implements RequestCodec<OwnRuns> {
           const asked = readRequest(fields, {})
           return { result: this.#task.answer(asked, run), tokens: asked.parameters.tokens }
         }
-        return jsonPrediction(request.id, 200, writeBody(answer(value, ask, name), limits))
+        const askTokens: Ask = (fields) => {
+          const asked = readRequest(fields, {})
+          const maxNumbers = limits.maxResponseBytes / LEAST_NUMBER_BYTES
+          const result = this.#task.tokenVectors?.(asked, run, maxNumbers)
+          return { result, tokens: asked.parameters.tokens }
+        }
+        const body = answer(value, { ...this.#model, ask, askTokens })
+        return jsonPrediction(request.id, 200, writeBody(body, limits))
       },
     }
   }

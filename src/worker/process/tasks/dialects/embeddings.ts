@@ -1,19 +1,21 @@
 /** Embeddings in the form of OpenAI, and in that of text-embeddings-inference. */
 import { fieldsOf, isFields, listOf } from '../json-fields.ts'
 import { badRequest } from '../text-request.ts'
-import { checkMembers, textsOf } from './form.ts'
+import { checkMembers, textsOrTokensOf } from './form.ts'
 import type { Form } from './form.ts'
 
 const COMMON = ['model', 'truncate', 'normalize', 'dimensions', 'prompt', 'prompt_name']
 const EMBEDDINGS = ['input', 'encoding_format', 'user', ...COMMON]
 const TEI_EMBED = ['inputs', ...COMMON]
+const TEI_TOKENS = ['inputs', 'model', 'truncate', 'prompt', 'prompt_name']
+const TEI_SPARSE = ['inputs', 'model', 'truncate']
 const TEI_SIMILARITY = ['inputs', 'parameters', 'model']
 
 /** `POST /v1/embeddings` */
-export const answerEmbeddings: Form = (body, ask, name) => {
+export const answerEmbeddings: Form = (body, { ask, name }) => {
   checkMembers(body, EMBEDDINGS)
   const { input, model = name, user: _, ...options } = body
-  const { result, tokens } = ask({ ...options, inputs: textsOf(input, 'input') })
+  const { result, tokens } = ask({ ...options, inputs: textsOrTokensOf(input, 'input') })
   return {
     object: 'list',
     data: listOf(result).map((embedding, index) => ({ object: 'embedding', index, embedding })),
@@ -23,14 +25,33 @@ export const answerEmbeddings: Form = (body, ask, name) => {
 }
 
 /** `POST /embed`: always a list of vectors, which are normalised if the request does not say. */
-export const answerTeiEmbed: Form = (body, ask) => {
+export const answerTeiEmbed: Form = (body, { ask }) => {
   checkMembers(body, TEI_EMBED)
   const { inputs, normalize, ...options } = body
-  return ask({ ...options, normalize: normalize ?? true, inputs: textsOf(inputs, 'inputs') }).result
+  const texts = textsOrTokensOf(inputs, 'inputs')
+  return ask({ ...options, normalize: normalize ?? true, inputs: texts }).result
+}
+
+/** `POST /embed_all`: for each text, the vectors of its tokens. */
+export const answerTeiEmbedAll: Form = (body, { askTokens }) => {
+  checkMembers(body, TEI_TOKENS)
+  return askTokens({ ...body, inputs: textsOrTokensOf(body['inputs'], 'inputs') }).result
+}
+
+/** `POST /embed_sparse`: for each text, the weights of tokens by their id. */
+export const answerTeiEmbedSparse: Form = (body, { ask }) => {
+  checkMembers(body, TEI_SPARSE)
+  const { result } = ask({ ...body, inputs: textsOrTokensOf(body['inputs'], 'inputs') })
+  return listOf(result).map((weights) =>
+    listOf(weights).map((weight) => {
+      const { index, value } = fieldsOf(weight)
+      return { index, value }
+    }),
+  )
 }
 
 /** `POST /similarity` */
-export const answerTeiSimilarity: Form = (body, ask) => {
+export const answerTeiSimilarity: Form = (body, { ask }) => {
   checkMembers(body, TEI_SIMILARITY)
   const { inputs, parameters } = body
   const { source_sentence, sentences } = fieldsOf(inputs)

@@ -1,17 +1,31 @@
 /** What the forms of requests share. */
 import { quote } from '../../onnx/tensors/error-text.ts'
+import type { Encoder } from '../encoder.ts'
+import { listOf } from '../json-fields.ts'
 import type { Fields } from '../json-fields.ts'
-import { badRequest } from '../text-request.ts'
+import { badRequest, tokenIds } from '../text-request.ts'
 
 /** Asks the task of the model; returns its result and the number of tokens of the texts. */
 export type Ask = (request: Fields) => { readonly result: unknown; readonly tokens: number }
 
+/** What forms use of a model. */
+export interface FormModel {
+  readonly name: string
+  readonly ask: Ask
+  /** As `ask`, but the result has the vectors of all tokens. */
+  readonly askTokens: Ask
+  readonly encoder: Encoder
+  /** Maximum number of texts in a request. */
+  readonly maxTexts: number
+  /** Texts to put before a text, by name. */
+  readonly prompts: ReadonlyMap<string, string>
+}
+
 /**
  * Converts a request to that of the task, and the result to a response.
- * @param model Name of the model.
  * @throws ServerError 4xx
  */
-export type Form = (body: Fields, ask: Ask, model: string) => unknown
+export type Form = (body: Fields, model: FormModel) => unknown
 
 /**
  * Rejects members that a form does not have. The task would understand some of them, but would then
@@ -34,8 +48,18 @@ export function textsOf(value: unknown, name: string): readonly string[] {
   if (list.length === 0) throw badRequest(`"${name}" is empty; send at least one text.`)
   const texts = list.filter((one) => typeof one === 'string')
   if (texts.length === list.length) return texts
-  if (list.every((one) => typeof one === 'number' || Array.isArray(one))) {
-    throw badRequest(`"${name}" has token ids; send texts, which the server tokenizes itself.`)
-  }
   throw badRequest(`"${name}" must be a text or a list of texts.`)
+}
+
+/**
+ * As {@link textsOf}, but each text may also be a list of token ids, and the member one such list.
+ * @throws ServerError 400
+ */
+export function textsOrTokensOf(value: unknown, name: string): readonly unknown[] {
+  const list = listOf(value)
+  if (list.length > 0 && list.every((one) => typeof one === 'number')) {
+    return [{ ids: tokenIds(list, name) }]
+  }
+  if (!list.some((one) => Array.isArray(one))) return textsOf(value, name)
+  return list.map((one) => (typeof one === 'string' ? one : { ids: tokenIds(one, name) }))
 }

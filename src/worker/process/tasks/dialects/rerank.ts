@@ -10,7 +10,7 @@ const TEI = ['model', 'query', 'texts', 'raw_scores', 'return_text', 'truncate']
 const MAX_TOP_N = 10_000
 
 /** `POST /v1/rerank`. As in Cohere, long documents are cut if the request does not say. */
-export const answerRerank: Form = (body, ask, name) => {
+export const answerRerank: Form = (body, { ask, name }) => {
   checkMembers(body, COHERE)
   const { model = name, truncate } = body
   const parameters = new Parameters(body)
@@ -36,11 +36,11 @@ export const answerRerank: Form = (body, ask, name) => {
 }
 
 /** `POST /rerank`: a body with `texts` is in the form of TEI, any other in that of Cohere. */
-export const answerTeiRerank: Form = (body, ask, name) => {
-  if (!('texts' in body)) return answerRerank(body, ask, name)
+export const answerTeiRerank: Form = (body, model) => {
+  if (!('texts' in body)) return answerRerank(body, model)
   checkMembers(body, TEI)
   const { texts, ...options } = body
-  return ask({ ...options, query: queryOf(body), texts: textsOf(texts, 'texts') }).result
+  return model.ask({ ...options, query: queryOf(body), texts: textsOf(texts, 'texts') }).result
 }
 
 function queryOf({ query }: Fields): string {

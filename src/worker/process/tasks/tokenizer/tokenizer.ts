@@ -99,6 +99,10 @@ export class Tokenizer {
     return this.#ids.get(token)
   }
 
+  hasId(id: number): boolean {
+    return this.#tokens.has(id)
+  }
+
   tokenOf(id: number): string {
     return this.#tokens.get(id) ?? ''
   }
