@@ -7,7 +7,9 @@ import path from 'node:path'
 import type { Config } from '../config/config.ts'
 import { isLoopback } from '../loopback.ts'
 import { isNetworkFile } from '../model-folder/paths.ts'
+import { asHandlerMetadata } from '../models/model-metadata.ts'
 import type { ModelVersion } from '../models/model-version.ts'
+import { shortTextExample } from '../models/text-examples.ts'
 import type { RunningServer } from '../server.ts'
 import { inputsOf, zerosOf } from './example-inputs.ts'
 import { isImageModel, responseNote } from './image-response.ts'
@@ -60,7 +62,7 @@ function audienceOf(host: string): string {
 
 /**
  * Returns a `curl` command that the model answers with 200. It sends a sample from the model's
- * folder, or zeros of the right shape if the folder has no sample.
+ * folder. Without a sample, a model for texts gets a text, and any other zeros of the right shape.
  */
 export async function exampleCommand(
   { name, prepared, metadata, status }: ModelVersion,
@@ -76,12 +78,18 @@ export async function exampleCommand(
   // The metadata of a model that is loaded on demand says what it takes.
   if (metadata === undefined && status.residency !== undefined)
     return `curl ${inferenceUrl}/v2/models/${name}`
+  const text = asHandlerMetadata(metadata)?.text
+  if (text !== undefined) return jsonCommand(JSON.stringify(shortTextExample(text)), url)
   const inputs = inputsOf(metadata)
   if (inputs.length === 0) return `curl -X POST ${url}`
   const example = zerosOf(inputs)
   return 'json' in example
-    ? `curl -H 'Content-Type: application/json' -d ${quote(printableJson(example.json))} ${url}`
+    ? jsonCommand(example.json, url)
     : `head -c ${example.bytes} /dev/zero | curl -H 'Content-Type: application/octet-stream' --data-binary @- ${url}`
+}
+
+function jsonCommand(json: string, url: string): string {
+  return `curl -H 'Content-Type: application/json' -d ${quote(printableJson(json))} ${url}`
 }
 
 async function findSample(modelPath: string): Promise<string | undefined> {

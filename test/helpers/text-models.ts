@@ -132,3 +132,33 @@ function graphOf({ graph, width, rows = 200 }: TinyModel): ModelSource {
     constants: { ...common, ...own },
   }
 }
+
+const CLASSIFIER = 'ForSequenceClassification'
+const SPLADE = { 'modules.json': [{ type: 'sentence_transformers.models.SpladePooling' }] }
+
+/** A tiny model of each task. */
+export const TINY_MODELS: Readonly<Record<string, TinyModel>> = {
+  classify: { suffix: CLASSIFIER, labels: ['bad', 'good'], graph: 'pooled', width: 2 },
+  zeroshot: { suffix: CLASSIFIER, labels: ['no', 'entailment'], graph: 'pooled', width: 2 },
+  rank: { suffix: CLASSIFIER, labels: ['LABEL_0'], graph: 'pooled', width: 1 },
+  tag: {
+    suffix: 'ForTokenClassification',
+    labels: ['O', 'B-PER', 'I-PER'],
+    graph: 'tokens',
+    width: 3,
+  },
+  answer: { suffix: 'ForQuestionAnswering', graph: 'spans', width: 2 },
+  fill: { suffix: 'ForMaskedLM', graph: 'tokens', width: 90 },
+  sparse: { suffix: 'ForMaskedLM', graph: 'tokens', width: 90, files: SPLADE },
+  embed: { suffix: 'Model', graph: 'hidden', width: 8 },
+}
+
+/** Writes the folders of {@link TINY_MODELS}, or of those with the given names. */
+export function tinyTextModels(
+  t: Cleanup,
+  names: readonly string[] = Object.keys(TINY_MODELS),
+): readonly string[] {
+  return Object.entries(TINY_MODELS)
+    .filter(([name]) => names.includes(name))
+    .map(([name, model]) => tinyTextModel(t, name, model))
+}

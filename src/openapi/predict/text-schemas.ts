@@ -1,5 +1,6 @@
 /** Request and response bodies of `POST /predictions/{model}` for a model that answers texts. */
 import type { TextMetadata } from '../../models/model-metadata.ts'
+import { textExample } from '../../models/text-examples.ts'
 import type { JsonSchema, RequestBody, Response } from '../types.ts'
 
 const STRING = { type: 'string' }
@@ -25,7 +26,6 @@ interface Form {
   readonly sentence: string
   readonly required: readonly string[]
   readonly properties: Readonly<Record<string, JsonSchema>>
-  readonly example: Readonly<Record<string, unknown>>
   readonly result: JsonSchema
   /** Whether the result may also be a list of results. */
   readonly hasList: boolean
@@ -33,7 +33,7 @@ interface Form {
 
 /** Request: an object with texts and parameters. */
 export function textRequest(text: TextMetadata, typeName: string): RequestBody {
-  const { sentence, required, properties, example } = formOf(text, typeName)
+  const { sentence, required, properties } = formOf(text, typeName)
   const schema = {
     $id: `${typeName}PredictRequest`,
     type: 'object',
@@ -45,7 +45,7 @@ export function textRequest(text: TextMetadata, typeName: string): RequestBody {
     required: true,
     description: `${sentence} A text has at most ${text.maxTokens} tokens. The text alone, as a JSON string or as \`text/plain\`, is accepted as well.`,
     content: {
-      'application/json': { schema, examples: { smallest: { value: example } } },
+      'application/json': { schema, examples: { smallest: { value: textExample(text) } } },
       ...('inputs' in properties ? { 'text/plain': { schema: STRING } } : {}),
     },
   }
@@ -93,7 +93,6 @@ function classification({ labels }: TextMetadata, typeName: string): Form {
       function_to_apply: { type: 'string', enum: ['softmax', 'sigmoid', 'none'] },
       raw_scores: { type: 'boolean', description: 'Return the scores of the model itself.' },
     },
-    example: { inputs: 'A text.' },
     result: arrayOf(object(`${typeName}Label`, { label: labelSchema(labels), score: NUMBER })),
     hasList: true,
   }
@@ -130,7 +129,6 @@ function ranking(typeName: string): Form {
       raw_scores: { type: 'boolean', description: 'Return the scores of the model itself.' },
       return_text: { type: 'boolean', description: 'Return the texts as well.' },
     },
-    example: { query: 'A query.', texts: ['A text.', 'Another text.'] },
     result: arrayOf(
       object(`${typeName}Rank`, { index: INDEX, score: NUMBER, text: STRING }, ['text']),
     ),
@@ -158,7 +156,6 @@ function tokenClassification({ labels }: TextMetadata, typeName: string): Form {
       aggregation_strategy: { type: 'string', enum: AGGREGATIONS },
       ignore_labels: STRINGS,
     },
-    example: { inputs: 'A text.' },
     result: arrayOf(object(`${typeName}Span`, span, ['entity_group', 'entity', 'index', 'text'])),
     hasList: true,
   }
@@ -179,7 +176,6 @@ function questionAnswering(typeName: string): Form {
       handle_impossible_answer: { type: 'boolean' },
       align_to_words: { type: 'boolean' },
     },
-    example: { question: 'What is this?', context: 'This is a text.' },
     result: object(`${typeName}Answer`, answer),
     hasList: true,
   }
@@ -191,7 +187,6 @@ function fillMask({ mask = '[MASK]' }: TextMetadata, typeName: string): Form {
     sentence: `Finds words for ${mask} in texts.`,
     required: ['inputs'],
     properties: { inputs: INPUTS, top_k: TOP_K, targets: STRINGS },
-    example: { inputs: `This is ${mask}.` },
     result: arrayOf(object(`${typeName}Word`, word)),
     hasList: true,
   }
@@ -202,7 +197,6 @@ function sparse(typeName: string): Form {
     sentence: 'Returns weights of the tokens that matter for a text (sparse embeddings).',
     required: ['inputs'],
     properties: { inputs: INPUTS },
-    example: { inputs: 'A text.' },
     result: arrayOf(object(`${typeName}Weight`, { index: INDEX, value: NUMBER, token: STRING })),
     hasList: true,
   }
@@ -222,7 +216,6 @@ function embedding(): Form {
       source_sentence: { type: 'string', description: 'The text to compare with `sentences`.' },
       sentences: STRINGS,
     },
-    example: { inputs: 'A text.' },
     result: { anyOf: [arrayOf(NUMBER), STRING] },
     hasList: true,
   }

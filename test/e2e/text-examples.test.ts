@@ -1,0 +1,79 @@
+/** Requests that the server shows for text models: they contain texts, and they work. */
+import assert from 'node:assert/strict'
+import { execFile, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { test } from 'node:test'
+import type { TestContext } from 'node:test'
+import { promisify } from 'node:util'
+import { asHandlerMetadata } from '../../src/models/model-metadata.ts'
+import { shortTextExample } from '../../src/models/text-examples.ts'
+import { runOnnxd } from '../helpers/command-line.ts'
+import { CLI, json, serve, until } from '../helpers/server.ts'
+import { TINY_MODELS, tinyTextModels } from '../helpers/text-models.ts'
+
+const run = promisify(execFile)
+
+/** What the body of each model has. */
+const BODIES: Readonly<Record<keyof typeof TINY_MODELS, RegExp>> = {
+  classify: /^{"inputs":"[A-Z][^"]+\."}$/,
+  zeroshot: /"candidate_labels":\["/,
+  rank: /"query":"[^"]+\?","texts":\["[^"]+","[^"]+"\]/,
+  tag: /Anna .* Berlin/,
+  answer: /"question":"[^"]+\?","context":"/,
+  fill: /"inputs":"[^"]*\[MASK\]/,
+  sparse: /^{"inputs":"/,
+  embed: /"source_sentence":"[^"]+","sentences":\["[^"]+","[^"]+"\]/,
+}
+
+test('the examples for each task have texts, and work', async (t) => {
+  const server = await serve(t, tinyTextModels(t), { workers: 1 })
+  const { paths } = (await json(await server.fetch('/openapi.json'))) as {
+    paths: Record<string, { post: { requestBody: { content: Record<string, unknown> } } }>
+  }
+  for (const name of Object.keys(TINY_MODELS)) {
+    const described = await server.fetch(`/predictions/${name}`, {
+      method: 'POST',
+      headers: { describe: 'True' },
+    })
+    const { text } = asHandlerMetadata(await json(described)) ?? {}
+    assert.ok(text !== undefined, name)
+    const short = shortTextExample(text)
+    assert.match(JSON.stringify(short), BODIES[name] ?? /never/)
+    const content = paths[`/predictions/${name}`]?.post.requestBody.content['application/json']
+    const { examples } = content as { examples: { smallest: { value: unknown } } }
+    for (const body of [short, examples.smallest.value]) {
+      const response = await server.fetch(`/predictions/${name}`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify(body),
+      })
+      assert.equal(response.status, 200, `${name}: ${await response.text()}`)
+    }
+  }
+})
+
+test('inspect and a server that is ready show a curl line with texts that works', async (t) => {
+  const [folder = ''] = tinyTextModels(t, ['answer'])
+  const { code, stdout } = await runOnnxd(['inspect', folder])
+  assert.equal(code, 0)
+  const [line = ''] =
+    /curl .* -d '{"question":"[^"]+\?","context":"[^"]+"}' http.*/.exec(stdout) ?? []
+  const { child, output } = startOnnxd(t, folder)
+  await until(() => output.stdout.includes('Try it:') && output.stdout.includes('curl '), 60_000)
+  const [shown = ''] = /curl .*/.exec(output.stdout) ?? []
+  const url = /http:\S+/
+  assert.equal(shown.replace(url, ''), line.replace(url, ''))
+  const { stdout: answered } = await run('bash', ['-c', `${shown} -s -w '\n%{http_code}'`])
+  assert.match(answered, /"answer":.*\n200$/s)
+  child.kill('SIGINT')
+  await once(child, 'close')
+})
+
+function startOnnxd(t: TestContext, folder: string) {
+  const args = [CLI, 'serve', '--port', '0', '--management-port', '0', folder]
+  const child = spawn(process.execPath, args, { env: { ...process.env, ONNXD_SPARE_WORKERS: '0' } })
+  const output = { stdout: '' }
+  child.stdout.on('data', (chunk: Buffer) => (output.stdout += chunk.toString()))
+  t.after(() => child.kill('SIGKILL'))
+  return { child, output }
+}
