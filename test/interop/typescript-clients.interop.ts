@@ -10,8 +10,9 @@ import test from 'node:test'
 import type { TestContext } from 'node:test'
 import { promisify } from 'node:util'
 import { GENERATORS, installGenerators } from '../helpers/client-generators.ts'
-import { serve, temporaryFolder } from '../helpers/server.ts'
+import { json, serve, temporaryFolder } from '../helpers/server.ts'
 import type { TestServer } from '../helpers/server.ts'
+import { tinyTextModel } from '../helpers/text-models.ts'
 
 const TSC = path.resolve('node_modules/typescript/bin/tsc')
 const MODELS = [path.resolve('examples/iris'), path.resolve('examples/digits')]
@@ -26,7 +27,7 @@ type Mistakes = readonly (readonly [what: string, code: string, message: RegExp]
 const HEY_API = `
 import { readFileSync } from 'node:fs'
 import { client } from './generated/client.gen'
-import { inferIris, predictDigits, predictIris } from './generated'
+import { inferIris, predictDigits, predictIris, predictMood } from './generated'
 
 async function main(): Promise<void> {
   const [, , baseUrl = '', picture = ''] = process.argv
@@ -43,7 +44,9 @@ async function main(): Promise<void> {
   const digit = await predictDigits({ body: { image } })
   const found: '0' | '1' | '2' | '3' | '4' | '5' | '6' | '7' | '8' | '9' | undefined = digit.data?.[0]?.class
   const wrong = await predictIris({ body: { features: [[1, 2, 3, 4], []] as never } })
-  console.log(JSON.stringify([label, inferred.data?.outputs[0]?.data, found, wrong.error]))
+  const mood = await predictMood({ body: { inputs: 'good cat' } })
+  const isPositive: boolean = mood.data?.flat()[0]?.label === 'positive'
+  console.log(JSON.stringify([label, inferred.data?.outputs[0]?.data, found, wrong.error, isPositive]))
 }
 void main()
 `
@@ -76,6 +79,12 @@ const HEY_API_MISTAKES: Mistakes = [
     /'"feature"' is not assignable to type '"features"'/,
   ],
   [
+    'label of a text',
+    "predictMood({ body: { inputs: 'a' } }).then(({ data }) => data?.flat()[0]?.label === 'positiv')",
+    /no overlap/,
+  ],
+  ['text', 'predictMood({ body: { inputs: 7 } })', /'number' is not assignable to type 'string \|/],
+  [
     'datatype',
     "inferIris({ body: { inputs: [{ name: 'features', datatype: 'INT64', shape: [1, 4], data: [] }] } })",
     /'"INT64"' is not assignable to type '"FP32"'/,
@@ -99,11 +108,18 @@ async function main(): Promise<void> {
     body: { inputs: [{ name: 'features', datatype: 'FP32', shape: [1, 4], data: [5.8, 2.7, 5.1, 1.9] }] },
   })
   const missing = await client.GET('/v2/models/{model}', { params: { path: { model: 'missing' } } })
-  console.log(JSON.stringify([label, inferred.data?.model_name, missing.error?.error]))
+  const mood = await client.POST('/predictions/mood', { body: { inputs: 'good cat' } })
+  const isPositive: boolean = mood.data?.flat()[0]?.label === 'positive'
+  console.log(JSON.stringify([label, inferred.data?.model_name, missing.error?.error, isPositive]))
 }
 void main()
 `
 const OPENAPI_FETCH_MISTAKES: Mistakes = [
+  [
+    'label of a text',
+    "client.POST('/predictions/mood', { body: { inputs: 'a' } }).then(({ data }) => data?.flat()[0]?.label === 'positiv')",
+    /no overlap/,
+  ],
   [
     'model',
     "client.POST('/predictions/irises', { body: { features: [[1, 2, 3, 4]] } })",
@@ -145,12 +161,17 @@ test('a client of @hey-api/openapi-ts', TIMEOUT, async (t) => {
     '-c',
     '@hey-api/client-fetch',
   )
-  const imports = "import { inferIris, predictIris } from './generated'"
+  const imports = "import { inferIris, predictIris, predictMood } from './generated'"
   compile(folder, HEY_API, imports, HEY_API_MISTAKES)
 
   const picture = path.resolve('examples/digits/samples/7.png')
-  const [label, inferred, digit, wrong] = await useClient(folder, server.inferenceUrl, picture)
+  const [label, inferred, digit, wrong, isPositive] = await useClient(
+    folder,
+    server.inferenceUrl,
+    picture,
+  )
   assert.deepEqual([label, inferred, digit], ['virginica', [2], '7'])
+  assert.equal(isPositive, await isPositiveText(server))
   assert.equal(wrong.type, 'InvalidInputException')
 })
 
@@ -165,12 +186,25 @@ test('a client of openapi-typescript and openapi-fetch', TIMEOUT, async (t) => {
 
   const answers = await useClient(folder, server.inferenceUrl)
   const text = "Request for unknown model: 'missing' is not found"
-  assert.deepEqual(answers, ['virginica', 'iris', text])
+  assert.deepEqual(answers, ['virginica', 'iris', text, await isPositiveText(server)])
 })
+
+/** What the model says of the text that the programs send. */
+async function isPositiveText(server: TestServer): Promise<boolean> {
+  const response = await server.fetch('/predictions/mood', { method: 'POST', body: 'good cat' })
+  const labels = (await json(response)) as { label: string }[]
+  return labels[0]?.label === 'positive'
+}
 
 /** A server, and a folder with its document. */
 async function begin(t: TestContext): Promise<{ server: TestServer; folder: string }> {
-  const server = await serve(t, MODELS)
+  const mood = tinyTextModel(t, 'mood', {
+    suffix: 'ForSequenceClassification',
+    labels: ['negative', 'positive'],
+    graph: 'pooled',
+    width: 2,
+  })
+  const server = await serve(t, [...MODELS, mood])
   const folder = temporaryFolder(t)
   const document = await server.fetch('/openapi.json')
   writeFileSync(path.join(folder, 'openapi.json'), await document.text())
