@@ -55,3 +55,10 @@ export type TextDialect = (typeof TEXT_DIALECTS)[number]
  * body. The header is not sent to the client.
  */
 export const ROWS_HEADER = 'Onnxd-Rows'
+
+/**
+ * Response header of the worker: how many tokens the model has run for the texts of a request, and
+ * how many more for padding, as `tokens+padding`. The front-end counts them; the header is not sent
+ * to the client.
+ */
+export const TOKENS_HEADER = 'Onnxd-Tokens'

@@ -184,6 +184,7 @@ export class ModelVersion {
     if (canRelease) {
       for (const { value } of parameters) largeBuffers.give(value)
       this.statistics.countRows(response.headers)
+      this.statistics.countTokens(response.headers)
     }
     return new Prediction(response, canRelease)
   }

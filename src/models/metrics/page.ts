@@ -128,6 +128,12 @@ export class ServerMetrics {
       (statistics) => Object.entries(statistics.rejections),
     )
     this.#counter(
+      'text_tokens_total',
+      'Tokens that text models have run, by kind: of texts, or padding of shorter texts.',
+      'kind',
+      ({ textTokens: { text, padding } }) => (text > 0 ? Object.entries({ text, padding }) : []),
+    )
+    this.#counter(
       'handler_metrics_dropped_total',
       'Metrics that handlers printed and the server dropped, by reason.',
       'reason',

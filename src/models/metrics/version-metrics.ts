@@ -1,5 +1,5 @@
 import type { ComputeTimes } from '../../contract/compute-times.ts'
-import { ROWS_HEADER } from '../../contract/internal-headers.ts'
+import { ROWS_HEADER, TOKENS_HEADER } from '../../contract/internal-headers.ts'
 import type { WireHeader } from '../../worker/wire/messages.ts'
 import type { EvictionCause, RejectionReason, RestartCause } from './causes.ts'
 import { BATCH_BOUNDS, Distribution, LATENCY_BOUNDS, StatusCounts } from './counts.ts'
@@ -43,6 +43,8 @@ export class VersionMetrics {
    * them.
    */
   furtherRows = 0
+  /** Tokens of texts that the model has run, and those that only filled up shorter texts. */
+  readonly textTokens = { text: 0, padding: 0 }
   /** When a worker last got a batch, in milliseconds since 1970; 0 if never. */
   lastTakenAt = 0
   readonly rejections: Record<RejectionReason, number> = {
@@ -91,6 +93,15 @@ export class VersionMetrics {
     const header = headers.find(([name]) => name === ROWS_HEADER)
     const rows = Number(header?.[1] ?? 1)
     if (Number.isSafeInteger(rows) && rows > 1) this.furtherRows += rows - 1
+  }
+
+  /** Counts the tokens of a request, if the worker's response reports them. */
+  countTokens(headers: readonly WireHeader[]): void {
+    const header = headers.find(([name]) => name === TOKENS_HEADER)
+    const [text = 0, padding = 0] = header?.[1].split('+').map(Number) ?? []
+    if (!Number.isSafeInteger(text) || !Number.isSafeInteger(padding)) return
+    this.textTokens.text += Math.max(text, 0)
+    this.textTokens.padding += Math.max(padding, 0)
   }
 
   /**

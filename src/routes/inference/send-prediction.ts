@@ -1,5 +1,5 @@
 import type { FastifyReply } from 'fastify'
-import { ROWS_HEADER } from '../../contract/internal-headers.ts'
+import { ROWS_HEADER, TOKENS_HEADER } from '../../contract/internal-headers.ts'
 import { ServerError } from '../../errors.ts'
 import type { Prediction } from '../../models/scheduling/prediction.ts'
 import { answerHeaderList } from '../http/response-headers.ts'
@@ -20,6 +20,7 @@ const RESERVED = new Set([
   'proxy-authorization',
   'proxy-connection',
   'te',
+  TOKENS_HEADER.toLowerCase(),
   'trailer',
   'transfer-encoding',
   'upgrade',

@@ -39,8 +39,11 @@ export type RunModel = (
 export interface OwnRuns {
   readonly id: string
   readonly dialect: Dialect | undefined
-  /** @throws ServerError when a run fails or its outputs cannot be written. */
-  perform(run: RunModel): WirePrediction
+  /**
+   * Requests of a batch may share runs, so the model runs after the first pause.
+   * @throws ServerError when a run fails or its outputs cannot be written.
+   */
+  perform(run: RunModel): Promise<WirePrediction>
 }
 
 /** Decodes requests into tensors, or into another form that a handler knows. */

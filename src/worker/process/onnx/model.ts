@@ -119,18 +119,21 @@ class OnnxModel implements LoadedModel {
 
   predict(requests: readonly WireRequest[], startedAt: number): WorkerReply | Promise<WorkerReply> {
     const opened = requests.map((request) => this.#open(request))
-    // Only images are decoded asynchronously. A promise for every request would cost as much as a
-    // small run.
-    const ready = opened.filter(isReady)
-    return ready.length === opened.length
-      ? this.#run(ready, startedAt)
-      : Promise.all(opened.map(async (one) => one)).then((all) => this.#run(all, startedAt))
+    return whenReady(opened, (ready) => this.#run(ready, startedAt))
   }
 
   #run(opened: readonly OpenedRequest[], startedAt: number): WorkerReply | Promise<WorkerReply> {
     const openedAt = performance.now()
     const outcomes = this.#batcher.run(opened.filter((one) => 'inputs' in one))
     const ran = opened.map((one) => ('perform' in one ? this.#perform(one) : one))
+    return whenReady(ran, (ready) => this.#reply(ready, outcomes, { startedAt, openedAt }))
+  }
+
+  #reply(
+    ran: readonly (Decoded | WirePrediction)[],
+    outcomes: readonly RequestOutcome[],
+    { startedAt, openedAt }: { readonly startedAt: number; readonly openedAt: number },
+  ): WorkerReply | Promise<WorkerReply> {
     const ranAt = performance.now()
     let next = 0
     const answers = ran.map((one) => ('inputs' in one ? this.#answer(one, outcomes[next++]) : one))
@@ -144,10 +147,7 @@ class OnnxModel implements LoadedModel {
       if (!this.#session.isIntact) endWithChangedWeights()
       return { code: 200, message, predictions }
     }
-    const ready = answers.filter(isReady)
-    return ready.length === answers.length
-      ? reply(ready)
-      : Promise.all(answers.map(async (one) => one)).then(reply)
+    return whenReady(answers, reply)
   }
 
   close(): void {
@@ -174,12 +174,10 @@ class OnnxModel implements LoadedModel {
   }
 
   /** A request with texts runs the model itself. */
-  #perform(request: OwnRuns): WirePrediction {
-    try {
-      return request.perform((inputs, names) => this.#session.run(inputs, names))
-    } catch (error) {
-      return errorPredictionFor(request.id, error, request.dialect)
-    }
+  #perform(request: OwnRuns): Promise<WirePrediction> {
+    return request
+      .perform((inputs, names) => this.#session.run(inputs, names))
+      .catch((error: unknown) => errorPredictionFor(request.id, error, request.dialect))
   }
 
   /** @throws ServerError 400 when the batch dimension exceeds the model's limit. */
@@ -213,8 +211,13 @@ function endWithChangedWeights(): never {
   process.exit(CHANGED_WEIGHTS_CODE)
 }
 
-function isReady<T>(one: T | Promise<T>): one is T {
-  return !(one instanceof Promise)
+/** Calls `then` at once if possible: promises cost as much as a small run. */
+function whenReady<T, R>(
+  all: readonly (T | Promise<T>)[],
+  then: (ready: readonly T[]) => R | Promise<R>,
+): R | Promise<R> {
+  const ready = all.filter((one): one is T => !(one instanceof Promise))
+  return ready.length === all.length ? then(ready) : Promise.all(all).then(then)
 }
 
 async function codecsOf(
@@ -239,7 +242,9 @@ async function codecsOf(
   const folder = await readTextFolder(files, options.root || undefined)
   if (folder === undefined) return { codecs: { ...others, plain: tensors } }
   const { createTextModel } = await import('../tasks/text-model.ts')
-  const parts = { folder, files, metadata, limits: options, fallback: withTextHint(tensors) }
+  const joinsRequests = (options.joinBatches || files.settings.joinBatches) !== 'never'
+  const fallback = withTextHint(tensors)
+  const parts = { folder, files, metadata, limits: options, fallback, joinsRequests }
   const { codec, dialects, description } = createTextModel(parts)
   const own = { ...others, v1: withTextHint(v1) }
   return { codecs: { ...own, plain: codec, texts: dialects }, text: description }

@@ -4,7 +4,7 @@ import type { TensorSpec } from '../onnx/tensors/metadata.ts'
 import { highest, short, sigmoid, softmax } from './scores.ts'
 import { badRequest, checkCount, readTexts } from './text-request.ts'
 import type { Parameters, TextInput, TextRequest } from './text-request.ts'
-import { encodeAll, maxTextsOf, outputFor, runsOf } from './text-task.ts'
+import { encodeAll, maxTextsOf, outputFor } from './text-task.ts'
 import type { TaskModel, TextTask } from './text-task.ts'
 
 const DEFAULT_HYPOTHESIS = 'This example is {}.'
@@ -23,13 +23,13 @@ export class ClassificationTask implements TextTask {
     this.#entailment = entailmentOf(model.labels)
   }
 
-  answer({ inputs, parameters }: TextRequest, run: RunModel): unknown {
+  async answer({ inputs, parameters }: TextRequest, run: RunModel): Promise<unknown> {
     if (parameters.has('candidate_labels')) return this.#zeroShot(inputs, parameters, run)
     if (parameters.has('query')) return this.#rank(parameters, run)
     const { texts, isSingle } = readTexts(inputs, maxTextsOf(this.#model))
     const count = parameters.integer('top_k', 1, MAX_TOP_K) ?? this.#model.topK
     const score = this.#scoring(parameters)
-    const rows = this.#logits(texts, parameters, run).map((logits) => {
+    const rows = (await this.#logits(texts, parameters, run)).map((logits) => {
       const scores = score(logits)
       return highest(scores, count).map((index) => ({
         label: this.#label(index),
@@ -43,16 +43,22 @@ export class ClassificationTask implements TextTask {
     return this.#model.labels[index] ?? `LABEL_${index}`
   }
 
-  #logits(
+  async #logits(
     texts: readonly TextInput[],
     parameters: Parameters,
     run: RunModel,
-  ): readonly Float64Array[] {
+  ): Promise<readonly Float64Array[]> {
     const encoded = encodeAll(this.#model, texts, parameters)
     parameters.end()
     const rows: Float64Array[] = []
-    runsOf(this.#model, [this.#output]).run(encoded, run, (index, [row]) => {
-      rows[index] = Float64Array.from(row?.data ?? [])
+    await this.#model.runs.run({
+      texts: encoded,
+      outputs: [this.#output],
+      model: run,
+      work: parameters.work,
+      visit: (index, [row]) => {
+        rows[index] = Float64Array.from(row?.data ?? [])
+      },
     })
     return rows
   }
@@ -68,7 +74,7 @@ export class ClassificationTask implements TextTask {
     }
   }
 
-  #rank(parameters: Parameters, run: RunModel): unknown {
+  async #rank(parameters: Parameters, run: RunModel): Promise<unknown> {
     const query = parameters.text('query') ?? ''
     const documents = parameters.texts('texts') ?? parameters.texts('documents')
     if (documents === undefined) throw badRequest('"texts" is missing: the texts to rank.')
@@ -77,7 +83,7 @@ export class ClassificationTask implements TextTask {
     const count = parameters.integer('top_k', 1, MAX_TOP_K) ?? documents.length
     const score = this.#scoring(parameters)
     const pairs = documents.map((pair) => ({ text: query, pair }))
-    const logits = this.#logits(pairs, parameters, run)
+    const logits = await this.#logits(pairs, parameters, run)
     if (logits.some(({ length }) => length !== 1)) {
       throw badRequest('The model classifies texts and does not rank them: it has several labels.')
     }
@@ -89,7 +95,7 @@ export class ClassificationTask implements TextTask {
     }))
   }
 
-  #zeroShot(inputs: unknown, parameters: Parameters, run: RunModel): unknown {
+  async #zeroShot(inputs: unknown, parameters: Parameters, run: RunModel): Promise<unknown> {
     if (this.#entailment < 0) {
       throw badRequest('The model has no label for entailment, so it takes no "candidate_labels".')
     }
@@ -102,7 +108,7 @@ export class ClassificationTask implements TextTask {
     const pairs = texts.flatMap(({ text }) =>
       labels.map((label) => ({ text, pair: template.replace('{}', () => label) })),
     )
-    const logits = this.#logits(pairs, parameters, run)
+    const logits = await this.#logits(pairs, parameters, run)
     const results = texts.map(({ text }, index) => {
       const own = logits.slice(index * labels.length, (index + 1) * labels.length)
       const scores = this.#entailments(own, isMultiLabel || labels.length === 1)

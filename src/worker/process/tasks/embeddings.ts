@@ -5,19 +5,17 @@ import type { TensorSpec } from '../onnx/tensors/metadata.ts'
 import type { Encoded } from './encoder.ts'
 import { fieldsOf, textOf } from './json-fields.ts'
 import type { Fields } from './json-fields.ts'
-import { cosine, normalized, short } from './scores.ts'
+import { EMBEDDING_FORMATS, cosine, normalized, short, written } from './scores.ts'
 import type { TextFolder } from './text-folder.ts'
 import { invalid } from './text-folder.ts'
 import { badRequest, checkCount, readTextsOrTokens } from './text-request.ts'
 import type { Parameters, TextInput, TextRequest } from './text-request.ts'
 import type { Row } from './text-runs.ts'
-import { encodeAll, maxTextsOf, outputFor, runsOf } from './text-task.ts'
+import { encodeAll, maxTextsOf, outputFor } from './text-task.ts'
 import type { TaskModel, TextTask } from './text-task.ts'
 
 export type Pooling = 'cls' | 'mean' | 'max' | 'lasttoken'
 
-const FORMATS = ['float', 'base64', 'int8', 'uint8', 'binary', 'ubinary'] as const
-export type EmbeddingFormat = (typeof FORMATS)[number]
 const MODULES: readonly string[] = ['Transformer', 'Pooling', 'Normalize']
 const TOKEN_OUTPUTS = ['last_hidden_state', 'token_embeddings']
 
@@ -102,44 +100,51 @@ export class EmbeddingTask implements TextTask {
     return this.#plan.pooling ?? 'none'
   }
 
-  answer({ inputs, parameters }: TextRequest, run: RunModel): unknown {
+  async answer({ inputs, parameters }: TextRequest, run: RunModel): Promise<unknown> {
     if (parameters.has('source_sentence')) return this.#similarity(parameters, run)
     const { texts, isSingle } = readTextsOrTokens(inputs, maxTextsOf(this.#model))
     const format =
-      parameters.choice('encoding_format', FORMATS) ??
-      parameters.choice('embedding_type', FORMATS) ??
+      parameters.choice('encoding_format', EMBEDDING_FORMATS) ??
+      parameters.choice('embedding_type', EMBEDDING_FORMATS) ??
       'float'
-    const vectors = this.#embed(texts, parameters, run).map((vector) => written(vector, format))
+    const whole = await this.#embed(texts, parameters, run)
+    const vectors = whole.map((vector) => written(vector, format))
     return isSingle ? vectors[0] : vectors
   }
 
-  #similarity(parameters: Parameters, run: RunModel): unknown {
+  async #similarity(parameters: Parameters, run: RunModel): Promise<unknown> {
     const source = parameters.text('source_sentence') ?? ''
     const sentences = parameters.texts('sentences')
     if (sentences === undefined) throw badRequest('"sentences" is missing.')
     checkCount(sentences.length, maxTextsOf(this.#model))
     const texts = [source, ...sentences].map((text) => ({ text }))
-    const [first, ...others] = this.#embed(texts, parameters, run)
+    const [first, ...others] = await this.#embed(texts, parameters, run)
     return others.map((other) => short(cosine(first ?? new Float64Array(), other)))
   }
 
-  #embed(
+  async #embed(
     texts: readonly TextInput[],
     parameters: Parameters,
     run: RunModel,
-  ): readonly Float64Array[] {
+  ): Promise<readonly Float64Array[]> {
     const normalizes = parameters.flag('normalize') ?? this.#plan.normalizes
     const dimensions = parameters.integer('dimensions', 1, 1_000_000)
     const encoded = this.#encode(texts, parameters)
     const vectors: Float64Array[] = []
-    runsOf(this.#model, [this.#plan.output]).run(encoded, run, (index, [row]) => {
-      if (row === undefined) return
-      const whole = pool(row, this.#plan.pooling)
-      if (dimensions !== undefined && dimensions > whole.length) {
-        throw badRequest(`"dimensions" must be an integer from 1 to ${whole.length}.`)
-      }
-      const vector = whole.subarray(0, dimensions ?? whole.length)
-      vectors[index] = normalizes ? normalized(vector) : vector
+    await this.#model.runs.run({
+      texts: encoded,
+      outputs: [this.#plan.output],
+      model: run,
+      work: parameters.work,
+      visit: (index, [row]) => {
+        if (row === undefined) return
+        const whole = pool(row, this.#plan.pooling)
+        if (dimensions !== undefined && dimensions > whole.length) {
+          throw badRequest(`"dimensions" must be an integer from 1 to ${whole.length}.`)
+        }
+        const vector = whole.subarray(0, dimensions ?? whole.length)
+        vectors[index] = normalizes ? normalized(vector) : vector
+      },
     })
     return vectors
   }
@@ -153,28 +158,35 @@ export class EmbeddingTask implements TextTask {
     return encoded
   }
 
-  tokenVectors(request: TextRequest, run: RunModel, maxNumbers: number): unknown {
+  async tokenVectors(request: TextRequest, run: RunModel, maxNumbers: number): Promise<unknown> {
+    const { inputs, parameters } = request
     const { output, pooling } = this.#plan
     if (pooling === undefined) {
       throw badRequest('The model returns one vector for each text, and none for its tokens.')
     }
-    const { texts } = readTextsOrTokens(request.inputs, maxTextsOf(this.#model))
-    const encoded = this.#encode(texts, request.parameters)
+    const { texts } = readTextsOrTokens(inputs, maxTextsOf(this.#model))
+    const encoded = this.#encode(texts, parameters)
     const count = encoded.reduce((sum, { ids }) => sum + ids.length, 0)
     const vectors: (readonly number[])[][] = []
-    runsOf(this.#model, [output]).run(encoded, run, (index, [row]) => {
-      if (row === undefined) return
-      const { data, width } = row
-      // The first text of the first run knows the size of all.
-      if (count * width > maxNumbers) {
-        throw new ServerError(
-          'InsufficientMemoryException',
-          `The ${count} vectors of all tokens are larger than the limit of a response. Send fewer texts.`,
+    await this.#model.runs.run({
+      texts: encoded,
+      outputs: [output],
+      model: run,
+      work: parameters.work,
+      visit: (index, [row]) => {
+        if (row === undefined) return
+        const { data, width } = row
+        // The first text of the first run knows the size of all.
+        if (count * width > maxNumbers) {
+          throw new ServerError(
+            'InsufficientMemoryException',
+            `The ${count} vectors of all tokens are larger than the limit of a response. Send fewer texts.`,
+          )
+        }
+        vectors[index] = Array.from({ length: data.length / width }, (_, token) =>
+          Array.from(data.subarray(token * width, (token + 1) * width), short),
         )
-      }
-      vectors[index] = Array.from({ length: data.length / width }, (_, token) =>
-        Array.from(data.subarray(token * width, (token + 1) * width), short),
-      )
+      },
     })
     return vectors
   }
@@ -209,37 +221,4 @@ function pool({ data, width }: Row, pooling: Pooling | undefined): Float64Array 
     pooled[place] = pooling === 'max' ? Math.max(before, value) : before + value
   }
   return pooling === 'max' ? pooled : pooled.map((sum) => sum / Math.max(tokens, 1))
-}
-
-/** A list of numbers, or the bytes of float32 numbers as base64. */
-function written(vector: Float64Array, format: EmbeddingFormat): readonly number[] | string {
-  switch (format) {
-    case 'float':
-      return Array.from(vector, short)
-    case 'base64': {
-      const single = Float32Array.from(vector)
-      return Buffer.from(single.buffer, single.byteOffset, single.byteLength).toString('base64')
-    }
-    case 'int8':
-      return Array.from(vector, (value) => clamp(Math.round(value * 127), -128, 127))
-    case 'uint8':
-      return Array.from(vector, (value) => clamp(Math.round(value * 127) + 128, 0, 255))
-    case 'binary':
-      return packed(vector).map((byte) => byte - 128)
-    case 'ubinary':
-      return packed(vector)
-  }
-}
-
-function clamp(value: number, least: number, most: number): number {
-  return Math.min(Math.max(value, least), most)
-}
-
-/** One bit for each number: whether it is above 0; the first number is the highest bit. */
-function packed(vector: Float64Array): number[] {
-  const bytes = Array<number>(Math.ceil(vector.length / 8)).fill(0)
-  for (const [index, value] of vector.entries()) {
-    if (value > 0) bytes[index >> 3] = (bytes[index >> 3] ?? 0) | (0x80 >> (index & 7))
-  }
-  return bytes
 }

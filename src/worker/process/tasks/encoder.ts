@@ -35,7 +35,8 @@ export class Encoder {
   readonly maxTokens: number
   readonly #padId: number
   readonly #inputs: readonly TensorSpec[]
-  readonly #fixedLength: number | undefined
+  /** Number of tokens that each text must have; `undefined` for any number. */
+  readonly fixedLength: number | undefined
 
   /** @throws ServerError `InvalidModelException` for an input that no tokenizer fills. */
   constructor(tokenizer: Tokenizer, inputs: readonly TensorSpec[], limits: EncoderLimits) {
@@ -49,8 +50,8 @@ export class Encoder {
     this.tokenizer = tokenizer
     this.#inputs = inputs
     const length = inputs[0]?.shape[1] ?? -1
-    this.#fixedLength = length > 0 ? length : undefined
-    this.maxTokens = Math.min(limits.maxTokens, this.#fixedLength ?? limits.maxTokens)
+    this.fixedLength = length > 0 ? length : undefined
+    this.maxTokens = Math.min(limits.maxTokens, this.fixedLength ?? limits.maxTokens)
     this.#padId = limits.padId
   }
 
@@ -153,7 +154,7 @@ export class Encoder {
   /** Builds the inputs of one run; shorter texts are padded on the right. */
   batch(texts: readonly Encoded[]): readonly Tensor[] {
     const longest = texts.reduce((length, { ids }) => Math.max(length, ids.length), 1)
-    const length = this.#fixedLength ?? longest
+    const length = this.fixedLength ?? longest
     const shape = [texts.length, length]
     return this.#inputs.map(({ name, datatype }): Tensor => {
       const values = new Int32Array(texts.length * length)

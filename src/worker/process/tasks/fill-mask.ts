@@ -4,7 +4,7 @@ import type { TensorSpec } from '../onnx/tensors/metadata.ts'
 import { highest, short, softmax } from './scores.ts'
 import { badRequest, checkCount, readTexts, readTextsOrTokens } from './text-request.ts'
 import type { TextRequest } from './text-request.ts'
-import { encodeAll, maxTextsOf, outputFor, runsOf } from './text-task.ts'
+import { encodeAll, maxTextsOf, outputFor } from './text-task.ts'
 import type { TaskModel, TextTask } from './text-task.ts'
 
 const DEFAULT_TOP_K = 5
@@ -25,7 +25,7 @@ export class FillMaskTask implements TextTask {
     this.#maskId = maskId
   }
 
-  answer({ inputs, parameters }: TextRequest, run: RunModel): unknown {
+  async answer({ inputs, parameters }: TextRequest, run: RunModel): Promise<unknown> {
     const { texts, isSingle } = readTexts(inputs, maxTextsOf(this.#model))
     const count = parameters.integer('top_k', 1, MAX_TOP_K) ?? DEFAULT_TOP_K
     const targets = parameters.texts('targets')
@@ -40,22 +40,28 @@ export class FillMaskTask implements TextTask {
       throw badRequest(`A text has no ${this.#mask}, the mark of a masked word.`)
     }
     const results: unknown[] = []
-    runsOf(this.#model, [this.#output]).run(encoded, run, (index, [row]) => {
-      if (row === undefined) return
-      const { data, width } = row
-      const ids = encoded[index]?.ids ?? []
-      const masked = places[index] ?? []
-      const own = masked.map((place) => {
-        const scores = softmax(data.subarray(place * width, (place + 1) * width))
-        const best = targetIds
-          ? highest(
-              targetIds.map((id) => scores[id] ?? 0),
-              count,
-            ).map((at) => targetIds[at] ?? 0)
-          : highest(scores, count)
-        return best.map((token) => this.#filled(ids, place, token, scores, masked.length === 1))
-      })
-      results[index] = own.length === 1 ? own[0] : own
+    await this.#model.runs.run({
+      texts: encoded,
+      outputs: [this.#output],
+      model: run,
+      work: parameters.work,
+      visit: (index, [row]) => {
+        if (row === undefined) return
+        const { data, width } = row
+        const ids = encoded[index]?.ids ?? []
+        const masked = places[index] ?? []
+        const own = masked.map((place) => {
+          const scores = softmax(data.subarray(place * width, (place + 1) * width))
+          const best = targetIds
+            ? highest(
+                targetIds.map((id) => scores[id] ?? 0),
+                count,
+              ).map((at) => targetIds[at] ?? 0)
+            : highest(scores, count)
+          return best.map((token) => this.#filled(ids, place, token, scores, masked.length === 1))
+        })
+        results[index] = own.length === 1 ? own[0] : own
+      },
     })
     return isSingle ? results[0] : results
   }
@@ -97,24 +103,34 @@ export class SparseEmbeddingTask implements TextTask {
     this.#output = outputFor(model.outputs, OUTPUTS, 3)
   }
 
-  answer({ inputs, parameters }: TextRequest, run: RunModel): unknown {
+  async answer({ inputs, parameters }: TextRequest, run: RunModel): Promise<unknown> {
     const { texts, isSingle } = readTextsOrTokens(inputs, maxTextsOf(this.#model))
     const encoded = encodeAll(this.#model, texts, parameters)
     parameters.end()
     const { tokenizer } = this.#model.encoder
     const results: unknown[] = []
-    runsOf(this.#model, [this.#output]).run(encoded, run, (text, [row]) => {
-      if (row === undefined) return
-      const weights = new Float64Array(row.width)
-      for (const [place, value] of row.data.entries()) {
-        const index = place % row.width
-        const weight = Math.log1p(Math.max(value, 0))
-        if (weight > (weights[index] ?? 0)) weights[index] = weight
-      }
-      results[text] = Array.from(weights.entries())
-        .filter(([, value]) => value > 0)
-        .toSorted(([, one], [, other]) => other - one)
-        .map(([index, value]) => ({ index, value: short(value), token: tokenizer.tokenOf(index) }))
+    await this.#model.runs.run({
+      texts: encoded,
+      outputs: [this.#output],
+      model: run,
+      work: parameters.work,
+      visit: (text, [row]) => {
+        if (row === undefined) return
+        const weights = new Float64Array(row.width)
+        for (const [place, value] of row.data.entries()) {
+          const index = place % row.width
+          const weight = Math.log1p(Math.max(value, 0))
+          if (weight > (weights[index] ?? 0)) weights[index] = weight
+        }
+        results[text] = Array.from(weights.entries())
+          .filter(([, value]) => value > 0)
+          .toSorted(([, one], [, other]) => other - one)
+          .map(([index, value]) => ({
+            index,
+            value: short(value),
+            token: tokenizer.tokenOf(index),
+          }))
+      },
     })
     return isSingle ? results[0] : results
   }

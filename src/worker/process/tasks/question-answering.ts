@@ -6,9 +6,9 @@ import type { Encoded } from './encoder.ts'
 import { isFields, textOf } from './json-fields.ts'
 import { short } from './scores.ts'
 import { badRequest, checkCount } from './text-request.ts'
-import type { Parameters, TextRequest } from './text-request.ts'
+import type { Parameters, TextRequest, Work } from './text-request.ts'
 import type { Row } from './text-runs.ts'
-import { maxTextsOf, outputFor, runsOf } from './text-task.ts'
+import { maxTextsOf, outputFor } from './text-task.ts'
 import type { TaskModel, TextTask } from './text-task.ts'
 import type { TokenSequence } from './tokenizer/tokenizer.ts'
 
@@ -58,7 +58,7 @@ export class QuestionAnsweringTask implements TextTask {
     )
   }
 
-  answer({ inputs, parameters }: TextRequest, run: RunModel): unknown {
+  async answer({ inputs, parameters }: TextRequest, run: RunModel): Promise<unknown> {
     const { questions, isSingle } = questionsOf(inputs, parameters)
     checkCount(questions.length, maxTextsOf(this.#model))
     const most = this.#model.encoder.maxTokens
@@ -71,32 +71,36 @@ export class QuestionAnsweringTask implements TextTask {
       alignsToWords: parameters.flag('align_to_words') ?? true,
     }
     parameters.end()
-    const results = questions.map((question) => this.#answers(question, size, stride, rules, run))
+    const { work } = parameters
+    const results = await Promise.all(
+      questions.map((question) => this.#answers(question, size, stride, rules, { run, work })),
+    )
     return isSingle ? results[0] : results
   }
 
-  #answers(
+  async #answers(
     { question, context }: Question,
     size: number,
     stride: number,
     rules: Rules,
-    run: RunModel,
-  ): Answer | readonly Answer[] {
+    { run, work }: { readonly run: RunModel; readonly work: Work },
+  ): Promise<Answer | readonly Answer[]> {
     const tokens = this.#model.encoder.tokens(context)
     const windows = this.#windows(question, tokens, size, stride)
     const answers = new Map<string, Answer>()
     let nullScore = 1_000_000
     const chars = Array.from(context)
     const found: (readonly Candidate[])[] = []
-    const runs = runsOf(this.#model, this.#outputs)
     const encoded = windows.map((window) => window.encoded)
-    runs.run(encoded, run, (index, [start, end]) => {
+    const visit = (index: number, [start, end]: readonly Row[]): void => {
       const own = encoded[index]
       if (start === undefined || end === undefined || own === undefined) return
       const { candidates, nothing } = bestSpans(own, start, end, rules)
       found[index] = candidates
       nullScore = Math.min(nullScore, nothing)
-    })
+    }
+    const outputs = this.#outputs
+    await this.#model.runs.run({ texts: encoded, outputs, model: run, work, visit })
     for (const [index, { encoded: own, context: shown }] of windows.entries()) {
       for (const { start, end, score } of found[index] ?? []) {
         const [first, last] = [own.indices[start] ?? 0, own.indices[end] ?? 0]

@@ -51,3 +51,40 @@ export function cosine(one: Float64Array, other: Float64Array): number {
   const [first, second] = [normalized(one), normalized(other)]
   return first.reduce((sum, value, index) => sum + value * (second[index] ?? 0), 0)
 }
+
+/** Forms of a vector in a response. */
+export const EMBEDDING_FORMATS = ['float', 'base64', 'int8', 'uint8', 'binary', 'ubinary'] as const
+export type EmbeddingFormat = (typeof EMBEDDING_FORMATS)[number]
+
+/** A list of numbers, or the bytes of float32 numbers as base64. */
+export function written(vector: Float64Array, format: EmbeddingFormat): readonly number[] | string {
+  switch (format) {
+    case 'float':
+      return Array.from(vector, short)
+    case 'base64': {
+      const single = Float32Array.from(vector)
+      return Buffer.from(single.buffer, single.byteOffset, single.byteLength).toString('base64')
+    }
+    case 'int8':
+      return Array.from(vector, (value) => clamp(Math.round(value * 127), -128, 127))
+    case 'uint8':
+      return Array.from(vector, (value) => clamp(Math.round(value * 127) + 128, 0, 255))
+    case 'binary':
+      return packed(vector).map((byte) => byte - 128)
+    case 'ubinary':
+      return packed(vector)
+  }
+}
+
+function clamp(value: number, least: number, most: number): number {
+  return Math.min(Math.max(value, least), most)
+}
+
+/** One bit for each number: whether it is above 0; the first number is the highest bit. */
+function packed(vector: Float64Array): number[] {
+  const bytes = Array<number>(Math.ceil(vector.length / 8)).fill(0)
+  for (const [index, value] of vector.entries()) {
+    if (value > 0) bytes[index >> 3] = (bytes[index >> 3] ?? 0) | (0x80 >> (index & 7))
+  }
+  return bytes
+}

@@ -1,12 +1,15 @@
 /** Reads bodies of requests with texts: JSON, plain text, or fields of a form. Writes responses. */
+import { TOKENS_HEADER } from '../../../contract/internal-headers.ts'
 import { ServerError, messageOf } from '../../../errors.ts'
 import { isDeeperThan } from '../../../request-json.ts'
-import type { WireParameter, WireRequest } from '../../wire/messages.ts'
+import type { WireHeader, WireParameter, WirePrediction, WireRequest } from '../../wire/messages.ts'
 import { BODY } from '../onnx/codec.ts'
 import type { CodecLimits } from '../onnx/codec.ts'
+import { JSON_TYPE, prediction } from '../onnx/prediction.ts'
 import { contentKind } from '../onnx/predictions/media-type.ts'
 import type { Fields } from './json-fields.ts'
 import { badRequest } from './text-request.ts'
+import type { Work } from './text-request.ts'
 
 /** Fields of a form that are always texts; all others are read as JSON if they are JSON. */
 const TEXTS: readonly string[] = [
@@ -94,4 +97,14 @@ export function writeBody(answer: unknown, { maxResponseBytes }: CodecLimits): B
     'InsufficientMemoryException',
     `The response would be larger than the limit of ${maxResponseBytes} bytes. Send fewer texts.`,
   )
+}
+
+/** The response, with a header that says how many tokens the model has run for it. */
+export function textPrediction(
+  id: string,
+  body: Buffer,
+  { tokens, padding }: Work,
+): WirePrediction {
+  const header: WireHeader = [TOKENS_HEADER, `${tokens}+${padding}`]
+  return prediction(id, 200, JSON_TYPE, body, tokens > 0 ? [header] : [])
 }

@@ -5,7 +5,6 @@ import type { WirePrediction, WireRequest } from '../../wire/messages.ts'
 import type { CodecLimits, Decoded, OwnRuns, RequestCodec, RunModel } from '../onnx/codec.ts'
 import { readGraph } from '../onnx/graph/graph-reader.ts'
 import type { RequestHeaders } from '../onnx/headers.ts'
-import { jsonPrediction } from '../onnx/prediction.ts'
 import type { ModelMetadata, TextDescription } from '../onnx/tensors/metadata.ts'
 import { ClassificationTask, entailmentOf } from './classification.ts'
 import { DialectCodec } from './dialects/codec.ts'
@@ -14,10 +13,11 @@ import { Encoder } from './encoder.ts'
 import { FillMaskTask, SparseEmbeddingTask } from './fill-mask.ts'
 import { fieldsOf, isFields, listOf, numberOf, textOf } from './json-fields.ts'
 import { QuestionAnsweringTask } from './question-answering.ts'
-import { readBody, writeBody } from './text-body.ts'
+import { readBody, textPrediction, writeBody } from './text-body.ts'
 import { invalid, labelsOf } from './text-folder.ts'
 import type { TextFolder } from './text-folder.ts'
 import { readRequest } from './text-request.ts'
+import { TextRuns } from './text-runs.ts'
 import { maxTextsOf } from './text-task.ts'
 import type { TaskModel, TextTask } from './text-task.ts'
 import { TokenClassificationTask } from './token-classification.ts'
@@ -48,11 +48,13 @@ export interface TextModelParts {
   readonly limits: CodecLimits
   /** Decodes requests with tensors. */
   readonly fallback: RequestCodec
+  /** Whether texts of different requests may share a run. */
+  readonly joinsRequests: boolean
 }
 
 /** @throws ServerError `InvalidModelException` when the files do not fit together. */
 export function createTextModel(parts: TextModelParts): TextModel {
-  const { folder, files, metadata, fallback, limits } = parts
+  const { folder, files, metadata, fallback, limits, joinsRequests } = parts
   const { settings } = files
   const tokenizer = new Tokenizer(folder.tokenizer)
   const maxTokens = settings.text?.maxTokens ?? maxTokensOf(folder)
@@ -68,17 +70,17 @@ export function createTextModel(parts: TextModelParts): TextModel {
   }
   const labels = metadata.labels ?? labelsOf(folder.config) ?? []
   const joins = metadata.batchable && files.onnxFile !== undefined && !isDynamic(files.onnxFile)
+  const maxBatchTokens = settings.text?.maxBatchTokens ?? DEFAULT_MAX_BATCH_TOKENS
   const model: TaskModel = {
     encoder,
     outputs: metadata.outputs,
-    joins,
+    runs: new TextRuns({ encoder, joins, joinsRequests: joins && joinsRequests, maxBatchTokens }),
     labels,
     truncates: settings.text?.truncate ?? false,
     isMultiLabel:
       settings.text?.multiLabel ?? folder.config['problem_type'] === 'multi_label_classification',
     topK: settings.topK ?? DEFAULT_TOP_K,
     maxTexts: metadata.maxBatchSize,
-    maxBatchTokens: settings.text?.maxBatchTokens ?? DEFAULT_MAX_BATCH_TOKENS,
   }
   const task = taskFor(model, parts)
   const mask = maskOf(folder)
@@ -102,7 +104,7 @@ export function createTextModel(parts: TextModelParts): TextModel {
       ...(task instanceof EmbeddingTask ? { pooling: task.pooling } : {}),
       truncates: model.truncates,
       maxTexts: maxTextsOf(model),
-      maxBatchTokens: model.maxBatchTokens,
+      maxBatchTokens,
     },
   }
 }
@@ -202,9 +204,10 @@ class TextCodec implements RequestCodec<Decoded | OwnRuns> {
     return {
       id: request.id,
       dialect: headers.dialect,
-      perform: (run: RunModel): WirePrediction => {
-        const answer = task.answer(readRequest(value, query), run)
-        return jsonPrediction(request.id, 200, writeBody(answer, limits))
+      perform: async (run: RunModel): Promise<WirePrediction> => {
+        const asked = readRequest(value, query)
+        const written = writeBody(await task.answer(asked, run), limits)
+        return textPrediction(request.id, written, asked.parameters.work)
       },
     }
   }

@@ -103,12 +103,21 @@ function textInput(value: unknown, name: string): TextInput {
   throw badRequest(`"${name}" must be ${expected}.`)
 }
 
+/** Tokens that the model has run for a request. */
+export interface Work {
+  tokens: number
+  /** Tokens that only fill up shorter texts. */
+  padding: number
+}
+
 /** The parameters of a request. Each is read once; then `end` rejects those that nobody read. */
 export class Parameters {
   readonly #fields: Fields
   readonly #read = new Set<string>(IGNORED)
   /** Number of tokens of the texts, which the task adds when it encodes them. */
   tokens = 0
+  /** What the model has run for the request. */
+  readonly work: Work = { tokens: 0, padding: 0 }
 
   constructor(fields: Fields) {
     this.#fields = fields

@@ -5,29 +5,28 @@ import type { TensorSpec } from '../onnx/tensors/metadata.ts'
 import type { Encoded, Encoder } from './encoder.ts'
 import { MAX_TEXTS } from './text-request.ts'
 import type { Parameters, TextInput, TextRequest } from './text-request.ts'
-import { TextRuns } from './text-runs.ts'
+import type { TextRuns } from './text-runs.ts'
 
 /** What a model with a tokenizer does with the texts of a request. */
 export interface TextTask {
   /**
-   * Returns the JSON value of the response.
+   * Resolves with the JSON value of the response.
    * @throws ServerError 4xx for a request that cannot be answered.
    */
-  answer(request: TextRequest, run: RunModel): unknown
+  answer(request: TextRequest, run: RunModel): Promise<unknown>
 
   /**
    * For each text, the vectors of its tokens. Only embeddings have them.
    * @param maxNumbers Maximum number of values of all vectors.
    */
-  tokenVectors?(request: TextRequest, run: RunModel, maxNumbers: number): unknown
+  tokenVectors?(request: TextRequest, run: RunModel, maxNumbers: number): Promise<unknown>
 }
 
 /** Facts about the model that tasks need. */
 export interface TaskModel {
   readonly encoder: Encoder
   readonly outputs: readonly TensorSpec[]
-  /** Whether texts may share a run of the model. */
-  readonly joins: boolean
+  readonly runs: TextRuns
   readonly labels: readonly string[]
   /** Whether longer texts are cut if the request does not say it. */
   readonly truncates: boolean
@@ -36,8 +35,6 @@ export interface TaskModel {
   readonly topK: number
   /** Maximum number of texts in a request; 0 for the default. */
   readonly maxTexts: number
-  /** Maximum number of tokens in a run, with padding. A text of its own may have more. */
-  readonly maxBatchTokens: number
 }
 
 /** Returns the maximum number of texts in a request. */
@@ -57,10 +54,6 @@ export function encodeAll(
     parameters.tokens += encoded.ids.length
     return encoded
   })
-}
-
-export function runsOf(model: TaskModel, outputs: readonly TensorSpec[]): TextRuns {
-  return new TextRuns(model, outputs)
 }
 
 /**

@@ -9,7 +9,7 @@ import { highest, short, softmax } from './scores.ts'
 import { readTexts } from './text-request.ts'
 import type { TextRequest } from './text-request.ts'
 import type { Row } from './text-runs.ts'
-import { encodeAll, maxTextsOf, outputFor, runsOf } from './text-task.ts'
+import { encodeAll, maxTextsOf, outputFor } from './text-task.ts'
 import type { TaskModel, TextTask } from './text-task.ts'
 import type { TokenSequence } from './tokenizer/tokenizer.ts'
 
@@ -41,7 +41,7 @@ export class TokenClassificationTask implements TextTask {
     this.#output = outputFor(model.outputs, ['logits'], 3)
   }
 
-  answer({ inputs, parameters }: TextRequest, run: RunModel): unknown {
+  async answer({ inputs, parameters }: TextRequest, run: RunModel): Promise<unknown> {
     const { texts, isSingle } = readTexts(inputs, maxTextsOf(this.#model))
     const aggregation =
       parameters.choice('aggregation_strategy', AGGREGATIONS) ??
@@ -51,13 +51,19 @@ export class TokenClassificationTask implements TextTask {
     const encoded = encodeAll(this.#model, texts, parameters)
     parameters.end()
     const results: unknown[] = []
-    runsOf(this.#model, [this.#output]).run(encoded, run, (index, [row]) => {
-      const [own, input] = [encoded[index], texts[index]]
-      if (row === undefined || own === undefined || input === undefined) return
-      const tokens = this.#tokens(own, row, input.text)
-      results[index] = this.#entities(tokens, aggregation, input.text)
-        .filter(({ label }) => !ignored.includes(label))
-        .map(({ shown }) => shown)
+    await this.#model.runs.run({
+      texts: encoded,
+      outputs: [this.#output],
+      model: run,
+      work: parameters.work,
+      visit: (index, [row]) => {
+        const [own, input] = [encoded[index], texts[index]]
+        if (row === undefined || own === undefined || input === undefined) return
+        const tokens = this.#tokens(own, row, input.text)
+        results[index] = this.#entities(tokens, aggregation, input.text)
+          .filter(({ label }) => !ignored.includes(label))
+          .map(({ shown }) => shown)
+      },
     })
     return isSingle ? results[0] : results
   }

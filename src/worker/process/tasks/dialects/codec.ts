@@ -4,11 +4,11 @@ import type { TextDialect } from '../../../../contract/internal-headers.ts'
 import type { WirePrediction, WireRequest } from '../../../wire/messages.ts'
 import type { CodecLimits, OwnRuns, RequestCodec } from '../../onnx/codec.ts'
 import type { RequestHeaders } from '../../onnx/headers.ts'
-import { jsonPrediction } from '../../onnx/prediction.ts'
 import { isFields } from '../json-fields.ts'
-import { readBody, writeBody } from '../text-body.ts'
+import { readBody, textPrediction, writeBody } from '../text-body.ts'
 import type { TaskName } from '../text-folder.ts'
 import { badRequest, readRequest } from '../text-request.ts'
+import type { TextRequest, Work } from '../text-request.ts'
 import type { TextTask } from '../text-task.ts'
 import {
   answerEmbeddings,
@@ -72,19 +72,24 @@ export class DialectCodec implements RequestCodec<OwnRuns> {
     return {
       id: request.id,
       dialect,
-      perform: (run): WirePrediction => {
-        const ask: Ask = (fields) => {
-          const asked = readRequest(fields, {})
-          return { result: this.#task.answer(asked, run), tokens: asked.parameters.tokens }
+      perform: async (run): Promise<WirePrediction> => {
+        const work: Work = { tokens: 0, padding: 0 }
+        const done = ({ parameters }: TextRequest, result: unknown): Awaited<ReturnType<Ask>> => {
+          work.tokens += parameters.work.tokens
+          work.padding += parameters.work.padding
+          return { result, tokens: parameters.tokens }
         }
-        const askTokens: Ask = (fields) => {
+        const ask: Ask = async (fields) => {
+          const asked = readRequest(fields, {})
+          return done(asked, await this.#task.answer(asked, run))
+        }
+        const askTokens: Ask = async (fields) => {
           const asked = readRequest(fields, {})
           const maxNumbers = limits.maxResponseBytes / LEAST_NUMBER_BYTES
-          const result = this.#task.tokenVectors?.(asked, run, maxNumbers)
-          return { result, tokens: asked.parameters.tokens }
+          return done(asked, await this.#task.tokenVectors?.(asked, run, maxNumbers))
         }
-        const body = answer(value, { ...this.#model, ask, askTokens })
-        return jsonPrediction(request.id, 200, writeBody(body, limits))
+        const body = await answer(value, { ...this.#model, ask, askTokens })
+        return textPrediction(request.id, writeBody(body, limits), work)
       },
     }
   }

@@ -12,10 +12,10 @@ const TEI_SPARSE = ['inputs', 'model', 'truncate']
 const TEI_SIMILARITY = ['inputs', 'parameters', 'model']
 
 /** `POST /v1/embeddings` */
-export const answerEmbeddings: Form = (body, { ask, name }) => {
+export const answerEmbeddings: Form = async (body, { ask, name }) => {
   checkMembers(body, EMBEDDINGS)
   const { input, model = name, user: _, ...options } = body
-  const { result, tokens } = ask({ ...options, inputs: textsOrTokensOf(input, 'input') })
+  const { result, tokens } = await ask({ ...options, inputs: textsOrTokensOf(input, 'input') })
   return {
     object: 'list',
     data: listOf(result).map((embedding, index) => ({ object: 'embedding', index, embedding })),
@@ -25,23 +25,23 @@ export const answerEmbeddings: Form = (body, { ask, name }) => {
 }
 
 /** `POST /embed`: always a list of vectors, which are normalised if the request does not say. */
-export const answerTeiEmbed: Form = (body, { ask }) => {
+export const answerTeiEmbed: Form = async (body, { ask }) => {
   checkMembers(body, TEI_EMBED)
   const { inputs, normalize, ...options } = body
   const texts = textsOrTokensOf(inputs, 'inputs')
-  return ask({ ...options, normalize: normalize ?? true, inputs: texts }).result
+  return (await ask({ ...options, normalize: normalize ?? true, inputs: texts })).result
 }
 
 /** `POST /embed_all`: for each text, the vectors of its tokens. */
-export const answerTeiEmbedAll: Form = (body, { askTokens }) => {
+export const answerTeiEmbedAll: Form = async (body, { askTokens }) => {
   checkMembers(body, TEI_TOKENS)
-  return askTokens({ ...body, inputs: textsOrTokensOf(body['inputs'], 'inputs') }).result
+  return (await askTokens({ ...body, inputs: textsOrTokensOf(body['inputs'], 'inputs') })).result
 }
 
 /** `POST /embed_sparse`: for each text, the weights of tokens by their id. */
-export const answerTeiEmbedSparse: Form = (body, { ask }) => {
+export const answerTeiEmbedSparse: Form = async (body, { ask }) => {
   checkMembers(body, TEI_SPARSE)
-  const { result } = ask({ ...body, inputs: textsOrTokensOf(body['inputs'], 'inputs') })
+  const { result } = await ask({ ...body, inputs: textsOrTokensOf(body['inputs'], 'inputs') })
   return listOf(result).map((weights) =>
     listOf(weights).map((weight) => {
       const { index, value } = fieldsOf(weight)
@@ -51,7 +51,7 @@ export const answerTeiEmbedSparse: Form = (body, { ask }) => {
 }
 
 /** `POST /similarity` */
-export const answerTeiSimilarity: Form = (body, { ask }) => {
+export const answerTeiSimilarity: Form = async (body, { ask }) => {
   checkMembers(body, TEI_SIMILARITY)
   const { inputs, parameters } = body
   const { source_sentence, sentences } = fieldsOf(inputs)
@@ -61,5 +61,5 @@ export const answerTeiSimilarity: Form = (body, { ask }) => {
   checkMembers(inputs, ['source_sentence', 'sentences'])
   const options = fieldsOf(parameters)
   checkMembers(options, ['truncate', 'prompt_name'])
-  return ask({ ...options, source_sentence, sentences }).result
+  return (await ask({ ...options, source_sentence, sentences })).result
 }

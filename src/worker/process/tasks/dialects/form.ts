@@ -5,8 +5,10 @@ import { listOf } from '../json-fields.ts'
 import type { Fields } from '../json-fields.ts'
 import { badRequest, tokenIds } from '../text-request.ts'
 
-/** Asks the task of the model; returns its result and the number of tokens of the texts. */
-export type Ask = (request: Fields) => { readonly result: unknown; readonly tokens: number }
+/** Asks the task of the model for its result, and for the number of tokens of the texts. */
+export type Ask = (
+  request: Fields,
+) => Promise<{ readonly result: unknown; readonly tokens: number }>
 
 /** What forms use of a model. */
 export interface FormModel {

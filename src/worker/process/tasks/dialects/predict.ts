@@ -12,13 +12,13 @@ const ALL_LABELS = 10_000
  * `POST /predict`: a text, a pair of two texts, or a list of lists with one or two texts. Returns
  * all labels.
  */
-export const answerPredict: Form = (body, { ask }) => {
+export const answerPredict: Form = async (body, { ask }) => {
   checkMembers(body, PREDICT)
   const { inputs, ...options } = body
   const rows = listOf(inputs)
   const isList = rows.length > 0 && rows.every((row) => Array.isArray(row))
   const texts = isList ? rows.map(textOf) : [textOf(inputs)]
-  const answer = listOf(ask({ ...options, inputs: texts, top_k: ALL_LABELS }).result)
+  const answer = listOf((await ask({ ...options, inputs: texts, top_k: ALL_LABELS })).result)
   return isList ? answer : answer[0]
 }
 

@@ -10,14 +10,14 @@ const TEI = ['model', 'query', 'texts', 'raw_scores', 'return_text', 'truncate']
 const MAX_TOP_N = 10_000
 
 /** `POST /v1/rerank`. As in Cohere, long documents are cut if the request does not say. */
-export const answerRerank: Form = (body, { ask, name }) => {
+export const answerRerank: Form = async (body, { ask, name }) => {
   checkMembers(body, COHERE)
   const { model = name, truncate } = body
   const parameters = new Parameters(body)
   const count = parameters.integer('top_n', 1, MAX_TOP_N)
   const returns = parameters.flag('return_documents') ?? false
   const texts = documentsOf(body['documents'])
-  const { result, tokens } = ask({
+  const { result, tokens } = await ask({
     query: queryOf(body),
     texts,
     truncate: truncate ?? true,
@@ -36,11 +36,12 @@ export const answerRerank: Form = (body, { ask, name }) => {
 }
 
 /** `POST /rerank`: a body with `texts` is in the form of TEI, any other in that of Cohere. */
-export const answerTeiRerank: Form = (body, model) => {
+export const answerTeiRerank: Form = async (body, model) => {
   if (!('texts' in body)) return answerRerank(body, model)
   checkMembers(body, TEI)
   const { texts, ...options } = body
-  return model.ask({ ...options, query: queryOf(body), texts: textsOf(texts, 'texts') }).result
+  return (await model.ask({ ...options, query: queryOf(body), texts: textsOf(texts, 'texts') }))
+    .result
 }
 
 function queryOf({ query }: Fields): string {
