@@ -23,7 +23,7 @@ export async function bareParse(file: string, seconds: number): Promise<BareResu
 }
 
 /** Runs a program of this folder in a separate process and returns the result that it prints. */
-async function alone(program: string, args: readonly string[]): Promise<BareResult> {
+export async function alone(program: string, args: readonly string[]): Promise<BareResult> {
   const file = fileURLToPath(new URL(program, import.meta.url))
   const { stdout } = await execute(process.execPath, [file, ...args])
   const { rate, p50 }: { rate: number; p50: number } = JSON.parse(stdout)

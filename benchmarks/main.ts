@@ -20,6 +20,7 @@ import { figureLine } from './report.ts'
 import { manyClients, oneClient } from './small-model.ts'
 import { spareWorkers } from './spare-workers.ts'
 import { coldStart } from './start-up.ts'
+import { textEmbeddings } from './text/embeddings.ts'
 
 const BENCHMARKS: readonly Benchmark[] = [
   oneClient,
@@ -38,6 +39,7 @@ const BENCHMARKS: readonly Benchmark[] = [
   spareWorkers,
   churn,
   largeStore,
+  textEmbeddings,
 ]
 
 const { values, positionals } = parseArgs({
