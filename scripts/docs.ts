@@ -1,5 +1,6 @@
 /**
- * Writes `docs/configuration.md`, `docs/errors.md` and the files of `openapi/` from the source.
+ * Writes `docs/configuration.md`, `docs/errors.md`, the table of architectures in `docs/text.md` and
+ * the files of `openapi/` from the source.
  * With `--check` it writes nothing and exits with code 1 if a file is out of date.
  */
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
@@ -7,10 +8,12 @@ import path from 'node:path'
 import { configurationPage } from './configuration-page.ts'
 import { errorsPage } from './errors-page.ts'
 import { openApiFiles } from './openapi-files.ts'
+import { textPage } from './text-page.ts'
 
 const PAGES: readonly [file: string, text: string][] = [
   ['docs/configuration.md', configurationPage()],
   ['docs/errors.md', errorsPage()],
+  ['docs/text.md', textPage(readFileSync('docs/text.md', 'utf8'))],
   ...(await openApiFiles()),
 ]
 

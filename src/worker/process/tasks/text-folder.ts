@@ -35,8 +35,14 @@ export interface TextFolder {
   readonly modules: readonly string[]
 }
 
+/** Modules of sentence-transformers that decide the task; the first that a folder has counts. */
+export const MODULE_TASKS: readonly (readonly [module: string, task: TaskName])[] = [
+  ['SpladePooling', 'sparse-embedding'],
+  ['Pooling', 'feature-extraction'],
+]
+
 /** Suffixes of `architectures[0]` and their tasks. */
-const ARCHITECTURES: readonly (readonly [suffix: string, task: TaskName])[] = [
+export const ARCHITECTURES: readonly (readonly [suffix: string, task: TaskName])[] = [
   ['ForSequenceClassification', 'text-classification'],
   ['ForTokenClassification', 'token-classification'],
   ['ForQuestionAnswering', 'question-answering'],
@@ -79,8 +85,8 @@ export async function readTextFolder(
 }
 
 function taskOf(config: Fields, modules: readonly string[]): TaskName | undefined {
-  if (modules.includes('SpladePooling')) return 'sparse-embedding'
-  if (modules.includes('Pooling')) return 'feature-extraction'
+  const byModule = MODULE_TASKS.find(([module]) => modules.includes(module))
+  if (byModule !== undefined) return byModule[1]
   const [architecture] = listOf(config['architectures'])
   const name = textOf(architecture) ?? ''
   const task = ARCHITECTURES.find(([suffix]) => name.endsWith(suffix))?.[1]
