@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { readFileSync } from 'node:fs'
 import { test } from 'node:test'
 import type { TestContext } from 'node:test'
 import { promisify } from 'node:util'
@@ -9,7 +10,7 @@ import { asHandlerMetadata } from '../../src/models/model-metadata.ts'
 import { shortTextExample } from '../../src/models/text-examples.ts'
 import { runOnnxd } from '../helpers/command-line.ts'
 import { CLI, json, serve, until } from '../helpers/server.ts'
-import { TINY_MODELS, tinyTextModels } from '../helpers/text-models.ts'
+import { TINY_MODELS, tinyTextModel, tinyTextModels } from '../helpers/text-models.ts'
 
 const run = promisify(execFile)
 
@@ -77,3 +78,22 @@ function startOnnxd(t: TestContext, folder: string) {
   t.after(() => child.kill('SIGKILL'))
   return { child, output }
 }
+
+test('the commands of the page about text models work', async (t) => {
+  const page = readFileSync('docs/text.md', 'utf8')
+  const name = /npx onnxd serve \.\/(\S+)/.exec(page)?.[1] ?? ''
+  const { embed } = TINY_MODELS
+  assert.ok(embed !== undefined)
+  const server = await serve(t, [tinyTextModel(t, name, embed)], { workers: 1 })
+  const commands = [...page.matchAll(/^\$ (curl .* -d '\n[^']*')$/gm)].map(([, one = '']) => one)
+  assert.equal(commands.length, [...page.matchAll(/^\$ curl /gm)].length)
+  const answers: unknown[] = []
+  for (const command of commands) {
+    const own = command.replace('localhost:8080', new URL(server.inferenceUrl).host)
+    const { stdout } = await run('bash', ['-c', `${own} -s --fail`])
+    answers.push(JSON.parse(stdout))
+  }
+  const [similarities, embeddings] = answers as [number[], { data: unknown[] }]
+  assert.deepEqual([similarities.length, typeof similarities[0]], [2, 'number'])
+  assert.equal(embeddings.data.length, 2)
+})
