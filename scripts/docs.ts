@@ -1,6 +1,6 @@
 /**
- * Writes `docs/configuration.md`, `docs/errors.md`, the table of architectures in `docs/text.md` and
- * the files of `openapi/` from the source.
+ * Writes `docs/configuration.md`, `docs/errors.md`, the table of architectures in `docs/text.md`
+ * and the files of `openapi/` from the source.
  * With `--check` it writes nothing and exits with code 1 if a file is out of date.
  */
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'

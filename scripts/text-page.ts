@@ -1,4 +1,4 @@
-/** Writes the table of supported architectures into `docs/text.md`; the rest of the page is kept. */
+/** Writes the table of supported architectures into `docs/text.md`, and keeps the rest. */
 import { ARCHITECTURES, MODULE_TASKS } from '../src/worker/process/tasks/text-folder.ts'
 import type { TaskName } from '../src/worker/process/tasks/text-folder.ts'
 
