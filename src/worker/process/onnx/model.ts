@@ -234,9 +234,8 @@ async function codecsOf(
   const others = { v1, v2, texts: NO_TEXTS, maxBodyBytes }
   if (metadata.handler === IMAGE_HANDLER) {
     const { createImageCodecs } = await import('./image/codec.ts')
-    return {
-      codecs: { ...others, ...(await createImageCodecs(metadata, files, options, { v1, v2 })) },
-    }
+    const images = await createImageCodecs(metadata, files, options, { v1, v2 })
+    return { codecs: { ...others, ...images } }
   }
   const tensors = new TensorCodec(metadata, options, v2)
   const folder = await readTextFolder(files, options.root || undefined)
@@ -246,6 +245,6 @@ async function codecsOf(
   const fallback = withTextHint(tensors)
   const parts = { folder, files, metadata, limits: options, fallback, joinsRequests }
   const { codec, dialects, description } = createTextModel(parts)
-  const own = { ...others, v1: withTextHint(v1) }
-  return { codecs: { ...own, plain: codec, texts: dialects }, text: description }
+  const codecs = { ...others, v1: withTextHint(v1), plain: codec, texts: dialects }
+  return { codecs, text: description }
 }
