@@ -71,6 +71,15 @@ export async function attack({
   return { inputs, seed: SEED, grownByMib: Math.round((peakBytes - startBytes) / 2 ** 20) }
 }
 
+/**
+ * CPU time of this process in milliseconds. What is too slow is measured by it, because a busy
+ * machine may stop the process at any place.
+ */
+export function cpuMs(): number {
+  const { user, system } = process.cpuUsage()
+  return (user + system) / 1000
+}
+
 /** The files of a corpus in `test/fuzz/corpus`. */
 export function corpusOf(name: string): Buffer[] {
   const folder = path.resolve('test/fuzz/corpus', name)

@@ -20,6 +20,9 @@ import { pick } from './fuzz.ts'
 
 export const MAX_DEPTH = 100
 
+const FUZZED_DIALECTS = ['v1', 'v2', 'predictions'] as const
+type FuzzedDialect = (typeof FUZZED_DIALECTS)[number]
+
 type Attempt = <Result>(text: Buffer, read: () => Result) => { result: Result } | undefined
 
 /** Builds the value with the reader's own calls. */
@@ -112,7 +115,7 @@ export function readRequest(random: RandomNumbers, text: Buffer, attempt: Attemp
   const model = MODELS[index]
   const codecs = CODECS[index]
   assert.ok(model !== undefined && codecs !== undefined)
-  const dialect = pick(random, ['v1', 'v2', 'predictions'] as const)
+  const dialect = pick(random, FUZZED_DIALECTS)
   // A body without a type that does not end like JSON is raw bytes.
   const contentType = dialect === 'predictions' ? 'application/json' : ''
   const parameters = [{ name: 'body', contentType, value: text }]
@@ -128,10 +131,15 @@ export function readRequest(random: RandomNumbers, text: Buffer, attempt: Attemp
     })
     return
   }
-  checkInputs(model.inputs, decoded, text)
+  checkInputs(model.inputs, decoded, text, dialect)
 }
 
-function checkInputs(specs: readonly TensorSpec[], { inputs }: Decoded, text: Buffer): void {
+function checkInputs(
+  specs: readonly TensorSpec[],
+  { inputs }: Decoded,
+  text: Buffer,
+  dialect: FuzzedDialect,
+): void {
   const values = valuesOf(text)
   if (values === undefined) return
   for (const [index, input] of inputs.entries()) {
@@ -140,7 +148,7 @@ function checkInputs(specs: readonly TensorSpec[], { inputs }: Decoded, text: Bu
       input.shape.reduce((product, length) => product * length, 1),
     )
     const name = specs[index]?.name ?? ''
-    const found = elementsFor(name, values, specs.length === 1)
+    const found = elementsFor(name, values, specs.length === 1, dialect)
     if (found !== undefined) checkElements(input, found, text)
   }
 }
@@ -155,12 +163,18 @@ function valuesOf(text: Buffer): unknown {
 }
 
 /** Where the elements of an input stand in a request of any dialect, flat. */
-function elementsFor(name: string, value: unknown, isOnly: boolean): unknown[] | undefined {
+function elementsFor(
+  name: string,
+  value: unknown,
+  isOnly: boolean,
+  dialect: FuzzedDialect,
+): unknown[] | undefined {
   if (Array.isArray(value)) return isOnly ? value.flat(Infinity) : undefined
   if (typeof value !== 'object' || value === null) return [value]
   const members = value as Record<string, unknown>
   const rows = Object.hasOwn(members, 'instances') ? members.instances : members.inputs
-  if (Object.hasOwn(members, name)) return [members[name]].flat(Infinity)
+  // In the Open Inference Protocol, inputs stand in a list, and other members are ignored.
+  if (dialect !== 'v2' && Object.hasOwn(members, name)) return [members[name]].flat(Infinity)
   if (Array.isArray(rows)) {
     const named = rows.find((each: unknown) => isRecord(each) && each.name === name)
     if (isRecord(named) && 'data' in named) return [named.data].flat(Infinity)

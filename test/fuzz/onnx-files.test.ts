@@ -23,7 +23,7 @@ import { addModel, externalModel } from '../helpers/onnx-files.ts'
 import { randomNumbers, testSeed } from '../helpers/random.ts'
 import type { RandomNumbers } from '../helpers/random.ts'
 import { temporaryFolder } from '../helpers/server.ts'
-import { attack, corpusOf, oneOf } from './campaign.ts'
+import { attack, corpusOf, cpuMs, oneOf } from './campaign.ts'
 
 const COUNT = size(8000, 1_000_000)
 const BUDGET_MS = size(4000, 240_000)
@@ -100,7 +100,7 @@ test('damaged models are read in time, with a verdict or an error of the format'
   const check = async (bytes: Buffer): Promise<void> => {
     ftruncateSync(descriptor, 0)
     writeSync(descriptor, bytes, 0, bytes.length, 0)
-    const startedAt = performance.now()
+    const startedAt = cpuMs()
     try {
       const graph = readGraph(new ProtoFile(descriptor, fstatSync(descriptor).size))
       const reason = whyNoBatch(INPUTS) ?? whyNotApart(graph, INPUTS)
@@ -120,7 +120,7 @@ test('damaged models are read in time, with a verdict or an error of the format'
       assert.ok(plan.zipMaps.size > 0 || rewritten === undefined)
       for (const [name] of classSources(file)) assert.equal(typeof name, 'string')
     }
-    const tookMs = performance.now() - startedAt
+    const tookMs = cpuMs() - startedAt
     assert.ok(tookMs < SLOW_MS, `${tookMs} ms`)
   }
   for (const bytes of SOUND) await check(bytes)
@@ -141,12 +141,12 @@ test('the time to read a model grows with its size and not faster', async (t) =>
   const tookMs = async (pieces: number, piece: Buffer): Promise<number> => {
     const file = path.join(folder, 'm.onnx')
     writeFileSync(file, Buffer.concat(Array.from({ length: pieces }, () => piece)))
-    const startedAt = performance.now()
+    const startedAt = cpuMs()
     judgeBatching(file, INPUTS, 'auto')
     inputsWithoutShape(file)
     planOutputs(file).rewrite()
     await externalLocations(file)
-    return performance.now() - startedAt
+    return cpuMs() - startedAt
   }
   for (const piece of [addModel(1), RICH, Buffer.from([0x3a, 0]), Buffer.from([8, 1])]) {
     const pieces = Math.ceil(size(20_000, 400_000) / piece.length)
