@@ -132,6 +132,8 @@ export async function serveModels(argv: readonly string[], failureCode: number):
   const text = await readyText(server, config)
   if (signal.aborted) return
   display.erase()
+  // On a terminal, the lines of the log stand in the order in which they were written.
+  errors.print('')
   output.print(text)
 }
 

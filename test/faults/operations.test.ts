@@ -306,12 +306,17 @@ test('O14 a wall clock that is set by an hour changes no timeout, backoff or age
   assert.deepEqual(await send('echo:back'), [200, 'back'])
 })
 
-/** Reads the wall clock to compare: with the time of a file, and with the start of the process. */
+/**
+ * Reads the wall clock to compare it with the time of a file or the start of the process, and to
+ * write a time for people or for a trace.
+ */
 const COMPARES_WALL_CLOCK = [
   'command/client/list.ts',
+  'command/log-format.ts',
   'models/metrics/process.ts',
   'models/weights/entry-list.ts',
   'models/weights/source-files.ts',
+  'routes/tracing/open-telemetry.ts',
   'worker/host/runtime-directory.ts',
 ]
 

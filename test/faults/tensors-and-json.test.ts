@@ -423,7 +423,10 @@ function typed(index: number, data: string): string {
 }
 
 row('J07', 'an integer comes back exactly or is 400', async (server) => {
-  const exact: [type: (typeof TYPES)[number], text: string][] = [
+  const exact: [type: (typeof TYPES)[number], text: string, written?: string][] = [
+    ['INT64', '9007199254740993.00', '9007199254740993'],
+    ['INT64', '-0.0', '0'],
+    ['UINT8', '255.0', '255'],
     ['INT64', '9007199254740993'],
     ['INT64', '-9007199254740993'],
     ['INT64', '9223372036854775807'],
@@ -435,17 +438,17 @@ row('J07', 'an integer comes back exactly or is 400', async (server) => {
     ['UINT8', '255'],
     ['INT8', '-128'],
   ]
-  for (const [type, text] of exact) {
+  for (const [type, text, written = text] of exact) {
     const index = TYPES.indexOf(type)
     const plain = await predict(server, 'types', typed(index, text))
-    assert.ok(plain.text.includes(`"y${index}":[${text}]`), `${type} ${text}: ${plain.text}`)
+    assert.ok(plain.text.includes(`"y${index}":[${written}]`), `${type} ${text}: ${plain.text}`)
     const inputs = TYPES.map(
       (each, at) =>
         `{"name":"x${at}","datatype":"${each}","shape":[1],"data":[${at === index ? text : 0}]}`,
     )
     const protocol = await infer(server, 'types', `{"inputs":[${inputs.join()}]}`)
     assert.ok(
-      protocol.text.includes(`"datatype":"${type}","shape":[1],"data":[${text}]`),
+      protocol.text.includes(`"datatype":"${type}","shape":[1],"data":[${written}]`),
       protocol.text,
     )
   }
@@ -455,7 +458,9 @@ row('J07', 'an integer comes back exactly or is 400', async (server) => {
       '9223372036854775808',
       '-9223372036854775809',
       '1.5',
-      '1.0',
+      '1.05',
+      '1.',
+      '1.0e1',
       '1e3',
       '"1"',
       'true',
@@ -466,7 +471,7 @@ row('J07', 'an integer comes back exactly or is 400', async (server) => {
     ],
     ['UINT64', '18446744073709551616', '-1', '-9223372036854775808'],
     ['INT32', '1.5', '2147483648', '-2147483649', '"1"', 'true', 'null', '1e400'],
-    ['UINT8', '300', '256', '-1', '1.0', '"1"', 'false', 'null'],
+    ['UINT8', '300', '256', '-1', '255.5', '"1"', 'false', 'null'],
     ['INT8', '128', '-129'],
     ['BOOL', '2', '-1', '"true"', 'null', '1.0', '10', 'True'],
   ]

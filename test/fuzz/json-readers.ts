@@ -239,8 +239,9 @@ export function readTexts(random: RandomNumbers, text: Buffer, attempt: Attempt)
   const elements = [value].flat(Infinity)
   checkElements(tensor, elements, text)
   if (!datatype.includes('INT')) return
-  // Nothing but brackets, commas and integers was accepted, so the digits are the elements.
-  const written = text.toString().match(/-?\d+/g) ?? []
+  // Nothing but brackets, commas and integers was accepted, so the digits are the elements. An
+  // integer may end with a fraction of zeros.
+  const written = text.toString().replaceAll(/\.0+/g, '').match(/-?\d+/g) ?? []
   const found = [...tensor.data].map((element) => BigInt(element))
   if (written.some((digits, index) => BigInt(digits) !== found[index])) {
     throw new Error(`${datatype} of ${JSON.stringify(text.toString())}: ${found.join()}`)

@@ -22,10 +22,21 @@ export const RESERVED_NAMES: ReadonlyMap<string, string> = new Map([
 ])
 
 /** The same for versions. */
-export const RESERVED_VERSIONS: ReadonlyMap<string, string> = new Map([
-  ['all', '/models/{model}/all'],
-  ['invoke', '/models/{model}/invoke'],
-])
+export const RESERVED_VERSIONS: ReadonlyMap<string, string> = new Map(
+  [
+    'all',
+    'decode',
+    'embed',
+    'embed_all',
+    'embed_sparse',
+    'info',
+    'invoke',
+    'predict',
+    'rerank',
+    'similarity',
+    'tokenize',
+  ].map((word) => [word, `/models/{model}/${word}`]),
+)
 
 /**
  * @throws ServerError `BadRequestException` if `name` is not a valid model name.

@@ -50,7 +50,7 @@ export class NarrowIntegerSink extends ElementSink {
     let data = this.#data
     do {
       const start = reader.position
-      const value = readInteger(reader)
+      const value = readInteger(reader, true)
       if (value === undefined) throw this.unexpected(reader, 'an integer')
       if (typeof value === 'bigint' || value < least || value > most) {
         throw this.outOfRange(reader, start, rangeText(least, most))
@@ -92,7 +92,7 @@ export class WideIntegerSink extends ElementSink {
   read(reader: JsonReader, isRow: boolean): void {
     do {
       const start = reader.position
-      const value = readInteger(reader)
+      const value = readInteger(reader, true)
       if (value === undefined) throw this.unexpected(reader, 'an integer')
       if (2 * this.length === this.#halves.length) this.#grow()
       if (!this.#store(value)) {

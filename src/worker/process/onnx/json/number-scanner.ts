@@ -29,10 +29,11 @@ export function isDigit(byte: number): boolean {
 
 /**
  * Reads an integer of any length: a number if that is exact, otherwise a bigint. Returns
- * `undefined`, after skipping white space only, when the next value is not an integer. `1.0` and
- * `1e3` are not integers here.
+ * `undefined`, after skipping white space only, when the next value is not an integer. `1e3` is not
+ * an integer here.
+ * @param mayHavePoint Whether `1.0` is an integer. pandas writes it for a column that had a gap.
  */
-export function readInteger(reader: JsonCursor): number | bigint | undefined {
+export function readInteger(reader: JsonCursor, mayHavePoint = false): number | bigint | undefined {
   reader.peek()
   const { bytes } = reader
   const start = reader.position
@@ -46,11 +47,17 @@ export function readInteger(reader: JsonCursor): number | bigint | undefined {
     value = value * 10 + (byte - ZERO)
     byte = bytes[++at] ?? 0
   }
+  let end = at
+  if (byte === DOT && mayHavePoint) {
+    do byte = bytes[++end] ?? 0
+    while (byte === ZERO)
+    if (end === at + 1 || isDigit(byte)) return undefined
+  }
   if (at === first || byte === DOT || byte === LOWER_E || byte === UPPER_E) return undefined
   const digits = at - first
   if (digits > 1 && bytes[first] === ZERO)
     throw reader.error('a number must not start with 0', start)
-  reader.position = at
+  reader.position = end
   if (digits <= MAX_EXACT_DIGITS) return isNegative ? 0 - value : value
   // Any such value is out of range, and BigInt() takes quadratic time.
   if (digits > 20) return isNegative ? -(2n ** 64n) : 2n ** 64n
