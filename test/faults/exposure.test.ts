@@ -267,7 +267,7 @@ const FIREFOX = ['user-agent', 'Mozilla/5.0 (X11; Linux x86_64; rv:60.0) Gecko/2
 
 const portOf = (url: string): string => new URL(url).port
 
-test('A07 a page of another site neither registers nor unloads a model', async () => {
+test('A07 E2 a page of another site neither registers nor unloads a model', async () => {
   const server = await withStore()
   const port = portOf(server.managementUrl)
   const foreign: (readonly string[])[] = [
@@ -312,7 +312,7 @@ test('A07 a page of another site neither registers nor unloads a model', async (
   assert.equal((await server.manage('/models/iris')).status, 200)
 })
 
-test('A07 a name that was rebound to this machine is not answered', async (t) => {
+test('A07 E2 a name that was rebound to this machine is not answered', async (t) => {
   const server = await serve(t, [], { allowedHosts: ['models.internal'] })
   const port = portOf(server.managementUrl)
   const statusFor = async (host: string): Promise<number> => {

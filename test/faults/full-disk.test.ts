@@ -174,7 +174,7 @@ async function refusesAll(server: Server, reason: RegExp, changes = CHANGES): Pr
   }
 }
 
-test('O02 beyond a limit of file sizes no change takes effect, says why, and the restart knows the same', async (t) => {
+test('O02 E8 beyond a limit of file sizes no change takes effect, says why, and the restart knows the same', async (t) => {
   const folder = await prepared(t)
   const kept = readdirSync(path.join(folder, 'state', 'models'))
   // Each write beyond one KiB fails, as it does on a full disk; the state is larger than that.

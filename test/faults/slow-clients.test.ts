@@ -297,7 +297,7 @@ function startWithFiles(t: TestContext, files: number, ...flags: string[]): Prom
   return start(t, [iris, ...ports, ...flags], { command })
 }
 
-test('N03 every connection that is refused is given back, even if the client keeps its side open', async (t) => {
+test('N03 E1 every connection that is refused is given back, even if the client keeps its side open', async (t) => {
   const timeouts = ['--headers-timeout=1', '--body-timeout=1']
   const server = await startWithFiles(t, 256, ...timeouts)
   const { pid, inferenceUrl, managementUrl } = server
@@ -320,7 +320,7 @@ test('N03 every connection that is refused is given back, even if the client kee
 })
 
 test(
-  'N03 hundreds of silent, broken and rejected connections to a server of 256 files shut nobody out',
+  'N03 E1 hundreds of silent, broken and rejected connections to a server of 256 files shut nobody out',
   { timeout: 120_000 },
   async (t) => {
     const files = 256
@@ -406,7 +406,7 @@ const echo = async (server: TestServer): Promise<number> => {
   return answer.status
 }
 
-test('N05 bodies that do not end are held up to the budget, the rest gets 503', async (t) => {
+test('N05 E6 bodies that do not end are held up to the budget, the rest gets 503', async (t) => {
   const server = await serve(t, [handlerModel(t, 'tool')], {
     allowHandlers: true,
     memoryBudgetMib: 64,
@@ -440,7 +440,7 @@ test('N05 bodies that do not end are held up to the budget, the rest gets 503', 
   for (let round = 0; round < 2; round += 1) assert.equal(await postLarge(), 200)
 })
 
-test('N05 responses that nobody reads are held up to the budget, and cut off', async (t) => {
+test('N05 E6 responses that nobody reads are held up to the budget, and cut off', async (t) => {
   const server = await serve(t, [handlerModel(t, 'tool')], {
     allowHandlers: true,
     memoryBudgetMib: 96,

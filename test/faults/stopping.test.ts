@@ -76,7 +76,7 @@ test('O11 a server that stops reports it by its readiness first, and serves on m
   await until(() => !isAlive(server.pid))
 })
 
-test('O11 a response after the signal says that its connection ends', async (t) => {
+test('O11 E9 a response after the signal says that its connection ends', async (t) => {
   const server = await startWithHandler(t, '--stop-delay', '1')
   const gate = newGate(t)
   const [working, idle, pipelined] = [
@@ -108,7 +108,7 @@ test('O11 a response after the signal says that its connection ends', async (t) 
   await until(() => !isAlive(server.pid))
 })
 
-test('O11 a response that is being sent arrives as a whole, however slowly it is read', async (t) => {
+test('O11 E3 a response that is being sent arrives as a whole, however slowly it is read', async (t) => {
   const limit = ['--max-body-bytes', String(64 * MIB), '--drain-timeout', '20']
   const server = await startWithHandler(t, ...limit)
   const body = Buffer.alloc(size(16, 48) * MIB, 'y')
