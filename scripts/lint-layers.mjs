@@ -6,7 +6,7 @@
 /** For each room, the files that code outside the room may import. Folders are below `src`. */
 const DOORS = {
   command: ['serve.ts', 'cache.ts'],
-  'command/client': ['list.ts', 'show.ts', 'logs.ts', 'load.ts', 'change.ts'],
+  'command/client': ['profile.ts', 'list.ts', 'show.ts', 'logs.ts', 'load.ts', 'change.ts'],
   'command/client/bench': ['bench.ts'],
   'command/offline': ['run.ts', 'inspect.ts', 'check.ts', 'init.ts'],
   'command/offline/doctor': ['doctor.ts'],
@@ -31,6 +31,7 @@ const DOORS = {
   ],
   'models/model-index': ['model-index.ts', 'metadata-memory.ts'],
   'models/scheduling': ['pool.ts', 'pool-options.ts', 'prediction.ts', 'predict-options.ts'],
+  'models/profiling': ['profiler.ts'],
   'models/residency': ['model-memory.ts', 'on-demand.ts'],
   'models/scheduling/slots': ['slot.ts', 'slot-set.ts', 'scaler.ts', 'recycler.ts', 'backoff.ts'],
   'models/scheduling/queue': ['job.ts', 'queued-job.ts', 'job-queue.ts'],
@@ -102,6 +103,7 @@ const DOORS = {
   'worker/process/onnx/image': ['codec.ts', 'classes.ts', 'placement.ts', 'decode.ts'],
   'worker/process/onnx/kserve-v1': ['codec.ts', 'instances.ts', 'outputs.ts'],
   'worker/process/onnx/oip': ['codec.ts'],
+  'worker/process/onnx/profile': ['answer.ts'],
   'worker/process/onnx/raw': ['raw-input.ts', 'foreign-bytes.ts'],
   'worker/process/onnx/runtime': [
     'load-file.ts',

@@ -115,6 +115,7 @@ export async function startServer({
     forget: (name) => persistence?.forget(name) ?? Promise.resolve(false),
     isAccepting: () => isAccepting,
     isStopping: () => isStopping,
+    stopping: signal,
     managementUrl: () => managementUrl,
   }
   const apps: App[] = []

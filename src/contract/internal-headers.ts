@@ -14,15 +14,22 @@ export const DIALECT_HEADER = 'Onnxd-Dialect'
  */
 export const BODY_HEADER = 'Onnxd-Body-At'
 
+/**
+ * Request header that ends the profile of a worker which measures its operators, and asks for the
+ * result. The front-end removes a client's header of this name.
+ */
+export const PROFILE_HEADER = 'Onnxd-Profile'
+
 /** Whether a client may not set this header. */
 export function isInternalHeader(name: string): boolean {
-  // Both names have 13 characters. This test is cheap and excludes most other headers.
+  // All names have 13 characters. This test is cheap and excludes most other headers.
   return name.length === DIALECT_HEADER.length && INTERNAL_NAMES.has(name.toLowerCase())
 }
 
 const INTERNAL_NAMES: ReadonlySet<string> = new Set([
   DIALECT_HEADER.toLowerCase(),
   BODY_HEADER.toLowerCase(),
+  PROFILE_HEADER.toLowerCase(),
 ])
 
 /**

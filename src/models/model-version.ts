@@ -2,6 +2,8 @@ import { largeBuffers } from '../buffer-pool.ts'
 import { resolveSettings, valuesOf } from './effective-settings.ts'
 import type { EffectiveSettings, ShownSettings, VersionOptions } from './effective-settings.ts'
 import type { VersionMetrics } from './metrics/version-metrics.ts'
+import { Profiler } from './profiling/profiler.ts'
+import type { Profile, ProfileOptions } from './profiling/profiler.ts'
 import type {
   Commit,
   ModelContext,
@@ -50,6 +52,8 @@ export class ModelVersion {
   readonly #workers: VersionWorkers
   readonly #pool: Pool
   readonly #loadsNow: boolean
+  /** Created when it is asked for. A server may have thousands of models. */
+  #profiler: Profiler | undefined
   #isLoading = true
 
   private constructor(
@@ -172,6 +176,7 @@ export class ModelVersion {
       statuses.count(400)
       throw error
     }
+    this.#profiler?.offer(headers, parameters)
     const job = new Job(headers, parameters, { level, deadline: deadlineOf(options), statuses })
     const accepted = this.#pool.submit(job)
     onAccepted(() => this.#pool.cancel(accepted), accepted.timing)
@@ -219,6 +224,12 @@ export class ModelVersion {
     return this.#workers.learnMetadata()
   }
 
+  /** As {@link Profiler.profile}. */
+  profile(options: ProfileOptions, signal: AbortSignal): Promise<Profile> {
+    this.#profiler ??= new Profiler(this.prepared, this.settings, this.#factory)
+    return this.#profiler.profile(options, this.#pool.status, signal)
+  }
+
   /** As {@link VersionWorkers.scale}. */
   scale(limits: WorkerLimits, commit: Commit): Promise<Scaling> {
     return this.#workers.scale(limits, commit)
@@ -229,6 +240,7 @@ export class ModelVersion {
    * @param keepsDelivery True if the server stops and its next start will serve the model again.
    */
   async close(drainMs: number, keepsDelivery = false): Promise<void> {
+    this.#profiler?.close()
     await this.#workers.close(drainMs)
     await discard(this.prepared, keepsDelivery)
   }

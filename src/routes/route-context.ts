@@ -51,4 +51,6 @@ export interface RouteContext {
    * served.
    */
   readonly isStopping: () => boolean
+  /** Aborted by the stop signal. */
+  readonly stopping: AbortSignal
 }

@@ -71,16 +71,25 @@ test(
     // deaths in a row.
     const killUnderLoad = async (count: number, everyMs: number): Promise<SteadyLoad> => {
       const load = divisions(server, 'div', 20)
-      for (let number = 0; number < count; number += 1) {
-        const waiting = pause(everyMs)
-        const pids = await serving(server, 'div', 2)
-        // Requests that are repeated after the last kill must be answered before the next one.
-        const answered = load.times.length + 5
-        await until(() => load.times.length >= answered)
-        process.kill(pids[random.integer(0, 1)] ?? 0, 'SIGKILL')
-        await waiting
+      let killed: number | undefined
+      try {
+        for (let number = 0; number < count; number += 1) {
+          const waiting = pause(everyMs)
+          // The death of a worker is noticed a moment later.
+          const pids = await until(async () => {
+            const found = await serving(server, 'div', 2)
+            return killed !== undefined && found.includes(killed) ? undefined : found
+          })
+          // Requests that are repeated after the last kill must be answered before the next one.
+          const answered = load.times.length + 5
+          await until(() => load.times.length >= answered)
+          killed = pids[random.integer(0, 1)] ?? 0
+          process.kill(killed, 'SIGKILL')
+          await waiting
+        }
+      } finally {
+        await load.stop()
       }
-      await load.stop()
       return load
     }
     const { sent, problems } = await killUnderLoad(size(2, 30), size(500, 2000))

@@ -100,6 +100,24 @@ export const WITH_SERVER: Readonly<Record<string, CommandSpec>> = {
     examples: ['rm iris', 'rm iris:1'],
     load: async () => (await import('../client/change.ts')).removeModels,
   },
+  profile: {
+    usage: 'profile MODEL [-n RUNS] [-s SECONDS]',
+    summary: 'measure which operators of a model take the time',
+    arity: [1, 1],
+    flags: [
+      URL_FLAG,
+      { name: 'runs', short: 'n', value: 'N', text: 'Runs to measure. Default 200.' },
+      {
+        name: 'seconds',
+        short: 's',
+        value: 'N',
+        text: 'How long to wait for live requests; then the ones that came are run again. Default 10.',
+      },
+    ],
+    details: `The server starts one more worker and gives it copies of live requests. The workers that serve are not changed. ${MODEL} ${TOKEN}`,
+    examples: ['profile iris', 'profile iris:2 -n 1000'],
+    load: async () => (await import('../client/profile.ts')).profileModel,
+  },
   bench: {
     usage: 'bench MODEL [-i FILE|-] [-c N | -r RATE]',
     summary: 'measure throughput and latency of a running server',

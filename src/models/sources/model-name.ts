@@ -32,6 +32,7 @@ export const RESERVED_VERSIONS: ReadonlyMap<string, string> = new Map(
     'info',
     'invoke',
     'predict',
+    'profile',
     'rerank',
     'similarity',
     'tokenize',

@@ -148,7 +148,7 @@ export class WorkerFactory {
       log[isDetail ? 'debug' : 'info']({ stream, line }, 'worker output')
     }
     const special = isOwn
-      ? this.#ownWorker(model, settings, onLine, log)
+      ? this.#ownWorker(model, settings, files, onLine, log)
       : this.#pythonWorker(model, settings, onLine)
     const worker = new Worker({
       ...special,
@@ -191,11 +191,13 @@ export class WorkerFactory {
   #ownWorker(
     model: PreparedModel,
     settings: EffectiveSettings,
+    { profile = '' }: WorkerFiles,
     onLine: OnLine,
     log: Logger,
   ): SpecialPart {
+    const options = JSON.stringify(workerOptions(this.#config, model, settings, profile))
     return {
-      process: this.#ownProcess(model, settings, log),
+      process: this.#ownProcess(settings, options, log),
       dialect: 'mms',
       warmUpLine: WARM_UP_LINE,
       maxInFlight: MAX_DEPTH,
@@ -206,8 +208,7 @@ export class WorkerFactory {
   }
 
   /** A spare process, if there is one and the model can use it; else a new one. */
-  #ownProcess(model: PreparedModel, settings: EffectiveSettings, log: Logger): WorkerProcess {
-    const options = JSON.stringify(workerOptions(this.#config, model, settings))
+  #ownProcess(settings: EffectiveSettings, options: string, log: Logger): WorkerProcess {
     const startNew = (): StartedProcess => {
       this.starts.plain += 1
       return this.#starter.startOwn(isBuiltIn(settings), options).process

@@ -16,6 +16,8 @@ export interface WorkerFiles {
    * cache.
    */
   readonly weights?: (() => Promise<SharedWeights | undefined>) | undefined
+  /** Begin of the name of the file with the profile of the operators; absent if there is none. */
+  readonly profile?: string
 }
 
 /** Name of the file, in a worker's folder, that says which files of the weight cache it loads. */

@@ -5,11 +5,15 @@ import { MODEL_CONFIG_FILE } from '../sources/config-pbtxt/model-config.ts'
 import type { PreparedModel } from '../sources/prepare.ts'
 import { WEIGHTS_FILE } from './worker-files.ts'
 
-/** Returns the options of one worker; `worker/process/start/options.ts` reads them. */
+/**
+ * Returns the options of one worker; `worker/process/start/options.ts` reads them.
+ * @param profile As in {@link WorkerFiles}.
+ */
 export function workerOptions(
   config: Config,
   { version, settings, settingsFrom, reshapes, files }: PreparedModel,
   { maxBatchSize, joinBatches, threads }: EffectiveSettings,
+  profile: string,
 ): Record<string, unknown> {
   const { graphOptimization, providers, warmUp, allowHandlers } = config
   const { maxResponseBytes, maxJsonBytes, maxBodyBytes } = config
@@ -31,5 +35,6 @@ export function workerOptions(
     labels: settings.labels ?? '',
     root: files?.root ?? '',
     weights: WEIGHTS_FILE,
+    profile,
   }
 }

@@ -8,6 +8,7 @@ import { StatusSchema, errorResponses } from '../schemas.ts'
 import { listRoute } from './list.ts'
 import { logRoute } from './log.ts'
 import { statusBody, takeParameters } from './parameters.ts'
+import { profileRoutes } from './profile.ts'
 import { DescribeQuery, UnregisterQuery } from './queries.ts'
 import { registerRoutes } from './register.ts'
 import { drainMs, versionRoutes } from './versions.ts'
@@ -21,6 +22,7 @@ export function managementRoutes(app: App, context: RouteContext): void {
   versionRoutes(app, context)
   listRoute(app, context)
   logRoute(app, context)
+  profileRoutes(app, context)
   registerRoutes(app, context)
 
   app.get(

@@ -101,6 +101,8 @@ export interface WorkerOptions {
    * Empty: none.
    */
   readonly weights: string
+  /** Begin of the path of the file in which operators are profiled. Empty: they are not. */
+  readonly profile: string
   /** Maximum size of a compressed body after decompression, bytes. */
   readonly maxBodyBytes: number
   /**
@@ -128,6 +130,7 @@ export const DEFAULT_WORKER_OPTIONS: WorkerOptions = {
   labels: '',
   root: '',
   weights: '',
+  profile: '',
   maxBodyBytes: 64 * 1024 * 1024,
   maxResponseBytes: 64 * 1024 * 1024,
   maxJsonBytes: 16 * 1024 * 1024,

@@ -1,5 +1,9 @@
 /** Reads the request headers that the codecs need, in one pass. */
-import { DIALECT_HEADER, TEXT_DIALECTS } from '../../../contract/internal-headers.ts'
+import {
+  DIALECT_HEADER,
+  PROFILE_HEADER,
+  TEXT_DIALECTS,
+} from '../../../contract/internal-headers.ts'
 import type { Dialect } from '../../../contract/internal-headers.ts'
 import type { WireHeader } from '../../wire/messages.ts'
 import { SHAPE_HEADER } from './tensors/raw-bytes.ts'
@@ -17,6 +21,8 @@ export interface RequestHeaders {
    * True when the header `describe: True` (TorchServe's convention) asks for the model's metadata.
    */
   readonly describe: boolean
+  /** Whether the front-end asks for the profile of the operators. */
+  readonly profile: boolean
   readonly accept: string
   readonly acceptEncoding: string
   /** In lower case; empty when the header is absent. */
@@ -29,11 +35,13 @@ export interface RequestHeaders {
 
 const SHAPE_NAME = SHAPE_HEADER.toLowerCase()
 const DIALECT_NAME = DIALECT_HEADER.toLowerCase()
+const PROFILE_NAME = PROFILE_HEADER.toLowerCase()
 const JSON_LENGTH_NAME = JSON_LENGTH_HEADER.toLowerCase()
 
 export function readHeaders(headers: readonly WireHeader[]): RequestHeaders {
   let dialect: Dialect | undefined
   let describe = false
+  let profile = false
   let accept = ''
   let acceptEncoding = ''
   let contentEncoding = ''
@@ -53,6 +61,7 @@ export function readHeaders(headers: readonly WireHeader[]): RequestHeaders {
         break
       case 13:
         if (name.toLowerCase() === DIALECT_NAME) dialect = dialectOf(value)
+        else if (name.toLowerCase() === PROFILE_NAME) profile = true
         break
       case 15:
         if (name.toLowerCase() === 'accept-encoding') acceptEncoding = joined(acceptEncoding, value)
@@ -66,7 +75,16 @@ export function readHeaders(headers: readonly WireHeader[]): RequestHeaders {
         break
     }
   }
-  return { dialect, describe, accept, acceptEncoding, contentEncoding, tensorShape, jsonLength }
+  return {
+    dialect,
+    describe,
+    profile,
+    accept,
+    acceptEncoding,
+    contentEncoding,
+    tensorShape,
+    jsonLength,
+  }
 }
 
 /**

@@ -22,6 +22,7 @@ import { IMAGE_HANDLER, metadataOf } from './model-metadata.ts'
 import { ProtocolCodec } from './oip/codec.ts'
 import { errorPredictionFor } from './prediction.ts'
 import { TensorCodec } from './predictions/codec.ts'
+import { answerProfile } from './profile/answer.ts'
 import { MappedWeights } from './runtime/mapped-weights.ts'
 import { OnnxSession } from './runtime/session.ts'
 import { warmUp } from './runtime/warm-up.ts'
@@ -158,9 +159,9 @@ class OnnxModel implements LoadedModel {
     const headers = readHeaders(request.headers)
     const { dialect = 'plain', describe, contentEncoding } = headers
     try {
-      if (describe && dialect === 'plain') {
+      if (describe && dialect === 'plain')
         return describeModel(request.id, this.#metadata, this.#batcher.verdict)
-      }
+      if (headers.profile) return answerProfile(request.id, this.#session)
       const plain = decodeBody(request, contentEncoding, this.#codecs.maxBodyBytes)
       const isTensors = dialect === 'plain' || dialect === 'v1' || dialect === 'v2'
       const decoded = this.#codecs[isTensors ? dialect : 'texts'].decode(plain, headers)
@@ -230,8 +231,7 @@ async function codecsOf(
   const v1 = new InstancesCodec(metadata, options, () =>
     hasEntryPerInstance(metadata, (inputs, names) => session.run(inputs, names)),
   )
-  const { maxBodyBytes } = options
-  const others = { v1, v2, texts: NO_TEXTS, maxBodyBytes }
+  const others = { v1, v2, texts: NO_TEXTS, maxBodyBytes: options.maxBodyBytes }
   if (metadata.handler === IMAGE_HANDLER) {
     const { createImageCodecs } = await import('./image/codec.ts')
     const images = await createImageCodecs(metadata, files, options, { v1, v2 })

@@ -24,9 +24,8 @@ export function takeOptions(optionsFile: string, modelPath: string): WorkerOptio
     const problem = `The files of the model cannot be read (${reason}).`
     throw new ServerError('InvalidModelException', problem, { cause })
   }
-  // The name of a file in the worker's own folder.
-  const { weights } = options
-  return weights === ''
-    ? options
-    : { ...options, weights: path.resolve(path.dirname(optionsFile), weights) }
+  // Names of files in the worker's own folder.
+  const place = (name: string): string =>
+    name === '' ? '' : path.resolve(path.dirname(optionsFile), name)
+  return { ...options, weights: place(options.weights), profile: place(options.profile) }
 }

@@ -27,6 +27,7 @@ const CHECKS: Readonly<Record<keyof WorkerOptions, (value: unknown) => boolean>>
   labels: (value) => typeof value === 'string',
   root: (value) => typeof value === 'string',
   weights: (value) => typeof value === 'string',
+  profile: (value) => typeof value === 'string',
   maxBodyBytes: isCount,
   maxResponseBytes: isCount,
   maxJsonBytes: isCount,

@@ -1,5 +1,4 @@
 import path from 'node:path'
-import { listSupportedBackends } from 'onnxruntime-node'
 import type { InferenceSession, Tensor as RuntimeTensor } from 'onnxruntime-node'
 // The layer below `InferenceSession`. `InferenceSession` runs a turn of the event loop later, and
 // repeats checks of this file.
@@ -21,6 +20,7 @@ import type { MappedWeights } from './mapped-weights.ts'
 import { noTensorError, notServedOutput } from './not-served.ts'
 import { inputsWithoutShape } from './onnx-file.ts'
 import { prepareRuntime } from './prepare-runtime.ts'
+import { chooseProviders, providerConfig } from './providers.ts'
 import { reshapingOf, toClient, toModel } from './reshape.ts'
 import type { Reshaping } from './reshape.ts'
 import { cleanMessage, loadError, runError } from './runtime-errors.ts'
@@ -43,6 +43,7 @@ interface SessionFacts {
   readonly shapeless: ReadonlySet<string>
   readonly reshapes: Reshapes
   readonly mapped: MappedWeights | undefined
+  readonly profile: string
 }
 
 /** A model in memory, ready to run. */
@@ -54,6 +55,8 @@ export class OnnxSession {
   /** The classes of each output that is a map in the file and a tensor here, by name. */
   readonly zipMaps: ReadonlyMap<string, ClassList>
   readonly providers: readonly string[]
+  /** Begin of the path of the file in which operators are profiled; empty if they are not. */
+  readonly profile: string
   readonly #session: Binding.InferenceSession
   readonly #inputReshapings: ReadonlyMap<string, Reshaping>
   readonly #outputReshapings: ReadonlyMap<string, Reshaping>
@@ -65,11 +68,12 @@ export class OnnxSession {
   constructor(
     session: Binding.InferenceSession,
     { kinds, zipMaps }: OutputPlan,
-    { providers, shapeless, reshapes, mapped }: SessionFacts,
+    { providers, shapeless, reshapes, mapped, profile }: SessionFacts,
   ) {
     this.#session = session
     this.#mapped = mapped
     this.providers = providers
+    this.profile = profile
     const inputs = session.inputMetadata.map((value) => {
       const spec = specOf('Input', value)
       return shapeless.has(spec.name) ? { ...spec, anyShape: true } : spec
@@ -105,6 +109,7 @@ export class OnnxSession {
   ): OnnxSession {
     prepareRuntime()
     const { options } = context
+    const { profile } = options
     const providers = chooseProviders(settings.providers ?? options.providers, context.gpu)
     refuseOrtFormat(file)
     const common = {
@@ -113,6 +118,7 @@ export class OnnxSession {
       executionMode: 'sequential',
       executionProviders: providers.map((name) => providerConfig(name, context.gpu)),
       logSeverityLevel: LOG_FATAL,
+      ...(profile !== '' && { enableProfiling: true, profileFilePrefix: profile }),
     } as const
     const plan = planOutputs(file)
     let session = mapped && loadMapped(mapped, common)
@@ -130,7 +136,8 @@ export class OnnxSession {
         (value) => value.isTensor && value.shape.length === 0,
       )
       const shapeless = hasScalar ? inputsWithoutShape(file) : new Set<string>()
-      const facts = { providers, shapeless, reshapes: options.reshapes, mapped: used }
+      const { reshapes } = options
+      const facts = { providers, shapeless, reshapes, mapped: used, profile }
       return new OnnxSession(session, plan, facts)
     } catch (error) {
       used?.close()
@@ -174,6 +181,11 @@ export class OnnxSession {
     }
   }
 
+  /** Completes the file of the profile, if the worker has one. */
+  endProfiling(): void {
+    this.#session.endProfiling()
+  }
+
   close(): void {
     this.#session.dispose()
     this.#mapped?.close()
@@ -202,26 +214,6 @@ function loadMapped(
     console.log(`${WEIGHTS_UNUSED}${mapped.problem}`)
     return undefined
   }
-}
-
-function chooseProviders(wanted: readonly string[], gpu: number | undefined): readonly string[] {
-  if (wanted.length === 0) return gpu === undefined ? ['cpu'] : ['cuda', 'cpu']
-  const known = listSupportedBackends().map((backend) => backend.name)
-  const unknown = wanted.find((name) => !known.includes(name))
-  if (unknown === undefined) return wanted
-  throw new ServerError(
-    'InvalidModelException',
-    `Execution provider ${quote(unknown)} is not available in this onnxruntime; it has ${known.join(', ')}.`,
-  )
-}
-
-function providerConfig(
-  name: string,
-  gpu: number | undefined,
-): InferenceSession.ExecutionProviderConfig {
-  return gpu !== undefined && (name === 'cuda' || name === 'tensorrt')
-    ? { name, deviceId: gpu }
-    : name
 }
 
 /** @throws ServerError `InvalidModelException` for a name that the model does not have. */
