@@ -12,6 +12,8 @@ import { textFlag } from '../program/outcome.ts'
 /** Maximum size of a response. A description of a model has some kilobytes. */
 const MAX_RESPONSE_BYTES = 64 * 1024 * 1024
 const DEFAULT_URL = 'http://127.0.0.1:8081'
+/** A question is answered at once. A change may take as long as a model loads. */
+const ANSWER_MS = 30_000
 
 /** A body with its headers. */
 export interface RequestBody {
@@ -37,8 +39,11 @@ export class ServerClient {
   readonly url: URL
   readonly #token: string | undefined
   readonly #signal: AbortSignal
+  readonly #answerMs: number
 
-  constructor(input: CommandInput) {
+  /** @param answerMs How long a question may take. */
+  constructor(input: CommandInput, answerMs = ANSWER_MS) {
+    this.#answerMs = answerMs
     const { environment, signal } = input
     this.url = parseUrl(textFlag(input, 'url') ?? environment.ONNXD_URL ?? DEFAULT_URL)
     this.#token = environment.ONNXD_MANAGEMENT_TOKEN?.trim()
@@ -50,9 +55,10 @@ export class ServerClient {
    * @throws ResponseError; Error with one sentence if no server responds.
    */
   async call(method: string, route: string, body?: RequestBody): Promise<unknown> {
-    const response = await this.#send(method, route, body)
-    const content = parse(await readText(response))
-    const status = response.statusCode ?? 0
+    const { status, text } = await (method === 'GET'
+      ? this.#ask(route)
+      : this.#read(method, route, this.#signal, body))
+    const content = parse(text)
     if (status >= 200 && status < 300) return content
     if (status !== 401) throw new ResponseError(status, content)
     const hint =
@@ -62,7 +68,34 @@ export class ServerClient {
     throw new Error(`${this.url.origin} requires a token. ${hint}`)
   }
 
-  async #send(method: string, route: string, body?: RequestBody): Promise<IncomingMessage> {
+  /** @throws Error if the response is not complete in time. */
+  async #ask(route: string): Promise<{ status: number; text: string }> {
+    const late = AbortSignal.timeout(this.#answerMs)
+    try {
+      return await this.#read('GET', route, AbortSignal.any([this.#signal, late]))
+    } catch (cause) {
+      if (!late.aborted || this.#signal.aborted) throw cause
+      const problem = `${this.url.origin} did not respond within ${this.#answerMs / 1000} seconds. Check --url.`
+      throw new Error(problem, { cause })
+    }
+  }
+
+  async #read(
+    method: string,
+    route: string,
+    signal: AbortSignal,
+    body?: RequestBody,
+  ): Promise<{ status: number; text: string }> {
+    const response = await this.#send(method, route, signal, body)
+    return { status: response.statusCode ?? 0, text: await readText(response) }
+  }
+
+  async #send(
+    method: string,
+    route: string,
+    signal: AbortSignal,
+    body?: RequestBody,
+  ): Promise<IncomingMessage> {
     const send = this.url.protocol === 'https:' ? httpsRequest : httpRequest
     const base = this.url.href.replace(/\/$/, '')
     const authorization =
@@ -70,7 +103,7 @@ export class ServerClient {
     const request = send(`${base}${route}`, {
       method,
       headers: { ...authorization, ...body?.headers },
-      signal: this.#signal,
+      signal,
     })
     const response = new Promise<IncomingMessage>((resolve, reject) => {
       request.once('response', resolve)

@@ -40,6 +40,8 @@ async function checkPath(argument: string, input: CommandInput): Promise<Checked
     const isSettings = path.basename(argument) === MODEL_SETTINGS_FILE
     return [await checkModel(isSettings ? path.dirname(argument) : argument, input)]
   }
+  if (!found.isDirectory())
+    throw new ConfigError(`${argument} is neither a file nor a folder, so it cannot be checked.`)
   if (await isOneModel(argument)) return [await checkModel(argument, input)]
   return checkStore(argument, input)
 }

@@ -6,6 +6,8 @@ import type { AddressInfo } from 'node:net'
 import path from 'node:path'
 import { test } from 'node:test'
 import type { TestContext } from 'node:test'
+import { ServerClient } from '../../../src/command/client/server-client.ts'
+import type { CommandInput } from '../../../src/command/program/outcome.ts'
 import { runOnnxd } from '../../helpers/command-line.ts'
 import type { CommandResult } from '../../helpers/command-line.ts'
 import { temporaryFolder } from '../../helpers/server.ts'
@@ -153,6 +155,27 @@ async function otherServer(t: TestContext, status: number, body: string): Promis
   await new Promise((resolve) => server.once('listening', resolve))
   return `http://127.0.0.1:${(server.address() as AddressInfo).port}`
 }
+
+test('a server that says nothing, or never ends, is not waited for', async (t) => {
+  const server = createServer((request, response) => {
+    if (request.url === '/silent') return
+    response.write('[')
+    const timer = setInterval(() => response.write('1,'), 20)
+    response.on('close', () => clearInterval(timer))
+  }).listen(0, '127.0.0.1')
+  t.after(() => {
+    server.closeAllConnections()
+    server.close()
+  })
+  await new Promise((resolve) => server.once('listening', resolve))
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+  const { signal } = new AbortController()
+  const input = { flags: { url }, environment: {}, signal } as unknown as CommandInput
+  const client = new ServerClient(input, 300)
+  for (const route of ['/silent', '/endless']) {
+    await assert.rejects(client.call('GET', route), /did not respond within 0\.3 seconds/, route)
+  }
+})
 
 test('a server of another kind is named as such, whatever JSON it sends', async (t) => {
   const strange = ['[]', '{"models":5}', '{"models":[{}]}', '<html>', ' '.repeat(65 * 1024 * 1024)]

@@ -125,6 +125,16 @@ test('check names each problem of a store with its remedy, and explains configur
   assert.match(stdout, /\n3 subjects, 2 of them models: 1 with a problem\.\n$/)
 })
 
+test(
+  'check says what is neither a file nor a folder',
+  { skip: !existsSync('/dev/null') },
+  async () => {
+    const { code, stderr } = await runOnnxd(['check', '/dev/null'])
+    assert.equal(code, 2)
+    assert.match(stderr, /\/dev\/null is neither a file nor a folder, so it cannot be checked\./)
+  },
+)
+
 test('check of a handler that is not allowed says how to allow it, and then runs it', async () => {
   const handler = path.resolve('examples/handlers/words')
   const refused = await runOnnxd(['check', handler])
