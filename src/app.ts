@@ -194,12 +194,13 @@ function newApp(
   }).withTypeProvider<TypeBoxTypeProvider>()
   app.removeAllContentTypeParsers()
   app.setReplySerializer((payload) => `${JSON.stringify(payload, null, 2)}\n`)
-  const { accessLog, serverTiming } = config
+  const { accessLog, accessLogSample, serverTiming } = config
   watchRequests(app, {
     connections,
     budget,
     counts: metrics.responses[listener],
     log: accessLog ? log : undefined,
+    logSample: accessLogSample,
     serverTiming,
     tracing,
   })

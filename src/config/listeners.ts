@@ -101,6 +101,11 @@ export const listenerSettings = {
     0,
   ),
   accessLog: flag('Write one log line for each request.', true),
+  accessLogSample: count(
+    'Write the line of one of this many requests that succeed. Requests that fail always have theirs.',
+    1,
+    1,
+  ),
   serverTiming: flag(
     'Add a Server-Timing header to the responses of predictions: where their time went.',
     true,

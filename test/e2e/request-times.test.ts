@@ -153,3 +153,35 @@ test('a model of the built-in handler tells the parts of its run; the header can
   assert.equal(without.status, 200)
   assert.equal(without.headers.get('server-timing'), null)
 })
+
+test('a busy front-end is a reason', async () => {
+  const server = await sharedServer([iris])
+  let isOver = false
+  const flood = Array.from({ length: 48 }, async () => {
+    while (!isOver) await (await server.fetch('/openapi.json')).text()
+  })
+  await until(async () => {
+    const headers = { ...FLOWER.headers, 'onnxd-explain': 'true' }
+    const response = await server.fetch('/predictions/iris', { ...FLOWER, headers })
+    const { waitedFor, ms } = explanationOf(response)
+    assert.ok(Number(ms['eventLoop']) >= 0)
+    return waitedFor.includes('busy event loop')
+  })
+  isOver = true
+  await Promise.all(flood)
+})
+
+test('one of many successful requests is logged, and each that fails', async (t) => {
+  const server = await serve(t, [path.resolve('examples/iris')], { accessLogSample: 10 })
+  for (let index = 0; index < 20; index += 1) {
+    await (await server.fetch('/predictions/iris', FLOWER)).text()
+    await (await server.fetch('/predictions/none', FLOWER)).text()
+  }
+  await server.close()
+  const lines = server.logLines.filter(({ msg }) => msg === 'request')
+  assert.equal(lines.filter(({ status }) => status === 404).length, 20)
+  const logged = lines.filter(
+    ({ route, status }) => route === '/predictions/:model' && status === 200,
+  )
+  assert.equal(logged.length, 2)
+})

@@ -29,6 +29,7 @@ export function watch(
     budget,
     counts: new StatusCounts(),
     log: undefined,
+    logSample: 1,
     serverTiming: true,
     tracing: undefined,
   })

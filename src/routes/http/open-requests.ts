@@ -38,6 +38,8 @@ export interface RequestWatchOptions {
   readonly counts: StatusCounts
   /** Logger for the access log, one line for each request. Absent if the access log is off. */
   readonly log: FastifyBaseLogger | undefined
+  /** One of this many successful requests is logged. */
+  readonly logSample: number
   /** Whether responses of predictions have a `Server-Timing` header. */
   readonly serverTiming: boolean
   /** Absent if requests are not traced. */
@@ -64,12 +66,13 @@ export class OpenRequests {
   readonly #budget: ByteBudget
   readonly #counts: StatusCounts
   readonly #log: FastifyBaseLogger | undefined
+  readonly #logSample: number
+  #succeeded = 0
 
   /** Use {@link watchRequests}. */
-  constructor(
-    app: App,
-    { connections, budget, counts, log, serverTiming, tracing }: RequestWatchOptions,
-  ) {
+  constructor(app: App, options: RequestWatchOptions) {
+    const { connections, budget, counts, log, logSample, serverTiming, tracing } = options
+    this.#logSample = logSample
     this.hasServerTiming = serverTiming
     this.#app = app
     this.#connections = connections
@@ -154,10 +157,17 @@ export class OpenRequests {
     const hasLeft = !raw.writableEnded
     const status = hasLeft ? CLIENT_LEFT : raw.statusCode
     this.#counts.count(status)
-    if (this.#log !== undefined) logRequest(this.#log, request, raw, status)
+    if (this.#log !== undefined && this.#isLogged(status)) {
+      logRequest(this.#log, request, raw, status)
+    }
     request.trace?.end(request, status)
     if (hasLeft) request.onLeave?.()
     request.prediction?.release()
+  }
+
+  /** The first of every `#logSample` successful requests, and each failed one. */
+  #isLogged(status: number): boolean {
+    return status >= 400 || this.#succeeded++ % this.#logSample === 0
   }
 }
 

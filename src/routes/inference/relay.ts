@@ -24,7 +24,7 @@ export async function relay(
 ): Promise<FastifyReply> {
   const model = find()
   const { openRequests } = request.server
-  const times = new RequestTimes(model, performance.now() - request.receivedAt)
+  const times = new RequestTimes(model, request)
   request.times = times
   const options = predictOptionsOf(request, parameters, dialect)
   const headers = requestHeaders(request, dialect)

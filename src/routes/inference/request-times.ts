@@ -2,6 +2,8 @@
  * Where the time of a prediction went: as the `Server-Timing` header, as the `Onnxd-Explain` header
  * and as fields of the access log.
  */
+import { performance } from 'node:perf_hooks'
+import type { EventLoopUtilization } from 'node:perf_hooks'
 import type { FastifyRequest } from 'fastify'
 import type { ModelVersion } from '../../models/model-version.ts'
 import type { RequestTiming } from '../../models/scheduling/prediction.ts'
@@ -17,26 +19,32 @@ declare module 'fastify' {
 export const EXPLAIN_HEADER = 'onnxd-explain'
 /** A shorter time is not a reason why a request was slow. */
 const NOTEWORTHY_MS = 1
+/** Part of its time above which the event loop of the server is a reason. */
+const BUSY = 0.5
 
 /** The times of one prediction, in milliseconds. */
 export class RequestTimes {
   readonly model: ModelVersion
   /** From the headers of the request to the end of its body. */
   readonly #bodyMs: number
+  /** The event loop when the body had arrived; absent if no explanation is asked for. */
+  readonly #loop: EventLoopUtilization | undefined
   /** Absent until the model has accepted the request. */
   accepted: RequestTiming | undefined
 
-  constructor(model: ModelVersion, bodyMs: number) {
+  /** The body of `request` has arrived. */
+  constructor(model: ModelVersion, request: FastifyRequest) {
     this.model = model
-    this.#bodyMs = bodyMs
+    this.#bodyMs = performance.now() - request.receivedAt
+    if (isExplained(request)) this.#loop = performance.eventLoopUtilization()
   }
 
   /** Headers of the response: names in lower case, and values. */
-  headers({ headers, server }: FastifyRequest): [name: string, value: string][] {
-    const explain = headers[EXPLAIN_HEADER]
+  headers(request: FastifyRequest): [name: string, value: string][] {
     const list: [string, string][] = []
-    if (server.openRequests.hasServerTiming) list.push(['server-timing', this.#serverTiming])
-    if (explain === 'true' || explain === '1') list.push([EXPLAIN_HEADER, this.#explanation])
+    const { hasServerTiming } = request.server.openRequests
+    if (hasServerTiming) list.push(['server-timing', this.#serverTiming])
+    if (isExplained(request)) list.push([EXPLAIN_HEADER, this.#explanation])
     return list
   }
 
@@ -57,6 +65,7 @@ export class RequestTimes {
   get #explanation(): string {
     const { name, version } = this.model
     const timing = this.accepted
+    const loop = performance.eventLoopUtilization(this.#loop)
     return JSON.stringify({
       model: name,
       version,
@@ -65,7 +74,7 @@ export class RequestTimes {
         batch: { size: timing.batch.size, limit: timing.batch.limit },
         runs: timing.runs,
       }),
-      waitedFor: this.#reasons(),
+      waitedFor: this.#reasons(loop),
       ms: {
         body: rounded(this.#bodyMs),
         ...(timing !== undefined && {
@@ -77,6 +86,7 @@ export class RequestTimes {
           infer: rounded(timing.compute.infer),
           encode: rounded(timing.compute.output),
         }),
+        eventLoop: rounded(loop.active),
       },
     })
   }
@@ -99,14 +109,21 @@ export class RequestTimes {
     }
   }
 
-  #reasons(): string[] {
+  #reasons({ active, utilization }: EventLoopUtilization): string[] {
     const reasons = this.#bodyMs >= NOTEWORTHY_MS ? ['body arriving'] : []
+    if (active >= NOTEWORTHY_MS && utilization > BUSY) reasons.push('busy event loop')
     const { accepted: timing } = this
     if (timing === undefined || timing.queueMs < NOTEWORTHY_MS) return reasons
     if (timing.waitReason !== undefined) reasons.push(timing.waitReason)
     if (timing.runs > 1) reasons.push('another run, because a worker died')
     return reasons
   }
+}
+
+/** Whether the client asks why the request was slow. */
+function isExplained({ headers }: FastifyRequest): boolean {
+  const explain = headers[EXPLAIN_HEADER]
+  return explain === 'true' || explain === '1'
 }
 
 /** Rounded to microseconds. */
