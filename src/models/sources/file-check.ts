@@ -5,6 +5,8 @@ import type { Pool } from '../scheduling/pool.ts'
 import { changedFiles } from './late-archive.ts'
 import type { PreparedModel } from './prepare.ts'
 
+export { changedFiles }
+
 /** Interval at which the files that workers have mapped are checked. */
 const WATCH_MS = 1000
 /**
