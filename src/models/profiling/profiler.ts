@@ -57,7 +57,8 @@ export class Profiler {
    * Runs copies of live requests in a worker of its own. The workers that serve do not notice.
    * @param signal Ends it.
    * @throws ServerError 409 if a profile runs or the files have changed, 400 for a model with code,
-   * 503 if the model is not loaded or no request came; the error of the worker if it cannot load the model.
+   * 503 if the model is not loaded or no request came; the error of the worker if it cannot load
+   * the model.
    */
   async profile(
     options: ProfileOptions,
