@@ -76,7 +76,7 @@ function messageOf(
   fields: Readonly<Record<string, unknown>>,
   terminal: Terminal,
 ): string[] {
-  const { method, route, status, ms, ...rest } = fields
+  const { method, route, status, ms, requestId, ip, ...rest } = fields
   if (msg !== 'request' || typeof status !== 'number') {
     return [printable(String(msg)), ...fieldsText(fields, terminal)]
   }
@@ -85,14 +85,14 @@ function messageOf(
     printable(`${String(method)} ${String(route)}`),
     paint(terminal, style, String(status)),
     durationText(Number(ms)),
-    ...fieldsText(rest, terminal),
+    ...fieldsText({ ...rest, ip, requestId }, terminal),
   ]
 }
 
 function fieldsText(fields: Readonly<Record<string, unknown>>, terminal: Terminal): string[] {
-  const texts = Object.entries(fields).map(
-    ([name, value]) => `${printable(name)}=${valueText(value)}`,
-  )
+  const texts = Object.entries(fields)
+    .filter(([, value]) => value !== undefined)
+    .map(([name, value]) => `${printable(name)}=${valueText(value)}`)
   return texts.length === 0 ? [] : [paint(terminal, 'dim', texts.join(' '))]
 }
 

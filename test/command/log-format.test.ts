@@ -23,7 +23,7 @@ test('a request shows method, route, status and time first', () => {
   const request = { method: 'POST', route: '/predictions/:model', status: 200, ms: 1.5, model: 'm' }
   assert.equal(
     pretty({ level: 30, time, requestId: 'r1', ...request, msg: 'request' }),
-    '03:04:05.006 INFO  POST /predictions/:model 200 1.50 ms requestId=r1 model=m\n',
+    '03:04:05.006 INFO  POST /predictions/:model 200 1.50 ms model=m requestId=r1\n',
   )
 })
 
