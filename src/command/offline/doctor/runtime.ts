@@ -8,13 +8,25 @@ import { messageOf } from '../../../errors.ts'
 import { packageFolder } from '../../../package-files.ts'
 import { memberOf } from '../../json.ts'
 import type { Examined } from './examined.ts'
+import { checkGpus } from './gpus.ts'
 
 const LEAST_NODE = [20, 11] as const
 const RUNTIME_MS = 30_000
-/** The server must not load native code, so another process does. */
+/**
+ * The server must not load native code, so another process does. onnxruntime also lists providers
+ * whose library is not in its package; they are there only if the library was added.
+ */
 const RUNTIME_PROGRAM = `
+import { existsSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import path from 'node:path'
 const { default: ort } = await import(process.argv[1])
-const backends = ort.listSupportedBackends().map(({ name }) => name)
+const main = createRequire(process.cwd() + '/').resolve(process.argv[1])
+const folder = path.join(main, '../../bin/napi-v6', process.platform, process.arch)
+const added = (name) => path.join(folder, 'libonnxruntime_providers_' + name + '.so')
+const backends = ort.listSupportedBackends()
+  .filter(({ name, bundled }) => bundled || existsSync(added(name)))
+  .map(({ name }) => name)
 console.log(JSON.stringify({ version: ort.env.versions.node ?? ort.env.versions.common, backends }))`
 
 const run = promisify(execFile)
@@ -34,10 +46,8 @@ function checkNode(): Examined {
   return { name: 'Node', state: 'problem', text, remedy }
 }
 
-async function checkOnnxruntime(
-  { providers, gpus }: Config,
-  signal: AbortSignal,
-): Promise<Examined[]> {
+async function checkOnnxruntime(config: Config, signal: AbortSignal): Promise<Examined[]> {
+  const { providers, gpus } = config
   const name = 'onnxruntime'
   let found: unknown
   try {
@@ -62,9 +72,11 @@ async function checkOnnxruntime(
   const wanted = providers.length > 0 ? providers : gpus > 0 ? ['cuda'] : []
   const missing = wanted.find((one) => !backends.includes(one.toLowerCase()))
   const text = `${String(memberOf(found, 'version'))}, providers ${backends.join(', ')}`
-  if (missing === undefined) return [{ name, state: 'ok', text }]
+  const devices = await checkGpus(config, backends)
+  if (missing === undefined) return [{ name, state: 'ok', text }, ...devices]
   return [
     { name, state: 'ok', text },
+    ...devices,
     {
       name: 'providers',
       state: 'problem',
