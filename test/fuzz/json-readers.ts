@@ -173,8 +173,11 @@ function elementsFor(
   if (typeof value !== 'object' || value === null) return [value]
   const members = value as Record<string, unknown>
   const rows = Object.hasOwn(members, 'instances') ? members.instances : members.inputs
-  // In the Open Inference Protocol, inputs stand in a list, and other members are ignored.
-  if (dialect !== 'v2' && Object.hasOwn(members, name)) return [members[name]].flat(Infinity)
+  // In the Open Inference Protocol, inputs stand in a list, and other members are ignored. The
+  // routes of MMS accept its form too.
+  const isList = Array.isArray(rows) && rows.some((each) => isRecord(each) && 'name' in each)
+  const isProtocol = dialect === 'v2' || (dialect === 'predictions' && isList)
+  if (!isProtocol && Object.hasOwn(members, name)) return [members[name]].flat(Infinity)
   if (Array.isArray(rows)) {
     const named = rows.find((each: unknown) => isRecord(each) && each.name === name)
     if (isRecord(named) && 'data' in named) return [named.data].flat(Infinity)
