@@ -22,13 +22,13 @@ import { IMAGE_HANDLER, metadataOf } from './model-metadata.ts'
 import { ProtocolCodec } from './oip/codec.ts'
 import { errorPredictionFor } from './prediction.ts'
 import { TensorCodec } from './predictions/codec.ts'
+import { withTextHint } from './predictions/text-hint.ts'
 import { answerProfile } from './profile/answer.ts'
 import { MappedWeights } from './runtime/mapped-weights.ts'
 import { OnnxSession } from './runtime/session.ts'
 import { warmUp } from './runtime/warm-up.ts'
 import type { ModelMetadata, TextDescription } from './tensors/metadata.ts'
 import { checkRows } from './tensors/shape.ts'
-import { withTextHint } from './text-hint.ts'
 
 /**
  * Loads the model at the context's path, which is a folder or a single `.onnx` file.

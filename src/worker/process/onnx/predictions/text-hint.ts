@@ -1,9 +1,9 @@
 /** Adds to the errors of a model that takes texts what to send instead of a table. */
-import { ServerError } from '../../../errors.ts'
-import { fileFormatOf } from '../../../file-format.ts'
-import type { WireRequest } from '../../wire/messages.ts'
-import type { RequestCodec } from './codec.ts'
-import { contentKind } from './predictions/media-type.ts'
+import { ServerError } from '../../../../errors.ts'
+import { fileFormatOf } from '../../../../file-format.ts'
+import type { WireRequest } from '../../../wire/messages.ts'
+import type { RequestCodec } from '../codec.ts'
+import { contentKind } from './media-type.ts'
 
 const TABLES: ReadonlySet<string> = new Set(['csv', 'lines', 'npz', 'parquet'])
 const HINT =
