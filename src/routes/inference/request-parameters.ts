@@ -74,27 +74,29 @@ export function bodyParameter(request: FastifyRequest): Parameter[] {
  */
 export function requestHeaders({ raw, trace }: FastifyRequest, dialect?: Dialect): Header[] {
   const own = trace?.headers ?? []
-  const isReplaced = (name: string) => own.some(([one]) => one === name.toLowerCase())
-  if (dialect !== undefined) {
-    const others = joinedHeaders(raw).filter(([name]) => !isReplaced(name))
-    return [...others, ...own, [DIALECT_HEADER, dialect]]
-  }
+  const isDropped = (name: string): boolean =>
+    isInternalHeader(name) || own.some(([one]) => one === name.toLowerCase())
+  if (dialect !== undefined)
+    return [...joinedHeaders(raw, isDropped), ...own, [DIALECT_HEADER, dialect]]
   const { rawHeaders } = raw
   const headers = new Map<string, string>()
   // The body of a form is already decompressed.
   const isForm = mediaType(raw.headers['content-type']).toLowerCase() === URL_ENCODED
   for (let index = 0; index + 1 < rawHeaders.length; index += 2) {
     const name = rawHeaders[index] ?? ''
-    if (isInternalHeader(name) || isReplaced(name)) continue
+    if (isDropped(name)) continue
     if (isForm && name.toLowerCase() === 'content-encoding') continue
     headers.set(name, rawHeaders[index + 1] ?? '')
   }
   return [...headers, ...own]
 }
 
-function joinedHeaders({ headers }: IncomingMessage): Header[] {
+function joinedHeaders(
+  { headers }: IncomingMessage,
+  isDropped: (name: string) => boolean,
+): Header[] {
   return Object.entries(headers)
-    .filter(([name]) => !isInternalHeader(name))
+    .filter(([name]) => !isDropped(name))
     .map(([name, value]) => [name, String(value)])
 }
 

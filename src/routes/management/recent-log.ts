@@ -10,7 +10,8 @@ interface NumberedLine {
 const MAX_LINES = 1000
 /** Longer lines are not kept. The stack of an error has some kilobytes. */
 const MAX_CHARACTERS = 8192
-const REQUEST = /"msg":"request"\}\n$/
+/** How pino ends the line of a request. */
+const REQUEST_END = '"msg":"request"}\n'
 
 /** The last lines of the log. */
 export class RecentLog {
@@ -23,7 +24,7 @@ export class RecentLog {
     this.#number += 1
     if (text.length > MAX_CHARACTERS) return
     const line = { number: this.#number, text }
-    if (REQUEST.test(text)) this.#requests = appended(this.#requests, line)
+    if (text.endsWith(REQUEST_END)) this.#requests = appended(this.#requests, line)
     else this.#others = appended(this.#others, line)
   }
 
