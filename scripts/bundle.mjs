@@ -3,8 +3,8 @@
  * time, because Node does not have to find and read about 900 files. The compiler checks the types
  * before.
  *
- * The folder also gets the files of Swagger UI, and `licenses.txt` with the licences of everything
- * in it.
+ * The folder also gets the pages for browsers, the files of Swagger UI, and `licenses.txt` with the
+ * licences of everything in it.
  *
  *     node scripts/bundle.mjs dist
  *
@@ -16,6 +16,7 @@ import process from 'node:process'
 import { fileURLToPath } from 'node:url'
 import { rolldown } from 'rolldown'
 import { markFreeVariables, problemsOf } from './bundle-check.mjs'
+import { writePages } from './bundle-pages.mjs'
 
 const ROOT = path.dirname(path.dirname(fileURLToPath(import.meta.url)))
 const SOURCES = path.join(ROOT, 'src')
@@ -94,10 +95,10 @@ const { output } = await bundle.generate(written)
 stopAtProblems(output)
 const modules = output.flatMap((file) => (file.type === 'chunk' ? file.moduleIds : []))
 const assets = SWAGGER_UI_FILES.map((name) => path.join(SWAGGER_UI, name))
-const licenses = licensesOf([...modules, ...assets])
 
 await bundle.write(written)
 await bundle.close()
+const licenses = licensesOf([...modules, ...assets, ...(await writePages(folder))])
 mkdirSync(path.join(folder, 'swagger-ui'))
 for (const asset of assets)
   copyFileSync(asset, path.join(folder, 'swagger-ui', path.basename(asset)))

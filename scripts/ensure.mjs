@@ -26,10 +26,13 @@ const OUTPUTS = {
     project: 'tsconfig.build.json',
     folders: ['src'],
     // The first file is run; the others are modules that it imports.
-    bundler: ['scripts/bundle.mjs', 'scripts/bundle-check.mjs'],
+    bundler: ['scripts/bundle.mjs', 'scripts/bundle-check.mjs', 'scripts/bundle-pages.mjs'],
   },
   build: { project: 'tsconfig.json', folders: ['src', 'test', 'benchmarks', 'scripts'] },
 }
+
+/** Pages for browsers: they are only in the bundle, and have settings of their own. */
+const PAGES = { folder: path.join('src', 'pages'), project: path.join('src', 'pages') }
 
 /** Files that users run as commands. */
 const COMMANDS = ['cli.js', path.join('worker', 'process', 'launcher.js')]
@@ -130,9 +133,10 @@ function npm(...args) {
 function ensureCompiled(output, isChecked) {
   const { project, folders, bundler } = OUTPUTS[output] ?? fail(`there is no output ${output}`)
   const sources = folders.flatMap((folder) => sourcesIn(folder))
+  const pages = bundler ? filesIn(path.join(ROOT, PAGES.folder)).map(relativeToRoot) : []
   const stampFile = path.join(ROOT, output, '.stamp')
   const settings = ['package-lock.json', 'tsconfig.json', project, ...(bundler ?? [])]
-  const fingerprint = fingerprintOf([...settings, ...sources])
+  const fingerprint = fingerprintOf([...settings, ...sources, ...pages.toSorted()])
   const [stamp, ...files] = readIfPresent(stampFile)?.split('\n') ?? []
   const isComplete =
     files.length > 0 && files.every((file) => existsSync(path.join(ROOT, output, file)))
@@ -165,6 +169,7 @@ function compile(output, project, sources, isComplete) {
 /** @param project To check first; absent where the sources have been checked. */
 function bundle(output, project, bundler) {
   if (project !== undefined) runCompiler('-p', project, '--noEmit')
+  if (existsSync(path.join(ROOT, PAGES.project))) runCompiler('-p', PAGES.project)
   if (run(path.join(ROOT, bundler), output) !== 0) fail('the program cannot be bundled, see above')
 }
 
@@ -178,12 +183,20 @@ function run(program, ...args) {
   return spawnSync(process.execPath, [program, ...args], { cwd: ROOT, stdio }).status
 }
 
-/** Source files, relative to the root. JavaScript files in `scripts` are not compiled. */
+/**
+ * Source files, relative to the root, without those of pages. JavaScript files in `scripts` are not
+ * compiled.
+ */
 function sourcesIn(folder) {
   return filesIn(path.join(ROOT, folder))
     .filter((file) => file.endsWith('.ts') && !file.endsWith('.d.ts'))
-    .map((file) => path.relative(ROOT, file))
+    .map(relativeToRoot)
+    .filter((file) => !file.startsWith(PAGES.folder + path.sep))
     .toSorted()
+}
+
+function relativeToRoot(file) {
+  return path.relative(ROOT, file)
 }
 
 /**

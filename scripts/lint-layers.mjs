@@ -75,6 +75,7 @@ const DOORS = {
   'openapi/predict': ['predict-schemas.ts'],
   'routes/documents': ['api-documents.ts', 'docs-page.ts', 'openapi.ts'],
   'routes/inference': ['relay.ts', 'reject-early.ts', 'request-parameters.ts'],
+  'routes/pages': ['page-routes.ts'],
   'routes/management': ['models.ts', 'parameters.ts', 'recent-log.ts'],
   'routes/text': ['text-routes.ts'],
   'routes/tracing': ['tracing.ts'],
@@ -169,6 +170,18 @@ const LAYERS = [
       onlyDown(START),
       { regex: '(^|/)worker/', message: 'Layers: a route calls models, never workers.' },
       noNativeCode,
+    ],
+  },
+  {
+    files: ['src/pages/**'],
+    forbidden: [
+      { regex: '^node:', message: 'Layers: a page runs in a browser.' },
+      noHttp,
+      noNativeCode,
+      {
+        regex: '(^|/)(config|contract|model-folder|routes|openapi|models|worker|command)/',
+        message: 'Layers: a page knows the server by its HTTP API only.',
+      },
     ],
   },
   {

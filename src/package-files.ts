@@ -1,10 +1,11 @@
-/** Reads files of the package other than its code: the manifest, and Swagger UI in `dist`. */
+/** Reads files of the package other than its code: the manifest, and pages for browsers in `dist`. */
 import { existsSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import path from 'node:path'
 
 /** The build puts the files of Swagger UI here. Every build of the program reads them from here. */
 const SWAGGER_UI = path.join('dist', 'swagger-ui')
+const PAGES = path.join('dist', 'pages')
 
 /** Returns the version of this package; `unknown` if the manifest has none. */
 export async function readPackageVersion(): Promise<string> {
@@ -16,6 +17,11 @@ export async function readPackageVersion(): Promise<string> {
 /** Reads a file of Swagger UI. */
 export function readSwaggerUi(name: string): Promise<Buffer> {
   return readFile(inPackage(SWAGGER_UI, name))
+}
+
+/** Reads a file of a page for browsers, see `scripts/bundle-pages.mjs`. */
+export function readPageFile(name: string): Promise<Buffer> {
+  return readFile(inPackage(PAGES, name))
 }
 
 /**
