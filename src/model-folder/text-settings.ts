@@ -38,7 +38,7 @@ export const TextSettings = Type.Object(
         minimum: 1,
         maximum: 1_000_000,
         description:
-          'Maximum number of tokens in a run of the model, with padding. A text that is longer runs alone. Default: 16384.',
+          'Maximum number of tokens in a run of the model, with padding. A text that is longer runs alone. Default: 512 on a CPU, else 16384.',
       }),
     ),
     truncate: Type.Optional(

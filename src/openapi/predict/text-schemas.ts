@@ -13,9 +13,16 @@ const INPUTS = {
   description: 'A text, or a list of texts. A pair of texts is a list of two texts in the list.',
 }
 const TOP_K = { type: 'integer', minimum: 1, description: 'Maximum number of results.' }
-const TRUNCATE = {
-  type: 'boolean',
-  description: 'Cut a text that is too long; otherwise the response is 413.',
+const TRUNCATION = {
+  truncate: {
+    type: 'boolean',
+    description: 'Cut a text that is too long; otherwise the response is 413.',
+  },
+  truncation_direction: {
+    type: 'string',
+    enum: ['left', 'right'],
+    description: 'Where a text that is too long is cut. Default: as `tokenizer.json` says.',
+  },
 }
 const FORMATS = ['float', 'base64', 'int8', 'uint8', 'binary', 'ubinary']
 const AGGREGATIONS = ['none', 'simple', 'first', 'average', 'max']
@@ -34,11 +41,13 @@ interface Form {
 /** Request: an object with texts and parameters. */
 export function textRequest(text: TextMetadata, typeName: string): RequestBody {
   const { sentence, required, properties } = formOf(text, typeName)
+  // Question answering reads a long context in parts.
+  const isCut = text.task !== 'question-answering'
   const schema = {
     $id: `${typeName}PredictRequest`,
     type: 'object',
     required,
-    properties: { ...properties, truncate: TRUNCATE },
+    properties: { ...properties, ...(isCut ? TRUNCATION : {}) },
     additionalProperties: false,
   }
   return {

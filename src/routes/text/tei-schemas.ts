@@ -12,6 +12,11 @@ import {
 } from './text-route-schemas.ts'
 
 const PromptName = EmbeddingOptions.prompt_name
+const Direction = Type.Optional(
+  stringEnum(['Left', 'Right'], {
+    description: 'Where a text that is too long is cut. Default: as `tokenizer.json` says.',
+  }),
+)
 const Texts = Type.Union([Type.String(), Type.Array(Type.String(), { minItems: 1 })])
 
 export const TeiError = Type.Object(
@@ -30,6 +35,7 @@ export const TeiRerankRequest = Type.Object(
     raw_scores: Type.Optional(Type.Boolean({ description: 'Logits instead of probabilities.' })),
     return_text: Type.Optional(Type.Boolean()),
     truncate: Truncate,
+    truncation_direction: Direction,
   },
   { $id: 'RankTextsRequest', additionalProperties: false },
 )
@@ -39,7 +45,12 @@ export const TeiRerankResponse = Type.Array(
 )
 
 export const TeiEmbedRequest = Type.Object(
-  { model: Model, inputs: TextsOrTokens, ...EmbeddingOptions },
+  {
+    model: Model,
+    inputs: TextsOrTokens,
+    ...EmbeddingOptions,
+    truncation_direction: Direction,
+  },
   { $id: 'EmbedRequest', additionalProperties: false },
 )
 
@@ -51,7 +62,11 @@ export const TeiSimilarityRequest = Type.Object(
       sentences: Type.Array(Type.String(), { minItems: 1 }),
     }),
     parameters: Type.Optional(
-      Type.Object({ truncate: Truncate, prompt_name: Type.Optional(Type.String()) }),
+      Type.Object({
+        truncate: Truncate,
+        truncation_direction: Direction,
+        prompt_name: Type.Optional(Type.String()),
+      }),
     ),
   },
   { $id: 'SimilarityRequest', additionalProperties: false },
@@ -62,6 +77,7 @@ export const TeiEmbedAllRequest = Type.Object(
     model: Model,
     inputs: TextsOrTokens,
     truncate: Truncate,
+    truncation_direction: Direction,
     prompt: EmbeddingOptions.prompt,
     prompt_name: PromptName,
   },
@@ -71,7 +87,12 @@ export const TeiEmbedAllRequest = Type.Object(
 export const TeiEmbedAllResponse = Type.Array(Type.Array(Type.Array(Type.Number())))
 
 export const TeiEmbedSparseRequest = Type.Object(
-  { model: Model, inputs: TextsOrTokens, truncate: Truncate },
+  {
+    model: Model,
+    inputs: TextsOrTokens,
+    truncate: Truncate,
+    truncation_direction: Direction,
+  },
   { $id: 'EmbedSparseRequest', additionalProperties: false },
 )
 
@@ -105,6 +126,7 @@ export const TeiPredictRequest = Type.Object(
     ),
     raw_scores: Type.Optional(Type.Boolean({ description: 'Logits instead of probabilities.' })),
     truncate: Truncate,
+    truncation_direction: Direction,
   },
   { $id: 'ClassifyTextsRequest', additionalProperties: false },
 )

@@ -85,9 +85,14 @@ export class Encoder {
 
   /**
    * Encodes one text or a pair with the special tokens of the model.
+   * @param cutsLeft Whether a text that is too long loses its beginning instead of its end.
    * @throws ServerError 413 with the number of tokens when it is too long and must not be cut.
    */
-  encode({ text, pair, ids }: TextInput, cut: Cut): Encoded {
+  encode(
+    { text, pair, ids }: TextInput,
+    cut: Cut,
+    cutsLeft = this.tokenizer.defaults.truncatesLeft,
+  ): Encoded {
     const first = ids === undefined ? this.tokens(text) : this.#given(text, ids)
     const second = pair === undefined ? undefined : this.tokens(pair)
     const special = this.specialCount(second !== undefined)
@@ -102,7 +107,10 @@ export class Encoder {
       )
     }
     const lengths = cut === 'first' ? ([room - other, other] as const) : share(one, other, room)
-    return this.join(this.#cut(first, lengths[0]), second && this.#cut(second, lengths[1]))
+    return this.join(
+      cutTo(first, lengths[0], cutsLeft),
+      second && cutTo(second, lengths[1], cutsLeft),
+    )
   }
 
   /**
@@ -169,12 +177,17 @@ export class Encoder {
         : { datatype: 'INT32', shape, data: values }
     })
   }
+}
 
-  #cut({ ids, starts, ends, words }: TokenSequence, length: number): TokenSequence {
-    const from = this.tokenizer.defaults.truncatesLeft ? ids.length - length : 0
-    const part = (list: readonly number[]): readonly number[] => list.slice(from, from + length)
-    return { ids: part(ids), starts: part(starts), ends: part(ends), words: part(words) }
-  }
+/** @param cutsLeft Whether the beginning of the text is removed instead of its end. */
+function cutTo(
+  { ids, starts, ends, words }: TokenSequence,
+  length: number,
+  cutsLeft: boolean,
+): TokenSequence {
+  const from = cutsLeft ? ids.length - length : 0
+  const part = (list: readonly number[]): readonly number[] => list.slice(from, from + length)
+  return { ids: part(ids), starts: part(starts), ends: part(ends), words: part(words) }
 }
 
 /** Cuts the longer text first, as the Rust tokenizers do. */

@@ -24,7 +24,9 @@ import { TokenClassificationTask } from './token-classification.ts'
 import { Tokenizer } from './tokenizer/tokenizer.ts'
 
 const DEFAULT_MAX_TOKENS = 512
-const DEFAULT_MAX_BATCH_TOKENS = 16_384
+/** On a CPU, longer runs take more time for each token, because they leave its caches. */
+const CPU_MAX_BATCH_TOKENS = 512
+const GPU_MAX_BATCH_TOKENS = 16_384
 const DEFAULT_TOP_K = 5
 /**
  * Beginning of the names of operators whose results depend on all numbers of a tensor, so that
@@ -70,7 +72,9 @@ export function createTextModel(parts: TextModelParts): TextModel {
   }
   const labels = metadata.labels ?? labelsOf(folder.config) ?? []
   const joins = metadata.batchable && files.onnxFile !== undefined && !isDynamic(files.onnxFile)
-  const maxBatchTokens = settings.text?.maxBatchTokens ?? DEFAULT_MAX_BATCH_TOKENS
+  const onCpu = metadata.providers.every((name) => name === 'cpu')
+  const maxBatchTokens =
+    settings.text?.maxBatchTokens ?? (onCpu ? CPU_MAX_BATCH_TOKENS : GPU_MAX_BATCH_TOKENS)
   const model: TaskModel = {
     encoder,
     outputs: metadata.outputs,

@@ -42,15 +42,23 @@ export function maxTextsOf({ maxTexts }: TaskModel): number {
   return maxTexts > 0 ? Math.min(maxTexts, MAX_TEXTS) : MAX_TEXTS
 }
 
-/** Encodes texts as the parameter `truncate` says, and counts their tokens. */
+/** As text-embeddings-inference and as Hugging Face write them. */
+const DIRECTIONS = ['right', 'left', 'Right', 'Left'] as const
+
+/**
+ * Encodes texts as the parameters `truncate` and `truncation_direction` say, and counts their
+ * tokens.
+ */
 export function encodeAll(
   { encoder, truncates }: TaskModel,
   texts: readonly TextInput[],
   parameters: Parameters,
 ): readonly Encoded[] {
   const cuts = parameters.flag('truncate') ?? truncates
+  const direction = parameters.choice('truncation_direction', DIRECTIONS)?.toLowerCase()
+  const cutsLeft = direction === undefined ? undefined : direction === 'left'
   return texts.map((text) => {
-    const encoded = encoder.encode(text, cuts ? 'longest' : 'none')
+    const encoded = encoder.encode(text, cuts ? 'longest' : 'none', cutsLeft)
     parameters.tokens += encoded.ids.length
     return encoded
   })

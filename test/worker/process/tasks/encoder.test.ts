@@ -14,21 +14,22 @@ test('texts and pairs have the special tokens, types and lengths of the Rust tok
     { file: byteLevelFile(texts), limits: [1000, 20, 12] },
   ]
   for (const { file, limits } of cases) {
-    const oracle = RustTokenizer.fromString(JSON.stringify(file))
     for (const maxTokens of limits) {
       const encoder = new Encoder(new Tokenizer(file), [], { maxTokens, padId: 0 })
-      oracle.setTruncation(maxTokens)
-      for (const [index, text] of TEXTS.entries()) {
-        const pair = TEXTS[(index * 7 + 3) % TEXTS.length] ?? ''
-        for (const second of [undefined, pair]) {
-          const expected = await oracle.encode(text, second)
-          const { ids, types } = encoder.encode(
-            second === undefined ? { text } : { text, pair: second },
-            'longest',
-          )
-          const shown = JSON.stringify([maxTokens, text, second])
-          assert.deepEqual(ids, expected.getIds(), shown)
-          assert.deepEqual(types, expected.getTypeIds(), shown)
+      for (const direction of ['Right', 'Left']) {
+        const cutsLeft = direction === 'Left'
+        const truncation = { direction, max_length: maxTokens, strategy: 'LongestFirst', stride: 0 }
+        const oracle = RustTokenizer.fromString(JSON.stringify({ ...file, truncation }))
+        for (const [index, text] of TEXTS.entries()) {
+          const pair = TEXTS[(index * 7 + 3) % TEXTS.length] ?? ''
+          for (const second of [undefined, pair]) {
+            const expected = await oracle.encode(text, second)
+            const input = second === undefined ? { text } : { text, pair: second }
+            const { ids, types } = encoder.encode(input, 'longest', cutsLeft)
+            const shown = JSON.stringify([maxTokens, direction, text, second])
+            assert.deepEqual(ids, expected.getIds(), shown)
+            assert.deepEqual(types, expected.getTypeIds(), shown)
+          }
         }
       }
     }

@@ -232,6 +232,16 @@ test('texts that are too long are rejected with the count, or cut', async (t) =>
   assert.match(message, /102 tokens.*at most 64/)
   const cut = await one(ask, { inputs: long, truncate: true })
   assert.deepEqual(cut, await one(ask, 'cat '.repeat(62)))
+  const ends = `${long}dog`
+  for (const [truncation_direction, kept] of [
+    ['right', 'cat '.repeat(62)],
+    ['Right', 'cat '.repeat(62)],
+    ['left', `${'cat '.repeat(61)}dog`],
+    ['Left', `${'cat '.repeat(61)}dog`],
+  ]) {
+    const answer = await one(ask, { inputs: ends, truncate: true, truncation_direction })
+    assert.deepEqual(answer, await one(ask, kept), truncation_direction)
+  }
 })
 
 test('requests that are wrong get 4xx with the reason, in bounded time', async (t) => {
@@ -240,6 +250,7 @@ test('requests that are wrong get 4xx with the reason, in bounded time', async (
     [{ inputs: 'cat', top_k: -1 }, 400, /top_k/],
     [{ inputs: 'cat', topk: 1 }, 400, /"topk" is unknown.*top_k/],
     [{ inputs: 7 }, 400, /inputs/],
+    [{ inputs: 'cat', truncation_direction: 'up' }, 400, /truncation_direction.*"left"/],
     [{ inputs: ['a', 7] }, 400, /inputs\[1\]/],
     [{ parameters: [] }, 400, /parameters/],
     [{}, 400, /inputs/],

@@ -1,14 +1,14 @@
 /** Embeddings in the form of OpenAI, and in that of text-embeddings-inference. */
 import { fieldsOf, isFields, listOf } from '../json-fields.ts'
 import { badRequest } from '../text-request.ts'
-import { checkMembers, textsOrTokensOf } from './form.ts'
+import { TRUNCATION, checkMembers, textsOrTokensOf } from './form.ts'
 import type { Form } from './form.ts'
 
 const COMMON = ['model', 'truncate', 'normalize', 'dimensions', 'prompt', 'prompt_name']
 const EMBEDDINGS = ['input', 'encoding_format', 'user', ...COMMON]
-const TEI_EMBED = ['inputs', ...COMMON]
-const TEI_TOKENS = ['inputs', 'model', 'truncate', 'prompt', 'prompt_name']
-const TEI_SPARSE = ['inputs', 'model', 'truncate']
+const TEI_EMBED = ['inputs', 'truncation_direction', ...COMMON]
+const TEI_TOKENS = ['inputs', 'model', ...TRUNCATION, 'prompt', 'prompt_name']
+const TEI_SPARSE = ['inputs', 'model', ...TRUNCATION]
 const TEI_SIMILARITY = ['inputs', 'parameters', 'model']
 
 /** `POST /v1/embeddings` */
@@ -60,6 +60,6 @@ export const answerTeiSimilarity: Form = async (body, { ask }) => {
   }
   checkMembers(inputs, ['source_sentence', 'sentences'])
   const options = fieldsOf(parameters)
-  checkMembers(options, ['truncate', 'prompt_name'])
+  checkMembers(options, [...TRUNCATION, 'prompt_name'])
   return (await ask({ ...options, source_sentence, sentences })).result
 }

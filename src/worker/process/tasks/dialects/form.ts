@@ -23,6 +23,9 @@ export interface FormModel {
   readonly prompts: ReadonlyMap<string, string>
 }
 
+/** Parameters for texts that are too long. */
+export const TRUNCATION = ['truncate', 'truncation_direction']
+
 /**
  * Converts a request to that of the task, and the result to a response.
  * @throws ServerError 4xx

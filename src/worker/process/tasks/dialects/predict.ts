@@ -2,10 +2,10 @@
 import type { Fields } from '../json-fields.ts'
 import { listOf } from '../json-fields.ts'
 import { badRequest } from '../text-request.ts'
-import { checkMembers } from './form.ts'
+import { TRUNCATION, checkMembers } from './form.ts'
 import type { Form } from './form.ts'
 
-const PREDICT = ['model', 'inputs', 'raw_scores', 'truncate']
+const PREDICT = ['model', 'inputs', 'raw_scores', ...TRUNCATION]
 const ALL_LABELS = 10_000
 
 /**

@@ -2,11 +2,11 @@
 import { fieldsOf, isFields, listOf } from '../json-fields.ts'
 import type { Fields } from '../json-fields.ts'
 import { Parameters, badRequest } from '../text-request.ts'
-import { checkMembers, textsOf } from './form.ts'
+import { TRUNCATION, checkMembers, textsOf } from './form.ts'
 import type { Form } from './form.ts'
 
 const COHERE = ['model', 'query', 'documents', 'top_n', 'return_documents', 'truncate']
-const TEI = ['model', 'query', 'texts', 'raw_scores', 'return_text', 'truncate']
+const TEI = ['model', 'query', 'texts', 'raw_scores', 'return_text', ...TRUNCATION]
 const MAX_TOP_N = 10_000
 
 /** `POST /v1/rerank`. As in Cohere, long documents are cut if the request does not say. */
