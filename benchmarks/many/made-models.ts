@@ -4,8 +4,7 @@ import { tmpdir } from 'node:os'
 import path from 'node:path'
 import process from 'node:process'
 import { addingModel } from '../../test/helpers/numbered-models.ts'
-import { modelBytes, node } from '../../test/helpers/onnx-builder.ts'
-import { randomNumbers } from '../../test/helpers/random.ts'
+import { layers } from '../../test/helpers/weight-models.ts'
 import { OCTETS, floats } from '../bench-models.ts'
 
 /** Weights of a layer: WIDTH² floats, 4 MiB. */
@@ -31,31 +30,8 @@ export function temporaryFolder(): { readonly folder: string; readonly remove: (
 
 /** Writes a model of 92 MB: layers of matrix products with random weights. */
 export function writeLargeModel(file: string): void {
-  const random = randomNumbers(1)
-  const name = (layer: number): string => (layer === 0 ? 'x' : layer === LAYERS ? 'y' : `r${layer}`)
-  const layers = Array.from({ length: LAYERS }, (_, layer) => layer)
-  const weights = (): Buffer => {
-    const numbers = Float32Array.from({ length: WIDTH * WIDTH }, () => (random.next() - 0.5) / 16)
-    return Buffer.from(numbers.buffer)
-  }
   mkdirSync(path.dirname(file), { recursive: true })
-  writeFileSync(
-    file,
-    modelBytes({
-      inputs: [{ name: 'x', type: 'FP32', shape: ['n', WIDTH] }],
-      outputs: [{ name: 'y', type: 'FP32', shape: ['n', WIDTH] }],
-      nodes: layers.flatMap((layer) => [
-        node('MatMul', [name(layer), `w${layer}`], `p${layer}`),
-        node('Relu', [`p${layer}`], name(layer + 1)),
-      ]),
-      constants: Object.fromEntries(
-        layers.map((layer) => [
-          `w${layer}`,
-          { type: 'FP32', shape: [WIDTH, WIDTH], bytes: weights() },
-        ]),
-      ),
-    }),
-  )
+  writeFileSync(file, layers(WIDTH, LAYERS))
 }
 
 /** Writes a store with the models `m1` to `m<count>`, of about 150 bytes each. */
