@@ -1,13 +1,21 @@
 /**
- * `npm run test:matrix [-- 22 24]`: runs the tests on other versions of Node. npm fetches them as
- * the packages `node-<platform>-<arch>`. The package `node` is not used: it gets its program in an
- * install script, which is disabled here, so the current Node would be tested without a warning.
- * For this reason each run also checks its version.
+ * `npm run test:matrix`: runs the tests on other versions of Node.
+ *
+ *     npm run test:matrix                   on Node 22 and 24
+ *     npm run test:matrix -- 22             on Node 22
+ *     npm run test:matrix -- --divide       each file of DIVIDED on one of the versions only
+ *
+ * npm fetches them as the packages `node-<platform>-<arch>`. The package `node` is not used: it gets
+ * its program in an install script, which is disabled here, so the current Node would be tested
+ * without a warning. For this reason each run also checks its version.
+ *
  * The versions run in parallel, and the output of each is printed as one piece at its end.
  */
 import { spawn, spawnSync } from 'node:child_process'
+import path from 'node:path'
 import process from 'node:process'
 import { ensure } from './ensure.mjs'
+import { findTests } from './test-runner.mjs'
 
 const VERSIONS = ['22', '24']
 /**
@@ -40,26 +48,50 @@ const ONCE = [
   'e2e/tei',
   'e2e/vision',
 ]
+/**
+ * With `--divide`, each of these files runs on one of the versions. They test behaviour that depends
+ * on onnxd more than on Node; processes, sockets, streams and the package are tested on every
+ * version.
+ */
+const DIVIDED = ['command/', 'e2e/', 'models/', 'routes/']
 const IS_WINDOWS = process.platform === 'win32'
 const PLATFORM = IS_WINDOWS ? 'win' : process.platform
 
-const wanted = process.argv.slice(2)
+const given = process.argv.slice(2)
+const wanted = given.filter((arg) => arg !== '--divide')
+const divides = given.includes('--divide')
 if (isRegistryReachable()) {
   // Once, so that parallel runs do not do it at the same time.
   ensure('dist', 'build')
   const versions = wanted.length > 0 ? wanted : VERSIONS
-  const statuses = await Promise.all(versions.map(runTests))
+  const statuses = await Promise.all(
+    versions.map((version, index) => runTests(version, filesFor(index, versions.length))),
+  )
   process.exitCode = statuses.find((status) => status !== 0) ?? 0
 } else {
   console.log('onnxd: skipped the tests on other Node versions: the npm registry does not answer.')
 }
 
+/** The test files for the version at an index. */
+function filesFor(index, count) {
+  const has = (file, parts) => parts.some((part) => file.split(path.sep).join('/').includes(part))
+  const files = findTests(path.join('build', 'test'), '.test.js', []).filter(
+    (file) => !has(file, ONCE),
+  )
+  if (!divides) return files
+  const divided = files.filter((file) => has(file, DIVIDED))
+  return files.filter((file) => {
+    const place = divided.indexOf(file)
+    return place === -1 || place % count === index
+  })
+}
+
 /** Returns the exit status. */
-async function runTests(version) {
+async function runTests(version, files) {
   console.log(`onnxd: fetching Node ${version}, then the tests on it`)
   const fetched = `${nodePackage()}@${version}`
-  const args = ['-y', '-p', fetched, '-c', `npm test -- --node=${version} --without=${ONCE.join()}`]
-  const child = spawn('npx', quoted(args), {
+  const command = `npm test -- --node=${version} ${files.join(' ')}`
+  const child = spawn('npx', quoted(['-y', '-p', fetched, '-c', command]), {
     stdio: ['ignore', 'pipe', 'pipe'],
     // On Windows npm and npx are batch files and need a shell.
     shell: IS_WINDOWS,

@@ -6,7 +6,6 @@
  *     npm test -- --test-name-pattern=batch     options go to Node's test runner
  *     npm test -- --watch wire                  again after each change, until Ctrl-C
  *     npm test -- --node=22                     fails unless Node 22 runs it
- *     npm test -- --without=fuzz/,project/docs  all but the files whose path contains one of these
  */
 import path from 'node:path'
 import process from 'node:process'
@@ -27,13 +26,8 @@ if (args.includes('--watch')) {
   const others = args.filter((arg) => arg !== '--watch')
   runOnChanges(['src', 'test'], [fileURLToPath(import.meta.url), ...others])
 } else {
-  const { options, filters } = readArguments(args, ['--node=', '--without='])
-  const without = args.find((arg) => arg.startsWith('--without='))?.slice('--without='.length)
-  const excluded = without === undefined ? [] : without.split(',')
+  const { options, filters } = readArguments(args, ['--node='])
   ensure('dist', 'build')
-  const found = findTests(path.join('build', 'test'), '.test.js', filters)
-  const files = found.filter((file) => !excluded.some((part) => file.includes(part)))
-  runTests(files, options, {
-    timeoutMs: TIMEOUT_MS,
-  })
+  const files = findTests(path.join('build', 'test'), '.test.js', filters)
+  runTests(files, options, { timeoutMs: TIMEOUT_MS })
 }
