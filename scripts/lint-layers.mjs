@@ -103,7 +103,7 @@ const DOORS = {
   ],
   'worker/process/onnx/image': ['codec.ts', 'classes.ts', 'placement.ts', 'decode.ts'],
   'worker/process/onnx/kserve-v1': ['codec.ts', 'instances.ts', 'outputs.ts'],
-  'worker/process/onnx/oip': ['codec.ts'],
+  'worker/process/onnx/oip': ['codec.ts', 'named-tensors.ts'],
   'worker/process/onnx/profile': ['answer.ts'],
   'worker/process/onnx/raw': ['raw-input.ts', 'foreign-bytes.ts'],
   'worker/process/onnx/runtime': [
@@ -124,7 +124,7 @@ const DOORS = {
     'settings.ts',
   ],
   'worker/process/tasks': ['text-model.ts', 'text-folder.ts'],
-  'worker/process/tasks/dialects': ['codec.ts'],
+  'worker/process/tasks/dialects': ['codec.ts', 'protocol.ts'],
   'worker/process/tasks/tokenizer': ['tokenizer.ts'],
   'worker/process/weights': ['job.ts'],
   'worker/wire': ['decode.ts', 'encode.ts', 'messages.ts'],

@@ -5,9 +5,9 @@
  *     npm run test:matrix -- 22             on Node 22
  *     npm run test:matrix -- --divide       each file of DIVIDED on one of the versions only
  *
- * npm fetches them as the packages `node-<platform>-<arch>`. The package `node` is not used: it gets
- * its program in an install script, which is disabled here, so the current Node would be tested
- * without a warning. For this reason each run also checks its version.
+ * npm fetches them as the packages `node-<platform>-<arch>`. The package `node` is not used: it
+ * gets its program in an install script, which is disabled here, so the current Node would be
+ * tested without a warning. For this reason each run also checks its version.
  *
  * The versions run in parallel, and the output of each is printed as one piece at its end.
  */
@@ -49,9 +49,9 @@ const ONCE = [
   'e2e/vision',
 ]
 /**
- * With `--divide`, each of these files runs on one of the versions. They test behaviour that depends
- * on onnxd more than on Node; processes, sockets, streams and the package are tested on every
- * version.
+ * With `--divide`, each of these files runs on one of the versions. They test behaviour that
+ * depends on onnxd more than on Node; processes, sockets, streams and the package are tested on
+ * every version.
  */
 const DIVIDED = ['command/', 'e2e/', 'models/', 'routes/']
 const IS_WINDOWS = process.platform === 'win32'

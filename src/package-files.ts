@@ -1,4 +1,4 @@
-/** Reads files of the package other than its code: the manifest, and pages for browsers in `dist`. */
+/** Reads files of the package other than its code: the manifest, and files for browsers. */
 import { existsSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import path from 'node:path'

@@ -1,4 +1,4 @@
-/** Block W: workers of a large model that are killed under load, with the weight cache and plain. */
+/** Block W: killed workers of a large model under load, with the weight cache and without. */
 import assert from 'node:assert/strict'
 import { writeFileSync } from 'node:fs'
 import http from 'node:http'

@@ -7,6 +7,7 @@ import path from 'node:path'
 import { test } from 'node:test'
 import { serve, temporaryFolder } from '../helpers/server.ts'
 import { shared } from '../helpers/shared.ts'
+import { tinyTextModels } from '../helpers/text-models.ts'
 
 const environment = process.env['ONNXD_INTEROP_TRITONCLIENT']
 const script = path.resolve('test/interop/tritonclient_checks.py')
@@ -23,6 +24,9 @@ test(
     const store = temporaryFolder(t)
     for (const name of ['simple', 'simple_identity', 'identity_fp32', 'scores4']) {
       cpSync(path.join(shared ?? '', 'models', name), path.join(store, name), { recursive: true })
+    }
+    for (const folder of tinyTextModels(t, ['embed', 'classify'])) {
+      cpSync(folder, path.join(store, path.basename(folder)), { recursive: true })
     }
     const server = await serve(t, [], {
       serverName: 'triton',

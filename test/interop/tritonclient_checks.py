@@ -70,6 +70,25 @@ def health_and_metadata(client):
     )
 
 
+def texts(client):
+    """A model of Hugging Face: strings in, vectors and labels out."""
+    sentences = np.array(["the cat sat", "a dog", "good cat"], dtype=object)
+    text = http.InferInput("text", [3], "BYTES")
+    text.set_data_from_numpy(sentences)
+    vectors = client.infer("embed", [text]).as_numpy("embedding")
+    check("texts get vectors", vectors.shape == (3, 8) and vectors.dtype == np.float32)
+    single = http.InferInput("text", [1, 1], "BYTES")
+    single.set_data_from_numpy(sentences[1:2].reshape(1, 1))
+    alone = client.infer("embed", [single]).as_numpy("embedding")
+    check("a text alone gets the same vector", np.allclose(alone[0], vectors[1], atol=1e-5))
+    outputs = [http.InferRequestedOutput(name) for name in ("label", "score")]
+    result = client.infer("classify", [text], outputs=outputs, parameters={"top_k": 1})
+    labels = [label.decode() for label in result.as_numpy("label").ravel()]
+    check("texts get labels", len(labels) == 3 and set(labels) <= {"bad", "good"}, labels)
+    scores = result.as_numpy("score")
+    check("labels have scores", scores.shape == (3, 1) and (scores >= 0.5).all(), scores)
+
+
 def inference(client):
     mixes = itertools.product([False, True], repeat=4)
     for left, right, first, second in mixes:
@@ -226,6 +245,7 @@ def main():
     for part in (
         health_and_metadata,
         inference,
+        texts,
         strings,
         classification,
         errors,

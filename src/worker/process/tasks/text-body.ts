@@ -100,11 +100,11 @@ export function writeBody(answer: unknown, { maxResponseBytes }: CodecLimits): B
 }
 
 /** The response, with a header that says how many tokens the model has run for it. */
-export function textPrediction(
-  id: string,
-  body: Buffer,
-  { tokens, padding }: Work,
-): WirePrediction {
-  const header: WireHeader = [TOKENS_HEADER, `${tokens}+${padding}`]
-  return prediction(id, 200, JSON_TYPE, body, tokens > 0 ? [header] : [])
+export function textPrediction(id: string, body: Buffer, work: Work): WirePrediction {
+  return prediction(id, 200, JSON_TYPE, body, tokensHeader(work))
+}
+
+/** A header for the front-end, which counts tokens. */
+export function tokensHeader({ tokens, padding }: Work): readonly WireHeader[] {
+  return tokens > 0 ? [[TOKENS_HEADER, `${tokens}+${padding}`]] : []
 }

@@ -8,6 +8,7 @@ import type { RequestHeaders } from '../onnx/headers.ts'
 import type { ModelMetadata, TextDescription } from '../onnx/tensors/metadata.ts'
 import { ClassificationTask, entailmentOf } from './classification.ts'
 import { DialectCodec } from './dialects/codec.ts'
+import { TextProtocolCodec } from './dialects/protocol.ts'
 import { EmbeddingTask, planEmbeddings, promptsOf } from './embeddings.ts'
 import { Encoder } from './encoder.ts'
 import { FillMaskTask, SparseEmbeddingTask } from './fill-mask.ts'
@@ -38,6 +39,8 @@ const DYNAMIC_QUANTISATION = 'DynamicQuantize'
 export interface TextModel {
   readonly codec: RequestCodec<Decoded | OwnRuns>
   /** Answers requests in the form of other servers. */
+  /** Requests of the Open Inference Protocol, with texts or tensors. */
+  readonly protocol: RequestCodec<Decoded | OwnRuns>
   readonly dialects: RequestCodec<OwnRuns>
   readonly description: TextDescription
 }
@@ -50,6 +53,8 @@ export interface TextModelParts {
   readonly limits: CodecLimits
   /** Decodes requests with tensors. */
   readonly fallback: RequestCodec
+  /** Decodes requests of the Open Inference Protocol with tensors. */
+  readonly v2: RequestCodec
   /** Whether texts of different requests may share a run. */
   readonly joinsRequests: boolean
 }
@@ -91,6 +96,7 @@ export function createTextModel(parts: TextModelParts): TextModel {
   const inputNames = metadata.inputs.map(({ name }) => name)
   return {
     codec: new TextCodec(task, { inputNames, limits, fallback }),
+    protocol: new TextProtocolCodec(task, { task: folder.task, metadata, limits }, parts.v2),
     dialects: new DialectCodec(task, {
       name: metadata.name,
       task: folder.task,

@@ -14,7 +14,6 @@ import type { Coding } from '../content-coding.ts'
 import { JSON_LENGTH_HEADER } from '../headers.ts'
 import type { RequestHeaders } from '../headers.ts'
 import { openJson } from '../json/open.ts'
-import { JSON_TYPE, prediction } from '../prediction.ts'
 import { contentKind, looksLikeJson } from '../predictions/media-type.ts'
 import { quote } from '../tensors/error-text.ts'
 import { InputSet, InputTable } from '../tensors/inputs.ts'
@@ -28,7 +27,7 @@ import { allOutputs, formOfOutput, wantsBinary } from './output-form.ts'
 import type { OutputForm } from './output-form.ts'
 import { readProtocolRequest } from './request.ts'
 import type { ProtocolRequest } from './request.ts'
-import { writeProtocolResponse } from './response.ts'
+import { protocolPrediction, writeProtocolResponse } from './response.ts'
 
 const NO_BODY = Buffer.alloc(0)
 const NO_HEADERS: readonly WireHeader[] = []
@@ -169,22 +168,14 @@ class InferenceCall implements Decoded {
   encode(results: readonly Tensor[]): WirePrediction {
     const { forms, callerId } = this.#fields
     const outputs = this.#classify(results)
-    const { body, jsonLength } = writeProtocolResponse(
+    const written = writeProtocolResponse(
       this.#model,
       callerId,
       forms,
       outputs,
       this.#limits.maxResponseBytes,
     )
-    const headers = this.#rowsHeader()
-    const answer =
-      jsonLength === undefined
-        ? prediction(this.id, 200, JSON_TYPE, body, headers)
-        : prediction(this.id, 200, 'application/octet-stream', body, [
-            [JSON_LENGTH_HEADER, String(jsonLength)],
-            ...headers,
-          ])
-    return encodeBody(answer, this.#coding)
+    return encodeBody(protocolPrediction(this.id, written, this.#rowsHeader()), this.#coding)
   }
 
   /**

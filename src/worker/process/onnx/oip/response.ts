@@ -2,7 +2,10 @@
  * Writes responses of the Open Inference Protocol: JSON, followed by the outputs that were
  * requested as binary data.
  */
+import type { WireHeader, WirePrediction } from '../../../wire/messages.ts'
+import { JSON_LENGTH_HEADER } from '../headers.ts'
 import { JsonWriter } from '../json/writer.ts'
+import { JSON_TYPE, prediction } from '../prediction.ts'
 import { expectedBytes } from '../predictions/json-outputs.ts'
 import type { ModelMetadata } from '../tensors/metadata.ts'
 import { bytesOfData } from '../tensors/tensor.ts'
@@ -61,6 +64,19 @@ export function writeProtocolResponse(
     if (size > 0) writer.binary(size, (bytes, at) => writeBinary(output, bytes, at))
   }
   return { body: writer.finish(), jsonLength }
+}
+
+/** The prediction of a written response. */
+export function protocolPrediction(
+  id: string,
+  { body, jsonLength }: ProtocolResponse,
+  headers: readonly WireHeader[],
+): WirePrediction {
+  if (jsonLength === undefined) return prediction(id, 200, JSON_TYPE, body, headers)
+  return prediction(id, 200, 'application/octet-stream', body, [
+    [JSON_LENGTH_HEADER, String(jsonLength)],
+    ...headers,
+  ])
 }
 
 function sizeOf(output: Tensor): number {

@@ -83,6 +83,11 @@ export class InputSet {
     this.#tensors[this.#table.positionOf(name)] = tensor
   }
 
+  /** The tensor of an input, if the request has it. */
+  given(name: string): Tensor | undefined {
+    return this.#tensors[this.#table.positionOf(name)]
+  }
+
   /**
    * Returns all tensors in the model's order.
    * @throws ServerError 400 when one is missing or their batch dimensions differ.
