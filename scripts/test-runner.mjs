@@ -14,9 +14,10 @@ import path from 'node:path'
 import process from 'node:process'
 
 /**
- * Number of files that run in parallel. Most tests wait for processes, so three fit on two cores.
+ * Number of files that run in parallel. Most tests wait for processes, so four fit on two cores.
+ * `ONNXD_TEST_FILES` sets another number.
  */
-const CONCURRENCY = Math.max(3, availableParallelism() - 1)
+const CONCURRENCY = Number(process.env.ONNXD_TEST_FILES) || Math.max(4, availableParallelism() - 1)
 
 /**
  * Splits the arguments of a test command into options for Node's test runner and filters for files.
