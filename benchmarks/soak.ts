@@ -14,6 +14,7 @@ import process from 'node:process'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { missingModels } from './bench-models.ts'
+import { median } from './benchmark.ts'
 import { endWhenAsked } from './end-when-asked.ts'
 import { residentMib, startServer } from './server.ts'
 import { FRAMINGS, askBack } from './soak-client.ts'
@@ -92,9 +93,11 @@ function report(): void {
   for (const [index, { mib }] of memory.entries()) {
     const name = index === 0 ? 'front-end' : `worker ${index}`
     const third = Math.ceil(mib.length / 3)
-    const [early, late] = [Math.max(...mib.slice(0, third)), Math.max(...mib.slice(-third))]
+    const thirds = [mib.slice(0, third), mib.slice(-third)] as const
+    const [early, late] = [Math.max(...thirds[0]), Math.max(...thirds[1])]
+    const [usual, usualLate] = thirds.map((part) => median(part).toFixed(0))
     console.log(
-      `${name}: at most ${early.toFixed(0)} MiB in the first third, ${late.toFixed(0)} MiB in the last`,
+      `${name}: median ${usual} MiB and at most ${early.toFixed(0)} MiB in the first third, ${usualLate} and ${late.toFixed(0)} MiB in the last`,
     )
     if (mib.length < 3) fail('too short to see whether memory grows')
     else if (late > early * MAX_GROWTH) fail(`memory of the ${name} has grown`)

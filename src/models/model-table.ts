@@ -2,6 +2,9 @@
 import { ServerError } from '../errors.ts'
 import type { Undo } from './changes.ts'
 import type { ModelVersion } from './model-version.ts'
+import { VersionChooser } from './routing/choose-version.ts'
+import { usesOf, withoutMissing } from './routing/routing.ts'
+import type { Routing } from './routing/routing.ts'
 import { shownName } from './sources/model-name.ts'
 
 interface ModelEntry {
@@ -9,6 +12,8 @@ interface ModelEntry {
   readonly defaultVersion: string
   /** Whether a request made it the default. */
   readonly isDefaultChosen: boolean
+  /** Labels and weights; absent if there are none. */
+  readonly chooser?: VersionChooser | undefined
 }
 
 /** A table of models. Every change is one step and can be reverted. */
@@ -31,10 +36,23 @@ export class ModelTable {
     return entry !== undefined && (version === undefined || entry.versions.has(version))
   }
 
-  /** Returns a version of a model; the default version if none is given. */
+  /** Returns a version of a model, also by its label; the default version if none is given. */
   find(name: string, version?: string): ModelVersion | undefined {
     const entry = this.#models.get(name)
-    return entry?.versions.get(version ?? entry.defaultVersion)
+    const found = entry?.versions.get(version ?? entry.defaultVersion)
+    if (found !== undefined || version === undefined) return found
+    return entry?.versions.get(entry.chooser?.versionOf(version) ?? '')
+  }
+
+  /** Divides the requests of a model; `undefined` if it has no labels or weights. */
+  chooser(name: string): VersionChooser | undefined {
+    return this.#models.get(name)?.chooser
+  }
+
+  /** Sets the labels and weights of a model; `undefined` removes them. */
+  route(name: string, routing: Routing | undefined): Undo {
+    const chooser = routing === undefined ? undefined : new VersionChooser(name, routing)
+    return this.#change(name, (entry) => ({ ...entry, chooser }))
   }
 
   /**
@@ -57,6 +75,27 @@ export class ModelTable {
     return this.isDefault(model) && this.#models.get(model.name)?.isDefaultChosen === true
   }
 
+  /**
+   * Returns a version if it can be removed.
+   * @throws ServerError `InvalidModelVersionException` if the model has others, and this one is the
+   * default or has a label or weight.
+   */
+  removable(model: ModelVersion): ModelVersion {
+    const { name, version } = model
+    const entry = this.#models.get(name)
+    if (entry === undefined || entry.versions.size === 1) return model
+    if (this.isDefault(model)) {
+      const text = `Cannot remove default version for model ${name}`
+      throw new ServerError('InvalidModelVersionException', text)
+    }
+    const [use] = entry.chooser === undefined ? [] : usesOf(entry.chooser.routing, version)
+    if (use === undefined) return model
+    throw new ServerError(
+      'InvalidModelVersionException',
+      `Cannot remove version ${version} of model ${name}: its routing has ${use}. Change the routing first.`,
+    )
+  }
+
   /** Makes a version in the table the default, on request. */
   chooseDefault({ name, version }: ModelVersion): Undo {
     return this.#change(name, (entry) => ({
@@ -77,9 +116,10 @@ export class ModelTable {
       const versions = new Map(entry.versions)
       for (const { version } of removed) versions.delete(version)
       for (const version of added) versions.set(version.version, version)
-      if (versions.has(entry.defaultVersion)) return { ...entry, versions }
+      const chooser = chooserOf(first.name, entry.chooser, versions)
+      if (versions.has(entry.defaultVersion)) return { ...entry, versions, chooser }
       const newest = [...versions.keys()].at(-1) ?? ''
-      return { versions, defaultVersion: newest, isDefaultChosen: false }
+      return { versions, defaultVersion: newest, isDefaultChosen: false, chooser }
     })
   }
 
@@ -100,4 +140,15 @@ export class ModelTable {
     if (entry === undefined || entry.versions.size === 0) this.#models.delete(name)
     else this.#models.set(name, entry)
   }
+}
+
+/** The labels and weights of the versions that are left. */
+function chooserOf(
+  name: string,
+  chooser: VersionChooser | undefined,
+  versions: ReadonlyMap<string, ModelVersion>,
+): VersionChooser | undefined {
+  if (chooser === undefined) return undefined
+  const left = withoutMissing(chooser.routing, (version) => versions.has(version))
+  return left === undefined ? undefined : new VersionChooser(name, left)
 }

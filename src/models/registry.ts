@@ -8,6 +8,7 @@ import { ModelLoader } from './loading/model-loader.ts'
 import { ModelTable } from './model-table.ts'
 import type { ModelVersion } from './model-version.ts'
 import type { ModelContext, Registration, Scaling, WorkerLimits } from './registration.ts'
+import { ModelRouting } from './routing/model-routing.ts'
 import { shownName } from './sources/model-name.ts'
 import type { PreparedModel } from './sources/prepare.ts'
 import { Arrivals } from './transfers/incoming-models.ts'
@@ -23,12 +24,15 @@ export class Registry {
   readonly changes = new Changes()
   /** Running loads. */
   readonly loads = new Loads()
+  /** Labels and weights. */
+  readonly routing: ModelRouting
   readonly #table = new ModelTable()
   readonly #loader: ModelLoader
   #isStopping = false
 
   constructor(models: ModelContext) {
     const { failures, changes, loads } = this
+    this.routing = new ModelRouting(this.#table, changes)
     this.#loader = new ModelLoader({ models, table: this.#table, changes, failures, loads })
   }
 
@@ -196,7 +200,7 @@ export class Registry {
   /**
    * Unregisters one version, as {@link unregister} does with a model. The last version removes the
    * model. A load of this version alone is aborted.
-   * @throws ServerError as {@link get}; `InvalidModelVersionException` for a default with others.
+   * @throws ServerError as {@link get}; `InvalidModelVersionException` for one that is needed.
    */
   async unregisterVersion(name: string, version: string, drainMs: number): Promise<void> {
     const load = this.has(name, version) ? undefined : this.loadOf(name, version)
@@ -206,12 +210,7 @@ export class Registry {
       if (!this.has(name, version)) return
     }
     await this.#whenLoaded(name, version)
-    await this.#takeOut(() => {
-      const found = this.get(name, version)
-      if (!this.isDefault(found) || this.#table.versions(name).length === 1) return [found]
-      const text = `Cannot remove default version for model ${name}`
-      throw new ServerError('InvalidModelVersionException', text)
-    }, drainMs)
+    await this.#takeOut(() => [this.#table.removable(this.get(name, version))], drainMs)
   }
 
   /** Aborts downloads and loads because the server stops. Served models stay. */

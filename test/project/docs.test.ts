@@ -113,6 +113,10 @@ test(
   },
 )
 
+test('the commands on the page of rollouts print what it says', { timeout: 120_000 }, async (t) => {
+  assert.equal(await followPage(t, 'docs/rollouts.md'), 3)
+})
+
 test('the commands on the page of models print what it says', { timeout: 120_000 }, async (t) => {
   assert.equal(await followPage(t, 'docs/models.md'), 9)
 })

@@ -1,5 +1,5 @@
 /**
- * The state that survives a restart, and its text on disk: `{"schemaVersion": 5, "savedAt": …,
+ * The state that survives a restart, and its text on disk: `{"schemaVersion": 6, "savedAt": …,
  * "checksum": …, "state": {"models": […]}}`.
  */
 import { createHash } from 'node:crypto'
@@ -9,13 +9,14 @@ import { messageOf } from '../../errors.ts'
 import { REQUESTED_NAMES, VERSION_SETTINGS } from '../../model-folder/version-settings.ts'
 import type { RequestedName, SettingValue } from '../../model-folder/version-settings.ts'
 import { fits, problemWith } from '../../schema.ts'
+import { RoutingSchema } from '../routing/routing.ts'
 import { MODEL_NAME_PATTERN } from '../sources/model-name.ts'
 
 /**
  * Version of {@link ServerState}. Each change of the schema increases it; older versions can still
  * be read.
  */
-export const SCHEMA_VERSION = 5
+export const SCHEMA_VERSION = 6
 /** Up to this version, times had other names and units. */
 const LAST_WITH_MS = 4
 
@@ -85,10 +86,18 @@ export const AdjustmentSchema = Type.Object(
 )
 export type Adjustment = Static<typeof AdjustmentSchema>
 
+/** Labels and weights of one model. */
+const StoredRoutingSchema = Type.Object(
+  { name: NamePattern, routing: RoutingSchema },
+  { additionalProperties: false },
+)
+export type StoredRouting = Static<typeof StoredRoutingSchema>
+
 export const ServerStateSchema = Type.Object(
   {
     models: Type.Array(StoredModelSchema, { maxItems: 100_000 }),
     adjustments: optional(Type.Array(AdjustmentSchema, { maxItems: 100_000 })),
+    routings: optional(Type.Array(StoredRoutingSchema, { maxItems: 100_000 })),
   },
   { additionalProperties: false },
 )

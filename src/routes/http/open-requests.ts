@@ -178,6 +178,7 @@ export function watchRequests(app: App, options: RequestWatchOptions): void {
   app.decorateRequest('receivedAt', 0)
   app.decorateRequest('errorType', undefined)
   app.decorateRequest('times', undefined)
+  app.decorateRequest('chosenVersion', undefined)
   app.decorateRequest('trace', undefined)
   app.decorateRequest('prediction', undefined)
   const openRequests = new OpenRequests(app, options)

@@ -3,6 +3,7 @@ import { ROWS_HEADER, TOKENS_HEADER } from '../../contract/internal-headers.ts'
 import { ServerError } from '../../errors.ts'
 import type { Prediction } from '../../models/scheduling/prediction.ts'
 import { answerHeaderList } from '../http/response-headers.ts'
+import { VERSION_HEADER } from './choose-version.ts'
 import { EXPLAIN_HEADER } from './request-times.ts'
 
 /**
@@ -24,6 +25,7 @@ const RESERVED = new Set([
   'trailer',
   'transfer-encoding',
   'upgrade',
+  VERSION_HEADER,
   'x-content-type-options',
   'x-request-id',
 ])
@@ -59,7 +61,8 @@ export function sendPrediction(reply: FastifyReply, prediction: Response): Fasti
   const { raw } = reply.hijack()
   if (!reply.request.raw.complete) raw.shouldKeepAlive = false
   const headers = relayedHeaders(reply.request.id, prediction)
-  const { times } = reply.request
+  const { times, chosenVersion } = reply.request
+  if (chosenVersion !== undefined) headers.push(VERSION_HEADER, chosenVersion)
   if (times !== undefined) headers.push(...times.headers(reply.request).flat())
   if (reason !== '' && reason.length <= MAX_PHRASE && SAFE_VALUE.test(reason)) {
     raw.statusMessage = reason

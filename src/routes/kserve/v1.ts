@@ -8,7 +8,7 @@ import { rejectEarly } from '../inference/reject-early.ts'
 import { relay } from '../inference/relay.ts'
 import { bodyParameter } from '../inference/request-parameters.ts'
 import type { App, RouteContext } from '../route-context.ts'
-import { findModel } from './v2-models.ts'
+import { chosenModel, findModel } from './v2-models.ts'
 import { ModelParams, protocolErrors } from './v2-schemas.ts'
 
 const tags = ['KServe v1']
@@ -87,7 +87,7 @@ export function v1Routes(app: App, { registry, isStopping }: RouteContext): void
     '/v1/models/:model(^[^:/]+)::predict',
     {
       onRequest: (request, reply, done) =>
-        rejectEarly(() => findModel(registry, request.params.model), request, reply, done),
+        rejectEarly(() => chosenModel(registry, request), request, reply, done),
       schema: {
         operationId: 'v1Predict',
         summary: 'Predict for a list of instances',
@@ -104,8 +104,8 @@ export function v1Routes(app: App, { registry, isStopping }: RouteContext): void
       },
     },
     async (request, reply) => {
-      const { model } = request.params
-      return relay(() => findModel(registry, model), bodyParameter(request), request, reply, 'v1')
+      const find = () => chosenModel(registry, request)
+      return relay(find, bodyParameter(request), request, reply, 'v1')
     },
   )
 }

@@ -9,7 +9,7 @@ import { rejectEarly } from '../inference/reject-early.ts'
 import { relay } from '../inference/relay.ts'
 import { bodyParameter } from '../inference/request-parameters.ts'
 import type { App, RouteContext } from '../route-context.ts'
-import { findModel } from './v2-models.ts'
+import { chosenModel, findModel } from './v2-models.ts'
 import {
   InferRequestSchema,
   InferResponseSchema,
@@ -48,7 +48,7 @@ export function inferRoutes(app: App, { registry }: RouteContext): void {
     '/v2/models/:model/infer',
     {
       onRequest: (request, reply, done) =>
-        rejectEarly(() => findModel(registry, request.params.model), request, reply, done),
+        rejectEarly(() => chosenModel(registry, request), request, reply, done),
       schema: {
         operationId: 'modelInfer',
         summary: 'Infer with the default version of a model',
@@ -59,8 +59,8 @@ export function inferRoutes(app: App, { registry }: RouteContext): void {
       },
     },
     async (request, reply) => {
-      const { model } = request.params
-      return relay(() => findModel(registry, model), bodyParameter(request), request, reply, 'v2')
+      const find = () => chosenModel(registry, request)
+      return relay(find, bodyParameter(request), request, reply, 'v2')
     },
   )
 

@@ -1,10 +1,12 @@
 /**
  * Finds models for the REST dialects of KServe, with the error texts that Triton's clients expect.
  */
+import type { FastifyRequest } from 'fastify'
 import { ServerError } from '../../errors.ts'
 import type { ModelVersion } from '../../models/model-version.ts'
 import type { Registry } from '../../models/registry.ts'
 import { shownName } from '../../models/sources/model-name.ts'
+import { chooseVersion } from '../inference/choose-version.ts'
 
 /**
  * Returns a version of a model, or the default version if `version` is absent.
@@ -20,6 +22,18 @@ export function findModel(registry: Registry, name: string, version?: string): M
     const which = version === undefined ? model : `${model} version ${shownName(version)}`
     throw new ServerError(cause.type, `Request for unknown model: ${which} is not found`, { cause })
   }
+}
+
+/**
+ * Returns the version for a request that names none in its URL.
+ * @throws ServerError as {@link findModel}.
+ */
+export function chosenModel(
+  registry: Registry,
+  request: FastifyRequest<{ Params: { model: string } }>,
+): ModelVersion {
+  const { model } = request.params
+  return findModel(registry, model, chooseVersion(registry, model, request))
 }
 
 /**

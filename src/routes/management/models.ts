@@ -11,6 +11,7 @@ import { statusBody, takeParameters } from './parameters.ts'
 import { profileRoutes } from './profile.ts'
 import { DescribeQuery, UnregisterQuery } from './queries.ts'
 import { registerRoutes } from './register.ts'
+import { routingRoutes } from './routing.ts'
 import { drainMs, versionRoutes } from './versions.ts'
 
 const ModelParams = Type.Object({ model: Type.String({ description: 'Name of the model.' }) })
@@ -23,6 +24,7 @@ export function managementRoutes(app: App, context: RouteContext): void {
   listRoute(app, context)
   logRoute(app, context)
   profileRoutes(app, context)
+  routingRoutes(app, context)
   registerRoutes(app, context)
 
   app.get(

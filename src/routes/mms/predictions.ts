@@ -7,6 +7,7 @@ import type { ModelVersion } from '../../models/model-version.ts'
 import { TENSOR_SHAPE } from '../../openapi/binary-parameters.ts'
 import { ANY_REQUEST, ANY_RESPONSE } from '../../openapi/predict/predict-schemas.ts'
 import { PRIORITY_PARAMETERS } from '../../openapi/priority-parameters.ts'
+import { chooseVersion } from '../inference/choose-version.ts'
 import { rejectEarly } from '../inference/reject-early.ts'
 import { relay } from '../inference/relay.ts'
 import { requestParameters } from '../inference/request-parameters.ts'
@@ -55,8 +56,10 @@ interface PredictRoute {
   readonly find: (context: RouteContext, request: FastifyRequest<PredictRequest>) => ModelVersion
 }
 
-const byPath: PredictRoute['find'] = ({ registry }, { params }) =>
-  registry.get(params.model, params.version)
+const byPath: PredictRoute['find'] = ({ registry }, request) => {
+  const { model, version } = request.params
+  return registry.get(model, version ?? chooseVersion(registry, model, request))
+}
 
 const ROUTES: readonly PredictRoute[] = [
   {
@@ -81,7 +84,10 @@ const ROUTES: readonly PredictRoute[] = [
     summary: 'Predict on the path of SageMaker',
     schema: { querystring: InvocationsQuery },
     withQuery: true,
-    find: (context, { query }) => invokedModel(context, query.model_name),
+    find: (context, request) => {
+      const { name } = invokedModel(context, request.query.model_name)
+      return context.registry.get(name, chooseVersion(context.registry, name, request))
+    },
   },
   {
     url: '/models/:model/invoke',

@@ -7,11 +7,13 @@ import type { ModelVersion } from '../../models/model-version.ts'
 import { PRIORITY_PARAMETERS } from '../../openapi/priority-parameters.ts'
 import { readPackageVersion } from '../../package-files.ts'
 import { plainBody } from '../http/content-encoding.ts'
+import { chooseVersion } from '../inference/choose-version.ts'
 import { relay } from '../inference/relay.ts'
 import { bodyParameter } from '../inference/request-parameters.ts'
+import { textMember } from '../inference/text-member.ts'
 import { ModelParams } from '../kserve/v2-schemas.ts'
 import type { App, RouteContext } from '../route-context.ts'
-import { requestedModel, textMember, withoutHandler } from './requested-model.ts'
+import { requestedModel, withoutHandler } from './requested-model.ts'
 import { infoOf } from './tei-info.ts'
 import { TeiError, TeiInfo } from './tei-schemas.ts'
 import { NAMED_ROUTES, TEI_ROUTES } from './text-route-table.ts'
@@ -27,7 +29,7 @@ export async function textRoutes(app: App, context: RouteContext): Promise<void>
   ]) {
     app.post(route.url, { schema: schemaOf(route) }, async (request, reply) => {
       const name = textMember(await plainBody(request, config.maxBodyBytes), 'model')
-      const find = (): ModelVersion => requestedModel(registry, name)
+      const find = (): ModelVersion => requestedModel(registry, name, request)
       return relay(find, bodyParameter(request), request, reply, route.dialect)
     })
   }
@@ -38,7 +40,9 @@ export async function textRoutes(app: App, context: RouteContext): Promise<void>
       `/models/:model${route.url}`,
       { schema: { ...schema, params: ModelParams } },
       async (request, reply) => {
-        const find = (): ModelVersion => withoutHandler(registry.get(request.params.model))
+        const { model } = request.params
+        const find = (): ModelVersion =>
+          withoutHandler(registry.get(model, chooseVersion(registry, model, request)))
         return relay(find, bodyParameter(request), request, reply, route.dialect)
       },
     )

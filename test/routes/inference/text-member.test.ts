@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import * as fc from 'fast-check'
-import { textMember } from '../../../src/routes/text/requested-model.ts'
+import { textMember } from '../../../src/routes/inference/text-member.ts'
 
 const find = (json: string): string | undefined => textMember(Buffer.from(json), 'model')
 
