@@ -28,8 +28,13 @@ export async function showLog(input: CommandInput): Promise<Outcome> {
     const next = await page(client, query)
     // A server that was started again counts from the beginning.
     last = next.last < last ? 0 : next.last
-    lines = next.lines
+    lines = next.lines.filter((line) => !isOwnRequest(line))
   }
+}
+
+/** Each look at the log is a request, and so a line of the log. */
+function isOwnRequest(line: unknown): boolean {
+  return memberOf(line, 'route') === '/logs' && memberOf(line, 'status') === 200
 }
 
 function textOf(lines: readonly unknown[], { flags, terminal }: CommandInput): string {

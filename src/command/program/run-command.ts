@@ -40,9 +40,13 @@ export async function runCommand(
   const spec = specOf(name)
   if (spec === undefined) throw unknownCommand(name)
   const input = readArguments(name, spec, argv)
-  if (input.flags.help === true) return write(helpText(name))
+  if (input.flags.help === true) {
+    process.stdout.on('error', () => {})
+    return write(helpText(name))
+  }
   const status = new StatusLine(process.stderr)
   const interrupt = watchInterrupt(status)
+  process.stdout.on('error', interrupt.onClosedPipe)
   try {
     const run = await spec.load()
     const outcome = await run({
@@ -59,7 +63,8 @@ export async function runCommand(
     process.exitCode = outcome.code ?? 0
   } catch (error) {
     status.clear()
-    if (interrupt.signal.aborted) process.exitCode = INTERRUPTED
+    if (interrupt.isPipeClosed()) process.exitCode = 0
+    else if (interrupt.signal.aborted) process.exitCode = INTERRUPTED
     else if (input.flags.json === true && !(error instanceof ConfigError)) {
       await write(jsonText({ error: messageOf(error) }))
       process.exitCode = 1
@@ -82,9 +87,18 @@ function unknownCommand(name: string): ConfigError {
   return new ConfigError(`${text} Run "onnxd help" to list the commands.`)
 }
 
+interface Interrupt {
+  readonly signal: AbortSignal
+  /** Ends a command that prints for a long time, as in `onnxd logs -f | head`. */
+  readonly onClosedPipe: () => void
+  readonly isPipeClosed: () => boolean
+  readonly end: () => void
+}
+
 /** The first Ctrl-C asks the command to end and says so. The second ends the process. */
-function watchInterrupt(status: StatusLine): { signal: AbortSignal; end: () => void } {
+function watchInterrupt(status: StatusLine): Interrupt {
   const controller = new AbortController()
+  let isPipeClosed = false
   const stop = (): void => {
     if (controller.signal.aborted) process.exit(INTERRUPTED)
     status.clear()
@@ -94,14 +108,17 @@ function watchInterrupt(status: StatusLine): { signal: AbortSignal; end: () => v
   process.on('SIGINT', stop).on('SIGTERM', stop)
   return {
     signal: controller.signal,
+    onClosedPipe: () => {
+      isPipeClosed = true
+      controller.abort(new Error('the output was closed'))
+    },
+    isPipeClosed: () => isPipeClosed,
     end: () => process.off('SIGINT', stop).off('SIGTERM', stop),
   }
 }
 
-/** Resolves when the text is written. A closed pipe, as with `head`, is no error. */
+/** Resolves when the text is written, or cannot be written because a pipe was closed. */
 async function write(text: string | Uint8Array): Promise<void> {
-  await new Promise<void>((resolve) => {
-    process.stdout.on('error', () => resolve())
-    process.stdout.write(text, () => resolve())
-  })
+  if (text.length === 0) return
+  await new Promise<void>((resolve) => process.stdout.write(text, () => resolve()))
 }

@@ -72,6 +72,29 @@ test('--follow prints new lines until it is interrupted', async (t) => {
   assert.equal(output.split('requestId=before').length, 2, 'a line is printed once')
 })
 
+test('--follow does not show its own requests, and ends when the reader closes the pipe', async (t) => {
+  const server = await serverWith('piped')
+  const child = spawn(process.execPath, [CLI, 'logs', '-f', '-n', '1'], {
+    env: { ...process.env, ONNXD_URL: server.managementUrl },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
+  t.after(() => child.kill('SIGKILL'))
+  let [output, errors] = ['', '']
+  child.stdout.on('data', (chunk: Buffer) => (output += chunk.toString()))
+  child.stderr.on('data', (chunk: Buffer) => (errors += chunk.toString()))
+  await until(() => output !== '')
+  const shown = output.length
+  await server.logged(({ route }) => route === '/logs')
+  await serverWith('own-requests-before')
+  await until(() => output.includes('requestId=own-requests-before'))
+  assert.doesNotMatch(output.slice(shown), /GET \/logs/)
+  child.stdout.destroy()
+  const exit = once(child, 'exit')
+  await serverWith('nobody-reads')
+  assert.deepEqual(await exit, [0, null])
+  assert.equal(errors, '')
+})
+
 test('mistakes are told', async () => {
   for (const [args, expected] of [
     [['logs', '--lines', '0'], /--lines must be a whole number from 1 to 1000, not "0"/],
