@@ -4,19 +4,27 @@ import { stat } from 'node:fs/promises'
 import path from 'node:path'
 import { Readable } from 'node:stream'
 import { ConfigError } from '../../errors.ts'
+import { isNetworkFile, isOwnNetwork } from '../../model-folder/paths.ts'
+import { nameOfPath } from '../../models/sources/model-name.ts'
 import { memberOf } from '../json.ts'
 import { textFlag, textFlags } from '../program/outcome.ts'
 import type { CommandInput, Outcome } from '../program/outcome.ts'
 import { bar } from '../terminal/status-line.ts'
 import { durationText, sizeText } from '../terminal/units.ts'
-import { listAll } from './model-list.ts'
-import { ServerClient } from './server-client.ts'
+import { describeModels, listAll } from './model-list.ts'
+import { ResponseError, ServerClient } from './server-client.ts'
 import type { RequestBody } from './server-client.ts'
 
 const BOUNDARY = 'onnxd-upload-7c1f0e4b9a2d'
 const BAR_WIDTH = 24
 /** Interval between two looks at the progress of the server. */
 const LOOK_MS = 500
+const NAME = 'model_name'
+const OTHERWISE =
+  'Choose another --name or --model-version, or remove the model with onnxd rm first.'
+
+/** Version of an uploaded .onnx file for which the request sets none. */
+const FIRST_VERSION = '1.0'
 
 /** Registers a model and waits until it is served. */
 export async function loadModel(input: CommandInput): Promise<Outcome> {
@@ -25,36 +33,111 @@ export async function loadModel(input: CommandInput): Promise<Outcome> {
   const parameters = parametersOf(input)
   const startedAt = performance.now()
   const found = await stat(source).catch(() => undefined)
+  if (found === undefined && /^\.\.?[/\\]/.test(source))
+    throw new ConfigError(`The file ${source} does not exist.`)
+  if (found?.isFile() === true && found.size === 0) throw new ConfigError(`${source} is empty.`)
+  if (found?.isFile() === true && isOwnNetwork(path.basename(source)) && !parameters.has(NAME))
+    parameters.set(NAME, nameOfPath(path.resolve(source), undefined))
+  const known = found?.isFile() === true ? knownName(source, parameters) : undefined
+  if (known !== undefined) await refuseRegistered(client, known, parameters)
+  const before = known === undefined ? new Set((await listAll(client)).names) : undefined
+  const register = found?.isFile() === true ? uploadModel : registerModel
   let data: unknown
-  if (found?.isFile() === true) {
-    const body = uploadBody(source, found.size, (sent) => {
-      const time = durationText(performance.now() - startedAt)
-      const shown = `${bar(sent / found.size, BAR_WIDTH)} ${sizeText(sent)} of ${sizeText(found.size)}`
-      const line = sent < found.size ? shown : `${path.basename(source)}: loading`
-      input.progress(`${line}, ${time}`)
-    })
-    const ended = watchClock(input, `${path.basename(source)}: loading`, found.size)
-    try {
-      data = await client.call('POST', `/models?${parameters.toString()}`, {
-        ...body,
-        stream: body.stream.once('end', () => ended.start()),
-      })
-    } finally {
-      ended.stop()
-    }
-  } else {
-    parameters.set('url', found?.isDirectory() === true ? path.resolve(source) : source)
-    const watch = watchServer(input, client)
-    try {
-      data = await client.call('POST', `/models?${parameters.toString()}`)
-    } finally {
-      watch.stop()
-    }
+  try {
+    data = await register(input, client, source, parameters)
+  } catch (error) {
+    if (!(error instanceof ResponseError)) throw error
+    throw new Error(withAdvice(error, found !== undefined), { cause: error })
   }
+  const name = known ?? parameters.get(NAME) ?? (await newName(client, before))
   const notes = memberOf(data, 'notes')
   const lines = Array.isArray(notes) ? notes.map((note) => `${String(note)}\n`).join('') : ''
+  const verb = parameters.get('initial_workers') === '0' ? 'registered' : 'served'
+  const as = name === undefined ? '' : ` as ${name}`
   const seconds = durationText(performance.now() - startedAt)
-  return { data, text: `${path.basename(source)} is served after ${seconds}.\n${lines}` }
+  return { data, text: `${path.basename(source)} is ${verb}${as} after ${seconds}.\n${lines}` }
+}
+
+async function uploadModel(
+  input: CommandInput,
+  client: ServerClient,
+  file: string,
+  parameters: URLSearchParams,
+): Promise<unknown> {
+  const startedAt = performance.now()
+  const { size } = await stat(file)
+  const body = uploadBody(file, size, (sent) => {
+    const time = durationText(performance.now() - startedAt)
+    const shown = `${bar(sent / size, BAR_WIDTH)} ${sizeText(sent)} of ${sizeText(size)}`
+    const line = sent < size ? shown : `${path.basename(file)}: loading`
+    input.progress(`${line}, ${time}`)
+  })
+  const ended = watchClock(input, `${path.basename(file)}: loading`, size)
+  try {
+    return await client.call('POST', `/models?${parameters.toString()}`, {
+      ...body,
+      stream: body.stream.once('end', () => ended.start()),
+    })
+  } finally {
+    ended.stop()
+  }
+}
+
+async function registerModel(
+  input: CommandInput,
+  client: ServerClient,
+  source: string,
+  parameters: URLSearchParams,
+): Promise<unknown> {
+  const isFolder = await stat(source).then(
+    (found) => found.isDirectory(),
+    () => false,
+  )
+  parameters.set('url', isFolder ? path.resolve(source) : source)
+  const watch = watchServer(input, client)
+  try {
+    return await client.call('POST', `/models?${parameters.toString()}`)
+  } finally {
+    watch.stop()
+  }
+}
+
+/** The name that the server gives an uploaded file; an archive may contain its name. */
+function knownName(file: string, parameters: URLSearchParams): string | undefined {
+  const name = parameters.get(NAME)
+  if (name !== null) return name
+  return isNetworkFile(file) && /[A-Za-z0-9]/.test(path.parse(file).name)
+    ? nameOfPath(path.resolve(file), undefined)
+    : undefined
+}
+
+/** The server rejects a version that exists, but only after it has received the whole file. */
+async function refuseRegistered(
+  client: ServerClient,
+  name: string,
+  parameters: URLSearchParams,
+): Promise<void> {
+  const version = parameters.get('model_version') ?? FIRST_VERSION
+  const versions = await describeModels(client, [name])
+  if (!versions.some(({ modelVersion }) => modelVersion === version)) return
+  throw new Error(`Model ${name} ${version} is already registered. ${OTHERWISE}`)
+}
+
+async function newName(
+  client: ServerClient,
+  before: ReadonlySet<string> | undefined,
+): Promise<string | undefined> {
+  const { names } = await listAll(client)
+  const added = names.filter((name) => before?.has(name) !== true)
+  return added.length === 1 ? added[0] : undefined
+}
+
+/** The error of the server, with what to do at the command line. */
+function withAdvice({ message, status, type }: ResponseError, isHere: boolean): string {
+  if (status === 409 && /already registered/.test(message)) return `${message} ${OTHERWISE}`
+  if (type === 'ModelNotFoundException' && !isHere)
+    return `${message} This machine has no such file either.`.replace(/([^.]) This/, '$1. This')
+  return message.replace('Set the parameter model_name.', 'Name the model with --name.')
 }
 
 function parametersOf(input: CommandInput): URLSearchParams {
@@ -64,6 +147,9 @@ function parametersOf(input: CommandInput): URLSearchParams {
     const value = textFlag(input, flag)
     if (value !== undefined) parameters.set(parameter, value)
   }
+  const workers = parameters.get('initial_workers')
+  if (workers !== null && !/^\d+$/.test(workers))
+    throw new ConfigError(`--workers must be a whole number, not ${JSON.stringify(workers)}.`)
   for (const pair of textFlags(input, 'set')) {
     const [, name, value] = /^(\w+)=(.*)$/s.exec(pair) ?? []
     if (name === undefined || value === undefined)

@@ -15,6 +15,7 @@ const FORBIDDEN_IN_URL = /[\p{Cc}\\\u2028\u2029\u202a-\u202e\u2066-\u2069]/u
 
 /** Follows the text about a path that is refused. */
 const OUTSIDE = '. Start the server with --allow-local-paths to register paths outside the store.'
+const NO_STORE = ' Start the server with --model-store, or upload the model.'
 
 /** Allowed locations of models on this machine. */
 export interface LocationOptions {
@@ -64,7 +65,7 @@ export async function locate(
     if (!allowLocalPaths) throw notFound(`Model not found in model store: ${url}${OUTSIDE}`)
     return { path: await existingPath(path.resolve(url)), root: undefined }
   }
-  if (!modelStore) throw notFound('Model store has not been configured.')
+  if (!modelStore) throw notFound(`Model store has not been configured.${NO_STORE}`)
   return locateInStore(url, modelStore)
 }
 

@@ -1,6 +1,6 @@
 /** The commands that talk to a running server, with a real server. */
 import assert from 'node:assert/strict'
-import { copyFileSync, cpSync, writeFileSync } from 'node:fs'
+import { copyFileSync, cpSync, mkdirSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import path from 'node:path'
@@ -63,7 +63,11 @@ test('a model is uploaded, scaled, made the default and removed', async (t) => {
   const file = path.join(temporaryFolder(t), 'flowers.onnx')
   copyFileSync(network, file)
   const loaded = await onnxd('load', file, '--model-version', '1', '--set', 'batch_size=4')
-  assert.match(loaded.stdout, /^flowers\.onnx is served after [\d.]+ m?s\.\n$/, loaded.stderr)
+  assert.match(
+    loaded.stdout,
+    /^flowers\.onnx is served as flowers after [\d.]+ m?s\.\n$/,
+    loaded.stderr,
+  )
   const [first] = JSON.parse((await onnxd('list', '--json')).stdout).models
   assert.deepEqual([first.modelName, first.batchSize], ['flowers', 4])
   await onnxd('load', file, '--model-version', '2', '-w', '0')
@@ -80,6 +84,36 @@ test('a model is uploaded, scaled, made the default and removed', async (t) => {
   assert.equal(response.status, 200)
   const removed = await onnxd('rm', 'flowers:1', 'flowers')
   assert.equal(removed.stdout, 'flowers:1 is unregistered.\nflowers is unregistered.\n')
+})
+
+test('load tells the name of the model, and what to do otherwise', async (t) => {
+  const { onnxd, server } = await commands(t)
+  const folder = path.join(temporaryFolder(t), 'flowers')
+  mkdirSync(folder)
+  const file = path.join(folder, 'model.onnx')
+  copyFileSync(network, file)
+  const loaded = await onnxd('load', file, '-w', '0')
+  assert.match(loaded.stdout, /^model\.onnx is registered as flowers after /, loaded.stderr)
+  const again = await onnxd('load', file)
+  assert.equal(again.code, 1)
+  assert.match(again.stderr, /^onnxd: Model flowers 1\.0 is already registered\. Choose .*--name/)
+  const odd = path.join(folder, 'größe.onnx')
+  copyFileSync(network, odd)
+  t.after(() => server.manage('/models/gr__e', { method: 'DELETE' }))
+  assert.match((await onnxd('load', odd)).stdout, /^größe\.onnx is served as gr__e after /)
+  const empty = path.join(folder, 'empty.onnx')
+  writeFileSync(empty, '')
+  for (const [source, code, problem] of [
+    ['./nosuch.onnx', 2, /^onnxd: The file \.\/nosuch\.onnx does not exist\.\n$/],
+    [empty, 2, /empty\.onnx is empty\.\n$/],
+    ['nosuch', 1, /--model-store, or upload the model\. This machine has no such file either\.\n$/],
+  ] as const) {
+    const result = await onnxd('load', source)
+    assert.equal(result.code, code, result.stderr)
+    assert.match(result.stderr, problem)
+  }
+  const wrong = await onnxd('load', odd, '-w', 'many')
+  assert.match(wrong.stderr, /^onnxd: --workers must be a whole number, not "many"\.\n$/)
 })
 
 test('a folder is registered by its path', async (t) => {

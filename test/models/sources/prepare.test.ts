@@ -312,7 +312,10 @@ test('a url outside the store is rejected with the texts and statuses of MMS', a
     const error = await refusal(prepareFromUrl('ok.onnx', { ...options, modelStore }))
     assert.deepEqual(
       [error.statusCode, error.message],
-      [404, 'Model store has not been configured.'],
+      [
+        404,
+        'Model store has not been configured. Start the server with --model-store, or upload the model.',
+      ],
     )
   }
   const noStore = await refusal(
