@@ -1,7 +1,8 @@
 /** Small additions to TypeBox for both processes. */
 import { Kind, KindGuard, Type, TypeRegistry } from '@sinclair/typebox'
-import type { SchemaOptions, Static, TSchema, TUnsafe } from '@sinclair/typebox'
-import { Value } from '@sinclair/typebox/value'
+import type { SchemaOptions, Static, TObject, TSchema, TUnsafe } from '@sinclair/typebox'
+import { Value, ValueErrorType } from '@sinclair/typebox/value'
+import { closestName } from './closest-name.ts'
 
 const STRING_ENUM = 'StringEnum'
 
@@ -29,7 +30,14 @@ export function problemWith(schema: TSchema, value: unknown): string | undefined
   if (problem === undefined) return undefined
   const place = problem.path === '' ? 'the value' : problem.path.slice(1).replaceAll('/', '.')
   const { schema: wantedSchema } = problem
+  if (problem.type === ValueErrorType.ObjectAdditionalProperties) {
+    const key = place.split('.').at(-1) ?? place
+    const known = closestName(key, Object.keys((wantedSchema as TObject).properties))
+    return `${place}: unknown key${known === undefined ? '' : `; the closest one is ${known}`}`
+  }
   let wanted = problem.message
+    .replace(/to be less or equal to (\S+)$/, 'of at most $1')
+    .replace(/to be greater or equal to (\S+)$/, 'of at least $1')
   if ('enum' in wantedSchema) wanted = `Expected one of ${String(wantedSchema.enum)}`
   if (KindGuard.IsUnion(wantedSchema))
     wanted = `Expected ${wantedSchema.anyOf.map(shortTextOf).join(' or ')}`

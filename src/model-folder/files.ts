@@ -5,7 +5,7 @@
 import { readdir, stat } from 'node:fs/promises'
 import path from 'node:path'
 import type { Static, TSchema } from '@sinclair/typebox'
-import { ServerError } from '../errors.ts'
+import { ServerError, messageOf } from '../errors.ts'
 import type { Manifest } from './manifest.ts'
 import { nestedNetwork } from './nested-network.ts'
 import {
@@ -192,10 +192,20 @@ async function readJson(
   try {
     return JSON.parse(text, reviver)
   } catch (cause) {
-    throw new ServerError('InvalidModelException', `Failed to parse ${path.basename(file)}.`, {
-      cause,
-    })
+    const problem = `Failed to parse ${path.basename(file)}: ${jsonProblem(cause, text)}.`
+    throw new ServerError('InvalidModelException', problem, { cause })
   }
+}
+
+/** What `JSON.parse` says, with a line in place of a position and without a part of the file. */
+function jsonProblem(cause: unknown, text: string): string {
+  const said = messageOf(cause)
+    .replace(/(?:, .*| in JSON at position .*| in JSON input| of JSON input)$/s, '')
+    .replace(/^[A-Z]/, (letter) => letter.toLowerCase())
+  const position = /at position (\d+)/.exec(messageOf(cause))?.[1]
+  if (position === undefined) return said
+  const before = text.slice(0, Number(position)).split('\n')
+  return `${said} at line ${before.length}, column ${(before.at(-1) ?? '').length + 1}`
 }
 
 /**

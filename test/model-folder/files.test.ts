@@ -157,7 +157,19 @@ test('the manifest of an archive is read, with keys nobody knows', async (t) => 
 
 for (const [what, content, pattern] of [
   ['is no JSON', '{', /Failed to parse model\.json/],
-  ['is empty', '', /Failed to parse model\.json/],
+  [
+    'has a comma too many',
+    '{\n  "workers": 2,\n}',
+    /^Failed to parse model\.json: .*property name at line 3, column 1\.$/,
+  ],
+  ['has a wrong word', '{"workers": two}', /^Failed to parse model\.json: unexpected token '?w/],
+  ['is empty', '', /^Failed to parse model\.json: unexpected end\.$/],
+  [
+    'has a misspelt key',
+    '{"batchSze": 4}',
+    /model\.json is not valid: batchSze: unknown key; the closest one is batchSize\.$/,
+  ],
+  ['exceeds a maximum', '{"workers": 1000}', /workers: Expected integer of at most 256, got 1000/],
   ['is no object', '[]', /model\.json is not valid: the value/],
   ['has an unknown key', '{"worker": 1}', /model\.json is not valid: worker/],
   ['has a key of every object', '{"constructor": 1}', /model\.json is not valid: constructor/],

@@ -567,7 +567,7 @@ test('an archive whose content cannot be served is refused and leaves nothing', 
     ['runtime', [network, raw('{"runtime":"LSP"}')], /^Runtime is not defined or invalid\.$/],
     ['engine', [network, raw('{"engine":{}}')], /^engineName is required in <engine>\.$/],
     ['model null', [network, raw('{"model":null}')], /MANIFEST.json is not valid/],
-    ['no JSON', [network, raw('{')], /^Failed to parse MANIFEST.json\.$/],
+    ['no JSON', [network, raw('{')], /^Failed to parse MANIFEST.json: .* at line 1, column 2\.$/],
     ['__proto__', [network, raw('{"__proto__":{"model":{"handler":"x.js"}}}')], /__proto__/],
     [
       'large manifest',
