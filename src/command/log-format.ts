@@ -1,6 +1,7 @@
 /** The forms of a log line. */
 import { pino } from 'pino'
 import type { LoggerOptions } from 'pino'
+import { linesBeyond } from '../errors.ts'
 import { paint, printable, printableJson, printableLines } from './terminal/terminal.ts'
 import type { StyleName, Terminal } from './terminal/terminal.ts'
 import { durationText } from './terminal/units.ts'
@@ -57,7 +58,7 @@ export function prettyLine(line: string, terminal: Terminal): string {
   if (entry === undefined) return printableLines(line)
   const { level, time, msg, ...others } = entry
   const { err, ...rest } = others
-  const fields = isError(err) ? rest : others
+  const fields = withoutRepeats(isError(err) ? rest : others)
   const name = LEVELS.get(level) ?? String(level)
   const parts = [
     paint(terminal, 'dim', clockTime(time)),
@@ -65,6 +66,14 @@ export function prettyLine(line: string, terminal: Terminal): string {
     ...messageOf(msg, fields, terminal),
   ]
   return `${parts.join(' ')}\n${isError(err) ? stackText(err) : ''}`
+}
+
+/** Leaves out what the worker of a failed load wrote, if the reason says the same. */
+function withoutRepeats(fields: Readonly<Record<string, unknown>>): Record<string, unknown> {
+  const { reason, stderr, ...rest } = fields
+  if (typeof reason !== 'string' || !Array.isArray(stderr)) return { ...fields }
+  const more = linesBeyond(reason, stderr.map(String))
+  return { ...rest, reason, ...(more.length > 0 && { stderr: more }) }
 }
 
 /**

@@ -28,16 +28,16 @@ export async function readyText(
     accessText(config),
     '',
   ]
-  for (const model of loaded.slice(0, MAX_LISTED)) {
-    lines.push(`  ${model.name} ${model.version}   POST ${inferenceUrl}/predictions/${model.name}`)
+  const listed = loaded.slice(0, MAX_LISTED)
+  const width = Math.max(0, ...listed.map(({ name, version }) => `${name} ${version}`.length))
+  for (const { name, version } of listed) {
+    lines.push(`  ${`${name} ${version}`.padEnd(width)}   POST ${inferenceUrl}/predictions/${name}`)
   }
   const others = loaded.length - MAX_LISTED
   if (others > 0) lines.push(`  and ${others} more; GET ${managementUrl}/models lists them`)
   const [first] = loaded
   if (first === undefined)
-    lines.push(
-      '  No model is loaded yet. Register one with POST /models on the management listener.',
-    )
+    lines.push('  No model is loaded yet. Add one from another terminal: onnxd load model.onnx')
   else {
     const note = responseNote(first.metadata)
     lines.push('', 'Try it:', '', `  ${await exampleCommand(first, inferenceUrl)}`)

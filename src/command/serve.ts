@@ -5,6 +5,7 @@
 import process from 'node:process'
 import closeWithGrace from 'close-with-grace'
 import { pino } from 'pino'
+import type { Config } from '../config/config.ts'
 import { describeImport } from '../config/import/properties.ts'
 import { parseConfig } from '../config/parse.ts'
 import { linesBeyond } from '../errors.ts'
@@ -22,6 +23,8 @@ import { terminalOf } from './terminal/terminal.ts'
 
 const STDOUT = 1
 const STDERR = 2
+/** A stop that takes longer is explained to a person. */
+const SILENT_STOP_MS = 1000
 
 /**
  * The kernel makes PID 1 the parent of orphans, and Node cannot wait for a process that it did not
@@ -102,7 +105,11 @@ export async function serveModels(argv: readonly string[], failureCode: number):
       }
       stop.abort()
       const server = await unlessStopped(starting, signal)
+      const notice = setTimeout(() => {
+        if (terminal.isTerminal) errors.print(waitingText(config))
+      }, SILENT_STOP_MS)
       await server?.close()
+      clearTimeout(notice)
       await errors.flush()
     },
   )
@@ -135,6 +142,12 @@ export async function serveModels(argv: readonly string[], failureCode: number):
   // On a terminal, the lines of the log stand in the order in which they were written.
   errors.print('')
   output.print(text)
+}
+
+/** What a person reads while accepted requests end. */
+function waitingText({ stopDelay, drainTimeout }: Config): string {
+  const seconds = stopDelay + drainTimeout
+  return `onnxd: accepted requests may run for up to ${seconds} s. Press Ctrl-C again to stop at once.\n`
 }
 
 /**

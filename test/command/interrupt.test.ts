@@ -2,9 +2,11 @@
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { writeFileSync } from 'node:fs'
+import { existsSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { test } from 'node:test'
+import { hasTerminal, runInTerminal } from '../helpers/command-line.ts'
+import { handlerModel } from '../helpers/handler-model.ts'
 import { CLI, childrenOf, isAlive, temporaryFolder, until } from '../helpers/server.ts'
 
 /** A handler that never ends to load. */
@@ -46,3 +48,33 @@ test('a stop of the server during a load names the models in the log', async (t)
   assert.equal(code, 0)
   assert.match(stderr, /"signal":"SIGINT","loading":\["slow"\],"msg":"stopping"/)
 })
+
+test(
+  'a stop that waits for requests says so in a terminal, and a second Ctrl-C ends it',
+  hasTerminal ? {} : { skip: 'python3 with the module pty is missing' },
+  async (t) => {
+    const model = handlerModel(t, 'slow')
+    const held = path.join(temporaryFolder(t), 'never')
+    const args = [model, '-p', '0', '--management-port', '0', '--allow-handlers']
+    let [isSent, isStopped] = [false, false]
+    let [response, first]: Promise<unknown>[] = []
+    const { code, output } = await runInTerminal(args, 100, {
+      onOutput: (text, pid) => {
+        const [, url] = /POST (\S+)/.exec(text) ?? []
+        if (url !== undefined && !isSent) {
+          isSent = true
+          response = fetch(url, { method: 'POST', body: `wait:${held}` }).catch(() => 'ended')
+          first = until(() => existsSync(`${held}.held`)).then(() => process.kill(pid, 'SIGINT'))
+        }
+        if (text.includes('Press Ctrl-C again') && !isStopped) {
+          isStopped = true
+          process.kill(pid, 'SIGINT')
+        }
+      },
+    })
+    assert.match(output, /onnxd: accepted requests may run for up to \d+ s\. Press Ctrl-C again/)
+    assert.equal(code, 1)
+    assert.equal(await response, 'ended')
+    await first
+  },
+)

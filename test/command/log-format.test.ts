@@ -27,6 +27,22 @@ test('a request shows method, route, status and time first', () => {
   )
 })
 
+test('a failed load says its reason once', () => {
+  const failed = (stderr: string[]) =>
+    pretty({
+      level: 50,
+      time,
+      model: 'm',
+      reason: 'Failed to start workers: It is a text.',
+      stderr,
+      msg: 'model failed to load',
+    })
+  const once = 'model failed to load model=m reason="Failed to start workers: It is a text."'
+  assert.equal(failed([]), `03:04:05.006 ERROR ${once}\n`)
+  assert.equal(failed(['Model "m" cannot be loaded: It is a text.']), failed([]))
+  assert.ok(failed(['more']).endsWith(' stderr=["more"]\n'))
+})
+
 test('the stack of an error follows, and a colour marks the level', () => {
   const err = { type: 'Error', message: 'no', stack: 'Error: no\n    at here' }
   const line = `${JSON.stringify({ level: 50, time, err, msg: 'failed' })}\n`

@@ -1,7 +1,7 @@
 /** Runs commands of `onnxd` as people do: as processes, with and without a terminal. */
 import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
-import { CLI } from './server.ts'
+import { CLI, childrenOf } from './server.ts'
 
 /** How a command ended. */
 export interface CommandResult {
@@ -16,6 +16,8 @@ export interface CommandOptions {
   readonly cwd?: string
   /** Content of standard input. */
   readonly input?: string | Buffer
+  /** Called with everything that a terminal got so far, and the process that has the terminal. */
+  readonly onOutput?: (output: string, pid: number) => void
 }
 
 /** Runs a command without a terminal. */
@@ -64,7 +66,7 @@ export const hasTerminal =
 export async function runInTerminal(
   args: readonly string[],
   columns: number,
-  { environment = {}, cwd }: CommandOptions = {},
+  { environment = {}, cwd, onOutput }: CommandOptions = {},
 ): Promise<Pick<CommandResult, 'code'> & { readonly output: string }> {
   const all = ['-c', PTY_PROGRAM, String(columns), process.execPath, CLI, ...args]
   const child = spawn('python3', all, {
@@ -73,7 +75,10 @@ export async function runInTerminal(
     ...(cwd !== undefined && { cwd }),
   })
   let output = ''
-  child.stdout.on('data', (chunk: Buffer) => (output += chunk.toString()))
+  child.stdout.on('data', (chunk: Buffer) => {
+    output += chunk.toString()
+    onOutput?.(output, childrenOf(child.pid ?? 0)[0] ?? 0)
+  })
   const [code] = await once(child, 'close')
   return { code, output: output.replaceAll('\r\n', '\n') }
 }
