@@ -1,5 +1,7 @@
 /** Suggests a known name for an unknown one: `initial_workers` for `inital_workers`. */
 
+import { messageOf } from './errors.ts'
+
 /** Longer names are not compared, because the time grows with the square of the length. */
 const MAX_CHARACTERS = 64
 
@@ -63,4 +65,26 @@ function editDistance(a: string, b: string): number {
 export function didYouMean(name: string, known: readonly string[]): string {
   const found = closestName(name, known)
   return found === undefined ? '' : ` Did you mean ${found}?`
+}
+
+/**
+ * Says what is wrong with a flag, from an error of `parseArgs`. Node's own text about an unknown
+ * flag explains only how to write positional arguments.
+ * @param names Flags without their dashes.
+ */
+export function flagProblem(error: unknown, names: readonly string[]): string {
+  const text = messageOf(error).replaceAll('\n', ' ')
+  const [, unknown] = /^Unknown option '(-[^']*)'/.exec(text) ?? []
+  if (unknown !== undefined) {
+    const flags = names.map((name) => `--${name}`)
+    return `Unknown flag ${unknown}.${didYouMean(unknown, flags)}`
+  }
+  const [, flag, kind] =
+    /^Option '(?:-\w, )?(--[\w-]+).*?'(?: argument)? (missing|is ambiguous|does not take)/.exec(
+      text,
+    ) ?? []
+  if (flag === undefined) return /[.?]$/.test(text) ? text : `${text}.`
+  if (kind === 'missing') return `${flag} needs a value.`
+  if (kind === 'does not take') return `${flag} takes no value.`
+  return `${flag} needs a value. Write one that starts with a dash as ${flag}=VALUE.`
 }

@@ -134,6 +134,19 @@ export function messageOf(thrown: unknown, limit = 4096): string {
   return text.length > limit ? `${text.slice(0, limit)}…` : text
 }
 
+const FILE_PROBLEMS: Readonly<Record<string, string>> = {
+  ENOENT: 'it does not exist',
+  ENOTDIR: 'a part of its path is not a folder',
+  EISDIR: 'it is a folder',
+  EACCES: 'permission denied',
+}
+
+/** Why a file or folder cannot be used, for a sentence that names it. */
+export function fileProblem(cause: unknown): string {
+  const code = cause instanceof Error && 'code' in cause ? String(cause.code) : ''
+  return FILE_PROBLEMS[code] ?? messageOf(cause)
+}
+
 /**
  * A command line, environment or config file that cannot be used. The message is for the operator.
  */

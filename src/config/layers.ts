@@ -6,8 +6,8 @@ import { parseArgs } from 'node:util'
 import { KindGuard } from '@sinclair/typebox'
 import type { TSchema } from '@sinclair/typebox'
 import type * as Yaml from 'yaml'
-import { didYouMean } from '../closest-name.ts'
-import { ConfigError, messageOf } from '../errors.ts'
+import { flagProblem } from '../closest-name.ts'
+import { ConfigError, fileProblem } from '../errors.ts'
 
 /** Settings by key, of one origin or merged from several. */
 export type Settings = Record<string, unknown>
@@ -57,7 +57,7 @@ export function readFlags(argv: readonly string[], schemas: Schemas): CommandLin
   try {
     parsed = parseArgs({ args: [...argv], options, allowPositionals: true })
   } catch (error) {
-    const text = `${flagProblem(error, Object.keys(options))} ${ALL_FLAGS}`
+    const text = `${flagProblem(error, [...Object.keys(options), 'help', 'version'])} ${ALL_FLAGS}`
     throw new ConfigError(text, { cause: error })
   }
   const flags: Settings = {}
@@ -73,17 +73,6 @@ export function readFlags(argv: readonly string[], schemas: Schemas): CommandLin
     models: parsed.positionals,
     configFile: typeof config === 'string' ? config : undefined,
   }
-}
-
-/** Node's text about an unknown flag explains only how to write positional arguments. */
-function flagProblem(error: unknown, names: readonly string[]): string {
-  const text = messageOf(error)
-    .replaceAll('\n', ' ')
-    .replace(/'-\w, --/, "'--")
-  const [, unknown] = /^Unknown option '(-[^']*)'/.exec(text) ?? []
-  if (unknown === undefined) return /[.?]$/.test(text) ? text : `${text}.`
-  const flags = names.map((name) => `--${name}`)
-  return `Unknown flag ${unknown}.${didYouMean(unknown, flags)}`
 }
 
 /**
@@ -129,7 +118,7 @@ export function readConfigFile(file: string): Settings {
     const { parse } = createRequire(import.meta.url)('yaml') as typeof Yaml
     content = parse(readFileSync(file, 'utf8')) ?? {}
   } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error)
+    const reason = fileProblem(error).replace(/[^.\n]$/, '$&.')
     throw new ConfigError(`Cannot read config file ${path.basename(file)}: ${reason}`, {
       cause: error,
     })

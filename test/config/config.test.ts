@@ -124,11 +124,11 @@ test('a file that cannot be used is refused with its name', (t) => {
   }
   assert.match(
     refusal(() => flags('--config', '/nowhere/at-all.yaml')),
-    /at-all\.yaml.*ENOENT/,
+    /at-all\.yaml: it does not exist\.$/,
   )
   assert.match(
     refusal(() => flags('--config', tmpdir())),
-    /EISDIR/,
+    /Cannot read config file .*: it is a folder\.$/,
   )
 })
 
@@ -457,7 +457,21 @@ test('D3: an unknown flag or key of the file names the one that was meant', (t) 
   )
   assert.equal(
     refusal(() => flags('--port')),
-    `Option '--port <value>' argument missing. ${allFlags}`,
+    `--port needs a value. ${allFlags}`,
+  )
+  for (const [argument, problem] of [
+    ['--hepl', 'Unknown flag --hepl. Did you mean --help?'],
+    ['--warm-up=1', '--warm-up takes no value.'],
+  ] as const) {
+    assert.equal(
+      refusal(() => flags(argument)),
+      `${problem} ${allFlags}`,
+    )
+  }
+  const dash = 'Write one that starts with a dash as --port=VALUE.'
+  assert.equal(
+    refusal(() => flags('--port', '-1')),
+    `--port needs a value. ${dash} ${allFlags}`,
   )
 })
 

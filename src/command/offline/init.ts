@@ -1,7 +1,9 @@
 /** `onnxd init`: writes a `model.json`, and explains every key that fits the model. */
 import { readdir, writeFile } from 'node:fs/promises'
 import path from 'node:path'
-import { ConfigError, messageOf } from '../../errors.ts'
+import type { TSchema } from '@sinclair/typebox'
+import { ConfigSchema } from '../../config/config.ts'
+import { ConfigError, fileProblem } from '../../errors.ts'
 import { MODEL_SETTINGS_FILE, isNetworkFile, isOwnNetwork } from '../../model-folder/paths.ts'
 import { ModelSettings } from '../../model-folder/settings.ts'
 import type { CommandInput, Outcome } from '../program/outcome.ts'
@@ -20,12 +22,13 @@ const BATCH_SIZE = 8
 export async function initModel(input: CommandInput): Promise<Outcome> {
   const [folder = '.'] = input.args
   const names = await readdir(folder).catch((cause: unknown) => {
-    throw new ConfigError(`Cannot read the folder ${folder}: ${messageOf(cause)}.`, { cause })
+    throw new ConfigError(`Cannot read the folder ${folder}: ${fileProblem(cause)}.`, { cause })
   })
   const file = path.join(folder, MODEL_SETTINGS_FILE)
   const networks = names.filter(isNetworkFile)
   const model = networks.find(isOwnNetwork) ?? networks[0]
-  if (model === undefined) throw new ConfigError(`The folder ${folder} has no .onnx file.`)
+  if (model === undefined)
+    throw new ConfigError(`The folder ${folder} has no .onnx file. Name the folder of a model.`)
   const chosen = settingsFor(names, model, networks.length, path.join(folder, model))
   const content = Object.fromEntries(Object.entries(chosen).map(([key, { value }]) => [key, value]))
   try {
@@ -33,7 +36,9 @@ export async function initModel(input: CommandInput): Promise<Outcome> {
     await writeFile(file, `${JSON.stringify(content, null, 2)}\n`, { flag })
   } catch (cause) {
     const exists = cause instanceof Error && 'code' in cause && cause.code === 'EEXIST'
-    const problem = exists ? `${file} exists already. Replace it with --force.` : messageOf(cause)
+    const problem = exists
+      ? `${file} exists already. Replace it with --force.`
+      : `Cannot write ${file}: ${fileProblem(cause)}.`
     throw new ConfigError(problem, { cause })
   }
   const lines = Object.entries(chosen).map(([key, { value, why }]): [string, string] => [
@@ -42,7 +47,7 @@ export async function initModel(input: CommandInput): Promise<Outcome> {
   ])
   const others = Object.entries(ModelSettings.properties)
     .filter(([key]) => !Object.hasOwn(chosen, key))
-    .map(([key, { description = '' }]): [string, string] => [key, plainText(description)])
+    .map(([key, schema]): [string, string] => [key, plainText(descriptionOf(key, schema))])
   const { terminal } = input
   return {
     data: { file, settings: content },
@@ -93,6 +98,15 @@ function isImage({ shape, datatype }: DeclaredTensor): boolean {
   const isSide = (size: number): boolean => size === -1 || size >= MIN_PIXELS
   const isFirst = IMAGE_CHANNELS.includes(second) && isSide(third) && isSide(last)
   return isFirst || (IMAGE_CHANNELS.includes(last) && isSide(second) && isSide(third))
+}
+
+/** The text of the key; of the setting of the server with this name; or the keys of the object. */
+function descriptionOf(key: string, schema: TSchema): string {
+  const server: Readonly<Record<string, TSchema>> = ConfigSchema.properties
+  const text = schema.description ?? server[key]?.description
+  if (text !== undefined) return text
+  const members: unknown = schema['properties'] ?? {}
+  return `An object with ${Object.keys(Object(members)).join(', ')}. See docs/model-files.md.`
 }
 
 /** Descriptions are Markdown for the documentation. */

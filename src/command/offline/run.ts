@@ -1,7 +1,7 @@
 /** `onnxd run MODEL`: one prediction without a running server. */
 import { writeFile } from 'node:fs/promises'
 import process from 'node:process'
-import { ConfigError, ServerError, messageOf } from '../../errors.ts'
+import { ConfigError, ServerError, fileProblem, messageOf } from '../../errors.ts'
 import { memberOf } from '../json.ts'
 import { textFlag } from '../program/outcome.ts'
 import type { CommandInput, Outcome } from '../program/outcome.ts'
@@ -39,7 +39,9 @@ export async function runModel(input: CommandInput): Promise<Outcome> {
   })
   const file = textFlag(input, 'output')
   if (file !== undefined) {
-    await writeFile(file, body)
+    await writeFile(file, body).catch((cause: unknown) => {
+      throw new Error(`Cannot write ${file}: ${fileProblem(cause)}.`, { cause })
+    })
     const data = { file, bytes: body.length, contentType: type }
     return { data, text: `${sizeText(body.length)} of ${type} written to ${file}\n` }
   }

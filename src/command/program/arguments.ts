@@ -1,7 +1,7 @@
 /** Reads the arguments of a command. */
 import { parseArgs } from 'node:util'
-import { didYouMean } from '../../closest-name.ts'
-import { ConfigError, messageOf } from '../../errors.ts'
+import { flagProblem } from '../../closest-name.ts'
+import { ConfigError } from '../../errors.ts'
 import type { CommandSpec } from './command-spec.ts'
 import { COMMON_FLAGS } from './commands.ts'
 import type { CommandInput } from './outcome.ts'
@@ -29,15 +29,10 @@ export function readArguments(name: string, spec: CommandSpec, argv: readonly st
   try {
     parsed = parseArgs({ args: [...own], options, allowPositionals: true })
   } catch (error) {
-    const text = messageOf(error).replaceAll('\n', ' ')
-    const [, unknown] = /^Unknown option '(-[^']*)'/.exec(text) ?? []
-    const problem =
-      unknown === undefined
-        ? text.replace(/[^.?]$/, '$&.')
-        : `Unknown flag ${unknown}.${didYouMean(
-            unknown,
-            known.map((flag) => `--${flag.name}`),
-          )}`
+    const problem = flagProblem(
+      error,
+      known.map((flag) => flag.name),
+    )
     const more = spec.takesSettings === true ? ' Settings of the server follow after --.' : ''
     throw new ConfigError(`${problem}${more} Run "onnxd help ${name}" to list all flags.`, {
       cause: error,

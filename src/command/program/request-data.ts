@@ -4,7 +4,7 @@ import { constants, createReadStream, openSync, statSync } from 'node:fs'
 import { Socket } from 'node:net'
 import path from 'node:path'
 import process from 'node:process'
-import { ConfigError, messageOf } from '../../errors.ts'
+import { ConfigError, fileProblem } from '../../errors.ts'
 import { textFlag } from './outcome.ts'
 import type { CommandInput } from './outcome.ts'
 
@@ -72,7 +72,7 @@ async function readInput(
   try {
     return await Promise.race([readAll(openInput(file)), stopped])
   } catch (cause) {
-    throw new ConfigError(`Cannot read ${file}: ${messageOf(cause)}.`, { cause })
+    throw new ConfigError(`Cannot read ${file}: ${fileProblem(cause)}.`, { cause })
   }
 }
 

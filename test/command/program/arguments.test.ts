@@ -33,7 +33,7 @@ test('a wrong flag and a wrong number of arguments are named', () => {
     ['ps', ['--jsn'], /Unknown flag --jsn\. Did you mean --json\? Run "onnxd help ps"/],
     ['ps', ['iris'], /Unexpected argument iris\. Usage: onnxd ps/],
     ['scale', ['iris'], /An argument is missing\. Usage: onnxd scale MODEL N/],
-    ['bench', ['iris', '-c'], /argument missing\./],
+    ['bench', ['iris', '-c'], /^--clients needs a value\. Run/],
   ] as const) {
     assert.throws(() => readArguments(name, spec(name), argv), { message: problem })
   }
