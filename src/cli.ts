@@ -22,7 +22,7 @@ async function main([command, ...rest]: readonly string[]): Promise<void> {
     case 'version':
     case '--version':
     case '-v':
-      await printVersion()
+      await printVersion(rest.includes('--json'))
       return
     case undefined:
       await printHelp(process.stderr, undefined)
@@ -31,7 +31,10 @@ async function main([command, ...rest]: readonly string[]): Promise<void> {
     case 'help':
     case '--help':
     case '-h':
-      await printHelp(process.stdout, rest[0])
+      await printHelp(
+        process.stdout,
+        rest.find((name) => !name.startsWith('-')),
+      )
       return
     default: {
       const { isServe, runCommand } = await import('./command/program/run-command.ts')
@@ -57,9 +60,10 @@ async function cache(argv: readonly string[]): Promise<void> {
   print(process.stdout, isHelp ? CACHE_USAGE : await runCache(argv))
 }
 
-async function printVersion(): Promise<void> {
+async function printVersion(isJson: boolean): Promise<void> {
   const { readPackageVersion } = await import('./package-files.ts')
-  print(process.stdout, `${await readPackageVersion()}\n`)
+  const version = await readPackageVersion()
+  print(process.stdout, `${isJson ? JSON.stringify({ version }) : version}\n`)
 }
 
 async function printHelp(stream: NodeJS.WriteStream, command: string | undefined): Promise<void> {

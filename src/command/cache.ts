@@ -9,16 +9,20 @@ import { CacheFolder } from '../models/weights/cache-folder.ts'
 import { cacheFolderOf } from '../models/weights/cache-path.ts'
 import { listEntries } from '../models/weights/entry-list.ts'
 import type { StoredEntry } from '../models/weights/entry-list.ts'
+import { printableJson } from './terminal/terminal.ts'
 
 const MIB = 1024 * 1024
 const SHOWN_KEY = 12
 
-export const CACHE_USAGE = `Usage: onnxd cache list|clear [--cache-dir DIR]
+const USAGE = 'Usage: onnxd cache list|clear [--cache-dir DIR] [--json]'
+
+export const CACHE_USAGE = `${USAGE}
 
   onnxd cache list     list the models whose weights are in the cache
   onnxd cache clear    remove them; servers that run keep what they have loaded
 
-The folder is found as onnxd serve does it: --cache-dir, --state-dir, --config, or the variables.
+The folder is found as onnxd serve does it: --cache-dir, --state-dir, --config,
+or the variables.
 `
 
 /**
@@ -26,14 +30,37 @@ The folder is found as onnxd serve does it: --cache-dir, --state-dir, --config, 
  * @throws ConfigError for arguments that are not known; Error if the folder cannot be used.
  */
 export async function runCache([action, ...rest]: readonly string[]): Promise<string> {
-  if (action !== 'list' && action !== 'clear') throw new ConfigError(CACHE_USAGE)
-  const { config, models } = parseConfig(rest, process.env)
-  if (models.length > 0) throw new ConfigError(`unexpected argument ${String(models[0])}`)
+  if (action !== 'list' && action !== 'clear') {
+    const problem = action === undefined ? 'An argument is missing.' : `Unknown action ${action}.`
+    throw new ConfigError(`${problem} ${USAGE}`)
+  }
+  const isJson = rest.includes('--json')
+  const { config, models } = parseConfig(
+    rest.filter((argument) => argument !== '--json'),
+    process.env,
+  )
+  if (models.length > 0) throw new ConfigError(`Unexpected argument ${String(models[0])}. ${USAGE}`)
   const folder = cacheFolderOf(config, process.env)
   const entries = await listEntries(folder)
+  if (action === 'list' && isJson)
+    return jsonText({ folder, entries: await described(folder, entries) })
   if (action === 'list') return listText(folder, await Promise.all(entries.map(lineIn(folder))))
   if (entries.length > 0) await clear(folder)
+  if (isJson) return jsonText({ folder, removed: entries.length })
   return `${entries.length} ${entries.length === 1 ? 'entry' : 'entries'} removed from ${folder}\n`
+}
+
+function jsonText(data: unknown): string {
+  return `${printableJson(JSON.stringify(data, null, 2))}\n`
+}
+
+async function described(folder: string, entries: readonly StoredEntry[]): Promise<unknown[]> {
+  return Promise.all(
+    entries.map(async ({ key, bytes, usedAt }) => {
+      const source: unknown = await sourceOf(path.join(folder, key, ENTRY_FILE))
+      return { key, bytes, usedAt, source }
+    }),
+  )
 }
 
 async function clear(place: string): Promise<void> {
@@ -55,16 +82,16 @@ function lineIn(folder: string): (entry: StoredEntry) => Promise<string> {
   return async ({ key, bytes, usedAt }) => {
     const size = `${(bytes / MIB).toFixed(1)} MiB`.padStart(12)
     const source = await sourceOf(path.join(folder, key, ENTRY_FILE))
-    return `${key.slice(0, SHOWN_KEY)} ${size}  last used ${usedAt.toISOString()}  ${source}`
+    return `${key.slice(0, SHOWN_KEY)} ${size}  last used ${usedAt.toISOString()}  ${JSON.stringify(source)}`
   }
 }
 
-/** The name of the original model, with no character that would change the terminal. */
+/** The name of the original model. */
 async function sourceOf(file: string): Promise<string> {
   try {
     const record: unknown = JSON.parse(await readFile(file, 'utf8'))
     const isObject = typeof record === 'object' && record !== null
-    return JSON.stringify(isObject && 'source' in record ? record.source : 'unknown')
+    return isObject && 'source' in record ? String(record.source) : 'unknown'
   } catch (error) {
     return `damaged: ${messageOf(error, 100)}`
   }

@@ -43,8 +43,15 @@ test('cache list shows the entries, and cache clear removes them and nothing els
   const list = onnxd(['list'], { ONNXD_CACHE_DIR: folder })
   assert.equal(list.status, 0)
   assert.match(list.stdout, /^ {2}abababababab +3\.0 MiB {2}last used 20\S+Z {2}"big\\u001b\[31m/m)
+  const json = JSON.parse(onnxd(['list', '--json', '--cache-dir', folder]).stdout)
+  assert.deepEqual(
+    [json.folder, json.entries[0].key, json.entries[0].bytes, json.entries[0].source],
+    [folder, KEY, 3 * 1024 * 1024, 'big\u001b[31m.onnx'],
+  )
   assert.equal(onnxd(['clear', '--cache-dir', folder]).stdout, `1 entry removed from ${folder}\n`)
   assert.deepEqual(readdirSync(folder), ['notes.txt'])
+  const none = onnxd(['clear', '--cache-dir', folder, '--json'])
+  assert.deepEqual(JSON.parse(none.stdout), { folder, removed: 0 })
   assert.equal(onnxd(['clear', '--cache-dir', folder]).stdout, `0 entries removed from ${folder}\n`)
 })
 
@@ -52,7 +59,7 @@ test('cache says what it does not understand', () => {
   for (const [args, problem] of [
     [[], /Usage: onnxd cache/],
     [['remove'], /Usage: onnxd cache/],
-    [['list', 'model.onnx'], /unexpected argument model\.onnx/],
+    [['list', 'model.onnx'], /Unexpected argument model\.onnx\. Usage: onnxd cache/],
     [['list', '--cache-dri', 'x'], /--cache-dir/],
   ] as const) {
     const { status, stderr } = onnxd(args)

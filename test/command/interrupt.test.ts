@@ -4,6 +4,7 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
+import process from 'node:process'
 import { test } from 'node:test'
 import { hasTerminal, runInTerminal } from '../helpers/command-line.ts'
 import { handlerModel } from '../helpers/handler-model.ts'
@@ -57,14 +58,14 @@ test(
     const held = path.join(temporaryFolder(t), 'never')
     const args = [model, '-p', '0', '--management-port', '0', '--allow-handlers']
     let [isSent, isStopped] = [false, false]
-    let [response, first]: Promise<unknown>[] = []
+    const sent: Promise<unknown>[] = []
     const { code, output } = await runInTerminal(args, 100, {
       onOutput: (text, pid) => {
         const [, url] = /POST (\S+)/.exec(text) ?? []
         if (url !== undefined && !isSent) {
           isSent = true
-          response = fetch(url, { method: 'POST', body: `wait:${held}` }).catch(() => 'ended')
-          first = until(() => existsSync(`${held}.held`)).then(() => process.kill(pid, 'SIGINT'))
+          sent.push(fetch(url, { method: 'POST', body: `wait:${held}` }).catch(() => 'ended'))
+          sent.push(until(() => existsSync(`${held}.held`)).then(() => process.kill(pid, 'SIGINT')))
         }
         if (text.includes('Press Ctrl-C again') && !isStopped) {
           isStopped = true
@@ -74,7 +75,6 @@ test(
     })
     assert.match(output, /onnxd: accepted requests may run for up to \d+ s\. Press Ctrl-C again/)
     assert.equal(code, 1)
-    assert.equal(await response, 'ended')
-    await first
+    assert.deepEqual(await Promise.all(sent), ['ended', true])
   },
 )

@@ -126,6 +126,10 @@ test('mistakes on the command line end it with 2 and one clear line', async (t) 
 test('help and version print their text', async (t) => {
   const version = await finish(t, ['version'])
   assert.match(version.stdout, /^\d+\.\d+\.\d+\n$/)
-  assert.match((await finish(t, ['--help'])).stdout, /Usage: onnxd serve/)
+  const json = await finish(t, ['version', '--json'])
+  assert.deepEqual(JSON.parse(json.stdout), { version: version.stdout.trim() })
+  for (const args of [['--help'], ['help', '--help'], ['help', 'help']]) {
+    assert.match((await finish(t, args)).stdout, /Usage: onnxd serve/)
+  }
   assert.match((await finish(t, ['serve', '--help'])).stdout, /--max-batch-delay TEXT/)
 })

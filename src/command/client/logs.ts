@@ -6,6 +6,7 @@ import { prettyLine } from '../log-format.ts'
 import { textFlag } from '../program/outcome.ts'
 import type { CommandInput, Outcome } from '../program/outcome.ts'
 import { printableJson } from '../terminal/terminal.ts'
+import { aboutModel, pathOf } from './model-list.ts'
 import { ServerClient, notOnnxd } from './server-client.ts'
 
 const POLL_MS = 500
@@ -19,6 +20,7 @@ export async function showLog(input: CommandInput): Promise<Outcome> {
   if (model !== undefined) query.set('model', model)
   if (level !== undefined) query.set('level', level)
   let { last, lines } = await page(client, query)
+  if (lines.length === 0 && model !== undefined) await mustExist(client, model)
   if (input.flags['follow'] !== true) return { data: { lines }, text: textOf(lines, input) }
   query.set('limit', '1000')
   for (;;) {
@@ -30,6 +32,12 @@ export async function showLog(input: CommandInput): Promise<Outcome> {
     last = next.last < last ? 0 : next.last
     lines = next.lines.filter((line) => !isOwnRequest(line))
   }
+}
+
+/** @throws Error with the name that was meant. */
+async function mustExist(client: ServerClient, model: string): Promise<void> {
+  const reference = { name: model, version: undefined }
+  await aboutModel(client, reference, () => client.call('GET', pathOf(reference)))
 }
 
 /** Each look at the log is a request, and so a line of the log. */

@@ -136,6 +136,8 @@ export function connectionError(cause: unknown, { origin }: URL): Error {
   }
   if (code === 'ENOTFOUND' || code === 'EAI_AGAIN')
     return new Error(`The host name of ${origin} is unknown.`, { cause })
+  if (code === 'EPROTO')
+    return new Error(`${origin} does not speak TLS. Write http:// in place of https://.`, { cause })
   if (code === 'ECONNRESET' || code === 'EPIPE')
     return new Error(`The server at ${origin} closed the connection.`, { cause })
   return new Error(`The request to ${origin} failed: ${messageOf(cause)}`, { cause })

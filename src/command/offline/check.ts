@@ -1,5 +1,5 @@
 /** `onnxd check`: whether models and configurations can be served, and what to change. */
-import { readdir, readFile, stat } from 'node:fs/promises'
+import { readdir, readFile, realpath, stat } from 'node:fs/promises'
 import path from 'node:path'
 import { ConfigError, messageOf } from '../../errors.ts'
 import { MANIFEST_FILE, MODEL_SETTINGS_FILE, isNetworkFile } from '../../model-folder/paths.ts'
@@ -55,7 +55,7 @@ async function isOneModel(folder: string): Promise<boolean> {
 }
 
 async function checkStore(folder: string, input: CommandInput): Promise<Checked[]> {
-  const models = await listStore(folder)
+  const models = await withoutLoops(folder, await listStore(folder))
   const names = (await readdir(folder)).filter((name) => !name.startsWith('.')).toSorted()
   const results: Checked[] = []
   const others: string[] = []
@@ -73,6 +73,15 @@ async function checkStore(folder: string, input: CommandInput): Promise<Checked[
   }
   if (names.length > 0) return results
   return [{ subject: folder, kind: 'store', ok: false, text: 'The folder is empty.', findings: [] }]
+}
+
+/** Leaves out links to the store itself or to a folder above it. */
+async function withoutLoops(store: string, models: readonly string[]): Promise<string[]> {
+  const root = await realpath(store)
+  const targets = await Promise.all(
+    models.map((name) => realpath(path.join(store, name)).catch(() => undefined)),
+  )
+  return models.filter((_, index) => !`${root}/`.startsWith(`${targets[index] ?? '-'}/`))
 }
 
 function notServed(file: string): Checked {

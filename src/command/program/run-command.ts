@@ -17,7 +17,7 @@ const MODEL = /(?:\.(?:onnx|mar|model|zip|tar\.gz|tgz)$)|[/=]/i
 /** Returns what `onnxd help NAME` prints; the first page for no name. */
 export function helpText(name: string | undefined): string {
   const columns = Math.min(terminalOf(process.stdout).columns, 100)
-  if (name === undefined) return mainHelp(columns)
+  if (name === undefined || name === 'help' || name === 'version') return mainHelp(columns)
   const spec = specOf(name)
   if (spec === undefined) throw unknownCommand(name)
   return commandHelp(spec, columns)

@@ -26,7 +26,7 @@ export const WITH_SERVER: Readonly<Record<string, CommandSpec>> = {
     summary: 'show models: versions, status, workers, loads and failures',
     arity: [0, 0],
     flags: [URL_FLAG],
-    details: TOKEN,
+    details: `The star marks the default version. BATCH is the maximum number of requests in one batch. ${TOKEN}`,
     examples: ['list', 'list --url http://models.example:8081'],
     load: async () => (await import('../client/list.ts')).listModels,
   },

@@ -126,7 +126,7 @@ export class Profiler {
       if (request === undefined) {
         throw new ServerError(
           'ServiceUnavailableException',
-          `Model ${name} got no request within ${seconds} seconds. Send requests while its operators are measured.`,
+          `Model ${name} got no request within ${seconds} s. Send requests meanwhile, for example with onnxd bench ${name}.`,
         )
       }
       const { predictions } = await worker.predict([{ ...request, id: randomUUID() }])

@@ -96,7 +96,13 @@ test('--follow does not show its own requests, and ends when the reader closes t
 })
 
 test('mistakes are told', async () => {
+  const { managementUrl } = await sharedServer([iris])
   for (const [args, expected] of [
+    [['logs', 'irs', '--url', managementUrl], /has no model "irs"\. Did you mean iris\?/],
+    [
+      ['logs', '--url', managementUrl.replace('http', 'https')],
+      /^onnxd: https:\S+ does not speak TLS\. Write http:/,
+    ],
     [['logs', '--lines', '0'], /--lines must be a whole number from 1 to 1000, not "0"/],
     [['logs', '--url', 'http://127.0.0.1:1'], /No server responds at http:\/\/127\.0\.0\.1:1/],
   ] as const) {

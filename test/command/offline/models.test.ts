@@ -1,6 +1,14 @@
 /** The commands that need no server: `run`, `inspect`, `check`, `init`. */
 import assert from 'node:assert/strict'
-import { copyFileSync, cpSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import {
+  copyFileSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import path from 'node:path'
 import { test } from 'node:test'
 import { runOnnxd } from '../../helpers/command-line.ts'
@@ -105,6 +113,8 @@ test('check names each problem of a store with its remedy, and explains configur
   )
   writeFileSync(path.join(store, 'broken.onnx'), 'version https://git-lfs.github.com/spec/v1\n')
   writeFileSync(path.join(store, 'net.pt'), 'x')
+  symlinkSync('.', path.join(store, 'itself'))
+  symlinkSync('../..', path.join(store, 'iris', 'above'))
   writeFileSync(path.join(store, 'notes.txt'), 'x')
   writeFileSync(
     path.join(store, 'config.properties'),
@@ -118,7 +128,7 @@ test('check names each problem of a store with its remedy, and explains configur
   assert.match(stdout, /^ +6 {2}ignored {2}dynamic_batchin: .*did you mean dynamic_batching\?/m)
   assert.match(stdout, /✗ \S+broken\.onnx\n {4}.*Git LFS pointer .*git lfs pull/)
   assert.match(stdout, /- \S+net\.pt\n {4}not served: it is a PyTorch file; export it/)
-  assert.match(stdout, /- other files\n {4}not served: notes\.txt\n/)
+  assert.match(stdout, /- other files\n {4}not served: itself, notes\.txt\n/)
   assert.match(stdout, /^ +2 {2}read +inference_address: host = 0\.0\.0\.0$/m)
   assert.match(stdout, /^ +4 {2}ignored {2}number_of_netty_threads: this key tunes Netty/m)
   assert.match(stdout, /^ +5 {2}ignored {2}batchsize: /m)
