@@ -1,6 +1,7 @@
 /** `onnxd init`: writes a `model.json`, and explains every key that fits the model. */
 import { readdir, writeFile } from 'node:fs/promises'
 import path from 'node:path'
+import { KindGuard } from '@sinclair/typebox'
 import type { TSchema } from '@sinclair/typebox'
 import { ConfigSchema } from '../../config/config.ts'
 import { ConfigError, fileProblem } from '../../errors.ts'
@@ -105,8 +106,8 @@ function descriptionOf(key: string, schema: TSchema): string {
   const server: Readonly<Record<string, TSchema>> = ConfigSchema.properties
   const text = schema.description ?? server[key]?.description
   if (text !== undefined) return text
-  const members: unknown = schema['properties'] ?? {}
-  return `An object with ${Object.keys(Object(members)).join(', ')}. See docs/model-files.md.`
+  const members = KindGuard.IsObject(schema) ? Object.keys(schema.properties) : []
+  return `An object with ${members.join(', ')}. See docs/model-files.md.`
 }
 
 /** Descriptions are Markdown for the documentation. */
