@@ -34,6 +34,7 @@ const SECTIONS: readonly [title: string, keys: readonly (keyof Config)[]][] = [
       'lenientParameters',
     ],
   ],
+  ['Access', ['tokensFile', 'tokens']],
   ['Models', ['modelStore', 'load', 'stateDir', 'allowLocalPaths', 'allowHandlers', 'python']],
   [
     'Uploads and downloads',

@@ -28,8 +28,9 @@ export const ERROR_HELP: Readonly<Record<ErrorType, ErrorHelp>> = {
   },
   UnauthorizedException: {
     cause:
-      'The management listener requires a bearer token, and the request has no token or a wrong one. The header `WWW-Authenticate` names the scheme.',
-    remedy: 'Send `Authorization: Bearer …` with the value of `ONNXD_MANAGEMENT_TOKEN`.',
+      'The listener requires a bearer token, and the request has no token or a wrong one. The header `WWW-Authenticate` names the scheme, and has `error="invalid_token"` if a token was sent.',
+    remedy:
+      'Send `Authorization: Bearer …` with a token of `tokensFile`; for management also with the value of `ONNXD_MANAGEMENT_TOKEN`.',
   },
   CrashingRequestException: {
     cause:
@@ -39,9 +40,9 @@ export const ERROR_HELP: Readonly<Record<ErrorType, ErrorHelp>> = {
   },
   ForbiddenException: {
     cause:
-      'The management listener has no token, and the request seems to come from a web page: it has a foreign `Origin`, `Sec-Fetch-Site` or `Referer` header, or a `Host` header that is neither an IP address, nor localhost, nor configured.',
+      'The token of the request may not use this model, or is not for this listener. Or the management listener has no token, and the request seems to come from a web page: it has a foreign `Origin`, `Sec-Fetch-Site` or `Referer` header, or a `Host` header that is neither an IP address, nor localhost, nor configured.',
     remedy:
-      'Use a client that is not a web page, add the host name to `allowedHosts`, or set `ONNXD_MANAGEMENT_TOKEN` and send the token.',
+      'Use another token, or add the model to the token in `tokensFile`. For the other cause: use a client that is not a web page, add the host name to `allowedHosts`, or set `ONNXD_MANAGEMENT_TOKEN` and send the token.',
   },
   HandlersNotAllowedException: {
     cause: 'The model has a custom handler, and the server was started without `--allow-handlers`.',

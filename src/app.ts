@@ -5,22 +5,21 @@
 import { randomUUID } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
 import { parse } from 'node:querystring'
-import bearerAuth from '@fastify/bearer-auth'
 import multipart from '@fastify/multipart'
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import Fastify, { LogController } from 'fastify'
 import type { FastifyBaseLogger, FastifyRequest } from 'fastify'
-import { ServerError } from './errors.ts'
 import { ApiDocuments } from './routes/documents/api-documents.ts'
 import { docsPageRoutes } from './routes/documents/docs-page.ts'
 import { documentRoutes, modelDocumentRoutes } from './routes/documents/openapi.ts'
+import { protect } from './routes/http/access/protect.ts'
 import { readBody } from './routes/http/body.ts'
 import { guardAgainstBrowsers } from './routes/http/browser-guard.ts'
 import { refuseUrl } from './routes/http/connections/connection-errors.ts'
 import { connectionLimits } from './routes/http/connections/connection-limits.ts'
 import { Connections } from './routes/http/connections/connections.ts'
 import { MAX_HEADER_BYTES } from './routes/http/connections/http-server.ts'
-import { checkMessage, isRepeated } from './routes/http/connections/message-check.ts'
+import { checkMessage } from './routes/http/connections/message-check.ts'
 import { errorHandling, refuseOtherMethods } from './routes/http/error-handler.ts'
 import { watchRequests } from './routes/http/open-requests.ts'
 import { readRequestTarget } from './routes/http/request-target.ts'
@@ -54,6 +53,7 @@ export async function buildInferenceApp(
   log: FastifyBaseLogger,
 ): Promise<App> {
   const app = newApp(context, log, 'inference')
+  protect(app, context, () => 'inference')
   const routes = collectRoutes(app)
   const documents = await ApiDocuments.create(app, context, 'inference')
   await readBodies(app, context)
@@ -64,16 +64,16 @@ export async function buildInferenceApp(
   return app
 }
 
-/** The routes for operators. If a token is set, it guards all of them, and unknown paths too. */
+/** The routes for operators. If there are tokens for them, all need one, and unknown paths too. */
 export async function buildManagementApp(
   context: RouteContext,
   log: FastifyBaseLogger,
 ): Promise<App> {
   const app = newApp(context, log, 'management')
+  protect(app, context, () => 'management')
   const routes = collectRoutes(app)
   const documents = await ApiDocuments.create(app, context, 'management')
-  await requireToken(app, context)
-  guardAgainstBrowsers(app, context.config)
+  guardAgainstBrowsers(app, context.config, isGuarded(context))
   await readBodies(app, context)
   documentRoutes(app, documents)
   apiDescriptionRoutes(app, documents)
@@ -87,25 +87,30 @@ export async function buildManagementApp(
 }
 
 /**
- * All routes on one port, as SageMaker's multi-model endpoints need them. A token guards only the
- * routes for operators.
+ * All routes on one port, as SageMaker's multi-model endpoints need them. A path of operators needs
+ * their tokens, whatever its method is.
  */
 export async function buildCombinedApp(
   context: RouteContext,
   log: FastifyBaseLogger,
 ): Promise<App> {
   const app = newApp(context, log, 'inference')
+  const operatorUrls = new Set<string>()
+  protect(app, context, ({ routeOptions: { url = '' } }) =>
+    operatorUrls.has(url) ? 'management' : 'inference',
+  )
   const routes = collectRoutes(app)
   const documents = await ApiDocuments.create(app, context, 'combined')
   await readBodies(app, context)
   await clientRoutes(app, context, documents)
   modelDescriptionRoute(app, context, documents)
-  await app.register(async (scope) => {
+  await app.register((scope, _options, done) => {
     const operators = scope.withTypeProvider<TypeBoxTypeProvider>()
-    await requireToken(operators, context)
-    guardAgainstBrowsers(operators, context.config)
+    operators.addHook('onRoute', ({ url }) => void operatorUrls.add(url))
+    guardAgainstBrowsers(operators, context.config, isGuarded(context))
     operatorRoutes(operators, context)
     if (!context.config.exposeRepository) repositoryRoutes(operators, context)
+    done()
   })
   refuseOtherMethods(app, routes)
   return app
@@ -136,10 +141,15 @@ async function clientRoutes(
 async function exposedRepository(app: App, context: RouteContext): Promise<void> {
   await app.register((scope, _options, done) => {
     const clients = scope.withTypeProvider<TypeBoxTypeProvider>()
-    guardAgainstBrowsers(clients, { ...context.config, managementToken: '' })
+    guardAgainstBrowsers(clients, context.config, () => false)
     repositoryRoutes(clients, context)
     done()
   })
+}
+
+/** Whether management requests need a token now. */
+function isGuarded({ access }: RouteContext): () => boolean {
+  return () => access.tokens?.guards('management') ?? false
 }
 
 function operatorRoutes(app: App, context: RouteContext): void {
@@ -229,20 +239,4 @@ function collectRoutes(app: App): Map<string, Set<string>> {
     for (const name of [method].flat()) methods.add(name)
   })
   return routes
-}
-
-/** Checks the token before any other part of the request. All rejections look the same. */
-async function requireToken(app: App, { config }: RouteContext): Promise<void> {
-  const { managementToken: token } = config
-  if (token === '') return
-  // RFC 6749 accepts the word `Bearer` in any case.
-  const specCompliance = 'rfc6749'
-  await app.register(bearerAuth, { keys: new Set([token]), addHook: false, specCompliance })
-  app.addHook('onRequest', (request, reply, done) => {
-    const refuse = (): void =>
-      done(new ServerError('UnauthorizedException', 'A valid bearer token is required.'))
-    // Node keeps the first of several headers; a proxy may have checked a different one.
-    if (isRepeated(request.raw, 'authorization')) refuse()
-    else app.verifyBearerAuth?.(request, reply, (error) => (error ? refuse() : done()))
-  })
 }

@@ -14,6 +14,8 @@ import type { ModelVersion } from './models/model-version.ts'
 import type { Registry } from './models/registry.ts'
 import { storeProblem } from './models/sources/store/check.ts'
 import type { Transfer } from './models/transfers/transfers.ts'
+import { startAccess } from './routes/http/access/server-access.ts'
+import type { ServerAccess } from './routes/http/access/server-access.ts'
 import { ByteBudget, budgetBytes } from './routes/http/byte-budget.ts'
 import { RecentLog } from './routes/management/recent-log.ts'
 import type { App, RouteContext } from './routes/route-context.ts'
@@ -54,6 +56,7 @@ export interface RunningServer {
   /** Models of the start, in the order of the arguments. */
   readonly loaded: readonly ModelVersion[]
   readonly failed: readonly FailedModel[]
+  readonly access: ServerAccess
   /**
    * Rejects new requests, finishes accepted ones within the drain timeout, then ends the workers
    * and the listeners. It may be called more than once.
@@ -82,7 +85,8 @@ export async function startServer({
   signal: stopSignal,
   onProgress,
 }: ServerOptions): Promise<RunningServer> {
-  refuseOpenManagement(config)
+  const access = await startAccess(config, log)
+  refuseOpenManagement(config, access)
   const tracing = await startTracing(environment, log)
   const stopLoading = new AbortController()
   const { signal } = stopLoading
@@ -111,6 +115,7 @@ export async function startServer({
     sources,
     deliveries,
     recentLog,
+    access,
     tracing,
     forget: (name) => persistence?.forget(name) ?? Promise.resolve(false),
     isAccepting: () => isAccepting,
@@ -144,6 +149,7 @@ export async function startServer({
     await Promise.all(apps.map(({ openRequests }) => openRequests.close(drainMs, log)))
     await Promise.all([loadsEnded, sparesEnded])
     await Promise.all([service.close(), tracing?.close()])
+    access.close()
     await loading?.catch(() => {})
   }
 
@@ -165,7 +171,7 @@ export async function startServer({
     signal.throwIfAborted()
     isAccepting = true
     factory.spares.refill()
-    return { ...outcome, ...urls, registry, close: closeOnce }
+    return { ...outcome, ...urls, registry, access, close: closeOnce }
   } catch (error) {
     await closeOnce()
     throw error
@@ -177,11 +183,12 @@ async function warnAboutStore({ modelStore }: Config, log: Logger): Promise<void
   if (problem !== undefined) log.warn({ modelStore }, problem)
 }
 
-function refuseOpenManagement(config: Config): void {
-  const { managementHost, managementToken, insecureManagement } = config
-  if (isLoopback(managementHost) || managementToken !== '' || insecureManagement) return
+function refuseOpenManagement(config: Config, { tokens }: ServerAccess): void {
+  const { managementHost, insecureManagement } = config
+  const isGuarded = tokens?.guards('management') ?? false
+  if (isLoopback(managementHost) || isGuarded || insecureManagement) return
   throw new ConfigError(
-    `The management listener on ${managementHost} would be open to the network without a token. Set ONNXD_MANAGEMENT_TOKEN, or set --management-host to 127.0.0.1.`,
+    `The management listener on ${managementHost} would be open to the network without a token. Set ONNXD_MANAGEMENT_TOKEN or tokens with the scope management, or set --management-host to 127.0.0.1.`,
   )
 }
 

@@ -10,6 +10,7 @@ import { isNetworkFile } from '../model-folder/paths.ts'
 import { asHandlerMetadata } from '../models/model-metadata.ts'
 import type { ModelVersion } from '../models/model-version.ts'
 import { shortTextExample } from '../models/text-examples.ts'
+import type { ServerAccess } from '../routes/http/access/server-access.ts'
 import type { RunningServer } from '../server.ts'
 import { inputsOf, zerosOf } from './example-inputs.ts'
 import { isImageModel, responseNote } from './image-response.ts'
@@ -20,12 +21,12 @@ const MAX_LISTED = 20
 
 /** Returns the ready message: the URLs, who can connect, the models, and a command to try. */
 export async function readyText(
-  { inferenceUrl, managementUrl, loaded }: RunningServer,
+  { inferenceUrl, managementUrl, loaded, access }: RunningServer,
   config: Config,
 ): Promise<string> {
   const lines = [
     `onnxd is ready. Inference ${inferenceUrl}, management ${managementUrl}`,
-    accessText(config),
+    accessText(config, access),
     '',
   ]
   const listed = loaded.slice(0, MAX_LISTED)
@@ -40,20 +41,22 @@ export async function readyText(
     lines.push('  No model is loaded yet. Add one from another terminal: onnxd load model.onnx')
   else {
     const note = responseNote(first.metadata)
-    lines.push('', 'Try it:', '', `  ${await exampleCommand(first, inferenceUrl)}`)
+    const command = await exampleCommand(first, inferenceUrl)
+    const isGuarded = access.tokens?.guards('inference') ?? false
+    lines.push('', 'Try it:', '', `  ${isGuarded ? withToken(command) : command}`)
     if (note !== undefined) lines.push('', `  ${note}`)
   }
   return `${lines.join('\n')}\n\n`
 }
 
 /** Says who can connect to which listener. */
-function accessText({
-  host,
-  managementHost,
-  managementToken,
-}: Pick<Config, 'host' | 'managementHost' | 'managementToken'>): string {
-  const token = managementToken === '' ? 'without a token' : 'with the token'
-  return `Open to: inference ${audienceOf(host)}; management ${audienceOf(managementHost)}, ${token}`
+function accessText(
+  { host, managementHost }: Pick<Config, 'host' | 'managementHost'>,
+  { tokens }: ServerAccess,
+): string {
+  const inference = tokens?.guards('inference') ? ', with a token' : ''
+  const management = tokens?.guards('management') ? 'with a token' : 'without a token'
+  return `Open to: inference ${audienceOf(host)}${inference}; management ${audienceOf(managementHost)}, ${management}`
 }
 
 function audienceOf(host: string): string {
@@ -86,6 +89,11 @@ export async function exampleCommand(
   return 'json' in example
     ? jsonCommand(example.json, url)
     : `head -c ${example.bytes} /dev/zero | curl -H 'Content-Type: application/octet-stream' --data-binary @- ${url}`
+}
+
+/** The command reads the token from a variable of the shell. */
+function withToken(command: string): string {
+  return command.replace('curl ', `curl -H "Authorization: Bearer $TOKEN" `)
 }
 
 function jsonCommand(json: string, url: string): string {

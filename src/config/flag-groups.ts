@@ -21,6 +21,7 @@ const GROUPS: Readonly<Record<string, readonly Key[]>> = {
     'exposeRepository',
     'lenientParameters',
   ],
+  Access: ['tokensFile', 'tokens'],
   'Batches and queues': [
     'batchSize',
     'maxBatchDelay',

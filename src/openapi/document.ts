@@ -31,9 +31,16 @@ export interface DocumentOptions {
   readonly routes: readonly DocumentedRoute[]
   readonly models: readonly DocumentedModel[]
   readonly errors: ErrorSchemas
-  /** Whether the server may require the management token for an operation. */
-  readonly isGuarded: (operation: Operation) => boolean
+  /** The kind of token that the server may require for an operation. */
+  readonly tokenFor: (operation: Operation) => TokenKind | undefined
 }
+
+/** Kinds of bearer tokens, by the names of their security schemes. */
+const TOKENS = {
+  managementToken: 'Required if the server has a management token.',
+  token: 'An API token for inference.',
+} as const
+export type TokenKind = keyof typeof TOKENS
 
 const TAGS: Readonly<Record<string, string>> = {
   health: 'Liveness and readiness of the server and of models.',
@@ -45,20 +52,19 @@ const TAGS: Readonly<Record<string, string>> = {
   documents: 'OpenAPI documents.',
 }
 const KSERVE_PATH = /^\/v[12](\/|$)/
-const TOKEN = 'managementToken'
 
 /**
  * Builds a document. The same models always give the same document, in whatever order they come.
  */
 export function buildDocument(options: DocumentOptions): OpenApiDocument {
-  const { version, title, description, apiVersion, serverUrl, isGuarded } = options
+  const { version, title, description, apiVersion, serverUrl, tokenFor } = options
   const paths = allPaths(options)
   const writer = new SchemaWriter(version)
   const operations = Object.values(paths).flatMap((item) => Object.values(item))
-  const hasGuarded = operations.some(isGuarded)
+  const kinds = new Set(operations.map(tokenFor))
   const written = mapOperations(paths, (operation) => ({
     ...writeOperation(operation, writer),
-    ...(isGuarded(operation) ? { security: [{}, { [TOKEN]: [] }] } : {}),
+    ...securityOf(tokenFor(operation)),
   }))
   return {
     openapi: version,
@@ -68,19 +74,24 @@ export function buildDocument(options: DocumentOptions): OpenApiDocument {
     paths: written,
     components: {
       schemas: writer.components,
-      ...(hasGuarded
-        ? {
-            securitySchemes: {
-              [TOKEN]: {
-                type: 'http',
-                scheme: 'bearer',
-                description: 'Required if the server has a management token.',
-              },
-            },
-          }
-        : {}),
+      ...schemesOf([...kinds].filter((kind) => kind !== undefined)),
     },
   }
+}
+
+/** The document of management does not tell whether the server has a token. */
+function securityOf(kind: TokenKind | undefined): Pick<Operation, 'security'> {
+  if (kind === undefined) return {}
+  return { security: [...(kind === 'managementToken' ? [{}] : []), { [kind]: [] }] }
+}
+
+function schemesOf(kinds: readonly TokenKind[]): OpenApiDocument['components'] {
+  if (kinds.length === 0) return {}
+  const schemes = kinds.map((kind) => [
+    kind,
+    { type: 'http', scheme: 'bearer', description: TOKENS[kind] },
+  ])
+  return { securitySchemes: Object.fromEntries(schemes) }
 }
 
 function allPaths({ routes, models, errors }: DocumentOptions): Paths {

@@ -12,6 +12,7 @@ import type { Registry } from '../models/registry.ts'
 import type { SourceOptions } from '../models/sources/prepare.ts'
 import type { Deliveries } from '../models/transfers/model-files.ts'
 import type { ModelRepository } from '../models/triton/repository.ts'
+import type { ServerAccess } from './http/access/server-access.ts'
 import type { ByteBudget } from './http/byte-budget.ts'
 import type { RecentLog } from './management/recent-log.ts'
 import type { Tracing } from './tracing/tracing.ts'
@@ -36,6 +37,8 @@ export interface RouteContext {
   readonly sources: SourceOptions
   readonly deliveries: Deliveries
   readonly recentLog: RecentLog
+  /** Who may send requests. */
+  readonly access: ServerAccess
   /** Absent if requests are not traced. */
   readonly tracing: Tracing | undefined
   /** URL of the management listener; `undefined` until it listens. */

@@ -67,11 +67,13 @@ test('A01 without the token every request gets one and the same 401', async (t) 
   const server = await guarded()
   const bodies = new Set<string>()
   const ask = async (what: string, target: string, ...lines: string[]): Promise<void> => {
+    const isSent = lines.some((line) => /^authorization: bearer\b/i.test(line))
+    const challenge = `Bearer realm="onnxd"${isSent ? ', error="invalid_token"' : ''}`
     for (const method of ['GET', 'DELETE']) {
       const bytes = head(`${method} ${target} HTTP/1.1`, HOST, CLOSE, ...lines)
       const received = await untilClosed(t, server.managementUrl, Buffer.from(bytes, 'latin1'))
       assertRefused(received, 401, what)
-      assert.match(received.head, /^www-authenticate: Bearer\r?$/im, what)
+      assert.equal(/^www-authenticate: (.*?)\r?$/im.exec(received.head)?.[1], challenge, what)
       const { code, type } = JSON.parse(received.body) as typeof REFUSED
       assert.deepEqual({ code, type }, REFUSED)
       bodies.add(received.body)

@@ -29,6 +29,8 @@ function privateConfig(rest: readonly string[], environment: NodeJS.ProcessEnv):
     managementHost: '127.0.0.1',
     managementPort: 0,
     managementToken: '',
+    tokens: '',
+    tokensFile: '',
     stateDir: '',
     modelStore: '',
     load: 'all',

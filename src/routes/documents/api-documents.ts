@@ -7,11 +7,12 @@ import { asHandlerMetadata } from '../../models/model-metadata.ts'
 import type { ModelVersion } from '../../models/model-version.ts'
 import { DocumentCache } from '../../openapi/document-cache.ts'
 import { buildDocument } from '../../openapi/document.ts'
-import type { DocumentOptions } from '../../openapi/document.ts'
+import type { DocumentOptions, TokenKind } from '../../openapi/document.ts'
 import type { DocumentedModel } from '../../openapi/model-operations.ts'
 import type { DocumentedRoute } from '../../openapi/route-operations.ts'
-import type { OpenApiVersion } from '../../openapi/types.ts'
+import type { OpenApiVersion, Operation } from '../../openapi/types.ts'
 import { readPackageVersion } from '../../package-files.ts'
+import { mayUse } from '../http/access/caller.ts'
 import { protocolErrors } from '../kserve/v2-schemas.ts'
 import type { App, RouteContext } from '../route-context.ts'
 import { errorResponses } from '../schemas.ts'
@@ -25,6 +26,12 @@ const TITLES: Readonly<Record<Listener, string>> = {
   combined: 'onnxd',
 }
 const MODEL_VERSION = '1.0.0'
+const ERRORS = { original: errorResponses, protocol: protocolErrors }
+
+/** Tags of operations that need no token for inference. */
+const OPEN_TAGS: ReadonlySet<string | undefined> = new Set(['health', 'documents'])
+
+type About = Pick<DocumentOptions, 'title' | 'description' | 'apiVersion' | 'routes' | 'models'>
 
 /** The document that a request asks for. */
 interface DocumentQuery {
@@ -70,9 +77,13 @@ export class ApiDocuments {
     const { format, version, model } = wanted
     const serverUrl = rootOf(request.url)
     const write = format === 'json' ? asJson : await loadYaml()
-    const key = [serverUrl, format, version, model?.name ?? '', model?.version ?? ''].join(' ')
+    const content = model === undefined ? this.#shownTo(request) : [model.name, model.version ?? '']
+    const key = [serverUrl, format, version, ...content].join(' ')
     const { text, etag } = this.#cache.get(this.#state(), key, () => {
-      return write(buildDocument({ ...this.#about(model), version, serverUrl }))
+      const about = model === undefined ? this.#aboutAll(request) : aboutModel(model)
+      const tokenFor = (operation: Operation): TokenKind | undefined =>
+        model === undefined ? this.#tokenFor(operation) : this.#inferenceToken(operation)
+      return write(buildDocument({ ...about, tokenFor, errors: ERRORS, version, serverUrl }))
     })
     // Clients may cache a document but must revalidate it, because the models may have changed.
     reply.headers({ etag, 'cache-control': 'no-cache' })
@@ -80,43 +91,47 @@ export class ApiDocuments {
     return reply.type(`application/${format}`).send(text)
   }
 
-  #about(model: DocumentedModel | undefined): Omit<DocumentOptions, 'version' | 'serverUrl'> {
-    const errors = { original: errorResponses, protocol: protocolErrors }
-    if (model !== undefined) {
-      const { name, version } = model
-      return {
-        title: name,
-        description:
-          version === undefined ? `The model ${name}.` : `Version ${version} of the model ${name}.`,
-        apiVersion: version ?? MODEL_VERSION,
-        routes: [],
-        models: [model],
-        errors,
-        isGuarded: () => false,
-      }
-    }
+  /** What differs between documents for different senders: the models that they see. */
+  #shownTo(request: FastifyRequest): string[] {
+    if (request.caller === undefined) return ['all']
+    return ['only', ...this.#context.registry.names.filter((name) => mayUse(request, name))]
+  }
+
+  #aboutAll(request: FastifyRequest): About {
     const listener = this.#listener
-    const { exposeRepository } = this.#context.config
     return {
       title: TITLES[listener],
       description: `The HTTP API of onnxd${listener === 'combined' ? '' : `: ${listener} listener`}.`,
       apiVersion: this.#apiVersion,
       routes: this.#routes,
-      models: listener === 'management' ? [] : this.#models(),
-      errors,
-      isGuarded: ({ tags: [tag] }) =>
-        listener === 'management' ||
-        (listener === 'combined' &&
-          (tag === 'management' || (tag === 'repository' && !exposeRepository))),
+      models: listener === 'management' ? [] : this.#models(request),
     }
+  }
+
+  #tokenFor(operation: Operation): TokenKind | undefined {
+    const { exposeRepository } = this.#context.config
+    const [tag] = operation.tags
+    const isOperators = tag === 'management' || (tag === 'repository' && !exposeRepository)
+    if (this.#listener === 'management' || (this.#listener === 'combined' && isOperators))
+      return 'managementToken'
+    return this.#inferenceToken(operation)
+  }
+
+  #inferenceToken({ tags: [tag] }: Operation): TokenKind | undefined {
+    return this.#needsToken && !OPEN_TAGS.has(tag) ? 'token' : undefined
+  }
+
+  get #needsToken(): boolean {
+    return this.#context.access.tokens?.guards('inference') ?? false
   }
 
   /**
    * Every version. The default version of each model is listed a second time, without a version.
    */
-  #models(): DocumentedModel[] {
+  #models(request: FastifyRequest): DocumentedModel[] {
     const { registry } = this.#context
-    return registry.all.flatMap((model) => [
+    const shown = registry.all.filter(({ name }) => mayUse(request, name))
+    return shown.flatMap((model) => [
       ...(registry.isDefault(model) ? [documented(model, false)] : []),
       documented(model, true),
     ])
@@ -124,7 +139,22 @@ export class ApiDocuments {
 
   #state(): unknown[] {
     const { registry } = this.#context
-    return registry.all.flatMap((model) => [model, model.metadata, registry.isDefault(model)])
+    const models = registry.all.flatMap((model) => {
+      return [model, model.metadata, registry.isDefault(model)]
+    })
+    return [this.#needsToken, ...models]
+  }
+}
+
+function aboutModel(model: DocumentedModel): About {
+  const { name, version } = model
+  return {
+    title: name,
+    description:
+      version === undefined ? `The model ${name}.` : `Version ${version} of the model ${name}.`,
+    apiVersion: version ?? MODEL_VERSION,
+    routes: [],
+    models: [model],
   }
 }
 

@@ -51,11 +51,11 @@ const CONTENT_SECURITY_POLICY = [
   "frame-ancestors 'none'",
 ].join('; ')
 
-const schema = { hide: true }
+const options = { schema: { hide: true }, config: { access: 'open' } } as const
 
 /** Adds `/docs` and the files that the page loads. */
 export function docsPageRoutes(app: App): void {
-  app.get('/docs', { schema }, async (request, reply) => {
+  app.get('/docs', options, async (request, reply) => {
     const [path = ''] = request.url.split('?')
     // After a trailing slash the relative URLs would be wrong.
     if (path.endsWith('/')) return reply.redirect('../docs', 308)
@@ -64,11 +64,11 @@ export function docsPageRoutes(app: App): void {
       .type('text/html; charset=utf-8')
       .send(PAGE)
   })
-  app.get('/docs/start.js', { schema }, async (_request, reply) =>
+  app.get('/docs/start.js', options, async (_request, reply) =>
     reply.type('text/javascript; charset=utf-8').send(START),
   )
   for (const [name, type] of ASSETS) {
-    app.get(`/docs/${name}`, { schema }, async (_request, reply) =>
+    app.get(`/docs/${name}`, options, async (_request, reply) =>
       reply
         .header('cache-control', 'max-age=3600')
         .removeHeader('pragma')

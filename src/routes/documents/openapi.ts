@@ -34,6 +34,7 @@ export function documentRoutes(app: App, documents: ApiDocuments): void {
     app.get(
       `/openapi.${format}`,
       {
+        config: { access: 'optional' },
         schema: {
           operationId: `openApi${format === 'json' ? 'Json' : 'Yaml'}`,
           summary: `This document as ${format.toUpperCase()}`,

@@ -12,7 +12,8 @@ export function logRequest(
   response: ServerResponse,
   status: number,
 ): void {
-  const { id, raw, ip, routeOptions, times, errorType, prediction, receivedAt, trace } = request
+  const { id, raw, ip, caller, routeOptions, times, errorType, prediction } = request
+  const { receivedAt, trace } = request
   const ms = Math.round((performance.now() - receivedAt) * 100) / 100
   log.info(
     {
@@ -26,6 +27,7 @@ export function logRequest(
       bytesIn: bytesIn(request),
       bytesOut: prediction?.body.length ?? lengthOf(response.getHeader('content-length')),
       ip,
+      token: caller?.tokenName,
       traceId: trace?.traceId ?? traceIdOf(raw.headers),
     },
     'request',

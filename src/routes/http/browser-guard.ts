@@ -22,16 +22,20 @@ const HOST = /^(?:\[([0-9a-f:.]+)\]|([^:[\]]+))(?::\d*)?$/i
 /** Settings that the guard reads. */
 export type GuardSettings = Pick<
   Config,
-  'host' | 'managementHost' | 'allowedHosts' | 'insecureManagement' | 'managementToken'
+  'host' | 'managementHost' | 'allowedHosts' | 'insecureManagement'
 >
 
 /**
- * Rejects requests of web pages with 403 before their body is read. If a management token is set,
+ * Rejects requests of web pages with 403 before their body is read. While requests need a token,
  * the guard does nothing: a page does not know the token and gets 401.
  */
-export function guardAgainstBrowsers(app: App, settings: GuardSettings): void {
-  if (settings.managementToken !== '') return
+export function guardAgainstBrowsers(
+  app: App,
+  settings: GuardSettings,
+  needsToken: () => boolean,
+): void {
   app.addHook('onRequest', (request, _reply, done) => {
+    if (needsToken()) return done()
     const problem = hostProblem(request, settings) ?? originProblem(request)
     done(problem === undefined ? undefined : new ServerError('ForbiddenException', problem))
   })

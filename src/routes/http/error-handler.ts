@@ -4,6 +4,7 @@ import type { Dialect } from '../../contract/internal-headers.ts'
 import { ServerError, messageOf } from '../../errors.ts'
 import type { ErrorType } from '../../errors.ts'
 import type { App } from '../route-context.ts'
+import { TokenError } from './access/caller.ts'
 import { UnsupportedCodingError } from './content-encoding.ts'
 
 /** Client errors of Fastify and its plugins, by their code. */
@@ -154,7 +155,7 @@ function sendError(
     reply.header('retry-after', String(error.retryAfterSeconds))
   request.errorType = error.type
   for (const [name, value] of request.times?.headers(request) ?? []) reply.header(name, value)
-  if (error.statusCode === 401) reply.header('www-authenticate', 'Bearer')
+  if (error instanceof TokenError) reply.header('www-authenticate', error.challenge)
   if (error instanceof UnsupportedCodingError) reply.header('accept-encoding', error.acceptEncoding)
   if (error.statusCode === 413) reply.raw.shouldKeepAlive = false
   // Sent as text, because the handler of unknown paths does not use the app's serializer.

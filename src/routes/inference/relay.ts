@@ -3,6 +3,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Dialect } from '../../contract/internal-headers.ts'
 import type { ModelVersion } from '../../models/model-version.ts'
 import type { Parameter } from '../../models/scheduling/queue/job.ts'
+import { checkModel } from '../http/access/caller.ts'
 import { whenClientLeaves } from '../http/open-requests.ts'
 import { predictOptionsOf } from './predict-options.ts'
 import { requestHeaders } from './request-parameters.ts'
@@ -23,6 +24,7 @@ export async function relay(
   dialect?: Dialect,
 ): Promise<FastifyReply> {
   const model = find()
+  checkModel(request, model.name)
   const { openRequests } = request.server
   const times = new RequestTimes(model, request)
   request.times = times

@@ -19,6 +19,7 @@ export function healthRoutes(app: App, { registry, isAccepting, isStopping }: Ro
   app.get(
     '/v2/health/live',
     {
+      config: { access: 'open' },
       schema: {
         operationId: 'serverLive',
         summary: 'Liveness: the server process responds',
@@ -32,6 +33,7 @@ export function healthRoutes(app: App, { registry, isAccepting, isStopping }: Ro
   app.get(
     '/v2/health/ready',
     {
+      config: { access: 'open' },
       schema: {
         operationId: 'serverReady',
         summary: 'Readiness: the start is complete and every model has a worker',

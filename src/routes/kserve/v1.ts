@@ -4,6 +4,7 @@
  */
 import { Type } from '@sinclair/typebox'
 import { PRIORITY_PARAMETERS } from '../../openapi/priority-parameters.ts'
+import { mayUse } from '../http/access/caller.ts'
 import { rejectEarly } from '../inference/reject-early.ts'
 import { relay } from '../inference/relay.ts'
 import { bodyParameter } from '../inference/request-parameters.ts'
@@ -36,6 +37,7 @@ export function v1Routes(app: App, { registry, isStopping }: RouteContext): void
   app.get(
     '/',
     {
+      config: { access: 'open' },
       schema: {
         operationId: 'alive',
         summary: 'Liveness: the server process responds',
@@ -56,11 +58,12 @@ export function v1Routes(app: App, { registry, isStopping }: RouteContext): void
         response: { 200: ModelList },
       },
     },
-    async (_request, reply) => {
-      const data = registry.names.map((id) => {
+    async (request, reply) => {
+      const models = registry.names.filter((name) => mayUse(request, name))
+      const data = models.map((id) => {
         return { id, object: 'model' as const, created: 0, owned_by: 'onnxd' }
       })
-      return reply.send({ models: registry.names, object: 'list', data })
+      return reply.send({ models, object: 'list', data })
     },
   )
 

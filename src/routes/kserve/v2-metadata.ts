@@ -10,6 +10,7 @@ import type { Registry } from '../../models/registry.ts'
 import { modelConfig, platformOf } from '../../models/triton/model-config.ts'
 import { modelStatistics } from '../../models/triton/model-statistics.ts'
 import { readPackageVersion } from '../../package-files.ts'
+import { mayUse } from '../http/access/caller.ts'
 import type { App, RouteContext } from '../route-context.ts'
 import { findModel } from './v2-models.ts'
 import {
@@ -65,7 +66,8 @@ export async function metadataRoutes(app: App, context: RouteContext): Promise<v
         response: { 200: Type.Object({ models: Type.Array(Type.String()) }) },
       },
     },
-    async (_request, reply) => reply.send({ models: registry.names }),
+    async (request, reply) =>
+      reply.send({ models: registry.names.filter((name) => mayUse(request, name)) }),
   )
 
   app.get(
@@ -78,7 +80,10 @@ export async function metadataRoutes(app: App, context: RouteContext): Promise<v
         response: { 200: StatisticsSchema },
       },
     },
-    async (_request, reply) => reply.send({ model_stats: registry.all.map(modelStatistics) }),
+    async (request, reply) => {
+      const models = registry.all.filter(({ name }) => mayUse(request, name))
+      return reply.send({ model_stats: models.map(modelStatistics) })
+    },
   )
   modelRoutes(app, context)
   versionRoutes(app, context)

@@ -4,6 +4,7 @@ import type { Static, TObject, TSchema } from '@sinclair/typebox'
 import type { FastifyRequest } from 'fastify'
 import { ServerError } from '../../errors.ts'
 import type { RouteDocumentation } from '../../openapi/types.ts'
+import { mayUse } from '../http/access/caller.ts'
 import { plainBody } from '../http/content-encoding.ts'
 import { jsonMembers } from '../http/json-object.ts'
 import type { JsonMember } from '../http/json-object.ts'
@@ -74,7 +75,8 @@ export function repositoryRoutes(app: App, context: RouteContext): void {
     },
     async (request, reply) => {
       const { ready = false } = await readBody(request, IndexBody, context)
-      return reply.send(await repository.index(ready))
+      const index = await repository.index(ready)
+      return reply.send(index.filter(({ name }) => mayUse(request, name)))
     },
   )
 

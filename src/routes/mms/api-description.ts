@@ -6,6 +6,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { ModelVersion } from '../../models/model-version.ts'
 import { documented } from '../documents/api-documents.ts'
 import type { ApiDocuments } from '../documents/api-documents.ts'
+import { checkModel } from '../http/access/caller.ts'
 import type { App, RouteContext } from '../route-context.ts'
 import { invokedModel } from './predictions.ts'
 
@@ -18,8 +19,14 @@ const schema = { hide: true }
 export function apiDescriptionRoutes(app: App, documents: ApiDocuments): void {
   const describe = (request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> =>
     documents.send(request, reply, AS_ORIGINAL)
-  app.options('/', { schema }, describe)
-  app.route({ method: ['GET', 'OPTIONS'], url: '/api-description', schema, handler: describe })
+  const options = { schema, config: { access: 'optional' } } as const
+  app.options('/', options, describe)
+  app.route({
+    ...options,
+    method: ['GET', 'OPTIONS'],
+    url: '/api-description',
+    handler: describe,
+  })
 }
 
 /** Adds `OPTIONS` on the predict paths: the document of the model. */
@@ -71,6 +78,8 @@ type Describe = (
 ) => Promise<FastifyReply>
 
 function modelDescriber(documents: ApiDocuments): Describe {
-  return (request, reply, model, withVersion) =>
-    documents.send(request, reply, { ...AS_ORIGINAL, model: documented(model, withVersion) })
+  return async (request, reply, model, withVersion) => {
+    checkModel(request, model.name)
+    return documents.send(request, reply, { ...AS_ORIGINAL, model: documented(model, withVersion) })
+  }
 }

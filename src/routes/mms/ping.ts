@@ -12,6 +12,7 @@ export function pingRoute(app: App, { registry, isAccepting }: RouteContext): vo
   app.get(
     '/ping',
     {
+      config: { access: 'open' },
       schema: {
         operationId: 'ping',
         summary: 'Health of the server and all its models',

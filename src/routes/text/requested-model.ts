@@ -31,7 +31,11 @@ export function withoutHandler(model: ModelVersion): ModelVersion {
   )
 }
 
-/** Names of models have no colon. */
+/** The name of the model in `name` or `name:version`. Names of models have no colon. */
+export function baseName(name: string): string {
+  return partsOf(name)[0]
+}
+
 function partsOf(name: string): readonly [model: string, version?: string] {
   const colon = name.indexOf(':')
   return colon < 0 ? [name] : [name.slice(0, colon), name.slice(colon + 1)]

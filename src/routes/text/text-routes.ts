@@ -6,6 +6,7 @@
 import type { ModelVersion } from '../../models/model-version.ts'
 import { PRIORITY_PARAMETERS } from '../../openapi/priority-parameters.ts'
 import { readPackageVersion } from '../../package-files.ts'
+import { checkModel } from '../http/access/caller.ts'
 import { plainBody } from '../http/content-encoding.ts'
 import { chooseVersion } from '../inference/choose-version.ts'
 import { relay } from '../inference/relay.ts'
@@ -13,7 +14,7 @@ import { bodyParameter } from '../inference/request-parameters.ts'
 import { textMember } from '../inference/text-member.ts'
 import { ModelParams } from '../kserve/v2-schemas.ts'
 import type { App, RouteContext } from '../route-context.ts'
-import { requestedModel, withoutHandler } from './requested-model.ts'
+import { baseName, requestedModel, withoutHandler } from './requested-model.ts'
 import { infoOf } from './tei-info.ts'
 import { TeiError, TeiInfo } from './tei-schemas.ts'
 import { NAMED_ROUTES, TEI_ROUTES } from './text-route-table.ts'
@@ -29,6 +30,7 @@ export async function textRoutes(app: App, context: RouteContext): Promise<void>
   ]) {
     app.post(route.url, { schema: schemaOf(route) }, async (request, reply) => {
       const name = textMember(await plainBody(request, config.maxBodyBytes), 'model')
+      if (name !== undefined) checkModel(request, baseName(name))
       const find = (): ModelVersion => requestedModel(registry, name, request)
       return relay(find, bodyParameter(request), request, reply, route.dialect)
     })
@@ -58,8 +60,14 @@ async function infoRoutes(app: App, { registry, config }: RouteContext): Promise
     tags: [TEI],
     response: { 200: TeiInfo, '4xx': TeiError, '5xx': TeiError },
   }
-  app.get('/info', { schema: { operationId: 'textModelInfo', ...described } }, async (_, reply) =>
-    reply.send(await infoOf(requestedModel(registry, undefined), server)),
+  app.get(
+    '/info',
+    { schema: { operationId: 'textModelInfo', ...described } },
+    async (request, reply) => {
+      const model = requestedModel(registry, undefined)
+      checkModel(request, model.name)
+      return reply.send(await infoOf(model, server))
+    },
   )
   app.get(
     '/models/:model/info',
