@@ -34,7 +34,7 @@ const SECTIONS: readonly [title: string, keys: readonly (keyof Config)[]][] = [
       'lenientParameters',
     ],
   ],
-  ['Access', ['tokensFile', 'tokens']],
+  ['Access', ['tokensFile', 'tokens', 'tlsCert', 'tlsKey', 'tlsClientCa']],
   ['Models', ['modelStore', 'load', 'stateDir', 'allowLocalPaths', 'allowHandlers', 'python']],
   [
     'Uploads and downloads',

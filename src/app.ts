@@ -174,11 +174,11 @@ async function readBodies(app: App, { config }: RouteContext): Promise<void> {
 }
 
 function newApp(
-  { config, metrics, budget, tracing }: RouteContext,
+  { config, metrics, budget, tracing, access }: RouteContext,
   log: FastifyBaseLogger,
   listener: 'inference' | 'management',
 ): App {
-  const connections = new Connections(connectionLimits(config, listener), log)
+  const connections = new Connections(connectionLimits(config, listener), log, access.tls)
   const app = Fastify({
     loggerInstance: log,
     logController: new LogController({ disableRequestLogging: true }),

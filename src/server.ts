@@ -204,7 +204,8 @@ async function listenAll(
   const { listen } = await import('./routes/http/connections/listen.ts')
   signal.throwIfAborted()
   const { host, port, managementHost, managementPort } = context.config
-  const place = { host, port, hostFlag: '--host', portFlag: '--port' }
+  const isSecure = context.access.tls !== undefined
+  const place = { host, port, hostFlag: '--host', portFlag: '--port', isSecure }
   if (port !== 0 && port === managementPort && host === managementHost) {
     const combined = await buildCombinedApp(context, log)
     apps.push(combined)
@@ -222,6 +223,7 @@ async function listenAll(
       port: managementPort,
       hostFlag: '--management-host',
       portFlag: '--management-port',
+      isSecure,
     }),
   }
 }

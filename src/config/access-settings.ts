@@ -10,4 +10,13 @@ export const accessSettings = {
     'API tokens in the form of `tokensFile`, for the environment variable: other users of the machine can read command lines.',
     '',
   ),
+  tlsCert: text(
+    'File with the TLS certificate and its chain, in PEM form. Both listeners then accept https only. The server reads the file again when it changes.',
+    '',
+  ),
+  tlsKey: text('File with the key of `tlsCert`, in PEM form, not encrypted.', ''),
+  tlsClientCa: text(
+    'File with certificates of authorities, in PEM form. Clients of both listeners then need a certificate that one of them has signed.',
+    '',
+  ),
 }

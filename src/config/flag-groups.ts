@@ -21,7 +21,7 @@ const GROUPS: Readonly<Record<string, readonly Key[]>> = {
     'exposeRepository',
     'lenientParameters',
   ],
-  Access: ['tokensFile', 'tokens'],
+  Access: ['tokensFile', 'tokens', 'tlsCert', 'tlsKey', 'tlsClientCa'],
   'Batches and queues': [
     'batchSize',
     'maxBatchDelay',

@@ -4,33 +4,14 @@
  */
 import path from 'node:path'
 import { ConfigError } from '../../errors.ts'
-
-/** The server that a file was written for. */
-export type Flavour = 'mms' | 'torchserve'
-
-/**
- * Result of a key: a setting, a MODEL argument, or the reason why it is ignored. One key can have
- * several results.
- */
-export type MappedKey =
-  | { readonly setting: string; readonly value: unknown; readonly note?: string }
-  | { readonly model: string }
-  | { readonly reason: string }
-
-/** What a rule may read besides its own value. */
-export interface RuleContext {
-  readonly flavour: Flavour
-  readonly properties: ReadonlyMap<string, string>
-}
-
-/** A text is the reason why a key is ignored. */
-export type Rule = string | ((value: string, context: RuleContext) => MappedKey[])
+import { INFERENCE, MANAGEMENT, address, tlsFile } from './access-keys.ts'
+import type { MappedKey, Rule, RuleContext } from './mapped-key.ts'
 
 const DAY = 86_400
 const MAX_INT32 = 2 ** 31 - 1
 const WORKER_MEMORY =
   'onnxd has no JVM; use the setting workerHeapMib to limit the heap of a worker'
-const TLS = 'onnxd serves plain HTTP; terminate TLS in a reverse proxy'
+const KEYSTORE = 'onnxd reads PEM files; convert the keystore, then set tlsCert and tlsKey'
 const CORS = 'onnxd sends no CORS headers; add them in a reverse proxy'
 const NO_GRPC = 'onnxd does not support gRPC'
 const NODE_IO = 'this key tunes Netty; onnxd runs on Node.js, which has no such setting'
@@ -41,8 +22,8 @@ const WORKER_SOCKET = 'onnxd connects to workers through unix sockets'
 
 /** Keys of both servers, or only of MMS. */
 export const COMMON_RULES: Readonly<Record<string, Rule>> = {
-  inference_address: (value) => address(value, 'host', 'port', 80),
-  management_address: (value) => address(value, 'managementHost', 'managementPort', 8081),
+  inference_address: (value, context) => address(value, INFERENCE, context),
+  management_address: (value, context) => address(value, MANAGEMENT, context),
   model_store: (value) => [{ setting: 'modelStore', value }],
   load_models: loadModels,
   default_workers_per_model: (value) =>
@@ -84,11 +65,11 @@ export const COMMON_RULES: Readonly<Record<string, Rule>> = {
   cors_allowed_origin: CORS,
   cors_allowed_methods: CORS,
   cors_allowed_headers: CORS,
-  keystore: TLS,
-  keystore_pass: TLS,
-  keystore_type: TLS,
-  private_key_file: TLS,
-  certificate_file: TLS,
+  keystore: KEYSTORE,
+  keystore_pass: KEYSTORE,
+  keystore_type: KEYSTORE,
+  private_key_file: (value, context) => tlsFile(value, 'tlsKey', context),
+  certificate_file: (value, context) => tlsFile(value, 'tlsCert', context),
   async_logging: 'logging is always asynchronous',
   metric_time_interval: 'system metrics are measured at each request of /metrics',
   model_server_home: 'onnxd needs no home folder',
@@ -166,20 +147,6 @@ function responseTimeout(value: string, { flavour, properties }: RuleContext): M
   if (/^\+?\d+$/.test(seconds))
     return [{ reason: 'default_response_timeout_seconds is set as well and has precedence' }]
   return flavour === 'mms' ? minutes(value) : integer(value, 'responseTimeout', 1, DAY)
-}
-
-function address(value: string, host: string, port: string, defaultPort: number): MappedKey[] {
-  if (/^unix:/i.test(value)) return [{ reason: 'onnxd listens on TCP ports only' }]
-  if (/^https:/i.test(value)) return [{ reason: TLS }]
-  const [, name = '', digits] =
-    /^http:\/\/(\[[0-9A-Fa-f:.]+\]|[^:/[\]\s]+)(?::(\d{1,5}))?\/?$/i.exec(value) ?? []
-  const number = digits === undefined ? defaultPort : Number(digits)
-  if (name === '' || number > 65_535)
-    throw new ConfigError('the value must have the form http://host:port.')
-  return [
-    { setting: host, value: name.replace(/^\[|\]$/g, '') },
-    { setting: port, value: number },
-  ]
 }
 
 function loadModels(value: string, { properties }: RuleContext): MappedKey[] {

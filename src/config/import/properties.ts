@@ -7,8 +7,8 @@ import path from 'node:path'
 import { closestName } from '../../closest-name.ts'
 import { ConfigError } from '../../errors.ts'
 import type { Settings } from '../layers.ts'
+import type { Flavour, MappedKey, Rule } from './mapped-key.ts'
 import { COMMON_RULES, TORCHSERVE_RULES } from './properties-mapping.ts'
-import type { Flavour, MappedKey, Rule } from './properties-mapping.ts'
 import { decodeProperties, parseProperties } from './properties-text.ts'
 
 /** One setting from a key. For a MODEL argument the setting is `MODEL`. */

@@ -4,8 +4,8 @@
  */
 import path from 'node:path'
 import { ConfigError } from '../../errors.ts'
+import type { MappedKey } from './mapped-key.ts'
 import { integer, minutes } from './properties-mapping.ts'
-import type { MappedKey } from './properties-mapping.ts'
 import { record } from './properties.ts'
 import type { Import } from './properties.ts'
 

@@ -227,6 +227,26 @@ test('what cannot be applied is ignored with its reason', () => {
   assert.equal(importProperties('load_models=ALL\nmodel_store=m', {}).settings.load, 'all')
 })
 
+test('https keeps its certificate', () => {
+  const files = 'private_key_file=/k.pem\ncertificate_file=/c.pem'
+  const both = importProperties(
+    `inference_address=https://0.0.0.0\nmanagement_address=https://127.0.0.1:8444\n${files}`,
+    {},
+  )
+  assert.deepEqual(both.settings, {
+    host: '0.0.0.0',
+    port: 443,
+    managementHost: '127.0.0.1',
+    managementPort: 8444,
+    tlsKey: '/k.pem',
+    tlsCert: '/c.pem',
+  })
+  // The files are of no use to servers whose addresses are http.
+  const plain = importProperties(`inference_address=http://0.0.0.0:80\n${files}`, {})
+  assert.deepEqual(plain.settings, { host: '0.0.0.0', port: 80 })
+  assert.equal(reasonOf(plain, 'certificate_file'), 'no address begins with https')
+})
+
 test('mistakes stop the start and name the key, never the value', () => {
   const mistakes = [
     'job_queue_size=many',

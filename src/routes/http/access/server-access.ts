@@ -5,6 +5,9 @@ import type { FastifyBaseLogger } from 'fastify'
 import type { Config } from '../../../config/config.ts'
 import { ConfigError, messageOf } from '../../../errors.ts'
 import { FileWatch } from './file-watch.ts'
+import { readTlsFiles, tlsFileNames } from './tls-files.ts'
+import type { TlsFiles, TlsSettings } from './tls-files.ts'
+import { ServerTls } from './tls.ts'
 import { hashOf, readTokens } from './token-list.ts'
 import type { Token } from './token-list.ts'
 import { Tokens } from './tokens.ts'
@@ -13,21 +16,28 @@ import { Tokens } from './tokens.ts'
 export interface ServerAccess {
   /** Absent if no setting has a token. */
   readonly tokens: Tokens | undefined
+  /** Absent if the listeners serve plain HTTP. */
+  readonly tls: ServerTls | undefined
   /** Stops watching files. */
   close(): void
 }
 
-type Settings = Pick<Config, 'managementToken' | 'tokens' | 'tokensFile'>
-type Log = Pick<FastifyBaseLogger, 'info' | 'error'>
+type TokenSettings = Pick<Config, 'managementToken' | 'tokens' | 'tokensFile'>
+type Log = Pick<FastifyBaseLogger, 'info' | 'warn' | 'error'>
 
 /** @throws ConfigError for a setting or file that cannot be used. */
-export async function startAccess(settings: Settings, log: Log): Promise<ServerAccess> {
+export async function startAccess(
+  settings: TokenSettings & TlsSettings,
+  log: Log,
+): Promise<ServerAccess> {
   const watches: FileWatch[] = []
   const close = (): void => {
     for (const watch of watches) watch.close()
   }
   try {
-    return { tokens: await startTokens(settings, log, watches), close }
+    const tokens = await startTokens(settings, log, watches)
+    const tls = await startTls(settings, log, watches)
+    return { tokens, tls, close }
   } catch (error) {
     close()
     throw error
@@ -35,7 +45,7 @@ export async function startAccess(settings: Settings, log: Log): Promise<ServerA
 }
 
 async function startTokens(
-  { managementToken, tokens: listed, tokensFile }: Settings,
+  { managementToken, tokens: listed, tokensFile }: TokenSettings,
   log: Log,
   watches: FileWatch[],
 ): Promise<Tokens | undefined> {
@@ -70,6 +80,35 @@ async function startTokens(
   watches.push(await FileWatch.start([tokensFile], readAgain))
   tokens.replace([...fixed, ...(await firstTokens(place, read))])
   return tokens
+}
+
+async function startTls(
+  settings: TlsSettings,
+  log: Log,
+  watches: FileWatch[],
+): Promise<ServerTls | undefined> {
+  const { tlsCert, tlsKey, tlsClientCa } = settings
+  if (tlsCert === '' && tlsKey === '' && tlsClientCa === '') return undefined
+  if (tlsCert === '' || tlsKey === '') throw new ConfigError('TLS needs both tlsCert and tlsKey.')
+  const read = async (): Promise<TlsFiles> => {
+    const files = await readTlsFiles(settings)
+    for (const warning of files.warnings) log.warn({ validTo: files.validTo }, warning)
+    return files
+  }
+  let tls: ServerTls | undefined
+  const readAgain = async (): Promise<void> => {
+    try {
+      const files = await read()
+      tls?.replace(files)
+      log.info({ validTo: files.validTo }, 'TLS certificates were read again')
+    } catch (error) {
+      const reason = messageOf(error)
+      log.error({ reason }, 'TLS certificates cannot be read again; the old ones stay')
+    }
+  }
+  watches.push(await FileWatch.start(tlsFileNames(settings), readAgain))
+  tls = new ServerTls(await read())
+  return tls
 }
 
 /** @throws ConfigError also for an empty list, with which the server would be open. */

@@ -4,6 +4,8 @@ import { Server as NetServer } from 'node:net'
 import type { Socket } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { FastifyBaseLogger } from 'fastify'
+import type { ServerTls } from '../access/tls.ts'
+import { AcceptedSockets } from './accepted-sockets.ts'
 import { closeGently, isEnding } from './close-gently.ts'
 import { sendRefusal } from './connection-errors.ts'
 import type { ConnectionFailure } from './connection-errors.ts'
@@ -30,8 +32,6 @@ interface Activity {
 const DRAIN_CHECK_MS = 20
 /** While the listener stops, an idle connection is closed after this time without data. */
 const QUIET_MS = 500
-/** Minimum time between two log lines about a full listener. */
-const FULL_LOG_MS = 10_000
 
 /**
  * The HTTP servers of one listener, one for each IP address, and their connections. It closes each
@@ -42,16 +42,20 @@ export class Connections {
   readonly #limits: ConnectionLimits
   readonly #log: FastifyBaseLogger
   readonly #servers = new Set<Server>()
+  readonly #tls: ServerTls | undefined
+  readonly #accepted: AcceptedSockets
   readonly #sockets = new Map<Socket, Activity>()
   /** Responses with `Connection: close` only because the server stops. */
   readonly #last = new WeakSet<ServerResponse>()
   readonly #unread: UnreadResponses
   readonly #timer: NodeJS.Timeout
-  #fullLoggedAt = Number.NEGATIVE_INFINITY
 
-  constructor(limits: ConnectionLimits, log: FastifyBaseLogger) {
+  /** @param tls Absent for plain HTTP. */
+  constructor(limits: ConnectionLimits, log: FastifyBaseLogger, tls?: ServerTls) {
     this.#limits = limits
     this.#log = log
+    this.#tls = tls
+    this.#accepted = new AcceptedSockets(limits.maxConnections, log)
     this.#unread = new UnreadResponses(limits.writeTimeoutMs, log)
     this.#timer = setInterval(() => {
       this.#refuseStalled()
@@ -66,8 +70,14 @@ export class Connections {
 
   /** Creates a server that passes its requests to `handler`. It does not listen yet. */
   createServer(handler: RequestListener): Server {
-    const server = createHttpServer(this.#limits, handler)
-    server.on('connection', (socket: Socket) => this.#add(socket))
+    const server = createHttpServer(this.#limits, handler, this.#tls)
+    server.on('connection', (socket: Socket) => {
+      if (this.#accepted.accept(socket) && this.#tls === undefined) this.#add(socket)
+    })
+    server.on('secureConnection', (socket: Socket) => this.#add(socket))
+    server.on('tlsClientError', ({ code }: NodeJS.ErrnoException) =>
+      this.#log.debug({ code }, 'a TLS handshake failed'),
+    )
     this.#servers.add(server)
     return server
   }
@@ -113,9 +123,11 @@ export class Connections {
    */
   refuse(failure: ConnectionFailure, socket: Socket): void {
     const activity = this.#sockets.get(socket)
-    if (failure.code === 'ECONNRESET' || !socket.writable || isEnding(socket)) socket.destroy()
-    else if (activity?.responses.some(isComing) === true) activity.failure = failure
-    else sendRefusal(failure, socket, activity?.responses[0]?.req.url)
+    // An unknown socket has no TLS yet.
+    const isOver = activity === undefined || !socket.writable || isEnding(socket)
+    if (failure.code === 'ECONNRESET' || isOver) socket.destroy()
+    else if (activity.responses.some(isComing)) activity.failure = failure
+    else sendRefusal(failure, socket, activity.responses[0]?.req.url)
   }
 
   /**
@@ -141,8 +153,10 @@ export class Connections {
     // `close` of an HTTP server closes connections whose response is still being sent.
     for (const server of this.#servers) NetServer.prototype.close.call(server)
     this.startDraining()
-    const deadline = performance.now() + drainMs
-    while (this.#sockets.size > 0 && performance.now() < deadline) {
+    const startedAt = performance.now()
+    const hasWork = (ms: number): boolean =>
+      this.#sockets.size > 0 || (this.#accepted.count > 0 && ms < QUIET_MS)
+    for (let ms = 0; ms < drainMs && hasWork(ms); ms = performance.now() - startedAt) {
       this.#closeQuiet()
       await delay(DRAIN_CHECK_MS)
     }
@@ -152,15 +166,11 @@ export class Connections {
       cutOff += responses.length
       socket.destroy()
     }
+    this.#accepted.destroy()
     return cutOff
   }
 
   #add(socket: Socket): void {
-    if (this.#sockets.size >= this.#limits.maxConnections) {
-      socket.destroy()
-      this.#logFull()
-      return
-    }
     const activity = {
       responses: [],
       bytesRead: 0,
@@ -210,17 +220,6 @@ export class Connections {
       if (quietMs < bodyTimeoutMs || response.req.readableLength > 0) continue
       this.refuse({ code: 'ERR_HTTP_REQUEST_TIMEOUT' }, socket)
     }
-  }
-
-  #logFull(): void {
-    const now = performance.now()
-    if (now - this.#fullLoggedAt < FULL_LOG_MS) return
-    this.#fullLoggedAt = now
-    const { maxConnections } = this.#limits
-    this.#log.warn(
-      { maxConnections },
-      'new connections are closed because the maximum number of connections is open',
-    )
   }
 }
 

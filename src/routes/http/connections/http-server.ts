@@ -1,7 +1,10 @@
 /** Node's HTTP server with the limits of a listener. It replaces some default behaviour of Node. */
 import { ServerResponse, createServer } from 'node:http'
 import type { IncomingMessage, RequestListener, Server } from 'node:http'
+import { createServer as createSecureServer } from 'node:https'
+import type { Server as HttpsServer, ServerOptions } from 'node:https'
 import type { Socket } from 'node:net'
+import type { ServerTls } from '../access/tls.ts'
 import { closeGently } from './close-gently.ts'
 import { refuseExpectation } from './connection-errors.ts'
 import type { ConnectionLimits } from './connection-limits.ts'
@@ -16,23 +19,25 @@ export const CHECK_MS = 1000
 export function createHttpServer(
   { headersTimeoutMs, requestTimeoutMs, keepAliveTimeoutMs }: ConnectionLimits,
   accept: RequestListener,
+  tls?: ServerTls,
 ): Server {
   const handler = endWhereNeeded(accept)
   /** The latest response that was started on each connection. */
   const latest = new WeakMap<Socket, ServerResponse>()
-  const server = createServer(
-    {
-      headersTimeout: Math.min(headersTimeoutMs, requestTimeoutMs),
-      requestTimeout: requestTimeoutMs,
-      keepAliveTimeout: keepAliveTimeoutMs,
-      connectionsCheckingInterval: CHECK_MS,
-      maxHeaderSize: MAX_HEADER_BYTES,
-      // Node would reject a request without `Host` with an empty body; `app.ts` sends an error
-      // body.
-      requireHostHeader: false,
-    },
-    handler,
-  )
+  const options = {
+    headersTimeout: Math.min(headersTimeoutMs, requestTimeoutMs),
+    requestTimeout: requestTimeoutMs,
+    keepAliveTimeout: keepAliveTimeoutMs,
+    connectionsCheckingInterval: CHECK_MS,
+    maxHeaderSize: MAX_HEADER_BYTES,
+    // Node would reject a request without `Host` with an empty body; `app.ts` sends an error
+    // body.
+    requireHostHeader: false,
+  }
+  const server =
+    tls === undefined
+      ? createServer(options, handler)
+      : createTlsServer({ ...options, handshakeTimeout: headersTimeoutMs }, handler, tls)
   // Node would silently drop lines beyond a number of its own, also `Host` or `Authorization`.
   server.maxHeadersCount = 0
   server.on('checkContinue', (request, response) => {
@@ -56,6 +61,18 @@ export function createHttpServer(
     if (before === undefined || before.closed) answer()
     else before.once('close', answer)
   })
+  return server
+}
+
+function createTlsServer(
+  options: ServerOptions,
+  handler: RequestListener,
+  tls: ServerTls,
+): HttpsServer {
+  // A client may close its sending side before it has read the response, as without TLS.
+  const halfOpen = { allowHalfOpen: true }
+  const server = createSecureServer({ ...options, ...halfOpen, ...tls.options }, handler)
+  tls.add(server)
   return server
 }
 

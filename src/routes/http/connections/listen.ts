@@ -11,6 +11,8 @@ export interface ListenerPlace {
   readonly port: number
   readonly hostFlag: string
   readonly portFlag: string
+  /** Whether the listener uses TLS. */
+  readonly isSecure: boolean
 }
 
 /**
@@ -30,7 +32,8 @@ export async function listen(app: App, place: ListenerPlace): Promise<string> {
   const address = app.server.address()
   if (!isAddress(address)) throw new Error('The listener has no address.')
   if (host === 'localhost') await app.openRequests.listenOnOthers(host, address)
-  return `http://${address.family === 'IPv6' ? `[${address.address}]` : address.address}:${address.port}`
+  const scheme = place.isSecure ? 'https' : 'http'
+  return `${scheme}://${address.family === 'IPv6' ? `[${address.address}]` : address.address}:${address.port}`
 }
 
 function problemText(
