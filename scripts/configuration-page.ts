@@ -34,7 +34,19 @@ const SECTIONS: readonly [title: string, keys: readonly (keyof Config)[]][] = [
       'lenientParameters',
     ],
   ],
-  ['Access', ['tokensFile', 'tokens', 'tlsCert', 'tlsKey', 'tlsClientCa']],
+  [
+    'Access',
+    [
+      'tokensFile',
+      'tokens',
+      'tlsCert',
+      'tlsKey',
+      'tlsClientCa',
+      'corsOrigins',
+      'corsMethods',
+      'corsHeaders',
+    ],
+  ],
   ['Models', ['modelStore', 'load', 'stateDir', 'allowLocalPaths', 'allowHandlers', 'python']],
   [
     'Uploads and downloads',

@@ -53,7 +53,7 @@ export async function buildInferenceApp(
   log: FastifyBaseLogger,
 ): Promise<App> {
   const app = newApp(context, log, 'inference')
-  protect(app, context, () => 'inference')
+  await protect(app, context, () => 'inference')
   const routes = collectRoutes(app)
   const documents = await ApiDocuments.create(app, context, 'inference')
   await readBodies(app, context)
@@ -70,7 +70,7 @@ export async function buildManagementApp(
   log: FastifyBaseLogger,
 ): Promise<App> {
   const app = newApp(context, log, 'management')
-  protect(app, context, () => 'management')
+  await protect(app, context, () => 'management')
   const routes = collectRoutes(app)
   const documents = await ApiDocuments.create(app, context, 'management')
   guardAgainstBrowsers(app, context.config, isGuarded(context))
@@ -96,7 +96,7 @@ export async function buildCombinedApp(
 ): Promise<App> {
   const app = newApp(context, log, 'inference')
   const operatorUrls = new Set<string>()
-  protect(app, context, ({ routeOptions: { url = '' } }) =>
+  await protect(app, context, ({ routeOptions: { url = '' } }) =>
     operatorUrls.has(url) ? 'management' : 'inference',
   )
   const routes = collectRoutes(app)

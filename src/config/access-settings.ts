@@ -1,5 +1,5 @@
 /** Settings of who may send requests: API tokens, TLS, CORS, proxies and rate limits. */
-import { text } from './fields.ts'
+import { list, text } from './fields.ts'
 
 export const accessSettings = {
   tokensFile: text(
@@ -10,6 +10,13 @@ export const accessSettings = {
     'API tokens in the form of `tokensFile`, for the environment variable: other users of the machine can read command lines.',
     '',
   ),
+  corsOrigins: list(
+    'Origins (scheme, host and port) whose web pages may use the inference listener, or `*` for all. Management never allows other origins.',
+  ),
+  corsMethods: list(
+    'Methods that pages of `corsOrigins` may use. Default: all methods of the inference routes.',
+  ),
+  corsHeaders: list('Request headers that pages of `corsOrigins` may send. Default: any header.'),
   tlsCert: text(
     'File with the TLS certificate and its chain, in PEM form. Both listeners then accept https only. The server reads the file again when it changes.',
     '',

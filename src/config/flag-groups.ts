@@ -21,7 +21,16 @@ const GROUPS: Readonly<Record<string, readonly Key[]>> = {
     'exposeRepository',
     'lenientParameters',
   ],
-  Access: ['tokensFile', 'tokens', 'tlsCert', 'tlsKey', 'tlsClientCa'],
+  Access: [
+    'tokensFile',
+    'tokens',
+    'tlsCert',
+    'tlsKey',
+    'tlsClientCa',
+    'corsOrigins',
+    'corsMethods',
+    'corsHeaders',
+  ],
   'Batches and queues': [
     'batchSize',
     'maxBatchDelay',

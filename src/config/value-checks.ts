@@ -4,6 +4,8 @@ import { parseOrigin } from '../http-url.ts'
 import type { Settings } from './layers.ts'
 
 const VARIABLE = /^[A-Za-z_][A-Za-z0-9_]*$/
+/** A name of a method or header (RFC 9110). */
+const HTTP_TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/
 /** A host name without scheme, port and path. */
 const HOST_NAME = /^[^\s/:@?#[\]]+$/
 
@@ -17,6 +19,12 @@ const RULES: Readonly<Record<string, Rule>> = {
     (text) => parseOrigin(text) !== undefined,
     'origins, such as https://models.example.com',
   ],
+  corsOrigins: [
+    (text) => text === '*' || parseOrigin(text) !== undefined,
+    'origins, such as https://app.example.com, or *',
+  ],
+  corsMethods: [(text) => HTTP_TOKEN.test(text), 'names of HTTP methods'],
+  corsHeaders: [(text) => HTTP_TOKEN.test(text), 'names of headers'],
   workerEnvironment: [(text) => VARIABLE.test(text), 'names of environment variables'],
 }
 

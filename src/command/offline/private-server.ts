@@ -34,6 +34,7 @@ function privateConfig(rest: readonly string[], environment: NodeJS.ProcessEnv):
     tlsCert: '',
     tlsKey: '',
     tlsClientCa: '',
+    corsOrigins: [],
     stateDir: '',
     modelStore: '',
     load: 'all',

@@ -1,5 +1,6 @@
 /** Keys of MMS and TorchServe that say who may send requests: addresses, TLS and CORS. */
 import { ConfigError } from '../../errors.ts'
+import { parseOrigin } from '../../http-url.ts'
 import type { MappedKey, RuleContext } from './mapped-key.ts'
 
 /** The settings of a listener, and the ports that MMS and TorchServe use if a file has none. */
@@ -53,4 +54,24 @@ function usesTls(properties: ReadonlyMap<string, string>): boolean {
 export function tlsFile(value: string, setting: string, { properties }: RuleContext): MappedKey[] {
   if (!usesTls(properties)) return [{ reason: 'no address begins with https' }]
   return [{ setting, value, note: 'for both listeners' }]
+}
+
+/** Converts the origins of web pages. MMS and TorchServe allow them on both listeners. */
+export function corsOrigins(value: string): MappedKey[] {
+  const origins = listOf(value)
+  if (origins.some((one) => one !== '*' && parseOrigin(one) === undefined))
+    return [{ reason: 'it must be an origin, such as https://app.example.com, or *' }]
+  return [{ setting: 'corsOrigins', value: origins, note: 'for the inference listener only' }]
+}
+
+/** Converts a list of methods or headers for web pages. */
+export function corsList(value: string, setting: string, { properties }: RuleContext): MappedKey[] {
+  if ((properties.get('cors_allowed_origin')?.trim() ?? '') === '')
+    return [{ reason: 'cors_allowed_origin is not set' }]
+  return [{ setting, value: listOf(value) }]
+}
+
+function listOf(value: string): string[] {
+  const parts = value.split(',').map((part) => part.trim())
+  return parts.filter((part) => part !== '')
 }

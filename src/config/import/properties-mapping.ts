@@ -4,7 +4,7 @@
  */
 import path from 'node:path'
 import { ConfigError } from '../../errors.ts'
-import { INFERENCE, MANAGEMENT, address, tlsFile } from './access-keys.ts'
+import { INFERENCE, MANAGEMENT, address, corsList, corsOrigins, tlsFile } from './access-keys.ts'
 import type { MappedKey, Rule, RuleContext } from './mapped-key.ts'
 
 const DAY = 86_400
@@ -12,7 +12,6 @@ const MAX_INT32 = 2 ** 31 - 1
 const WORKER_MEMORY =
   'onnxd has no JVM; use the setting workerHeapMib to limit the heap of a worker'
 const KEYSTORE = 'onnxd reads PEM files; convert the keystore, then set tlsCert and tlsKey'
-const CORS = 'onnxd sends no CORS headers; add them in a reverse proxy'
 const NO_GRPC = 'onnxd does not support gRPC'
 const NODE_IO = 'this key tunes Netty; onnxd runs on Node.js, which has no such setting'
 const METRICS = 'the management listener always serves metrics at /metrics'
@@ -62,9 +61,9 @@ export const COMMON_RULES: Readonly<Record<string, Rule>> = {
   decode_input_request: 'the handler decodes each request by its content type',
   blacklist_env_vars:
     'workers get only a few safe variables and those that workerEnvironment lists',
-  cors_allowed_origin: CORS,
-  cors_allowed_methods: CORS,
-  cors_allowed_headers: CORS,
+  cors_allowed_origin: corsOrigins,
+  cors_allowed_methods: (value, context) => corsList(value, 'corsMethods', context),
+  cors_allowed_headers: (value, context) => corsList(value, 'corsHeaders', context),
   keystore: KEYSTORE,
   keystore_pass: KEYSTORE,
   keystore_type: KEYSTORE,

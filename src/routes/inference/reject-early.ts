@@ -6,7 +6,7 @@ import { errorText } from '../http/error-handler.ts'
 import { answerHeaderList } from '../http/response-headers.ts'
 
 /** The parts of a request that are needed here. */
-type EarlyRequest = Pick<FastifyRequest, 'id' | 'url' | 'raw'>
+type EarlyRequest = Pick<FastifyRequest, 'id' | 'url' | 'raw' | 'corsHeaders'>
 
 /**
  * For `onRequest`: rejects a request before its body is read if its model does not exist or has no
@@ -40,12 +40,13 @@ export function rejectEarly(
 /** Sends the rejection without Fastify, as responses of models are sent. */
 function send(
   rejection: ServerError,
-  { id, url, raw }: EarlyRequest,
+  { id, url, raw, corsHeaders }: EarlyRequest,
   answer: ServerResponse,
 ): void {
   if (!raw.complete) answer.shouldKeepAlive = false
   const body = errorText(rejection, url)
   const headers = answerHeaderList(id)
+  if (corsHeaders !== undefined) headers.push(...corsHeaders)
   headers.push('content-type', 'application/json')
   headers.push('content-length', String(Buffer.byteLength(body)))
   if (rejection.retryAfterSeconds !== undefined)

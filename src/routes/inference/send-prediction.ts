@@ -61,7 +61,8 @@ export function sendPrediction(reply: FastifyReply, prediction: Response): Fasti
   const { raw } = reply.hijack()
   if (!reply.request.raw.complete) raw.shouldKeepAlive = false
   const headers = relayedHeaders(reply.request.id, prediction)
-  const { times, chosenVersion } = reply.request
+  const { times, corsHeaders, chosenVersion } = reply.request
+  if (corsHeaders !== undefined) headers.push(...corsHeaders)
   if (chosenVersion !== undefined) headers.push(VERSION_HEADER, chosenVersion)
   if (times !== undefined) headers.push(...times.headers(reply.request).flat())
   if (reason !== '' && reason.length <= MAX_PHRASE && SAFE_VALUE.test(reason)) {

@@ -247,6 +247,23 @@ test('https keeps its certificate', () => {
   assert.equal(reasonOf(plain, 'certificate_file'), 'no address begins with https')
 })
 
+test('origins of web pages are kept', () => {
+  const { settings } = importProperties(
+    'cors_allowed_origin=https://a.example, https://b.example:8443\ncors_allowed_methods=GET, POST\ncors_allowed_headers=X-A,Content-Type',
+    {},
+  )
+  assert.deepEqual(settings, {
+    corsOrigins: ['https://a.example', 'https://b.example:8443'],
+    corsMethods: ['GET', 'POST'],
+    corsHeaders: ['X-A', 'Content-Type'],
+  })
+  assert.deepEqual(importProperties('cors_allowed_origin=*', {}).settings, { corsOrigins: ['*'] })
+  const wrong = importProperties('cors_allowed_origin=null\ncors_allowed_methods=GET', {})
+  assert.deepEqual(wrong.settings, { corsMethods: ['GET'] })
+  const alone = importProperties('cors_allowed_methods=GET', {})
+  assert.equal(reasonOf(alone, 'cors_allowed_methods'), 'cors_allowed_origin is not set')
+})
+
 test('mistakes stop the start and name the key, never the value', () => {
   const mistakes = [
     'job_queue_size=many',
