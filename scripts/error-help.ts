@@ -99,6 +99,12 @@ export const ERROR_HELP: Readonly<Record<ErrorType, ErrorHelp>> = {
     remedy:
       'Send JSON, `application/octet-stream` or a form. Send images as JPEG, PNG, WebP, GIF, TIFF, AVIF or BMP.',
   },
+  TooManyRequestsException: {
+    cause:
+      'The token, or without tokens the client address, has sent more than `rateLimit` requests in `rateLimitWindow` seconds.',
+    remedy:
+      'Send fewer requests, or wait for the seconds in `Retry-After`. Behind a proxy, set `trustProxy`; otherwise all clients together count as one.',
+  },
   ClientClosedRequestException: {
     cause:
       'The client closed the connection before the response. A waiting request is removed from the queue; a running request is finished and its response is discarded.',

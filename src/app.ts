@@ -195,6 +195,7 @@ function newApp(
     },
     rewriteUrl: readRequestTarget,
     bodyLimit: config.maxBodyBytes,
+    ...(config.trustProxy.length > 0 && { trustProxy: [...config.trustProxy] }),
     serverFactory: (handler) => connections.createServer(handler),
     // TypeBox writes valid schemas. Ajv would need longer to validate them than to compile them.
     ajv: { customOptions: { removeAdditional: false, validateSchema: false } },

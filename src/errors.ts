@@ -23,6 +23,7 @@ export const ERROR_TYPES = {
   PayloadTooLargeException: 413,
   UnsupportedMediaTypeException: 415,
   CrashingRequestException: 422,
+  TooManyRequestsException: 429,
   ClientClosedRequestException: 499,
   InternalServerException: 500,
   ServiceUnavailableException: 503,

@@ -1,5 +1,5 @@
 /** Settings of who may send requests: API tokens, TLS, CORS, proxies and rate limits. */
-import { list, text } from './fields.ts'
+import { count, list, text } from './fields.ts'
 
 export const accessSettings = {
   tokensFile: text(
@@ -17,6 +17,14 @@ export const accessSettings = {
     'Methods that pages of `corsOrigins` may use. Default: all methods of the inference routes.',
   ),
   corsHeaders: list('Request headers that pages of `corsOrigins` may send. Default: any header.'),
+  trustProxy: list(
+    'Networks of proxies in front of the server, for example `10.0.0.0/8`, or `loopback`. The client address in the access log and of the rate limit is then the one that they report in `X-Forwarded-For`.',
+  ),
+  rateLimit: count(
+    'Maximum number of inference requests in each `rateLimitWindow`, of each token, or else of each client address; further ones fail with 429. Health paths do not count. 0 disables.',
+    0,
+  ),
+  rateLimitWindow: count('Seconds in which `rateLimit` requests may be sent.', 1, 1, 86_400),
   tlsCert: text(
     'File with the TLS certificate and its chain, in PEM form. Both listeners then accept https only. The server reads the file again when it changes.',
     '',

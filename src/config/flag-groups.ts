@@ -30,6 +30,9 @@ const GROUPS: Readonly<Record<string, readonly Key[]>> = {
     'corsOrigins',
     'corsMethods',
     'corsHeaders',
+    'trustProxy',
+    'rateLimit',
+    'rateLimitWindow',
   ],
   'Batches and queues': [
     'batchSize',

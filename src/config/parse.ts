@@ -46,6 +46,8 @@ export function parseConfig(argv: readonly string[], environment: NodeJS.Process
   const merged: Settings = {}
   const origins: Record<string, ConfigOrigin> = {}
   for (const [origin, settings] of layers) {
+    // A config file may have the list itself. An error must not show it.
+    if (typeof settings.tokens === 'object') settings.tokens = JSON.stringify(settings.tokens)
     const place = origin === 'config file' ? `config file ${file ?? ''}` : `the ${origin}`
     checkSettings(settings, place)
     if (typeof settings.managementToken === 'string')

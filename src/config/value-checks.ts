@@ -1,4 +1,5 @@
 /** Checks of settings that are text, beyond what their schemas say. */
+import { isIP } from 'node:net'
 import { ConfigError } from '../errors.ts'
 import { parseOrigin } from '../http-url.ts'
 import type { Settings } from './layers.ts'
@@ -20,12 +21,20 @@ const RULES: Readonly<Record<string, Rule>> = {
     'origins, such as https://models.example.com',
   ],
   corsOrigins: [
-    (text) => text === '*' || parseOrigin(text) !== undefined,
+    (text) => text === '*' || (parseOrigin(text) !== undefined && !text.includes('*')),
     'origins, such as https://app.example.com, or *',
   ],
   corsMethods: [(text) => HTTP_TOKEN.test(text), 'names of HTTP methods'],
   corsHeaders: [(text) => HTTP_TOKEN.test(text), 'names of headers'],
+  trustProxy: [isNetwork, 'IP addresses or networks, such as 10.0.0.0/8, or loopback'],
   workerEnvironment: [(text) => VARIABLE.test(text), 'names of environment variables'],
+}
+
+function isNetwork(text: string): boolean {
+  if (['loopback', 'linklocal', 'uniquelocal'].includes(text)) return true
+  const [, address = '', prefix = '0'] = /^([^/%]+)(?:\/(\d{1,3}))?$/.exec(text) ?? []
+  const version = isIP(address)
+  return version !== 0 && Number(prefix) <= (version === 4 ? 32 : 128)
 }
 
 /**

@@ -34,6 +34,6 @@ function openAiError({ message, type, statusCode }: ServerError): unknown {
 }
 
 function teiType({ statusCode }: ServerError): string {
-  if (statusCode < 500) return 'Validation'
-  return statusCode === 503 ? 'Overloaded' : 'Backend'
+  if (statusCode === 429 || statusCode === 503) return 'Overloaded'
+  return statusCode < 500 ? 'Validation' : 'Backend'
 }

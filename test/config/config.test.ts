@@ -320,6 +320,12 @@ test('a text that a setting cannot have is refused, with the setting and the tex
       '*',
       'https://u@x',
     ],
+    ['corsOrigins', 'https://x', 'null', 'x', 'https://x/path', 'app://x', 'https://*.x'],
+    ['corsMethods', 'PATCH', 'GET POST', 'GET;'],
+    ['corsHeaders', 'X-Own', 'X Own', 'X:Y'],
+    ['trustProxy', '10.0.0.0/8', '10.0.0.0/33', '10.0.0/8', '10.0.0.0/', '::/129', 'proxy', '*'],
+    ['trustProxy', '2001:db8::/32', '/8', '10.0.0.0/8/8', '10.0.0.0/-1', 'fd00::%eth0/8'],
+    ['trustProxy', 'loopback', 'Loopback'],
     ['workerEnvironment', 'http_proxy', 'A=B', 'A B', '1A', 'AWS_*'],
   ] as const) {
     flags(`--${flagName(key)}=${good}`)
@@ -333,6 +339,7 @@ test('a text that a setting cannot have is refused, with the setting and the tex
       )
     }
   }
+  for (const origin of ['*', 'http://localhost:3000', 'HTTPS://X/']) flags('--cors-origins', origin)
   // Of a list, each text counts.
   assert.match(
     refusal(() => flags('--allowed-origins', 'https://x,y')),
@@ -506,6 +513,14 @@ test('C11: white space around a token does not count; a token that no client can
     refusal(() => parseConfig(['--management-token', 'x'], { ONNXD_MANAGEMENT_TOKEN: '\n' })),
     /managementToken in the environment is empty/,
   )
+})
+
+test('API tokens in the config file are a text or the list itself', (t) => {
+  const list = [{ name: 'a', token: 'a-secret' }]
+  for (const tokens of [JSON.stringify(list), list]) {
+    const file = configFile(t, JSON.stringify({ tokens }))
+    assert.deepEqual(JSON.parse(flags('--config', file).tokens), list)
+  }
 })
 
 test('E10: a number is written in plain digits, wherever it stands', (t) => {

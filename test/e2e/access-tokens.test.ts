@@ -363,14 +363,10 @@ test('tokens come from the environment too, and the old management token stays v
 
 test('a mistake in the tokens ends the start, without showing them', async (t) => {
   const token = secret()
-  await Promise.all(
-    [`[{name: a, token: ${token}`, '[]', `[{name: a, token: "${token} x"}]`].map(async (tokens) => {
-      const args = ['--port=0', '--management-port=0']
-      const starting = start(t, args, { environment: { ONNXD_TOKENS: tokens } })
-      await assert.rejects(starting, (error: Error) => {
-        assert.match(error.message, /tokens cannot be used: /)
-        return !error.message.includes(token)
-      })
-    }),
-  )
+  const environment = { ONNXD_TOKENS: `[{name: a, token: "${token} x"}]` }
+  const starting = start(t, ['--port=0', '--management-port=0'], { environment })
+  await assert.rejects(starting, (error: Error) => {
+    assert.match(error.message, /tokens cannot be used: token a: token must be a text/)
+    return !error.message.includes(token)
+  })
 })

@@ -35,6 +35,7 @@ function privateConfig(rest: readonly string[], environment: NodeJS.ProcessEnv):
     tlsKey: '',
     tlsClientCa: '',
     corsOrigins: [],
+    rateLimit: 0,
     stateDir: '',
     modelStore: '',
     load: 'all',

@@ -5,49 +5,48 @@ import { stat } from 'node:fs/promises'
 const PERIOD_MS = 500
 
 /**
- * Calls `onChange` after files have changed and were then left alone for one period, so that it
- * does not read a file that is half written, or a new certificate with the old key. It compares
- * what `stat` tells, which also shows when a link leads to another file, as in a volume of
- * Kubernetes.
+ * Notices that files have changed and were then left alone for one period, so that nobody reads a
+ * file that is half written, or a new certificate with the old key. It compares what `stat` tells,
+ * which also shows when a link leads to another file, as in a volume of Kubernetes.
  */
 export class FileWatch {
   readonly #files: readonly string[]
-  readonly #onChange: () => Promise<void>
-  readonly #timer: NodeJS.Timeout
-  #read: string | undefined
-  #seen: string | undefined
+  #timer: NodeJS.Timeout | undefined
+  #read: string
+  #seen: string
   #isBusy = false
 
-  private constructor(files: readonly string[], onChange: () => Promise<void>, read: string) {
+  private constructor(files: readonly string[], state: string) {
     this.#files = files
-    this.#onChange = onChange
-    this.#read = read
-    this.#seen = read
-    this.#timer = setInterval(() => void this.#look(), PERIOD_MS).unref()
+    this.#read = state
+    this.#seen = state
   }
 
   /** Call it before the files are read for the first time, so that no change is missed. */
-  static async start(files: readonly string[], onChange: () => Promise<void>): Promise<FileWatch> {
-    return new FileWatch(files, onChange, await stateOf(files))
+  static async of(files: readonly string[]): Promise<FileWatch> {
+    return new FileWatch(files, await stateOf(files))
+  }
+
+  /** Calls `onChange` after each change, also for those since {@link of}. It must not fail. */
+  start(onChange: () => Promise<void>): void {
+    this.#timer = setInterval(() => void this.#look(onChange), PERIOD_MS).unref()
   }
 
   close(): void {
     clearInterval(this.#timer)
   }
 
-  async #look(): Promise<void> {
+  async #look(onChange: () => Promise<void>): Promise<void> {
     if (this.#isBusy) return
     this.#isBusy = true
-    try {
-      const state = await stateOf(this.#files)
-      const isSettled = state === this.#seen
-      this.#seen = state
-      if (!isSettled || state === this.#read) return
+    const state = await stateOf(this.#files)
+    const isSettled = state === this.#seen
+    this.#seen = state
+    if (isSettled && state !== this.#read) {
       this.#read = state
-      await this.#onChange()
-    } finally {
-      this.#isBusy = false
+      await onChange()
     }
+    this.#isBusy = false
   }
 }
 

@@ -2,6 +2,7 @@
 import type { FastifyRequest } from 'fastify'
 import type { App, RouteContext } from '../../route-context.ts'
 import { allowOrigins } from './cors.ts'
+import { limitRate } from './rate-limit.ts'
 import { guardWithTokens } from './token-guard.ts'
 import type { Area } from './token-list.ts'
 
@@ -16,4 +17,5 @@ export async function protect(
 ): Promise<void> {
   if (config.corsOrigins.length > 0) await allowOrigins(app, config, areaOf)
   if (access.tokens !== undefined) guardWithTokens(app, access.tokens, areaOf)
+  if (config.rateLimit > 0) await limitRate(app, config, areaOf)
 }

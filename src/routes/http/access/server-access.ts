@@ -31,16 +31,14 @@ export async function startAccess(
   log: Log,
 ): Promise<ServerAccess> {
   const watches: FileWatch[] = []
-  const close = (): void => {
-    for (const watch of watches) watch.close()
-  }
-  try {
-    const tokens = await startTokens(settings, log, watches)
-    const tls = await startTls(settings, log, watches)
-    return { tokens, tls, close }
-  } catch (error) {
-    close()
-    throw error
+  const tokens = await startTokens(settings, log, watches)
+  const tls = await startTls(settings, log, watches)
+  return {
+    tokens,
+    tls,
+    close: () => {
+      for (const watch of watches) watch.close()
+    },
   }
 }
 
@@ -49,25 +47,18 @@ async function startTokens(
   log: Log,
   watches: FileWatch[],
 ): Promise<Tokens | undefined> {
-  const fixed: Token[] = []
-  if (managementToken !== '') {
-    const areas = new Set(['management'] as const)
-    fixed.push({
-      name: 'managementToken',
-      sha256: hashOf(managementToken),
-      areas,
-      models: undefined,
-    })
-  }
+  const fixed = managementToken === '' ? [] : [managementTokenOf(managementToken)]
   if (listed !== '' && tokensFile !== '')
     throw new ConfigError('tokens and tokensFile are both set. Use one of them.')
-  if (listed !== '') return new Tokens([...fixed, ...(await firstTokens('tokens', listed))])
+  if (listed !== '')
+    return new Tokens([...fixed, ...(await firstTokens('tokens', () => readTokens(listed)))])
   if (tokensFile === '') return fixed.length > 0 ? new Tokens(fixed) : undefined
 
-  const place = `tokensFile ${path.basename(tokensFile)}`
-  const tokens = new Tokens(fixed)
+  const watch = await FileWatch.of([tokensFile])
   const read = async (): Promise<Token[]> => readTokens(await readFile(tokensFile, 'utf8'))
-  const readAgain = async (): Promise<void> => {
+  const place = `tokensFile ${path.basename(tokensFile)}`
+  const tokens = new Tokens([...fixed, ...(await firstTokens(place, read))])
+  watch.start(async () => {
     try {
       const changed = await read()
       tokens.replace([...fixed, ...changed])
@@ -76,10 +67,25 @@ async function startTokens(
       const reason = messageOf(error)
       log.error({ file: tokensFile, reason }, 'API tokens cannot be read again; the old ones stay')
     }
-  }
-  watches.push(await FileWatch.start([tokensFile], readAgain))
-  tokens.replace([...fixed, ...(await firstTokens(place, read))])
+  })
+  watches.push(watch)
   return tokens
+}
+
+function managementTokenOf(value: string): Token {
+  const areas = new Set(['management'] as const)
+  return { name: 'managementToken', sha256: hashOf(value), areas, models: undefined }
+}
+
+/** @throws ConfigError also for an empty list, with which the server would be open. */
+async function firstTokens(place: string, read: () => Promise<Token[]>): Promise<Token[]> {
+  try {
+    const tokens = await read()
+    if (tokens.length === 0) throw new ConfigError('it has no token')
+    return tokens
+  } catch (cause) {
+    throw new ConfigError(`${place} cannot be used: ${messageOf(cause)}.`, { cause })
+  }
 }
 
 async function startTls(
@@ -90,37 +96,23 @@ async function startTls(
   const { tlsCert, tlsKey, tlsClientCa } = settings
   if (tlsCert === '' && tlsKey === '' && tlsClientCa === '') return undefined
   if (tlsCert === '' || tlsKey === '') throw new ConfigError('TLS needs both tlsCert and tlsKey.')
+  const watch = await FileWatch.of(tlsFileNames(settings))
   const read = async (): Promise<TlsFiles> => {
     const files = await readTlsFiles(settings)
     for (const warning of files.warnings) log.warn({ validTo: files.validTo }, warning)
     return files
   }
-  let tls: ServerTls | undefined
-  const readAgain = async (): Promise<void> => {
+  const tls = new ServerTls(await read())
+  watch.start(async () => {
     try {
       const files = await read()
-      tls?.replace(files)
+      tls.replace(files)
       log.info({ validTo: files.validTo }, 'TLS certificates were read again')
     } catch (error) {
       const reason = messageOf(error)
       log.error({ reason }, 'TLS certificates cannot be read again; the old ones stay')
     }
-  }
-  watches.push(await FileWatch.start(tlsFileNames(settings), readAgain))
-  tls = new ServerTls(await read())
+  })
+  watches.push(watch)
   return tls
-}
-
-/** @throws ConfigError also for an empty list, with which the server would be open. */
-async function firstTokens(
-  place: string,
-  from: string | (() => Promise<Token[]>),
-): Promise<Token[]> {
-  try {
-    const tokens = await (typeof from === 'string' ? readTokens(from) : from())
-    if (tokens.length === 0) throw new ConfigError('it has no token')
-    return tokens
-  } catch (cause) {
-    throw new ConfigError(`${place} cannot be used: ${messageOf(cause)}.`, { cause })
-  }
 }
