@@ -6,6 +6,7 @@ import test from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { DEFAULT_WORKER_OPTIONS } from '../../src/worker/process/handler.ts'
 import { encodePredict, encodeReply } from '../../src/worker/wire/encode.ts'
+import { NEEDS_OPENSSL } from '../helpers/certificates.ts'
 import { assertSame } from '../helpers/same.ts'
 import { documentedModels } from '../helpers/vision-models.ts'
 import { followPage } from './documented-commands.ts'
@@ -134,6 +135,14 @@ test(
   { timeout: 120_000 },
   async (t) => {
     assert.equal(await followPage(t, 'docs/vision.md', documentedModels), 3)
+  },
+)
+
+test(
+  'the commands on the page of access print what it says',
+  { timeout: 120_000, skip: NEEDS_OPENSSL },
+  async (t) => {
+    assert.equal(await followPage(t, 'docs/access.md'), 4)
   },
 )
 
