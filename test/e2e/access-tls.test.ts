@@ -122,6 +122,7 @@ test(
     }
     install(first)
     const server = await serve(t, [iris], { tlsCert, tlsKey })
+    await server.logged(({ msg }) => msg === `Server listening at ${server.inferenceUrl}`)
     const agent = new Agent({ keepAlive: true, maxSockets: 1 })
     t.after(() => agent.destroy())
     assert.equal((await predict(server, { agent })).server, 'first')

@@ -67,6 +67,9 @@ export function refuseUrl(
  * @param url URL of the request whose body failed; absent if the request is not known.
  */
 export function sendRefusal({ code = '' }: ConnectionFailure, socket: Socket, url = ''): void {
+  // Node cannot parse a pipelined request over TLS that arrives while the client does not read. It
+  // was not executed; the client sends it again when the connection is closed.
+  if (code === 'HPE_PAUSED') return closeGently(socket)
   const error = BY_CODE.get(code) ?? INVALID_MESSAGE
   const body = errorText(error, pathOf(url))
   const headers = Object.entries({

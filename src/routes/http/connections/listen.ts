@@ -21,9 +21,12 @@ export interface ListenerPlace {
  * @throws Error that says what is wrong with the host or port, and which flag changes it.
  */
 export async function listen(app: App, place: ListenerPlace): Promise<string> {
-  const { host, port } = place
+  const { host, port, isSecure } = place
+  const withScheme = (url: string): string => (isSecure ? url.replace(/^http:/, 'https:') : url)
+  // Fastify does not know that the server uses TLS.
+  const listenTextResolver = (url: string): string => `Server listening at ${withScheme(url)}`
   try {
-    await app.listen({ host, port })
+    await app.listen({ host, port, listenTextResolver })
   } catch (cause) {
     const code = codeOf(cause)
     const free = code === 'EADDRINUSE' ? await freePortAfter(place) : undefined
@@ -32,8 +35,9 @@ export async function listen(app: App, place: ListenerPlace): Promise<string> {
   const address = app.server.address()
   if (!isAddress(address)) throw new Error('The listener has no address.')
   if (host === 'localhost') await app.openRequests.listenOnOthers(host, address)
-  const scheme = place.isSecure ? 'https' : 'http'
-  return `${scheme}://${address.family === 'IPv6' ? `[${address.address}]` : address.address}:${address.port}`
+  return withScheme(
+    `http://${address.family === 'IPv6' ? `[${address.address}]` : address.address}:${address.port}`,
+  )
 }
 
 function problemText(
