@@ -75,7 +75,7 @@ const DOORS = {
   ],
   'openapi/predict': ['predict-schemas.ts'],
   'routes/documents': ['api-documents.ts', 'docs-page.ts', 'openapi.ts'],
-  'routes/http/access': ['caller.ts', 'protect.ts', 'server-access.ts', 'tls.ts'],
+  'routes/http/access': ['authorize.ts', 'caller.ts', 'protect.ts', 'server-access.ts', 'tls.ts'],
   'routes/inference': [
     'relay.ts',
     'choose-version.ts',

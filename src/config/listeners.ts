@@ -8,12 +8,12 @@ export const listenerSettings = {
   ),
   port: count('Port of the inference listener; 0 picks a free port.', 8080, 0, 65_535),
   managementHost: text(
-    'IP address or host name that the management listener binds to. Beyond localhost it needs `managementToken`.',
+    'IP address or host name that the management listener binds to. Beyond localhost it needs `managementToken` or API tokens for management.',
     '127.0.0.1',
   ),
   managementPort: count('Port of the management listener; 0 picks a free port.', 8081, 0, 65_535),
   managementToken: text(
-    'Bearer token that management requests must send; others get 401. Required when the management listener binds to anything but localhost.',
+    'Bearer token that management requests must send; others get 401. Required when the management listener binds to anything but localhost and there are no API tokens for it.',
     '',
   ),
   allowedHosts: list(

@@ -67,7 +67,8 @@ test('A01 without the token every request gets one and the same 401', async (t) 
   const server = await guarded()
   const bodies = new Set<string>()
   const ask = async (what: string, target: string, ...lines: string[]): Promise<void> => {
-    const isSent = lines.some((line) => /^authorization: bearer\b/i.test(line))
+    const sent = lines.filter((line) => /^authorization:/i.test(line))
+    const isSent = sent.length === 1 && /: bearer\b/i.test(sent[0] ?? '')
     const challenge = `Bearer realm="onnxd"${isSent ? ', error="invalid_token"' : ''}`
     for (const method of ['GET', 'DELETE']) {
       const bytes = head(`${method} ${target} HTTP/1.1`, HOST, CLOSE, ...lines)

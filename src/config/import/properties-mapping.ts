@@ -109,7 +109,7 @@ export const TORCHSERVE_RULES: Readonly<Record<string, Rule>> = {
   enable_model_api: 'the management API is always on, for localhost or with managementToken',
   disable_token_authorization:
     'management on localhost needs no token; elsewhere it needs managementToken',
-  token_expiration_min: 'managementToken does not expire',
+  token_expiration_min: 'tokens do not expire; replace them in tokensFile',
   ts_header_key_sequence_id: 'onnxd does not support sequence batching',
   ts_header_key_sequence_start: 'onnxd does not support sequence batching',
   ts_header_key_sequence_end: 'onnxd does not support sequence batching',

@@ -63,13 +63,9 @@ export function mayUse({ caller }: Pick<FastifyRequest, 'caller'>, model: string
  * @throws TokenError 403
  */
 export function checkModel(request: Pick<FastifyRequest, 'caller'>, model: string): void {
-  if (!mayUse(request, model)) throw modelRefused()
-}
-
-/** The error for a model that a token may not use. */
-export function modelRefused(): TokenError {
+  if (mayUse(request, model)) return
   const text = 'The token of this request may not use this model.'
-  return new TokenError('ForbiddenException', text, 'insufficient_scope')
+  throw new TokenError('ForbiddenException', text, 'insufficient_scope')
 }
 
 /** Whether a name fits a pattern, in which `*` stands for any characters. */

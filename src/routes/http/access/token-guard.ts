@@ -2,12 +2,10 @@
 import type { FastifyRequest } from 'fastify'
 import type { App } from '../../route-context.ts'
 import { isRepeated } from '../connections/message-check.ts'
-import { NOBODY, TokenError, callerOf, modelRefused } from './caller.ts'
+import { authorize } from './authorize.ts'
+import { NOBODY, checkModel } from './caller.ts'
 import type { Area } from './token-list.ts'
 import type { Tokens } from './tokens.ts'
-
-/** RFC 6749 accepts the word `Bearer` in any case. */
-const BEARER = /^bearer +([\x21-\x7e]+) *$/i
 
 /**
  * Checks the token before any other part of a request. All rejections look the same. Paths that do
@@ -22,40 +20,35 @@ export function guardWithTokens(
   app.decorateRequest('caller', undefined)
   app.addHook('onRequest', (request, _reply, done) => {
     const area = areaOf(request)
-    done(tokens.guards(area) ? problemOf(request, area, tokens) : undefined)
+    if (!tokens.guards(area) || needsNone(request, area)) return done()
+    try {
+      checkToken(request, area, tokens)
+    } catch (error) {
+      return done(error instanceof Error ? error : new Error(String(error)))
+    }
+    done()
   })
 }
 
-/** Why a request is rejected. Sets its caller otherwise. */
-function problemOf(request: FastifyRequest, area: Area, tokens: Tokens): Error | undefined {
-  const { access } = request.routeOptions.config
-  const { authorization } = request.headers
-  // On the management listener every route needs a token.
-  if (area === 'inference') {
-    if (access === 'open') return undefined
-    if (access === 'optional' && authorization === undefined) {
-      request.caller = NOBODY
-      return undefined
-    }
-  }
-  // Node keeps the first of several headers; a proxy may have checked a different one.
-  const isOne = !isRepeated(request.raw, 'authorization')
-  const sent = isOne ? BEARER.exec(authorization ?? '')?.[1] : undefined
-  const token = sent === undefined ? undefined : tokens.find(sent)
-  if (token === undefined) return unauthorized(authorization)
-  if (!token.areas.has(area)) {
-    const text = `The token of this request is not valid for ${area}.`
-    return new TokenError('ForbiddenException', text, 'insufficient_scope')
-  }
-  request.caller = callerOf(token)
-  const model = modelNamedBy(request)
-  return model === undefined || request.caller.mayUse(model) ? undefined : modelRefused()
+/** On the management listener every route needs a token. */
+function needsNone({ routeOptions }: FastifyRequest, area: Area): boolean {
+  return area === 'inference' && routeOptions.config.access === 'open'
 }
 
-function unauthorized(authorization: string | undefined): TokenError {
-  const hasToken = /^bearer\b/i.test(authorization ?? '')
-  const text = 'A valid bearer token is required.'
-  return new TokenError('UnauthorizedException', text, hasToken ? 'invalid_token' : '')
+/** Sets the caller of a request. @throws TokenError */
+function checkToken(request: FastifyRequest, area: Area, tokens: Tokens): void {
+  const { raw, routeOptions } = request
+  const { authorization } = request.headers
+  const isOptional = area === 'inference' && routeOptions.config.access === 'optional'
+  if (isOptional && authorization === undefined) {
+    request.caller = NOBODY
+    return
+  }
+  // Node keeps the first of several headers; a proxy may have checked a different one.
+  const isOne = !isRepeated(raw, 'authorization')
+  request.caller = authorize(tokens, area, isOne ? authorization : undefined)
+  const model = modelNamedBy(request)
+  if (model !== undefined) checkModel(request, model)
 }
 
 /**
