@@ -1,13 +1,15 @@
 /** API tokens: which requests need one, what a token may do, and how tokens change. */
 import assert from 'node:assert/strict'
+import { execFile } from 'node:child_process'
 import { createHash, randomBytes } from 'node:crypto'
 import { renameSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { after, test } from 'node:test'
+import { promisify } from 'node:util'
 import { sendRaw } from '../helpers/raw-request.ts'
 import type { RawAnswer } from '../helpers/raw-request.ts'
 import { FLOWER, iris } from '../helpers/server-process.ts'
-import { json, serve, start, temporaryFolder } from '../helpers/server.ts'
+import { CLI, json, serve, start, temporaryFolder } from '../helpers/server.ts'
 import type { Cleanup, TestServer } from '../helpers/server.ts'
 import { sharedServer } from '../helpers/shared-server.ts'
 import { tinyTextModel } from '../helpers/text-models.ts'
@@ -18,6 +20,7 @@ after(() => {
   for (const run of cleanups.toReversed()) run()
 })
 
+const run = promisify(execFile)
 const secret = (): string => randomBytes(24).toString('base64url')
 const TOKENS = { all: secret(), irises: secret(), words: secret(), admin: secret(), both: secret() }
 const sha256 = (token: string): string => createHash('sha256').update(token).digest('hex')
@@ -221,6 +224,22 @@ test('a token is valid for its listener only', async () => {
   assert.deepEqual(await status('all'), [200, 403])
   assert.deepEqual(await status('admin'), [403, 200])
   assert.deepEqual(await status('both'), [200, 200])
+})
+
+test('the bench command sends the token of its environment', async () => {
+  const server = await guarded()
+  const bench = async (environment: NodeJS.ProcessEnv): Promise<string> => {
+    const args = [CLI, 'bench', 'iris', '-s', '0.1', '--warm-up', '0', '-c', '1', '--json']
+    const env = { ...process.env, ONNXD_INFERENCE_URL: server.inferenceUrl, ...environment }
+    return (await run(process.execPath, args, { env })).stdout
+  }
+  await assert.rejects(bench({}), ({ stdout }: { stdout: string }) => {
+    return /requires one\. Set ONNXD_INFERENCE_TOKEN/.test(stdout)
+  })
+  const { errors } = JSON.parse(await bench({ ONNXD_INFERENCE_TOKEN: TOKENS.irises })) as {
+    errors: unknown
+  }
+  assert.equal(errors, 0)
 })
 
 test('odd headers are no way in', async () => {

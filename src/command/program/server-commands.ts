@@ -145,7 +145,7 @@ export const WITH_SERVER: Readonly<Record<string, CommandSpec>> = {
       { name: 'warm-up', value: 'N', text: 'Seconds before the measurement. Default 1.' },
     ],
     details:
-      'Without -i or -d it sends zeros that fit the inputs of the model. In an open loop the latency counts from the time at which a request was due.',
+      'Without -i or -d it sends zeros that fit the inputs of the model. In an open loop the latency counts from the time at which a request was due. If the server has tokens for inference, set ONNXD_INFERENCE_TOKEN.',
     examples: ['bench iris', 'bench digits -i 7.png -c 16', 'bench iris -r 500 -s 30'],
     load: async () => (await import('../client/bench/bench.ts')).benchModel,
   },

@@ -22,6 +22,14 @@ const DEFAULT_CLIENTS = 4
 const DEFAULT_SECONDS = 10
 const MAX_CLIENTS = 1000
 
+/** The inference listener of a running server. */
+interface InferenceServer {
+  readonly base: string
+  readonly url: URL
+  /** The token, if there is one. */
+  readonly headers: Readonly<Record<string, string>>
+}
+
 /** @throws ConfigError for flags; Error if the server or the model does not respond. */
 export async function benchModel(input: CommandInput): Promise<Outcome> {
   const [model = ''] = input.args
@@ -31,10 +39,13 @@ export async function benchModel(input: CommandInput): Promise<Outcome> {
   const plan = planOf(input)
   const { name, version } = parseReference(model)
   const base = url.href.replace(/\/$/, '')
+  const token = input.environment.ONNXD_INFERENCE_TOKEN?.trim()
+  const headers = token === undefined ? {} : { authorization: `Bearer ${token}` }
   const given = await readRequest(input)
-  const data = given ?? (await zerosFor(base, url, name, version))
+  const data = given ?? (await zerosFor({ base, url, headers }, name, version))
   const route = [name, version].filter((part) => part !== undefined).map(encodeURIComponent)
-  const sender = senderTo(new URL(`${base}/predictions/${route.join('/')}`), data, plan)
+  const target = new URL(`${base}/predictions/${route.join('/')}`)
+  const sender = senderTo(target, headers, data, plan)
   try {
     await sender.check()
     const { warmUpMs } = plan
@@ -102,21 +113,26 @@ function numberFlag(
 
 /** @throws Error if the model is unknown or its inputs are not. */
 async function zerosFor(
-  base: string,
-  url: URL,
+  server: InferenceServer,
   name: string,
   version: string | undefined,
 ): Promise<RequestData> {
   const suffix = version === undefined ? '' : `/versions/${encodeURIComponent(version)}`
-  const metadata = await getJson(`${base}/v2/models/${encodeURIComponent(name)}${suffix}`, url)
+  const metadata = await getJson(server, `/v2/models/${encodeURIComponent(name)}${suffix}`)
   const inputs = inputsOf(metadata.body)
   if (metadata.status === 404) {
-    const index = await getJson(`${base}/v2/repository/index`, url)
+    const index = await getJson(server, '/v2/repository/index')
     const names = Array.isArray(index.body)
       ? index.body.map((one) => String(memberOf(one, 'name')))
       : []
     const hint = didYouMean(name, names) || ' Run "onnxd list" to list the models.'
-    throw new Error(`The server at ${url.origin} has no model ${JSON.stringify(name)}.${hint}`)
+    throw new Error(
+      `The server at ${server.url.origin} has no model ${JSON.stringify(name)}.${hint}`,
+    )
+  }
+  if (metadata.status === 401 || metadata.status === 403) {
+    const hint = 'Set ONNXD_INFERENCE_TOKEN to a token that may use the model.'
+    throw new Error(`${server.url.origin} refused the token or requires one. ${hint}`)
   }
   if (inputs.length === 0)
     throw new Error(`The inputs of ${name} are not known. Give a request with -i or -d.`)
@@ -126,10 +142,13 @@ async function zerosFor(
     : { body: Buffer.alloc(zeros.bytes), type: 'application/octet-stream' }
 }
 
-async function getJson(address: string, url: URL): Promise<{ status: number; body: unknown }> {
+async function getJson(
+  { base, url, headers }: InferenceServer,
+  route: string,
+): Promise<{ status: number; body: unknown }> {
   let response
   try {
-    response = await fetch(address)
+    response = await fetch(base + route, { headers })
   } catch (error) {
     throw connectionError(error instanceof Error ? error.cause : error, url)
   }
@@ -143,11 +162,16 @@ interface Sender {
   close(): void
 }
 
-function senderTo(url: URL, { body, type }: RequestData, plan: LoadPlan): Sender {
+function senderTo(
+  url: URL,
+  more: Readonly<Record<string, string>>,
+  { body, type }: RequestData,
+  plan: LoadPlan,
+): Sender {
   const isSecure = url.protocol === 'https:'
   const maxSockets = plan.kind === 'closed' ? plan.clients : MAX_CLIENTS
   const agent = isSecure ? undefined : new Agent({ keepAlive: true, maxSockets })
-  const headers = { 'content-type': type, 'content-length': body.length }
+  const headers = { ...more, 'content-type': type, 'content-length': body.length }
   const post = (): Promise<{ status: number; content: Buffer }> =>
     new Promise((resolve, reject) => {
       const start = isSecure ? httpsRequest : httpRequest
