@@ -92,6 +92,9 @@ test('the address that a proxy reports counts only if the proxy is trusted', asy
   assert.equal((await predict(proxied, from('2001:db8::1'))).status, 200)
   assert.equal((await predict(proxied, from('2001:db8::2'))).status, 429)
   assert.equal((await predict(proxied, from('2001:db8:1::1'))).status, 200)
+  // Ports do not count.
+  assert.equal((await predict(proxied, from('192.0.2.1:5678'))).status, 429)
+  assert.equal((await predict(proxied, from('[2001:db8::3]:5678'))).status, 429)
   for (const odd of ['x'.repeat(8000), '', ',', 'unknown', '_hidden, "', '%00'])
     assert.ok([200, 429].includes((await predict(proxied, from(odd))).status))
 })

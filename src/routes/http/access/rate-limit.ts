@@ -28,7 +28,7 @@ export async function limitRate(
     timeWindow: rateLimitWindow * 1000,
     keyGenerator: ({ caller, ip }) =>
       caller?.tokenName === undefined
-        ? `address ${normalizeIP((ip ?? '').slice(0, MAX_ADDRESS))}`
+        ? `address ${normalizeIP(withoutPort((ip ?? '').slice(0, MAX_ADDRESS)))}`
         : `token ${caller.tokenName}`,
   })
   app.addHook('onRequest', async (request) => {
@@ -37,6 +37,12 @@ export async function limitRate(
     if (!rate.isAllowed && rate.isExceeded)
       throw tooMany(`${max} in ${rateLimitWindow} seconds`, rate.ttlInSeconds)
   })
+}
+
+/** Some proxies report `192.0.2.1:5678` or `[2001:db8::1]:5678`, with another port each time. */
+function withoutPort(address: string): string {
+  const [, v4, v6] = /^(?:([\d.]+)|\[([\da-f:.]+)\])(?::\d+)?$/i.exec(address) ?? []
+  return v4 ?? v6 ?? address
 }
 
 function tooMany(limit: string, retryAfterSeconds: number): ServerError {
