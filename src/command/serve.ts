@@ -18,6 +18,7 @@ import { LoadDisplay } from './load-display.ts'
 import { droppedLine, isPretty, pinoOptions, prettyLine } from './log-format.ts'
 import { Output } from './output.ts'
 import { readyText } from './ready-message.ts'
+import { ServiceManager } from './service-manager.ts'
 import { watchStopSignals } from './stop-signals.ts'
 import { terminalOf } from './terminal/terminal.ts'
 
@@ -67,6 +68,8 @@ export async function serveModels(argv: readonly string[], failureCode: number):
     },
   )
   if (process.pid === 1) log.warn(NO_INIT)
+  const manager = new ServiceManager(process.env, log, process.pid)
+  manager.notify('STATUS=Loading models')
   const stop = new AbortController()
   const { signal } = stop
   const starting = startServer({
@@ -99,6 +102,7 @@ export async function serveModels(argv: readonly string[], failureCode: number):
       const { loading } = display
       const ended = loading.length > 0 ? { loading } : {}
       log.info({ signal: reason.signal ?? stopSignal, ...ended }, 'stopping')
+      manager.notify('STOPPING=1', 'STATUS=Finishing accepted requests')
       display.close()
       if (loading.length > 0 && process.stderr.isTTY) {
         errors.print(`onnxd: stopped while loading ${loading.join(', ')}\n`)
@@ -110,6 +114,7 @@ export async function serveModels(argv: readonly string[], failureCode: number):
       }, SILENT_STOP_MS)
       await server?.close()
       clearTimeout(notice)
+      await manager.close()
       await errors.flush()
     },
   )
@@ -138,6 +143,7 @@ export async function serveModels(argv: readonly string[], failureCode: number):
   if (overdrawn !== undefined) log.warn(overdrawn)
   const text = await readyText(server, config)
   if (signal.aborted) return
+  manager.notify('READY=1', `STATUS=${statusText(server)}`)
   display.erase()
   // On a terminal, the lines of the log stand in the order in which they were written.
   errors.print('')
@@ -148,6 +154,12 @@ export async function serveModels(argv: readonly string[], failureCode: number):
 function waitingText({ stopDelay, drainTimeout }: Config): string {
   const seconds = stopDelay + drainTimeout
   return `onnxd: accepted requests may run for up to ${seconds} s. Press Ctrl-C again to stop at once.\n`
+}
+
+/** One line for `systemctl status`. */
+function statusText({ loaded, failed, inferenceUrl }: RunningServer): string {
+  const failures = failed.length === 0 ? '' : `, ${failed.length} failed to load`
+  return `Serving at ${inferenceUrl}: ${loaded.length} models loaded at the start${failures}`
 }
 
 /**
