@@ -64,6 +64,8 @@ export interface RunningServer {
   close(): Promise<void>
 }
 
+/** A client that was connected this long before the stop signal is expected to connect again. */
+const RECENT_MS = 60_000
 /** The HTTP side waits at most this long for the start of the first worker. */
 const WORKER_FIRST_MS = 100
 
@@ -141,8 +143,9 @@ export async function startServer({
     // Loads must stop first: a request that waits for a load would keep the server from ending.
     const loadsEnded = registry.stopLoading()
     const sparesEnded = factory.spares.close()
-    // A load balancer needs time to see that readiness returns 503.
-    const hasClients = apps.some(({ openRequests }) => openRequests.hasConnections)
+    // A load balancer needs time to see that readiness returns 503. Its next probe or request may
+    // come on a new connection.
+    const hasClients = apps.some(({ openRequests }) => openRequests.hasClientsWithin(RECENT_MS))
     if (wasReady && hasClients) await delay(config.stopDelay * 1000)
     const drainMs = config.drainTimeout * 1000
     // Models stay until the last request has its response, also one whose body still arrives.

@@ -1,6 +1,7 @@
 /** Block O, rows O11 and O13: what clients see while the server stops, and how long it takes. */
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
+import { readFileSync } from 'node:fs'
 import { Agent, request as httpRequest } from 'node:http'
 import { test } from 'node:test'
 import type { TestContext } from 'node:test'
@@ -46,8 +47,15 @@ async function listenerClosed({ inferenceUrl }: ServerProcess): Promise<void> {
   )
 }
 
-async function statusOf(url: string): Promise<number> {
-  const answer = await fetch(url)
+/** Connections to a port that neither side has closed, as the system lists them. */
+function connectionsOf(url: string): number {
+  const port = Number(new URL(url).port).toString(16).toUpperCase().padStart(4, '0')
+  const isOpen = new RegExp(`^ *\\d+: \\w+:${port} \\w+:\\w+ (?:01|08) `, 'gm')
+  return readFileSync('/proc/net/tcp', 'utf8').match(isOpen)?.length ?? 0
+}
+
+async function statusOf(url: string, init: RequestInit = {}): Promise<number> {
+  const answer = await fetch(url, init)
   await answer.arrayBuffer()
   return answer.status
 }
@@ -73,6 +81,32 @@ test('O11 a server that stops reports it by its readiness first, and serves on m
     await answer.text()
     assert.equal(await statusOf(`${managementUrl}/models`), 200)
   }
+  await until(() => !isAlive(server.pid))
+})
+
+test('O11 a client whose connections are short is served during the whole delay', async (t) => {
+  const server = await start(t, iris, '--stop-delay', '2')
+  const short = { headers: { connection: 'close' } }
+  assert.equal(await statusOf(`${server.inferenceUrl}/ping`, short), 200)
+  // The connection has ended for the server too before it gets the signal.
+  await until(() => connectionsOf(server.inferenceUrl) === 0)
+  const signalledAt = performance.now()
+  process.kill(server.pid, 'SIGTERM')
+  let servedMs = 0
+  while (isAlive(server.pid)) {
+    const headers = { ...FLOWER.headers, connection: 'close' }
+    const status = await fetch(`${server.inferenceUrl}/predictions/iris`, {
+      ...FLOWER,
+      headers,
+    }).then(
+      (answer) => answer.status,
+      () => 'refused',
+    )
+    if (status === 'refused') break
+    assert.equal(status, 200)
+    servedMs = performance.now() - signalledAt
+  }
+  assert.ok(servedMs > 1500, `served for ${servedMs} ms`)
   await until(() => !isAlive(server.pid))
 })
 

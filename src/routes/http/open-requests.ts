@@ -131,9 +131,9 @@ export class OpenRequests {
     request.held = 0
   }
 
-  /** Whether a client is connected. */
-  get hasConnections(): boolean {
-    return this.#connections.count > 0
+  /** Whether a client is connected, or was within the last `ms` milliseconds. */
+  hasClientsWithin(ms: number): boolean {
+    return this.#connections.count > 0 || this.#connections.idleMs < ms
   }
 
   /** Makes the next response of each connection its last one. */

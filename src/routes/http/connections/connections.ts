@@ -49,6 +49,7 @@ export class Connections {
   readonly #last = new WeakSet<ServerResponse>()
   readonly #unread: UnreadResponses
   readonly #timer: NodeJS.Timeout
+  #closedAt = Number.NEGATIVE_INFINITY
 
   /** @param tls Absent for plain HTTP. */
   constructor(limits: ConnectionLimits, log: FastifyBaseLogger, tls?: ServerTls) {
@@ -66,6 +67,11 @@ export class Connections {
   /** Number of open connections. */
   get count(): number {
     return this.#sockets.size
+  }
+
+  /** Milliseconds since the last connection was closed; infinite if there was none. */
+  get idleMs(): number {
+    return performance.now() - this.#closedAt
   }
 
   /** Creates a server that passes its requests to `handler`. It does not listen yet. */
@@ -179,7 +185,10 @@ export class Connections {
       failure: undefined,
     }
     this.#sockets.set(socket, activity)
-    socket.once('close', () => this.#sockets.delete(socket))
+    socket.once('close', () => {
+      this.#sockets.delete(socket)
+      this.#closedAt = performance.now()
+    })
     // Node calls this after the last response of a connection.
     socket.destroySoon = () => closeGently(socket)
   }
