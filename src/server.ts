@@ -160,6 +160,7 @@ export async function startServer({
     stopSignal?.throwIfAborted()
     stopSignal?.addEventListener('abort', () => void closeOnce(), { once: true })
     await warnAboutStore(config, log)
+    registry.loads.isStarting = true
     loading = loadStartupModels(models, { config, sources, registry, log, signal })
     // It is awaited below. Until then a failure must not be an unhandled rejection.
     loading.catch(() => {})
@@ -173,6 +174,7 @@ export async function startServer({
     index?.allowWrites()
     signal.throwIfAborted()
     isAccepting = true
+    registry.loads.isStarting = false
     factory.spares.refill()
     return { ...outcome, ...urls, registry, access, close: closeOnce }
   } catch (error) {

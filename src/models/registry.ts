@@ -102,15 +102,12 @@ export class Registry {
   /**
    * Returns a served version of a model; the default version if none is given.
    * @throws ServerError `ModelNotFoundException`, `ModelVersionNotFoundException`;
-   * `ServiceUnavailableException` while it is being loaded.
+   * `ServiceUnavailableException` while it is being loaded, or the server starts.
    */
   get(name: string, version?: string): ModelVersion {
     const found = this.#table.find(name, version)
     if (found !== undefined) return found
-    if (this.loadOf(name, version) !== undefined) {
-      const text = `Model ${name} is being loaded.`
-      throw new ServerError('ServiceUnavailableException', text, { retryAfterSeconds: 1 })
-    }
+    this.loads.throwIfPending(name, version)
     this.#table.versions(name)
     const text = `Model version: ${shownName(version ?? '')} does not exist for model: ${name}`
     throw new ServerError('ModelVersionNotFoundException', text)

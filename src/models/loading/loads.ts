@@ -1,6 +1,7 @@
 import { ServerError } from '../../errors.ts'
 import type { ModelVersion } from '../model-version.ts'
 import type { Origin } from '../registration.ts'
+import { shownName } from '../sources/model-name.ts'
 import type { PreparedModel } from '../sources/prepare.ts'
 import { waitAtMost } from '../wait-at-most.ts'
 
@@ -99,6 +100,8 @@ export class Load<T = readonly ModelVersion[]> {
 
 /** All running loads. */
 export class Loads<T = readonly ModelVersion[]> {
+  /** Whether the models of the start are still being loaded, so that more loads will begin. */
+  isStarting = false
   readonly #running = new Set<Load<T>>()
 
   /** Running loads, oldest first. */
@@ -109,6 +112,16 @@ export class Loads<T = readonly ModelVersion[]> {
   /** Returns the newest load that contains a version; any version of the name if none is given. */
   find(name: string, version?: string): Load<T> | undefined {
     return this.running.findLast((load) => load.brings(name, version))
+  }
+
+  /** @throws ServerError `ServiceUnavailableException` if a version is or may yet be loaded. */
+  throwIfPending(name: string, version?: string): void {
+    const isLoading = this.find(name, version) !== undefined
+    if (!isLoading && !this.isStarting) return
+    const text = isLoading
+      ? `Model ${name} is being loaded.`
+      : `The server is starting and has not loaded a model ${shownName(name)} yet.`
+    throw new ServerError('ServiceUnavailableException', text, { retryAfterSeconds: 1 })
   }
 
   /** Begins a load. The names of its models are taken until `work` has ended. */
