@@ -10,6 +10,7 @@
  * If Python, Java or a registry is not available, it prints a line and skips the tests that need
  * it.
  */
+import { spawnSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
@@ -101,6 +102,11 @@ const ENVIRONMENTS = [
     packages: ['openai==3.57.0'],
   },
   {
+    name: 'kubernetes',
+    variable: 'ONNXD_INTEROP_KUBERNETES',
+    packages: ['kubernetes-validate==1.37.0'],
+  },
+  {
     name: 'generated-client',
     variable: 'ONNXD_INTEROP_GENERATED_CLIENT',
     // Dependencies of the Python clients that openapi-generator writes.
@@ -115,6 +121,9 @@ const ENVIRONMENTS = [
 /** Artifact in Maven Central. */
 const OPENAPI_GENERATOR = 'openapi-generator-cli'
 const OPENAPI_GENERATOR_VERSION = '7.25.0'
+/** Module of Go's proxy. */
+const HELM = 'helm.sh/helm/v3/cmd/helm'
+const HELM_VERSION = '3.18.6'
 const TIMEOUT_MS = 900_000
 
 const args = process.argv.slice(2)
@@ -140,6 +149,8 @@ if (runs('java', ['-version'])) {
   if (jar !== undefined) found.ONNXD_INTEROP_OPENAPI_GENERATOR = jar
 } else
   say('there is no java; tests with the original Java server and openapi-generator are skipped')
+const helm = helmProgram()
+if (helm !== undefined) found.ONNXD_INTEROP_HELM = helm
 if (args.includes('--report')) found.ONNXD_INTEROP_REPORT = '1'
 
 // One at a time, because they measure time and MMS uses fixed names for its sockets.
@@ -153,6 +164,27 @@ function openApiGenerator() {
   const copy = ['dependency:copy', `-Dartifact=${artifact}`, `-DoutputDirectory=${cache}`]
   if (runs('mvn', ['-q', '-B', ...copy])) return jar
   say(`Maven could not fetch ${artifact}; tests with generated clients are skipped`)
+  return undefined
+}
+
+/** Path of Helm: an installed one, or one that Go builds in the cache if it is missing. */
+function helmProgram() {
+  if (runs('helm', ['version'])) return 'helm'
+  const folder = path.join(cache, `helm-${HELM_VERSION}`)
+  const program = path.join(folder, 'helm')
+  if (existsSync(program)) return program
+  if (!runs('go', ['version'])) {
+    say('there is no helm and no go to build it; tests with Helm are skipped')
+    return undefined
+  }
+  say(`building Helm ${HELM_VERSION} in ${folder}, which takes some minutes`)
+  const { status } = spawnSync('go', ['install', `${HELM}@v${HELM_VERSION}`], {
+    env: { ...process.env, GOBIN: folder },
+    stdio: 'ignore',
+    timeout: TIMEOUT_MS,
+  })
+  if (status === 0) return program
+  say('Go could not build Helm; tests with Helm are skipped')
   return undefined
 }
 
