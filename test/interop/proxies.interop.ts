@@ -1,5 +1,5 @@
 /**
- * The proxies of `docs/proxies` in front of three nodes with the same models: each model is loaded
+ * The proxies of `deploy/proxies/by-model` in front of three nodes with the same models: each model is loaded
  * by one node, and another node serves the requests that this one does not accept.
  */
 import assert from 'node:assert/strict'
@@ -32,7 +32,7 @@ for (const [name, proxy, skip] of PROXIES) {
       const modelStore = numberedStore(t, MODELS)
       const settings = { modelStore, load: 'on-demand', queueSize: 1, threads: 1 }
       const nodes = await Promise.all([1, 2, 3].map(() => serve(t, [], settings)))
-      const proxied = { fetch: fetchAt(await startProxy(t, proxy, nodes)) }
+      const proxied = { fetch: fetchAt(await startProxy(t, proxy, 'by-model', nodes)) }
       const names = Array.from({ length: MODELS }, (_, index) => `m${index + 1}`)
       const answers = async (): Promise<unknown[]> => {
         const found: unknown[] = []
