@@ -90,7 +90,7 @@ export async function createModelService({
     allowLocalPaths,
     signal,
   }
-  const deliveries = new Deliveries(path.join(stateDir || runtime.path, 'models'), config, log)
+  const deliveries = new Deliveries(path.resolve(stateDir || runtime.path, 'models'), config, log)
   const persistence =
     stateDir === ''
       ? undefined

@@ -1,4 +1,4 @@
-/** A backup of the state folder of a running server, as docs/deploy.md describes it. */
+/** The state folder: a backup as docs/deploy.md describes it, and a relative path. */
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
 import { mkdirSync, readFileSync } from 'node:fs'
@@ -51,4 +51,20 @@ test('a copy of the state of a running server can be served elsewhere', async (t
   })
   assert.deepEqual(await classOf(copy, 'uploaded'), await classOf(server, 'uploaded'))
   assert.deepEqual(await classOf(copy, 'stored'), ['setosa'])
+})
+
+test('a relative path of the state folder works too', async (t) => {
+  const folder = temporaryFolder(t)
+  const settings = { stateDir: 'state' }
+  const server = await serve(t, [], settings, { folder })
+  const form = new FormData()
+  form.set('model', new Blob([readFileSync(path.join(iris, 'model.onnx'))]), 'uploaded.onnx')
+  form.set('initial_workers', '1')
+  const uploaded = await server.manage('/models', { method: 'POST', body: form })
+  assert.equal(uploaded.status, 200, await uploaded.text())
+  const label = await classOf(server, 'uploaded')
+  assert.notEqual(typeof label, 'number')
+  await server.close()
+  const next = await serve(t, [], settings, { folder })
+  assert.deepEqual(await classOf(next, 'uploaded'), label)
 })
