@@ -136,7 +136,7 @@ function copyStep(text: string, folder: string, { root, stages, place }: CopyPla
   })
 }
 
-/** As Docker does: of a folder the content, a file into a folder if the target ends with a slash. */
+/** As Docker does: of a folder the content, a file into a folder if the target ends with `/`. */
 function copy(
   source: string,
   target: string,

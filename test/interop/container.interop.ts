@@ -1,6 +1,6 @@
 /**
- * The image of `deploy/Dockerfile` without a container engine: its steps are carried out in folders,
- * and the server is started from the result by a user who may not write there.
+ * The image of `deploy/Dockerfile` without a container engine: its steps are carried out in
+ * folders, and the server is started from the result by a user who may not write there.
  */
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'

@@ -1,6 +1,6 @@
 /**
- * The dashboard and the alerts of `deploy` with Prometheus itself: promtool checks the rules and runs
- * their tests, and a Prometheus that scrapes a real server must return data for every query.
+ * The dashboard and the alerts of `deploy` with Prometheus itself: promtool checks the rules and
+ * runs their tests, and a Prometheus that scrapes a real server must return data for every query.
  */
 import assert from 'node:assert/strict'
 import { spawn, spawnSync } from 'node:child_process'

@@ -1,6 +1,6 @@
 /**
- * The proxies of `deploy/proxies/by-model` in front of three nodes with the same models: each model is loaded
- * by one node, and another node serves the requests that this one does not accept.
+ * The proxies of `deploy/proxies/by-model` in front of three nodes with the same models: each model
+ * is loaded by one node, and another node serves the requests that this one does not accept.
  */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
