@@ -12,8 +12,8 @@ const SOURCES = path.join(ROOT, 'src', 'pages')
 
 /** For each page, the style sheets in their order. Its script begins at `main.tsx`. */
 const PAGES = {
-  console: ['shared/base.css', 'console/page.css'],
-  playground: ['shared/base.css', 'playground/page.css'],
+  console: ['shared/base.css', 'shared/components.css', 'console/page.css'],
+  playground: ['shared/base.css', 'shared/components.css', 'playground/page.css'],
 }
 
 /**
