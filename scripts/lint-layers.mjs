@@ -74,6 +74,7 @@ const DOORS = {
     'python-input.ts',
   ],
   'openapi/predict': ['predict-schemas.ts'],
+  'routes/console': ['console-routes.ts'],
   'routes/documents': ['api-documents.ts', 'docs-page.ts', 'openapi.ts'],
   'routes/http/access': ['authorize.ts', 'caller.ts', 'protect.ts', 'server-access.ts', 'tls.ts'],
   'routes/inference': [
@@ -84,7 +85,7 @@ const DOORS = {
     'request-parameters.ts',
   ],
   'routes/pages': ['page-routes.ts'],
-  'routes/management': ['models.ts', 'parameters.ts', 'recent-log.ts'],
+  'routes/management': ['models.ts', 'parameters.ts', 'recent-log.ts', 'list-entries.ts'],
   'routes/text': ['text-routes.ts'],
   'routes/tracing': ['tracing.ts'],
   'worker/host/child-process': [

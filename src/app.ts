@@ -9,6 +9,7 @@ import multipart from '@fastify/multipart'
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import Fastify, { LogController } from 'fastify'
 import type { FastifyBaseLogger, FastifyRequest } from 'fastify'
+import { consoleRoutes, sendBrowsersToConsole } from './routes/console/console-routes.ts'
 import { ApiDocuments } from './routes/documents/api-documents.ts'
 import { docsPageRoutes } from './routes/documents/docs-page.ts'
 import { documentRoutes, modelDocumentRoutes } from './routes/documents/openapi.ts'
@@ -23,7 +24,7 @@ import { checkMessage } from './routes/http/connections/message-check.ts'
 import { errorHandling, refuseOtherMethods } from './routes/http/error-handler.ts'
 import { watchRequests } from './routes/http/open-requests.ts'
 import { readRequestTarget } from './routes/http/request-target.ts'
-import { answerHeaders } from './routes/http/response-headers.ts'
+import { addAnswerHeaders } from './routes/http/response-headers.ts'
 import { schemaController } from './routes/http/schema-compilers.ts'
 import { healthRoutes } from './routes/kserve/health.ts'
 import { v1Routes } from './routes/kserve/v1.ts'
@@ -70,6 +71,7 @@ export async function buildManagementApp(
   log: FastifyBaseLogger,
 ): Promise<App> {
   const app = newApp(context, log, 'management')
+  sendBrowsersToConsole(app)
   await protect(app, context, () => 'management')
   const routes = collectRoutes(app)
   const documents = await ApiDocuments.create(app, context, 'management')
@@ -96,6 +98,7 @@ export async function buildCombinedApp(
 ): Promise<App> {
   const app = newApp(context, log, 'inference')
   const operatorUrls = new Set<string>()
+  sendBrowsersToConsole(app)
   await protect(app, context, ({ routeOptions: { url = '' } }) =>
     operatorUrls.has(url) ? 'management' : 'inference',
   )
@@ -155,6 +158,7 @@ function isGuarded({ access }: RouteContext): () => boolean {
 function operatorRoutes(app: App, context: RouteContext): void {
   managementRoutes(app, context)
   metricsRoute(app, context)
+  consoleRoutes(app, context)
 }
 
 /**
@@ -216,18 +220,7 @@ function newApp(
     tracing,
   })
   app.addHook('onRequest', checkMessage)
-  // `send-prediction.ts` writes predictions without Fastify and sets these headers itself.
-  app.addHook('onSend', (request, reply, payload, done) => {
-    for (const [name, value] of answerHeaders(request.id)) {
-      if (!reply.hasHeader(name)) reply.header(name, value)
-    }
-    // Fastify adds a charset, which JSON does not define (RFC 8259, section 11). KServe's client
-    // compares the content type exactly.
-    if (reply.getHeader('content-type') === 'application/json; charset=utf-8') {
-      reply.header('content-type', 'application/json')
-    }
-    done(null, payload)
-  })
+  addAnswerHeaders(app)
   errorHandling(app)
   return app
 }

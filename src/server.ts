@@ -107,12 +107,15 @@ export async function startServer({
   let isAccepting = false
   let isStopping = false
   let managementUrl: string | undefined
-  const { repository, metrics, sources, deliveries } = service
+  const { repository, metrics, modelMemory, listWeightCache, sources, deliveries } = service
   const context: RouteContext = {
     config,
+    configOrigins: origins,
     registry,
     repository,
     metrics,
+    modelMemory,
+    listWeightCache,
     budget,
     sources,
     deliveries,

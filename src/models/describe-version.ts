@@ -81,7 +81,7 @@ export async function describeVersion(
     responseTimeout: settings.responseTimeoutMs / 1000,
     startupTimeout: settings.startupTimeoutMs / 1000,
     loadedAtStartup: model.origin !== 'request',
-    status: statusOf(model.status),
+    status: stateOf(model.status),
     workers: await Promise.all(workers.map((slot) => describeWorker(slot, gpus > 0))),
     jobQueueStatus: { remainingCapacity, pendingRequests: queued },
     settings: model.shownSettings,
@@ -91,7 +91,8 @@ export async function describeVersion(
   }
 }
 
-function statusOf(now: VersionStatus): VersionDescription['status'] {
+/** The state of a version in one word. */
+export function stateOf(now: VersionStatus): VersionDescription['status'] {
   if (now.isLoading) return 'LOADING'
   if (now.hasFailed) return 'FAILED'
   if (now.residency === 'LOADING') return 'LOADING'
@@ -123,7 +124,8 @@ async function describeWorker(
   }
 }
 
-function workerStatus(state: PoolWorker['state']): WorkerDescription['status'] {
+/** The state of a worker in MMS's words. */
+export function workerStatus(state: PoolWorker['state']): WorkerDescription['status'] {
   switch (state) {
     case 'ready':
       return 'READY'

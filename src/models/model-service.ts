@@ -10,6 +10,7 @@ import { findPython } from '../worker/host/python/python-installation.ts'
 import type { PythonInstallation } from '../worker/host/python/python-installation.ts'
 import { RuntimeDirectory } from '../worker/host/runtime-directory.ts'
 import { ServerMetrics } from './metrics/page.ts'
+import type { ObservedMemory } from './metrics/page.ts'
 import { ModelIndex } from './model-index/model-index.ts'
 import { Registry } from './registry.ts'
 import { ModelMemory, memorySettings } from './residency/model-memory.ts'
@@ -18,6 +19,9 @@ import { Persistence } from './state/persistence.ts'
 import { StateFile } from './state/state-file.ts'
 import { Deliveries } from './transfers/model-files.ts'
 import { ModelRepository } from './triton/repository.ts'
+import { cacheFolderOf } from './weights/cache-path.ts'
+import { listEntries } from './weights/entry-list.ts'
+import type { StoredEntry } from './weights/entry-list.ts'
 import { WeightCache } from './weights/weight-cache.ts'
 import { MemoryGuard } from './workers/memory-guard.ts'
 import { WorkerFactory } from './workers/worker-factory.ts'
@@ -38,12 +42,22 @@ export interface ModelServiceOptions {
   readonly stopSignal: AbortSignal | undefined
 }
 
+/** The weight cache as it is on disk. Other servers may use the same folder. */
+export interface WeightCacheList {
+  readonly folder: string
+  /** The least recently used first. */
+  readonly entries: readonly StoredEntry[]
+}
+
 /** The parts of a server that HTTP uses. */
 export interface ModelService {
   readonly factory: WorkerFactory
   readonly registry: Registry
   readonly repository: ModelRepository
   readonly metrics: ServerMetrics
+  readonly modelMemory: ObservedMemory
+  /** Lists the entries of the weight cache; `undefined` if the cache is off. */
+  readonly listWeightCache: () => Promise<WeightCacheList | undefined>
   readonly sources: SourceOptions
   readonly deliveries: Deliveries
   /** Absent without a state folder. */
@@ -105,6 +119,12 @@ export async function createModelService({
     registry,
     repository: new ModelRepository(registry, sources, drainTimeout * 1000),
     metrics,
+    modelMemory,
+    listWeightCache: async () => {
+      if (weights === undefined) return undefined
+      const folder = cacheFolderOf(config, environment)
+      return { folder, entries: await listEntries(folder) }
+    },
     sources,
     deliveries,
     persistence,

@@ -6,8 +6,9 @@ import type {
   RawRequestDefaultExpression,
   RawServerDefault,
 } from 'fastify'
-import type { Config } from '../config/config.ts'
-import type { ServerMetrics } from '../models/metrics/page.ts'
+import type { Config, ConfigOrigins } from '../config/config.ts'
+import type { ObservedMemory, ServerMetrics } from '../models/metrics/page.ts'
+import type { WeightCacheList } from '../models/model-service.ts'
 import type { Registry } from '../models/registry.ts'
 import type { SourceOptions } from '../models/sources/prepare.ts'
 import type { Deliveries } from '../models/transfers/model-files.ts'
@@ -29,9 +30,15 @@ export type App = FastifyInstance<
 /** The parts of the server that routes need. */
 export interface RouteContext {
   readonly config: Config
+  /** The origin of each setting that does not have its default. */
+  readonly configOrigins: ConfigOrigins
   readonly registry: Registry
   readonly repository: ModelRepository
   readonly metrics: ServerMetrics
+  /** The memory of models that load on demand. */
+  readonly modelMemory: ObservedMemory
+  /** Lists the entries of the weight cache; `undefined` if the cache is off. */
+  readonly listWeightCache: () => Promise<WeightCacheList | undefined>
   /** Shared by both listeners. */
   readonly budget: ByteBudget
   readonly sources: SourceOptions

@@ -19,7 +19,7 @@ import type { WorkerStarts } from './starts.ts'
 import { addTorchServeMetrics } from './torchserve-names.ts'
 import type { VersionMetrics } from './version-metrics.ts'
 
-export type { ObservedVersion }
+export type { ObservedMemory, ObservedVersion }
 
 /** What a page shows besides the model versions. */
 export interface MetricSources {

@@ -2,14 +2,16 @@
  * `GET /models`: lists loaded models, failed loads, running loads and running uploads or downloads.
  */
 import { Type } from '@sinclair/typebox'
-import type { Static } from '@sinclair/typebox'
-import type { FailedModel } from '../../models/loading/failures.ts'
-import type { Load, LoadedIdentity } from '../../models/loading/loads.ts'
-import type { ModelVersion } from '../../models/model-version.ts'
-import type { Transfer } from '../../models/transfers/transfers.ts'
-import { stringEnum } from '../../schema.ts'
 import type { App, RouteContext } from '../route-context.ts'
 import { errorResponses } from '../schemas.ts'
+import {
+  FailedSchema,
+  LoadingSchema,
+  TransferSchema,
+  showFailure,
+  showLoads,
+  showTransfer,
+} from './list-entries.ts'
 import { takeParameters } from './parameters.ts'
 
 const MAX_INT32 = 2 ** 31 - 1
@@ -28,39 +30,6 @@ export const ListQuery = Type.Object(
   },
   { additionalProperties: false },
 )
-
-const FailedSchema = Type.Object({
-  modelName: Type.Optional(Type.String()),
-  modelVersion: Type.Optional(Type.String()),
-  modelUrl: Type.String(),
-  reason: Type.String(),
-  log: Type.Optional(
-    Type.Array(Type.String(), { description: 'Last log lines of the worker, oldest first.' }),
-  ),
-  failedAt: Type.String(),
-})
-
-const TransferSchema = Type.Object({
-  kind: stringEnum(['upload', 'download']),
-  fileName: Type.Optional(
-    Type.String({ description: 'File name of an upload, as soon as it is known.' }),
-  ),
-  modelUrl: Type.Optional(Type.String({ description: 'URL of a download.' })),
-  bytes: Type.Integer({ description: 'Number of bytes received so far.' }),
-  totalBytes: Type.Optional(
-    Type.Integer({ description: 'Expected number of bytes, if the sender announced it.' }),
-  ),
-  startedAt: Type.String(),
-})
-
-const LoadingSchema = Type.Object({
-  modelName: Type.String(),
-  modelVersion: Type.Optional(Type.String()),
-  modelUrl: Type.Optional(Type.String()),
-  status: Type.Literal('LOADING'),
-  startedAt: Type.Optional(Type.String()),
-  seconds: Type.Optional(Type.Integer({ description: 'Time since the load began.' })),
-})
 
 const ModelList = Type.Object({
   nextPageToken: Type.Optional(Type.String()),
@@ -101,9 +70,7 @@ export function listRoute(app: App, context: RouteContext): void {
         modelName,
         modelUrl: registry.get(modelName).prepared.url,
       }))
-      const loading = registry.loading.map((load) => {
-        return showLoading(load, registry.loadOf(load.name, load.version))
-      })
+      const loading = showLoads(registry)
       const failed = registry.failures.all.map(showFailure)
       const transfers = deliveries.transfers.current.map(showTransfer)
       return reply.send({
@@ -115,44 +82,4 @@ export function listRoute(app: App, context: RouteContext): void {
       })
     },
   )
-}
-
-function showLoading(
-  load: ModelVersion | LoadedIdentity,
-  running: Load | undefined,
-): Static<typeof LoadingSchema> {
-  const { name, version } = load
-  return {
-    modelName: name,
-    ...(version !== undefined && { modelVersion: version }),
-    ...('prepared' in load && { modelUrl: load.prepared.url }),
-    status: 'LOADING',
-    ...(running !== undefined && {
-      startedAt: running.startedAt.toISOString(),
-      seconds: Math.floor(running.elapsedMs / 1000),
-    }),
-  }
-}
-
-function showFailure(failure: FailedModel): Static<typeof FailedSchema> {
-  const { name, version, url, reason, log, failedAt } = failure
-  return {
-    ...(name !== undefined && { modelName: name }),
-    ...(version !== undefined && { modelVersion: version }),
-    modelUrl: url,
-    reason,
-    ...(log.length > 0 && { log: [...log] }),
-    failedAt: failedAt.toISOString(),
-  }
-}
-
-function showTransfer(transfer: Transfer): Static<typeof TransferSchema> {
-  const { kind, name, bytes, totalBytes, startedAt } = transfer
-  return {
-    kind,
-    ...(name !== undefined && { [kind === 'upload' ? 'fileName' : 'modelUrl']: name }),
-    bytes,
-    ...(totalBytes !== undefined && { totalBytes }),
-    startedAt: startedAt.toISOString(),
-  }
 }

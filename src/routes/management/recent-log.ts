@@ -12,6 +12,8 @@ const MAX_LINES = 1000
 const MAX_CHARACTERS = 8192
 /** How pino ends the line of a request. */
 const REQUEST_END = '"msg":"request"}\n'
+/** The status in the line of a request that failed. */
+const FAILED_STATUS = /"status":[45]\d\d[,}]/
 
 /** The last lines of the log. */
 export class RecentLog {
@@ -35,11 +37,21 @@ export class RecentLog {
 
   /** Returns the kept lines after a number, oldest first. */
   after(number: number): string[] {
-    return [...this.#requests, ...this.#others]
-      .filter((line) => line.number > number)
-      .toSorted((one, other) => one.number - other.number)
-      .map(({ text }) => text)
+    return textsAfter(number, [...this.#requests, ...this.#others])
   }
+
+  /** As {@link after}, without the lines of requests that succeeded. */
+  notableAfter(number: number): string[] {
+    const failed = this.#requests.filter(({ text }) => FAILED_STATUS.test(text))
+    return textsAfter(number, [...failed, ...this.#others])
+  }
+}
+
+function textsAfter(number: number, lines: readonly NumberedLine[]): string[] {
+  return lines
+    .filter((line) => line.number > number)
+    .toSorted((one, other) => one.number - other.number)
+    .map(({ text }) => text)
 }
 
 /** Adds a line. The oldest half is dropped at once, which is cheaper than one for each new line. */

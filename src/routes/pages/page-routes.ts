@@ -45,11 +45,13 @@ const htmlOf = ({ path, name, title }: Page): string => {
 }
 
 const schema = { hide: true }
+/** A page has no data of this server. */
+const config = { access: 'page' } as const
 
 /** Adds a page and the files that it loads. */
 export function pageRoutes(app: App, page: Page): void {
   const html = htmlOf(page)
-  app.get(page.path, { schema }, async (request, reply) => {
+  app.get(page.path, { schema, config }, async (request, reply) => {
     const [path = ''] = request.url.split('?')
     // After a trailing slash the relative URLs would be wrong.
     if (path.endsWith('/')) return reply.redirect(`..${page.path}`, 308)
@@ -63,7 +65,7 @@ export function pageRoutes(app: App, page: Page): void {
     ['js', 'text/javascript; charset=utf-8'],
     ['css', 'text/css; charset=utf-8'],
   ] as const) {
-    app.get(`${page.path}/${page.name}.${suffix}`, { schema }, async (_request, reply) =>
+    app.get(`${page.path}/${page.name}.${suffix}`, { schema, config }, async (_request, reply) =>
       reply.type(type).send(await readPageFile(`${page.name}.${suffix}`)),
     )
   }

@@ -11,10 +11,11 @@ declare module 'fastify' {
   }
   interface FastifyContextConfig {
     /**
-     * Routes of the inference area that need no token. `open`: health and static files.
-     * `optional`: documents, which show a caller without a token no models.
+     * Routes that need no token. `page`: files for browsers, in both areas. `open`: health of the
+     * inference area. `optional`: documents of the inference area, which show a caller without a
+     * token no models.
      */
-    access?: 'open' | 'optional'
+    access?: 'page' | 'open' | 'optional'
   }
 }
 

@@ -32,7 +32,8 @@ export async function limitRate(
         : `token ${caller.tokenName}`,
   })
   app.addHook('onRequest', async (request) => {
-    if (areaOf(request) === 'management' || request.routeOptions.config.access === 'open') return
+    const { access } = request.routeOptions.config
+    if (areaOf(request) === 'management' || access === 'open' || access === 'page') return
     const rate = await count(request)
     if (!rate.isAllowed && rate.isExceeded)
       throw tooMany(`${max} in ${rateLimitWindow} seconds`, rate.ttlInSeconds)

@@ -30,9 +30,10 @@ export function guardWithTokens(
   })
 }
 
-/** On the management listener every route needs a token. */
+/** On the management listener every route needs a token but files for browsers. */
 function needsNone({ routeOptions }: FastifyRequest, area: Area): boolean {
-  return area === 'inference' && routeOptions.config.access === 'open'
+  const { access } = routeOptions.config
+  return access === 'page' || (area === 'inference' && access === 'open')
 }
 
 /** Sets the caller of a request. @throws TokenError */
