@@ -10,9 +10,10 @@ import { rolldown } from 'rolldown'
 const ROOT = path.dirname(path.dirname(fileURLToPath(import.meta.url)))
 const SOURCES = path.join(ROOT, 'src', 'pages')
 
+const UPLOT = '../../node_modules/uplot/dist/uPlot.min.css'
 /** For each page, the style sheets in their order. Its script begins at `main.tsx`. */
 const PAGES = {
-  console: ['shared/base.css', 'shared/components.css', 'console/page.css'],
+  console: [UPLOT, 'shared/base.css', 'shared/components.css', 'console/page.css'],
   playground: ['shared/base.css', 'shared/components.css', 'playground/page.css'],
 }
 

@@ -25,6 +25,11 @@ export function formatDecimal(value: number | undefined): string {
   return size >= 0.01 ? value.toFixed(2) : value.toPrecision(1)
 }
 
+/** A number for the axis of a chart, without zeros at its end: `0`, `2.5`, `5`. */
+export function formatTick(value: number): string {
+  return Math.abs(value) >= 100 ? grouped.format(value) : String(Number(value.toPrecision(3)))
+}
+
 /** A size with a binary unit: `0 B`, `1.50 MiB`. */
 export function formatBytes(bytes: number | undefined): string {
   if (bytes === undefined || !Number.isFinite(bytes)) return NONE

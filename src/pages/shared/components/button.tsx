@@ -10,7 +10,8 @@ interface ButtonProps {
   readonly type?: 'button' | 'submit'
   readonly icon?: IconName
   readonly isDisabled?: boolean
-  readonly autoFocus?: boolean
+  /** Whether it gets the focus when its dialog opens. */
+  readonly isFirst?: boolean
   readonly onClick?: (event: MouseEvent) => void
   readonly children: ComponentChildren
 }
@@ -21,7 +22,7 @@ export function Button({
   type = 'button',
   icon,
   isDisabled = false,
-  autoFocus = false,
+  isFirst = false,
   onClick,
   children,
 }: ButtonProps): JSX.Element {
@@ -30,7 +31,7 @@ export function Button({
       type={type}
       class={`button ${kind}`}
       disabled={isDisabled}
-      autofocus={autoFocus}
+      data-first={isFirst ? '' : undefined}
       onClick={onClick}
     >
       {icon !== undefined && <Icon name={icon} />}

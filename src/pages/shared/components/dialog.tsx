@@ -12,8 +12,8 @@ interface DialogProps {
 }
 
 /**
- * A dialog, open while it is in the page. The browser keeps the focus inside, closes it with the
- * Escape key, and returns the focus to the control that opened it.
+ * A dialog, open while it is in the page. The element with `data-first` gets the focus. The browser
+ * keeps the focus inside and closes the dialog with the Escape key.
  */
 export function Dialog({ title, onClose, children, actions }: DialogProps): JSX.Element {
   const titleId = useId()
@@ -22,6 +22,8 @@ export function Dialog({ title, onClose, children, actions }: DialogProps): JSX.
     const dialog = element.current
     const opener = document.activeElement
     dialog?.showModal()
+    // The attribute `autofocus` is only for elements of the first document.
+    dialog?.querySelector<HTMLElement>('[data-first]')?.focus()
     return () => {
       dialog?.close()
       // After the removal from the page the browser does not return the focus by itself.
@@ -63,7 +65,7 @@ export function Confirm(props: ConfirmProps): JSX.Element {
   const { title, action, isBusy = false, onConfirm, onClose, children } = props
   const actions = (
     <>
-      <Button autoFocus onClick={onClose}>
+      <Button isFirst onClick={onClose}>
         Cancel
       </Button>
       <Button kind="danger solid" isDisabled={isBusy} onClick={onConfirm}>
