@@ -160,12 +160,18 @@ function Navigation({ now }: { now: Live | undefined }): JSX.Element {
   )
 }
 
+const SERVER_STATES = {
+  READY: ['Running', 'good'],
+  STARTING: ['Starting', 'info'],
+  STOPPING: ['Stopping', 'warning'],
+} as const
+
 function ServerStatus({ now: { server } }: { now: Live }): JSX.Element {
+  const isLost = connection.value.state === 'lost'
+  const [text, tone] = isLost ? (['Not connected', 'bad'] as const) : SERVER_STATES[server.state]
   return (
     <span class="row server-status">
-      {server.state === 'READY' && <Status tone="good">Running</Status>}
-      {server.state === 'STARTING' && <Status tone="info">Starting</Status>}
-      {server.state === 'STOPPING' && <Status tone="warning">Stopping</Status>}
+      <Status tone={tone}>{text}</Status>
       <span class="dim small">
         {location.host} · onnxd {server.version}
       </span>

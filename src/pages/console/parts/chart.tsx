@@ -112,7 +112,7 @@ function optionsOf(
         time: true,
         range: (_plot, least, most) => [Math.min(least, most - SPAN_SECONDS), most],
       },
-      y: { range: (_plot, _least, most) => [0, most > 0 ? most * 1.1 : 1] },
+      y: { range: (_plot, _least, most) => [0, most > 0 ? most * 1.1 : 4] },
     },
     axes: [
       {

@@ -129,12 +129,7 @@ function Figures({ now }: { now: Live }): JSX.Element {
       <Tile
         label="Health"
         value={healthOf(now)}
-        note={
-          <>
-            <span>{`${formatCount(serving)} of ${formatAmount(versions.length - resting, 'version')} ready`}</span>
-            <span>{`up ${formatAge(now.time - Date.parse(server.startedAt))}`}</span>
-          </>
-        }
+        note={`${formatCount(serving)} of ${formatCount(versions.length - resting)} ready, up ${formatAge(now.time - Date.parse(server.startedAt))}`}
         tone={isDegraded ? 'warning' : undefined}
       />
       <Tile label="Requests per second" value={formatDecimal(rates.requests)} note="mean of 5 s" />

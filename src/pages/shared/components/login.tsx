@@ -24,6 +24,8 @@ export function Login({ hint, isWrong, onToken }: LoginProps): JSX.Element {
         }}
       >
         <h1>Sign in</h1>
+        {/* Password managers store a token under this name. */}
+        <input type="text" autocomplete="username" value="onnxd" hidden readonly />
         <Field
           label="Token"
           hint={hint}
