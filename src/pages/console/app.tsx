@@ -13,7 +13,7 @@ import { connect, connection, signIn, signOut } from './page-state/connection.ts
 import { isDragging } from './page-state/dropped-file.ts'
 import { live } from './page-state/live-data.ts'
 import { message } from './page-state/message.ts'
-import { route } from './page-state/router.ts'
+import { isFirstView, route } from './page-state/router.ts'
 import { Cache } from './views/cache.tsx'
 import { Log } from './views/log.tsx'
 import { ModelView } from './views/model.tsx'
@@ -99,7 +99,7 @@ function View({ now }: { now: Live }): JSX.Element {
   useEffect(() => {
     document.title = `${title} – onnxd console`
     // Not at the first view: the reader begins at the top of the page.
-    if (document.activeElement !== document.body) heading.current?.focus()
+    if (!isFirstView()) heading.current?.focus()
   }, [title])
   return (
     <div class="view">

@@ -5,9 +5,17 @@ import type { Route } from '../logic/route.ts'
 /** What the page shows. */
 export const route = signal<Route>(routeOf(location.hash))
 
+let isFirst = true
+
+/** Whether the page still shows the view that it was opened with. */
+export function isFirstView(): boolean {
+  return isFirst
+}
+
 /** Follows the address from now on. Call it once. */
 export function followAddress(): void {
   addEventListener('hashchange', () => {
+    isFirst = false
     route.value = routeOf(location.hash)
   })
 }
