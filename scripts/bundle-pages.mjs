@@ -2,7 +2,7 @@
  * Writes the pages for browsers: for each page one script with its libraries, and one style sheet.
  * The server sends these files; a page loads nothing from other hosts.
  */
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { rolldown } from 'rolldown'
@@ -10,11 +10,12 @@ import { rolldown } from 'rolldown'
 const ROOT = path.dirname(path.dirname(fileURLToPath(import.meta.url)))
 const SOURCES = path.join(ROOT, 'src', 'pages')
 
+const SHARED = ['shared/base.css', 'shared/components.css', 'shared/widgets.css']
 const UPLOT = '../../node_modules/uplot/dist/uPlot.min.css'
 /** For each page, the style sheets in their order. Its script begins at `main.tsx`. */
 const PAGES = {
-  console: [UPLOT, 'shared/base.css', 'shared/components.css', 'console/page.css'],
-  playground: ['shared/base.css', 'shared/components.css', 'playground/page.css'],
+  console: [UPLOT, ...SHARED, 'console/page.css', 'console/views.css'],
+  playground: [...SHARED, 'playground/page.css'],
 }
 
 /**
@@ -22,6 +23,8 @@ const PAGES = {
  * @returns the paths of the modules and style sheets in them.
  */
 export async function writePages(folder) {
+  // The tests of the build have a small program without pages.
+  if (!existsSync(SOURCES)) return []
   const target = path.join(folder, 'pages')
   mkdirSync(target, { recursive: true })
   const files = []

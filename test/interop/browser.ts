@@ -123,7 +123,7 @@ export async function startBrowser(t: Pick<TestContext, 'after'>): Promise<TestB
   }
 }
 
-/** Fails if the page breaks rules of WCAG 2.1 A and AA, or good practice, that axe-core can test. */
+/** Fails if axe-core finds that the page breaks rules of WCAG 2.1 A and AA, or good practice. */
 export async function assertAccessible(page: Page, what: string): Promise<void> {
   await page.evaluate(readFileSync(path.join(TOOLS, 'node_modules/axe-core/axe.min.js'), 'utf8'))
   const problems = await page.evaluate<string[]>(`

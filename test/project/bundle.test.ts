@@ -23,7 +23,7 @@ function projectWith(t: TestContext) {
     writeFileSync(path.join(folder, name), text)
   }
   mkdirSync(path.join(folder, 'scripts'))
-  for (const name of ['scripts/bundle.mjs', 'scripts/bundle-check.mjs'])
+  for (const name of ['scripts/bundle.mjs', 'scripts/bundle-check.mjs', 'scripts/bundle-pages.mjs'])
     copyFileSync(name, path.join(folder, name))
   mkdirSync(path.join(folder, 'node_modules'))
   for (const name of readdirSync('node_modules').filter((one) => !one.startsWith('.')))

@@ -170,7 +170,7 @@ function buildProject(t: TestContext) {
     )
   }
   mkdirSync(file('scripts'))
-  for (const name of ['ensure', 'bundle', 'bundle-check'])
+  for (const name of ['ensure', 'bundle', 'bundle-check', 'bundle-pages'])
     copyFileSync(`scripts/${name}.mjs`, file(`scripts/${name}.mjs`))
   copyFileSync('tsconfig.build.json', file('tsconfig.build.json'))
   write(

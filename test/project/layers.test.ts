@@ -24,6 +24,8 @@ const MARKER = ['TO', 'DO'].join('')
 const WORKER_ENTRIES = ['main', 'weights-main', 'launcher', 'connection-main'].map(
   (name) => `src/worker/process/${name}.ts`,
 )
+/** The first modules of the pages for browsers. */
+const PAGE_ENTRIES = ['console', 'playground'].map((name) => `src/pages/${name}/main.tsx`)
 const LAYERS = 'eslint(no-restricted-imports)'
 const CONFIGURATION = 'oxlint.config.mjs'
 const LAYERS_OF_LINT = 'scripts/lint-layers.mjs'
@@ -245,13 +247,14 @@ test('the server never reaches the files of the worker process, nor they the ser
   assert.ok(worker.has('onnxruntime-node'), 'the graph has been followed')
 })
 
-test('every source file belongs to the server or to the worker process', () => {
+test('every source file belongs to the server, to the worker process or to a page', () => {
   const used = new Set([
     ...reach('src/cli.ts'),
     ...WORKER_ENTRIES.flatMap((entry) => [...reach(entry)]),
+    ...PAGE_ENTRIES.flatMap((entry) => [...reach(entry)]),
   ])
   const unused = readdirSync('src', { recursive: true, encoding: 'utf8' })
-    .filter((file) => file.endsWith('.ts'))
+    .filter((file) => /\.tsx?$/.test(file))
     .map((file) => path.posix.join('src', file.split(path.sep).join('/')))
     .filter((file) => !used.has(file))
   assert.deepEqual(unused, [])
@@ -352,7 +355,7 @@ function reach(entry: string, reached = new Set<string>()): Set<string> {
 function sourceFiles(): string[] {
   return ['src', 'test', 'scripts'].flatMap((folder) =>
     readdirSync(folder, { recursive: true, encoding: 'utf8' })
-      .filter((file) => /\.(ts|mjs)$/.test(file) && !file.includes('node_modules'))
+      .filter((file) => /\.(tsx?|mjs)$/.test(file) && !file.includes('node_modules'))
       .map((file) => path.join(folder, file)),
   )
 }

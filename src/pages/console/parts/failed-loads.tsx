@@ -1,4 +1,5 @@
 import type { JSX } from 'preact'
+import { CopyButton } from '../../shared/components/copy-button.tsx'
 import { LogLines } from '../../shared/components/notice.tsx'
 import { Status } from '../../shared/components/status.tsx'
 import { formatDateTime } from '../../shared/format.ts'
@@ -41,6 +42,7 @@ function FailedEntry({ failure }: { failure: FailedLoad }): JSX.Element {
         <details open>
           <summary>Last log lines of the worker</summary>
           <LogLines label={`Last log lines of ${name}`} lines={log} />
+          <CopyButton label="Copy these lines" text={[reason, ...log].join('\n')} />
         </details>
       )}
     </>
