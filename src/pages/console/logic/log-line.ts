@@ -7,6 +7,8 @@ export type Level = (typeof LEVELS)[number]
 /** Shown in columns of their own, or the same in each line. */
 const SHOWN_APART = new Set(['level', 'time', 'msg', 'model', 'pid', 'hostname', 'stderr', 'err'])
 const NUMBER_OF_TRACE = 10
+const MOST_WORKER_LINES = 12
+const STACK_FRAME = /^\s+at /
 
 /** A line, ready to be shown. */
 export interface ShownLine {
@@ -54,6 +56,18 @@ export function isAtLeast(entry: LogEntry, level: Level): boolean {
 /** Whether a line reports a problem: a warning, an error, or a response with a status of 500. */
 export function isProblem(entry: LogEntry): boolean {
   return isAtLeast(entry, 'warn') || (isRequest(entry) && Number(entry['status']) >= 500)
+}
+
+/**
+ * The last lines that the workers of a model wrote to stderr, without stack frames. A worker that
+ * cannot start is tried again and writes the same lines, so each is shown once.
+ */
+export function workerErrors(log: readonly LogEntry[], model: string): string[] {
+  const lines = log
+    .filter((entry) => entry['model'] === model && entry['stream'] === 'stderr')
+    .flatMap(({ line }) => (typeof line === 'string' && !STACK_FRAME.test(line) ? [line] : []))
+  const newestFirst = [...new Set(lines.toReversed())]
+  return newestFirst.slice(0, MOST_WORKER_LINES).toReversed()
 }
 
 function isRequest({ msg }: LogEntry): boolean {

@@ -100,7 +100,7 @@ function columnsAt(now: number): readonly SortableColumn[] {
       sortBy: ({ queued }) => queued,
     },
     {
-      title: 'Server errors',
+      title: '5xx',
       cell: ({ statuses }) => formatCount(statuses['5xx']),
       isNumber: true,
       className: 'wide-only',
@@ -118,7 +118,7 @@ function columnsAt(now: number): readonly SortableColumn[] {
       cell: ({ lastRequestAt }) =>
         lastRequestAt === 0 ? NONE : `${formatAge(Math.max(0, now - lastRequestAt))} ago`,
       isNumber: true,
-      className: 'wide-only',
+      className: 'wide-only extra-wide-only',
       sortBy: ({ lastRequestAt }) => lastRequestAt,
     },
   ]

@@ -2,13 +2,14 @@ import type { JSX } from 'preact'
 import { Empty, LogLines, Notice } from '../../shared/components/notice.tsx'
 import {
   NONE,
+  formatAmount,
   formatBytes,
   formatCount,
   formatDecimal,
   formatMilliseconds,
 } from '../../shared/format.ts'
 import type { Live, Version } from '../logic/live.ts'
-import { isAtLeast } from '../logic/log-line.ts'
+import { isAtLeast, workerErrors } from '../logic/log-line.ts'
 import { modelAddress, viewAddress } from '../logic/route.ts'
 import { lastFailureOf, memoryOf, requestsOf, sumOfCounts } from '../logic/version-facts.ts'
 import { ModelActions } from '../model-parts/model-actions.tsx'
@@ -107,10 +108,7 @@ function VersionLinks({
 function Failure({ version, now }: { version: Version; now: Live }): JSX.Element | null {
   const reason = lastFailureOf(version)
   if (reason === undefined || version.status === 'READY') return null
-  const lines = now.log
-    .filter((entry) => entry['model'] === version.name && Array.isArray(entry['stderr']))
-    .flatMap(({ stderr }) => (Array.isArray(stderr) ? stderr.map(String) : []))
-    .slice(-20)
+  const lines = workerErrors(now.log, version.name)
   return (
     <Notice tone="bad">
       <p>The last worker failed: {reason}</p>
@@ -150,7 +148,7 @@ function VersionFigures({ version }: { version: Version }): JSX.Element {
       <Tile
         label="Workers"
         value={`${formatCount(version.readyWorkers)} of ${formatCount(version.minWorkers)}`}
-        note={`${formatCount(sumOfCounts(restarts))} restarts`}
+        note={formatAmount(sumOfCounts(restarts), 'restart')}
         tone={
           version.readyWorkers < version.minWorkers && !version.loadsOnDemand
             ? 'warning'

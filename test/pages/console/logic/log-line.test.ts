@@ -5,6 +5,7 @@ import {
   isProblem,
   levelOf,
   shownLine,
+  workerErrors,
 } from '../../../../src/pages/console/logic/log-line.ts'
 
 test('a line shows its text, its model and its other values', () => {
@@ -60,4 +61,15 @@ test('warnings and responses with status 500 are problems, mistakes of clients a
     [request(200), request(404), request(500), isProblem({ level: 40 })],
     [false, false, true, true],
   )
+})
+
+test('the errors of workers are the last lines of stderr, each once, without stacks', () => {
+  const line = (text: string, model = 'a', stream = 'stderr'): object => ({
+    model,
+    stream,
+    line: text,
+  })
+  const attempt = [line('reading'), line('    at load (x.js:1:2)'), line('damaged')]
+  const log = [...attempt, line('other', 'b'), line('hello', 'a', 'stdout'), ...attempt]
+  assert.deepEqual(workerErrors(log as Record<string, unknown>[], 'a'), ['reading', 'damaged'])
 })
