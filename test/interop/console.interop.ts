@@ -1,7 +1,7 @@
 /** The console in a browser: what an operator does with it, and what other pages must not do. */
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
-import { writeFileSync } from 'node:fs'
+import { copyFileSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import path from 'node:path'
@@ -9,7 +9,7 @@ import { test } from 'node:test'
 import { freePort } from '../helpers/free-port.ts'
 import { handlerModel } from '../helpers/handler-model.ts'
 import { modelNames, workersOf } from '../helpers/observe.ts'
-import { json, serve, until } from '../helpers/server.ts'
+import { json, serve, temporaryFolder, until } from '../helpers/server.ts'
 import type { Cleanup } from '../helpers/server.ts'
 import { assertAccessible, assertFits, needsBrowser, startBrowser } from './browser.ts'
 import type { Page } from './browser.ts'
@@ -239,6 +239,31 @@ test('a model can be scaled with the keyboard alone', options, async (t) => {
   const count = (await workersOf(server, 'iris')).length
   assert.ok(count >= 2, `${String(count)} workers`)
 })
+
+test(
+  'with more models than the page follows, each can be opened by its name',
+  options,
+  async (t) => {
+    const modelStore = temporaryFolder(t)
+    for (let number = 0; number < 510; number += 1)
+      copyFileSync(
+        IRIS_FILE,
+        path.join(modelStore, `model-${String(number).padStart(3, '0')}.onnx`),
+      )
+    const server = await serve(t, [], { modelStore, load: 'on-demand' })
+    const browser = await startBrowser(t)
+    const page = await browser.open(`${server.managementUrl}/console#/models`)
+    await page.getByText(/The list has 500 of 510 versions/).waitFor()
+    await page.getByLabel('Name contains').fill('model-509')
+    await page.getByLabel('Name contains').press('Enter')
+    await page.getByText('The model is not among those that this page follows').waitFor()
+    await page.getByText('Not in memory').waitFor()
+    await page.getByRole('button', { name: 'Unload…' }).click()
+    await page.getByRole('button', { name: 'Unload', exact: true }).click()
+    await page.getByText('model-509 was unloaded.').waitFor()
+    await page.getByText(/The list has 500 of 509 versions/).waitFor()
+  },
+)
 
 test(
   'the console says that the server is gone, and continues with the next one',

@@ -58,7 +58,11 @@ export function ModelDescription({ version }: { version: Version }): JSX.Element
     <div class="two-columns">
       <Card title="Inputs and outputs" aside={<SchemaButton version={version} />} isFlush>
         {tensors.length === 0 ? (
-          <p class="card-body dim">They are known after the first load.</p>
+          <p class="card-body dim">
+            {version.status === 'UNLOADED'
+              ? 'They are known after the first load.'
+              : 'The model does not describe them.'}
+          </p>
         ) : (
           <DataTable
             caption="Inputs and outputs"

@@ -1,29 +1,13 @@
 import type { JSX } from 'preact'
-import { Empty, LogLines, Notice } from '../../shared/components/notice.tsx'
-import {
-  NONE,
-  formatAmount,
-  formatBytes,
-  formatCount,
-  formatDecimal,
-  formatMilliseconds,
-} from '../../shared/format.ts'
+import { pathOf } from '../../shared/api-client.ts'
+import { Empty, Notice } from '../../shared/components/notice.tsx'
 import type { Live, Version } from '../logic/live.ts'
-import { isAtLeast, workerErrors } from '../logic/log-line.ts'
-import { modelAddress, viewAddress } from '../logic/route.ts'
-import { lastFailureOf, memoryOf, requestsOf, sumOfCounts } from '../logic/version-facts.ts'
-import { ModelActions } from '../model-parts/model-actions.tsx'
-import { ModelDescription } from '../model-parts/model-description.tsx'
-import { VersionStatus } from '../model-parts/version-status.tsx'
-import { WorkersTable } from '../model-parts/workers-table.tsx'
-import { trackOf } from '../page-state/live-data.ts'
-import { Card } from '../parts/card.tsx'
+import { viewAddress } from '../logic/route.ts'
+import { versionOf } from '../model-parts/model-data.ts'
+import type { VersionDescription } from '../model-parts/model-data.ts'
 import { FailedLoads } from '../parts/failed-loads.tsx'
-import { LiveCharts } from '../parts/live-charts.tsx'
-import { LogList } from '../parts/log-list.tsx'
-import { Tile, Tiles } from '../parts/tile.tsx'
-
-const MOST_LINES = 50
+import { useLoaded } from '../parts/use-loaded.ts'
+import { ModelContent } from './model-content.tsx'
 
 interface ModelViewProps {
   readonly now: Live
@@ -32,150 +16,63 @@ interface ModelViewProps {
   readonly version: string | undefined
 }
 
-/** One model: its versions, workers, traffic, settings and log. */
+/** One model, from the live data if it is there. */
 export function ModelView({ now, name, version }: ModelViewProps): JSX.Element {
   const versions = now.versions.filter((each) => each.name === name)
-  const failed = now.failed.filter(({ modelName }) => modelName === name)
-  const shown =
-    versions.find((each) => each.version === version) ??
-    versions.find(({ isDefault }) => isDefault) ??
-    versions[0]
-  if (shown === undefined) {
-    return (
-      <>
-        <FailedLoads failed={failed} />
-        <section class="card">
-          <Empty title={failed.length > 0 ? 'The model is not served.' : 'There is no such model.'}>
-            <p class="breakable">
-              {now.loading.some(({ modelName }) => modelName === name)
-                ? `${name} is being loaded.`
-                : `The server has no model ${name}, or it is one of many that nobody uses.`}
-            </p>
-            <a href={viewAddress('models')}>All models</a>
-          </Empty>
-        </section>
-      </>
-    )
-  }
+  const shown = chosenOf(versions, version)
+  if (shown !== undefined)
+    return <ModelContent now={now} versions={versions} shown={shown} isLive />
+  const isCut = now.server.totalVersions > now.versions.length
+  return isCut ? (
+    <DistantModel now={now} name={name} version={version} />
+  ) : (
+    <NoModel now={now} name={name} />
+  )
+}
+
+/** A model of a server with so many that the live data does not have all. */
+function DistantModel({ now, name, version }: ModelViewProps): JSX.Element {
+  const path = pathOf('models', name)
+  const all = useLoaded<readonly VersionDescription[]>(`${path}/all`)
+  const standard = useLoaded<VersionDescription>(path)
+  if (all.error !== undefined) return <NoModel now={now} name={name} />
+  const versions = (all.data ?? []).map((each) =>
+    versionOf(each, standard.data?.modelVersion ?? each.modelVersion),
+  )
+  const shown = chosenOf(versions, version)
+  if (shown === undefined || standard.data === undefined) return <p class="dim">Loading…</p>
   return (
     <>
-      <div class="model-head">
-        <div class="row">
-          <VersionStatus state={shown.status} />
-          {shown.isDefault && versions.length > 1 && <span class="version-tag">default</span>}
-          <VersionLinks versions={versions} shown={shown} />
-        </div>
-        <ModelActions key={shown.version} version={shown} versions={versions} />
-      </div>
-      <FailedLoads failed={failed} />
-      <Failure version={shown} now={now} />
-      <VersionFigures version={shown} />
-      <LiveCharts key={`charts ${shown.version}`} track={trackOf(shown)} />
-      <Card title="Workers" isFlush>
-        <WorkersTable version={shown} now={now.time} />
-      </Card>
-      <ModelDescription key={`description ${shown.version}`} version={shown} />
-      <ModelLog now={now} name={name} />
+      <Notice tone="info">
+        The model is not among those that this page follows, because it has no worker and no
+        request. The data below is that of the moment when you opened it.
+      </Notice>
+      <ModelContent now={now} versions={versions} shown={shown} isLive={false} />
     </>
   )
 }
 
-function VersionLinks({
-  versions,
-  shown,
-}: {
-  versions: readonly Version[]
-  shown: Version
-}): JSX.Element | null {
-  if (versions.length < 2) return <span class="dim">Version {shown.version}</span>
+function NoModel({ now, name }: { now: Live; name: string }): JSX.Element {
+  const failed = now.failed.filter(({ modelName }) => modelName === name)
   return (
-    <nav aria-label="Versions" class="row">
-      {versions.map(({ name, version }) => (
-        <a
-          key={version}
-          class="version-link"
-          href={modelAddress(name, version)}
-          aria-current={version === shown.version ? 'page' : undefined}
-        >
-          {version}
-        </a>
-      ))}
-    </nav>
+    <>
+      <FailedLoads failed={failed} />
+      <section class="card">
+        <Empty title={failed.length > 0 ? 'The model is not served.' : 'There is no such model.'}>
+          {now.loading.some(({ modelName }) => modelName === name) && (
+            <p class="breakable">{name} is being loaded.</p>
+          )}
+          <a href={viewAddress('models')}>All models</a>
+        </Empty>
+      </section>
+    </>
   )
 }
 
-/** Why a model has too few workers, with what its workers wrote. */
-function Failure({ version, now }: { version: Version; now: Live }): JSX.Element | null {
-  const reason = lastFailureOf(version)
-  if (reason === undefined || version.status === 'READY') return null
-  const lines = workerErrors(now.log, version.name)
+function chosenOf(versions: readonly Version[], wanted: string | undefined): Version | undefined {
   return (
-    <Notice tone="bad">
-      <p>The last worker failed: {reason}</p>
-      {lines.length > 0 && <LogLines label="Last log lines of the worker" lines={lines} />}
-    </Notice>
-  )
-}
-
-function VersionFigures({ version }: { version: Version }): JSX.Element {
-  const { rates, last } = trackOf(version)
-  const { statuses, rejections, restarts, batches } = version
-  const serverErrors = statuses['5xx'] ?? 0
-  const meanBatch = batches === undefined ? undefined : batches.requests / batches.count
-  return (
-    <Tiles>
-      <Tile
-        label="Requests per second"
-        value={formatDecimal(rates.requests)}
-        note={`${formatCount(requestsOf(version))} in total`}
-      />
-      <Tile
-        label="Time at a worker"
-        value={formatMilliseconds(last?.p50)}
-        note={`p99 ${formatMilliseconds(last?.p99)} · last 10 s`}
-      />
-      <Tile
-        label="Server errors"
-        value={formatCount(serverErrors)}
-        note={`client errors ${formatCount(statuses['4xx'])}`}
-        tone={(rates.serverErrors ?? 0) > 0 ? 'bad' : undefined}
-      />
-      <Tile
-        label="Waiting requests"
-        value={formatCount(version.queued)}
-        note={`${formatCount(version.running)} at workers · ${formatCount(sumOfCounts(rejections))} rejected`}
-      />
-      <Tile
-        label="Workers"
-        value={`${formatCount(version.readyWorkers)} of ${formatCount(version.minWorkers)}`}
-        note={formatAmount(sumOfCounts(restarts), 'restart')}
-        tone={
-          version.readyWorkers < version.minWorkers && !version.loadsOnDemand
-            ? 'warning'
-            : undefined
-        }
-      />
-      <Tile
-        label="Memory"
-        value={formatBytes(memoryOf(version))}
-        note={meanBatch === undefined ? NONE : `mean batch ${formatDecimal(meanBatch)}`}
-      />
-    </Tiles>
-  )
-}
-
-function ModelLog({ now, name }: { now: Live; name: string }): JSX.Element {
-  const entries = now.log
-    .filter((entry) => entry['model'] === name && isAtLeast(entry, 'info'))
-    .slice(-MOST_LINES)
-    .toReversed()
-  return (
-    <Card title="Log of this model" isFlush>
-      {entries.length === 0 ? (
-        <p class="card-body dim">No recent lines.</p>
-      ) : (
-        <LogList entries={entries} label={`Log lines of ${name}, newest first`} />
-      )}
-    </Card>
+    versions.find(({ version }) => version === wanted) ??
+    versions.find(({ isDefault }) => isDefault) ??
+    versions[0]
   )
 }
