@@ -330,7 +330,7 @@ async function show(page: Page, view: string): Promise<void> {
     `document.querySelector('.view h1')?.textContent.toLowerCase().startsWith(${JSON.stringify(title)})`,
   )
   // The last part of these views comes with a request of its own.
-  const late = { '/models/iris': 'features', '/settings': 'ONNXD_MANAGEMENT_TOKEN' }[view]
+  const late = { '/models/iris': 'features', '/settings': 'lenientParameters' }[view]
   if (late !== undefined) await page.getByText(late).first().waitFor()
 }
 
