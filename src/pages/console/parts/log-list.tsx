@@ -1,7 +1,7 @@
 import type { JSX } from 'preact'
 import { Status } from '../../shared/components/status.tsx'
 import type { Tone } from '../../shared/components/status.tsx'
-import { formatClock, formatDateTime } from '../../shared/format.ts'
+import { formatAmount, formatClock, formatDateTime } from '../../shared/format.ts'
 import type { LogEntry } from '../logic/live.ts'
 import { shownLine } from '../logic/log-line.ts'
 import type { Level } from '../logic/log-line.ts'
@@ -46,7 +46,7 @@ function LogRow({ entry }: { entry: LogEntry }): JSX.Element {
         {details !== '' && <span class="dim mono">{details}</span>}
         {more.length > 0 && (
           <details>
-            <summary>{`${String(more.length)} more lines`}</summary>
+            <summary>{formatAmount(more.length, 'more line')}</summary>
             <pre class="log-more">{more.join('\n')}</pre>
           </details>
         )}
