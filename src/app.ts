@@ -42,6 +42,7 @@ import {
 import { executionParametersRoute } from './routes/mms/execution-parameters.ts'
 import { pingRoute } from './routes/mms/ping.ts'
 import { predictionRoutes } from './routes/mms/predictions.ts'
+import { pageRoutes } from './routes/pages/page-routes.ts'
 import type { App, RouteContext } from './routes/route-context.ts'
 import { textRoutes } from './routes/text/text-routes.ts'
 
@@ -125,6 +126,7 @@ async function clientRoutes(
   documents: ApiDocuments,
 ): Promise<void> {
   docsPageRoutes(app)
+  pageRoutes(app, { path: '/playground', name: 'playground', title: 'onnxd playground' })
   documentRoutes(app, documents)
   modelDocumentRoutes(app, context, documents)
   apiDescriptionRoutes(app, documents)

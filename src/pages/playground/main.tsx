@@ -1,10 +1,10 @@
-/** The playground: a form for each model, with its response. */
+/** The playground: a form for each model, and its response. */
 import { render } from 'preact'
-import type { JSX } from 'preact'
+import { applyTheme } from '../shared/theme.ts'
+import { Playground } from './playground.tsx'
+import { loadModels } from './state.ts'
 
-function Playground(): JSX.Element {
-  return <h1>onnxd</h1>
-}
-
+applyTheme()
+void loadModels()
 const page = document.querySelector('#page')
 if (page !== null) render(<Playground />, page)
