@@ -1,7 +1,7 @@
 /** JSON whose numbers keep their text, on the page `/playground`. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import {
   JsonProblem,
   layOut,

@@ -19,6 +19,7 @@ export function ModelPage({ model, version }: ModelPageProps): JSX.Element {
   const [error, setError] = useState<unknown>()
   const [attempt, setAttempt] = useState(0)
   useEffect(() => {
+    document.title = `${model} – onnxd playground`
     const stop = new AbortController()
     setError(undefined)
     loadDescription(model, version, stop.signal).then(setDescription, (problem: unknown) => {

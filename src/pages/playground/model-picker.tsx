@@ -1,5 +1,5 @@
 import type { JSX } from 'preact'
-import { useState } from 'preact/hooks'
+import { useEffect, useRef, useState } from 'preact/hooks'
 import { Field } from '../shared/components/field.tsx'
 import { formatAmount } from '../shared/format.ts'
 import { hashOf } from './state.ts'
@@ -15,10 +15,12 @@ interface ModelPickerProps {
 /** The list of models: links beside the model, or on small screens a menu above it. */
 export function ModelPicker({ names, selected }: ModelPickerProps): JSX.Element {
   const [filter, setFilter] = useState('')
+  const current = useRef<HTMLAnchorElement>(null)
+  useEffect(() => current.current?.scrollIntoView({ block: 'nearest' }), [selected])
   const shown = names.filter((name) => name.toLowerCase().includes(filter.trim().toLowerCase()))
   return (
     <>
-      <div class="picker-menu">
+      <nav class="picker-menu" aria-label="Model">
         <Field label="Model">
           {(ids) => (
             <select
@@ -38,7 +40,7 @@ export function ModelPicker({ names, selected }: ModelPickerProps): JSX.Element 
             </select>
           )}
         </Field>
-      </div>
+      </nav>
       <nav class="picker" aria-label="Models">
         <h2>{formatAmount(names.length, 'model')}</h2>
         {names.length >= MANY && (
@@ -55,6 +57,7 @@ export function ModelPicker({ names, selected }: ModelPickerProps): JSX.Element 
           {shown.map((name) => (
             <li key={name}>
               <a
+                ref={name === selected ? current : null}
                 href={hashOf({ model: name, version: undefined })}
                 aria-current={name === selected ? 'page' : undefined}
                 title={name}

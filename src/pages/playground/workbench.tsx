@@ -2,7 +2,7 @@ import type { JSX } from 'preact'
 import { useEffect, useRef, useState } from 'preact/hooks'
 import { RequestCard } from './form/request-card.tsx'
 import type { ModelDescription } from './model/description.ts'
-import { bodyOf, newDraft } from './model/draft.ts'
+import { bodyOf, modesOf, newDraft } from './model/draft.ts'
 import type { Draft } from './model/draft.ts'
 import type { ModelRequest, RequestBody } from './request/request.ts'
 import { sendRequest } from './send.ts'
@@ -17,7 +17,14 @@ export function Workbench({ description }: { description: ModelDescription }): J
   const [outcome, setOutcome] = useState<Outcome>()
   const [stop, setStop] = useState<AbortController>()
   const running = useRef<AbortController>(undefined)
+  const bench = useRef<HTMLDivElement>(null)
   useEffect(() => () => running.current?.abort(), [])
+  useFiles((file) => {
+    if (modesOf(description.form).includes('file')) setDraft({ ...draft, mode: 'file', file })
+  })
+  useEffect(() => {
+    if (outcome !== undefined) showResult(bench.current)
+  }, [outcome])
 
   const body = bodyOf(draft, description)
   const isComplete = body !== undefined && (draft.mode !== 'file' || draft.file !== undefined)
@@ -39,7 +46,7 @@ export function Workbench({ description }: { description: ModelDescription }): J
   }
 
   return (
-    <div class="bench">
+    <div class="bench" ref={bench}>
       <RequestCard
         description={description}
         draft={draft}
@@ -56,4 +63,32 @@ export function Workbench({ description }: { description: ModelDescription }): J
       />
     </div>
   )
+}
+
+/** Takes files that are dropped anywhere on the page, or pasted. Else the browser would open them. */
+function useFiles(onFile: (file: File) => void): void {
+  const latest = useRef(onFile)
+  latest.current = onFile
+  useEffect(() => {
+    const stop = new AbortController()
+    const { signal } = stop
+    const take = (event: Event, files: FileList | undefined): void => {
+      const [file] = files ?? []
+      if (file === undefined || event.defaultPrevented) return
+      event.preventDefault()
+      latest.current(file)
+    }
+    addEventListener('dragover', (event) => event.preventDefault(), { signal })
+    addEventListener('drop', (event) => take(event, event.dataTransfer?.files), { signal })
+    addEventListener('paste', (event) => take(event, event.clipboardData?.files), { signal })
+    return () => stop.abort()
+  }, [])
+}
+
+/** On a small screen the response is below the form. */
+function showResult(bench: HTMLElement | null): void {
+  const card = bench?.querySelector('.result')
+  if (card === null || card === undefined) return
+  const { top } = card.getBoundingClientRect()
+  if (top > innerHeight / 2) card.scrollIntoView({ behavior: 'smooth' })
 }

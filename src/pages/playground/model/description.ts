@@ -132,14 +132,18 @@ function formOf(
   }
 }
 
-function summaryOf(sentence: string, form: RequestForm): string {
+/** @param response Description of the response in the document; its first sentence counts. */
+function summaryOf(response: string, form: RequestForm): string {
+  // The code marks of Markdown are not for readers.
+  const [sentence = ''] = /^.*?\.(?=\s|$)/.exec(response.replaceAll('`', '')) ?? []
   switch (form.kind) {
     case 'tensors':
       return 'Takes tensors and responds with tensors.'
     case 'free':
       return 'A custom handler decides what the model takes and how it responds.'
+    case 'image':
+      return `Takes an image. Response: ${sentence.charAt(0).toLowerCase()}${sentence.slice(1)}`
     default:
-      // The code marks of Markdown are not for readers.
-      return sentence.replaceAll('`', '')
+      return sentence
   }
 }

@@ -7,6 +7,8 @@ import type { ResultView } from './result-view.ts'
 
 /** A wider output is a vector instead of columns of the table. */
 const MAX_COLUMNS = 8
+/** Characters of a decimal number in a table. */
+const MAX_DIGITS = 8
 /** A wider row of numbers is shown as a strip instead of bars. */
 const MAX_BARS = 20
 /** Rows with bars of their own; a table shows the others. */
@@ -138,8 +140,12 @@ function isScalar({ kind }: ExactJson): boolean {
   return kind !== 'list' && kind !== 'object'
 }
 
+/** Integers stay exact. The other digits of a long decimal are in the raw response. */
 function cellOf(value: ExactJson): string {
-  return value.kind === 'string' ? value.value : writeExact(value)
+  if (value.kind === 'string') return value.value
+  const text = writeExact(value)
+  const isLong = value.kind === 'number' && text.length > MAX_DIGITS && /[.e]/i.test(text)
+  return isLong ? String(Number(Number(text).toPrecision(MAX_DIGITS - 2))) : text
 }
 
 /** One table for the columns with equal numbers of rows. */

@@ -8,8 +8,6 @@ interface CanvasProps {
   readonly draw: (context: CanvasRenderingContext2D, size: CanvasSize) => void
 }
 
-/** Small images are drawn larger, up to this width. */
-const MIN_WIDTH = 320
 const MAX_HEIGHT = 640
 
 /** Draws an image and what belongs on it, in the resolution of the screen. */
@@ -27,8 +25,7 @@ export function Canvas({ image, label, draw }: CanvasProps): JSX.Element {
     const canvas = element.current
     const context = canvas?.getContext('2d') ?? null
     if (canvas === null || context === null || image === undefined || available === 0) return
-    const wanted = Math.min(available, Math.max(image.width, MIN_WIDTH))
-    const factor = Math.min(wanted / image.width, MAX_HEIGHT / image.height)
+    const factor = Math.min(available / image.width, MAX_HEIGHT / image.height)
     const density = devicePixelRatio
     const scale = factor * density
     const [width, height] = [Math.round(image.width * scale), Math.round(image.height * scale)]

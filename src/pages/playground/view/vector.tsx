@@ -16,6 +16,7 @@ export function Vector({
   values: readonly number[]
 }): JSX.Element {
   const { cells, largest, least, length } = useMemo(() => measure(values), [values])
+  const text = useMemo(() => values.map(textOf).join(', '), [values])
   return (
     <figure class="vector">
       <figcaption>
@@ -33,7 +34,7 @@ export function Vector({
       <p class="small dim">
         from {shortNumber(least)} to {shortNumber(largest)}, length {shortNumber(length)}
       </p>
-      <LongText label={`Numbers of ${title}`} text={values.map(textOf).join(', ')} />
+      <LongText label={`Numbers of ${title}`} text={text} />
     </figure>
   )
 }
