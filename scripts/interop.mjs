@@ -112,6 +112,11 @@ const ENVIRONMENTS = [
     packages: ['kubernetes-validate==1.37.0'],
   },
   {
+    name: 'playground',
+    variable: 'ONNXD_INTEROP_PLAYGROUND',
+    packages: ['requests==2.34.2'],
+  },
+  {
     name: 'generated-client',
     variable: 'ONNXD_INTEROP_GENERATED_CLIENT',
     // Dependencies of the Python clients that openapi-generator writes.

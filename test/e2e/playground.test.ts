@@ -20,7 +20,7 @@ import { tinyTextModels } from '../helpers/text-models.ts'
 const cleanups: (() => unknown)[] = []
 const cleanup = { after: (run: unknown) => cleanups.push(run as () => unknown) }
 after(async () => {
-  for (const run of cleanups.toReversed()) await run()
+  for (const undo of cleanups.toReversed()) await undo()
 })
 
 const texts = tinyTextModels(cleanup, ['answer', 'embed', 'zeroshot', 'tag'])

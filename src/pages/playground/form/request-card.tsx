@@ -1,12 +1,12 @@
 import type { JSX } from 'preact'
 import { Button } from '../../shared/components/button.tsx'
-import { Field } from '../../shared/components/field.tsx'
 import { Tabs } from '../../shared/components/tabs.tsx'
 import { csvText, jsonProblem, jsonText, modesOf } from '../model/draft.ts'
 import type { Mode } from '../model/draft.ts'
 import type { DraftProps } from './draft-props.ts'
 import { FileField } from './file-field.tsx'
 import { TensorFields } from './tensor-fields.tsx'
+import { TextArea } from './text-area.tsx'
 import { TextFields } from './text-fields.tsx'
 
 const MODE_LABELS: Readonly<Record<Mode, string>> = {
@@ -121,33 +121,4 @@ function Controls({ description, draft, onDraft }: DraftProps): JSX.Element {
         />
       )
   }
-}
-
-interface TextAreaProps {
-  readonly label: string
-  readonly hint?: string
-  readonly text: string
-  readonly isCode?: boolean
-  readonly onText: (text: string) => void
-}
-
-const MIN_ROWS = 8
-const MAX_ROWS = 24
-
-function TextArea({ label, hint, text, isCode = false, onText }: TextAreaProps): JSX.Element {
-  const rows = Math.min(MAX_ROWS, Math.max(MIN_ROWS, text.split('\n', MAX_ROWS).length))
-  return (
-    <Field label={label} hint={hint}>
-      {(ids) => (
-        <textarea
-          {...ids}
-          class={isCode ? 'input mono' : 'input'}
-          rows={rows}
-          spellcheck={!isCode}
-          value={text}
-          onInput={(event) => onText(event.currentTarget.value)}
-        />
-      )}
-    </Field>
-  )
 }
