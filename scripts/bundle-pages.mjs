@@ -15,7 +15,12 @@ const UPLOT = '../../node_modules/uplot/dist/uPlot.min.css'
 /** For each page, the style sheets in their order. Its script begins at `main.tsx`. */
 const PAGES = {
   console: [UPLOT, ...SHARED, 'console/page.css', 'console/views.css'],
-  playground: [...SHARED, 'playground/page.css'],
+  playground: [
+    ...SHARED,
+    'playground/page.css',
+    'playground/form/form.css',
+    'playground/view/response.css',
+  ],
 }
 
 /**
