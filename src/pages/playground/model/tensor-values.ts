@@ -122,7 +122,7 @@ function gridJson(tensor: Tensor, rows: readonly (readonly string[])[]): string 
 
 const NUMBER = /^(?:-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?|-?Infinity|NaN)$/
 
-/** What is not a value of the datatype goes to the server as a text; its error says what is wrong. */
+/** What is not a value of the datatype goes to the server as a text. Its error is shown. */
 function cellJson(cell: string, datatype: string): string {
   const text = cell.trim()
   if (datatype === 'BYTES') return JSON.stringify(cell)

@@ -142,7 +142,7 @@ function optionOf(name: string, schema: unknown): TextField[] {
   }
 }
 
-/** The body of a request, as JSON. `values` are the texts in the fields, by the name of the field. */
+/** The body of a request, as JSON. `values` are the texts by the names of the fields. */
 export function textBody(variant: TextVariant, values: ReadonlyMap<string, string>): string {
   const members = [
     ...variant.fields.map((field) => ({ field, isNeeded: true })),

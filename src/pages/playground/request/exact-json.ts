@@ -1,5 +1,5 @@
 /**
- * JSON whose numbers keep their text. `JSON.parse` would change 64-bit integers above 2^53, and does
+ * JSON whose numbers keep their text. `JSON.parse` would change 64-bit integers above 2^53. It does
  * not read NaN and the infinities, which the server accepts.
  */
 
@@ -182,8 +182,8 @@ function isFlat(value: ExactJson): boolean {
 }
 
 /**
- * Returns the value of a text if objects of JavaScript and Python keep everything in it; `undefined`
- * for other values and for text that is not JSON.
+ * Returns the value of a text if objects of JavaScript and Python keep everything in it. Returns
+ * `undefined` for other values and for text that is not JSON.
  */
 export function plainValue(text: string): ExactJson | undefined {
   try {

@@ -1,7 +1,10 @@
 /** The header `Server-Timing` on the page `/playground`. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { parseServerTiming, requestTime } from '../../src/pages/playground/result/server-timing.ts'
+import {
+  parseServerTiming,
+  requestTime,
+} from '../../../src/pages/playground/result/server-timing.ts'
 
 const HEADER =
   'body;dur=2.5, queue;dur=1, batch;desc="3/8", run;dur=10, decode;dur=2, infer;dur=6, encode;dur=1'

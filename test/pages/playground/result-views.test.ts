@@ -2,12 +2,12 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import sharp from 'sharp'
-import type { Tensor } from '../../src/pages/playground/model/description.ts'
-import { paletteOf } from '../../src/pages/playground/result/palette.ts'
-import { remedyOf } from '../../src/pages/playground/result/remedies.ts'
-import { textParts } from '../../src/pages/playground/result/spans.ts'
-import { viewsOf } from '../../src/pages/playground/result/views.ts'
-import { shortNumber } from '../../src/pages/playground/view/numbers.ts'
+import type { Tensor } from '../../../src/pages/playground/model/description.ts'
+import { paletteOf } from '../../../src/pages/playground/result/palette.ts'
+import { remedyOf } from '../../../src/pages/playground/result/remedies.ts'
+import { textParts } from '../../../src/pages/playground/result/spans.ts'
+import { viewsOf } from '../../../src/pages/playground/result/views.ts'
+import { shortNumber } from '../../../src/pages/playground/view/numbers.ts'
 
 const output = (name: string, more: Partial<Tensor> = {}): Tensor => ({
   name,

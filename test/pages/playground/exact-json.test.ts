@@ -8,7 +8,7 @@ import {
   parseExact,
   plainValue,
   writeExact,
-} from '../../src/pages/playground/request/exact-json.ts'
+} from '../../../src/pages/playground/request/exact-json.ts'
 
 test('every JSON value is read and written without a change', () => {
   fc.assert(

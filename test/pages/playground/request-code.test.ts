@@ -1,22 +1,22 @@
-/** A request as code, on the page `/playground`. test/interop/playground.interop.ts runs the code. */
+/** A request as code, on the page `/playground`. `playground.interop.ts` runs the code. */
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
 import { test } from 'node:test'
 import vm from 'node:vm'
-import { curlCommand } from '../../src/pages/playground/request/curl.ts'
-import { parseExact } from '../../src/pages/playground/request/exact-json.ts'
-import { openaiProgram } from '../../src/pages/playground/request/openai.ts'
-import { pythonProgram } from '../../src/pages/playground/request/python.ts'
+import { curlCommand } from '../../../src/pages/playground/request/curl.ts'
+import { parseExact } from '../../../src/pages/playground/request/exact-json.ts'
+import { openaiProgram } from '../../../src/pages/playground/request/openai.ts'
+import { pythonProgram } from '../../../src/pages/playground/request/python.ts'
 import {
   pythonText,
   scriptText,
   scriptValue,
   shellWord,
-} from '../../src/pages/playground/request/quoting.ts'
-import { fileType } from '../../src/pages/playground/request/request.ts'
-import type { ModelRequest, RequestBody } from '../../src/pages/playground/request/request.ts'
-import { tritonProgram } from '../../src/pages/playground/request/tritonclient.ts'
-import { typescriptModule } from '../../src/pages/playground/request/typescript.ts'
+} from '../../../src/pages/playground/request/quoting.ts'
+import { fileType } from '../../../src/pages/playground/request/request.ts'
+import type { ModelRequest, RequestBody } from '../../../src/pages/playground/request/request.ts'
+import { tritonProgram } from '../../../src/pages/playground/request/tritonclient.ts'
+import { typescriptModule } from '../../../src/pages/playground/request/typescript.ts'
 
 const HOSTILE = [
   '',
