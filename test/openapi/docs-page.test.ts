@@ -19,6 +19,7 @@ test('the page, its files and the document are reached behind a prefix', async (
   assert.deepEqual(loaded, [
     'data:,',
     'docs/swagger-ui.css',
+    'playground',
     'docs/swagger-ui-bundle.js',
     'docs/start.js',
   ])

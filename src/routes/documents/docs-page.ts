@@ -19,6 +19,7 @@ const PAGE = `<!doctype html>
 <link rel="stylesheet" href="docs/swagger-ui.css">
 </head>
 <body>
+<p style="margin: 12px 20px 0; font: 15px sans-serif"><a href="playground">Try the models in the playground</a></p>
 <div id="page"></div>
 <script src="docs/swagger-ui-bundle.js"></script>
 <script src="docs/start.js"></script>

@@ -48,7 +48,7 @@ export function TimeBar({ time }: { time: RequestTime }): JSX.Element {
   )
 }
 
-/** `3/8` are three requests in a batch that may have eight. Without batches there is nothing to say. */
+/** `3/8` are three requests in a batch that may have eight. */
 function batchText(batch: string): string | undefined {
   const [size, limit] = batch.split('/')
   if (limit === undefined || limit === '1') return undefined
