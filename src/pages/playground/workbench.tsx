@@ -65,7 +65,7 @@ export function Workbench({ description }: { description: ModelDescription }): J
   )
 }
 
-/** Takes files that are dropped anywhere on the page, or pasted. Else the browser would open them. */
+/** Takes files that are dropped anywhere or pasted. Else the browser would open them. */
 function useFiles(onFile: (file: File) => void): void {
   const latest = useRef(onFile)
   latest.current = onFile
