@@ -46,11 +46,12 @@ export function tensorViews(
 }
 
 /** The only row of an output with some numbers, such as the scores of ten classes. */
-function rowBars({ name, labels }: Tensor, rows: unknown): ResultView | undefined {
+function rowBars({ name, datatype, labels }: Tensor, rows: unknown): ResultView | undefined {
   const [row, ...others] = elementsOf(rows)
   const values = elementsOf(row)
   const isRow = others.length === 0 && values.length > 0 && values.length <= MAX_BARS
-  if (!isRow || !values.every((value) => typeof value === 'number')) return undefined
+  if (!datatype.startsWith('FP') || !isRow) return undefined
+  if (!values.every((value) => typeof value === 'number')) return undefined
   const bars = values.map((value, index) => ({ label: labels?.[index] ?? String(index), value }))
   return { kind: 'bars', title: name, bars, isOrdered: true }
 }

@@ -24,7 +24,8 @@ export function Bars({ title, bars, isOrdered = false }: BarsProps): JSX.Element
   const sorted = isOrdered ? bars : bars.toSorted((a, b) => orderOf(b.value) - orderOf(a.value))
   const isCut = sorted.length >= CUT_FROM
   const shown = sorted.slice(0, isCut && !isAll ? FEW : MANY)
-  const best = Math.max(...bars.map(({ value }) => orderOf(value)))
+  const scores = sorted.map(({ value }) => orderOf(value))
+  const best = scores.indexOf(Math.max(...scores))
   const largest = Math.max(
     ...bars.map(({ value }) => (Number.isFinite(value) ? Math.abs(value) : 0)),
   )
@@ -43,7 +44,7 @@ export function Bars({ title, bars, isOrdered = false }: BarsProps): JSX.Element
         </thead>
         <tbody>
           {shown.map(({ label, value }, index) => (
-            <tr key={index} class={value === best ? 'is-best' : undefined}>
+            <tr key={index} class={index === best ? 'is-best' : undefined}>
               <th scope="row">
                 <span class="bar-label breakable">{label === '' ? '(empty)' : label}</span>
                 <span class="bar-track" aria-hidden="true">

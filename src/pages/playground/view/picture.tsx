@@ -37,7 +37,7 @@ export function DetectionPicture({
                   Score
                 </th>
                 <th scope="col" class="number">
-                  Box (left, top, right, bottom)
+                  Box
                 </th>
               </tr>
             </thead>
@@ -58,6 +58,7 @@ export function DetectionPicture({
               ))}
             </tbody>
           </table>
+          <p class="field-hint">Box: left, top, right and bottom edge, in pixels of the image.</p>
         </div>
       )}
     </figure>
