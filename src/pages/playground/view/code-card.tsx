@@ -1,6 +1,5 @@
 import type { JSX } from 'preact'
-import { useState } from 'preact/hooks'
-import { CopyButton } from '../../shared/components/copy-button.tsx'
+import { useRef, useState } from 'preact/hooks'
 import { Tabs } from '../../shared/components/tabs.tsx'
 import type { ModelDescription } from '../model/description.ts'
 import { curlCommand } from '../request/curl.ts'
@@ -10,6 +9,7 @@ import { TOKEN_VARIABLE, shownBody } from '../request/request.ts'
 import type { ModelRequest } from '../request/request.ts'
 import { tritonProgram } from '../request/tritonclient.ts'
 import { typescriptModule } from '../request/typescript.ts'
+import { CopyText } from './copy-text.tsx'
 import { SaveLink } from './save-link.tsx'
 
 type Language = 'curl' | 'python' | 'tritonclient' | 'openai' | 'typescript'
@@ -39,6 +39,7 @@ interface CodeCardProps {
 /** The request as code. */
 export function CodeCard({ request, description }: CodeCardProps): JSX.Element {
   const [chosen, setChosen] = useState<Language>('curl')
+  const shown = useRef<HTMLPreElement>(null)
   const programs =
     request === undefined ? new Map<Language, string>() : programsOf(request, description)
   const selected = programs.has(chosen) ? chosen : 'curl'
@@ -58,11 +59,17 @@ export function CodeCard({ request, description }: CodeCardProps): JSX.Element {
           onSelect={setChosen}
         >
           <div class="card-body stack">
-            <pre class="program" tabIndex={0} role="group" aria-label={`${LABELS[selected]} code`}>
+            <pre
+              ref={shown}
+              class="program"
+              tabIndex={0}
+              role="group"
+              aria-label={`${LABELS[selected]} code`}
+            >
               {program}
             </pre>
             <div class="row">
-              <CopyButton text={program} />
+              <CopyText text={program} source={shown} />
               <Preparation request={request} />
               <span class="field-hint">{NEEDS[selected]}</span>
             </div>

@@ -1,9 +1,9 @@
 import type { JSX } from 'preact'
-import { useEffect, useMemo, useState } from 'preact/hooks'
-import { CopyButton } from '../../shared/components/copy-button.tsx'
+import { useEffect, useMemo, useRef, useState } from 'preact/hooks'
 import { formatBytes } from '../../shared/format.ts'
 import { layOut, parseExact } from '../request/exact-json.ts'
 import type { Outcome } from '../send.ts'
+import { CopyText } from './copy-text.tsx'
 import { LongText } from './long-text.tsx'
 import { SaveLink } from './save-link.tsx'
 
@@ -18,6 +18,7 @@ interface RawResponseProps {
 /** The response as it came. */
 export function RawResponse({ outcome, isOpen }: RawResponseProps): JSX.Element {
   const { text, content, type } = outcome
+  const source = useRef<HTMLDivElement>(null)
   const isImage = type.startsWith('image/')
   const shown = useMemo(() => (text === undefined ? '' : readable(text)), [text])
   return (
@@ -25,14 +26,18 @@ export function RawResponse({ outcome, isOpen }: RawResponseProps): JSX.Element 
       <summary>Raw response</summary>
       <div class="stack">
         {isImage && <ResponseImage content={content} />}
-        {text !== undefined && <LongText label="Raw response" text={shown} />}
+        {text !== undefined && (
+          <div class="stack" ref={source}>
+            <LongText label="Raw response" text={shown} />
+          </div>
+        )}
         {text === undefined && !isImage && (
           <p class="dim">
             {formatBytes(content.size)} of type {type === '' ? 'unknown' : type}
           </p>
         )}
         <div class="row">
-          {text !== undefined && <CopyButton text={text} />}
+          {text !== undefined && <CopyText text={text} source={source} />}
           <SaveLink content={content} name={`response${endingOf(type)}`} />
         </div>
       </div>

@@ -1,12 +1,12 @@
 import type { JSX } from 'preact'
 import { useEffect, useMemo, useState } from 'preact/hooks'
-import { formatPercent } from '../../shared/format.ts'
-import { paletteOf } from '../result/palette.ts'
-import type { Detection, ResultView } from '../result/result-view.ts'
+import { formatPercent } from '../../../shared/format.ts'
+import { paletteOf } from '../../result/palette.ts'
+import type { Detection, ResultView } from '../../result/result-view.ts'
+import { colorOf } from '../colors.ts'
+import { shortNumber } from '../numbers.ts'
 import { Canvas } from './canvas.tsx'
-import { colorOf } from './colors.ts'
 import { drawDetections, drawMask } from './drawing.ts'
-import { shortNumber } from './numbers.ts'
 
 /** The image with the found objects drawn on it, and a list of them. */
 export function DetectionPicture({

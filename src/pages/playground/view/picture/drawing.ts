@@ -1,6 +1,6 @@
 /** Draws results on an image. */
-import type { Detection } from '../result/result-view.ts'
-import { colorOf } from './colors.ts'
+import type { Detection } from '../../result/result-view.ts'
+import { colorOf } from '../colors.ts'
 
 /** Size of the canvas and of the image on it. */
 export interface CanvasSize {
