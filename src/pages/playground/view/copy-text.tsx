@@ -9,8 +9,8 @@ interface CopyTextProps {
 }
 
 /**
- * Copies a text. Browsers have no clipboard for pages of other hosts without HTTPS; there the button
- * selects the text, so that the user can copy it.
+ * Copies a text. Browsers have no clipboard for pages of other hosts without HTTPS. There the
+ * button selects the text, so that the user can copy it.
  */
 export function CopyText({ text, source }: CopyTextProps): JSX.Element {
   if (isSecureContext) return <CopyButton text={text} />
