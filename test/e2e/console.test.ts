@@ -59,11 +59,8 @@ test('all data of the console needs the token', async () => {
   for (const route of ['/console/events', '/console/settings', '/console/weight-cache'])
     for (const headers of [{}, { authorization: 'Bearer wrong' }]) {
       const answer = await server.manage(route, { headers })
-      assert.deepEqual(
-        [answer.status, answer.headers.get('www-authenticate')],
-        [401, 'Bearer'],
-        route,
-      )
+      assert.equal(answer.status, 401, route)
+      assert.match(answer.headers.get('www-authenticate') ?? '', /^Bearer realm="onnxd"/)
       await answer.body?.cancel()
     }
   const stream = await openStream(server, withToken)
