@@ -3,31 +3,26 @@ import { messageWithTimes } from '../../../contract/compute-times.ts'
 import { CHANGED_WEIGHTS_CODE } from '../../../contract/shared-weights.ts'
 import { ServerError } from '../../../errors.ts'
 import { readModelFiles } from '../../../model-folder/files.ts'
-import type { ModelFiles } from '../../../model-folder/files.ts'
 import type { ModelSettings } from '../../../model-folder/settings.ts'
 import type { WirePrediction, WireRequest, WorkerReply } from '../../wire/messages.ts'
 import type { LoadContext, LoadedModel, WorkerOptions } from '../handler.ts'
-import { readTextFolder } from '../tasks/text-folder.ts'
 import { Batcher } from './batching/batcher.ts'
 import type { RequestOutcome } from './batching/batcher.ts'
 import { judgeBatching } from './batching/verdict.ts'
 import type { BatchVerdict } from './batching/verdict.ts'
-import type { Decoded, OwnRuns, RequestCodec } from './codec.ts'
+import type { Decoded, OwnRuns } from './codec.ts'
+import { codecsOf, isForTensors } from './codecs/codecs.ts'
+import type { Codecs } from './codecs/codecs.ts'
 import { decodeBody } from './content-coding.ts'
 import { describeModel } from './describe.ts'
 import { readHeaders } from './headers.ts'
-import { InstancesCodec } from './kserve-v1/codec.ts'
-import { hasEntryPerInstance } from './kserve-v1/outputs.ts'
-import { IMAGE_HANDLER, metadataOf } from './model-metadata.ts'
-import { ProtocolCodec } from './oip/codec.ts'
+import { metadataOf } from './model-metadata.ts'
 import { errorPredictionFor } from './prediction.ts'
-import { TensorCodec } from './predictions/codec.ts'
-import { withTextHint } from './predictions/text-hint.ts'
 import { answerProfile } from './profile/answer.ts'
 import { MappedWeights } from './runtime/mapped-weights.ts'
 import { OnnxSession } from './runtime/session.ts'
 import { warmUp } from './runtime/warm-up.ts'
-import type { ModelMetadata, TextDescription } from './tensors/metadata.ts'
+import type { ModelMetadata } from './tensors/metadata.ts'
 import { checkRows } from './tensors/shape.ts'
 
 /**
@@ -78,21 +73,6 @@ function verdictOn(
   }
   const setting = joinBatches === '' ? (settings.joinBatches ?? 'auto') : joinBatches
   return judgeBatching(file, session.inputs, setting, session.outputs)
-}
-
-/** The codec of each REST dialect. `plain` serves MMS's routes and belongs to the handler. */
-interface Codecs extends Readonly<Record<'v1' | 'v2', RequestCodec>> {
-  readonly plain: RequestCodec<Decoded | OwnRuns>
-  /** Serves all dialects of texts. */
-  readonly texts: RequestCodec<OwnRuns>
-  readonly maxBodyBytes: number
-}
-
-const NO_TEXTS: RequestCodec<OwnRuns> = {
-  decode: () => {
-    const problem = 'The model answers no texts. Use /predictions/{model}; see docs/text.md.'
-    throw new ServerError('InvalidInputException', problem)
-  },
 }
 
 /** A request as tensors, or its response when the model need not run. */
@@ -163,8 +143,7 @@ class OnnxModel implements LoadedModel {
         return describeModel(request.id, this.#metadata, this.#batcher.verdict)
       if (headers.profile) return answerProfile(request.id, this.#session)
       const plain = decodeBody(request, contentEncoding, this.#codecs.maxBodyBytes)
-      const isTensors = dialect === 'plain' || dialect === 'v1' || dialect === 'v2'
-      const decoded = this.#codecs[isTensors ? dialect : 'texts'].decode(plain, headers)
+      const decoded = this.#codecs[isForTensors(dialect) ? dialect : 'texts'].decode(plain, headers)
       if (!(decoded instanceof Promise)) return this.#checked(decoded)
       return decoded
         .then((one) => this.#checked(one))
@@ -219,32 +198,4 @@ function whenReady<T, R>(
 ): R | Promise<R> {
   const ready = all.filter((one): one is T => !(one instanceof Promise))
   return ready.length === all.length ? then(ready) : Promise.all(all).then(then)
-}
-
-async function codecsOf(
-  session: OnnxSession,
-  metadata: ModelMetadata,
-  files: ModelFiles,
-  options: WorkerOptions,
-): Promise<{ codecs: Codecs; text?: TextDescription }> {
-  const v2 = new ProtocolCodec(metadata, options)
-  const v1 = new InstancesCodec(metadata, options, () =>
-    hasEntryPerInstance(metadata, (inputs, names) => session.run(inputs, names)),
-  )
-  const others = { v1, v2, texts: NO_TEXTS, maxBodyBytes: options.maxBodyBytes }
-  if (metadata.handler === IMAGE_HANDLER) {
-    const { createImageCodecs } = await import('./image/codec.ts')
-    const images = await createImageCodecs(metadata, files, options, { v1, v2 })
-    return { codecs: { ...others, ...images } }
-  }
-  const tensors = new TensorCodec(metadata, options, v2)
-  const folder = await readTextFolder(files, options.root || undefined)
-  if (folder === undefined) return { codecs: { ...others, plain: tensors } }
-  const { createTextModel } = await import('../tasks/text-model.ts')
-  const joinsRequests = (options.joinBatches || files.settings.joinBatches) !== 'never'
-  const fallback = withTextHint(tensors)
-  const parts = { folder, files, metadata, limits: options, fallback, joinsRequests }
-  const { codec, dialects, description } = createTextModel(parts)
-  const codecs = { ...others, v1: withTextHint(v1), plain: codec, texts: dialects }
-  return { codecs, text: description }
 }
