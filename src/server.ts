@@ -50,6 +50,8 @@ export interface RunningWork {
 export interface RunningServer {
   readonly inferenceUrl: string
   readonly managementUrl: string
+  /** Host and port of the gRPC listener; `undefined` if there is none. */
+  readonly grpcAddress: string | undefined
   readonly registry: Registry
   /** Models of the start, in the order of the arguments. */
   readonly loaded: readonly ModelVersion[]
@@ -60,6 +62,9 @@ export interface RunningServer {
    */
   close(): Promise<void>
 }
+
+/** A listener, to be stopped. */
+type OpenListener = Pick<App['openRequests'], 'hasConnections' | 'startDraining' | 'close'>
 
 /** The HTTP side waits at most this long for the start of the first worker. */
 const WORKER_FIRST_MS = 100
@@ -118,7 +123,7 @@ export async function startServer({
     stopping: signal,
     managementUrl: () => managementUrl,
   }
-  const apps: App[] = []
+  const listeners: OpenListener[] = []
   onProgress?.(() => ({
     loads: registry.loads.running.flatMap(progressOf),
     transfers: deliveries.transfers.current,
@@ -132,16 +137,16 @@ export async function startServer({
     isAccepting = false
     isStopping = true
     stopLoading.abort()
-    for (const { openRequests } of apps) openRequests.startDraining()
+    for (const listener of listeners) listener.startDraining()
     // Loads must stop first: a request that waits for a load would keep the server from ending.
     const loadsEnded = registry.stopLoading()
     const sparesEnded = factory.spares.close()
     // A load balancer needs time to see that readiness returns 503.
-    const hasClients = apps.some(({ openRequests }) => openRequests.hasConnections)
+    const hasClients = listeners.some(({ hasConnections }) => hasConnections)
     if (wasReady && hasClients) await delay(config.stopDelay * 1000)
     const drainMs = config.drainTimeout * 1000
     // Models stay until the last request has its response, also one whose body still arrives.
-    await Promise.all(apps.map(({ openRequests }) => openRequests.close(drainMs, log)))
+    await Promise.all(listeners.map((listener) => listener.close(drainMs, log)))
     await Promise.all([loadsEnded, sparesEnded])
     await Promise.all([service.close(), tracing?.close()])
     await loading?.catch(() => {})
@@ -156,7 +161,7 @@ export async function startServer({
     loading.catch(() => {})
     // A worker starts slower than the HTTP side, so it goes first, unless its model is an archive.
     await Promise.race([factory.firstStart, loading, delay(WORKER_FIRST_MS)])
-    const urls = await listenAll(context, log, apps, signal)
+    const urls = await listenAll(context, log, listeners, signal)
     managementUrl = urls.managementUrl
     const outcome = await loading
     signal.throwIfAborted()
@@ -189,9 +194,9 @@ function refuseOpenManagement(config: Config): void {
 async function listenAll(
   context: RouteContext,
   log: Logger,
-  apps: App[],
+  listeners: OpenListener[],
   signal: AbortSignal,
-): Promise<Pick<RunningServer, 'inferenceUrl' | 'managementUrl'>> {
+): Promise<Pick<RunningServer, 'inferenceUrl' | 'managementUrl' | 'grpcAddress'>> {
   // The first worker starts while this process loads the code of its HTTP side.
   const { buildCombinedApp, buildInferenceApp, buildManagementApp } = await import('./app.ts')
   const { listen } = await import('./routes/http/connections/listen.ts')
@@ -200,14 +205,15 @@ async function listenAll(
   const place = { host, port, hostFlag: '--host', portFlag: '--port' }
   if (port !== 0 && port === managementPort && host === managementHost) {
     const combined = await buildCombinedApp(context, log)
-    apps.push(combined)
+    listeners.push(combined.openRequests)
     signal.throwIfAborted()
     const url = await listen(combined, place)
-    return { inferenceUrl: url, managementUrl: url }
+    const grpcAddress = await listenForGrpc(context, log, listeners)
+    return { inferenceUrl: url, managementUrl: url, grpcAddress }
   }
   const inference = await buildInferenceApp(context, log)
   const management = await buildManagementApp(context, log)
-  apps.push(inference, management)
+  listeners.push(inference.openRequests, management.openRequests)
   return {
     inferenceUrl: await listen(inference, place),
     managementUrl: await listen(management, {
@@ -216,5 +222,19 @@ async function listenAll(
       hostFlag: '--management-host',
       portFlag: '--management-port',
     }),
+    grpcAddress: await listenForGrpc(context, log, listeners),
   }
+}
+
+/** Its code is loaded only if there is such a listener. */
+async function listenForGrpc(
+  context: RouteContext,
+  log: Logger,
+  listeners: OpenListener[],
+): Promise<string | undefined> {
+  if (context.config.grpcPort < 0) return undefined
+  const { startGrpc } = await import('./routes/grpc/listener.ts')
+  const listener = await startGrpc(context, log)
+  listeners.push(listener)
+  return listener.address
 }

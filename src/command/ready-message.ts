@@ -20,12 +20,13 @@ const MAX_LISTED = 20
 
 /** Returns the ready message: the URLs, who can connect, the models, and a command to try. */
 export async function readyText(
-  { inferenceUrl, managementUrl, loaded }: RunningServer,
+  { inferenceUrl, managementUrl, grpcAddress, loaded }: RunningServer,
   config: Config,
 ): Promise<string> {
   const lines = [
     `onnxd is ready. Inference ${inferenceUrl}, management ${managementUrl}`,
     accessText(config),
+    ...(grpcAddress === undefined ? [] : [grpcText(grpcAddress, config)]),
     '',
   ]
   for (const model of loaded.slice(0, MAX_LISTED)) {
@@ -54,6 +55,10 @@ function accessText({
 }: Pick<Config, 'host' | 'managementHost' | 'managementToken'>): string {
   const token = managementToken === '' ? 'without a token' : 'with the token'
   return `Open to: inference ${audienceOf(host)}; management ${audienceOf(managementHost)}, ${token}`
+}
+
+function grpcText(address: string, { host, grpcHost }: Config): string {
+  return `gRPC ${address}, open to ${audienceOf(grpcHost || host)}`
 }
 
 function audienceOf(host: string): string {

@@ -10,6 +10,7 @@ import type { Static } from '@sinclair/typebox'
 import { Value } from '@sinclair/typebox/value'
 import { ConfigError } from '../errors.ts'
 import { problemWith } from '../schema.ts'
+import { grpcSettings } from './grpc-settings.ts'
 import type { ConfigOrigin, Settings } from './layers.ts'
 import { listenerSettings } from './listeners.ts'
 import { modelSettings } from './models.ts'
@@ -18,7 +19,7 @@ export { environmentName, flagName } from './layers.ts'
 export type { ConfigOrigin, Settings } from './layers.ts'
 
 export const ConfigSchema = Type.Object(
-  { ...listenerSettings, ...modelSettings },
+  { ...listenerSettings, ...grpcSettings, ...modelSettings },
   { additionalProperties: false },
 )
 

@@ -23,14 +23,19 @@ export async function listen(app: App, place: ListenerPlace): Promise<string> {
   try {
     await app.listen({ host, port })
   } catch (cause) {
-    const code = codeOf(cause)
-    const free = code === 'EADDRINUSE' ? await freePortAfter(place) : undefined
-    throw new Error(problemText(code, place, cause, free), { cause })
+    throw await listenError(cause, place)
   }
   const address = app.server.address()
   if (!isAddress(address)) throw new Error('The listener has no address.')
   if (host === 'localhost') await app.openRequests.listenOnOthers(host, address)
   return `http://${address.family === 'IPv6' ? `[${address.address}]` : address.address}:${address.port}`
+}
+
+/** Returns an error that says why a listener cannot listen, and which flag changes it. */
+export async function listenError(cause: unknown, place: ListenerPlace): Promise<Error> {
+  const code = codeOf(cause)
+  const free = code === 'EADDRINUSE' ? await freePortAfter(place) : undefined
+  return new Error(problemText(code, place, cause, free), { cause })
 }
 
 function problemText(
