@@ -116,7 +116,7 @@ test('errors have the code and the text that say what is wrong', async (t) => {
 
 test('unknown methods are UNIMPLEMENTED; shared memory says why', async (t) => {
   const [server, client] = await echoServer(t)
-  const path = `/${'inference.GRPCInferenceService'}/SystemSharedMemoryStatus`
+  const path = '/inference.GRPCInferenceService/SystemSharedMemoryStatus'
   const error = await client.raw(path)
   assert.equal(error.code, status.UNIMPLEMENTED)
   assert.match(error.details, /has no shared memory/)

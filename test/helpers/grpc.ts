@@ -6,10 +6,9 @@ import type {
   ClientDuplexStream,
   ClientReadableStream,
   MethodDefinition,
-  ServiceDefinition,
   ServiceError,
 } from '@grpc/grpc-js'
-import { loadSync } from '@grpc/proto-loader'
+import protobuf from 'protobufjs'
 import type { Cleanup } from './server.ts'
 
 /** A message as an object with the names of its `.proto` file. */
@@ -24,28 +23,43 @@ const UNLIMITED = {
 } as const
 export const INFERENCE = 'inference.GRPCInferenceService'
 
-const services = new Map<string, Record<string, Method>>()
+const roots = new Map<string, protobuf.Root>()
 
-/** The methods of a service. */
-export function methodsOf(service: string, file = 'inference'): Record<string, Method> {
-  const known = services.get(service)
+/** The messages and services of a file in `openapi/grpc`. */
+export function protoFile(file: string): protobuf.Root {
+  const known = roots.get(file)
   if (known !== undefined) return known
-  const loaded = loadSync(path.join(FOLDER, `${file}.proto`), {
-    keepCase: true,
-    longs: String,
-    enums: String,
-    defaults: true,
-    oneofs: true,
-  })
-  const methods = loaded[service] as ServiceDefinition & Record<string, Method>
-  services.set(service, methods)
-  return methods
+  const root = new protobuf.Root()
+  root.loadSync(path.join(FOLDER, `${file}.proto`), { keepCase: true })
+  root.resolveAll()
+  roots.set(file, root)
+  return root
 }
 
-function methodOf(service: string, name: string, file?: string): Method {
-  const method = methodsOf(service, file)[name]
-  if (method === undefined) throw new Error(`there is no method ${name}`)
-  return method
+function methodOf(service: string, name: string, file = 'inference'): Method {
+  const root = protoFile(file)
+  const found = root.lookupService(service).methods[name]
+  const { resolvedRequestType: request, resolvedResponseType: response } = found ?? {}
+  if (!request || !response) throw new Error(`there is no method ${name}`)
+  return {
+    path: `/${service}/${name}`,
+    requestStream: found?.requestStream === true,
+    responseStream: found?.responseStream === true,
+    requestSerialize: (value) => bytesOf(request, value),
+    requestDeserialize: (bytes) => objectOf(request, bytes),
+    responseSerialize: (value) => bytesOf(response, value),
+    responseDeserialize: (bytes) => objectOf(response, bytes),
+  }
+}
+
+function bytesOf(type: protobuf.Type, value: Message): Buffer {
+  return Buffer.from(type.encode(type.fromObject(value)).finish())
+}
+
+/** The fields of a message: 64-bit numbers as texts, enumerations as names, all defaults. */
+export function objectOf(type: protobuf.Type, bytes: Uint8Array): Message {
+  const options = { longs: String, enums: String, defaults: true, oneofs: true }
+  return type.toObject(type.decode(bytes), options)
 }
 
 /** The bytes of a `ModelInferRequest`. */
@@ -127,11 +141,11 @@ export class GrpcTestClient {
   }
 
   /** The error of a call of an unknown method. */
-  raw(path: string): Promise<CallError> {
+  raw(target: string): Promise<CallError> {
     const bytes = (value: Buffer): Buffer => value
     return new Promise((resolve, reject) => {
-      this.#client.makeUnaryRequest(path, bytes, bytes, Buffer.alloc(0), (error) =>
-        error === null ? reject(new Error(`${path} did not fail`)) : resolve(error),
+      this.#client.makeUnaryRequest(target, bytes, bytes, Buffer.alloc(0), (error) =>
+        error === null ? reject(new Error(`${target} did not fail`)) : resolve(error),
       )
     })
   }
