@@ -11,6 +11,7 @@ import { ServerError } from './errors.ts'
  * and two bytes are enough for one.
  */
 const MAX_FIELDS = 65_536
+const MAX_UINT32_BYTES = 5
 const MAX_FIELD_NUMBER = 2 ** 29 - 1
 
 /** The current field of a message. Call {@link next} for each field; there is none at first. */
@@ -126,12 +127,17 @@ export class MessageReader {
     }
   }
 
+  /** A tag or a length. More bytes than 32 bits need are read differently by other libraries. */
   #uint32(): number {
+    const { pos } = this.#reader
+    let value: number
     try {
-      return this.#reader.uint32()
+      value = this.#reader.uint32()
     } catch {
       throw damaged('it is truncated')
     }
+    if (this.#reader.pos - pos > MAX_UINT32_BYTES) throw damaged('a length is too long')
+    return value
   }
 
   #varint(): bigint {

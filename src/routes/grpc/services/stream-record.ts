@@ -1,7 +1,7 @@
 /** What the access log says about one request of a stream. */
 import type { ServerError } from '../../../errors.ts'
 import type { RequestTimes } from '../../inference/request-times.ts'
-import type { StreamedRequest } from '../transport/call.ts'
+import type { StreamedRequest } from '../transport/call-end.ts'
 import { codeFor } from '../transport/status.ts'
 import type { ScannedRequest } from './infer-scan.ts'
 

@@ -2,7 +2,8 @@
 import type { FastifyBaseLogger } from 'fastify'
 import { messageOf } from '../../../errors.ts'
 import { traceIdOf } from '../../http/access-log.ts'
-import type { Call, StreamedRequest } from './call.ts'
+import type { StreamedRequest } from './call-end.ts'
+import type { Call } from './call.ts'
 
 const NOT_IMPLEMENTED = 501
 

@@ -5,12 +5,20 @@ import { ServerError } from '../../../errors.ts'
 import type { ByteBudget } from '../../http/byte-budget.ts'
 import type { RequestTimes } from '../../inference/request-times.ts'
 import type { RequestTrace } from '../../tracing/tracing.ts'
+import type { CallEnd, StreamedRequest } from './call-end.ts'
 import { MessageStream, decompress } from './message-stream.ts'
 import type { ReceivedMessage } from './message-stream.ts'
 import { requestIdOf } from './metadata.ts'
 import { CallResponse } from './response.ts'
 import type { OnSent } from './response.ts'
-import { OK_TRAILERS, asServerError, codeFor, errorTrailers } from './status.ts'
+import {
+  OK_TRAILERS,
+  asServerError,
+  codeFor,
+  errorTrailers,
+  tooLate,
+  wrongCount,
+} from './status.ts'
 import type { Code } from './status.ts'
 
 const { NGHTTP2_CANCEL } = constants
@@ -20,25 +28,6 @@ const CLIENT_LEFT = 499
 export interface CallOptions {
   readonly budget: ByteBudget
   readonly maxMessageBytes: number
-}
-
-/** How a call ended. */
-export interface CallEnd {
-  /** The HTTP status of the same result over REST. */
-  readonly status: number
-  readonly code: Code
-  readonly errorType: string | undefined
-}
-
-/** A request of a stream that has its response. */
-export interface StreamedRequest {
-  /** The client's id of it. */
-  readonly messageId: string
-  readonly end: CallEnd
-  readonly times: RequestTimes | undefined
-  readonly ms: number
-  readonly bytesIn: number
-  readonly bytesOut: number
 }
 
 export class Call {
@@ -145,7 +134,12 @@ export class Call {
         this.fail(error)
       }
     })
-    stream.once('end', () => void decompressing.then(onEnd))
+    stream.once('end', () => {
+      this.awaitsSince = undefined
+      // Node ends a stream that the client has reset as well; 'close' follows.
+      if (stream.aborted || stream.rstCode !== 0) return
+      void decompressing.then(onEnd)
+    })
   }
 
   /** Reads the only message of the client. */
@@ -155,22 +149,23 @@ export class Call {
     this.read(
       (message) => messages.push(message),
       () => {
-        this.awaitsSince = undefined
         const [message, second] = messages
         if (this.#end !== undefined) return
         if (message !== undefined && second === undefined) return onMessage(message)
-        const count = message === undefined ? 'no message' : 'more than one message'
-        const text = `The call has ${count}; this method takes one.`
-        this.fail(new ServerError('BadRequestException', text))
+        const isCut = this.#messages.begunAt !== undefined
+        this.fail(wrongCount(message === undefined ? 'no message' : 'several messages', isCut))
       },
     )
   }
 
   /**
    * Counts bytes that are held for the call until it ends.
-   * @throws ServerError `ServiceUnavailableException` if the server holds too many bytes.
+   * @throws ServerError `ServiceUnavailableException` if the server holds too many bytes,
+   * `ClientClosedRequestException` if the call has ended, because nobody would release them.
    */
   hold(bytes: number): void {
+    if (this.#end !== undefined)
+      throw new ServerError('ClientClosedRequestException', 'The call has ended.')
     this.#options.budget.hold(bytes, this.#held)
     this.#held += bytes
   }
@@ -204,9 +199,7 @@ export class Call {
 
   /** The error of a call whose deadline has passed. */
   late(): ServerError {
-    const ms = Math.round((this.deadline ?? this.receivedAt) - this.receivedAt)
-    const text = `The deadline of the call has passed; it was ${ms} ms.`
-    return new ServerError('RequestTimeoutException', text)
+    return tooLate((this.deadline ?? this.receivedAt) - this.receivedAt)
   }
 
   /** Ends the call with an error. */

@@ -53,6 +53,20 @@ export function unimplemented(message: string): ServerError {
   return new ServerError('MethodNotAllowedException', message, { statusCode: NOT_IMPLEMENTED })
 }
 
+/** The deadline of a call has passed. */
+export function tooLate(timeoutMs: number): ServerError {
+  const text = `The deadline of the call has passed; it was ${Math.round(timeoutMs)} ms.`
+  return new ServerError('RequestTimeoutException', text)
+}
+
+/** A call with no or several messages, to a method that takes one. */
+export function wrongCount(count: string, isCut: boolean): ServerError {
+  const text = isCut
+    ? 'The request message is incomplete.'
+    : `The call has ${count}; this method takes one.`
+  return new ServerError('BadRequestException', text)
+}
+
 /** Converts what a handler has thrown. The text of an unexpected error stays in the log. */
 export function asServerError(thrown: unknown): ServerError {
   if (thrown instanceof ServerError) return thrown
