@@ -61,7 +61,7 @@ function call(session: ClientHttp2Session, body: Buffer): Promise<void> {
     stream.on('trailers', read)
     stream.on('error', reject)
     stream.on('close', () =>
-      status === '0' ? resolve() : reject(new Error(`a call ended with status ${status}`)),
+      status === '0' ? resolve() : reject(new Error(`a call ended with status ${String(status)}`)),
     )
     stream.resume()
     stream.end(body)

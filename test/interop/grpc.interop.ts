@@ -1,11 +1,12 @@
 /** Unmodified clients of gRPC: Triton's and KServe's, and those of gRPC's own project. */
 import assert from 'node:assert/strict'
-import { spawn } from 'node:child_process'
+import { execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { cpSync } from 'node:fs'
+import { cpSync, readFileSync } from 'node:fs'
 import path from 'node:path'
 import { test } from 'node:test'
 import type { TestContext } from 'node:test'
+import { promisify } from 'node:util'
 import { modelPath } from '../helpers/onnx-model.ts'
 import { iris } from '../helpers/server-process.ts'
 import { serve, temporaryFolder } from '../helpers/server.ts'
@@ -49,6 +50,20 @@ test(
     const server = await serve(t, [iris], { grpcPort: 0 })
     const checks = await run(t, kserve ?? '', 'kserve_grpc_checks.py', server.grpcAddress)
     assert.equal(checks, 10)
+  },
+)
+
+test(
+  'the Python program on the page of gRPC prints a label',
+  { skip: triton === undefined && 'needs tritonclient[grpc]; run npm run test:interop' },
+  async (t) => {
+    const server = await serve(t, [iris], { grpcPort: 0 })
+    const [, page = ''] =
+      /^```python\n(.*?)^```$/ms.exec(readFileSync('docs/grpc.md', 'utf8')) ?? []
+    const program = page.replace('localhost:8001', server.grpcAddress)
+    const python = path.join(triton ?? '', 'bin', 'python')
+    const { stdout } = await promisify(execFile)(python, ['-c', program])
+    assert.equal(stdout, '[2]\n')
   },
 )
 
