@@ -57,9 +57,9 @@ export const TEXT_DIALECTS = [
 export type TextDialect = (typeof TEXT_DIALECTS)[number]
 
 /**
- * Response header of the worker: the size of the batch dimension of a `v1`, `v2` or `grpc` request, if it
- * is more than 1. The front-end counts it for Triton's statistics, because it does not parse the
- * body. The header is not sent to the client.
+ * Response header of the worker: the size of the batch dimension of a `v1`, `v2` or `grpc` request,
+ * if it is more than 1. The front-end counts it for Triton's statistics, because it does not parse
+ * the body. The header is not sent to the client.
  */
 export const ROWS_HEADER = 'Onnxd-Rows'
 

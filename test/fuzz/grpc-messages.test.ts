@@ -163,7 +163,7 @@ test('every rejected message of gRPC is rejected in order, at full size a millio
   await checkFuzz(t, {
     what: 'fuzz: messages of gRPC',
     goal: '≥ 10⁶, 0 crashes',
-    total: size(3000, 1_000_000),
+    total: size(2000, 1_000_000),
     perRun: size(1000, 10_000),
     run,
   })
@@ -174,7 +174,8 @@ test('hostile messages cost little and get a reason', () => {
   const many = (piece: Buffer, count: number): Buffer => Buffer.concat(Array(count).fill(piece))
   const cases: [string, Buffer, RegExp][] = [
     ['10^6 empty inputs', many(Buffer.from('2a00', 'hex'), 1_000_000), /more than 65536 fields/],
-    ['huge length', Buffer.concat([Buffer.from('2a', 'hex'), varint]), /truncated/],
+    ['huge length', Buffer.from('2affffffff0f', 'hex'), /truncated/],
+    ['overlong length', Buffer.concat([Buffer.from('2a', 'hex'), varint]), /length is too long/],
     ['cut varint', Buffer.from('2aff', 'hex'), /truncated/],
     ['field number 0', Buffer.from('0200', 'hex'), /no number/],
     ['group', Buffer.from('0b0c', 'hex'), /groups/],

@@ -1,4 +1,4 @@
-/** The gRPC listener. Its calls take the same way as HTTP requests: queue, worker, logs, metrics. */
+/** The gRPC listener. Its calls take the way of HTTP requests: queue, worker, logs, metrics. */
 import { lookup } from 'node:dns/promises'
 import type { Http2Server, IncomingHttpHeaders, ServerHttp2Stream } from 'node:http2'
 import type { AddressInfo } from 'node:net'
@@ -159,7 +159,7 @@ class Calls {
     if (this.#isLogged(request.end.status)) logStreamed(this.#log, call, request)
   }
 
-  /** Counts a result. The first of every `accessLogSample` successes, and each failure is logged. */
+  /** Counts a result. The first of every `accessLogSample` successes and each failure is logged. */
   #isLogged(status: number): boolean {
     const { metrics, config } = this.#context
     metrics.responses.grpc.count(status)
