@@ -13,6 +13,7 @@ import { runOnnxd } from '../helpers/command-line.ts'
 import { GrpcTestClient, INFERENCE } from '../helpers/grpc.ts'
 import type { Message } from '../helpers/grpc.ts'
 import { workerPids } from '../helpers/observe.ts'
+import { receiveTraces } from '../helpers/otlp-receiver.ts'
 import { iris } from '../helpers/server-process.ts'
 import { json, serve, temporaryFolder, until } from '../helpers/server.ts'
 import type { TestServer } from '../helpers/server.ts'
@@ -202,6 +203,31 @@ test('when the server stops, running calls finish and new ones are UNAVAILABLE',
   assert.equal(end.code, status.UNAVAILABLE)
   assert.match(end.details, /is stopping/)
   await closed
+})
+
+test('a call is part of the trace of its client', async (t) => {
+  const collector = await receiveTraces(t)
+  const environment = {
+    OTEL_EXPORTER_OTLP_ENDPOINT: collector.url,
+    OTEL_EXPORTER_OTLP_PROTOCOL: 'http/json',
+    OTEL_BSP_SCHEDULE_DELAY: '50',
+  }
+  const server = await serve(t, [iris], { grpcPort: 0 }, { environment })
+  const client = new GrpcTestClient(t, server.grpcAddress)
+  const traceId = '0af7651916cd43dd8448eb211c80319c'
+  const headers = { traceparent: `00-${traceId}-b7ad6b7169203331-01`, 'x-request-id': 'traced' }
+  await client.ask('ModelInfer', REQUEST, { headers })
+  await client.ask('ServerLive', {}, { headers: { 'x-request-id': 'health' } })
+  const span = await collector.span(({ attributes }) => attributes['onnxd.request.id'] === 'traced')
+  assert.equal(span.name, 'inference.GRPCInferenceService/ModelInfer')
+  assert.deepEqual([span.traceId, span.parentSpanId], [traceId, 'b7ad6b7169203331'])
+  assert.equal(span.attributes['rpc.system'], 'grpc')
+  assert.equal(span.attributes['rpc.response.status_code'], 'OK')
+  assert.equal(span.attributes['onnxd.model.name'], 'iris')
+  const parts = collector.spans.filter((one) => one.parentSpanId === span.spanId)
+  assert.deepEqual(parts.map(({ name }) => name).toSorted(), ['queue', 'run'])
+  // Traces of metadata and health checks would hide those of predictions.
+  assert.ok(!collector.spans.some(({ attributes }) => attributes['onnxd.request.id'] === 'health'))
 })
 
 test('a port in use is named with its flag, and nothing stays behind', async (t) => {

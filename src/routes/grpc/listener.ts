@@ -80,8 +80,10 @@ export async function startGrpc(
   }
   const { address, port, family } = server.address() as AddressInfo
   if (host === 'localhost') await listenOnOthers(host, { address, port }, create)
+  const listening = `${family === 'IPv6' ? `[${address}]` : address}:${port}`
+  log.info(`gRPC server listening at ${listening}`)
   return {
-    address: `${family === 'IPv6' ? `[${address}]` : address}:${port}`,
+    address: listening,
     get hasConnections() {
       return connections.hasConnections
     },
