@@ -6,6 +6,7 @@ import { batches } from './batching.ts'
 import type { Benchmark, Figure, Plan } from './benchmark.ts'
 import { binaryTensors } from './binary-v2.ts'
 import { endWhenAsked } from './end-when-asked.ts'
+import { grpcBesideRest } from './grpc.ts'
 import { jsonBody } from './json-body.ts'
 import { largeBodies, twoWorkers } from './large-model.ts'
 import { machineFacts } from './machine.ts'
@@ -40,6 +41,7 @@ const BENCHMARKS: readonly Benchmark[] = [
   churn,
   largeStore,
   textEmbeddings,
+  grpcBesideRest,
 ]
 
 const { values, positionals } = parseArgs({

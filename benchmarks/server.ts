@@ -15,6 +15,7 @@ import { tmpdir } from 'node:os'
 import path from 'node:path'
 import process from 'node:process'
 
+const GRPC = /^gRPC (\S+), open to /m
 const READY = /^onnxd is ready\. Inference (\S+), management (\S+)$/m
 /** Linux counts CPU time in hundredths of a second. */
 const TICK_MS = 10
@@ -23,6 +24,8 @@ const PAGE_BYTES = 4096
 export interface BenchServer {
   readonly inference: string
   readonly management: string
+  /** Host and port of the gRPC listener; empty if there is none. */
+  readonly grpc: string
   readonly pid: number
   /** Worker processes, in ascending order of their ids. */
   workers(): readonly number[]
@@ -61,11 +64,12 @@ export async function startServer(
   // Kills the server if the benchmark is interrupted.
   const kill = (): boolean => child.kill('SIGKILL')
   process.once('exit', kill)
-  const [inference, management] = await addresses(child, timeoutMs)
+  const [inference, management, grpc] = await addresses(child, timeoutMs)
   const { pid = 0 } = child
   return {
     inference,
     management,
+    grpc,
     pid,
     workers: () => childrenOf(pid),
     stop: async () => {
@@ -128,7 +132,10 @@ function parentOf(pid: number): number | undefined {
   }
 }
 
-async function addresses(child: ChildProcess, timeoutMs: number): Promise<[string, string]> {
+async function addresses(
+  child: ChildProcess,
+  timeoutMs: number,
+): Promise<[string, string, string]> {
   return new Promise((resolve, reject) => {
     let output = ''
     const timer = setTimeout(() => {
@@ -144,7 +151,7 @@ async function addresses(child: ChildProcess, timeoutMs: number): Promise<[strin
       const [, inference, management] = READY.exec(output) ?? []
       if (inference === undefined || management === undefined) return
       clearTimeout(timer)
-      resolve([inference, management])
+      resolve([inference, management, GRPC.exec(output)?.[1] ?? ''])
     })
   })
 }

@@ -7,6 +7,7 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { configurationPage } from './configuration-page.ts'
 import { errorsPage } from './errors-page.ts'
+import { DESCRIPTORS_FILE, descriptorsFile } from './grpc-descriptors.ts'
 import { openApiFiles } from './openapi-files.ts'
 import { textPage } from './text-page.ts'
 
@@ -15,6 +16,7 @@ const PAGES: readonly [file: string, text: string][] = [
   ['docs/errors.md', errorsPage()],
   ['docs/text.md', textPage(readFileSync('docs/text.md', 'utf8'))],
   ...(await openApiFiles()),
+  [DESCRIPTORS_FILE, descriptorsFile()],
 ]
 
 for (const [file, text] of PAGES) {

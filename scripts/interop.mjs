@@ -40,6 +40,16 @@ const ENVIRONMENTS = [
     packages: ['tritonclient[http]==2.73.0'],
   },
   {
+    name: 'tritonclient-grpc',
+    variable: 'ONNXD_INTEROP_TRITONCLIENT_GRPC',
+    packages: [
+      'tritonclient[grpc]==2.73.0',
+      'grpcio==1.85.3',
+      'grpcio-health-checking==1.81.1',
+      'grpcio-reflection==1.81.1',
+    ],
+  },
+  {
     name: 'kserve',
     variable: 'ONNXD_INTEROP_KSERVE',
     packages: ['kserve==0.21.0'],

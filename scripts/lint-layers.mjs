@@ -76,6 +76,7 @@ const DOORS = {
   'openapi/predict': ['predict-schemas.ts'],
   'routes/console': ['console-routes.ts'],
   'routes/documents': ['api-documents.ts', 'docs-page.ts', 'openapi.ts'],
+  'routes/grpc': ['listener.ts'],
   'routes/http/access': ['authorize.ts', 'caller.ts', 'protect.ts', 'server-access.ts', 'tls.ts'],
   'routes/inference': [
     'relay.ts',
@@ -83,6 +84,8 @@ const DOORS = {
     'text-member.ts',
     'reject-early.ts',
     'request-parameters.ts',
+    'predict-options.ts',
+    'request-times.ts',
   ],
   'routes/pages': ['page-routes.ts'],
   'routes/management': ['models.ts', 'parameters.ts', 'recent-log.ts', 'list-entries.ts'],
@@ -112,7 +115,7 @@ const DOORS = {
   ],
   'worker/process/onnx/image': ['codec.ts', 'classes.ts', 'placement.ts', 'decode.ts'],
   'worker/process/onnx/kserve-v1': ['codec.ts', 'instances.ts', 'outputs.ts'],
-  'worker/process/onnx/oip': ['codec.ts', 'named-tensors.ts'],
+  'worker/process/onnx/oip': ['codec.ts', 'message-codec.ts', 'named-tensors.ts'],
   'worker/process/onnx/profile': ['answer.ts'],
   'worker/process/onnx/raw': ['raw-input.ts', 'foreign-bytes.ts'],
   'worker/process/onnx/runtime': [
@@ -157,7 +160,7 @@ const noNativeCode = {
   message: 'Native libraries are loaded by the worker process only.',
 }
 const noHttp = { regex: '^@?fastify', message: 'Layers: only routes know HTTP.' }
-const START = '(cli|server|app)\\.ts$|command/'
+const START = '(cli|server|listen-all|app)\\.ts$|command/'
 const onlyDown = (pattern) => ({
   regex: `(^|/)(${pattern})`,
   message: 'Layers: imports go down only.',
@@ -170,7 +173,7 @@ const otherProgram = {
 /** The layers from the top: the files of each, and the imports that are forbidden for them. */
 const LAYERS = [
   {
-    files: ['src/{cli,server,app}.ts', 'src/command/**'],
+    files: ['src/{cli,server,listen-all,app}.ts', 'src/command/**'],
     forbidden: [noNativeCode, otherProgram],
   },
   {
@@ -232,7 +235,7 @@ const LAYERS = [
   {
     // Both processes use these files, so they must not depend on either of them.
     files: ['src/*.ts', 'src/{config,contract,model-folder}/**'],
-    excludeFiles: ['src/{cli,server,app}.ts'],
+    excludeFiles: ['src/{cli,server,listen-all,app}.ts'],
     forbidden: [
       {
         regex: `(^|/)(${START}|routes/|openapi/|models/|worker/)`,

@@ -3,6 +3,8 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { Logger } from 'pino'
 import type { Config, ConfigOrigins } from './config/config.ts'
 import { ConfigError } from './errors.ts'
+import { listenAll } from './listen-all.ts'
+import type { Addresses, OpenListener } from './listen-all.ts'
 import { isLoopback } from './loopback.ts'
 import type { FailedModel } from './models/loading/failures.ts'
 import { progressOf } from './models/loading/load-progress.ts'
@@ -18,7 +20,7 @@ import { startAccess } from './routes/http/access/server-access.ts'
 import type { ServerAccess } from './routes/http/access/server-access.ts'
 import { ByteBudget, budgetBytes } from './routes/http/byte-budget.ts'
 import { RecentLog } from './routes/management/recent-log.ts'
-import type { App, RouteContext } from './routes/route-context.ts'
+import type { RouteContext } from './routes/route-context.ts'
 import { startTracing } from './routes/tracing/tracing.ts'
 
 /** Options of {@link startServer}. */
@@ -49,9 +51,7 @@ export interface RunningWork {
 }
 
 /** A listening server. */
-export interface RunningServer {
-  readonly inferenceUrl: string
-  readonly managementUrl: string
+export interface RunningServer extends Addresses {
   readonly registry: Registry
   /** Models of the start, in the order of the arguments. */
   readonly loaded: readonly ModelVersion[]
@@ -66,6 +66,7 @@ export interface RunningServer {
 
 /** A client that was connected this long before the stop signal is expected to connect again. */
 const RECENT_MS = 60_000
+
 /** The HTTP side waits at most this long for the start of the first worker. */
 const WORKER_FIRST_MS = 100
 
@@ -128,7 +129,7 @@ export async function startServer({
     stopping: signal,
     managementUrl: () => managementUrl,
   }
-  const apps: App[] = []
+  const listeners: OpenListener[] = []
   onProgress?.(() => ({
     loads: registry.loads.running.flatMap(progressOf),
     transfers: deliveries.transfers.current,
@@ -142,17 +143,17 @@ export async function startServer({
     isAccepting = false
     isStopping = true
     stopLoading.abort()
-    for (const { openRequests } of apps) openRequests.startDraining()
+    for (const listener of listeners) listener.startDraining()
     // Loads must stop first: a request that waits for a load would keep the server from ending.
     const loadsEnded = registry.stopLoading()
     const sparesEnded = factory.spares.close()
     // A load balancer needs time to see that readiness returns 503. Its next probe or request may
     // come on a new connection.
-    const hasClients = apps.some(({ openRequests }) => openRequests.hasClientsWithin(RECENT_MS))
+    const hasClients = listeners.some((listener) => listener.hasClientsWithin(RECENT_MS))
     if (wasReady && hasClients) await delay(config.stopDelay * 1000)
     const drainMs = config.drainTimeout * 1000
     // Models stay until the last request has its response, also one whose body still arrives.
-    await Promise.all(apps.map(({ openRequests }) => openRequests.close(drainMs, log)))
+    await Promise.all(listeners.map((listener) => listener.close(drainMs, log)))
     await Promise.all([loadsEnded, sparesEnded])
     await Promise.all([service.close(), tracing?.close()])
     access.close()
@@ -169,7 +170,7 @@ export async function startServer({
     loading.catch(() => {})
     // A worker starts slower than the HTTP side, so it goes first, unless its model is an archive.
     await Promise.race([factory.firstStart, loading, delay(WORKER_FIRST_MS)])
-    const urls = await listenAll(context, log, apps, signal)
+    const urls = await listenAll(context, log, listeners, signal)
     managementUrl = urls.managementUrl
     const outcome = await loading
     signal.throwIfAborted()
@@ -198,40 +199,4 @@ function refuseOpenManagement(config: Config, { tokens }: ServerAccess): void {
   throw new ConfigError(
     `The management listener on ${managementHost} would be open to the network without a token. Set ONNXD_MANAGEMENT_TOKEN or tokens with the scope management, or set --management-host to 127.0.0.1.`,
   )
-}
-
-/** One listener for clients and one for operators, or one for both if host and port are equal. */
-async function listenAll(
-  context: RouteContext,
-  log: Logger,
-  apps: App[],
-  signal: AbortSignal,
-): Promise<Pick<RunningServer, 'inferenceUrl' | 'managementUrl'>> {
-  // The first worker starts while this process loads the code of its HTTP side.
-  const { buildCombinedApp, buildInferenceApp, buildManagementApp } = await import('./app.ts')
-  const { listen } = await import('./routes/http/connections/listen.ts')
-  signal.throwIfAborted()
-  const { host, port, managementHost, managementPort } = context.config
-  const isSecure = context.access.tls !== undefined
-  const place = { host, port, hostFlag: '--host', portFlag: '--port', isSecure }
-  if (port !== 0 && port === managementPort && host === managementHost) {
-    const combined = await buildCombinedApp(context, log)
-    apps.push(combined)
-    signal.throwIfAborted()
-    const url = await listen(combined, place)
-    return { inferenceUrl: url, managementUrl: url }
-  }
-  const inference = await buildInferenceApp(context, log)
-  const management = await buildManagementApp(context, log)
-  apps.push(inference, management)
-  return {
-    inferenceUrl: await listen(inference, place),
-    managementUrl: await listen(management, {
-      host: managementHost,
-      port: managementPort,
-      hostFlag: '--management-host',
-      portFlag: '--management-port',
-      isSecure,
-    }),
-  }
 }

@@ -21,12 +21,13 @@ const MAX_LISTED = 20
 
 /** Returns the ready message: the URLs, who can connect, the models, and a command to try. */
 export async function readyText(
-  { inferenceUrl, managementUrl, loaded, access }: RunningServer,
+  { inferenceUrl, managementUrl, grpcAddress, loaded, access }: RunningServer,
   config: Config,
 ): Promise<string> {
   const lines = [
     `onnxd is ready. Inference ${inferenceUrl}, management ${managementUrl}`,
     accessText(config, access),
+    ...(grpcAddress === undefined ? [] : [grpcText(grpcAddress, config)]),
     '',
   ]
   const listed = loaded.slice(0, MAX_LISTED)
@@ -57,6 +58,10 @@ function accessText(
   const inference = tokens?.guards('inference') ? ', with a token' : ''
   const management = tokens?.guards('management') ? 'with a token' : 'without a token'
   return `Open to: inference ${audienceOf(host)}${inference}; management ${audienceOf(managementHost)}, ${management}`
+}
+
+function grpcText(address: string, { host, grpcHost }: Config): string {
+  return `gRPC ${address}, open to ${audienceOf(grpcHost || host)}`
 }
 
 function audienceOf(host: string): string {

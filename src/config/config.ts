@@ -11,6 +11,7 @@ import { Value } from '@sinclair/typebox/value'
 import { ConfigError } from '../errors.ts'
 import { problemWith } from '../schema.ts'
 import { accessSettings } from './access-settings.ts'
+import { grpcSettings } from './grpc-settings.ts'
 import type { ConfigOrigin, Settings } from './layers.ts'
 import { listenerSettings } from './listeners.ts'
 import { modelSettings } from './models.ts'
@@ -19,7 +20,7 @@ export { environmentName, flagName } from './layers.ts'
 export type { ConfigOrigin, Settings } from './layers.ts'
 
 export const ConfigSchema = Type.Object(
-  { ...listenerSettings, ...accessSettings, ...modelSettings },
+  { ...listenerSettings, ...grpcSettings, ...accessSettings, ...modelSettings },
   { additionalProperties: false },
 )
 

@@ -13,6 +13,7 @@ export function errorBodyFor(error: ServerError, dialect: Dialect): unknown {
   switch (dialect) {
     case 'v1':
     case 'v2':
+    case 'grpc':
       return { error: error.message }
     case 'embeddings':
     case 'rerank':

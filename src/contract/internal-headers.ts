@@ -33,10 +33,10 @@ const INTERNAL_NAMES: ReadonlySet<string> = new Set([
 ])
 
 /**
- * `v2`: Open Inference Protocol, `/v2/models/{model}/infer`; `v1`: KServe's
- * `/v1/models/{model}:predict`.
+ * `v2`: Open Inference Protocol, `/v2/models/{model}/infer`; `grpc`: the messages of the same
+ * protocol over gRPC; `v1`: KServe's `/v1/models/{model}:predict`.
  */
-export type Dialect = 'v1' | 'v2' | TextDialect
+export type Dialect = 'v1' | 'v2' | 'grpc' | TextDialect
 
 /**
  * Bodies in the form of other servers for texts: `embeddings` is that of OpenAI, `rerank` that of
@@ -57,9 +57,9 @@ export const TEXT_DIALECTS = [
 export type TextDialect = (typeof TEXT_DIALECTS)[number]
 
 /**
- * Response header of the worker: the size of the batch dimension of a `v1` or `v2` request, if it
- * is more than 1. The front-end counts it for Triton's statistics, because it does not parse the
- * body. The header is not sent to the client.
+ * Response header of the worker: the size of the batch dimension of a `v1`, `v2` or `grpc` request,
+ * if it is more than 1. The front-end counts it for Triton's statistics, because it does not parse
+ * the body. The header is not sent to the client.
  */
 export const ROWS_HEADER = 'Onnxd-Rows'
 

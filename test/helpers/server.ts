@@ -16,6 +16,7 @@ import type { Settings } from '../../src/config/config.ts'
 /** The command that is shipped. */
 export const CLI = path.resolve('dist/cli.js')
 
+const GRPC = /^gRPC (\S+), open to /m
 const READY = /^onnxd is ready\. Inference (\S+), management (\S+)$/m
 const START_MS = 60_000
 /** Time to exit after a signal, in addition to the drain timeout. */
@@ -37,6 +38,8 @@ export interface TestServer {
   readonly pid: number
   readonly inferenceUrl: string
   readonly managementUrl: string
+  /** Host and port of the gRPC listener; empty if there is none. */
+  readonly grpcAddress: string
   /** Folder that contains only its temporary files. */
   readonly temporary: string
   /** Log lines so far. The server writes them in blocks, so the last ones arrive a moment later. */
@@ -165,6 +168,7 @@ export async function start(
     pid: child.pid ?? 0,
     inferenceUrl,
     managementUrl,
+    grpcAddress: GRPC.exec(output)?.[1] ?? '',
     temporary,
     logLines,
     messages,

@@ -14,6 +14,7 @@ import type { ObservedVersion } from './observed-version.ts'
 import { addProcessMetrics } from './process.ts'
 import { addResidencyMetrics } from './residency.ts'
 import type { ObservedMemory } from './residency.ts'
+import { addResponses } from './responses.ts'
 import { addStarts } from './starts.ts'
 import type { WorkerStarts } from './starts.ts'
 import { addTorchServeMetrics } from './torchserve-names.ts'
@@ -48,7 +49,12 @@ const HISTOGRAM_SUFFIX = /_(bucket|sum|count)$/
  */
 export class ServerMetrics {
   /** Every HTTP response, also those without a model. */
-  readonly responses = { inference: new StatusCounts(), management: new StatusCounts() }
+  readonly responses = {
+    inference: new StatusCounts(),
+    management: new StatusCounts(),
+    /** gRPC calls, by the HTTP status of the same result. */
+    grpc: new StatusCounts(),
+  }
   readonly #registry = new Registry()
   readonly #versions: () => readonly ObservedVersion[]
   readonly #stopMeasuring: () => void
@@ -65,21 +71,7 @@ export class ServerMetrics {
     if (starts !== undefined) addStarts(this.#registry, starts)
     addTorchServeMetrics(this.#registry, this.#versions, this.responses)
     addResidencyMetrics(this.#registry, this.#versions, modelMemory)
-    addCounter(
-      this.#registry,
-      {
-        name: 'onnxd_http_responses_total',
-        help: 'HTTP responses, including those for unknown models and paths.',
-        labelNames: ['listener', 'status_class'],
-      },
-      () =>
-        Object.entries(this.responses).flatMap(([listener, counts]) =>
-          counts.entries.map(([status_class, count]): Sample => [
-            { listener, status_class },
-            count,
-          ]),
-        ),
-    )
+    addResponses(this.#registry, this.responses)
     this.#stopMeasuring = addProcessMetrics(this.#registry, droppedLogLines)
   }
 

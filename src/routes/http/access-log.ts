@@ -47,7 +47,8 @@ function lengthOf(header: unknown): number | undefined {
   return header === undefined || !Number.isSafeInteger(length) ? undefined : length
 }
 
-function traceIdOf({ traceparent }: IncomingHttpHeaders): string | undefined {
+/** The id of the client's trace; `undefined` if it has none. */
+export function traceIdOf({ traceparent }: IncomingHttpHeaders): string | undefined {
   if (traceparent === undefined) return undefined
   return TRACE_PARENT.exec(String(traceparent))?.[1]
 }

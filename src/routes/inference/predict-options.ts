@@ -25,7 +25,7 @@ const TIMEOUT_WORD = Buffer.from('"timeout"')
  * @throws ServerError `BadRequestException` if a value is not an integer or is too large.
  */
 export function predictOptionsOf(
-  { headers }: FastifyRequest,
+  { headers }: Pick<FastifyRequest, 'headers'>,
   parameters: readonly Parameter[],
   dialect: Dialect | undefined,
 ): PredictOptions {

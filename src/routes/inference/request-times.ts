@@ -33,7 +33,7 @@ export class RequestTimes {
   accepted: RequestTiming | undefined
 
   /** The body of `request` has arrived. */
-  constructor(model: ModelVersion, request: FastifyRequest) {
+  constructor(model: ModelVersion, request: Pick<FastifyRequest, 'receivedAt' | 'headers'>) {
     this.model = model
     this.#bodyMs = performance.now() - request.receivedAt
     if (isExplained(request)) this.#loop = performance.eventLoopUtilization()
@@ -121,7 +121,7 @@ export class RequestTimes {
 }
 
 /** Whether the client asks why the request was slow. */
-function isExplained({ headers }: FastifyRequest): boolean {
+function isExplained({ headers }: Pick<FastifyRequest, 'headers'>): boolean {
   const explain = headers[EXPLAIN_HEADER]
   return explain === 'true' || explain === '1'
 }

@@ -11,11 +11,17 @@ const Live = Type.Object({ live: Type.Boolean() })
 const Ready = Type.Object({ ready: Type.Boolean() })
 const ModelReady = Type.Object({ name: Type.String(), ready: Type.Boolean() })
 
+/** Whether the start is complete, the server does not stop, and every model has a worker. */
+export function isServerReady({ isAccepting, registry }: RouteContext): boolean {
+  return isAccepting() && registry.all.every(({ status }) => status.isReady)
+}
+
 /**
  * Adds `/v2/health/live`, `/v2/health/ready` and `/v2/models/{model}/ready` of the Open Inference
  * Protocol.
  */
-export function healthRoutes(app: App, { registry, isAccepting, isStopping }: RouteContext): void {
+export function healthRoutes(app: App, context: RouteContext): void {
+  const { registry, isStopping } = context
   app.get(
     '/v2/health/live',
     {
@@ -42,7 +48,7 @@ export function healthRoutes(app: App, { registry, isAccepting, isStopping }: Ro
       },
     },
     async (_request, reply) => {
-      const ready = isAccepting() && registry.all.every(({ status }) => status.isReady)
+      const ready = isServerReady(context)
       return reply.code(ready ? 200 : 503).send({ ready })
     },
   )

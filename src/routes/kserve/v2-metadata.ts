@@ -23,7 +23,7 @@ import {
 } from './v2-schemas.ts'
 
 /** Supported extensions of the protocol, by Triton's names. */
-const EXTENSIONS = [
+export const EXTENSIONS = [
   'binary_tensor_data',
   'classification',
   'model_configuration',
@@ -34,6 +34,22 @@ const EXTENSIONS = [
   'statistics',
 ]
 const tags = ['models']
+
+/** One input or output in the metadata of a model. */
+export interface TensorAnswer {
+  name: string
+  datatype: string
+  shape: number[]
+}
+
+/** The metadata of a model. */
+export interface ModelMetadataAnswer {
+  name: string
+  versions: string[]
+  platform: string
+  inputs: TensorAnswer[]
+  outputs: TensorAnswer[]
+}
 
 /** Adds `/v2`, and `/v2/models/{model}[/versions/{version}]` with `/config` and `/stats`. */
 export async function metadataRoutes(app: App, context: RouteContext): Promise<void> {
@@ -210,11 +226,12 @@ function versionRoutes(app: App, { config, registry }: RouteContext): void {
 }
 
 /** The versions of a model that are loaded. Requests to a version that is being loaded fail. */
-function servedVersions(registry: Registry, name: string): readonly ModelVersion[] {
+export function servedVersions(registry: Registry, name: string): readonly ModelVersion[] {
   return registry.versions(name).filter(({ version }) => registry.has(name, version))
 }
 
-function metadataOf(model: ModelVersion, versions: readonly string[]) {
+/** The response to a request for the metadata of a model. */
+export function metadataOf(model: ModelVersion, versions: readonly string[]): ModelMetadataAnswer {
   const { inputs = [], outputs = [] } = asHandlerMetadata(model.metadata) ?? {}
   return {
     name: model.name,
@@ -226,6 +243,6 @@ function metadataOf(model: ModelVersion, versions: readonly string[]) {
 }
 
 /** Strict clients reject other members than these three. */
-function tensorOf({ name, datatype, shape }: TensorMetadata) {
+function tensorOf({ name, datatype, shape }: TensorMetadata): TensorAnswer {
   return { name, datatype, shape }
 }

@@ -20,12 +20,11 @@ import {
   resourceFromAttributes,
 } from '@opentelemetry/resources'
 import { BasicTracerProvider, BatchSpanProcessor } from '@opentelemetry/sdk-trace-base'
-import type { FastifyRequest } from 'fastify'
 import type { Logger } from 'pino'
 import { messageOf } from '../../errors.ts'
 import { BatchSpans } from './batch-spans.ts'
 import { RequestSpans } from './request-spans.ts'
-import type { OtlpProtocol, RequestTrace, Tracing } from './tracing.ts'
+import type { OtlpProtocol, RequestTrace, TracedRequest, Tracing } from './tracing.ts'
 
 /** Health checks, metrics and documents. Their traces would hide those of predictions. */
 const UNTRACED = new Set(['GET', 'HEAD', 'OPTIONS'])
@@ -60,7 +59,7 @@ export class OpenTelemetry implements Tracing {
     this.#batches = new BatchSpans(this.#tracer)
   }
 
-  begin(request: FastifyRequest): RequestTrace | undefined {
+  begin(request: TracedRequest): RequestTrace | undefined {
     const { method } = request
     if (UNTRACED.has(method)) return undefined
     // The clock of `performance.now()` and the clock of the machine drift apart.

@@ -1,9 +1,8 @@
 import { SpanStatusCode, trace } from '@opentelemetry/api'
 import type { Attributes, Context, Link, Span, Tracer } from '@opentelemetry/api'
-import type { FastifyRequest } from 'fastify'
 import type { RequestTiming } from '../../models/scheduling/prediction.ts'
 import type { BatchSpans } from './batch-spans.ts'
-import type { RequestTrace } from './tracing.ts'
+import type { RequestTrace, TracedRequest } from './tracing.ts'
 
 /** Begin and end, on the clock of `performance.now()`. */
 type Period = readonly [begin: number, end: number]
@@ -39,17 +38,20 @@ export class RequestSpans implements RequestTrace {
     return this.#options.headers
   }
 
-  end(request: FastifyRequest, status: number): void {
+  end(request: TracedRequest, status: number): void {
     const { span, epoch } = this.#options
     const { times } = request
     const route = request.routeOptions.url
     const now = performance.now()
     if (times?.accepted !== undefined) this.#addParts(times.accepted, now)
-    if (route !== undefined) span.updateName(`${request.method} ${route}`)
+    if (request.grpcCode !== undefined) span.updateName(request.url.slice(1))
+    else if (route !== undefined) span.updateName(`${request.method} ${route}`)
     // The SDK leaves out attributes without a value.
     span.setAttributes({
       'http.route': route,
       'http.response.status_code': status,
+      'rpc.system': request.grpcCode === undefined ? undefined : 'grpc',
+      'rpc.response.status_code': request.grpcCode,
       'url.path': request.url.split('?', 1)[0],
       'client.address': request.ip,
       'error.type': request.errorType ?? (status >= 400 ? String(status) : undefined),

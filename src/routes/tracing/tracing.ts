@@ -15,10 +15,23 @@ declare module 'fastify' {
   }
 }
 
+/** What a trace needs to know about a request, or about a call of gRPC. */
+export type TracedRequest = Pick<
+  FastifyRequest,
+  'headers' | 'receivedAt' | 'id' | 'times' | 'ip'
+> & {
+  readonly method: string
+  readonly url: string
+  readonly routeOptions: { readonly url?: string | undefined }
+  readonly errorType: string | undefined
+  /** Name of the status code of a call of gRPC; absent for other requests. */
+  readonly grpcCode?: string | undefined
+}
+
 /** Starts the traces of requests. */
 export interface Tracing {
   /** Returns the trace of a request whose headers have arrived; `undefined` if it has none. */
-  begin(request: FastifyRequest): RequestTrace | undefined
+  begin(request: TracedRequest): RequestTrace | undefined
   /** Sends the spans that were not sent yet. Waits for the collector for a second at most. */
   close(): Promise<void>
 }
@@ -30,7 +43,7 @@ export interface RequestTrace {
   /** Headers for the worker, which make the spans of a handler part of the trace. */
   readonly headers: readonly Header[]
   /** The request is over: its spans are made from the times that were measured anyway. */
-  end(request: FastifyRequest, status: number): void
+  end(request: TracedRequest, status: number): void
 }
 
 /** The part of the environment that decides whether there are traces. */

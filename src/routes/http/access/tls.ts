@@ -1,10 +1,13 @@
 import type { Server, ServerOptions } from 'node:https'
 import type { TlsFiles } from './tls-files.ts'
 
+/** A server whose certificate can be replaced. */
+type SecureServer = Pick<Server, 'setSecureContext'>
+
 /** TLS of all listeners. A new certificate is used for new connections; open ones stay. */
 export class ServerTls {
   #files: TlsFiles
-  readonly #servers = new Set<Server>()
+  readonly #servers = new Set<SecureServer>()
 
   constructor(files: TlsFiles) {
     this.#files = files
@@ -16,7 +19,7 @@ export class ServerTls {
   }
 
   /** A server that takes new certificates. */
-  add(server: Server): void {
+  add(server: SecureServer): void {
     this.#servers.add(server)
   }
 

@@ -28,9 +28,7 @@ export async function listen(app: App, place: ListenerPlace): Promise<string> {
   try {
     await app.listen({ host, port, listenTextResolver })
   } catch (cause) {
-    const code = codeOf(cause)
-    const free = code === 'EADDRINUSE' ? await freePortAfter(place) : undefined
-    throw new Error(problemText(code, place, cause, free), { cause })
+    throw await listenError(cause, place)
   }
   const address = app.server.address()
   if (!isAddress(address)) throw new Error('The listener has no address.')
@@ -38,6 +36,13 @@ export async function listen(app: App, place: ListenerPlace): Promise<string> {
   return withScheme(
     `http://${address.family === 'IPv6' ? `[${address.address}]` : address.address}:${address.port}`,
   )
+}
+
+/** Returns an error that says why a listener cannot listen, and which flag changes it. */
+export async function listenError(cause: unknown, place: ListenerPlace): Promise<Error> {
+  const code = codeOf(cause)
+  const free = code === 'EADDRINUSE' ? await freePortAfter(place) : undefined
+  return new Error(problemText(code, place, cause, free), { cause })
 }
 
 function problemText(

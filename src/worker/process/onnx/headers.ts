@@ -33,6 +33,9 @@ export interface RequestHeaders {
   readonly jsonLength: string | undefined
 }
 
+/** Dialects whose requests are tensors. */
+export const TENSOR_DIALECTS = ['v1', 'v2', 'grpc'] as const
+
 const SHAPE_NAME = SHAPE_HEADER.toLowerCase()
 const DIALECT_NAME = DIALECT_HEADER.toLowerCase()
 const PROFILE_NAME = PROFILE_HEADER.toLowerCase()
@@ -106,7 +109,7 @@ function joined(before: string, value: string): string {
 }
 
 function dialectOf(value: string): Dialect | undefined {
-  return value === 'v1' || value === 'v2' ? value : TEXT_DIALECTS.find((one) => one === value)
+  return TENSOR_DIALECTS.find((one) => one === value) ?? TEXT_DIALECTS.find((one) => one === value)
 }
 
 /** How much a header `Accept` prefers a type. */

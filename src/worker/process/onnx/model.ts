@@ -11,7 +11,7 @@ import type { RequestOutcome } from './batching/batcher.ts'
 import { judgeBatching } from './batching/verdict.ts'
 import type { BatchVerdict } from './batching/verdict.ts'
 import type { Decoded, OwnRuns } from './codec.ts'
-import { codecsOf } from './codecs/codecs.ts'
+import { codecsOf, isForTensors } from './codecs/codecs.ts'
 import type { Codecs } from './codecs/codecs.ts'
 import { decodeBody } from './content-coding.ts'
 import { describeModel } from './describe.ts'
@@ -143,8 +143,7 @@ class OnnxModel implements LoadedModel {
         return describeModel(request.id, this.#metadata, this.#batcher.verdict)
       if (headers.profile) return answerProfile(request.id, this.#session)
       const plain = decodeBody(request, contentEncoding, this.#codecs.maxBodyBytes)
-      const isTensors = dialect === 'plain' || dialect === 'v1' || dialect === 'v2'
-      const decoded = this.#codecs[isTensors ? dialect : 'texts'].decode(plain, headers)
+      const decoded = this.#codecs[isForTensors(dialect) ? dialect : 'texts'].decode(plain, headers)
       if (!(decoded instanceof Promise)) return this.#checked(decoded)
       return decoded
         .then((one) => this.#checked(one))

@@ -3,6 +3,7 @@ import type { ModelFiles } from '../../../../model-folder/files.ts'
 import type { WorkerOptions } from '../../handler.ts'
 import { readTextFolder } from '../../tasks/text-folder.ts'
 import type { Decoded, OwnRuns, RequestCodec } from '../codec.ts'
+import { TENSOR_DIALECTS } from '../headers.ts'
 import { InstancesCodec } from '../kserve-v1/codec.ts'
 import { hasEntryPerInstance } from '../kserve-v1/outputs.ts'
 import { IMAGE_HANDLER } from '../model-metadata.ts'
@@ -11,11 +12,15 @@ import { TensorCodec } from '../predictions/codec.ts'
 import { withTextHint } from '../predictions/text-hint.ts'
 import type { OnnxSession } from '../runtime/session.ts'
 import type { ModelMetadata, TextDescription } from '../tensors/metadata.ts'
+import { LateCodec } from './late-codec.ts'
+
+type TensorDialect = (typeof TENSOR_DIALECTS)[number]
 
 /** The codec of each REST dialect. `plain` serves MMS's routes and belongs to the handler. */
 export interface Codecs {
   readonly v1: RequestCodec
   readonly v2: RequestCodec<Decoded | OwnRuns>
+  readonly grpc: RequestCodec
   readonly plain: RequestCodec<Decoded | OwnRuns>
   /** Serves all dialects of texts. */
   readonly texts: RequestCodec<OwnRuns>
@@ -29,6 +34,11 @@ const NO_TEXTS: RequestCodec<OwnRuns> = {
   },
 }
 
+/** Whether requests in a dialect are tensors, or what the handler takes on MMS's routes. */
+export function isForTensors(dialect: string): dialect is TensorDialect | 'plain' {
+  return dialect === 'plain' || TENSOR_DIALECTS.some((one) => one === dialect)
+}
+
 /** @throws ServerError when the model and its files do not match. */
 export async function codecsOf(
   session: OnnxSession,
@@ -40,7 +50,11 @@ export async function codecsOf(
   const v1 = new InstancesCodec(metadata, options, () =>
     hasEntryPerInstance(metadata, (inputs, names) => session.run(inputs, names)),
   )
-  const others = { v1, v2, texts: NO_TEXTS, maxBodyBytes: options.maxBodyBytes }
+  const grpc = new LateCodec(async () => {
+    const { MessageCodec } = await import('../oip/message-codec.ts')
+    return new MessageCodec(metadata, options)
+  })
+  const others = { v1, v2, grpc, texts: NO_TEXTS, maxBodyBytes: options.maxBodyBytes }
   if (metadata.handler === IMAGE_HANDLER) {
     const { createImageCodecs } = await import('../image/codec.ts')
     const images = await createImageCodecs(metadata, files, options, { v1, v2 })

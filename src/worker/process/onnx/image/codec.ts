@@ -7,6 +7,7 @@ import type { ModelFiles } from '../../../../model-folder/files.ts'
 import type { ModelSettings } from '../../../../model-folder/settings.ts'
 import type { WirePrediction, WireRequest } from '../../../wire/messages.ts'
 import type { CodecLimits, Decoded, RequestCodec } from '../codec.ts'
+import { LateCodec } from '../codecs/late-codec.ts'
 import type { RequestHeaders } from '../headers.ts'
 import { imagesCsv } from '../image-response/csv.ts'
 import { chooseType } from '../image-response/response-type.ts'
@@ -35,6 +36,7 @@ interface ImageCodecs {
   readonly plain: RequestCodec
   readonly v1: RequestCodec
   readonly v2: RequestCodec
+  readonly grpc: RequestCodec
 }
 
 /**
@@ -60,7 +62,11 @@ export async function createImageCodecs(
   const v1 = new ImageInstancesCodec(preparer, tensors.v1)
   const v2 = new ImageProtocolCodec(preparer, metadata, options, tensors.v2)
   const plain = new ImageCodec(preparer, purpose, new TensorCodec(metadata, options, v2))
-  return { plain, v1, v2 }
+  const grpc = new LateCodec(async () => {
+    const { ImageMessageCodec } = await import('./message-codec.ts')
+    return new ImageMessageCodec(preparer, metadata, options)
+  })
+  return { plain, v1, v2, grpc }
 }
 
 /** A task of the room `vision`, which is imported only for models that declare one. */

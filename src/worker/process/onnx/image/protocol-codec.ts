@@ -11,7 +11,7 @@ import { openJson } from '../json/open.ts'
 import type { JsonReader } from '../json/reader.ts'
 import type { InstancesCodec } from '../kserve-v1/codec.ts'
 import { ProtocolCodec } from '../oip/codec.ts'
-import type { ModelMetadata } from '../tensors/metadata.ts'
+import type { ModelMetadata, TensorSpec } from '../tensors/metadata.ts'
 import type { Tensor } from '../tensors/tensor.ts'
 import { formatOfBytes } from './format.ts'
 import { imageOfText } from './json-images.ts'
@@ -55,14 +55,8 @@ export class ImageProtocolCodec implements RequestCodec {
     this.#preparer = preparer
     this.#limits = limits
     this.#tensors = tensors
-    const input = {
-      name: preparer.inputName,
-      datatype: 'BYTES',
-      shape: [-1],
-      dimensions: [''],
-      holdsFiles: true,
-    } as const
-    this.#files = new ProtocolCodec({ ...model, inputs: [input] }, limits)
+    const inputs = [fileInput(preparer.inputName)]
+    this.#files = new ProtocolCodec({ ...model, inputs }, limits)
   }
 
   async decode(request: WireRequest, headers: RequestHeaders): Promise<Decoded> {
@@ -94,8 +88,13 @@ export class ImageProtocolCodec implements RequestCodec {
   }
 }
 
+/** An input that takes image files. */
+export function fileInput(name: string): TensorSpec {
+  return { name, datatype: 'BYTES', shape: [-1], dimensions: [''], holdsFiles: true }
+}
+
 /** A request whose files have become tensors. */
-class ImageCall implements Decoded {
+export class ImageCall implements Decoded {
   readonly id: string
   readonly dialect: Dialect | undefined
   readonly inputs: readonly Tensor[]
@@ -121,7 +120,7 @@ function isImageFile(bytes: Buffer): boolean {
 }
 
 /** An element is the file, one character for each byte, or its base64. */
-function fileOfElement(element: string, index: number): Buffer {
+export function fileOfElement(element: string, index: number): Buffer {
   const bytes = Buffer.from(element, 'latin1')
   return isImageFile(bytes) ? bytes : imageOfText(element, index)
 }

@@ -87,7 +87,15 @@ export function tensorFromRawBody(
   return { datatype: 'BYTES', shape: single, data: [element] }
 }
 
-function tensorFromBinary(spec: TensorSpec, bytes: Buffer, shape: readonly number[]): Tensor {
+/**
+ * Converts the binary data of an input to its tensor.
+ * @throws ServerError 400
+ */
+export function tensorFromBinary(
+  spec: TensorSpec,
+  bytes: Buffer,
+  shape: readonly number[],
+): Tensor {
   return spec.datatype === 'BYTES'
     ? readElements(spec, bytes, shape)
     : tensorFromOctets(spec, bytes, shape)

@@ -1,4 +1,3 @@
-import { ROWS_HEADER } from '../../../../contract/internal-headers.ts'
 import type { Dialect } from '../../../../contract/internal-headers.ts'
 import { ServerError } from '../../../../errors.ts'
 import type {
@@ -22,7 +21,7 @@ import { OutputTable } from '../tensors/outputs.ts'
 import { parseShape } from '../tensors/raw-bytes.ts'
 import type { Tensor } from '../tensors/tensor.ts'
 import { addTensors, parseJsonLength, tensorFromRawBody } from './binary-request.ts'
-import { rankOutput } from './classification.ts'
+import { classify, rowsHeader } from './call-parts.ts'
 import { allOutputs, formOfOutput, wantsBinary } from './output-form.ts'
 import type { OutputForm } from './output-form.ts'
 import { readProtocolRequest } from './request.ts'
@@ -167,7 +166,7 @@ class InferenceCall implements Decoded {
 
   encode(results: readonly Tensor[]): WirePrediction {
     const { forms, callerId } = this.#fields
-    const outputs = this.#classify(results)
+    const outputs = classify(results, forms, this.#model)
     const written = writeProtocolResponse(
       this.#model,
       callerId,
@@ -175,28 +174,8 @@ class InferenceCall implements Decoded {
       outputs,
       this.#limits.maxResponseBytes,
     )
-    return encodeBody(protocolPrediction(this.id, written, this.#rowsHeader()), this.#coding)
-  }
-
-  /**
-   * Replaces outputs by their classes where the request asks for it. The first dimension of a
-   * batchable model is its batch dimension.
-   */
-  #classify(outputs: readonly Tensor[]): readonly Tensor[] {
-    const { forms } = this.#fields
-    if (forms.every(({ classes }) => classes === 0)) return outputs
-    const { batchable: isBatch, labels = [] } = this.#model
-    return outputs.map((output, index) => {
-      const { name = '', classes = 0 } = forms[index] ?? {}
-      if (classes === 0) return output
-      const own = this.#model.outputs.find((spec) => spec.name === name && spec.form !== 'label')
-      return rankOutput(output, name, classes, { isBatch, labels: own?.labels ?? labels })
-    })
-  }
-
-  #rowsHeader(): readonly WireHeader[] {
-    const rows = this.#model.batchable ? (this.inputs[0]?.shape[0] ?? 1) : 1
-    return this.dialect === undefined || rows < 2 ? NO_HEADERS : [[ROWS_HEADER, String(rows)]]
+    const headers = this.dialect === undefined ? NO_HEADERS : rowsHeader(this.#model, this.inputs)
+    return encodeBody(protocolPrediction(this.id, written, headers), this.#coding)
   }
 }
 

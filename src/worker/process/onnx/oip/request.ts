@@ -13,12 +13,13 @@ import type { TensorSpec } from '../tensors/metadata.ts'
 import { checkDeclaredShape, fitDeclaredShape } from '../tensors/shape.ts'
 import type { Tensor } from '../tensors/tensor.ts'
 
-const MAX_RANK = 1024
+/** Maximum number of dimensions of an input. */
+export const MAX_RANK = 1024
 /**
  * Maximum number of members of one object. Valid requests have fewer, and each distinct name costs
  * time and memory.
  */
-const MAX_MEMBERS = 1024
+export const MAX_MEMBERS = 1024
 
 /**
  * Members of a `parameters` object. Nested values and `null`, which the protocol does not define,
@@ -171,7 +172,7 @@ function readParameters(reader: JsonReader): Parameters {
 }
 
 /** Rejects parameters that the client relies on but onnxd would ignore. Other names are allowed. */
-function checkParameterName(name: string): void {
+export function checkParameterName(name: string): void {
   if (name.startsWith('shared_memory_')) {
     throw invalid('Shared memory is not supported; send the tensor data in the request.')
   }

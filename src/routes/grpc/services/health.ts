@@ -1,0 +1,74 @@
+/** The health checks of gRPC (`grpc.health.v1`), for the server and for each model. */
+import { ServerError } from '../../../errors.ts'
+import { MessageReader } from '../../../proto-message.ts'
+import { mayUse } from '../../http/access/caller.ts'
+import { isServerReady } from '../../kserve/health.ts'
+import { isReadyToServe } from '../../kserve/v2-models.ts'
+import type { RouteContext } from '../../route-context.ts'
+import { encodeMessage } from '../messages/encode.ts'
+import { HEALTH } from '../messages/schemas.ts'
+import type { HEALTH_STATES } from '../messages/schemas.ts'
+import type { Call } from '../transport/call.ts'
+
+type Sender = Pick<Call, 'caller'>
+type State = (typeof HEALTH_STATES)[number]
+
+export const HEALTH_SERVICE = 'grpc.health.v1.Health'
+/** Names of the whole server. */
+const SERVER_NAMES: ReadonlySet<string> = new Set([
+  '',
+  'inference.GRPCInferenceService',
+  HEALTH_SERVICE,
+])
+const SERVICE = 1
+/** How often the state of a watched service is compared. */
+const WATCH_MS = 500
+
+/** Handles `Check`. */
+export function checkHealth(message: Buffer, context: RouteContext, sender: Sender): Uint8Array {
+  const state = stateOf(serviceIn(message), context, sender)
+  if (state !== 'SERVICE_UNKNOWN') return encodeMessage(HEALTH, { status: state })
+  throw new ServerError(
+    'ModelNotFoundException',
+    'The server has no service or model of this name.',
+  )
+}
+
+/** Handles `Watch`: sends the state now, and again after each change. */
+export function watchHealth(call: Call, message: Buffer, context: RouteContext): void {
+  const service = serviceIn(message)
+  let last: State | undefined
+  const send = (): void => {
+    const state = stateOf(service, context, call)
+    if (state === last) return
+    last = state
+    call.send(encodeMessage(HEALTH, { status: state }))
+  }
+  const timer = setInterval(send, WATCH_MS).unref()
+  call.onLeave = () => clearInterval(timer)
+  call.onDrain = () => {
+    clearInterval(timer)
+    send()
+    call.fail(new ServerError('ServiceUnavailableException', 'The server is stopping.'))
+  }
+  send()
+}
+
+/** A model that the sender may not use is unknown to it. */
+function stateOf(service: string, context: RouteContext, sender: Sender): State {
+  if (SERVER_NAMES.has(service)) return isServerReady(context) ? 'SERVING' : 'NOT_SERVING'
+  if (!mayUse(sender, service)) return 'SERVICE_UNKNOWN'
+  try {
+    const isReady = !context.isStopping() && isReadyToServe(context.registry, service)
+    return isReady ? 'SERVING' : 'NOT_SERVING'
+  } catch {
+    return 'SERVICE_UNKNOWN'
+  }
+}
+
+function serviceIn(bytes: Buffer): string {
+  const message = new MessageReader(bytes)
+  let service = ''
+  while (message.next()) if (message.number === SERVICE) service = message.text()
+  return service
+}
