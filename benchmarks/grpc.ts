@@ -7,8 +7,7 @@ import { missingModels, modelFile } from './bench-models.ts'
 import type { Benchmark, Figure } from './benchmark.ts'
 import { binaryRequest } from './binary-request.ts'
 import type { TensorFacts } from './binary-request.ts'
-import { grpcLoop } from './grpc-load.ts'
-import { goodLoop } from './load.ts'
+import { grpcLoop, restLoop } from './grpc-load.ts'
 import { cpuMs, startServer } from './server.ts'
 
 const IN_FLIGHT = [1, 8, 64] as const
@@ -43,7 +42,7 @@ export const grpcBesideRest: Benchmark = {
           for (let round = 0; round < rounds; round++) {
             const load = { connections, seconds }
             const before = cpuMs(server.pid)
-            const overRest = await goodLoop(rest, load)
+            const overRest = await restLoop(rest, load)
             const between = cpuMs(server.pid)
             const overGrpc = await grpcLoop(server.grpc, message, load)
             const after = cpuMs(server.pid)
