@@ -50,6 +50,9 @@ const TAGS: Readonly<Record<string, string>> = {
   management: 'Manage models, versions and workers.',
   'KServe v1': 'Version 1 of the KServe protocol.',
   documents: 'OpenAPI documents.',
+  OpenAI: 'Embeddings in the form of OpenAI.',
+  Cohere: 'Ranking of texts in the form of Cohere.',
+  'text-embeddings-inference': 'The paths of text-embeddings-inference.',
 }
 const KSERVE_PATH = /^\/v[12](\/|$)/
 

@@ -96,6 +96,26 @@ test('A01 without the token every request gets one and the same 401', async (t) 
   }
 })
 
+test('A03 a token for one listener gets 403 on the other', async (t) => {
+  const tokens = [
+    { name: 'client', token: 'token-of-a-client' },
+    { name: 'operator', token: 'token-of-an-operator', scope: 'management' },
+  ]
+  const environment = { ONNXD_TOKENS: JSON.stringify(tokens) }
+  const server = await serve(t, [iris], {}, { environment })
+  const statuses = async (token: string): Promise<number[]> => {
+    const init = { headers: { authorization: `Bearer ${token}` } }
+    const responses = [
+      await server.fetch('/v2/models/iris', init),
+      await server.manage('/models', init),
+    ]
+    return responses.map(({ status }) => status)
+  }
+  assert.deepEqual(await statuses('token-of-a-client'), [200, 403])
+  assert.deepEqual(await statuses('token-of-an-operator'), [403, 200])
+  assert.deepEqual(await statuses('token-of-nobody'), [401, 401])
+})
+
 test('A02 how long a refusal takes does not depend on how much of a token is right', async (t) => {
   const server = await serve(t, [], {
     managementToken: TOKEN,

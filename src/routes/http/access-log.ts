@@ -5,6 +5,9 @@ import { sentMethod } from './request-target.ts'
 /** The trace id in a `traceparent` header (W3C Trace Context). */
 const TRACE_PARENT = /^[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}/
 
+/** The route that returns the last lines of the log. */
+const LOG_PATH = '/logs'
+
 /** Writes the line of a finished request to the access log. Absent values are left out. */
 export function logRequest(
   log: FastifyBaseLogger,
@@ -15,7 +18,9 @@ export function logRequest(
   const { id, raw, ip, caller, routeOptions, times, errorType, prediction } = request
   const { receivedAt, trace } = request
   const ms = Math.round((performance.now() - receivedAt) * 100) / 100
-  log.info(
+  // A command that follows the log must not fill it.
+  const level = routeOptions.url === LOG_PATH && status < 400 ? 'debug' : 'info'
+  log[level](
     {
       requestId: id,
       method: sentMethod(raw),

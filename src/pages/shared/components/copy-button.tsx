@@ -21,6 +21,8 @@ export function CopyButton({
     <Button
       icon={result === 'Copied' ? 'check' : 'copy'}
       onClick={() => {
+        // Pages of other hosts without HTTPS have no clipboard.
+        if (!isSecureContext) return show('Not allowed by the browser')
         navigator.clipboard.writeText(text).then(
           () => show('Copied'),
           () => show('Not allowed by the browser'),
