@@ -128,7 +128,8 @@ class Calls {
   }
 
   accept(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): void {
-    if (isForeign(stream, headers)) return
+    // A client may reset a call in the packet that begins it.
+    if (stream.destroyed || stream.closed || isForeign(stream, headers)) return
     const { budget, config, tracing } = this.#context
     const call = new Call(stream, headers, { budget, maxMessageBytes: config.maxBodyBytes })
     const method = this.#methods.get(call.path)

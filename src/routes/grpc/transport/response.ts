@@ -35,7 +35,7 @@ export class CallResponse {
    */
   send(message: Uint8Array, lead: Uint8Array = NO_BYTES, onSent: OnSent = () => {}): void {
     const stream = this.#stream
-    if (stream.destroyed || this.#trailers !== undefined) return onSent(false)
+    if (this.#isGone || this.#trailers !== undefined) return onSent(false)
     this.#begin()
     const prefix = prefixOf(message.length, lead)
     const done = (error?: Error | null): void => onSent(error === undefined || error === null)
@@ -54,10 +54,9 @@ export class CallResponse {
   end(trailers: Trailers): void {
     if (this.#trailers !== undefined) return
     this.#trailers = trailers
-    const stream = this.#stream
-    if (stream.destroyed) return
+    if (this.#isGone) return
     this.#begin()
-    stream.end()
+    this.#stream.end()
   }
 
   /** Ends the response because of an error. What still comes of the request is dropped. */
@@ -65,7 +64,7 @@ export class CallResponse {
     const stream = this.#stream
     stream.resume()
     if (this.#hasHeaders) return this.end(trailers)
-    if (stream.destroyed || this.#trailers !== undefined) return
+    if (this.#isGone || this.#trailers !== undefined) return
     this.#trailers = trailers
     stream.respond({ ...this.#head(), ...trailers }, { endStream: true })
     if (!stream.readableEnded) stream.close(NGHTTP2_NO_ERROR)
@@ -78,6 +77,11 @@ export class CallResponse {
     if (!isWaiting || bufferSize !== this.#unsent.bytes)
       this.#unsent = { bytes: bufferSize, since: now }
     return isWaiting && now - this.#unsent.since >= ms
+  }
+
+  /** Whether the client has reset the stream, which may be destroyed much later. */
+  get #isGone(): boolean {
+    return this.#stream.destroyed || this.#stream.closed
   }
 
   /** Sends the headers of the response, if they are not sent yet. */

@@ -64,3 +64,14 @@ test('a call that ends within a message is rejected as incomplete', async (t) =>
   assert.equal(headers['grpc-status'], '3')
   assert.equal(headers['grpc-message'], 'The request message is incomplete.')
 })
+
+test('a response to a stream that was reset a moment ago is dropped', async (t) => {
+  const { call } = await openCall(t, new ByteBudget(1 << 24))
+  call.abort()
+  assert.ok(call.stream.closed && !call.stream.destroyed)
+  const sent: boolean[] = []
+  call.respond(Buffer.alloc(10), (isSent) => sent.push(isSent))
+  call.fail(new Error('too late'))
+  assert.deepEqual(sent, [false])
+  await once(call.stream, 'close')
+})
