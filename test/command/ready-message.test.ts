@@ -4,7 +4,7 @@ import { test } from 'node:test'
 import { readyText } from '../../src/command/ready-message.ts'
 
 type ReadyParameters = Parameters<typeof readyText>
-const config = { host: '127.0.0.1', managementHost: '127.0.0.1', managementToken: '' }
+const config = { host: '127.0.0.1', managementHost: '127.0.0.1' }
 const model = (name: string) => ({
   name,
   version: '1.0',
@@ -14,7 +14,8 @@ const model = (name: string) => ({
 })
 
 async function textFor(loaded: readonly object[]): Promise<string> {
-  const server = { inferenceUrl: 'http://i', managementUrl: 'http://m', loaded }
+  const access = { tokens: undefined, tls: undefined }
+  const server = { inferenceUrl: 'http://i', managementUrl: 'http://m', loaded, access }
   return readyText(server as unknown as ReadyParameters[0], config as ReadyParameters[1])
 }
 
