@@ -50,13 +50,13 @@ export function findTests(folder, ending, filters) {
  * Runs the files and exits with the status of the test runner.
  * @param settings `timeoutMs` is the limit for a file and for each test in it; `isAlone` runs the
  * files one after the other, for tests that measure; `environment` is added to that of this
- * process.
+ * process; `isBuffered` prints the output at the end, for a run beside another one.
  * @param onEnd Called when the test runner has exited.
  */
 export function runTests(
   files,
   options,
-  { timeoutMs, isAlone = false, environment = {} },
+  { timeoutMs, isAlone = false, isBuffered = false, environment = {} },
   onEnd = () => {},
 ) {
   const hasReporter = options.some((option) => option.startsWith('--test-reporter'))
@@ -74,11 +74,18 @@ export function runTests(
       ...options,
       ...files,
     ],
-    { stdio: 'inherit', env: { ...process.env, ...environment } },
+    {
+      stdio: isBuffered ? ['ignore', 'pipe', 'pipe'] : 'inherit',
+      env: { ...process.env, ...environment },
+    },
   )
+  const output = []
+  for (const stream of [runner.stdout, runner.stderr]) stream?.on('data', (one) => output.push(one))
   for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => runner.kill(signal))
-  runner.on('exit', (status, signal) => {
-    process.exitCode = status ?? 1
+  runner.on('close', (status, signal) => {
+    process.stdout.write(Buffer.concat(output))
+    // Another run may have failed before.
+    process.exitCode ||= status ?? 1
     node.remove()
     onEnd()
     if (signal !== null) console.error(`onnxd: the test runner was ended by ${signal}.`)

@@ -177,7 +177,7 @@ test('the same paths below a model, and what each model says of itself', async (
     model_type: { embedding: { pooling: 'mean' } },
     max_concurrent_requests: 77,
     max_input_length: 64,
-    max_batch_tokens: 16_384,
+    max_batch_tokens: 512,
     max_client_batch_size: 2048,
     auto_truncate: false,
     tokenization_workers: 1,
