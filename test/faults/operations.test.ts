@@ -316,6 +316,8 @@ const COMPARES_WALL_CLOCK = [
   'models/metrics/process.ts',
   'models/weights/entry-list.ts',
   'models/weights/source-files.ts',
+  'pages/shared/format.ts',
+  'routes/console/snapshot.ts',
   'routes/tracing/open-telemetry.ts',
   'worker/host/runtime-directory.ts',
 ]

@@ -189,7 +189,7 @@ function ConnectionBanner(): JSX.Element | null {
     return () => clearInterval(timer)
   }, [value])
   if (value.state !== 'lost') return null
-  const seconds = Math.max(0, Math.ceil((value.retryAt - Date.now()) / 1000))
+  const seconds = Math.max(0, Math.ceil((value.retryAt - performance.now()) / 1000))
   return (
     <div class="notice bad">
       <div>

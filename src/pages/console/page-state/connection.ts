@@ -15,7 +15,12 @@ const SILENCE_MS = 10_000
 /** The state of the connection. */
 export type Connection =
   | { readonly state: 'connecting' | 'open' | 'signed-out' }
-  | { readonly state: 'lost'; readonly reason: string; readonly retryAt: number }
+  | {
+      readonly state: 'lost'
+      readonly reason: string
+      /** On the clock of `performance.now()`. */
+      readonly retryAt: number
+    }
 
 export const connection = signal<Connection>({ state: 'connecting' })
 
@@ -64,7 +69,7 @@ async function keepConnected(stop: AbortSignal): Promise<void> {
 function lose(reason: string): void {
   const pauseMs = Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** attempt)
   attempt += 1
-  connection.value = { state: 'lost', reason, retryAt: Date.now() + pauseMs }
+  connection.value = { state: 'lost', reason, retryAt: performance.now() + pauseMs }
 }
 
 /** Waits until the time of the next attempt. */
@@ -72,7 +77,7 @@ async function pause(stop: AbortSignal): Promise<void> {
   const { value } = connection
   if (value.state !== 'lost') return
   await new Promise<void>((resolve) => {
-    const timer = setTimeout(resolve, value.retryAt - Date.now())
+    const timer = setTimeout(resolve, value.retryAt - performance.now())
     stop.addEventListener('abort', () => {
       clearTimeout(timer)
       resolve()
