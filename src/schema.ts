@@ -32,7 +32,10 @@ export function problemWith(schema: TSchema, value: unknown): string | undefined
   const { schema: wantedSchema } = problem
   if (problem.type === ValueErrorType.ObjectAdditionalProperties) {
     const key = place.split('.').at(-1) ?? place
-    const known = closestName(key, Object.keys((wantedSchema as TObject).properties))
+    const { properties } = wantedSchema as Partial<TObject>
+    // Any name that fits a pattern is a key.
+    if (properties === undefined) return `${place}: this name is not allowed`
+    const known = closestName(key, Object.keys(properties))
     return `${place}: unknown key${known === undefined ? '' : `; the closest one is ${known}`}`
   }
   let wanted = problem.message
