@@ -115,7 +115,12 @@ const DOORS = {
   ],
   'worker/process/onnx/image': ['codec.ts', 'classes.ts', 'placement.ts', 'decode.ts'],
   'worker/process/onnx/kserve-v1': ['codec.ts', 'instances.ts', 'outputs.ts'],
-  'worker/process/onnx/oip': ['codec.ts', 'message-codec.ts', 'named-tensors.ts'],
+  'worker/process/onnx/oip': [
+    'codec.ts',
+    'message-codec.ts',
+    'named-tensors.ts',
+    'named-messages.ts',
+  ],
   'worker/process/onnx/profile': ['answer.ts'],
   'worker/process/onnx/raw': ['raw-input.ts', 'foreign-bytes.ts'],
   'worker/process/onnx/runtime': [

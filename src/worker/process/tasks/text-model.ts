@@ -5,6 +5,7 @@ import type { WirePrediction, WireRequest } from '../../wire/messages.ts'
 import type { CodecLimits, Decoded, OwnRuns, RequestCodec, RunModel } from '../onnx/codec.ts'
 import { readGraph } from '../onnx/graph/graph-reader.ts'
 import type { RequestHeaders } from '../onnx/headers.ts'
+import type { NamedTransport } from '../onnx/oip/named-tensors.ts'
 import type { ModelMetadata, TextDescription } from '../onnx/tensors/metadata.ts'
 import { ClassificationTask, entailmentOf } from './classification.ts'
 import { DialectCodec } from './dialects/codec.ts'
@@ -39,8 +40,14 @@ const DYNAMIC_QUANTISATION = 'DynamicQuantize'
 export interface TextModel {
   readonly codec: RequestCodec<Decoded | OwnRuns>
   /** Answers requests in the form of other servers. */
-  /** Requests of the Open Inference Protocol, with texts or tensors. */
-  readonly protocol: RequestCodec<Decoded | OwnRuns>
+  /**
+   * A codec for requests of the Open Inference Protocol, with texts or tensors.
+   * @param tensors The codec for tensors.
+   */
+  readonly protocol: (
+    transport: NamedTransport,
+    tensors: RequestCodec,
+  ) => RequestCodec<Decoded | OwnRuns>
   readonly dialects: RequestCodec<OwnRuns>
   readonly description: TextDescription
 }
@@ -53,8 +60,6 @@ export interface TextModelParts {
   readonly limits: CodecLimits
   /** Decodes requests with tensors. */
   readonly fallback: RequestCodec
-  /** Decodes requests of the Open Inference Protocol with tensors. */
-  readonly v2: RequestCodec
   /** Whether texts of different requests may share a run. */
   readonly joinsRequests: boolean
 }
@@ -96,7 +101,8 @@ export function createTextModel(parts: TextModelParts): TextModel {
   const inputNames = metadata.inputs.map(({ name }) => name)
   return {
     codec: new TextCodec(task, { inputNames, limits, fallback }),
-    protocol: new TextProtocolCodec(task, { task: folder.task, metadata, limits }, parts.v2),
+    protocol: (transport, tensors) =>
+      new TextProtocolCodec(task, { task: folder.task, metadata, limits }, transport, tensors),
     dialects: new DialectCodec(task, {
       name: metadata.name,
       task: folder.task,

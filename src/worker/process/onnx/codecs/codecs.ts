@@ -8,6 +8,7 @@ import { InstancesCodec } from '../kserve-v1/codec.ts'
 import { hasEntryPerInstance } from '../kserve-v1/outputs.ts'
 import { IMAGE_HANDLER } from '../model-metadata.ts'
 import { ProtocolCodec } from '../oip/codec.ts'
+import { HTTP_TRANSPORT } from '../oip/named-tensors.ts'
 import { TensorCodec } from '../predictions/codec.ts'
 import { withTextHint } from '../predictions/text-hint.ts'
 import type { OnnxSession } from '../runtime/session.ts'
@@ -20,7 +21,7 @@ type TensorDialect = (typeof TENSOR_DIALECTS)[number]
 export interface Codecs {
   readonly v1: RequestCodec
   readonly v2: RequestCodec<Decoded | OwnRuns>
-  readonly grpc: RequestCodec
+  readonly grpc: RequestCodec<Decoded | OwnRuns>
   readonly plain: RequestCodec<Decoded | OwnRuns>
   /** Serves all dialects of texts. */
   readonly texts: RequestCodec<OwnRuns>
@@ -66,12 +67,16 @@ export async function codecsOf(
   const { createTextModel } = await import('../../tasks/text-model.ts')
   const joinsRequests = (options.joinBatches || files.settings.joinBatches) !== 'never'
   const fallback = withTextHint(tensors)
-  const parts = { folder, files, metadata, limits: options, fallback, v2, joinsRequests }
+  const parts = { folder, files, metadata, limits: options, fallback, joinsRequests }
   const { codec, protocol, dialects, description } = createTextModel(parts)
   const codecs = {
     ...others,
     v1: withTextHint(v1),
-    v2: protocol,
+    v2: protocol(HTTP_TRANSPORT, v2),
+    grpc: new LateCodec(async () => {
+      const { GRPC_TRANSPORT } = await import('../oip/named-messages.ts')
+      return protocol(GRPC_TRANSPORT, grpc)
+    }),
     plain: codec,
     texts: dialects,
   }

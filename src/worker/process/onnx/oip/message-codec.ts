@@ -22,6 +22,7 @@ import { writeMessageResponse } from './message-response.ts'
 import type { MessageAnswer } from './message-response.ts'
 import { allOutputs, formOfOutput } from './output-form.ts'
 import type { OutputForm } from './output-form.ts'
+import type { Parameters } from './request.ts'
 
 const NO_BODY = Buffer.alloc(0)
 
@@ -47,33 +48,15 @@ export class MessageCodec implements RequestCodec {
 
   /** As {@link decode}, for a message that is already read. */
   open(id: string, message: MessageRequest): Decoded {
-    const { inputs, outputs, parameters, raw } = message
-    const tensors = new InputSet(this.#inputs)
-    for (const [index, input] of inputs.entries()) {
-      const spec = tensors.claim(input.name)
-      if (input.datatype !== spec.datatype) {
-        const given = input.datatype === '' ? 'none' : quote(input.datatype)
-        throw invalid(
-          `Input ${quote(spec.name)}: expected ${specText(spec)}, got datatype ${given}.`,
-        )
-      }
-      const shape = fitDeclaredShape(spec, input.shape)
-      const bytes = rawOf(input, index, message)
-      const tensor =
-        bytes === undefined
-          ? tensorFromContents(spec, input.contents, shape)
-          : tensorFromBinary(spec, bytes, shape)
-      tensors.add(spec.name, tensor)
-    }
-    if (raw.length > inputs.length) throw wrongRawCount(message)
-    const isStream = parameters.get(WANTS_FINAL_RESPONSE) === true
+    const { outputs, parameters } = message
+    const tensors = inputsOf(message, this.#inputs)
     return new MessageCall(
       id,
       tensors.complete(),
       {
         id: message.id,
         forms: outputs.length === 0 ? this.#all : this.#formsOf(outputs),
-        flag: isStream ? FINAL_RESPONSE : undefined,
+        flag: finalFlagOf(parameters),
       },
       this.#model,
       this.#limits.maxResponseBytes,
@@ -84,6 +67,37 @@ export class MessageCodec implements RequestCodec {
     this.#outputs.choose(outputs)
     return outputs.map((output) => formOfOutput(output, this.#outputs.specOf(output.name)))
   }
+}
+
+/** The parameter of the response to a request of Triton's streams. */
+export function finalFlagOf(parameters: Parameters): string | undefined {
+  return parameters.get(WANTS_FINAL_RESPONSE) === true ? FINAL_RESPONSE : undefined
+}
+
+/**
+ * The tensors of a message.
+ * @param table The inputs that it may have.
+ * @throws ServerError 400
+ */
+export function inputsOf(message: MessageRequest, table: InputTable): InputSet {
+  const { inputs, raw } = message
+  const tensors = new InputSet(table)
+  for (const [index, input] of inputs.entries()) {
+    const spec = tensors.claim(input.name)
+    if (input.datatype !== spec.datatype) {
+      const given = input.datatype === '' ? 'none' : quote(input.datatype)
+      throw invalid(`Input ${quote(spec.name)}: expected ${specText(spec)}, got datatype ${given}.`)
+    }
+    const shape = fitDeclaredShape(spec, input.shape)
+    const bytes = rawOf(input, index, message)
+    const tensor =
+      bytes === undefined
+        ? tensorFromContents(spec, input.contents, shape)
+        : tensorFromBinary(spec, bytes, shape)
+    tensors.add(spec.name, tensor)
+  }
+  if (raw.length > inputs.length) throw wrongRawCount(message)
+  return tensors
 }
 
 /** @throws ServerError 400 for a body that is not the message of a request. */
