@@ -231,7 +231,8 @@ test('a model can be scaled with the keyboard alone', options, async (t) => {
   await page.keyboard.press('Enter')
   await page.getByLabel('Number of workers').waitFor()
   await page.keyboard.press('Escape')
-  assert.equal(await focused(page), 'Scale…', 'the focus is back at the button')
+  // The focus is back at the button.
+  await until(async () => (await focused(page)) === 'Scale…')
   await page.keyboard.press('Enter')
   await page.keyboard.type('2')
   await page.keyboard.press('Enter')
@@ -326,9 +327,8 @@ async function workerRows(page: Page): Promise<string[][]> {
 async function show(page: Page, view: string): Promise<void> {
   await page.evaluate(`location.hash = ${JSON.stringify(view)}`)
   const title = view.split('/').at(-1) ?? ''
-  await page.waitForFunction(
-    `document.querySelector('.view h1')?.textContent.toLowerCase().startsWith(${JSON.stringify(title)})`,
-  )
+  const heading = { level: 1, name: new RegExp(`^${title}`, 'i') }
+  await page.getByRole('heading', heading).waitFor()
   // The last part of these views comes with a request of its own.
   const late = { '/models/iris': 'features', '/settings': 'lenientParameters' }[view]
   if (late !== undefined) await page.getByText(late).first().waitFor()
