@@ -15,9 +15,8 @@ import process from 'node:process'
 
 /**
  * Number of files that run in parallel. Most tests wait for processes, so four fit on two cores.
- * `ONNXD_TEST_FILES` sets another number.
  */
-const CONCURRENCY = Number(process.env.ONNXD_TEST_FILES) || Math.max(4, availableParallelism() - 1)
+const CONCURRENCY = Math.max(4, availableParallelism() - 1)
 
 /**
  * Splits the arguments of a test command into options for Node's test runner and filters for files.
@@ -48,15 +47,16 @@ export function findTests(folder, ending, filters) {
 
 /**
  * Runs the files and exits with the status of the test runner.
- * @param settings `timeoutMs` is the limit for a file and for each test in it; `isAlone` runs the
- * files one after the other, for tests that measure; `environment` is added to that of this
+ * @param settings `timeoutMs` is the limit for a file and for each test in it; `concurrency` is the
+ * number of files that run in parallel; `isAlone` runs the files one after the other, for tests that
+ * measure; `environment` is added to that of this
  * process; `isBuffered` prints the output at the end, for a run beside another one.
  * @param onEnd Called when the test runner has exited.
  */
 export function runTests(
   files,
   options,
-  { timeoutMs, isAlone = false, isBuffered = false, environment = {} },
+  { timeoutMs, concurrency = CONCURRENCY, isAlone = false, isBuffered = false, environment = {} },
   onEnd = () => {},
 ) {
   const hasReporter = options.some((option) => option.startsWith('--test-reporter'))
@@ -68,7 +68,7 @@ export function runTests(
     [
       '--enable-source-maps',
       '--test',
-      `--test-concurrency=${isAlone ? 1 : CONCURRENCY}`,
+      `--test-concurrency=${isAlone ? 1 : concurrency}`,
       `--test-timeout=${timeoutMs}`,
       ...(hasReporter ? [] : ['--test-reporter=spec']),
       ...options,

@@ -6,6 +6,7 @@
  *     npm test -- --test-name-pattern=batch     options go to Node's test runner
  *     npm test -- --watch wire                  again after each change, until Ctrl-C
  *     npm test -- --node=22                     fails unless Node 22 runs it
+ *     npm test -- --files=3                     three files in parallel
  */
 import path from 'node:path'
 import process from 'node:process'
@@ -26,8 +27,10 @@ if (args.includes('--watch')) {
   const others = args.filter((arg) => arg !== '--watch')
   runOnChanges(['src', 'test'], [fileURLToPath(import.meta.url), ...others])
 } else {
-  const { options, filters } = readArguments(args, ['--node='])
+  const { options, filters } = readArguments(args, ['--node=', '--files='])
   ensure('dist', 'build')
   const files = findTests(path.join('build', 'test'), '.test.js', filters)
-  runTests(files, options, { timeoutMs: TIMEOUT_MS })
+  const parallel = args.find((arg) => arg.startsWith('--files='))?.slice('--files='.length)
+  const concurrency = parallel === undefined ? undefined : Number(parallel)
+  runTests(files, options, { timeoutMs: TIMEOUT_MS, concurrency })
 }
