@@ -48,9 +48,9 @@ export function findTests(folder, ending, filters) {
 /**
  * Runs the files and exits with the status of the test runner.
  * @param settings `timeoutMs` is the limit for a file and for each test in it; `concurrency` is the
- * number of files that run in parallel; `isAlone` runs the files one after the other, for tests that
- * measure; `environment` is added to that of this
- * process; `isBuffered` prints the output at the end, for a run beside another one.
+ * number of files that run in parallel; `isAlone` runs the files one after the other, for tests
+ * that measure; `environment` is added to that of this process; `isBuffered` prints the output at
+ * the end, for a run beside another one.
  * @param onEnd Called when the test runner has exited.
  */
 export function runTests(
