@@ -77,7 +77,8 @@ export function readLines(stream: Readable, onLine: (line: string) => void): voi
         resume = undefined
         stream.resume()
       },
-      Math.ceil(resumesAt - performance.now()),
+      // On a busy machine that time may have passed, and Node 24 warns about negative times.
+      Math.max(0, Math.ceil(resumesAt - performance.now())),
     )
     resume.unref()
   })
