@@ -1,7 +1,10 @@
 /** Labels of versions, and requests that are divided among versions. */
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
 import { mkdirSync, writeFileSync } from 'node:fs'
+import http from 'node:http'
 import path from 'node:path'
+import { text } from 'node:stream/consumers'
 import { test } from 'node:test'
 import type { TestContext } from 'node:test'
 import { addingModel } from '../helpers/numbered-models.ts'
@@ -34,10 +37,10 @@ async function versionOf(
 ): Promise<readonly [number, string | null]> {
   const init = { method: 'POST', headers: { ...JSON_TYPE, ...headers }, body: JSON.stringify(body) }
   const response = await server.fetch(route, init)
-  const text = await response.text()
-  assert.equal(response.status, 200, text)
+  const answer = await response.text()
+  assert.equal(response.status, 200, answer)
   // The output is the last list of one number.
-  const added = text.match(/\d+(?:\.\d+)?(?=\s*\])/g)?.at(-1)
+  const added = answer.match(/\d+(?:\.\d+)?(?=\s*\])/g)?.at(-1)
   return [Number(added), response.headers.get('onnxd-version')]
 }
 
@@ -138,8 +141,8 @@ test('keys may be in the query or in the body, and mistakes change nothing', asy
     assert.match(await response.text(), message)
   }
   assert.equal((await put(server, {}, 'nothing')).status, 404)
-  const text = { method: 'PUT', headers: JSON_TYPE, body: '{"weights": ' }
-  assert.equal((await server.manage('/models/add/routing', text)).status, 400)
+  const broken = { method: 'PUT', headers: JSON_TYPE, body: '{"weights": ' }
+  assert.equal((await server.manage('/models/add/routing', broken)).status, 400)
   assert.deepEqual(await json(await server.manage('/models/add/routing')), before)
 
   // Without a version, a weight goes with it.
@@ -147,6 +150,29 @@ test('keys may be in the query or in the body, and mistakes change nothing', asy
   assert.equal((await server.manage('/models/add/1', { method: 'DELETE' })).status, 403)
   await put(server, {})
   assert.equal((await server.manage('/models/add/1', { method: 'DELETE' })).status, 200)
+})
+
+test('a request whose chosen version is removed while its body arrives gets another one', async (t) => {
+  const server = await serve(t, [adding(t, [1, 2])], { workers: 1 })
+  assert.equal((await put(server, { weights: { 1: 1 } })).status, 200)
+  const body = JSON.stringify({ x: [0] })
+  const length = { 'content-length': String(body.length) }
+  const headers = { ...JSON_TYPE, ...length, expect: '100-continue' }
+  const request = http.request(`${server.inferenceUrl}/predictions/add`, {
+    method: 'POST',
+    headers,
+  })
+  const answered = once(request, 'response') as Promise<[http.IncomingMessage]>
+  // The version is chosen when the headers arrive, before the server asks for the body.
+  request.flushHeaders()
+  await once(request, 'continue')
+  assert.equal((await put(server, {})).status, 200)
+  assert.equal((await server.manage('/models/add/1', { method: 'DELETE' })).status, 200)
+  request.end(body)
+  const [response] = await answered
+  const answer = await text(response)
+  assert.equal(response.statusCode, 200, answer)
+  assert.match(answer, /\b2(?:\.0)?\b/)
 })
 
 /** The version that answered a request, or that rejected its body. */

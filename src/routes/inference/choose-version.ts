@@ -23,13 +23,16 @@ type RoutedRequest = Pick<FastifyRequest, 'headers' | 'query' | 'body' | 'chosen
  * for the default version.
  */
 export function chooseVersion(
-  { routing }: Registry,
+  registry: Registry,
   model: string,
   request: RoutedRequest,
 ): string | undefined {
   const named = request.headers[VERSION_HEADER]
   if (typeof named === 'string' && named !== '') return named
-  if (request.chosenVersion !== undefined) return request.chosenVersion
+  const { routing } = registry
+  const { chosenVersion: before } = request
+  // A version may be removed while the body arrives.
+  if (before !== undefined && registry.has(model, before)) return before
   const sticky = routing.stickyOf(model)
   // The key is in the body, which has not arrived yet.
   if (sticky?.field !== undefined && request.body === undefined) return undefined
