@@ -18,7 +18,7 @@ import type { TextMessage } from './protobuf-text.ts'
 /** Name of the file with a {@link ModelConfig}. */
 export const MODEL_CONFIG_FILE = 'config.pbtxt'
 
-const DATA_TYPES = [
+export const DATA_TYPES = [
   'TYPE_BOOL',
   'TYPE_UINT8',
   'TYPE_UINT16',
@@ -35,7 +35,7 @@ const DATA_TYPES = [
   'TYPE_BF16',
 ] as const
 const FORMATS = ['FORMAT_NONE', 'FORMAT_NHWC', 'FORMAT_NCHW'] as const
-const INSTANCE_KINDS = ['KIND_AUTO', 'KIND_GPU', 'KIND_CPU', 'KIND_MODEL'] as const
+export const INSTANCE_KINDS = ['KIND_AUTO', 'KIND_GPU', 'KIND_CPU', 'KIND_MODEL'] as const
 
 /**
  * An input or output. If `max_batch_size` is above 0, `dims` leave out the batch dimension. -1

@@ -8,6 +8,7 @@ import type { Live, LogEntry } from '../logic/live.ts'
 import { LEVELS, isAtLeast } from '../logic/log-line.ts'
 import type { Level } from '../logic/log-line.ts'
 import { LogList } from '../parts/log-list.tsx'
+import { SearchField } from '../parts/search-field.tsx'
 
 const MOST_LINES = 300
 
@@ -27,17 +28,7 @@ export function Log({ now }: { now: Live }): JSX.Element {
   return (
     <section class="card">
       <form class="filter-bar" onSubmit={(event) => event.preventDefault()}>
-        <Field label="Contains">
-          {(ids) => (
-            <input
-              {...ids}
-              class="input"
-              type="search"
-              value={text}
-              onInput={(event) => setText(event.currentTarget.value)}
-            />
-          )}
-        </Field>
+        <SearchField label="Contains" text={text} onText={setText} />
         <Field label="Level">
           {(ids) => (
             <select

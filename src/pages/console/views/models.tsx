@@ -10,6 +10,7 @@ import { VersionsTable } from '../model-parts/versions-table.tsx'
 import { goTo } from '../page-state/router.ts'
 import { FailedLoads } from '../parts/failed-loads.tsx'
 import { RunningWork } from '../parts/running-work.tsx'
+import { SearchField } from '../parts/search-field.tsx'
 
 const FILTERS = {
   all: ['All states', () => true],
@@ -51,17 +52,7 @@ export function Models({ now }: { now: Live }): JSX.Element {
             else if (isCut && text.trim() !== '') goTo(modelAddress(text.trim()))
           }}
         >
-          <Field label="Name contains">
-            {(ids) => (
-              <input
-                {...ids}
-                class="input"
-                type="search"
-                value={text}
-                onInput={(event) => setText(event.currentTarget.value)}
-              />
-            )}
-          </Field>
+          <SearchField label="Name contains" text={text} onText={setText} />
           <Field label="State">
             {(ids) => (
               <select

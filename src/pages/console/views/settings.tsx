@@ -2,9 +2,9 @@ import type { JSX } from 'preact'
 import { useState } from 'preact/hooks'
 import { DataTable } from '../../shared/components/data-table.tsx'
 import type { Column } from '../../shared/components/data-table.tsx'
-import { Field } from '../../shared/components/field.tsx'
 import { Empty, ErrorNotice } from '../../shared/components/notice.tsx'
 import { formatCount } from '../../shared/format.ts'
+import { SearchField } from '../parts/search-field.tsx'
 import { useLoaded } from '../parts/use-loaded.ts'
 
 /** A setting of the server. A secret has no value. */
@@ -62,17 +62,7 @@ export function Settings(): JSX.Element {
   return (
     <section class="card">
       <form class="filter-bar" onSubmit={(event) => event.preventDefault()}>
-        <Field label="Contains">
-          {(ids) => (
-            <input
-              {...ids}
-              class="input"
-              type="search"
-              value={text}
-              onInput={(event) => setText(event.currentTarget.value)}
-            />
-          )}
-        </Field>
+        <SearchField label="Contains" text={text} onText={setText} />
         <label class="check">
           <input
             type="checkbox"

@@ -2,27 +2,12 @@
  * The responses of the services, with the field numbers of the protocols. Members have the names of
  * the same responses over REST. A test compares them with the `.proto` files.
  */
+import { DATA_TYPES, INSTANCE_KINDS } from '../../../models/sources/config-pbtxt/model-config.ts'
 import type { Field, Schema } from './encode.ts'
 
-const DATATYPES = [
-  'TYPE_INVALID',
-  'TYPE_BOOL',
-  'TYPE_UINT8',
-  'TYPE_UINT16',
-  'TYPE_UINT32',
-  'TYPE_UINT64',
-  'TYPE_INT8',
-  'TYPE_INT16',
-  'TYPE_INT32',
-  'TYPE_INT64',
-  'TYPE_FP16',
-  'TYPE_FP32',
-  'TYPE_FP64',
-  'TYPE_STRING',
-  'TYPE_BF16',
-]
-const DATA_TYPE = { values: numbered(DATATYPES) }
-const KIND = { values: numbered(['KIND_AUTO', 'KIND_GPU', 'KIND_CPU', 'KIND_MODEL']) }
+/** The names of `config.pbtxt` are in the order of their numbers; it has no invalid datatype. */
+const DATA_TYPE = { values: numbered(['TYPE_INVALID', ...DATA_TYPES]) }
+const KIND = { values: numbered(INSTANCE_KINDS) }
 /** The states of `grpc.health.v1`. */
 export const HEALTH_STATES = ['UNKNOWN', 'SERVING', 'NOT_SERVING', 'SERVICE_UNKNOWN'] as const
 
