@@ -4,6 +4,7 @@
  *
  *     npm run test:interop                       everything
  *     npm run test:interop -- workers            the files whose path contains one of these
+ *     npm run test:interop -- --repeat-failed    files that fail run once more
  *     npm run test:interop -- --report           also rewrites the table in docs/interop.md
  *     ONNXD_INTEROP_CACHE=/var/cache/onnxd npm run test:interop      folder of the environments
  *
@@ -152,7 +153,7 @@ const TIMEOUT_MS = 900_000
 const USES_MMS = ['differential', 'front-end', 'workers']
 
 const args = process.argv.slice(2)
-const { options, filters } = readArguments(args, ['--report'])
+const { options, filters } = readArguments(args, ['--report', '--repeat-failed'])
 ensure('dist', 'build')
 const files = findTests(path.join('build', 'test', 'interop'), '.interop.js', filters)
 
@@ -176,13 +177,14 @@ if (runs('java', ['-version'])) {
   say('there is no java; tests with the original Java server and openapi-generator are skipped')
 const helm = helmProgram()
 if (helm !== undefined) found.ONNXD_INTEROP_HELM = helm
+const repeatsFailed = args.includes('--repeat-failed')
 if (args.includes('--report')) found.ONNXD_INTEROP_REPORT = '1'
 
 const isFirst = (file, index) => index % 2 === 0 || USES_MMS.some((name) => file.includes(name))
 const lanes = [files.filter(isFirst), files.filter((file, index) => !isFirst(file, index))]
 for (const [index, lane] of lanes.entries()) {
   if (lane.length === 0) continue
-  const settings = { timeoutMs: TIMEOUT_MS, isAlone: true, isBuffered: index > 0 }
+  const settings = { timeoutMs: TIMEOUT_MS, isAlone: true, isBuffered: index > 0, repeatsFailed }
   runTests(lane, options, { ...settings, environment: found })
 }
 

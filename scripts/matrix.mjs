@@ -91,7 +91,7 @@ async function runTests(version, files) {
   console.log(`onnxd: fetching Node ${version}, then the tests on it`)
   const fetched = `${nodePackage()}@${version}`
   // Fewer files in parallel, because the versions run in parallel too.
-  const command = `npm test -- --node=${version} --files=3 ${files.join(' ')}`
+  const command = `npm test -- --node=${version} --files=3 --repeat-failed ${files.join(' ')}`
   const child = spawn('npx', quoted(['-y', '-p', fetched, '-c', command]), {
     stdio: ['ignore', 'pipe', 'pipe'],
     // On Windows npm and npx are batch files and need a shell.

@@ -3,7 +3,9 @@ import { spawn } from 'node:child_process'
 import {
   chmodSync,
   copyFileSync,
+  existsSync,
   mkdtempSync,
+  readFileSync,
   readdirSync,
   realpathSync,
   rmSync,
@@ -50,16 +52,21 @@ export function findTests(folder, ending, filters) {
  * @param settings `timeoutMs` is the limit for a file and for each test in it; `concurrency` is the
  * number of files that run in parallel; `isAlone` runs the files one after the other, for tests
  * that measure; `environment` is added to that of this process; `isBuffered` prints the output at
- * the end, for a run beside another one.
+ * the end, for a run beside another one; `repeatsFailed` runs the files that failed once more, one
+ * after the other, and the second result counts. Both results are printed.
  * @param onEnd Called when the test runner has exited.
  */
-export function runTests(
-  files,
-  options,
-  { timeoutMs, concurrency = CONCURRENCY, isAlone = false, isBuffered = false, environment = {} },
-  onEnd = () => {},
-) {
+export function runTests(files, options, settings, onEnd = () => {}) {
+  const {
+    timeoutMs,
+    concurrency = CONCURRENCY,
+    isAlone = false,
+    isBuffered = false,
+    environment = {},
+    repeatsFailed = false,
+  } = settings
   const hasReporter = options.some((option) => option.startsWith('--test-reporter'))
+  const failures = repeatsFailed && !hasReporter ? failureList() : undefined
   console.log(`onnxd: ${files.length} test files on Node ${process.version}`)
   const node = publicNode()
   // Node 20 does not expand patterns, so each file is listed.
@@ -70,7 +77,8 @@ export function runTests(
       '--test',
       `--test-concurrency=${isAlone ? 1 : concurrency}`,
       `--test-timeout=${timeoutMs}`,
-      ...(hasReporter ? [] : ['--test-reporter=spec']),
+      ...(hasReporter ? [] : ['--test-reporter=spec', '--test-reporter-destination=stdout']),
+      ...(failures?.options ?? []),
       ...options,
       ...files,
     ],
@@ -84,12 +92,35 @@ export function runTests(
   for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => runner.kill(signal))
   runner.on('close', (status, signal) => {
     process.stdout.write(Buffer.concat(output))
+    node.remove()
+    const failed = failures?.take(files) ?? []
+    if (status === 1 && failed.length > 0) {
+      console.log(`onnxd: once more, one after the other: ${failed.join(' ')}`)
+      runTests(failed, options, { ...settings, isAlone: true, repeatsFailed: false }, onEnd)
+      return
+    }
     // Another run may have failed before.
     process.exitCode ||= status ?? 1
-    node.remove()
     onEnd()
     if (signal !== null) console.error(`onnxd: the test runner was ended by ${signal}.`)
   })
+}
+
+/** Options that make the test runner list the files that fail, and a function that finds them. */
+function failureList() {
+  const folder = mkdtempSync(path.join(tmpdir(), 'onnxd-failed-'))
+  const list = path.join(folder, 'files')
+  const reporter = new URL('failed-files.mjs', import.meta.url)
+  return {
+    options: [`--test-reporter=${reporter}`, `--test-reporter-destination=${list}`],
+    take: (files) => {
+      const names = existsSync(list) ? readFileSync(list, 'utf8').split('\n') : []
+      rmSync(folder, { recursive: true, force: true })
+      // With source maps, the name is that of the source.
+      const sourceOf = (file) => path.relative('build', file).replace(/js$/, 'ts')
+      return files.filter((file) => names.includes(file) || names.includes(sourceOf(file)))
+    },
+  }
 }
 
 /**

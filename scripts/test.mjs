@@ -7,6 +7,7 @@
  *     npm test -- --watch wire                  again after each change, until Ctrl-C
  *     npm test -- --node=22                     fails unless Node 22 runs it
  *     npm test -- --files=3                     three files in parallel
+ *     npm test -- --repeat-failed               files that fail run once more, without others
  */
 import path from 'node:path'
 import process from 'node:process'
@@ -27,10 +28,11 @@ if (args.includes('--watch')) {
   const others = args.filter((arg) => arg !== '--watch')
   runOnChanges(['src', 'test'], [fileURLToPath(import.meta.url), ...others])
 } else {
-  const { options, filters } = readArguments(args, ['--node=', '--files='])
+  const { options, filters } = readArguments(args, ['--node=', '--files=', '--repeat-failed'])
   ensure('dist', 'build')
   const files = findTests(path.join('build', 'test'), '.test.js', filters)
   const parallel = args.find((arg) => arg.startsWith('--files='))?.slice('--files='.length)
   const concurrency = parallel === undefined ? undefined : Number(parallel)
-  runTests(files, options, { timeoutMs: TIMEOUT_MS, concurrency })
+  const repeatsFailed = args.includes('--repeat-failed')
+  runTests(files, options, { timeoutMs: TIMEOUT_MS, concurrency, repeatsFailed })
 }
