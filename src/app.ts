@@ -30,6 +30,7 @@ import { healthRoutes } from './routes/kserve/health.ts'
 import { v1Routes } from './routes/kserve/v1.ts'
 import { inferRoutes } from './routes/kserve/v2-infer.ts'
 import { metadataRoutes } from './routes/kserve/v2-metadata.ts'
+import { protoRoutes } from './routes/kserve/v2-proto.ts'
 import { closedRepositoryRoutes, repositoryRoutes } from './routes/kserve/v2-repository.ts'
 import { managementRoutes } from './routes/management/models.ts'
 import { metricsRoute } from './routes/metrics.ts'
@@ -136,6 +137,7 @@ async function clientRoutes(
   executionParametersRoute(app, context)
   predictionRoutes(app, context)
   await metadataRoutes(app, context)
+  protoRoutes(app, context)
   inferRoutes(app, context)
   v1Routes(app, context)
   await textRoutes(app, context)

@@ -5,6 +5,7 @@ import path from 'node:path'
 
 /** The build puts the files of Swagger UI here. Every build of the program reads them from here. */
 const SWAGGER_UI = path.join('dist', 'swagger-ui')
+const PROTO_FILES = path.join('openapi', 'grpc')
 const PAGES = path.join('dist', 'pages')
 
 /** Returns the version of this package; `unknown` if the manifest has none. */
@@ -17,6 +18,11 @@ export async function readPackageVersion(): Promise<string> {
 /** Reads a file of Swagger UI. */
 export function readSwaggerUi(name: string): Promise<Buffer> {
   return readFile(inPackage(SWAGGER_UI, name))
+}
+
+/** Reads a file of protobuf, see `openapi/grpc`. */
+export function readProtoFile(name: string): Promise<string> {
+  return readFile(inPackage(PROTO_FILES, name), 'utf8')
 }
 
 /** Reads a file of a page for browsers, see `scripts/bundle-pages.mjs`. */
