@@ -148,6 +148,8 @@ test('mistakes get one sentence, with the name that was meant', async (t) => {
       /No server responds at http:\/\/127\.0\.0\.1:1\. Start one/,
     ],
     [['bench', 'irs'], 1, /^onnxd: The server at http\S+ has no model "irs"/],
+    // A port that fetch refuses.
+    [['bench', 'iris', '--url', '127.0.0.1:6667'], 1, /No server responds at http\S+:6667\./],
     [['bench', 'iris', '-d', '{'], 1, /^onnxd: The request was refused with 400: /],
     [['bench', 'iris', '-c', '2', '-r', '5'], 2, /either --clients .* or --rate/],
   ] as const) {

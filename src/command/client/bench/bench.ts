@@ -1,5 +1,6 @@
 /** `onnxd bench MODEL`: throughput and latency of a running server. */
 import { Agent, request as httpRequest } from 'node:http'
+import type { RequestOptions } from 'node:http'
 import { request as httpsRequest } from 'node:https'
 import { buffer } from 'node:stream/consumers'
 import { didYouMean } from '../../../closest-name.ts'
@@ -146,13 +147,40 @@ async function getJson(
   { base, url, headers }: InferenceServer,
   route: string,
 ): Promise<{ status: number; body: unknown }> {
-  let response
   try {
-    response = await fetch(base + route, { headers })
+    const { status, content } = await exchange(new URL(base + route), { headers })
+    return { status, body: jsonOf(content) }
   } catch (error) {
-    throw connectionError(error instanceof Error ? error.cause : error, url)
+    throw connectionError(error, url)
   }
-  return { status: response.status, body: await response.json().catch(() => undefined) }
+}
+
+/** Sends one request and reads the response. `fetch` refuses some ports on which servers run. */
+function exchange(
+  url: URL,
+  options: RequestOptions,
+  body?: Buffer,
+): Promise<{ status: number; content: Buffer }> {
+  return new Promise((resolve, reject) => {
+    const start = url.protocol === 'https:' ? httpsRequest : httpRequest
+    const request = start(url, options)
+    request.once('error', reject)
+    request.once('response', (response) => {
+      buffer(response).then(
+        (content) => resolve({ status: response.statusCode ?? 0, content }),
+        reject,
+      )
+    })
+    request.end(body)
+  })
+}
+
+function jsonOf(content: Buffer): unknown {
+  try {
+    return JSON.parse(content.toString('utf8'))
+  } catch {
+    return undefined
+  }
 }
 
 interface Sender {
@@ -172,19 +200,8 @@ function senderTo(
   const maxSockets = plan.kind === 'closed' ? plan.clients : MAX_CLIENTS
   const agent = isSecure ? undefined : new Agent({ keepAlive: true, maxSockets })
   const headers = { ...more, 'content-type': type, 'content-length': body.length }
-  const post = (): Promise<{ status: number; content: Buffer }> =>
-    new Promise((resolve, reject) => {
-      const start = isSecure ? httpsRequest : httpRequest
-      const request = start(url, { method: 'POST', headers, ...(agent !== undefined && { agent }) })
-      request.once('error', reject)
-      request.once('response', (response) => {
-        buffer(response).then(
-          (content) => resolve({ status: response.statusCode ?? 0, content }),
-          reject,
-        )
-      })
-      request.end(body)
-    })
+  const options = { method: 'POST', headers, ...(agent !== undefined && { agent }) }
+  const post = (): Promise<{ status: number; content: Buffer }> => exchange(url, options, body)
   return {
     send: async () => {
       const { status } = await post()
@@ -198,14 +215,10 @@ function senderTo(
         throw connectionError(error, url)
       }
       if (first.status < 400 || first.status === 429 || first.status === 503) return
-      const text = first.content.toString('utf8')
-      let message: unknown
-      try {
-        message = memberOf(JSON.parse(text), 'message')
-      } catch {
-        message = text.slice(0, 200)
-      }
-      throw new Error(`The request was refused with ${first.status}: ${String(message)}`)
+      const content = jsonOf(first.content)
+      const text = first.content.toString('utf8').slice(0, 200)
+      const message = content === undefined ? text : String(memberOf(content, 'message'))
+      throw new Error(`The request was refused with ${first.status}: ${message}`)
     },
     close: () => agent?.destroy(),
   }
