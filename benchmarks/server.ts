@@ -16,7 +16,7 @@ import path from 'node:path'
 import process from 'node:process'
 
 const GRPC = /^gRPC (\S+), open to /m
-const READY = /^onnxd is ready\. Inference (\S+), management (\S+)$/m
+const READY = /^onnxd is ready\.\nInference (\S+), management (\S+)$/m
 /** Linux counts CPU time in hundredths of a second. */
 const TICK_MS = 10
 const PAGE_BYTES = 4096

@@ -25,7 +25,8 @@ export async function readyText(
   config: Config,
 ): Promise<string> {
   const lines = [
-    `onnxd is ready. Inference ${inferenceUrl}, management ${managementUrl}`,
+    'onnxd is ready.',
+    `Inference ${inferenceUrl}, management ${managementUrl}`,
     accessText(config, access),
     ...(grpcAddress === undefined ? [] : [grpcText(grpcAddress, config)]),
     '',

@@ -11,7 +11,7 @@ import process from 'node:process'
 import { CLI, serverEnvironment, temporaryFolder, until } from './server.ts'
 import type { Cleanup } from './server.ts'
 
-const READY = /^onnxd is ready\. Inference (\S+), management (\S+)$/m
+const READY = /^onnxd is ready\.\nInference (\S+), management (\S+)$/m
 const READY_MS = 60_000
 
 /** Options of {@link startCommand}. */

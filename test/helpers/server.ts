@@ -17,7 +17,7 @@ import type { Settings } from '../../src/config/config.ts'
 export const CLI = path.resolve('dist/cli.js')
 
 const GRPC = /^gRPC (\S+), open to /m
-const READY = /^onnxd is ready\. Inference (\S+), management (\S+)$/m
+const READY = /^onnxd is ready\.\nInference (\S+), management (\S+)$/m
 const START_MS = 60_000
 /** Time to exit after a signal, in addition to the drain timeout. */
 const END_MS = 20_000

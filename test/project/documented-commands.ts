@@ -16,7 +16,8 @@ import { CLI, temporaryFolder } from '../helpers/server.ts'
 const FENCE = /^```(\w*)\n(.*?)^```$/gms
 const START = /^(npm start|(?:npx onnxd|node dist\/cli\.js) serve (.+))$/
 const START_SCRIPT = 'scripts/start.mjs'
-const READY = /^onnxd is ready\. Inference https?:\/\/(\S+), management https?:\/\/(\S+)$[^]*\n\n$/m
+const READY =
+  /^onnxd is ready\.\nInference https?:\/\/(\S+), management https?:\/\/(\S+)$[^]*\n\n$/m
 /** Fields that differ from run to run: only their type is compared. */
 const CHANGING = new Set(['startTime', 'pid', 'memoryUsage'])
 const TOLERANCE = 1e-3

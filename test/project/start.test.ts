@@ -4,7 +4,7 @@ import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import test from 'node:test'
 
-const READY = /ready\. Inference (http:\/\/\S+), management (http:\/\/\S+)/
+const READY = /ready\.\nInference (http:\/\/\S+), management (http:\/\/\S+)/
 
 test('npm start serves the examples, and a Ctrl-C that comes twice ends it in good order', async (t) => {
   const child = spawn(
