@@ -9,7 +9,7 @@ import { encodePredict, encodeReply } from '../../src/worker/wire/encode.ts'
 import { NEEDS_OPENSSL } from '../helpers/certificates.ts'
 import { assertSame } from '../helpers/same.ts'
 import { documentedModels } from '../helpers/vision-models.ts'
-import { followPage } from './documented-commands.ts'
+import { followPage, readCommands } from './documented-commands.ts'
 
 const GENERATOR = fileURLToPath(new URL('../../scripts/docs.js', import.meta.url))
 const FOLDERS = ['.', 'docs', 'examples', 'examples/digits', 'examples/iris']
@@ -92,6 +92,14 @@ test('the handler on the page of handlers is the file it names', () => {
 
 test('the commands on the page of handlers print what it says', { timeout: 120_000 }, async (t) => {
   assert.equal(await followPage(t, 'docs/handlers.md'), 3)
+})
+
+test('a newcomer gets far with few commands', { timeout: 120_000 }, async (t) => {
+  assert.equal(await followPage(t, 'docs/first-steps.md'), 6)
+  const lines = readCommands(read('docs/first-steps.md')).flatMap(({ script }) =>
+    script.split('\n'),
+  )
+  assert.ok(lines.length < 15, `${lines.length} commands`)
 })
 
 test('the commands on the page of requests print what it says', { timeout: 120_000 }, async (t) => {
