@@ -9,7 +9,7 @@ import type { TestContext } from 'node:test'
 import { FLOWER, iris } from '../helpers/server-process.ts'
 import { childrenOf, CLI, temporaryFolder, until } from '../helpers/server.ts'
 
-const READY = /ready\.\nInference (\S+),/
+const READY = /ready\.\r?\nInference (\S+),/
 /** `script` runs a command with a terminal as its standard streams. */
 const needsScript =
   spawnSync('script', ['--version']).status === 0 ? false : 'needs the program `script`'
