@@ -38,10 +38,10 @@ export class LoadDisplay {
     return [...new Set(this.#work().loads.map(({ name }) => name))]
   }
 
-  /** Begins to show the work. Without a terminal it shows nothing. */
+  /** Begins to show the work, if the terminal can redraw lines. */
   watch(work: () => RunningWork): void {
     this.#work = work
-    if (!this.#terminal.isTerminal) return
+    if (!this.#terminal.canRedraw) return
     this.#timer ??= setInterval(() => this.#draw(), REDRAW_MS).unref()
   }
 

@@ -46,9 +46,8 @@ export async function serveModels(argv: readonly string[], failureCode: number):
   const { config, origins, models, imports, ignored } = parseConfig(argv, process.env)
   const output = new Output(STDOUT, () => '')
   const terminal = terminalOf(process.stderr)
-  const form = isPretty(config.logFormat, terminal)
-    ? (line: string) => prettyLine(line, terminal)
-    : oneLine
+  const isPrettyLog = isPretty(config.logFormat, terminal)
+  const form = isPrettyLog ? (line: string) => prettyLine(line, terminal) : oneLine
   const errors = new Output(STDERR, (lines, cause) => form(droppedLine(lines, cause, config)))
   const display = new LoadDisplay(errors, terminal)
   process.on('exit', () => {
@@ -129,7 +128,9 @@ export async function serveModels(argv: readonly string[], failureCode: number):
   // A signal came before all models were loaded, so the process ends without a ready message.
   if (server === undefined) return
   display.erase()
-  for (const { url, reason, log: lines } of server.failed) {
+  // A person has just read the same in the log.
+  const isTold = isPrettyLog && log.isLevelEnabled('error')
+  for (const { url, reason, log: lines } of isTold ? [] : server.failed) {
     const more = linesBeyond(reason, lines)
     errors.print(`${[`onnxd: cannot serve ${url}: ${reason}`, ...more].join('\n  ')}\n`)
   }

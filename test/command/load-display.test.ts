@@ -9,7 +9,7 @@ import type { RunningWork } from '../../src/server.ts'
 import { hasTerminal, runInTerminal, runOnnxd, screen } from '../helpers/command-line.ts'
 import { until } from '../helpers/server.ts'
 
-const terminal = { isTerminal: true, columns: 60, hasColors: false }
+const terminal = { isTerminal: true, columns: 60, hasColors: false, canRedraw: true }
 const inTerminal = hasTerminal ? {} : { skip: 'python3 with the module pty is missing' }
 
 /** An output that keeps its text. */
@@ -50,7 +50,7 @@ test('each load and transfer has a line, log lines stand above them, and the end
 
 test('without a terminal nothing is drawn', async () => {
   const output = new Recorder()
-  const display = new LoadDisplay(output, { ...terminal, isTerminal: false })
+  const display = new LoadDisplay(output, { ...terminal, canRedraw: false })
   const load = {
     name: 'x',
     version: '1',
@@ -75,6 +75,13 @@ test('colours appear in a terminal, and not with NO_COLOR or in a pipe', inTermi
   const expected = '✓ examples/iris\n    the files are complete; the model was not loaded\n'
   assert.equal(screen(plain.output), expected)
   assert.equal(pipe.stdout, expected)
+})
+
+test('a dumb terminal gets plain lines only', inTerminal, async () => {
+  const environment = { TERM: 'dumb' }
+  const { output } = await runInTerminal(['check', 'examples/iris'], 80, { environment })
+  assert.match(output, /served as iris 1\.0/)
+  for (const moves of ['\u001b', '\r']) assert.ok(!output.includes(moves), output)
 })
 
 test('lines fit into a terminal of 80 and of 140 columns', inTerminal, async () => {

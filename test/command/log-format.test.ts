@@ -46,7 +46,7 @@ test('a failed load says its reason once', () => {
 test('the stack of an error follows, and a colour marks the level', () => {
   const err = { type: 'Error', message: 'no', stack: 'Error: no\n    at here' }
   const line = `${JSON.stringify({ level: 50, time, err, msg: 'failed' })}\n`
-  const terminal = { isTerminal: true, columns: 80, hasColors: true }
+  const terminal = { isTerminal: true, columns: 80, hasColors: true, canRedraw: true }
   const text = prettyLine(line, terminal)
   assert.ok(
     text.includes('\u001b[31mERROR\u001b[39m failed\n    Error: no\n        at here\n'),

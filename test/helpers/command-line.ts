@@ -70,7 +70,7 @@ export async function runInTerminal(
 ): Promise<Pick<CommandResult, 'code'> & { readonly output: string }> {
   const all = ['-c', PTY_PROGRAM, String(columns), process.execPath, CLI, ...args]
   const child = spawn('python3', all, {
-    env: { ...commandEnvironment(environment), TERM: 'xterm' },
+    env: commandEnvironment({ TERM: 'xterm', ...environment }),
     stdio: ['ignore', 'pipe', 'inherit'],
     ...(cwd !== undefined && { cwd }),
   })

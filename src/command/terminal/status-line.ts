@@ -8,7 +8,7 @@ const ERASE = '\r\u001b[K'
 /** The line does not change more often; an upload calls for each piece of the file. */
 const MIN_PAUSE_MS = 100
 
-/** Without a terminal, it writes nothing. */
+/** Writes nothing if the terminal cannot redraw lines. */
 export class StatusLine {
   readonly #stream: NodeJS.WriteStream
   readonly #terminal: Terminal
@@ -23,7 +23,7 @@ export class StatusLine {
   /** Replaces the line. */
   show(line: string): void {
     const now = performance.now()
-    if (!this.#terminal.isTerminal || now - this.#shownAt < MIN_PAUSE_MS) return
+    if (!this.#terminal.canRedraw || now - this.#shownAt < MIN_PAUSE_MS) return
     this.#shownAt = now
     // A full line would move the cursor to the next one.
     const text = printable(line).slice(0, this.#terminal.columns - 1)

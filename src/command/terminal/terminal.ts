@@ -1,4 +1,5 @@
 /** What the output of a command goes to, and how to colour it. */
+import process from 'node:process'
 
 /** Control characters, separators of lines, and characters that turn the direction of a text. */
 const CONTROLS = /[\p{Cc}\u2028\u2029\u202a-\u202e\u2066-\u2069]+/gu
@@ -13,6 +14,8 @@ export interface Terminal {
   /** Width in characters; infinite for a file or a pipe, whose lines must not be cut. */
   readonly columns: number
   readonly hasColors: boolean
+  /** Whether a line can be written again. Terminals of type `dumb` cannot move the cursor. */
+  readonly canRedraw: boolean
 }
 
 /** A file or a pipe. */
@@ -20,6 +23,7 @@ export const NO_TERMINAL: Terminal = {
   isTerminal: false,
   columns: Number.POSITIVE_INFINITY,
   hasColors: false,
+  canRedraw: false,
 }
 
 /** Returns the properties of a stream. Node reads `NO_COLOR`, `FORCE_COLOR` and `TERM`. */
@@ -29,6 +33,7 @@ export function terminalOf(stream: NodeJS.WriteStream): Terminal {
     isTerminal: true,
     columns: stream.columns > 0 ? stream.columns : USUAL_COLUMNS,
     hasColors: stream.hasColors(),
+    canRedraw: process.env['TERM'] !== 'dumb',
   }
 }
 

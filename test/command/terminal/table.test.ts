@@ -8,7 +8,7 @@ import {
 } from '../../../src/command/terminal/terminal.ts'
 import { countText, durationText, sizeText } from '../../../src/command/terminal/units.ts'
 
-const narrow = { isTerminal: true, columns: 30, hasColors: false }
+const narrow = { isTerminal: true, columns: 30, hasColors: false, canRedraw: true }
 
 test('a table is aligned, and its longest column is cut to the width of the terminal', () => {
   const columns = [
