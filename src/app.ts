@@ -221,6 +221,7 @@ function newApp(
     log: accessLog ? log : undefined,
     logSample: accessLogSample,
     serverTiming,
+    maxResponseBytes: config.maxResponseBytes,
     tracing,
   })
   app.addHook('onRequest', checkMessage)

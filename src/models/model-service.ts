@@ -11,6 +11,7 @@ import type { PythonInstallation } from '../worker/host/python/python-installati
 import { RuntimeDirectory } from '../worker/host/runtime-directory.ts'
 import { ServerMetrics } from './metrics/page.ts'
 import type { ObservedMemory } from './metrics/page.ts'
+import { answerCalls } from './model-calls.ts'
 import { ModelIndex } from './model-index/model-index.ts'
 import { Registry } from './registry.ts'
 import { ModelMemory, memorySettings } from './residency/model-memory.ts'
@@ -97,6 +98,7 @@ export async function createModelService({
   const shared = { factory, memory, modelMemory, index, weights }
   const context = { config, configOrigins: origins, ...shared, log }
   const registry = new Registry(context)
+  factory.answerCall = answerCalls(registry, config.maxResponseBytes)
   const { modelStore, allowLocalPaths, stateDir, drainTimeout } = config
   const sources: SourceOptions = {
     modelStore: modelStore === '' ? undefined : modelStore,

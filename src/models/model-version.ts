@@ -177,7 +177,9 @@ export class ModelVersion {
       throw error
     }
     this.#profiler?.offer(headers, parameters)
-    const job = new Job(headers, parameters, { level, deadline: deadlineOf(options), statuses })
+    const deadline = deadlineOf(options)
+    const chain = this.prepared.hasCode ? [...(options.chain ?? []), this.name] : undefined
+    const job = new Job(headers, parameters, { level, deadline, chain, statuses })
     const accepted = this.#pool.submit(job)
     onAccepted(() => this.#pool.cancel(accepted), accepted.timing)
     const response = await job.result.catch((error: unknown) => {
@@ -191,7 +193,7 @@ export class ModelVersion {
       this.statistics.countRows(response.headers)
       this.statistics.countTokens(response.headers)
     }
-    return new Prediction(response, canRelease)
+    return new Prediction(response, canRelease, job.stream)
   }
 
   /**

@@ -31,6 +31,7 @@ export function watch(
     log: undefined,
     logSample: 1,
     serverTiming: true,
+    maxResponseBytes: 1024 * 1024,
     tracing: undefined,
   })
 }

@@ -14,7 +14,7 @@ import type { ObservedVersion } from './observed-version.ts'
 import { addProcessMetrics } from './process.ts'
 import { addResidencyMetrics } from './residency.ts'
 import type { ObservedMemory } from './residency.ts'
-import { addResponses } from './responses.ts'
+import { addResponses, addStreamMetrics } from './responses.ts'
 import { addStarts } from './starts.ts'
 import type { WorkerStarts } from './starts.ts'
 import { addTorchServeMetrics } from './torchserve-names.ts'
@@ -71,6 +71,7 @@ export class ServerMetrics {
     if (starts !== undefined) addStarts(this.#registry, starts)
     addTorchServeMetrics(this.#registry, this.#versions, this.responses)
     addResidencyMetrics(this.#registry, this.#versions, modelMemory)
+    addStreamMetrics(this.#registry, this.#versions)
     addResponses(this.#registry, this.responses)
     this.#stopMeasuring = addProcessMetrics(this.#registry, droppedLogLines)
   }

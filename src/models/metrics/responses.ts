@@ -1,7 +1,10 @@
 import type { Registry } from 'prom-client'
 import type { StatusCounts } from './counts.ts'
-import { addCounter } from './families.ts'
-import type { Sample } from './families.ts'
+import { addCounter, addHistogram } from './families.ts'
+import type { HistogramSample, Labels, Sample } from './families.ts'
+import type { ObservedVersion } from './observed-version.ts'
+
+const VERSION_LABELS = ['model', 'version']
 
 /** Adds the responses of each listener. The gRPC listener appears with its first call. */
 export function addResponses(
@@ -25,4 +28,58 @@ export function addResponses(
           ]),
         ),
   )
+}
+
+/** Adds the streamed responses. Only models that have streamed have series. */
+export function addStreamMetrics(
+  registry: Registry,
+  versions: () => readonly ObservedVersion[],
+): void {
+  const streaming = (): readonly ObservedVersion[] =>
+    versions().filter(({ statistics }) => statistics.firstByteSeconds.count > 0)
+  addCounter(
+    registry,
+    {
+      name: 'onnxd_streams_total',
+      help: 'Streamed responses, by how they ended.',
+      labelNames: [...VERSION_LABELS, 'outcome'],
+    },
+    () =>
+      streaming().flatMap((model) =>
+        Object.entries(model.statistics.streams).map(([outcome, count]): Sample => [
+          { ...labelsOf(model), outcome },
+          count,
+        ]),
+      ),
+  )
+  addHistogram(
+    registry,
+    {
+      name: 'onnxd_stream_first_byte_seconds',
+      help: 'Time at a worker until the first part of a streamed response, in seconds.',
+      labelNames: VERSION_LABELS,
+    },
+    () =>
+      streaming().map((model): HistogramSample => [
+        labelsOf(model),
+        model.statistics.firstByteSeconds,
+      ]),
+  )
+  addHistogram(
+    registry,
+    {
+      name: 'onnxd_stream_seconds',
+      help: 'Time at a worker until the end of a streamed response, in seconds.',
+      labelNames: VERSION_LABELS,
+    },
+    () =>
+      streaming().map((model): HistogramSample => [
+        labelsOf(model),
+        model.statistics.streamSeconds,
+      ]),
+  )
+}
+
+function labelsOf({ name, version }: ObservedVersion): Labels {
+  return { model: name, version }
 }

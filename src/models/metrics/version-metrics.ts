@@ -1,5 +1,6 @@
 import type { ComputeTimes } from '../../contract/compute-times.ts'
 import { ROWS_HEADER, TOKENS_HEADER } from '../../contract/internal-headers.ts'
+import type { StreamOutcome } from '../../worker/host/response-stream.ts'
 import type { WireHeader } from '../../worker/wire/messages.ts'
 import type { EvictionCause, RejectionReason, RestartCause } from './causes.ts'
 import { BATCH_BOUNDS, Distribution, LATENCY_BOUNDS, StatusCounts } from './counts.ts'
@@ -37,6 +38,11 @@ export class VersionMetrics {
    * Parts of that time in milliseconds. If the worker reports none, all of it counts as `infer`.
    */
   readonly computeMs = { input: 0, infer: 0, output: 0 }
+  /** Time at the worker until the first part of a streamed response, and to its end, in seconds. */
+  readonly firstByteSeconds = new Distribution(LATENCY_BOUNDS)
+  readonly streamSeconds = new Distribution(LATENCY_BOUNDS)
+  /** Streamed responses, by how they ended. */
+  readonly streams: Record<StreamOutcome, number> = { complete: 0, failed: 0, cancelled: 0 }
   readonly batchSizes = new Distribution(BATCH_BOUNDS)
   /**
    * Sum of the batch dimensions of requests with a response, minus 1 each, as far as workers report
@@ -102,6 +108,15 @@ export class VersionMetrics {
     if (!Number.isSafeInteger(text) || !Number.isSafeInteger(padding)) return
     this.textTokens.text += Math.max(text, 0)
     this.textTokens.padding += Math.max(padding, 0)
+  }
+
+  /** Counts a streamed response that has begun, and its end. `takenAt` is as in `countTaken`. */
+  countStream(outcome: Promise<StreamOutcome>, firstByteMs: number, takenAt: number): void {
+    this.firstByteSeconds.observe(firstByteMs / 1000)
+    void outcome.then((how) => {
+      this.streams[how] += 1
+      this.streamSeconds.observe((performance.now() - takenAt) / 1000)
+    })
   }
 
   /**

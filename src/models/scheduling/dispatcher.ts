@@ -3,6 +3,7 @@
  * worker gets the next batch, and when.
  */
 import { timesInMessage } from '../../contract/compute-times.ts'
+import type { FirstPart } from '../../worker/host/batch-streams.ts'
 import type { WorkerReply } from '../../worker/wire/messages.ts'
 import type { VersionMetrics } from '../metrics/version-metrics.ts'
 import { LearnedDelay } from './batch-delay.ts'
@@ -13,7 +14,7 @@ import type { DrainRate } from './drain-rate.ts'
 import type { PoolOptions } from './pool-options.ts'
 import type { JobQueue } from './queue/job-queue.ts'
 import type { QueuedJob } from './queue/queued-job.ts'
-import { recoverBatch, settleBatch } from './settle-batch.ts'
+import { beginResponse, recoverBatch, settleBatch } from './settle-batch.ts'
 import type { SlotSet } from './slots/slot-set.ts'
 import type { Slot } from './slots/slot.ts'
 import { WakeUpTimer } from './wake-up-timer.ts'
@@ -167,19 +168,28 @@ export class Dispatcher {
       if (worker.inFlight === 0 && this.#hasFullBatch) worker.progress.recordIdleWhileWaited()
       this.#onChange()
     }
-    worker.predict(jobs.map(({ job }) => job.request)).then(
-      (reply) => {
-        settleBatch(jobs, reply, this.#crashes)
-        slot.recordSuccess(reply.code)
-        finish(reply)
-      },
-      (error: unknown) => {
-        // A closed pool rejects the jobs that come back.
-        const again = recoverBatch(jobs, error, this.#options, this.#crashes)
-        this.#queue.putBack(again)
-        finish()
-      },
-    )
+    const onFirst = (part: FirstPart): void => {
+      const queued = jobs[part.index]
+      if (queued !== undefined) beginResponse(queued, part, this.#metrics, takenAt)
+    }
+    worker
+      .predict(
+        jobs.map(({ job }) => job.request),
+        onFirst,
+      )
+      .then(
+        (reply) => {
+          settleBatch(jobs, reply, this.#crashes)
+          slot.recordSuccess(reply.code)
+          finish(reply)
+        },
+        (error: unknown) => {
+          // A closed pool rejects the jobs that come back.
+          const again = recoverBatch(jobs, error, this.#options, this.#crashes)
+          this.#queue.putBack(again)
+          finish()
+        },
+      )
   }
 
   get #hasFullBatch(): boolean {

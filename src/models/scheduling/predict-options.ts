@@ -8,6 +8,8 @@ export interface PredictOptions {
   readonly priority?: number | undefined
   /** Milliseconds within which a worker must take the request; 0 for only the server's limit. */
   readonly timeoutMs?: number | undefined
+  /** The models that called one another before this one; absent for a request of a client. */
+  readonly chain?: readonly string[]
 }
 
 /** A request that sets neither. */

@@ -28,6 +28,8 @@ export class RequestTiming {
   /** When the worker got the batch of the last run, and when that came back. */
   takenAt = 0
   returnedAt = 0
+  /** Time at the worker until the first part of a streamed response; `undefined` for others. */
+  firstByteMs: number | undefined
   /** Time at workers, including their sockets. */
   workerMs = 0
   /** What the worker reported about the last run; `undefined` if it reported nothing. */

@@ -1,6 +1,7 @@
-import { ServerError } from '../../errors.ts'
-import { WorkerDiedError } from '../../worker/host/outcomes.ts'
+import type { FirstPart } from '../../worker/host/batch-streams.ts'
+import { WorkerDiedError, replyError } from '../../worker/host/outcomes.ts'
 import type { WorkerReply } from '../../worker/wire/messages.ts'
+import type { VersionMetrics } from '../metrics/version-metrics.ts'
 import type { CrashList } from './crash-list.ts'
 import type { PoolOptions } from './pool-options.ts'
 import type { QueuedJob } from './queue/queued-job.ts'
@@ -19,8 +20,29 @@ export function settleBatch(
     if (job.isSettled) continue
     const prediction = reply.predictions[index]
     if (reply.code === 200 && prediction !== undefined) job.resolve(prediction)
-    else job.reject(overallError(reply))
+    else job.reject(replyError(reply))
   }
+}
+
+/**
+ * Gives a job the first part of its response, while its batch is still at the worker.
+ * @param metrics Counts the stream.
+ * @param takenAt When the worker got the batch, on the clock of `performance.now()`.
+ */
+export function beginResponse(
+  { job, timing }: QueuedJob,
+  { reply, prediction, stream }: FirstPart,
+  metrics: VersionMetrics,
+  takenAt: number,
+): void {
+  // The client has left.
+  if (job.isSettled) return stream?.cancel()
+  if (reply.code !== 200) return job.reject(replyError(reply))
+  if (stream !== undefined) {
+    timing.firstByteMs = performance.now() - takenAt
+    metrics.countStream(stream.outcome, timing.firstByteMs, takenAt)
+  }
+  job.resolve(prediction, stream)
 }
 
 /**
@@ -39,17 +61,14 @@ export function recoverBatch(
   const again: QueuedJob[] = []
   for (const queued of jobs) {
     const { job } = queued
+    // A streamed response that has begun is settled, but its request may be the cause.
+    const mayBeCause = !job.isSettled || job.stream?.isCancelled === false
+    if (died && error.hadStarted && error.isCrash && mayBeCause) crashes.recordCrash(job)
     if (job.isSettled) continue
     if (died && error.hadStarted) queued.deaths += 1
-    if (died && error.hadStarted && error.isCrash) crashes.recordCrash(job)
     const isHarmless = died && (!error.hadStarted || (isRetryable && queued.deaths < 2))
     if (isHarmless) again.push(queued)
     else job.reject(failure)
   }
   return again
-}
-
-function overallError(reply: WorkerReply): ServerError {
-  const statusCode = reply.code >= 400 && reply.code <= 599 ? reply.code : 500
-  return new ServerError('InternalServerException', reply.message, { statusCode })
 }

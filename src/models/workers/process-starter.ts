@@ -79,7 +79,7 @@ export class ProcessStarter {
     )
     const prepare = options === undefined ? undefined : (): void => giveOptions(options)
     const process = this.start(folder, {
-      child: { ...child, ...(prepare && { prepare }) },
+      child: { ...child, hasChannel: !isBuiltIn, ...(prepare && { prepare }) },
       address: { path: socketPath },
       readyLine: READY_LINE,
       bodies,

@@ -4,6 +4,7 @@ import type { Config } from '../../config/config.ts'
 import { WARM_UP_LINE } from '../../contract/worker-lines.ts'
 import { ServerError } from '../../errors.ts'
 import { BUILT_IN_HANDLERS } from '../../model-folder/files.ts'
+import type { AnswerCall } from '../../worker/host/calls/call-channel.ts'
 import { HandedOverProcess } from '../../worker/host/child-process/handed-over-process.ts'
 import type {
   OnLine,
@@ -30,7 +31,7 @@ import { choosePython, folderOf } from './python-model.ts'
 import { SpareWorkers } from './spare-workers.ts'
 import { fileChecks } from './worker-files.ts'
 import type { WorkerFiles } from './worker-files.ts'
-import { workerOptions } from './worker-options.ts'
+import { isBuiltIn, workerOptions } from './worker-options.ts'
 
 /** Maximum of batches in flight at one of onnxd's own workers. */
 const MAX_DEPTH = 8
@@ -66,6 +67,8 @@ export class WorkerFactory {
   readonly spares: SpareWorkers
   /** Workers by the process that they got: a new one, or a spare one. */
   readonly starts = { plain: 0, spare: 0 }
+  /** Answers the calls of handlers to other models. Set before the first model is loaded. */
+  answerCall: AnswerCall | undefined
   readonly #config: Config
   readonly #runtime: RuntimeDirectory
   readonly #starter: ProcessStarter
@@ -201,6 +204,7 @@ export class WorkerFactory {
       dialect: 'mms',
       warmUpLine: WARM_UP_LINE,
       maxInFlight: MAX_DEPTH,
+      ...(!isBuiltIn(settings) && { streams: { canCancel: true }, answerCall: this.answerCall }),
       modelPath: model.modelPath,
       ioDescriptor: '',
       onLine,
@@ -242,9 +246,4 @@ export class WorkerFactory {
     this.starts.plain += 1
     return { ...worker, modelPath, process: this.#starter.start(folder, worker, worker.tidyUp) }
   }
-}
-
-/** Whether a model runs without code of its own. */
-function isBuiltIn({ handler }: EffectiveSettings): boolean {
-  return BUILT_IN_HANDLERS.includes(handler)
 }

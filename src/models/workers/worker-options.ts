@@ -1,5 +1,6 @@
 /** Options for onnxd's own worker besides the load request, as JSON in its environment. */
 import type { Config } from '../../config/config.ts'
+import { BUILT_IN_HANDLERS } from '../../model-folder/files.ts'
 import type { EffectiveSettings } from '../effective-settings.ts'
 import { MODEL_CONFIG_FILE } from '../sources/config-pbtxt/model-config.ts'
 import type { PreparedModel } from '../sources/prepare.ts'
@@ -12,9 +13,10 @@ import { WEIGHTS_FILE } from './worker-files.ts'
 export function workerOptions(
   config: Config,
   { version, settings, settingsFrom, reshapes, files }: PreparedModel,
-  { maxBatchSize, joinBatches, threads }: EffectiveSettings,
+  effective: EffectiveSettings,
   profile: string,
 ): Record<string, unknown> {
+  const { maxBatchSize, joinBatches, threads } = effective
   const { graphOptimization, providers, warmUp, allowHandlers } = config
   const { maxResponseBytes, maxJsonBytes, maxBodyBytes } = config
   return {
@@ -36,5 +38,13 @@ export function workerOptions(
     root: files?.root ?? '',
     weights: WEIGHTS_FILE,
     profile,
+    streams: true,
+    // Processes for custom handlers inherit the channel as this descriptor.
+    calls: isBuiltIn(effective) ? 0 : 3,
   }
+}
+
+/** Whether a model runs without code of its own. */
+export function isBuiltIn({ handler }: Pick<EffectiveSettings, 'handler'>): boolean {
+  return BUILT_IN_HANDLERS.includes(handler)
 }

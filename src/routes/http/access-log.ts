@@ -30,7 +30,7 @@ export function logRequest(
       ms,
       ...times?.logFields,
       bytesIn: bytesIn(request),
-      bytesOut: prediction?.body.length ?? lengthOf(response.getHeader('content-length')),
+      bytesOut: prediction?.bytes ?? lengthOf(response.getHeader('content-length')),
       ip,
       token: caller?.tokenName,
       traceId: trace?.traceId ?? traceIdOf(raw.headers),

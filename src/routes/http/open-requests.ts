@@ -26,6 +26,8 @@ declare module 'fastify' {
     receivedAt: number
     /** Type of the error that was sent; absent for other responses. */
     errorType: string | undefined
+    /** Status that is logged for a streamed response that failed after it had begun. */
+    brokenStatus: number | undefined
     /** The response of a model. Its memory is reused after the request. */
     prediction: Prediction | undefined
   }
@@ -42,6 +44,8 @@ export interface RequestWatchOptions {
   readonly logSample: number
   /** Whether responses of predictions have a `Server-Timing` header. */
   readonly serverTiming: boolean
+  /** Maximum bytes of a streamed response that is collected. */
+  readonly maxResponseBytes: number
   /** Absent if requests are not traced. */
   readonly tracing: Tracing | undefined
 }
@@ -61,6 +65,7 @@ const CLIENT_LEFT = 499
 export class OpenRequests {
   /** Whether responses of predictions have a `Server-Timing` header. */
   readonly hasServerTiming: boolean
+  readonly maxResponseBytes: number
   readonly #app: App
   readonly #connections: Connections
   readonly #budget: ByteBudget
@@ -74,6 +79,7 @@ export class OpenRequests {
     const { connections, budget, counts, log, logSample, serverTiming, tracing } = options
     this.#logSample = logSample
     this.hasServerTiming = serverTiming
+    this.maxResponseBytes = options.maxResponseBytes
     this.#app = app
     this.#connections = connections
     this.#budget = budget
@@ -125,6 +131,13 @@ export class OpenRequests {
     this.hold(request, memoryOf(prediction.body))
   }
 
+  /** Stops counting some of the bytes of a request, because they were sent. */
+  releasePart(request: FastifyRequest, bytes: number): void {
+    const counted = Math.min(bytes, request.held)
+    this.#budget.release(counted)
+    request.held -= counted
+  }
+
   /** Stops counting the bytes of a request, because they were released before its end. */
   release(request: FastifyRequest): void {
     this.#budget.release(request.held)
@@ -155,7 +168,7 @@ export class OpenRequests {
     this.#connections.end(request.raw, raw)
     this.release(request)
     const hasLeft = !raw.writableEnded
-    const status = hasLeft ? CLIENT_LEFT : raw.statusCode
+    const status = request.brokenStatus ?? (hasLeft ? CLIENT_LEFT : raw.statusCode)
     this.#counts.count(status)
     if (this.#log !== undefined && this.#isLogged(status)) {
       logRequest(this.#log, request, raw, status)
@@ -177,6 +190,7 @@ export function watchRequests(app: App, options: RequestWatchOptions): void {
   app.decorateRequest('held', 0)
   app.decorateRequest('receivedAt', 0)
   app.decorateRequest('errorType', undefined)
+  app.decorateRequest('brokenStatus', undefined)
   app.decorateRequest('times', undefined)
   app.decorateRequest('chosenVersion', undefined)
   app.decorateRequest('trace', undefined)

@@ -9,6 +9,7 @@ import { predictOptionsOf } from './predict-options.ts'
 import { requestHeaders } from './request-parameters.ts'
 import { RequestTimes } from './request-times.ts'
 import { sendPrediction } from './send-prediction.ts'
+import { sendStream } from './send-stream.ts'
 
 /**
  * Sends `parameters` and the request's headers to a model and relays its response.
@@ -35,5 +36,10 @@ export async function relay(
     whenClientLeaves(request, reply, cancel)
   })
   openRequests.respondWith(request, prediction)
+  if (prediction.stream !== undefined)
+    return sendStream(reply, prediction, prediction.stream, {
+      headers,
+      isWhole: dialect !== undefined,
+    })
   return sendPrediction(reply, prediction)
 }

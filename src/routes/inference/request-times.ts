@@ -52,10 +52,10 @@ export class RequestTimes {
   get #serverTiming(): string {
     const body = `body;dur=${shown(this.#bodyMs)}`
     if (this.accepted === undefined) return body
-    const { queueMs, workerMs, batch, compute } = this.accepted
+    const { queueMs, workerMs, firstByteMs, batch, compute } = this.accepted
     const queue = `${body}, queue;dur=${shown(queueMs)}`
     if (batch === undefined) return queue
-    const run = `batch;desc="${batch.size}/${batch.limit}", run;dur=${shown(workerMs)}`
+    const run = `batch;desc="${batch.size}/${batch.limit}", run;dur=${shown(firstByteMs ?? workerMs)}`
     if (compute === undefined) return `${queue}, ${run}`
     const { input, infer, output } = compute
     return `${queue}, ${run}, decode;dur=${shown(input)}, infer;dur=${shown(infer)}, encode;dur=${shown(output)}`
@@ -79,7 +79,7 @@ export class RequestTimes {
         body: rounded(this.#bodyMs),
         ...(timing !== undefined && {
           queue: rounded(timing.queueMs),
-          run: rounded(timing.workerMs),
+          run: rounded(timing.firstByteMs ?? timing.workerMs),
         }),
         ...(timing?.compute !== undefined && {
           decode: rounded(timing.compute.input),
@@ -103,6 +103,7 @@ export class RequestTimes {
       queueMs: rounded(timing.queueMs),
       ...(timing.batch !== undefined && {
         runMs: rounded(timing.workerMs),
+        ...(timing.firstByteMs !== undefined && { firstByteMs: rounded(timing.firstByteMs) }),
         batch: timing.batch.size,
         worker: timing.batch.worker,
       }),

@@ -1,3 +1,4 @@
+import type { ServerResponse } from 'node:http'
 import type { FastifyReply } from 'fastify'
 import { ROWS_HEADER, TOKENS_HEADER } from '../../contract/internal-headers.ts'
 import { ServerError } from '../../errors.ts'
@@ -24,6 +25,7 @@ const RESERVED = new Set([
   TOKENS_HEADER.toLowerCase(),
   'trailer',
   'transfer-encoding',
+  'ts_stream_next',
   'upgrade',
   VERSION_HEADER,
   'x-content-type-options',
@@ -32,7 +34,7 @@ const RESERVED = new Set([
 /** Models cannot set CORS headers: they must not decide which web pages may read a response. */
 const CORS_PREFIX = 'access-control-'
 /** The part of a prediction that is sent. */
-type Response = Pick<Prediction, 'status' | 'reason' | 'contentType' | 'headers' | 'body'>
+export type Response = Pick<Prediction, 'status' | 'reason' | 'contentType' | 'headers' | 'body'>
 
 const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/
 /**
@@ -46,12 +48,31 @@ const MAX_HEADER_BYTES = 8192
 
 /**
  * Relays the response of a worker: status, reason phrase, headers and the unchanged body. It
- * bypasses Fastify, whose code for a response takes longer than a run of a small model. Headers
- * that HTTP forbids are dropped, because `writeHead` would throw.
+ * bypasses Fastify, whose code for a response takes longer than a run of a small model.
  * @throws ServerError 500 if the status is not between 200 and 599.
  */
 export function sendPrediction(reply: FastifyReply, prediction: Response): FastifyReply {
-  const { status, reason, body } = prediction
+  const { status, body } = prediction
+  const { raw, headers } = startResponse(reply, prediction)
+  if (!hasBody(status)) {
+    raw.writeHead(status, headers).end()
+    return reply
+  }
+  headers.push('content-length', String(body.length))
+  raw.writeHead(status, headers).end(body)
+  return reply
+}
+
+/**
+ * Takes the response from Fastify and returns its headers, for `writeHead`. Headers that HTTP
+ * forbids are dropped, because `writeHead` would throw.
+ * @throws ServerError 500 if the status is not between 200 and 599.
+ */
+export function startResponse(
+  reply: FastifyReply,
+  prediction: Response,
+): { readonly raw: ServerResponse; readonly headers: string[] } {
+  const { status, reason } = prediction
   if (!Number.isInteger(status) || status < 200 || status > 599) {
     throw new ServerError(
       'InternalServerException',
@@ -68,13 +89,12 @@ export function sendPrediction(reply: FastifyReply, prediction: Response): Fasti
   if (reason !== '' && reason.length <= MAX_PHRASE && SAFE_VALUE.test(reason)) {
     raw.statusMessage = reason
   }
-  if (status === 204 || status === 304) {
-    raw.writeHead(status, headers).end()
-    return reply
-  }
-  headers.push('content-length', String(body.length))
-  raw.writeHead(status, headers).end(body)
-  return reply
+  return { raw, headers }
+}
+
+/** Whether a response with this status may have a body. */
+export function hasBody(status: number): boolean {
+  return status !== 204 && status !== 304
 }
 
 /** A flat list of names in lower case and values. Of a repeated header the last value counts. */
@@ -83,7 +103,7 @@ function relayedHeaders(requestId: string, prediction: Response): string[] {
   const list = answerHeaderList(requestId)
   const isTyped = contentType.length <= MAX_HEADER_BYTES && SAFE_VALUE.test(contentType)
   const type = isTyped && contentType !== '' ? contentType : 'application/octet-stream'
-  if (status !== 204 && status !== 304) list.push('content-type', type)
+  if (hasBody(status)) list.push('content-type', type)
   let bytesLeft = MAX_HEADER_BYTES - type.length
   for (const [name, value] of headers) {
     const bytes = name.length + value.length
@@ -96,7 +116,7 @@ function relayedHeaders(requestId: string, prediction: Response): string[] {
 }
 
 /** Sets a header and replaces an existing value. `set-cookie` is added each time. */
-function setHeader(list: string[], name: string, value: string): void {
+export function setHeader(list: string[], name: string, value: string): void {
   let place = name === 'set-cookie' ? list.length : 0
   while (place < list.length && list[place] !== name) place += 2
   list[place] = name

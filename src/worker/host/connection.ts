@@ -13,8 +13,10 @@ export type WorkerAddress =
 /** Bytes. About as much as a unix socket holds. */
 const READ_BYTES = 256 * 1024
 
-/** Callbacks of a caller that waits for a reply. Exactly one of the two is called, once. */
+/** Callbacks of a caller that waits for a reply. `resolve` or `reject` is called, once. */
 export interface Waiter {
+  /** Takes a reply and returns whether more replies to the same request follow. */
+  readonly takePart?: ((reply: WorkerReply) => boolean) | undefined
   readonly resolve: (reply: WorkerReply) => void
   readonly reject: (error: Error) => void
 }
@@ -104,6 +106,21 @@ export class Connection {
     this.#socket.uncork()
   }
 
+  /** Sends an encoded message that has no reply. */
+  post(buffers: readonly Buffer[]): void {
+    if (this.#failure !== undefined || this.#socket.destroyed) return
+    for (const buffer of buffers) this.#socket.write(buffer)
+  }
+
+  /** Stops reading, so that the worker must wait with what it sends. */
+  pause(): void {
+    this.#socket.pause()
+  }
+
+  resume(): void {
+    this.#socket.resume()
+  }
+
   /** Closes the socket and rejects all callers that still wait. */
   destroy(): void {
     this.#socket.destroy()
@@ -122,6 +139,7 @@ export class Connection {
   }
 
   #settle(reply: WorkerReply): void {
+    if (this.#waiting[this.#head]?.takePart?.(reply) === true) return
     const waiter = this.#takeFirst()
     if (waiter === undefined) throw unasked()
     waiter.resolve(reply)

@@ -4,6 +4,7 @@
 import { ProtocolError, ServerError, withoutFolders } from '../../errors.ts'
 import type { ErrorType } from '../../errors.ts'
 import type { WirePrediction, WireRequest, WorkerReply } from '../wire/messages.ts'
+import type { ExitCause } from './child-process/child.ts'
 
 /** The worker ended before it answered this batch. */
 export class WorkerDiedError extends ServerError {
@@ -39,6 +40,8 @@ const SHORTAGE = /^could not be started \((?:EMFILE|ENFILE|EAGAIN|ENOMEM)\)/
 /** Text of a process that could not start because the disk is full. */
 const DISK_IS_FULL = /^could not be started \((?:ENOSPC|EDQUOT)\)/
 
+/** Completes "the worker …". */
+const CHANGED_WEIGHTS = 'had mapped weights that were changed on the disk'
 /** Native code was killed by what it computed: the model while it loads, a request afterwards. */
 const CRASH = /^was killed by SIG(?:SEGV|ABRT|BUS|FPE|ILL|TRAP|SYS)$/
 /** A handler ended the process, or the heap is full. */
@@ -79,6 +82,12 @@ export function loadFailure(
   )
 }
 
+/** The error of a reply with a code that applies to all its predictions. */
+export function replyError({ code, message }: WorkerReply): ServerError {
+  const statusCode = code >= 400 && code <= 599 ? code : 500
+  return new ServerError('InternalServerException', message, { statusCode })
+}
+
 /** Why a worker that did not load its model in time is killed; completes "the worker …". */
 export function loadTimeoutText(timeoutMs: number, isWarmingUp: boolean): string {
   const text = `took longer than ${timeoutMs / 1000} s`
@@ -92,6 +101,37 @@ export function loadTimeoutText(timeoutMs: number, isWarmingUp: boolean): string
 /** Why a worker that did not respond in time is killed; completes "the worker …". */
 export function responseTimeoutText(timeoutMs: number): string {
   return `did not respond within ${timeoutMs / 1000} s`
+}
+
+/** The cause of an end, with what the front-end knows about it. */
+export function withReason(
+  cause: ExitCause,
+  killedBecause: string | undefined,
+  hadShortage: boolean,
+  hasChangedWeights?: () => boolean,
+): ExitCause {
+  const text = killedBecause ?? cause.text
+  if (isCrash(text) && hasChangedWeights?.() === true)
+    return { ...cause, text: CHANGED_WEIGHTS, hasChangedWeights: true }
+  return { ...cause, text, ...(hadShortage && { isShortage: true }) }
+}
+
+/**
+ * The error of a batch that got no reply.
+ * @param hasReached Whether the worker had begun with the batch.
+ */
+export function batchFailure(
+  { text, hasChangedWeights = false }: Pick<ExitCause, 'text' | 'hasChangedWeights'>,
+  hasReached: boolean,
+  { responseTimeoutMs }: { readonly responseTimeoutMs: number },
+  cause: unknown,
+): ServerError {
+  if (hasReached && text === responseTimeoutText(responseTimeoutMs)) {
+    const message = `The model did not respond within ${responseTimeoutMs / 1000} s.`
+    return new ServerError('ResponseTimeoutException', message, { cause })
+  }
+  // Weights that were changed on the disk are not the fault of a request, so it may run again.
+  return new WorkerDiedError(text, hasReached && !hasChangedWeights, cause)
 }
 
 /** Why a worker that sent invalid bytes is killed; completes "the worker …". */

@@ -30,6 +30,9 @@ export class Progress {
   #sent = 0
   #answered = 0
   #headStartedAt = 0
+  /** When the running batch last showed that it goes on. */
+  #heardAt = 0
+  #isSuspended = false
   #meanRunMs = 0
   #idleWhileWaited = 0
   #deadline: NodeJS.Timeout | undefined
@@ -83,6 +86,21 @@ export class Progress {
     this.#headStartedAt = now
   }
 
+  /** The running batch goes on: it has sent a part of a response. Its deadline begins anew. */
+  extend(): void {
+    this.#heardAt = performance.now()
+  }
+
+  /** No deadline applies while a client cannot take what the worker sends. */
+  suspend(): void {
+    this.#isSuspended = true
+  }
+
+  resume(): void {
+    this.#isSuspended = false
+    this.extend()
+  }
+
   /** Whether the worker had started a batch, or finished it. */
   hasReached(number: number): boolean {
     return number <= this.#answered
@@ -96,7 +114,9 @@ export class Progress {
   #check(): void {
     this.#deadline = undefined
     if (this.inFlight === 0) return
-    const leftMs = this.#headStartedAt + this.#options.timeoutMs - performance.now()
+    const now = performance.now()
+    const since = this.#isSuspended ? now : Math.max(this.#headStartedAt, this.#heardAt)
+    const leftMs = since + this.#options.timeoutMs - now
     if (leftMs > 0) this.#deadline = setTimeout(() => this.#check(), Math.ceil(leftMs))
     else this.#options.onTimeout()
   }

@@ -1,4 +1,5 @@
 import type { LoadRequest, WireDialect, WireLimits } from '../wire/messages.ts'
+import type { AnswerCall } from './calls/call-channel.ts'
 import type { OnLine, WorkerProcess } from './child-process/worker-process.ts'
 
 /** A process, and everything that is needed to load a model in it. */
@@ -16,6 +17,13 @@ export interface WorkerSpec {
   /** Maximum number of batches in the worker and its socket together. */
   readonly maxInFlight: number
   readonly onLine: OnLine
+  /** Absent for workers that send one reply to each request. */
+  readonly streams?: {
+    /** Whether the worker ends a streamed response if it is told to. */
+    readonly canCancel: boolean
+  }
+  /** Answers calls to other models; absent for workers whose process has no channel for them. */
+  readonly answerCall?: AnswerCall | undefined
   /**
    * Called before the worker loads the model. The function that it returns is called after the
    * load. Both reject when the files differ from the registered ones.

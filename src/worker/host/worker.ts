@@ -1,7 +1,10 @@
 import { setImmediate as nextTurn, setTimeout as delay } from 'node:timers/promises'
 import { ProtocolError, ServerError } from '../../errors.ts'
 import { encodeLoad, encodePredict } from '../wire/encode.ts'
-import type { WireRequest, WorkerReply } from '../wire/messages.ts'
+import type { WorkerReply } from '../wire/messages.ts'
+import { BatchStreams, streamingWorker } from './batch-streams.ts'
+import type { OnFailure, OnFirst, StreamingWorker } from './batch-streams.ts'
+import type { ServedRequest } from './calls/call-channel.ts'
 import { isShortage } from './child-process/child.ts'
 import type { ExitCause } from './child-process/child.ts'
 import { withErrorLog } from './child-process/error-log.ts'
@@ -11,12 +14,13 @@ import type { Connection } from './connection.ts'
 import { modelProcess } from './model-process.ts'
 import {
   WorkerDiedError,
+  batchFailure,
   inRequestOrder,
-  isCrash,
   loadFailure,
   loadTimeoutText,
   protocolText,
   responseTimeoutText,
+  withReason,
 } from './outcomes.ts'
 import { Progress } from './progress.ts'
 import type { WorkerSpec, WorkerState } from './worker-spec.ts'
@@ -26,8 +30,6 @@ const EXIT_GRACE_MS = 250
 const STOP_GRACE_MS = 2000
 /** Milliseconds. A loading worker has no batch to finish, and native code may block its signals. */
 const LOADING_STOP_GRACE_MS = 200
-/** Completes "the worker …". */
-const CHANGED_WEIGHTS = 'had mapped weights that were changed on the disk'
 
 /** One worker process, from start to end. It is never restarted; the pool creates a new one. */
 export class Worker {
@@ -53,6 +55,8 @@ export class Worker {
   #isWarmingUp = false
   #modelPid: number | undefined
   #hadShortage = false
+  /** Absent unless the worker may send several replies to one request. */
+  #streaming: StreamingWorker | undefined
 
   constructor(spec: WorkerSpec) {
     this.#spec = spec
@@ -108,11 +112,12 @@ export class Worker {
 
   /**
    * Sends a batch and resolves with the reply; its predictions are in the order of the requests.
+   * If a response is streamed, it resolves after the last part, and `onFirst` gets the responses.
    * @throws WorkerDiedError when the worker is not ready or ends before it answers.
    * @throws ServerError `ResponseTimeoutException` when this batch exceeded the response timeout;
    * the worker is killed.
    */
-  predict(requests: readonly WireRequest[]): Promise<WorkerReply> {
+  predict(requests: readonly ServedRequest[], onFirst?: OnFirst): Promise<WorkerReply> {
     return new Promise((resolve, reject) => {
       const connection = this.#connection
       if (connection === undefined || this.#state !== 'ready')
@@ -120,14 +125,17 @@ export class Worker {
       const { bodies } = this.#process
       const frame = encodePredict(bodies?.move(requests) ?? requests)
       const number = this.progress.begin()
-      const fail = (error: unknown): void => void this.#fail(error, number, reject)
+      const streaming = onFirst && this.#streaming
+      const streams = streaming && new BatchStreams(requests, onFirst, streaming)
+      const fail = (error: unknown): void => void this.#fail(error, number, [streams?.fail, reject])
       connection.send(frame, {
+        takePart: streams && ((reply) => streams.take(reply)),
         resolve: (reply) => {
           this.progress.finish()
           this.#servedRequests += requests.length
           bodies?.release()
           try {
-            resolve(inRequestOrder(requests, reply))
+            resolve(streams?.hasBegun === true ? reply : inRequestOrder(requests, reply))
           } catch (error) {
             fail(error)
           }
@@ -193,6 +201,7 @@ export class Worker {
       this.#process.connect(limits, maxInFlight),
     ])
     this.#connection = connection
+    this.#streaming = streamingWorker(this.#spec, connection, this.progress)
     if (this.#state !== 'starting') return connection.destroy()
     this.#state = 'loading'
     void connection.closed.then((error) => this.#loseConnection(error))
@@ -228,23 +237,13 @@ export class Worker {
     this.progress.stop()
     this.#endWatch()
     this.#connection?.destroy()
-    const text = this.#killedBecause ?? cause.text
-    if (isCrash(text) && this.#spec.hasChangedWeights?.() === true)
-      return { ...cause, text: CHANGED_WEIGHTS, hasChangedWeights: true }
-    return { ...cause, text, ...(this.#hadShortage && { isShortage: true }) }
+    return withReason(cause, this.#killedBecause, this.#hadShortage, this.#spec.hasChangedWeights)
   }
 
-  /** Waits until the worker is gone and then rejects the batch with the reason. */
-  async #fail(error: unknown, number: number, reject: (error: Error) => void): Promise<void> {
+  /** Waits until the worker is gone and then tells those who wait for the batch the reason. */
+  async #fail(error: unknown, number: number, waiting: (OnFailure | undefined)[]): Promise<void> {
     if (error instanceof ProtocolError) this.kill(protocolText(error))
-    const { text, hasChangedWeights = false } = await this.exited
-    // Weights that were changed on the disk are not the fault of a request, so it may run again.
-    const hadStarted = this.progress.hasReached(number) && !hasChangedWeights
-    if (hadStarted && this.#killedBecause === responseTimeoutText(this.#spec.responseTimeoutMs)) {
-      const message = `The model did not respond within ${this.#spec.responseTimeoutMs / 1000} s.`
-      reject(new ServerError('ResponseTimeoutException', message, { cause: error }))
-    } else {
-      reject(new WorkerDiedError(text, hadStarted, error))
-    }
+    const why = batchFailure(await this.exited, this.progress.hasReached(number), this.#spec, error)
+    for (const tell of waiting) tell?.(why)
   }
 }

@@ -17,6 +17,20 @@ export interface LoadContext {
   readonly options: WorkerOptions
 }
 
+/** The replies that follow the first one, for responses that are streamed. */
+export interface FurtherReplies {
+  /** Resolves with the next reply; `undefined` after the last one. Never rejects. */
+  next(): Promise<WorkerReply | undefined>
+  /** Ends the response to this request early; to all requests without an id. */
+  cancel(id?: string): void
+}
+
+/** The reply of a model. It must be read to its end before the next call of `predict`. */
+export interface ModelReply extends WorkerReply {
+  /** Absent unless a response is streamed. */
+  readonly more?: FurtherReplies
+}
+
 /**
  * A loaded model. Calls of `predict` never overlap: the loop waits for one reply before it makes
  * the next call.
@@ -34,7 +48,7 @@ export interface LoadedModel {
    * @param startedAt When work on the batch began, on the clock of `performance.now()`, in
    * milliseconds.
    */
-  predict(requests: readonly WireRequest[], startedAt: number): Promise<WorkerReply> | WorkerReply
+  predict(requests: readonly WireRequest[], startedAt: number): Promise<ModelReply> | ModelReply
   /** Frees the resources of the model. */
   close(): Promise<void> | void
 }
@@ -114,6 +128,13 @@ export interface WorkerOptions {
   readonly maxJsonBytes: number
   /** Maximum nesting depth of a JSON body. */
   readonly maxJsonDepth: number
+  /**
+   * Whether the front-end accepts several replies to one predict request. Default false: streamed
+   * responses are collected, because the front-end of MMS accepts one reply only.
+   */
+  readonly streams: boolean
+  /** Descriptor of the channel for calls of other models; 0: there is none. */
+  readonly calls: number
 }
 
 export const DEFAULT_WORKER_OPTIONS: WorkerOptions = {
@@ -135,4 +156,6 @@ export const DEFAULT_WORKER_OPTIONS: WorkerOptions = {
   maxResponseBytes: 64 * 1024 * 1024,
   maxJsonBytes: 16 * 1024 * 1024,
   maxJsonDepth: 100,
+  streams: false,
+  calls: 0,
 }

@@ -6,6 +6,7 @@ import { ProtocolError } from '../../errors.ts'
 import { ByteSource } from './bytes.ts'
 import type { ChunkOptions, Reading } from './bytes.ts'
 import {
+  COMMAND_CANCEL,
   COMMAND_LOAD,
   COMMAND_PREDICT,
   DEFAULT_WIRE_LIMITS,
@@ -124,6 +125,7 @@ function* readRequest(source: ByteSource, dialect: WireDialect): Reading<WorkerR
   const command = source.takeByte() ?? (yield* source.waitByte())
   if (command === COMMAND_PREDICT) return yield* readPredict(source)
   if (command === COMMAND_LOAD) return yield* readLoad(source, dialect)
+  if (command === COMMAND_CANCEL) return { command: 'cancel', id: yield* source.waitString() }
   throw new ProtocolError(`unknown command byte 0x${command.toString(16).padStart(2, '0')}`)
 }
 

@@ -4,7 +4,7 @@
  * A number that does not fit into 32 bits throws a RangeError.
  */
 import { FrameWriter } from './frame-writer.ts'
-import { COMMAND_LOAD, COMMAND_PREDICT, END_OF_LIST } from './messages.ts'
+import { COMMAND_CANCEL, COMMAND_LOAD, COMMAND_PREDICT, END_OF_LIST } from './messages.ts'
 import type { LoadRequest, WireDialect, WireHeader, WireRequest, WorkerReply } from './messages.ts'
 
 /**
@@ -43,6 +43,14 @@ export function encodePredict(requests: readonly WireRequest[]): Buffer[] {
     frame.int(END_OF_LIST)
   }
   frame.int(END_OF_LIST)
+  return frame.finish()
+}
+
+/** Encodes `C`, which ends a streamed reply. See `docs/worker-protocol.md`. */
+export function encodeCancel(id: string): Buffer[] {
+  const frame = new FrameWriter()
+  frame.byte(COMMAND_CANCEL)
+  frame.text(id)
   return frame.finish()
 }
 

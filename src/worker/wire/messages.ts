@@ -10,6 +10,13 @@ export type WireDialect = 'mms' | 'torchserve'
 export const COMMAND_LOAD = 0x4c
 /** First byte of a request: `I`, predict. */
 export const COMMAND_PREDICT = 0x49
+/** First byte of a request: `C`, end a streamed reply. Only onnxd's own worker knows it. */
+export const COMMAND_CANCEL = 0x43
+/**
+ * Reply header of TorchServe. `true`: this prediction is a part of a response, and more parts
+ * follow in later replies. `false`: it is the last part.
+ */
+export const STREAM_HEADER = 'ts_stream_next'
 /** Ends a list in a request, and the predictions of a reply. */
 export const END_OF_LIST = -1
 /** Value of `gpu` in a load request that means CPU. MMS reads every negative number this way. */
@@ -64,13 +71,19 @@ export interface WireRequest {
   readonly parameters: readonly WireParameter[]
 }
 
-/** `I`: a batch of requests, answered by one reply. */
+/** `I`: a batch of requests, answered by one reply, or by several if a response is streamed. */
 export interface PredictRequest {
   readonly command: 'predict'
   readonly requests: readonly WireRequest[]
 }
 
-export type WorkerRequest = LoadRequest | PredictRequest
+/** `C`: the client of a request has left, so its streamed reply may end early. It has no reply. */
+export interface CancelRequest {
+  readonly command: 'cancel'
+  readonly id: string
+}
+
+export type WorkerRequest = LoadRequest | PredictRequest | CancelRequest
 
 /** The response to one request of a batch. */
 export interface WirePrediction {

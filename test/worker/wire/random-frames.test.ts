@@ -2,7 +2,12 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { ProtocolError } from '../../../src/errors.ts'
 import { ReplyDecoder, RequestDecoder } from '../../../src/worker/wire/decode.ts'
-import { encodeLoad, encodePredict, encodeReply } from '../../../src/worker/wire/encode.ts'
+import {
+  encodeCancel,
+  encodeLoad,
+  encodePredict,
+  encodeReply,
+} from '../../../src/worker/wire/encode.ts'
 import type {
   WireDialect,
   WireHeader,
@@ -38,6 +43,7 @@ class Messages {
   }
 
   request(dialect: WireDialect): WorkerRequest {
+    if (this.#below(10) === 0) return { command: 'cancel', id: this.#text() }
     if (this.#below(4) > 0) {
       const requests = this.#list(4, () => ({
         id: this.#text(),
@@ -98,6 +104,7 @@ class Messages {
 function encode(message: WorkerRequest | WorkerReply, dialect: WireDialect): Buffer {
   if ('code' in message) return Buffer.concat(encodeReply(message))
   if (message.command === 'load') return Buffer.concat(encodeLoad(message, dialect))
+  if (message.command === 'cancel') return Buffer.concat(encodeCancel(message.id))
   return Buffer.concat(encodePredict(message.requests))
 }
 

@@ -71,6 +71,7 @@ function encode(message: WorkerRequest | WorkerReply, dialect: WireDialect): str
   if (message.command === 'load') {
     return Buffer.concat(encodeLoad(message, dialect)).toString('hex')
   }
+  assert.ok(message.command === 'predict')
   return Buffer.concat(encodePredict(message.requests)).toString('hex')
 }
 
@@ -93,6 +94,7 @@ function describe(message: WorkerRequest | WorkerReply, decoded: Decoded): unkno
       'envelope' in decoded ? { envelope, limitMaxImagePixels } : { ioFileDescriptor: ioDescriptor }
     return { command: 'L', ...same, gpu: gpu === NO_GPU ? null : gpu, ...tail }
   }
+  assert.ok(message.command === 'predict')
   const expected = 'requests' in decoded ? decoded.requests : []
   const requests = message.requests.map((request, index) => ({
     requestId: request.id,

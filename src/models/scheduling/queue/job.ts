@@ -1,11 +1,8 @@
 import { randomUUID } from 'node:crypto'
 import { ServerError } from '../../../errors.ts'
-import type {
-  WireHeader,
-  WireParameter,
-  WirePrediction,
-  WireRequest,
-} from '../../../worker/wire/messages.ts'
+import type { ServedRequest } from '../../../worker/host/calls/call-channel.ts'
+import type { ResponseStream } from '../../../worker/host/response-stream.ts'
+import type { WireHeader, WireParameter, WirePrediction } from '../../../worker/wire/messages.ts'
 import type { StatusCounts } from '../../metrics/counts.ts'
 
 export type { WireHeader as Header, WireParameter as Parameter, WirePrediction as Prediction }
@@ -21,17 +18,21 @@ export interface JobOptions {
    * `undefined` if only the server's limit applies.
    */
   readonly deadline?: number | undefined
+  /** Where the request comes from; absent if its model cannot call others. */
+  readonly chain?: readonly string[] | undefined
   /** Counts the outcome; absent for a job that no client sent. */
   readonly statuses?: StatusCounts | undefined
 }
 
 /** The work for one HTTP request: the request to the worker, and a promise of the response. */
 export class Job {
-  readonly request: WireRequest
+  readonly request: ServedRequest
   /** Size of the parameter values in bytes. */
   readonly bytes: number
   readonly level: number
   readonly deadline: number | undefined
+  /** The chunks of the response; absent if it is not streamed. */
+  stream: ResponseStream | undefined
   /** Resolves with the worker's response, or rejects with a ServerError. */
   readonly result: Promise<WirePrediction>
   #resolve: (prediction: WirePrediction) => void = ignore
@@ -42,9 +43,10 @@ export class Job {
   constructor(
     headers: readonly WireHeader[],
     parameters: readonly WireParameter[],
-    { level = 1, deadline, statuses }: JobOptions = {},
+    { level = 1, deadline, chain, statuses }: JobOptions = {},
   ) {
-    this.request = { id: randomUUID(), headers, parameters }
+    const request = { id: randomUUID(), headers, parameters }
+    this.request = chain === undefined ? request : { ...request, origin: { chain, deadline } }
     this.bytes = parameters.reduce((sum, parameter) => sum + parameter.value.length, 0)
     this.level = level
     this.deadline = deadline
@@ -65,8 +67,9 @@ export class Job {
     return this.#statuses !== undefined
   }
 
-  resolve(prediction: WirePrediction): void {
+  resolve(prediction: WirePrediction, stream?: ResponseStream): void {
     this.#isSettled = true
+    this.stream = stream
     this.#statuses?.count(prediction.status)
     this.#resolve(prediction)
   }

@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
+import { Duplex } from 'node:stream'
 import { readLines } from './line-reader.ts'
 
 /** How to start a worker process. */
@@ -16,6 +17,8 @@ export interface ChildSpec {
   readonly holdsStdin?: boolean
   /** Descriptor that the process gets as descriptor 3. */
   readonly descriptor?: number | undefined
+  /** Give the process, as descriptor 3, one end of a socket; the other end is `Child.channel`. */
+  readonly hasChannel?: boolean
   /**
    * Creates what the process needs, before it is started. An error that it throws becomes the
    * reason why the process could not be started.
@@ -66,6 +69,8 @@ const OUTPUT_GRACE_MS = 500
  */
 export class Child {
   readonly pid: number | undefined
+  /** The front-end's end of the channel; absent if the process has none or was not started. */
+  readonly channel: Duplex | undefined
   /** Resolves once, when the process has ended or could not be started. Never rejects. */
   readonly exited: Promise<ExitCause>
   readonly #process: ChildProcess | undefined
@@ -86,6 +91,7 @@ export class Child {
           'pipe',
           'pipe',
           ...(spec.descriptor === undefined ? [] : [spec.descriptor]),
+          ...(spec.hasChannel === true ? (['pipe'] as const) : []),
         ],
       })
     } catch (error) {
@@ -96,6 +102,8 @@ export class Child {
     }
     this.#process = child
     this.pid = child.pid
+    const [, , , channel] = child.stdio
+    this.channel = channel instanceof Duplex ? channel : undefined
     this.exited = new Promise((resolve) => {
       // 'exit', not 'close': a grandchild that holds stdout open would delay 'close' forever.
       child.once('exit', (code, signal) => {

@@ -1,3 +1,4 @@
+import type { Duplex } from 'node:stream'
 import type { WireLimits } from '../../wire/messages.ts'
 import type { BodyFile } from '../body-file.ts'
 import { Connection } from '../connection.ts'
@@ -36,6 +37,8 @@ export interface WorkerProcess {
   /** Last lines that the process wrote to stderr, oldest first. */
   readonly lastErrors: readonly string[]
   readonly bodies: BodyFile | undefined
+  /** Carries the calls of a handler to other models; absent without such a handler. */
+  readonly channel?: Duplex | undefined
   /**
    * Connects as soon as the process listens; it waits forever for a process that never does.
    * @param capacity Maximum number of requests in flight.
@@ -81,6 +84,10 @@ export class StartedProcess implements WorkerProcess {
 
   get hasExited(): boolean {
     return this.#child.hasExited
+  }
+
+  get channel(): Duplex | undefined {
+    return this.#child.channel
   }
 
   get lastErrors(): readonly string[] {

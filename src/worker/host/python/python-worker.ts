@@ -30,7 +30,7 @@ export interface PythonWorkerOptions {
 export interface PythonWorker
   extends
     Omit<ProcessSpec, 'folder'>,
-    Pick<WorkerSpec, 'dialect' | 'maxInFlight' | 'onLoaded' | 'lastWords' | 'onLine'> {
+    Pick<WorkerSpec, 'dialect' | 'maxInFlight' | 'streams' | 'onLoaded' | 'lastWords' | 'onLine'> {
   readonly ioDescriptor: string
   /** Closes what the server has open for the worker. Call it when its process has ended. */
   readonly tidyUp: () => void
@@ -86,6 +86,8 @@ export function pythonWorker(
     readyLine: READY_LINES[dialect],
     // These workers read a request only after they have answered the previous one.
     maxInFlight: 1,
+    // MMS does not know streamed replies. TorchServe's worker reads nothing while it sends one.
+    ...(dialect === 'torchserve' && { streams: { canCancel: false } }),
     ioDescriptor: fifos.descriptor,
     onLoaded: () => {
       if (dialect === 'mms') fifos.open(onLine)

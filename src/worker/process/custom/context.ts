@@ -2,8 +2,11 @@
  * The API that a custom handler uses: its model and the current batch. It is the context of MMS's
  * handlers, with names in camelCase.
  */
+import { STREAM_HEADER } from '../../wire/messages.ts'
 import type { WireHeader, WireRequest } from '../../wire/messages.ts'
 import { Metrics } from './metrics.ts'
+import { PredictionException } from './prediction-exception.ts'
+import type { CallOptions, ServerCalls } from './server-calls.ts'
 
 /** HTTP has statuses from 100 to 599. Those below 200 do not end a request. */
 const MIN_STATUS = 200
@@ -18,6 +21,18 @@ export interface ModelFacts {
   /** Content of `MAR-INF/MANIFEST.json`; `null` when the file does not exist. */
   readonly manifest: unknown
   readonly systemProperties: SystemProperties
+  /** Absent if the front-end is not that of onnxd. */
+  readonly calls: ServerCalls | undefined
+}
+
+/** The server, as a handler sees it. */
+export interface HandlerServer {
+  /**
+   * Sends `data` to another model, for a request of the batch. Returns decoded JSON, a string for
+   * text, else bytes.
+   * @throws PredictionException with the status of an error.
+   */
+  predict(model: string, data: unknown, options?: CallOptions): Promise<unknown>
 }
 
 export interface SystemProperties {
@@ -31,17 +46,6 @@ export interface SystemProperties {
 
 /** The text of a header, or the content type of the parameter with that name. */
 export type RequestProperty = string | { readonly 'content-type': string }
-
-/** A custom handler throws this error to fail the batch with its own code and message. */
-export class PredictionException extends Error {
-  override readonly name = 'PredictionException'
-  readonly code: number
-
-  constructor(message: string, code = 500) {
-    super(message)
-    this.code = code
-  }
-}
 
 /** The headers of one request, and the status and headers of its response. */
 export class RequestProcessor {
@@ -99,6 +103,8 @@ export class RequestProcessor {
    * would be one value with commas, which `Set-Cookie` and others do not allow.
    */
   addResponseProperty(name: unknown, value: unknown): void {
+    // Only the worker says which reply is followed by another one.
+    if (name === STREAM_HEADER) return
     if (Array.isArray(value)) {
       this.#note(
         `The handler set the response header ${shown(name)} to a list. A header has one value, which is text.`,
@@ -139,6 +145,7 @@ export class HandlerContext {
   readonly requestIds: Readonly<Record<number, string>>
   readonly requestProcessor: readonly RequestProcessor[]
   readonly metrics: Metrics
+  readonly server: HandlerServer
   readonly PredictionException = PredictionException
 
   constructor(facts: ModelFacts, requests: readonly WireRequest[]) {
@@ -149,6 +156,14 @@ export class HandlerContext {
     this.requestIds = Object.fromEntries(ids.entries())
     this.requestProcessor = requests.map((request) => new RequestProcessor(request))
     this.metrics = new Metrics(facts.modelName, ids)
+    const { calls } = facts
+    this.server = {
+      predict: async (model, data, options = {}) => {
+        if (calls !== undefined)
+          return calls.predict(this.getRequestId(options.index), model, data, options)
+        throw new PredictionException('This server cannot be called by its handlers.', 501)
+      },
+    }
   }
 
   getRequestId(index = 0): string {

@@ -4,8 +4,8 @@ import path from 'node:path'
 import { ServerError } from '../../../errors.ts'
 import { MANIFEST_FILE } from '../../../model-folder/paths.ts'
 import { readPackageVersion } from '../../../package-files.ts'
-import type { WirePrediction, WireRequest, WorkerReply } from '../../wire/messages.ts'
-import type { LoadContext, LoadedModel, WorkerOptions } from '../handler.ts'
+import type { WirePrediction, WireRequest } from '../../wire/messages.ts'
+import type { LoadContext, LoadedModel, ModelReply, WorkerOptions } from '../handler.ts'
 import {
   errorPrediction,
   jsonPrediction,
@@ -21,6 +21,8 @@ import { MetricsPrinter } from './metrics.ts'
 import { importUserCode } from './module.ts'
 import type { UserCode } from './module.ts'
 import { replyWith } from './result.ts'
+import { ServerCalls } from './server-calls.ts'
+import { withStreams } from './streams/find-streams.ts'
 
 /**
  * Header `describe: True`, by TorchServe's convention: the request asks for a description of the
@@ -51,6 +53,7 @@ export async function loadCustomModel(
       serverName: 'MMS',
       serverVersion: await readPackageVersion(),
     },
+    calls: context.options.calls === 0 ? undefined : new ServerCalls(context.options.calls),
   }
   const code = await importUserCode(folder, context.handler)
   const printer = new MetricsPrinter()
@@ -61,7 +64,7 @@ export async function loadCustomModel(
   return new CustomModel(code, facts, settings, printer)
 }
 
-type CustomSettings = InputSettings & Pick<WorkerOptions, 'maxResponseBytes'>
+type CustomSettings = InputSettings & Pick<WorkerOptions, 'maxResponseBytes' | 'streams'>
 
 class CustomModel implements LoadedModel {
   readonly needsEventLoop = true
@@ -83,7 +86,7 @@ class CustomModel implements LoadedModel {
   }
 
   /** Requests with invalid input get their own error response; the others run as one batch. */
-  async predict(requests: readonly WireRequest[]): Promise<WorkerReply> {
+  async predict(requests: readonly WireRequest[]): Promise<ModelReply> {
     const runnable: WireRequest[] = []
     const data: HandlerInput[] = []
     const answered = new Map<WireRequest, WirePrediction>()
@@ -103,30 +106,36 @@ class CustomModel implements LoadedModel {
     const reply = await this.#run(data, runnable)
     const predictions =
       answered.size === 0 ? reply.predictions : merge(requests, answered, reply.predictions)
+    if (reply.more !== undefined) return { ...reply, predictions }
     return withinLimit({ ...reply, predictions }, this.#settings.maxResponseBytes)
   }
 
   close(): void {}
 
-  async #run(
-    data: readonly HandlerInput[],
-    requests: readonly WireRequest[],
-  ): Promise<WorkerReply> {
+  async #run(data: readonly HandlerInput[], requests: readonly WireRequest[]): Promise<ModelReply> {
     const context = new HandlerContext(this.#facts, requests)
     if (requests.length === 0) return replyWith([], requests, context)
     const startedAt = performance.now()
-    let reply: WorkerReply
+    const printMetrics = (): void => {
+      const elapsedMs = performance.now() - startedAt
+      context.metrics.addTime('PredictionTime', Math.round(elapsedMs * 100) / 100)
+      this.#printer.print(context.metrics)
+    }
+    let reply: ModelReply
     try {
-      reply = replyWith(await this.#code.handle(data, context), requests, context)
+      const output = await this.#code.handle(data, context)
+      const elements = withStreams(output, requests.length)
+      if (elements !== undefined) {
+        const { streamReply } = await import('./streams/stream-reply.ts')
+        return await streamReply(elements, requests, context, this.#settings, printMetrics)
+      }
+      reply = replyWith(output, requests, context)
     } catch (error) {
       reportError('Prediction failed', error)
       reply = predictFailedReply(error, requests)
     }
-    if (reply.code === 200) {
-      const elapsedMs = performance.now() - startedAt
-      context.metrics.addTime('PredictionTime', Math.round(elapsedMs * 100) / 100)
-    }
-    this.#printer.print(context.metrics)
+    if (reply.code === 200) printMetrics()
+    else this.#printer.print(context.metrics)
     return reply
   }
 

@@ -23,15 +23,20 @@ export function replyWith(
   }
   const predictions: WirePrediction[] = []
   for (const [index, processor] of context.requestProcessor.entries()) {
-    const body = encodeBody(output[index])
+    const body = encodeBody(output[index], { indent: 2, end: '' })
     // As in MMS, one such element fails the whole batch.
     if (body === undefined) return errorReply(503, 'Unsupported model output data type.', requests)
-    predictions.push(prediction(context.getRequestId(index), processor, body))
+    predictions.push(toPrediction(context.getRequestId(index), processor, body))
   }
   return { code: 200, message: 'Prediction success', predictions }
 }
 
-function prediction(id: string, processor: RequestProcessor, body: Buffer): WirePrediction {
+/** The response to one request; an error if the handler set an invalid status or header. */
+export function toPrediction(
+  id: string,
+  processor: RequestProcessor,
+  body: Buffer,
+): WirePrediction {
   const { mistake } = processor
   if (mistake !== undefined) {
     // With the stack, which shows the line of the handler.
@@ -49,10 +54,13 @@ function prediction(id: string, processor: RequestProcessor, body: Buffer): Wire
 }
 
 /**
- * Encodes bytes unchanged, text as UTF-8, and anything else as JSON. `undefined` for a value that
- * JSON cannot represent.
+ * Encodes bytes unchanged, text as UTF-8, and anything else as JSON, which is followed by `end`.
+ * `undefined` for a value that JSON cannot represent.
  */
-function encodeBody(value: unknown): Buffer | undefined {
+export function encodeBody(
+  value: unknown,
+  { indent, end }: { readonly indent: number; readonly end: string },
+): Buffer | undefined {
   if (Buffer.isBuffer(value)) return value
   if (value instanceof Uint8Array) {
     return Buffer.from(value.buffer, value.byteOffset, value.byteLength)
@@ -60,8 +68,8 @@ function encodeBody(value: unknown): Buffer | undefined {
   if (typeof value === 'string') return Buffer.from(value)
   try {
     // JSON.stringify would write typed arrays as objects with numbered keys.
-    const json = JSON.stringify(types.isTypedArray(value) ? [...value] : value, undefined, 2)
-    return json === undefined ? undefined : Buffer.from(json)
+    const json = JSON.stringify(types.isTypedArray(value) ? [...value] : value, undefined, indent)
+    return json === undefined ? undefined : Buffer.from(json + end)
   } catch {
     return undefined
   }

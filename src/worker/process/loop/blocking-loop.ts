@@ -59,8 +59,8 @@ export class BlockingLoop {
   async #serve(chunk: Buffer): Promise<void> {
     const messages = this.#decoder.push(chunk)
     for (const [index, message] of messages.entries()) {
-      if (message.command === 'load')
-        throw new ProtocolError('the worker received a second load request')
+      if (message.command !== 'predict')
+        throw new ProtocolError(`the worker received a second ${message.command} request`)
       const startedAt = performance.now()
       this.#replies.push(...encodeReply(await predict(this.#model, message.requests, startedAt)))
       const now = performance.now()

@@ -1,8 +1,8 @@
 import { readSync } from 'node:fs'
 import { BODY_HEADER } from '../../../contract/internal-headers.ts'
 import { ProtocolError } from '../../../errors.ts'
-import type { WireHeader, WireRequest, WorkerReply } from '../../wire/messages.ts'
-import type { LoadedModel } from '../handler.ts'
+import type { WireHeader, WireRequest } from '../../wire/messages.ts'
+import type { LoadedModel, ModelReply } from '../handler.ts'
 import { JSON_LENGTH_HEADER } from '../onnx/headers.ts'
 
 const REFERENCE = /^(\d{1,15})\+(\d{1,15})$/
@@ -43,7 +43,7 @@ export class BodyReader implements LoadedModel {
     this.#model = model
   }
 
-  predict(requests: readonly WireRequest[], startedAt: number): Promise<WorkerReply> | WorkerReply {
+  predict(requests: readonly WireRequest[], startedAt: number): Promise<ModelReply> | ModelReply {
     return this.#model.predict(this.#withBodies(requests), startedAt)
   }
 

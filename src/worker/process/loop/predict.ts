@@ -1,7 +1,7 @@
 /** Runs one batch, for both the event loop and the blocking loop. */
 import { ProtocolError } from '../../../errors.ts'
-import type { WireRequest, WorkerReply, WorkerRequest } from '../../wire/messages.ts'
-import type { LoadedModel } from '../handler.ts'
+import type { WireRequest, WorkerRequest } from '../../wire/messages.ts'
+import type { LoadedModel, ModelReply } from '../handler.ts'
 import { reportError } from '../report-error.ts'
 import { predictFailedReply } from './replies.ts'
 
@@ -21,7 +21,7 @@ export async function predict(
   model: LoadedModel | undefined,
   requests: readonly WireRequest[],
   startedAt: number,
-): Promise<WorkerReply> {
+): Promise<ModelReply> {
   if (model === undefined)
     throw new ProtocolError('the worker received a predict request before a load request')
   try {

@@ -66,7 +66,7 @@ export function jsonPrediction(id: string, status: number, value: unknown): Wire
 }
 
 /** Replaces every body longer than `maxBytes` with an error response. */
-export function withinLimit(reply: WorkerReply, maxBytes: number): WorkerReply {
+export function withinLimit<T extends WorkerReply>(reply: T, maxBytes: number): T {
   if (reply.predictions.every(({ body }) => body.length <= maxBytes)) return reply
   const predictions = reply.predictions.map((prediction) => {
     if (prediction.body.length <= maxBytes) return prediction

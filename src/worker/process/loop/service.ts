@@ -1,9 +1,16 @@
 import type { Socket } from 'node:net'
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import { messageOf } from '../../../errors.ts'
 import { RequestDecoder } from '../../wire/decode.ts'
 import { encodeReply } from '../../wire/encode.ts'
-import type { LoadRequest, WireRequest, WorkerReply, WorkerRequest } from '../../wire/messages.ts'
-import type { LoadedModel } from '../handler.ts'
+import type {
+  LoadRequest,
+  PredictRequest,
+  WireRequest,
+  WorkerReply,
+  WorkerRequest,
+} from '../../wire/messages.ts'
+import type { FurtherReplies, LoadedModel } from '../handler.ts'
 import type { IoFifos } from '../output/fifos.ts'
 import { reportError } from '../report-error.ts'
 import { BlockingLoop } from './blocking-loop.ts'
@@ -25,9 +32,10 @@ export interface ServiceSettings {
 
 /** Maximum number of decoded requests that wait. Above it, reading from the socket stops. */
 const MAX_WAITING = 8
+
 /**
  * Serves one connection of a front-end with its own model: `L` loads the model, `I` predicts. Each
- * request gets one reply, in order.
+ * request gets one reply, in order; if a response is streamed, `I` gets several, and `C` ends them.
  */
 export class Service {
   /**
@@ -37,7 +45,7 @@ export class Service {
   readonly #socket: Socket
   readonly #settings: ServiceSettings
   readonly #decoder = new RequestDecoder()
-  readonly #waiting: WorkerRequest[] = []
+  readonly #waiting: (LoadRequest | PredictRequest)[] = []
   /** Number of replies that are held back. */
   #held = 0
   #isWorking = false
@@ -46,6 +54,8 @@ export class Service {
   #isBroken = false
   #model: LoadedModel | undefined
   #fifos: IoFifos | undefined
+  /** The replies that are being streamed. */
+  #stream: FurtherReplies | undefined
 
   constructor(socket: Socket, settings: ServiceSettings) {
     this.#socket = socket
@@ -53,6 +63,7 @@ export class Service {
     this.ended = new Promise((resolve) => {
       socket.once('close', () => {
         this.#waiting.length = 0
+        this.#stream?.cancel()
         this.#release()
         resolve(!this.#isBroken)
       })
@@ -66,15 +77,19 @@ export class Service {
   #receive(chunk: Buffer): void {
     if (this.#isClosing) return
     try {
-      const requests = this.#decoder.push(chunk)
-      if (requests.length === 0) return
-      this.#waiting.push(...requests)
+      for (const request of this.#decoder.push(chunk)) this.#accept(request)
+      if (this.#waiting.length === 0) return
     } catch (error) {
       this.#abandon(error)
       return
     }
     if (!this.#isWorking) void this.#work()
     if (this.#waiting.length > MAX_WAITING) this.#socket.pause()
+  }
+
+  #accept(request: WorkerRequest): void {
+    if (request.command === 'cancel') this.#stream?.cancel(request.id)
+    else this.#waiting.push(request)
   }
 
   #endInput(): void {
@@ -154,9 +169,23 @@ export class Service {
   async #run(requests: readonly WireRequest[]): Promise<void> {
     const startedAt = performance.now()
     const reply = await predict(this.#model, requests, startedAt)
+    if (reply.more !== undefined) return this.#sendStream(reply, reply.more)
     const runMs = performance.now() - startedAt
     if (mayWait(runMs, this.#held, requests, this.#waiting[0])) this.#hold(reply)
     else await this.#answer(reply)
+  }
+
+  /** The next chunk is read when the front-end has taken the one before. */
+  async #sendStream(first: WorkerReply, more: FurtherReplies): Promise<void> {
+    this.#stream = more
+    let reply: WorkerReply | undefined = first
+    for (; reply !== undefined; reply = await more.next()) {
+      await this.#answer(reply)
+      if (this.#socket.destroyed) more.cancel()
+      // A generator that never waits would keep requests to cancel it from being read.
+      await nextTurn()
+    }
+    this.#stream = undefined
   }
 
   /** Holds a reply back until the next one is sent. */

@@ -32,6 +32,8 @@ const CHECKS: Readonly<Record<keyof WorkerOptions, (value: unknown) => boolean>>
   maxResponseBytes: isCount,
   maxJsonBytes: isCount,
   maxJsonDepth: isCount,
+  calls: (value) => value === 0 || isCount(value),
+  streams: (value) => typeof value === 'boolean',
 }
 
 /**

@@ -1,0 +1,76 @@
+/** Sends the calls of handlers to other models, through the queues of these models. */
+import { isInternalHeader } from '../contract/internal-headers.ts'
+import { ServerError } from '../errors.ts'
+import type { AnswerCall, ModelCall } from '../worker/host/calls/call-channel.ts'
+import type { Registry } from './registry.ts'
+import type { PredictOptions } from './scheduling/predict-options.ts'
+import { collect } from './scheduling/prediction.ts'
+import type { Header } from './scheduling/queue/job.ts'
+
+/** Models that may call one another for one request. */
+const MAX_MODELS = 8
+/** Headers that a call has from the request that is served. */
+const INHERITED: ReadonlySet<string> = new Set(['traceparent', 'tracestate', 'x-request-id'])
+
+/**
+ * Returns the function that answers calls.
+ * @param maxBytes Maximum size of a streamed response, which a call gets as a whole.
+ */
+export function answerCalls(registry: Registry, maxBytes: number): AnswerCall {
+  return async (call, signal) => {
+    const { model: name, parameters, origin } = call
+    checkChain(origin.chain, name)
+    const version = call.version || registry.routing.choose(name, () => undefined)
+    const model = registry.get(name, version)
+    const options: PredictOptions = { timeoutMs: timeLeft(origin.deadline), chain: origin.chain }
+    let cancel = (): void => {}
+    const onAbort = (): void => cancel()
+    signal.addEventListener('abort', onAbort)
+    try {
+      const prediction = await model.predict(headersOf(call), parameters, options, (how) => {
+        cancel = how
+        if (signal.aborted) cancel()
+      })
+      const { stream, status, reason, contentType, headers } = prediction
+      if (stream !== undefined) cancel = () => stream.cancel()
+      if (signal.aborted) cancel()
+      const body = stream === undefined ? prediction.body : await collect(stream, maxBytes)
+      return {
+        prediction: { status, reason, contentType, headers, body },
+        release: () => prediction.release(),
+      }
+    } finally {
+      signal.removeEventListener('abort', onAbort)
+    }
+  }
+}
+
+/**
+ * Rejects a call that would wait for itself.
+ * @throws ServerError that names the models.
+ */
+function checkChain(chain: readonly string[], name: string): void {
+  const path = [...chain, name].join(' → ')
+  if (chain.includes(name)) throw refusal(`Models call one another in a circle: ${path}.`)
+  if (chain.length >= MAX_MODELS)
+    throw refusal(`More than ${MAX_MODELS} models call one another: ${path}.`)
+}
+
+function refusal(text: string): ServerError {
+  return new ServerError('InternalServerException', text)
+}
+
+/** Milliseconds until a deadline. @throws ServerError if it has passed. */
+function timeLeft(deadline: number | undefined): number | undefined {
+  if (deadline === undefined) return undefined
+  const leftMs = deadline - performance.now()
+  if (leftMs > 0) return leftMs
+  const text = 'The deadline of the request that the handler serves has passed.'
+  throw new ServerError('ServiceUnavailableException', text)
+}
+
+function headersOf({ headers, serves }: ModelCall): Header[] {
+  const inherited = serves.headers.filter(([name]) => INHERITED.has(name.toLowerCase()))
+  const own = headers.filter(([name]) => !isInternalHeader(name))
+  return [...inherited, ...own]
+}

@@ -1,0 +1,154 @@
+import type { Duplex } from 'node:stream'
+import { ProtocolError, ServerError, messageOf } from '../../../errors.ts'
+import { RequestDecoder } from '../../wire/decode.ts'
+import { encodeReply } from '../../wire/encode.ts'
+import { DEFAULT_WIRE_LIMITS } from '../../wire/messages.ts'
+import type { WireHeader, WireParameter, WirePrediction, WireRequest } from '../../wire/messages.ts'
+
+/** Where a request comes from, for the calls that are made while it is served. */
+export interface RequestOrigin {
+  /** The models that called one another; the last one serves the request. */
+  readonly chain: readonly string[]
+  /** As in a job. */
+  readonly deadline: number | undefined
+}
+
+/** A request to a worker whose code may call other models. */
+export interface ServedRequest extends WireRequest {
+  readonly origin?: RequestOrigin | undefined
+}
+
+/** A call that a handler makes to another model. */
+export interface ModelCall {
+  readonly model: string
+  /** Empty if the call names none. */
+  readonly version: string
+  readonly headers: readonly WireHeader[]
+  readonly parameters: readonly WireParameter[]
+  /** The request that the handler serves, and where it comes from. */
+  readonly serves: WireRequest
+  readonly origin: RequestOrigin
+}
+
+/** The response to a call. */
+export interface CallResponse {
+  readonly prediction: Omit<WirePrediction, 'id'>
+  /** Call it when the prediction was sent. */
+  readonly release: () => void
+}
+
+/**
+ * Sends a call to its model.
+ * @param signal Aborted when nobody waits for the response any more.
+ * @throws ServerError as the response to a client.
+ */
+export type AnswerCall = (call: ModelCall, signal: AbortSignal) => Promise<CallResponse>
+
+/** From this number of running calls on, no further calls are read from the worker. */
+const MAX_CALLS = 64
+/** The same for the bytes of their bodies. */
+const MAX_BYTES = 64 * 1024 * 1024
+
+/**
+ * Carries the calls of one worker to other models, beside its socket. The worker has inherited the
+ * other end, so nobody else can use it. Its messages are those of the worker protocol, in the other
+ * direction. See `docs/worker-protocol.md`.
+ */
+export class CallChannel {
+  readonly #socket: Duplex
+  readonly #answer: AnswerCall
+  readonly #decoder: RequestDecoder
+  /** The requests at the worker. */
+  readonly #served = new Map<string, ServedRequest>()
+  readonly #closing = new AbortController()
+  #calls = 0
+  #bytes = 0
+
+  /** @param maxBodyBytes Maximum size of the body of a call. */
+  constructor(socket: Duplex, maxBodyBytes: number, answer: AnswerCall) {
+    this.#socket = socket
+    this.#answer = answer
+    const limits = { ...DEFAULT_WIRE_LIMITS, maxValueBytes: maxBodyBytes }
+    this.#decoder = new RequestDecoder({ limits })
+    socket.on('data', (chunk: Buffer) => this.#receive(chunk))
+    // An error only means that the worker is gone.
+    socket.on('error', () => socket.destroy())
+    socket.once('close', () => this.#closing.abort())
+  }
+
+  /** The worker gets these requests. */
+  begin(requests: readonly ServedRequest[]): void {
+    for (const request of requests) this.#served.set(request.id, request)
+  }
+
+  /** The worker has responded to them. */
+  finish(requests: readonly ServedRequest[]): void {
+    for (const { id } of requests) this.#served.delete(id)
+  }
+
+  #receive(chunk: Buffer): void {
+    try {
+      for (const message of this.#decoder.push(chunk)) {
+        if (message.command !== 'predict') throw new ProtocolError('it is not a call')
+        for (const request of message.requests) void this.#call(request)
+      }
+    } catch {
+      // The worker's calls fail, because their channel is closed. Its requests go on.
+      this.#socket.destroy()
+    }
+  }
+
+  /** Never rejects. */
+  async #call(request: WireRequest): Promise<void> {
+    const bytes = request.parameters.reduce((sum, { value }) => sum + value.length, 0)
+    this.#count(1, bytes)
+    let response: CallResponse
+    try {
+      response = await this.#answer(this.#read(request), this.#closing.signal)
+    } catch (error) {
+      response = { prediction: errorPrediction(error), release: () => {} }
+    }
+    this.#count(-1, -bytes)
+    const { prediction, release } = response
+    if (this.#socket.destroyed) return release()
+    const frame = encodeReply({
+      code: 200,
+      message: '',
+      predictions: [{ ...prediction, id: request.id }],
+    })
+    this.#socket.write(Buffer.concat(frame), release)
+  }
+
+  /** @throws ServerError if the worker serves no such request. */
+  #read({ headers, parameters }: WireRequest): ModelCall {
+    const [served = '', model = '', version = ''] = headers.map(([, value]) => value)
+    const serves = this.#served.get(served)
+    if (serves?.origin === undefined) {
+      const text = 'A handler can call other models only while it serves a request.'
+      throw new ServerError('InternalServerException', text)
+    }
+    return { model, version, headers: headers.slice(3), parameters, serves, origin: serves.origin }
+  }
+
+  #count(calls: number, bytes: number): void {
+    this.#calls += calls
+    this.#bytes += bytes
+    const isFull = this.#calls >= MAX_CALLS || this.#bytes > MAX_BYTES
+    if (isFull !== this.#socket.isPaused()) this.#socket[isFull ? 'pause' : 'resume']()
+  }
+}
+
+function errorPrediction(thrown: unknown): Omit<WirePrediction, 'id'> {
+  const error =
+    thrown instanceof ServerError
+      ? thrown
+      : new ServerError('InternalServerException', messageOf(thrown))
+  const body = Buffer.from(JSON.stringify(error.toBody()))
+  return {
+    contentType: 'application/json',
+    status: error.statusCode,
+    reason: '',
+    headers: [],
+    body,
+  }
+}

@@ -1,0 +1,125 @@
+/** Calls of a handler to other models of the server. See `docs/worker-protocol.md`. */
+import { Socket } from 'node:net'
+import { messageOf } from '../../../errors.ts'
+import { ReplyDecoder } from '../../wire/decode.ts'
+import { encodePredict } from '../../wire/encode.ts'
+import type { WireHeader, WireParameter, WirePrediction } from '../../wire/messages.ts'
+import { PredictionException } from './prediction-exception.ts'
+
+/** Options of a call. */
+export interface CallOptions {
+  /** Default: the version that a client without a version would get. */
+  readonly version?: string
+  readonly headers?: Readonly<Record<string, string>>
+  /** Default: `application/json`, `text/plain` for a string, `application/octet-stream` for bytes. */
+  readonly contentType?: string
+  /** Position of the request of the batch for which the call is made. Default 0. */
+  readonly index?: number
+}
+
+interface Waiter {
+  readonly resolve: (prediction: WirePrediction) => void
+  readonly reject: (error: Error) => void
+}
+
+/** The worker's end of the channel. */
+export class ServerCalls {
+  readonly #socket: Socket
+  readonly #decoder = new ReplyDecoder()
+  readonly #waiting = new Map<string, Waiter>()
+  #next = 1
+
+  /** @param descriptor The channel, which this process has inherited. */
+  constructor(descriptor: number) {
+    const socket = new Socket({ fd: descriptor, readable: true, writable: true })
+    this.#socket = socket
+    // The connection of the front-end decides how long this process lives.
+    socket.unref()
+    socket.on('data', (chunk: Buffer) => this.#receive(chunk))
+    socket.on('error', () => socket.destroy())
+    socket.once('close', () => {
+      for (const { reject } of this.#waiting.values()) reject(closed())
+      this.#waiting.clear()
+    })
+  }
+
+  /**
+   * Sends `data` to a model and returns its response: decoded JSON, a string for text, else bytes.
+   * @param served Id of the request that is served.
+   * @throws PredictionException with the status of a response of 400 or above.
+   */
+  async predict(
+    served: string,
+    model: string,
+    data: unknown,
+    options: CallOptions = {},
+  ): Promise<unknown> {
+    const { version = '', headers = {}, contentType } = options
+    const parameter = toParameter(data, contentType)
+    const list: WireHeader[] = [
+      ['for', served],
+      ['model', model],
+      ['version', version],
+      ...Object.entries(headers).map(([name, value]): WireHeader => [name, value]),
+    ]
+    const id = String(this.#next++)
+    const prediction = await new Promise<WirePrediction>((resolve, reject) => {
+      if (this.#socket.destroyed) return reject(closed())
+      this.#waiting.set(id, { resolve, reject })
+      const frame = encodePredict([{ id, headers: list, parameters: [parameter] }])
+      this.#socket.write(Buffer.concat(frame))
+    })
+    return valueOf(prediction)
+  }
+
+  #receive(chunk: Buffer): void {
+    try {
+      for (const { predictions } of this.#decoder.push(chunk)) {
+        for (const prediction of predictions) {
+          this.#waiting.get(prediction.id)?.resolve(prediction)
+          this.#waiting.delete(prediction.id)
+        }
+      }
+    } catch (error) {
+      console.error(`The channel for calls of models is closed: ${messageOf(error)}`)
+      this.#socket.destroy()
+    }
+  }
+}
+
+function closed(): Error {
+  return new PredictionException('The server cannot be called any more.', 503)
+}
+
+function toParameter(data: unknown, contentType: string | undefined): WireParameter {
+  if (data instanceof Uint8Array) {
+    const value = Buffer.from(data.buffer, data.byteOffset, data.byteLength)
+    return { name: 'body', contentType: contentType ?? 'application/octet-stream', value }
+  }
+  if (typeof data === 'string')
+    return { name: 'body', contentType: contentType ?? 'text/plain', value: Buffer.from(data) }
+  const json: string | undefined = JSON.stringify(data)
+  if (json === undefined) throw new TypeError('A value without JSON cannot be sent to a model.')
+  return { name: 'body', contentType: contentType ?? 'application/json', value: Buffer.from(json) }
+}
+
+/** @throws PredictionException for an error. */
+function valueOf({ status, contentType, body }: WirePrediction): unknown {
+  const type = contentType.split(';', 1)[0]?.trim().toLowerCase() ?? ''
+  if (status >= 400) throw new PredictionException(errorText(body), status)
+  if (type === 'application/json') return JSON.parse(body.toString())
+  return type.startsWith('text/') ? body.toString() : body
+}
+
+/** The message of an error body, which may be JSON. */
+function errorText(body: Buffer): string {
+  const text = body.toString()
+  try {
+    const value: unknown = JSON.parse(text)
+    if (typeof value === 'object' && value !== null && 'message' in value)
+      return String(value.message)
+  } catch {
+    // The handler of the model chose another form.
+  }
+  return text.slice(0, 4096)
+}
