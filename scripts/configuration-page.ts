@@ -97,6 +97,7 @@ const SECTIONS: readonly [title: string, keys: readonly (keyof Config)[]][] = [
   ['Sizes', ['maxBodyBytes', 'maxJsonBytes', 'maxResponseBytes', 'memoryBudgetMib']],
   ['onnxruntime', ['graphOptimization', 'providers', 'gpus', 'warmUp', 'telemetry']],
   ['Logs', ['logLevel', 'accessLog']],
+  ['Recording', ['record', 'recordMib', 'recordModels', 'recordRedact']],
 ]
 
 const MIB = 1024 * 1024

@@ -33,6 +33,7 @@ const DOORS = {
   'models/scheduling': ['pool.ts', 'pool-options.ts', 'prediction.ts', 'predict-options.ts'],
   'models/profiling': ['profiler.ts'],
   'models/routing': ['model-routing.ts', 'routing.ts', 'choose-version.ts'],
+  'models/recorder': ['recorder.ts'],
   'models/residency': ['model-memory.ts', 'on-demand.ts'],
   'models/scheduling/slots': ['slot.ts', 'slot-set.ts', 'scaler.ts', 'recycler.ts', 'backoff.ts'],
   'models/scheduling/queue': ['job.ts', 'queued-job.ts', 'job-queue.ts'],
@@ -89,6 +90,7 @@ const DOORS = {
   ],
   'routes/pages': ['page-routes.ts'],
   'routes/management': ['models.ts', 'parameters.ts', 'recent-log.ts', 'list-entries.ts'],
+  'routes/recorded-requests': ['request-recording.ts'],
   'routes/text': ['text-routes.ts'],
   'routes/tracing': ['tracing.ts'],
   'worker/host/child-process': [
@@ -239,7 +241,7 @@ const LAYERS = [
   },
   {
     // Both processes use these files, so they must not depend on either of them.
-    files: ['src/*.ts', 'src/{config,contract,model-folder}/**'],
+    files: ['src/*.ts', 'src/{config,contract,model-folder,recording}/**'],
     excludeFiles: ['src/{cli,server,listen-all,app}.ts'],
     forbidden: [
       {

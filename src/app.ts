@@ -182,7 +182,7 @@ async function readBodies(app: App, { config }: RouteContext): Promise<void> {
 }
 
 function newApp(
-  { config, metrics, budget, tracing, access }: RouteContext,
+  { config, metrics, budget, tracing, recorder, access }: RouteContext,
   log: FastifyBaseLogger,
   listener: 'inference' | 'management',
 ): App {
@@ -223,6 +223,7 @@ function newApp(
     serverTiming,
     maxResponseBytes: config.maxResponseBytes,
     tracing,
+    recorder,
   })
   app.addHook('onRequest', checkMessage)
   addAnswerHeaders(app)

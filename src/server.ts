@@ -108,7 +108,8 @@ export async function startServer({
   let isAccepting = false
   let isStopping = false
   let managementUrl: string | undefined
-  const { repository, metrics, modelMemory, listWeightCache, sources, deliveries } = service
+  const { repository, metrics, modelMemory, listWeightCache, sources, deliveries, recorder } =
+    service
   const context: RouteContext = {
     config,
     configOrigins: origins,
@@ -123,6 +124,7 @@ export async function startServer({
     recentLog,
     access,
     tracing,
+    recorder,
     forget: (name) => persistence?.forget(name) ?? Promise.resolve(false),
     isAccepting: () => isAccepting,
     isStopping: () => isStopping,

@@ -15,12 +15,19 @@ import { grpcSettings } from './grpc-settings.ts'
 import type { ConfigOrigin, Settings } from './layers.ts'
 import { listenerSettings } from './listeners.ts'
 import { modelSettings } from './models.ts'
+import { recordingSettings } from './recording-settings.ts'
 
 export { environmentName, flagName } from './layers.ts'
 export type { ConfigOrigin, Settings } from './layers.ts'
 
 export const ConfigSchema = Type.Object(
-  { ...listenerSettings, ...grpcSettings, ...accessSettings, ...modelSettings },
+  {
+    ...listenerSettings,
+    ...grpcSettings,
+    ...accessSettings,
+    ...modelSettings,
+    ...recordingSettings,
+  },
   { additionalProperties: false },
 )
 

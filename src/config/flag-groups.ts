@@ -64,6 +64,7 @@ const GROUPS: Readonly<Record<string, readonly Key[]>> = {
     'cacheDir',
     'cacheSize',
   ],
+  Recording: ['record', 'recordMib', 'recordModels', 'recordRedact'],
   onnxruntime: ['graphOptimization', 'providers', 'gpus', 'warmUp', 'telemetry'],
   'Where models come from': [
     'allowHandlers',

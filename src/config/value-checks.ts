@@ -27,6 +27,7 @@ const RULES: Readonly<Record<string, Rule>> = {
   corsMethods: [(text) => HTTP_TOKEN.test(text), 'names of HTTP methods'],
   corsHeaders: [(text) => HTTP_TOKEN.test(text), 'names of headers'],
   trustProxy: [isNetwork, 'IP addresses or networks, such as 10.0.0.0/8, or loopback'],
+  recordRedact: [(text) => HTTP_TOKEN.test(text), 'names of headers or query parameters'],
   workerEnvironment: [(text) => VARIABLE.test(text), 'names of environment variables'],
 }
 

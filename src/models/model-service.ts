@@ -13,6 +13,7 @@ import { ServerMetrics } from './metrics/page.ts'
 import type { ObservedMemory } from './metrics/page.ts'
 import { answerCalls } from './model-calls.ts'
 import { ModelIndex } from './model-index/model-index.ts'
+import { Recorder } from './recorder/recorder.ts'
 import { Registry } from './registry.ts'
 import { ModelMemory, memorySettings } from './residency/model-memory.ts'
 import type { SourceOptions } from './sources/prepare.ts'
@@ -65,11 +66,13 @@ export interface ModelService {
   readonly persistence: Persistence | undefined
   /** Absent without a state folder. */
   readonly index: ModelIndex | undefined
+  /** Absent if requests are not recorded. */
+  readonly recorder: Recorder | undefined
   /** Ends all models and workers, and removes what belongs to this run. */
   close(): Promise<void>
 }
 
-/** @throws ConfigError if Python or the user of the workers cannot be used. */
+/** @throws ConfigError if Python, the user of the workers or the recording cannot be used. */
 export async function createModelService({
   config,
   origins,
@@ -82,6 +85,7 @@ export async function createModelService({
 }: ModelServiceOptions): Promise<ModelService> {
   const python = await findConfiguredPython(config, environment, stopSignal)
   const confinement = findConfinement(config, workerEnvironment(environment, []))
+  const recorder = await Recorder.start(config, log)
   const runtime = await RuntimeDirectory.create(confinement.user, undefined, log)
   const removeRuntime = (): void => runtime.remove()
   process.once('exit', removeRuntime)
@@ -115,6 +119,7 @@ export async function createModelService({
     starts: factory,
     modelMemory,
     droppedLogLines,
+    recording: recorder?.counts,
   })
   return {
     factory,
@@ -131,6 +136,7 @@ export async function createModelService({
     deliveries,
     persistence,
     index,
+    recorder,
     async close() {
       await registry.close()
       modelMemory.close()
@@ -138,6 +144,7 @@ export async function createModelService({
       await weights?.close()
       await index?.close()
       await persistence?.close()
+      await recorder?.close()
       metrics.close()
       runtime.remove()
       process.off('exit', removeRuntime)

@@ -9,6 +9,7 @@ import type {
 import type { Config, ConfigOrigins } from '../config/config.ts'
 import type { ObservedMemory, ServerMetrics } from '../models/metrics/page.ts'
 import type { WeightCacheList } from '../models/model-service.ts'
+import type { Recorder } from '../models/recorder/recorder.ts'
 import type { Registry } from '../models/registry.ts'
 import type { SourceOptions } from '../models/sources/prepare.ts'
 import type { Deliveries } from '../models/transfers/model-files.ts'
@@ -48,6 +49,8 @@ export interface RouteContext {
   readonly access: ServerAccess
   /** Absent if requests are not traced. */
   readonly tracing: Tracing | undefined
+  /** Absent if requests are not recorded. */
+  readonly recorder: Recorder | undefined
   /** URL of the management listener; `undefined` until it listens. */
   readonly managementUrl: () => string | undefined
   /**

@@ -33,5 +33,6 @@ export function watch(
     serverTiming: true,
     maxResponseBytes: 1024 * 1024,
     tracing: undefined,
+    recorder: undefined,
   })
 }

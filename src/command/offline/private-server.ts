@@ -36,6 +36,8 @@ function privateConfig(rest: readonly string[], environment: NodeJS.ProcessEnv):
     tlsClientCa: '',
     corsOrigins: [],
     rateLimit: 0,
+    record: '',
+    grpcPort: -1,
     stateDir: '',
     modelStore: '',
     load: 'all',

@@ -12,6 +12,8 @@ import type { FamilyInfo, HistogramSample, Labels, Sample } from './families.ts'
 import { printedFamilies } from './handler-families.ts'
 import type { ObservedVersion } from './observed-version.ts'
 import { addProcessMetrics } from './process.ts'
+import { addRecording } from './recording.ts'
+import type { RecordingCounts } from './recording.ts'
 import { addResidencyMetrics } from './residency.ts'
 import type { ObservedMemory } from './residency.ts'
 import { addResponses, addStreamMetrics } from './responses.ts'
@@ -30,6 +32,8 @@ export interface MetricSources {
   readonly modelMemory?: ObservedMemory
   /** Returns the number of log lines that could not be written. */
   readonly droppedLogLines?: (() => number) | undefined
+  /** Absent if requests are not recorded. */
+  readonly recording?: RecordingCounts | undefined
 }
 
 const WORKER_STATES: readonly PoolWorker['state'][] = [
@@ -62,7 +66,7 @@ export class ServerMetrics {
   /** @param sources What else is read, as far as the server has it. */
   constructor(
     versions: () => readonly ObservedVersion[],
-    { starts, modelMemory, droppedLogLines = () => 0 }: MetricSources = {},
+    { starts, modelMemory, droppedLogLines = () => 0, recording }: MetricSources = {},
   ) {
     // Thousands of models that nobody uses would make the page as long as they are many.
     this.#versions = () => versions().filter((model) => !isUntouched(model))
@@ -73,6 +77,7 @@ export class ServerMetrics {
     addResidencyMetrics(this.#registry, this.#versions, modelMemory)
     addStreamMetrics(this.#registry, this.#versions)
     addResponses(this.#registry, this.responses)
+    if (recording !== undefined) addRecording(this.#registry, recording)
     this.#stopMeasuring = addProcessMetrics(this.#registry, droppedLogLines)
   }
 

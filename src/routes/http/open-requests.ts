@@ -5,6 +5,7 @@ import process from 'node:process'
 import type { FastifyBaseLogger, FastifyReply, FastifyRequest } from 'fastify'
 import { memoryOf } from '../../buffer-pool.ts'
 import type { StatusCounts } from '../../models/metrics/counts.ts'
+import type { Recorder } from '../../models/recorder/recorder.ts'
 import type { Prediction } from '../../models/scheduling/prediction.ts'
 import type { App } from '../route-context.ts'
 import type { Tracing } from '../tracing/tracing.ts'
@@ -48,6 +49,8 @@ export interface RequestWatchOptions {
   readonly maxResponseBytes: number
   /** Absent if requests are not traced. */
   readonly tracing: Tracing | undefined
+  /** Absent if requests are not recorded. */
+  readonly recorder: Recorder | undefined
 }
 
 /**
@@ -66,6 +69,8 @@ export class OpenRequests {
   /** Whether responses of predictions have a `Server-Timing` header. */
   readonly hasServerTiming: boolean
   readonly maxResponseBytes: number
+  /** Absent if requests are not recorded. */
+  readonly recorder: Recorder | undefined
   readonly #app: App
   readonly #connections: Connections
   readonly #budget: ByteBudget
@@ -80,6 +85,7 @@ export class OpenRequests {
     this.#logSample = logSample
     this.hasServerTiming = serverTiming
     this.maxResponseBytes = options.maxResponseBytes
+    this.recorder = options.recorder
     this.#app = app
     this.#connections = connections
     this.#budget = budget
@@ -175,6 +181,7 @@ export class OpenRequests {
     }
     request.trace?.end(request, status)
     if (hasLeft) request.onLeave?.()
+    request.recording?.end(request, status)
     request.prediction?.release()
   }
 
@@ -194,6 +201,7 @@ export function watchRequests(app: App, options: RequestWatchOptions): void {
   app.decorateRequest('times', undefined)
   app.decorateRequest('chosenVersion', undefined)
   app.decorateRequest('trace', undefined)
+  app.decorateRequest('recording', undefined)
   app.decorateRequest('prediction', undefined)
   const openRequests = new OpenRequests(app, options)
   app.decorate('openRequests', { getter: () => openRequests })

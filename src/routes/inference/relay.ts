@@ -5,6 +5,7 @@ import type { ModelVersion } from '../../models/model-version.ts'
 import type { Parameter } from '../../models/scheduling/queue/job.ts'
 import { checkModel } from '../http/access/caller.ts'
 import { whenClientLeaves } from '../http/open-requests.ts'
+import { RequestRecording } from '../recorded-requests/request-recording.ts'
 import { predictOptionsOf } from './predict-options.ts'
 import { requestHeaders } from './request-parameters.ts'
 import { RequestTimes } from './request-times.ts'
@@ -31,6 +32,9 @@ export async function relay(
   request.times = times
   const options = predictOptionsOf(request, parameters, dialect)
   const headers = requestHeaders(request, dialect)
+  const { recorder } = openRequests
+  if (recorder !== undefined)
+    request.recording = RequestRecording.begin(recorder, model, request, parameters)
   const prediction = await model.predict(headers, parameters, options, (cancel, timing) => {
     times.accepted = timing
     whenClientLeaves(request, reply, cancel)
