@@ -8,12 +8,17 @@ const DOORS = {
   command: ['serve.ts', 'cache.ts'],
   'command/client': ['profile.ts', 'list.ts', 'show.ts', 'logs.ts', 'load.ts', 'change.ts'],
   'command/client/bench': ['bench.ts'],
-  'command/offline': ['run.ts', 'inspect.ts', 'check.ts', 'init.ts'],
+  'command/client/recorded': ['rewrite.ts', 'selection.ts', 'sender.ts'],
+  'command/client/replay': ['replay.ts'],
+  'command/offline': ['run.ts', 'inspect.ts', 'check.ts', 'init.ts', 'private-server.ts'],
   'command/offline/doctor': ['doctor.ts'],
   'command/program': ['run-command.ts', 'outcome.ts', 'request-data.ts'],
+  comparison: ['compare.ts'],
+  'comparison/decoding': ['decode.ts'],
   config: ['config.ts', 'parse.ts', 'flag-help.ts'],
   'config/import': ['properties.ts', 'sagemaker.ts'],
   'models/archives': ['extract.ts', 'private-file.ts'],
+  'models/deep-check': ['deep-check.ts', 'queue.ts'],
   'models/loading': [
     'loads.ts',
     'load-progress.ts',
@@ -241,7 +246,7 @@ const LAYERS = [
   },
   {
     // Both processes use these files, so they must not depend on either of them.
-    files: ['src/*.ts', 'src/{config,contract,model-folder,recording}/**'],
+    files: ['src/*.ts', 'src/{comparison,config,contract,model-folder,recording}/**'],
     excludeFiles: ['src/{cli,server,listen-all,app}.ts'],
     forbidden: [
       {

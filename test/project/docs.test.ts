@@ -126,6 +126,14 @@ test('the commands on the page of rollouts print what it says', { timeout: 120_0
   assert.equal(await followPage(t, 'docs/rollouts.md'), 3)
 })
 
+test(
+  'the commands on the page of recording print what it says',
+  { timeout: 120_000 },
+  async (t) => {
+    assert.equal(await followPage(t, 'docs/record-and-replay.md'), 3)
+  },
+)
+
 test('the commands on the page of models print what it says', { timeout: 120_000 }, async (t) => {
   assert.equal(await followPage(t, 'docs/models.md'), 9)
 })

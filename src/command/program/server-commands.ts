@@ -7,6 +7,11 @@ const URL_FLAG: FlagSpec = {
   value: 'URL',
   text: 'Management listener. Default: ONNXD_URL, else http://127.0.0.1:8081.',
 }
+const INFERENCE_URL_FLAG: FlagSpec = {
+  name: 'url',
+  value: 'URL',
+  text: 'Inference listener. Default: ONNXD_INFERENCE_URL, else http://127.0.0.1:8080.',
+}
 const TOKEN = 'If the server has a management token, set ONNXD_MANAGEMENT_TOKEN.'
 const MODEL = 'MODEL is a name, or name:version for another version than the default one.'
 
@@ -118,17 +123,52 @@ export const WITH_SERVER: Readonly<Record<string, CommandSpec>> = {
     examples: ['profile iris', 'profile iris:2 -n 1000'],
     load: async () => (await import('../client/profile.ts')).profileModel,
   },
+  replay: {
+    usage: 'replay FILE --against MODEL[@VERSION]|PATH',
+    summary: 'send recorded requests to a version, compare responses',
+    arity: [1, 1],
+    takesSettings: true,
+    flags: [
+      {
+        name: 'against',
+        value: 'MODEL',
+        text: 'What gets the requests: a model of the server, MODEL@VERSION, or the path of a model, which the command loads.',
+      },
+      INFERENCE_URL_FLAG,
+      { name: 'model', value: 'NAME', text: 'Recorded model whose requests are sent.' },
+      {
+        name: 'rate',
+        value: 'RATE',
+        text: 'max, original (with the pauses of the recording) or a number of requests a second. Default max.',
+      },
+      {
+        name: 'connections',
+        value: 'N',
+        text: 'With the rate max: number of connections, each sends its next request after a response. Default 4.',
+      },
+      { name: 'limit', value: 'N', text: 'Send only the newest N requests.' },
+      {
+        name: 'tolerance',
+        value: 'X',
+        text: 'Allowed difference of floats, absolute and relative. Default: that of their datatype.',
+      },
+    ],
+    details:
+      'FILE was written by onnxd serve --record. The exit code is 1 if a response differs. If the server has tokens for inference, set ONNXD_INFERENCE_TOKEN. Settings of the server that loads a PATH follow after --.',
+    examples: [
+      'replay requests.rec --against iris@2',
+      'replay requests.rec --against iris-new.onnx --rate 50',
+    ],
+    load: async () => (await import('../client/replay/replay.ts')).replayRequests,
+  },
   bench: {
     usage: 'bench MODEL [-i FILE|-] [-c N | -r RATE]',
     summary: 'measure throughput and latency of a running server',
     arity: [1, 1],
     flags: [
-      {
-        name: 'url',
-        value: 'URL',
-        text: 'Inference listener. Default: ONNXD_INFERENCE_URL, else http://127.0.0.1:8080.',
-      },
+      INFERENCE_URL_FLAG,
       ...REQUEST_FLAGS,
+      { name: 'requests', value: 'FILE', text: 'Send the requests of a recording in turn.' },
       {
         name: 'clients',
         short: 'c',

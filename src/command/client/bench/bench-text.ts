@@ -2,7 +2,7 @@
 import { fieldsText } from '../../terminal/table.ts'
 import { paint } from '../../terminal/terminal.ts'
 import type { Terminal } from '../../terminal/terminal.ts'
-import { countText, durationText, sizeText } from '../../terminal/units.ts'
+import { countText, durationText, plural, sizeText } from '../../terminal/units.ts'
 import type { Bucket, Summary } from './measurement.ts'
 
 const EIGHTHS = ['', '▏', '▎', '▍', '▌', '▋', '▊', '▉']
@@ -18,7 +18,7 @@ export interface BenchResult extends Summary {
 
 /** The figures, then the histogram. */
 export function benchText(result: BenchResult, terminal: Terminal): string {
-  const { model, url, requests, errors, throughput, latencyMs, errorsBy, requestBytes } = result
+  const { model, url, requests, errors, throughput, latencyMs, errorsBy } = result
   const time = durationText
   const percentiles = [
     ['p50', latencyMs.p50],
@@ -42,7 +42,7 @@ export function benchText(result: BenchResult, terminal: Terminal): string {
       : `open loop, ${String(result.rate)} requests/s`
   const fields: [string, string][] = [
     ['model', `${model} at ${url}`],
-    ['load', `${plan}, ${String(result.seconds)} s, ${sizeText(requestBytes)} per request`],
+    ['load', `${plan}, ${String(result.seconds)} s, ${requestsText(result)}`],
     ['requests', countText(requests)],
     ['throughput', `${throughput >= 100 ? countText(throughput) : String(throughput)} responses/s`],
     ['errors', errors === 0 ? '0' : `${countText(errors)} (${reasons.join(', ')})`],
@@ -51,6 +51,13 @@ export function benchText(result: BenchResult, terminal: Terminal): string {
     fields.push(['latency', line(percentiles)], ['', line(others)])
   }
   return `${fieldsText(fields, terminal)}${histogramText(result.histogram, terminal)}`
+}
+
+function requestsText({ requestBytes, recordedRequests }: BenchResult): string {
+  const size = sizeText(requestBytes)
+  return typeof recordedRequests === 'number'
+    ? `${plural(recordedRequests, 'recorded request')} of ${size} on average`
+    : `${size} per request`
 }
 
 function histogramText(buckets: readonly Bucket[], terminal: Terminal): string {
