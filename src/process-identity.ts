@@ -48,6 +48,16 @@ export async function residentBytes(pid: number): Promise<number> {
   }
 }
 
+/**
+ * Returns the largest resident memory that a process ever had, in bytes; `undefined` if the system
+ * does not tell.
+ */
+export async function peakBytes(pid: number): Promise<number | undefined> {
+  const text = await readFile(`/proc/${pid}/status`, 'latin1').catch(() => '')
+  const kib = /^VmHWM:\s+(\d+) kB$/m.exec(text)?.[1]
+  return kib === undefined ? undefined : Number(kib) * 1024
+}
+
 /** The memory of one process in bytes. */
 export interface WorkerMemory {
   /** Memory that no other process shares. */

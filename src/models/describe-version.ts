@@ -1,4 +1,5 @@
 import { memoryOfProcess, residentBytes } from '../process-identity.ts'
+import type { DeepCheckReport } from './deep-check/deep-check.ts'
 import type { ShownSettings } from './effective-settings.ts'
 import type { ModelVersion, VersionStatus } from './model-version.ts'
 import type { PoolWorker, Slot } from './scheduling/pool.ts'
@@ -58,6 +59,8 @@ export interface VersionDescription {
   readonly modelConfig?: readonly ConfigKey[]
   /** Whether the workers share the weights in memory, and why not. */
   readonly weights?: WeightStatus
+  /** Result of the deep check that the registration asked for. */
+  readonly deepCheck?: DeepCheckReport
   readonly metadata?: unknown
 }
 
@@ -87,6 +90,7 @@ export async function describeVersion(
     settings: model.shownSettings,
     ...(report.length > 0 && { modelConfig: report }),
     ...(model.weights !== undefined && { weights: model.weights }),
+    ...(model.deepCheckReport !== undefined && { deepCheck: model.deepCheckReport }),
     ...(metadata === undefined ? {} : { metadata }),
   }
 }

@@ -65,6 +65,12 @@ export interface EffectiveSettings {
   readonly threads: number
 }
 
+/** Settings that a measurement changes. */
+export interface SettingOverrides {
+  readonly threads: number
+  readonly graphOptimization: SettingValue<'graphOptimization'>
+}
+
 /** All settings with their origins. Names and units are those of the REST API. */
 export type ShownSettings = { readonly [K in SettingName]: Setting<SettingValue<K>> }
 

@@ -1,9 +1,9 @@
 import { largeBuffers } from '../buffer-pool.ts'
+import type { DeepCheckReport } from './deep-check/deep-check.ts'
 import { resolveSettings, valuesOf } from './effective-settings.ts'
 import type { EffectiveSettings, ShownSettings, VersionOptions } from './effective-settings.ts'
+import { Measurements } from './measurements.ts'
 import type { VersionMetrics } from './metrics/version-metrics.ts'
-import { Profiler } from './profiling/profiler.ts'
-import type { Profile, ProfileOptions } from './profiling/profiler.ts'
 import type {
   Commit,
   ModelContext,
@@ -26,7 +26,6 @@ import type { PreparedModel } from './sources/prepare.ts'
 import { VersionWorkers } from './version-workers.ts'
 import type { WeightStatus } from './weights/weight-cache.ts'
 import { checkPythonInput } from './workers/python-input.ts'
-import type { WorkerFactory } from './workers/worker-factory.ts'
 
 /** The current state of a version. */
 export interface VersionStatus extends PoolStatus {
@@ -48,12 +47,11 @@ export class ModelVersion {
   readonly options: VersionOptions
   readonly origin: Origin
   readonly #context: ModelContext
-  readonly #factory: WorkerFactory
   readonly #workers: VersionWorkers
   readonly #pool: Pool
   readonly #loadsNow: boolean
   /** Created when it is asked for. A server may have thousands of models. */
-  #profiler: Profiler | undefined
+  #measurements: Measurements | undefined
   #isLoading = true
 
   private constructor(
@@ -67,7 +65,6 @@ export class ModelVersion {
     this.#loadsNow = loadsNow
     this.#context = context
     this.settings = valuesOf(this.#resolve())
-    this.#factory = context.factory
     this.#workers = new VersionWorkers(prepared, this.settings, context)
     this.#pool = this.#workers.pool
   }
@@ -96,7 +93,7 @@ export class ModelVersion {
    */
   async load(signal: AbortSignal): Promise<void> {
     signal.throwIfAborted()
-    if (this.prepared.archive === undefined) await this.#factory.share(this.prepared)
+    if (this.prepared.archive === undefined) await this.#context.factory.share(this.prepared)
     if (!this.settings.loadsOnDemand) await this.#workers.start(signal)
     else if (this.#loadsNow) await this.#workers.loadNow(signal)
     this.#isLoading = false
@@ -176,7 +173,7 @@ export class ModelVersion {
       statuses.count(400)
       throw error
     }
-    this.#profiler?.offer(headers, parameters)
+    this.#measurements?.profiler.offer(headers, parameters)
     const deadline = deadlineOf(options)
     const chain = this.prepared.hasCode ? [...(options.chain ?? []), this.name] : undefined
     const job = new Job(headers, parameters, { level, deadline, chain, statuses })
@@ -226,10 +223,13 @@ export class ModelVersion {
     return this.#workers.learnMetadata()
   }
 
-  /** As {@link Profiler.profile}. */
-  profile(options: ProfileOptions, signal: AbortSignal): Promise<Profile> {
-    this.#profiler ??= new Profiler(this.prepared, this.settings, this.#factory)
-    return this.#profiler.profile(options, this.#pool.status, signal)
+  get measurements(): Measurements {
+    return (this.#measurements ??= new Measurements(this.prepared, this.settings, this.#context))
+  }
+
+  /** Result of the deep check; `undefined` if there was none. */
+  get deepCheckReport(): DeepCheckReport | undefined {
+    return this.#measurements?.deepCheckReport
   }
 
   /** As {@link VersionWorkers.scale}. */
@@ -242,8 +242,7 @@ export class ModelVersion {
    * @param keepsDelivery True if the server stops and its next start will serve the model again.
    */
   async close(drainMs: number, keepsDelivery = false): Promise<void> {
-    this.#profiler?.close()
-    await this.#workers.close(drainMs)
+    await Promise.all([this.#measurements?.close(), this.#workers.close(drainMs)])
     await discard(this.prepared, keepsDelivery)
   }
 }

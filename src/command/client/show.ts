@@ -1,5 +1,6 @@
 /** `onnxd show MODEL`. */
 import type { VersionDescription } from '../../models/describe-version.ts'
+import { deepCheckText } from '../deep-check-text.ts'
 import { memberOf } from '../json.ts'
 import type { CommandInput, Outcome } from '../program/outcome.ts'
 import { fieldsText, tableText } from '../terminal/table.ts'
@@ -21,7 +22,7 @@ export async function showModel(input: CommandInput): Promise<Outcome> {
 }
 
 function descriptionText(model: VersionDescription, terminal: Terminal): string {
-  const { workers, jobQueueStatus: queue, settings, metadata, modelConfig = [] } = model
+  const { workers, jobQueueStatus: queue, settings, metadata, modelConfig = [], deepCheck } = model
   const ready = workers.filter(({ status }) => status === 'READY').length
   const memory = workers.reduce((sum, { memoryUsage }) => sum + memoryUsage, 0)
   const range =
@@ -67,6 +68,8 @@ function descriptionText(model: VersionDescription, terminal: Terminal): string 
       terminal,
     ),
   ]
+  if (deepCheck !== undefined)
+    parts.push(section('Deep check', deepCheckText(deepCheck, terminal), terminal))
   return parts.filter((part) => part !== '').join('\n')
 }
 

@@ -1,4 +1,6 @@
 /** What `onnxd check` found, and how it prints that. */
+import type { DeepCheckReport } from '../../models/deep-check/deep-check.ts'
+import { deepCheckText } from '../deep-check-text.ts'
 import { tableText, wrap } from '../terminal/table.ts'
 import { paint, printable } from '../terminal/terminal.ts'
 import type { Terminal } from '../terminal/terminal.ts'
@@ -27,11 +29,22 @@ export interface Checked {
   readonly text: string
   readonly remedy?: string
   readonly findings: readonly Finding[]
+  /** Results of `--deep`, one for each version. */
+  readonly deep?: readonly DeepResult[]
+}
+
+/** The deep check of one version. */
+export interface DeepResult {
+  readonly model: string
+  readonly version: string
+  readonly report: DeepCheckReport
 }
 
 /** One part per subject. */
 export function reportText(checked: readonly Checked[], terminal: Terminal): string {
-  const parts = checked.map((one) => `${headline(one, terminal)}${findingsText(one, terminal)}`)
+  const parts = checked.map(
+    (one) => `${headline(one, terminal)}${findingsText(one, terminal)}${deepText(one, terminal)}`,
+  )
   const failed = checked.filter(({ ok }) => ok === false).length
   const models = checked.filter(({ kind, ok }) => kind === 'model' && ok !== undefined).length
   const files =
@@ -39,6 +52,15 @@ export function reportText(checked: readonly Checked[], terminal: Terminal): str
       ? `\n${summary(checked.filter(({ kind }) => kind !== 'file').length, models, failed)}\n`
       : ''
   return `${parts.join('')}${files}`
+}
+
+function deepText({ deep = [] }: Checked, terminal: Terminal): string {
+  return deep
+    .map(({ model, version, report }) => {
+      const title = paint(terminal, 'bold', printable(`${model} ${version}`))
+      return `\n${INDENT}${title}\n${deepCheckText(report, terminal, INDENT)}`
+    })
+    .join('')
 }
 
 function summary(all: number, models: number, failed: number): string {

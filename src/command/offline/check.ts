@@ -11,6 +11,7 @@ import { durationText } from '../terminal/units.ts'
 import { checkConfig, configKind, withLines } from './check-config.ts'
 import { reportText } from './check-report.ts'
 import type { Checked, Finding } from './check-report.ts'
+import { checkDeeply, deepCheckMs, hasProblem } from './deep.ts'
 import { withFiles, withServer } from './private-server.ts'
 import { foreignFile, remedyFor } from './remedies.ts'
 
@@ -21,8 +22,12 @@ const OF_ONE_MODEL: readonly string[] = [
   path.dirname(MANIFEST_FILE),
 ]
 
-/** @throws ConfigError if a path does not exist. */
+/** @throws ConfigError if a path does not exist, or for flags that do not fit together. */
 export async function checkFiles(input: CommandInput): Promise<Outcome> {
+  if (input.flags.deep === true && input.flags['no-load'] === true)
+    throw new ConfigError('Use either --deep or --no-load.')
+  // Fails before models are loaded.
+  deepCheckMs(input)
   const checked: Checked[] = []
   for (const argument of input.args) checked.push(...(await checkPath(argument, input)))
   return {
@@ -102,12 +107,15 @@ async function checkModel(model: string, input: CommandInput): Promise<Checked> 
         text: 'the files are complete; the model was not loaded',
         findings,
       }
-    return await withServer(input, [model], ({ server, loadMs }) => {
+    return await withServer(input, [model], async ({ server, loadMs }) => {
       const [failure] = server.failed
       if (failure !== undefined) throw new Error(failure.reason)
       const names = server.loaded.map(({ name, version }) => `${name} ${version}`).join(', ')
       const text = `served as ${names}, loaded in ${durationText(loadMs)}`
-      return Promise.resolve({ ...base, ok: true, text, findings })
+      const served = { ...base, text, findings }
+      if (input.flags.deep !== true) return { ...served, ok: true }
+      const deep = await checkDeeply(server.loaded, input)
+      return { ...served, ok: !deep.some(hasProblem), deep }
     })
   } catch (error) {
     if (signal.aborted || error instanceof ConfigError) throw error

@@ -38,9 +38,25 @@ const WITHOUT_SERVER: Readonly<Record<string, CommandSpec>> = {
     summary: 'find out whether models and configurations can be served',
     arity: [1, 1000],
     takesSettings: true,
-    flags: [{ name: 'no-load', text: 'Read the files only; do not load models.' }],
+    flags: [
+      { name: 'no-load', text: 'Read the files only; do not load models.' },
+      {
+        name: 'deep',
+        text: 'Run each model in processes of its own: compare graph optimization, check batching, measure threads, batches and memory, suggest settings.',
+      },
+      {
+        name: 'timeout',
+        value: 'SECONDS',
+        text: 'With --deep: maximum time for each model. Default 60.',
+      },
+    ],
     details: `Checks models, model stores, config.properties, config.pbtxt, model.json and settings in YAML. The exit code is 1 if something cannot be served. ${SETTINGS}`,
-    examples: ['check models/', 'check config.properties', 'check handler/ -- --allow-handlers'],
+    examples: [
+      'check models/',
+      'check --deep iris.onnx',
+      'check config.properties',
+      'check handler/ -- --allow-handlers',
+    ],
     load: async () => (await import('../offline/check.ts')).checkFiles,
   },
   init: {

@@ -194,11 +194,11 @@ export class WorkerFactory {
   #ownWorker(
     model: PreparedModel,
     settings: EffectiveSettings,
-    { profile = '' }: WorkerFiles,
+    files: WorkerFiles,
     onLine: OnLine,
     log: Logger,
   ): SpecialPart {
-    const options = JSON.stringify(workerOptions(this.#config, model, settings, profile))
+    const options = JSON.stringify(workerOptions(this.#config, model, settings, files))
     return {
       process: this.#ownProcess(settings, options, log),
       dialect: 'mms',

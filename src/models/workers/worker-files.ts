@@ -5,6 +5,7 @@ import type { SharedWeights } from '../../contract/shared-weights.ts'
 import { WEIGHTS_UNUSED } from '../../contract/worker-lines.ts'
 import type { OnLine } from '../../worker/host/child-process/worker-process.ts'
 import type { WorkerSpec } from '../../worker/host/worker-spec.ts'
+import type { SettingOverrides } from '../effective-settings.ts'
 import { isPresent } from '../weights/entry-state.ts'
 
 /** What a worker's start has to do with its files. */
@@ -18,6 +19,8 @@ export interface WorkerFiles {
   readonly weights?: (() => Promise<SharedWeights | undefined>) | undefined
   /** Begin of the name of the file with the profile of the operators; absent if there is none. */
   readonly profile?: string
+  /** Settings that override those of the model's files, for measurements. */
+  readonly overrides?: Partial<SettingOverrides>
 }
 
 /** Name of the file, in a worker's folder, that says which files of the weight cache it loads. */

@@ -5,16 +5,17 @@ import type { EffectiveSettings } from '../effective-settings.ts'
 import { MODEL_CONFIG_FILE } from '../sources/config-pbtxt/model-config.ts'
 import type { PreparedModel } from '../sources/prepare.ts'
 import { WEIGHTS_FILE } from './worker-files.ts'
+import type { WorkerFiles } from './worker-files.ts'
 
 /**
  * Returns the options of one worker; `worker/process/start/options.ts` reads them.
- * @param profile As in {@link WorkerFiles}.
+ * @param files What the worker does besides serving, as in {@link WorkerFiles}.
  */
 export function workerOptions(
   config: Config,
   { version, settings, settingsFrom, reshapes, files }: PreparedModel,
   effective: EffectiveSettings,
-  profile: string,
+  { profile = '', overrides = {} }: Pick<WorkerFiles, 'profile' | 'overrides'>,
 ): Record<string, unknown> {
   const { maxBatchSize, joinBatches, threads } = effective
   const { graphOptimization, providers, warmUp, allowHandlers } = config
@@ -41,6 +42,7 @@ export function workerOptions(
     streams: true,
     // Processes for custom handlers inherit the channel as this descriptor.
     calls: isBuiltIn(effective) ? 0 : 3,
+    overrides,
   }
 }
 

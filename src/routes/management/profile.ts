@@ -62,7 +62,8 @@ export function profileRoutes(app: App, context: RouteContext): void {
         whenClientLeaves(request, reply, () => left.abort())
         const version = registry.find(request.params.model, request.params.version)
         const signal = AbortSignal.any([left.signal, stopping])
-        const profile = await version.profile({ requests, seconds }, signal)
+        const { profiler } = version.measurements
+        const profile = await profiler.profile({ requests, seconds }, version.status, signal)
         return reply.send({ modelName: version.name, modelVersion: version.version, ...profile })
       },
     )

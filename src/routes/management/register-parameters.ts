@@ -65,6 +65,13 @@ export const RegisterQuery = Type.Object(
       }),
     ),
     load_on_demand,
+    deep_check: Type.Optional(
+      Type.Boolean({
+        default: false,
+        description:
+          'Check the model after it is loaded, for at most a minute, in a process of its own: graph optimization, batching, threads, memory. `GET /models/{model}` shows the result.',
+      }),
+    ),
   },
   { additionalProperties: false },
 )

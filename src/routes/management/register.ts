@@ -4,6 +4,7 @@
 import { rm } from 'node:fs/promises'
 import type { FastifyRequest } from 'fastify'
 import { ServerError } from '../../errors.ts'
+import { DeepCheckQueue } from '../../models/deep-check/queue.ts'
 import { isRemote } from '../../models/sources/location.ts'
 import { prepareDelivery, prepareFromUrl } from '../../models/sources/prepare.ts'
 import type { PreparedModel } from '../../models/sources/prepare.ts'
@@ -50,11 +51,17 @@ const PATHS = {
 /** Adds the routes that register models. */
 export function registerRoutes(app: App, context: RouteContext): void {
   app.decorateRequest('upload', undefined)
-  registerRoute(app, context, '/models')
-  registerRoute(app, context, '/models/upload')
+  const deepChecks = new DeepCheckQueue(context.stopping)
+  registerRoute(app, context, '/models', deepChecks)
+  registerRoute(app, context, '/models/upload', deepChecks)
 }
 
-function registerRoute(app: App, context: RouteContext, route: keyof typeof PATHS): void {
+function registerRoute(
+  app: App,
+  context: RouteContext,
+  route: keyof typeof PATHS,
+  deepChecks: DeepCheckQueue,
+): void {
   const { registry } = context
   const take = takeParameters(RegisterQuery, context, (request, reply) => {
     reply.raw.once('close', () => void request.upload?.discard())
@@ -81,6 +88,7 @@ function registerRoute(app: App, context: RouteContext, route: keyof typeof PATH
       const { query, log } = request
       const prepared = await prepare(request, query, context)
       const { done, signal } = await registry.begin(prepared, registrationOf(query))
+      if (query.deep_check === true) deepChecks.runAfter(done)
       if (query.synchronous === false) {
         const url = prepared[0]?.url ?? ''
         done.catch((error: unknown) => {

@@ -117,6 +117,8 @@ export interface WorkerOptions {
   readonly weights: string
   /** Begin of the path of the file in which operators are profiled. Empty: they are not. */
   readonly profile: string
+  /** Settings that override those in the model's files, for measurements. */
+  readonly overrides: Partial<Pick<WorkerOptions, 'threads' | 'graphOptimization'>>
   /** Maximum size of a compressed body after decompression, bytes. */
   readonly maxBodyBytes: number
   /**
@@ -152,6 +154,7 @@ export const DEFAULT_WORKER_OPTIONS: WorkerOptions = {
   root: '',
   weights: '',
   profile: '',
+  overrides: {},
   maxBodyBytes: 64 * 1024 * 1024,
   maxResponseBytes: 64 * 1024 * 1024,
   maxJsonBytes: 16 * 1024 * 1024,

@@ -14,7 +14,7 @@ const GRAPH_OPTIMIZATIONS = ['disabled', 'basic', 'extended', 'all']
  */
 const CHECKS: Readonly<Record<keyof WorkerOptions, (value: unknown) => boolean>> = {
   threads: isCount,
-  graphOptimization: (value) => typeof value === 'string' && GRAPH_OPTIMIZATIONS.includes(value),
+  graphOptimization: isOptimization,
   providers: (value) =>
     Array.isArray(value) && value.every((name) => typeof name === 'string' && name !== ''),
   warmUp: (value) => typeof value === 'boolean',
@@ -28,6 +28,7 @@ const CHECKS: Readonly<Record<keyof WorkerOptions, (value: unknown) => boolean>>
   root: (value) => typeof value === 'string',
   weights: (value) => typeof value === 'string',
   profile: (value) => typeof value === 'string',
+  overrides: isOverrides,
   maxBodyBytes: isCount,
   maxResponseBytes: isCount,
   maxJsonBytes: isCount,
@@ -59,6 +60,17 @@ function parseObject(text: string): Partial<WorkerOptions> {
   }
   if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value
   throw new UsageError('ONNXD_WORKER_OPTIONS is not a JSON object')
+}
+
+function isOptimization(value: unknown): boolean {
+  return typeof value === 'string' && GRAPH_OPTIMIZATIONS.includes(value)
+}
+
+function isOverrides(value: unknown): boolean {
+  if (typeof value !== 'object' || value === null) return false
+  return Object.entries(value).every(([name, one]) =>
+    name === 'threads' ? isCount(one) : name === 'graphOptimization' && isOptimization(one),
+  )
 }
 
 function isReshapes(value: unknown): boolean {

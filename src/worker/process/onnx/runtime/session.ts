@@ -109,11 +109,11 @@ export class OnnxSession {
   ): OnnxSession {
     prepareRuntime()
     const { options } = context
-    const { profile } = options
+    const { profile, overrides } = options
     const providers = chooseProviders(settings.providers ?? options.providers, context.gpu)
     refuseOrtFormat(file)
     const common = {
-      intraOpNumThreads: settings.threads ?? options.threads,
+      intraOpNumThreads: overrides.threads ?? settings.threads ?? options.threads,
       interOpNumThreads: 1,
       executionMode: 'sequential',
       executionProviders: providers.map((name) => providerConfig(name, context.gpu)),
@@ -124,7 +124,8 @@ export class OnnxSession {
     let session = mapped && loadMapped(mapped, common)
     const used = session === undefined ? undefined : mapped
     if (session === undefined) {
-      const graphOptimizationLevel = settings.graphOptimization ?? options.graphOptimization
+      const graphOptimizationLevel =
+        overrides.graphOptimization ?? settings.graphOptimization ?? options.graphOptimization
       try {
         session = loadFile(file, plan, { ...common, graphOptimizationLevel })
       } catch (error) {

@@ -1,0 +1,202 @@
+/** The steps of a deep check, in the order of their importance. */
+import { availableParallelism } from 'node:os'
+import { messageOf } from '../../errors.ts'
+import type { Prediction } from '../scheduling/queue/job.ts'
+import { exampleSets } from './example-requests.ts'
+import type { ExampleRequest } from './example-requests.ts'
+import { differenceOf, errorOf } from './outputs.ts'
+import type { DeepFinding, GrowingReport } from './report.ts'
+import { measureSpeed } from './speed.ts'
+import { TrialWorker } from './trial-worker.ts'
+import type { TrialModel } from './trial-worker.ts'
+
+const BATCHES = [1, 4, 16]
+const MIB = 1024 * 1024
+
+/** Requests that the model accepts, and what is known about them. */
+interface ServedRequests {
+  readonly requests: readonly ExampleRequest[]
+  /** The responses, one for each request. */
+  readonly outputs: readonly Prediction[]
+  /** Whether requests may share a run. */
+  readonly isSafe: boolean
+  /** How the response to the same request differs from run to run; `undefined` if it does not. */
+  readonly randomness: string | undefined
+}
+
+/** Checks one model, and writes what it finds into a report. */
+export class Examination {
+  readonly #model: TrialModel
+  readonly #report: GrowingReport
+  readonly #signal: AbortSignal
+  readonly #remainingMs: () => number
+
+  /** @param signal Ends the check and its workers. */
+  constructor(
+    model: TrialModel,
+    report: GrowingReport,
+    { signal, remainingMs }: { signal: AbortSignal; remainingMs: () => number },
+  ) {
+    this.#model = model
+    this.#report = report
+    this.#signal = signal
+    this.#remainingMs = remainingMs
+  }
+
+  /** @throws ServerError if the model cannot be loaded; the reason of the signal. */
+  async run(): Promise<void> {
+    const served = await this.#withWorker({}, (worker) => this.#serve(worker))
+    if (served === undefined) return
+    await this.#compareOptimization(served)
+    await this.#measureSpeeds(served)
+  }
+
+  /** Loads the model as it is served; `undefined` if no request can be sent to it. */
+  async #serve(worker: TrialWorker): Promise<ServedRequests | undefined> {
+    const { prepared } = this.#model
+    const isCustom = prepared.hasCode || prepared.runtime !== 'node'
+    const requests = isCustom ? undefined : await this.#findRequests(worker)
+    const outputs = requests === undefined ? [] : await sendEach(worker, requests)
+    const isSafe = requests !== undefined && (await this.#checkBatching(worker, requests))
+    const again = requests === undefined ? [] : await sendEach(worker, requests)
+    const peak = await worker.peakBytes()
+    const ms = Math.round(worker.loadMs)
+    this.#report.load = { ms, ...(peak !== undefined && { peakBytes: peak }) }
+    const memory = peak === undefined ? '' : `, and needed at most ${Math.ceil(peak / MIB)} MiB`
+    const text = `The model was loaded in ${ms} ms${memory}.`
+    this.#report.findings.unshift({ level: 'ok', subject: 'load', text })
+    if (isCustom) {
+      const note = 'A custom handler may do anything with a request, so only its load was checked.'
+      this.#add('note', 'requests', note)
+    }
+    return requests && { requests, outputs, isSafe, randomness: differenceOf(outputs, again) }
+  }
+
+  async #findRequests(worker: TrialWorker): Promise<readonly ExampleRequest[] | undefined> {
+    const sets = exampleSets(await this.#describe(worker))
+    let error: string | undefined
+    for (const { kind, requests } of sets) {
+      error = errorOf(await sendEach(worker, requests))
+      if (error === undefined) {
+        this.#add('ok', 'requests', `The model accepts ${requests.length} requests with ${kind}.`)
+        return requests
+      }
+    }
+    const reason = error === undefined ? 'its inputs are not known or too large' : error
+    this.#add('warning', 'requests', `No generated request succeeds, so nothing was run: ${reason}`)
+    return undefined
+  }
+
+  async #compareOptimization(served: ServedRequests): Promise<void> {
+    const { requests, outputs, randomness } = served
+    if (randomness !== undefined) {
+      const text = `The outputs of a request differ from run to run, so they cannot be compared: ${randomness}`
+      return this.#add('warning', 'optimization', text)
+    }
+    let plain
+    try {
+      plain = await this.#withWorker({ graphOptimization: 'disabled' }, (worker) =>
+        sendEach(worker, requests),
+      )
+    } catch (error) {
+      this.#signal.throwIfAborted()
+      const text = `The model does not run without graph optimization: ${messageOf(error, 300)}`
+      return this.#add('note', 'optimization', text)
+    }
+    const difference = differenceOf(plain, outputs)
+    if (difference === undefined) {
+      const text = 'The outputs agree with and without graph optimization.'
+      return this.#add('ok', 'optimization', text)
+    }
+    this.#report.isOptimizationWrong = true
+    const text = `The outputs differ with and without graph optimization: ${difference}`
+    this.#add('problem', 'optimization', text)
+  }
+
+  /** Returns whether requests may share a run: the proof, then a trial with these requests. */
+  async #checkBatching(worker: TrialWorker, requests: readonly ExampleRequest[]): Promise<boolean> {
+    const before = await this.#verdict(worker)
+    if (before === undefined) return false
+    if (!before.joins) {
+      this.#add('note', 'batching', `Requests do not share a run: ${before.reason}`)
+      return false
+    }
+    const several = [...requests, ...requests]
+    const alone = await sendEach(worker, several)
+    const together = await worker.send(several)
+    const difference = differenceOf(alone, together)
+    const after = await this.#verdict(worker)
+    if (difference !== undefined) {
+      const text = `Responses of ${several.length} requests in one run differ from those of single runs: ${difference}. Set "joinBatches": "never".`
+      this.#add('problem', 'batching', text)
+      return false
+    }
+    if (after?.joins !== true) {
+      this.#add('warning', 'batching', `Requests do not share a run: ${after?.reason ?? 'unknown'}`)
+      return false
+    }
+    const text = `Requests can share a run. ${after.reason} A trial with ${several.length} requests confirms it.`
+    this.#add('ok', 'batching', text)
+    return true
+  }
+
+  /** The metadata of the model, as the worker knows it now. */
+  async #describe(worker: TrialWorker): Promise<unknown> {
+    const [answer] = await worker.send([{ headers: [['describe', 'True']], parameters: [] }])
+    return JSON.parse(answer?.body.toString('utf8') ?? '{}')
+  }
+
+  async #verdict(worker: TrialWorker): Promise<{ joins: boolean; reason: string } | undefined> {
+    const described = await this.#describe(worker)
+    const { batching }: { batching?: unknown } = { ...(described as object) }
+    if (typeof batching !== 'object' || batching === null) return undefined
+    const { joins, reason }: { joins?: unknown; reason?: unknown } = batching
+    return { joins: joins === true, reason: String(reason) }
+  }
+
+  async #measureSpeeds({ requests, isSafe }: ServedRequests): Promise<void> {
+    const cores = availableParallelism()
+    const counts = [...new Set([1, Math.min(2, cores), cores])]
+    const batches = isSafe ? BATCHES : [1]
+    for (const [index, threads] of counts.entries()) {
+      const left = counts.length - index
+      await this.#withWorker({ threads }, async (worker) => {
+        const share = this.#remainingMs() / left
+        for (const batch of batches) {
+          const speed = await measureSpeed(worker, requests, batch, share / (batches.length * 2))
+          this.#report.speeds.push({ threads, ...speed })
+        }
+      })
+    }
+  }
+
+  async #withWorker<T>(
+    overrides: Parameters<typeof TrialWorker.start>[1],
+    use: (worker: TrialWorker) => Promise<T>,
+  ): Promise<T> {
+    const worker = await TrialWorker.start(this.#model, overrides, this.#signal)
+    try {
+      return await use(worker)
+    } catch (error) {
+      // A worker that the signal has ended fails with another error.
+      this.#signal.throwIfAborted()
+      throw error
+    } finally {
+      await worker.stop()
+    }
+  }
+
+  #add(level: DeepFinding['level'], subject: DeepFinding['subject'], text: string): void {
+    this.#report.findings.push({ level, subject, text })
+  }
+}
+
+/** Sends requests one after the other. */
+async function sendEach(
+  worker: TrialWorker,
+  requests: readonly ExampleRequest[],
+): Promise<Prediction[]> {
+  const predictions: Prediction[] = []
+  for (const request of requests) predictions.push(...(await worker.send([request])))
+  return predictions
+}

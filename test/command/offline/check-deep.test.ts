@@ -1,0 +1,113 @@
+/** `onnxd check --deep`, as people run it. */
+import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { cpSync, mkdirSync, writeFileSync } from 'node:fs'
+import path from 'node:path'
+import test from 'node:test'
+import type { DeepCheckReport } from '../../../src/models/deep-check/deep-check.ts'
+import { runOnnxd } from '../../helpers/command-line.ts'
+import { node, writeModel } from '../../helpers/onnx-builder.ts'
+import { CLI, childrenOf, isAlive, temporaryFolder, until } from '../../helpers/server.ts'
+
+const CHANNELS = 16
+
+interface Result {
+  readonly ok: boolean
+  readonly checked: {
+    subject: string
+    ok: boolean
+    deep?: { model: string; version: string; report: DeepCheckReport }[]
+  }[]
+}
+
+async function check(...args: string[]): Promise<{ code: number | null; result: Result }> {
+  const { code, stdout, stderr } = await runOnnxd(['check', '--deep', '--json', ...args])
+  assert.equal(stderr, '')
+  return { code, result: JSON.parse(stdout) as Result }
+}
+
+/** `level subject` of each finding. */
+function findingsOf(report: DeepCheckReport | undefined): string[] {
+  return (report?.findings ?? []).map(({ level, subject }) => `${level} ${subject}`)
+}
+
+/**
+ * A convolution with huge weights and a multiplication with a tiny number. onnxruntime joins the
+ * two, and then the sum does not overflow.
+ */
+function overflowing(folder: string): string {
+  const weights = Array<number>(CHANNELS).fill(3e38)
+  return writeModel(path.join(folder, 'overflow.onnx'), {
+    inputs: [{ name: 'x', type: 'FP32', shape: [1, CHANNELS, 1, 1] }],
+    outputs: [{ name: 'y', type: 'FP32', shape: [1, 1, 1, 1] }],
+    nodes: [node('Conv', ['x', 'weights'], 'sum'), node('Mul', ['sum', 'tiny'], 'y')],
+    constants: {
+      weights: { type: 'FP32', shape: [1, CHANNELS, 1, 1], values: weights },
+      tiny: { type: 'FP32', shape: [1], values: [1e-38] },
+    },
+  })
+}
+
+test('outputs that differ with graph optimization are found', async (t) => {
+  const { code, result } = await check(overflowing(temporaryFolder(t)))
+  assert.deepEqual([code, result.ok], [1, false])
+  const report = result.checked[0]?.deep?.[0]?.report
+  assert.deepEqual(findingsOf(report).slice(0, 4), [
+    'ok load',
+    'ok requests',
+    'note batching',
+    'problem optimization',
+  ])
+  assert.equal(report?.suggestion?.settings.graphOptimization, 'disabled')
+})
+
+test('images and custom handlers are checked; the result is for people too', async (t) => {
+  const store = temporaryFolder(t)
+  cpSync('examples/digits', path.join(store, 'digits'), { recursive: true })
+  mkdirSync(path.join(store, 'words'))
+  writeFileSync(path.join(store, 'words', 'service.mjs'), 'export const handle = () => ["x"]\n')
+  writeFileSync(path.join(store, 'words', 'model.json'), '{"handler": "service.mjs:handle"}\n')
+  const { code, stdout } = await runOnnxd(['check', '--deep', store, '--', '--allow-handlers'])
+  assert.equal(code, 0, stdout)
+  assert.match(
+    stdout,
+    /digits 1\.0\n +✓ load .*\n +✓ requests +The model accepts 4 requests with images\./,
+  )
+  assert.match(stdout, /words 1\.0\n +✓ load +.*\n +- requests +A custom handler may do anything/)
+  assert.match(stdout, /^ +THREADS +BATCH +REQUESTS\/S +TIME PER BATCH\n +1 +1 +\d/m)
+})
+
+test('the time is bounded, and flags that do not fit together are refused', async () => {
+  const { code, result } = await check('examples/iris', '--timeout', '0.2')
+  assert.equal(code, 0)
+  const report = result.checked[0]?.deep?.[0]?.report
+  assert.equal(report?.status, 'stopped')
+  assert.match(report.findings.at(-1)?.text ?? '', /stopped after 0\.2 s/)
+  for (const [args, reason] of [
+    [['--deep', '--no-load'], /Use either --deep or --no-load/],
+    [['--timeout', '5'], /--timeout is for --deep/],
+    [['--deep', '--timeout', 'x'], /--timeout must be a number of seconds/],
+  ] as const) {
+    const { code: refused, stderr } = await runOnnxd(['check', 'examples/iris', ...args])
+    assert.equal(refused, 2)
+    assert.match(stderr, reason)
+  }
+})
+
+test('Ctrl-C ends the processes of a check', async (t) => {
+  const environment = { ...process.env, ONNXD_SPARE_WORKERS: '0', ONNXD_WEIGHT_CACHE: 'off' }
+  const child = spawn(process.execPath, [CLI, 'check', '--deep', 'examples/iris'], {
+    env: environment,
+    stdio: 'ignore',
+  })
+  t.after(() => child.kill('SIGKILL'))
+  const pid = child.pid ?? 0
+  const workers = await until(() => {
+    const pids = childrenOf(pid)
+    return pids.length > 1 && pids
+  })
+  child.kill('SIGINT')
+  assert.deepEqual(await once(child, 'exit'), [130, null])
+  for (const worker of workers) assert.ok(!isAlive(worker))
+})
