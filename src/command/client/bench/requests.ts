@@ -11,6 +11,7 @@ import type { RequestData } from '../../program/request-data.ts'
 import { rewrite } from '../recorded/rewrite.ts'
 import type { SendableRequest, Target } from '../recorded/rewrite.ts'
 import { selectRequests } from '../recorded/selection.ts'
+import { Sender } from '../recorded/sender.ts'
 import { connectionError } from '../server-client.ts'
 
 /** Recorded requests are held in memory, so that no disk is measured. */
@@ -18,7 +19,6 @@ const MAX_BYTES = 256 * 1024 * 1024
 
 /** The inference listener of a running server. */
 interface InferenceServer {
-  readonly base: string
   readonly url: URL
   /** The token, if there is one. */
   readonly headers: Readonly<Record<string, string>>
@@ -111,15 +111,27 @@ async function zerosFor(
     : { body: Buffer.alloc(zeros.bytes), type: 'application/octet-stream' }
 }
 
+/** Not with `fetch`, which refuses some ports on which servers run. */
 async function getJson(
-  { base, url, headers }: InferenceServer,
+  { url, headers }: InferenceServer,
   route: string,
 ): Promise<{ status: number; body: unknown }> {
-  let response
+  const sender = new Sender(url, headers, 1)
   try {
-    response = await fetch(base + route, { headers })
+    const request = { method: 'GET', path: route, headers: {}, body: Buffer.alloc(0) }
+    const { status, body } = await sender.send(request)
+    return { status, body: jsonOf(body) }
   } catch (error) {
-    throw connectionError(error instanceof Error ? error.cause : error, url)
+    throw connectionError(error, url)
+  } finally {
+    sender.close()
   }
-  return { status: response.status, body: await response.json().catch(() => undefined) }
+}
+
+function jsonOf(body: Buffer): unknown {
+  try {
+    return JSON.parse(body.toString('utf8'))
+  } catch {
+    return undefined
+  }
 }
