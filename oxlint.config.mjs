@@ -100,6 +100,7 @@ export default {
         'src/config/parse.ts',
         'src/worker/process/{main,connection-main,launcher,weights-main}.ts',
         'src/worker/process/start/{run-worker,arguments,parent-watch}.ts',
+        'src/testing/testing.ts',
       ],
       rules: { 'node/no-process-env': 'off' },
     },

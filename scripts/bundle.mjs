@@ -28,6 +28,11 @@ const PROGRAMS = [
   'worker/process/launcher',
   'worker/process/connection-main',
   'worker/process/weights-main',
+  // A thread of Node's module loader.
+  'worker/process/custom/modules/hooks-thread',
+  // Modules that handlers and their tests import.
+  'handler/handler',
+  'testing/testing',
 ]
 
 /** Packages that stay in `node_modules`. */
@@ -35,6 +40,8 @@ const OUTSIDE = [
   // Native code.
   /^onnxruntime-node/,
   'sharp',
+  // WebAssembly.
+  '@swc/wasm-typescript',
   // Packages that read files in their own folder.
   'pino',
   'write-file-atomic',

@@ -135,7 +135,8 @@ function ensureCompiled(output, isChecked) {
   const sources = folders.flatMap((folder) => sourcesIn(folder))
   const pages = bundler ? filesIn(path.join(ROOT, PAGES.folder)).map(relativeToRoot) : []
   const stampFile = path.join(ROOT, output, '.stamp')
-  const settings = ['package-lock.json', 'tsconfig.json', project, ...(bundler ?? [])]
+  const types = filesIn(path.join(ROOT, 'types')).map(relativeToRoot).toSorted()
+  const settings = ['package-lock.json', 'tsconfig.json', project, ...(bundler ?? []), ...types]
   const fingerprint = fingerprintOf([...settings, ...sources, ...pages.toSorted()])
   const [stamp, ...files] = readIfPresent(stampFile)?.split('\n') ?? []
   const isComplete =

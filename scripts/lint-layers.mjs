@@ -12,6 +12,7 @@ const DOORS = {
   'command/client/replay': ['replay.ts'],
   'command/offline': ['run.ts', 'inspect.ts', 'check.ts', 'init.ts', 'private-server.ts'],
   'command/offline/doctor': ['doctor.ts'],
+  'command/offline/model-types': ['types.ts'],
   'command/program': ['run-command.ts', 'outcome.ts', 'request-data.ts'],
   comparison: ['compare.ts'],
   'comparison/decoding': ['decode.ts'],
@@ -108,6 +109,14 @@ const DOORS = {
   ],
   'worker/host/python': ['python-worker.ts', 'python-installation.ts'],
   'worker/process/custom': ['model.ts'],
+  'worker/process/custom/modules': ['install-hooks.ts', 'import-error.ts'],
+  'worker/process/custom/onnx-model': [
+    'open-model.ts',
+    'handler-model.ts',
+    'built-in-steps.ts',
+    'handler-tensors.ts',
+  ],
+  'worker/process/custom/steps': ['handler-class.ts', 'step-model.ts'],
   'worker/process/loop': ['service.ts', 'body-reader.ts', 'end-signals.ts', 'replies.ts'],
   'worker/process/onnx/batching': ['batcher.ts', 'verdict.ts'],
   'worker/process/onnx/batching/rules': ['table.ts'],
@@ -143,11 +152,12 @@ const DOORS = {
   'worker/process/start': [
     'run-worker.ts',
     'listener.ts',
+    'loader.ts',
     'parent-watch.ts',
     'process-group.ts',
     'settings.ts',
   ],
-  'worker/process/tasks': ['text-model.ts', 'text-folder.ts'],
+  'worker/process/tasks': ['text-model.ts', 'text-folder.ts', 'text-inputs.ts'],
   'worker/process/tasks/dialects': ['codec.ts', 'protocol.ts'],
   'worker/process/tasks/tokenizer': ['tokenizer.ts'],
   'worker/process/weights': ['job.ts'],
@@ -232,6 +242,17 @@ const LAYERS = [
       { ...otherProgram, regex: '(^|/)process/' },
       noHttp,
       noNativeCode,
+    ],
+  },
+  {
+    // Modules that run in the process of a handler or of its test.
+    files: ['src/handler/**', 'src/testing/**'],
+    forbidden: [
+      {
+        regex: `(^|/)(${START}|config/|routes/|openapi/|models/|host/)`,
+        message: 'Layers: a handler and its test know nothing of the server.',
+      },
+      noHttp,
     ],
   },
   {

@@ -72,6 +72,7 @@ const GROUPS: Readonly<Record<string, readonly Key[]>> = {
     'allowLocalPaths',
     'allowedOrigins',
     'allowPrivateAddresses',
+    'watch',
     'maxModelBytes',
     'downloadTimeout',
   ],

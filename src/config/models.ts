@@ -27,6 +27,10 @@ export const modelSettings = {
     'Unload a model that loads on demand after this many seconds without a request; 0 disables.',
     0,
   ),
+  watch: flag(
+    'Load the models of the start again when their files change. For development; the old workers serve until the new ones are ready.',
+    false,
+  ),
   workers: count(
     'Worker processes of each model, unless `model.json` or the registration sets another number.',
     1,

@@ -5,6 +5,7 @@
 import { Type } from '@sinclair/typebox'
 import type { Static } from '@sinclair/typebox'
 import { stringEnum } from '../schema.ts'
+import { HANDLER_PROPERTIES } from './handler-settings.ts'
 import { ImageSettings } from './image-settings.ts'
 import { TABLE_PROPERTIES } from './table-settings.ts'
 import { TaskSettings } from './task-settings.ts'
@@ -62,6 +63,7 @@ export const ModelSettings = Type.Object(
     ...TABLE_PROPERTIES,
     text: Type.Optional(TextSettings),
     ...FILE_PROPERTIES,
+    ...HANDLER_PROPERTIES,
     pinned: Type.Optional(
       Type.Boolean({ description: 'Once loaded on demand, never unload the model for others.' }),
     ),

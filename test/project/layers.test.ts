@@ -21,9 +21,15 @@ const MARKER = ['TO', 'DO'].join('')
  * Programs that run in worker processes: those of onnxd's front-end, and those of the command for
  * other front-ends.
  */
-const WORKER_ENTRIES = ['main', 'weights-main', 'launcher', 'connection-main'].map(
-  (name) => `src/worker/process/${name}.ts`,
-)
+const WORKER_ENTRIES = [
+  'main',
+  'weights-main',
+  'launcher',
+  'connection-main',
+  'custom/modules/hooks-thread',
+].map((name) => `src/worker/process/${name}.ts`)
+/** Modules that handlers and their tests import. */
+const HANDLER_ENTRIES = ['src/handler/handler.ts', 'src/testing/testing.ts']
 /** The first modules of the pages for browsers. */
 const PAGE_ENTRIES = ['console', 'playground'].map((name) => `src/pages/${name}/main.tsx`)
 const LAYERS = 'eslint(no-restricted-imports)'
@@ -237,7 +243,8 @@ test('the server never reaches the files of the worker process, nor they the ser
     [],
   )
   assert.ok(server.has('fastify'), 'the graph has been followed')
-  const worker = new Set(WORKER_ENTRIES.flatMap((entry) => [...reach(entry)]))
+  const entries = [...WORKER_ENTRIES, ...HANDLER_ENTRIES]
+  const worker = new Set(entries.flatMap((entry) => [...reach(entry)]))
   assert.deepEqual(
     [...worker].filter((name) =>
       /^(src\/(routes|models|worker\/host|config|server)\b|@?fastify)/.test(name),
@@ -247,10 +254,10 @@ test('the server never reaches the files of the worker process, nor they the ser
   assert.ok(worker.has('onnxruntime-node'), 'the graph has been followed')
 })
 
-test('every source file belongs to the server, to the worker process or to a page', () => {
+test('every source file belongs to the server, to the worker process, to handlers or to a page', () => {
   const used = new Set([
     ...reach('src/cli.ts'),
-    ...WORKER_ENTRIES.flatMap((entry) => [...reach(entry)]),
+    ...[...WORKER_ENTRIES, ...HANDLER_ENTRIES].flatMap((entry) => [...reach(entry)]),
     ...PAGE_ENTRIES.flatMap((entry) => [...reach(entry)]),
   ])
   const unused = readdirSync('src', { recursive: true, encoding: 'utf8' })

@@ -97,11 +97,15 @@ export function withModel<T>(
   })
 }
 
-/** Finds the files of a model without loading it, and removes what was unpacked. */
+/**
+ * Finds the files of a model without loading it, and removes what was unpacked.
+ * @param handler Replaces the handler of the model.
+ */
 export async function withFiles<T>(
   model: string,
   signal: AbortSignal,
   use: (versions: readonly PreparedModel[]) => Promise<T>,
+  handler?: string,
 ): Promise<T> {
   const temporaryRoot = await mkdtemp(path.join(tmpdir(), 'onnxd-files-'))
   let versions: readonly PreparedModel[] = []
@@ -111,6 +115,7 @@ export async function withFiles<T>(
       temporaryRoot,
       allowLocalPaths: true,
       signal,
+      handler,
     })
     return await use(versions)
   } finally {

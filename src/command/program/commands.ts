@@ -68,6 +68,23 @@ const WITHOUT_SERVER: Readonly<Record<string, CommandSpec>> = {
     examples: ['init models/flowers'],
     load: async () => (await import('../offline/init.ts')).initModel,
   },
+  types: {
+    usage: 'types MODEL',
+    summary: 'write the type of a model for handlers in TypeScript',
+    arity: [1, 1],
+    takesSettings: true,
+    flags: [
+      {
+        name: 'output',
+        short: 'o',
+        value: 'FILE',
+        text: 'Write to this file; - prints. Default: model.d.ts beside the model.',
+      },
+    ],
+    details: `Loads the model with the built-in handler. ${SETTINGS}`,
+    examples: ['types examples/iris', 'types model.onnx -o -'],
+    load: async () => (await import('../offline/model-types/types.ts')).writeTypes,
+  },
   doctor: {
     usage: 'doctor',
     summary: 'check this machine: Node, onnxruntime, memory, limits, ports',

@@ -7,6 +7,7 @@ import { prepareFromArgument, prepareFromUrl } from '../sources/prepare.ts'
 import type { PreparedModel, SourceOptions } from '../sources/prepare.ts'
 import { listStore } from '../sources/store/listing.ts'
 import type { FailedModel } from './failures.ts'
+import { watchFiles } from './file-watch.ts'
 
 /** Models that load at the same time. More would only compete for the cores. */
 const PARALLEL_LOADS = 2
@@ -54,7 +55,9 @@ export async function loadStartupModels(
       let prepared: PreparedModel[] = []
       try {
         prepared = await prepare()
-        results[index] = await registry.register(prepared, { options: {}, origin: 'start' })
+        const versions = await registry.register(prepared, { options: {}, origin: 'start' })
+        results[index] = versions
+        if (config.watch) watchFiles({ versions, prepare }, { registry, log, signal })
       } catch (error) {
         // The load was aborted because the server stops. The model itself is not broken.
         if (signal.aborted) return

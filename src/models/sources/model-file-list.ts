@@ -9,7 +9,7 @@ import { isNumber } from './model-name.ts'
 
 /** The folder that Python writes beside the code of a model. */
 const WRITTEN_BY_WORKERS = '__pycache__'
-const HANDLER_EXTENSIONS = ['', '.js', '.mjs', '.cjs', '.py']
+const HANDLER_EXTENSIONS = ['', '.js', '.mjs', '.cjs', '.ts', '.mts', '.py']
 
 /**
  * Lists the files at `modelPath`. For a folder these are all files in it that are not hidden. A

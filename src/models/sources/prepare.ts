@@ -47,11 +47,12 @@ export interface SourceOptions extends LocationOptions {
  */
 export async function prepareFromArgument(
   argument: string,
-  options: SourceOptions,
+  options: SourceOptions & Pick<Wishes, 'handler'>,
 ): Promise<PreparedModel[]> {
   const [, name, url = argument] = /^([^/=]+)=(.+)$/s.exec(argument) ?? []
   const location = await existingPath(path.resolve(url))
-  return prepare({ path: location, url, root: undefined, name }, options)
+  const { handler } = options
+  return prepare({ path: location, url, root: undefined, name, handler }, options)
 }
 
 /**

@@ -17,7 +17,7 @@ const NODE_RUNTIME = 'node'
 /** The default runtime of a manifest, as in MMS. */
 const DEFAULT_RUNTIME = 'python'
 const KNOWN_RUNTIME = /^(?:node|python(?:\d+(?:\.\d+)*)?)$/
-const NODE_EXTENSIONS = ['.js', '.mjs', '.cjs']
+const NODE_EXTENSIONS = ['.js', '.mjs', '.cjs', '.ts', '.mts']
 const PYTHON_EXTENSIONS = ['.py']
 
 /** Handler and runtime that a caller names; otherwise the model's files decide. */

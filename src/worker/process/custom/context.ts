@@ -3,6 +3,7 @@
  * handlers, with names in camelCase.
  */
 import { STREAM_HEADER } from '../../wire/messages.ts'
+import type { HandlerContext as PublicContext, OnnxModel } from '../../../../types/handler.d.ts'
 import type { WireHeader, WireRequest } from '../../wire/messages.ts'
 import { Metrics } from './metrics.ts'
 import { PredictionException } from './prediction-exception.ts'
@@ -23,6 +24,8 @@ export interface ModelFacts {
   readonly systemProperties: SystemProperties
   /** Absent if the front-end is not that of onnxd. */
   readonly calls: ServerCalls | undefined
+  /** The ONNX model of the folder. */
+  readonly model?: OnnxModel | undefined
 }
 
 /** The server, as a handler sees it. */
@@ -137,7 +140,7 @@ export class RequestProcessor {
  * The context of one batch. Each batch gets a new one, so that code that runs on after its batch
  * cannot change the response of another client.
  */
-export class HandlerContext {
+export class HandlerContext implements PublicContext {
   readonly modelName: string
   readonly manifest: unknown
   readonly systemProperties: SystemProperties
@@ -147,8 +150,10 @@ export class HandlerContext {
   readonly metrics: Metrics
   readonly server: HandlerServer
   readonly PredictionException = PredictionException
+  readonly #model: OnnxModel | undefined
 
   constructor(facts: ModelFacts, requests: readonly WireRequest[]) {
+    this.#model = facts.model
     this.modelName = facts.modelName
     this.manifest = facts.manifest
     this.systemProperties = facts.systemProperties
@@ -164,6 +169,14 @@ export class HandlerContext {
         throw new PredictionException('This server cannot be called by its handlers.', 501)
       },
     }
+  }
+
+  /** The ONNX model of the folder. @throws Error if it has none. */
+  get model(): OnnxModel {
+    if (this.#model !== undefined) return this.#model
+    throw new Error(
+      'There is no context.model: the folder has no model.onnx, or model.json has "handlerModel": false. With several .onnx files, name one as "model" in model.json.',
+    )
   }
 
   getRequestId(index = 0): string {

@@ -1,6 +1,7 @@
 /** A model that a custom handler serves, with the handler contract of MMS in JavaScript. */
 import { readFile, stat } from 'node:fs/promises'
 import path from 'node:path'
+import type { OnnxModel } from '../../../../types/handler.d.ts'
 import { ServerError } from '../../../errors.ts'
 import { MANIFEST_FILE } from '../../../model-folder/paths.ts'
 import { readPackageVersion } from '../../../package-files.ts'
@@ -12,6 +13,7 @@ import {
   predictFailedReply,
   withinLimit,
 } from '../loop/replies.ts'
+import type { OpenModel } from '../onnx/open-model.ts'
 import { reportError } from '../report-error.ts'
 import { HandlerContext } from './context.ts'
 import type { ModelFacts } from './context.ts'
@@ -20,9 +22,11 @@ import type { HandlerInput, InputSettings } from './input.ts'
 import { MetricsPrinter } from './metrics.ts'
 import { importUserCode } from './module.ts'
 import type { UserCode } from './module.ts'
+import { openHandlerModel } from './onnx-model/open-model.ts'
 import { replyWith } from './result.ts'
 import { ServerCalls } from './server-calls.ts'
 import { withStreams } from './streams/find-streams.ts'
+import type { StepParts } from './steps/step-model.ts'
 
 /**
  * Header `describe: True`, by TorchServe's convention: the request asks for a description of the
@@ -42,6 +46,8 @@ export async function loadCustomModel(
 ): Promise<LoadedModel> {
   const isFolder = (await stat(context.modelPath)).isDirectory()
   const folder = isFolder ? context.modelPath : path.dirname(context.modelPath)
+  const code = await importUserCode(folder, context.handler)
+  const open = await openHandlerModel(context)
   const facts: ModelFacts = {
     modelName: context.modelName,
     handler: context.handler,
@@ -54,14 +60,41 @@ export async function loadCustomModel(
       serverVersion: await readPackageVersion(),
     },
     calls: context.options.calls === 0 ? undefined : new ServerCalls(context.options.calls),
+    model: open && (await handlerModel(open, context.options)),
   }
-  const code = await importUserCode(folder, context.handler)
   const printer = new MetricsPrinter()
   const startContext = new HandlerContext(facts, [])
-  await code.initialize(startContext)
-  printer.print(startContext.metrics)
-  const settings = { ...context.options, decodeInput }
-  return new CustomModel(code, facts, settings, printer)
+  try {
+    const model = await createModel(code, open, { facts, options: context.options, printer })
+    await code.initialize(startContext)
+    printer.print(startContext.metrics)
+    return model ?? new CustomModel(code, facts, { ...context.options, decodeInput }, printer, open)
+  } catch (error) {
+    open?.session.close()
+    throw error
+  }
+}
+
+/** The code of the built-in handler is imported only for a folder with an ONNX model. */
+async function handlerModel(open: OpenModel, options: WorkerOptions): Promise<OnnxModel> {
+  const { HandlerModel } = await import('./onnx-model/handler-model.ts')
+  return new HandlerModel(open, options)
+}
+
+/** The model of a handler with steps; `undefined` for another handler. */
+async function createModel(
+  { steps: handler }: UserCode,
+  open: OpenModel | undefined,
+  parts: Omit<StepParts, 'handler' | 'open'>,
+): Promise<LoadedModel | undefined> {
+  if (handler === undefined) return undefined
+  if (open === undefined) {
+    const text =
+      'A class that extends OnnxHandler needs an .onnx file in its folder. With several, name one as "model" in model.json.'
+    throw new ServerError('InvalidModelException', text)
+  }
+  const { StepLoadedModel } = await import('./steps/step-model.ts')
+  return new StepLoadedModel({ ...parts, handler, open })
 }
 
 type CustomSettings = InputSettings & Pick<WorkerOptions, 'maxResponseBytes' | 'streams'>
@@ -72,13 +105,16 @@ class CustomModel implements LoadedModel {
   readonly #facts: ModelFacts
   readonly #settings: CustomSettings
   readonly #printer: MetricsPrinter
+  readonly #open: OpenModel | undefined
 
   constructor(
     code: UserCode,
     facts: ModelFacts,
     settings: CustomSettings,
     printer: MetricsPrinter,
+    open: OpenModel | undefined,
   ) {
+    this.#open = open
     this.#code = code
     this.#facts = facts
     this.#settings = settings
@@ -110,7 +146,9 @@ class CustomModel implements LoadedModel {
     return withinLimit({ ...reply, predictions }, this.#settings.maxResponseBytes)
   }
 
-  close(): void {}
+  close(): void {
+    this.#open?.session.close()
+  }
 
   async #run(data: readonly HandlerInput[], requests: readonly WireRequest[]): Promise<ModelReply> {
     const context = new HandlerContext(this.#facts, requests)

@@ -4,6 +4,10 @@ import path from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { ServerError } from '../../../errors.ts'
 import type { HandlerContext } from './context.ts'
+import { importError } from './modules/import-error.ts'
+import { installHooks } from './modules/install-hooks.ts'
+import { isStepClass } from './steps/handler-class.ts'
+import type { StepHandler } from './steps/handler-class.ts'
 
 /** The entry points of a custom handler, bound to their object. */
 export interface UserCode {
@@ -11,12 +15,14 @@ export interface UserCode {
   readonly initialize: (context: HandlerContext) => unknown
   readonly handle: (data: unknown, context: HandlerContext) => unknown
   readonly describe: ((context: HandlerContext) => unknown) | undefined
+  /** The handler itself, if its class extends `OnnxHandler`. */
+  readonly steps?: StepHandler | undefined
 }
 
 type AnyFunction = (...args: unknown[]) => unknown
 
 const DEFAULT_FUNCTION = 'handle'
-const EXTENSIONS = ['.js', '.mjs', '.cjs']
+const EXTENSIONS = ['.js', '.mjs', '.cjs', '.ts', '.mts']
 const DESCRIBE_NAMES = ['describe', 'describeHandle']
 
 /**
@@ -32,7 +38,10 @@ export async function importUserCode(folder: string, handler: string): Promise<U
   // Applies to modules that are loaded from here on: stacks then name the source files of compiled
   // code.
   process.setSourceMapsEnabled(true)
-  const loaded: unknown = await import(freshUrl(file))
+  installHooks()
+  const loaded: unknown = await import(freshUrl(file)).catch(async (error: unknown) => {
+    throw await importError(error, file)
+  })
   const exported = readExports(loaded)
   return entryPoints(exported, functionName || DEFAULT_FUNCTION, fileName)
 }
@@ -59,7 +68,19 @@ function entryPoints(
       `${fileName} must export the function ${functionName} or one class; it exports ${classes.length} classes.`,
     )
   }
+  const Steps: unknown = Handler
+  if (isStepClass(Steps)) return stepEntryPoints(new Steps())
   return classEntryPoints(new Handler(), fileName)
+}
+
+/** Batches go to the steps instead of `handle`. */
+function stepEntryPoints(handler: StepHandler): UserCode {
+  return {
+    initialize: (context) => handler.initialize(context),
+    handle: () => undefined,
+    describe: undefined,
+    steps: handler,
+  }
 }
 
 function classEntryPoints(instance: Readonly<Record<string, unknown>>, fileName: string): UserCode {

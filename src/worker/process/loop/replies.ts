@@ -88,7 +88,7 @@ export function isMemoryError(thrown: unknown): boolean {
  * Returns the code that the thrown error contains, or `undefined`. Only 400 to 999 are accepted,
  * because an error must not become a success.
  */
-function chosenCode(thrown: unknown): number | undefined {
+export function chosenCode(thrown: unknown): number | undefined {
   if (!(thrown instanceof Error)) return undefined
   if ('statusCode' in thrown) return asCode(thrown.statusCode)
   if (thrown.name !== PREDICTION_EXCEPTION) return undefined

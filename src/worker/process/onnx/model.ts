@@ -1,27 +1,21 @@
 /** The built-in ONNX handler: loads a model and runs requests with it. */
 import { messageWithTimes } from '../../../contract/compute-times.ts'
 import { CHANGED_WEIGHTS_CODE } from '../../../contract/shared-weights.ts'
-import { ServerError } from '../../../errors.ts'
-import { readModelFiles } from '../../../model-folder/files.ts'
-import type { ModelSettings } from '../../../model-folder/settings.ts'
 import type { WirePrediction, WireRequest, WorkerReply } from '../../wire/messages.ts'
-import type { LoadContext, LoadedModel, WorkerOptions } from '../handler.ts'
+import type { LoadContext, LoadedModel } from '../handler.ts'
 import { Batcher } from './batching/batcher.ts'
 import type { RequestOutcome } from './batching/batcher.ts'
-import { judgeBatching } from './batching/verdict.ts'
-import type { BatchVerdict } from './batching/verdict.ts'
 import type { Decoded, OwnRuns } from './codec.ts'
-import { codecsOf, isForTensors } from './codecs/codecs.ts'
+import { isForTensors } from './codecs/codecs.ts'
 import type { Codecs } from './codecs/codecs.ts'
 import { decodeBody } from './content-coding.ts'
 import { describeModel } from './describe.ts'
 import { readHeaders } from './headers.ts'
-import { metadataOf } from './model-metadata.ts'
+import { openModel, readFiles } from './open-model.ts'
+import type { OpenModel } from './open-model.ts'
 import { errorPredictionFor } from './prediction.ts'
 import { answerProfile } from './profile/answer.ts'
-import { MappedWeights } from './runtime/mapped-weights.ts'
-import { OnnxSession } from './runtime/session.ts'
-import { warmUp } from './runtime/warm-up.ts'
+import type { OnnxSession } from './runtime/session.ts'
 import type { ModelMetadata } from './tensors/metadata.ts'
 import { checkRows } from './tensors/shape.ts'
 
@@ -31,48 +25,7 @@ import { checkRows } from './tensors/shape.ts'
  * out.
  */
 export async function loadOnnxModel(context: LoadContext): Promise<LoadedModel> {
-  const { modelPath, handler, options } = context
-  const files = await readModelFiles(
-    modelPath,
-    handler || undefined,
-    options.root || undefined,
-  ).catch((cause: unknown) => {
-    if (cause instanceof ServerError) throw cause
-    const reason = cause instanceof Error && 'code' in cause ? ` (${String(cause.code)})` : ''
-    const problem = `The files of the model cannot be read${reason}.`
-    throw new ServerError('InvalidModelException', problem, { cause })
-  })
-  if (files.onnxFile === undefined) {
-    throw new ServerError('InvalidModelException', "The model's folder has no .onnx file.")
-  }
-  const mapped = MappedWeights.read(options.weights)
-  const session = OnnxSession.load(files.onnxFile, files.settings, context, mapped)
-  try {
-    const metadata = await metadataOf(session, files, context)
-    // Before the warm-up run, which may take long: damaged files end the load here.
-    const { codecs, text } = await codecsOf(session, metadata, files, context.options)
-    if (files.settings.warmUp ?? context.options.warmUp) warmUp(session)
-    const verdict = verdictOn(files.onnxFile, session, files.settings, context.options)
-    const described = text === undefined ? metadata : { ...metadata, text }
-    return new OnnxModel(session, described, codecs, verdict)
-  } catch (error) {
-    session.close()
-    throw error
-  }
-}
-
-function verdictOn(
-  file: string,
-  session: OnnxSession,
-  settings: ModelSettings,
-  { joinBatches, hasBatchDimension }: WorkerOptions,
-): BatchVerdict {
-  if (!hasBatchDimension) {
-    const reason = 'The configuration of the model disables batching (max_batch_size is 0).'
-    return { joins: false, reason, needsTrial: false }
-  }
-  const setting = joinBatches === '' ? (settings.joinBatches ?? 'auto') : joinBatches
-  return judgeBatching(file, session.inputs, setting, session.outputs)
+  return new OnnxModel(await openModel(context, await readFiles(context, context.handler)))
 }
 
 /** A request as tensors, or its response when the model need not run. */
@@ -86,12 +39,7 @@ class OnnxModel implements LoadedModel {
   readonly #codecs: Codecs
   readonly #batcher: Batcher
 
-  constructor(
-    session: OnnxSession,
-    metadata: ModelMetadata,
-    codecs: Codecs,
-    verdict: BatchVerdict,
-  ) {
+  constructor({ session, metadata, codecs, verdict }: OpenModel) {
     this.#session = session
     this.#metadata = metadata
     this.#codecs = codecs
@@ -186,7 +134,7 @@ class OnnxModel implements LoadedModel {
 }
 
 /** The front-end runs the requests again on a new worker, which gets checked files. */
-function endWithChangedWeights(): never {
+export function endWithChangedWeights(): never {
   console.error('The mapped weights were changed on the disk, so this worker ends.')
   process.exit(CHANGED_WEIGHTS_CODE)
 }

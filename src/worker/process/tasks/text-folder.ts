@@ -22,9 +22,13 @@ const MAX_CONFIG_BYTES = 16 * 1024 * 1024
 /** What a model does with texts. */
 export type TaskName = Exclude<(typeof TEXT_TASKS)[number], 'none'>
 
-/** The files of a folder, parsed; an empty object for a file that is missing. */
-export interface TextFolder {
+/** A folder of a text model with a task. */
+export interface TextFolder extends TextFiles {
   readonly task: TaskName
+}
+
+/** The files of a folder, parsed; an empty object for a file that is missing. */
+export interface TextFiles {
   readonly tokenizer: unknown
   readonly config: Fields
   readonly tokenizerConfig: Fields
@@ -56,31 +60,66 @@ export const ARCHITECTURES: readonly (readonly [suffix: string, task: TaskName])
  * @throws ServerError `InvalidModelException` when a file is damaged.
  */
 export async function readTextFolder(
-  { folder, settings }: ModelFiles,
+  files: ModelFiles,
   root: string | undefined,
 ): Promise<TextFolder | undefined> {
+  const { settings } = files
   if (settings.text?.task === 'none' || settings.handler === 'image') return undefined
+  const read = await jsonReader(files, root)
+  if (read === undefined) return undefined
+  const head = await readHead(read)
+  const task = settings.text?.task ?? taskOf(head.config, head.modules)
+  return task && { task, ...(await readAll(read, head)) }
+}
+
+/**
+ * Reads the files of a folder with a tokenizer, whatever its task is. Returns `undefined` for a
+ * folder without one.
+ * @throws ServerError `InvalidModelException` when a file is damaged.
+ */
+export async function readTextFiles(
+  files: ModelFiles,
+  root: string | undefined,
+): Promise<TextFiles | undefined> {
+  const read = await jsonReader(files, root)
+  return read && readAll(read, await readHead(read))
+}
+
+/** Reads a file of a folder; resolves with `undefined` if it is missing. */
+type ReadFile = (name: string, maxBytes?: number) => Promise<unknown>
+
+async function jsonReader(
+  { folder }: ModelFiles,
+  root: string | undefined,
+): Promise<ReadFile | undefined> {
   const names = await readdir(folder)
   if (!names.includes(TOKENIZER_FILE)) return undefined
-  const read = async (name: string, maxBytes = MAX_CONFIG_BYTES): Promise<unknown> =>
+  return async (name, maxBytes = MAX_CONFIG_BYTES) =>
     names.includes(name.split('/', 1)[0] ?? '')
       ? readJson(folder, name, { root, maxBytes })
       : undefined
+}
+
+/** The files that decide the task. They are small; a tokenizer may not be. */
+async function readHead(read: ReadFile): Promise<Pick<TextFiles, 'config' | 'modules'>> {
   const config = fieldsOf(await read('config.json'))
   const modules = listOf(await read('modules.json')).map(
     (one) => textOf(fieldsOf(one)['type'])?.split('.').at(-1) ?? '',
   )
-  const task = settings.text?.task ?? taskOf(config, modules)
-  if (task === undefined) return undefined
+  return { config, modules }
+}
+
+async function readAll(
+  read: ReadFile,
+  head: Pick<TextFiles, 'config' | 'modules'>,
+): Promise<TextFiles> {
   return {
-    task,
+    ...head,
     tokenizer: await read(TOKENIZER_FILE, MAX_TOKENIZER_BYTES),
-    config,
     tokenizerConfig: fieldsOf(await read('tokenizer_config.json')),
     sentenceConfig: fieldsOf(await read('sentence_bert_config.json')),
     prompts: fieldsOf(await read('config_sentence_transformers.json')),
     pooling: fieldsOf(await read('1_Pooling/config.json')),
-    modules,
   }
 }
 

@@ -6,7 +6,7 @@ import type { CodecLimits, Decoded, OwnRuns, RequestCodec, RunModel } from '../o
 import { readGraph } from '../onnx/graph/graph-reader.ts'
 import type { RequestHeaders } from '../onnx/headers.ts'
 import type { NamedTransport } from '../onnx/oip/named-tensors.ts'
-import type { ModelMetadata, TextDescription } from '../onnx/tensors/metadata.ts'
+import type { ModelMetadata, TensorSpec, TextDescription } from '../onnx/tensors/metadata.ts'
 import { ClassificationTask, entailmentOf } from './classification.ts'
 import { DialectCodec } from './dialects/codec.ts'
 import { TextProtocolCodec } from './dialects/protocol.ts'
@@ -17,7 +17,7 @@ import { fieldsOf, isFields, listOf, numberOf, textOf } from './json-fields.ts'
 import { QuestionAnsweringTask } from './question-answering.ts'
 import { readBody, textPrediction, writeBody } from './text-body.ts'
 import { invalid, labelsOf } from './text-folder.ts'
-import type { TextFolder } from './text-folder.ts'
+import type { TextFiles, TextFolder } from './text-folder.ts'
 import { readRequest } from './text-request.ts'
 import { TextRuns } from './text-runs.ts'
 import { maxTextsOf } from './text-task.ts'
@@ -68,12 +68,7 @@ export interface TextModelParts {
 export function createTextModel(parts: TextModelParts): TextModel {
   const { folder, files, metadata, fallback, limits, joinsRequests } = parts
   const { settings } = files
-  const tokenizer = new Tokenizer(folder.tokenizer)
-  const maxTokens = settings.text?.maxTokens ?? maxTokensOf(folder)
-  const encoder = new Encoder(tokenizer, metadata.inputs, {
-    maxTokens,
-    padId: padIdOf(folder, tokenizer),
-  })
+  const encoder = createEncoder(folder, metadata.inputs, settings.text?.maxTokens)
   const special = Math.max(encoder.specialCount(true), encoder.specialCount(false))
   if (encoder.maxTokens <= special) {
     throw invalid(
@@ -125,6 +120,20 @@ export function createTextModel(parts: TextModelParts): TextModel {
   }
 }
 
+/**
+ * Creates what turns texts into inputs.
+ * @param maxTokens Default: the limit of the tokenizer.
+ * @throws ServerError `InvalidModelException` for an input that no tokenizer fills.
+ */
+export function createEncoder(
+  files: TextFiles,
+  inputs: readonly TensorSpec[],
+  maxTokens = maxTokensOf(files),
+): Encoder {
+  const tokenizer = new Tokenizer(files.tokenizer)
+  return new Encoder(tokenizer, inputs, { maxTokens, padId: padIdOf(files, tokenizer) })
+}
+
 function taskFor(model: TaskModel, { folder, files }: TextModelParts): TextTask {
   switch (folder.task) {
     case 'text-classification':
@@ -151,7 +160,7 @@ function taskFor(model: TaskModel, { folder, files }: TextModelParts): TextTask 
 }
 
 /** The limit of sentence-transformers or the tokenizer, but not more than the model has places. */
-function maxTokensOf({ config, tokenizerConfig, sentenceConfig }: TextFolder): number {
+function maxTokensOf({ config, tokenizerConfig, sentenceConfig }: TextFiles): number {
   const places = numberOf(config['max_position_embeddings'])
   // RoBERTa counts positions from the id of its padding token, plus 1.
   const isOffset = /roberta|camembert|mpnet|longformer/.test(textOf(config['model_type']) ?? '')
@@ -162,7 +171,7 @@ function maxTokensOf({ config, tokenizerConfig, sentenceConfig }: TextFolder): n
   return Math.min(stated ?? usable ?? DEFAULT_MAX_TOKENS, usable ?? Infinity)
 }
 
-function padIdOf({ config, tokenizerConfig }: TextFolder, tokenizer: Tokenizer): number {
+function padIdOf({ config, tokenizerConfig }: TextFiles, tokenizer: Tokenizer): number {
   const token = tokenOf(tokenizerConfig['pad_token'])
   const id = token === undefined ? undefined : tokenizer.idOf(token)
   return tokenizer.defaults.padId ?? id ?? numberOf(config['pad_token_id']) ?? 0

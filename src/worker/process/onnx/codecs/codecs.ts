@@ -4,6 +4,7 @@ import type { WorkerOptions } from '../../handler.ts'
 import { readTextFolder } from '../../tasks/text-folder.ts'
 import type { Decoded, OwnRuns, RequestCodec } from '../codec.ts'
 import { TENSOR_DIALECTS } from '../headers.ts'
+import type { RequestHeaders } from '../headers.ts'
 import { InstancesCodec } from '../kserve-v1/codec.ts'
 import { hasEntryPerInstance } from '../kserve-v1/outputs.ts'
 import { IMAGE_HANDLER } from '../model-metadata.ts'
@@ -13,6 +14,7 @@ import { TensorCodec } from '../predictions/codec.ts'
 import { withTextHint } from '../predictions/text-hint.ts'
 import type { OnnxSession } from '../runtime/session.ts'
 import type { ModelMetadata, TextDescription } from '../tensors/metadata.ts'
+import type { Tensor } from '../tensors/tensor.ts'
 import { LateCodec } from './late-codec.ts'
 
 type TensorDialect = (typeof TENSOR_DIALECTS)[number]
@@ -25,7 +27,18 @@ export interface Codecs {
   readonly plain: RequestCodec<Decoded | OwnRuns>
   /** Serves all dialects of texts. */
   readonly texts: RequestCodec<OwnRuns>
+  /** Respond with tensors to requests whose inputs are already known. */
+  readonly known: Readonly<Record<'plain' | 'v1' | 'v2', Responder>>
   readonly maxBodyBytes: number
+}
+
+/** Responds to a request whose tensors are already known. */
+export interface Responder {
+  respond(
+    id: string,
+    inputs: readonly Tensor[],
+    headers: RequestHeaders,
+  ): Decoded | Promise<Decoded>
 }
 
 const NO_TEXTS: RequestCodec<OwnRuns> = {
@@ -55,13 +68,14 @@ export async function codecsOf(
     const { MessageCodec } = await import('../oip/message-codec.ts')
     return new MessageCodec(metadata, options)
   })
-  const others = { v1, v2, grpc, texts: NO_TEXTS, maxBodyBytes: options.maxBodyBytes }
+  const tensors = new TensorCodec(metadata, options, v2)
+  const known = { plain: tensors, v1, v2 }
+  const others = { v1, v2, grpc, texts: NO_TEXTS, known, maxBodyBytes: options.maxBodyBytes }
   if (metadata.handler === IMAGE_HANDLER) {
     const { createImageCodecs } = await import('../image/codec.ts')
     const images = await createImageCodecs(metadata, files, options, { v1, v2 })
     return { codecs: { ...others, ...images } }
   }
-  const tensors = new TensorCodec(metadata, options, v2)
   const folder = await readTextFolder(files, options.root || undefined)
   if (folder === undefined) return { codecs: { ...others, plain: tensors } }
   const { createTextModel } = await import('../../tasks/text-model.ts')

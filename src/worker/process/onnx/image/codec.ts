@@ -17,7 +17,7 @@ import type { ProtocolCodec } from '../oip/codec.ts'
 import { jsonPrediction, prediction, prettyJson } from '../prediction.ts'
 import { TensorCodec } from '../predictions/codec.ts'
 import { contentKind } from '../predictions/media-type.ts'
-import type { ModelMetadata } from '../tensors/metadata.ts'
+import type { ModelMetadata, TensorSpec } from '../tensors/metadata.ts'
 import type { Tensor } from '../tensors/tensor.ts'
 import type { openTask } from '../vision/call.ts'
 import type { VisionTask } from '../vision/task.ts'
@@ -52,13 +52,8 @@ export async function createImageCodecs(
   options: CodecLimits & { readonly root: string },
   tensors: { readonly v1: InstancesCodec; readonly v2: ProtocolCodec },
 ): Promise<ImageCodecs> {
-  const { settings } = files
-  const own = settings.image ?? {}
-  const inputs = planInputs(metadata.inputs, own)
-  const plan = planImageInput(inputs.image, own, await readBaseSettings(files, options.root))
-  prepareDecoder()
-  const purpose = await purposeOf(metadata, settings, options)
-  const preparer = new ImagePreparer(plan, inputs, options)
+  const preparer = await createPreparer(metadata.inputs, files, options)
+  const purpose = await purposeOf(metadata, files.settings, options)
   const v1 = new ImageInstancesCodec(preparer, tensors.v1)
   const v2 = new ImageProtocolCodec(preparer, metadata, options, tensors.v2)
   const plain = new ImageCodec(preparer, purpose, new TensorCodec(metadata, options, v2))
@@ -67,6 +62,22 @@ export async function createImageCodecs(
     return new ImageMessageCodec(preparer, metadata, options)
   })
   return { plain, v1, v2, grpc }
+}
+
+/**
+ * Creates what turns images into inputs.
+ * @throws ServerError `InvalidModelException` when the inputs and the settings do not match.
+ */
+export async function createPreparer(
+  specs: readonly TensorSpec[],
+  files: ModelFiles,
+  options: CodecLimits & { readonly root: string },
+): Promise<ImagePreparer> {
+  const own = files.settings.image ?? {}
+  const inputs = planInputs(specs, own)
+  const plan = planImageInput(inputs.image, own, await readBaseSettings(files, options.root))
+  prepareDecoder()
+  return new ImagePreparer(plan, inputs, options)
 }
 
 /** A task of the room `vision`, which is imported only for models that declare one. */

@@ -1,30 +1,15 @@
 /** Types and tensors of onnxruntime-node, and their counterparts in this program. */
 import type { Tensor as RuntimeTensor } from 'onnxruntime-node'
 import type { Binding } from 'onnxruntime-node/dist/binding.js'
-import { DATATYPES } from '../../../../contract/datatypes.ts'
+import { DATATYPES, TYPE_NAMES } from '../../../../contract/datatypes.ts'
 import { ServerError } from '../../../../errors.ts'
 import { quote } from '../tensors/error-text.ts'
 import type { TensorSpec } from '../tensors/metadata.ts'
 import type { Datatype, Tensor } from '../tensors/tensor.ts'
 import { unsupportedElements } from './runtime-errors.ts'
 
-const RUNTIME_TYPES: Readonly<Record<Datatype, RuntimeTensor.Type>> = {
-  BOOL: 'bool',
-  UINT8: 'uint8',
-  UINT16: 'uint16',
-  UINT32: 'uint32',
-  UINT64: 'uint64',
-  INT8: 'int8',
-  INT16: 'int16',
-  INT32: 'int32',
-  INT64: 'int64',
-  FP16: 'float16',
-  FP32: 'float32',
-  FP64: 'float64',
-  BYTES: 'string',
-}
 const DATATYPES_OF_RUNTIME: ReadonlyMap<string, Datatype> = new Map(
-  DATATYPES.map((datatype) => [RUNTIME_TYPES[datatype], datatype]),
+  DATATYPES.map((datatype) => [TYPE_NAMES[datatype], datatype]),
 )
 /** The numbers of ONNX's `TensorProto.DataType`. */
 const ELEMENT_TYPES: ReadonlyMap<number, Datatype> = new Map([
@@ -61,7 +46,7 @@ export function specOf(kind: 'Input' | 'Output', value: Binding.ValueMetadata): 
 /** Builds a plain object for onnxruntime. An object of its class would repeat checks. */
 export function runtimeTensor({ datatype, data, shape }: Tensor): RuntimeTensor {
   const tensor: Pick<RuntimeTensor, 'type' | 'dims' | 'location'> & { data: Tensor['data'] } = {
-    type: RUNTIME_TYPES[datatype],
+    type: TYPE_NAMES[datatype],
     data,
     dims: shape,
     location: 'cpu',

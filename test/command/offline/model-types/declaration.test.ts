@@ -1,0 +1,51 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { declarationOf } from '../../../../src/command/offline/model-types/declaration.ts'
+
+test('names, datatypes and sizes become types', () => {
+  const metadata = {
+    inputs: [
+      { name: 'input_ids', datatype: 'INT64', dimensions: ['batch', ''] },
+      { name: 'any/one', datatype: 'BYTES', dimensions: [], anyShape: true },
+    ],
+    outputs: [{ name: 'scale', datatype: 'FP16', dimensions: [], labels: ['a', 'a', "b'"] }],
+  }
+  assert.equal(
+    declarationOf(metadata, 'net.onnx'),
+    `// Written by "onnxd types" from net.onnx. Write it again when the model changes.
+import type { OnnxModel, Tensor } from 'onnxd/handler'
+
+export interface Inputs {
+  /** INT64 [batch,?] */
+  readonly input_ids: Tensor<'int64', readonly [number, number]>
+  readonly "any/one": Tensor<'string'>
+}
+
+export interface Outputs {
+  /** FP16 [] */
+  readonly scale: Tensor<'float16', readonly []>
+}
+
+/** The class labels. */
+export type Label =
+  | "a"
+  | "b'"
+
+export type Model = OnnxModel<Inputs, Outputs, Label>
+`,
+  )
+})
+
+test('no name ends a comment, a line or a string', () => {
+  const text = declarationOf(
+    {
+      inputs: [{ name: '"; evil()\n//', datatype: 'FP32', dimensions: ['*/ evil() /*'] }],
+      outputs: [],
+    },
+    'a\nevil()',
+  )
+  assert.match(text, /from a\?evil\(\)\. Write/)
+  assert.match(text, /\/\*\* FP32 \[\* \/ evil\(\) \/\*\] \*\//)
+  assert.match(text, /readonly "\\"; evil\(\)\\n\/\/": Tensor/)
+  assert.match(text, /export type Label = string\n/)
+})

@@ -1,0 +1,242 @@
+/**
+ * Types for handlers, and the base class `OnnxHandler`. See docs/handlers.md.
+ *
+ *     import { OnnxHandler } from 'onnxd/handler'
+ *     import type { HandlerContext, RequestData } from 'onnxd/handler'
+ */
+
+/** The array of each tensor type. The names are those of onnxruntime. */
+export interface TensorDataOf {
+  float32: Float32Array
+  float64: Float64Array
+  /** The bits of each number. */
+  float16: Uint16Array
+  int8: Int8Array
+  int16: Int16Array
+  int32: Int32Array
+  int64: BigInt64Array
+  uint8: Uint8Array
+  uint16: Uint16Array
+  uint32: Uint32Array
+  uint64: BigUint64Array
+  /** 0 or 1. */
+  bool: Uint8Array
+  string: string[]
+}
+
+export type TensorType = keyof TensorDataOf
+
+/** A plain object. A `Tensor` of onnxruntime is one too. */
+export interface Tensor<
+  Type extends TensorType = TensorType,
+  Dims extends readonly number[] = readonly number[],
+> {
+  readonly type: Type
+  readonly dims: Dims
+  /** The elements in row-major order. */
+  readonly data: TensorDataOf[Type]
+}
+
+/** Tensors by the names of the inputs or outputs. */
+export type Tensors = Readonly<Record<string, Tensor>>
+
+/** Creates a tensor. Its type keeps the sizes of `dims`. */
+export function tensor<const Type extends TensorType, const Dims extends readonly number[]>(
+  type: Type,
+  data: TensorDataOf[Type],
+  dims: Dims,
+): Tensor<Type, Dims>
+
+/** An input or output of the model. */
+export interface TensorInfo {
+  readonly name: string
+  readonly type: TensorType
+  /** A name stands for a variable dimension; it is empty if the model gives none. */
+  readonly shape: readonly (number | string)[]
+}
+
+/** A text, or a pair of texts. */
+export type Text = string | { readonly text: string; readonly text_pair?: string }
+
+/**
+ * The ONNX model of the folder, loaded once with all settings of `model.json` and the server.
+ * `onnxd types` writes the type of a model.
+ */
+export interface OnnxModel<
+  Inputs extends object = Tensors,
+  Outputs extends object = Tensors,
+  Label extends string = string,
+> {
+  readonly inputs: readonly TensorInfo[]
+  readonly outputs: readonly TensorInfo[]
+  /** The class labels, in the order of the classes; empty if there are none. */
+  readonly labels: readonly Label[]
+  /** Runs the model. @throws TypeError for inputs that the model does not take. */
+  run(inputs: Inputs): Promise<Outputs>
+  /** Computes some of the outputs only. */
+  run<Name extends keyof Outputs>(
+    inputs: Inputs,
+    outputs: readonly Name[],
+  ): Promise<Pick<Outputs, Name>>
+  /** Turns texts into inputs with the `tokenizer.json` of the folder. */
+  tokenize(texts: Text | readonly Text[], options?: TokenizeOptions): Promise<Inputs>
+  /** Decodes image files and prepares them as the key `image` of `model.json` says. */
+  prepareImages(images: Uint8Array | readonly Uint8Array[]): Promise<Inputs>
+  /** Reads a table: CSV, JSON, JSON lines, NumPy archives and Parquet, by the content type. */
+  readTable(body: Uint8Array | string, contentType?: string): Promise<Inputs>
+}
+
+export interface TokenizeOptions {
+  /** Whether a text that is too long is cut; otherwise it is rejected with 413. */
+  readonly truncate?: boolean
+}
+
+/** One element of `data`: a request. */
+export interface RequestData {
+  /** A request without a form: decoded JSON, a string, or a `Buffer`. */
+  readonly body?: unknown
+  /** Fields of a form, and parameters of the query. */
+  readonly [name: string]: unknown
+}
+
+/** The text of a header, or the content type of the parameter with that name. */
+export type RequestProperty = string | { readonly 'content-type': string }
+
+/** The headers of one request, and the status and headers of its response. */
+export interface RequestProcessor {
+  getRequestProperty(name: string): RequestProperty | undefined
+  getRequestProperties(): Record<string, RequestProperty>
+  reportStatus(code?: number | null, phrase?: string | number | null): void
+  getResponseStatusCode(): number
+  getResponseStatusPhrase(): string
+  addResponseProperty(name: unknown, value: unknown): void
+  getResponseHeader(name: string): string | undefined
+}
+
+/** Names and values of dimensions of a metric. */
+export type Dimensions = Readonly<Record<string, unknown>>
+
+/** The metrics of one batch; `index` is the position of a request in it. */
+export interface Metrics {
+  addCounter(name: string, value: number, index?: number | null, dimensions?: Dimensions): void
+  addTime(
+    name: string,
+    value: number,
+    index?: number | null,
+    unit?: string,
+    dimensions?: Dimensions,
+  ): void
+  addSize(
+    name: string,
+    value: number,
+    index?: number | null,
+    unit?: string,
+    dimensions?: Dimensions,
+  ): void
+  addPercent(name: string, value: number, index?: number | null, dimensions?: Dimensions): void
+  addError(name: string, value: string): void
+}
+
+/** Thrown by a handler to choose the status and the text of an error. */
+export class PredictionException extends Error {
+  /** @param code From 400 on; default 500. */
+  constructor(message: string, code?: number)
+  readonly code: number
+}
+
+export interface SystemProperties {
+  readonly modelDir: string
+  /** Device index, `null` for CPU. */
+  readonly gpuId: number | null
+  readonly batchSize: number
+  readonly serverName: string
+  readonly serverVersion: string
+}
+
+/** The context of one batch. */
+export interface HandlerContext<Model = OnnxModel> {
+  readonly modelName: string
+  /** Content of `MAR-INF/MANIFEST.json`, or `null`. */
+  readonly manifest: unknown
+  readonly systemProperties: SystemProperties
+  /** The ONNX model. @throws Error if the folder has none. */
+  readonly model: Model
+  readonly requestIds: Readonly<Record<number, string>>
+  readonly requestProcessor: readonly RequestProcessor[]
+  readonly metrics: Metrics
+  readonly PredictionException: typeof PredictionException
+  getRequestId(index?: number): string
+  getRequestHeader(index: number, name: string): RequestProperty | undefined
+  getAllRequestHeader(index: number): Record<string, RequestProperty>
+  setResponseContentType(index: number, value: unknown): void
+  setResponseHeader(index: number, name: unknown, value: unknown): void
+  setResponseStatus(code?: number | null, phrase?: string | number | null, index?: number): void
+  setAllResponseStatus(code?: number | null, phrase?: string | number | null): void
+}
+
+/** A request to an {@link OnnxHandler}. */
+export interface HandlerRequest<Inputs = Tensors, Outputs = Tensors> {
+  readonly id: string
+  /** `predictions` for the routes of MMS and TorchServe, else for example `v1`, `v2` or `grpc`. */
+  readonly protocol: string
+  /** Header values by name, in lower case. */
+  readonly headers: Readonly<Record<string, string>>
+  /** As `data` of a handler function: the body, or the fields of a form. */
+  readonly data: RequestData
+  /** The body: decoded JSON, a string, or a `Buffer`; `undefined` for a form. */
+  readonly body: unknown
+  /** The inputs of the model, as the built-in handler reads them from the request. */
+  tensors(): Promise<Inputs>
+  /** The same request with another body; `preprocess` may return it. */
+  withBody(body: unknown, contentType?: string): HandlerRequest<Inputs, Outputs>
+  /** The response of the built-in handler. */
+  respond(outputs: Outputs): Promise<HandlerResponse>
+}
+
+/** A response of the built-in handler; `postprocess` may return it. */
+export interface HandlerResponse {
+  readonly status: number
+  readonly contentType: string
+  readonly headers: Readonly<Record<string, string>>
+  readonly body: Uint8Array
+  /** The body as JSON. */
+  json(): unknown
+}
+
+/** The inputs of a model. */
+export type InputsOf<Model> =
+  Model extends OnnxModel<infer Inputs, infer _Outputs, infer _Label> ? Inputs : never
+
+/** The outputs of a model. */
+export type OutputsOf<Model> =
+  Model extends OnnxModel<infer _Inputs, infer Outputs, infer _Label> ? Outputs : never
+
+/**
+ * The built-in handler as a class, whose steps can be overridden one by one. Each step gets one
+ * request; an error fails this request only.
+ */
+export class OnnxHandler<Model = OnnxModel> {
+  /** Called once, after the model is loaded. */
+  initialize(context: HandlerContext<Model>): void | Promise<void>
+  /** Returns the inputs of the model, or a request that the built-in handler reads. */
+  preprocess(
+    request: HandlerRequest<InputsOf<Model>, OutputsOf<Model>>,
+    context: HandlerContext<Model>,
+  ): Preprocessed<Model> | Promise<Preprocessed<Model>>
+  /** Runs the model. Without an own `infer`, the requests of a batch share runs. */
+  infer(
+    inputs: InputsOf<Model>,
+    request: HandlerRequest<InputsOf<Model>, OutputsOf<Model>>,
+    context: HandlerContext<Model>,
+  ): OutputsOf<Model> | Promise<OutputsOf<Model>>
+  /** Returns the body of the response: bytes, text, or a value for JSON. */
+  postprocess(
+    outputs: OutputsOf<Model>,
+    request: HandlerRequest<InputsOf<Model>, OutputsOf<Model>>,
+    context: HandlerContext<Model>,
+  ): unknown
+}
+
+export type Preprocessed<Model> =
+  | InputsOf<Model>
+  | HandlerRequest<InputsOf<Model>, OutputsOf<Model>>
