@@ -29,7 +29,10 @@ function projectWith(t: TestContext) {
   for (const name of readdirSync('node_modules').filter((one) => !one.startsWith('.')))
     symlinkSync(path.resolve('node_modules', name), path.join(folder, 'node_modules', name))
   for (const name of ['worker/process/main', 'worker/process/launcher']) write(`src/${name}.ts`, '')
-  for (const name of ['connection-main', 'weights-main']) write(`src/worker/process/${name}.ts`, '')
+  for (const name of ['connection-main', 'weights-main', 'custom/modules/hooks-thread']) {
+    write(`src/worker/process/${name}.ts`, '')
+  }
+  for (const name of ['handler', 'testing']) write(`src/${name}/${name}.ts`, '')
   write('src/cli.ts', "import { value } from './value.ts'\nconsole.log(value)\n")
   write('src/value.ts', "import planted from 'planted'\nexport const value = planted.give\n")
   write('node_modules/planted/index.js', 'exports.give = 1\n')

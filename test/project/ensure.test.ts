@@ -188,7 +188,10 @@ function buildProject(t: TestContext) {
     write(`swagger-ui-dist/swagger-ui${name}`, '')
   for (const name of ['cli', 'worker/process/main', 'worker/process/launcher'])
     write(`src/${name}.ts`, '')
-  for (const name of ['connection-main', 'weights-main']) write(`src/worker/process/${name}.ts`, '')
+  for (const name of ['connection-main', 'weights-main', 'custom/modules/hooks-thread']) {
+    write(`src/worker/process/${name}.ts`, '')
+  }
+  for (const name of ['handler', 'testing']) write(`src/${name}/${name}.ts`, '')
   lock({ one: { version: '1.0.0' } })
   return {
     file,

@@ -7,10 +7,12 @@ import assert from 'node:assert/strict'
 import { execFileSync, spawnSync } from 'node:child_process'
 import {
   copyFileSync,
+  cpSync,
   existsSync,
   mkdirSync,
   readFileSync,
   readdirSync,
+  symlinkSync,
   writeFileSync,
 } from 'node:fs'
 import path from 'node:path'
@@ -46,6 +48,7 @@ test('D11: the packed package installs without a warning and without GPU librari
   )
   await t.test('the page, its files and images', (part) => checkPages(part, installed))
   await t.test('the worker for other front-ends', (part) => checkWorker(part, installed))
+  await t.test('a handler in TypeScript, and its test', (part) => checkHandler(part, installed))
 })
 
 test('D11: the checkout installs without a warning, by its lock file', async (t) => {
@@ -220,6 +223,34 @@ async function checkPages(t: TestContext, installed: Installed): Promise<void> {
     const [top] = (await json(answer)) as { class: string }[]
     assert.equal(top?.class, '7')
   }
+}
+
+/** The folder of the handler has no packages; that of its test has onnxd, as after an install. */
+async function checkHandler(t: TestContext, { folder, command }: Installed): Promise<void> {
+  const model = path.join(temporaryFolder(t), 'flowers')
+  cpSync(path.join(folder, 'examples', 'handlers', 'flowers'), model, { recursive: true })
+  const flags = ['--port', '0', '--management-port', '0', '--allow-handlers', model]
+  const server = await start(t, flags, {
+    command: [command('onnxd')],
+    folder: path.dirname(model),
+    environment: userEnvironment(),
+  })
+  const flower = { sepalLength: 5.8, sepalWidth: 2.7, petalLength: 5.1, petalWidth: 1.9 }
+  const answer = await server.fetch('/predictions/flowers', {
+    method: 'POST',
+    body: JSON.stringify(flower),
+    headers: { 'content-type': 'application/json' },
+  })
+  const { species } = (await json(answer)) as { species: unknown }
+  assert.equal(species, 'virginica')
+  await server.close()
+  mkdirSync(path.join(model, 'node_modules'))
+  symlinkSync(folder, path.join(model, 'node_modules', 'onnxd'))
+  const { status, stdout } = spawnSync(process.execPath, ['--test', model], {
+    encoding: 'utf8',
+    env: userEnvironment(),
+  })
+  assert.equal(status, 0, stdout)
 }
 
 async function checkWorker(t: TestContext, { folder, command }: Installed): Promise<void> {

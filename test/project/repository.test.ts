@@ -99,7 +99,7 @@ test('the package holds what users need and nothing else', () => {
   const files = (record(listing[0]).files as { path: string }[]).map((file) => file.path)
   const folders = new Set(files.map((file) => file.split('/')[0]))
   const pages = ['LICENSE', 'README.md', 'SECURITY.md', 'CONTRIBUTING.md', 'CHANGELOG.md']
-  const wanted = [...pages, 'package.json', 'deploy', 'docs', 'examples']
+  const wanted = [...pages, 'package.json', 'deploy', 'docs', 'examples', 'types']
   for (const name of wanted) assert.ok(folders.has(name), `${name} is missing`)
   const built = ['dist', 'openapi'].filter((folder) => folders.has(folder))
   assert.deepEqual([...folders].toSorted(), [...wanted, ...built].toSorted())

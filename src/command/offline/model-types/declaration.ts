@@ -3,12 +3,15 @@ import { TYPE_NAMES } from '../../../contract/datatypes.ts'
 import type { Datatype } from '../../../contract/datatypes.ts'
 import { memberOf } from '../../json.ts'
 
+/** The module with the types, in quotes. */
+const MODULE = "'onnxd/handler'"
+
 /** @param model The name of the file or folder. */
 export function declarationOf(metadata: unknown, model: string): string {
   const outputs = memberOf(metadata, 'outputs')
   const labels = labelsOf(metadata, outputs)
   return `// Written by "onnxd types" from ${comment(model)}. Write it again when the model changes.
-import type { OnnxModel, Tensor } from 'onnxd/handler'
+import type { OnnxModel, Tensor } from ${MODULE}
 
 export interface Inputs {
 ${membersOf(memberOf(metadata, 'inputs'))}}

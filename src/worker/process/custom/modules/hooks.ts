@@ -1,4 +1,4 @@
-/** Hooks of Node's module loader, for both its forms: in the main thread and in one of their own. */
+/** Hooks of Node's module loader, for the main thread and for a thread of their own. */
 import { isExport, isNotFound } from './own-modules.ts'
 import type { OwnModules } from './own-modules.ts'
 

@@ -37,7 +37,7 @@ function placeOf(error: Error, folder: string): string | undefined {
   return undefined
 }
 
-/** Node does not say where a mistake in an ES module is, except for a program that it only checks. */
+/** Node says where a mistake in an ES module is only for a program that it checks. */
 async function checkedPlace(file: string): Promise<string | undefined> {
   const code = readFileSync(file, 'utf8')
   const input = isTypescript(file) ? (await useStrip())(code) : code
