@@ -153,6 +153,25 @@ export interface SystemProperties {
   readonly serverVersion: string
 }
 
+/** How another model is called. */
+export interface CallOptions {
+  /** Version or label; default: as the weights of the model choose. */
+  readonly version?: string
+  /** Further request headers. */
+  readonly headers?: Readonly<Record<string, string>>
+  /** Position of the request in the batch whose deadline, id and trace the call has; default 0. */
+  readonly index?: number
+}
+
+/** The server that runs the handler. */
+export interface HandlerServer {
+  /**
+   * Sends `data` to another model. Returns decoded JSON, a string for text, else bytes.
+   * @throws PredictionException with the status of an error.
+   */
+  predict(model: string, data: unknown, options?: CallOptions): Promise<unknown>
+}
+
 /** The context of one batch. */
 export interface HandlerContext<Model = OnnxModel> {
   readonly modelName: string
@@ -164,6 +183,8 @@ export interface HandlerContext<Model = OnnxModel> {
   readonly requestIds: Readonly<Record<number, string>>
   readonly requestProcessor: readonly RequestProcessor[]
   readonly metrics: Metrics
+  /** Calls other models of the server. */
+  readonly server: HandlerServer
   readonly PredictionException: typeof PredictionException
   getRequestId(index?: number): string
   getRequestHeader(index: number, name: string): RequestProperty | undefined

@@ -26,10 +26,9 @@ export async function benchModel(input: CommandInput): Promise<Outcome> {
   )
   const plan = planOf(input)
   const target = parseReference(model)
-  const base = url.href.replace(/\/$/, '')
   const token = input.environment.ONNXD_INFERENCE_TOKEN?.trim()
   const headers = token === undefined ? {} : { authorization: `Bearer ${token}` }
-  const { requests, isRecorded } = await requestsFor(input, { base, url, headers }, target)
+  const { requests, isRecorded } = await requestsFor(input, { url, headers }, target)
   const sender = new Sender(url, headers, plan.kind === 'closed' ? plan.clients : MAX_CLIENTS)
   let next = 0
   const send = async (): Promise<number> => {

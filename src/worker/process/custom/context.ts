@@ -1,9 +1,9 @@
+import type { HandlerContext as PublicContext, OnnxModel } from '../../../../types/handler.d.ts'
 /**
  * The API that a custom handler uses: its model and the current batch. It is the context of MMS's
  * handlers, with names in camelCase.
  */
 import { STREAM_HEADER } from '../../wire/messages.ts'
-import type { HandlerContext as PublicContext, OnnxModel } from '../../../../types/handler.d.ts'
 import type { WireHeader, WireRequest } from '../../wire/messages.ts'
 import { Metrics } from './metrics.ts'
 import { PredictionException } from './prediction-exception.ts'

@@ -25,8 +25,8 @@ import type { UserCode } from './module.ts'
 import { openHandlerModel } from './onnx-model/open-model.ts'
 import { replyWith } from './result.ts'
 import { ServerCalls } from './server-calls.ts'
-import { withStreams } from './streams/find-streams.ts'
 import type { StepParts } from './steps/step-model.ts'
+import { withStreams } from './streams/find-streams.ts'
 
 /**
  * Header `describe: True`, by TorchServe's convention: the request asks for a description of the
