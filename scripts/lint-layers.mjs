@@ -6,7 +6,15 @@
 /** For each room, the files that code outside the room may import. Folders are below `src`. */
 const DOORS = {
   command: ['serve.ts', 'cache.ts'],
-  'command/client': ['profile.ts', 'list.ts', 'show.ts', 'logs.ts', 'load.ts', 'change.ts'],
+  'command/client': [
+    'profile.ts',
+    'list.ts',
+    'show.ts',
+    'shadow.ts',
+    'logs.ts',
+    'load.ts',
+    'change.ts',
+  ],
   'command/client/bench': ['bench.ts'],
   'command/client/recorded': ['rewrite.ts', 'selection.ts', 'sender.ts'],
   'command/client/replay': ['replay.ts'],
@@ -40,6 +48,12 @@ const DOORS = {
   'models/profiling': ['profiler.ts'],
   'models/routing': ['model-routing.ts', 'routing.ts', 'choose-version.ts'],
   'models/recorder': ['recorder.ts'],
+  'models/shadow': [
+    'model-shadows.ts',
+    'shadow-settings.ts',
+    'observed-prediction.ts',
+    'report.ts',
+  ],
   'models/residency': ['model-memory.ts', 'on-demand.ts'],
   'models/scheduling/slots': ['slot.ts', 'slot-set.ts', 'scaler.ts', 'recycler.ts', 'backoff.ts'],
   'models/scheduling/queue': ['job.ts', 'queued-job.ts', 'job-queue.ts'],
@@ -117,7 +131,13 @@ const DOORS = {
     'handler-tensors.ts',
   ],
   'worker/process/custom/steps': ['handler-class.ts', 'step-model.ts'],
-  'worker/process/loop': ['service.ts', 'body-reader.ts', 'end-signals.ts', 'replies.ts'],
+  'worker/process/loop': [
+    'service.ts',
+    'body-reader.ts',
+    'compared-model.ts',
+    'end-signals.ts',
+    'replies.ts',
+  ],
   'worker/process/onnx/batching': ['batcher.ts', 'verdict.ts'],
   'worker/process/onnx/batching/rules': ['table.ts'],
   'worker/process/onnx/graph': [

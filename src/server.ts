@@ -105,6 +105,7 @@ export async function startServer({
   })
   const { factory, registry, persistence, index } = service
   const budget = new ByteBudget(budgetBytes(config.memoryBudgetMib))
+  registry.shadows.memory = budget
   let isAccepting = false
   let isStopping = false
   let managementUrl: string | undefined

@@ -20,6 +20,14 @@ export const BODY_HEADER = 'Onnxd-Body-At'
  */
 export const PROFILE_HEADER = 'Onnxd-Profile'
 
+/**
+ * Request header of a copy for a shadow version. Its value is the JSON of a `ShadowReference`; the
+ * last parameter is the body of the response that the reference gave. The worker runs the request,
+ * compares its response with that one, and responds with a `ShadowResult`. The front-end removes a
+ * client's header of this name.
+ */
+export const COMPARE_HEADER = 'Onnxd-Compare'
+
 /** Whether a client may not set this header. */
 export function isInternalHeader(name: string): boolean {
   // All names have 13 characters. This test is cheap and excludes most other headers.
@@ -30,6 +38,7 @@ const INTERNAL_NAMES: ReadonlySet<string> = new Set([
   DIALECT_HEADER.toLowerCase(),
   BODY_HEADER.toLowerCase(),
   PROFILE_HEADER.toLowerCase(),
+  COMPARE_HEADER.toLowerCase(),
 ])
 
 /**

@@ -120,6 +120,7 @@ export async function createModelService({
     modelMemory,
     droppedLogLines,
     recording: recorder?.counts,
+    shadows: () => registry.shadows.counts,
   })
   return {
     factory,

@@ -5,6 +5,7 @@ import type { ModelVersion } from './model-version.ts'
 import { VersionChooser } from './routing/choose-version.ts'
 import { usesOf, withoutMissing } from './routing/routing.ts'
 import type { Routing } from './routing/routing.ts'
+import type { Shadow } from './shadow/shadow-settings.ts'
 import { shownName } from './sources/model-name.ts'
 
 interface ModelEntry {
@@ -14,6 +15,8 @@ interface ModelEntry {
   readonly isDefaultChosen: boolean
   /** Labels and weights; absent if there are none. */
   readonly chooser?: VersionChooser | undefined
+  /** The version that gets copies of requests; absent if there is none. */
+  readonly shadow?: Shadow | undefined
 }
 
 /** A table of models. Every change is one step and can be reverted. */
@@ -53,6 +56,16 @@ export class ModelTable {
   route(name: string, routing: Routing | undefined): Undo {
     const chooser = routing === undefined ? undefined : new VersionChooser(name, routing)
     return this.#change(name, (entry) => ({ ...entry, chooser }))
+  }
+
+  /** The shadow of a model; `undefined` if it has none. */
+  shadow(name: string): Shadow | undefined {
+    return this.#models.get(name)?.shadow
+  }
+
+  /** Sets the shadow of a model; `undefined` removes it. */
+  setShadow(name: string, shadow: Shadow | undefined): Undo {
+    return this.#change(name, (entry) => ({ ...entry, shadow }))
   }
 
   /**
@@ -117,9 +130,11 @@ export class ModelTable {
       for (const { version } of removed) versions.delete(version)
       for (const version of added) versions.set(version.version, version)
       const chooser = chooserOf(first.name, entry.chooser, versions)
-      if (versions.has(entry.defaultVersion)) return { ...entry, versions, chooser }
+      const shadow = versions.has(entry.shadow?.version ?? '') ? entry.shadow : undefined
+      const left = { versions, chooser, shadow }
+      if (versions.has(entry.defaultVersion)) return { ...entry, ...left }
       const newest = [...versions.keys()].at(-1) ?? ''
-      return { versions, defaultVersion: newest, isDefaultChosen: false, chooser }
+      return { ...left, defaultVersion: newest, isDefaultChosen: false }
     })
   }
 

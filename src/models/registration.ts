@@ -5,6 +5,7 @@ import type { Undo } from './changes.ts'
 import type { VersionOptions } from './effective-settings.ts'
 import type { ModelIndex } from './model-index/model-index.ts'
 import type { ModelMemory } from './residency/model-memory.ts'
+import type { PredictionObserver } from './shadow/observed-prediction.ts'
 import type { WeightCache } from './weights/weight-cache.ts'
 import type { MemoryGuard } from './workers/memory-guard.ts'
 import type { WorkerFactory } from './workers/worker-factory.ts'
@@ -37,6 +38,8 @@ export interface ModelContext {
   readonly index?: ModelIndex | undefined
   /** Lets workers share weights; absent if each loads its own. */
   readonly weights?: WeightCache | undefined
+  /** Sees each prediction; absent if nothing does. */
+  readonly observer?: PredictionObserver | undefined
   readonly log: Logger
 }
 

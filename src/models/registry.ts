@@ -1,6 +1,5 @@
 import { ServerError } from '../errors.ts'
 import { Changes } from './changes.ts'
-import type { Undo } from './changes.ts'
 import { Failures } from './loading/failures.ts'
 import { Loads, UnwantedLoadError } from './loading/loads.ts'
 import type { Load, LoadedIdentity } from './loading/loads.ts'
@@ -9,6 +8,7 @@ import { ModelTable } from './model-table.ts'
 import type { ModelVersion } from './model-version.ts'
 import type { ModelContext, Registration, Scaling, WorkerLimits } from './registration.ts'
 import { ModelRouting } from './routing/model-routing.ts'
+import { ModelShadows } from './shadow/model-shadows.ts'
 import { shownName } from './sources/model-name.ts'
 import type { PreparedModel } from './sources/prepare.ts'
 import { Arrivals } from './transfers/incoming-models.ts'
@@ -26,6 +26,7 @@ export class Registry {
   readonly loads = new Loads()
   /** Labels and weights. */
   readonly routing: ModelRouting
+  readonly shadows: ModelShadows
   readonly #table = new ModelTable()
   readonly #loader: ModelLoader
   #isStopping = false
@@ -33,7 +34,9 @@ export class Registry {
   constructor(models: ModelContext) {
     const { failures, changes, loads } = this
     this.routing = new ModelRouting(this.#table, changes)
-    this.#loader = new ModelLoader({ models, table: this.#table, changes, failures, loads })
+    this.shadows = new ModelShadows(this.#table, changes)
+    const shared = { table: this.#table, changes, failures, loads }
+    this.#loader = new ModelLoader({ models: { ...models, observer: this.shadows }, ...shared })
   }
 
   /** Names of the served models, sorted. */
@@ -237,10 +240,7 @@ export class Registry {
 
   async #takeOut(choose: () => readonly ModelVersion[], drainMs: number): Promise<void> {
     let removed: readonly ModelVersion[] = []
-    await this.changes.make((): Undo => {
-      removed = choose()
-      return this.#table.exchange(removed, [])
-    })
+    await this.changes.make(() => this.#table.exchange((removed = choose()), []))
     await Promise.all(removed.map((version) => version.close(drainMs)))
   }
 }

@@ -161,6 +161,20 @@ export const WITH_SERVER: Readonly<Record<string, CommandSpec>> = {
     ],
     load: async () => (await import('../client/replay/replay.ts')).replayRequests,
   },
+  shadow: {
+    usage: 'shadow MODEL [--to VERSION [--share N] | --off]',
+    summary: 'copy requests to another version and compare the responses',
+    arity: [1, 1],
+    flags: [
+      URL_FLAG,
+      { name: 'to', value: 'VERSION', text: 'Version that gets copies from now on.' },
+      { name: 'share', value: 'N', text: 'Share of the requests, above 0 to 1. Default 1.' },
+      { name: 'off', text: 'Copy no more requests.' },
+    ],
+    details: `Without --to or --off it shows how the responses differ. Clients do not wait for copies. ${TOKEN}`,
+    examples: ['shadow iris --to 2 --share 0.1', 'shadow iris', 'shadow iris --off'],
+    load: async () => (await import('../client/shadow.ts')).shadowModel,
+  },
   bench: {
     usage: 'bench MODEL [-i FILE|-] [-c N | -r RATE]',
     summary: 'measure throughput and latency of a running server',

@@ -17,6 +17,8 @@ import type { RecordingCounts } from './recording.ts'
 import { addResidencyMetrics } from './residency.ts'
 import type { ObservedMemory } from './residency.ts'
 import { addResponses, addStreamMetrics } from './responses.ts'
+import { addShadows } from './rollouts/shadow.ts'
+import type { ObservedShadow } from './rollouts/shadow.ts'
 import { addStarts } from './starts.ts'
 import type { WorkerStarts } from './starts.ts'
 import { addTorchServeMetrics } from './torchserve-names.ts'
@@ -34,6 +36,7 @@ export interface MetricSources {
   readonly droppedLogLines?: (() => number) | undefined
   /** Absent if requests are not recorded. */
   readonly recording?: RecordingCounts | undefined
+  readonly shadows?: () => readonly ObservedShadow[]
 }
 
 const WORKER_STATES: readonly PoolWorker['state'][] = [
@@ -66,7 +69,7 @@ export class ServerMetrics {
   /** @param sources What else is read, as far as the server has it. */
   constructor(
     versions: () => readonly ObservedVersion[],
-    { starts, modelMemory, droppedLogLines = () => 0, recording }: MetricSources = {},
+    { starts, modelMemory, droppedLogLines = () => 0, recording, shadows }: MetricSources = {},
   ) {
     // Thousands of models that nobody uses would make the page as long as they are many.
     this.#versions = () => versions().filter((model) => !isUntouched(model))
@@ -78,6 +81,7 @@ export class ServerMetrics {
     addStreamMetrics(this.#registry, this.#versions)
     addResponses(this.#registry, this.responses)
     if (recording !== undefined) addRecording(this.#registry, recording)
+    if (shadows !== undefined) addShadows(this.#registry, shadows)
     this.#stopMeasuring = addProcessMetrics(this.#registry, droppedLogLines)
   }
 

@@ -2,7 +2,7 @@
 import { ServerError } from '../../errors.ts'
 import type { EffectiveSettings } from '../effective-settings.ts'
 
-/** Priority and deadline that a request sets; `undefined` if it does not. */
+/** Priority and deadline that a request sets, `undefined` if it does not; and its id. */
 export interface PredictOptions {
   /** Priority level, an integer: 1 is the highest, 0 the default level. */
   readonly priority?: number | undefined
@@ -10,6 +10,8 @@ export interface PredictOptions {
   readonly timeoutMs?: number | undefined
   /** The models that called one another before this one; absent for a request of a client. */
   readonly chain?: readonly string[]
+  /** Id of the request in the log. */
+  readonly requestId?: string | undefined
 }
 
 /** A request that sets neither. */

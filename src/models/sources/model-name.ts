@@ -35,6 +35,7 @@ export const RESERVED_VERSIONS: ReadonlyMap<string, string> = new Map(
     'profile',
     'rerank',
     'routing',
+    'shadow',
     'similarity',
     'tokenize',
   ].map((word) => [word, `/models/{model}/${word}`]),

@@ -6,6 +6,7 @@ import type { Registry } from '../registry.ts'
 import { prepareDelivery, prepareFromUrl } from '../sources/prepare.ts'
 import type { SourceOptions } from '../sources/prepare.ts'
 import type { Deliveries } from '../transfers/model-files.ts'
+import { SavedShadows } from './saved-shadows.ts'
 import type { StateFile } from './state-file.ts'
 import type { Adjustment, StoredModel, StoredRouting } from './state-format.ts'
 
@@ -33,10 +34,12 @@ export class Persistence {
   #unused: Adjustment[] = []
   /** Labels and weights of versions that this start has not loaded. */
   #unusedRoutings: StoredRouting[] = []
+  readonly #shadows: SavedShadows
 
   constructor(file: StateFile, context: PersistenceContext) {
     this.#file = file
     this.#context = context
+    this.#shadows = new SavedShadows(context.registry, context.log)
   }
 
   /**
@@ -55,6 +58,7 @@ export class Persistence {
     this.#missing = [...state.models]
     this.#unused = [...(state.adjustments ?? [])]
     this.#unusedRoutings = [...(state.routings ?? [])]
+    this.#shadows.read(state.shadows)
     registry.changes.save = () => this.#save()
     for (const stored of state.models) {
       if (signal.aborted) return
@@ -71,6 +75,7 @@ export class Persistence {
     }
     await this.#adjust(signal)
     await this.#route()
+    await this.#shadows.restore()
     if (signal.aborted) return
     log.info(
       { source, models: state.models.length, missing: this.#missing.length },
@@ -104,7 +109,9 @@ export class Persistence {
       this.#missing = missing.filter((stored) => stored.name !== name)
       this.#unused = unused.filter((adjustment) => adjustment.name !== name)
       this.#unusedRoutings = routings.filter((stored) => stored.name !== name)
+      const undoShadows = this.#shadows.forget(name)
       return () => {
+        undoShadows()
         this.#missing = missing
         this.#unused = unused
         this.#unusedRoutings = routings
@@ -148,6 +155,7 @@ export class Persistence {
       models: [...registered.map((model) => this.#toStored(model)), ...missing],
       adjustments: [...adjusted.map((model) => this.#toAdjustment(model)), ...unused],
       routings: [...registry.routing.all, ...this.#routingsLeft()],
+      shadows: this.#shadows.all,
     })
     // Set only after saving: a change that could not be saved is reverted, and then these models
     // are missing again.

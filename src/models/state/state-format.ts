@@ -1,5 +1,5 @@
 /**
- * The state that survives a restart, and its text on disk: `{"schemaVersion": 6, "savedAt": …,
+ * The state that survives a restart, and its text on disk: `{"schemaVersion": 7, "savedAt": …,
  * "checksum": …, "state": {"models": […]}}`.
  */
 import { createHash } from 'node:crypto'
@@ -10,13 +10,14 @@ import { REQUESTED_NAMES, VERSION_SETTINGS } from '../../model-folder/version-se
 import type { RequestedName, SettingValue } from '../../model-folder/version-settings.ts'
 import { fits, problemWith } from '../../schema.ts'
 import { RoutingSchema } from '../routing/routing.ts'
+import { ShadowSchema } from '../shadow/shadow-settings.ts'
 import { MODEL_NAME_PATTERN } from '../sources/model-name.ts'
 
 /**
  * Version of {@link ServerState}. Each change of the schema increases it; older versions can still
  * be read.
  */
-export const SCHEMA_VERSION = 6
+export const SCHEMA_VERSION = 7
 /** Up to this version, times had other names and units. */
 const LAST_WITH_MS = 4
 
@@ -93,11 +94,19 @@ const StoredRoutingSchema = Type.Object(
 )
 export type StoredRouting = Static<typeof StoredRoutingSchema>
 
+/** The shadow of one model. */
+const StoredShadowSchema = Type.Object(
+  { name: NamePattern, shadow: ShadowSchema },
+  { additionalProperties: false },
+)
+export type StoredShadow = Static<typeof StoredShadowSchema>
+
 export const ServerStateSchema = Type.Object(
   {
     models: Type.Array(StoredModelSchema, { maxItems: 100_000 }),
     adjustments: optional(Type.Array(AdjustmentSchema, { maxItems: 100_000 })),
     routings: optional(Type.Array(StoredRoutingSchema, { maxItems: 100_000 })),
+    shadows: optional(Type.Array(StoredShadowSchema, { maxItems: 100_000 })),
   },
   { additionalProperties: false },
 )

@@ -14,15 +14,21 @@ const SHARE_OF_BODIES = 0.75
 /** Share of the budget for buffers that are kept for reuse. */
 const SHARE_KEPT = 0.125
 const RETRY_SECONDS = 1
+/** Share of the budget for copies that no client waits for, and their maximum in bytes. */
+const SHARE_SPARE = 0.125
+const MOST_SPARE = 64 * MIB
 
 /** Counts the held bytes and rejects more if the limit is reached. */
 export class ByteBudget {
   readonly #maxBytes: number
+  readonly #maxSpare: number
   #held = 0
+  #spare = 0
 
   /** @param memoryBytes Memory for the bodies, and for what their buffers leave behind. */
   constructor(memoryBytes: number) {
     this.#maxBytes = memoryBytes * SHARE_OF_BODIES
+    this.#maxSpare = Math.min(memoryBytes * SHARE_SPARE, MOST_SPARE)
     largeBuffers.limitTo(Math.min(KEPT_BYTES, memoryBytes * SHARE_KEPT))
   }
 
@@ -46,6 +52,22 @@ export class ByteBudget {
       })
     }
     this.#held += bytes
+  }
+
+  /**
+   * Holds bytes of a copy that no client waits for. Returns false if there is no room for it beside
+   * the requests. These bytes never cause the rejection of a request.
+   */
+  holdSpare(bytes: number): boolean {
+    const spare = this.#spare + bytes
+    if (spare > this.#maxSpare || this.#held + spare > this.#maxBytes) return false
+    this.#spare = spare
+    return true
+  }
+
+  /** Releases bytes that {@link holdSpare} added. */
+  releaseSpare(bytes: number): void {
+    this.#spare -= bytes
   }
 
   /** Releases bytes that {@link hold} added. */

@@ -30,7 +30,7 @@ export async function relay(
   const { openRequests } = request.server
   const times = new RequestTimes(model, request)
   request.times = times
-  const options = predictOptionsOf(request, parameters, dialect)
+  const options = { ...predictOptionsOf(request, parameters, dialect), requestId: request.id }
   const headers = requestHeaders(request, dialect)
   const { recorder } = openRequests
   if (recorder !== undefined)

@@ -11,6 +11,7 @@ import { statusBody, takeParameters } from './parameters.ts'
 import { profileRoutes } from './profile.ts'
 import { DescribeQuery, UnregisterQuery } from './queries.ts'
 import { registerRoutes } from './register.ts'
+import { shadowRoutes } from './rollouts/shadow.ts'
 import { routingRoutes } from './routing.ts'
 import { drainMs, versionRoutes } from './versions.ts'
 
@@ -25,6 +26,7 @@ export function managementRoutes(app: App, context: RouteContext): void {
   logRoute(app, context)
   profileRoutes(app, context)
   routingRoutes(app, context)
+  shadowRoutes(app, context)
   registerRoutes(app, context)
 
   app.get(

@@ -52,7 +52,7 @@ export function routingRoutes(app: App, context: RouteContext): void {
       },
     },
     async (request, reply) =>
-      reply.send(await routing.set(request.params.model, await bodyOf(request))),
+      reply.send(await routing.set(request.params.model, await jsonBodyOf(request))),
   )
 
   app.delete(
@@ -74,7 +74,8 @@ export function routingRoutes(app: App, context: RouteContext): void {
   )
 }
 
-async function bodyOf(request: FastifyRequest): Promise<unknown> {
+/** @throws ServerError 400 for a body that is no JSON. */
+export async function jsonBodyOf(request: FastifyRequest): Promise<unknown> {
   const body = await plainBody(request, MAX_BYTES)
   if (body.length > 0 && isUtf8(body)) return parseRequestJson(body.toString(), 'The body')
   throw new ServerError('BadRequestException', 'The body must be a JSON object.')

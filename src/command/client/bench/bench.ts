@@ -49,7 +49,7 @@ export async function benchModel(input: CommandInput): Promise<Outcome> {
     const summary = summarize(results)
     const result = {
       model,
-      url: base,
+      url: url.href.replace(/\/$/, ''),
       ...describePlan(plan),
       requestBytes: meanBytes(requests),
       ...(isRecorded && { recordedRequests: requests.length }),

@@ -3,6 +3,7 @@ import { ServerError, messageOf } from '../../../errors.ts'
 import { isCrash } from '../../../worker/host/outcomes.ts'
 import type { Progress } from '../../../worker/host/progress.ts'
 import type { Worker } from '../../../worker/host/worker.ts'
+import type { WireRequest, WorkerReply } from '../../../worker/wire/messages.ts'
 import { restartCause } from '../../metrics/causes.ts'
 import type { RestartCause } from '../../metrics/causes.ts'
 import type { VersionMetrics } from '../../metrics/version-metrics.ts'
@@ -125,6 +126,21 @@ export class Slot {
   recordReturn(now: number): void {
     this.returnedAt = now
     if (this.#worker.inFlight === 0) this.#sayIdle?.()
+  }
+
+  /**
+   * Runs a request that no client waits for. The worker should be idle: requests that come later
+   * wait for the end of the run.
+   */
+  async runUnasked(request: WireRequest): Promise<WorkerReply> {
+    try {
+      const reply = await this.#worker.predict([request])
+      this.recordSuccess(reply.code)
+      return reply
+    } finally {
+      this.recordReturn(performance.now())
+      this.#context.onChange()
+    }
   }
 
   /**

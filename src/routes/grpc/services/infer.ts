@@ -202,6 +202,7 @@ function optionsOf(call: Call, { priority, timeoutUs }: ScannedRequest): Predict
   if (leftMs !== undefined && leftMs <= 0) throw call.late()
   const limits = [timeoutMs, leftMs].filter((ms) => ms !== undefined && ms > 0)
   return {
+    requestId: call.id,
     priority: fromHeaders.priority ?? priority,
     timeoutMs: limits.length === 0 ? timeoutMs : Math.min(...limits.map(Number)),
   }

@@ -7,6 +7,7 @@ import type { LoadRequest } from '../../wire/messages.ts'
 import type { LoadedModel } from '../handler.ts'
 import { joinLines } from '../join-lines.ts'
 import { BodyReader } from '../loop/body-reader.ts'
+import { ComparedModel } from '../loop/compared-model.ts'
 import { END_SIGNALS } from '../loop/end-signals.ts'
 import { Service } from '../loop/service.ts'
 import { IoFifos } from '../output/fifos.ts'
@@ -149,6 +150,8 @@ async function load(
   return loadModel({ modelName, modelPath, handler, batchSize, gpu: device, options }, decodeInput)
 }
 
-function withBodies({ bodyFile }: Settings, model: LoadedModel): LoadedModel {
-  return bodyFile === undefined ? model : new BodyReader(bodyFile, model)
+/** Only onnxd's own front-end, whose workers serve one connection, keeps internal headers away. */
+function withBodies({ bodyFile, endsWithConnection }: Settings, model: LoadedModel): LoadedModel {
+  const compared = endsWithConnection ? new ComparedModel(model) : model
+  return bodyFile === undefined ? compared : new BodyReader(bodyFile, compared)
 }
