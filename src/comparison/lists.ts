@@ -182,7 +182,7 @@ interface ScoreDifference {
   readonly measure: 'divergence' | 'scoreError'
 }
 
-/** Scores of one distribution have a sum up to 1; the rest belongs to labels that are not listed. */
+/** Scores of one distribution have a sum up to 1; the rest belongs to labels that are missing. */
 function scoreDifference(one: Float64Array, other: Float64Array): ScoreDifference {
   const [rest, otherRest] = [one, other].map(
     (scores) => 1 - scores.reduce((sum, score) => sum + score, 0),

@@ -85,7 +85,7 @@ export class ModelShadows implements PredictionObserver {
   }
 
   /**
-   * Reports what the shadow of a model has shown since it was set, or since the start of the server.
+   * Reports what the shadow of a model has shown since it was set, or since the server started.
    * @throws ServerError 404 if the model does not exist or has no shadow.
    */
   report(name: string): ShadowReport {

@@ -33,7 +33,7 @@ export const ShadowSchema = Type.Object(
     }),
     share: Type.Optional(
       Type.Number({
-        exclusiveMinimum: 0,
+        minimum: 0.0001,
         maximum: 1,
         description: 'Share of the requests that are copied. Default: 1.',
       }),
