@@ -1,4 +1,4 @@
-/** CRC-32 of zip files and recordings. Node provides it from 20.15 on; older versions use the table. */
+/** CRC-32 of zip files and recordings. Node has it from 20.15 on; older versions use the table. */
 import zlib from 'node:zlib'
 
 const POLYNOMIAL = 0xedb88320

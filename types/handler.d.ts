@@ -159,6 +159,8 @@ export interface CallOptions {
   readonly version?: string
   /** Further request headers. */
   readonly headers?: Readonly<Record<string, string>>
+  /** Default: `application/json`, `text/plain` for a string, `application/octet-stream` for bytes. */
+  readonly contentType?: string
   /** Position of the request in the batch whose deadline, id and trace the call has; default 0. */
   readonly index?: number
 }

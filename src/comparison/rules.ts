@@ -2,17 +2,17 @@
  * Which rule compares an output. Only the data decides. A rule applies if the output has its form
  * in both responses; the first one of this list wins. Each rule has a difference from 0 to 1.
  *
- * - `detections`: a list of objects, each with a box of four numbers and a score. They agree if each
- *   box has a partner with the same label and a large IoU, and their scores differ by at most 0.1.
- *   Difference: the share of boxes without a partner, or 1 - IoU of the worst pair.
+ * - `detections`: a list of objects, each with a box of four numbers and a score. They agree if
+ *   each box has a partner with the same label and a large IoU, and their scores differ by at most
+ *   0.1. Difference: the share of boxes without a partner, or 1 - IoU of the worst pair.
  * - `labels`: a list of objects, each with a label and a score from 0 to 1. They agree if the best
  *   label is the same, and the divergence of the scores is small. Scores with a sum above 1 belong
  *   to no distribution: each may differ by at most 0.1.
- * - `exact`: strings, booleans, integers, and mixtures. They agree if all are equal. Difference: the
- *   share of elements that differ.
- * - `probabilities`: floats; each row (last axis) has at least 2 numbers from 0 to 1 whose sum is 1.
- *   They agree if the best class of each row is the same, and the divergence is small. Difference:
- *   the largest Jensen-Shannon divergence of a row, in bits.
+ * - `exact`: strings, booleans, integers, and mixtures. They agree if all are equal. Difference:
+ *   the share of elements that differ.
+ * - `probabilities`: floats; each row (last axis) has at least 2 numbers from 0 to 1 with the sum
+ *   1. They agree if the best class of each row is the same, and the divergence is small.
+ *   Difference: the largest Jensen-Shannon divergence of a row, in bits.
  * - `embedding`: floats with at most 2 axes; each row has at least 8 numbers and the length 1, or
  *   at least 128 numbers. They agree if the cosine of each row is near 1, and its length differs by
  *   at most 5 %. Difference: half of 1 - cosine.

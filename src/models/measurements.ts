@@ -1,4 +1,4 @@
-/** Measurements of one version, in workers that serve no client. Each is created when it is used. */
+/** Measurements of one version, in workers that serve no client. Each is created when used. */
 import { DeepCheck } from './deep-check/deep-check.ts'
 import type { DeepCheckReport } from './deep-check/deep-check.ts'
 import type { EffectiveSettings } from './effective-settings.ts'

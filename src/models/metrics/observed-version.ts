@@ -19,3 +19,8 @@ export interface ObservedVersion {
     }[]
   }
 }
+
+/** Whether a model that loads on demand was never requested. */
+export function isUntouched({ status, statistics }: ObservedVersion): boolean {
+  return status.residency === 'UNLOADED' && statistics.isUntouched
+}

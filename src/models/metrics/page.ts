@@ -10,6 +10,7 @@ import { StatusCounts } from './counts.ts'
 import { addCounter, addGauge, addHistogram } from './families.ts'
 import type { FamilyInfo, HistogramSample, Labels, Sample } from './families.ts'
 import { printedFamilies } from './handler-families.ts'
+import { isUntouched } from './observed-version.ts'
 import type { ObservedVersion } from './observed-version.ts'
 import { addProcessMetrics } from './process.ts'
 import { addRecording } from './recording.ts'
@@ -230,11 +231,6 @@ export class ServerMetrics {
       this.#versions().map((model): HistogramSample => [labelsOf(model), read(model.statistics)]),
     )
   }
-}
-
-/** Whether a model that loads on demand was never requested. */
-function isUntouched({ status, statistics }: ObservedVersion): boolean {
-  return status.residency === 'UNLOADED' && statistics.isUntouched
 }
 
 function labelsOf({ name, version }: ObservedVersion): Labels {

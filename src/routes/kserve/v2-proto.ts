@@ -1,6 +1,6 @@
 /**
- * The gRPC definition of a model: the file `inference.proto`, below comments with the tensors of the
- * model and a call of it.
+ * The gRPC definition of a model: the file `inference.proto`, below comments with the tensors of
+ * the model and a call of it.
  */
 import { Type } from '@sinclair/typebox'
 import { asHandlerMetadata } from '../../models/model-metadata.ts'

@@ -50,14 +50,17 @@ async function begin(
       onEnd: (error) => (read.end = error === undefined ? 'complete' : error.message),
     })
   }
-  const answer: Promise<WorkerReply | Error> = worker
+  const replied: Promise<WorkerReply | Error> = worker
     .predict(
       ids.map((id) => request(id)),
       onFirst,
     )
     .catch((error: unknown) => error as Error)
-    // Readers are told the end a turn later.
-    .finally(turn)
+  // Readers are told the end a turn later.
+  const answer = replied.then(async (reply) => {
+    await turn()
+    return reply
+  })
   return { worker, reads, answer }
 }
 

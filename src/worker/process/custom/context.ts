@@ -1,4 +1,8 @@
-import type { HandlerContext as PublicContext, OnnxModel } from '../../../../types/handler.d.ts'
+import type {
+  HandlerContext as PublicContext,
+  HandlerServer,
+  OnnxModel,
+} from '../../../../types/handler.d.ts'
 /**
  * The API that a custom handler uses: its model and the current batch. It is the context of MMS's
  * handlers, with names in camelCase.
@@ -7,7 +11,7 @@ import { STREAM_HEADER } from '../../wire/messages.ts'
 import type { WireHeader, WireRequest } from '../../wire/messages.ts'
 import { Metrics } from './metrics.ts'
 import { PredictionException } from './prediction-exception.ts'
-import type { CallOptions, ServerCalls } from './server-calls.ts'
+import type { ServerCalls } from './server-calls.ts'
 
 /** HTTP has statuses from 100 to 599. Those below 200 do not end a request. */
 const MIN_STATUS = 200
@@ -26,16 +30,6 @@ export interface ModelFacts {
   readonly calls: ServerCalls | undefined
   /** The ONNX model of the folder. */
   readonly model?: OnnxModel | undefined
-}
-
-/** The server, as a handler sees it. */
-export interface HandlerServer {
-  /**
-   * Sends `data` to another model, for a request of the batch. Returns decoded JSON, a string for
-   * text, else bytes.
-   * @throws PredictionException with the status of an error.
-   */
-  predict(model: string, data: unknown, options?: CallOptions): Promise<unknown>
 }
 
 export interface SystemProperties {

@@ -1,21 +1,11 @@
 /** Calls of a handler to other models of the server. See `docs/worker-protocol.md`. */
 import { Socket } from 'node:net'
+import type { CallOptions } from '../../../../types/handler.d.ts'
 import { messageOf } from '../../../errors.ts'
 import { ReplyDecoder } from '../../wire/decode.ts'
 import { encodePredict } from '../../wire/encode.ts'
 import type { WireHeader, WireParameter, WirePrediction } from '../../wire/messages.ts'
 import { PredictionException } from './prediction-exception.ts'
-
-/** Options of a call. */
-export interface CallOptions {
-  /** Default: the version that a client without a version would get. */
-  readonly version?: string
-  readonly headers?: Readonly<Record<string, string>>
-  /** Default: `application/json`, `text/plain` for a string, `application/octet-stream` for bytes. */
-  readonly contentType?: string
-  /** Position of the request of the batch for which the call is made. Default 0. */
-  readonly index?: number
-}
 
 interface Waiter {
   readonly resolve: (prediction: WirePrediction) => void
