@@ -237,10 +237,11 @@ test('a version that is wrong in 2 % of the responses is seen, and the worst req
 })
 
 test('clients do not notice a shadow that crashes and hangs', async (t) => {
-  const server = await serve(t, [doubling(t, ['1', '3'])], SETTINGS)
-  const before = await Promise.all(
-    Array.from({ length: 20 }, (_, x) => timeOf(() => double(server, '1', x))),
-  )
+  const settings = { ...SETTINGS, batchSize: 4, maxBatchDelay: 2 }
+  const server = await serve(t, [doubling(t, ['1', '3'])], settings)
+  const send = (x: number): Promise<number> =>
+    timeOf(async () => assert.equal(await double(server, '1', x), 2 * x))
+  const before = await Promise.all(Array.from({ length: 20 }, (_, x) => send(x)))
   assert.equal((await setShadow(server, 'double', { version: '3' })).status, 200)
   const times: number[] = []
   let x = 0
@@ -249,9 +250,13 @@ test('clients do not notice a shadow that crashes and hangs', async (t) => {
     const reasons = worst.map(({ reason }) => reason ?? '').join()
     return /exited with code 3/.test(reasons) && /did not respond within 1 s/.test(reasons)
   }
+  // Four clients at a time, whose requests share batches.
   await until(async () => {
-    for (let sent = 0; sent < 20; sent += 1, x += 1)
-      times.push(await timeOf(async () => assert.equal(await double(server, '1', x), 2 * x)))
+    for (let round = 0; round < 5; round += 1) {
+      times.push(...(await Promise.all([x, x + 1, x + 2, x + 3].map(send))))
+      // Each of a client's numbers is the first of a batch at some time.
+      x += 5
+    }
     return isDone()
   })
   const median = times.toSorted((a, b) => a - b)[Math.floor(times.length / 2)] ?? 0

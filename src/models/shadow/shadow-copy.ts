@@ -5,6 +5,7 @@ import { COMPARE_HEADER } from '../../contract/internal-headers.ts'
 import { REFERENCE_BODY, requestDigest } from '../../contract/shadow-copy.ts'
 import type { ShadowReference, ShadowResult } from '../../contract/shadow-copy.ts'
 import type { WireParameter, WireRequest } from '../../worker/wire/messages.ts'
+import { sizeOf } from './crashing-requests.ts'
 import type { ObservedPrediction } from './observed-prediction.ts'
 import type { KeptInput } from './report.ts'
 import type { Shadow } from './shadow-settings.ts'
@@ -70,8 +71,7 @@ export class ShadowCopy {
 
   /** The request for the report. */
   get keptInput(): readonly KeptInput[] | undefined {
-    const bytes = this.parameters.reduce((sum, { value }) => sum + value.length, 0)
-    if (bytes > MAX_KEPT_BYTES) return undefined
+    if (sizeOf(this.parameters) > MAX_KEPT_BYTES) return undefined
     return this.parameters.map(({ name, contentType, value }) => ({
       name,
       contentType,
@@ -88,7 +88,7 @@ export class ShadowCopy {
 
 /** The size of a copy. */
 export function bytesOf({ parameters, response }: ObservedPrediction): number {
-  return parameters.reduce((sum, { value }) => sum + value.length, response.body.length)
+  return sizeOf(parameters) + response.body.length
 }
 
 /**

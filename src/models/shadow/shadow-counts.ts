@@ -1,6 +1,7 @@
 /** Counts what the copies of one shadow version have shown. */
 import type { Comparison, OutputComparison, OutputKind } from '../../comparison/compare.ts'
 import { Distribution, LATENCY_BOUNDS } from '../metrics/counts.ts'
+import { CrashingRequests } from './crashing-requests.ts'
 import type { LatencyReport, OutputReport, SkipReason, WorstRequest } from './report.ts'
 
 const DIFFERENCE_BOUNDS = [0, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 0.1, 1] as const
@@ -27,7 +28,9 @@ export class ShadowCounts {
     memory: 0,
     too_large: 0,
     unsupported: 0,
+    crashing: 0,
   }
+  readonly crashing = new CrashingRequests()
   copied = 0
   failed = 0
   compared = 0
@@ -72,6 +75,11 @@ export class ShadowCounts {
     const place = this.#worst.findIndex((other) => isWorse(request, other))
     this.#worst.splice(place < 0 ? this.#worst.length : place, 0, request)
     this.#worst = this.#worst.slice(0, WORST)
+  }
+
+  /** Forgets the inputs of the worst requests. */
+  dropInputs(): void {
+    this.#worst = this.#worst.map((one) => ({ ...one, input: undefined }))
   }
 
   get worst(): readonly WorstRequest[] {

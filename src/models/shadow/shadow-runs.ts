@@ -2,9 +2,11 @@
 import { largeBuffers } from '../../buffer-pool.ts'
 import type { Comparison } from '../../comparison/compare.ts'
 import { DIALECT_HEADER } from '../../contract/internal-headers.ts'
-import { messageOf } from '../../errors.ts'
+import { ServerError, messageOf } from '../../errors.ts'
+import { WorkerDiedError } from '../../worker/host/outcomes.ts'
 import type { WireRequest, WorkerReply } from '../../worker/wire/messages.ts'
 import { checkPythonInput } from '../workers/python-input.ts'
+import { sizeOf } from './crashing-requests.ts'
 import type { ObservedPrediction } from './observed-prediction.ts'
 import type { ShadowReport, SkipReason } from './report.ts'
 import { ShadowCopy, bytesOf, readResult } from './shadow-copy.ts'
@@ -50,6 +52,7 @@ export class ShadowRuns {
     this.#shadow = shadow
     this.#memory = memory
     this.counts = counts
+    if (shadow.keepInputs !== true) counts.dropInputs()
   }
 
   get shadow(): Shadow {
@@ -84,7 +87,7 @@ export class ShadowRuns {
       ...(ended > 0 && { agreement: agreed / ended }),
       outputs,
       latencyMs,
-      worst: worst.map((one) => (keepInputs ? one : { ...one, input: undefined })),
+      worst,
     }
   }
 
@@ -99,6 +102,7 @@ export class ShadowRuns {
     if (!canRead(version, prediction)) return 'unsupported'
     const bytes = bytesOf(prediction)
     if (bytes > MAX_COPY_BYTES) return 'too_large'
+    if (this.counts.crashing.has(prediction.parameters)) return 'crashing'
     if (!this.#memory.holdSpare(bytes)) return 'memory'
     const release = (): void => this.#memory.releaseSpare(bytes)
     let copy: ShadowCopy
@@ -130,6 +134,7 @@ export class ShadowRuns {
       for (const { body } of reply.predictions) largeBuffers.give(body)
     } catch (error) {
       this.counts.failed += 1
+      if (endedWorker(error)) this.counts.crashing.record(copy.sha256, sizeOf(copy.parameters))
       const reason = messageOf(error, MAX_REASON)
       this.#note(copy, { agrees: false, kind: 'status', outputs: [], reason })
     }
@@ -159,6 +164,12 @@ function idleWorkerOf({ status: { queued, workers } }: ShadowVersion): ShadowWor
   const idle = workers.filter(({ worker }) => worker.isReady && worker.inFlight === 0)
   const isLeft = workers.length === 1 || idle.length > 1
   return isLeft && queued === 0 ? idle[0] : undefined
+}
+
+/** Whether a worker ended because of a request: it crashed, or was killed because it hung. */
+function endedWorker(error: unknown): boolean {
+  if (error instanceof WorkerDiedError) return error.isCrash
+  return error instanceof ServerError && error.type === 'ResponseTimeoutException'
 }
 
 /** Whether the workers of a version can read a request that another version has served. */

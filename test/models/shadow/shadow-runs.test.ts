@@ -8,6 +8,7 @@ import type { ObservedPrediction } from '../../../src/models/shadow/observed-pre
 import { ShadowRuns } from '../../../src/models/shadow/shadow-runs.ts'
 import type { Shadow } from '../../../src/models/shadow/shadow-settings.ts'
 import { ByteBudget } from '../../../src/routes/http/byte-budget.ts'
+import { WorkerDiedError } from '../../../src/worker/host/outcomes.ts'
 import type { WireRequest, WorkerReply } from '../../../src/worker/wire/messages.ts'
 import { until } from '../../helpers/until.ts'
 
@@ -138,7 +139,6 @@ test('a copy has its own memory, the response to compare with, and the id of the
     agrees: false,
     difference: 0.25,
     reason: 'y: it differs',
-    input: undefined,
   })
 })
 
@@ -167,7 +167,14 @@ test('only an idle worker gets a copy, and with several workers one stays idle',
   runs.offer(prediction(), undefined)
   assert.equal(version.requests.length, 2)
   const { skipped, copied, chosen } = runs.report()
-  assert.deepEqual(skipped, { busy: 3, not_ready: 2, memory: 0, too_large: 0, unsupported: 0 })
+  assert.deepEqual(skipped, {
+    busy: 3,
+    not_ready: 2,
+    memory: 0,
+    too_large: 0,
+    unsupported: 0,
+    crashing: 0,
+  })
   assert.deepEqual([copied, chosen], [2, 7])
 })
 
@@ -213,6 +220,24 @@ test('a failure of the worker is a copy that does not agree, whatever it respond
   }
   const { failed, compared, agreement } = runs.report()
   assert.deepEqual([failed, compared, agreement], [6, 0, 0])
+})
+
+test('a request that ended two workers is not copied again, but others of its size are', async () => {
+  const version = new FakeVersion()
+  const runs = runsFor()
+  version.reply = () => Promise.reject(new WorkerDiedError('exited with code 3', true))
+  for (let count = 0; count < 4; count += 1) {
+    runs.offer(prediction('[7]'), version)
+    await ended(runs)
+  }
+  // A signal from outside is not the fault of the request.
+  version.reply = () => Promise.reject(new WorkerDiedError('was killed by SIGKILL', true))
+  for (let count = 0; count < 4; count += 1) {
+    runs.offer(prediction('[8]'), version)
+    await ended(runs)
+  }
+  const { skipped, failed } = runs.report()
+  assert.deepEqual([skipped.crashing, failed], [2, 6])
 })
 
 test('the worst ten are kept: those that do not agree first, then by difference', async () => {
