@@ -23,7 +23,7 @@ const DOORS = {
   'command/offline/model-types': ['types.ts'],
   'command/program': ['run-command.ts', 'outcome.ts', 'request-data.ts'],
   comparison: ['compare.ts'],
-  'comparison/decoding': ['decode.ts'],
+  'comparison/decoding': ['decode.ts', 'json.ts'],
   config: ['config.ts', 'parse.ts', 'flag-help.ts'],
   'config/import': ['properties.ts', 'sagemaker.ts'],
   'models/archives': ['extract.ts', 'private-file.ts'],

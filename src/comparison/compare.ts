@@ -17,7 +17,9 @@ import type {
 import { decodeResponse, headerOf, mediaTypeOf } from './decoding/decode.ts'
 import { Findings } from './findings.ts'
 import { compareTensors } from './tensors.ts'
+import { treeOfTexts } from './text-elements.ts'
 import { compareTrees } from './trees.ts'
+import type { Walk } from './trees.ts'
 
 export type {
   ComparedResponse,
@@ -67,9 +69,9 @@ function compareBodies(
   const other = decodeResponse(candidate)
   const findings = new Findings()
   if (one.form === 'tensors' && other.form === 'tensors') {
-    compareOutputs(one.outputs, other.outputs, tolerance, findings)
+    compareOutputs(one.outputs, other.outputs, { tolerance, findings })
   } else if (one.form === 'tree' && other.form === 'tree') {
-    compareTrees(one.value, other.value, tolerance, findings)
+    compareTrees(one.value, other.value, { tolerance, findings })
   } else if (one.form === 'bytes' && other.form === 'bytes') {
     findings.add(unlike('body', 'the bytes differ', 'bytes'))
     return resultOf('bytes', findings)
@@ -88,20 +90,24 @@ function resultOf(kind: ComparisonKind, findings: Findings): Comparison {
 function compareOutputs(
   one: readonly NamedValues[],
   other: readonly NamedValues[],
-  tolerance: Tolerance,
-  findings: Findings,
+  walk: Walk,
 ): void {
+  const { findings } = walk
   const left = new Map(other.map((output) => [output.name, output]))
   for (const output of one) {
     const partner = left.get(output.name)
     left.delete(output.name)
-    findings.add(
-      partner === undefined
-        ? unlike(output.name, 'the response has no such output')
-        : compareTensors(output, partner, tolerance),
-    )
+    if (partner === undefined) findings.add(unlike(output.name, 'the response has no such output'))
+    else compareOutput(output, partner, walk)
   }
   for (const name of left.keys()) findings.add(unlike(name, 'only this response has this output'))
+}
+
+function compareOutput(one: NamedValues, other: NamedValues, walk: Walk): void {
+  const tree = treeOfTexts(one)
+  const otherTree = tree === undefined ? undefined : treeOfTexts(other)
+  if (otherTree !== undefined) compareTrees(tree, otherTree, walk, one.name)
+  else walk.findings.add(compareTensors(one, other, walk.tolerance))
 }
 
 /** Also covers bodies that are not valid: a response agrees with itself. */

@@ -19,6 +19,7 @@
  * - `numbers`: all other floats. They agree if each pair is within the tolerance. Difference: the
  *   largest relative difference.
  *
+ * Texts of an output that are JSON, or classes such as `0.931:7:dog`, are compared as what they say.
  * Floats without a datatype, as in JSON, are numbers of which at least one is not an integer.
  * Floats within the tolerance agree by any of the last three rules. NaN agrees with NaN, an
  * infinity with itself, and -0 with 0.

@@ -10,19 +10,17 @@ import { compareTensors } from './tensors.ts'
 const WHOLE = 'response'
 
 /** What the steps of one comparison share. */
-interface Walk {
+export interface Walk {
   readonly tolerance: Tolerance
   readonly findings: Findings
 }
 
-/** @param one Its nesting must be limited, because this function calls itself once per level. */
-export function compareTrees(
-  one: unknown,
-  other: unknown,
-  tolerance: Tolerance,
-  findings: Findings,
-): void {
-  visit(one, other, '', { tolerance, findings })
+/**
+ * Compares two values, whose nesting must be limited: it calls itself once per level.
+ * @param name Of the values; empty for a whole response.
+ */
+export function compareTrees(one: unknown, other: unknown, walk: Walk, name = ''): void {
+  visit(one, other, name, walk)
 }
 
 function visit(one: unknown, other: unknown, path: string, walk: Walk): void {

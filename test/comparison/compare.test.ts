@@ -165,6 +165,31 @@ test('embeddings are compared by their angle', () => {
   assert.match(compare(long(3), long(4)).reason ?? '', /length of a row differs by 25/)
 })
 
+test('texts with JSON or classes are compared by what they say', () => {
+  const of = (shape: readonly number[], ...data: string[]): ComparedResponse =>
+    protocol([{ name: 'r', datatype: 'BYTES', shape, data }])
+  const result = (score: number): ComparedResponse =>
+    of([2], `[{"entity":"PER","score":${score}}]`, '{"answer":"Anna"}')
+  assert.equal(compare(result(0.98), result(0.97999)).agrees, true)
+  const far = compare(result(0.98), result(0.9))
+  assert.deepEqual(verdicts(far), [
+    ['r[][].score', 'numbers', false],
+    ['r[][].entity', 'exact', true],
+    ['r[].answer', 'exact', true],
+  ])
+  const classes = (...texts: string[]): ComparedResponse => of([1, 2], ...texts)
+  const one = classes('0.700000:7:dog', '0.200000:1:cat')
+  assert.deepEqual(verdicts(compare(one, classes('0.690000:7:dog', '0.210000:1:cat'))), [
+    ['r[]', 'labels', true],
+  ])
+  assert.equal(compare(one, classes('0.510000:1:cat', '0.490000:7:dog')).agrees, false)
+  const logits = classes('12.5:7:dog', 'inf:1:cat')
+  assert.equal(compare(logits, classes('12.501:7:dog', 'inf:1:cat')).agrees, true)
+  assert.equal(compare(logits, classes('13.5:7:dog', 'inf:1:cat')).agrees, false)
+  assert.equal(compare(of([1], '{"a":1}'), of([1], 'none')).agrees, false)
+  assert.equal(compare(of([1], '{"a":1'), of([1], '{"a":2')).agrees, false)
+})
+
 test('labels are matched by name, and detections by their boxes', () => {
   const labels = (...list: [string, number][]): ComparedResponse =>
     json(list.map(([label, score]) => ({ label, score })))
