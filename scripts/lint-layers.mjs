@@ -113,6 +113,7 @@ const DOORS = {
   'routes/recorded-requests': ['request-recording.ts'],
   'routes/text': ['text-routes.ts'],
   'routes/tracing': ['tracing.ts'],
+  'worker/host/calls': ['call-channel.ts'],
   'worker/host/child-process': [
     'child.ts',
     'worker-process.ts',
@@ -138,6 +139,7 @@ const DOORS = {
     'end-signals.ts',
     'replies.ts',
   ],
+  'worker/process/custom/streams': ['find-streams.ts', 'stream-reply.ts'],
   'worker/process/onnx/batching': ['batcher.ts', 'verdict.ts'],
   'worker/process/onnx/batching/rules': ['table.ts'],
   'worker/process/onnx/graph': [

@@ -43,7 +43,7 @@ async function start(t: TestContext, settings: object = {}): Promise<TestServer>
     allowHandlers: true,
     python: pythonWorkers,
     workerEnvironment: ['PYTHONPATH'],
-    defaultWorkersPerModel: 1,
+    workers: 1,
     ...settings,
   })
 }

@@ -59,8 +59,8 @@ const NO_BYTES = Buffer.alloc(0)
 
 /**
  * A batch at a worker that runs code of a model. If a response is streamed, the worker sends
- * several replies to one predict request, each with a part of the response to some requests of the
- * batch. Reading from the worker stops while one of the clients cannot take more.
+ * several replies to one predict request, each with parts of some responses. Reading from the
+ * worker stops while one of the clients cannot take more.
  */
 export class BatchStreams {
   readonly #requests: readonly ServedRequest[]
