@@ -4,15 +4,16 @@ import { mkdirSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { after, test } from 'node:test'
 import { handlerModel, newGate } from '../helpers/handler-model.ts'
-import { workerPids } from '../helpers/observe.ts'
+import { needs } from '../helpers/needs.ts'
+import { queuedRequests, workerPids } from '../helpers/observe.ts'
 import { ownModels } from '../helpers/own-models.ts'
-import { json, temporaryFolder } from '../helpers/server.ts'
+import { json, serve, temporaryFolder, until } from '../helpers/server.ts'
 import type { Cleanup, TestServer } from '../helpers/server.ts'
 import { sharedServer } from '../helpers/shared-server.ts'
 
 /** Calls the model that the body names, and returns what came back. */
 const CALLER = `
-let context0
+import { writeSync } from 'node:fs'
 const early = []
 export async function handle(data, context) {
   if (data === undefined) {
@@ -28,6 +29,7 @@ async function run({ verb, model, data, options = {} }, context, index) {
     case 'bytes': return context.server.predict(model, Buffer.alloc(data, 7), { index }).then((bytes) => bytes.length)
     case 'many': return Promise.all(Array.from({ length: data }, (_, i) => context.server.predict(model, String(i), { index })))
     case 'caught': return call().catch((error) => ({ code: error.code, message: error.message, known: error instanceof context.PredictionException }))
+    case 'garbage': writeSync(3, 'nonsense'); return 'written'
     case 'later': setTimeout(() => call().catch((error) => console.error('later: ' + error.message)), 100); return 'told'
     case 'stream': return (async function* () { for (let i = 0; i < 3; i++) yield context.server.predict(model, i, { index }) })()
     default: return call()
@@ -169,3 +171,43 @@ test('a call that serves no request is rejected', async () => {
   assert.equal(await (await ask(it, { verb: 'later', model: 'echo', data: 'x' })).text(), 'told')
   await it.logged(({ line }) => line === `later: ${reason}`)
 })
+
+test('calls of a worker that dies are dropped; its channel is its own', async (t) => {
+  const it = await server()
+  const gate = newGate(t)
+  const blocked = it.fetch('/predictions/tool', { method: 'POST', body: `wait:${gate.path}` })
+  await gate.holds(1)
+  const call = ask(it, { model: 'tool', data: 'pid' })
+  await until(async () => (await queuedRequests(it, 'tool')) === 1)
+  const [pid] = await workerPids(it, 'caller')
+  assert.ok(pid !== undefined)
+  process.kill(pid, 'SIGKILL')
+  assert.equal((await call).status, 500)
+  await until(async () => (await queuedRequests(it, 'tool')) === 0)
+  gate.open()
+  assert.equal(await (await blocked).text(), 'waited')
+
+  assert.equal(await (await ask(it, { verb: 'garbage' }, {}, 'second')).text(), 'written')
+  const caught = { verb: 'caught', model: 'echo', data: 'x' }
+  await until(async () => {
+    const answer = (await json(await ask(it, caught, {}, 'second'))) as { code?: number }
+    return answer.code === 503
+  })
+  assert.deepEqual(await json(await ask(it, caught, {}, 'second')), {
+    code: 503,
+    message: 'The server cannot be called any more.',
+    known: true,
+  })
+  await until(async () => (await ask(it, { model: 'echo', data: 'x' })).status === 200)
+})
+
+const network = process.getuid?.() === 0 ? ['--net'] : ['--user', '--map-current-user', '--net']
+
+test(
+  'workers without a network can call models',
+  { skip: needs('unshare', ...network, '--', 'true') },
+  async (t) => {
+    const it = await serve(t, MODELS.slice(0, 3), { allowHandlers: true, egress: false })
+    assert.equal(await (await ask(it, { model: 'echo', data: 'hi' })).text(), 'hi')
+  },
+)

@@ -130,7 +130,7 @@ test('a client that leaves ends the generator, and its worker serves the next re
   const it = await server()
   const before = await workerPids(it, 'one')
   const file = path.join(temporaryFolder(t), 'end')
-  for (const verb of ['flood', 'never']) {
+  for (const verb of ['flood', 'never', 'signal']) {
     const name = `${file}-${verb}`
     const controller = new AbortController()
     const { signal } = controller

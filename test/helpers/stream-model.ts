@@ -28,6 +28,12 @@ const verbs = {
     try { for (;;) { appendFileSync(file, '.'); yield chunk } } finally { appendFileSync(file, 'end') }
   },
   *never(file) { try { for (;;) yield 'x' } finally { appendFileSync(file, 'end') } },
+  async *signal(file, index, context) {
+    const signal = context.getSignal(index)
+    yield 'one'
+    await new Promise((resolve) => signal.addEventListener('abort', resolve))
+    appendFileSync(file, 'end')
+  },
   *sync() { yield 'a'; yield 'b' },
   web() { return new ReadableStream({ start(c) { c.enqueue('a'); c.enqueue('b'); c.close() } }) },
   readable() { return Readable.from(['a', 'b']) },

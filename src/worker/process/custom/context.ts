@@ -52,6 +52,7 @@ export class RequestProcessor {
   #status = 200
   #phrase = ''
   #mistake: TypeError | undefined
+  #leaving: AbortController | undefined
 
   constructor(request: WireRequest) {
     this.#request = request
@@ -72,6 +73,17 @@ export class RequestProcessor {
    */
   get mistake(): TypeError | undefined {
     return this.#mistake
+  }
+
+  /** Aborted when the client of a streamed response has left. */
+  get signal(): AbortSignal {
+    return (this.#leaving ??= new AbortController()).signal
+  }
+
+  /** The client has left. */
+  leave(): void {
+    this.#leaving ??= new AbortController()
+    this.#leaving.abort()
   }
 
   /** Sets the status of the response; `undefined` and `null` mean 200. */
@@ -184,6 +196,11 @@ export class HandlerContext implements PublicContext {
 
   getAllRequestHeader(index: number): Record<string, RequestProperty> {
     return this.#processor(index).getRequestProperties()
+  }
+
+  /** Aborted when the client of a streamed response has left. */
+  getSignal(index = 0): AbortSignal {
+    return this.#processor(index).signal
   }
 
   setResponseContentType(index: number, value: unknown): void {

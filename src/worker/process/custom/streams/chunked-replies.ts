@@ -103,7 +103,9 @@ export class ChunkedReplies implements FurtherReplies {
 
   cancel(id?: string): void {
     for (const stream of this.#open.values()) {
-      if (id === undefined || stream.request.id === id) stream.closing ??= close(stream)
+      if (id !== undefined && stream.request.id !== id) continue
+      stream.processor.leave()
+      stream.closing ??= close(stream)
     }
   }
 
