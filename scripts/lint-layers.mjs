@@ -43,6 +43,7 @@ const DOORS = {
     'handler-metrics.ts',
     'handler-line.ts',
   ],
+  'models/model-calls': ['answer-calls.ts'],
   'models/model-index': ['model-index.ts', 'metadata-memory.ts'],
   'models/scheduling': ['pool.ts', 'pool-options.ts', 'prediction.ts', 'predict-options.ts'],
   'models/profiling': ['profiler.ts'],

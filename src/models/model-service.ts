@@ -11,7 +11,7 @@ import type { PythonInstallation } from '../worker/host/python/python-installati
 import { RuntimeDirectory } from '../worker/host/runtime-directory.ts'
 import { ServerMetrics } from './metrics/page.ts'
 import type { ObservedMemory } from './metrics/page.ts'
-import { answerCalls } from './model-calls.ts'
+import { answerCalls } from './model-calls/answer-calls.ts'
 import { ModelIndex } from './model-index/model-index.ts'
 import { Recorder } from './recorder/recorder.ts'
 import { Registry } from './registry.ts'

@@ -131,6 +131,10 @@ test('a model cannot call itself, also not through another, whatever its client 
   const chain = await ask(it, { model: 'second', data: { model: 'echo', data: 'through' } })
   assert.equal(await chain.text(), 'through')
   assert.deepEqual(await workerPids(it, 'caller'), [pid])
+
+  const back = await ask(it, { model: 'caller', data: { model: 'echo', data: 'x' } }, {}, 'second')
+  assert.equal(back.status, 500, 'caller calls second, so second must not call caller')
+  assert.match(await back.text(), /second → caller → second\./)
 })
 
 test('a call has the id, the trace and the deadline of the request that it serves', async (t) => {

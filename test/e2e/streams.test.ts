@@ -302,16 +302,17 @@ test('the deadline counts between chunks; a server that stops waits for its stre
   const it = await serve(t, [streamModel(t, 's', { workers: 2 })], {
     allowHandlers: true,
     responseTimeout: 1,
+    drainTimeout: 3,
   })
   const [paced, hanging] = await Promise.all([ask(it, 'paced:400'), ask(it, 'hangs:', EVENTS)])
   const { text } = await read(hanging)
   assert.match(text, /^data: one\n\nevent: error\ndata: .*"code":504.*did not respond within 1 s/)
   assert.equal((await paced.text()).length, 40, 'it takes 2 s')
 
-  const gate = path.join(temporaryFolder(t), 'gate')
+  const unread = await ask(it, `never:${path.join(temporaryFolder(t), 'end')}`)
   const last = await ask(it, 'paced:150')
   const closed = it.close()
   assert.equal((await read(last)).text.length, 40)
   await closed
-  assert.ok(!existsSync(gate))
+  assert.equal((await read(unread)).isWhole, false, 'the drain timeout ends it')
 })

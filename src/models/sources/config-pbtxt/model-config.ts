@@ -197,7 +197,7 @@ export function changesOf(config: ModelConfig): Record<string, string> {
 export function checkBackend({ platform = '', backend = '', isEnsemble }: ModelConfig): void {
   if (isEnsemble) {
     throw invalid(
-      `${MODEL_CONFIG_FILE} describes an ensemble, which onnxd does not support. Serve each model of the ensemble, and let the client send the outputs of one model to the next.`,
+      `${MODEL_CONFIG_FILE} describes an ensemble, which onnxd does not support. Serve each model of the ensemble. A custom handler can call them one after the other (context.server.predict), or the client can.`,
     )
   }
   const isForeign =

@@ -1,11 +1,12 @@
 /** Sends the calls of handlers to other models, through the queues of these models. */
-import { isInternalHeader } from '../contract/internal-headers.ts'
-import { ServerError } from '../errors.ts'
-import type { AnswerCall, ModelCall } from '../worker/host/calls/call-channel.ts'
-import type { Registry } from './registry.ts'
-import type { PredictOptions } from './scheduling/predict-options.ts'
-import { collect } from './scheduling/prediction.ts'
-import type { Header } from './scheduling/queue/job.ts'
+import { isInternalHeader } from '../../contract/internal-headers.ts'
+import { ServerError } from '../../errors.ts'
+import type { AnswerCall, ModelCall } from '../../worker/host/calls/call-channel.ts'
+import type { Registry } from '../registry.ts'
+import type { PredictOptions } from '../scheduling/predict-options.ts'
+import { collect } from '../scheduling/prediction.ts'
+import type { Header } from '../scheduling/queue/job.ts'
+import { CallGraph } from './call-graph.ts'
 
 /** Models that may call one another for one request. */
 const MAX_MODELS = 8
@@ -17,11 +18,13 @@ const INHERITED: ReadonlySet<string> = new Set(['traceparent', 'tracestate', 'x-
  * @param maxBytes Maximum size of a streamed response, which a call gets as a whole.
  */
 export function answerCalls(registry: Registry, maxBytes: number): AnswerCall {
+  const graph = new CallGraph((name) => (registry.has(name) ? registry.get(name) : undefined))
   return async (call, signal) => {
     const { model: name, parameters, origin } = call
     checkChain(origin.chain, name)
     const version = call.version || registry.routing.choose(name, () => undefined)
     const model = registry.get(name, version)
+    graph.add(origin.chain.at(-1) ?? '', name)
     const options: PredictOptions = { timeoutMs: timeLeft(origin.deadline), chain: origin.chain }
     let cancel = (): void => {}
     const onAbort = (): void => cancel()
