@@ -30,7 +30,7 @@ export type OnFailure = (error: Error) => void
 /** The worker that has the batch. */
 export interface StreamingWorker {
   readonly connection: Pick<Connection, 'pause' | 'resume' | 'post'>
-  readonly progress: Pick<Progress, 'extend' | 'suspend' | 'resume'>
+  readonly progress: Pick<Progress, 'noteStream' | 'extend' | 'suspend' | 'resume'>
   /** Whether it ends a streamed response if it is told to. */
   readonly canCancel: boolean
   /** Absent if its model cannot call others. */
@@ -102,6 +102,7 @@ export class BatchStreams {
   #take(reply: WorkerReply): boolean {
     if (this.#open === undefined) {
       if (reply.code !== 200 || !reply.predictions.some(hasNext)) return false
+      this.#worker.progress.noteStream()
       const entries = this.#requests.map(({ id }, index) => [id, { index, stream: undefined }])
       this.#open = new Map(entries as [string, OpenResponse][])
     }

@@ -23,7 +23,8 @@ export interface ProgressOptions {
  * long the oldest has run.
  */
 export class Progress {
-  readonly maxInFlight: number
+  /** Set to 1 by {@link noteStream}. */
+  maxInFlight: number
   readonly hasBodyFile: boolean
   readonly #options: ProgressOptions
   /** The batch with number `#answered` is the one that runs now. */
@@ -84,6 +85,11 @@ export class Progress {
     this.#idleWhileWaited = Math.max(0, this.#idleWhileWaited - IDLE_DECAY)
     this.#answered += 1
     this.#headStartedAt = now
+  }
+
+  /** A response is streamed. Batches that are sent ahead would wait for its end. */
+  noteStream(): void {
+    this.maxInFlight = 1
   }
 
   /** The running batch goes on: it has sent a part of a response. Its deadline begins anew. */

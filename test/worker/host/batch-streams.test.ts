@@ -86,6 +86,7 @@ test('parts reach the stream of their request, and the batch lasts until each ha
     ['complete', 'complete', undefined],
   )
   assert.equal(worker.inFlight, 0)
+  assert.equal(worker.progress.maxInFlight, 1, 'nothing is sent ahead, to wait behind a stream')
   const [plain] = (await worker.predict([request('again', 'hi')])).predictions
   assert.equal(String(plain?.body), 'hi')
 })

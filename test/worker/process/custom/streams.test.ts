@@ -11,12 +11,16 @@ import { STREAM_SERVICE } from '../../../helpers/stream-model.ts'
 import { until } from '../../../helpers/until.ts'
 import { modelFolder, startWorker, wireRequest } from '../../../helpers/worker-client.ts'
 
-async function worker(t: TestContext, options: object = { streams: true }) {
+async function worker(
+  t: TestContext,
+  options: object = { streams: true },
+  code: string = STREAM_SERVICE,
+) {
   const started = await startWorker(t, {
     environment: { ONNXD_WORKER_OPTIONS: JSON.stringify(options) },
   })
   const client = await started.connect()
-  const modelPath = await modelFolder(t, { 'service.mjs': STREAM_SERVICE })
+  const modelPath = await modelFolder(t, { 'service.mjs': code })
   assert.equal((await client.load({ modelPath, batchSize: 4 })).code, 200)
   return { started, client }
 }
@@ -147,4 +151,17 @@ test('what is not a stream that can be sent fails as without a stream', async (t
       verb,
     )
   }
+})
+
+test('the handler itself may be a generator, for batches of one request', async (t) => {
+  const code = 'export async function* handle(data) { yield 1; yield String(data[0].body) }'
+  const { client } = await worker(t, { streams: true }, code)
+  const replies = [await client.predict([asks('a', 'x')]), await client.reply()]
+  assert.deepEqual(
+    replies.map(({ predictions: [one] }) => String(one?.body)),
+    ['1\n', 'x'],
+  )
+  await client.reply()
+  const batch = await client.predict([asks('a', 'x'), asks('b', 'y')])
+  assert.deepEqual([batch.code, batch.message], [503, 'Invalid model predict output'])
 })
