@@ -24,6 +24,7 @@ const REQUESTS = 4
 const SEED = 20_260_101
 /** Sizes of open dimensions that are tried in turn. */
 const SIZES = [8, 1, 64, 224]
+const BEGINNINGS = ['', 'Once more: ', 'As we said, ', 'In other words, and shortly: ']
 const IMAGE_WIDTH = 320
 const IMAGE_HEIGHT = 240
 
@@ -33,8 +34,7 @@ export function exampleSets(metadata: unknown): readonly ExampleSet[] {
   if (known === undefined) return []
   const { text } = known
   if (text !== undefined) {
-    const body = Buffer.from(JSON.stringify(textExample(text)))
-    return [{ kind: 'a text', requests: [bodyRequest('application/json', body)] }]
+    return [{ kind: 'texts', requests: texts(textExample(text)) }]
   }
   if (known.handler === 'image') return [{ kind: 'images', requests: images() }]
   const sizes = hasOpenSize(known) ? SIZES : [1]
@@ -59,6 +59,18 @@ function bodyRequest(contentType: string, value: Buffer): ExampleRequest {
     headers: [['Content-Type', contentType]],
     parameters: [{ name: 'body', contentType, value }],
   }
+}
+
+/** Texts of several lengths. */
+function texts(example: Readonly<Record<string, unknown>>): ExampleRequest[] {
+  return BEGINNINGS.map((beginning) => {
+    const members = Object.entries(example).map(([name, value]) => [
+      name,
+      typeof value === 'string' ? beginning + value : value,
+    ])
+    const body = Buffer.from(JSON.stringify(Object.fromEntries(members)))
+    return bodyRequest('application/json', body)
+  })
 }
 
 function images(): ExampleRequest[] {

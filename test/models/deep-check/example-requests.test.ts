@@ -76,7 +76,9 @@ test('texts and images get requests of their own, and unknown inputs none', () =
     maxBatchTokens: 8,
   }
   const [texts] = exampleSets(metadata([], { text }))
-  assert.match(String(texts?.requests[0]?.parameters[0]?.value), /^\{"inputs":/)
+  const bodies = (texts?.requests ?? []).map(({ parameters: [body] }) => String(body?.value))
+  assert.equal(new Set(bodies).size, 4)
+  for (const body of bodies) assert.match(body, /^\{"inputs":".*food was very good\."\}$/)
   const [images] = exampleSets(metadata([], { handler: 'image' }))
   assert.equal(images?.requests.length, 4)
   assert.equal(images?.requests[0]?.parameters[0]?.value.toString('latin1', 1, 4), 'PNG')
