@@ -185,6 +185,7 @@ export class ModelVersion {
     })
     const { timing } = accepted
     this.#context.observer?.observe({ model: this, headers, parameters, options, response, timing })
+    this.statistics.recordResponse(response.status, accepted)
     // A custom handler can respond before it has read the whole request.
     const canRelease = !this.prepared.hasCode
     if (canRelease) {

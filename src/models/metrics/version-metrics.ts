@@ -14,6 +14,13 @@ export interface CountedJob {
   readonly waitingSince: number
 }
 
+/** A job with a response, and how it spent its time. */
+export interface CompletedJob {
+  /** Whether it came while no worker was ready. */
+  readonly isCold: boolean
+  readonly timing: { readonly queueMs: number; readonly workerMs: number }
+}
+
 /**
  * The counts of one model version. Its pool owns them; after the version is unregistered nobody
  * reads them. They are no children of prom-client, because those build a string of their labels at
@@ -61,6 +68,8 @@ export class VersionMetrics {
     cancelled: 0,
     crashing: 0,
   }
+  /** Receives the times of {@link recordResponse} in milliseconds. A rollout sets it. */
+  onResponse: ((ms: number) => void) | undefined
   readonly restarts: Record<RestartCause, number> = {
     exit: 0,
     signal: 0,
@@ -92,6 +101,12 @@ export class VersionMetrics {
       this.lastTakenAt = performance.timeOrigin + now
     }
     return now
+  }
+
+  /** Reports the time of a request that succeeded, unless it waited for a load. */
+  recordResponse(status: number, { isCold, timing }: CompletedJob): void {
+    if (this.onResponse === undefined || status >= 400 || isCold) return
+    this.onResponse(timing.queueMs + timing.workerMs)
   }
 
   /** Counts the batch dimension of a request, if the worker's response reports it. */
