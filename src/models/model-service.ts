@@ -118,6 +118,7 @@ export async function createModelService({
   const metrics = new ServerMetrics(() => registry.all, {
     starts: factory,
     modelMemory,
+    rollouts: () => registry.rollouts.shown,
     droppedLogLines,
     recording: recorder?.counts,
     shadows: () => registry.shadows.counts,

@@ -2,6 +2,8 @@
 import { ServerError } from '../errors.ts'
 import type { Undo } from './changes.ts'
 import type { ModelVersion } from './model-version.ts'
+import type { RolloutRecord } from './rollout/plan.ts'
+import { refuseDuring, routingOf } from './rollout/rollout.ts'
 import { VersionChooser } from './routing/choose-version.ts'
 import { usesOf, withoutMissing } from './routing/routing.ts'
 import type { Routing } from './routing/routing.ts'
@@ -17,6 +19,8 @@ interface ModelEntry {
   readonly chooser?: VersionChooser | undefined
   /** The version that gets copies of requests; absent if there is none. */
   readonly shadow?: Shadow | undefined
+  /** The rollout that runs, or the last one; absent if there was none. */
+  readonly rollout?: RolloutRecord | undefined
 }
 
 /** A table of models. Every change is one step and can be reverted. */
@@ -47,13 +51,60 @@ export class ModelTable {
     return entry?.versions.get(entry.chooser?.versionOf(version) ?? '')
   }
 
+  /**
+   * As {@link find}, with a version or label.
+   * @throws ServerError `ModelNotFoundException`, `ModelVersionNotFoundException`.
+   */
+  existing(name: string, version: string): ModelVersion {
+    this.versions(name)
+    const found = this.find(name, version)
+    if (found !== undefined) return found
+    const text = `Model version: ${shownName(version)} does not exist for model: ${name}`
+    throw new ServerError('ModelVersionNotFoundException', text)
+  }
+
   /** Divides the requests of a model; `undefined` if it has no labels or weights. */
   chooser(name: string): VersionChooser | undefined {
     return this.#models.get(name)?.chooser
   }
 
-  /** Sets the labels and weights of a model; `undefined` removes them. */
+  /** The rollouts of all models that have or had one. */
+  get rollouts(): { readonly name: string; readonly rollout: RolloutRecord }[] {
+    return [...this.#models].flatMap(([name, { rollout }]) =>
+      rollout === undefined ? [] : [{ name, rollout }],
+    )
+  }
+
+  /** The rollout of a model that runs, or its last one. */
+  rollout(name: string): RolloutRecord | undefined {
+    return this.#models.get(name)?.rollout
+  }
+
+  /** Sets the rollout of a model, and the routing and default version that follow from it. */
+  rollOut(name: string, rollout: RolloutRecord): Undo {
+    const routing = routingOf(rollout)
+    const chooser = routing === undefined ? undefined : new VersionChooser(name, routing)
+    const { to } = rollout.plan
+    const isPromoted = rollout.state === 'promoted'
+    return this.#change(name, (entry) => ({
+      ...entry,
+      chooser,
+      rollout,
+      ...(isPromoted && { defaultVersion: to, isDefaultChosen: true }),
+    }))
+  }
+
+  /** Sets a rollout that has ended, and changes nothing else. */
+  setRollout(name: string, rollout: RolloutRecord): Undo {
+    return this.#change(name, (entry) => ({ ...entry, rollout }))
+  }
+
+  /**
+   * Sets the labels and weights of a model; `undefined` removes them.
+   * @throws ServerError `ConflictStatusException` during a rollout.
+   */
   route(name: string, routing: Routing | undefined): Undo {
+    refuseDuring(this.rollout(name), name)
     const chooser = routing === undefined ? undefined : new VersionChooser(name, routing)
     return this.#change(name, (entry) => ({ ...entry, chooser }))
   }
@@ -91,12 +142,13 @@ export class ModelTable {
   /**
    * Returns a version if it can be removed.
    * @throws ServerError `InvalidModelVersionException` if the model has others, and this one is the
-   * default or has a label or weight.
+   * default or has a label or weight; `ConflictStatusException` during a rollout with it.
    */
   removable(model: ModelVersion): ModelVersion {
     const { name, version } = model
     const entry = this.#models.get(name)
     if (entry === undefined || entry.versions.size === 1) return model
+    refuseDuring(entry.rollout, name, version)
     if (this.isDefault(model)) {
       const text = `Cannot remove default version for model ${name}`
       throw new ServerError('InvalidModelVersionException', text)
@@ -109,8 +161,12 @@ export class ModelTable {
     )
   }
 
-  /** Makes a version in the table the default, on request. */
+  /**
+   * Makes a version in the table the default, on request.
+   * @throws ServerError `ConflictStatusException` during a rollout.
+   */
   chooseDefault({ name, version }: ModelVersion): Undo {
+    refuseDuring(this.rollout(name), name)
     return this.#change(name, (entry) => ({
       ...entry,
       defaultVersion: version,
@@ -134,7 +190,7 @@ export class ModelTable {
       const left = { versions, chooser, shadow }
       if (versions.has(entry.defaultVersion)) return { ...entry, ...left }
       const newest = [...versions.keys()].at(-1) ?? ''
-      return { ...left, defaultVersion: newest, isDefaultChosen: false }
+      return { ...entry, ...left, defaultVersion: newest, isDefaultChosen: false }
     })
   }
 

@@ -7,6 +7,7 @@ import { ModelLoader } from './loading/model-loader.ts'
 import { ModelTable } from './model-table.ts'
 import type { ModelVersion } from './model-version.ts'
 import type { ModelContext, Registration, Scaling, WorkerLimits } from './registration.ts'
+import { ModelRollouts } from './rollout/model-rollouts.ts'
 import { ModelRouting } from './routing/model-routing.ts'
 import { ModelShadows } from './shadow/model-shadows.ts'
 import { shownName } from './sources/model-name.ts'
@@ -27,6 +28,7 @@ export class Registry {
   /** Labels and weights. */
   readonly routing: ModelRouting
   readonly shadows: ModelShadows
+  readonly rollouts: ModelRollouts
   readonly #table = new ModelTable()
   readonly #loader: ModelLoader
   #isStopping = false
@@ -35,6 +37,8 @@ export class Registry {
     const { failures, changes, loads } = this
     this.routing = new ModelRouting(this.#table, changes)
     this.shadows = new ModelShadows(this.#table, changes)
+    this.rollouts = new ModelRollouts(this.#table, changes, models.log)
+    this.rollouts.agreement = (model, version) => this.shadows.agreementOf(model, version)
     const shared = { table: this.#table, changes, failures, loads }
     this.#loader = new ModelLoader({ models: { ...models, observer: this.shadows }, ...shared })
   }
@@ -213,9 +217,10 @@ export class Registry {
     await this.#takeOut(() => [this.#table.removable(this.get(name, version))], drainMs)
   }
 
-  /** Aborts downloads and loads because the server stops. Served models stay. */
+  /** Aborts downloads and loads, and ends rollouts' looks, because the server stops. */
   async stopLoading(): Promise<void> {
     this.#isStopping = true
+    this.rollouts.close()
     for (const model of this.all) model.stopStarting()
     await Promise.all([this.arrivals.stop(), this.#loader.stop()])
   }

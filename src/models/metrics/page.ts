@@ -5,6 +5,8 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { Registry } from 'prom-client'
 import { residentBytes } from '../../process-identity.ts'
+import { ROLLOUT_FAMILIES } from '../rollout/metrics.ts'
+import type { ObservedRollout } from '../rollout/metrics.ts'
 import type { PoolWorker } from '../scheduling/pool.ts'
 import { StatusCounts } from './counts.ts'
 import { addCounter, addGauge, addHistogram } from './families.ts'
@@ -18,8 +20,8 @@ import type { RecordingCounts } from './recording.ts'
 import { addResidencyMetrics } from './residency.ts'
 import type { ObservedMemory } from './residency.ts'
 import { addResponses, addStreamMetrics } from './responses.ts'
-import { addShadows } from './rollouts/shadow.ts'
-import type { ObservedShadow } from './rollouts/shadow.ts'
+import { addShadows } from '../shadow/metrics.ts'
+import type { ObservedShadow } from '../shadow/metrics.ts'
 import { addStarts } from './starts.ts'
 import type { WorkerStarts } from './starts.ts'
 import { addTorchServeMetrics } from './torchserve-names.ts'
@@ -33,6 +35,8 @@ export interface MetricSources {
   readonly starts?: WorkerStarts
   /** The memory of the models that load on demand. */
   readonly modelMemory?: ObservedMemory
+  /** Returns the rollouts that run, and the last ones. */
+  readonly rollouts?: () => readonly ObservedRollout[]
   /** Returns the number of log lines that could not be written. */
   readonly droppedLogLines?: (() => number) | undefined
   /** Absent if requests are not recorded. */
@@ -70,13 +74,22 @@ export class ServerMetrics {
   /** @param sources What else is read, as far as the server has it. */
   constructor(
     versions: () => readonly ObservedVersion[],
-    { starts, modelMemory, droppedLogLines = () => 0, recording, shadows }: MetricSources = {},
+    {
+      starts,
+      modelMemory,
+      rollouts,
+      droppedLogLines = () => 0,
+      recording,
+      shadows,
+    }: MetricSources = {},
   ) {
     // Thousands of models that nobody uses would make the page as long as they are many.
     this.#versions = () => versions().filter((model) => !isUntouched(model))
     this.#addRequests()
     this.#addWorkers()
     if (starts !== undefined) addStarts(this.#registry, starts)
+    for (const { samplesOf, ...info } of rollouts === undefined ? [] : ROLLOUT_FAMILIES)
+      addGauge(this.#registry, info, () => rollouts?.().flatMap(samplesOf) ?? [])
     addTorchServeMetrics(this.#registry, this.#versions, this.responses)
     addResidencyMetrics(this.#registry, this.#versions, modelMemory)
     addStreamMetrics(this.#registry, this.#versions)

@@ -51,7 +51,7 @@ export class ModelRouting {
    * version.
    * @param value From outside; an empty object removes all labels and weights.
    * @param isSaved False if it comes from the saved state.
-   * @throws ServerError 400 or 404, or if the change could not be saved.
+   * @throws ServerError 400 or 404, 409 during a rollout, or if the change could not be saved.
    */
   async set(name: string, value: unknown, isSaved = true): Promise<Routing> {
     let routing = NO_ROUTING

@@ -34,6 +34,7 @@ export const RESERVED_VERSIONS: ReadonlyMap<string, string> = new Map(
     'predict',
     'profile',
     'rerank',
+    'rollout',
     'routing',
     'shadow',
     'similarity',

@@ -7,8 +7,9 @@ import { prepareDelivery, prepareFromUrl } from '../sources/prepare.ts'
 import type { SourceOptions } from '../sources/prepare.ts'
 import type { Deliveries } from '../transfers/model-files.ts'
 import { SavedShadows } from './saved-shadows.ts'
+import { SavedRoutings } from './saved-routings.ts'
 import type { StateFile } from './state-file.ts'
-import type { Adjustment, StoredModel, StoredRouting } from './state-format.ts'
+import type { Adjustment, StoredModel } from './state-format.ts'
 
 /** What {@link Persistence} needs from the server. */
 export interface PersistenceContext {
@@ -32,14 +33,14 @@ export class Persistence {
   #missing: StoredModel[] = []
   /** Changes of models that this start has not loaded. The next start may load them. */
   #unused: Adjustment[] = []
-  /** Labels and weights of versions that this start has not loaded. */
-  #unusedRoutings: StoredRouting[] = []
   readonly #shadows: SavedShadows
+  readonly #routings: SavedRoutings
 
   constructor(file: StateFile, context: PersistenceContext) {
     this.#file = file
     this.#context = context
     this.#shadows = new SavedShadows(context.registry, context.log)
+    this.#routings = new SavedRoutings(context.registry, context.log)
   }
 
   /**
@@ -57,8 +58,8 @@ export class Persistence {
     if (problems.length === 0) await deliveries.removeOthers(new Set(kept))
     this.#missing = [...state.models]
     this.#unused = [...(state.adjustments ?? [])]
-    this.#unusedRoutings = [...(state.routings ?? [])]
     this.#shadows.read(state.shadows)
+    this.#routings.take(state)
     registry.changes.save = () => this.#save()
     for (const stored of state.models) {
       if (signal.aborted) return
@@ -74,8 +75,8 @@ export class Persistence {
       }
     }
     await this.#adjust(signal)
-    await this.#route()
     await this.#shadows.restore()
+    await this.#routings.restore()
     if (signal.aborted) return
     log.info(
       { source, models: state.models.length, missing: this.#missing.length },
@@ -105,16 +106,15 @@ export class Persistence {
     await changes.make(() => {
       const missing = this.#missing
       const unused = this.#unused
-      const routings = this.#unusedRoutings
       this.#missing = missing.filter((stored) => stored.name !== name)
       this.#unused = unused.filter((adjustment) => adjustment.name !== name)
-      this.#unusedRoutings = routings.filter((stored) => stored.name !== name)
       const undoShadows = this.#shadows.forget(name)
+      const restoreRoutings = this.#routings.forget(name)
       return () => {
         undoShadows()
         this.#missing = missing
         this.#unused = unused
-        this.#unusedRoutings = routings
+        restoreRoutings()
       }
     })
     failures.forget(name)
@@ -154,8 +154,8 @@ export class Persistence {
     await this.#file.save({
       models: [...registered.map((model) => this.#toStored(model)), ...missing],
       adjustments: [...adjusted.map((model) => this.#toAdjustment(model)), ...unused],
-      routings: [...registry.routing.all, ...this.#routingsLeft()],
       shadows: this.#shadows.all,
+      ...this.#routings.current,
     })
     // Set only after saving: a change that could not be saved is reverted, and then these models
     // are missing again.
@@ -183,27 +183,6 @@ export class Persistence {
       }
     }
     this.#unused = this.#unused.filter(({ name, version }) => !registry.has(name, version))
-  }
-
-  /** Repeats the labels and weights. Those of a model without all its versions stay unused. */
-  async #route(): Promise<void> {
-    const { registry, log } = this.#context
-    const left: StoredRouting[] = []
-    for (const stored of this.#unusedRoutings) {
-      try {
-        await registry.routing.set(stored.name, stored.routing, false)
-      } catch (error) {
-        left.push(stored)
-        log.error({ model: stored.name, reason: messageOf(error) }, 'routing could not be restored')
-      }
-    }
-    this.#unusedRoutings = left
-  }
-
-  /** A routing that was set since the start replaces one that could not be restored. */
-  #routingsLeft(): readonly StoredRouting[] {
-    const { all } = this.#context.registry.routing
-    return this.#unusedRoutings.filter(({ name }) => all.every((one) => one.name !== name))
   }
 
   #toAdjustment(model: ModelVersion): Adjustment {

@@ -9,6 +9,7 @@ import { messageOf } from '../../errors.ts'
 import { REQUESTED_NAMES, VERSION_SETTINGS } from '../../model-folder/version-settings.ts'
 import type { RequestedName, SettingValue } from '../../model-folder/version-settings.ts'
 import { fits, problemWith } from '../../schema.ts'
+import { RolloutRecordSchema } from '../rollout/plan.ts'
 import { RoutingSchema } from '../routing/routing.ts'
 import { ShadowSchema } from '../shadow/shadow-settings.ts'
 import { MODEL_NAME_PATTERN } from '../sources/model-name.ts'
@@ -100,6 +101,12 @@ const StoredShadowSchema = Type.Object(
   { additionalProperties: false },
 )
 export type StoredShadow = Static<typeof StoredShadowSchema>
+/** The rollout of one model that runs, or its last one. */
+const StoredRolloutSchema = Type.Object(
+  { name: NamePattern, rollout: RolloutRecordSchema },
+  { additionalProperties: false },
+)
+export type StoredRollout = Static<typeof StoredRolloutSchema>
 
 export const ServerStateSchema = Type.Object(
   {
@@ -107,6 +114,7 @@ export const ServerStateSchema = Type.Object(
     adjustments: optional(Type.Array(AdjustmentSchema, { maxItems: 100_000 })),
     routings: optional(Type.Array(StoredRoutingSchema, { maxItems: 100_000 })),
     shadows: optional(Type.Array(StoredShadowSchema, { maxItems: 100_000 })),
+    rollouts: optional(Type.Array(StoredRolloutSchema, { maxItems: 100_000 })),
   },
   { additionalProperties: false },
 )

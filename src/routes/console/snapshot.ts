@@ -64,6 +64,8 @@ export class ServerSnapshot {
       const key = `model/${encodeURIComponent(model.name)}/${encodeURIComponent(model.version)}`
       parts[key] = describeLive(model, isDefault, (pid) => this.#memory.of(pid))
     }
+    for (const { name, rollout } of registry.rollouts.shown)
+      parts[`rollout/${encodeURIComponent(name)}`] = { name, ...rollout }
     return new Map(Object.entries(parts).map(([name, value]) => [name, JSON.stringify(value)]))
   }
 

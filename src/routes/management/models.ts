@@ -11,8 +11,9 @@ import { statusBody, takeParameters } from './parameters.ts'
 import { profileRoutes } from './profile.ts'
 import { DescribeQuery, UnregisterQuery } from './queries.ts'
 import { registerRoutes } from './register.ts'
-import { shadowRoutes } from './rollouts/shadow.ts'
-import { routingRoutes } from './routing.ts'
+import { rolloutRoutes } from './traffic/rollout.ts'
+import { routingRoutes } from './traffic/routing.ts'
+import { shadowRoutes } from './traffic/shadow.ts'
 import { drainMs, versionRoutes } from './versions.ts'
 
 const ModelParams = Type.Object({ model: Type.String({ description: 'Name of the model.' }) })
@@ -25,6 +26,7 @@ export function managementRoutes(app: App, context: RouteContext): void {
   listRoute(app, context)
   logRoute(app, context)
   profileRoutes(app, context)
+  rolloutRoutes(app, context)
   routingRoutes(app, context)
   shadowRoutes(app, context)
   registerRoutes(app, context)

@@ -20,6 +20,7 @@ import { createInterface } from 'node:readline'
 import { test } from 'node:test'
 import type { TestContext } from 'node:test'
 import { fileURLToPath } from 'node:url'
+import type { RolloutRecord } from '../../../src/models/rollout/plan.ts'
 import { StateFile } from '../../../src/models/state/state-file.ts'
 import type { LoadedState } from '../../../src/models/state/state-file.ts'
 import {
@@ -38,6 +39,16 @@ const SAVER = fileURLToPath(
 
 /** Each costs the start of a process, a third of a second; `STATE_KILLS=200` for a long run. */
 const KILLS = Number(process.env.STATE_KILLS ?? 10)
+
+const ROLLOUT: RolloutRecord = {
+  plan: { to: '2', steps: [5, 100], hold: 60, max_error_rate: 0.01, max_p99_ratio: 2 },
+  from: ['1.0'],
+  before: { labels: { stable: '1.0' } },
+  state: 'rolled_back',
+  step: 1,
+  baseline: { requests: 9, errors: 1, timed: 8, slow: 0, p99_ms: 1.5 },
+  events: [{ at: '2026-11-29T19:00:00.000Z', event: 'started', share: 5, reason: 'of a test' }],
+}
 
 function stateWith(...urls: string[]): ServerState {
   return {
@@ -111,6 +122,7 @@ test('what is saved is loaded again, in a private folder and a private file', as
       },
       ...stateWith('digits.onnx').models,
     ],
+    rollouts: [{ name: 'digits', rollout: ROLLOUT }],
   }
   await file.save(state)
   await file.close()

@@ -1,17 +1,12 @@
 /** `/models/{model}/routing`: labels of versions, and their shares of the requests. */
-import { isUtf8 } from 'node:buffer'
 import { Type } from '@sinclair/typebox'
-import type { FastifyRequest } from 'fastify'
-import { ServerError } from '../../errors.ts'
-import { RoutingSchema } from '../../models/routing/routing.ts'
-import { parseRequestJson } from '../../request-json.ts'
-import { plainBody } from '../http/content-encoding.ts'
-import type { App, RouteContext } from '../route-context.ts'
-import { StatusSchema, errorResponses } from '../schemas.ts'
-import { takeParameters } from './parameters.ts'
-import { NoQuery } from './queries.ts'
+import { RoutingSchema } from '../../../models/routing/routing.ts'
+import type { App, RouteContext } from '../../route-context.ts'
+import { StatusSchema, errorResponses } from '../../schemas.ts'
+import { takeParameters } from '../parameters.ts'
+import { NoQuery } from '../queries.ts'
+import { jsonBody } from './json-body.ts'
 
-const MAX_BYTES = 64 * 1024
 const ModelParams = Type.Object({ model: Type.String({ description: 'Name of the model.' }) })
 const common = { tags: ['management'], params: ModelParams }
 const response = { 200: RoutingSchema, ...errorResponses }
@@ -52,7 +47,7 @@ export function routingRoutes(app: App, context: RouteContext): void {
       },
     },
     async (request, reply) =>
-      reply.send(await routing.set(request.params.model, await jsonBodyOf(request))),
+      reply.send(await routing.set(request.params.model, await jsonBody(request))),
   )
 
   app.delete(
@@ -72,11 +67,4 @@ export function routingRoutes(app: App, context: RouteContext): void {
       return reply.send({ status: `Routing of model "${model}" removed` })
     },
   )
-}
-
-/** @throws ServerError 400 for a body that is no JSON. */
-export async function jsonBodyOf(request: FastifyRequest): Promise<unknown> {
-  const body = await plainBody(request, MAX_BYTES)
-  if (body.length > 0 && isUtf8(body)) return parseRequestJson(body.toString(), 'The body')
-  throw new ServerError('BadRequestException', 'The body must be a JSON object.')
 }

@@ -6,7 +6,7 @@ import type { App, RouteContext } from '../../route-context.ts'
 import { StatusSchema, errorResponses } from '../../schemas.ts'
 import { takeParameters } from '../parameters.ts'
 import { NoQuery } from '../queries.ts'
-import { jsonBodyOf } from '../routing.ts'
+import { jsonBody } from './json-body.ts'
 
 const ModelParams = Type.Object({ model: Type.String({ description: 'Name of the model.' }) })
 const common = { tags: ['management'], params: ModelParams }
@@ -48,7 +48,7 @@ export function shadowRoutes(app: App, context: RouteContext): void {
       },
     },
     async (request, reply) =>
-      reply.send(await shadows.set(request.params.model, await jsonBodyOf(request))),
+      reply.send(await shadows.set(request.params.model, await jsonBody(request))),
   )
 
   app.delete(
