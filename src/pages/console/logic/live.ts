@@ -57,6 +57,41 @@ export interface Version {
   readonly workers: readonly Worker[]
 }
 
+/** One criterion of a rollout. The shares are from 0 to 1. */
+export interface RolloutEvidence {
+  readonly criterion: 'errors' | 'latency' | 'agreement'
+  readonly lower: number
+  readonly upper: number
+  readonly limit: number
+  readonly requests: number
+  readonly verdict: 'good' | 'bad' | 'open'
+}
+
+/** Requests with a response, and those that failed. */
+export interface RolloutCounts {
+  readonly requests: number
+  readonly errors: number
+}
+
+/** The rollout of a model that runs, or its last one. */
+export interface Rollout {
+  readonly name: string
+  readonly state: 'running' | 'paused' | 'promoted' | 'rolled_back' | 'aborted'
+  readonly to: string
+  readonly from: readonly string[]
+  readonly steps: readonly number[]
+  /** From 1. */
+  readonly step: number
+  /** In percent. */
+  readonly share: number
+  readonly reason: string
+  readonly waiting_for?: string
+  readonly next?: RolloutCounts
+  readonly present?: RolloutCounts
+  readonly evidence?: readonly RolloutEvidence[]
+  readonly history: readonly { readonly at: string; readonly event: string }[]
+}
+
 /** A model that could not be loaded. */
 export interface FailedLoad {
   readonly modelName?: string
@@ -126,6 +161,7 @@ export interface Live {
   readonly transfers: readonly Transfer[]
   /** Sorted by name, then in the order of registration. */
   readonly versions: readonly Version[]
+  readonly rollouts: readonly Rollout[]
   /** Lines of the log, oldest first. */
   readonly log: readonly LogEntry[]
 }
@@ -144,6 +180,7 @@ export interface LiveEvent {
 }
 
 const VERSION_PART = 'model/'
+const ROLLOUT_PART = 'rollout/'
 /** Lines of the log that the page keeps. */
 const MAX_LINES = 1000
 
@@ -169,7 +206,7 @@ export class LiveParts {
     const { server, process, modelMemory, loading, failed, transfers } = Object.fromEntries(
       this.#parts,
     ) as unknown as Live
-    const versions = [...this.#parts].filter(([name]) => name.startsWith(VERSION_PART))
+    const versions = this.#partsOf(VERSION_PART) as Version[]
     return {
       time,
       server,
@@ -178,11 +215,14 @@ export class LiveParts {
       loading,
       failed,
       transfers,
-      versions: versions
-        .map(([, value]) => value as Version)
-        .toSorted((one, other) => one.name.localeCompare(other.name)),
+      versions: versions.toSorted((one, other) => one.name.localeCompare(other.name)),
+      rollouts: this.#partsOf(ROLLOUT_PART) as Rollout[],
       log: this.#log,
     }
+  }
+
+  #partsOf(prefix: string): unknown[] {
+    return [...this.#parts].flatMap(([name, value]) => (name.startsWith(prefix) ? [value] : []))
   }
 }
 

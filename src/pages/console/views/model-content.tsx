@@ -14,6 +14,7 @@ import { modelAddress } from '../logic/route.ts'
 import { lastFailureOf, memoryOf, requestsOf, sumOfCounts } from '../logic/version-facts.ts'
 import { ModelActions } from '../model-parts/model-actions.tsx'
 import { ModelDescription } from '../model-parts/model-description.tsx'
+import { RolloutCard } from '../model-parts/rollout-card.tsx'
 import { VersionStatus } from '../model-parts/version-status.tsx'
 import { WorkersTable } from '../model-parts/workers-table.tsx'
 import { trackOf } from '../page-state/live-data.ts'
@@ -37,6 +38,7 @@ interface ModelContentProps {
 /** One version of a model: workers, traffic, settings and log. */
 export function ModelContent({ now, versions, shown, isLive }: ModelContentProps): JSX.Element {
   const { name } = shown
+  const rollout = now.rollouts.find((each) => each.name === name)
   return (
     <>
       <div class="model-head">
@@ -49,6 +51,7 @@ export function ModelContent({ now, versions, shown, isLive }: ModelContentProps
       </div>
       <FailedLoads failed={now.failed.filter(({ modelName }) => modelName === name)} />
       <Failure version={shown} now={now} />
+      {rollout !== undefined && <RolloutCard key={`rollout ${name}`} rollout={rollout} />}
       {isLive && <VersionFigures version={shown} />}
       {isLive && <LiveCharts key={`charts ${shown.version}`} track={trackOf(shown)} />}
       <Card title="Workers" isFlush>
