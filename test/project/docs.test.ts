@@ -123,7 +123,7 @@ test(
 )
 
 test('the commands on the page of rollouts print what it says', { timeout: 120_000 }, async (t) => {
-  assert.equal(await followPage(t, 'docs/rollouts.md'), 3)
+  assert.equal(await followPage(t, 'docs/rollouts.md'), 5)
 })
 
 test(
