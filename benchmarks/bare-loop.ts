@@ -10,6 +10,8 @@ export interface BareResult {
   readonly rate: number
   /** Median time of a run in milliseconds. */
   readonly p50: number
+  /** CPU time of a run in microseconds. */
+  readonly cpuUs: number
 }
 
 /** Runs a model in a loop without a server. The benchmarks compare the server with this rate. */
@@ -26,6 +28,6 @@ export async function bareParse(file: string, seconds: number): Promise<BareResu
 export async function alone(program: string, args: readonly string[]): Promise<BareResult> {
   const file = fileURLToPath(new URL(program, import.meta.url))
   const { stdout } = await execute(process.execPath, [file, ...args])
-  const { rate, p50 }: { rate: number; p50: number } = JSON.parse(stdout)
-  return { rate, p50 }
+  const result: BareResult = JSON.parse(stdout)
+  return result
 }

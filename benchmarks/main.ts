@@ -2,6 +2,8 @@
 import process from 'node:process'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
+import { frontEndAlone } from './alone/front-end.ts'
+import { workerAlone } from './alone/worker.ts'
 import { batches } from './batching.ts'
 import type { Benchmark, Figure, Plan } from './benchmark.ts'
 import { binaryTensors } from './binary-v2.ts'
@@ -42,6 +44,8 @@ const BENCHMARKS: readonly Benchmark[] = [
   largeStore,
   textEmbeddings,
   grpcBesideRest,
+  workerAlone,
+  frontEndAlone,
 ]
 
 const { values, positionals } = parseArgs({

@@ -1,3 +1,4 @@
+import process from 'node:process'
 import type { BareResult } from './bare-loop.ts'
 
 const WARM_UP_RUNS = 20
@@ -6,6 +7,7 @@ const WARM_UP_RUNS = 20
 export async function timedLoop(seconds: number, step: () => unknown): Promise<BareResult> {
   for (let run = 0; run < WARM_UP_RUNS; run++) await step()
   const times: number[] = []
+  const cpu = process.cpuUsage()
   const start = performance.now()
   const end = start + seconds * 1000
   let now = start
@@ -15,8 +17,10 @@ export async function timedLoop(seconds: number, step: () => unknown): Promise<B
     now = performance.now()
     times.push(now - before)
   }
+  const { user, system } = process.cpuUsage(cpu)
   times.sort((a, b) => a - b)
   return {
+    cpuUs: (user + system) / times.length,
     rate: times.length / ((now - start) / 1000),
     p50: times[times.length >> 1] ?? now - start,
   }
