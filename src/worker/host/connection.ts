@@ -1,5 +1,6 @@
 import { createConnection } from 'node:net'
 import type { Socket } from 'node:net'
+import process from 'node:process'
 import { largeBuffers } from '../../buffer-pool.ts'
 import { ProtocolError } from '../../errors.ts'
 import { ReplyDecoder } from '../wire/decode.ts'
@@ -36,6 +37,7 @@ export class Connection {
   readonly #waiting: (Waiter | undefined)[]
   #head = 0
   #inFlight = 0
+  #isGathering = false
   #failure: Error | undefined
 
   private constructor(address: WorkerAddress, limits: WireLimits, capacity: number) {
@@ -101,9 +103,22 @@ export class Connection {
     }
     this.#waiting[(this.#head + this.#inFlight) % this.#waiting.length] = waiter
     this.#inFlight += 1
-    this.#socket.cork()
+    this.#gather()
     for (const buffer of buffers) this.#socket.write(buffer)
-    this.#socket.uncork()
+  }
+
+  /**
+   * Collects what is written until the current event is handled. An event is often several replies
+   * in one read, and each of them makes room for a request.
+   */
+  #gather(): void {
+    if (this.#isGathering) return
+    this.#isGathering = true
+    this.#socket.cork()
+    process.nextTick(() => {
+      this.#isGathering = false
+      this.#socket.uncork()
+    })
   }
 
   /** Sends an encoded message that has no reply. */

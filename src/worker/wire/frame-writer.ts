@@ -1,8 +1,13 @@
 /** Builds one frame of the worker protocol as a list of buffers for `writev`. */
 import { writeText } from './text.ts'
 
-/** Bytes. Enough for the fields of a usual frame, and small enough for Node's buffer pool. */
-const FIRST_BYTES = 1024
+/**
+ * Bytes of the memory that frames share. A frame with a small payload does not fit into Node's own
+ * pool, and an allocation of its own would cost more than the rest of the encoding.
+ */
+const SLAB_BYTES = 64 * 1024
+/** Each frame starts at a multiple of this, as buffers of Node's pool do. */
+const ALIGNMENT = 8
 const INT_BYTES = 4
 /** UTF-8 needs at most three bytes for each UTF-16 unit of a string. */
 const MAX_BYTES_PER_UNIT = 3
@@ -15,13 +20,26 @@ const COUNT_FROM_UNITS = 512
  */
 const MAX_COPIED_BYTES = 8192
 
+/** Memory that frames share, one after the other, and the bytes of it that are used. */
+let slab = Buffer.alloc(0)
+let used = 0
+
 /** Writes the fields of one frame, in their order. */
 export class FrameWriter {
   readonly #parts: Buffer[] = []
-  #buffer = Buffer.allocUnsafe(FIRST_BYTES)
+  #buffer: Buffer
   /** Start of the bytes that are not yet in {@link #parts}. */
-  #start = 0
-  #position = 0
+  #start: number
+  #position: number
+
+  constructor() {
+    if (used === slab.length) startSlab(SLAB_BYTES)
+    this.#buffer = slab
+    this.#start = used
+    this.#position = used
+    // The rest belongs to this frame until it is finished.
+    used = slab.length
+  }
 
   byte(value: number): void {
     this.#reserve(1)
@@ -65,6 +83,10 @@ export class FrameWriter {
 
   finish(): Buffer[] {
     this.#flush()
+    if (this.#buffer === slab) {
+      const end = Math.ceil(this.#position / ALIGNMENT) * ALIGNMENT
+      used = Math.min(end, slab.length)
+    }
     return this.#parts
   }
 
@@ -79,10 +101,16 @@ export class FrameWriter {
   #reserve(bytes: number): void {
     if (this.#buffer.length - this.#position >= bytes) return
     const pending = this.#position - this.#start
-    const larger = Buffer.allocUnsafe(Math.max(this.#buffer.length, pending + bytes) * 2)
-    this.#buffer.copy(larger, 0, this.#start, this.#position)
-    this.#buffer = larger
+    startSlab(Math.max(SLAB_BYTES, (pending + bytes) * 2))
+    this.#buffer.copy(slab, 0, this.#start, this.#position)
+    this.#buffer = slab
     this.#start = 0
     this.#position = pending
+    used = slab.length
   }
+}
+
+function startSlab(bytes: number): void {
+  slab = Buffer.allocUnsafeSlow(bytes)
+  used = 0
 }
