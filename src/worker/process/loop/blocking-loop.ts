@@ -62,7 +62,9 @@ export class BlockingLoop {
       if (message.command !== 'predict')
         throw new ProtocolError(`the worker received a second ${message.command} request`)
       const startedAt = performance.now()
-      this.#replies.push(...encodeReply(await predict(this.#model, message.requests, startedAt)))
+      const answer = predict(this.#model, message.requests, startedAt)
+      const reply = answer instanceof Promise ? await answer : answer
+      this.#replies.push(...encodeReply(reply))
       const now = performance.now()
       if (mayWait(now - startedAt, this.#held, message.requests, messages[index + 1])) {
         this.#held += 1

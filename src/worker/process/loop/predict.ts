@@ -15,20 +15,25 @@ const MAX_GATHERED = 4
 
 /**
  * Runs a batch and returns the reply. An error of the model becomes MMS's error reply.
+ * @returns A promise only if the model returns one: it costs as much as a small run.
  * @throws ProtocolError when no model is loaded.
  */
-export async function predict(
+export function predict(
   model: LoadedModel | undefined,
   requests: readonly WireRequest[],
   startedAt: number,
-): Promise<ModelReply> {
+): Promise<ModelReply> | ModelReply {
   if (model === undefined)
     throw new ProtocolError('the worker received a predict request before a load request')
-  try {
-    return await model.predict(requests, startedAt)
-  } catch (error) {
+  const failed = (error: unknown): ModelReply => {
     reportError('Prediction failed', error)
     return predictFailedReply(error, requests)
+  }
+  try {
+    const reply = model.predict(requests, startedAt)
+    return reply instanceof Promise ? reply.catch(failed) : reply
+  } catch (error) {
+    return failed(error)
   }
 }
 
