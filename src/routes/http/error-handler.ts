@@ -154,7 +154,10 @@ function sendError(
   if (error.retryAfterSeconds !== undefined)
     reply.header('retry-after', String(error.retryAfterSeconds))
   request.errorType = error.type
-  for (const [name, value] of request.times?.headers(request) ?? []) reply.header(name, value)
+  const timing: string[] = []
+  request.times?.addHeaders(timing, request)
+  for (let index = 0; index < timing.length; index += 2)
+    reply.header(timing[index] ?? '', timing[index + 1])
   if (error instanceof TokenError) reply.header('www-authenticate', error.challenge)
   if (error instanceof UnsupportedCodingError) reply.header('accept-encoding', error.acceptEncoding)
   if (error.statusCode === 413) reply.raw.shouldKeepAlive = false

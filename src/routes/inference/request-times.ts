@@ -39,13 +39,11 @@ export class RequestTimes {
     if (isExplained(request)) this.#loop = performance.eventLoopUtilization()
   }
 
-  /** Headers of the response: names in lower case, and values. */
-  headers(request: FastifyRequest): [name: string, value: string][] {
-    const list: [string, string][] = []
+  /** Adds headers of the response to a flat list of names in lower case and values. */
+  addHeaders(list: string[], request: FastifyRequest): void {
     const { hasServerTiming } = request.server.openRequests
-    if (hasServerTiming) list.push(['server-timing', this.#serverTiming])
-    if (isExplained(request)) list.push([EXPLAIN_HEADER, this.#explanation])
-    return list
+    if (hasServerTiming) list.push('server-timing', this.#serverTiming)
+    if (isExplained(request)) list.push(EXPLAIN_HEADER, this.#explanation)
   }
 
   /** The value of the header `Server-Timing` (W3C). */
@@ -91,22 +89,20 @@ export class RequestTimes {
     })
   }
 
-  /** Fields of the access log. */
-  get logFields(): Readonly<Record<string, string | number>> {
+  /** Fields of the access log; those without a value are `undefined`. */
+  get logFields(): Readonly<Record<string, string | number | undefined>> {
     const { name, version } = this.model
-    const timing = this.accepted
-    if (timing === undefined) return { model: name, version, bodyMs: rounded(this.#bodyMs) }
+    const { accepted } = this
+    const batch = accepted?.batch
     return {
       model: name,
       version,
       bodyMs: rounded(this.#bodyMs),
-      queueMs: rounded(timing.queueMs),
-      ...(timing.batch !== undefined && {
-        runMs: rounded(timing.workerMs),
-        ...(timing.firstByteMs !== undefined && { firstByteMs: rounded(timing.firstByteMs) }),
-        batch: timing.batch.size,
-        worker: timing.batch.worker,
-      }),
+      queueMs: accepted && rounded(accepted.queueMs),
+      runMs: accepted && batch && rounded(accepted.workerMs),
+      firstByteMs: accepted?.firstByteMs && rounded(accepted.firstByteMs),
+      batch: batch?.size,
+      worker: batch?.worker,
     }
   }
 

@@ -85,7 +85,7 @@ export function startResponse(
   const { times, corsHeaders, chosenVersion } = reply.request
   if (corsHeaders !== undefined) headers.push(...corsHeaders)
   if (chosenVersion !== undefined) headers.push(VERSION_HEADER, chosenVersion)
-  if (times !== undefined) headers.push(...times.headers(reply.request).flat())
+  times?.addHeaders(headers, reply.request)
   if (reason !== '' && reason.length <= MAX_PHRASE && SAFE_VALUE.test(reason)) {
     raw.statusMessage = reason
   }
