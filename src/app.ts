@@ -14,7 +14,7 @@ import { ApiDocuments } from './routes/documents/api-documents.ts'
 import { docsPageRoutes } from './routes/documents/docs-page.ts'
 import { documentRoutes, modelDocumentRoutes } from './routes/documents/openapi.ts'
 import { protect } from './routes/http/access/protect.ts'
-import { readBody } from './routes/http/body.ts'
+import { readArrivedBody, readBody } from './routes/http/body.ts'
 import { guardAgainstBrowsers } from './routes/http/browser-guard.ts'
 import { refuseUrl } from './routes/http/connections/connection-errors.ts'
 import { connectionLimits } from './routes/http/connections/connection-limits.ts'
@@ -172,13 +172,22 @@ function operatorRoutes(app: App, context: RouteContext): void {
 async function readBodies(app: App, { config }: RouteContext): Promise<void> {
   const { maxBodyBytes, maxJsonBytes } = config
   await app.register(multipart)
-  app.addContentTypeParser('*', (request: FastifyRequest, payload: IncomingMessage) => {
+  const read = (
+    request: FastifyRequest,
+    payload: IncomingMessage,
+    done: (error: null, body: Buffer) => void,
+  ): Promise<Buffer> | undefined => {
     const isJson = /^application\/(.+\+)?json\b/i.test(request.headers['content-type'] ?? '')
-    return readBody(payload, {
+    const limits = {
       maxBytes: isJson ? Math.min(maxJsonBytes, maxBodyBytes) : maxBodyBytes,
-      hold: (bytes) => app.openRequests.hold(request, bytes),
-    })
-  })
+      hold: (bytes: number) => app.openRequests.hold(request, bytes),
+    }
+    const hasArrived = readArrivedBody(payload, limits, (body) => done(null, body))
+    return hasArrived ? undefined : readBody(payload, limits)
+  }
+  // Fastify remembers the parser of a content type, but not if it is the one for all types.
+  app.addContentTypeParser('*', read)
+  app.addContentTypeParser(/^./, read)
 }
 
 function newApp(

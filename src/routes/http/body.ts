@@ -113,6 +113,27 @@ export class BodyCollector {
 }
 
 /**
+ * Reads a body that arrived together with its head, as most small bodies do. This takes less time
+ * than {@link readBody}.
+ * @param onEnd Called when the request has ended.
+ * @returns False if bytes are missing; then nothing was read.
+ * @throws ServerError `PayloadTooLargeException` if the body exceeds the limit.
+ */
+export function readArrivedBody(
+  stream: IncomingMessage,
+  limits: BodyLimits,
+  onEnd: (body: Buffer) => void,
+): boolean {
+  const length = declaredLength(stream, limits)
+  if (length === 0 || stream.readableLength !== length) return false
+  limits.hold?.(length)
+  const body: unknown = stream.read()
+  stream.on('end', () => onEnd(Buffer.isBuffer(body) ? body : EMPTY))
+  stream.resume()
+  return true
+}
+
+/**
  * Reads a request body into one buffer.
  * @throws ServerError `PayloadTooLargeException` if the body exceeds the limit,
  * `BadRequestException` if the client closes the connection before the end.
