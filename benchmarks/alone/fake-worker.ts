@@ -48,7 +48,8 @@ server.listen(String(values['sock-name']), () => console.log(READY_LINE))
 function replyTo(message: WorkerRequest): WorkerReply {
   if (message.command === 'predict')
     return { code: 200, message: MESSAGE, predictions: message.requests.map(responseTo) }
-  const loaded = `loaded model ${message.modelName}. [PID]:${process.pid}`
+  const name = message.command === 'load' ? message.modelName : ''
+  const loaded = `loaded model ${name}. [PID]:${process.pid}`
   return { code: 200, message: loaded, predictions: [] }
 }
 

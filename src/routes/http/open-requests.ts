@@ -95,7 +95,7 @@ export class OpenRequests {
       request.receivedAt = performance.now()
       if (tracing !== undefined) request.trace = tracing.begin(request)
       connections.begin(request.raw, reply.raw)
-      reply.raw.once('close', () => this.#end(request, reply))
+      reply.raw.on('close', () => this.#end(request, reply))
       // Lets the parser read a body that came with the headers, so that an early rejection knows
       // whether the request is complete.
       process.nextTick(done)

@@ -9,6 +9,10 @@ export type { WireHeader as Header, WireParameter as Parameter, WirePrediction a
 
 const ignore = (): void => {}
 
+/** Begin of all ids, so that they differ from those of another run of the server. */
+const RUN = randomUUID().slice(0, 8)
+let lastId = 0
+
 /** When a job runs, and who counts its outcome. */
 export interface JobOptions {
   /** Priority level; 1 is the highest, and the default. */
@@ -45,7 +49,7 @@ export class Job {
     parameters: readonly WireParameter[],
     { level = 1, deadline, chain, statuses }: JobOptions = {},
   ) {
-    const request = { id: randomUUID(), headers, parameters }
+    const request = { id: `${RUN}-${++lastId}`, headers, parameters }
     this.request = chain === undefined ? request : { ...request, origin: { chain, deadline } }
     this.bytes = parameters.reduce((sum, parameter) => sum + parameter.value.length, 0)
     this.level = level

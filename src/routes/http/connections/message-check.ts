@@ -45,9 +45,12 @@ export function messageProblem(request: IncomingMessage): ServerError | undefine
 
 /** Whether a request has a header line more than once. `header` is in lower case. */
 export function isRepeated({ rawHeaders }: IncomingMessage, header: string): boolean {
-  const isName = (text: string, index: number): boolean =>
-    index % 2 === 0 && text.length === header.length && text.toLowerCase() === header
-  return rawHeaders.findIndex(isName) !== rawHeaders.findLastIndex(isName)
+  let lines = 0
+  for (let index = 0; index < rawHeaders.length; index += 2) {
+    const name = rawHeaders[index] ?? ''
+    if (name.length === header.length && name.toLowerCase() === header) lines += 1
+  }
+  return lines > 1
 }
 
 function invalid(text: string, statusCode = 400): ServerError {
