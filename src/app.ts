@@ -3,18 +3,16 @@
  * `server.ts` starts the listeners, and tests can call `inject`.
  */
 import { randomUUID } from 'node:crypto'
-import type { IncomingMessage } from 'node:http'
 import { parse } from 'node:querystring'
-import multipart from '@fastify/multipart'
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import Fastify, { LogController } from 'fastify'
-import type { FastifyBaseLogger, FastifyRequest } from 'fastify'
+import type { FastifyBaseLogger } from 'fastify'
 import { consoleRoutes, sendBrowsersToConsole } from './routes/console/console-routes.ts'
 import { ApiDocuments } from './routes/documents/api-documents.ts'
 import { docsPageRoutes } from './routes/documents/docs-page.ts'
 import { documentRoutes, modelDocumentRoutes } from './routes/documents/openapi.ts'
 import { protect } from './routes/http/access/protect.ts'
-import { readArrivedBody, readBody } from './routes/http/body.ts'
+import { readBodies } from './routes/http/body.ts'
 import { guardAgainstBrowsers } from './routes/http/browser-guard.ts'
 import { refuseUrl } from './routes/http/connections/connection-errors.ts'
 import { connectionLimits } from './routes/http/connections/connection-limits.ts'
@@ -163,31 +161,6 @@ function operatorRoutes(app: App, context: RouteContext): void {
   managementRoutes(app, context)
   metricsRoute(app, context)
   consoleRoutes(app, context)
-}
-
-/**
- * Reads every body into one buffer, whatever its content type. The routes that accept multipart
- * forms parse the buffer.
- */
-async function readBodies(app: App, { config }: RouteContext): Promise<void> {
-  const { maxBodyBytes, maxJsonBytes } = config
-  await app.register(multipart)
-  const read = (
-    request: FastifyRequest,
-    payload: IncomingMessage,
-    done: (error: null, body: Buffer) => void,
-  ): Promise<Buffer> | undefined => {
-    const isJson = /^application\/(.+\+)?json\b/i.test(request.headers['content-type'] ?? '')
-    const limits = {
-      maxBytes: isJson ? Math.min(maxJsonBytes, maxBodyBytes) : maxBodyBytes,
-      hold: (bytes: number) => app.openRequests.hold(request, bytes),
-    }
-    const hasArrived = readArrivedBody(payload, limits, (body) => done(null, body))
-    return hasArrived ? undefined : readBody(payload, limits)
-  }
-  // Fastify remembers the parser of a content type, but not if it is the one for all types.
-  app.addContentTypeParser('*', read)
-  app.addContentTypeParser(/^./, read)
 }
 
 function newApp(

@@ -147,7 +147,7 @@ export class ModelVersion {
     return { ...pool, isLoading: this.#isLoading, residency, wantedWorkers, isReady }
   }
 
-  /** Counts since the version was registered. */
+  /** Counts since its registration. */
   get statistics(): VersionMetrics {
     return this.#pool.metrics
   }
@@ -190,8 +190,7 @@ export class ModelVersion {
     const canRelease = !this.prepared.hasCode
     if (canRelease) {
       for (const { value } of parameters) largeBuffers.give(value)
-      this.statistics.countRows(response.headers)
-      this.statistics.countTokens(response.headers)
+      this.statistics.countWork(response.headers)
     }
     return new Prediction(response, canRelease, job.stream)
   }

@@ -37,8 +37,7 @@ export class Registry {
     const { failures, changes, loads } = this
     this.routing = new ModelRouting(this.#table, changes)
     this.shadows = new ModelShadows(this.#table, changes)
-    this.rollouts = new ModelRollouts(this.#table, changes, models.log)
-    this.rollouts.agreement = (model, version) => this.shadows.agreementOf(model, version)
+    this.rollouts = new ModelRollouts(this.#table, changes, models.log, this.shadows)
     const shared = { table: this.#table, changes, failures, loads }
     this.#loader = new ModelLoader({ models: { ...models, observer: this.shadows }, ...shared })
   }

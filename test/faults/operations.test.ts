@@ -313,7 +313,7 @@ test('O14 a wall clock that is set by an hour changes no timeout, backoff or age
 const COMPARES_WALL_CLOCK = [
   'command/client/list.ts',
   'command/log-format.ts',
-  'models/metrics/process.ts',
+  'models/metrics/server-families/process.ts',
   'models/weights/entry-list.ts',
   'models/weights/source-files.ts',
   'pages/shared/format.ts',

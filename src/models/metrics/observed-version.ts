@@ -1,5 +1,9 @@
 import type { PoolWorker } from '../scheduling/pool.ts'
+import type { Labels } from './families.ts'
 import type { VersionMetrics } from './version-metrics.ts'
+
+/** The labels of each series of a version. */
+export const VERSION_LABELS = ['model', 'version']
 
 /** The part of a model version that is read. */
 export interface ObservedVersion {
@@ -23,4 +27,8 @@ export interface ObservedVersion {
 /** Whether a model that loads on demand was never requested. */
 export function isUntouched({ status, statistics }: ObservedVersion): boolean {
   return status.residency === 'UNLOADED' && statistics.isUntouched
+}
+
+export function labelsOf({ name, version }: Pick<ObservedVersion, 'name' | 'version'>): Labels {
+  return { model: name, version }
 }

@@ -4,28 +4,27 @@
  */
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { Registry } from 'prom-client'
-import { residentBytes } from '../../process-identity.ts'
 import { ROLLOUT_FAMILIES } from '../rollout/metrics.ts'
 import type { ObservedRollout } from '../rollout/metrics.ts'
-import type { PoolWorker } from '../scheduling/pool.ts'
 import { StatusCounts } from './counts.ts'
 import { addCounter, addGauge, addHistogram } from './families.ts'
-import type { FamilyInfo, HistogramSample, Labels, Sample } from './families.ts'
+import type { HistogramSample, Sample } from './families.ts'
 import { printedFamilies } from './handler-families.ts'
-import { isUntouched } from './observed-version.ts'
+import { VERSION_LABELS, isUntouched, labelsOf } from './observed-version.ts'
 import type { ObservedVersion } from './observed-version.ts'
-import { addProcessMetrics } from './process.ts'
-import { addRecording } from './recording.ts'
-import type { RecordingCounts } from './recording.ts'
-import { addResidencyMetrics } from './residency.ts'
-import type { ObservedMemory } from './residency.ts'
-import { addResponses, addStreamMetrics } from './responses.ts'
-import { addShadows } from '../shadow/metrics.ts'
-import type { ObservedShadow } from '../shadow/metrics.ts'
-import { addStarts } from './starts.ts'
-import type { WorkerStarts } from './starts.ts'
+import { addProcessMetrics } from './server-families/process.ts'
+import { addRecording } from './server-families/recording.ts'
+import type { RecordingCounts } from './server-families/recording.ts'
+import { addResidencyMetrics } from './server-families/residency.ts'
+import type { ObservedMemory } from './server-families/residency.ts'
+import { addResponses, addStreamMetrics } from './server-families/responses.ts'
+import { addShadows } from './server-families/shadow.ts'
+import type { ObservedShadow } from './server-families/shadow.ts'
+import { addStarts } from './server-families/starts.ts'
+import type { WorkerStarts } from './server-families/starts.ts'
 import { addTorchServeMetrics } from './torchserve-names.ts'
 import type { VersionMetrics } from './version-metrics.ts'
+import { addWorkers } from './workers.ts'
 
 export type { ObservedMemory, ObservedVersion }
 
@@ -44,14 +43,6 @@ export interface MetricSources {
   readonly shadows?: () => readonly ObservedShadow[]
 }
 
-const WORKER_STATES: readonly PoolWorker['state'][] = [
-  'starting',
-  'loading',
-  'ready',
-  'stopping',
-  'stopped',
-]
-const VERSION_LABELS = ['model', 'version']
 const HISTOGRAM_SUFFIX = /_(bucket|sum|count)$/
 
 /**
@@ -86,7 +77,7 @@ export class ServerMetrics {
     // Thousands of models that nobody uses would make the page as long as they are many.
     this.#versions = () => versions().filter((model) => !isUntouched(model))
     this.#addRequests()
-    this.#addWorkers()
+    addWorkers(this.#registry, this.#versions)
     if (starts !== undefined) addStarts(this.#registry, starts)
     for (const { samplesOf, ...info } of rollouts === undefined ? [] : ROLLOUT_FAMILIES)
       addGauge(this.#registry, info, () => rollouts?.().flatMap(samplesOf) ?? [])
@@ -155,6 +146,12 @@ export class ServerMetrics {
       'reason',
       (statistics) => Object.entries(statistics.printed.dropped),
     )
+    this.#counter(
+      'worker_restarts_total',
+      'Workers that were replaced, by the cause of the end of the previous worker.',
+      'cause',
+      (statistics) => Object.entries(statistics.restarts),
+    )
     this.#histogram(
       'request_queue_seconds',
       'Time a request waits in the queue, in seconds.',
@@ -182,34 +179,6 @@ export class ServerMetrics {
       'Requests that the ready workers can run at once.',
       (status) => status.capacity,
     )
-  }
-
-  #addWorkers(): void {
-    this.#counter(
-      'worker_restarts_total',
-      'Workers that were replaced, by the cause of the end of the previous worker.',
-      'cause',
-      (statistics) => Object.entries(statistics.restarts),
-    )
-    const workers: FamilyInfo = {
-      name: 'onnxd_workers',
-      help: 'Workers by state.',
-      labelNames: [...VERSION_LABELS, 'state'],
-    }
-    addGauge(this.#registry, workers, () =>
-      this.#versions().flatMap((model) =>
-        WORKER_STATES.map((state): Sample => {
-          const inState = model.status.workers.filter(({ worker }) => worker.state === state)
-          return [{ ...labelsOf(model), state }, inState.length]
-        }),
-      ),
-    )
-    const memory: FamilyInfo = {
-      name: 'onnxd_worker_resident_bytes',
-      help: 'Resident memory of a worker process, in bytes.',
-      labelNames: [...VERSION_LABELS, 'worker'],
-    }
-    addGauge(this.#registry, memory, () => Promise.all(this.#versions().flatMap(residentMemory)))
   }
 
   #counter(
@@ -244,17 +213,4 @@ export class ServerMetrics {
       this.#versions().map((model): HistogramSample => [labelsOf(model), read(model.statistics)]),
     )
   }
-}
-
-function labelsOf({ name, version }: ObservedVersion): Labels {
-  return { model: name, version }
-}
-
-/** One sample per worker with a running process. */
-function residentMemory(model: ObservedVersion): Promise<Sample>[] {
-  return model.status.workers.flatMap(({ id, worker: { pid, state } }) => {
-    if (pid === undefined || state === 'stopped') return []
-    const labels = { ...labelsOf(model), worker: String(id) }
-    return residentBytes(pid).then((bytes): Sample => [labels, bytes])
-  })
 }

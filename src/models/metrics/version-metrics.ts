@@ -109,20 +109,10 @@ export class VersionMetrics {
     this.onResponse(timing.queueMs + timing.workerMs)
   }
 
-  /** Counts the batch dimension of a request, if the worker's response reports it. */
-  countRows(headers: readonly WireHeader[]): void {
-    const header = headers.find(([name]) => name === ROWS_HEADER)
-    const rows = Number(header?.[1] ?? 1)
-    if (Number.isSafeInteger(rows) && rows > 1) this.furtherRows += rows - 1
-  }
-
-  /** Counts the tokens of a request, if the worker's response reports them. */
-  countTokens(headers: readonly WireHeader[]): void {
-    const header = headers.find(([name]) => name === TOKENS_HEADER)
-    const [text = 0, padding = 0] = header?.[1].split('+').map(Number) ?? []
-    if (!Number.isSafeInteger(text) || !Number.isSafeInteger(padding)) return
-    this.textTokens.text += Math.max(text, 0)
-    this.textTokens.padding += Math.max(padding, 0)
+  /** Counts the rows and tokens of a request, if the worker's response reports them. */
+  countWork(headers: readonly WireHeader[]): void {
+    this.#countRows(headers)
+    this.#countTokens(headers)
   }
 
   /** Counts a streamed response that has begun, and its end. `takenAt` is as in `countTaken`. */
@@ -147,5 +137,19 @@ export class VersionMetrics {
     this.computeMs.input += input * size
     this.computeMs.infer += infer * size
     this.computeMs.output += output * size
+  }
+
+  #countRows(headers: readonly WireHeader[]): void {
+    const header = headers.find(([name]) => name === ROWS_HEADER)
+    const rows = Number(header?.[1] ?? 1)
+    if (Number.isSafeInteger(rows) && rows > 1) this.furtherRows += rows - 1
+  }
+
+  #countTokens(headers: readonly WireHeader[]): void {
+    const header = headers.find(([name]) => name === TOKENS_HEADER)
+    const [text = 0, padding = 0] = header?.[1].split('+').map(Number) ?? []
+    if (!Number.isSafeInteger(text) || !Number.isSafeInteger(padding)) return
+    this.textTokens.text += Math.max(text, 0)
+    this.textTokens.padding += Math.max(padding, 0)
   }
 }

@@ -34,24 +34,29 @@ const EVENT_TEXTS: Readonly<Record<string, string>> = {
 
 type RolloutLog = Pick<Logger, 'info' | 'warn' | 'error'>
 
+/** Comparisons of shadow traffic. */
+interface Shadows {
+  readonly agreementOf: AgreementSource
+}
+
 /** Makes the changes of rollouts, on request and by evidence. Each is saved with the routing. */
 export class ModelRollouts {
-  /** Comparisons of shadow traffic. */
-  agreement: AgreementSource = () => undefined
   readonly #table: ModelTable
   readonly #changes: Changes
   readonly #log: RolloutLog
   readonly #observer: RolloutObserver
+  readonly #shadows: Shadows
   /** Models with a change that is being saved, or that waits after a failure. */
   readonly #busy = new Set<string>()
 
-  constructor(table: ModelTable, changes: Changes, log: RolloutLog) {
+  constructor(table: ModelTable, changes: Changes, log: RolloutLog, shadows: Shadows) {
+    this.#shadows = shadows
     this.#table = table
     this.#changes = changes
     this.#log = log
     this.#observer = new RolloutObserver({
       table,
-      agreement: (model, version) => this.agreement(model, version),
+      agreement: (model, version) => shadows.agreementOf(model, version),
       onFinding: (name, record, finding) => void this.#act(name, record, finding),
     })
   }
@@ -151,7 +156,7 @@ export class ModelRollouts {
     const names = Object.keys(presentWeights(routing, to, usual))
     if (names.length === 0)
       throw conflict(`Version ${to} of model ${name} already gets all requests.`)
-    if (minAgreement !== undefined && this.agreement(name, to) === undefined)
+    if (minAgreement !== undefined && this.#shadows.agreementOf(name, to) === undefined)
       throw conflict(
         `min_agreement needs shadow traffic to version ${to} of model ${name}. Start it first, or leave min_agreement out.`,
       )

@@ -1,6 +1,9 @@
 import type { IncomingMessage } from 'node:http'
+import multipart from '@fastify/multipart'
+import type { FastifyRequest } from 'fastify'
 import { capacityFor, largeBuffers } from '../../buffer-pool.ts'
 import { ServerError } from '../../errors.ts'
+import type { App, RouteContext } from '../route-context.ts'
 
 /**
  * A body may have at most this many pieces smaller than `SMALL_PIECE_BYTES`. Each piece costs a
@@ -25,6 +28,31 @@ export interface BodyLimits {
   readonly maxBytes: number
   /** Called before more memory is allocated. If it throws, the body is rejected with that error. */
   readonly hold?: (bytes: number) => void
+}
+
+/**
+ * Reads every body into one buffer, whatever its content type. The routes that accept multipart
+ * forms parse the buffer.
+ */
+export async function readBodies(app: App, { config }: RouteContext): Promise<void> {
+  const { maxBodyBytes, maxJsonBytes } = config
+  await app.register(multipart)
+  const read = (
+    request: FastifyRequest,
+    payload: IncomingMessage,
+    done: (error: null, body: Buffer) => void,
+  ): Promise<Buffer> | undefined => {
+    const isJson = /^application\/(.+\+)?json\b/i.test(request.headers['content-type'] ?? '')
+    const limits = {
+      maxBytes: isJson ? Math.min(maxJsonBytes, maxBodyBytes) : maxBodyBytes,
+      hold: (bytes: number) => app.openRequests.hold(request, bytes),
+    }
+    const hasArrived = readArrivedBody(payload, limits, (body) => done(null, body))
+    return hasArrived ? undefined : readBody(payload, limits)
+  }
+  // Fastify remembers the parser of a content type, but not if it is the one for all types.
+  app.addContentTypeParser('*', read)
+  app.addContentTypeParser(/^./, read)
 }
 
 /** Counts the small pieces of a body. */

@@ -1,12 +1,14 @@
-import type {
-  HandlerContext as PublicContext,
-  HandlerServer,
-  OnnxModel,
-} from '../../../../types/handler.d.ts'
 /**
  * The API that a custom handler uses: its model and the current batch. It is the context of MMS's
  * handlers, with names in camelCase.
  */
+import type {
+  HandlerContext as PublicContext,
+  HandlerServer,
+  OnnxModel,
+  RequestProperty,
+  SystemProperties,
+} from '../../../../types/handler.d.ts'
 import { STREAM_HEADER } from '../../wire/messages.ts'
 import type { WireHeader, WireRequest } from '../../wire/messages.ts'
 import { Metrics } from './metrics.ts'
@@ -31,18 +33,6 @@ export interface ModelFacts {
   /** The ONNX model of the folder. */
   readonly model?: OnnxModel | undefined
 }
-
-export interface SystemProperties {
-  readonly modelDir: string
-  /** Device index, `null` for CPU. */
-  readonly gpuId: number | null
-  readonly batchSize: number
-  readonly serverName: string
-  readonly serverVersion: string
-}
-
-/** The text of a header, or the content type of the parameter with that name. */
-export type RequestProperty = string | { readonly 'content-type': string }
 
 /** The headers of one request, and the status and headers of its response. */
 export class RequestProcessor {

@@ -1,10 +1,9 @@
 import type { Registry } from 'prom-client'
-import type { StatusCounts } from './counts.ts'
-import { addCounter, addHistogram } from './families.ts'
-import type { HistogramSample, Labels, Sample } from './families.ts'
-import type { ObservedVersion } from './observed-version.ts'
-
-const VERSION_LABELS = ['model', 'version']
+import type { StatusCounts } from '../counts.ts'
+import { addCounter, addHistogram } from '../families.ts'
+import type { HistogramSample, Sample } from '../families.ts'
+import { VERSION_LABELS, labelsOf } from '../observed-version.ts'
+import type { ObservedVersion } from '../observed-version.ts'
 
 /** Adds the responses of each listener. The gRPC listener appears with its first call. */
 export function addResponses(
@@ -78,8 +77,4 @@ export function addStreamMetrics(
         model.statistics.streamSeconds,
       ]),
   )
-}
-
-function labelsOf({ name, version }: ObservedVersion): Labels {
-  return { model: name, version }
 }

@@ -1,9 +1,9 @@
 /** Metrics of the models that load on demand, and of the memory of all workers. */
 import type { Registry } from 'prom-client'
-import { memoryOfProcess } from '../../process-identity.ts'
-import { addCounter, addGauge, addHistogram } from './families.ts'
-import type { HistogramSample, Labels, Sample } from './families.ts'
-import type { ObservedVersion } from './observed-version.ts'
+import { memoryOfProcess } from '../../../process-identity.ts'
+import { addCounter, addGauge, addHistogram } from '../families.ts'
+import type { HistogramSample, Labels, Sample } from '../families.ts'
+import type { ObservedVersion } from '../observed-version.ts'
 
 const VERSION_LABELS = ['model', 'version']
 

@@ -1,7 +1,7 @@
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import type { Registry } from 'prom-client'
-import { descriptorLimit, openDescriptors } from '../../process-identity.ts'
-import { addCounter, addGauge } from './families.ts'
+import { descriptorLimit, openDescriptors } from '../../../process-identity.ts'
+import { addCounter, addGauge } from '../families.ts'
 
 /**
  * Interval at which the event loop is measured: it finds a blocked loop and costs almost nothing.

@@ -1,6 +1,6 @@
 import type { Registry } from 'prom-client'
-import { addCounter, addGauge } from './families.ts'
-import type { Sample } from './families.ts'
+import { addCounter, addGauge } from '../families.ts'
+import type { Sample } from '../families.ts'
 
 /** The part of the factory of workers that is read. */
 export interface WorkerStarts {

@@ -1,8 +1,8 @@
 /** Metrics of shadow versions: copies of requests that are compared. */
 import type { Registry } from 'prom-client'
-import type { Distribution } from '../metrics/counts.ts'
-import { addCounter, addHistogram } from '../metrics/families.ts'
-import type { HistogramSample, Sample } from '../metrics/families.ts'
+import type { Distribution } from '../counts.ts'
+import { addCounter, addHistogram } from '../families.ts'
+import type { HistogramSample, Sample } from '../families.ts'
 
 /** The part of a shadow that is read. */
 export interface ObservedShadow {

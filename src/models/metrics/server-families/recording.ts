@@ -1,6 +1,6 @@
 /** Metrics of the recording of requests. */
 import type { Registry } from 'prom-client'
-import { addCounter } from './families.ts'
+import { addCounter } from '../families.ts'
 
 /** Counts of a recorder, which change while it runs. */
 export interface RecordingCounts {
