@@ -56,10 +56,14 @@ const SIGNATURES: readonly (readonly [string, FileFormat])[] = [
   ['fLaC', 'a FLAC file'],
   ['OggS\0', 'an Ogg file'],
 ]
-const FIRST_BYTES: ReadonlySet<number | undefined> = new Set(
-  [...SIGNATURES.map(([signature]) => signature), '\xff', 'R', 'B', 'I', '\0'].map((signature) =>
-    signature.charCodeAt(0),
-  ),
+/** First characters of the formats that {@link formatOfParts} finds. */
+const PART_STARTS = ['\xff', 'R', 'B', 'I', '\0']
+/** The signatures that begin with each byte. */
+const BY_FIRST_BYTE: ReadonlyMap<number | undefined, typeof SIGNATURES> = new Map(
+  [...PART_STARTS, ...SIGNATURES.map(([signature]) => signature)].map((start) => [
+    start.charCodeAt(0),
+    SIGNATURES.filter(([signature]) => signature[0] === start[0]),
+  ]),
 )
 /** Lengths of the second header of a bitmap. */
 const BITMAP_HEADERS: ReadonlySet<number | undefined> = new Set([12, 40, 52, 56, 64, 108, 124])
@@ -67,9 +71,10 @@ const LONGEST = 18
 
 /** Returns the format whose first bytes match; `undefined` if no format does. */
 export function fileFormatOf(bytes: Buffer): FileFormat | undefined {
-  if (!FIRST_BYTES.has(bytes[0])) return undefined
+  const signatures = BY_FIRST_BYTE.get(bytes[0])
+  if (signatures === undefined) return undefined
   const start = bytes.toString('latin1', 0, LONGEST)
-  const found = SIGNATURES.find(([signature]) => start.startsWith(signature))
+  const found = signatures.find(([signature]) => start.startsWith(signature))
   return found?.[1] ?? formatOfParts(start)
 }
 

@@ -16,11 +16,23 @@ const TYPES: readonly (readonly [type: string, form: ResponseForm])[] = [
   ['application/x-npz', 'npz'],
 ]
 
+/** The header of the last request. Most requests to a model have the same one. */
+const last: { accept: string; form: ResponseForm } = { accept: '', form: 'plain' }
+
+/** As {@link preferredForm}. */
+export function responseForm(accept: string): ResponseForm {
+  if (accept !== last.accept) {
+    last.form = preferredForm(accept)
+    last.accept = accept
+  }
+  return last.form
+}
+
 /**
  * The preferred form, by quality. With equal quality, a named type wins over a wildcard, and JSON
  * wins over the others. Types that are not known do not matter.
  */
-export function responseForm(accept: string): ResponseForm {
+function preferredForm(accept: string): ResponseForm {
   if (accept === '' || accept === '*/*' || accept === JSON_TYPE) return 'plain'
   const wanted = accept.toLowerCase()
   const json = preference(wanted, JSON_TYPE)
