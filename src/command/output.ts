@@ -9,10 +9,7 @@ import type { OutputTarget } from './output-target.ts'
 
 /** Maximum of characters that wait for a slow reader. Further lines are dropped and counted. */
 const MAX_WAITING = 4 * 1024 * 1024
-/**
- * Lines are written together: one write per line would cost more than the line itself, because
- * another thread writes to files.
- */
+/** Lines are written together: one write per line would cost more than the line itself. */
 const BLOCK_CHARACTERS = 16 * 1024
 /** Lines that do not fill a block are written after this time. */
 const FLUSH_MS = 250
