@@ -71,12 +71,12 @@ test('of versions under load, the right one is promoted and each bad one is roll
 test(`after a kill at any moment the state is one of the legal ones, seed ${seed}`, async (t) => {
   const folder = behavingModel(t, { 1: { delayMs: 2 }, 2: { delayMs: 2 } })
   const settings = { ...SETTINGS, stateDir: temporaryFolder(t) }
-  const steps = [30, 50, 70, 90, 100]
+  const steps = [30, 60, 100]
   const seen = new Set<string>()
   let server = await serve(t, [folder], settings)
   const begin = async (): Promise<void> => {
     assert.equal((await call(server, 'PUT', '/1/set-default')).status, 200)
-    const plan = { to: '2', steps, hold: 0, max_error_rate: 0.1, max_p99_ratio: 0 }
+    const plan = { to: '2', steps, hold: 0, max_error_rate: 0.3, max_p99_ratio: 0 }
     assert.equal((await call(server, 'POST', '/rollout', plan)).status, 200)
   }
   await begin()
