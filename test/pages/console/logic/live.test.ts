@@ -46,16 +46,18 @@ test('the state has the parts of all events, and not those that are gone', () =>
     }),
   )
   assert.deepEqual(first?.versions, [digits, iris], 'sorted by name')
+  assert.deepEqual(first?.rollouts, [])
   const second = parts.apply(
     event({
       time: 2,
-      set: { 'model/iris/1': { ...iris, queued: 3 } },
+      set: { 'model/iris/1': { ...iris, queued: 3 }, 'rollout/iris': { name: 'iris' } },
       gone: ['model/digits/1'],
       log: [{ msg: 'b' }],
     }),
   )
   assert.deepEqual(second?.versions, [{ ...iris, queued: 3 }])
   assert.deepEqual(second.log, [{ msg: 'a' }, { msg: 'b' }])
+  assert.deepEqual(second.rollouts, [{ name: 'iris' }])
   assert.equal(second.time, 2)
   assert.deepEqual(first?.versions, [digits, iris], 'an older state stays as it was')
 })
