@@ -5,6 +5,7 @@ import { ServerError, messageOf } from '../../errors.ts'
 import type { Changes } from '../changes.ts'
 import type { ModelTable } from '../model-table.ts'
 import { versionOfLabel, withoutMissing } from '../routing/routing.ts'
+import type { Routing } from '../routing/routing.ts'
 import { RolloutObserver } from './observer.ts'
 import type { Finding } from './observer.ts'
 import { checkPlan } from './plan.ts'
@@ -126,7 +127,7 @@ export class ModelRollouts {
       if (!isActive(record)) return this.#table.setRollout(name, record)
       for (const version of [record.plan.to, ...record.from]) this.#table.existing(name, version)
       const routing = this.#table.chooser(name)?.routing
-      if (isDeepStrictEqual(routing, routingOf(record))) return this.#table.rollOut(name, record)
+      if (isSameRouting(routing, routingOf(record))) return this.#table.rollOut(name, record)
       const ended = end(record, 'aborted', 'the routing was changed while it did not run', now())
       return this.#table.setRollout(name, ended)
     }, false)
@@ -229,6 +230,11 @@ export class ModelRollouts {
     const level = state === 'rolled_back' || state === 'aborted' ? 'warn' : 'info'
     this.#log[level](line, `rollout ${EVENT_TEXTS[event] ?? event}`)
   }
+}
+
+/** A reload of the versions may have added an empty list of labels. */
+function isSameRouting(one: Routing | undefined, other: Routing | undefined): boolean {
+  return isDeepStrictEqual({ labels: {}, ...one }, { labels: {}, ...other })
 }
 
 function conflict(message: string): ServerError {
