@@ -13,6 +13,15 @@ const LABEL_KEYS = [
   'category_id',
 ] as const
 const SCORE_KEYS = ['score', 'probability', 'confidence', 'relevance_score'] as const
+/** Members that follow from the label. With others, such as the place in a text, it says more. */
+const LABEL_MEMBERS: ReadonlySet<string> = new Set([
+  ...LABEL_KEYS,
+  ...SCORE_KEYS,
+  'sequence',
+  'document',
+  'text',
+  'object',
+])
 const BOX_KEYS = ['box', 'bbox', 'bounding_box'] as const
 const BOX_MEMBERS = [
   ['xmin', 'ymin', 'xmax', 'ymax'],
@@ -46,12 +55,13 @@ export function allOf<T>(
   return all
 }
 
-/** A label with a score from 0 to 1. */
+/** A label with a score from 0 to 1, and nothing else. */
 export function scoredOf(fields: Fields): Scored | undefined {
   const label = memberOf(fields, LABEL_KEYS)
   const score = memberOf(fields, SCORE_KEYS)
   if (typeof label !== 'string' && typeof label !== 'number') return undefined
   if (typeof score !== 'number' || !(score >= 0 && score <= 1)) return undefined
+  if (!Object.keys(fields).every((key) => LABEL_MEMBERS.has(key))) return undefined
   return { label: String(label), score }
 }
 

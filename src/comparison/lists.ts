@@ -30,7 +30,11 @@ export function compareLists(
   if (one.length === 0 || other.length === 0) return undefined
   const labels = allOf(one, scoredOf)
   const others = labels && allOf(other, scoredOf)
-  return labels && others && compareLabels(name, labels, others, limits)
+  if (labels === undefined || others === undefined) return undefined
+  // A label that comes twice is not the name of an entry.
+  return [labels, others].every(hasUniqueLabels)
+    ? compareLabels(name, labels, others, limits)
+    : undefined
 }
 
 function compareDetections(
@@ -135,9 +139,13 @@ function compareLabels(
 
 type Scores = ReadonlyMap<string, number>
 
+function hasUniqueLabels(list: readonly Scored[]): boolean {
+  return new Set(list.map(({ label }) => label)).size === list.length
+}
+
 function scoresOf(list: readonly Scored[]): Scores {
   const scores = new Map<string, number>()
-  for (const { label, score } of list) scores.set(label, (scores.get(label) ?? 0) + score)
+  for (const { label, score } of list) scores.set(label, score)
   return scores
 }
 

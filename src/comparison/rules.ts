@@ -5,9 +5,10 @@
  * - `detections`: a list of objects, each with a box of four numbers and a score. They agree if
  *   each box has a partner with the same label and a large IoU, and their scores differ by at most
  *   0.1. Difference: the share of boxes without a partner, or 1 - IoU of the worst pair.
- * - `labels`: a list of objects, each with a label and a score from 0 to 1. They agree if the best
- *   label is the same, and the divergence of the scores is small. Scores with a sum above 1 belong
- *   to no distribution: each may differ by at most 0.1.
+ * - `labels`: a list of objects, each with another label, a score from 0 to 1, and nothing that
+ *   does not follow from the label. They agree if the best label is the same, and the divergence of
+ *   the scores is small. Scores with a sum above 1 belong to no distribution: each may differ by at
+ *   most 0.1.
  * - `exact`: strings, booleans, integers, and mixtures. They agree if all are equal. Difference:
  *   the share of elements that differ.
  * - `probabilities`: floats; each row (last axis) has at least 2 numbers from 0 to 1 with the sum
@@ -19,8 +20,8 @@
  * - `numbers`: all other floats. They agree if each pair is within the tolerance. Difference: the
  *   largest relative difference.
  *
- * Texts of an output that are JSON, or classes such as `0.931:7:dog`, are compared as what they say.
- * Floats without a datatype, as in JSON, are numbers of which at least one is not an integer.
+ * Texts of an output that are JSON, or classes such as `0.931:7:dog`, are compared as what they
+ * say. Floats without a datatype, as in JSON, are numbers of which at least one is not an integer.
  * Floats within the tolerance agree by any of the last three rules. NaN agrees with NaN, an
  * infinity with itself, and -0 with 0.
  */

@@ -209,6 +209,21 @@ test('labels are matched by name, and detections by their boxes', () => {
   const sigmoid = compare(labels(['a', 0.9], ['b', 0.8]), labels(['a', 0.9], ['b', 0.5]))
   assert.match(sigmoid.reason ?? '', /scoreError is 0\.300/)
 
+  // Words of a text are no labels: each has its place.
+  const entity = (word: string, start: number): object => ({
+    entity_group: 'PER',
+    score: 0.9,
+    word,
+    start,
+    end: start + word.length,
+  })
+  const words = (...places: number[]): ComparedResponse =>
+    json(places.map((place) => entity('Anna', place)))
+  assert.equal(compare(words(0, 9), words(0, 8)).agrees, false)
+  assert.match(compare(words(0), words(7)).reason ?? '', /^\[\]\.start: |\[\]\.end: /)
+  const repeated = labels(['a', 0.4], ['a', 0.3])
+  assert.equal(compare(repeated, labels(['a', 0.3], ['a', 0.4])).agrees, false)
+
   type Found = [label: string, score: number, ...box: number[]]
   const detections = (...list: Found[]): ComparedResponse =>
     json(list.map(([label, score, ...box]) => ({ class: label, index: 0, score, box })))

@@ -273,6 +273,17 @@ test('clients do not notice a shadow that crashes and hangs', async (t) => {
   const off = await server.manage('/models/double/shadow', { method: 'DELETE' })
   assert.deepEqual(await json(off), { status: 'Shadow of model "double" removed' })
   assert.equal((await server.manage('/models/double/shadow', { method: 'DELETE' })).status, 404)
+
+  // The version is removed while it runs a copy that hangs.
+  await server.manage('/models/double/1/set-default', { method: 'PUT' })
+  assert.equal((await setShadow(server, 'double', { version: '3' })).status, 200)
+  await until(async () => {
+    await send(8)
+    return (await reportOf(server, 'double')).running === 1
+  })
+  assert.equal((await server.manage('/models/double/3', { method: 'DELETE' })).status, 200)
+  assert.equal((await server.manage('/models/double/shadow')).status, 404)
+  await send(9)
 })
 
 async function timeOf(work: () => Promise<unknown>): Promise<number> {
