@@ -67,7 +67,7 @@ export function scoredOf(fields: Fields): Scored | undefined {
 
 /** A box with a score, and mostly a label. */
 export function detectionOf(fields: Fields): Detection | undefined {
-  const box = boxOf(memberOf(fields, BOX_KEYS))
+  const box = boxOf(memberOf(fields, BOX_KEYS) ?? fields)
   const score = memberOf(fields, SCORE_KEYS)
   const label = memberOf(fields, LABEL_KEYS) ?? ''
   if (box === undefined || typeof score !== 'number') return undefined

@@ -280,14 +280,29 @@ test('what differs in form does not agree, and the reason says why', () => {
 })
 
 test('tables are compared by columns, and lines of JSON one by one', () => {
-  const csv = (score: string, label = 'a'): ComparedResponse =>
-    response('text/csv', `label,score\r\n${label},${score}\r\nb,2.5\r\n`)
-  assert.deepEqual(verdicts(compare(csv('1.5'), csv('1.50001'))), [
-    ['label', 'exact', true],
-    ['score', 'numbers', true],
+  const csv = (...lines: string[]): ComparedResponse => response('text/csv', lines.join('\r\n'))
+  const values = (value: string, name = 'a'): ComparedResponse =>
+    csv('name,value', `${name},${value}`, 'b,2.5')
+  assert.deepEqual(verdicts(compare(values('1.5'), values('1.50000000000000001'))), [
+    ['name', 'exact', true],
+    ['value', 'numbers', true],
   ])
-  assert.match(compare(csv('1.5'), csv('1.6')).reason ?? '', /^score: /)
-  assert.match(compare(csv('1.5'), csv('1.5', 'c')).reason ?? '', /^label: element 0 is "c"/)
+  assert.match(compare(values('1.5'), values('1.6')).reason ?? '', /^value: /)
+  assert.match(compare(values('1.5'), values('1.5', 'c')).reason ?? '', /^name: element 0 is "c"/)
+  const rows = (first: number): ComparedResponse =>
+    csv('y_0,y_1,label', `${first},${1 - first},a`, '0.5,0.5,b')
+  assert.deepEqual(verdicts(compare(rows(0.25), rows(0.26))), [
+    ['y', 'probabilities', true],
+    ['label', 'exact', true],
+  ])
+  const boxes = (edge: number, ...more: string[]): ComparedResponse =>
+    csv('label,score,x1,y1,x2,y2', `face,0.98,${edge},6.4,38.4,32`, ...more)
+  assert.deepEqual(verdicts(compare(boxes(13), boxes(13.5))), [['response', 'detections', true]])
+  assert.match(compare(boxes(13), boxes(13, 'face,0.5,0,0,5,5')).reason ?? '', /1 of 1 and 2 boxes/)
+  assert.deepEqual(verdicts(compare(csv('1,2', '3,4'), csv('1,2', '3,5'))), [
+    ['response', 'exact', false],
+  ])
+  assert.match(compare(csv('a,b', '1'), csv('a,b', '2')).reason ?? '', /^response: element 0/)
   const lines = (score: number): ComparedResponse =>
     response('application/x-ndjson', `{"y":1.5}\n{"y":${score}}\n`)
   assert.equal(compare(lines(2), lines(2.0001)).agrees, true)
