@@ -159,7 +159,9 @@ export interface CallOptions {
   readonly version?: string
   /** Further request headers. */
   readonly headers?: Readonly<Record<string, string>>
-  /** Default: `application/json`, `text/plain` for a string, `application/octet-stream` for bytes. */
+  /** Send a body of `/v1` or `/v2` (JSON) in place of one of `/predictions`. */
+  readonly protocol?: 'v1' | 'v2'
+  /** Default: that of JSON, of text for a string, or `application/octet-stream` for bytes. */
   readonly contentType?: string
   /** Position of the request in the batch whose deadline, id and trace the call has; default 0. */
   readonly index?: number

@@ -97,6 +97,10 @@ test('a handler gets what another model responds: JSON decoded, text as a string
   )
   const onnx = await ask(it, { model: 'identity_fp32', data: { INPUT0: [[1.5, 2]] } })
   assert.deepEqual([onnx.status, await json(onnx)], [200, { OUTPUT0: [[1.5, 2]] }])
+  const tensor = { name: 'INPUT0', datatype: 'FP32', shape: [1, 2], data: [1.5, 2] }
+  const v2 = { model: 'identity_fp32', data: { inputs: [tensor] }, options: { protocol: 'v2' } }
+  const { outputs } = (await json(await ask(it, v2))) as { outputs: unknown }
+  assert.deepEqual(outputs, [{ ...tensor, name: 'OUTPUT0' }])
   assert.equal(await (await ask(it, { model: 'echo', data: 'stream' })).text(), 'ab')
   const stream = await ask(it, { verb: 'stream', model: 'echo' })
   assert.equal(await stream.text(), '0\n1\n2\n')
@@ -113,6 +117,11 @@ test('errors of a call have the status and the text of the model', async () => {
   const version = await ask(it, { model: 'echo', data: 1, options: { version: '9' } })
   assert.equal(version.status, 404)
   assert.equal((await ask(it, { model: 'echo', data: 1, options: { version: '1.0' } })).status, 200)
+  const none = { verb: 'caught', model: 'identity_fp32', data: {}, options: { protocol: 'v2' } }
+  const { code, message } = (await json(await ask(it, none))) as { code: number; message: string }
+  assert.deepEqual([code, /inputs/.test(message)], [400, true], message)
+  const unknown = { ...none, options: { protocol: 'grpc' } }
+  assert.equal((await ask(it, { ...unknown, verb: '' })).status, 400)
   const wrong = await ask(it, { model: 'identity_fp32', data: { INPUT0: 'x' } })
   assert.equal(wrong.status, 400)
   assert.equal((await ask(it, { model: 'echo' })).status, 503, 'undefined has no JSON')

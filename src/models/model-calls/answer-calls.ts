@@ -1,5 +1,5 @@
 /** Sends the calls of handlers to other models, through the queues of these models. */
-import { isInternalHeader } from '../../contract/internal-headers.ts'
+import { DIALECT_HEADER, isInternalHeader } from '../../contract/internal-headers.ts'
 import { ServerError } from '../../errors.ts'
 import type { AnswerCall, ModelCall } from '../../worker/host/calls/call-channel.ts'
 import type { Registry } from '../registry.ts'
@@ -10,6 +10,8 @@ import { CallGraph } from './call-graph.ts'
 
 /** Models that may call one another for one request. */
 const MAX_MODELS = 8
+/** Protocols with JSON bodies that a call may have. */
+const PROTOCOLS: ReadonlySet<string> = new Set(['v1', 'v2'])
 /** Headers that a call has from the request that is served. */
 const INHERITED: ReadonlySet<string> = new Set(['traceparent', 'tracestate', 'x-request-id'])
 
@@ -72,8 +74,12 @@ function timeLeft(deadline: number | undefined): number | undefined {
   throw new ServerError('ServiceUnavailableException', text)
 }
 
-function headersOf({ headers, serves }: ModelCall): Header[] {
+/** @throws ServerError for a protocol that does not exist. */
+function headersOf({ headers, serves, protocol }: ModelCall): Header[] {
   const inherited = serves.headers.filter(([name]) => INHERITED.has(name.toLowerCase()))
   const own = headers.filter(([name]) => !isInternalHeader(name))
-  return [...inherited, ...own]
+  if (protocol === '') return [...inherited, ...own]
+  if (!PROTOCOLS.has(protocol))
+    throw new ServerError('BadRequestException', 'The protocol of a call is v1 or v2.')
+  return [...inherited, ...own, [DIALECT_HEADER, protocol]]
 }

@@ -23,6 +23,8 @@ export interface ModelCall {
   readonly model: string
   /** Empty if the call names none. */
   readonly version: string
+  /** `v1` or `v2` for a body of that protocol; empty for one of `/predictions`. */
+  readonly protocol: string
   readonly headers: readonly WireHeader[]
   readonly parameters: readonly WireParameter[]
   /** The request that the handler serves, and where it comes from. */
@@ -121,13 +123,21 @@ export class CallChannel {
 
   /** @throws ServerError if the worker serves no such request. */
   #read({ headers, parameters }: WireRequest): ModelCall {
-    const [served = '', model = '', version = ''] = headers.map(([, value]) => value)
+    const [served = '', model = '', version = '', protocol = ''] = headers.map(([, value]) => value)
     const serves = this.#served.get(served)
     if (serves?.origin === undefined) {
       const text = 'A handler can call other models only while it serves a request.'
       throw new ServerError('InternalServerException', text)
     }
-    return { model, version, headers: headers.slice(3), parameters, serves, origin: serves.origin }
+    return {
+      model,
+      version,
+      protocol,
+      headers: headers.slice(4),
+      parameters,
+      serves,
+      origin: serves.origin,
+    }
   }
 
   #count(calls: number, bytes: number): void {

@@ -44,12 +44,13 @@ export class ServerCalls {
     data: unknown,
     options: CallOptions = {},
   ): Promise<unknown> {
-    const { version = '', headers = {}, contentType } = options
+    const { version = '', protocol = '', headers = {}, contentType } = options
     const parameter = toParameter(data, contentType)
     const list: WireHeader[] = [
       ['for', served],
       ['model', model],
       ['version', version],
+      ['protocol', protocol],
       ...Object.entries(headers).map(([name, value]): WireHeader => [name, value]),
     ]
     const id = String(this.#next++)
@@ -106,8 +107,10 @@ function errorText(body: Buffer): string {
   const text = body.toString()
   try {
     const value: unknown = JSON.parse(text)
-    if (typeof value === 'object' && value !== null && 'message' in value)
-      return String(value.message)
+    if (typeof value === 'object' && value !== null) {
+      if ('message' in value) return String(value.message)
+      if ('error' in value) return String(value.error)
+    }
   } catch {
     // The handler of the model chose another form.
   }
