@@ -134,7 +134,12 @@ const DOORS = {
     'line-reader.ts',
   ],
   'worker/host/python': ['python-worker.ts', 'python-installation.ts'],
-  'worker/process/custom': ['model.ts'],
+  'worker/process/custom': [
+    'model.ts',
+    'server-calls.ts',
+    'prediction-exception.ts',
+    'json-input.ts',
+  ],
   'worker/process/custom/modules': ['install-hooks.ts', 'import-error.ts'],
   'worker/process/custom/onnx-model': [
     'open-model.ts',
@@ -182,6 +187,7 @@ const DOORS = {
   'worker/process/onnx/vision': ['task.ts', 'call.ts'],
   'worker/process/onnx/table-responses': ['call.ts'],
   'worker/process/onnx/tables': ['codec.ts'],
+  'worker/process/pipeline': ['model.ts'],
   'worker/process/start': [
     'run-worker.ts',
     'listener.ts',

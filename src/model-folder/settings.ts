@@ -7,6 +7,7 @@ import type { Static } from '@sinclair/typebox'
 import { stringEnum } from '../schema.ts'
 import { HANDLER_PROPERTIES } from './handler-settings.ts'
 import { ImageSettings } from './image-settings.ts'
+import { PipelineSettings } from './pipeline-settings.ts'
 import { TABLE_PROPERTIES } from './table-settings.ts'
 import { TaskSettings } from './task-settings.ts'
 import { TextSettings } from './text-settings.ts'
@@ -62,6 +63,7 @@ export const ModelSettings = Type.Object(
     task: Type.Optional(TaskSettings),
     ...TABLE_PROPERTIES,
     text: Type.Optional(TextSettings),
+    pipeline: Type.Optional(PipelineSettings),
     ...FILE_PROPERTIES,
     ...HANDLER_PROPERTIES,
     pinned: Type.Optional(

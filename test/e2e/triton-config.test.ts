@@ -233,11 +233,12 @@ test('C15: a delay below a millisecond is kept wherever it is set', async (t) =>
   assert.equal((await describe(second)).maxBatchDelay, 0.1)
 })
 
-test('C15: ensembles and other back-ends are refused in words', async (t) => {
+test('C15: wrong ensembles and other back-ends are refused in words', async (t) => {
   const store = temporaryFolder(t)
   const folders: [name: string, config: string, file: string, reason: RegExp][] = [
-    ['ensemble', 'platform: "ensemble" ensemble_scheduling { step [] }', '', /an ensemble, which/],
-    ['steps', 'ensemble_scheduling { step [ { model_name: "a" } ] }', '', /an ensemble, which/],
+    ['ensemble', 'platform: "ensemble" ensemble_scheduling { step [] }', '', /has no step/],
+    ['steps', 'ensemble_scheduling { step [ { model_name: "a" } ] }', '', /has no output/],
+    ['bare', 'platform: "ensemble"', '', /requires the Triton backend "ensemble"/],
     [
       'trt',
       'platform: "tensorrt_plan"',
@@ -260,7 +261,11 @@ test('C15: ensembles and other back-ends are refused in words', async (t) => {
   for (const [name, , , reason] of folders) {
     const failure = failed.find(({ modelUrl }) => modelUrl === name)
     assert.match(failure?.reason ?? '', reason, name)
-    assert.match(failure?.reason ?? '', /Serve each model|Export the model to ONNX/, name)
+    assert.match(
+      failure?.reason ?? '',
+      /The pipeline|of the pipeline|Export the model to ONNX/,
+      name,
+    )
     const load = await server.manage(`/v2/repository/models/${name}/load`, { method: 'POST' })
     assert.equal(load.status, 400)
     assert.match(((await json(load)) as { error: string }).error, reason)

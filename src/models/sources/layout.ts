@@ -174,7 +174,7 @@ async function readVersion(
     : (settings.version ?? String(manifest?.model?.modelVersion ?? DEFAULT_VERSION))
   checkModelVersion(version)
   return {
-    ...(await runtimeOf(files, wished)),
+    ...(await runtimeOf(files, { ...wished, pipeline: settings.pipeline ?? triton.pipeline })),
     manifestName: manifest?.model?.modelName,
     version,
     isNumbered,

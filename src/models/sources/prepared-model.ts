@@ -78,6 +78,8 @@ export function toPrepared(
   const name = place.name ?? manifestName ?? own()
   checkModelName(name)
   checkRuntime(place.runtime, model.runtime)
+  if (model.settings.pipeline?.steps.some((step) => step.model === name) === true)
+    throw new ServerError('InvalidModelException', `The pipeline ${name} has itself as a step.`)
   return {
     ...model,
     name,

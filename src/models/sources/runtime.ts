@@ -8,6 +8,8 @@ import { ServerError } from '../../errors.ts'
 import { BUILT_IN_HANDLERS } from '../../model-folder/files.ts'
 import type { ModelFiles } from '../../model-folder/files.ts'
 import type { Manifest } from '../../model-folder/manifest.ts'
+import type { PipelineSettings } from '../../model-folder/pipeline-settings.ts'
+import { PIPELINE_HANDLER, namesOf } from '../../model-folder/pipeline.ts'
 import type { WireDialect } from '../../worker/wire/messages.ts'
 
 /** The text about files in ORT format, the format of onnxruntime's smaller builds. */
@@ -26,6 +28,8 @@ export interface WishedRuntime {
   readonly handler?: string | undefined
   /** Must be the model's own runtime. If the model's files name none, this one is used. */
   readonly runtime?: string | undefined
+  /** The pipeline of `model.json` or `config.pbtxt`. */
+  readonly pipeline?: PipelineSettings | undefined
 }
 
 /** The handler of a model and the worker it needs. */
@@ -54,6 +58,10 @@ export async function runtimeOf(
   const { folder, manifest, onnxFile, settings } = files
   if (manifest !== undefined) checkManifest(manifest)
   const handler = wished.handler ?? settings.handler ?? manifest?.model?.handler ?? ''
+  if (BUILT_IN_HANDLERS.includes(handler) && wished.pipeline !== undefined) {
+    namesOf(wished.pipeline)
+    return { handler: PIPELINE_HANDLER, runtime: NODE_RUNTIME, hasCode: true }
+  }
   if (BUILT_IN_HANDLERS.includes(handler)) {
     if (onnxFile === undefined) throw invalid(await nothingToServe(folder, manifest))
     return { handler, runtime: NODE_RUNTIME, hasCode: false }

@@ -3,7 +3,6 @@ import type { Logger } from 'pino'
 import type { Config } from '../../config/config.ts'
 import { WARM_UP_LINE } from '../../contract/worker-lines.ts'
 import { ServerError } from '../../errors.ts'
-import { BUILT_IN_HANDLERS } from '../../model-folder/files.ts'
 import type { AnswerCall } from '../../worker/host/calls/call-channel.ts'
 import { HandedOverProcess } from '../../worker/host/child-process/handed-over-process.ts'
 import type {
@@ -31,7 +30,7 @@ import { choosePython, folderOf } from './python-model.ts'
 import { SpareWorkers } from './spare-workers.ts'
 import { fileChecks } from './worker-files.ts'
 import type { WorkerFiles } from './worker-files.ts'
-import { isBuiltIn, workerOptions } from './worker-options.ts'
+import { isBuiltIn, runsCode, workerOptions } from './worker-options.ts'
 
 /** Maximum of batches in flight at one of onnxd's own workers. */
 const MAX_DEPTH = 8
@@ -102,8 +101,7 @@ export class WorkerFactory {
    */
   check(model: PreparedModel, handler: string): void {
     this.pythonDialect(model)
-    const hasCode = model.hasCode || !BUILT_IN_HANDLERS.includes(handler)
-    if (hasCode && !this.#config.allowHandlers) {
+    if (runsCode(model, handler) && !this.#config.allowHandlers) {
       throw new ServerError(
         'HandlersNotAllowedException',
         `Model ${model.name} has a custom handler, and this server does not run custom handlers. If you trust the model, start the server with --allow-handlers.`,

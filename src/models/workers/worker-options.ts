@@ -1,6 +1,7 @@
 /** Options for onnxd's own worker besides the load request, as JSON in its environment. */
 import type { Config } from '../../config/config.ts'
 import { BUILT_IN_HANDLERS } from '../../model-folder/files.ts'
+import { PIPELINE_HANDLER } from '../../model-folder/pipeline.ts'
 import type { EffectiveSettings } from '../effective-settings.ts'
 import { MODEL_CONFIG_FILE } from '../sources/config-pbtxt/model-config.ts'
 import type { PreparedModel } from '../sources/prepare.ts'
@@ -39,6 +40,7 @@ export function workerOptions(
     root: files?.root ?? '',
     weights: WEIGHTS_FILE,
     profile,
+    pipeline: settings.pipeline ?? null,
     streams: true,
     // Processes for custom handlers inherit the channel as this descriptor.
     calls: isBuiltIn(effective) ? 0 : 3,
@@ -49,4 +51,13 @@ export function workerOptions(
 /** Whether a model runs without code of its own. */
 export function isBuiltIn({ handler }: Pick<EffectiveSettings, 'handler'>): boolean {
   return BUILT_IN_HANDLERS.includes(handler)
+}
+
+/** Whether a model runs code that is not onnxd's. */
+export function runsCode(
+  model: Pick<PreparedModel, 'hasCode' | 'handler'>,
+  handler: string,
+): boolean {
+  if (model.handler === PIPELINE_HANDLER && handler === PIPELINE_HANDLER) return false
+  return model.hasCode || !BUILT_IN_HANDLERS.includes(handler)
 }

@@ -2,6 +2,7 @@
  * The interface between the protocol loop and a model. The built-in ONNX handlers and the adapter
  * for custom handlers implement it.
  */
+import type { PipelineSettings } from '../../model-folder/pipeline-settings.ts'
 import type { JoinBatches } from '../../model-folder/version-settings.ts'
 import type { WireRequest, WorkerReply } from '../wire/messages.ts'
 
@@ -137,6 +138,8 @@ export interface WorkerOptions {
   readonly streams: boolean
   /** Descriptor of the channel for calls of other models; 0: there is none. */
   readonly calls: number
+  /** The steps of a pipeline; `null` for other models. */
+  readonly pipeline: PipelineSettings | null
 }
 
 export const DEFAULT_WORKER_OPTIONS: WorkerOptions = {
@@ -161,4 +164,5 @@ export const DEFAULT_WORKER_OPTIONS: WorkerOptions = {
   maxJsonDepth: 100,
   streams: false,
   calls: 0,
+  pipeline: null,
 }

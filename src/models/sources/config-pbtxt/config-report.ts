@@ -78,7 +78,7 @@ const RULES: Readonly<Record<string, Rule>> = {
     priority_queue_policy: QUEUE,
   }),
   sequence_batching: 'onnxd does not support sequence batching; each request is independent',
-  ensemble_scheduling: 'onnxd does not run ensembles',
+  ensemble_scheduling: ['pipeline'],
   optimization: 'use the settings graphOptimization, providers and threads instead',
   model_warmup: 'onnxd warms up each model with zeros, unless warmUp in model.json is false',
   response_cache: 'onnxd has no response cache',

@@ -4,6 +4,7 @@
  * `/v2/models/{model}/config` shows them.
  */
 import { ServerError } from '../../../errors.ts'
+import type { PipelineSettings } from '../../../model-folder/pipeline-settings.ts'
 import type { ModelSettings } from '../../../model-folder/settings.ts'
 import {
   JOIN_BATCHES,
@@ -11,6 +12,7 @@ import {
   MAX_PRIORITY_LEVELS,
   MAX_WORKERS,
 } from '../../../model-folder/version-settings.ts'
+import { readEnsemble } from './ensemble.ts'
 import { Fields } from './protobuf-fields.ts'
 import { TextSource, parseTextFormat } from './protobuf-text.ts'
 import type { TextMessage } from './protobuf-text.ts'
@@ -86,7 +88,8 @@ export interface ModelConfig {
       }
     | undefined
   readonly parameters: ReadonlyMap<string, string>
-  readonly isEnsemble: boolean
+  /** The steps of an ensemble. */
+  readonly ensemble: PipelineSettings | undefined
   /** All fields of the text. */
   readonly message: TextMessage
 }
@@ -102,7 +105,7 @@ export function parseModelConfig(text: string): ModelConfig {
   const batching = root.message('dynamic_batching')
   return {
     message,
-    isEnsemble: root.string('platform') === 'ensemble' || message.fields.has('ensemble_scheduling'),
+    ensemble: readEnsemble(root),
     name: root.string('name'),
     platform: root.string('platform'),
     backend: root.string('backend'),
@@ -148,6 +151,7 @@ export function settingsOf(config: ModelConfig): ModelSettings {
   const labels = config.output.find(({ label_filename: name }) => name)?.label_filename
   return {
     ...(labels !== undefined && { labels }),
+    ...(config.ensemble !== undefined && { pipeline: config.ensemble }),
     ...(config.max_batch_size !== undefined && {
       maxBatchSize: config.max_batch_size,
       batchSize: Math.min(Math.max(1, config.max_batch_size), MAX_BATCH_SIZE),
@@ -194,12 +198,8 @@ export function changesOf(config: ModelConfig): Record<string, string> {
  * Rejects a model that needs another backend of Triton.
  * @throws ServerError `InvalidModelException` that names it.
  */
-export function checkBackend({ platform = '', backend = '', isEnsemble }: ModelConfig): void {
-  if (isEnsemble) {
-    throw invalid(
-      `${MODEL_CONFIG_FILE} describes an ensemble, which onnxd does not support. Serve each model of the ensemble. A custom handler can call them one after the other (context.server.predict), or the client can.`,
-    )
-  }
+export function checkBackend({ platform = '', backend = '', ensemble }: ModelConfig): void {
+  if (ensemble !== undefined) return
   const isForeign =
     !['', 'onnxruntime'].includes(backend) || !['', 'onnxruntime_onnx'].includes(platform)
   if (!isForeign) return

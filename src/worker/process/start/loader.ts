@@ -1,6 +1,7 @@
 /** Chooses the handler that serves a model: a built-in handler or a custom handler. */
 import { ServerError } from '../../../errors.ts'
 import { BUILT_IN_HANDLERS, readModelFiles } from '../../../model-folder/files.ts'
+import { PIPELINE_HANDLER } from '../../../model-folder/pipeline.ts'
 import type { LoadContext, LoadedModel } from '../handler.ts'
 
 /**
@@ -13,6 +14,11 @@ import type { LoadContext, LoadedModel } from '../handler.ts'
 export async function loadModel(context: LoadContext, decodeInput: boolean): Promise<LoadedModel> {
   const handler = context.handler || (await handlerOfSettings(context))
   const chosen = { ...context, handler }
+  const { pipeline } = context.options
+  if (pipeline !== null && handler === PIPELINE_HANDLER) {
+    const { loadPipeline } = await import('../pipeline/model.ts')
+    return loadPipeline(pipeline, chosen)
+  }
   if (BUILT_IN_HANDLERS.includes(handler)) {
     const { loadOnnxModel } = await import('../onnx/model.ts')
     return loadOnnxModel(chosen)

@@ -33,6 +33,8 @@ const CHECKS: Readonly<Record<keyof WorkerOptions, (value: unknown) => boolean>>
   maxResponseBytes: isCount,
   maxJsonBytes: isCount,
   maxJsonDepth: isCount,
+  // The front-end has checked it.
+  pipeline: (value) => typeof value === 'object',
   calls: (value) => value === 0 || isCount(value),
   streams: (value) => typeof value === 'boolean',
 }
