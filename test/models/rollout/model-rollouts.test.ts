@@ -8,6 +8,7 @@ import { VersionMetrics } from '../../../src/models/metrics/version-metrics.ts'
 import { ModelTable } from '../../../src/models/model-table.ts'
 import type { ModelVersion } from '../../../src/models/model-version.ts'
 import { ModelRollouts } from '../../../src/models/rollout/model-rollouts.ts'
+import type { Agreement, AgreementSource } from '../../../src/models/rollout/running-step.ts'
 
 const LOOK_MS = 250
 const RETRY_MS = 5000
@@ -33,12 +34,12 @@ interface Laboratory {
 }
 
 /** A model with the versions 1, which is the default, and 2. */
-function laboratory(t: TestContext): Laboratory {
+function laboratory(t: TestContext, agreementOf: AgreementSource = () => undefined): Laboratory {
   const messages: string[] = []
   const write = (_line: unknown, message: string): void => void messages.push(message)
   const log = { info: write, warn: write, error: write } as never
   const [table, changes] = [new ModelTable(), new Changes()]
-  const rollouts = new ModelRollouts(table, changes, log)
+  const rollouts = new ModelRollouts(table, changes, log, { agreementOf })
   t.after(() => rollouts.close())
   const [one, two] = [madeUp('1'), madeUp('2')]
   table.exchange([], [one, two])
@@ -59,14 +60,15 @@ const isNotSaved = (error: unknown): boolean =>
   error instanceof ServerError && error.type === 'StateNotSavedException'
 
 test('responses that do not agree roll a version back; comparisons before the rollout do not count', async (t) => {
-  const lab = laboratory(t)
-  let agreement = { compared: 1000, agreed: 0 }
+  let agreement: Agreement | undefined
+  const lab = laboratory(t, (model, version) =>
+    model === 'm' && version === '2' ? agreement : undefined,
+  )
   await assert.rejects(
     lab.rollouts.begin('m', { ...PLAN, min_agreement: 0.99 }),
     /needs shadow traffic/,
   )
-  lab.rollouts.agreement = (model, version) =>
-    model === 'm' && version === '2' ? agreement : undefined
+  agreement = { compared: 1000, agreed: 0 }
   await lab.rollouts.begin('m', { ...PLAN, min_agreement: 0.95 })
   respond(lab.one, 200)
   respond(lab.two, 200)

@@ -39,7 +39,7 @@ function started(versions: readonly (readonly [name: string, version: string])[]
     const made = { name, version, statistics: new VersionMetrics(), status: { wantedWorkers: 1 } }
     table.exchange([], [made as unknown as ModelVersion])
   }
-  const rollouts = new ModelRollouts(table, changes, log as never)
+  const rollouts = new ModelRollouts(table, changes, log as never, { agreementOf: () => undefined })
   const registry = { routing: new ModelRouting(table, changes), rollouts } as Registry
   return { table, rollouts, problems, saved: new SavedRoutings(registry, log as never) }
 }
