@@ -37,7 +37,7 @@ export async function loadModel(
       handler: handler ?? settings.handler ?? manifest?.model?.handler ?? '',
       batchSize,
       gpu: undefined,
-      options: { ...DEFAULT_WORKER_OPTIONS, threads: settings.threads ?? threads },
+      options: { ...DEFAULT_WORKER_OPTIONS, warmUp: false, threads: settings.threads ?? threads },
     },
     true,
   )

@@ -23,8 +23,12 @@ export function helpText(name: string | undefined): string {
   return commandHelp(spec, columns)
 }
 
-/** Whether the arguments start with a model or a flag of `serve` instead of a command. */
+/**
+ * Whether the arguments start with a model or a flag of `serve` instead of a command. A folder with
+ * the name of a command must not hide it: many projects have a folder `types`.
+ */
 export function isServe(first: string): boolean {
+  if (specOf(first) !== undefined) return false
   return first.startsWith('-') || MODEL.test(first) || existsSync(first)
 }
 

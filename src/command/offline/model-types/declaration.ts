@@ -3,6 +3,8 @@ import { TYPE_NAMES } from '../../../contract/datatypes.ts'
 import type { Datatype } from '../../../contract/datatypes.ts'
 import { memberOf } from '../../json.ts'
 
+/** Longer unions have one label in each line. */
+const MAX_LINE = 60
 /** The module with the types, in quotes. */
 const MODULE = "'onnxd/handler'"
 
@@ -60,7 +62,13 @@ function labelsOf(metadata: unknown, outputs: unknown): string {
   const texts = labels.filter((label): label is string => typeof label === 'string')
   const unique = [...new Set(texts)]
   if (unique.length === 0) return ' string'
-  return unique.map((label) => `\n  | ${JSON.stringify(label)}`).join('')
+  const quoted = unique.map(quotedText)
+  const line = ` ${quoted.join(' | ')}`
+  return line.length <= MAX_LINE ? line : quoted.map((label) => `\n  | ${label}`).join('')
+}
+
+function quotedText(text: string): string {
+  return /^[^'"\\\p{Cc}]*$/u.test(text) ? `'${text}'` : JSON.stringify(text)
 }
 
 function listOf(value: unknown): readonly unknown[] {

@@ -1,6 +1,9 @@
 import assert from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
+import { readFileSync } from 'node:fs'
 import { test } from 'node:test'
 import { declarationOf } from '../../../../src/command/offline/model-types/declaration.ts'
+import { CLI } from '../../../helpers/server.ts'
 
 test('names, datatypes and sizes become types', () => {
   const metadata = {
@@ -27,12 +30,25 @@ export interface Outputs {
 }
 
 /** The class labels. */
-export type Label =
-  | "a"
-  | "b'"
+export type Label = 'a' | "b'"
 
 export type Model = OnnxModel<Inputs, Outputs, Label>
 `,
+  )
+})
+
+test('onnxd types writes the types of the example, although it has a handler', () => {
+  const example = 'examples/handlers/flowers'
+  const args = [CLI, 'types', example, '-o', '-']
+  const { stdout, stderr } = spawnSync(process.execPath, args, { encoding: 'utf8' })
+  assert.equal(stdout, readFileSync(`${example}/model.d.ts`, 'utf8'), stderr)
+})
+
+test('many labels stand one in each line', () => {
+  const labels = Array.from({ length: 20 }, (_, index) => `class ${index}`)
+  assert.match(
+    declarationOf({ inputs: [], outputs: [], labels }, 'x'),
+    /Label =\n  \| 'class 0'\n(?:.*\n){18}  \| 'class 19'\n/,
   )
 })
 
