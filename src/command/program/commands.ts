@@ -49,8 +49,9 @@ const WITHOUT_SERVER: Readonly<Record<string, CommandSpec>> = {
         value: 'SECONDS',
         text: 'With --deep: maximum time for each model. Default 60.',
       },
+      ...REQUEST_FLAGS,
     ],
-    details: `Checks models, model stores, config.properties, config.pbtxt, model.json and settings in YAML. The exit code is 1 if something cannot be served. ${SETTINGS}`,
+    details: `Checks models, model stores, config.properties, config.pbtxt, model.json and settings in YAML. The exit code is 1 if something cannot be served, or gives wrong responses. --deep sends generated requests, or the one of -i or -d. ${SETTINGS}`,
     examples: [
       'check models/',
       'check --deep iris.onnx',

@@ -4,9 +4,13 @@ import { changedFiles } from '../sources/file-check.ts'
 import { MemoryGuard } from '../workers/memory-guard.ts'
 import { adviceFor } from './advice.ts'
 import { Examination } from './examination.ts'
+import type { ExaminationOptions } from './examination.ts'
+import { bodyRequest } from './example-requests.ts'
+import type { ExampleRequest } from './example-requests.ts'
 import type { DeepCheckReport, GrowingReport } from './report.ts'
 import type { TrialModel } from './trial-worker.ts'
 
+export { bodyRequest }
 export type { DeepCheckReport }
 
 export const DEFAULT_DEEP_CHECK_MS = 60_000
@@ -39,15 +43,21 @@ export class DeepCheck {
    * Runs a check. A model that cannot be loaded, memory that is short, and time that is over are
    * results.
    * @param signal Ends it without a result.
+   * @param given Requests to send in place of generated ones.
    * @throws ServerError 409 if a check runs; the reason of `signal`.
    */
-  async run(timeoutMs: number, signal: AbortSignal): Promise<DeepCheckReport> {
+  async run(
+    timeoutMs: number,
+    signal: AbortSignal,
+    given: readonly ExampleRequest[] = [],
+  ): Promise<DeepCheckReport> {
     const { name } = this.#model.prepared
     if (this.#running !== undefined) {
       const text = `A deep check of model ${name} runs already.`
       throw new ServerError('ConflictStatusException', text)
     }
-    const work = this.#check(timeoutMs, AbortSignal.any([signal, this.#closing.signal]))
+    const ends = AbortSignal.any([signal, this.#closing.signal])
+    const work = this.#check(timeoutMs, ends, given)
     this.#running = work
     try {
       return await work
@@ -62,7 +72,11 @@ export class DeepCheck {
     await this.#running?.catch(() => {})
   }
 
-  async #check(timeoutMs: number, signal: AbortSignal): Promise<DeepCheckReport> {
+  async #check(
+    timeoutMs: number,
+    signal: AbortSignal,
+    given: readonly ExampleRequest[],
+  ): Promise<DeepCheckReport> {
     const begun = performance.now()
     const startedAt = new Date().toISOString()
     const growing: GrowingReport = { findings: [], speeds: [] }
@@ -86,7 +100,7 @@ export class DeepCheck {
     try {
       const ends = AbortSignal.any([signal, late])
       const remainingMs = (): number => timeoutMs - (performance.now() - begun)
-      await this.#examine(growing, { signal: ends, remainingMs })
+      await this.#examine(growing, { signal: ends, remainingMs, given })
       return report('done')
     } catch (error) {
       if (signal.aborted) {
@@ -103,10 +117,7 @@ export class DeepCheck {
     }
   }
 
-  async #examine(
-    report: GrowingReport,
-    limits: { signal: AbortSignal; remainingMs: () => number },
-  ): Promise<void> {
+  async #examine(report: GrowingReport, limits: ExaminationOptions): Promise<void> {
     const { prepared, factory } = this.#model
     const change = await prepared.files?.findChange()
     if (change !== undefined) throw changedFiles(prepared.name, change)

@@ -13,6 +13,15 @@ import type { TrialModel } from './trial-worker.ts'
 const BATCHES = [1, 4, 16]
 const MIB = 1024 * 1024
 
+/** Limits of a check. */
+export interface ExaminationOptions {
+  /** Ends the check and its workers. */
+  readonly signal: AbortSignal
+  readonly remainingMs: () => number
+  /** Requests to send in place of generated ones; empty: generated ones. */
+  readonly given: readonly ExampleRequest[]
+}
+
 /** Requests that the model accepts, and what is known about them. */
 interface ServedRequests {
   readonly requests: readonly ExampleRequest[]
@@ -30,17 +39,18 @@ export class Examination {
   readonly #report: GrowingReport
   readonly #signal: AbortSignal
   readonly #remainingMs: () => number
+  readonly #given: readonly ExampleRequest[]
 
-  /** @param signal Ends the check and its workers. */
   constructor(
     model: TrialModel,
     report: GrowingReport,
-    { signal, remainingMs }: { signal: AbortSignal; remainingMs: () => number },
+    { signal, remainingMs, given }: ExaminationOptions,
   ) {
     this.#model = model
     this.#report = report
     this.#signal = signal
     this.#remainingMs = remainingMs
+    this.#given = given
   }
 
   /** @throws ServerError if the model cannot be loaded; the reason of the signal. */
@@ -73,17 +83,21 @@ export class Examination {
   }
 
   async #findRequests(worker: TrialWorker): Promise<readonly ExampleRequest[] | undefined> {
-    const sets = exampleSets(await this.#describe(worker))
+    const given =
+      this.#given.length === 0 ? [] : [{ kind: 'the given body', requests: this.#given }]
+    const sets = given.length > 0 ? given : exampleSets(await this.#describe(worker))
     let error: string | undefined
     for (const { kind, requests } of sets) {
       error = errorOf(await sendEach(worker, requests))
       if (error === undefined) {
-        this.#add('ok', 'requests', `The model accepts ${requests.length} requests with ${kind}.`)
+        const count = requests.length === 1 ? '1 request' : `${requests.length} requests`
+        this.#add('ok', 'requests', `The model accepts ${count} with ${kind}.`)
         return requests
       }
     }
     const reason = error === undefined ? 'its inputs are not known or too large' : error
-    this.#add('warning', 'requests', `No generated request succeeds, so nothing was run: ${reason}`)
+    const which = given.length > 0 ? 'The given request fails' : 'No generated request succeeds'
+    this.#add('warning', 'requests', `${which}, so nothing was measured: ${reason}`)
     return undefined
   }
 

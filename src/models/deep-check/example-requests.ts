@@ -54,7 +54,8 @@ function hasOpenSize({ inputs }: HandlerMetadata): boolean {
   return inputs.some(({ shape }) => shape.slice(1).some((dimension) => dimension < 0))
 }
 
-function bodyRequest(contentType: string, value: Buffer): ExampleRequest {
+/** A request with a body. */
+export function bodyRequest(contentType: string, value: Buffer): ExampleRequest {
   return {
     headers: [['Content-Type', contentType]],
     parameters: [{ name: 'body', contentType, value }],

@@ -95,6 +95,14 @@ test('the time is bounded, and flags that do not fit together are refused', asyn
   }
 })
 
+test('a given request takes the place of generated ones', async () => {
+  const given = ['examples/iris', '--timeout', '30', '-d', '{"features":[[1,2,3]]}']
+  const { result } = await check(...given)
+  const report = result.checked[0]?.deep?.[0]?.report
+  assert.deepEqual(findingsOf(report), ['ok load', 'warning requests'])
+  assert.match(report?.findings[1]?.text ?? '', /^The given request fails, .*: .*features/)
+})
+
 test('Ctrl-C ends the processes of a check', async (t) => {
   const environment = { ...process.env, ONNXD_SPARE_WORKERS: '0', ONNXD_WEIGHT_CACHE: 'off' }
   const child = spawn(process.execPath, [CLI, 'check', '--deep', 'examples/iris'], {

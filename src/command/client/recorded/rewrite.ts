@@ -36,6 +36,7 @@ const NOT_SENT = new Set([
   'trailer',
   'transfer-encoding',
   'upgrade',
+  'x-request-id',
 ])
 /** Paths whose body names the model. */
 const NAMED_IN_BODY = new Set(['/v1/embeddings', '/v1/rerank'])
@@ -65,11 +66,12 @@ export function rewrite(recorded: RecordedRequest, target: Target): SendableRequ
 }
 
 function headersFor(
-  { headers, redacted }: RecordedRequest,
+  { id, headers, redacted }: RecordedRequest,
   { version }: Target,
 ): Record<string, string | string[]> {
   const secret = new Set(redacted.map((name) => name.toLowerCase()))
-  const sent: Record<string, string | string[]> = {}
+  // The id is in the log of both servers.
+  const sent: Record<string, string | string[]> = { 'x-request-id': id }
   for (const [name, value] of headers) {
     const lower = name.toLowerCase()
     if (NOT_SENT.has(lower) || secret.has(lower) || lower.startsWith('proxy-')) continue

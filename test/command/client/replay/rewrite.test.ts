@@ -66,9 +66,13 @@ test('every path is rewritten, with the version in a header', () => {
   for (const [route, url, same, renamed] of PATHS) {
     const request = recorded(route, url)
     const one = sendable(request, { name: 'iris', version: '2' })
-    assert.deepEqual([one.path, one.headers], [same, { 'onnxd-version': '2' }], url)
+    assert.deepEqual(
+      [one.path, one.headers],
+      [same, { 'x-request-id': '1', 'onnxd-version': '2' }],
+      url,
+    )
     const other = sendable(request, { name: 'new', version: undefined })
-    assert.deepEqual([other.path, other.headers], [renamed, {}], url)
+    assert.deepEqual([other.path, other.headers], [renamed, { 'x-request-id': '1' }], url)
   }
 })
 
@@ -87,6 +91,7 @@ test('headers of the connection, secrets and the old version are not sent', () =
   ]
   const request = recorded('/invocations', '/invocations', { headers, redacted: ['authorization'] })
   assert.deepEqual(sendable(request, { name: 'iris', version: undefined }).headers, {
+    'x-request-id': '1',
     'Content-Type': 'application/json',
     Accept: ['text/csv', 'text/plain'],
   })
