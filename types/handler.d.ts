@@ -193,6 +193,8 @@ export interface HandlerContext<Model = OnnxModel> {
   getRequestId(index?: number): string
   getRequestHeader(index: number, name: string): RequestProperty | undefined
   getAllRequestHeader(index: number): Record<string, RequestProperty>
+  /** Aborted when the client of a streamed response has left. */
+  getSignal(index?: number): AbortSignal
   setResponseContentType(index: number, value: unknown): void
   setResponseHeader(index: number, name: unknown, value: unknown): void
   setResponseStatus(code?: number | null, phrase?: string | number | null, index?: number): void

@@ -44,7 +44,7 @@ export function watchFiles({ versions, prepare }: WatchedModel, context: WatchCo
     try {
       await registry.reload(
         name,
-        { options, origin: 'start' },
+        { options, origin: 'start', loadsNow: true },
         async () => (known = await prepare()),
       ).done
       lastReason = ''

@@ -247,6 +247,29 @@ test('a text task: preprocess changes the text, or the steps get tokens', async 
   ])
 })
 
+test('postprocess may stream its response', async (t) => {
+  const model = await loadHandler(
+    t,
+    stepsOf(`async *postprocess({ sum }, request) {
+      if (request.headers['x-fail'] === 'yes') throw new Error('too early')
+      for (const value of sum.data) yield { value }
+    }`),
+    { batchSize: 3 },
+  )
+  const responses = await model.predictBatch([
+    { body: INPUTS },
+    { body: '{', contentType: 'application/json' },
+    { body: INPUTS, headers: { 'X-Fail': 'yes' } },
+  ])
+  assert.deepEqual(
+    responses.map(({ status }) => status),
+    [200, 400, 503],
+  )
+  assert.equal(await responses[0]?.text(), '{"value":4}\n{"value":6}\n')
+  const failed = await model.predict(INPUTS, { headers: { 'X-Fail': 'yes' } })
+  assert.equal(failed.status, 503)
+})
+
 test('a class with steps needs a model', async (t) => {
   const loading = loadHandler(t, stepsOf(''), {}, null)
   await assert.rejects(loading, /A class that extends OnnxHandler needs/)

@@ -19,8 +19,10 @@ const CHECK_MS = 5000
 export async function importError(error: unknown, file: string): Promise<unknown> {
   if (!(error instanceof Error) || error.name !== 'SyntaxError') return error
   const place = placeOf(error, path.dirname(file)) ?? (await checkedPlace(file))
+  // For example `JSON.parse` in the code of the handler.
+  if (place === undefined) return error
   const message = messageOf(error).replace(PLACE, '').replace(/^: /, '')
-  const text = `The handler cannot be read: ${place === undefined ? '' : `${place}: `}${message}`
+  const text = `The handler cannot be read: ${place}: ${message}`
   return new ServerError('InvalidModelException', text.replace(/\s+/g, ' '), {
     statusCode: 500,
     cause: error,

@@ -1,7 +1,7 @@
 /** A model with an `OnnxHandler`: the built-in handler with steps of its own. */
 import { messageWithTimes } from '../../../../contract/compute-times.ts'
-import type { WirePrediction, WireRequest, WorkerReply } from '../../../wire/messages.ts'
-import type { LoadedModel, WorkerOptions } from '../../handler.ts'
+import type { WirePrediction, WireRequest } from '../../../wire/messages.ts'
+import type { LoadedModel, ModelReply, WorkerOptions } from '../../handler.ts'
 import { jsonPrediction, withinLimit } from '../../loop/replies.ts'
 import { Batcher } from '../../onnx/batching/batcher.ts'
 import type { OwnRuns } from '../../onnx/codec.ts'
@@ -14,6 +14,7 @@ import type { ModelFacts } from '../context.ts'
 import type { MetricsPrinter } from '../metrics.ts'
 import { BuiltInSteps } from '../onnx-model/built-in-steps.ts'
 import { giveTensors, takeTensors } from '../onnx-model/handler-tensors.ts'
+import { isStream } from '../streams/find-streams.ts'
 import { failed } from './failure.ts'
 import type { Step } from './failure.ts'
 import { isBuiltInStep } from './handler-class.ts'
@@ -22,6 +23,7 @@ import { StepRequest } from './request.ts'
 import type { StepModel } from './request.ts'
 import { predictionOf } from './response.ts'
 import { SharedRun } from './shared-run.ts'
+import { StreamedResult, replyWithStreams } from './streams.ts'
 
 /** What the handler is loaded with. */
 export interface StepParts {
@@ -61,7 +63,7 @@ export class StepLoadedModel implements LoadedModel {
     this.#ownsPostprocess = !isBuiltInStep(handler, 'postprocess')
   }
 
-  async predict(requests: readonly WireRequest[], startedAt: number): Promise<WorkerReply> {
+  async predict(requests: readonly WireRequest[], startedAt: number): Promise<ModelReply> {
     const { facts, options, printer, open } = this.#parts
     const shared = new SharedRun(this.#batcher, requests.length)
     const jobs = requests.map((wire): Job => ({
@@ -70,15 +72,22 @@ export class StepLoadedModel implements LoadedModel {
       step: 'preprocess',
       isWaitedFor: true,
     }))
-    const predictions = await Promise.all(jobs.map((job) => this.#serve(job, shared)))
+    const results = await Promise.all(jobs.map((job) => this.#serve(job, shared)))
     const { runMs } = shared
     const elapsedMs = performance.now() - startedAt
-    for (const { context } of jobs) {
-      context.metrics.addTime('PredictionTime', Math.round(elapsedMs * 100) / 100)
-      printer.print(context.metrics)
+    const printMetrics = (): void => {
+      for (const { context } of jobs) {
+        context.metrics.addTime('PredictionTime', Math.round(elapsedMs * 100) / 100)
+        printer.print(context.metrics)
+      }
     }
     // Before a response leaves: the run may have used other weights than those that were checked.
     if (!open.session.isIntact) endWithChangedWeights()
+    if (results.some((one) => one instanceof StreamedResult)) {
+      return replyWithStreams(requests, results, options, printMetrics)
+    }
+    printMetrics()
+    const predictions = results.filter((one) => 'body' in one)
     const message = messageWithTimes({ input: elapsedMs - runMs, infer: runMs, output: 0 })
     return withinLimit({ code: 200, message, predictions }, options.maxResponseBytes)
   }
@@ -88,7 +97,7 @@ export class StepLoadedModel implements LoadedModel {
   }
 
   /** Never throws: an error fails this request only. */
-  async #serve(job: Job, shared: SharedRun): Promise<WirePrediction> {
+  async #serve(job: Job, shared: SharedRun): Promise<WirePrediction | StreamedResult> {
     try {
       const { requestHeaders, id, protocol } = job.request
       if (requestHeaders.describe && protocol === 'predictions') return this.#describe(id)
@@ -153,12 +162,13 @@ export class StepLoadedModel implements LoadedModel {
     outputs: readonly Tensor[],
     names: readonly string[],
     { request, context }: Job,
-  ): Promise<WirePrediction> {
+  ): Promise<WirePrediction | StreamedResult> {
     if (!this.#ownsPostprocess) {
       return predictionOf(await request.respondWith(outputs), request.wire, context)
     }
     const given = giveTensors(names, outputs)
     const result: unknown = await this.#parts.handler.postprocess(given, request, context)
+    if (isStream(result)) return new StreamedResult(result, request, context)
     return predictionOf(result, request.wire, context)
   }
 

@@ -18,7 +18,7 @@ import { isStream } from './find-streams.ts'
 export async function streamReply(
   elements: readonly unknown[],
   requests: readonly WireRequest[],
-  context: HandlerContext,
+  context: Pick<HandlerContext, 'requestProcessor'>,
   settings: Pick<WorkerOptions, 'maxResponseBytes' | 'streams'>,
   onEnd: () => void,
 ): Promise<ModelReply> {
