@@ -183,8 +183,8 @@ export class ModelVersion {
       accepted.timing.recordFailure(performance.now(), accepted.waitingSince)
       throw error
     })
-    const { timing } = accepted
-    this.#context.observer?.observe({ model: this, headers, parameters, options, response, timing })
+    const request = { headers, parameters, options }
+    this.#context.observer?.observe({ model: this, ...request, response, accepted })
     this.statistics.recordResponse(response.status, accepted)
     // A custom handler can respond before it has read the whole request.
     const canRelease = !this.prepared.hasCode

@@ -8,6 +8,7 @@ import type { ShadowReport } from '../../src/models/shadow/report.ts'
 import { runOnnxd } from '../helpers/command-line.ts'
 import { GrpcTestClient } from '../helpers/grpc.ts'
 import { inferRequest } from '../helpers/infer.ts'
+import { addingModel } from '../helpers/numbered-models.ts'
 import { allWorkerPids } from '../helpers/observe.ts'
 import { parseMetrics } from '../helpers/prometheus.ts'
 import { FLOWER, iris } from '../helpers/server-process.ts'
@@ -33,6 +34,20 @@ const SERVICES: Readonly<Record<string, string>> = {
   '2': service("if (x % 50 === 7) return { y: 2 * x + 1, label: 'odd' }"),
   '3': service('if (x % 10 === 3) process.exit(3)\n if (x % 50 === 8) for (;;);'),
   '4': service("if (x === 1) throw new Error('no ones')"),
+  // Sends its response in chunks.
+  '5': `
+export const handle = (data) => data?.map(async function* ({ body: { x } }) {
+  yield '{"y":'
+  yield 2 * x + ',"label":"even"}'
+})
+`,
+  // Asks another model.
+  '6': `
+export const handle = (data, context) => data && Promise.all(data.map(async ({ body: { x } }, index) => {
+  const { y } = await context.server.predict('add', { x: [x] }, { index })
+  return { y: y[0] + x, label: 'even' }
+}))
+`,
 }
 
 /** A model with these versions of the service. */
@@ -284,6 +299,23 @@ test('clients do not notice a shadow that crashes and hangs', async (t) => {
   assert.equal((await server.manage('/models/double/3', { method: 'DELETE' })).status, 200)
   assert.equal((await server.manage('/models/double/shadow')).status, 404)
   await send(9)
+})
+
+test('streamed responses and calls to other models', async (t) => {
+  const add = path.join(temporaryFolder(t), 'add')
+  mkdirSync(add)
+  writeFileSync(path.join(add, 'model.onnx'), addingModel(0))
+  const server = await serve(t, [doubling(t, ['1', '5', '6']), add], SETTINGS)
+  for (const version of ['5', '6']) {
+    assert.equal((await setShadow(server, 'double', { version })).status, 200)
+    await double(server, '1', 21)
+    const { compared, agreed, worst } = await settled(server, 'double', 1)
+    assert.deepEqual([compared, agreed], [1, 1], worst[0]?.reason)
+  }
+  // A streamed response cannot be compared: it has left when its end comes.
+  await double(server, '5', 21)
+  const { skipped } = await settled(server, 'double', 2)
+  assert.equal(skipped.unsupported, 1)
 })
 
 async function timeOf(work: () => Promise<unknown>): Promise<number> {

@@ -10,7 +10,11 @@ export interface ObservedPrediction {
   readonly parameters: readonly Parameter[]
   readonly options: PredictOptions
   readonly response: Prediction
-  readonly timing: RequestTiming
+  readonly accepted: {
+    readonly timing: RequestTiming
+    /** `stream` is absent unless the response comes in chunks, which are not in `response`. */
+    readonly job: { readonly stream: unknown }
+  }
 }
 
 /** Sees each prediction before the memory of its request is released. */

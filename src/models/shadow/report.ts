@@ -4,8 +4,8 @@ import type { OutputKind } from '../../comparison/compare.ts'
 /**
  * Why a request was not copied. `busy`: no worker of the version was idle; `not_ready`: it has no
  * worker that is ready; `memory`: the copies at the same time are too large; `too_large`: this copy
- * is; `unsupported`: the version cannot read the request; `crashing`: the same request has ended
- * two workers.
+ * is; `unsupported`: the version cannot read the request, or the response was streamed; `crashing`:
+ * the same request has ended two workers.
  */
 export type SkipReason = 'busy' | 'not_ready' | 'memory' | 'too_large' | 'unsupported' | 'crashing'
 

@@ -4,7 +4,8 @@ import { largeBuffers } from '../../buffer-pool.ts'
 import { COMPARE_HEADER } from '../../contract/internal-headers.ts'
 import { REFERENCE_BODY, requestDigest } from '../../contract/shadow-copy.ts'
 import type { ShadowReference, ShadowResult } from '../../contract/shadow-copy.ts'
-import type { WireParameter, WireRequest } from '../../worker/wire/messages.ts'
+import type { ServedRequest } from '../../worker/host/calls/call-channel.ts'
+import type { WireParameter } from '../../worker/wire/messages.ts'
 import { sizeOf } from './crashing-requests.ts'
 import type { ObservedPrediction } from './observed-prediction.ts'
 import type { KeptInput } from './report.ts'
@@ -27,11 +28,15 @@ export class ShadowCopy {
   readonly body: Buffer
   /** How long the version that served took, in milliseconds, as far as its worker reports it. */
   readonly referenceMs: number
+  /** Models that have called one another for the request. */
+  readonly #chain: readonly string[]
 
   constructor(prediction: ObservedPrediction, { tolerance }: Shadow) {
-    const { parameters, response, timing } = prediction
-    this.requestId = prediction.options.requestId ?? ''
-    this.version = prediction.model.version
+    const { parameters, response, accepted, options, model } = prediction
+    const { timing } = accepted
+    this.requestId = options.requestId ?? ''
+    this.version = model.version
+    this.#chain = [...(options.chain ?? []), model.name]
     this.headers = prediction.headers
     this.parameters = parameters.map((one) => ({ ...one, value: copyOf(one.value) }))
     this.body = copyOf(response.body)
@@ -50,16 +55,18 @@ export class ShadowCopy {
   }
 
   /** The request as the client sent it. */
-  get plainRequest(): WireRequest {
-    return { id: randomUUID(), headers: this.headers, parameters: this.parameters }
+  get plainRequest(): ServedRequest {
+    const { headers, parameters } = this
+    const origin = { chain: this.#chain, deadline: undefined }
+    return { id: randomUUID(), headers, parameters, origin }
   }
 
   /** The request for onnxd's own worker, which compares the responses. */
-  get comparedRequest(): WireRequest {
-    const { id, headers, parameters } = this.plainRequest
+  get comparedRequest(): ServedRequest {
+    const { headers, parameters, ...request } = this.plainRequest
     const last: WireParameter = { name: REFERENCE_BODY, contentType: '', value: this.body }
     return {
-      id,
+      ...request,
       headers: [...headers, [COMPARE_HEADER, JSON.stringify(this.reference)]],
       parameters: [...parameters, last],
     }

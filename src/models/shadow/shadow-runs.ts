@@ -3,8 +3,9 @@ import { largeBuffers } from '../../buffer-pool.ts'
 import type { Comparison } from '../../comparison/compare.ts'
 import { DIALECT_HEADER } from '../../contract/internal-headers.ts'
 import { ServerError, messageOf } from '../../errors.ts'
+import type { ServedRequest } from '../../worker/host/calls/call-channel.ts'
 import { WorkerDiedError } from '../../worker/host/outcomes.ts'
-import type { WireRequest, WorkerReply } from '../../worker/wire/messages.ts'
+import type { WorkerReply } from '../../worker/wire/messages.ts'
 import { checkPythonInput } from '../workers/python-input.ts'
 import { sizeOf } from './crashing-requests.ts'
 import type { ObservedPrediction } from './observed-prediction.ts'
@@ -38,7 +39,7 @@ export interface ShadowVersion {
 /** A place for a worker. */
 interface ShadowWorker {
   readonly worker: { readonly isReady: boolean; readonly inFlight: number }
-  runUnasked(request: WireRequest): Promise<WorkerReply>
+  runUnasked(request: ServedRequest): Promise<WorkerReply>
 }
 
 /** The copies for one version, and what they have shown. */
@@ -99,7 +100,8 @@ export class ShadowRuns {
     if (version === undefined || version.status.readyWorkers === 0) return 'not_ready'
     const worker = idleWorkerOf(version)
     if (worker === undefined) return 'busy'
-    if (!canRead(version, prediction)) return 'unsupported'
+    const isStreamed = prediction.accepted.job.stream !== undefined
+    if (isStreamed || !canRead(version, prediction)) return 'unsupported'
     const bytes = bytesOf(prediction)
     if (bytes > MAX_COPY_BYTES) return 'too_large'
     if (this.counts.crashing.has(prediction.parameters)) return 'crashing'

@@ -28,7 +28,7 @@ function prediction(body: string | Buffer = '[1]', requestId = 'id'): ObservedPr
       headers: [['x-long', 'y'.repeat(5000)]],
       body: Buffer.from('{"y":1.5}'),
     },
-    timing: new RequestTiming(),
+    accepted: { timing: new RequestTiming(), job: { stream: undefined } },
   }
 }
 
@@ -274,8 +274,11 @@ test('a worker in Python gets the plain request, and only equal bytes agree', as
   // JSON that would end a worker of MMS, and a message of gRPC.
   runs.offer(prediction('{'), version)
   runs.offer({ ...prediction(), headers: [['Onnxd-Dialect', 'grpc']] }, version)
+  // A response in chunks.
+  const streamed = { timing: new RequestTiming(), job: { stream: {} } }
+  runs.offer({ ...prediction(), accepted: streamed }, version)
   const { compared, agreed, identical, skipped, worst } = runs.report()
-  assert.deepEqual([compared, agreed, identical, skipped.unsupported], [3, 1, 1, 2])
+  assert.deepEqual([compared, agreed, identical, skipped.unsupported], [3, 1, 1, 3])
   assert.match(worst[0]?.reason ?? '', /the bytes differ/)
   assert.match(worst[1]?.reason ?? '', /the status is 500 instead of 200/)
 })

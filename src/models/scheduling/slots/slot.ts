@@ -1,9 +1,10 @@
 import type { Logger } from 'pino'
 import { ServerError, messageOf } from '../../../errors.ts'
+import type { ServedRequest } from '../../../worker/host/calls/call-channel.ts'
 import { isCrash } from '../../../worker/host/outcomes.ts'
 import type { Progress } from '../../../worker/host/progress.ts'
 import type { Worker } from '../../../worker/host/worker.ts'
-import type { WireRequest, WorkerReply } from '../../../worker/wire/messages.ts'
+import type { WorkerReply } from '../../../worker/wire/messages.ts'
 import { restartCause } from '../../metrics/causes.ts'
 import type { RestartCause } from '../../metrics/causes.ts'
 import type { VersionMetrics } from '../../metrics/version-metrics.ts'
@@ -132,9 +133,9 @@ export class Slot {
    * Runs a request that no client waits for. The worker should be idle: requests that come later
    * wait for the end of the run.
    */
-  async runUnasked(request: WireRequest): Promise<WorkerReply> {
+  async runUnasked(request: ServedRequest): Promise<WorkerReply> {
     try {
-      const reply = await this.#worker.predict([request])
+      const reply = await this.#worker.predict([request], ({ stream }) => stream?.cancel())
       this.recordSuccess(reply.code)
       return reply
     } finally {

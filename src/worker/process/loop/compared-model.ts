@@ -1,7 +1,10 @@
 import { COMPARE_HEADER } from '../../../contract/internal-headers.ts'
 import type { ShadowReference, ShadowResult } from '../../../contract/shadow-copy.ts'
 import type { WireRequest, WorkerReply } from '../../wire/messages.ts'
-import type { LoadedModel } from '../handler.ts'
+import type { LoadedModel, ModelReply } from '../handler.ts'
+
+/** A reference is never longer. */
+const MAX_STREAM_BYTES = 16 * 1024 * 1024
 
 /**
  * Runs copies of requests for a shadow version and compares the responses with those that the
@@ -16,7 +19,7 @@ export class ComparedModel implements LoadedModel {
     this.#model = model
   }
 
-  predict(requests: readonly WireRequest[], startedAt: number): Promise<WorkerReply> | WorkerReply {
+  predict(requests: readonly WireRequest[], startedAt: number): Promise<ModelReply> | ModelReply {
     const [first] = requests
     // The front-end adds the header as the last one, and sends each copy alone.
     const last = first?.headers.at(-1)
@@ -46,7 +49,7 @@ export class ComparedModel implements LoadedModel {
     // A handler may change the memory of its request.
     const sha256 = requestDigest(request.parameters)
     const begun = performance.now()
-    const reply = await this.#model.predict([request], begun)
+    const reply = await wholeReply(await this.#model.predict([request], begun))
     const ms = performance.now() - begun
     const [prediction] = reply.predictions
     const isWhole = reply.code === 200 && prediction !== undefined
@@ -70,4 +73,22 @@ export class ComparedModel implements LoadedModel {
       ],
     }
   }
+}
+
+/** A streamed response as one; a response that is too long ends early, and so differs. */
+async function wholeReply(first: ModelReply): Promise<WorkerReply> {
+  const { more } = first
+  const [prediction] = first.predictions
+  if (more === undefined || prediction === undefined) return first
+  const chunks = [prediction.body]
+  let bytes = prediction.body.length
+  let code = first.code
+  for (let next = await more.next(); next !== undefined; next = await more.next()) {
+    if (next.code !== 200) code = next.code
+    const body = next.predictions[0]?.body ?? Buffer.alloc(0)
+    bytes += body.length
+    if (bytes > MAX_STREAM_BYTES) more.cancel()
+    else chunks.push(body)
+  }
+  return { ...first, code, predictions: [{ ...prediction, body: Buffer.concat(chunks) }] }
 }
