@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict'
 import { Agent, request } from 'node:http'
-import type { IncomingHttpHeaders } from 'node:http'
+import type { IncomingHttpHeaders, OutgoingHttpHeaders } from 'node:http'
 import { test } from 'node:test'
 import type { TestContext } from 'node:test'
 import { handlerModel, newGate } from '../helpers/handler-model.ts'
@@ -23,23 +23,27 @@ interface Answer {
 function poster(
   t: TestContext,
   origin: string,
-): (path: string, body: string | Buffer) => Promise<Answer> {
+): (path: string, body: string | Buffer, headers?: OutgoingHttpHeaders) => Promise<Answer> {
   const agent = new Agent({ keepAlive: true, maxSockets: 1 })
   t.after(() => agent.destroy())
-  return (path, body) =>
+  return (path, body, headers = {}) =>
     new Promise((resolve, reject) => {
-      const sent = request(new URL(path, origin), { method: 'POST', agent }, (response) => {
-        let text = ''
-        response.setEncoding('utf8').on('data', (part: string) => (text += part))
-        response.once('end', () =>
-          resolve({
-            status: response.statusCode,
-            headers: response.headers,
-            body: text,
-            isReused: sent.reusedSocket,
-          }),
-        )
-      })
+      const sent = request(
+        new URL(path, origin),
+        { method: 'POST', agent, headers },
+        (response) => {
+          let text = ''
+          response.setEncoding('utf8').on('data', (part: string) => (text += part))
+          response.once('end', () =>
+            resolve({
+              status: response.statusCode,
+              headers: response.headers,
+              body: text,
+              isReused: sent.reusedSocket,
+            }),
+          )
+        },
+      )
       sent.once('error', reject)
       sent.end(body)
     })
@@ -82,6 +86,8 @@ test('a full queue refuses in every dialect, keeps the connection, and loses not
     assert.equal(answer.headers['cache-control'], 'no-cache, no-store, must-revalidate, private')
     assert.equal(answer.isReused, path !== '/predictions/tool', 'the connection is kept')
   }
+  // It is refused before its content type is looked at.
+  assert.equal((await post('/predictions/tool', '{}', { 'content-type': ';' })).status, 503)
   // What does not come with its head is refused when it is there.
   assert.equal((await post('/predictions/tool', Buffer.alloc(1024 * 1024))).status, 503)
   // Nothing else is hidden by the overload.
@@ -93,9 +99,9 @@ test('a full queue refuses in every dialect, keeps the connection, and loses not
   assert.equal((await post('/predictions/tool', 'echo:again')).status, 200)
   const metrics = parseMetrics(await (await server.manage('/metrics')).text())
   const rejected = 'onnxd_rejected_total{model="tool",reason="queue_full",version="1.0"}'
-  assert.equal(metrics.get(rejected), 9)
+  assert.equal(metrics.get(rejected), 10)
   const failures = 'onnxd_requests_total{model="tool",status_class="5xx",version="1.0"}'
-  assert.equal(metrics.get(failures), 9)
+  assert.equal(metrics.get(failures), 10)
 })
 
 test('a model without workers says so in every dialect, with a command that helps', async (t) => {

@@ -141,6 +141,14 @@ export class BodyCollector {
 }
 
 /**
+ * Whether the whole request has arrived. Node sets `complete` a moment after the last byte of a
+ * body, when the handler of the request runs already.
+ */
+export function hasArrived({ complete, readableLength, headers }: IncomingMessage): boolean {
+  return complete || (readableLength > 0 && readableLength === Number(headers['content-length']))
+}
+
+/**
  * Reads a body that arrived together with its head, as most small bodies do. This takes less time
  * than {@link readBody}.
  * @param onEnd Called when the request has ended.

@@ -2,6 +2,7 @@ import type { ServerResponse } from 'node:http'
 import type { FastifyRequest } from 'fastify'
 import type { ServerError } from '../../errors.ts'
 import type { ModelVersion } from '../../models/model-version.ts'
+import { hasArrived } from '../http/body.ts'
 import { errorText } from '../http/error-handler.ts'
 import { answerHeaderList } from '../http/response-headers.ts'
 
@@ -26,11 +27,11 @@ export function rejectEarly(
     model = find()
   } catch (error) {
     // If the request is complete, its route sends a more specific error.
-    if (request.raw.complete) done()
+    if (hasArrived(request.raw)) done()
     else done(error instanceof Error ? error : new Error(String(error)))
     return
   }
-  const canTell = request.raw.complete || request.raw.headers.expect !== undefined
+  const canTell = hasArrived(request.raw) || request.raw.headers.expect !== undefined
   const rejection = canTell ? model.rejection() : undefined
   if (rejection === undefined) return done()
   model.countRejection(rejection)
@@ -43,7 +44,7 @@ function send(
   { id, url, raw, corsHeaders }: EarlyRequest,
   answer: ServerResponse,
 ): void {
-  if (!raw.complete) answer.shouldKeepAlive = false
+  if (!hasArrived(raw)) answer.shouldKeepAlive = false
   const body = errorText(rejection, url)
   const headers = answerHeaderList(id)
   if (corsHeaders !== undefined) headers.push(...corsHeaders)

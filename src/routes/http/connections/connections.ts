@@ -24,6 +24,8 @@ interface Activity {
   quietSince: number
   /** Whether the next response must be the last one of this connection. */
   mustEnd: boolean
+  /** A request whose end had not been read when its response was sent. */
+  unread?: IncomingMessage
   /** Why the connection must be closed after the pending responses. */
   failure: ConnectionFailure | undefined
 }
@@ -117,9 +119,7 @@ export class Connections {
     const activity = this.#sockets.get(socket)
     const index = activity?.responses.indexOf(response) ?? -1
     if (index >= 0) activity?.responses.splice(index, 1)
-    // Node drops a request after its response. A reader of its body must still learn that no more
-    // data will come.
-    if (!request.complete) socket.once('close', () => request.destroy())
+    if (activity !== undefined && !request.complete) activity.unread = request
     if (activity?.failure !== undefined && !isEnding(socket)) this.refuse(activity.failure, socket)
   }
 
@@ -177,7 +177,7 @@ export class Connections {
   }
 
   #add(socket: Socket): void {
-    const activity = {
+    const activity: Activity = {
       responses: [],
       bytesRead: 0,
       quietSince: performance.now(),
@@ -187,6 +187,8 @@ export class Connections {
     this.#sockets.set(socket, activity)
     socket.once('close', () => {
       this.#sockets.delete(socket)
+      // A reader of its body must still learn that no more data will come.
+      activity.unread?.destroy()
       this.#closedAt = performance.now()
     })
     // Node calls this after the last response of a connection.
