@@ -1,16 +1,15 @@
 /** The steps of a deep check, in the order of their importance. */
-import { availableParallelism } from 'node:os'
 import { messageOf } from '../../errors.ts'
 import type { Prediction } from '../scheduling/queue/job.ts'
 import { exampleSets } from './example-requests.ts'
 import type { ExampleRequest } from './example-requests.ts'
 import { differenceOf, errorOf } from './outputs.ts'
 import type { DeepFinding, GrowingReport } from './report.ts'
-import { measureSpeed } from './speed.ts'
+import { measureSpeeds, threadCounts } from './speed.ts'
+import type { SpeedPlan } from './speed.ts'
 import { TrialWorker } from './trial-worker.ts'
 import type { TrialModel } from './trial-worker.ts'
 
-const BATCHES = [1, 4, 16]
 const MIB = 1024 * 1024
 
 /** Limits of a check. */
@@ -58,28 +57,39 @@ export class Examination {
     const served = await this.#withWorker({}, (worker) => this.#serve(worker))
     if (served === undefined) return
     await this.#compareOptimization(served)
-    await this.#measureSpeeds(served)
+    await this.#measureOtherThreads(served)
   }
 
   /** Loads the model as it is served; `undefined` if no request can be sent to it. */
   async #serve(worker: TrialWorker): Promise<ServedRequests | undefined> {
     const { prepared } = this.#model
-    const isCustom = prepared.hasCode || prepared.runtime !== 'node'
-    const requests = isCustom ? undefined : await this.#findRequests(worker)
-    const outputs = requests === undefined ? [] : await sendEach(worker, requests)
-    const isSafe = requests !== undefined && (await this.#checkBatching(worker, requests))
-    const again = requests === undefined ? [] : await sendEach(worker, requests)
+    await this.#noteLoad(worker)
+    if (prepared.hasCode || prepared.runtime !== 'node') {
+      const text = 'A custom handler may do anything with a request, so only its load was checked.'
+      this.#add('note', 'requests', text)
+      return undefined
+    }
+    const requests = await this.#findRequests(worker)
+    if (requests === undefined) return undefined
+    const outputs = await sendEach(worker, requests)
+    const isSafe = await this.#checkBatching(worker, requests)
+    const randomness = differenceOf(outputs, await sendEach(worker, requests))
+    const { threads } = this.#model.settings
+    const ms = this.#remainingMs() / (threadCounts(threads).length + 1) / 2
+    await this.#measureSpeeds(worker, { requests, isSafe, threads, ms })
+    await this.#noteLoad(worker)
+    return { requests, outputs, isSafe, randomness }
+  }
+
+  /** Writes the first finding, with the memory so far. */
+  async #noteLoad(worker: TrialWorker): Promise<void> {
     const peak = await worker.peakBytes()
     const ms = Math.round(worker.loadMs)
+    const { findings } = this.#report
     this.#report.load = { ms, ...(peak !== undefined && { peakBytes: peak }) }
     const memory = peak === undefined ? '' : `, and needed at most ${Math.ceil(peak / MIB)} MiB`
     const text = `The model was loaded in ${ms} ms${memory}.`
-    this.#report.findings.unshift({ level: 'ok', subject: 'load', text })
-    if (isCustom) {
-      const note = 'A custom handler may do anything with a request, so only its load was checked.'
-      this.#add('note', 'requests', note)
-    }
-    return requests && { requests, outputs, isSafe, randomness: differenceOf(outputs, again) }
+    findings.splice(0, Math.min(1, findings.length), { level: 'ok', subject: 'load', text })
   }
 
   async #findRequests(worker: TrialWorker): Promise<readonly ExampleRequest[] | undefined> {
@@ -168,20 +178,22 @@ export class Examination {
     return { joins: joins === true, reason: String(reason) }
   }
 
-  async #measureSpeeds({ requests, isSafe }: ServedRequests): Promise<void> {
-    const cores = availableParallelism()
-    const counts = [...new Set([1, Math.min(2, cores), cores])]
-    const batches = isSafe ? BATCHES : [1]
+  /** With the threads of the model's settings, the worker that serves is measured. */
+  async #measureOtherThreads({ requests, isSafe }: ServedRequests): Promise<void> {
+    const present = this.#model.settings.threads
+    const counts = threadCounts(present).filter((threads) => threads !== present)
     for (const [index, threads] of counts.entries()) {
-      const left = counts.length - index
-      await this.#withWorker({ threads }, async (worker) => {
-        const share = this.#remainingMs() / left
-        for (const batch of batches) {
-          const speed = await measureSpeed(worker, requests, batch, share / (batches.length * 2))
-          this.#report.speeds.push({ threads, ...speed })
-        }
-      })
+      const share = this.#remainingMs() / (counts.length - index)
+      await this.#withWorker({ threads }, (worker) =>
+        this.#measureSpeeds(worker, { requests, isSafe, threads, ms: share / 2 }),
+      )
     }
+  }
+
+  async #measureSpeeds(worker: TrialWorker, plan: SpeedPlan): Promise<void> {
+    const { speeds } = this.#report
+    speeds.push(...(await measureSpeeds(worker, plan)))
+    speeds.sort((a, b) => a.threads - b.threads || a.batch - b.batch)
   }
 
   async #withWorker<T>(

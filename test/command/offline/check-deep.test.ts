@@ -5,6 +5,9 @@ import { once } from 'node:events'
 import { cpSync, mkdirSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import test from 'node:test'
+import { checkFiles } from '../../../src/command/offline/check.ts'
+import type { CommandInput } from '../../../src/command/program/outcome.ts'
+import { NO_TERMINAL } from '../../../src/command/terminal/terminal.ts'
 import type { DeepCheckReport } from '../../../src/models/deep-check/deep-check.ts'
 import { runOnnxd } from '../../helpers/command-line.ts'
 import { node, writeModel } from '../../helpers/onnx-builder.ts'
@@ -84,14 +87,23 @@ test('the time is bounded, and flags that do not fit together are refused', asyn
   const report = result.checked[0]?.deep?.[0]?.report
   assert.equal(report?.status, 'stopped')
   assert.match(report.findings.at(-1)?.text ?? '', /stopped after 0\.2 s/)
-  for (const [args, reason] of [
-    [['--deep', '--no-load'], /Use either --deep or --no-load/],
-    [['--timeout', '5'], /--timeout is for --deep/],
-    [['--deep', '--timeout', 'x'], /--timeout must be a number of seconds/],
+  for (const [flags, reason] of [
+    [{ deep: true, 'no-load': true }, /Use either --deep or --no-load/],
+    [{ timeout: '5' }, /--timeout is for --deep/],
+    [{ data: '1' }, /--data is for --deep/],
+    [{ deep: true, timeout: 'x' }, /--timeout must be a number of seconds/],
   ] as const) {
-    const { code: refused, stderr } = await runOnnxd(['check', 'examples/iris', ...args])
-    assert.equal(refused, 2)
-    assert.match(stderr, reason)
+    const input: CommandInput = {
+      args: ['examples/iris'],
+      flags,
+      rest: [],
+      environment: {},
+      terminal: NO_TERMINAL,
+      print: () => Promise.resolve(),
+      progress: () => {},
+      signal: new AbortController().signal,
+    }
+    await assert.rejects(checkFiles(input), { name: 'ConfigError', message: reason })
   }
 })
 
