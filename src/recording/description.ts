@@ -31,7 +31,7 @@ const Description = Type.Object({
     Type.Object({
       contentType: Type.String(),
       headers: Headers,
-      /** Size of a body that was too large to be recorded. */
+      /** Size of a body that was streamed, or too large to be recorded. */
       omittedBytes: Type.Optional(Type.Integer()),
     }),
   ),

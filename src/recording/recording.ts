@@ -21,7 +21,7 @@ import type { RecordPlace } from './scan.ts'
 /** A recorded request and its response. */
 export interface RecordedRequest extends RecordedDescription {
   readonly body: Buffer
-  /** Absent if there is no response of a model, or its body was too large. */
+  /** Absent if there is no response of a model, or its body was not recorded. */
   readonly responseBody: Buffer | undefined
 }
 

@@ -10,6 +10,7 @@ import { handlerModel } from '../helpers/handler-model.ts'
 import { FLOWER, iris } from '../helpers/server-process.ts'
 import { serve, temporaryFolder, until } from '../helpers/server.ts'
 import type { TestServer } from '../helpers/server.ts'
+import { streamModel } from '../helpers/stream-model.ts'
 
 /** The records of a file. */
 async function recordsIn(file: string): Promise<RecordedRequest[]> {
@@ -35,7 +36,7 @@ async function counted(server: TestServer, recorded: number, dropped = 0): Promi
 test('requests of every dialect are recorded as they were sent, without secrets', async (t) => {
   const file = path.join(temporaryFolder(t), 'requests.rec')
   const words = handlerModel(t, 'words', {})
-  const server = await serve(t, [iris, words], {
+  const server = await serve(t, [iris, words, streamModel(t, 'chunks')], {
     record: file,
     recordRedact: 'x-user',
     allowHandlers: true,
@@ -62,6 +63,7 @@ test('requests of every dialect are recorded as they were sent, without secrets'
       { method: 'POST', body: JSON.stringify(infer), headers: { 'accept-encoding': 'gzip' } },
     ],
   ]
+  sent.push(['/predictions/chunks', { method: 'POST', body: 'texts:["one","two"]' }])
   const bodies: string[] = []
   for (const [route, init] of sent) bodies.push(await (await server.fetch(route, init)).text())
   assert.equal((await server.fetch('/predictions/none', FLOWER)).status, 404)
@@ -88,11 +90,13 @@ test('requests of every dialect are recorded as they were sent, without secrets'
   ])
   assert.deepEqual(
     brief.map(([, , , , status]) => status).slice(3),
-    [200, 400, 200],
+    [200, 400, 200, 200],
     bodies.join('\n'),
   )
-  const [first, second, , multipart, bad, zipped] = records
-  assert.ok(first && second && multipart && bad && zipped)
+  const [first, second, , multipart, bad, zipped, streamed] = records
+  assert.ok(first && second && multipart && bad && zipped && streamed)
+  assert.equal(streamed.response?.omittedBytes, bodies.at(-1)?.length)
+  assert.equal(streamed.responseBody, undefined)
   assert.equal(first.body.toString(), FLOWER.body)
   assert.equal(first.responseBody?.toString(), bodies[0])
   assert.deepEqual(first.redacted.toSorted(), ['access_token', 'authorization', 'cookie', 'x-user'])

@@ -66,8 +66,10 @@ export class RequestRecording {
     const { prediction } = request
     const recorder = this.#recorder
     const requestBytes = this.#reservation.bytes
-    const responseBytes = prediction?.body.length ?? 0
-    const fits = recorder.fits(requestBytes + responseBytes)
+    const responseBytes = prediction?.bytes ?? 0
+    // The chunks of a streamed response are not kept.
+    const isWhole = prediction?.stream === undefined
+    const fits = isWhole && recorder.fits(requestBytes + responseBytes)
     if (fits && !recorder.extend(this.#reservation, responseBytes)) return
     const response = fits && prediction !== undefined ? Buffer.from(prediction.body) : EMPTY
     const description = this.#describe(request, status, fits ? undefined : responseBytes)

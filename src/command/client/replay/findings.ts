@@ -79,7 +79,7 @@ export class ReplayFindings {
     } else if (status >= 300) {
       this.#agreed += 1
     } else if (response === undefined || responseBody === undefined) {
-      this.skip('the recorded response was too large to be recorded')
+      this.skip('the response was streamed, or too large to be recorded')
     } else {
       const reference = {
         status,
