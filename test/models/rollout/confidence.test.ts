@@ -55,7 +55,7 @@ test('bounds enclose the measured share, and are wider with more certainty', () 
   )
 })
 
-const SEQUENCES = 1000
+const SEQUENCES = 500
 const ALPHA = 0.05
 const seed = testSeed()
 
