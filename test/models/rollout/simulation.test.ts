@@ -34,8 +34,8 @@ test(`an identical version at the limit of the latency is promoted, seed ${seed}
 
 for (const [what, next, reason, maxRequests] of [
   ['3 times slower', { ...PRESENT, medianMs: 30 }, /^latency: /, 500],
-  ['wrong in 2 % of the responses', { ...PRESENT, wrong: 0.02 }, /^agreement: /, 2000],
-  ['failing in 5 % of the requests', { ...PRESENT, errors: 0.05 }, /^errors: /, 4000],
+  ['wrong in 2 % of the responses', { ...PRESENT, wrong: 0.02 }, /^agreement: /, 5000],
+  ['failing in 5 % of the requests', { ...PRESENT, errors: 0.05 }, /^errors: /, 5000],
   ['failing always', { ...PRESENT, errors: 1 }, /^errors: /, 100],
 ] as const) {
   test(`a version ${what} is rolled back in the first step, seed ${seed}`, () => {
