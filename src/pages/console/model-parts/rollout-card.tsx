@@ -45,7 +45,7 @@ const COLUMNS: readonly Column<RolloutEvidence>[] = [
 
 /** The rollout of a model: its step, what was measured, and buttons that change it. */
 export function RolloutCard({ rollout }: { rollout: Rollout }): JSX.Element {
-  const { state, to, from, step, steps, share, evidence, reason } = rollout
+  const { state, to, from, step, steps, share, evidence, reason, waiting_for: waiting } = rollout
   const [text, tone] = STATES[state]
   const isActive = state === 'running' || state === 'paused'
   return (
@@ -70,7 +70,7 @@ export function RolloutCard({ rollout }: { rollout: Rollout }): JSX.Element {
             {`${to}: ${countsText(rollout.next)} · ${from.join(', ')}: ${countsText(rollout.present)}`}
           </p>
         )}
-        <p class="breakable">{rollout.waiting_for ?? reason}</p>
+        <p class="breakable">{waiting === undefined ? reason : `Waits: ${waiting}.`}</p>
       </div>
       {evidence !== undefined && evidence.length > 0 && (
         <DataTable
