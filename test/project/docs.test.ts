@@ -91,7 +91,7 @@ test('the handler on the page of handlers is the file it names', () => {
 })
 
 test('the commands on the page of handlers print what it says', { timeout: 120_000 }, async (t) => {
-  assert.equal(await followPage(t, 'docs/handlers.md'), 3)
+  assert.equal(await followPage(t, 'docs/handlers.md'), 5)
 })
 
 test('a newcomer gets far with few commands', { timeout: 120_000 }, async (t) => {
@@ -123,7 +123,7 @@ test(
 )
 
 test('the commands on the page of rollouts print what it says', { timeout: 120_000 }, async (t) => {
-  assert.equal(await followPage(t, 'docs/rollouts.md'), 5)
+  assert.equal(await followPage(t, 'docs/rollouts.md'), 6)
 })
 
 test(

@@ -15,7 +15,7 @@ export const TRAFFIC_COMMANDS: Readonly<Record<string, CommandSpec>> = {
   },
   rollout: {
     usage: 'rollout MODEL [--to VERSION]',
-    summary: 'move requests to a new version step by step, or show how far it is',
+    summary: 'move requests to a new version step by step',
     arity: [1, 1],
     flags: [
       URL_FLAG,

@@ -1,4 +1,4 @@
-/** Rollouts of made-up versions: what is saved, and what happens if versions or the disk are gone. */
+/** Rollouts of made-up versions: what is saved, and what a lost version or disk does. */
 import assert from 'node:assert/strict'
 import { mock, test } from 'node:test'
 import type { TestContext } from 'node:test'
