@@ -11,7 +11,7 @@ const run = (flags: CommandInput['flags']): Promise<unknown> =>
     flags: { url: 'http://127.0.0.1:1', ...flags },
     rest: [],
     environment: {},
-    terminal: { isTerminal: false, hasColors: false, columns: 80 },
+    terminal: { isTerminal: false, canRedraw: false, hasColors: false, columns: 80 },
     print: () => Promise.resolve(),
     progress: () => {},
     signal: new AbortController().signal,
