@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
+import sharp from 'sharp'
 import { exampleSets } from '../../../src/models/deep-check/example-requests.ts'
 
 interface Declared {
@@ -65,7 +66,7 @@ test('every datatype has elements of its size', () => {
   }
 })
 
-test('texts and images get requests of their own, and unknown inputs none', () => {
+test('texts and images get requests of their own, and unknown inputs none', async () => {
   const text = {
     task: 'text-classification',
     maxTokens: 8,
@@ -81,7 +82,11 @@ test('texts and images get requests of their own, and unknown inputs none', () =
   for (const body of bodies) assert.match(body, /^\{"inputs":".*food was very good\."\}$/)
   const [images] = exampleSets(metadata([], { handler: 'image' }))
   assert.equal(images?.requests.length, 4)
-  assert.equal(images?.requests[0]?.parameters[0]?.value.toString('latin1', 1, 4), 'PNG')
+  const [image] = images?.requests[0]?.parameters ?? []
+  const { format, width, height, channels } = await sharp(image?.value).metadata()
+  assert.deepEqual([format, width, height, channels], ['png', 320, 240, 3])
+  const { channels: colors } = await sharp(image?.value).stats()
+  for (const { min, max } of colors) assert.ok(max - min > 100)
   for (const unknown of [
     undefined,
     { words: 1 },
