@@ -30,10 +30,7 @@ export interface BodyLimits {
   readonly hold?: (bytes: number) => void
 }
 
-/**
- * Reads every body into one buffer, whatever its content type. The routes that accept multipart
- * forms parse the buffer.
- */
+/** Reads every body into one buffer. The routes that accept multipart forms parse the buffer. */
 export async function readBodies(app: App, { config }: RouteContext): Promise<void> {
   const { maxBodyBytes, maxJsonBytes } = config
   await app.register(multipart)
