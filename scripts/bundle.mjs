@@ -24,6 +24,7 @@ const SOURCES = path.join(ROOT, 'src')
 /** Programs that run as separate processes. */
 const PROGRAMS = [
   'cli',
+  'shards/main',
   'worker/process/main',
   'worker/process/launcher',
   'worker/process/connection-main',

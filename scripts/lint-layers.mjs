@@ -5,7 +5,7 @@
 
 /** For each room, the files that code outside the room may import. Folders are below `src`. */
 const DOORS = {
-  command: ['serve.ts', 'cache.ts'],
+  command: ['serve.ts', 'cache.ts', 'output.ts', 'log-format.ts'],
   'command/client': [
     'profile.ts',
     'list.ts',
@@ -124,6 +124,7 @@ const DOORS = {
   'routes/recorded-requests': ['request-recording.ts'],
   'routes/text': ['text-routes.ts'],
   'routes/tracing': ['tracing.ts'],
+  shards: ['shard-set.ts'],
   'worker/host/calls': ['call-channel.ts'],
   'worker/host/child-process': [
     'child.ts',
@@ -221,7 +222,7 @@ const noNativeCode = {
   message: 'Native libraries are loaded by the worker process only.',
 }
 const noHttp = { regex: '^@?fastify', message: 'Layers: only routes know HTTP.' }
-const START = '(cli|server|listen-all|app)\\.ts$|command/'
+const START = '(cli|server|listen-all|app)\\.ts$|command/|shards/'
 const onlyDown = (pattern) => ({
   regex: `(^|/)(${pattern})`,
   message: 'Layers: imports go down only.',
@@ -234,7 +235,7 @@ const otherProgram = {
 /** The layers from the top: the files of each, and the imports that are forbidden for them. */
 const LAYERS = [
   {
-    files: ['src/{cli,server,listen-all,app}.ts', 'src/command/**'],
+    files: ['src/{cli,server,listen-all,app}.ts', 'src/{command,shards}/**'],
     forbidden: [noNativeCode, otherProgram],
   },
   {

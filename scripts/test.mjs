@@ -7,6 +7,7 @@
  *     npm test -- --watch wire                  again after each change, until Ctrl-C
  *     npm test -- --node=22                     fails unless Node 22 runs it
  *     npm test -- --files=3                     three files in parallel
+ *     npm test -- --http-processes=2            servers with two HTTP processes
  *     npm test -- --repeat-failed               files that fail run once more, without others
  */
 import path from 'node:path'
@@ -28,11 +29,14 @@ if (args.includes('--watch')) {
   const others = args.filter((arg) => arg !== '--watch')
   runOnChanges(['src', 'test'], [fileURLToPath(import.meta.url), ...others])
 } else {
-  const { options, filters } = readArguments(args, ['--node=', '--files=', '--repeat-failed'])
+  const own = ['--node=', '--files=', '--http-processes=', '--repeat-failed']
+  const { options, filters } = readArguments(args, own)
   ensure('dist', 'build')
   const files = findTests(path.join('build', 'test'), '.test.js', filters)
   const parallel = args.find((arg) => arg.startsWith('--files='))?.slice('--files='.length)
   const concurrency = parallel === undefined ? undefined : Number(parallel)
+  const processes = args.find((arg) => arg.startsWith('--http-processes='))?.split('=')[1]
+  const environment = processes === undefined ? {} : { TEST_HTTP_PROCESSES: processes }
   const repeatsFailed = args.includes('--repeat-failed')
-  runTests(files, options, { timeoutMs: TIMEOUT_MS, concurrency, repeatsFailed })
+  runTests(files, options, { timeoutMs: TIMEOUT_MS, concurrency, environment, repeatsFailed })
 }

@@ -30,7 +30,7 @@ import { inferRoutes } from './routes/kserve/v2-infer.ts'
 import { metadataRoutes } from './routes/kserve/v2-metadata.ts'
 import { protoRoutes } from './routes/kserve/v2-proto.ts'
 import { closedRepositoryRoutes, repositoryRoutes } from './routes/kserve/v2-repository.ts'
-import { managementRoutes } from './routes/management/models.ts'
+import { answerWhenShared, managementRoutes } from './routes/management/models.ts'
 import { metricsRoute } from './routes/metrics.ts'
 import { pointToManagement } from './routes/misplaced.ts'
 import {
@@ -85,6 +85,7 @@ export async function buildManagementApp(
   operatorRoutes(app, context)
   repositoryRoutes(app, context)
   refuseOtherMethods(app, routes)
+  answerWhenShared(app, context)
   return app
 }
 

@@ -1,4 +1,5 @@
 /** Starts the listeners of a server. */
+import type { Server } from 'node:net'
 import type { Logger } from 'pino'
 import type { App, RouteContext } from './routes/route-context.ts'
 
@@ -13,27 +14,37 @@ export interface Addresses {
   readonly grpcAddress: string | undefined
 }
 
-/** One listener for clients and one for operators, or one for both if host and port are equal. */
+/** The addresses, and the socket of the inference listener. */
+interface Listeners extends Addresses {
+  readonly inferenceServer: Server
+}
+
+/**
+ * One listener for clients and one for operators, or one for both if host and port are equal.
+ * @param reusePort Set if other processes of this server will listen on the inference port.
+ */
 export async function listenAll(
   context: RouteContext,
   log: Logger,
   listeners: OpenListener[],
   signal: AbortSignal,
-): Promise<Addresses> {
+  reusePort?: 'first',
+): Promise<Listeners> {
   // The first worker starts while this process loads the code of its HTTP side.
   const { buildCombinedApp, buildInferenceApp, buildManagementApp } = await import('./app.ts')
   const { listen } = await import('./routes/http/connections/listen.ts')
   signal.throwIfAborted()
   const { host, port, managementHost, managementPort } = context.config
   const isSecure = context.access.tls !== undefined
-  const place = { host, port, hostFlag: '--host', portFlag: '--port', isSecure }
+  const place = { host, port, hostFlag: '--host', portFlag: '--port', isSecure, reusePort }
   if (port !== 0 && port === managementPort && host === managementHost) {
     const combined = await buildCombinedApp(context, log)
     listeners.push(combined.openRequests)
     signal.throwIfAborted()
     const url = await listen(combined, place)
     const grpcAddress = await listenForGrpc(context, log, listeners)
-    return { inferenceUrl: url, managementUrl: url, grpcAddress }
+    const inferenceServer = combined.server
+    return { inferenceUrl: url, managementUrl: url, grpcAddress, inferenceServer }
   }
   const inference = await buildInferenceApp(context, log)
   const management = await buildManagementApp(context, log)
@@ -48,6 +59,7 @@ export async function listenAll(
       isSecure,
     }),
     grpcAddress: await listenForGrpc(context, log, listeners),
+    inferenceServer: inference.server,
   }
 }
 

@@ -1,6 +1,7 @@
 /** Starts a server: runtime folder, registry, listeners, and the models of the start. */
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Logger } from 'pino'
+import { processesOf } from './config/config.ts'
 import type { Config, ConfigOrigins } from './config/config.ts'
 import { ConfigError } from './errors.ts'
 import { listenAll } from './listen-all.ts'
@@ -36,6 +37,8 @@ export interface ServerOptions {
   readonly log: Logger
   /** The lines of `log`, as far as they are kept. */
   readonly recentLog?: RecentLog
+  /** Takes lines of the log that another HTTP process has formatted. */
+  readonly writeLog?: (lines: string) => void
   /** Returns the number of log lines that could not be written so far. */
   readonly droppedLogLines?: () => number
   /** Aborting it stops the loading of models, and then the server, at any time. */
@@ -77,17 +80,23 @@ const WORKER_FIRST_MS = 100
  * Everything that was started has ended by then.
  */
 export async function startServer({
-  config,
+  config: allSettings,
   origins = {},
   models,
   environment,
   availableMemory,
   log,
   recentLog = new RecentLog(),
+  writeLog = () => {},
   droppedLogLines,
   signal: stopSignal,
   onProgress,
 }: ServerOptions): Promise<RunningServer> {
+  const count = processesOf(allSettings)
+  const sharing = count > 1 ? await import('./shards/shard-set.ts') : undefined
+  sharing?.checkSettings(allSettings)
+  const share = sharing && { index: 0, count }
+  const config = share ? sharing.settingsFor(allSettings, share) : allSettings
   const access = await startAccess(config, log)
   refuseOpenManagement(config, access)
   const tracing = await startTracing(environment, log)
@@ -100,10 +109,14 @@ export async function startServer({
     availableMemory,
     log,
     droppedLogLines,
+    share,
     signal,
     stopSignal,
   })
   const { factory, registry, persistence, index } = service
+  const shards =
+    sharing &&
+    new sharing.ShardSet({ config: allSettings, origins, count, registry, log, writeLog })
   const budget = new ByteBudget(budgetBytes(config.memoryBudgetMib))
   registry.shadows.memory = budget
   let isAccepting = false
@@ -126,6 +139,7 @@ export async function startServer({
     access,
     tracing,
     recorder,
+    others: shards,
     forget: (name) => persistence?.forget(name) ?? Promise.resolve(false),
     isAccepting: () => isAccepting,
     isStopping: () => isStopping,
@@ -150,14 +164,16 @@ export async function startServer({
     // Loads must stop first: a request that waits for a load would keep the server from ending.
     const loadsEnded = registry.stopLoading()
     const sparesEnded = factory.spares.close()
+    const shardsEnded = shards?.close()
     // A load balancer needs time to see that readiness returns 503. Its next probe or request may
     // come on a new connection.
     const hasClients = listeners.some((listener) => listener.hasClientsWithin(RECENT_MS))
-    if (wasReady && hasClients) await delay(config.stopDelay * 1000)
+    const mayHaveClients = hasClients || shards !== undefined
+    if (wasReady && mayHaveClients) await delay(config.stopDelay * 1000)
     const drainMs = config.drainTimeout * 1000
     // Models stay until the last request has its response, also one whose body still arrives.
     await Promise.all(listeners.map((listener) => listener.close(drainMs, log)))
-    await Promise.all([loadsEnded, sparesEnded])
+    await Promise.all([loadsEnded, sparesEnded, shardsEnded])
     await Promise.all([service.close(), tracing?.close()])
     access.close()
     await loading?.catch(() => {})
@@ -173,8 +189,10 @@ export async function startServer({
     loading.catch(() => {})
     // A worker starts slower than the HTTP side, so it goes first, unless its model is an archive.
     await Promise.race([factory.firstStart, loading, delay(WORKER_FIRST_MS)])
-    const urls = await listenAll(context, log, listeners, signal)
+    const reusePort = sharing?.canReusePort() === true ? 'first' : undefined
+    const { inferenceServer, ...urls } = await listenAll(context, log, listeners, signal, reusePort)
     managementUrl = urls.managementUrl
+    shards?.start()
     const outcome = await loading
     signal.throwIfAborted()
     await persistence?.restore(signal)
@@ -183,6 +201,12 @@ export async function startServer({
     isAccepting = true
     registry.loads.isStarting = false
     factory.spares.refill()
+    await shards?.listen({
+      port: Number(new URL(urls.inferenceUrl).port),
+      managementUrl,
+      handle: reusePort === undefined ? inferenceServer : undefined,
+    })
+    signal.throwIfAborted()
     return { ...outcome, ...urls, registry, access, close: closeOnce }
   } catch (error) {
     await closeOnce()

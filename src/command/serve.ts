@@ -57,14 +57,13 @@ export async function serveModels(argv: readonly string[], failureCode: number):
   for (const line of ignored) errors.print(`onnxd: ${line}\n`)
   for (const foreign of imports) errors.print(`${describeImport(foreign)}\n`)
   const recentLog = new RecentLog()
+  const writeLine = (line: string): void => {
+    recentLog.add(line)
+    display.write(form(line))
+  }
   const log = pino(
     { level: config.logLevel, base: null, ...pinoOptions(config.logFormat) },
-    {
-      write: (line) => {
-        recentLog.add(line)
-        display.write(form(line))
-      },
-    },
+    { write: writeLine },
   )
   if (process.pid === 1) log.warn(NO_INIT)
   const manager = new ServiceManager(process.env, log, process.pid)
@@ -78,6 +77,9 @@ export async function serveModels(argv: readonly string[], failureCode: number):
     environment: process.env,
     log,
     recentLog,
+    writeLog: (lines) => {
+      for (const line of lines.match(/.*\n/g) ?? []) writeLine(line)
+    },
     droppedLogLines: () => errors.dropped,
     signal,
     onProgress: (work) => display.watch(work),

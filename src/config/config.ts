@@ -54,12 +54,23 @@ export function completeConfig(settings: Settings = {}): Config {
   return Object.freeze(config)
 }
 
+/** Cores for which `auto` starts one HTTP process: the others are for its workers. */
+const CORES_PER_PROCESS = 4
+const MAX_AUTO_PROCESSES = 8
+
+/** Returns the number of HTTP processes: the setting, or a quarter of the cores, at most 8. */
+export function processesOf({ httpProcesses }: Pick<Config, 'httpProcesses'>): number {
+  if (httpProcesses !== 'auto') return httpProcesses
+  const quarter = Math.floor(availableParallelism() / CORES_PER_PROCESS)
+  return Math.min(Math.max(1, quarter), MAX_AUTO_PROCESSES)
+}
+
 /**
  * Returns the threads within one operator for each of `workers` workers: the setting, or the cores
- * divided by the workers.
+ * divided by the workers. Each HTTP process has at least one worker.
  */
 export function threadsPerWorker(config: Config, workers: number): number {
   return config.threads > 0
     ? config.threads
-    : Math.max(1, Math.floor(availableParallelism() / Math.max(1, workers)))
+    : Math.max(1, Math.floor(availableParallelism() / Math.max(workers, processesOf(config))))
 }

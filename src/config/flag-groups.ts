@@ -11,7 +11,17 @@ export interface FlagGroup {
 
 /** A setting that is in no group stands in the last one. */
 const GROUPS: Readonly<Record<string, readonly Key[]>> = {
-  Basics: ['host', 'port', 'modelStore', 'load', 'stateDir', 'workers', 'threads', 'logLevel'],
+  Basics: [
+    'host',
+    'port',
+    'modelStore',
+    'load',
+    'stateDir',
+    'workers',
+    'threads',
+    'httpProcesses',
+    'logLevel',
+  ],
   Management: [
     'managementHost',
     'managementPort',

@@ -1,4 +1,5 @@
 /** Settings of the two listeners: who may connect, limits of requests, and logs. */
+import { Type } from '@sinclair/typebox'
 import { MIB, count, flag, list, oneOf, text } from './fields.ts'
 
 export const listenerSettings = {
@@ -7,6 +8,11 @@ export const listenerSettings = {
     '127.0.0.1',
   ),
   port: count('Port of the inference listener; 0 picks a free port.', 8080, 0, 65_535),
+  httpProcesses: Type.Union([Type.Integer({ minimum: 1, maximum: 64 }), Type.Literal('auto')], {
+    description:
+      'HTTP processes that share the inference port, for machines with many cores. Each has its own part of the workers, queues and limits; every model has at least one worker in each. `auto` starts one for every 4 cores, at most 8.',
+    default: 1,
+  }),
   managementHost: text(
     'IP address or host name that the management listener binds to. Beyond localhost it needs `managementToken` or API tokens for management.',
     '127.0.0.1',

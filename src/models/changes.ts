@@ -13,6 +13,9 @@ export class Changes {
   /** Saves the state for the next start. */
   save: () => Promise<void> = () => Promise.resolve()
 
+  /** Called after each change. Several HTTP processes serve the same models. */
+  onChange: () => void = () => {}
+
   /**
    * Makes a change and saves it. If saving fails, the change is reverted.
    * @param isSaved False for a change that the start makes itself or has read from the state.
@@ -32,5 +35,6 @@ export class Changes {
       undo()
       throw notSaved(cause)
     }
+    this.onChange()
   }
 }

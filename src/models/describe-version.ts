@@ -22,6 +22,8 @@ export interface WorkerDescription {
   /** Private memory, and of each shared page the part of this worker (PSS), in bytes. */
   readonly proportionalMemory: number
   readonly pid?: number
+  /** The HTTP process that it belongs to; absent if there is only one. */
+  readonly shard?: number
   /** Whether it shares the weights with other workers; absent without a weight cache. */
   readonly weights?: 'shared' | 'private'
   readonly restarts: number

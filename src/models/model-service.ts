@@ -4,6 +4,7 @@ import type { Logger } from 'pino'
 import type { Config, ConfigOrigins } from '../config/config.ts'
 import { ConfigError, messageOf } from '../errors.ts'
 import { readPackageVersion } from '../package-files.ts'
+import type { Share } from '../share.ts'
 import { findConfinement } from '../worker/host/confinement.ts'
 import { workerEnvironment } from '../worker/host/own-worker.ts'
 import { findPython } from '../worker/host/python/python-installation.ts'
@@ -38,6 +39,8 @@ export interface ModelServiceOptions {
   readonly log: Logger
   /** Returns the number of log lines that could not be written so far. */
   readonly droppedLogLines?: (() => number) | undefined
+  /** The part of each model's workers that this process has; absent for all. */
+  readonly share?: Share | undefined
   /** Aborted when no further model may be loaded. */
   readonly signal: AbortSignal
   /** Aborted when the server must not start. */
@@ -80,6 +83,7 @@ export async function createModelService({
   availableMemory,
   log,
   droppedLogLines,
+  share,
   signal,
   stopSignal,
 }: ModelServiceOptions): Promise<ModelService> {
@@ -99,7 +103,7 @@ export async function createModelService({
     config.stateDir === ''
       ? undefined
       : new ModelIndex({ folder: config.stateDir, version: await readPackageVersion(), log })
-  const shared = { factory, memory, modelMemory, index, weights }
+  const shared = { factory, memory, modelMemory, index, weights, share }
   const context = { config, configOrigins: origins, ...shared, log }
   const registry = new Registry(context)
   factory.answerCall = answerCalls(registry, config.maxResponseBytes)

@@ -33,7 +33,7 @@ export interface VersionStatus extends PoolStatus {
   readonly isLoading: boolean
   /** Whether the model is in memory; `undefined` if it does not load on demand. */
   readonly residency: ResidencyState | undefined
-  /** Minimum number of workers at this time. */
+  /** Minimum number of workers in this process at this time. */
   readonly wantedWorkers: number
   /** Whether a worker is ready, none is wanted, or one is started when a request comes. */
   readonly isReady: boolean
@@ -138,7 +138,7 @@ export class ModelVersion {
   get status(): VersionStatus {
     const pool = this.#pool.status
     const { onDemand } = this.#workers
-    const wantedWorkers = onDemand?.isResting === true ? 0 : this.wanted.min
+    const wantedWorkers = onDemand?.isResting === true ? 0 : this.wanted.own
     // The workers respond before the load has ended with the measurement of their memory.
     const isServing = wantedWorkers > 0 && pool.readyWorkers >= wantedWorkers
     const residency = onDemand && (isServing ? 'READY' : onDemand.state)

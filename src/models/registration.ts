@@ -1,6 +1,7 @@
 /** How a version is registered and scaled, and what it needs from the server. */
 import type { Logger } from 'pino'
 import type { Config, ConfigOrigins } from '../config/config.ts'
+import type { Share } from '../share.ts'
 import type { Undo } from './changes.ts'
 import type { VersionOptions } from './effective-settings.ts'
 import type { ModelIndex } from './model-index/model-index.ts'
@@ -40,6 +41,8 @@ export interface ModelContext {
   readonly weights?: WeightCache | undefined
   /** Sees each prediction; absent if nothing does. */
   readonly observer?: PredictionObserver | undefined
+  /** The part of each model's workers that this process has; absent for all. */
+  readonly share?: Share | undefined
   readonly log: Logger
 }
 

@@ -38,7 +38,7 @@ export class VersionWorkers {
   #isClosing = false
 
   constructor(prepared: PreparedModel, settings: EffectiveSettings, context: ModelContext) {
-    const { config, factory, memory, weights, log } = context
+    const { config, factory, memory, weights, share, log } = context
     this.#prepared = prepared
     this.#settings = settings
     this.#context = context
@@ -58,7 +58,7 @@ export class VersionWorkers {
         : undefined,
       log,
     })
-    this.#scaler = new Scaler(this.pool, settings.workers, async (missing, existing) => {
+    this.#scaler = new Scaler(this.pool, settings.workers, share, async (missing, existing) => {
       if (memory === undefined) return undefined
       await this.#measure()
       const { privateBytes } = this.#measured
@@ -175,13 +175,13 @@ export class VersionWorkers {
   }
 
   /**
-   * One worker loads the original model at once if the cache has no entry. Several workers wait for
-   * the entry, because each would have a copy of the weights. Where a request waits for the load,
-   * not even an existing entry is checked first.
+   * One worker loads the original model at once if the cache has no entry. Several workers, also of
+   * other HTTP processes, wait for the entry: each would have a copy. Where a request waits for the
+   * load, not even an existing entry is checked first.
    */
   async #chooseWeights(signal: AbortSignal): Promise<void> {
     if (this.onDemand !== undefined) await this.weights?.useChecked()
-    else if (this.wanted.min > 1) await this.weights?.prepare(signal)
+    else if (this.wanted.min > 1 || this.#context.share) await this.weights?.prepare(signal)
     else await this.weights?.usePresent(signal)
   }
 
@@ -209,7 +209,7 @@ export class VersionWorkers {
         get isBusy() {
           return pool.status.isBusy
         },
-        workers: () => this.wanted.min,
+        workers: () => this.wanted.own,
         isCached: () => this.weights?.isCached ?? false,
         start: () => this.start(this.#closing.signal),
         measure: () => this.#measure(),

@@ -15,7 +15,7 @@ const MetricsQuery = Type.Object({
 })
 
 /** Adds `/metrics`. */
-export function metricsRoute(app: App, { metrics }: RouteContext): void {
+export function metricsRoute(app: App, { metrics, others }: RouteContext): void {
   app.get(
     '/metrics',
     {
@@ -36,7 +36,9 @@ export function metricsRoute(app: App, { metrics }: RouteContext): void {
       },
     },
     async ({ query }, reply) => {
-      const text = await metrics.text(query['name[]'])
+      const names = query['name[]'] ?? []
+      const own = await metrics.text(names)
+      const text = (await others?.metrics(own, names)) ?? own
       return reply.type(metrics.contentType).send(text)
     },
   )

@@ -92,12 +92,19 @@ export function serve(
  * on stderr that they are no settings. It disables spare workers, because tests count processes and
  * start many servers. It sets one thread for each worker: with two threads, each start of a worker
  * takes 40 ms more CPU time, because threads of onnxruntime without work spin before they sleep. A
- * test of spare workers or threads sets the flag, or removes the variable.
+ * test of spare workers or threads sets the flag, or removes the variable. `TEST_HTTP_PROCESSES`
+ * is the number of HTTP processes of servers without a setting for it.
  */
 export function serverEnvironment(): NodeJS.ProcessEnv {
   const isForTests = /^ONNXD_(?:FAULT|FIGURES|FUZZ|TEST_SEED)/
   const own = Object.entries(process.env).filter(([name]) => !isForTests.test(name))
-  return { ...Object.fromEntries(own), ONNXD_SPARE_WORKERS: '0', ONNXD_THREADS: '1' }
+  const processes = process.env['TEST_HTTP_PROCESSES']
+  return {
+    ...Object.fromEntries(own),
+    ONNXD_SPARE_WORKERS: '0',
+    ONNXD_THREADS: '1',
+    ...(processes !== undefined && { ONNXD_HTTP_PROCESSES: processes }),
+  }
 }
 
 /** Starts the bundled server with the given arguments. It is closed after the test. */

@@ -23,7 +23,7 @@ import { checkTree, isMissing } from './safe-files.ts'
 import { outlineVersion, unpackInto, unpackVersion } from './unpack.ts'
 
 export { MODEL_NAME_PATTERN, checkModelName }
-export type { Delivery, PreparedModel }
+export type { Delivery, Place, PreparedModel }
 
 /** Allowed sources of models. */
 export interface SourceOptions extends LocationOptions {
@@ -89,6 +89,15 @@ export async function prepareDelivery(
     if (!keepsDelivery) await rm(delivery.folder, { recursive: true, force: true })
     throw error
   }
+}
+
+/**
+ * Prepares one version again, as another process of this server has prepared it. Nothing is checked
+ * that was checked then. A file from the network stays the property of that process.
+ * @throws ServerError as {@link prepareFromUrl}.
+ */
+export function prepareAgain(place: Place, options: SourceOptions): Promise<PreparedModel[]> {
+  return prepare(place, options)
 }
 
 /**

@@ -37,6 +37,8 @@ export interface PreparedModel extends ModelRuntime {
   readonly archive?: LateArchive
   /** The artifact from the network; `discard` removes it as well. */
   readonly delivery?: Delivery
+  /** What it was prepared from, to prepare it again in another HTTP process. */
+  readonly place?: Place
 }
 
 /** An artifact: a model file from the network, alone in a private folder, removed with it. */
@@ -86,6 +88,7 @@ export function toPrepared(
     version: isNumbered ? version : (place.version ?? version),
     url: place.url,
     temporaryFolder,
+    place,
   }
 }
 

@@ -1,8 +1,8 @@
 /** Management routes of MMS and TorchServe: `/models`. */
 import { Type } from '@sinclair/typebox'
 import { ServerError } from '../../errors.ts'
-import { describeVersion } from '../../models/describe-version.ts'
 import type { VersionDescription } from '../../models/describe-version.ts'
+import { describeEverywhere } from '../other-processes.ts'
 import type { App, RouteContext } from '../route-context.ts'
 import { StatusSchema, errorResponses } from '../schemas.ts'
 import { listRoute } from './list.ts'
@@ -46,7 +46,7 @@ export function managementRoutes(app: App, context: RouteContext): void {
     },
     async ({ params: { model } }, reply) => {
       await registry.whenPrepared(model)
-      return reply.send(await describeVersion(registry.find(model), config.gpus))
+      return reply.send(await describeEverywhere(registry.find(model), context))
     },
   )
 
@@ -76,6 +76,16 @@ export function managementRoutes(app: App, context: RouteContext): void {
       return reply.send(statusBody(request, `Model "${params.model}" unregistered`))
     },
   )
+}
+
+/** The answer to a change of the models comes when every HTTP process has made the change. */
+export function answerWhenShared(app: App, { others }: RouteContext): void {
+  if (others === undefined) return
+  app.addHook('onSend', async ({ method }, { statusCode }) => {
+    const isChange = method !== 'GET' && method !== 'HEAD' && statusCode < 300
+    // 202 says that the change is being made.
+    if (isChange && statusCode !== 202) await others.applied()
+  })
 }
 
 function isNotFound(error: unknown): boolean {

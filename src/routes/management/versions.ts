@@ -3,10 +3,10 @@ import { Type } from '@sinclair/typebox'
 import type { Static } from '@sinclair/typebox'
 import type { Config } from '../../config/config.ts'
 import { ServerError, messageOf } from '../../errors.ts'
-import { describeVersion } from '../../models/describe-version.ts'
 import type { VersionDescription } from '../../models/describe-version.ts'
 import type { ModelVersion } from '../../models/model-version.ts'
 import type { WorkerLimits } from '../../models/registration.ts'
+import { describeEverywhere } from '../other-processes.ts'
 import type { App, RouteContext } from '../route-context.ts'
 import { StatusSchema, errorResponses } from '../schemas.ts'
 import { statusBody, takeParameters } from './parameters.ts'
@@ -25,7 +25,7 @@ const tags = ['management']
 export function versionRoutes(app: App, context: RouteContext): void {
   const { config, registry } = context
   const describeAll = (versions: readonly ModelVersion[]): Promise<VersionDescription[]> =>
-    Promise.all(versions.map((version) => describeVersion(version, config.gpus)))
+    Promise.all(versions.map((version) => describeEverywhere(version, context)))
 
   app.get(
     '/models/:model/all',

@@ -1,3 +1,5 @@
+import { WHOLE, partOf } from '../../../share.ts'
+import type { Share } from '../../../share.ts'
 import type { Undo } from '../../changes.ts'
 import type { Commit, WorkerLimits } from '../../registration.ts'
 import type { Pool } from '../pool.ts'
@@ -8,27 +10,39 @@ import type { Pool } from '../pool.ts'
  */
 type Admit = (missing: number, existing: number) => Promise<(() => void) | undefined>
 
-/** The wanted number of workers. */
+/** The wanted number of workers, in all HTTP processes together. */
 export interface WantedWorkers {
   readonly min: number
   readonly max: number
   /** Whether a request has set it. */
   readonly isScaled: boolean
+  /** The part of `min` that this process has. */
+  readonly own: number
 }
 
 /** Changes the number of workers of a pool, one change after another. */
 export class Scaler {
   readonly #pool: Pool
   readonly #admit: Admit
+  readonly #share: Share
   #wanted: WantedWorkers
   /** Settles when the last change has begun. Changes begin in the order in which they came. */
   #last: Promise<unknown> = Promise.resolve()
 
-  /** @param workers Wanted number until a request sets another one. */
-  constructor(pool: Pool, workers: number, admit: Admit) {
+  /**
+   * @param workers Wanted number until a request sets another one.
+   * @param share The part of the workers that this process has; absent for all.
+   */
+  constructor(pool: Pool, workers: number, share: Share | undefined, admit: Admit) {
     this.#pool = pool
     this.#admit = admit
-    this.#wanted = { min: workers, max: workers, isScaled: false }
+    this.#share = share ?? WHOLE
+    this.#wanted = {
+      min: workers,
+      max: workers,
+      isScaled: false,
+      own: partOf(workers, this.#share),
+    }
   }
 
   get wanted(): WantedWorkers {
@@ -42,8 +56,8 @@ export class Scaler {
   async start(): Promise<void> {
     let started = 0
     // A request may want more workers while the first ones start.
-    while (started < this.#wanted.min) {
-      started = this.#wanted.min
+    while (started < this.#wanted.own) {
+      started = this.#wanted.own
       const release = await this.#makeRoom(started)
       await this.#pool.scale(started).finally(release)
     }
@@ -74,7 +88,8 @@ export class Scaler {
   ): Promise<{ readonly done: Promise<void> }> {
     const { min, max, timeoutMs } = limits
     const { length } = this.#pool.slots
-    const count = Math.min(isAsleep ? length : Math.max(length, min), max)
+    const [least, most] = [partOf(min, this.#share), partOf(max, this.#share)]
+    const count = Math.min(isAsleep ? length : Math.max(length, least), most)
     const release = await this.#makeRoom(count)
     const { wanted } = this
     const isNew = !wanted.isScaled || wanted.min !== min || wanted.max !== max
@@ -89,7 +104,7 @@ export class Scaler {
 
   #want({ min, max }: WorkerLimits): Undo {
     const before = this.#wanted
-    this.#wanted = { min, max, isScaled: true }
+    this.#wanted = { min, max, isScaled: true, own: partOf(min, this.#share) }
     return () => {
       this.#wanted = before
     }

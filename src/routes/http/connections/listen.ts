@@ -13,6 +13,11 @@ export interface ListenerPlace {
   readonly portFlag: string
   /** Whether the listener uses TLS. */
   readonly isSecure: boolean
+  /**
+   * Whether other processes of this server listen on the same port, by an option of the kernel. The
+   * first one checks that no other server does.
+   */
+  readonly reusePort?: 'first' | 'further' | undefined
 }
 
 /**
@@ -21,12 +26,14 @@ export interface ListenerPlace {
  * @throws Error that says what is wrong with the host or port, and which flag changes it.
  */
 export async function listen(app: App, place: ListenerPlace): Promise<string> {
-  const { host, port, isSecure } = place
+  const { host, port, isSecure, reusePort } = place
   const withScheme = (url: string): string => (isSecure ? url.replace(/^http:/, 'https:') : url)
   // Fastify does not know that the server uses TLS.
   const listenTextResolver = (url: string): string => `Server listening at ${withScheme(url)}`
   try {
-    await app.listen({ host, port, listenTextResolver })
+    if (reusePort === 'first' && port !== 0) await checkFree(host, port)
+    const shared = reusePort === undefined ? {} : { reusePort: true }
+    await app.listen({ host, port, listenTextResolver, ...shared })
   } catch (cause) {
     throw await listenError(cause, place)
   }
@@ -78,10 +85,18 @@ async function freePortAfter({ host, port }: ListenerPlace): Promise<number | un
 }
 
 function isFree(host: string, port: number): Promise<boolean> {
+  return checkFree(host, port).then(
+    () => true,
+    () => false,
+  )
+}
+
+/** @throws Error of `listen` if a server listens on the port, also one that shares it. */
+function checkFree(host: string, port: number): Promise<void> {
   const probe = createServer()
-  return new Promise((resolve) => {
-    probe.once('error', () => resolve(false))
-    probe.listen({ host, port }, () => probe.close(() => resolve(true)))
+  return new Promise((resolve, reject) => {
+    probe.once('error', reject)
+    probe.listen({ host, port }, () => probe.close(() => resolve()))
   })
 }
 

@@ -1,0 +1,70 @@
+/** The other HTTP processes of a server, and how their workers are shown. */
+import { describeVersion } from '../models/describe-version.ts'
+import type { VersionDescription } from '../models/describe-version.ts'
+import type { ModelVersion } from '../models/model-version.ts'
+
+/** What routes need from the other processes. */
+export interface OtherProcesses {
+  /** Resolves when all of them serve the models as this process does. */
+  applied(): Promise<void>
+  /**
+   * Describes a version in each process, by the number of the process. One that does not answer is
+   * left out.
+   */
+  describe(name: string, version: string): Promise<ReadonlyMap<number, VersionDescription>>
+  /** Adds the metrics of all processes to a page of this one. */
+  metrics(own: string, names: readonly string[]): Promise<string>
+}
+
+/** Describes a version with the workers of all HTTP processes. */
+export async function describeEverywhere(
+  model: ModelVersion,
+  {
+    config: { gpus },
+    others,
+  }: {
+    readonly config: { readonly gpus: number }
+    readonly others?: OtherProcesses | undefined
+  },
+): Promise<VersionDescription> {
+  if (others === undefined) return describeVersion(model, gpus)
+  const [own, further] = await Promise.all([
+    describeVersion(model, gpus),
+    others.describe(model.name, model.version),
+  ])
+  return together(own, further)
+}
+
+/**
+ * Adds the workers and queues of other processes. Ids of workers are unique: worker 2 of process 1
+ * has the id `1.2`.
+ */
+export function together(
+  own: VersionDescription,
+  others: ReadonlyMap<number, VersionDescription>,
+): VersionDescription {
+  const all = [own, ...others.values()]
+  const workers = [...others].flatMap(([shard, other]) =>
+    other.workers.map((worker) => ({ ...worker, id: `${shard}.${worker.id}`, shard })),
+  )
+  const sum = (key: 'remainingCapacity' | 'pendingRequests'): number =>
+    all.reduce((total, { jobQueueStatus }) => total + jobQueueStatus[key], 0)
+  return {
+    ...own,
+    status: commonStatus(all.map(({ status }) => status)),
+    workers: [...own.workers.map((worker) => ({ ...worker, shard: 0 })), ...workers],
+    jobQueueStatus: {
+      remainingCapacity: sum('remainingCapacity'),
+      pendingRequests: sum('pendingRequests'),
+    },
+  }
+}
+
+/** A model that is loaded on demand may be loaded in some processes only. */
+function commonStatus(all: readonly VersionDescription['status'][]): VersionDescription['status'] {
+  const found = new Set(all)
+  found.delete('UNLOADED')
+  const [first = 'UNLOADED', ...others] = found
+  if (others.length === 0) return first
+  return found.has('READY') || found.has('PARTIAL') ? 'PARTIAL' : first
+}

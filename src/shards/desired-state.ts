@@ -1,0 +1,117 @@
+/** The models that every HTTP process has to serve, as process 0 serves them. */
+import type { VersionOptions } from '../models/effective-settings.ts'
+import type { ModelVersion } from '../models/model-version.ts'
+import type { Registry } from '../models/registry.ts'
+import type { Routing } from '../models/routing/routing.ts'
+import type { Place } from '../models/sources/prepare.ts'
+
+/** The number of workers that a request has set. */
+export interface Limits {
+  readonly min: number
+  readonly max: number
+}
+
+/** A version of a model in one process. */
+export interface VersionState {
+  readonly version: string
+  /** Number of its registration in process 0. A version that is loaded again has a new one. */
+  readonly id: number
+  /** Absent if no request has scaled it. */
+  readonly limits?: Limits | undefined
+}
+
+/** A model in one process. */
+export interface NameState<V extends VersionState = VersionState> {
+  readonly name: string
+  readonly defaultVersion: string
+  /** Oldest registration first. */
+  readonly versions: readonly V[]
+  /** Absent if there are no labels and weights. */
+  readonly routing?: Routing | undefined
+}
+
+/** A version that is to be served, with everything that is needed to register it. */
+export interface DesiredVersion extends VersionState {
+  readonly options: VersionOptions
+  readonly place: Place
+  /** Whether its archive is unpacked at the first load. */
+  readonly unpacksLater: boolean
+  /** Of its files when process 0 registered it; absent for a file from the network. */
+  readonly fingerprint?: string | undefined
+}
+
+/** All models that are to be served. */
+export interface DesiredState {
+  /** Counts the changes. */
+  readonly revision: number
+  readonly names: readonly NameState<DesiredVersion>[]
+}
+
+/** Gives each registration its number. */
+export class Registrations {
+  readonly #ids = new WeakMap<ModelVersion, number>()
+  #last = 0
+
+  /** Returns the number of a version; a new one if it has none. */
+  idOf(model: ModelVersion): number {
+    const id = this.#ids.get(model) ?? ++this.#last
+    this.#ids.set(model, id)
+    return id
+  }
+
+  /** Sets the number of a version that another process has given. */
+  set(model: ModelVersion, id: number): void {
+    this.#ids.set(model, id)
+  }
+}
+
+/** Describes what process 0 serves, for the other processes. */
+export function desiredState(
+  registry: Registry,
+  registrations: Registrations,
+  revision: number,
+): DesiredState {
+  return { revision, names: namesOf(registry, (model) => desiredVersion(model, registrations)) }
+}
+
+/** Describes what this process serves. */
+export function currentState(registry: Registry, registrations: Registrations): NameState[] {
+  return namesOf(registry, (model) => versionState(model, registrations))
+}
+
+function namesOf<V extends VersionState>(
+  registry: Registry,
+  describe: (model: ModelVersion) => V,
+): NameState<V>[] {
+  const routings = new Map(registry.routing.all.map(({ name, routing }) => [name, routing]))
+  return registry.names.map((name) => {
+    const models = registry.versions(name).filter(({ version }) => registry.has(name, version))
+    const chosen = models.find((model) => registry.isDefault(model))
+    const routing = routings.get(name)
+    return {
+      name,
+      defaultVersion: chosen?.version ?? '',
+      versions: models.map((model) => describe(model)),
+      ...(routing !== undefined && { routing }),
+    }
+  })
+}
+
+function versionState(model: ModelVersion, registrations: Registrations): VersionState {
+  const { min, max, isScaled } = model.wanted
+  const id = registrations.idOf(model)
+  return { version: model.version, id, ...(isScaled && { limits: { min, max } }) }
+}
+
+function desiredVersion(model: ModelVersion, registrations: Registrations): DesiredVersion {
+  const { name, version, prepared, options } = model
+  const { place, archive, files } = prepared
+  if (place === undefined) throw new Error(`The place of model ${name} is not known.`)
+  return {
+    ...versionState(model, registrations),
+    options,
+    place: { ...place, name, version },
+    unpacksLater: archive !== undefined,
+    ...(files !== undefined && { fingerprint: files.fingerprint }),
+  }
+}

@@ -1,0 +1,222 @@
+/** The further HTTP processes of a server: starts, informs, replaces and stops them. */
+import type { Server } from 'node:net'
+import type { Logger } from 'pino'
+import type { Config, ConfigOrigins } from '../config/config.ts'
+import type { VersionDescription } from '../models/describe-version.ts'
+import type { Registry } from '../models/registry.ts'
+import type { OtherProcesses } from '../routes/other-processes.ts'
+import { Registrations, desiredState } from './desired-state.ts'
+import { MetricTotals, processMetrics } from './metric-totals.ts'
+import { canReusePort } from './reuse-port.ts'
+import { Shard } from './shard.ts'
+import type { EndCause } from './shard.ts'
+import { checkSettings, settingsFor } from './shared-limits.ts'
+
+export { canReusePort, checkSettings, settingsFor }
+
+const FIRST_DELAY_MS = 100
+const MAX_DELAY_MS = 30_000
+/** A process that has listened this long is replaced at once. */
+const LONG_LIFE_MS = 10_000
+/** Time for one step of a change, in addition to the load timeout and the drain timeout. */
+const STEP_MARGIN_MS = 10_000
+/** A state takes time to build and to send. It is sent in at most this part of the time. */
+const LEAST_PAUSE_PER_SEND = 10
+
+/** What a {@link ShardSet} needs from the server. */
+export interface ShardSetOptions {
+  readonly config: Config
+  readonly origins: ConfigOrigins
+  readonly count: number
+  readonly registry: Registry
+  readonly log: Logger
+  /** Takes lines of the log that another process has formatted. */
+  readonly writeLog: (lines: string) => void
+}
+
+/** Where process 0 listens. */
+export interface SharedListener {
+  readonly port: number
+  readonly managementUrl: string
+  /** The socket of process 0, for kernels or Node versions that cannot share a port. */
+  readonly handle: Server | undefined
+}
+
+/** The processes 1 and up. */
+export class ShardSet implements OtherProcesses {
+  /** Processes that were replaced, by the cause of their end. */
+  readonly restarts: Record<EndCause, number> = { exit: 0, signal: 0, failed: 0, timeout: 0 }
+  readonly #options: ShardSetOptions
+  readonly #totals = new MetricTotals()
+  readonly #registrations = new Registrations()
+  readonly #shards = new Map<number, Shard>()
+  readonly #failures = new Map<number, number>()
+  readonly #timers = new Set<NodeJS.Timeout>()
+  /** Called after each change of a process. */
+  readonly #waiting = new Set<() => void>()
+  /** Processes that have not listened and not ended yet. */
+  readonly #untried = new Set<number>()
+  #revision = 1
+  #sending: NodeJS.Timeout | undefined
+  #lastSendMs = 0
+  #listener: SharedListener | undefined
+  #isClosing = false
+
+  constructor(options: ShardSetOptions) {
+    this.#options = options
+    options.registry.changes.onChange = () => this.#sendLater()
+  }
+
+  /** Starts the processes. They load what process 0 loads, and listen when {@link listen} says. */
+  start(): void {
+    if (this.#isClosing) return
+    for (let index = 1; index < this.#options.count; index += 1) {
+      this.#untried.add(index)
+      this.#start(index)
+    }
+  }
+
+  /** The running processes. */
+  get running(): readonly Shard[] {
+    return [...this.#shards.values()]
+  }
+
+  /**
+   * Lets the processes listen, each when it serves all models. Resolves when each one listens or
+   * could not start.
+   */
+  async listen(listener: SharedListener): Promise<void> {
+    this.#listener = listener
+    for (const shard of this.#shards.values()) this.#listenIfReady(shard)
+    await this.#until(() => this.#untried.size === 0)
+  }
+
+  /** Resolves when all processes that take requests serve the models as they are now. */
+  async applied(): Promise<void> {
+    const revision = this.#revision
+    await this.#until(() => this.running.every((shard) => shard.isSettled(revision)))
+  }
+
+  async describe(name: string, version: string): Promise<ReadonlyMap<number, VersionDescription>> {
+    const answers = await Promise.all(
+      this.running.map(async (shard) => [
+        shard.index,
+        await shard.ask({ about: 'version', name, version }),
+      ]),
+    )
+    const described = answers.filter(([, answer]) => answer !== undefined)
+    return new Map(described as [number, VersionDescription][])
+  }
+
+  metrics(own: string, names: readonly string[]): Promise<string> {
+    const text = processMetrics(this.running, this.restarts, names)
+    return this.#totals.text(`${own}\n${text}`, this.running, names)
+  }
+
+  /** Lets all processes finish accepted requests. Resolves when they have ended. */
+  async close(): Promise<void> {
+    this.#isClosing = true
+    clearTimeout(this.#sending)
+    for (const timer of this.#timers) clearTimeout(timer)
+    const { running } = this
+    for (const shard of running) shard.stop(this.#options.config.stopDelay * 1000)
+    this.#say()
+    await Promise.all(running.map(({ ended }) => ended))
+  }
+
+  #start(index: number): void {
+    const { config, origins, count, log, writeLog } = this.#options
+    const share = { index, count }
+    const shard: Shard = new Shard({
+      begin: { type: 'begin', config: settingsFor(config, share), origins, share },
+      drainMs: config.drainTimeout * 1000,
+      events: {
+        onLog: writeLog,
+        onOutput: (line) => log.warn({ shard: index, line }, 'output of an HTTP process'),
+        onChange: (changed) => {
+          this.#listenIfReady(changed)
+          if (changed.listeningSince !== undefined) this.#untried.delete(index)
+          this.#say()
+        },
+        onListening: ({ pid }) => log.info({ shard: index, pid }, 'an HTTP process listens'),
+        onFailed: (reason, stderr) =>
+          log.error({ shard: index, reason, stderr }, 'an HTTP process cannot serve the models'),
+        onEnd: (ended, cause, detail) => this.#replace(ended, cause, detail),
+      },
+    })
+    this.#shards.set(index, shard)
+    shard.want(
+      desiredState(this.#options.registry, this.#registrations, this.#revision),
+      this.#stepMs(),
+    )
+  }
+
+  #replace(shard: Shard, cause: EndCause, detail: string): void {
+    const { index, pid, listeningSince } = shard
+    this.#shards.delete(index)
+    this.#totals.end(shard)
+    this.#untried.delete(index)
+    this.#say()
+    if (this.#isClosing) return
+    this.restarts[cause] += 1
+    const livedMs = listeningSince === undefined ? 0 : performance.now() - listeningSince
+    const failures = livedMs >= LONG_LIFE_MS ? 0 : (this.#failures.get(index) ?? 0)
+    this.#failures.set(index, failures + 1)
+    const ms = failures === 0 ? 0 : Math.min(FIRST_DELAY_MS * 2 ** failures, MAX_DELAY_MS)
+    this.#options.log.error(
+      { shard: index, pid, cause, detail, nextStartMs: ms },
+      'an HTTP process has ended; another one is started',
+    )
+    const timer = setTimeout(() => {
+      this.#timers.delete(timer)
+      this.#start(index)
+    }, ms)
+    this.#timers.add(timer)
+  }
+
+  #listenIfReady(shard: Shard): void {
+    const listener = this.#listener
+    if (listener === undefined || this.#isClosing) return
+    // Otherwise a request could find it with older models.
+    if (!shard.serves(this.#revision)) return
+    shard.listen(listener.port, listener.managementUrl, listener.handle)
+  }
+
+  /** Sends the models to all processes, once for several changes. */
+  #sendLater(): void {
+    this.#revision += 1
+    if (this.#isClosing) return
+    this.#sending ??= setTimeout(() => {
+      this.#sending = undefined
+      const begun = performance.now()
+      const state = desiredState(this.#options.registry, this.#registrations, this.#revision)
+      for (const shard of this.#shards.values()) shard.want(state, this.#stepMs())
+      this.#lastSendMs = performance.now() - begun
+    }, this.#lastSendMs * LEAST_PAUSE_PER_SEND)
+  }
+
+  /** The longest load timeout decides: a model can have its own. */
+  #stepMs(): number {
+    const { config, registry } = this.#options
+    const timeouts = registry.all.map(({ settings }) => settings.startupTimeoutMs)
+    const longest = Math.max(config.loadTimeout * 1000, ...timeouts)
+    return longest + config.drainTimeout * 1000 + STEP_MARGIN_MS
+  }
+
+  #say(): void {
+    const checks = [...this.#waiting]
+    for (const check of checks) check()
+  }
+
+  #until(isDone: () => boolean): Promise<void> {
+    return new Promise((resolve) => {
+      const check = (): void => {
+        if (!isDone() && !this.#isClosing) return
+        this.#waiting.delete(check)
+        resolve()
+      }
+      this.#waiting.add(check)
+      check()
+    })
+  }
+}

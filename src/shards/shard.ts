@@ -1,0 +1,221 @@
+/** One further HTTP process, as process 0 sees it. */
+import { fork } from 'node:child_process'
+import type { ChildProcess } from 'node:child_process'
+import type { Server } from 'node:net'
+import path from 'node:path'
+import { createInterface } from 'node:readline'
+import type { Readable } from 'node:stream'
+import { packageFolder } from '../package-files.ts'
+import type { DesiredState } from './desired-state.ts'
+import type { Begin, FromShard, Question, ToShard } from './messages.ts'
+
+/** An answer that takes longer is not waited for. */
+const ANSWER_MS = 1000
+/** A process that has to end gets this much time in addition to the drain timeout. */
+const END_MS = 5000
+
+/** Its log is read at most this long after its end. */
+const LAST_LINES_MS = 1000
+
+/** Why a process has ended. */
+export type EndCause = 'exit' | 'signal' | 'failed' | 'timeout'
+
+/** Called by a {@link Shard}. */
+export interface ShardEvents {
+  /** Whole lines of its log. */
+  readonly onLog: (lines: string) => void
+  /** A line that it wrote beside its log, for example a warning of Node. */
+  readonly onOutput: (line: string) => void
+  /** It has applied a state, listens, or has to be waited for no longer. */
+  readonly onChange: (shard: Shard) => void
+  readonly onListening: (shard: Shard) => void
+  readonly onFailed: (reason: string, stderr: readonly string[]) => void
+  readonly onEnd: (shard: Shard, cause: EndCause, detail: string) => void
+}
+
+/** What a {@link Shard} is told at its start. */
+export interface ShardOptions {
+  readonly begin: Begin
+  readonly drainMs: number
+  readonly events: ShardEvents
+}
+
+/** A process with its own models, workers and listener. */
+export class Shard {
+  readonly index: number
+  /** When it began to listen, on the clock of `performance.now()`; `undefined` until then. */
+  listeningSince: number | undefined
+  readonly #child: ChildProcess
+  readonly #options: ShardOptions
+  readonly #answers = new Map<number, (value: unknown) => void>()
+  /** Resolves when the process has ended. */
+  readonly ended: Promise<void>
+  #sent = 0
+  #stepMs = 0
+  #applied = 0
+  #isLeaving = false
+  #cause: EndCause | undefined
+  #hasEnded = false
+  #mayListen = false
+  #lastQuestion = 0
+  #watch: NodeJS.Timeout | undefined
+
+  constructor(options: ShardOptions) {
+    this.#options = options
+    this.index = options.begin.share.index
+    const program = path.join(packageFolder(), 'dist', 'shards', 'main.js')
+    this.#child = fork(program, [], { stdio: ['ignore', 'pipe', 'pipe', 'ipc'] })
+    this.ended = new Promise((resolve) => {
+      this.#child.once('close', resolve)
+      this.#child.once('exit', (code, signal) => {
+        this.#end(signal === null ? 'exit' : 'signal', signal ?? `code ${code}`)
+        // Its last log lines still arrive.
+        setTimeout(resolve, LAST_LINES_MS)
+      })
+      // It could not be started, or a message could not be sent because it has ended.
+      this.#child.on('error', (error) => {
+        if (this.#child.pid !== undefined) return
+        this.#end('exit', error.message)
+        resolve()
+      })
+    })
+    this.#child.on('message', (message) => this.#take(message as FromShard))
+    this.#readLines()
+    this.#tell(options.begin)
+  }
+
+  get pid(): number | undefined {
+    return this.#child.pid
+  }
+
+  /** Whether it serves this revision of the models. */
+  serves(revision: number): boolean {
+    return !this.#isLeaving && this.#applied >= revision
+  }
+
+  /** Whether no request can find it with an older revision of the models. */
+  isSettled(revision: number): boolean {
+    return !this.#mayListen || this.#isLeaving || this.#applied >= revision
+  }
+
+  /** @param stepMs Time for each step towards the state. */
+  want(state: DesiredState, stepMs: number): void {
+    if (this.#isLeaving) return
+    this.#sent = state.revision
+    this.#stepMs = stepMs
+    this.#tell({ type: 'state', state })
+    this.#waitForStep()
+  }
+
+  /** @param handle The socket of process 0 if the kernel cannot divide the connections. */
+  listen(port: number, managementUrl: string, handle: Server | undefined): void {
+    if (this.#mayListen) return
+    this.#mayListen = true
+    const isHandle = handle !== undefined
+    this.#tell({ type: 'listen', port, managementUrl, isHandle }, handle)
+  }
+
+  /** Returns its answer; `undefined` if it does not answer in time. */
+  ask(question: Question): Promise<unknown> {
+    const id = ++this.#lastQuestion
+    return new Promise((resolve) => {
+      const finish = (value: unknown): void => {
+        clearTimeout(timer)
+        this.#answers.delete(id)
+        resolve(value)
+      }
+      const timer = setTimeout(finish, ANSWER_MS, undefined)
+      this.#answers.set(id, finish)
+      if (this.#hasEnded) finish(undefined)
+      else this.#tell({ type: 'ask', id, question })
+    })
+  }
+
+  /** Lets it finish accepted requests, as process 0 does. */
+  stop(stopDelayMs: number): void {
+    this.#isLeaving = true
+    this.#tell({ type: 'stop' })
+    this.#killAfter(stopDelayMs + this.#options.drainMs + END_MS)
+  }
+
+  #take(message: FromShard): void {
+    const { events } = this.#options
+    switch (message.type) {
+      case 'progress':
+        this.#waitForStep()
+        return
+      case 'applied':
+        this.#applied = message.revision
+        this.#waitForStep()
+        events.onChange(this)
+        return
+      case 'listening':
+        this.listeningSince = performance.now()
+        events.onListening(this)
+        events.onChange(this)
+        return
+      case 'failed':
+        this.#isLeaving = true
+        this.#cause = 'failed'
+        this.#killAfter(this.#options.drainMs + END_MS)
+        events.onFailed(message.reason, message.stderr)
+        events.onChange(this)
+        return
+      case 'answer':
+        this.#answers.get(message.id)?.(message.value)
+    }
+  }
+
+  /** Ends the process if it makes no step in time. */
+  #waitForStep(): void {
+    clearTimeout(this.#watch)
+    if (this.#isLeaving || (this.#sent > 0 && this.#applied >= this.#sent)) return
+    this.#watch = setTimeout(() => {
+      this.#cause = 'timeout'
+      this.#child.kill('SIGKILL')
+    }, this.#stepMs)
+  }
+
+  #killAfter(ms: number): void {
+    clearTimeout(this.#watch)
+    this.#watch = setTimeout(() => this.#child.kill('SIGKILL'), ms)
+  }
+
+  #end(cause: EndCause, detail: string): void {
+    if (this.#hasEnded) return
+    this.#hasEnded = true
+    this.#isLeaving = true
+    clearTimeout(this.#watch)
+    const answers = [...this.#answers.values()]
+    for (const finish of answers) finish(undefined)
+    this.#options.events.onEnd(this, this.#cause ?? cause, detail)
+  }
+
+  #tell(message: ToShard, handle?: Server): void {
+    if (!this.#child.connected) return
+    // An error means that the process has ended, which is noticed anyway.
+    this.#child.send(message, handle, {}, () => {})
+  }
+
+  #readLines(): void {
+    const { stdout, stderr } = this.#child
+    const { onLog, onOutput } = this.#options.events
+    if (stdout !== null) forwardLines(stdout, onLog)
+    if (stderr !== null) createInterface({ input: stderr }).on('line', onOutput)
+  }
+}
+
+/** Passes whole lines on, many at once. */
+function forwardLines(stream: Readable, take: (lines: string) => void): void {
+  let rest = ''
+  stream.setEncoding('utf8')
+  stream.on('data', (chunk: string) => {
+    const end = chunk.lastIndexOf('\n') + 1
+    if (end === 0) {
+      rest += chunk
+      return
+    }
+    take(rest + chunk.slice(0, end))
+    rest = chunk.slice(end)
+  })
+}
