@@ -163,7 +163,7 @@ export class ShardServer {
     }
   }
 
-  /** Process 0 logs the reason and starts another process. Accepted requests get their responses. */
+  /** Process 0 logs the reason and starts another process. Accepted requests are finished. */
   async #fail(error: unknown): Promise<void> {
     const stderr = error instanceof ServerError ? error.log : []
     tell({ type: 'failed', reason: messageOf(error), stderr: [...stderr] })

@@ -192,7 +192,7 @@ test('all processes serve the same models when a change is answered', async (t) 
 })
 
 test('no request is lost when the server stops, and no process is left', async (t) => {
-  const server = await serve(t, [iris], { httpProcesses: 3, stopDelay: 1 })
+  const server = await serve(t, [iris], { httpProcesses: 3, stopDelay: 5 })
   assert.equal(shardPids(server).length, 2)
   const tree = processTree(server.pid)
   const load = startLoad(`${server.inferenceUrl}/predictions/iris`, 8, 2)

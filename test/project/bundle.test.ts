@@ -33,6 +33,7 @@ function projectWith(t: TestContext) {
     write(`src/worker/process/${name}.ts`, '')
   }
   for (const name of ['handler', 'testing']) write(`src/${name}/${name}.ts`, '')
+  write('src/shards/main.ts', '')
   write('src/cli.ts', "import { value } from './value.ts'\nconsole.log(value)\n")
   write('src/value.ts', "import planted from 'planted'\nexport const value = planted.give\n")
   write('node_modules/planted/index.js', 'exports.give = 1\n')

@@ -186,7 +186,7 @@ function buildProject(t: TestContext) {
   write('swagger-ui-dist/package.json', '{}')
   for (const name of ['.css', '-bundle.js', '-bundle.js.LICENSE.txt'])
     write(`swagger-ui-dist/swagger-ui${name}`, '')
-  for (const name of ['cli', 'worker/process/main', 'worker/process/launcher'])
+  for (const name of ['cli', 'shards/main', 'worker/process/main', 'worker/process/launcher'])
     write(`src/${name}.ts`, '')
   for (const name of ['connection-main', 'weights-main', 'custom/modules/hooks-thread']) {
     write(`src/worker/process/${name}.ts`, '')

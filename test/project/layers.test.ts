@@ -30,6 +30,8 @@ const WORKER_ENTRIES = [
 ].map((name) => `src/worker/process/${name}.ts`)
 /** Modules that handlers and their tests import. */
 const HANDLER_ENTRIES = ['src/handler/handler.ts', 'src/testing/testing.ts']
+/** Program of a further HTTP process. */
+const SHARD_ENTRY = 'src/shards/main.ts'
 /** The first modules of the pages for browsers. */
 const PAGE_ENTRIES = ['console', 'playground'].map((name) => `src/pages/${name}/main.tsx`)
 const LAYERS = 'eslint(no-restricted-imports)'
@@ -237,7 +239,7 @@ test('lint finds one planted mistake for each rule that the style depends on', (
 })
 
 test('the server never reaches the files of the worker process, nor they the server', () => {
-  const server = reach('src/cli.ts')
+  const server = new Set([...reach('src/cli.ts'), ...reach(SHARD_ENTRY)])
   assert.deepEqual(
     [...server].filter((name) => /^(src\/worker\/process\/|onnxruntime-|sharp$)/.test(name)),
     [],
@@ -257,6 +259,7 @@ test('the server never reaches the files of the worker process, nor they the ser
 test('every source file belongs to the server, to the worker process, to handlers or to a page', () => {
   const used = new Set([
     ...reach('src/cli.ts'),
+    ...reach(SHARD_ENTRY),
     ...[...WORKER_ENTRIES, ...HANDLER_ENTRIES].flatMap((entry) => [...reach(entry)]),
     ...PAGE_ENTRIES.flatMap((entry) => [...reach(entry)]),
   ])
