@@ -9,6 +9,7 @@ import type { Benchmark, Figure, Plan } from './benchmark.ts'
 import { binaryTensors } from './binary-v2.ts'
 import { endWhenAsked } from './end-when-asked.ts'
 import { grpcBesideRest } from './grpc.ts'
+import { httpProcesses } from './http-processes.ts'
 import { jsonBody } from './json-body.ts'
 import { largeBodies, twoWorkers } from './large-model.ts'
 import { machineFacts } from './machine.ts'
@@ -46,6 +47,7 @@ const BENCHMARKS: readonly Benchmark[] = [
   grpcBesideRest,
   workerAlone,
   frontEndAlone,
+  httpProcesses,
 ]
 
 const { values, positionals } = parseArgs({

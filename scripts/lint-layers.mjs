@@ -106,7 +106,7 @@ const DOORS = {
     'python-input.ts',
   ],
   'openapi/predict': ['predict-schemas.ts'],
-  'routes/console': ['console-routes.ts'],
+  'routes/console': ['console-routes.ts', 'live-process.ts'],
   'routes/documents': ['api-documents.ts', 'docs-page.ts', 'openapi.ts'],
   'routes/grpc': ['listener.ts'],
   'routes/http/access': ['authorize.ts', 'caller.ts', 'protect.ts', 'server-access.ts', 'tls.ts'],

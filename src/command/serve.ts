@@ -5,6 +5,7 @@
 import process from 'node:process'
 import closeWithGrace from 'close-with-grace'
 import { pino } from 'pino'
+import { processesOf } from '../config/config.ts'
 import type { Config } from '../config/config.ts'
 import { describeImport } from '../config/import/properties.ts'
 import { parseConfig } from '../config/parse.ts'
@@ -87,7 +88,7 @@ export async function serveModels(argv: readonly string[], failureCode: number):
   let stopSignal: string | undefined
   const ending = closeWithGrace(
     {
-      delay: (config.stopDelay + config.drainTimeout + 1) * 1000,
+      delay: (config.stopDelay + config.drainTimeout + lastSeconds(config)) * 1000,
       logger: false,
       skip: ['SIGINT', 'SIGTERM', ...ignoreSignalsThatDoNotStop()],
     },
@@ -151,6 +152,11 @@ export async function serveModels(argv: readonly string[], failureCode: number):
   // On a terminal, the lines of the log stand in the order in which they were written.
   errors.print('')
   output.print(text)
+}
+
+/** Time to end workers and processes after the drain timeout. */
+function lastSeconds(config: Config): number {
+  return processesOf(config) > 1 ? 5 : 1
 }
 
 /** What a person reads while accepted requests end. */

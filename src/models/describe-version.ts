@@ -107,6 +107,20 @@ export function stateOf(now: VersionStatus): VersionDescription['status'] {
   return now.readyWorkers > 0 ? 'PARTIAL' : 'UNAVAILABLE'
 }
 
+/**
+ * The state of a version in several HTTP processes. A model that is loaded on demand may be loaded in
+ * some of them only.
+ */
+export function commonStatus(
+  all: readonly VersionDescription['status'][],
+): VersionDescription['status'] {
+  const found = new Set(all)
+  found.delete('UNLOADED')
+  const [first = 'UNLOADED', ...others] = found
+  if (others.length === 0) return first
+  return found.has('READY') || found.has('PARTIAL') ? 'PARTIAL' : first
+}
+
 async function describeWorker(
   { id, worker, restarts, lastFailure }: Slot,
   gpu: boolean,

@@ -1,7 +1,8 @@
 /** The other HTTP processes of a server, and how their workers are shown. */
-import { describeVersion } from '../models/describe-version.ts'
+import { commonStatus, describeVersion } from '../models/describe-version.ts'
 import type { VersionDescription } from '../models/describe-version.ts'
 import type { ModelVersion } from '../models/model-version.ts'
+import type { LiveProcess } from './console/live-process.ts'
 
 /** What routes need from the other processes. */
 export interface OtherProcesses {
@@ -12,6 +13,8 @@ export interface OtherProcesses {
    * left out.
    */
   describe(name: string, version: string): Promise<ReadonlyMap<number, VersionDescription>>
+  /** Live data of each process for the console, by the number of the process. */
+  live(): Promise<ReadonlyMap<number, LiveProcess>>
   /** Adds the metrics of all processes to a page of this one. */
   metrics(own: string, names: readonly string[]): Promise<string>
 }
@@ -58,13 +61,4 @@ export function together(
       pendingRequests: sum('pendingRequests'),
     },
   }
-}
-
-/** A model that is loaded on demand may be loaded in some processes only. */
-function commonStatus(all: readonly VersionDescription['status'][]): VersionDescription['status'] {
-  const found = new Set(all)
-  found.delete('UNLOADED')
-  const [first = 'UNLOADED', ...others] = found
-  if (others.length === 0) return first
-  return found.has('READY') || found.has('PARTIAL') ? 'PARTIAL' : first
 }

@@ -15,6 +15,7 @@ export interface Begin {
 /** A question and its answer have the same id. */
 export type Question =
   | { readonly about: 'metrics'; readonly names: readonly string[] }
+  | { readonly about: 'live' }
   | { readonly about: 'version'; readonly name: string; readonly version: string }
 
 /** From process 0. */

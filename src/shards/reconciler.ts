@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import { isDeepStrictEqual } from 'node:util'
 import { ServerError } from '../errors.ts'
 import { UnwantedLoadError } from '../models/loading/loads.ts'
@@ -14,6 +15,9 @@ import type { Step } from './plan.ts'
 const PARALLEL = 2
 /** The same for models that load on demand: only their files are read. */
 const PARALLEL_ON_DEMAND = 16
+
+/** A newer state that makes a failure meaningless comes within this time. */
+const NEWER_STATE_MS = 500
 
 /** What {@link Reconciler} needs from its process. */
 export interface ReconcilerContext {
@@ -69,7 +73,9 @@ export class Reconciler {
         await this.#apply(state)
         if (state === this.#newest) this.#context.onApplied(state.revision)
       } catch (error) {
-        // A newer state may not have what could not be loaded.
+        // A newer state may not have what could not be loaded. It may also be on its way: the files of
+        // a model that is unregistered are removed.
+        await delay(NEWER_STATE_MS)
         if (state !== this.#newest || this.#isStopped) continue
         this.#isStopped = true
         this.#context.onFailed(error)

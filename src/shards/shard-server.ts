@@ -6,6 +6,7 @@ import { ServerError, messageOf } from '../errors.ts'
 import { describeVersion } from '../models/describe-version.ts'
 import { createModelService } from '../models/model-service.ts'
 import type { ModelService } from '../models/model-service.ts'
+import { liveProcess } from '../routes/console/live-process.ts'
 import { startAccess } from '../routes/http/access/server-access.ts'
 import type { ServerAccess } from '../routes/http/access/server-access.ts'
 import { ByteBudget, budgetBytes } from '../routes/http/byte-budget.ts'
@@ -200,7 +201,8 @@ export class ShardServer {
   async #answer(question: Question): Promise<unknown> {
     const parts = await this.#starting
     if (parts === undefined) return undefined
-    const { registry, metrics } = parts.service
+    const { registry, metrics, modelMemory } = parts.service
+    if (question.about === 'live') return liveProcess({ registry, metrics, modelMemory })
     if (question.about === 'metrics') return metrics.text(question.names)
     const { name, version } = question
     if (!registry.has(name, version)) return undefined

@@ -4,8 +4,10 @@ import type { Logger } from 'pino'
 import type { Config, ConfigOrigins } from '../config/config.ts'
 import type { VersionDescription } from '../models/describe-version.ts'
 import type { Registry } from '../models/registry.ts'
+import type { LiveProcess } from '../routes/console/live-process.ts'
 import type { OtherProcesses } from '../routes/other-processes.ts'
 import { Registrations, desiredState } from './desired-state.ts'
+import type { Question } from './messages.ts'
 import { MetricTotals, processMetrics } from './metric-totals.ts'
 import { canReusePort } from './reuse-port.ts'
 import { Shard } from './shard.ts'
@@ -97,15 +99,12 @@ export class ShardSet implements OtherProcesses {
     await this.#until(() => this.running.every((shard) => shard.isSettled(revision)))
   }
 
-  async describe(name: string, version: string): Promise<ReadonlyMap<number, VersionDescription>> {
-    const answers = await Promise.all(
-      this.running.map(async (shard) => [
-        shard.index,
-        await shard.ask({ about: 'version', name, version }),
-      ]),
-    )
-    const described = answers.filter(([, answer]) => answer !== undefined)
-    return new Map(described as [number, VersionDescription][])
+  async describe(name: string, version: string): Promise<Map<number, VersionDescription>> {
+    return (await this.#ask({ about: 'version', name, version })) as Map<number, VersionDescription>
+  }
+
+  async live(): Promise<Map<number, LiveProcess>> {
+    return (await this.#ask({ about: 'live' })) as Map<number, LiveProcess>
   }
 
   metrics(own: string, names: readonly string[]): Promise<string> {
@@ -122,6 +121,14 @@ export class ShardSet implements OtherProcesses {
     for (const shard of running) shard.stop(this.#options.config.stopDelay * 1000)
     this.#say()
     await Promise.all(running.map(({ ended }) => ended))
+  }
+
+  /** The answers by the number of the process. One that does not answer is left out. */
+  async #ask(question: Question): Promise<Map<number, unknown>> {
+    const answers = await Promise.all(
+      this.running.map(async (shard) => [shard.index, await shard.ask(question)] as const),
+    )
+    return new Map(answers.filter(([, answer]) => answer !== undefined))
   }
 
   #start(index: number): void {

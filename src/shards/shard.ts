@@ -12,7 +12,7 @@ import type { Begin, FromShard, Question, ToShard } from './messages.ts'
 /** An answer that takes longer is not waited for. */
 const ANSWER_MS = 1000
 /** A process that has to end gets this much time in addition to the drain timeout. */
-const END_MS = 5000
+const END_MS = 4000
 
 /** Its log is read at most this long after its end. */
 const LAST_LINES_MS = 1000

@@ -4,7 +4,7 @@ import http from 'node:http'
 import path from 'node:path'
 import { test } from 'node:test'
 import { handlerModel } from '../helpers/handler-model.ts'
-import { writeNumbered } from '../helpers/numbered-models.ts'
+import { addingModel, writeNumbered } from '../helpers/numbered-models.ts'
 import { workersOf } from '../helpers/observe.ts'
 import { iris, processTree, startLoad } from '../helpers/server-process.ts'
 import { childrenOf, isAlive, json, serve, temporaryFolder, until } from '../helpers/server.ts'
@@ -65,7 +65,9 @@ test('all processes serve the same models when a change is answered', async (t) 
   writeNumbered(store, path.join('many', '1'), 11)
   writeNumbered(store, path.join('many', '2'), 12)
   const tool = handlerModel(t, 'tool')
-  const settings = { httpProcesses: 2, modelStore: store, load: 'm1', allowHandlers: true }
+  const stateDir = temporaryFolder(t)
+  const models = { modelStore: store, load: 'm1', stateDir, allowHandlers: true }
+  const settings = { ...models, httpProcesses: 2 }
   const server = await serve(t, [tool], settings)
 
   await t.test('requests are divided, and each process has its own workers', async () => {
@@ -167,6 +169,17 @@ test('all processes serve the same models when a change is answered', async (t) 
     }
   })
 
+  await t.test('workers that are killed in another process are replaced', async () => {
+    const [pid] = shardPids(server)
+    assert.ok(pid !== undefined)
+    const workers = childrenOf(pid)
+    for (const worker of workers) process.kill(worker, 'SIGKILL')
+    await until(
+      () => childrenOf(pid).filter((one) => !workers.includes(one)).length === workers.length,
+    )
+    await until(async () => (await answersOf(server, '/predictions/m1')).join() === '101')
+  })
+
   await t.test('a killed process costs its own requests only, and is replaced', async () => {
     const [pid] = shardPids(server)
     assert.ok(pid !== undefined)
@@ -188,6 +201,24 @@ test('all processes serve the same models when a change is answered', async (t) 
     // The new process has the models as they are now.
     assert.deepEqual(await answersOf(server, '/predictions/m1'), ['101'])
     assert.deepEqual(await answersOf(server, '/predictions/m2'), ['404'])
+  })
+
+  await t.test('all processes serve what the state remembers', async (part) => {
+    const upload = new FormData()
+    upload.set('model', new Blob([addingModel(5)]), 'sent.onnx')
+    const sent = await server.manage('/models?initial_workers=2', { method: 'POST', body: upload })
+    assert.equal(sent.status, 200, await sent.text())
+    assert.deepEqual(await answersOf(server, '/predictions/sent'), ['5'])
+    await server.close()
+    const again = await serve(part, [tool], settings)
+    for (const [model, answer] of [
+      ['sent', '5'],
+      ['m1', '101'],
+      ['many', '11'],
+      ['m2', '404'],
+    ])
+      assert.deepEqual(await answersOf(again, `/predictions/${model}`), [answer])
+    assert.equal((await workersOf(again, 'sent')).length, 2)
   })
 })
 

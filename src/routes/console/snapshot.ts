@@ -3,18 +3,15 @@
  * management routes read it.
  */
 import { memoryLimitBytes } from '../../machine-memory.ts'
-import type { ModelVersion } from '../../models/model-version.ts'
 import { readPackageVersion } from '../../package-files.ts'
 import { showFailure, showLoads, showTransfer } from '../management/list-entries.ts'
 import type { RouteContext } from '../route-context.ts'
+import { addProcesses, liveProcess } from './live-process.ts'
 import { ProcessMemory } from './process-memory.ts'
-import { describeLive } from './version-part.ts'
+import type { LiveVersion } from './version-part.ts'
 
 /** Each part as JSON, by its name: `server`, `model/iris/1.0` and so on. */
 export type Parts = ReadonlyMap<string, string>
-
-/** Maximum number of model versions. A server can have many thousands that nobody uses. */
-const MAX_VERSIONS = 500
 
 /** Reads the state of one server. */
 export class ServerSnapshot {
@@ -28,10 +25,10 @@ export class ServerSnapshot {
   }
 
   async read(): Promise<Parts> {
-    const { registry, deliveries, metrics, modelMemory } = this.#context
-    const { all } = registry
-    const shown = mostActive(all)
-    const pids = shown.flatMap(({ status }) => status.workers.map(({ worker }) => worker.pid))
+    const { registry, deliveries, others } = this.#context
+    const own = liveProcess(this.#context)
+    const live = others === undefined ? own : addProcesses(own, await others.live())
+    const pids = live.versions.flatMap(({ workers }) => workers.map(({ pid }) => pid))
     await this.#memory.update(pids.filter((pid) => pid !== undefined))
     const parts: Record<string, unknown> = {
       server: {
@@ -42,31 +39,30 @@ export class ServerSnapshot {
         state: this.#state(),
         hasToken: this.#context.config.managementToken !== '',
         savesState: this.#context.config.stateDir !== '',
-        totalVersions: all.length,
+        totalVersions: registry.all.length,
       },
-      process: { residentBytes: process.memoryUsage.rss(), limitBytes: memoryLimitBytes() },
-      modelMemory: {
-        budgetBytes: modelMemory.budgetBytes,
-        usedBytes: modelMemory.usedBytes,
-        loadedModels: modelMemory.loadedModels,
-        isThrashing: modelMemory.isThrashing,
-      },
-      responses: {
-        inference: Object.fromEntries(metrics.responses.inference.entries),
-        management: Object.fromEntries(metrics.responses.management.entries),
-      },
+      process: { residentBytes: live.residentBytes, limitBytes: memoryLimitBytes() },
+      modelMemory: live.modelMemory,
+      responses: live.responses,
       loading: showLoads(registry),
       failed: registry.failures.all.map(showFailure),
       transfers: deliveries.transfers.current.map(showTransfer),
     }
-    for (const model of shown) {
-      const isDefault = registry.isDefault(model)
-      const key = `model/${encodeURIComponent(model.name)}/${encodeURIComponent(model.version)}`
-      parts[key] = describeLive(model, isDefault, (pid) => this.#memory.of(pid))
+    for (const version of live.versions) {
+      const key = `model/${encodeURIComponent(version.name)}/${encodeURIComponent(version.version)}`
+      parts[key] = this.#withMemory(version)
     }
     for (const { name, rollout } of registry.rollouts.shown)
       parts[`rollout/${encodeURIComponent(name)}`] = { name, ...rollout }
     return new Map(Object.entries(parts).map(([name, value]) => [name, JSON.stringify(value)]))
+  }
+
+  #withMemory(version: LiveVersion): LiveVersion {
+    const workers = version.workers.map((worker) => {
+      const memory = worker.pid === undefined ? undefined : this.#memory.of(worker.pid)
+      return memory === undefined ? worker : { ...worker, memory }
+    })
+    return { ...version, workers }
   }
 
   #state(): 'STARTING' | 'READY' | 'STOPPING' {
@@ -74,14 +70,4 @@ export class ServerSnapshot {
     if (isStopping()) return 'STOPPING'
     return isAccepting() ? 'READY' : 'STARTING'
   }
-}
-
-/** Versions with workers or requests first, if there are too many. */
-function mostActive(all: readonly ModelVersion[]): readonly ModelVersion[] {
-  if (all.length <= MAX_VERSIONS) return all
-  const isActive = (model: ModelVersion): boolean =>
-    model.status.workers.length > 0 || !model.statistics.isUntouched
-  const active = all.filter(isActive)
-  const others = all.filter((model) => !isActive(model))
-  return [...active, ...others].slice(0, MAX_VERSIONS)
 }

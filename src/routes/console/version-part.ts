@@ -15,7 +15,8 @@ export interface LiveHistogram {
 
 /** A worker. Memory is in bytes; it is absent until it was read. */
 export interface LiveWorker {
-  readonly id: number
+  /** Text for the worker of another HTTP process, which has the number of the process first. */
+  readonly id: number | string
   readonly pid?: number
   readonly status: WorkerDescription['status']
   readonly startTime: string

@@ -16,7 +16,7 @@ export interface Memory {
 
 /** A worker of a model version. */
 export interface Worker {
-  readonly id: number
+  readonly id: number | string
   readonly pid?: number
   readonly status: 'READY' | 'LOADING' | 'UNLOADING'
   readonly startTime: string
