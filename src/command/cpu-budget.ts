@@ -21,17 +21,20 @@ export interface CpuBudget {
 /**
  * Compares the workers and threads of these versions with the cores that this process may use.
  * Models that load on demand do not count: few of them are loaded at the same time.
+ * @param processes HTTP processes; each has at least one worker of a model.
  */
 export function cpuBudget(
   versions: readonly VersionThreads[],
   cores = availableParallelism(),
+  processes = 1,
 ): CpuBudget {
   let workers = 0
   let threads = 0
   for (const { settings } of versions) {
     if (settings.loadsOnDemand === true) continue
-    workers += settings.workers
-    threads += settings.workers * settings.threads
+    const own = settings.workers === 0 ? 0 : Math.max(settings.workers, processes)
+    workers += own
+    threads += own * settings.threads
   }
   return { cores, workers, threads }
 }

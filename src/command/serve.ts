@@ -141,7 +141,7 @@ export async function serveModels(argv: readonly string[], failureCode: number):
     await server.close()
     process.exit(failureCode)
   }
-  const budget = cpuBudget(server.loaded)
+  const budget = cpuBudget(server.loaded, undefined, processesOf(config))
   log.info(budget, 'cpu budget')
   const overdrawn = overdrawnText(budget)
   if (overdrawn !== undefined) log.warn(overdrawn)

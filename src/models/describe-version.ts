@@ -108,8 +108,8 @@ export function stateOf(now: VersionStatus): VersionDescription['status'] {
 }
 
 /**
- * The state of a version in several HTTP processes. A model that is loaded on demand may be loaded in
- * some of them only.
+ * The state of a version in several HTTP processes. A model that is loaded on demand may be loaded
+ * in some of them only.
  */
 export function commonStatus(
   all: readonly VersionDescription['status'][],

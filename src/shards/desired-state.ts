@@ -65,13 +65,23 @@ export class Registrations {
   }
 }
 
-/** Describes what process 0 serves, for the other processes. */
+/**
+ * Describes what process 0 serves, for the other processes.
+ * @param onUnshared Called with each model that is not from files, and so is left out.
+ */
 export function desiredState(
   registry: Registry,
   registrations: Registrations,
   revision: number,
+  onUnshared: (name: string) => void,
 ): DesiredState {
-  return { revision, names: namesOf(registry, (model) => desiredVersion(model, registrations)) }
+  const names = namesOf(registry, (model) => desiredVersion(model, registrations))
+  const shared = names.filter(({ name, versions }) => {
+    const isShared = versions.every(({ place }) => place !== undefined)
+    if (!isShared) onUnshared(name)
+    return isShared
+  })
+  return { revision, names: shared as readonly NameState<DesiredVersion>[] }
 }
 
 /** Describes what this process serves. */
@@ -103,14 +113,16 @@ function versionState(model: ModelVersion, registrations: Registrations): Versio
   return { version: model.version, id, ...(isScaled && { limits: { min, max } }) }
 }
 
-function desiredVersion(model: ModelVersion, registrations: Registrations): DesiredVersion {
+function desiredVersion(
+  model: ModelVersion,
+  registrations: Registrations,
+): Omit<DesiredVersion, 'place'> & { readonly place: Place | undefined } {
   const { name, version, prepared, options } = model
   const { place, archive, files } = prepared
-  if (place === undefined) throw new Error(`The place of model ${name} is not known.`)
   return {
     ...versionState(model, registrations),
     options,
-    place: { ...place, name, version },
+    place: place && { ...place, name, version },
     unpacksLater: archive !== undefined,
     ...(files !== undefined && { fingerprint: files.fingerprint }),
   }

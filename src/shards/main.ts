@@ -22,6 +22,7 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT'] as const)
 // See `command/serve.ts`.
 process.on('SIGXFSZ', () => {})
 process.on('disconnect', () => process.exit(1))
+if (!process.connected) process.exit(1)
 
 // Process 0 writes the lines to the log, so that no lines of two processes mix.
 const output = new Output(STDOUT, (dropped, cause) => `${droppedText(dropped, cause)}\n`)

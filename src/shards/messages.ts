@@ -16,6 +16,7 @@ export interface Begin {
 export type Question =
   | { readonly about: 'metrics'; readonly names: readonly string[] }
   | { readonly about: 'live' }
+  | { readonly about: 'alive' }
   | { readonly about: 'version'; readonly name: string; readonly version: string }
 
 /** From process 0. */

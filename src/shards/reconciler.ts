@@ -73,8 +73,8 @@ export class Reconciler {
         await this.#apply(state)
         if (state === this.#newest) this.#context.onApplied(state.revision)
       } catch (error) {
-        // A newer state may not have what could not be loaded. It may also be on its way: the files of
-        // a model that is unregistered are removed.
+        // A newer state may not have what could not be loaded. It may also be on its way: the files
+        // of a model that is unregistered are removed.
         await delay(NEWER_STATE_MS)
         if (state !== this.#newest || this.#isStopped) continue
         this.#isStopped = true

@@ -199,6 +199,7 @@ export class ShardServer {
   }
 
   async #answer(question: Question): Promise<unknown> {
+    if (question.about === 'alive') return true
     const parts = await this.#starting
     if (parts === undefined) return undefined
     const { registry, metrics, modelMemory } = parts.service

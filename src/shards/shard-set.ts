@@ -7,6 +7,8 @@ import type { Registry } from '../models/registry.ts'
 import type { LiveProcess } from '../routes/console/live-process.ts'
 import type { OtherProcesses } from '../routes/other-processes.ts'
 import { Registrations, desiredState } from './desired-state.ts'
+import type { DesiredState } from './desired-state.ts'
+import { Liveness } from './liveness.ts'
 import type { Question } from './messages.ts'
 import { MetricTotals, processMetrics } from './metric-totals.ts'
 import { canReusePort } from './reuse-port.ts'
@@ -50,6 +52,7 @@ export class ShardSet implements OtherProcesses {
   readonly restarts: Record<EndCause, number> = { exit: 0, signal: 0, failed: 0, timeout: 0 }
   readonly #options: ShardSetOptions
   readonly #totals = new MetricTotals()
+  readonly #liveness = new Liveness(() => this.running)
   readonly #registrations = new Registrations()
   readonly #shards = new Map<number, Shard>()
   readonly #failures = new Map<number, number>()
@@ -58,6 +61,8 @@ export class ShardSet implements OtherProcesses {
   readonly #waiting = new Set<() => void>()
   /** Processes that have not listened and not ended yet. */
   readonly #untried = new Set<number>()
+  /** Names that the processes cannot be told about, as far as the log has them. */
+  readonly #unshared = new Set<string>()
   #revision = 1
   #sending: NodeJS.Timeout | undefined
   #lastSendMs = 0
@@ -115,6 +120,7 @@ export class ShardSet implements OtherProcesses {
   /** Lets all processes finish accepted requests. Resolves when they have ended. */
   async close(): Promise<void> {
     this.#isClosing = true
+    this.#liveness.close()
     clearTimeout(this.#sending)
     for (const timer of this.#timers) clearTimeout(timer)
     const { running } = this
@@ -152,10 +158,16 @@ export class ShardSet implements OtherProcesses {
       },
     })
     this.#shards.set(index, shard)
-    shard.want(
-      desiredState(this.#options.registry, this.#registrations, this.#revision),
-      this.#stepMs(),
-    )
+    shard.want(this.#state(), this.#stepMs())
+  }
+
+  #state(): DesiredState {
+    const { registry, log } = this.#options
+    const onUnshared = (model: string): void => {
+      if (!this.#unshared.has(model)) log.error({ model }, 'only process 0 can serve this model')
+      this.#unshared.add(model)
+    }
+    return desiredState(registry, this.#registrations, this.#revision, onUnshared)
   }
 
   #replace(shard: Shard, cause: EndCause, detail: string): void {
@@ -196,7 +208,7 @@ export class ShardSet implements OtherProcesses {
     this.#sending ??= setTimeout(() => {
       this.#sending = undefined
       const begun = performance.now()
-      const state = desiredState(this.#options.registry, this.#registrations, this.#revision)
+      const state = this.#state()
       for (const shard of this.#shards.values()) shard.want(state, this.#stepMs())
       this.#lastSendMs = performance.now() - begun
     }, this.#lastSendMs * LEAST_PAUSE_PER_SEND)

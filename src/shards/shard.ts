@@ -131,6 +131,12 @@ export class Shard {
     })
   }
 
+  /** Ends it at once, because it hangs. */
+  kill(): void {
+    this.#cause = 'timeout'
+    this.#child.kill('SIGKILL')
+  }
+
   /** Lets it finish accepted requests, as process 0 does. */
   stop(stopDelayMs: number): void {
     this.#isLeaving = true
@@ -170,10 +176,7 @@ export class Shard {
   #waitForStep(): void {
     clearTimeout(this.#watch)
     if (this.#isLeaving || (this.#sent > 0 && this.#applied >= this.#sent)) return
-    this.#watch = setTimeout(() => {
-      this.#cause = 'timeout'
-      this.#child.kill('SIGKILL')
-    }, this.#stepMs)
+    this.#watch = setTimeout(() => this.kill(), this.#stepMs)
   }
 
   #killAfter(ms: number): void {
