@@ -1,5 +1,6 @@
 /** The models that every HTTP process has to serve, as process 0 serves them. */
 import type { VersionOptions } from '../models/effective-settings.ts'
+import type { LoadedIdentity } from '../models/loading/loads.ts'
 import type { ModelVersion } from '../models/model-version.ts'
 import type { Registry } from '../models/registry.ts'
 import type { Routing } from '../models/routing/routing.ts'
@@ -45,6 +46,8 @@ export interface DesiredState {
   /** Counts the changes. */
   readonly revision: number
   readonly names: readonly NameState<DesiredVersion>[]
+  /** Models that process 0 loads, and does not serve yet. */
+  readonly loading: readonly LoadedIdentity[]
 }
 
 /** Gives each registration its number. */
@@ -81,7 +84,10 @@ export function desiredState(
     if (!isShared) onUnshared(name)
     return isShared
   })
-  return { revision, names: shared as readonly NameState<DesiredVersion>[] }
+  const loading = registry.loading.map(({ name, version }) =>
+    version === undefined ? { name } : { name, version },
+  )
+  return { revision, names: shared as readonly NameState<DesiredVersion>[], loading }
 }
 
 /** Describes what this process serves. */

@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { isDeepStrictEqual } from 'node:util'
 import { ServerError } from '../errors.ts'
 import { UnwantedLoadError } from '../models/loading/loads.ts'
-import type { Load } from '../models/loading/loads.ts'
+import type { Load, LoadedIdentity } from '../models/loading/loads.ts'
 import type { Registry } from '../models/registry.ts'
 import { discard, prepareAgain } from '../models/sources/prepare.ts'
 import type { PreparedModel, SourceOptions } from '../models/sources/prepare.ts'
@@ -42,7 +42,7 @@ export class Reconciler {
   readonly #registrations = new Registrations()
   /** Running loads, by the registrations that they are for. */
   readonly #loads = new Map<Load, readonly number[]>()
-  #newest: DesiredState = { revision: 0, names: [] }
+  #newest: DesiredState = { revision: 0, names: [], loading: [] }
   #isRunning = false
   #isStopped = false
 
@@ -53,6 +53,8 @@ export class Reconciler {
   /** Takes a newer state. Loads that it does not need are aborted. */
   want(state: DesiredState): void {
     this.#newest = state
+    // Until they are served here, requests for them are told to come again.
+    this.#context.registry.loads.elsewhere = [...state.loading, ...identitiesOf(state)]
     const ids = new Set(state.names.flatMap(({ versions }) => versions.map(({ id }) => id)))
     for (const [load, needed] of this.#loads)
       if (!needed.every((id) => ids.has(id))) void load.abort(new UnwantedLoadError('loaded'))
@@ -188,6 +190,10 @@ export class Reconciler {
       this.#context.onScalingFailed(name, version, error)
     }
   }
+}
+
+function identitiesOf({ names }: DesiredState): LoadedIdentity[] {
+  return names.flatMap(({ name, versions }) => versions.map(({ version }) => ({ name, version })))
 }
 
 function haveSameOptions(versions: readonly DesiredVersion[]): boolean {

@@ -72,6 +72,7 @@ export class ShardSet implements OtherProcesses {
   constructor(options: ShardSetOptions) {
     this.#options = options
     options.registry.changes.onChange = () => this.#sendLater()
+    options.registry.loads.onChange = () => this.#sendLater()
   }
 
   /** Starts the processes. They load what process 0 loads, and listen when {@link listen} says. */

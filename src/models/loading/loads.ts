@@ -74,11 +74,7 @@ export class Load<T = readonly ModelVersion[]> {
 
   /** Whether this load contains a version; any version of the name if none is given. */
   brings(name: string, version?: string): boolean {
-    return this.models.some(
-      (model) =>
-        model.name === name &&
-        (version === undefined || model.version === undefined || model.version === version),
-    )
+    return this.models.some((model) => isWanted(model, name, version))
   }
 
   /** Aborts the work; resolves when nothing of it is left. */
@@ -102,6 +98,10 @@ export class Load<T = readonly ModelVersion[]> {
 export class Loads<T = readonly ModelVersion[]> {
   /** Whether the models of the start are still being loaded, so that more loads will begin. */
   isStarting = false
+  /** Models that another HTTP process loads, or that this one will load because another one has. */
+  elsewhere: readonly LoadedIdentity[] = []
+  /** Called when a load begins or has ended. */
+  onChange: () => void = () => {}
   readonly #running = new Set<Load<T>>()
 
   /** Running loads, oldest first. */
@@ -116,7 +116,9 @@ export class Loads<T = readonly ModelVersion[]> {
 
   /** @throws ServerError `ServiceUnavailableException` if a version is or may yet be loaded. */
   throwIfPending(name: string, version?: string): void {
-    const isLoading = this.find(name, version) !== undefined
+    const isLoading =
+      this.find(name, version) !== undefined ||
+      this.elsewhere.some((model) => isWanted(model, name, version))
     if (!isLoading && !this.isStarting) return
     const text = isLoading
       ? `Model ${name} is being loaded.`
@@ -132,8 +134,12 @@ export class Loads<T = readonly ModelVersion[]> {
   ): Load<T> {
     const load = new Load(models, origin, work)
     this.#running.add(load)
-    const end = (): void => void this.#running.delete(load)
+    const end = (): void => {
+      this.#running.delete(load)
+      this.onChange()
+    }
     load.done.then(end, end)
+    this.onChange()
     return load
   }
 
@@ -150,4 +156,12 @@ export class Loads<T = readonly ModelVersion[]> {
   async abortAll(reason: ServerError): Promise<void> {
     await Promise.all(this.running.map((load) => load.abort(reason)))
   }
+}
+
+/** Whether a model may be the one with this name; its version may not be known yet. */
+function isWanted(model: LoadedIdentity, name: string, version: string | undefined): boolean {
+  return (
+    model.name === name &&
+    (version === undefined || model.version === undefined || model.version === version)
+  )
 }
