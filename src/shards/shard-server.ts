@@ -157,6 +157,7 @@ export class ShardServer {
       recentLog: new RecentLog(),
       access,
       tracing,
+      recorder: undefined,
       isAccepting: () => this.#isAccepting,
       isStopping: () => this.#isStopping,
       stopping: this.#stopLoading.signal,

@@ -28,7 +28,7 @@ export function settingsFor(config: Config, share: Share): Config {
     spareWorkers: spareWorkers === 'auto' ? spareFor(share) : sparesOf(spareWorkers, share),
   }
   if (share.index === 0) return Object.freeze({ ...config, ...own })
-  return Object.freeze({ ...config, ...own, stateDir: '', grpcPort: -1 })
+  return Object.freeze({ ...config, ...own, stateDir: '', record: '', grpcPort: -1 })
 }
 
 /** @throws ConfigError for settings that do not work with several processes. */
