@@ -44,8 +44,8 @@ export async function readBodies(app: App, { config }: RouteContext): Promise<vo
       maxBytes: isJson ? Math.min(maxJsonBytes, maxBodyBytes) : maxBodyBytes,
       hold: (bytes: number) => app.openRequests.hold(request, bytes),
     }
-    const hasArrived = readArrivedBody(payload, limits, (body) => done(null, body))
-    return hasArrived ? undefined : readBody(payload, limits)
+    const isRead = readArrivedBody(payload, limits, (body) => done(null, body))
+    return isRead ? undefined : readBody(payload, limits)
   }
   // Fastify remembers the parser of a content type, but not if it is the one for all types.
   app.addContentTypeParser('*', read)
