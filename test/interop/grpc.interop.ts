@@ -1,12 +1,13 @@
 /** Unmodified clients of gRPC: Triton's and KServe's, and those of gRPC's own project. */
 import assert from 'node:assert/strict'
-import { execFile, spawn } from 'node:child_process'
+import { execFile, spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { cpSync, readFileSync } from 'node:fs'
 import path from 'node:path'
 import { test } from 'node:test'
 import type { TestContext } from 'node:test'
 import { promisify } from 'node:util'
+import { needs } from '../helpers/needs.ts'
 import { modelPath } from '../helpers/onnx-model.ts'
 import { iris } from '../helpers/server-process.ts'
 import { serve, temporaryFolder } from '../helpers/server.ts'
@@ -64,6 +65,37 @@ test(
     const python = path.join(triton ?? '', 'bin', 'python')
     const { stdout } = await promisify(execFile)(python, ['-c', program])
     assert.equal(stdout, '[2]\n')
+  },
+)
+
+test(
+  'grpcurl: finds the methods, and makes the call that the page of a model shows',
+  { skip: needs('grpcurl', '-version') },
+  async (t) => {
+    const server = await serve(t, [iris], { grpcPort: 0 })
+    const curl = async (...args: string[]): Promise<string> => {
+      const { stdout } = await promisify(execFile)('grpcurl', ['-plaintext', ...args])
+      return stdout
+    }
+    const services = await curl(server.grpcAddress, 'list')
+    assert.match(services, /^inference\.GRPCInferenceService$/m)
+    assert.match(services, /^grpc\.health\.v1\.Health$/m)
+    const page = await (await server.fetch('/v2/models/iris/proto')).text()
+    const [, message = '', method = ''] = /^\/\/ grpcurl \S+ -d '(.*)' \S+ (\S+)$/m.exec(page) ?? []
+    const answer = await curl('-d', message, server.grpcAddress, method)
+    assert.equal((JSON.parse(answer) as { model_name: string }).model_name, 'iris')
+  },
+)
+
+test(
+  'grpc-health-probe: the server and a model serve, another name does not exist',
+  { skip: needs('grpc-health-probe', '-version') },
+  async (t) => {
+    const server = await serve(t, [iris], { grpcPort: 0 })
+    const probe = (service: string): number | null =>
+      spawnSync('grpc-health-probe', [`-addr=${server.grpcAddress}`, `-service=${service}`]).status
+    assert.deepEqual([probe(''), probe('iris')], [0, 0])
+    assert.notEqual(probe('nothing'), 0)
   },
 )
 
