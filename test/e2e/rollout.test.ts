@@ -20,6 +20,7 @@ const VERSIONS = {
   2: { delayMs: 4 },
   3: { delayMs: 400 },
   4: { delayMs: 4, crashes: true, batchSize: 1 },
+  5: { delayMs: 4, errs: true },
 }
 const SETTINGS = { allowHandlers: true, load: 'none' }
 const cleanups: (() => unknown)[] = []
@@ -89,6 +90,24 @@ test('a slow version is rolled back, and the routing is as it was before', async
   assert.deepEqual([rollout.share, rollout.history.length], [0, 2])
   assert.deepEqual((await call(running, 'GET', '/routing')).body, ROUTING)
   assert.equal((await call(running, 'GET', '')).body['modelVersion'], '1')
+  assert.deepEqual(clients.failed, [])
+})
+
+test('a version with wrong responses is rolled back, if shadow traffic shows them', async (t) => {
+  const running = await server(t)
+  const plan = { to: '5', steps: [10, 100], ...PLAN, min_agreement: 0.95 }
+  const refused = await call(running, 'POST', '/rollout', plan)
+  assert.match(String(refused.body['message']), /^min_agreement needs shadow traffic to version 5/)
+  t.after(() => call(running, 'DELETE', '/shadow'))
+  assert.equal((await call(running, 'PUT', '/shadow', { version: '5', share: 1 })).status, 200)
+  const clients = startClients(running, (index) => `text ${index}`)
+  t.after(() => clients.stop())
+  assert.equal((await call(running, 'POST', '/rollout', plan)).status, 200)
+  const rollout = await endedRollout(running)
+  await clients.stop()
+  assert.equal(rollout.state, 'rolled_back', JSON.stringify(rollout))
+  assert.match(rollout.reason, /^agreement: of \d+ responses of version 5, at least \d/)
+  assert.deepEqual((await call(running, 'GET', '/routing')).body, ROUTING)
   assert.deepEqual(clients.failed, [])
 })
 

@@ -11,6 +11,8 @@ export interface VersionBehaviour {
   readonly delayMs: number
   /** Whether a request with the text `crash` kills the worker. */
   readonly crashes?: boolean
+  /** Whether the response to a text that ends with 0 or 5 is wrong. */
+  readonly errs?: boolean
   /** Default 8. A crash ends all requests of its batch, because handlers may not be repeatable. */
   readonly batchSize?: number
 }
@@ -21,7 +23,8 @@ export function behavingModel(
   versions: Readonly<Record<string, VersionBehaviour>>,
 ): string {
   const folder = path.join(temporaryFolder(t), 'tool')
-  for (const [version, { delayMs, crashes = false, batchSize = 8 }] of Object.entries(versions)) {
+  for (const [version, behaviour] of Object.entries(versions)) {
+    const { delayMs, crashes = false, errs = false, batchSize = 8 } = behaviour
     const own = path.join(folder, version)
     mkdirSync(path.join(own, 'MAR-INF'), { recursive: true })
     const settings = { handler: 'service.mjs:handle', batchSize, maxBatchDelay: 0, workers: 1 }
@@ -33,7 +36,7 @@ export function behavingModel(
   const texts = data.map(({ body }) => String(body ?? ''))
   if (${crashes} && texts.includes('crash')) process.kill(process.pid, 'SIGSEGV')
   await new Promise((resolve) => setTimeout(resolve, ${delayMs}))
-  return texts
+  return texts.map((text) => (${errs} && /[05]$/.test(text) ? text + ' or so' : text))
 }
 `,
     )
