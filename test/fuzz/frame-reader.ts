@@ -71,6 +71,7 @@ export class FrameReader {
 
   #request(): WorkerRequest {
     const command = this.#byte()
+    if (command === 0x43) return { command: 'cancel', id: this.#text() }
     if (command === 0x49) {
       const requests = this.#list((length): WireRequest => ({
         id: this.#text(length),
