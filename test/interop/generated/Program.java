@@ -52,9 +52,9 @@ public final class Program {
         ManagementApi management = new ManagementApi(client);
         File file = new File(plan.get("file").getAsString());
         String uploaded = management.uploadModel(file, "from-java", null, null, null, null, null, null, null,
-                null, null, null, 1, null, null, null, null, null).getStatus();
+                null, null, null, 1, null, null, null, null, null, null).getStatus();
         String registered = management.registerModel(null, null, null, null, null, null, null, null, null,
-                null, null, null, null, null, null, null, null, null,
+                null, null, null, null, null, null, null, null, null, null,
                 new RegisterModelRequest().url("simple").modelName("again-java")).getStatus();
 
         JsonObject all = new JsonObject();
