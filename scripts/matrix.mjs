@@ -23,6 +23,7 @@ const VERSIONS = ['22', '24']
  * documents, and computations. They are run once, by `npm test`.
  */
 const ONCE = [
+  'comparison/',
   'fuzz/',
   'openapi/',
   'project/docs',
@@ -49,11 +50,11 @@ const ONCE = [
   'e2e/vision',
 ]
 /**
- * With `--divide`, each of these files runs on one of the versions. They test behaviour that
- * depends on onnxd more than on Node; processes, sockets, streams and the package are tested on
- * every version.
+ * With `--divide`, each of these files runs on one of the versions. Most of them test behaviour that
+ * depends on onnxd more than on Node. The worker's side of processes, sockets and streams and the
+ * package are tested on every version.
  */
-const DIVIDED = ['command/', 'e2e/', 'models/', 'routes/']
+const DIVIDED = ['command/', 'e2e/', 'faults/', 'models/', 'routes/']
 const IS_WINDOWS = process.platform === 'win32'
 const PLATFORM = IS_WINDOWS ? 'win' : process.platform
 
