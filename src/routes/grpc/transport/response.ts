@@ -67,7 +67,10 @@ export class CallResponse {
     if (this.#isGone || this.#trailers !== undefined) return
     this.#trailers = trailers
     stream.respond({ ...this.#head(), ...trailers }, { endStream: true })
-    if (!stream.readableEnded) stream.close(NGHTTP2_NO_ERROR)
+    // A reset in the same turn would overtake the headers, on some versions of Node.
+    setImmediate(() => {
+      if (!this.#isGone && !stream.readableEnded) stream.close(NGHTTP2_NO_ERROR)
+    })
   }
 
   /** Whether the client has taken nothing for `ms` milliseconds, although there is something. */
