@@ -106,6 +106,16 @@ export function runTests(files, options, settings, onEnd = () => {}) {
   })
 }
 
+/** The files that may contain a test: by its place, or by its name if a helper has defined it. */
+function filesOf({ file, name }, files) {
+  // With source maps, the place is in the source.
+  const sourceOf = (one) => path.relative('build', one).replace(/js$/, 'ts')
+  const placed = files.filter((one) => one === file || sourceOf(one) === file)
+  if (placed.length > 0) return placed
+  const text = name.replace(/^(?:[A-Z]\d+ )+/, '')
+  return files.filter((one) => readFileSync(one, 'utf8').includes(text))
+}
+
 /** Options that make the test runner list the files that fail, and a function that finds them. */
 function failureList() {
   const folder = mkdtempSync(path.join(tmpdir(), 'onnxd-failed-'))
@@ -114,11 +124,13 @@ function failureList() {
   return {
     options: [`--test-reporter=${reporter}`, `--test-reporter-destination=${list}`],
     take: (files) => {
-      const names = existsSync(list) ? readFileSync(list, 'utf8').split('\n') : []
+      const lines = existsSync(list) ? readFileSync(list, 'utf8').split('\n') : []
       rmSync(folder, { recursive: true, force: true })
-      // With source maps, the name is that of the source.
-      const sourceOf = (file) => path.relative('build', file).replace(/js$/, 'ts')
-      return files.filter((file) => names.includes(file) || names.includes(sourceOf(file)))
+      const failed = lines
+        .filter((line) => line !== '')
+        .map((line) => filesOf(JSON.parse(line), files))
+      // Without the file of each failure, a second run would hide one.
+      return failed.every((found) => found.length > 0) ? [...new Set(failed.flat())] : []
     },
   }
 }
