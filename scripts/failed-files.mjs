@@ -1,4 +1,4 @@
-/** Reporter of Node's test runner: for each test that fails, a line of JSON with its place and name. */
+/** Reporter of the test runner: for each test that fails, a line of JSON with its file and name. */
 import path from 'node:path'
 
 export default async function* failedFiles(events) {
