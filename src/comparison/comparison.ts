@@ -1,4 +1,4 @@
-/** What is compared, and what a comparison of two responses says. */
+/** Types of the responses that are compared, and of the result of a comparison. */
 
 /** A response as the client would get it. */
 export interface ComparedResponse {

@@ -7,7 +7,7 @@ const MAX_OUTPUTS = 100
 const MAX_NAME = 120
 const OTHERS = 'other outputs'
 
-/** Outputs by name. What is found for the elements of a list is merged under one name. */
+/** Comparisons by the name of the output. The elements of a list share one name. */
 export class Findings {
   readonly #outputs = new Map<string, OutputComparison>()
   #reason: string | undefined

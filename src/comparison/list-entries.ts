@@ -78,14 +78,18 @@ export function detectionOf(fields: Fields): Detection | undefined {
 /** The edges in ascending order. Boxes in another form are compared as if they were edges. */
 function boxOf(value: unknown): Box | undefined {
   const edges = Array.isArray(value) ? value : edgesOf(value)
-  if (edges?.length !== 4 || !edges.every((edge) => Number.isFinite(edge))) return undefined
-  const [left, top, right, bottom] = edges as unknown as Box
+  if (edges?.length !== 4 || !edges.every(isEdge)) return undefined
+  const [left = 0, top = 0, right = 0, bottom = 0] = edges
   return [
     Math.min(left, right),
     Math.min(top, bottom),
     Math.max(left, right),
     Math.max(top, bottom),
   ]
+}
+
+function isEdge(value: unknown): value is number {
+  return Number.isFinite(value)
 }
 
 function edgesOf(value: unknown): readonly unknown[] | undefined {

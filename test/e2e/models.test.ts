@@ -124,7 +124,8 @@ test(
 async function checkRandomRequests(t: TestContext, server: TestServer): Promise<void> {
   const send = httpSend(t, server.inferenceUrl)
   await checkForms(send, randomNumbers(seed), 3)
-  await checkMutations(send, randomNumbers(seed + 1), 300)
+  const statuses = await checkMutations(send, randomNumbers(seed + 1), 300)
+  assert.ok(statuses.has(200) && statuses.has(400), [...statuses].join())
   await checkForms(send, randomNumbers(seed + 2), 1)
   const models = ownExamples().map(([name]) => name)
   const workers = await Promise.all(models.map((model) => workersOf(server, model)))

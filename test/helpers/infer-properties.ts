@@ -50,13 +50,13 @@ function assertBytes(actual: Buffer | undefined, expected: Buffer, what: string)
 
 /**
  * Damaged requests are answered with a 4xx (or, where the damage does not count, with 200), in the
- * right form.
+ * right form. Returns the statuses that occurred.
  */
 export async function checkMutations(
   send: Send,
   random: RandomNumbers,
   rounds: number,
-): Promise<void> {
+): Promise<ReadonlySet<number>> {
   const statuses = new Set<number>()
   for (let round = 0; round < rounds; round++) {
     const datatype = DATATYPES[random.integer(0, DATATYPES.length - 1)] ?? 'FP32'
@@ -69,7 +69,7 @@ export async function checkMutations(
     if (status !== 200 && request.route !== 'predictions') errorOf(answer)
     statuses.add(status)
   }
-  assert.ok(statuses.has(200) && statuses.has(400), [...statuses].join())
+  return statuses
 }
 
 function validRequest(random: RandomNumbers, datatype: Datatype): InferRequest {

@@ -31,7 +31,7 @@ const ARRAYS: Readonly<Record<string, ArrayType>> = {
  */
 export function valuesFromBytes(datatype: string, shape: readonly number[], bytes: Buffer): Values {
   if (!shape.every((size) => Number.isSafeInteger(size) && size >= 0))
-    throw new RangeError('a dimension is no size')
+    throw new RangeError('a dimension is not a whole number of at least 0')
   const count = shape.reduce((product, size) => product * size, 1)
   if (datatype === 'BYTES') return { datatype, shape, data: textsOf(bytes, count) }
   const type = Object.hasOwn(ARRAYS, datatype) ? ARRAYS[datatype] : undefined

@@ -15,7 +15,7 @@ const WORKER_NUMBER = 0
 /** The workers that serve get the processors first. */
 const LOW_PRIORITY = 10
 
-/** What a trial worker is started from. */
+/** The model of a trial worker, and what starts its process. */
 export interface TrialModel {
   readonly prepared: PreparedModel
   readonly settings: EffectiveSettings

@@ -37,7 +37,7 @@ export class CallGraph {
     else this.#calls.set(caller, { by: this.#modelNow(caller), callees: new Set([callee]) })
   }
 
-  /** The models from `from` to `to`; `undefined` if there is no such path. */
+  /** Returns the models on a path from `from` to `to`, or `undefined` if there is no path. */
   #path(from: string, to: string, seen = new Set<string>()): readonly string[] | undefined {
     if (from === to) return [from]
     seen.add(from)

@@ -27,7 +27,7 @@ import type { ShownRollout } from './shown-rollout.ts'
 /** Pause after a change that could not be saved. */
 const RETRY_MS = 5000
 
-/** Events whose name is no text for the log. */
+/** Texts for the log, for events whose name cannot be used as text. */
 const EVENT_TEXTS: Readonly<Record<string, string>> = {
   step: 'goes on',
   rolled_back: 'rolled back',

@@ -1,4 +1,4 @@
-/** What a rollout is asked to do, and its record, which survives a restart. */
+/** The plan of a rollout, as a request sends it, and the record that a restart restores. */
 import { Type } from '@sinclair/typebox'
 import type { Static } from '@sinclair/typebox'
 import { ServerError } from '../../errors.ts'
@@ -89,7 +89,10 @@ export const RolloutEventSchema = Type.Object(
 )
 export type RolloutEvent = Static<typeof RolloutEventSchema>
 
-/** What the present version did in the step before, for a step in which it gets no request. */
+/**
+ * Counts of the present version in the step before. They are used in a step in which it gets no
+ * request.
+ */
 export const BaselineSchema = Type.Object(
   {
     requests: Count,
