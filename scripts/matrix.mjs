@@ -50,8 +50,8 @@ const ONCE = [
   'e2e/vision',
 ]
 /**
- * With `--divide`, each of these files runs on one of the versions. Most of them test behaviour that
- * depends on onnxd more than on Node. The worker's side of processes, sockets and streams and the
+ * With `--divide`, each of these files runs on one of the versions. Most of them test behaviour
+ * that depends on onnxd more than on Node. The worker's side of processes, sockets and streams and the
  * package are tested on every version.
  */
 const DIVIDED = ['command/', 'e2e/', 'faults/', 'models/', 'routes/']

@@ -77,7 +77,7 @@ export function detectionOf(fields: Fields): Detection | undefined {
 
 /** The edges in ascending order. Boxes in another form are compared as if they were edges. */
 function boxOf(value: unknown): Box | undefined {
-  const edges = Array.isArray(value) ? value : edgesOf(value)
+  const edges: readonly unknown[] | undefined = Array.isArray(value) ? value : edgesOf(value)
   if (edges?.length !== 4 || !edges.every(isEdge)) return undefined
   const [left = 0, top = 0, right = 0, bottom = 0] = edges
   return [

@@ -1,9 +1,9 @@
 /** Text classification, also of pairs; zero-shot classification; ranking of texts for a query. */
 import type { RunModel } from '../onnx/codec.ts'
 import type { TensorSpec } from '../onnx/tensors/metadata.ts'
+import { badRequest, checkCount, readTexts } from './requests/text-request.ts'
+import type { Parameters, TextInput, TextRequest } from './requests/text-request.ts'
 import { highest, short, sigmoid, softmax } from './scores.ts'
-import { badRequest, checkCount, readTexts } from './text-request.ts'
-import type { Parameters, TextInput, TextRequest } from './text-request.ts'
 import { encodeAll, maxTextsOf, outputFor } from './text-task.ts'
 import type { TaskModel, TextTask } from './text-task.ts'
 

@@ -3,9 +3,9 @@ import { ServerError } from '../../../errors.ts'
 import { quote } from '../onnx/tensors/error-text.ts'
 import type { TensorSpec } from '../onnx/tensors/metadata.ts'
 import type { Tensor } from '../onnx/tensors/tensor.ts'
+import { badRequest } from './requests/text-request.ts'
+import type { TextInput } from './requests/text-request.ts'
 import { invalid } from './text-folder.ts'
-import { badRequest } from './text-request.ts'
-import type { TextInput } from './text-request.ts'
 import type { Tokenizer, TokenSequence } from './tokenizer/tokenizer.ts'
 
 /** Tokenising a longer text could take minutes; no model takes so many tokens. */

@@ -1,9 +1,9 @@
 /** Words for the masked places of a text, and the sparse embeddings of such models. */
 import type { RunModel } from '../onnx/codec.ts'
 import type { TensorSpec } from '../onnx/tensors/metadata.ts'
+import { badRequest, checkCount, readTexts, readTextsOrTokens } from './requests/text-request.ts'
+import type { TextRequest } from './requests/text-request.ts'
 import { highest, short, softmax } from './scores.ts'
-import { badRequest, checkCount, readTexts, readTextsOrTokens } from './text-request.ts'
-import type { TextRequest } from './text-request.ts'
 import { encodeAll, maxTextsOf, outputFor } from './text-task.ts'
 import type { TaskModel, TextTask } from './text-task.ts'
 

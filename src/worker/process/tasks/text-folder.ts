@@ -10,7 +10,7 @@ import { readTextInside } from '../../../model-folder/read-inside.ts'
 import type { ReadLimits } from '../../../model-folder/read-inside.ts'
 import type { TEXT_TASKS } from '../../../model-folder/text-settings.ts'
 import { codeOf } from '../../../process-identity.ts'
-import { printableLabel } from '../onnx/label-file.ts'
+import { printableLabel } from '../onnx/labels/label-file.ts'
 import { fieldsOf, isFields, listOf, numberOf, textOf } from './json-fields.ts'
 import type { Fields } from './json-fields.ts'
 

@@ -5,11 +5,17 @@ import type { CodecLimits } from '../onnx/codec.ts'
 import type { ModelMetadata } from '../onnx/tensors/metadata.ts'
 import type { Tensor } from '../onnx/tensors/tensor.ts'
 import type { Encoder } from './encoder.ts'
-import { readBody } from './text-body.ts'
+import { readBody } from './requests/text-body.ts'
+import {
+  MAX_TEXTS,
+  badRequest,
+  readRequest,
+  readTexts,
+  readTextsOrTokens,
+} from './requests/text-request.ts'
+import type { TextInput } from './requests/text-request.ts'
 import type { TextFiles } from './text-folder.ts'
 import { createEncoder } from './text-model.ts'
-import { MAX_TEXTS, badRequest, readRequest, readTexts, readTextsOrTokens } from './text-request.ts'
-import type { TextInput } from './text-request.ts'
 
 export class TextInputs {
   readonly #encoder: Encoder

@@ -8,7 +8,7 @@ import { halfToNumber } from '../onnx/tensors/half.ts'
 import type { TensorSpec } from '../onnx/tensors/metadata.ts'
 import type { Tensor } from '../onnx/tensors/tensor.ts'
 import type { Encoded, Encoder } from './encoder.ts'
-import type { Work } from './text-request.ts'
+import type { Work } from './requests/text-request.ts'
 
 /** Numbers of all outputs of one run, at most: 128 MB. */
 const MAX_ELEMENTS = 32 * 1024 * 1024

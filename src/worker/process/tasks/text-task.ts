@@ -3,8 +3,8 @@ import { ServerError } from '../../../errors.ts'
 import type { RunModel } from '../onnx/codec.ts'
 import type { TensorSpec } from '../onnx/tensors/metadata.ts'
 import type { Encoded, Encoder } from './encoder.ts'
-import { MAX_TEXTS } from './text-request.ts'
-import type { Parameters, TextInput, TextRequest } from './text-request.ts'
+import { MAX_TEXTS } from './requests/text-request.ts'
+import type { Parameters, TextInput, TextRequest } from './requests/text-request.ts'
 import type { TextRuns } from './text-runs.ts'
 
 /** What a model with a tokenizer does with the texts of a request. */

@@ -5,10 +5,10 @@ import type { WirePrediction, WireRequest } from '../../../wire/messages.ts'
 import type { CodecLimits, OwnRuns, RequestCodec } from '../../onnx/codec.ts'
 import type { RequestHeaders } from '../../onnx/headers.ts'
 import { isFields } from '../json-fields.ts'
-import { readBody, textPrediction, writeBody } from '../text-body.ts'
+import { readBody, textPrediction, writeBody } from '../requests/text-body.ts'
+import { badRequest, readRequest } from '../requests/text-request.ts'
+import type { TextRequest, Work } from '../requests/text-request.ts'
 import type { TaskName } from '../text-folder.ts'
-import { badRequest, readRequest } from '../text-request.ts'
-import type { TextRequest, Work } from '../text-request.ts'
 import type { TextTask } from '../text-task.ts'
 import {
   answerEmbeddings,

@@ -1,6 +1,6 @@
 /** Embeddings in the form of OpenAI, and in that of text-embeddings-inference. */
 import { fieldsOf, isFields, listOf } from '../json-fields.ts'
-import { badRequest } from '../text-request.ts'
+import { badRequest } from '../requests/text-request.ts'
 import { TRUNCATION, checkMembers, textsOrTokensOf } from './form.ts'
 import type { Form } from './form.ts'
 

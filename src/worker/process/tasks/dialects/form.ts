@@ -3,7 +3,7 @@ import { quote } from '../../onnx/tensors/error-text.ts'
 import type { Encoder } from '../encoder.ts'
 import { listOf } from '../json-fields.ts'
 import type { Fields } from '../json-fields.ts'
-import { badRequest, tokenIds } from '../text-request.ts'
+import { badRequest, tokenIds } from '../requests/text-request.ts'
 
 /** Asks the task of the model for its result, and for the number of tokens of the texts. */
 export type Ask = (

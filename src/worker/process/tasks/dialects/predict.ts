@@ -1,7 +1,7 @@
 /** Text classification in the form of text-embeddings-inference. */
 import type { Fields } from '../json-fields.ts'
 import { listOf } from '../json-fields.ts'
-import { badRequest } from '../text-request.ts'
+import { badRequest } from '../requests/text-request.ts'
 import { TRUNCATION, checkMembers } from './form.ts'
 import type { Form } from './form.ts'
 

@@ -6,9 +6,9 @@ import type { WireHeader, WirePrediction, WireRequest } from '../../../wire/mess
 import type { Decoded, OwnRuns, RequestCodec } from '../../onnx/codec.ts'
 import type { RequestHeaders } from '../../onnx/headers.ts'
 import type { NamedModel, NamedTransport } from '../../onnx/oip/named-tensors.ts'
-import { tokensHeader } from '../text-body.ts'
+import { tokensHeader } from '../requests/text-body.ts'
+import { readRequest } from '../requests/text-request.ts'
 import type { TaskName } from '../text-folder.ts'
-import { readRequest } from '../text-request.ts'
 import type { TextTask } from '../text-task.ts'
 import { TEXT_INPUTS, fieldsOfTensors, tensorsOfResult } from './tensors.ts'
 

@@ -1,7 +1,7 @@
 /** Ranking of texts in the form of Cohere, and in that of text-embeddings-inference. */
 import { fieldsOf, isFields, listOf } from '../json-fields.ts'
 import type { Fields } from '../json-fields.ts'
-import { Parameters, badRequest } from '../text-request.ts'
+import { Parameters, badRequest } from '../requests/text-request.ts'
 import { TRUNCATION, checkMembers, textsOf } from './form.ts'
 import type { Form } from './form.ts'
 

@@ -6,7 +6,7 @@ import type { TensorSpec } from '../../onnx/tensors/metadata.ts'
 import type { Tensor } from '../../onnx/tensors/tensor.ts'
 import { isFields, listOf } from '../json-fields.ts'
 import type { Fields } from '../json-fields.ts'
-import { badRequest } from '../text-request.ts'
+import { badRequest } from '../requests/text-request.ts'
 
 /** Members of a request that are one text. */
 const SINGLE = ['query', 'source_sentence']

@@ -1,7 +1,7 @@
 /** Tokens of texts, and texts of tokens, in the form of text-embeddings-inference. */
 import { promptOf } from '../embeddings.ts'
 import type { Encoder } from '../encoder.ts'
-import { Parameters, badRequest, checkCount, tokenIds } from '../text-request.ts'
+import { Parameters, badRequest, checkCount, tokenIds } from '../requests/text-request.ts'
 import { checkMembers, textsOf } from './form.ts'
 import type { Form } from './form.ts'
 

@@ -10,7 +10,7 @@ import { DEFAULT_WORKER_OPTIONS } from '../../../../../src/worker/process/handle
 import { planClasses, rankClasses } from '../../../../../src/worker/process/onnx/image/classes.ts'
 import { createImageCodecs } from '../../../../../src/worker/process/onnx/image/codec.ts'
 import { InstancesCodec } from '../../../../../src/worker/process/onnx/kserve-v1/codec.ts'
-import { readLabels } from '../../../../../src/worker/process/onnx/labels.ts'
+import { readLabels } from '../../../../../src/worker/process/onnx/labels/labels.ts'
 import { ProtocolCodec } from '../../../../../src/worker/process/onnx/oip/codec.ts'
 import type {
   ModelMetadata,

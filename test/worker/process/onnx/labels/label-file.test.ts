@@ -6,12 +6,15 @@ import { test } from 'node:test'
 import {
   labelsOfPython,
   impliedLabels,
-} from '../../../../src/worker/process/onnx/implied-labels.ts'
-import { LabelError, parseLabels } from '../../../../src/worker/process/onnx/label-file.ts'
-import { readLabels } from '../../../../src/worker/process/onnx/labels.ts'
-import { field, model as encodeModel } from '../../../helpers/onnx-fields.ts'
-import { failsWith } from '../../../helpers/pictures.ts'
-import { temporaryFolder } from '../../../helpers/server.ts'
+} from '../../../../../src/worker/process/onnx/labels/implied-labels.ts'
+import {
+  LabelError,
+  parseLabels,
+} from '../../../../../src/worker/process/onnx/labels/label-file.ts'
+import { readLabels } from '../../../../../src/worker/process/onnx/labels/labels.ts'
+import { field, model as encodeModel } from '../../../../helpers/onnx-fields.ts'
+import { failsWith } from '../../../../helpers/pictures.ts'
+import { temporaryFolder } from '../../../../helpers/server.ts'
 
 const wanted = ['cat', 'big dog', 'eel']
 

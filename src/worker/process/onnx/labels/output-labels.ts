@@ -2,13 +2,13 @@
  * Finds the outputs of a classifier, its class and its scores, and decides how `/predictions`
  * writes them.
  */
-import { ServerError } from '../../../errors.ts'
-import type { ModelSettings } from '../../../model-folder/settings.ts'
-import type { ClassList } from './graph/class-list.ts'
-import { classSources } from './graph/class-sources.ts'
-import type { ClassSource } from './graph/class-sources.ts'
-import { quote, specListText, specText } from './tensors/error-text.ts'
-import type { TensorSpec } from './tensors/metadata.ts'
+import { ServerError } from '../../../../errors.ts'
+import type { ModelSettings } from '../../../../model-folder/settings.ts'
+import type { ClassList } from '../graph/class-list.ts'
+import { classSources } from '../graph/class-sources.ts'
+import type { ClassSource } from '../graph/class-sources.ts'
+import { quote, specListText, specText } from '../tensors/error-text.ts'
+import type { TensorSpec } from '../tensors/metadata.ts'
 
 const FLOATS: ReadonlySet<string> = new Set(['FP16', 'FP32', 'FP64'])
 const CLASSES: ReadonlySet<string> = new Set(['INT32', 'INT64', 'BYTES'])

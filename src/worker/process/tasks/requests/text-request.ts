@@ -1,8 +1,8 @@
 /** Reads the JSON of requests to text models: texts, and parameters with checks. */
-import { ServerError } from '../../../errors.ts'
-import { quote } from '../onnx/tensors/error-text.ts'
-import { isFields } from './json-fields.ts'
-import type { Fields } from './json-fields.ts'
+import { ServerError } from '../../../../errors.ts'
+import { quote } from '../../onnx/tensors/error-text.ts'
+import { isFields } from '../json-fields.ts'
+import type { Fields } from '../json-fields.ts'
 
 /** More texts in one request would keep the worker busy for minutes. */
 export const MAX_TEXTS = 2048

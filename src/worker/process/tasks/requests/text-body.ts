@@ -1,13 +1,18 @@
 /** Reads bodies of requests with texts: JSON, plain text, or fields of a form. Writes responses. */
-import { TOKENS_HEADER } from '../../../contract/internal-headers.ts'
-import { ServerError, messageOf } from '../../../errors.ts'
-import { isDeeperThan } from '../../../request-json.ts'
-import type { WireHeader, WireParameter, WirePrediction, WireRequest } from '../../wire/messages.ts'
-import { BODY } from '../onnx/codec.ts'
-import type { CodecLimits } from '../onnx/codec.ts'
-import { JSON_TYPE, prediction } from '../onnx/prediction.ts'
-import { contentKind } from '../onnx/predictions/media-type.ts'
-import type { Fields } from './json-fields.ts'
+import { TOKENS_HEADER } from '../../../../contract/internal-headers.ts'
+import { ServerError, messageOf } from '../../../../errors.ts'
+import { isDeeperThan } from '../../../../request-json.ts'
+import type {
+  WireHeader,
+  WireParameter,
+  WirePrediction,
+  WireRequest,
+} from '../../../wire/messages.ts'
+import { BODY } from '../../onnx/codec.ts'
+import type { CodecLimits } from '../../onnx/codec.ts'
+import { JSON_TYPE, prediction } from '../../onnx/prediction.ts'
+import { contentKind } from '../../onnx/predictions/media-type.ts'
+import type { Fields } from '../json-fields.ts'
 import { badRequest } from './text-request.ts'
 import type { Work } from './text-request.ts'
 

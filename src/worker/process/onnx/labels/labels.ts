@@ -1,8 +1,8 @@
 import path from 'node:path'
-import { ServerError } from '../../../errors.ts'
-import { pathInside } from '../../../model-folder/files.ts'
-import type { ModelFiles } from '../../../model-folder/files.ts'
-import { readTextInside } from '../../../model-folder/read-inside.ts'
+import { ServerError } from '../../../../errors.ts'
+import { pathInside } from '../../../../model-folder/files.ts'
+import type { ModelFiles } from '../../../../model-folder/files.ts'
+import { readTextInside } from '../../../../model-folder/read-inside.ts'
 import { impliedLabels } from './implied-labels.ts'
 import { LabelError, parseLabels } from './label-file.ts'
 
