@@ -51,8 +51,8 @@ const ONCE = [
 ]
 /**
  * With `--divide`, each of these files runs on one of the versions. Most of them test behaviour
- * that depends on onnxd more than on Node. The worker's side of processes, sockets and streams and the
- * package are tested on every version.
+ * that depends on onnxd more than on Node. The worker side of processes, sockets and streams and
+ * the package are tested on every version.
  */
 const DIVIDED = ['command/', 'e2e/', 'faults/', 'models/', 'routes/']
 const IS_WINDOWS = process.platform === 'win32'
