@@ -278,7 +278,9 @@ test(
         const work = async (): Promise<void> => {
           while (taken < count) {
             const listener = random.next() < 0.6 ? 'inference' : 'management'
-            taken += await converse(url[listener], listener, random, mutator)
+            // Read after the wait: `taken += await …` loses what others counted meanwhile.
+            const accepted = await converse(url[listener], listener, random, mutator)
+            taken += accepted
           }
         }
         await Promise.all(Array.from({ length: isFull ? CONNECTIONS : 6 }, work))
