@@ -18,10 +18,10 @@ import { startPeer } from './peers/peer-process.ts'
 import type { PeerProcess } from './peers/peer-process.ts'
 import { PeerError } from './peers/peer.ts'
 import type { Format, Peer } from './peers/peer.ts'
-import { fastApi, litServe, mlServer } from './peers/python-servers.ts'
+import { bentoMl, fastApi, litServe, mlServer, rayServe } from './peers/python-servers.ts'
 import { startServer } from './server.ts'
 
-const PEERS: readonly Peer[] = [mms, torchServe, mlServer, litServe, fastApi]
+const PEERS: readonly Peer[] = [mms, torchServe, mlServer, litServe, bentoMl, rayServe, fastApi]
 const USUAL_CONNECTIONS = 8
 const CONNECTIONS = [1, USUAL_CONNECTIONS, 32]
 const START_TIMEOUT_MS = 60_000

@@ -1,4 +1,4 @@
-/** Servers in Python: MLServer, LitServe, and an application with FastAPI. */
+/** Servers in Python: MLServer, LitServe, BentoML, Ray Serve, and an application with FastAPI. */
 import { writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { RUNTIME, freePorts } from './peer.ts'
@@ -40,6 +40,38 @@ export const litServe: Peer = {
       command: path.join(bin, 'python'),
       args: ['-m', 'litserve_app', String(port)],
       urls: { json: `http://127.0.0.1:${port}/predict` },
+    }
+  },
+}
+
+/** JSON only: its API describes bytes as a file of a form. */
+export const bentoMl: Peer = {
+  name: 'BentoML',
+  packages: ['bentoml==1.4.40', ...RUNTIME],
+  prepare: async ({ bin, folder }) => {
+    const [port] = await freePorts(1)
+    return {
+      command: path.join(bin, 'bentoml'),
+      args: ['serve', 'bentoml_app:Peer', '--host', '127.0.0.1', '--port', String(port)],
+      env: { BENTOML_HOME: folder, BENTOML_DO_NOT_TRACK: 'True' },
+      urls: { json: `http://127.0.0.1:${port}/v2` },
+    }
+  },
+}
+
+export const rayServe: Peer = {
+  name: 'Ray Serve',
+  packages: ['ray[serve]==2.60.0', ...RUNTIME],
+  prepare: async ({ bin }) => {
+    const [port] = await freePorts(1)
+    return {
+      command: path.join(bin, 'python'),
+      args: ['-m', 'ray_app', String(port)],
+      env: { RAY_USAGE_STATS_ENABLED: '0' },
+      urls: {
+        bytes: `http://127.0.0.1:${port}/bytes`,
+        json: `http://127.0.0.1:${port}/v2`,
+      },
     }
   },
 }
