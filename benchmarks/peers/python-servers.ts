@@ -62,12 +62,13 @@ export const bentoMl: Peer = {
 export const rayServe: Peer = {
   name: 'Ray Serve',
   packages: ['ray[serve]==2.60.0', ...RUNTIME],
-  prepare: async ({ bin }) => {
+  prepare: async ({ bin, folder }) => {
     const [port] = await freePorts(1)
     return {
       command: path.join(bin, 'python'),
       args: ['-m', 'ray_app', String(port)],
-      env: { RAY_USAGE_STATS_ENABLED: '0' },
+      // It keeps a token in the home folder.
+      env: { RAY_USAGE_STATS_ENABLED: '0', HOME: folder },
       urls: {
         bytes: `http://127.0.0.1:${port}/bytes`,
         json: `http://127.0.0.1:${port}/v2`,
