@@ -49,6 +49,7 @@ const OUTSIDE = [
   // Packages that are rarely needed.
   '@fastify/ajv-compiler',
   '@fastify/fast-json-stringify-compiler',
+  'fflate',
   'light-my-request',
   'yaml',
 ]

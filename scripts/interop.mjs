@@ -139,6 +139,13 @@ const ENVIRONMENTS = [
     ],
   },
 ]
+/** TorchServe's worker with its own handlers, which need PyTorch and captum. */
+const TORCH = {
+  name: 'torch',
+  packages: ['torchserve==0.12.0', 'captum==0.7.0'],
+  noDependencies: true,
+  usesSystemPackages: true,
+}
 /** Artifact in Maven Central. */
 const OPENAPI_GENERATOR = 'openapi-generator-cli'
 const OPENAPI_GENERATOR_VERSION = '7.25.0'
@@ -150,7 +157,7 @@ const TIMEOUT_MS = 900_000
  * The files run in two lanes at the same time. These run in one lane, because MMS has fixed names
  * for its sockets.
  */
-const USES_MMS = ['differential', 'front-end', 'workers']
+const USES_MMS = ['archive', 'differential', 'front-end', 'workers']
 
 const args = process.argv.slice(2)
 const { options, filters } = readArguments(args, ['--report', '--repeat-failed'])
@@ -169,6 +176,8 @@ if (hasVenv(python)) {
     else say(`pip could not install them; tests with ${environment.name} are skipped`)
   }
 } else say(`there is no ${python} with venv; tests with Python are skipped`)
+const torch = torchEnvironment()
+if (torch !== undefined) found.ONNXD_INTEROP_TORCH = torch
 if (runs('java', ['-version'])) {
   found.ONNXD_INTEROP_JAVA = 'java'
   const jar = openApiGenerator()
@@ -186,6 +195,24 @@ for (const [index, lane] of lanes.entries()) {
   if (lane.length === 0) continue
   const settings = { timeoutMs: TIMEOUT_MS, isAlone: true, isBuffered: index > 0, repeatsFailed }
   runTests(lane, options, { ...settings, environment: found })
+}
+
+/**
+ * An environment for TorchServe's own handlers, on top of an interpreter that has PyTorch. PyPI's
+ * package of PyTorch needs gigabytes of libraries for GPUs; Debian's is small.
+ */
+function torchEnvironment() {
+  const interpreter = process.env.ONNXD_INTEROP_TORCH_PYTHON ?? '/usr/bin/python3'
+  if (!runs(interpreter, ['-c', 'import torch, torchvision, torchtext'])) {
+    say(
+      `${interpreter} has no PyTorch (Debian: python3-torch python3-torchvision python3-torchtext); tests with TorchServe's own handlers are skipped`,
+    )
+    return undefined
+  }
+  const folder = pythonEnvironment(TORCH, { python: interpreter, cache, say })
+  if (folder === undefined)
+    say(`${interpreter} could not make an environment; tests with ${TORCH.name} are skipped`)
+  return folder
 }
 
 /** Path of the generator in the cache. Fetches it if it is missing. */

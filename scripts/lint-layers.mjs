@@ -21,6 +21,7 @@ const DOORS = {
   'command/client/recorded': ['rewrite.ts', 'selection.ts', 'sender.ts'],
   'command/client/replay': ['replay.ts'],
   'command/offline': ['run.ts', 'inspect.ts', 'check.ts', 'init.ts', 'private-server.ts'],
+  'command/offline/archive': ['archive.ts'],
   'command/offline/doctor': ['doctor.ts'],
   'command/offline/model-types': ['types.ts'],
   'command/program': ['run-command.ts', 'outcome.ts', 'request-data.ts'],
@@ -74,6 +75,7 @@ const DOORS = {
     'location.ts',
     'file-check.ts',
     'external-data.ts',
+    'model-file-list.ts',
   ],
   'models/sources/store': ['listing.ts', 'names.ts', 'check.ts'],
   'models/sources/config-pbtxt': [
@@ -112,6 +114,7 @@ const DOORS = {
   'routes/http/access': ['authorize.ts', 'caller.ts', 'protect.ts', 'server-access.ts', 'tls.ts'],
   'routes/inference': [
     'relay.ts',
+    'handler-headers.ts',
     'choose-version.ts',
     'text-member.ts',
     'reject-early.ts',
@@ -134,7 +137,7 @@ const DOORS = {
     'error-log.ts',
     'line-reader.ts',
   ],
-  'worker/host/python': ['python-worker.ts', 'python-installation.ts'],
+  'worker/host/python': ['python-worker.ts', 'python-installation.ts', 'metrics-file.ts'],
   'worker/process/custom': [
     'model.ts',
     'server-calls.ts',

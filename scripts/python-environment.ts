@@ -14,6 +14,8 @@ export interface PythonEnvironment {
   readonly packages: readonly string[]
   /** Installs the packages without their dependencies. */
   readonly noDependencies?: boolean
+  /** Whether it also has the packages of the interpreter. */
+  readonly usesSystemPackages?: boolean
 }
 
 /** The Python to use, and the folder of all environments. */
@@ -34,13 +36,14 @@ export function hasVenv(python: string): boolean {
  * `undefined` if the installation fails.
  */
 export function pythonEnvironment(
-  { name, packages, noDependencies = false }: PythonEnvironment,
+  { name, packages, noDependencies = false, usesSystemPackages = false }: PythonEnvironment,
   { python, cache, say }: PythonSite,
 ): string | undefined {
   const options = noDependencies ? ['--no-deps'] : []
+  const venvOptions = usesSystemPackages ? ['--system-site-packages'] : []
   const version = spawnSync(python, ['-VV'], { encoding: 'utf8' }).stdout
   const key = createHash('sha256')
-    .update([version, ...options, ...packages].join('\n'))
+    .update([version, ...options, ...venvOptions, ...packages].join('\n'))
     .digest('hex')
   const folder = path.join(cache, `${name.toLowerCase()}-${key.slice(0, 12)}`)
   const complete = path.join(folder, '.complete')
@@ -50,7 +53,7 @@ export function pythonEnvironment(
   mkdirSync(cache, { recursive: true })
   const pip = ['-m', 'pip', 'install', '--quiet', '--disable-pip-version-check', ...options]
   const isMade =
-    runs(python, ['-m', 'venv', folder]) &&
+    runs(python, ['-m', 'venv', ...venvOptions, folder]) &&
     runs(path.join(folder, 'bin', 'python'), [...pip, ...packages])
   if (isMade) {
     writeFileSync(complete, '')

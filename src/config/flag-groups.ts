@@ -79,6 +79,7 @@ const GROUPS: Readonly<Record<string, readonly Key[]>> = {
   'Where models come from': [
     'allowHandlers',
     'python',
+    'metricsConfig',
     'allowLocalPaths',
     'allowedOrigins',
     'allowPrivateAddresses',

@@ -185,6 +185,10 @@ export const modelSettings = {
     'Python interpreter, or virtual environment folder, with `multi-model-server` or `torchserve` installed; it runs Python handlers. Empty: models with Python handlers fail to load.',
     '',
   ),
+  metricsConfig: text(
+    'File with the metrics of TorchServe handlers (`metrics.yaml`); their worker reads its `model_metrics`. A `metrics.yaml` in the folder of a model wins. Empty: the file of the package `torchserve`.',
+    '',
+  ),
   allowLocalPaths: flag(
     'Allow registration of any path on this machine, not only from the model store.',
     false,

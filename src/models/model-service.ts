@@ -7,6 +7,7 @@ import { readPackageVersion } from '../package-files.ts'
 import type { Share } from '../share.ts'
 import { findConfinement } from '../worker/host/confinement.ts'
 import { workerEnvironment } from '../worker/host/own-worker.ts'
+import { checkMetricsFile } from '../worker/host/python/metrics-file.ts'
 import { findPython } from '../worker/host/python/python-installation.ts'
 import type { PythonInstallation } from '../worker/host/python/python-installation.ts'
 import { RuntimeDirectory } from '../worker/host/runtime-directory.ts'
@@ -160,12 +161,13 @@ export async function createModelService({
 
 /** @throws ConfigError if models need a Python that cannot run them. */
 async function findConfiguredPython(
-  { python, workerEnvironment: alsoAllowed }: Config,
+  { python, metricsConfig, workerEnvironment: alsoAllowed }: Config,
   environment: NodeJS.ProcessEnv,
   signal: AbortSignal | undefined,
 ): Promise<PythonInstallation | undefined> {
   if (python === '') return undefined
   try {
+    if (metricsConfig !== '') await checkMetricsFile(metricsConfig)
     return await findPython(python, workerEnvironment(environment, alsoAllowed), signal)
   } catch (cause) {
     throw new ConfigError(messageOf(cause), { cause })

@@ -1,4 +1,7 @@
 import { largeBuffers } from '../buffer-pool.ts'
+import { BUILT_IN_HANDLERS } from '../model-folder/files.ts'
+import { PIPELINE_HANDLER } from '../model-folder/pipeline.ts'
+import type { WireDialect } from '../worker/wire/messages.ts'
 import type { DeepCheckReport } from './deep-check/deep-check.ts'
 import { resolveSettings, valuesOf } from './effective-settings.ts'
 import type { EffectiveSettings, ShownSettings, VersionOptions } from './effective-settings.ts'
@@ -112,6 +115,17 @@ export class ModelVersion {
     return this.prepared.version
   }
 
+  /** The server whose Python worker runs the model; `undefined` for onnxd's own worker. */
+  get pythonDialect(): WireDialect | undefined {
+    return this.#workers.dialect
+  }
+
+  /** Whether a custom handler serves it. */
+  get hasHandler(): boolean {
+    const { handler } = this.settings
+    return !BUILT_IN_HANDLERS.includes(handler) && handler !== PIPELINE_HANDLER
+  }
+
   /** Inputs, outputs, types, shapes, runtime; `undefined` until a worker has returned them. */
   get metadata(): unknown {
     return this.#workers.metadata
@@ -176,7 +190,8 @@ export class ModelVersion {
     this.#measurements?.profiler.offer(headers, parameters)
     const deadline = deadlineOf(options)
     const chain = this.prepared.hasCode ? [...(options.chain ?? []), this.name] : undefined
-    const job = new Job(headers, parameters, { level, deadline, chain, statuses })
+    const { isAlone = false } = options
+    const job = new Job(headers, parameters, { level, deadline, chain, statuses, isAlone })
     const accepted = this.#pool.submit(job)
     onAccepted(() => this.#pool.cancel(accepted), accepted.timing)
     const response = await job.result.catch((error: unknown) => {

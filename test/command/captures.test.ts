@@ -33,7 +33,7 @@ test(
     }
     let page = readFileSync(PAGE, 'utf8')
     const captures = [...page.matchAll(CAPTURE)]
-    assert.equal(captures.length, 8)
+    assert.equal(captures.length, 9)
     const run = async (command: string): Promise<string> => {
       const { output } = await runInTerminal(wordsOf(command), COLUMNS, { environment, cwd })
       return screen(output)

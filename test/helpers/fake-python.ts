@@ -81,6 +81,11 @@ export function fakePython(t: Cleanup): string {
 }
 
 /** Writes an archive of a model that the fake worker serves into a folder. */
-export function fakePythonModel(folder: string, name: string, service = ''): string {
-  return pythonArchive(folder, { flavor: 'torchserve', name, service })
+export function fakePythonModel(
+  folder: string,
+  name: string,
+  service = '',
+  files: Readonly<Record<string, string>> = {},
+): string {
+  return pythonArchive(folder, { flavor: 'torchserve', name, service, files })
 }

@@ -1,4 +1,5 @@
 /** The table of all commands. */
+import { ARCHIVE } from './archive-command.ts'
 import { REQUEST_FLAGS } from './command-spec.ts'
 import type { CommandSpec, FlagSpec } from './command-spec.ts'
 import { WITH_SERVER } from './server-commands.ts'
@@ -86,6 +87,7 @@ const WITHOUT_SERVER: Readonly<Record<string, CommandSpec>> = {
     examples: ['types examples/iris', 'types model.onnx -o -'],
     load: async () => (await import('../offline/model-types/types.ts')).writeTypes,
   },
+  archive: ARCHIVE,
   doctor: {
     usage: 'doctor',
     summary: 'check this machine: Node, onnxruntime, memory, limits, ports',

@@ -90,7 +90,7 @@ export const TORCHSERVE_RULES: Readonly<Record<string, Rule>> = {
   install_py_dep_per_model: PYTHON,
   workflow_store: 'onnxd does not support workflows',
   enable_metrics_api: METRICS,
-  metrics_config: `${HANDLER_METRICS}; Python workers get the metrics.yaml of their package`,
+  metrics_config: (value) => [{ setting: 'metricsConfig', value }],
   metrics_mode: METRICS,
   metrics_format: METRICS,
   model_metrics_auto_detect: HANDLER_METRICS,

@@ -129,7 +129,7 @@ export class Dispatcher {
   /** Returns the facts about the next batch of jobs that can share one. */
   #nextBatch(canFill: boolean): BatchFacts {
     const { maxBatchDelayMs } = this.#options
-    const isComplete = this.#hasFullBatch || !canFill
+    const isComplete = this.#hasFullBatch || !canFill || this.#queue.isNextAlone
     const isLearned = maxBatchDelayMs === 'auto'
     return {
       isComplete,

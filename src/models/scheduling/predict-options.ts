@@ -10,6 +10,8 @@ export interface PredictOptions {
   readonly timeoutMs?: number | undefined
   /** The models that called one another before this one; absent for a request of a client. */
   readonly chain?: readonly string[]
+  /** Whether the request is a batch of its own. */
+  readonly isAlone?: boolean
   /** Id of the request in the log. */
   readonly requestId?: string | undefined
 }

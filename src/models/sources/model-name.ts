@@ -19,6 +19,7 @@ export const RESERVED_NAMES: ReadonlyMap<string, string> = new Map([
   ['upload', '/models/upload'],
   ['models', '/models/predict'],
   ['predictions', '/predictions/predict'],
+  ['explanations', '/explanations/predict'],
 ])
 
 /** The same for versions. */

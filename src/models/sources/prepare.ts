@@ -22,7 +22,7 @@ import { ORT_FILES, checkRuntimeName } from './runtime.ts'
 import { checkTree, isMissing } from './safe-files.ts'
 import { outlineVersion, unpackInto, unpackVersion } from './unpack.ts'
 
-export { MODEL_NAME_PATTERN, checkModelName }
+export { MODEL_NAME_PATTERN, checkModelName, checkRuntimeName }
 export type { Delivery, Place, PreparedModel }
 
 /** Allowed sources of models. */

@@ -20,7 +20,8 @@ export async function askForMetadata(pool: Pool, model: string, log: Logger): Pr
  * @throws ServerError as a prediction does.
  */
 export async function requestMetadata(pool: Pool): Promise<unknown> {
-  const job = new Job([['describe', 'True']], [])
+  // TorchServe's handlers describe themselves if the first request of a batch asks for it.
+  const job = new Job([['describe', 'True']], [], { isAlone: true })
   pool.submit(job)
   const { body } = await job.result
   return JSON.parse(body.toString('utf8'))

@@ -237,6 +237,7 @@ export class WorkerFactory {
         modelFolder: modelPath,
         handler: settings.handler,
         threads: settings.threads,
+        metricsConfig: this.#config.metricsConfig,
         onLine,
       },
       this.#starter.environment,

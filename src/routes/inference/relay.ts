@@ -6,6 +6,7 @@ import type { Parameter } from '../../models/scheduling/queue/job.ts'
 import { checkModel } from '../http/access/caller.ts'
 import { whenClientLeaves } from '../http/open-requests.ts'
 import { RequestRecording } from '../recorded-requests/request-recording.ts'
+import { withHandlerHeaders } from './handler-headers.ts'
 import { predictOptionsOf } from './predict-options.ts'
 import { requestHeaders } from './request-parameters.ts'
 import { RequestTimes } from './request-times.ts'
@@ -18,20 +19,52 @@ import { sendStream } from './send-stream.ts'
  * replaced.
  * @param dialect How the worker reads the body and writes the response; absent for routes of MMS.
  */
-export async function relay(
+export function relay(
   find: () => ModelVersion,
   parameters: readonly Parameter[],
   request: FastifyRequest,
   reply: FastifyReply,
   dialect?: Dialect,
 ): Promise<FastifyReply> {
-  const model = find()
+  return relayFor({ explains: false, dialect }, find(), parameters, request, reply)
+}
+
+/**
+ * As {@link relay}, but asks the handler to explain its prediction, as TorchServe does. The request
+ * shares no batch.
+ */
+export function relayExplanation(
+  find: () => ModelVersion,
+  parameters: readonly Parameter[],
+  request: FastifyRequest,
+  reply: FastifyReply,
+  dialect?: Dialect,
+): Promise<FastifyReply> {
+  return relayFor({ explains: true, dialect }, find(), parameters, request, reply)
+}
+
+interface Purpose {
+  readonly explains: boolean
+  readonly dialect: Dialect | undefined
+}
+
+async function relayFor(
+  { explains, dialect }: Purpose,
+  model: ModelVersion,
+  parameters: readonly Parameter[],
+  request: FastifyRequest,
+  reply: FastifyReply,
+): Promise<FastifyReply> {
   checkModel(request, model.name)
   const { openRequests } = request.server
   const times = new RequestTimes(model, request)
   request.times = times
-  const options = { ...predictOptionsOf(request, parameters, dialect), requestId: request.id }
-  const headers = requestHeaders(request, dialect)
+  const options = {
+    ...predictOptionsOf(request, parameters, dialect),
+    requestId: request.id,
+    isAlone: explains,
+  }
+  const headers = withHandlerHeaders(requestHeaders(request, dialect), model, explains)
   const { recorder } = openRequests
   if (recorder !== undefined)
     request.recording = RequestRecording.begin(recorder, model, request, parameters)

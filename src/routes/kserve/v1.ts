@@ -5,8 +5,9 @@
 import { Type } from '@sinclair/typebox'
 import { PRIORITY_PARAMETERS } from '../../openapi/priority-parameters.ts'
 import { mayUse } from '../http/access/caller.ts'
+import { explaining } from '../inference/handler-headers.ts'
 import { rejectEarly } from '../inference/reject-early.ts'
-import { relay } from '../inference/relay.ts'
+import { relay, relayExplanation } from '../inference/relay.ts'
 import { bodyParameter } from '../inference/request-parameters.ts'
 import type { App, RouteContext } from '../route-context.ts'
 import { chosenModel, findModel } from './v2-models.ts'
@@ -84,10 +85,15 @@ export function v1Routes(app: App, { registry, isStopping }: RouteContext): void
     },
   )
 
+  // The expression ends the name at the colon. Without it the router reads `:predict` as part of the
+  // name.
+  const path = '/v1/models/:model(^[^:/]+)'
+  const openapi = {
+    parameters: PRIORITY_PARAMETERS,
+    requestBody: { required: true, content: { 'application/json': { schema: Instances } } },
+  }
   app.post(
-    // The expression ends the name at the colon. Without it the router reads `:predict` as part of
-    // the name.
-    '/v1/models/:model(^[^:/]+)::predict',
+    `${path}::predict`,
     {
       onRequest: (request, reply, done) =>
         rejectEarly(() => chosenModel(registry, request), request, reply, done),
@@ -100,15 +106,32 @@ export function v1Routes(app: App, { registry, isStopping }: RouteContext): void
           200: Type.Object({ predictions: Type.Array(Type.Unknown()) }),
           ...protocolErrors,
         },
-        openapi: {
-          parameters: PRIORITY_PARAMETERS,
-          requestBody: { required: true, content: { 'application/json': { schema: Instances } } },
-        },
+        openapi,
       },
     },
     async (request, reply) => {
       const find = () => chosenModel(registry, request)
       return relay(find, bodyParameter(request), request, reply, 'v1')
+    },
+  )
+
+  app.post(
+    `${path}::explain`,
+    {
+      onRequest: (request, reply, done) =>
+        rejectEarly(() => explaining(chosenModel(registry, request)), request, reply, done),
+      schema: {
+        operationId: 'v1Explain',
+        summary: 'Ask the custom handler of a model to explain its predictions',
+        tags,
+        params: ModelParams,
+        response: { 200: Type.Unknown(), ...protocolErrors },
+        openapi,
+      },
+    },
+    async (request, reply) => {
+      const find = () => explaining(chosenModel(registry, request))
+      return relayExplanation(find, bodyParameter(request), request, reply, 'v1')
     },
   )
 }

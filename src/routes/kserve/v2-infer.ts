@@ -2,11 +2,13 @@
  * Inference with the Open Inference Protocol. The worker decompresses and reads the body, and
  * writes the response.
  */
+import { Type } from '@sinclair/typebox'
 import { BINARY_PARAMETERS } from '../../openapi/binary-parameters.ts'
-import { BINARY } from '../../openapi/predict/predict-schemas.ts'
+import { ANY_RESPONSE, BINARY } from '../../openapi/predict/predict-schemas.ts'
 import { PRIORITY_PARAMETERS } from '../../openapi/priority-parameters.ts'
+import { explaining } from '../inference/handler-headers.ts'
 import { rejectEarly } from '../inference/reject-early.ts'
-import { relay } from '../inference/relay.ts'
+import { relay, relayExplanation } from '../inference/relay.ts'
 import { bodyParameter } from '../inference/request-parameters.ts'
 import type { App, RouteContext } from '../route-context.ts'
 import { chosenModel, findModel } from './v2-models.ts'
@@ -42,7 +44,7 @@ const openapi = {
   },
 }
 
-/** Adds `POST /v2/models/{model}[/versions/{version}]/infer`. */
+/** Adds `POST /v2/models/{model}[/versions/{version}]/infer` and `/v2/models/{model}/explain`. */
 export function inferRoutes(app: App, { registry }: RouteContext): void {
   app.post(
     '/v2/models/:model/infer',
@@ -87,6 +89,26 @@ export function inferRoutes(app: App, { registry }: RouteContext): void {
       const { model, version } = request.params
       const find = () => findModel(registry, model, version)
       return relay(find, bodyParameter(request), request, reply, 'v2')
+    },
+  )
+
+  app.post(
+    '/v2/models/:model/explain',
+    {
+      onRequest: (request, reply, done) =>
+        rejectEarly(() => explaining(chosenModel(registry, request)), request, reply, done),
+      schema: {
+        operationId: 'modelExplain',
+        summary: 'Ask the custom handler of a model to explain its predictions',
+        tags,
+        params: ModelParams,
+        response: { 200: Type.Unknown(), ...protocolErrors },
+        openapi: { ...openapi, responses: { 200: ANY_RESPONSE } },
+      },
+    },
+    async (request, reply) => {
+      const find = () => explaining(chosenModel(registry, request))
+      return relayExplanation(find, bodyParameter(request), request, reply, 'v2')
     },
   )
 }

@@ -8,8 +8,9 @@ import { TENSOR_SHAPE } from '../../openapi/binary-parameters.ts'
 import { ANY_REQUEST, ANY_RESPONSE } from '../../openapi/predict/predict-schemas.ts'
 import { PRIORITY_PARAMETERS } from '../../openapi/priority-parameters.ts'
 import { chooseVersion } from '../inference/choose-version.ts'
+import { explaining } from '../inference/handler-headers.ts'
 import { rejectEarly } from '../inference/reject-early.ts'
-import { relay } from '../inference/relay.ts'
+import { relay, relayExplanation } from '../inference/relay.ts'
 import { requestParameters } from '../inference/request-parameters.ts'
 import type { App, RouteContext } from '../route-context.ts'
 import { errorResponses } from '../schemas.ts'
@@ -49,6 +50,8 @@ interface PredictRoute {
   readonly schema: { readonly params: TObject } | { readonly querystring: TObject }
   /** Whether query parameters become inputs of the model too. */
   readonly withQuery: boolean
+  /** Whether the handler is asked to explain its prediction. */
+  readonly explains?: boolean
   /**
    * Returns the model of the request.
    * @throws ServerError if the model does not exist.
@@ -60,6 +63,9 @@ const byPath: PredictRoute['find'] = ({ registry }, request) => {
   const { model, version } = request.params
   return registry.get(model, version ?? chooseVersion(registry, model, request))
 }
+
+const explainingByPath: PredictRoute['find'] = (context, request) =>
+  explaining(byPath(context, request))
 
 const ROUTES: readonly PredictRoute[] = [
   {
@@ -77,6 +83,24 @@ const ROUTES: readonly PredictRoute[] = [
     schema: { params: VersionParams },
     withQuery: false,
     find: byPath,
+  },
+  {
+    url: '/explanations/:model',
+    operationId: 'explain',
+    summary: 'Ask the custom handler of a model to explain its prediction, as in TorchServe',
+    schema: { params: ModelParams },
+    withQuery: false,
+    explains: true,
+    find: explainingByPath,
+  },
+  {
+    url: '/explanations/:model/:version',
+    operationId: 'explainVersion',
+    summary: 'The same with one version of a model',
+    schema: { params: VersionParams },
+    withQuery: false,
+    explains: true,
+    find: explainingByPath,
   },
   {
     url: '/invocations',
@@ -112,7 +136,8 @@ export function predictionRoutes(app: App, context: RouteContext): void {
   const { maxBodyBytes } = context.config
   // MMS and TorchServe read the body for every method.
   app.addHttpMethod('GET', { hasBody: true, overrideExisting: true })
-  for (const { url, operationId, summary, schema, withQuery, find } of ROUTES) {
+  for (const { url, operationId, summary, schema, withQuery, explains, find } of ROUTES) {
+    const send = explains === true ? relayExplanation : relay
     for (const method of METHODS) {
       const described = { operationId, summary, tags: ['inference'], openapi: RELAYED }
       app.route<PredictRequest>({
@@ -126,7 +151,7 @@ export function predictionRoutes(app: App, context: RouteContext): void {
           rejectEarly(() => find(context, request), request, reply, done),
         handler: async (request, reply) => {
           const parameters = await requestParameters(request, { withQuery, maxBodyBytes })
-          return relay(() => find(context, request), parameters, request, reply)
+          return send(() => find(context, request), parameters, request, reply)
         },
       })
     }

@@ -61,6 +61,15 @@ export class JobQueue {
     return this.#bytes
   }
 
+  /** Whether the next job is a batch of its own. */
+  get isNextAlone(): boolean {
+    for (let level = this.#highest; level < this.#lanes.length; level += 1) {
+      const first = this.#lanes[level]?.first
+      if (first !== undefined) return first.value.job.isAlone
+    }
+    return false
+  }
+
   get remainingCapacity(): number {
     return Math.max(0, this.#limits.maxJobs - this.#length)
   }
@@ -121,13 +130,20 @@ export class JobQueue {
     }
   }
 
-  /** Takes up to `count` jobs that can share a batch: of the highest levels, oldest first. */
+  /**
+   * Takes up to `count` jobs that can share a batch: of the highest levels, oldest first. A job that
+   * must not share one is taken alone.
+   */
   take(count: number): QueuedJob[] {
     const taken: QueuedJob[] = []
     while (taken.length < count) {
       const first = this.#lanes[this.#highest]?.first
-      if (first !== undefined) taken.push(this.#remove(first.value))
-      else if (this.#highest < this.#lanes.length) this.#highest += 1
+      if (first !== undefined) {
+        const { isAlone } = first.value.job
+        if (isAlone && taken.length > 0) break
+        taken.push(this.#remove(first.value))
+        if (isAlone) break
+      } else if (this.#highest < this.#lanes.length) this.#highest += 1
       else break
     }
     return taken

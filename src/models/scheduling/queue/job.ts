@@ -26,6 +26,8 @@ export interface JobOptions {
   readonly chain?: readonly string[] | undefined
   /** Counts the outcome; absent for a job that no client sent. */
   readonly statuses?: StatusCounts | undefined
+  /** Whether it is a batch of its own. TorchServe's handlers treat a batch as its first request. */
+  readonly isAlone?: boolean
 }
 
 /** The work for one HTTP request: the request to the worker, and a promise of the response. */
@@ -35,6 +37,8 @@ export class Job {
   readonly bytes: number
   readonly level: number
   readonly deadline: number | undefined
+  /** Whether it must not share a batch. */
+  readonly isAlone: boolean
   /** The chunks of the response; absent if it is not streamed. */
   stream: ResponseStream | undefined
   /** Resolves with the worker's response, or rejects with a ServerError. */
@@ -47,13 +51,14 @@ export class Job {
   constructor(
     headers: readonly WireHeader[],
     parameters: readonly WireParameter[],
-    { level = 1, deadline, chain, statuses }: JobOptions = {},
+    { level = 1, deadline, chain, statuses, isAlone = false }: JobOptions = {},
   ) {
     const request = { id: `${RUN}-${++lastId}`, headers, parameters }
     this.request = chain === undefined ? request : { ...request, origin: { chain, deadline } }
     this.bytes = parameters.reduce((sum, parameter) => sum + parameter.value.length, 0)
     this.level = level
     this.deadline = deadline
+    this.isAlone = isAlone
     this.#statuses = statuses
     this.result = new Promise((resolve, reject) => {
       this.#resolve = resolve

@@ -7,6 +7,7 @@ import type { WireDialect } from '../../wire/messages.ts'
 import type { OnLine, ProcessSpec } from '../child-process/worker-process.ts'
 import type { WorkerSpec } from '../worker-spec.ts'
 import { IoFifos } from './io-fifos.ts'
+import { METRICS_FILE, declaresMetrics } from './metrics-file.ts'
 import type { PythonInstallation } from './python-installation.ts'
 import { TracebackErrors } from './traceback-errors.ts'
 
@@ -21,6 +22,8 @@ export interface PythonWorkerOptions {
   readonly modelFolder: string
   readonly handler: string
   readonly threads: number
+  /** `metrics.yaml` for TorchServe's worker; empty for that of its package. */
+  readonly metricsConfig: string
   readonly onLine: OnLine
 }
 
@@ -117,9 +120,18 @@ function mmsArguments(options: PythonWorkerOptions): string[] {
   ]
 }
 
-function torchserveArguments({ python }: PythonWorkerOptions, socketPath: string): string[] {
+function torchserveArguments(
+  { python, modelFolder, metricsConfig }: PythonWorkerOptions,
+  socketPath: string,
+): string[] {
+  const own = path.join(modelFolder, METRICS_FILE)
   const home = python.homes.get('torchserve') ?? ''
-  return ['--sock-name', socketPath, '--metrics-config', path.join(home, 'configs', 'metrics.yaml')]
+  const usual =
+    metricsConfig === ''
+      ? path.join(home, 'configs', METRICS_FILE)
+      : // The worker runs in the folder of the model.
+        path.resolve(metricsConfig)
+  return ['--sock-name', socketPath, '--metrics-config', declaresMetrics(own) ? own : usual]
 }
 
 function pythonEnvironment(
