@@ -139,10 +139,17 @@ const ENVIRONMENTS = [
     ],
   },
 ]
-/** TorchServe's worker with its own handlers, which need PyTorch and captum. */
+/** TorchServe's worker with its own handlers, which need PyTorch, captum and torchtext. */
 const TORCH = {
   name: 'torch',
-  packages: ['torchserve==0.12.0', 'captum==0.7.0'],
+  packages: [
+    'torchserve==0.12.0',
+    'captum==0.7.0',
+    // The last versions of torchtext without native code are enough for the handlers.
+    'torchtext==0.6.0',
+    'sentencepiece==0.2.3',
+    'tqdm==4.70.1',
+  ],
   noDependencies: true,
   usesSystemPackages: true,
 }
@@ -203,9 +210,9 @@ for (const [index, lane] of lanes.entries()) {
  */
 function torchEnvironment() {
   const interpreter = process.env.ONNXD_INTEROP_TORCH_PYTHON ?? '/usr/bin/python3'
-  if (!runs(interpreter, ['-c', 'import torch, torchvision, torchtext'])) {
+  if (!runs(interpreter, ['-c', 'import torch, torchvision, matplotlib'])) {
     say(
-      `${interpreter} has no PyTorch (Debian: python3-torch python3-torchvision python3-torchtext); tests with TorchServe's own handlers are skipped`,
+      `${interpreter} has no PyTorch (Debian: python3-torch python3-torchvision python3-matplotlib); tests with TorchServe's own handlers are skipped`,
     )
     return undefined
   }

@@ -10,12 +10,19 @@ import { json, serve, temporaryFolder, until } from '../helpers/server.ts'
 import type { TestServer } from '../helpers/server.ts'
 
 const post = (server: TestServer, route: string, body: string, headers = {}): Promise<Response> =>
-  server.fetch(route, { method: 'POST', body, headers: { 'content-type': 'text/plain', ...headers } })
+  server.fetch(route, {
+    method: 'POST',
+    body,
+    headers: { 'content-type': 'text/plain', ...headers },
+  })
 
 test('the header explain tells a handler that an explanation is wanted', async (t) => {
   const server = await serve(t, [handlerModel(t, 'm'), 'examples/iris'], { allowHandlers: true })
   const headersAt = async (route: string): Promise<Record<string, string>> =>
-    (await json(await post(server, route, 'headers', { Explain: 'mine' }))) as Record<string, string>
+    (await json(await post(server, route, 'headers', { Explain: 'mine' }))) as Record<
+      string,
+      string
+    >
   for (const route of ['/explanations/m', '/explanations/m/1.0']) {
     const headers = await headersAt(route)
     assert.deepEqual([headers['explain'], headers['url_path']], ['True', ''], route)
@@ -104,7 +111,10 @@ test('a metricsConfig that cannot be used ends the start', async (t) => {
     [undefined, /cannot read \S+: it does not exist\.$/],
     ['a: [', /is not valid YAML: /],
     ['ts_metrics: {}\n', /it has no model_metrics\.$/],
-    ['model_metrics:\n  timer: []\n', /has the type "timer"; the types are counter, gauge, histogram/],
+    [
+      'model_metrics:\n  timer: []\n',
+      /has the type "timer"; the types are counter, gauge, histogram/,
+    ],
     ['model_metrics:\n  gauge: {}\n', /model_metrics\.gauge is not a list/],
     ['model_metrics:\n  gauge:\n    - name: A\n', /model_metrics\.gauge\[0\] has no unit/],
     ['model_metrics:\n  gauge:\n    - {name: A, unit: ms}\n', /has no list of dimensions/],

@@ -140,42 +140,61 @@ test('a metrics.yaml that the worker rejects fails the load', { skip: needsPytho
   assert.match(JSON.stringify(failure), /Invalid metric type: 'timer'/)
 })
 
-test("TorchServe's image_classifier and text_classifier run unchanged", { skip: needsTorch }, async (t) => {
-  const folder = temporaryFolder(t)
-  const python = path.join(torch, 'bin', 'python')
-  const made = spawnSync(python, [SCRIPT, folder], { encoding: 'utf8' })
-  assert.equal(made.status, 0, made.stderr)
-  const expected = JSON.parse(made.stdout)
-  mkdirSync(path.join(folder, 'out'), { recursive: true })
-  const image = await archive(
-    folder,
-    ...['--model-name', 'image', '--serialized-file', 'image.pt', '--handler', 'image_classifier'],
-    ...['--extra-files', 'index_to_name.json', '--export-path', 'out'],
-  )
-  const text = await archive(
-    folder,
-    ...['--model-name', 'text', '--serialized-file', 'text.pt', '--model-file', 'text_model.py'],
-    ...['--handler', 'text_classifier', '--extra-files', 'source_vocab.pt,text/index_to_name.json'],
-    ...['--export-path', 'out'],
-  )
-  const server = await serveWith(t, torch, [image, text])
-  const picture = readFileSync(path.join(folder, 'picture.png'))
-  const classes = await json(await post(server, '/predictions/image', picture))
-  assert.deepEqual(Object.keys(classes as object), Object.keys(expected.image))
-  for (const [name, value] of Object.entries(classes as Record<string, number>))
-    assert.ok(Math.abs(value - expected.image[name]) < 1e-6, `${name}: ${value}`)
-  const sentence = "It's <b>great</b>, isn't it?"
-  const words = (await json(await post(server, '/predictions/text', sentence))) as Record<string, number>
-  for (const [name, value] of Object.entries(words))
-    assert.ok(Math.abs(value - expected.text[name]) < 1e-6, `${name}: ${value}`)
-  assert.deepEqual(Object.keys(words).toSorted(), Object.keys(expected.text).toSorted())
+test(
+  "TorchServe's image_classifier and text_classifier run unchanged",
+  { skip: needsTorch },
+  async (t) => {
+    const folder = temporaryFolder(t)
+    const python = path.join(torch, 'bin', 'python')
+    const made = spawnSync(python, [SCRIPT, folder], { encoding: 'utf8' })
+    assert.equal(made.status, 0, made.stderr)
+    const expected = JSON.parse(made.stdout)
+    mkdirSync(path.join(folder, 'out'), { recursive: true })
+    const image = await archive(
+      folder,
+      ...[
+        '--model-name',
+        'image',
+        '--serialized-file',
+        'image.pt',
+        '--handler',
+        'image_classifier',
+      ],
+      ...['--extra-files', 'index_to_name.json', '--export-path', 'out'],
+    )
+    const text = await archive(
+      folder,
+      ...['--model-name', 'text', '--serialized-file', 'text.pt', '--model-file', 'text_model.py'],
+      ...[
+        '--handler',
+        'text_classifier',
+        '--extra-files',
+        'source_vocab.pt,text/index_to_name.json',
+      ],
+      ...['--export-path', 'out'],
+    )
+    const server = await serveWith(t, torch, [image, text])
+    const picture = readFileSync(path.join(folder, 'picture.png'))
+    const classes = await json(await post(server, '/predictions/image', picture))
+    assert.deepEqual(Object.keys(classes as object), Object.keys(expected.image))
+    for (const [name, value] of Object.entries(classes as Record<string, number>))
+      assert.ok(Math.abs(value - expected.image[name]) < 1e-6, `${name}: ${value}`)
+    const sentence = "It's <b>great</b>, isn't it?"
+    const words = (await json(await post(server, '/predictions/text', sentence))) as Record<
+      string,
+      number
+    >
+    for (const [name, value] of Object.entries(words))
+      assert.ok(Math.abs(value - expected.text[name]) < 1e-6, `${name}: ${value}`)
+    assert.deepEqual(Object.keys(words).toSorted(), Object.keys(expected.text).toSorted())
 
-  const explained = await json(await post(server, '/explanations/image', picture))
-  const [gradients] = explained as number[][][][]
-  assert.deepEqual(
-    [gradients?.length, gradients?.[0]?.length, gradients?.[0]?.[0]?.length],
-    [3, 224, 224],
-  )
-  const sum = (gradients ?? []).flat(2).reduce((total, value) => total + value, 0)
-  assert.ok(Math.abs(sum - expected.explained) < 1e-3, `${sum} instead of ${expected.explained}`)
-})
+    const explained = await json(await post(server, '/explanations/image', picture))
+    const [gradients] = explained as number[][][][]
+    assert.deepEqual(
+      [gradients?.length, gradients?.[0]?.length, gradients?.[0]?.[0]?.length],
+      [3, 224, 224],
+    )
+    const sum = (gradients ?? []).flat(2).reduce((total, value) => total + value, 0)
+    assert.ok(Math.abs(sum - expected.explained) < 1e-3, `${sum} instead of ${expected.explained}`)
+  },
+)

@@ -61,7 +61,10 @@ export const ARCHIVE: CommandSpec = {
       text: 'The archive, or the folder for it. Default: NAME.mar in the current folder.',
     },
     { name: 'force', short: 'f', text: 'Replace an archive that exists.' },
-    { name: 'store', text: 'Do not compress any file. Default: files are compressed that get a fifth smaller.' },
+    {
+      name: 'store',
+      text: 'Do not compress any file. Default: files are compressed that get a fifth smaller.',
+    },
     {
       name: 'runtime',
       value: 'RUNTIME',

@@ -49,7 +49,17 @@ export function archiveOutcome(made: MadeArchive, terminal: Terminal): Outcome {
   const settings = python && allows !== '' ? `${allows} --python ENVIRONMENT` : allows
   const shown = files.map((one) => ({ name: one.name, bytes: one.bytes }))
   return {
-    data: { file, name, version, handler: handler.handler, runtime, bytes, sha256, files: shown, leftOut },
+    data: {
+      file,
+      name,
+      version,
+      handler: handler.handler,
+      runtime,
+      bytes,
+      sha256,
+      files: shown,
+      leftOut,
+    },
     text: `${file} is written.\n\n${fieldsText(fields, terminal)}\nFiles\n${tableText(columns, rows, terminal, '  ')}${more}\nCheck that it loads: onnxd check ${file}${settings}\n`,
   }
 }

@@ -136,7 +136,9 @@ export class FileList {
 
 function isUnused(name: string): boolean {
   const extension = path.extname(name).toLowerCase()
-  return name.startsWith('.') || UNUSED_NAMES.includes(name) || UNUSED_EXTENSIONS.includes(extension)
+  return (
+    name.startsWith('.') || UNUSED_NAMES.includes(name) || UNUSED_EXTENSIONS.includes(extension)
+  )
 }
 
 function refused(name: string, problem: string): ServerError {

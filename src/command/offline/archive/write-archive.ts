@@ -107,7 +107,7 @@ async function writeZip(
 
 /** Looks at the middle of a file, where the weights of a model are. */
 async function isCompressible({ source, name, bytes }: ArchivedFile): Promise<boolean> {
-  let sample = Buffer.alloc(Math.min(bytes, SAMPLE_BYTES))
+  let sample: Buffer = Buffer.alloc(Math.min(bytes, SAMPLE_BYTES))
   if (typeof source === 'string') {
     const handle = await openSource(source, name)
     try {

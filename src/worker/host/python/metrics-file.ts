@@ -17,7 +17,9 @@ const TYPES: readonly string[] = ['counter', 'gauge', 'histogram']
 export function declaresMetrics(file: string): boolean {
   try {
     const stats = statSync(file)
-    return stats.isFile() && stats.size <= MAX_BYTES && SECTION_LINE.test(readFileSync(file, 'utf8'))
+    return (
+      stats.isFile() && stats.size <= MAX_BYTES && SECTION_LINE.test(readFileSync(file, 'utf8'))
+    )
   } catch {
     return false
   }
