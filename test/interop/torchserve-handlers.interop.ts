@@ -42,8 +42,8 @@ from ts.metrics.metric_type_enum import MetricTypes
 
 
 def handle(data, context):
-    if data is None:
-        return None
+    if data is None or context.get_request_header(0, "describe"):
+        return None if data is None else ["{}"]
     metrics = context.metrics
     metrics.get_metric("Uses", MetricTypes.COUNTER).add_or_update(2, ["m"])
     metrics.get_metric("Depth", MetricTypes.GAUGE).add_or_update(3.5, ["m", "Model"])
@@ -189,12 +189,10 @@ test(
     assert.deepEqual(Object.keys(words).toSorted(), Object.keys(expected.text).toSorted())
 
     const explained = await json(await post(server, '/explanations/image', picture))
-    const [gradients] = explained as number[][][][]
-    assert.deepEqual(
-      [gradients?.length, gradients?.[0]?.length, gradients?.[0]?.[0]?.length],
-      [3, 224, 224],
-    )
-    const sum = (gradients ?? []).flat(2).reduce((total, value) => total + value, 0)
+    const gradients = explained as number[][][]
+    const shape = [gradients.length, gradients[0]?.length, gradients[0]?.[0]?.length]
+    assert.deepEqual(shape, [3, 224, 224])
+    const sum = gradients.flat(2).reduce((total, value) => total + value, 0)
     assert.ok(Math.abs(sum - expected.explained) < 1e-3, `${sum} instead of ${expected.explained}`)
   },
 )
