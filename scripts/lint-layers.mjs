@@ -105,6 +105,7 @@ const DOORS = {
     'worker-factory.ts',
     'memory-guard.ts',
     'describe-handler.ts',
+    'handler-headers.ts',
     'python-input.ts',
   ],
   'openapi/predict': ['predict-schemas.ts'],
@@ -114,7 +115,7 @@ const DOORS = {
   'routes/http/access': ['authorize.ts', 'caller.ts', 'protect.ts', 'server-access.ts', 'tls.ts'],
   'routes/inference': [
     'relay.ts',
-    'handler-headers.ts',
+    'explaining.ts',
     'choose-version.ts',
     'text-member.ts',
     'reject-early.ts',

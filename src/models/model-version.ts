@@ -1,7 +1,4 @@
 import { largeBuffers } from '../buffer-pool.ts'
-import { BUILT_IN_HANDLERS } from '../model-folder/files.ts'
-import { PIPELINE_HANDLER } from '../model-folder/pipeline.ts'
-import type { WireDialect } from '../worker/wire/messages.ts'
 import type { DeepCheckReport } from './deep-check/deep-check.ts'
 import { resolveSettings, valuesOf } from './effective-settings.ts'
 import type { EffectiveSettings, ShownSettings, VersionOptions } from './effective-settings.ts'
@@ -17,8 +14,8 @@ import type {
 } from './registration.ts'
 import type { ResidencyState } from './residency/on-demand.ts'
 import type { Pool, PoolStatus, Rejection } from './scheduling/pool.ts'
-import { deadlineOf, levelOf } from './scheduling/predict-options.ts'
-import type { PredictOptions } from './scheduling/predict-options.ts'
+import { scheduleOf } from './scheduling/predict-options.ts'
+import type { PredictOptions, Schedule } from './scheduling/predict-options.ts'
 import { Prediction } from './scheduling/prediction.ts'
 import type { OnAccepted } from './scheduling/prediction.ts'
 import { Job } from './scheduling/queue/job.ts'
@@ -28,6 +25,7 @@ import { discard } from './sources/prepare.ts'
 import type { PreparedModel } from './sources/prepare.ts'
 import { VersionWorkers } from './version-workers.ts'
 import type { WeightStatus } from './weights/weight-cache.ts'
+import { withHandlerHeaders } from './workers/handler-headers.ts'
 import { checkPythonInput } from './workers/python-input.ts'
 
 /** The current state of a version. */
@@ -81,9 +79,8 @@ export class ModelVersion {
     registration: Registration,
     context: ModelContext,
   ): readonly ModelVersion[] {
-    for (const model of prepared) {
+    for (const model of prepared)
       context.factory.check(model, registration.options.handler ?? model.handler)
-    }
     return prepared.map((model) => new ModelVersion(model, registration, context))
   }
 
@@ -113,17 +110,6 @@ export class ModelVersion {
 
   get version(): string {
     return this.prepared.version
-  }
-
-  /** The server whose Python worker runs the model; `undefined` for onnxd's own worker. */
-  get pythonDialect(): WireDialect | undefined {
-    return this.#workers.dialect
-  }
-
-  /** Whether a custom handler serves it. */
-  get hasHandler(): boolean {
-    const { handler } = this.settings
-    return !BUILT_IN_HANDLERS.includes(handler) && handler !== PIPELINE_HANDLER
   }
 
   /** Inputs, outputs, types, shapes, runtime; `undefined` until a worker has returned them. */
@@ -173,33 +159,32 @@ export class ModelVersion {
    * `InvalidInputException` for a body that would kill MMS's worker; the error of the worker.
    */
   async predict(
-    headers: readonly Header[],
+    given: readonly Header[],
     parameters: readonly Parameter[],
     options: PredictOptions,
     onAccepted: OnAccepted,
   ): Promise<Prediction> {
     const { statuses } = this.statistics
-    let level: number
+    const headers = withHandlerHeaders(given, this.#workers.dialect, options)
+    let schedule: Schedule
     try {
       if (this.#workers.dialect === 'mms') checkPythonInput(parameters)
-      level = levelOf(options, this.settings)
+      schedule = scheduleOf(options, this.settings)
     } catch (error) {
       statuses.count(400)
       throw error
     }
     this.#measurements?.profiler.offer(headers, parameters)
-    const deadline = deadlineOf(options)
     const chain = this.prepared.hasCode ? [...(options.chain ?? []), this.name] : undefined
-    const { isAlone = false } = options
-    const job = new Job(headers, parameters, { level, deadline, chain, statuses, isAlone })
+    const job = new Job(headers, parameters, { ...schedule, chain, statuses })
     const accepted = this.#pool.submit(job)
     onAccepted(() => this.#pool.cancel(accepted), accepted.timing)
     const response = await job.result.catch((error: unknown) => {
       accepted.timing.recordFailure(performance.now(), accepted.waitingSince)
       throw error
     })
-    const request = { headers, parameters, options }
-    this.#context.observer?.observe({ model: this, ...request, response, accepted })
+    const { observer } = this.#context
+    observer?.observe({ model: this, headers, parameters, options, response, accepted })
     this.statistics.recordResponse(response.status, accepted)
     // A custom handler can respond before it has read the whole request.
     const canRelease = !this.prepared.hasCode

@@ -150,28 +150,16 @@ test(
     assert.equal(made.status, 0, made.stderr)
     const expected = JSON.parse(made.stdout)
     mkdirSync(path.join(folder, 'out'), { recursive: true })
+    const weights = '--model-name image --serialized-file image.pt --extra-files index_to_name.json'
     const image = await archive(
       folder,
-      ...[
-        '--model-name',
-        'image',
-        '--serialized-file',
-        'image.pt',
-        '--handler',
-        'image_classifier',
-      ],
-      ...['--extra-files', 'index_to_name.json', '--export-path', 'out'],
+      ...`${weights} --handler image_classifier --export-path out`.split(' '),
     )
+    const textFiles = '--model-name text --serialized-file text.pt --model-file text_model.py'
+    const extra = '--extra-files source_vocab.pt,text/index_to_name.json'
     const text = await archive(
       folder,
-      ...['--model-name', 'text', '--serialized-file', 'text.pt', '--model-file', 'text_model.py'],
-      ...[
-        '--handler',
-        'text_classifier',
-        '--extra-files',
-        'source_vocab.pt,text/index_to_name.json',
-      ],
-      ...['--export-path', 'out'],
+      ...`${textFiles} ${extra} --handler text_classifier --export-path out`.split(' '),
     )
     const server = await serveWith(t, torch, [image, text])
     const picture = readFileSync(path.join(folder, 'picture.png'))

@@ -1,6 +1,7 @@
 /** Priority and deadline of a request. */
 import { ServerError } from '../../errors.ts'
 import type { EffectiveSettings } from '../effective-settings.ts'
+import type { JobOptions } from './queue/job.ts'
 
 /** Priority and deadline that a request sets, `undefined` if it does not; and its id. */
 export interface PredictOptions {
@@ -10,8 +11,8 @@ export interface PredictOptions {
   readonly timeoutMs?: number | undefined
   /** The models that called one another before this one; absent for a request of a client. */
   readonly chain?: readonly string[]
-  /** Whether the request is a batch of its own. */
-  readonly isAlone?: boolean
+  /** Whether the handler is asked to explain its prediction. Such a request shares no batch. */
+  readonly explains?: boolean
   /** Id of the request in the log. */
   readonly requestId?: string | undefined
 }
@@ -19,11 +20,27 @@ export interface PredictOptions {
 /** A request that sets neither. */
 export const NO_OPTIONS: PredictOptions = {}
 
+/** When a worker may take a request, and whether others may share its batch. */
+export type Schedule = Required<Pick<JobOptions, 'level' | 'isAlone'>> &
+  Pick<JobOptions, 'deadline'>
+
+/**
+ * Returns priority level, deadline and batching of a request that comes now.
+ * @throws ServerError `BadRequestException` for a level that does not exist.
+ */
+export function scheduleOf(options: PredictOptions, settings: EffectiveSettings): Schedule {
+  return {
+    level: levelOf(options, settings),
+    deadline: deadlineOf(options),
+    isAlone: options.explains === true,
+  }
+}
+
 /**
  * Returns the priority level of a request. A model with one level ignores the priority of requests.
  * @throws ServerError `BadRequestException` for a level that does not exist.
  */
-export function levelOf(
+function levelOf(
   { priority = 0 }: PredictOptions,
   { priorityLevels, defaultPriorityLevel }: EffectiveSettings,
 ): number {
@@ -37,6 +54,6 @@ export function levelOf(
  * Returns the latest time at which a worker may take a request that comes now, on the clock of
  * `performance.now()`.
  */
-export function deadlineOf({ timeoutMs = 0 }: PredictOptions): number | undefined {
+function deadlineOf({ timeoutMs = 0 }: PredictOptions): number | undefined {
   return timeoutMs === 0 ? undefined : performance.now() + timeoutMs
 }

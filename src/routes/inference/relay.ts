@@ -6,7 +6,6 @@ import type { Parameter } from '../../models/scheduling/queue/job.ts'
 import { checkModel } from '../http/access/caller.ts'
 import { whenClientLeaves } from '../http/open-requests.ts'
 import { RequestRecording } from '../recorded-requests/request-recording.ts'
-import { withHandlerHeaders } from './handler-headers.ts'
 import { predictOptionsOf } from './predict-options.ts'
 import { requestHeaders } from './request-parameters.ts'
 import { RequestTimes } from './request-times.ts'
@@ -62,9 +61,9 @@ async function relayFor(
   const options = {
     ...predictOptionsOf(request, parameters, dialect),
     requestId: request.id,
-    isAlone: explains,
+    explains,
   }
-  const headers = withHandlerHeaders(requestHeaders(request, dialect), model, explains)
+  const headers = requestHeaders(request, dialect)
   const { recorder } = openRequests
   if (recorder !== undefined)
     request.recording = RequestRecording.begin(recorder, model, request, parameters)

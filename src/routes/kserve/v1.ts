@@ -5,7 +5,7 @@
 import { Type } from '@sinclair/typebox'
 import { PRIORITY_PARAMETERS } from '../../openapi/priority-parameters.ts'
 import { mayUse } from '../http/access/caller.ts'
-import { explaining } from '../inference/handler-headers.ts'
+import { explaining } from '../inference/explaining.ts'
 import { rejectEarly } from '../inference/reject-early.ts'
 import { relay, relayExplanation } from '../inference/relay.ts'
 import { bodyParameter } from '../inference/request-parameters.ts'

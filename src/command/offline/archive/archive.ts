@@ -162,6 +162,6 @@ async function writeFiles(
     // A server takes an archive that unpacks to so much more for an attack.
     done = 0
     const isCompressed = false
-    return await writeArchive({ ...writing, isCompressed, output, files, onRead, signal })
+    return writeArchive({ ...writing, isCompressed, output, files, onRead, signal })
   }
 }

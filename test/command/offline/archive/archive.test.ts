@@ -214,12 +214,11 @@ test('the flags of the archivers of MMS and TorchServe work as there', async (t)
   folderOf(cwd, 'code', { 'service.py': 'def handle(data, context): return data\n' })
   folderOf(cwd, 'extra', { 'vocab/words.txt': 'a', 'names.json': '{}' })
   folderOf(cwd, 'weights', { 'net.pt': 'weights', 'model.py': 'class Net: pass\n' })
-  const run = (...args: string[]): Promise<CommandResult> => runOnnxd(['archive', ...args], { cwd })
-  const torch = await run(
-    ...['--model-name', 'net', '--version', '1.2', '--serialized-file', 'weights/net.pt'],
-    ...['--model-file', 'weights/model.py', '--handler', 'image_classifier'],
-    ...['--extra-files', 'extra,code/service.py', '--export-path', '.'],
-  )
+  const run = (line: string): Promise<CommandResult> =>
+    runOnnxd(['archive', ...line.split(' ')], { cwd })
+  const weights = '--serialized-file weights/net.pt --model-file weights/model.py'
+  const more = '--handler image_classifier --extra-files extra,code/service.py --export-path .'
+  const torch = await run(`--model-name net --version 1.2 ${weights} ${more}`)
   assert.equal(torch.code, 0, torch.stderr)
   const file = path.join(cwd, 'net.mar')
   assert.deepEqual(await manifestIn(file), {
@@ -242,23 +241,16 @@ test('the flags of the archivers of MMS and TorchServe work as there', async (t)
     'service.py',
     'vocab/words.txt',
   ])
-  const mms = await run('--model-name', 'm', '--model-path', 'code', '--handler', 'service:handle')
+  const mms = await run('--model-name m --model-path code --handler service:handle')
   assert.equal(mms.code, 0, mms.stderr)
   assert.deepEqual(await manifestIn(path.join(cwd, 'm.mar')), {
     runtime: 'python',
     model: { modelName: 'm', modelVersion: '1.0', handler: 'service:handle' },
   })
-  const outside = await run('weights', '--name', 'n', '--handler', 'code/service.py:handle')
+  const outside = await run('weights --name n --handler code/service.py:handle')
   assert.equal(outside.code, 0, outside.stderr)
   assert.match(outside.stdout, /^handler +service\.py:handle$/m)
-  const stored = await run(
-    'weights/net.pt',
-    '--handler',
-    'base_handler',
-    '--archive-format',
-    'zip-store',
-    '-f',
-  )
+  const stored = await run('weights/net.pt --handler base_handler --archive-format zip-store -f')
   assert.equal(stored.code, 0, stored.stderr)
   assert.match(stored.stdout, /^model +net 1\.0$/m)
 })
