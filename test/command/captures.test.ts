@@ -16,7 +16,7 @@ const COLUMNS = 80
 const CAPTURE = /^```console\n\$ onnxd (.*)\n([^]*?)```$/gm
 /** The machine decides these lines. */
 const MACHINE =
-  /^(?: +≤.*|≤.*|throughput .*|[✓!✗] (?:processors|memory|\/dev\/shm|open files|processes|init|variable) .*| {6}.*)\n/gm
+  /^(?: +≤.*|≤.*|throughput .*|sha256 .*|[✓!✗] (?:processors|memory|\/dev\/shm|open files|processes|init|variable) .*| {6}.*)\n/gm
 const isWritten = process.env['WRITE_CAPTURES'] === '1'
 
 test(
