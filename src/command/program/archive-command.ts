@@ -1,4 +1,4 @@
-/** The description of `onnxd archive`. Its flags include those of MMS's and TorchServe's archivers. */
+/** The description of `onnxd archive`. It has the flags of the archivers of MMS and TorchServe. */
 import type { CommandSpec, FlagSpec } from './command-spec.ts'
 
 /** Flags of `model-archiver` and `torch-model-archiver`. */

@@ -85,8 +85,8 @@ export function v1Routes(app: App, { registry, isStopping }: RouteContext): void
     },
   )
 
-  // The expression ends the name at the colon. Without it the router reads `:predict` as part of the
-  // name.
+  // The expression ends the name at the colon. Without it the router reads `:predict` as part of
+  // the name.
   const path = '/v1/models/:model(^[^:/]+)'
   const openapi = {
     parameters: PRIORITY_PARAMETERS,

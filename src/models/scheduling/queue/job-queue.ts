@@ -131,8 +131,8 @@ export class JobQueue {
   }
 
   /**
-   * Takes up to `count` jobs that can share a batch: of the highest levels, oldest first. A job that
-   * must not share one is taken alone.
+   * Takes up to `count` jobs that can share a batch: of the highest levels, oldest first. A job
+   * that must not share one is taken alone.
    */
   take(count: number): QueuedJob[] {
     const taken: QueuedJob[] = []

@@ -1,6 +1,6 @@
 /**
- * `metrics.yaml` of TorchServe: the metrics that its Python worker knows before a handler uses them.
- * The worker reads only `model_metrics`.
+ * `metrics.yaml` of TorchServe: the metrics that its Python worker knows before a handler uses
+ * them. The worker reads only `model_metrics`.
  */
 import { readFileSync, statSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
