@@ -1,5 +1,5 @@
 /** Runs a model and its handler in the process of a test, without a server. See docs/handlers.md. */
-import type { OnnxModel } from './handler.d.ts'
+import type { CallOptions, OnnxModel } from './handler.d.ts'
 
 export interface LoadOptions {
   /** As in a registration; default: the handler of the files. */
@@ -10,7 +10,15 @@ export interface LoadOptions {
   readonly batchSize?: number
   /** Threads of one operator. Default: 1. */
   readonly threads?: number
+  /** The models that `context.server.predict` reaches, by name. */
+  readonly models?: Readonly<Record<string, OtherModel>>
 }
+
+/**
+ * A model that a handler calls: a loaded model, or a function in its place. What the function
+ * returns is the result of the call; what it throws is its error.
+ */
+export type OtherModel = TestModel | ((data: unknown, options: CallOptions) => unknown)
 
 export interface RequestOptions {
   readonly headers?: Readonly<Record<string, string>>
@@ -43,7 +51,8 @@ export interface TestModel {
 }
 
 /**
- * Loads the model of a folder or an `.onnx` file.
+ * Loads the model of a folder or an `.onnx` file. Of a folder with numbered versions, the highest
+ * one is loaded.
  * @throws Error with the reason that the server would show.
  */
 export function loadModel(path: string | URL, options?: LoadOptions): Promise<TestModel>

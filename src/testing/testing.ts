@@ -4,11 +4,12 @@ import { fileURLToPath } from 'node:url'
 import type { LoadOptions, RequestOptions, TestModel, TestRequest } from '../../types/testing.d.ts'
 import { ServerError } from '../errors.ts'
 import { readModelFiles } from '../model-folder/files.ts'
-import { isNetworkFile } from '../model-folder/paths.ts'
 import { DEFAULT_WORKER_OPTIONS } from '../worker/process/handler.ts'
 import type { LoadedModel } from '../worker/process/handler.ts'
 import { loadModel as loadWorkerModel } from '../worker/process/start/loader.ts'
 import type { WirePrediction, WireRequest, WorkerReply } from '../worker/wire/messages.ts'
+import { TestCalls } from './model-calls.ts'
+import { modelNameOf, versionFolder } from './version-folder.ts'
 import { wireRequest } from './wire-request.ts'
 
 /** As in a worker: onnxruntime sends no telemetry. */
@@ -17,27 +18,30 @@ const NO_TELEMETRY = 'ORT_DISABLE_TELEMETRY'
 const WITHOUT_BODY: readonly number[] = [204, 205, 304]
 
 /**
- * Loads the model of a folder or an `.onnx` file, and its handler.
+ * Loads the model of a folder or an `.onnx` file, and its handler. Of a folder with numbered
+ * versions, the highest one.
  * @throws Error with the reason that the server would show.
  */
 export async function loadModel(
   location: string | URL,
-  { handler, name, batchSize = 1, threads = 1 }: LoadOptions = {},
+  { handler, name, batchSize = 1, threads = 1, models = {} }: LoadOptions = {},
 ): Promise<TestModel> {
   process.env[NO_TELEMETRY] ??= '1'
-  const modelPath = path.resolve(
-    location instanceof URL || location.startsWith('file:') ? fileURLToPath(location) : location,
+  const modelPath = await versionFolder(
+    path.resolve(
+      location instanceof URL || location.startsWith('file:') ? fileURLToPath(location) : location,
+    ),
   )
   const { settings, manifest } = await readModelFiles(modelPath, handler)
-  const base = path.basename(modelPath)
   const loaded = await loadWorkerModel(
     {
-      modelName: name ?? (isNetworkFile(base) ? path.parse(base).name : base),
+      modelName: name ?? modelNameOf(modelPath),
       modelPath,
       handler: handler ?? settings.handler ?? manifest?.model?.handler ?? '',
       batchSize,
       gpu: undefined,
       options: { ...DEFAULT_WORKER_OPTIONS, warmUp: false, threads: settings.threads ?? threads },
+      calls: new TestCalls(models),
     },
     true,
   )

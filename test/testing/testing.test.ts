@@ -108,3 +108,63 @@ test('a model that cannot be loaded gives the reason of the server', async (t) =
   await assert.rejects(loadModel(folder, { handler: 'other.mjs' }), /has no other\.mjs/)
   await assert.rejects(loadModel(path.join(folder, 'none')), /ENOENT/)
 })
+
+test('of numbered versions the highest is loaded, with the name of the model', async (t) => {
+  const code = (version: number): string => `export function handle(data, context) {
+    return data?.map(() => ({ version: ${version}, name: context.modelName }))
+  }`
+  const folder = handlerFolder(
+    t,
+    {
+      'model.json': { handler: 'service.mjs' },
+      '2/service.mjs': code(2),
+      '10/service.mjs': code(10),
+      'notes/service.mjs': code(11),
+    },
+    null,
+  )
+  const name = path.basename(folder)
+  const newest = await loadFolder(t, folder)
+  assert.deepEqual(await (await newest.predict()).json(), { version: 10, name })
+  const older = await loadFolder(t, path.join(folder, '2'))
+  assert.deepEqual(await (await older.predict()).json(), { version: 2, name })
+})
+
+test('a handler calls other models, or functions in their place', async (t) => {
+  const iris = await loadFolder(t, path.resolve('examples/iris'))
+  const caller = await loadHandler(
+    t,
+    `export async function handle(data, { server }) {
+      if (data === undefined) return
+      return Promise.all(data.map(({ body: { model, value, options } }, index) =>
+        server.predict(model, value, { index, ...options })
+          .then((result) => ({ result }), ({ code, message }) => ({ code, message }))))
+    }`,
+    {
+      models: {
+        iris,
+        later: async (data, { protocol }) => ({ data, protocol }),
+        failing: () => {
+          throw Object.assign(new Error('Not now.'), { code: 503 })
+        },
+      },
+    },
+  )
+  const ask = async (body: object): Promise<unknown> => (await caller.predict(body)).json()
+  const features = [[5.8, 2.7, 5.1, 1.9]]
+  const { result } = (await ask({ model: 'iris', value: { features } })) as { result: unknown }
+  assert.deepEqual((result as { label: unknown }).label, ['virginica'])
+  const v1 = { model: 'iris', value: { instances: features }, options: { protocol: 'v1' } }
+  assert.deepEqual(Object.keys(((await ask(v1)) as { result: object }).result), ['predictions'])
+  assert.deepEqual(await ask({ model: 'later', value: 'text', options: { protocol: 'v2' } }), {
+    result: { data: 'text', protocol: 'v2' },
+  })
+  assert.deepEqual(await ask({ model: 'failing', value: 1 }), { code: 503, message: 'Not now.' })
+  const wrong = (await ask({ model: 'iris', value: { features: [[1]] } })) as { code: number }
+  assert.equal(wrong.code, 400)
+  const { code, message } = (await ask({ model: 'other', value: 1 })) as Record<string, unknown>
+  assert.deepEqual(
+    [code, String(message)],
+    [404, 'Model "other" is not in the option "models" of loadModel.'],
+  )
+})

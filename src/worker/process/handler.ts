@@ -2,6 +2,7 @@
  * The interface between the protocol loop and a model. The built-in ONNX handlers and the adapter
  * for custom handlers implement it.
  */
+import type { CallOptions } from '../../../types/handler.d.ts'
 import type { PipelineSettings } from '../../model-folder/pipeline-settings.ts'
 import type { JoinBatches } from '../../model-folder/version-settings.ts'
 import type { WireRequest, WorkerReply } from '../wire/messages.ts'
@@ -16,6 +17,18 @@ export interface LoadContext {
   /** Device index, or `undefined` for CPU. */
   readonly gpu: number | undefined
   readonly options: WorkerOptions
+  /** Takes the place of the channel to the front-end. */
+  readonly calls?: ModelCalls
+}
+
+/** How the handler of a model calls other models. */
+export interface ModelCalls {
+  /**
+   * Sends `data` to a model and returns its response: decoded JSON, a string for text, else bytes.
+   * @param served Id of the request that is served.
+   * @throws PredictionException with the status of a response of 400 or above.
+   */
+  predict(served: string, model: string, data: unknown, options?: CallOptions): Promise<unknown>
 }
 
 /** The replies that follow the first one, for responses that are streamed. */

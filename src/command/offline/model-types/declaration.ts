@@ -5,6 +5,8 @@ import { memberOf } from '../../json.ts'
 
 /** Longer unions have one label in each line. */
 const MAX_LINE = 60
+/** More labels, such as the characters of a script, are only texts: nobody compares with them. */
+const MAX_LABELS = 2000
 /** The module with the types, in quotes. */
 const MODULE = "'onnxd/handler'"
 
@@ -38,7 +40,7 @@ function memberText(tensor: unknown): string {
   if (typeof name !== 'string' || !isDatatype(datatype)) return ''
   const dimensions = listOf(memberOf(tensor, 'dimensions')).map(sizeText)
   const type = `'${TYPE_NAMES[datatype]}'`
-  const key = /^[A-Za-z_$][\w$]*$/.test(name) ? name : JSON.stringify(name)
+  const key = /^[A-Za-z_$][\w$]*$/.test(name) ? name : quotedText(name)
   if (memberOf(tensor, 'anyShape') === true) return `  readonly ${key}: Tensor<${type}>\n`
   const sizes = dimensions.map((size) => (/^\d+$/.test(size) ? size : 'number'))
   const shown = comment(`${datatype} [${dimensions.join(',')}]`)
@@ -61,7 +63,7 @@ function labelsOf(metadata: unknown, outputs: unknown): string {
   const labels = found.find((list) => list.length > 0) ?? []
   const texts = labels.filter((label): label is string => typeof label === 'string')
   const unique = [...new Set(texts)]
-  if (unique.length === 0) return ' string'
+  if (unique.length === 0 || unique.length > MAX_LABELS) return ' string'
   const quoted = unique.map(quotedText)
   const line = ` ${quoted.join(' | ')}`
   return line.length <= MAX_LINE ? line : quoted.map((label) => `\n  | ${label}`).join('')

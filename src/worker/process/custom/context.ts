@@ -11,9 +11,9 @@ import type {
 } from '../../../../types/handler.d.ts'
 import { STREAM_HEADER } from '../../wire/messages.ts'
 import type { WireHeader, WireRequest } from '../../wire/messages.ts'
+import type { ModelCalls } from '../handler.ts'
 import { Metrics } from './metrics.ts'
 import { PredictionException } from './prediction-exception.ts'
-import type { ServerCalls } from './server-calls.ts'
 
 /** HTTP has statuses from 100 to 599. Those below 200 do not end a request. */
 const MIN_STATUS = 200
@@ -29,7 +29,7 @@ export interface ModelFacts {
   readonly manifest: unknown
   readonly systemProperties: SystemProperties
   /** Absent if the front-end is not that of onnxd. */
-  readonly calls: ServerCalls | undefined
+  readonly calls: ModelCalls | undefined
   /** The ONNX model of the folder. */
   readonly model?: OnnxModel | undefined
 }
@@ -48,8 +48,9 @@ export class RequestProcessor {
     this.#request = request
   }
 
+  /** HTTP ignores the case of header names, so another spelling is found too. */
   getRequestProperty(name: string): RequestProperty | undefined {
-    return this.getRequestProperties()[name]
+    return this.getRequestProperties()[name] ?? this.#headerInAnyCase(name.toLowerCase())
   }
 
   /** Built at the first call, because most handlers never read it. */
@@ -127,6 +128,10 @@ export class RequestProcessor {
     return [...this.#responseHeaders]
   }
 
+  #headerInAnyCase(name: string): string | undefined {
+    return this.#request.headers.findLast(([header]) => header.toLowerCase() === name)?.[1]
+  }
+
   #note(text: string): void {
     this.#mistake ??= new TypeError(text)
   }
@@ -179,7 +184,7 @@ export class HandlerContext implements PublicContext {
     return this.requestIds[index] ?? ''
   }
 
-  /** The name is case-sensitive, as in MMS. */
+  /** A header with exactly this name, as in MMS, otherwise one in another spelling. */
   getRequestHeader(index: number, name: string): RequestProperty | undefined {
     return this.#processor(index).getRequestProperty(name)
   }

@@ -59,7 +59,7 @@ export async function loadCustomModel(
       serverName: 'MMS',
       serverVersion: await readPackageVersion(),
     },
-    calls: context.options.calls === 0 ? undefined : new ServerCalls(context.options.calls),
+    calls: context.calls ?? channelTo(context.options),
     model: open && (await handlerModel(open, context.options)),
   }
   const printer = new MetricsPrinter()
@@ -73,6 +73,11 @@ export async function loadCustomModel(
     open?.session.close()
     throw error
   }
+}
+
+/** The channel to the front-end; `undefined` if the front-end is not that of onnxd. */
+function channelTo({ calls }: WorkerOptions): ServerCalls | undefined {
+  return calls === 0 ? undefined : new ServerCalls(calls)
 }
 
 /** The code of the built-in handler is imported only for a folder with an ONNX model. */

@@ -5,6 +5,7 @@ import { messageOf } from '../../../errors.ts'
 import { ReplyDecoder } from '../../wire/decode.ts'
 import { encodePredict } from '../../wire/encode.ts'
 import type { WireHeader, WireParameter, WirePrediction } from '../../wire/messages.ts'
+import type { ModelCalls } from '../handler.ts'
 import { PredictionException } from './prediction-exception.ts'
 
 interface Waiter {
@@ -13,7 +14,7 @@ interface Waiter {
 }
 
 /** The worker's end of the channel. */
-export class ServerCalls {
+export class ServerCalls implements ModelCalls {
   readonly #socket: Socket
   readonly #decoder = new ReplyDecoder()
   readonly #waiting = new Map<string, Waiter>()
@@ -33,11 +34,6 @@ export class ServerCalls {
     })
   }
 
-  /**
-   * Sends `data` to a model and returns its response: decoded JSON, a string for text, else bytes.
-   * @param served Id of the request that is served.
-   * @throws PredictionException with the status of a response of 400 or above.
-   */
   async predict(
     served: string,
     model: string,
@@ -94,8 +90,15 @@ function toParameter(data: unknown, contentType: string | undefined): WireParame
   return { name: 'body', contentType: contentType ?? 'application/json', value: Buffer.from(json) }
 }
 
-/** @throws PredictionException for an error. */
-function valueOf({ status, contentType, body }: WirePrediction): unknown {
+/**
+ * The value of a response for the handler that called.
+ * @throws PredictionException for an error.
+ */
+export function valueOf({
+  status,
+  contentType,
+  body,
+}: Pick<WirePrediction, 'status' | 'contentType' | 'body'>): unknown {
   const type = contentType.split(';', 1)[0]?.trim().toLowerCase() ?? ''
   if (status >= 400) throw new PredictionException(errorText(body), status)
   if (type === 'application/json') return JSON.parse(body.toString())

@@ -21,7 +21,7 @@ import type { OnnxModel, Tensor } from 'onnxd/handler'
 export interface Inputs {
   /** INT64 [batch,?] */
   readonly input_ids: Tensor<'int64', readonly [number, number]>
-  readonly "any/one": Tensor<'string'>
+  readonly 'any/one': Tensor<'string'>
 }
 
 export interface Outputs {
@@ -50,6 +50,11 @@ test('many labels stand one in each line', () => {
     declarationOf({ inputs: [], outputs: [], labels }, 'x'),
     /Label =\n  \| 'class 0'\n(?:.*\n){18}  \| 'class 19'\n/,
   )
+})
+
+test('very many labels are texts', () => {
+  const labels = Array.from({ length: 2001 }, (_, index) => `class ${index}`)
+  assert.match(declarationOf({ inputs: [], outputs: [], labels }, 'x'), /Label = string\n/)
 })
 
 test('no name ends a comment, a line or a string', () => {

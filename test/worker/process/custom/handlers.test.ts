@@ -507,7 +507,7 @@ test('a value that cannot be decoded costs its own request, not its neighbours',
   assert.equal(worker.stdout.match(/batch of/g)?.length, 1)
 })
 
-test('the context has the members of MMS, under names in camelCase', async (t) => {
+test('the context has the members of MMS, under names in camelCase; headers in any case', async (t) => {
   const { worker, client, modelPath } = await workerWith(t, {
     'MAR-INF/MANIFEST.json': '{"model":{"modelName":"m"},"userData":{"any":"thing"}}',
     'service.mjs': `export function handle(data, context) {
@@ -518,6 +518,7 @@ test('the context has the members of MMS, under names in camelCase', async (t) =
         id: context.getRequestId(i),
         accept: context.getRequestHeader(i, 'Accept'),
         lower: context.getRequestHeader(i, 'accept') ?? null,
+        absent: context.getRequestHeader(i, 'x-absent') ?? null,
         inherited: context.getRequestHeader(i, 'toString') ?? null,
         all: Object.entries(context.getAllRequestHeader(i)),
         processors: context.requestProcessor.length,
@@ -556,7 +557,8 @@ test('the context has the members of MMS, under names in camelCase', async (t) =
     requestIds: { 0: 'one', 1: 'two' },
     id: 'one',
     accept: 'b',
-    lower: null,
+    lower: 'b',
+    absent: null,
     inherited: null,
     all: [
       ['x', 'wins'],

@@ -166,6 +166,13 @@ test('onnxruntime-node is imported from onnxd unless the folder has its own', as
   assert.equal(await (await model.predict(1)).text(), 'own copy')
 })
 
+test('sharp is imported from onnxd', async (t) => {
+  const code =
+    "return [typeof sharp, (await sharp({ create: { width: 2, height: 3, channels: 3, background: 'red' } }).png().metadata()).width]"
+  const model = await loadHandler(t, handlerOf(code, "import sharp from 'sharp'"))
+  assert.deepEqual(await answerOf(model, NUMBERS), ['function', 2])
+})
+
 test('a CommonJS handler requires onnxruntime-node from onnxd', async (t) => {
   const folder = handlerFolder(t, {
     'service.cjs': `const { Tensor } = require('onnxruntime-node')

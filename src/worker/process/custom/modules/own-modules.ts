@@ -12,15 +12,18 @@ const EXPORTS: readonly string[] = ['onnxd/handler', 'onnxd/testing']
 /** Packages that a handler may have a copy of. The second is a dependency of the first. */
 const RUNTIME = 'onnxruntime-node'
 const RUNTIME_COMMON = 'onnxruntime-common'
+const IMAGES = 'sharp'
 
 export function findOwnModules(): OwnModules {
   const folder = packageFolder()
-  const runtime = createRequire(path.join(folder, 'package.json')).resolve(RUNTIME)
+  const { resolve } = createRequire(path.join(folder, 'package.json'))
+  const runtime = resolve(RUNTIME)
   const files: [string, string][] = EXPORTS.map((name) => {
     const module = path.basename(name)
     return [name, path.join(folder, 'dist', module, `${module}.js`)]
   })
   files.push([RUNTIME, runtime], [RUNTIME_COMMON, createRequire(runtime).resolve(RUNTIME_COMMON)])
+  files.push([IMAGES, resolve(IMAGES)])
   return Object.fromEntries(files.map(([name, file]) => [name, pathToFileURL(file).href]))
 }
 

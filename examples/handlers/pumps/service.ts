@@ -1,0 +1,78 @@
+import { OnnxHandler, PredictionException, tensor } from 'onnxd/handler'
+import type { HandlerContext, HandlerRequest } from 'onnxd/handler'
+import type { Inputs, Model, Outputs } from './model.d.ts'
+
+type Request = HandlerRequest<Inputs, Outputs>
+type Reading = Exclude<keyof Inputs, 'kind'>
+
+/** What a pump in good order has, and what a sensor can measure at all. */
+const READINGS: Readonly<Record<Reading, { usual: number; least: number; most: number }>> = {
+  hours: { usual: 1000, least: 0, most: 100_000 },
+  temperature: { usual: 58, least: -40, most: 200 },
+  vibration: { usual: 2, least: 0, most: 50 },
+  pressure: { usual: 6, least: 0, most: 40 },
+}
+const NAMES = Object.keys(READINGS) as Reading[]
+
+interface Score {
+  /** From 0 to 100. */
+  readonly score: number
+  readonly action: 'none' | 'inspect' | 'stop'
+  /** How many points less the score would have with the usual value of this reading. */
+  readonly reasons: Readonly<Partial<Record<Reading, number>>>
+}
+
+/** Scores pumps by their readings, and says which readings are the reason. */
+export class Pumps extends OnnxHandler<Model> {
+  /** The built-in handler reads the table: CSV, JSON or Parquet. */
+  override async preprocess(request: Request): Promise<Inputs> {
+    const inputs = await request.tensors()
+    for (const name of NAMES) {
+      const { least, most } = READINGS[name]
+      const row = inputs[name].data.findIndex((value) => !(value >= least && value <= most))
+      if (row >= 0) {
+        throw new PredictionException(
+          `Row ${row + 1}: ${name} is not from ${least} to ${most}.`,
+          422,
+        )
+      }
+    }
+    return inputs
+  }
+
+  override async postprocess(
+    outputs: Outputs,
+    request: Request,
+    { model }: HandlerContext<Model>,
+  ): Promise<Score[]> {
+    const inputs = await request.tensors()
+    const scores = scoresOf(outputs)
+    const reasons = scores.map((): Score['reasons'] => ({}))
+    for (const name of NAMES) {
+      const { data, dims } = inputs[name]
+      const usual = tensor(
+        'float32',
+        new Float32Array(data.length).fill(READINGS[name].usual),
+        dims,
+      )
+      const changed = scoresOf(await model.run({ ...inputs, [name]: usual }, ['probabilities']))
+      for (const [row, score] of scores.entries()) {
+        const points = score - (changed[row] ?? score)
+        if (points >= 5) reasons[row] = { ...reasons[row], [name]: points }
+      }
+    }
+    return scores.map((score, row) => ({
+      score,
+      action: score >= 80 ? 'stop' : score >= 40 ? 'inspect' : 'none',
+      reasons: reasons[row] ?? {},
+    }))
+  }
+}
+
+/** The probability of a failure of each row, in percent. */
+function scoresOf({ probabilities }: Pick<Outputs, 'probabilities'>): number[] {
+  const [rows] = probabilities.dims
+  return Array.from({ length: rows }, (_, row) =>
+    Math.round((probabilities.data[2 * row + 1] ?? 0) * 100),
+  )
+}

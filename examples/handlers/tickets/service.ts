@@ -1,0 +1,56 @@
+import { OnnxHandler, PredictionException } from 'onnxd/handler'
+import type { HandlerContext, HandlerRequest, RequestData } from 'onnxd/handler'
+import { messageText } from './message-text.ts'
+import type { Inputs, Label, Model, Outputs } from './model.d.ts'
+
+type Request = HandlerRequest<Inputs, Outputs>
+
+interface Ticket {
+  readonly team: Label | 'unsure'
+  readonly scores: Readonly<Record<string, number>>
+}
+
+/** Below this score a person has to decide. */
+const LEAST_SCORE = 0.6
+
+/** Sorts messages to a help desk: text, HTML, or a subject and a message as a form or JSON. */
+export class Tickets extends OnnxHandler<Model> {
+  /** The built-in handler turns the new text into tokens. */
+  override preprocess(request: Request): Request {
+    if (request.protocol !== 'predictions') return request
+    const text = messageText(fieldsOf(request.data).join('\n'))
+    if (text === '') throw new PredictionException('The message has no text.', 422)
+    return request.withBody(text)
+  }
+
+  override postprocess(
+    { logits }: Outputs,
+    _request: Request,
+    context: HandlerContext<Model>,
+  ): Ticket {
+    const { labels } = context.model
+    const scores = softmax(logits.data)
+    const best = Math.max(...scores)
+    context.metrics.addCounter(best < LEAST_SCORE ? 'UnsureTickets' : 'SortedTickets', 1)
+    return {
+      team: best < LEAST_SCORE ? 'unsure' : (labels[scores.indexOf(best)] ?? 'unsure'),
+      scores: Object.fromEntries(
+        labels.map((label, index) => [label, Number((scores[index] ?? 0).toFixed(3))]),
+      ),
+    }
+  }
+}
+
+/** The subject and the message of a form or of JSON; any other body is a message. */
+function fieldsOf({ body, ...form }: RequestData): unknown[] {
+  if (typeof body === 'string' || Buffer.isBuffer(body)) return [body]
+  const { subject, message } = (body ?? form) as { subject?: unknown; message?: unknown }
+  return [subject, message]
+}
+
+function softmax(logits: Float32Array): number[] {
+  const highest = Math.max(...logits)
+  const powers = Array.from(logits, (logit) => Math.exp(logit - highest))
+  const sum = powers.reduce((total, power) => total + power, 0)
+  return powers.map((power) => power / sum)
+}
