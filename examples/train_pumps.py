@@ -91,6 +91,8 @@ def export(pipeline):
         pipeline, initial_types=inputs, target_opset={"": 17, "ai.onnx.ml": 3}, options={"zipmap": False}
     )
     model.producer_name = "onnxd examples"
+    # skl2onnx gives each graph another name.
+    model.graph.name = "pumps"
     return model
 
 

