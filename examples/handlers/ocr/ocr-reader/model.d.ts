@@ -14,4 +14,4 @@ export interface Outputs {
 /** The class labels. */
 export type Label = string
 
-export type Model = OnnxModel<Inputs, Outputs, Label>
+export type Model = OnnxModel<Inputs, Outputs>

@@ -7,6 +7,7 @@ import { memberOf } from '../../json.ts'
 const MAX_LINE = 60
 /** More labels, such as the characters of a script, are only texts: nobody compares with them. */
 const MAX_LABELS = 2000
+const ANY_LABEL = ' string'
 /** The module with the types, in quotes. */
 const MODULE = "'onnxd/handler'"
 
@@ -26,7 +27,7 @@ ${membersOf(outputs)}}
 /** The class labels. */
 export type Label =${labels}
 
-export type Model = OnnxModel<Inputs, Outputs, Label>
+export type Model = OnnxModel<Inputs, Outputs${labels === ANY_LABEL ? '' : ', Label'}>
 `
 }
 
@@ -63,7 +64,7 @@ function labelsOf(metadata: unknown, outputs: unknown): string {
   const labels = found.find((list) => list.length > 0) ?? []
   const texts = labels.filter((label): label is string => typeof label === 'string')
   const unique = [...new Set(texts)]
-  if (unique.length === 0 || unique.length > MAX_LABELS) return ' string'
+  if (unique.length === 0 || unique.length > MAX_LABELS) return ANY_LABEL
   const quoted = unique.map(quotedText)
   const line = ` ${quoted.join(' | ')}`
   return line.length <= MAX_LINE ? line : quoted.map((label) => `\n  | ${label}`).join('')

@@ -54,7 +54,8 @@ test('many labels stand one in each line', () => {
 
 test('very many labels are texts', () => {
   const labels = Array.from({ length: 2001 }, (_, index) => `class ${index}`)
-  assert.match(declarationOf({ inputs: [], outputs: [], labels }, 'x'), /Label = string\n/)
+  const text = declarationOf({ inputs: [], outputs: [], labels }, 'x')
+  assert.match(text, /Label = string\n\nexport type Model = OnnxModel<Inputs, Outputs>\n/)
 })
 
 test('no name ends a comment, a line or a string', () => {
