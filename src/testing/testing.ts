@@ -42,6 +42,7 @@ export async function loadModel(
       gpu: undefined,
       options: { ...DEFAULT_WORKER_OPTIONS, warmUp: false, threads: settings.threads ?? threads },
       calls: new TestCalls(models),
+      hidesMetrics: true,
     },
     true,
   )

@@ -1,4 +1,4 @@
-/** Tiny models in place of the detector and the reader of the example `ocr`, and an image for them. */
+/** Tiny models in place of those of the example `ocr`, and an image for them. */
 import { cpSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import sharp from 'sharp'

@@ -142,7 +142,10 @@ async function runShell(script: string, server: StartedServer | undefined): Prom
   const onOtherPorts = script
     .replaceAll('localhost:8080', server?.inference ?? '')
     .replaceAll('localhost:8081', server?.management ?? '')
+  // With this variable of the test runner, `node --test` would run nothing and succeed.
+  const { NODE_TEST_CONTEXT: _ofThisTest, ...env } = process.env
   const shell = spawn('bash', ['-euo', 'pipefail', '-c', onOtherPorts], {
+    env,
     stdio: ['ignore', 'pipe', 'pipe'],
     timeout: 30_000,
   })

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
 import path from 'node:path'
 import { test } from 'node:test'
 import { pathToFileURL } from 'node:url'
@@ -167,4 +168,27 @@ test('a handler calls other models, or functions in their place', async (t) => {
     [code, String(message)],
     [404, 'Model "other" is not in the option "models" of loadModel.'],
   )
+})
+
+test('a test prints no metrics', async (t) => {
+  const folder = handlerFolder(t, {
+    'service.mjs': `export function handle(data, context) {
+      context.metrics.addCounter('Mine', 1)
+      return data
+    }`,
+    'run.test.mjs': `import { test } from 'node:test'
+      import { loadModel } from '${pathToFileURL(path.resolve('dist/testing/testing.js')).href}'
+      test('runs', async () => {
+        const model = await loadModel(new URL('.', import.meta.url), { handler: 'service.mjs' })
+        await model.predict('a')
+        await model.close()
+      })`,
+  })
+  const args = ['--test', path.join(folder, 'run.test.mjs')]
+  // With this variable, the test runner would run nothing.
+  const { NODE_TEST_CONTEXT: _ofThisTest, ...env } = process.env
+  const { status, stdout } = spawnSync(process.execPath, args, { env, encoding: 'utf8' })
+  assert.equal(status, 0, stdout)
+  assert.match(stdout, /pass 1/)
+  assert.ok(!stdout.includes('[METRICS]'), stdout)
 })

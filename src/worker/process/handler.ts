@@ -19,6 +19,8 @@ export interface LoadContext {
   readonly options: WorkerOptions
   /** Takes the place of the channel to the front-end. */
   readonly calls?: ModelCalls
+  /** In a test, nobody reads the metrics that a handler prints. */
+  readonly hidesMetrics?: boolean
 }
 
 /** How the handler of a model calls other models. */

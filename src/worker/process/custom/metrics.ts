@@ -132,15 +132,20 @@ export class Metrics {
  * much as a reply.
  */
 export class MetricsPrinter {
+  readonly #isSilent: boolean
   #lines = ''
   readonly #flush = (): void => {
     process.stdout.write(this.#lines)
     this.#lines = ''
   }
 
+  constructor(isSilent = false) {
+    this.#isSilent = isSilent
+  }
+
   print(metrics: Metrics): void {
     const lines = metrics.takeLines()
-    if (lines === '') return
+    if (lines === '' || this.#isSilent) return
     if (this.#lines === '') setImmediate(this.#flush)
     this.#lines += lines
   }

@@ -62,7 +62,7 @@ export async function loadCustomModel(
     calls: context.calls ?? channelTo(context.options),
     model: open && (await handlerModel(open, context.options)),
   }
-  const printer = new MetricsPrinter()
+  const printer = new MetricsPrinter(context.hidesMetrics)
   const startContext = new HandlerContext(facts, [])
   try {
     const model = await createModel(code, open, { facts, options: context.options, printer })
