@@ -20,11 +20,12 @@ export function messageText(message: string): string {
     .trim()
 }
 
-/** HTML becomes text: blocks begin a line, and characters that were escaped are themselves. */
+/** HTML becomes text: blocks begin a line, and escaped characters stand for themselves. */
 function withoutTags(text: string): string {
   if (!/<\/?[a-z][^>]*>/i.test(text)) return text
   return text
     .replaceAll(/<(style|script)\b.*?<\/\1>/gis, '')
+    .replaceAll(/^[ \t]+/gm, '')
     .replaceAll(/<(?:br|p|div|li|tr|h\d)\b[^>]*>/gi, '\n')
     .replaceAll(/<[^>]+>/g, '')
     .replaceAll(/&(\w+);/g, (whole, name: string) => ENTITIES[name] ?? whole)

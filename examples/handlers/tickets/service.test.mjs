@@ -34,9 +34,11 @@ test('a form has a subject and a message', async () => {
   assert.equal((await response.json()).team, 'billing')
 })
 
-test('unknown words give no team, and a message without text is rejected', async () => {
+test('unknown words give no team, and a message without text or a long one is rejected', async () => {
   const strange = await model.predict('xyzzy plugh')
   assert.equal((await strange.json()).team, 'unsure')
   const empty = await model.predict('<p> </p>')
   assert.equal(empty.status, 422)
+  const long = await model.predict('a.'.repeat(10_001))
+  assert.equal(long.status, 413)
 })

@@ -12,13 +12,19 @@ interface Ticket {
 
 /** Below this score a person has to decide. */
 const LEAST_SCORE = 0.6
+/** The patterns that clean a message take long for a text without end. */
+const MOST_CHARACTERS = 20_000
 
 /** Sorts messages to a help desk: text, HTML, or a subject and a message as a form or JSON. */
 export class Tickets extends OnnxHandler<Model> {
   /** The built-in handler turns the new text into tokens. */
   override preprocess(request: Request): Request {
     if (request.protocol !== 'predictions') return request
-    const text = messageText(fieldsOf(request.data).join('\n'))
+    const message = fieldsOf(request.data).join('\n')
+    if (message.length > MOST_CHARACTERS) {
+      throw new PredictionException(`Send at most ${MOST_CHARACTERS} characters.`, 413)
+    }
+    const text = messageText(message)
     if (text === '') throw new PredictionException('The message has no text.', 422)
     return request.withBody(text)
   }
