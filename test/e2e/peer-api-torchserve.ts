@@ -138,7 +138,7 @@ export const TORCHSERVE_CASES: readonly PeerCase[] = [
     type: JSON_TYPE,
     body: '{"instances":[[5.8,2.7,5.1,1.9]]}',
     status: 200,
-    onnxd: { status: 405, difference: 'explanations' },
+    onnxd: { status: 404, difference: 'explanations' },
   },
   {
     ...post,
