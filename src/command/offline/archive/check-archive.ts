@@ -3,6 +3,7 @@ import { mkdtemp, realpath, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { ConfigError, ServerError } from '../../../errors.ts'
+import { PIPELINE_HANDLER } from '../../../model-folder/pipeline.ts'
 import { externalLocations } from '../../../models/sources/external-data.ts'
 import { discard, prepareFromArgument } from '../../../models/sources/prepare.ts'
 import type { PreparedModel } from '../../../models/sources/prepare.ts'
@@ -28,7 +29,9 @@ export async function checkArchive(
   const found = await readArchive(file, signal)
   if (found.name !== name) throw wins('modelName', found.name, 'name')
   if (found.version !== version) throw wins('version', found.version, 'version')
-  if (found.handler !== handler) throw wins('handler', found.handler, 'handler')
+  // A pipeline is served without the handler of the manifest.
+  if (found.handler !== handler && found.handler !== PIPELINE_HANDLER)
+    throw wins('handler', found.handler, 'handler')
 }
 
 /**

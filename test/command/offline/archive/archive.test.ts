@@ -267,6 +267,19 @@ test('a model that unpacks to very much more is stored, so that servers accept i
   assert.equal(checked.code, 0, checked.stdout)
 })
 
+test('a pipeline and a folder of Hugging Face are models too', async (t) => {
+  const folder = temporaryFolder(t)
+  const steps = [{ model: 'one', inputs: { x: 'x' }, outputs: { y: 'y' } }]
+  const pipeline = folderOf(folder, 'chain', {
+    'model.json': JSON.stringify({ pipeline: { steps } }),
+  })
+  await archived(pipeline, '-o', folder)
+  const nested = folderOf(folder, 'hub', { 'onnx/model.onnx': MODEL, 'config.json': '{}' })
+  await archived(nested, '-o', folder)
+  const checked = await runOnnxd(['check', path.join(folder, 'hub.mar')])
+  assert.match(checked.stdout, /served as hub 1\.0, /)
+})
+
 test('what a server would not load is refused, and nothing is written', async (t) => {
   const cwd = temporaryFolder(t)
   const models = (name: string, files: Files): string =>
@@ -327,12 +340,13 @@ test('what a server would not load is refused, and nothing is written', async (t
     [['present.mar'], 1, /not a valid zip file/],
   ]
   const before = readdirSync(cwd)
-  for (const [args, code, message] of cases) {
+  const refuse = async ([args, code, message]: (typeof cases)[number]): Promise<void> => {
     const result = await runOnnxd(['archive', ...args], { cwd })
     assert.match(result.stderr, message, args.join(' '))
     assert.match(result.stderr, /^onnxd: [^\n]*\n$/)
     assert.equal(result.code, code, args.join(' '))
   }
+  while (cases.length > 0) await Promise.all(cases.splice(0, 4).map(refuse))
   assert.deepEqual(readdirSync(cwd), before)
 })
 
