@@ -28,7 +28,7 @@ export const modelSettings = {
     0,
   ),
   watch: flag(
-    'Load the models of the start again when their files change. For development; the old workers serve until the new ones are ready.',
+    'Load models again when their files change. For development; the old workers serve until the new ones are ready.',
     false,
   ),
   workers: count(

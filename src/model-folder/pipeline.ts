@@ -5,6 +5,17 @@ import type { PipelineSettings } from './pipeline-settings.ts'
 /** The handler of a model with this setting. No file of a model can have this name. */
 export const PIPELINE_HANDLER = '(pipeline)'
 
+/** Returns the pipeline that serves a model; `undefined` for other models. */
+export function pipelineOf({
+  handler,
+  settings,
+}: {
+  readonly handler: string
+  readonly settings: { readonly pipeline?: PipelineSettings | undefined }
+}): PipelineSettings | undefined {
+  return handler === PIPELINE_HANDLER ? settings.pipeline : undefined
+}
+
 /** The inputs and outputs of a pipeline. */
 export interface PipelineNames {
   readonly inputs: readonly string[]

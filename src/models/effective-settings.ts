@@ -1,6 +1,7 @@
 /** The settings that one model version runs with, and the origin of each. */
 import { threadsPerWorker } from '../config/config.ts'
 import type { Config, ConfigOrigin, ConfigOrigins } from '../config/config.ts'
+import { PIPELINE_HANDLER } from '../model-folder/pipeline.ts'
 import { SETTING_NAMES, serverDefaultOf } from '../model-folder/version-settings.ts'
 import type {
   BatchDelay,
@@ -74,6 +75,9 @@ export interface SettingOverrides {
 /** All settings with their origins. Names and units are those of the REST API. */
 export type ShownSettings = { readonly [K in SettingName]: Setting<SettingValue<K>> }
 
+/** A worker of a pipeline only waits for others, so it serves several requests at the same time. */
+const PIPELINE_BATCH_SIZE = 16
+
 /** Takes each setting from the registration, else from the model's files, else from the server. */
 export function resolveSettings(
   { handler, settings, settingsFrom }: PreparedModel,
@@ -98,6 +102,8 @@ export function resolveSettings(
     const from = fileOf[name]
     if (requested[name] !== undefined) return { value: requested[name], from: 'request' }
     if (ofFile[name] !== undefined && from !== undefined) return { value: ofFile[name], from }
+    if (name === 'batchSize' && handler === PIPELINE_HANDLER && origins.batchSize === undefined)
+      return { value: PIPELINE_BATCH_SIZE, from: 'default' }
     if (server === undefined) return defaults[name]
     return { value: config[server], from: origins[server] ?? 'default' }
   }

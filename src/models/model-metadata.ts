@@ -61,6 +61,20 @@ const TextMetadata = Type.Object({
 })
 export type TextMetadata = Static<typeof TextMetadata>
 
+/** The models that a pipeline calls. */
+const PipelineParts = Type.Object({
+  steps: Type.Array(
+    Type.Object({
+      model: Type.String(),
+      version: Type.Optional(Type.String()),
+      problem: Type.Optional(Type.String({ description: 'Why its types are not known.' })),
+    }),
+  ),
+  problem: Type.Optional(Type.String({ description: 'Why no request can be served.' })),
+  jsonOnly: Type.Optional(Type.String({ description: 'Why requests must be JSON.' })),
+})
+export type PipelineParts = Static<typeof PipelineParts>
+
 /** The metadata of a built-in handler. A custom handler may return anything. */
 const HandlerMetadata = Type.Object({
   handler: Type.String(),
@@ -88,8 +102,20 @@ const HandlerMetadata = Type.Object({
     }),
   ),
   text: Type.Optional(TextMetadata),
+  ownResponses: Type.Optional(
+    Type.Boolean({
+      description: 'True if the handler writes responses of its own in place of the outputs.',
+    }),
+  ),
+  pipeline: Type.Optional(PipelineParts),
 })
 export type HandlerMetadata = Static<typeof HandlerMetadata>
+
+/** Returns what a pipeline says of its steps; `undefined` for other models. */
+export function asPipeline(description: unknown): PipelineParts | undefined {
+  const Pipeline = Type.Object({ handler: Type.Literal('pipeline'), pipeline: PipelineParts })
+  return fits(Pipeline, description) ? description.pipeline : undefined
+}
 
 /**
  * Returns the metadata in its known form; `undefined` if the handler returned none or another form.

@@ -105,9 +105,10 @@ export async function createModelService({
       ? undefined
       : new ModelIndex({ folder: config.stateDir, version: await readPackageVersion(), log })
   const shared = { factory, memory, modelMemory, index, weights, share }
-  const context = { config, configOrigins: origins, ...shared, log }
-  const registry = new Registry(context)
-  factory.answerCall = answerCalls(registry, config.maxResponseBytes)
+  const steps = { get: (name: string, version?: string) => registry.get(name, version) }
+  const context = { config, configOrigins: origins, ...shared, steps, log }
+  const registry: Registry = new Registry(context)
+  factory.callsOf = answerCalls(registry, config)
   const { modelStore, allowLocalPaths, stateDir, drainTimeout } = config
   const sources: SourceOptions = {
     modelStore: modelStore === '' ? undefined : modelStore,

@@ -5,6 +5,7 @@ import type { Share } from '../share.ts'
 import type { Undo } from './changes.ts'
 import type { VersionOptions } from './effective-settings.ts'
 import type { ModelIndex } from './model-index/model-index.ts'
+import type { StepSource } from './pipelines/step-facts.ts'
 import type { ModelMemory } from './residency/model-memory.ts'
 import type { PredictionObserver } from './shadow/observed-prediction.ts'
 import type { WeightCache } from './weights/weight-cache.ts'
@@ -39,6 +40,8 @@ export interface ModelContext {
   readonly index?: ModelIndex | undefined
   /** Lets workers share weights; absent if each loads its own. */
   readonly weights?: WeightCache | undefined
+  /** The models that pipelines call. */
+  readonly steps: StepSource
   /** Sees each prediction; absent if nothing does. */
   readonly observer?: PredictionObserver | undefined
   /** The part of each model's workers that this process has; absent for all. */

@@ -2,6 +2,7 @@ import type { Logger } from 'pino'
 import type { WireDialect } from '../worker/wire/messages.ts'
 import type { EffectiveSettings } from './effective-settings.ts'
 import { MetadataMemory } from './model-index/metadata-memory.ts'
+import { PipelineMetadata } from './pipelines/pipeline-metadata.ts'
 import type { Commit, ModelContext, Scaling, WorkerLimits } from './registration.ts'
 import { OnDemand } from './residency/on-demand.ts'
 import { poolSettings } from './scheduling/pool-options.ts'
@@ -34,7 +35,7 @@ export class VersionWorkers {
   readonly #log: Logger
   readonly #measured = new MeasuredWorkers()
   readonly #closing = new AbortController()
-  readonly #metadata: MetadataMemory
+  readonly #metadata: MetadataMemory | PipelineMetadata
   #isClosing = false
 
   constructor(prepared: PreparedModel, settings: EffectiveSettings, context: ModelContext) {
@@ -67,7 +68,9 @@ export class VersionWorkers {
     })
     this.#recycler = new Recycler(this.pool, recycleLimits(config), this.#log)
     this.onDemand = settings.loadsOnDemand ? this.#createOnDemand() : undefined
-    this.#metadata = new MetadataMemory(prepared, settings, context.index)
+    this.#metadata =
+      PipelineMetadata.of(prepared, context.steps) ??
+      new MetadataMemory(prepared, settings, context.index)
   }
 
   /**
@@ -127,6 +130,7 @@ export class VersionWorkers {
    * @throws ServerError if it cannot be loaded.
    */
   async learnMetadata(): Promise<void> {
+    if (this.#metadata instanceof PipelineMetadata) return this.#metadata.learn()
     if (this.metadata !== undefined || this.onDemand === undefined || this.dialect === 'mms') return
     this.#metadata.record(await requestMetadata(this.pool))
   }

@@ -3,10 +3,9 @@ import { readFile } from 'node:fs/promises'
 import { readProperties } from '../../config/import/properties.ts'
 import { parseConfig } from '../../config/parse.ts'
 import { messageOf } from '../../errors.ts'
-import { reportOf } from '../../models/sources/config-pbtxt/config-report.ts'
 import type { ConfigKey } from '../../models/sources/config-pbtxt/config-report.ts'
+import { reportOfFile } from '../../models/sources/config-pbtxt/file-report.ts'
 import {
-  changesOf,
   checkBackend,
   parseModelConfig,
   settingsOf,
@@ -92,11 +91,7 @@ async function checkPbtxt(file: string): Promise<Checked> {
   const text = await readFile(file, 'utf8')
   const config = parseModelConfig(text)
   const settings = settingsOf(config)
-  const report = reportOf(config.message, {
-    from: 'config.pbtxt',
-    settings,
-    changes: changesOf(config),
-  })
+  const report = reportOfFile(config, settings, {}, false)
   const findings = withLines(report, config.message, text)
   const checked = { subject: file, kind: 'pbtxt', findings }
   try {

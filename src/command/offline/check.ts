@@ -12,6 +12,8 @@ import { checkConfig, configKind, withLines } from './check-config.ts'
 import { reportText } from './check-report.ts'
 import type { Checked, Finding } from './check-report.ts'
 import { checkDeeply, deepCheckMs, hasProblem } from './deep.ts'
+import { checkedPipeline, findSteps } from './pipeline-steps.ts'
+import type { FoundSteps } from './pipeline-steps.ts'
 import { withFiles, withServer } from './private-server.ts'
 import { foreignFile, remedyFor } from './remedies.ts'
 
@@ -99,22 +101,30 @@ async function checkModel(model: string, input: CommandInput): Promise<Checked> 
   const base = { subject: model, kind: 'model' }
   let findings: Finding[] = []
   try {
-    findings = await withFiles(model, signal, (versions) => configFindings(versions))
-    if (input.flags['no-load'] === true)
-      return {
-        ...base,
-        ok: true,
-        text: 'the files are complete; the model was not loaded',
-        findings,
-      }
-    return await withServer(input, [model], async ({ server, loadMs }) => {
-      const [failure] = server.failed
+    let steps: FoundSteps | undefined
+    findings = await withFiles(model, signal, async (versions) => {
+      steps = await findSteps(model, versions, signal)
+      return configFindings(versions)
+    })
+    if (input.flags['no-load'] === true) {
+      const text = 'the files are complete; the model was not loaded'
+      return { ...base, ok: true, text, findings }
+    }
+    const models = [...(steps?.models ?? []), model]
+    return await withServer(input, models, async ({ server, loadMs }) => {
+      const failure = server.failed.find(({ url }) => url === model)
       if (failure !== undefined) throw new Error(failure.reason)
-      const names = server.loaded.map(({ name, version }) => `${name} ${version}`).join(', ')
+      const own =
+        steps === undefined
+          ? server.loaded
+          : server.loaded.filter(({ prepared }) => prepared.url === model)
+      const names = own.map(({ name, version }) => `${name} ${version}`).join(', ')
       const text = `served as ${names}, loaded in ${durationText(loadMs)}`
       const served = { ...base, text, findings }
+      if (steps !== undefined)
+        return { ...served, ...checkedPipeline(text, own, steps, server.failed) }
       if (input.flags.deep !== true) return { ...served, ok: true }
-      const deep = await checkDeeply(server.loaded, input)
+      const deep = await checkDeeply(own, input)
       return { ...served, ok: !deep.some(hasProblem), deep }
     })
   } catch (error) {

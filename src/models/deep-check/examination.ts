@@ -1,5 +1,6 @@
 /** The steps of a deep check, in the order of their importance. */
 import { messageOf } from '../../errors.ts'
+import { pipelineOf } from '../../model-folder/pipeline.ts'
 import type { Prediction } from '../scheduling/queue/job.ts'
 import { exampleSets } from './example-requests.ts'
 import type { ExampleRequest } from './example-requests.ts'
@@ -65,7 +66,10 @@ export class Examination {
     const { prepared } = this.#model
     await this.#noteLoad(worker)
     if (prepared.hasCode || prepared.runtime !== 'node') {
-      const text = 'A custom handler may do anything with a request, so only its load was checked.'
+      const text =
+        pipelineOf(prepared) === undefined
+          ? 'A custom handler may do anything with a request, so only its load was checked.'
+          : 'A pipeline runs other models, which are checked by themselves.'
       this.#add('note', 'requests', text)
       return undefined
     }

@@ -7,7 +7,7 @@ import { prepareFromArgument, prepareFromUrl } from '../sources/prepare.ts'
 import type { PreparedModel, SourceOptions } from '../sources/prepare.ts'
 import { listStore } from '../sources/store/listing.ts'
 import type { FailedModel } from './failures.ts'
-import { watchFiles } from './file-watch.ts'
+import { watchModels } from './file-watch.ts'
 
 /** Models that load at the same time. More would only compete for the cores. */
 const PARALLEL_LOADS = 2
@@ -47,6 +47,7 @@ export async function loadStartupModels(
 ): Promise<StartupResult> {
   const stoppable = { ...sources, signal }
   const wanted = [...(await storeModels(config, stoppable)), ...argumentModels(models, stoppable)]
+  if (config.watch) watchModels({ registry, sources, log, signal })
   const results: (readonly ModelVersion[] | FailedModel)[] = []
   const queue = wanted.entries()
   const loadNext = async (): Promise<void> => {
@@ -57,7 +58,6 @@ export async function loadStartupModels(
         prepared = await prepare()
         const versions = await registry.register(prepared, { options: {}, origin: 'start' })
         results[index] = versions
-        if (config.watch) watchFiles({ versions, prepare }, { registry, log, signal })
       } catch (error) {
         // The load was aborted because the server stops. The model itself is not broken.
         if (signal.aborted) return

@@ -1,11 +1,21 @@
 /** Sends the calls of handlers to other models, through the queues of these models. */
+import type { Config } from '../../config/config.ts'
+import { maxCallBytes } from '../../contract/body-limits.ts'
 import { DIALECT_HEADER, isInternalHeader } from '../../contract/internal-headers.ts'
 import { ServerError } from '../../errors.ts'
-import type { AnswerCall, ModelCall } from '../../worker/host/calls/call-channel.ts'
+import type {
+  AnswerCall,
+  CallAnswers,
+  CallResponse,
+  ModelCall,
+} from '../../worker/host/calls/call-channel.ts'
+import type { EffectiveSettings } from '../effective-settings.ts'
+import { PipelineMetadata } from '../pipelines/pipeline-metadata.ts'
 import type { Registry } from '../registry.ts'
 import type { PredictOptions } from '../scheduling/predict-options.ts'
 import { collect } from '../scheduling/prediction.ts'
 import type { Header } from '../scheduling/queue/job.ts'
+import type { PreparedModel } from '../sources/prepare.ts'
 import { CallGraph } from './call-graph.ts'
 
 /** Models that may call one another for one request. */
@@ -15,11 +25,33 @@ const PROTOCOLS: ReadonlySet<string> = new Set(['v1', 'v2'])
 /** Headers that a call has from the request that is served. */
 const INHERITED: ReadonlySet<string> = new Set(['traceparent', 'tracestate', 'x-request-id'])
 
-/**
- * Returns the function that answers calls.
- * @param maxBytes Maximum size of a streamed response, which a call gets as a whole.
- */
-export function answerCalls(registry: Registry, maxBytes: number): AnswerCall {
+/** Returns a function that creates what answers the calls of a worker. */
+export function answerCalls(
+  registry: Registry,
+  config: Config,
+): (model: PreparedModel, settings: EffectiveSettings) => CallAnswers {
+  const answer = callAnswer(registry, config.maxResponseBytes)
+  const maxBytes = maxCallBytes(config)
+  return (model, { responseTimeoutMs }) => {
+    const pipeline = PipelineMetadata.of(model, registry)
+    const timeoutMs = pipeline && responseTimeoutMs
+    return { answer, describe: (known) => describe(pipeline, known), maxBytes, timeoutMs }
+  }
+}
+
+async function describe(
+  pipeline: PipelineMetadata | undefined,
+  known: string,
+): Promise<CallResponse> {
+  await pipeline?.learnAll()
+  const revision = pipeline?.revision ?? known
+  const body = revision === known ? '' : JSON.stringify({ revision, metadata: pipeline?.metadata })
+  const prediction = { status: 200, reason: '', contentType: 'application/json', headers: [] }
+  return { prediction: { ...prediction, body: Buffer.from(body) }, release: () => {} }
+}
+
+/** @param maxBytes Maximum size of a streamed response, which a call gets as a whole. */
+function callAnswer(registry: Registry, maxBytes: number): AnswerCall {
   const graph = new CallGraph((name) => (registry.has(name) ? registry.get(name) : undefined))
   return async (call, signal) => {
     const { model: name, parameters, origin } = call

@@ -15,11 +15,10 @@ import {
 } from '../../model-folder/paths.ts'
 import { readTextInside } from '../../model-folder/read-inside.ts'
 import type { ModelSettings } from '../../model-folder/settings.ts'
-import { reportOf } from './config-pbtxt/config-report.ts'
 import type { ConfigKey } from './config-pbtxt/config-report.ts'
+import { reportOfFile } from './config-pbtxt/file-report.ts'
 import {
   MODEL_CONFIG_FILE,
-  changesOf,
   checkBackend,
   parseModelConfig,
   settingsOf,
@@ -77,7 +76,12 @@ export async function findVersions(
   wished: WishedRuntime = {},
 ): Promise<FoundVersion[]> {
   const names = new FolderNames()
-  const numbers = isFolder ? await findNumbers(await names.read(location), location, wished) : []
+  const listed = isFolder ? await names.read(location) : []
+  const holdingModels = await findNumbers(listed, location, wished)
+  // An ensemble has no file in the folder of its version.
+  const mayBeEnsemble = holdingModels.length === 0 && listed.some(isNumber)
+  const ensemble = mayBeEnsemble && (await readConfig(location, root, names))?.ensemble
+  const numbers = ensemble ? await findFolders(listed.filter(isNumber), location) : holdingModels
   if (numbers.length === 0) {
     const isOwnFolder = isFolder || isOwnNetwork(path.basename(location))
     const folder = isFolder ? location : path.dirname(location)
@@ -111,7 +115,18 @@ async function findNumbers(
   for (const name of names) {
     if (isNumber(name) && (await holdsModel(path.join(folder, name), wished))) found.push(name)
   }
-  return found.toSorted((a, b) => Number(BigInt(a) - BigInt(b)) || a.localeCompare(b))
+  return inOrder(found)
+}
+
+async function findFolders(names: readonly string[], folder: string): Promise<string[]> {
+  const isFolder = await Promise.all(
+    names.map(async (name) => (await stat(path.join(folder, name))).isDirectory()),
+  )
+  return inOrder(names.filter((_, index) => isFolder[index]))
+}
+
+function inOrder(numbers: readonly string[]): string[] {
+  return numbers.toSorted((a, b) => Number(BigInt(a) - BigInt(b)) || a.localeCompare(b))
 }
 
 async function holdsModel(folder: string, { handler = '' }: WishedRuntime): Promise<boolean> {
@@ -187,26 +202,9 @@ async function readVersion(
       ...keysFrom(settings, MODEL_SETTINGS_FILE),
     },
     ...(config !== undefined && {
-      triton: { config, report: describe(config, triton, settings, hasHandler) },
+      triton: { config, report: reportOfFile(config, triton, settings, hasHandler) },
     }),
   }
-}
-
-function describe(
-  config: ModelConfig,
-  settings: ModelSettings,
-  stronger: ModelSettings,
-  hasHandler: boolean,
-): ConfigKey[] {
-  const file = config.default_model_filename
-  const backend = 'the custom handler runs the model'
-  const unused = {
-    ...(hasHandler && { backend, platform: backend, ensemble_scheduling: backend }),
-    ...(file !== undefined &&
-      !isNetworkFile(file) && { default_model_filename: 'it is not a .onnx file' }),
-  }
-  const changes = changesOf(config)
-  return reportOf(config.message, { from: MODEL_CONFIG_FILE, settings, stronger, changes, unused })
 }
 
 function keysFrom<File extends string>(settings: ModelSettings, file: File): Record<string, File> {

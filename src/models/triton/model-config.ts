@@ -1,4 +1,6 @@
 /** Describes a model version as Triton's `ModelConfig`, with the names and defaults of its JSON. */
+import type { PipelineSettings } from '../../model-folder/pipeline-settings.ts'
+import { pipelineOf } from '../../model-folder/pipeline.ts'
 import { asHandlerMetadata } from '../model-metadata.ts'
 import type { TensorMetadata } from '../model-metadata.ts'
 import type { ModelVersion } from '../model-version.ts'
@@ -20,12 +22,13 @@ export function modelConfig(model: ModelVersion, gpus: number): ModelConfigJson 
   const maxBatchSize = isOpenInFront ? settings.maxBatchSize : 0
   const { batchSize, maxBatchDelayMs, joinBatches, priorityLevels, defaultPriorityLevel } = settings
   const triton = prepared.triton?.config
+  const pipeline = pipelineOf(prepared)
   const preferred = triton?.dynamic_batching?.preferred_batch_size ?? []
   const isBatching = batchSize > 1 || priorityLevels > 1
   return {
     name,
     platform: platformOf(model),
-    backend: metadata?.runtime.name ?? prepared.runtime,
+    backend: pipeline === undefined ? (metadata?.runtime.name ?? prepared.runtime) : '',
     version_policy: triton?.version_policy ?? { specific: { versions: [model.version] } },
     max_batch_size: maxBatchSize,
     input: inputs.map((spec) => ({
@@ -52,7 +55,9 @@ export function modelConfig(model: ModelVersion, gpus: number): ModelConfigJson 
     instance_group: [
       { name, kind: gpus > 0 ? 'KIND_GPU' : 'KIND_CPU', count: model.wanted.min, gpus: [] },
     ],
-    default_model_filename: prepared.settings.model ?? 'model.onnx',
+    ...(pipeline === undefined
+      ? { default_model_filename: prepared.settings.model ?? 'model.onnx' }
+      : { ensemble_scheduling: { step: pipeline.steps.map(stepConfig) } }),
     parameters: joinBatches === 'auto' ? {} : { joinBatches: { string_value: joinBatches } },
     model_transaction_policy: { decoupled: false },
   }
@@ -62,9 +67,20 @@ export function modelConfig(model: ModelVersion, gpus: number): ModelConfigJson 
  * Returns Triton's name of the platform. A model with a custom handler has the name of its runtime.
  */
 export function platformOf(model: ModelVersion): string {
+  if (pipelineOf(model.prepared) !== undefined) return 'ensemble'
   return asHandlerMetadata(model.metadata) === undefined
     ? model.prepared.runtime
     : 'onnxruntime_onnx'
+}
+
+/** -1 is the version that a request without a version gets. Labels are no numbers either. */
+function stepConfig({ model, version = '', inputs, outputs }: PipelineSettings['steps'][number]) {
+  return {
+    model_name: model,
+    model_version: /^\d+$/.test(version) ? Number(version) : -1,
+    input_map: inputs,
+    output_map: outputs,
+  }
 }
 
 function tensorConfig(

@@ -1,9 +1,10 @@
 import path from 'node:path'
 import type { Logger } from 'pino'
 import type { Config } from '../../config/config.ts'
+import { JSON_ROOM_BYTES } from '../../contract/body-limits.ts'
 import { WARM_UP_LINE } from '../../contract/worker-lines.ts'
 import { ServerError } from '../../errors.ts'
-import type { AnswerCall } from '../../worker/host/calls/call-channel.ts'
+import type { CallAnswers } from '../../worker/host/calls/call-channel.ts'
 import { HandedOverProcess } from '../../worker/host/child-process/handed-over-process.ts'
 import type {
   OnLine,
@@ -30,14 +31,12 @@ import { choosePython, folderOf } from './python-model.ts'
 import { SpareWorkers } from './spare-workers.ts'
 import { fileChecks } from './worker-files.ts'
 import type { WorkerFiles } from './worker-files.ts'
-import { isBuiltIn, runsCode, workerOptions } from './worker-options.ts'
+import { isBuiltIn, runsCode, workerOptions, workerTimeoutMs } from './worker-options.ts'
 
 /** Maximum of batches in flight at one of onnxd's own workers. */
 const MAX_DEPTH = 8
 /** Limit for names, headers and phrases in a frame. */
 const MAX_TEXT_BYTES = 1024 * 1024
-/** Extra space for the JSON before binary data that already uses the whole response limit. */
-const JSON_ROOM_BYTES = 1024 * 1024
 
 /** The parts of a worker's specification that differ between onnxd's and Python workers. */
 interface SpecialPart extends Omit<
@@ -67,7 +66,7 @@ export class WorkerFactory {
   /** Workers by the process that they got: a new one, or a spare one. */
   readonly starts = { plain: 0, spare: 0 }
   /** Answers the calls of handlers to other models. Set before the first model is loaded. */
-  answerCall: AnswerCall | undefined
+  callsOf: ((model: PreparedModel, settings: EffectiveSettings) => CallAnswers) | undefined
   readonly #config: Config
   readonly #runtime: RuntimeDirectory
   readonly #starter: ProcessStarter
@@ -171,7 +170,7 @@ export class WorkerFactory {
       },
       ...fileChecks(() => special.process.folder, files, special.onLine),
       loadTimeoutMs: settings.startupTimeoutMs,
-      responseTimeoutMs: settings.responseTimeoutMs,
+      responseTimeoutMs: workerTimeoutMs(settings),
     })
     this.#alive.add(worker)
     this.#noteStart()
@@ -202,7 +201,10 @@ export class WorkerFactory {
       dialect: 'mms',
       warmUpLine: WARM_UP_LINE,
       maxInFlight: MAX_DEPTH,
-      ...(!isBuiltIn(settings) && { streams: { canCancel: true }, answerCall: this.answerCall }),
+      ...(!isBuiltIn(settings) && {
+        streams: { canCancel: true },
+        calls: this.callsOf?.(model, settings),
+      }),
       modelPath: model.modelPath,
       ioDescriptor: '',
       onLine,

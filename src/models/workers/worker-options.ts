@@ -8,6 +8,9 @@ import type { PreparedModel } from '../sources/prepare.ts'
 import { WEIGHTS_FILE } from './worker-files.ts'
 import type { WorkerFiles } from './worker-files.ts'
 
+/** Time for the worker of a pipeline to respond when its calls have failed. */
+const GRACE_MS = 5000
+
 /**
  * Returns the options of one worker; `worker/process/start/options.ts` reads them.
  * @param files What the worker does besides serving, as in {@link WorkerFiles}.
@@ -46,6 +49,14 @@ export function workerOptions(
     calls: isBuiltIn(effective) ? 0 : 3,
     overrides,
   }
+}
+
+/**
+ * Time after which a worker that has not responded is killed, in milliseconds. A pipeline only
+ * waits for others: the front-end ends its calls when the time is over, and the worker responds.
+ */
+export function workerTimeoutMs({ handler, responseTimeoutMs }: EffectiveSettings): number {
+  return handler === PIPELINE_HANDLER ? responseTimeoutMs + GRACE_MS : responseTimeoutMs
 }
 
 /** Whether a model runs without code of its own. */

@@ -39,13 +39,13 @@ export interface StreamingWorker {
 
 /** Returns `undefined` for a worker that sends one reply to each request. */
 export function streamingWorker(
-  { streams, answerCall, process: { channel }, limits }: WorkerSpec,
+  { streams, calls: answers, process: { channel } }: WorkerSpec,
   connection: Connection,
   progress: Progress,
 ): StreamingWorker | undefined {
   if (streams === undefined) return undefined
-  const hasCalls = channel !== undefined && answerCall !== undefined
-  const calls = hasCalls ? new CallChannel(channel, limits.maxValueBytes, answerCall) : undefined
+  const hasCalls = channel !== undefined && answers !== undefined
+  const calls = hasCalls ? new CallChannel(channel, answers) : undefined
   return { connection, progress, ...streams, calls }
 }
 

@@ -1,5 +1,5 @@
 import type { LoadRequest, WireDialect, WireLimits } from '../wire/messages.ts'
-import type { AnswerCall } from './calls/call-channel.ts'
+import type { CallAnswers } from './calls/call-channel.ts'
 import type { OnLine, WorkerProcess } from './child-process/worker-process.ts'
 
 /** A process, and everything that is needed to load a model in it. */
@@ -23,7 +23,7 @@ export interface WorkerSpec {
     readonly canCancel: boolean
   }
   /** Answers calls to other models; absent for workers whose process has no channel for them. */
-  readonly answerCall?: AnswerCall | undefined
+  readonly calls?: CallAnswers | undefined
   /**
    * Called before the worker loads the model. The function that it returns is called after the
    * load. Both reject when the files differ from the registered ones.

@@ -3,9 +3,12 @@ import { writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { ConfigError, ServerError, fileProblem } from '../../../errors.ts'
 import { isNetworkFile } from '../../../model-folder/paths.ts'
+import { asPipeline } from '../../../models/model-metadata.ts'
 import type { PreparedModel } from '../../../models/sources/prepare.ts'
+import { memberOf } from '../../json.ts'
 import type { CommandInput, Outcome } from '../../program/outcome.ts'
 import { textFlag } from '../../program/outcome.ts'
+import { findSteps } from '../pipeline-steps.ts'
 import { withFiles, withServer } from '../private-server.ts'
 import { declarationOf } from './declaration.ts'
 
@@ -35,18 +38,22 @@ function readMetadata(input: CommandInput, model: string): Promise<unknown> {
   const load = async (versions: readonly PreparedModel[]): Promise<unknown> => {
     const [last] = versions.slice(-1)
     if (last === undefined) throw noTensors(model)
+    const steps = await findSteps(model, [last], input.signal)
     const { image, task } = last.settings
-    const handler = image === undefined && task === undefined ? 'onnx' : 'image'
-    return withServer(input, [], async ({ server }) => {
-      const registration = { options: { handler }, origin: 'start' } as const
-      const [version] = await server.registry.register([last], registration)
-      if (version?.metadata !== undefined) return version.metadata
-      throw noTensors(model)
+    const builtIn = image === undefined && task === undefined ? 'onnx' : 'image'
+    const options = steps === undefined ? { handler: builtIn } : {}
+    return withServer(input, steps?.models ?? [], async ({ server }) => {
+      const [version] = await server.registry.register([last], { options, origin: 'start' })
+      const metadata = version?.metadata
+      const { problem, jsonOnly, steps: parts = [] } = asPipeline(metadata) ?? {}
+      if (metadata !== undefined && memberOf(metadata, 'inputs') !== undefined) return metadata
+      const why = problem ?? parts.find((step) => step.problem !== undefined)?.problem ?? jsonOnly
+      throw noTensors(model, why)
     })
   }
   return withFiles(model, input.signal, load, 'onnx')
 }
 
-function noTensors(model: string): ServerError {
-  return new ServerError('InvalidModelException', `${model} has no inputs and outputs.`)
+function noTensors(model: string, why = `${model} has no inputs and outputs.`): ServerError {
+  return new ServerError('InvalidModelException', why)
 }

@@ -47,6 +47,8 @@ export class Job {
   #reject: (error: Error) => void = ignore
   #isSettled = false
   readonly #statuses: StatusCounts | undefined
+  /** Ends the calls of other models; absent if its model cannot call others. */
+  readonly #leaving: AbortController | undefined
 
   constructor(
     headers: readonly WireHeader[],
@@ -54,7 +56,11 @@ export class Job {
     { level = 1, deadline, chain, statuses, isAlone = false }: JobOptions = {},
   ) {
     const request = { id: `${RUN}-${++lastId}`, headers, parameters }
-    this.request = chain === undefined ? request : { ...request, origin: { chain, deadline } }
+    this.#leaving = chain && new AbortController()
+    this.request =
+      this.#leaving === undefined || chain === undefined
+        ? request
+        : { ...request, origin: { chain, deadline, signal: this.#leaving.signal } }
     this.bytes = parameters.reduce((sum, parameter) => sum + parameter.value.length, 0)
     this.level = level
     this.deadline = deadline
@@ -86,6 +92,7 @@ export class Job {
   reject(error: Error): void {
     this.#isSettled = true
     this.#statuses?.count(error instanceof ServerError ? error.statusCode : 500)
+    this.#leaving?.abort(error)
     this.#reject(error)
   }
 }

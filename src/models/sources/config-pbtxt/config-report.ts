@@ -79,6 +79,18 @@ const RULES: Readonly<Record<string, Rule>> = {
   }),
   sequence_batching: 'onnxd does not support sequence batching; each request is independent',
   ensemble_scheduling: ['pipeline'],
+  ...within('ensemble_scheduling', {
+    step: null,
+    'step.model_name': null,
+    'step.model_version': null,
+    'step.input_map': null,
+    'step.input_map.key': null,
+    'step.input_map.value': null,
+    'step.output_map': null,
+    'step.output_map.key': null,
+    'step.output_map.value': null,
+    'step.model_namespace': 'model names of onnxd have no namespace',
+  }),
   optimization: 'use the settings graphOptimization, providers and threads instead',
   model_warmup: 'onnxd warms up each model with zeros, unless warmUp in model.json is false',
   response_cache: 'onnxd has no response cache',
@@ -110,6 +122,8 @@ export interface ReportContext {
   readonly changes?: Readonly<Record<string, string>>
   /** Keys that are read elsewhere but have no effect here, with the reason. */
   readonly unused?: Readonly<Record<string, string>>
+  /** Keys that are used here but nowhere else, with what they do. */
+  readonly used?: Readonly<Record<string, string>>
 }
 
 /** A model with its reports. */
@@ -169,8 +183,10 @@ function collect(
 function entryOf(
   key: string,
   values: readonly TextValue[],
-  { settings, stronger = {}, changes = {}, unused = {} }: ReportContext,
+  { settings, stronger = {}, changes = {}, unused = {}, used = {} }: ReportContext,
 ): Pick<ConfigKey, 'outcome' | 'text'> | undefined {
+  const use = ownValue(used, key)
+  if (use !== undefined) return { outcome: 'read', text: use }
   const rule = Object.hasOwn(RULES, key) ? RULES[key] : unknownText(key)
   const reason = ownValue(unused, key) ?? rule
   if (reason === null || reason === undefined) {

@@ -7,12 +7,12 @@ import { ServerError } from '../../../errors.ts'
 import type { PipelineSettings } from '../../../model-folder/pipeline-settings.ts'
 import type { ModelSettings } from '../../../model-folder/settings.ts'
 import {
-  JOIN_BATCHES,
   MAX_BATCH_SIZE,
   MAX_PRIORITY_LEVELS,
   MAX_WORKERS,
 } from '../../../model-folder/version-settings.ts'
 import { readEnsemble } from './ensemble.ts'
+import { joinBatchesIn } from './join-batches.ts'
 import { Fields } from './protobuf-fields.ts'
 import { TextSource, parseTextFormat } from './protobuf-text.ts'
 import type { TextMessage } from './protobuf-text.ts'
@@ -136,8 +136,8 @@ export function parseModelConfig(text: string): ModelConfig {
 
 /**
  * Returns the settings that a `config.pbtxt` sets:
- * - `max_batch_size` sets the batch size (0 means no batching, which is 1) and limits the batch
- *   dimension of one request.
+ * - `max_batch_size` limits the batch dimension of one request, and sets the batch size of a model
+ *   that is no ensemble (0 means no batching, which is 1).
  * - The sum of all instances sets the workers.
  * - The queue delay sets the batch delay, in milliseconds.
  * - The first label file sets the labels.
@@ -150,11 +150,14 @@ export function settingsOf(config: ModelConfig): ModelSettings {
   const delay = batching?.max_queue_delay_microseconds
   const labels = config.output.find(({ label_filename: name }) => name)?.label_filename
   return {
-    ...(labels !== undefined && { labels }),
-    ...(config.ensemble !== undefined && { pipeline: config.ensemble }),
+    ...(config.ensemble === undefined
+      ? labels !== undefined && { labels }
+      : { pipeline: config.ensemble }),
     ...(config.max_batch_size !== undefined && {
       maxBatchSize: config.max_batch_size,
-      batchSize: Math.min(Math.max(1, config.max_batch_size), MAX_BATCH_SIZE),
+      ...(config.ensemble === undefined && {
+        batchSize: Math.min(Math.max(1, config.max_batch_size), MAX_BATCH_SIZE),
+      }),
     }),
     ...(counted && { workers: Math.min(workers, MAX_WORKERS) }),
     ...(delay !== undefined && { maxBatchDelay: delay / 1000 }),
@@ -165,19 +168,6 @@ export function settingsOf(config: ModelConfig): ModelSettings {
         defaultPriorityLevel: batching.default_priority_level,
       }),
   }
-}
-
-/** Reads onnxd's own parameter from Triton's map. @throws ServerError `InvalidModelException`. */
-function joinBatchesIn({ parameters }: ModelConfig): Pick<ModelSettings, 'joinBatches'> {
-  const text = parameters.get('joinBatches')
-  if (text === undefined) return {}
-  const joinBatches = JOIN_BATCHES.find((value) => value === text)
-  if (joinBatches !== undefined) return { joinBatches }
-  const wanted = `one of ${JOIN_BATCHES.join(', ')}`
-  throw new ServerError(
-    'InvalidModelException',
-    `${MODEL_CONFIG_FILE}: the parameter "joinBatches" must be ${wanted}, got ${JSON.stringify(text)}.`,
-  )
 }
 
 /** Returns the keys that {@link settingsOf} changed, with the reason. */

@@ -11,6 +11,8 @@ export interface RequestOrigin {
   readonly chain: readonly string[]
   /** As in a job. */
   readonly deadline: number | undefined
+  /** Aborted when nobody waits for the response any more; absent if that cannot happen. */
+  readonly signal?: AbortSignal
 }
 
 /** A request to a worker whose code may call other models. */
@@ -46,6 +48,23 @@ export interface CallResponse {
  */
 export type AnswerCall = (call: ModelCall, signal: AbortSignal) => Promise<CallResponse>
 
+/** What answers the calls of one worker. */
+export interface CallAnswers {
+  readonly answer: AnswerCall
+  /**
+   * Returns the metadata of the pipeline that the worker serves; an empty body if `revision` is
+   * that of the present metadata.
+   * @throws ServerError if a step cannot be called.
+   */
+  readonly describe: (revision: string) => Promise<CallResponse>
+  /** Maximum size of the body of a call. */
+  readonly maxBytes: number
+  /** Time for a request with all its calls, in milliseconds; absent: the worker has a limit. */
+  readonly timeoutMs?: number | undefined
+}
+
+/** Value of `protocol` with which the worker of a pipeline asks for its metadata. */
+const METADATA = 'metadata'
 /** From this number of running calls on, no further calls are read from the worker. */
 const MAX_CALLS = 64
 /** The same for the bytes of their bodies. */
@@ -58,19 +77,19 @@ const MAX_BYTES = 64 * 1024 * 1024
  */
 export class CallChannel {
   readonly #socket: Duplex
-  readonly #answer: AnswerCall
+  readonly #answers: CallAnswers
   readonly #decoder: RequestDecoder
-  /** The requests at the worker. */
-  readonly #served = new Map<string, ServedRequest>()
+  /** The requests at the worker, and when it got them. */
+  readonly #served = new Map<string, { readonly request: ServedRequest; readonly since: number }>()
+  readonly #running = new Map<string, AbortController>()
   readonly #closing = new AbortController()
   #calls = 0
   #bytes = 0
 
-  /** @param maxBodyBytes Maximum size of the body of a call. */
-  constructor(socket: Duplex, maxBodyBytes: number, answer: AnswerCall) {
+  constructor(socket: Duplex, answers: CallAnswers) {
     this.#socket = socket
-    this.#answer = answer
-    const limits = { ...DEFAULT_WIRE_LIMITS, maxValueBytes: maxBodyBytes }
+    this.#answers = answers
+    const limits = { ...DEFAULT_WIRE_LIMITS, maxValueBytes: answers.maxBytes }
     this.#decoder = new RequestDecoder({ limits })
     socket.on('data', (chunk: Buffer) => this.#receive(chunk))
     // An error only means that the worker is gone.
@@ -80,7 +99,8 @@ export class CallChannel {
 
   /** The worker gets these requests. */
   begin(requests: readonly ServedRequest[]): void {
-    for (const request of requests) this.#served.set(request.id, request)
+    const since = performance.now()
+    for (const request of requests) this.#served.set(request.id, { request, since })
   }
 
   /** The worker has responded to them. */
@@ -91,8 +111,9 @@ export class CallChannel {
   #receive(chunk: Buffer): void {
     try {
       for (const message of this.#decoder.push(chunk)) {
-        if (message.command !== 'predict') throw new ProtocolError('it is not a call')
-        for (const request of message.requests) void this.#call(request)
+        if (message.command === 'load') throw new ProtocolError('it is not a call')
+        if (message.command === 'cancel') this.#running.get(message.id)?.abort()
+        else for (const request of message.requests) void this.#call(request)
       }
     } catch {
       // The worker's calls fail, because their channel is closed. Its requests go on.
@@ -104,12 +125,15 @@ export class CallChannel {
   async #call(request: WireRequest): Promise<void> {
     const bytes = request.parameters.reduce((sum, { value }) => sum + value.length, 0)
     this.#count(1, bytes)
+    const ending = new AbortController()
+    this.#running.set(request.id, ending)
     let response: CallResponse
     try {
-      response = await this.#answer(this.#read(request), this.#closing.signal)
+      response = await this.#respond(request, ending)
     } catch (error) {
       response = { prediction: errorPrediction(error), release: () => {} }
     }
+    this.#running.delete(request.id)
     this.#count(-1, -bytes)
     const { prediction, release } = response
     if (this.#socket.destroyed) return release()
@@ -121,22 +145,30 @@ export class CallChannel {
     this.#socket.write(Buffer.concat(frame), release)
   }
 
-  /** @throws ServerError if the worker serves no such request. */
-  #read({ headers, parameters }: WireRequest): ModelCall {
-    const [served = '', model = '', version = '', protocol = ''] = headers.map(([, value]) => value)
-    const serves = this.#served.get(served)
+  /** @throws ServerError also if the worker serves no such request. */
+  async #respond(
+    { headers, parameters }: WireRequest,
+    ending: AbortController,
+  ): Promise<CallResponse> {
+    const [id = '', model = '', version = '', protocol = ''] = headers.map(([, value]) => value)
+    const { answer, describe, timeoutMs } = this.#answers
+    if (protocol === METADATA) return describe(version)
+    const { request: serves, since = 0 } = this.#served.get(id) ?? {}
     if (serves?.origin === undefined) {
       const text = 'A handler can call other models only while it serves a request.'
       throw new ServerError('InternalServerException', text)
     }
-    return {
-      model,
-      version,
-      protocol,
-      headers: headers.slice(4),
-      parameters,
-      serves,
-      origin: serves.origin,
+    const { origin } = serves
+    const call = { model, version, protocol, headers: headers.slice(4), parameters, serves, origin }
+    const own = origin.signal === undefined ? [] : [origin.signal]
+    const signal = AbortSignal.any([this.#closing.signal, ending.signal, ...own])
+    const timer = timeoutMs === undefined ? undefined : endAfter(timeoutMs, since, ending)
+    try {
+      return await answer(call, signal)
+    } catch (error) {
+      throw signal.reason instanceof ServerError ? signal.reason : error
+    } finally {
+      clearTimeout(timer)
     }
   }
 
@@ -148,17 +180,22 @@ export class CallChannel {
   }
 }
 
+/** @param since When the request began, on the clock of `performance.now()`. */
+function endAfter(timeoutMs: number, since: number, ending: AbortController): NodeJS.Timeout {
+  const leftMs = Math.max(0, since + timeoutMs - performance.now())
+  const text = `No response within ${timeoutMs / 1000} s, the responseTimeout of the pipeline.`
+  const late = (): void => ending.abort(new ServerError('ResponseTimeoutException', text))
+  return setTimeout(late, leftMs).unref()
+}
+
 function errorPrediction(thrown: unknown): Omit<WirePrediction, 'id'> {
   const error =
     thrown instanceof ServerError
       ? thrown
       : new ServerError('InternalServerException', messageOf(thrown))
+  const { statusCode: status, retryAfterSeconds } = error
+  const headers: WireHeader[] =
+    retryAfterSeconds === undefined ? [] : [['Retry-After', String(retryAfterSeconds)]]
   const body = Buffer.from(JSON.stringify(error.toBody()))
-  return {
-    contentType: 'application/json',
-    status: error.statusCode,
-    reason: '',
-    headers: [],
-    body,
-  }
+  return { contentType: 'application/json', status, reason: '', headers, body }
 }

@@ -76,8 +76,8 @@ export async function loadCustomModel(
 }
 
 /** The channel to the front-end; `undefined` if the front-end is not that of onnxd. */
-function channelTo({ calls }: WorkerOptions): ServerCalls | undefined {
-  return calls === 0 ? undefined : new ServerCalls(calls)
+function channelTo(options: WorkerOptions): ServerCalls | undefined {
+  return options.calls === 0 ? undefined : new ServerCalls(options)
 }
 
 /** The code of the built-in handler is imported only for a folder with an ONNX model. */

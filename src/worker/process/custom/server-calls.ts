@@ -1,11 +1,12 @@
 /** Calls of a handler to other models of the server. See `docs/worker-protocol.md`. */
 import { Socket } from 'node:net'
 import type { CallOptions } from '../../../../types/handler.d.ts'
+import { maxCallBytes } from '../../../contract/body-limits.ts'
 import { messageOf } from '../../../errors.ts'
 import { ReplyDecoder } from '../../wire/decode.ts'
 import { encodePredict } from '../../wire/encode.ts'
 import type { WireHeader, WireParameter, WirePrediction } from '../../wire/messages.ts'
-import type { ModelCalls } from '../handler.ts'
+import type { ModelCalls, WorkerOptions } from '../handler.ts'
 import { PredictionException } from './prediction-exception.ts'
 
 interface Waiter {
@@ -13,15 +14,32 @@ interface Waiter {
   readonly reject: (error: Error) => void
 }
 
+/** A call of a model. */
+export interface SentCall {
+  /** Id of the request that is served. */
+  readonly served: string
+  readonly model: string
+  readonly version?: string | undefined
+  /** `v1` or `v2` for a body of that protocol, `metadata` for that of the pipeline itself. */
+  readonly protocol?: string | undefined
+  readonly headers?: readonly WireHeader[]
+  readonly parameters: readonly WireParameter[]
+}
+
 /** The worker's end of the channel. */
 export class ServerCalls implements ModelCalls {
   readonly #socket: Socket
   readonly #decoder = new ReplyDecoder()
   readonly #waiting = new Map<string, Waiter>()
+  readonly #maxBytes: number
   #next = 1
 
-  /** @param descriptor The channel, which this process has inherited. */
-  constructor(descriptor: number) {
+  /** `calls` is the descriptor of the channel, which this process has inherited. */
+  constructor({
+    calls: descriptor,
+    ...limits
+  }: Pick<WorkerOptions, 'calls' | 'maxBodyBytes' | 'maxResponseBytes'>) {
+    this.#maxBytes = maxCallBytes(limits)
     const socket = new Socket({ fd: descriptor, readable: true, writable: true })
     this.#socket = socket
     // The connection of the front-end decides how long this process lives.
@@ -40,23 +58,44 @@ export class ServerCalls implements ModelCalls {
     data: unknown,
     options: CallOptions = {},
   ): Promise<unknown> {
-    const { version = '', protocol = '', headers = {}, contentType } = options
-    const parameter = toParameter(data, contentType)
-    const list: WireHeader[] = [
+    const { version, protocol, headers = {}, contentType } = options
+    const parameters = [toParameter(data, contentType)]
+    const list = Object.entries(headers).map(([name, value]): WireHeader => [name, value])
+    const call = { served, model, version, protocol, headers: list, parameters }
+    return valueOf(await this.send(call))
+  }
+
+  /**
+   * Sends a request to a model and resolves with its response, which may be an error.
+   * @throws PredictionException if the channel is closed, or the body too large.
+   */
+  send({
+    served,
+    model,
+    version = '',
+    protocol = '',
+    headers = [],
+    parameters,
+  }: SentCall): Promise<WirePrediction> {
+    const bytes = parameters.reduce((sum, { value }) => Math.max(sum, value.length), 0)
+    if (bytes > this.#maxBytes) {
+      // The front-end would close the channel.
+      const text = `The request to model ${model} has ${bytes} bytes, more than the limit of ${this.#maxBytes}.`
+      return Promise.reject(new PredictionException(text, 413))
+    }
+    const own: WireHeader[] = [
       ['for', served],
       ['model', model],
       ['version', version],
       ['protocol', protocol],
-      ...Object.entries(headers).map(([name, value]): WireHeader => [name, value]),
     ]
     const id = String(this.#next++)
-    const prediction = await new Promise<WirePrediction>((resolve, reject) => {
+    return new Promise((resolve, reject) => {
       if (this.#socket.destroyed) return reject(closed())
       this.#waiting.set(id, { resolve, reject })
-      const frame = encodePredict([{ id, headers: list, parameters: [parameter] }])
+      const frame = encodePredict([{ id, headers: [...own, ...headers], parameters }])
       this.#socket.write(Buffer.concat(frame))
     })
-    return valueOf(prediction)
   }
 
   #receive(chunk: Buffer): void {
@@ -106,7 +145,7 @@ export function valueOf({
 }
 
 /** The message of an error body, which may be JSON. */
-function errorText(body: Buffer): string {
+export function errorText(body: Buffer): string {
   const text = body.toString()
   try {
     const value: unknown = JSON.parse(text)

@@ -14,7 +14,7 @@ export function describeModel(
   { joins, reason }: BatchVerdict,
 ): WirePrediction {
   const { name, handler, version, runtime, providers, batchable, inputs, outputs } = model
-  const { task, labels, topK, notServed, columns, text } = model
+  const { task, labels, topK, notServed, columns, text, ownResponses } = model
   const body = {
     name,
     version,
@@ -31,6 +31,7 @@ export function describeModel(
     topK,
     columns,
     text,
+    ownResponses,
   }
   return jsonPrediction(id, 200, prettyJson(body))
 }

@@ -1,158 +1,192 @@
 /** A model that is a chain of other models of the server. It has no session of onnxruntime. */
-import { errorBodyFor } from '../../../contract/error-bodies.ts'
-import { DIALECT_HEADER } from '../../../contract/internal-headers.ts'
-import { ServerError, messageOf } from '../../../errors.ts'
+import { ServerError } from '../../../errors.ts'
 import type { PipelineSettings } from '../../../model-folder/pipeline-settings.ts'
 import { namesOf } from '../../../model-folder/pipeline.ts'
 import type { PipelineNames } from '../../../model-folder/pipeline.ts'
 import type { WirePrediction, WireRequest, WorkerReply } from '../../wire/messages.ts'
-import { parseJson } from '../custom/json-input.ts'
-import { PredictionException } from '../custom/prediction-exception.ts'
 import { ServerCalls } from '../custom/server-calls.ts'
 import type { LoadContext, LoadedModel, WorkerOptions } from '../handler.ts'
-import { jsonPrediction } from '../loop/replies.ts'
+import { jsonPrediction as describedPrediction } from '../loop/replies.ts'
+import { BODY } from '../onnx/codec.ts'
+import { decodeBody } from '../onnx/content-coding.ts'
+import { JSON_LENGTH_HEADER, readHeaders } from '../onnx/headers.ts'
+import type { RequestHeaders } from '../onnx/headers.ts'
+import { responseTooLarge } from '../onnx/json/writer.ts'
+import { rawOf, readRawResponse, tensorOf, writeRawRequest } from '../onnx/oip/raw-tensors.ts'
+import type { RawTensor } from '../onnx/oip/raw-tensors.ts'
+import { errorPredictionFor, jsonPrediction } from '../onnx/prediction.ts'
+import type { TensorSpec } from '../onnx/tensors/metadata.ts'
+import type { Tensor } from '../onnx/tensors/tensor.ts'
 import { reportError } from '../report-error.ts'
-import { OPEN_INFERENCE, PREDICTIONS } from './formats.ts'
-import type { ModelIdentity, PipelineFormat, Values } from './formats.ts'
+import { OPEN_INFERENCE, PREDICTIONS } from './json-formats.ts'
+import type { JsonFormat } from './json-formats.ts'
+import { PresentTypes } from './pipeline-types.ts'
+import type { PipelineTypes } from './pipeline-types.ts'
+import { asServerError, checkStatus, runSteps } from './run-steps.ts'
+import type { RunStep } from './run-steps.ts'
+import type { TypedPipeline } from './typed-pipeline.ts'
 
-const BINARY_HEADER = 'inference-header-content-length'
+const NO_BODY = Buffer.alloc(0)
 
 /** @throws ServerError `InvalidModelException` if the steps do not fit together. */
 export function loadPipeline(pipeline: PipelineSettings, context: LoadContext): LoadedModel {
-  const { options, modelName } = context
-  if (options.calls === 0) {
+  if (context.options.calls === 0) {
     const text = 'A pipeline can be served by the front-end of onnxd only.'
     throw new ServerError('InvalidModelException', text)
   }
-  const identity = { name: modelName, version: options.modelVersion }
-  return new PipelineModel(pipeline, identity, new ServerCalls(options.calls), options)
+  return new PipelineModel(pipeline, context)
 }
 
 class PipelineModel implements LoadedModel {
   readonly needsEventLoop = true
   readonly #pipeline: PipelineSettings
   readonly #names: PipelineNames
-  readonly #identity: ModelIdentity
+  readonly #name: string
+  readonly #options: WorkerOptions
   readonly #calls: ServerCalls
-  readonly #limits: Pick<WorkerOptions, 'maxJsonBytes' | 'maxJsonDepth'>
+  readonly #types: PresentTypes
 
-  constructor(
-    pipeline: PipelineSettings,
-    identity: ModelIdentity,
-    calls: ServerCalls,
-    limits: Pick<WorkerOptions, 'maxJsonBytes' | 'maxJsonDepth'>,
-  ) {
+  constructor(pipeline: PipelineSettings, { modelName, options }: LoadContext) {
     this.#pipeline = pipeline
     this.#names = namesOf(pipeline)
-    this.#identity = identity
-    this.#calls = calls
-    this.#limits = limits
+    this.#name = modelName
+    this.#options = options
+    this.#calls = new ServerCalls(options)
+    this.#types = new PresentTypes(this.#calls, options, (...run) => this.#runTensors(...run))
   }
 
   /** The requests of a batch run at the same time, each for itself. */
   async predict(requests: readonly WireRequest[]): Promise<WorkerReply> {
-    const predictions = await Promise.all(requests.map((request) => this.#answer(request)))
+    const types = this.#types.get()
+    const predictions = await Promise.all(requests.map((request) => this.#answer(request, types)))
     return { code: 200, message: 'Prediction success', predictions }
   }
 
   close(): void {}
 
-  async #answer(request: WireRequest): Promise<WirePrediction> {
-    const dialect = headerOf(request, DIALECT_HEADER)
+  async #answer(request: WireRequest, asked: Promise<PipelineTypes>): Promise<WirePrediction> {
+    const headers = readHeaders(request.headers)
+    const { dialect, describe } = headers
     try {
-      if (headerOf(request, 'describe') === 'True')
-        return jsonPrediction(request.id, 200, this.#description)
-      const format = formatOf(request, dialect)
-      return jsonPrediction(request.id, 200, await this.#run(request, format))
+      const types = await asked
+      if (describe && dialect === undefined)
+        return describedPrediction(request.id, 200, types.description)
+      if (types.problem !== undefined)
+        throw new ServerError('InternalServerException', types.problem)
+      const { maxBodyBytes } = this.#options
+      const plain = decodeBody(request, headers.contentEncoding, maxBodyBytes)
+      const { typed } = types
+      return await (typed === undefined
+        ? this.#answerJson(plain, headers, types.jsonOnly)
+        : this.#answerTyped(plain, headers, typed))
     } catch (thrown) {
       const error = asServerError(thrown)
       if (error.statusCode >= 500) reportError('The pipeline failed', error)
-      const body = dialect === 'v2' ? errorBodyFor(error, 'v2') : error.toBody()
-      return jsonPrediction(request.id, error.statusCode, body)
+      const prediction = errorPredictionFor(request.id, error, dialect)
+      const { retryAfterSeconds: seconds } = error
+      if (seconds === undefined) return prediction
+      return { ...prediction, headers: [...prediction.headers, ['Retry-After', String(seconds)]] }
     }
   }
 
-  async #run(request: WireRequest, format: PipelineFormat): Promise<unknown> {
-    const body = parseJson(request.parameters[0]?.value ?? Buffer.alloc(0), this.#limits)
-    const values = new Map(format.readInputs(body))
-    this.#checkInputs(values)
-    for (const [index, step] of this.#pipeline.steps.entries()) {
-      try {
-        for (const [name, value] of await this.#runStep(step, values, request.id, format))
-          values.set(name, value)
-      } catch (thrown) {
-        const { statusCode, type, message } = asServerError(thrown)
-        const text = `Step ${index + 1} (model ${step.model}): ${message}`
-        throw new ServerError(type, text, { statusCode, cause: thrown })
-      }
-    }
-    return format.writeOutputs(chosen(values, this.#names.outputs), body, this.#identity)
+  async #answerTyped(
+    request: WireRequest,
+    headers: RequestHeaders,
+    typed: TypedPipeline,
+  ): Promise<WirePrediction> {
+    const { decoded, specs } = await typed.decode(request, headers)
+    const outputs = typed.outputs(decoded.outputNames)
+    return decoded.encode(await this.#runTensors(request.id, specs, decoded.inputs, outputs))
   }
 
-  /** Returns the outputs of a step under their names in the pipeline. */
-  async #runStep(
-    step: PipelineSettings['steps'][number],
-    values: Values,
-    served: string,
-    format: PipelineFormat,
-  ): Promise<Values> {
-    const inputs = Object.entries(step.inputs).map(([theirs, ours]): [string, unknown] => [
-      theirs,
-      values.get(ours),
-    ])
-    const { model, version = '' } = step
-    const { protocol } = format
-    const data = format.writeInputs(new Map(inputs), Object.keys(step.outputs))
-    const options = { version, ...(protocol === 'v2' && { protocol }) }
-    const outputs = format.readOutputs(await this.#calls.predict(served, model, data, options))
-    return new Map(
-      Object.entries(step.outputs).map(([theirs, ours]): [string, unknown] => {
-        if (outputs.has(theirs)) return [ours, outputs.get(theirs)]
-        const text = `its response has no output "${theirs}"`
-        throw new ServerError('InternalServerException', text)
-      }),
+  async #runTensors(
+    id: string,
+    specs: readonly TensorSpec[],
+    inputs: readonly Tensor[],
+    outputs: readonly TensorSpec[],
+  ): Promise<readonly Tensor[]> {
+    const given = new Map<string, RawTensor>()
+    for (const [index, spec] of specs.entries()) {
+      const tensor = inputs[index]
+      if (tensor !== undefined) given.set(spec.name, rawOf(tensor, spec))
+    }
+    const values = await runSteps(this.#pipeline.steps, given, this.#tensorStep(id))
+    return outputs.map((spec) => {
+      const value = values.get(spec.name)
+      if (value === undefined) throw new TypeError('an output without a value')
+      return tensorOf(spec, value)
+    })
+  }
+
+  #tensorStep(served: string): RunStep<RawTensor> {
+    return async ({ model, version, outputs }, inputs) => {
+      const { body, jsonLength } = writeRawRequest(inputs, Object.keys(outputs))
+      const response = await this.#calls.send({
+        served,
+        model,
+        version,
+        protocol: 'v2',
+        headers: [[JSON_LENGTH_HEADER, String(jsonLength)]],
+        parameters: [{ name: BODY, contentType: 'application/octet-stream', value: body }],
+      })
+      checkStatus(response)
+      return readRawResponse(response.body, readHeaders(response.headers).jsonLength)
+    }
+  }
+
+  async #answerJson(
+    request: WireRequest,
+    { dialect, jsonLength }: RequestHeaders,
+    reason = '',
+  ): Promise<WirePrediction> {
+    const isJson = (dialect === undefined || dialect === 'v2') && jsonLength === undefined
+    if (!isJson)
+      throw invalid(`The pipeline takes only JSON at /predictions and at /v2. ${reason}`.trim())
+    const format = dialect === undefined ? PREDICTIONS : OPEN_INFERENCE
+    const body = request.parameters.find(({ name }) => name === BODY)?.value ?? NO_BODY
+    const asked = format.readInputs(body, this.#options)
+    this.#checkNames([...asked.inputs.keys()], asked.outputs)
+    const values = await runSteps(
+      this.#pipeline.steps,
+      asked.inputs,
+      this.#jsonStep(request.id, format),
+    )
+    const names = asked.outputs.length === 0 ? this.#names.outputs : asked.outputs
+    const outputs = new Map(names.map((name) => [name, values.get(name) ?? NO_BODY]))
+    const identity = { name: this.#name, version: this.#options.modelVersion }
+    const written = format.writeOutputs(outputs, asked, identity)
+    const { maxResponseBytes } = this.#options
+    if (written.length > maxResponseBytes) throw responseTooLarge(maxResponseBytes)
+    return jsonPrediction(request.id, 200, written)
+  }
+
+  #jsonStep(served: string, format: JsonFormat): RunStep<Buffer> {
+    return async ({ model, version, outputs }, inputs) => {
+      const value = format.writeInputs(inputs, Object.keys(outputs))
+      const parameters = [{ name: BODY, contentType: 'application/json', value }]
+      const { protocol } = format
+      const response = await this.#calls.send({ served, model, version, protocol, parameters })
+      checkStatus(response)
+      return format.readOutputs(response.body, this.#options)
+    }
+  }
+
+  #checkNames(given: readonly string[], wanted: readonly string[]): void {
+    const { inputs, outputs } = this.#names
+    const missing = inputs.find((name) => !given.includes(name))
+    const unknown = given.find((name) => !inputs.includes(name))
+    if (missing !== undefined || unknown !== undefined) {
+      const what = missing === undefined ? `no input "${unknown}"` : `an input "${missing}"`
+      throw invalid(`The pipeline has ${what}. Its inputs are: ${inputs.join(', ')}.`)
+    }
+    const strange = wanted.find((name) => !outputs.includes(name))
+    if (strange === undefined) return
+    throw invalid(
+      `The pipeline has no output "${strange}". Its outputs are: ${outputs.join(', ')}.`,
     )
   }
-
-  #checkInputs(values: Values): void {
-    const { inputs } = this.#names
-    const missing = inputs.find((name) => !values.has(name))
-    const unknown = [...values.keys()].find((name) => !inputs.includes(name))
-    if (missing === undefined && unknown === undefined) return
-    const what = missing === undefined ? `no input "${unknown}"` : `an input "${missing}"`
-    const text = `The pipeline has ${what}. Its inputs are: ${inputs.join(', ')}.`
-    throw new ServerError('BadRequestException', text)
-  }
-
-  get #description(): unknown {
-    const { inputs, outputs } = this.#names
-    const steps = this.#pipeline.steps.map(({ model, version }) => ({ model, version }))
-    return { handler: 'pipeline', pipeline: { inputs, outputs, steps } }
-  }
 }
 
-/** @throws ServerError `BadRequestException` for a protocol that pipelines do not accept. */
-function formatOf(request: WireRequest, dialect: string | undefined): PipelineFormat {
-  if (dialect === undefined) return PREDICTIONS
-  const isBinary = headerOf(request, BINARY_HEADER) !== undefined
-  if (dialect === 'v2' && !isBinary) return OPEN_INFERENCE
-  const text = isBinary
-    ? 'A pipeline accepts JSON without binary data.'
-    : 'A pipeline accepts requests of /predictions and /v2.'
-  throw new ServerError('BadRequestException', text)
-}
-
-function headerOf({ headers }: WireRequest, wanted: string): string | undefined {
-  const lower = wanted.toLowerCase()
-  return headers.findLast(([name]) => name.toLowerCase() === lower)?.[1]
-}
-
-function chosen(values: Values, names: readonly string[]): Values {
-  return new Map(names.map((name) => [name, values.get(name)]))
-}
-
-function asServerError(thrown: unknown): ServerError {
-  if (thrown instanceof ServerError) return thrown
-  const statusCode = thrown instanceof PredictionException ? thrown.code : 500
-  return new ServerError('InternalServerException', messageOf(thrown), { statusCode })
+function invalid(text: string): ServerError {
+  return new ServerError('InvalidInputException', text)
 }

@@ -175,7 +175,8 @@ export class StepLoadedModel implements LoadedModel {
   #describe(id: string): WirePrediction {
     const { handler, open, facts } = this.#parts
     if (isBuiltInStep(handler, 'preprocess')) {
-      return describeModel(id, open.metadata, this.#batcher.verdict)
+      const ownResponses = this.#ownsPostprocess || undefined
+      return describeModel(id, { ...open.metadata, ownResponses }, this.#batcher.verdict)
     }
     const { modelName, handler: name } = facts
     const runtime = `Node ${process.versions.node}`

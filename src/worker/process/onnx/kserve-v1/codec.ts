@@ -28,19 +28,24 @@ import { readInstances } from './instances.ts'
 
 const EMPTY: WireParameter = { name: BODY, contentType: '', value: Buffer.alloc(0) }
 
+/**
+ * Returns whether outputs have an entry for each instance.
+ * @param id The request that is served.
+ */
+type TryOut = (id: string) => boolean | Promise<boolean>
+
 export class InstancesCodec implements RequestCodec {
   readonly #limits: CodecLimits
   readonly #inputs: InputTable
   readonly #outputs: OutputTable
-  readonly #tryOut: () => boolean
+  readonly #tryOut: TryOut
   readonly #tables: LazyTables
   #hasEntries: boolean | undefined
 
   /**
-   * @param tryOut Returns whether outputs have an entry for each instance. It is called at the
-   * first request.
+   * @param tryOut It is called at the first request.
    */
-  constructor(model: ModelMetadata, limits: CodecLimits, tryOut: () => boolean) {
+  constructor(model: ModelMetadata, limits: CodecLimits, tryOut: TryOut) {
     this.#limits = limits
     this.#tryOut = tryOut
     this.#tables = new LazyTables(model, limits)
@@ -91,8 +96,14 @@ export class InstancesCodec implements RequestCodec {
     const request = { id, dialect, inputs, outputNames: this.#outputs.names }
     const form = responseForm(accept)
     if (form !== 'plain' && form !== 'octets') return this.#tables.respond(request, form, accept)
-    this.#hasEntries ??= this.#tryOut()
-    return new InstancesCall(request, this.#hasEntries, this.#limits.maxResponseBytes)
+    const hasEntries = this.#hasEntries ?? this.#tryOut(id)
+    if (!(hasEntries instanceof Promise)) return this.#call(request, hasEntries)
+    return hasEntries.then((known) => this.#call(request, known))
+  }
+
+  #call(request: Omit<Decoded, 'encode'>, hasEntries: boolean): Decoded {
+    this.#hasEntries = hasEntries
+    return new InstancesCall(request, hasEntries, this.#limits.maxResponseBytes)
   }
 }
 

@@ -2,6 +2,7 @@
  * Decides whether the outputs of a model have one entry for each instance, as responses of `/v1`
  * should.
  */
+import { ServerError } from '../../../../errors.ts'
 import type { ModelMetadata, TensorSpec } from '../tensors/metadata.ts'
 import { allocateData } from '../tensors/tensor.ts'
 import type { Tensor } from '../tensors/tensor.ts'
@@ -20,7 +21,34 @@ const TRIED_ROWS = [2, 3] as const
  * model, so all its responses have the same form.
  */
 export function hasEntryPerInstance(model: ModelMetadata, run: Run): boolean {
-  const { inputs, outputs, maxBatchSize } = model
+  return entriesByNames(model) ?? givesAsManyRows(model, run)
+}
+
+/**
+ * As {@link hasEntryPerInstance}, for a model whose run takes time.
+ * @throws the error of the run, unless it rejects the zeros with a status below 500.
+ */
+export async function hasEntryPerInstanceLater(
+  model: ModelMetadata,
+  run: (inputs: readonly Tensor[]) => Promise<readonly Tensor[]>,
+): Promise<boolean> {
+  const known = entriesByNames(model)
+  if (known !== undefined) return known
+  try {
+    for (const rows of TRIED_ROWS) {
+      const outputs = await run(model.inputs.map((spec) => zerosOf(spec, rows)))
+      if (outputs.some(({ shape }) => shape[0] !== rows)) return false
+    }
+    return true
+  } catch (error) {
+    const isRejected = error instanceof ServerError && error.statusCode < 500
+    if (isRejected || error instanceof RangeError) return false
+    throw error
+  }
+}
+
+/** What the first dimensions say; `undefined` if only a run can tell. */
+function entriesByNames({ inputs, outputs, maxBatchSize }: ModelMetadata): boolean | undefined {
   if (inputs.length === 0 || outputs.length === 0) return false
   // The configuration says that every first dimension is the batch dimension.
   if (maxBatchSize > 0) return true
@@ -30,7 +58,7 @@ export function hasEntryPerInstance(model: ModelMetadata, run: Run): boolean {
   if (first.every((size) => typeof size === 'number')) return true
   const names = new Set(first.filter((size) => size !== ''))
   if (names.size > 1) return false
-  return !first.includes('') || givesAsManyRows(model, run)
+  return first.includes('') ? undefined : true
 }
 
 /**
