@@ -16,6 +16,11 @@ export function pipelineOf({
   return handler === PIPELINE_HANDLER ? settings.pipeline : undefined
 }
 
+/** How messages say that a model has no built-in handler. */
+export function codeText(model: Parameters<typeof pipelineOf>[0]): string {
+  return pipelineOf(model) === undefined ? 'has a custom handler' : 'is a pipeline'
+}
+
 /** The inputs and outputs of a pipeline. */
 export interface PipelineNames {
   readonly inputs: readonly string[]

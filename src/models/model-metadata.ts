@@ -107,6 +107,9 @@ const HandlerMetadata = Type.Object({
       description: 'True if the handler writes responses of its own in place of the outputs.',
     }),
   ),
+  readsMessages: Type.Optional(
+    Type.Boolean({ description: 'True if the handler is one that reads requests over gRPC.' }),
+  ),
   pipeline: Type.Optional(PipelineParts),
 })
 export type HandlerMetadata = Static<typeof HandlerMetadata>
@@ -115,6 +118,12 @@ export type HandlerMetadata = Static<typeof HandlerMetadata>
 export function asPipeline(description: unknown): PipelineParts | undefined {
   const Pipeline = Type.Object({ handler: Type.Literal('pipeline'), pipeline: PipelineParts })
   return fits(Pipeline, description) ? description.pipeline : undefined
+}
+
+/** Whether a model that runs code reads requests over gRPC: pipelines and `OnnxHandler` do. */
+export function readsMessages(description: unknown): boolean {
+  const Reader = Type.Object({ readsMessages: Type.Literal(true) })
+  return fits(Reader, description) || asPipeline(description) !== undefined
 }
 
 /**

@@ -174,6 +174,8 @@ export interface RandomGraph {
   readonly mixes: boolean
   /** Elements of one sample. */
   readonly width: number
+  /** Elements of one sample of `y`. */
+  readonly lastWidth: number
   readonly outputs: readonly string[]
   /** Its operators, for messages. */
   readonly operators: string
@@ -182,8 +184,11 @@ export interface RandomGraph {
 /**
  * A graph from `x[N,width]` to `y`. Half of the graphs have a second output `z` from the middle.
  */
-export function randomGraph(random: RandomNumbers, mixes: boolean): RandomGraph {
-  const width = random.integer(2, 5)
+export function randomGraph(
+  random: RandomNumbers,
+  mixes: boolean,
+  width = random.integer(2, 5),
+): RandomGraph {
   const graph = new GraphBuilder(random, width)
   const count = random.integer(2, 6)
   const [place, middle] = [random.integer(0, count - 1), random.integer(0, count - 1)]
@@ -199,6 +204,7 @@ export function randomGraph(random: RandomNumbers, mixes: boolean): RandomGraph 
   return {
     mixes,
     width,
+    lastWidth: graph.width,
     outputs,
     operators: graph.nodes.map(({ operator }) => operator).join(' '),
     model: {

@@ -65,15 +65,17 @@ export class PipelineMetadata {
   /**
    * Loads steps that load on demand, as far as their types are needed.
    * @throws ServerError of a step, with its name, if the types of the pipeline are unknown without
-   * it.
+   * it; 500 if the steps do not fit together.
    */
   async learn(): Promise<void> {
     try {
       await this.learnAll()
     } catch (error) {
-      const { inputs, outputs } = this.metadata
-      if (inputs === undefined || outputs === undefined) throw error
+      if (this.metadata.inputs === undefined) throw error
     }
+    const { inputs, pipeline } = this.metadata
+    if (inputs === undefined && pipeline.problem !== undefined)
+      throw new ServerError('InternalServerException', pipeline.problem)
   }
 
   /** As {@link learn}. @throws ServerError of any step that cannot be called. */

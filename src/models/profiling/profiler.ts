@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto'
 import { PROFILE_HEADER } from '../../contract/internal-headers.ts'
 import type { ProfileSummary } from '../../contract/profile.ts'
 import { ServerError, messageOf } from '../../errors.ts'
+import { codeText } from '../../model-folder/pipeline.ts'
 import type { EffectiveSettings } from '../effective-settings.ts'
 import { PrintedMetrics } from '../metrics/handler-metrics.ts'
 import type { PoolStatus, PoolWorker } from '../scheduling/pool.ts'
@@ -69,7 +70,7 @@ export class Profiler {
     if (hasCode || runtime !== 'node') {
       throw new ServerError(
         'BadRequestException',
-        `Model ${name} has a custom handler. Only the operators of models without code can be measured.`,
+        `Model ${name} ${codeText(this.#model)}. Only the operators of models without code can be measured.`,
       )
     }
     if (readyWorkers === 0) {

@@ -1,6 +1,7 @@
 /** Finds the model of a request whose body names it. */
 import type { FastifyRequest } from 'fastify'
 import { ServerError } from '../../errors.ts'
+import { codeText } from '../../model-folder/pipeline.ts'
 import { asHandlerMetadata } from '../../models/model-metadata.ts'
 import type { ModelVersion } from '../../models/model-version.ts'
 import type { Registry } from '../../models/registry.ts'
@@ -27,7 +28,7 @@ export function withoutHandler(model: ModelVersion): ModelVersion {
   if (!model.prepared.hasCode) return model
   throw new ServerError(
     'BadRequestException',
-    `The model ${model.name} has a custom handler, which this path cannot use. Use /predictions/${model.name}.`,
+    `The model ${model.name} ${codeText(model.prepared)}, which this path cannot use. Use /predictions/${model.name}.`,
   )
 }
 

@@ -3,6 +3,7 @@ import { BinaryWriter, WireType } from '@bufbuild/protobuf/wire'
 import { memoryOf } from '../../../buffer-pool.ts'
 import { DIALECT_HEADER } from '../../../contract/internal-headers.ts'
 import { ServerError } from '../../../errors.ts'
+import { readsMessages } from '../../../models/model-metadata.ts'
 import type { PredictOptions } from '../../../models/scheduling/predict-options.ts'
 import type { Prediction } from '../../../models/scheduling/prediction.ts'
 import type { Header } from '../../../models/scheduling/queue/job.ts'
@@ -160,7 +161,7 @@ async function predict(
   const routed = { headers: call.headers, query: {}, body: NO_BODY, chosenVersion: undefined }
   const version = scanned.version || chooseVersion(registry, scanned.model, routed)
   const model = findModel(registry, scanned.model, version)
-  if (model.prepared.hasCode) {
+  if (model.prepared.hasCode && !readsMessages(model.metadata)) {
     throw unimplemented(
       `Model ${model.name} has a custom handler, which does not read messages of gRPC. Use REST.`,
     )

@@ -92,8 +92,8 @@ class Codecs {
     const { inputs, outputs } = metadata
     this.#specs = inputs
     this.#v2 = new ProtocolCodec(metadata, options)
-    this.#v1 = new InstancesCodec(metadata, options, (id) =>
-      hasEntryPerInstanceLater(metadata, (zeros) => run(id, inputs, zeros, outputs)),
+    this.#v1 = new InstancesCodec(metadata, options, (id, examples) =>
+      hasEntryPerInstanceLater(metadata, examples, (zeros) => run(id, inputs, zeros, outputs)),
     )
     this.#plain = new TensorCodec(metadata, options, this.#v2)
     this.#grpc = new LateCodec(async () => {

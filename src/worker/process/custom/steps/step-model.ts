@@ -1,5 +1,6 @@
 /** A model with an `OnnxHandler`: the built-in handler with steps of its own. */
 import { messageWithTimes } from '../../../../contract/compute-times.ts'
+import { ServerError } from '../../../../errors.ts'
 import type { WirePrediction, WireRequest } from '../../../wire/messages.ts'
 import type { LoadedModel, ModelReply, WorkerOptions } from '../../handler.ts'
 import { jsonPrediction, withinLimit } from '../../loop/replies.ts'
@@ -21,7 +22,7 @@ import { isBuiltInStep } from './handler-class.ts'
 import type { StepHandler } from './handler-class.ts'
 import { StepRequest } from './request.ts'
 import type { StepModel } from './request.ts'
-import { predictionOf } from './response.ts'
+import { StepResponse, predictionOf } from './response.ts'
 import { SharedRun } from './shared-run.ts'
 import { StreamedResult, replyWithStreams } from './streams.ts'
 
@@ -168,6 +169,7 @@ export class StepLoadedModel implements LoadedModel {
     }
     const given = giveTensors(names, outputs)
     const result: unknown = await this.#parts.handler.postprocess(given, request, context)
+    if (request.protocol === 'grpc') checkMessage(result)
     if (isStream(result)) return new StreamedResult(result, request, context)
     return predictionOf(result, request.wire, context)
   }
@@ -175,13 +177,21 @@ export class StepLoadedModel implements LoadedModel {
   #describe(id: string): WirePrediction {
     const { handler, open, facts } = this.#parts
     if (isBuiltInStep(handler, 'preprocess')) {
-      const ownResponses = this.#ownsPostprocess || undefined
-      return describeModel(id, { ...open.metadata, ownResponses }, this.#batcher.verdict)
+      const steps = { ownResponses: this.#ownsPostprocess, readsMessages: true }
+      return describeModel(id, open.metadata, this.#batcher.verdict, steps)
     }
     const { modelName, handler: name } = facts
     const runtime = `Node ${process.versions.node}`
-    return jsonPrediction(id, 200, { modelName, handler: name, runtime })
+    return jsonPrediction(id, 200, { modelName, handler: name, runtime, readsMessages: true })
   }
+}
+
+/** @throws ServerError for a response that is no message of gRPC. */
+function checkMessage(result: unknown): void {
+  if (result instanceof StepResponse) return
+  const text =
+    'The handler responds with something else than the outputs of the model, which gRPC has no message for. Return request.respond(outputs), or use REST.'
+  throw new ServerError('InternalServerException', text)
 }
 
 function leaveAfter<T>(job: Job, done: Promise<T>): Promise<T> {

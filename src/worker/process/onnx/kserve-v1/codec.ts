@@ -30,9 +30,9 @@ const EMPTY: WireParameter = { name: BODY, contentType: '', value: Buffer.alloc(
 
 /**
  * Returns whether outputs have an entry for each instance.
- * @param id The request that is served.
+ * @param id The request that is served, and its inputs.
  */
-type TryOut = (id: string) => boolean | Promise<boolean>
+type TryOut = (id: string, inputs: readonly Tensor[]) => boolean | Promise<boolean>
 
 export class InstancesCodec implements RequestCodec {
   readonly #limits: CodecLimits
@@ -96,7 +96,7 @@ export class InstancesCodec implements RequestCodec {
     const request = { id, dialect, inputs, outputNames: this.#outputs.names }
     const form = responseForm(accept)
     if (form !== 'plain' && form !== 'octets') return this.#tables.respond(request, form, accept)
-    const hasEntries = this.#hasEntries ?? this.#tryOut(id)
+    const hasEntries = this.#hasEntries ?? this.#tryOut(id, inputs)
     if (!(hasEntries instanceof Promise)) return this.#call(request, hasEntries)
     return hasEntries.then((known) => this.#call(request, known))
   }

@@ -26,17 +26,20 @@ export function hasEntryPerInstance(model: ModelMetadata, run: Run): boolean {
 
 /**
  * As {@link hasEntryPerInstance}, for a model whose run takes time.
+ * @param examples Valid inputs: the zeros have their sizes, except for the first dimension.
  * @throws the error of the run, unless it rejects the zeros with a status below 500.
  */
 export async function hasEntryPerInstanceLater(
   model: ModelMetadata,
+  examples: readonly Tensor[],
   run: (inputs: readonly Tensor[]) => Promise<readonly Tensor[]>,
 ): Promise<boolean> {
   const known = entriesByNames(model)
   if (known !== undefined) return known
   try {
     for (const rows of TRIED_ROWS) {
-      const outputs = await run(model.inputs.map((spec) => zerosOf(spec, rows)))
+      const zeros = model.inputs.map((spec, index) => zerosOf(spec, rows, examples[index]?.shape))
+      const outputs = await run(zeros)
       if (outputs.some(({ shape }) => shape[0] !== rows)) return false
     }
     return true
@@ -82,8 +85,15 @@ function givesAsManyRows({ inputs, outputs }: ModelMetadata, run: Run): boolean 
 }
 
 /** @throws RangeError when an input is too large for a trial run */
-function zerosOf({ datatype, shape: own }: TensorSpec, rows: number): Tensor {
-  const shape = own.map((size, axis) => (size >= 0 ? size : axis === 0 ? rows : 1))
+function zerosOf(
+  { datatype, shape: own }: TensorSpec,
+  rows: number,
+  example: readonly number[] = [],
+): Tensor {
+  const shape = own.map((size, axis) => {
+    if (size >= 0) return size
+    return axis === 0 ? rows : (example[axis] ?? 1)
+  })
   const count = shape.reduce((product, size) => product * size, 1)
   if (count > MAX_ELEMENTS) throw new RangeError('an input is too large for a trial run')
   return datatype === 'BYTES'

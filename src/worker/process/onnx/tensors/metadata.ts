@@ -99,6 +99,4 @@ export interface ModelMetadata {
   readonly ignoresExtraColumns?: boolean
   /** Present if the model answers texts. */
   readonly text?: TextDescription
-  /** True if a handler writes responses of its own in place of the outputs. */
-  readonly ownResponses?: boolean | undefined
 }
