@@ -52,3 +52,24 @@ async function answerOf(server: TestServer): Promise<string> {
   assert.equal(response.status, 200)
   return response.text()
 }
+
+test('--watch also loads models again that were registered after the start', async (t) => {
+  const folder = handlerFolder(
+    t,
+    { 'service.ts': code("'first'"), 'model.json': { handler: 'service.ts:handle' } },
+    null,
+  )
+  const server = await serve(t, [], { allowHandlers: true, allowLocalPaths: true, watch: true })
+  const add = `/models?model_name=model&initial_workers=1&url=${encodeURIComponent(folder)}`
+  assert.equal((await server.manage(add, { method: 'POST' })).status, 200)
+  assert.equal(await answerOf(server), 'first')
+  writeFileSync(path.join(folder, 'service.ts'), code("'second'"))
+  await server.logged(({ msg }) => /changed; it was loaded again/.test(String(msg)))
+  assert.equal(await answerOf(server), 'second')
+
+  assert.equal((await server.manage('/models/model', { method: 'DELETE' })).status, 200)
+  writeFileSync(path.join(folder, 'service.ts'), code("'third'"))
+  assert.equal((await server.manage(add, { method: 'POST' })).status, 200)
+  assert.equal(await answerOf(server), 'third')
+  assert.equal(count(server), 1)
+})

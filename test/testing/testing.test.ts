@@ -192,3 +192,15 @@ test('a test prints no metrics', async (t) => {
   assert.match(stdout, /pass 1/)
   assert.ok(!stdout.includes('[METRICS]'), stdout)
 })
+
+test('config.pbtxt has no effect in a test', async (t) => {
+  const folder = handlerFolder(t, { 'config.pbtxt': 'max_batch_size: 1\n' })
+  const model = await loadFolder(t, folder)
+  const rows = [
+    [1, 2],
+    [3, 4],
+  ]
+  // A server would reject two rows.
+  const response = await model.predict({ a: rows, b: rows })
+  assert.equal(response.status, 200)
+})
