@@ -1,4 +1,4 @@
-/** What the server says of the inputs and outputs of pipelines, and in which dialects they answer. */
+/** What the server says of the inputs and outputs of pipelines, and which dialects they take. */
 import assert from 'node:assert/strict'
 import { cpSync, readFileSync } from 'node:fs'
 import path from 'node:path'
