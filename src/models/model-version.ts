@@ -21,7 +21,7 @@ import type { OnAccepted } from './scheduling/prediction.ts'
 import { Job } from './scheduling/queue/job.ts'
 import type { Header, Parameter } from './scheduling/queue/job.ts'
 import type { WantedWorkers } from './scheduling/slots/scaler.ts'
-import { discard } from './sources/prepare.ts'
+import { discard, isHandler } from './sources/prepare.ts'
 import type { PreparedModel } from './sources/prepare.ts'
 import { VersionWorkers } from './version-workers.ts'
 import type { WeightStatus } from './weights/weight-cache.ts'
@@ -187,7 +187,7 @@ export class ModelVersion {
     observer?.observe({ model: this, headers, parameters, options, response, accepted })
     this.statistics.recordResponse(response.status, accepted)
     // A custom handler can respond before it has read the whole request.
-    const canRelease = !this.prepared.hasCode
+    const canRelease = !isHandler(this.prepared)
     if (canRelease) {
       for (const { value } of parameters) largeBuffers.give(value)
       this.statistics.countWork(response.headers)

@@ -310,3 +310,19 @@ test('an input that only image models read may be an image file', async () => {
   assert.equal(wrong.status, 400)
   assert.match(errorOf(wrong.body), /FP32/)
 })
+
+test('statistics count the samples of a request', async () => {
+  const it = await server()
+  const data = Array.from({ length: 12 }, (_, index) => index)
+  const tensor = { name: 'in', datatype: 'FP32', shape: [3, 4], data }
+  const before = await samplesOf(it, 'fork')
+  assert.equal((await post(it, '/v2/models/fork/infer', { inputs: [tensor] })).status, 200)
+  assert.equal(await samplesOf(it, 'fork'), before + 3)
+})
+
+async function samplesOf(it: TestServer, name: string): Promise<number> {
+  const { model_stats: stats } = (await json(await it.fetch(`/v2/models/${name}/stats`))) as {
+    model_stats: { inference_count: number }[]
+  }
+  return stats[0]?.inference_count ?? 0
+}

@@ -15,14 +15,14 @@ import {
   isArchive,
   isModelFile,
 } from './model-name.ts'
-import { toPrepared } from './prepared-model.ts'
+import { isHandler, toPrepared } from './prepared-model.ts'
 import type { Delivery, Place, PreparedModel, Wishes } from './prepared-model.ts'
 import { RegisteredFiles } from './registered-files.ts'
 import { ORT_FILES, checkRuntimeName } from './runtime.ts'
 import { checkTree, isMissing } from './safe-files.ts'
 import { outlineVersion, unpackInto, unpackVersion } from './unpack.ts'
 
-export { MODEL_NAME_PATTERN, checkModelName, checkRuntimeName }
+export { MODEL_NAME_PATTERN, checkModelName, checkRuntimeName, isHandler }
 export type { Delivery, Place, PreparedModel }
 
 /** Allowed sources of models. */

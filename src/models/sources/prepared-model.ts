@@ -1,5 +1,6 @@
 /** What is known about a model before it is loaded: what was found, and what was requested. */
 import { ServerError } from '../../errors.ts'
+import { pipelineOf } from '../../model-folder/pipeline.ts'
 import type { ModelSettings } from '../../model-folder/settings.ts'
 import type { ConfigKey } from './config-pbtxt/config-report.ts'
 import type { Reshapes } from './config-pbtxt/tensor-reshapes.ts'
@@ -39,6 +40,11 @@ export interface PreparedModel extends ModelRuntime {
   readonly delivery?: Delivery
   /** What it was prepared from, to prepare it again in another HTTP process. */
   readonly place?: Place
+}
+
+/** Whether code that is not onnxd's serves a model. */
+export function isHandler(model: Pick<PreparedModel, 'hasCode' | 'handler' | 'settings'>): boolean {
+  return model.hasCode && pipelineOf(model) === undefined
 }
 
 /** An artifact: a model file from the network, alone in a private folder, removed with it. */
