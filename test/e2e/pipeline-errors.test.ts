@@ -64,6 +64,11 @@ const MODELS = [
   writePipeline(FOLDER, 'sum', [SUM]),
   writePipeline(FOLDER, 'lost', [{ ...SUM, model: 'nobody' }]),
   path.join(ownModels(), 'simple'),
+  path.join(ownModels(), 'identity_int64'),
+  writePipeline(FOLDER, 'mixed', [
+    { model: 'identity_int64', inputs: { INPUT0: 'big' }, outputs: { OUTPUT0: 'same' } },
+    step('tool', 'in', 'out'),
+  ]),
 ]
 const server = (): Promise<TestServer> =>
   sharedServer(MODELS, {
@@ -185,4 +190,23 @@ test('a call that is too large fails, and the next one does not', async () => {
     assert.equal(code, 413, message)
     assert.match(message, /model tool has 3000000 bytes/)
   }
+})
+
+test('a pipeline with a custom handler takes JSON, and rounds no number', async () => {
+  const it = await server()
+  const big = '9223372036854775807'
+  const send = async (route: string, body: string) => {
+    const headers = { 'content-type': 'application/json' }
+    const answer = await it.fetch(route, { method: 'POST', body, headers })
+    return { status: answer.status, text: (await answer.text()).replaceAll(/\s/g, '') }
+  }
+  assert.deepEqual(await send('/predictions/mixed', `{"in":"x","big":[[${big}]]}`), {
+    status: 200,
+    text: `{"same":[[${big}]],"out":"x"}`,
+  })
+  const missing = await send('/predictions/mixed', `{"big":[[${big}]]}`)
+  assert.equal(missing.status, 400)
+  assert.match(missing.text, /hasaninput\\?"in\\?"\.Itsinputsare:big,in\./)
+  const v1 = await send('/v1/models/mixed:predict', '{"instances":[]}')
+  assert.deepEqual([v1.status, /Step2\(modeltool\)/.test(v1.text)], [400, true], v1.text)
 })

@@ -81,7 +81,6 @@ export class CallChannel {
   readonly #decoder: RequestDecoder
   /** The requests at the worker, and when it got them. */
   readonly #served = new Map<string, { readonly request: ServedRequest; readonly since: number }>()
-  readonly #running = new Map<string, AbortController>()
   readonly #closing = new AbortController()
   #calls = 0
   #bytes = 0
@@ -111,9 +110,8 @@ export class CallChannel {
   #receive(chunk: Buffer): void {
     try {
       for (const message of this.#decoder.push(chunk)) {
-        if (message.command === 'load') throw new ProtocolError('it is not a call')
-        if (message.command === 'cancel') this.#running.get(message.id)?.abort()
-        else for (const request of message.requests) void this.#call(request)
+        if (message.command !== 'predict') throw new ProtocolError('it is not a call')
+        for (const request of message.requests) void this.#call(request)
       }
     } catch {
       // The worker's calls fail, because their channel is closed. Its requests go on.
@@ -125,15 +123,12 @@ export class CallChannel {
   async #call(request: WireRequest): Promise<void> {
     const bytes = request.parameters.reduce((sum, { value }) => sum + value.length, 0)
     this.#count(1, bytes)
-    const ending = new AbortController()
-    this.#running.set(request.id, ending)
     let response: CallResponse
     try {
-      response = await this.#respond(request, ending)
+      response = await this.#respond(request)
     } catch (error) {
       response = { prediction: errorPrediction(error), release: () => {} }
     }
-    this.#running.delete(request.id)
     this.#count(-1, -bytes)
     const { prediction, release } = response
     if (this.#socket.destroyed) return release()
@@ -146,10 +141,7 @@ export class CallChannel {
   }
 
   /** @throws ServerError also if the worker serves no such request. */
-  async #respond(
-    { headers, parameters }: WireRequest,
-    ending: AbortController,
-  ): Promise<CallResponse> {
+  async #respond({ headers, parameters }: WireRequest): Promise<CallResponse> {
     const [id = '', model = '', version = '', protocol = ''] = headers.map(([, value]) => value)
     const { answer, describe, timeoutMs } = this.#answers
     if (protocol === METADATA) return describe(version)
@@ -160,15 +152,20 @@ export class CallChannel {
     }
     const { origin } = serves
     const call = { model, version, protocol, headers: headers.slice(4), parameters, serves, origin }
-    const own = origin.signal === undefined ? [] : [origin.signal]
-    const signal = AbortSignal.any([this.#closing.signal, ending.signal, ...own])
+    // `AbortSignal.any` would keep memory for each call as long as the channel is open.
+    const ending = new AbortController()
+    const end = (): void => ending.abort()
+    const sources = [this.#closing.signal, origin.signal]
+    for (const source of sources) source?.addEventListener('abort', end)
+    if (sources.some((source) => source?.aborted)) end()
     const timer = timeoutMs === undefined ? undefined : endAfter(timeoutMs, since, ending)
     try {
-      return await answer(call, signal)
+      return await answer(call, ending.signal)
     } catch (error) {
-      throw signal.reason instanceof ServerError ? signal.reason : error
+      throw ending.signal.reason instanceof ServerError ? ending.signal.reason : error
     } finally {
       clearTimeout(timer)
+      for (const source of sources) source?.removeEventListener('abort', end)
     }
   }
 
