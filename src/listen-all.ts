@@ -4,7 +4,10 @@ import type { Logger } from 'pino'
 import type { App, RouteContext } from './routes/route-context.ts'
 
 /** A listener, to be stopped. */
-export type OpenListener = Pick<App['openRequests'], 'hasClientsWithin' | 'startDraining' | 'close'>
+export type OpenListener = Pick<
+  App['openRequests'],
+  'hasClientsWithin' | 'startDraining' | 'stopListening' | 'close'
+>
 
 /** Where a server listens. */
 export interface Addresses {
@@ -14,14 +17,16 @@ export interface Addresses {
   readonly grpcAddress: string | undefined
 }
 
-/** The addresses, and the socket of the inference listener. */
+/** The addresses, and the sockets that other HTTP processes of the server may share. */
 interface Listeners extends Addresses {
   readonly inferenceServer: Server
+  /** Absent if there is no gRPC listener. */
+  readonly grpcServer: Server | undefined
 }
 
 /**
  * One listener for clients and one for operators, or one for both if host and port are equal.
- * @param reusePort Set if other processes of this server will listen on the inference port.
+ * @param reusePort Set if other processes of this server will listen on the ports for clients.
  */
 export async function listenAll(
   context: RouteContext,
@@ -42,9 +47,8 @@ export async function listenAll(
     listeners.push(combined.openRequests)
     signal.throwIfAborted()
     const url = await listen(combined, place)
-    const grpcAddress = await listenForGrpc(context, log, listeners)
-    const inferenceServer = combined.server
-    return { inferenceUrl: url, managementUrl: url, grpcAddress, inferenceServer }
+    const grpc = await listenForGrpc(context, log, listeners)
+    return { inferenceUrl: url, managementUrl: url, ...grpc, inferenceServer: combined.server }
   }
   const inference = await buildInferenceApp(context, log)
   const management = await buildManagementApp(context, log)
@@ -58,7 +62,7 @@ export async function listenAll(
       portFlag: '--management-port',
       isSecure,
     }),
-    grpcAddress: await listenForGrpc(context, log, listeners),
+    ...(await listenForGrpc(context, log, listeners, reusePort)),
     inferenceServer: inference.server,
   }
 }
@@ -68,10 +72,11 @@ async function listenForGrpc(
   context: RouteContext,
   log: Logger,
   listeners: OpenListener[],
-): Promise<string | undefined> {
-  if (context.config.grpcPort < 0) return undefined
+  reusePort?: 'first',
+): Promise<Pick<Listeners, 'grpcAddress' | 'grpcServer'>> {
+  if (context.config.grpcPort < 0) return { grpcAddress: undefined, grpcServer: undefined }
   const { startGrpc } = await import('./routes/grpc/listener.ts')
-  const listener = await startGrpc(context, log)
+  const listener = await startGrpc(context, log, { reusePort })
   listeners.push(listener)
-  return listener.address
+  return { grpcAddress: listener.address, grpcServer: listener.server }
 }

@@ -126,6 +126,7 @@ export async function startServer({
     service
   const context: RouteContext = {
     config,
+    serverConfig: allSettings,
     configOrigins: origins,
     registry,
     repository,
@@ -164,15 +165,20 @@ export async function startServer({
     // Loads must stop first: a request that waits for a load would keep the server from ending.
     const loadsEnded = registry.stopLoading()
     const sparesEnded = factory.spares.close()
-    const shardsEnded = shards?.close()
     // A load balancer needs time to see that readiness returns 503. Its next probe or request may
     // come on a new connection.
-    const hasClients = listeners.some((listener) => listener.hasClientsWithin(RECENT_MS))
-    const mayHaveClients = hasClients || shards !== undefined
-    if (wasReady && mayHaveClients) await delay(config.stopDelay * 1000)
+    const hasClients =
+      listeners.some((listener) => listener.hasClientsWithin(RECENT_MS)) ||
+      (await shards?.hasClientsWithin(RECENT_MS)) === true
+    const delayMs = wasReady && hasClients ? config.stopDelay * 1000 : 0
+    shards?.stop(delayMs)
+    if (delayMs > 0) await delay(delayMs)
+    await shards?.stopListening()
     const drainMs = config.drainTimeout * 1000
     // Models stay until the last request has its response, also one whose body still arrives.
-    await Promise.all(listeners.map((listener) => listener.close(drainMs, log)))
+    const listenersEnded = listeners.map((listener) => listener.close(drainMs, log))
+    const shardsEnded = shards?.close()
+    await Promise.all(listenersEnded)
     await Promise.all([loadsEnded, sparesEnded, shardsEnded])
     await Promise.all([service.close(), tracing?.close()])
     access.close()
@@ -190,7 +196,13 @@ export async function startServer({
     // A worker starts slower than the HTTP side, so it goes first, unless its model is an archive.
     await Promise.race([factory.firstStart, loading, delay(WORKER_FIRST_MS)])
     const reusePort = sharing?.canReusePort() === true ? 'first' : undefined
-    const { inferenceServer, ...urls } = await listenAll(context, log, listeners, signal, reusePort)
+    const { inferenceServer, grpcServer, ...urls } = await listenAll(
+      context,
+      log,
+      listeners,
+      signal,
+      reusePort,
+    )
     managementUrl = urls.managementUrl
     shards?.start()
     const outcome = await loading
@@ -202,9 +214,10 @@ export async function startServer({
     registry.loads.isStarting = false
     factory.spares.refill()
     await shards?.listen({
-      port: Number(new URL(urls.inferenceUrl).port),
       managementUrl,
-      handle: reusePort === undefined ? inferenceServer : undefined,
+      http: inferenceServer,
+      grpc: grpcServer,
+      isPortReused: reusePort !== undefined,
     })
     signal.throwIfAborted()
     return { ...outcome, ...urls, registry, access, close: closeOnce }

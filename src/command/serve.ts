@@ -79,7 +79,7 @@ export async function serveModels(argv: readonly string[], failureCode: number):
     log,
     recentLog,
     writeLog: (lines) => {
-      for (const line of lines.match(/.*\n/g) ?? []) writeLine(line)
+      for (const line of lines.match(/[^\n]*\n/g) ?? []) writeLine(line)
     },
     droppedLogLines: () => errors.dropped,
     signal,

@@ -127,7 +127,8 @@ export async function createModelService({
     rollouts: () => registry.rollouts.shown,
     droppedLogLines,
     recording: recorder?.counts,
-    shadows: () => registry.shadows.counts,
+    // Process 0 counts the copies of all processes.
+    shadows: () => (share === undefined || share.index === 0 ? registry.shadows.counts : []),
   })
   return {
     factory,

@@ -32,6 +32,8 @@ export type App = FastifyInstance<
 /** The parts of the server that routes need. */
 export interface RouteContext {
   readonly config: Config
+  /** The settings of the whole server; absent if they are those of this HTTP process. */
+  readonly serverConfig?: Config | undefined
   /** The origin of each setting that does not have its default. */
   readonly configOrigins: ConfigOrigins
   readonly registry: Registry

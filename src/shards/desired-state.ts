@@ -3,7 +3,10 @@ import type { VersionOptions } from '../models/effective-settings.ts'
 import type { LoadedIdentity } from '../models/loading/loads.ts'
 import type { ModelVersion } from '../models/model-version.ts'
 import type { Registry } from '../models/registry.ts'
+import type { JudgedVersion, VersionReport } from '../models/rollout/reporter.ts'
+import { isActive } from '../models/rollout/rollout.ts'
 import type { Routing } from '../models/routing/routing.ts'
+import type { Shadow } from '../models/shadow/shadow-settings.ts'
 import type { Place } from '../models/sources/prepare.ts'
 
 /** The number of workers that a request has set. */
@@ -29,6 +32,8 @@ export interface NameState<V extends VersionState = VersionState> {
   readonly versions: readonly V[]
   /** Absent if there are no labels and weights. */
   readonly routing?: Routing | undefined
+  /** Absent if no version gets copies of requests. */
+  readonly shadow?: Shadow | undefined
 }
 
 /** A version that is to be served, with everything that is needed to register it. */
@@ -48,6 +53,8 @@ export interface DesiredState {
   readonly names: readonly NameState<DesiredVersion>[]
   /** Models that process 0 loads, and does not serve yet. */
   readonly loading: readonly LoadedIdentity[]
+  /** Versions whose requests rollouts judge. Each process reports them to process 0. */
+  readonly judged: readonly JudgedVersion[]
 }
 
 /** Gives each registration its number. */
@@ -60,6 +67,12 @@ export class Registrations {
     const id = this.#ids.get(model) ?? ++this.#last
     this.#ids.set(model, id)
     return id
+  }
+
+  /** Returns a served version by its number. */
+  find(registry: Registry, name: string, id: number): ModelVersion | undefined {
+    if (!registry.has(name)) return undefined
+    return registry.versions(name).find((model) => this.#ids.get(model) === id)
   }
 
   /** Sets the number of a version that another process has given. */
@@ -87,7 +100,21 @@ export function desiredState(
   const loading = registry.loading.map(({ name, version }) =>
     version === undefined ? { name } : { name, version },
   )
-  return { revision, names: shared as readonly NameState<DesiredVersion>[], loading }
+  const judged = judgedVersions(registry, registrations)
+  return { revision, names: shared as readonly NameState<DesiredVersion>[], loading, judged }
+}
+
+/** Adds what another process has seen of versions that rollouts judge. */
+export function judge(
+  registry: Registry,
+  registrations: Registrations,
+  reports: readonly VersionReport[],
+): void {
+  for (const report of reports) {
+    // It may report a version that was replaced meanwhile.
+    const model = registrations.find(registry, report.name, report.id)
+    if (model !== undefined) registry.rollouts.add(model, report)
+  }
 }
 
 /** Describes what this process serves. */
@@ -95,20 +122,34 @@ export function currentState(registry: Registry, registrations: Registrations): 
   return namesOf(registry, (model) => versionState(model, registrations))
 }
 
+function judgedVersions(registry: Registry, registrations: Registrations): JudgedVersion[] {
+  return registry.rollouts.all.flatMap(({ name, rollout }) => {
+    if (!isActive(rollout)) return []
+    const { plan, from, step } = rollout
+    return registry
+      .versions(name)
+      .filter(({ version }) => version === plan.to || from.includes(version))
+      .map((model) => ({ name, version: model.version, id: registrations.idOf(model), step }))
+  })
+}
+
 function namesOf<V extends VersionState>(
   registry: Registry,
   describe: (model: ModelVersion) => V,
 ): NameState<V>[] {
   const routings = new Map(registry.routing.all.map(({ name, routing }) => [name, routing]))
+  const shadows = new Map(registry.shadows.all.map(({ name, shadow }) => [name, shadow]))
   return registry.names.map((name) => {
     const models = registry.versions(name).filter(({ version }) => registry.has(name, version))
     const chosen = models.find((model) => registry.isDefault(model))
     const routing = routings.get(name)
+    const shadow = shadows.get(name)
     return {
       name,
       defaultVersion: chosen?.version ?? '',
       versions: models.map((model) => describe(model)),
       ...(routing !== undefined && { routing }),
+      ...(shadow !== undefined && { shadow }),
     }
   })
 }

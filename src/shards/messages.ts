@@ -1,5 +1,7 @@
 /** What process 0 and the other HTTP processes tell each other over their IPC channel. */
 import type { Config, ConfigOrigins } from '../config/config.ts'
+import type { VersionReport } from '../models/rollout/reporter.ts'
+import type { CopyReport } from '../models/shadow/reporter.ts'
 import type { Share } from '../share.ts'
 import type { DesiredState } from './desired-state.ts'
 
@@ -17,6 +19,10 @@ export type Question =
   | { readonly about: 'metrics'; readonly names: readonly string[] }
   | { readonly about: 'live' }
   | { readonly about: 'alive' }
+  /** It closes its listening sockets, and answers then. */
+  | { readonly about: 'listeners' }
+  /** Whether a client is connected, or was within this time. */
+  | { readonly about: 'clients'; readonly withinMs: number }
   | { readonly about: 'version'; readonly name: string; readonly version: string }
 
 /** From process 0. */
@@ -25,13 +31,18 @@ export type ToShard =
   | { readonly type: 'state'; readonly state: DesiredState }
   /** With the listening socket of process 0 if the processes cannot listen on the same port. */
   | {
-      readonly type: 'listen'
+      readonly type: 'listener'
+      readonly protocol: 'http' | 'grpc'
       readonly port: number
-      readonly managementUrl: string
       readonly isHandle: boolean
     }
+  /** Comes after the listeners. */
+  | { readonly type: 'listen'; readonly managementUrl: string }
   | { readonly type: 'ask'; readonly id: number; readonly question: Question }
+  /** It is not ready any more. */
   | { readonly type: 'stop' }
+  /** It finishes accepted requests and ends. */
+  | { readonly type: 'drain' }
 
 /** To process 0. */
 export type FromShard =
@@ -41,4 +52,8 @@ export type FromShard =
   /** The models cannot be brought into the desired state. The process ends. */
   | { readonly type: 'failed'; readonly reason: string; readonly stderr: readonly string[] }
   | { readonly type: 'listening' }
+  /** What it has seen of versions that rollouts judge. */
+  | { readonly type: 'judged'; readonly reports: readonly VersionReport[] }
+  /** What copies for shadow versions have shown. */
+  | { readonly type: 'copied'; readonly reports: readonly CopyReport[] }
   | { readonly type: 'answer'; readonly id: number; readonly value: unknown }

@@ -10,6 +10,7 @@ export type Step<V extends VersionState = VersionState> =
   | { readonly kind: 'reload'; readonly name: string; readonly versions: readonly V[] }
   | { readonly kind: 'default'; readonly name: string; readonly version: string }
   | { readonly kind: 'route'; readonly name: string; readonly routing: NameState['routing'] }
+  | { readonly kind: 'shadow'; readonly name: string; readonly shadow: NameState['shadow'] }
   | { readonly kind: 'scale'; readonly name: string; readonly version: V }
 
 /**
@@ -47,7 +48,7 @@ function stepsTo<V extends VersionState>(
   if (kept.length > 0 || !canReload(versions)) {
     return [{ kind: 'unregister', name }, ...changes(desired, undefined, [])]
   }
-  const reloaded = { ...desired, routing: current?.routing }
+  const reloaded = { ...desired, routing: current?.routing, shadow: current?.shadow }
   return [{ kind: 'reload', name, versions }, ...settings(desired, reloaded, versions)]
 }
 
@@ -65,7 +66,7 @@ function changes<V extends VersionState>(
 }
 
 function settings<V extends VersionState>(
-  { name, defaultVersion, routing, versions }: NameState<V>,
+  { name, defaultVersion, routing, shadow, versions }: NameState<V>,
   current: NameState | undefined,
   added: readonly V[],
   kept: readonly VersionState[] = [],
@@ -82,6 +83,7 @@ function settings<V extends VersionState>(
       ? []
       : [{ kind: 'default', name, version: defaultVersion } as const]),
     ...(isSame(routing, current?.routing) ? [] : [{ kind: 'route', name, routing } as const]),
+    ...(isSame(shadow, current?.shadow) ? [] : [{ kind: 'shadow', name, shadow } as const]),
     ...scaled.map((version): Step<V> => ({ kind: 'scale', name, version })),
   ]
 }

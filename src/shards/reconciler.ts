@@ -4,6 +4,7 @@ import { ServerError } from '../errors.ts'
 import { UnwantedLoadError } from '../models/loading/loads.ts'
 import type { Load, LoadedIdentity } from '../models/loading/loads.ts'
 import type { Registry } from '../models/registry.ts'
+import type { Shadow } from '../models/shadow/shadow-settings.ts'
 import { discard, prepareAgain } from '../models/sources/prepare.ts'
 import type { PreparedModel, SourceOptions } from '../models/sources/prepare.ts'
 import { Registrations, currentState } from './desired-state.ts'
@@ -29,7 +30,7 @@ export interface ReconcilerContext {
   readonly drainMs: number
   /** Called after each step. */
   readonly onProgress: () => void
-  readonly onApplied: (revision: number) => void
+  readonly onApplied: (state: DesiredState) => void
   /** The models cannot be brought into the newest state. */
   readonly onFailed: (error: unknown) => void
   /** Called when workers cannot be scaled; those that could load the model serve. */
@@ -42,7 +43,7 @@ export class Reconciler {
   readonly #registrations = new Registrations()
   /** Running loads, by the registrations that they are for. */
   readonly #loads = new Map<Load, readonly number[]>()
-  #newest: DesiredState = { revision: 0, names: [], loading: [] }
+  #newest: DesiredState = { revision: 0, names: [], loading: [], judged: [] }
   #isRunning = false
   #isStopped = false
 
@@ -73,7 +74,7 @@ export class Reconciler {
       state = this.#newest
       try {
         await this.#apply(state)
-        if (state === this.#newest) this.#context.onApplied(state.revision)
+        if (state === this.#newest) this.#context.onApplied(state)
       } catch (error) {
         // A newer state may not have what could not be loaded. It may also be on its way: the files
         // of a model that is unregistered are removed.
@@ -125,6 +126,8 @@ export class Reconciler {
       case 'route':
         await registry.routing.set(name, step.routing ?? {}, false)
         return
+      case 'shadow':
+        return this.#setShadow(name, step.shadow)
       case 'scale':
         return this.#scale(name, step.version)
     }
@@ -177,6 +180,13 @@ export class Reconciler {
       'ConflictStatusException',
       `The files of model ${place.name ?? ''} changed after its registration. Load or register the model again to serve the new files.`,
     )
+  }
+
+  async #setShadow(name: string, shadow: Shadow | undefined): Promise<void> {
+    const { shadows } = this.#context.registry
+    if (shadow !== undefined) await shadows.set(name, shadow, false)
+    // It is gone already if its version is.
+    else if (shadows.all.some((one) => one.name === name)) await shadows.remove(name)
   }
 
   async #scale(name: string, { version, limits }: DesiredVersion): Promise<void> {

@@ -1,18 +1,20 @@
 import type { Server } from 'node:net'
 import process from 'node:process'
-import { setTimeout as delay } from 'node:timers/promises'
 import type { Logger } from 'pino'
 import { ServerError, messageOf } from '../errors.ts'
+import type { OpenListener } from '../listen-all.ts'
 import { describeVersion } from '../models/describe-version.ts'
 import { createModelService } from '../models/model-service.ts'
 import type { ModelService } from '../models/model-service.ts'
+import { RolloutReporter } from '../models/rollout/reporter.ts'
+import { ShadowReporter } from '../models/shadow/reporter.ts'
 import { liveProcess } from '../routes/console/live-process.ts'
 import { startAccess } from '../routes/http/access/server-access.ts'
 import type { ServerAccess } from '../routes/http/access/server-access.ts'
 import { ByteBudget, budgetBytes } from '../routes/http/byte-budget.ts'
 import { listen } from '../routes/http/connections/listen.ts'
 import { RecentLog } from '../routes/management/recent-log.ts'
-import type { App, RouteContext } from '../routes/route-context.ts'
+import type { RouteContext } from '../routes/route-context.ts'
 import { startTracing } from '../routes/tracing/tracing.ts'
 import type { Tracing } from '../routes/tracing/tracing.ts'
 import { tell } from './channel.ts'
@@ -46,9 +48,14 @@ export class ShardServer {
   readonly #stopLoading = new AbortController()
   readonly #starting: Promise<Parts | undefined>
   #newest: DesiredState | undefined
-  #app: App | undefined
+  /** Ports of process 0, with its sockets if the kernel cannot divide the connections. */
+  readonly #listeners = new Map<'http' | 'grpc', { port: number; handle: Server | undefined }>()
+  /** Listeners of this process. */
+  readonly #open: OpenListener[] = []
   #isAccepting = false
-  #stopping: Promise<void> | undefined
+  #isStopping = false
+  #loadsEnded: Promise<void> | undefined
+  #draining: Promise<void> | undefined
   #managementUrl = ''
 
   constructor(begin: Begin, surroundings: ShardSurroundings) {
@@ -70,11 +77,14 @@ export class ShardServer {
           if (this.#newest === message.state) parts?.reconciler.want(message.state)
         })
         return
+      case 'listener': {
+        const { protocol, port, isHandle } = message
+        this.#listeners.set(protocol, { port, handle: isHandle ? (handle as Server) : undefined })
+        return
+      }
       case 'listen':
         this.#managementUrl = message.managementUrl
-        void this.#listen(message.port, message.isHandle ? (handle as Server) : undefined).catch(
-          (error: unknown) => this.#fail(error),
-        )
+        void this.#listen().catch((error: unknown) => this.#fail(error))
         return
       case 'ask':
         void this.#answer(message.question).then((value) =>
@@ -82,7 +92,10 @@ export class ShardServer {
         )
         return
       case 'stop':
-        void this.#stop(this.#begin.config.stopDelay).then(() => this.#surroundings.end(0))
+        this.#stop()
+        return
+      case 'drain':
+        void this.#drain().then(() => this.#surroundings.end(0))
     }
   }
 
@@ -104,13 +117,21 @@ export class ShardServer {
       stopSignal: signal,
     })
     const { registry, sources } = service
+    const rollouts = new RolloutReporter((reports) => tell({ type: 'judged', reports }))
+    const shadows = new ShadowReporter((reports) => tell({ type: 'copied', reports }))
+    registry.shadows.onEvent = (name, shadow, event) => shadows.add(name, shadow, event)
     const reconciler = new Reconciler({
       registry,
       sources,
       isOnDemand: config.load === 'on-demand',
       drainMs: config.drainTimeout * 1000,
       onProgress: () => tell({ type: 'progress' }),
-      onApplied: (revision) => tell({ type: 'applied', revision }),
+      onApplied: ({ revision, judged }) => {
+        tell({ type: 'applied', revision })
+        rollouts.watch(judged, (name, version) =>
+          registry.has(name, version) ? registry.get(name, version) : undefined,
+        )
+      },
       onFailed: (error) => void this.#fail(error),
       onScalingFailed: (model, version, error) =>
         log.error({ model, version, reason: messageOf(error) }, 'scaling failed'),
@@ -118,21 +139,31 @@ export class ShardServer {
     return { service, access, tracing, reconciler }
   }
 
-  async #listen(port: number, handle: Server | undefined): Promise<void> {
+  async #listen(): Promise<void> {
     const parts = await this.#starting
     if (parts === undefined || this.#isStopping) return
     const { config } = this.#begin
+    const { log } = this.#surroundings
     const { buildInferenceApp } = await import('../app.ts')
-    const app = await buildInferenceApp(this.#context(parts), this.#surroundings.log)
+    const context = this.#context(parts)
+    const app = await buildInferenceApp(context, log)
     await app.ready()
-    if (this.#isStopping) return
-    this.#app = app
+    const http = this.#listeners.get('http')
+    const grpc = this.#listeners.get('grpc')
+    if (this.#isStopping || http === undefined) return
+    this.#open.push(app.openRequests)
+    const { port, handle } = http
     if (handle === undefined) {
       const isSecure = parts.access.tls !== undefined
       const place = { host: config.host, port, hostFlag: '--host', portFlag: '--port', isSecure }
       await listen(app, { ...place, reusePort: 'further' })
     } else {
       await new Promise<void>((resolve) => app.server.listen(handle, resolve))
+    }
+    if (grpc !== undefined) {
+      const { startGrpc } = await import('../routes/grpc/listener.ts')
+      const reusePort = grpc.handle === undefined ? 'further' : undefined
+      this.#open.push(await startGrpc(context, log, { ...grpc, reusePort }))
     }
     this.#isAccepting = !this.#isStopping
     parts.service.factory.spares.refill()
@@ -141,23 +172,16 @@ export class ShardServer {
 
   #context({ service, access, tracing }: Parts): RouteContext {
     const { config, origins } = this.#begin
-    const { registry, repository, metrics, modelMemory, listWeightCache } = service
-    const { sources, deliveries } = service
+    const budget = new ByteBudget(budgetBytes(config.memoryBudgetMib))
+    service.registry.shadows.memory = budget
     return {
+      ...service,
       config,
       configOrigins: origins,
-      registry,
-      repository,
-      metrics,
-      modelMemory,
-      listWeightCache,
-      budget: new ByteBudget(budgetBytes(config.memoryBudgetMib)),
-      sources,
-      deliveries,
+      budget,
       recentLog: new RecentLog(),
       access,
       tracing,
-      recorder: undefined,
       isAccepting: () => this.#isAccepting,
       isStopping: () => this.#isStopping,
       stopping: this.#stopLoading.signal,
@@ -169,38 +193,49 @@ export class ShardServer {
   async #fail(error: unknown): Promise<void> {
     const stderr = error instanceof ServerError ? error.log : []
     tell({ type: 'failed', reason: messageOf(error), stderr: [...stderr] })
-    await this.#stop(0)
+    this.#stop()
+    await this.#drain()
     await this.#surroundings.end(1)
   }
 
-  get #isStopping(): boolean {
-    return this.#stopping !== undefined
-  }
-
-  #stop(delaySeconds: number): Promise<void> {
-    return (this.#stopping ??= this.#stopNow(delaySeconds))
-  }
-
-  /** As the end of process 0, which stops at the same time. */
-  async #stopNow(delaySeconds: number): Promise<void> {
-    const { config } = this.#begin
-    const { log } = this.#surroundings
+  /** As the beginning of the end of process 0, at the same time. */
+  #stop(): void {
+    this.#isStopping = true
     this.#isAccepting = false
     this.#stopLoading.abort()
-    this.#app?.openRequests.startDraining()
+    for (const listener of this.#open) listener.startDraining()
+    this.#loadsEnded ??= this.#starting.then(async (parts) => {
+      parts?.reconciler.stop()
+      await Promise.all([
+        parts?.service.registry.stopLoading(),
+        parts?.service.factory.spares.close(),
+      ])
+    })
+  }
+
+  #drain(): Promise<void> {
+    return (this.#draining ??= this.#drainNow())
+  }
+
+  async #drainNow(): Promise<void> {
+    const { config } = this.#begin
+    const { log } = this.#surroundings
+    const drainMs = config.drainTimeout * 1000
+    await Promise.all(this.#open.map((listener) => listener.close(drainMs, log)))
     const parts = await this.#starting
-    parts?.reconciler.stop()
-    const loadsEnded = parts?.service.registry.stopLoading()
-    const sparesEnded = parts?.service.factory.spares.close()
-    if (this.#app !== undefined && delaySeconds > 0) await delay(delaySeconds * 1000)
-    await this.#app?.openRequests.close(config.drainTimeout * 1000, log)
-    await Promise.all([loadsEnded, sparesEnded])
+    await this.#loadsEnded
     await Promise.all([parts?.service.close(), parts?.tracing?.close()])
     parts?.access.close()
   }
 
   async #answer(question: Question): Promise<unknown> {
     if (question.about === 'alive') return true
+    if (question.about === 'listeners') {
+      for (const listener of this.#open) listener.stopListening()
+      return true
+    }
+    if (question.about === 'clients')
+      return this.#open.some((listener) => listener.hasClientsWithin(question.withinMs))
     const parts = await this.#starting
     if (parts === undefined) return undefined
     const { registry, metrics, modelMemory } = parts.service

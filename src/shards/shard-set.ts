@@ -1,20 +1,20 @@
 /** The further HTTP processes of a server: starts, informs, replaces and stops them. */
-import type { Server } from 'node:net'
 import type { Logger } from 'pino'
 import type { Config, ConfigOrigins } from '../config/config.ts'
 import type { VersionDescription } from '../models/describe-version.ts'
 import type { Registry } from '../models/registry.ts'
 import type { LiveProcess } from '../routes/console/live-process.ts'
 import type { OtherProcesses } from '../routes/other-processes.ts'
-import { Registrations, desiredState } from './desired-state.ts'
+import { Registrations, desiredState, judge } from './desired-state.ts'
 import type { DesiredState } from './desired-state.ts'
 import { Liveness } from './liveness.ts'
 import type { Question } from './messages.ts'
-import { MetricTotals, processMetrics } from './metric-totals.ts'
 import { canReusePort } from './reuse-port.ts'
 import { Shard } from './shard.ts'
-import type { EndCause } from './shard.ts'
+import type { EndCause, SharedListeners } from './shard.ts'
 import { checkSettings, settingsFor } from './shared-limits.ts'
+import { MetricTotals, processMetrics } from './totals/metric-totals.ts'
+import { Waiting } from './waiting.ts'
 
 export { canReusePort, checkSettings, settingsFor }
 
@@ -38,14 +38,6 @@ export interface ShardSetOptions {
   readonly writeLog: (lines: string) => void
 }
 
-/** Where process 0 listens. */
-export interface SharedListener {
-  readonly port: number
-  readonly managementUrl: string
-  /** The socket of process 0, for kernels or Node versions that cannot share a port. */
-  readonly handle: Server | undefined
-}
-
 /** The processes 1 and up. */
 export class ShardSet implements OtherProcesses {
   /** Processes that were replaced, by the cause of their end. */
@@ -57,8 +49,7 @@ export class ShardSet implements OtherProcesses {
   readonly #shards = new Map<number, Shard>()
   readonly #failures = new Map<number, number>()
   readonly #timers = new Set<NodeJS.Timeout>()
-  /** Called after each change of a process. */
-  readonly #waiting = new Set<() => void>()
+  readonly #waiting = new Waiting()
   /** Processes that have not listened and not ended yet. */
   readonly #untried = new Set<number>()
   /** Names that the processes cannot be told about, as far as the log has them. */
@@ -66,7 +57,7 @@ export class ShardSet implements OtherProcesses {
   #revision = 1
   #sending: NodeJS.Timeout | undefined
   #lastSendMs = 0
-  #listener: SharedListener | undefined
+  #listeners: SharedListeners | undefined
   #isClosing = false
 
   constructor(options: ShardSetOptions) {
@@ -93,8 +84,8 @@ export class ShardSet implements OtherProcesses {
    * Lets the processes listen, each when it serves all models. Resolves when each one listens or
    * could not start.
    */
-  async listen(listener: SharedListener): Promise<void> {
-    this.#listener = listener
+  async listen(listeners: SharedListeners): Promise<void> {
+    this.#listeners = listeners
     for (const shard of this.#shards.values()) this.#listenIfReady(shard)
     await this.#until(() => this.#untried.size === 0)
   }
@@ -118,16 +109,42 @@ export class ShardSet implements OtherProcesses {
     return this.#totals.text(`${own}\n${text}`, this.running, names)
   }
 
-  /** Lets all processes finish accepted requests. Resolves when they have ended. */
-  async close(): Promise<void> {
+  /**
+   * Whether a client is connected to one of the processes, or was within the last `ms`
+   * milliseconds. One that does not answer may have clients.
+   */
+  async hasClientsWithin(ms: number): Promise<boolean> {
+    const answers = await this.#ask({ about: 'clients', withinMs: ms })
+    return this.running.some(
+      ({ index, listeningSince }) => listeningSince !== undefined && answers.get(index) !== false,
+    )
+  }
+
+  /**
+   * Tells all processes that they are not ready any more. They still accept requests.
+   * @param delayMs Time until {@link close}.
+   */
+  stop(delayMs: number): void {
     this.#isClosing = true
     this.#liveness.close()
     clearTimeout(this.#sending)
     for (const timer of this.#timers) clearTimeout(timer)
-    const { running } = this
-    for (const shard of running) shard.stop(this.#options.config.stopDelay * 1000)
-    this.#say()
-    await Promise.all(running.map(({ ended }) => ended))
+    for (const shard of this.running) shard.stop(delayMs)
+    this.#waiting.check()
+  }
+
+  /**
+   * Closes the listening sockets of all processes. Until this is done, no process may close a
+   * connection: its client would connect again, and the kernel resets connections that wait at a
+   * socket when it is closed.
+   */
+  async stopListening(): Promise<void> {
+    await this.#ask({ about: 'listeners' })
+  }
+
+  /** Lets all processes finish accepted requests. Resolves when they have ended. */
+  async close(): Promise<void> {
+    await Promise.all(this.running.map((shard) => shard.drain()))
   }
 
   /** The answers by the number of the process. One that does not answer is left out. */
@@ -139,7 +156,7 @@ export class ShardSet implements OtherProcesses {
   }
 
   #start(index: number): void {
-    const { config, origins, count, log, writeLog } = this.#options
+    const { config, origins, count, registry, log, writeLog } = this.#options
     const share = { index, count }
     const shard: Shard = new Shard({
       begin: { type: 'begin', config: settingsFor(config, share), origins, share },
@@ -150,9 +167,11 @@ export class ShardSet implements OtherProcesses {
         onChange: (changed) => {
           this.#listenIfReady(changed)
           if (changed.listeningSince !== undefined) this.#untried.delete(index)
-          this.#say()
+          this.#waiting.check()
         },
         onListening: ({ pid }) => log.info({ shard: index, pid }, 'an HTTP process listens'),
+        onJudged: (reports) => judge(registry, this.#registrations, reports),
+        onCopied: (reports) => registry.shadows.add(reports),
         onFailed: (reason, stderr) =>
           log.error({ shard: index, reason, stderr }, 'an HTTP process cannot serve the models'),
         onEnd: (ended, cause, detail) => this.#replace(ended, cause, detail),
@@ -176,7 +195,7 @@ export class ShardSet implements OtherProcesses {
     this.#shards.delete(index)
     this.#totals.end(shard)
     this.#untried.delete(index)
-    this.#say()
+    this.#waiting.check()
     if (this.#isClosing) return
     this.restarts[cause] += 1
     const livedMs = listeningSince === undefined ? 0 : performance.now() - listeningSince
@@ -195,11 +214,11 @@ export class ShardSet implements OtherProcesses {
   }
 
   #listenIfReady(shard: Shard): void {
-    const listener = this.#listener
-    if (listener === undefined || this.#isClosing) return
+    const listeners = this.#listeners
+    if (listeners === undefined || this.#isClosing) return
     // Otherwise a request could find it with older models.
     if (!shard.serves(this.#revision)) return
-    shard.listen(listener.port, listener.managementUrl, listener.handle)
+    shard.listen(listeners)
   }
 
   /** Sends the models to all processes, once for several changes. */
@@ -223,20 +242,8 @@ export class ShardSet implements OtherProcesses {
     return longest + config.drainTimeout * 1000 + STEP_MARGIN_MS
   }
 
-  #say(): void {
-    const checks = [...this.#waiting]
-    for (const check of checks) check()
-  }
-
+  /** Resolves when the condition holds after a change of a process, or the server stops. */
   #until(isDone: () => boolean): Promise<void> {
-    return new Promise((resolve) => {
-      const check = (): void => {
-        if (!isDone() && !this.#isClosing) return
-        this.#waiting.delete(check)
-        resolve()
-      }
-      this.#waiting.add(check)
-      check()
-    })
+    return this.#waiting.until(() => isDone() || this.#isClosing)
   }
 }

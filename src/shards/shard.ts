@@ -4,9 +4,11 @@ import type { ChildProcess } from 'node:child_process'
 import type { Server } from 'node:net'
 import path from 'node:path'
 import { createInterface } from 'node:readline'
-import type { Readable } from 'node:stream'
+import type { VersionReport } from '../models/rollout/reporter.ts'
+import type { CopyReport } from '../models/shadow/reporter.ts'
 import { packageFolder } from '../package-files.ts'
 import type { DesiredState } from './desired-state.ts'
+import { forwardLines } from './forward-lines.ts'
 import type { Begin, FromShard, Question, ToShard } from './messages.ts'
 
 /** An answer that takes longer is not waited for. */
@@ -29,8 +31,23 @@ export interface ShardEvents {
   /** It has applied a state, listens, or has to be waited for no longer. */
   readonly onChange: (shard: Shard) => void
   readonly onListening: (shard: Shard) => void
+  /** It has seen requests of versions that rollouts judge. */
+  readonly onJudged: (reports: readonly VersionReport[]) => void
+  /** Copies for shadow versions have ended, or were left out. */
+  readonly onCopied: (reports: readonly CopyReport[]) => void
   readonly onFailed: (reason: string, stderr: readonly string[]) => void
   readonly onEnd: (shard: Shard, cause: EndCause, detail: string) => void
+}
+
+/** Where process 0 listens. */
+export interface SharedListeners {
+  readonly managementUrl: string
+  /** The socket for HTTP. */
+  readonly http: Server
+  /** The socket for gRPC, if there is one. */
+  readonly grpc: Server | undefined
+  /** Whether the kernel divides the connections. Otherwise the processes share the sockets. */
+  readonly isPortReused: boolean
 }
 
 /** What a {@link Shard} is told at its start. */
@@ -107,12 +124,20 @@ export class Shard {
     this.#waitForStep()
   }
 
-  /** @param handle The socket of process 0 if the kernel cannot divide the connections. */
-  listen(port: number, managementUrl: string, handle: Server | undefined): void {
+  /** Lets it listen where process 0 listens. */
+  listen({ managementUrl, http, grpc, isPortReused }: SharedListeners): void {
     if (this.#mayListen) return
     this.#mayListen = true
-    const isHandle = handle !== undefined
-    this.#tell({ type: 'listen', port, managementUrl, isHandle }, handle)
+    for (const [protocol, server] of Object.entries({ http, grpc })) {
+      const address = server?.address()
+      if (typeof address !== 'object' || address === null) continue
+      const listener = { type: 'listener', port: address.port, isHandle: !isPortReused } as const
+      this.#tell(
+        { ...listener, protocol: protocol as 'http' | 'grpc' },
+        isPortReused ? undefined : server,
+      )
+    }
+    this.#tell({ type: 'listen', managementUrl })
   }
 
   /** Returns its answer; `undefined` if it does not answer in time. */
@@ -137,11 +162,20 @@ export class Shard {
     this.#child.kill('SIGKILL')
   }
 
-  /** Lets it finish accepted requests, as process 0 does. */
-  stop(stopDelayMs: number): void {
+  /**
+   * Tells it that it is not ready any more.
+   * @param delayMs Time until {@link drain}.
+   */
+  stop(delayMs: number): void {
     this.#isLeaving = true
     this.#tell({ type: 'stop' })
-    this.#killAfter(stopDelayMs + this.#options.drainMs + END_MS)
+    this.#killAfter(delayMs + this.#options.drainMs + END_MS)
+  }
+
+  /** Lets it finish accepted requests, as process 0 does. Resolves when it has ended. */
+  drain(): Promise<void> {
+    this.#tell({ type: 'drain' })
+    return this.ended
   }
 
   #take(message: FromShard): void {
@@ -166,6 +200,12 @@ export class Shard {
         this.#killAfter(this.#options.drainMs + END_MS)
         events.onFailed(message.reason, message.stderr)
         events.onChange(this)
+        return
+      case 'judged':
+        events.onJudged(message.reports)
+        return
+      case 'copied':
+        events.onCopied(message.reports)
         return
       case 'answer':
         this.#answers.get(message.id)?.(message.value)
@@ -206,19 +246,4 @@ export class Shard {
     if (stdout !== null) forwardLines(stdout, onLog)
     if (stderr !== null) createInterface({ input: stderr }).on('line', onOutput)
   }
-}
-
-/** Passes whole lines on, many at once. */
-function forwardLines(stream: Readable, take: (lines: string) => void): void {
-  let rest = ''
-  stream.setEncoding('utf8')
-  stream.on('data', (chunk: string) => {
-    const end = chunk.lastIndexOf('\n') + 1
-    if (end === 0) {
-      rest += chunk
-      return
-    }
-    take(rest + chunk.slice(0, end))
-    rest = chunk.slice(end)
-  })
 }

@@ -2,6 +2,7 @@
 import type { Config } from '../config/config.ts'
 import { ConfigError } from '../errors.ts'
 import { memorySettings } from '../models/residency/model-memory.ts'
+import { partFile } from '../recording/recording.ts'
 import { budgetBytes } from '../routes/http/byte-budget.ts'
 import { partOf } from '../share.ts'
 import type { Share } from '../share.ts'
@@ -28,7 +29,8 @@ export function settingsFor(config: Config, share: Share): Config {
     spareWorkers: spareWorkers === 'auto' ? spareFor(share) : sparesOf(spareWorkers, share),
   }
   if (share.index === 0) return Object.freeze({ ...config, ...own })
-  return Object.freeze({ ...config, ...own, stateDir: '', record: '', grpcPort: -1 })
+  const record = config.record === '' ? '' : partFile(config.record, share.index)
+  return Object.freeze({ ...config, ...own, stateDir: '', record })
 }
 
 /** @throws ConfigError for settings that do not work with several processes. */

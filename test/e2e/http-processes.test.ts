@@ -84,6 +84,16 @@ test('all processes serve the same models when a change is answered', async (t) 
     assert.deepEqual(await answersOf(server, '/predictions/m1'), ['1'])
   })
 
+  await t.test('a line of the log stays one line, whatever a handler prints', async () => {
+    const isWhole = ({ line, shard }: Record<string, unknown>): boolean =>
+      /^one.two$/s.test(String(line)) && shard === 1
+    await until(async () => {
+      await askMany(server, '/predictions/tool', 'print:one\u2028two')
+      return server.logLines.some(isWhole)
+    })
+    assert.deepEqual(server.messages, [])
+  })
+
   await t.test('register, unregister, and a failed registration', async () => {
     assert.deepEqual(await answersOf(server, '/predictions/m2'), ['404'])
     await manage(server, 'POST', '/models?url=m2')

@@ -51,7 +51,8 @@ function make(models: Map<string, Model>, step: Step): void {
       assert.notEqual(model.defaultVersion, step.version, 'the default cannot be removed')
       assert.ok(!usesOf(model).includes(step.version), 'a version with a label cannot be removed')
       const versions = model.versions.filter((one) => one.version !== step.version)
-      models.set(name, { ...model, versions })
+      const { shadow: _shadow, ...rest } = { ...model, versions }
+      models.set(name, { ...rest, ...shadowOf({ ...model, versions }) })
       return
     }
     case 'default':
@@ -63,6 +64,13 @@ function make(models: Map<string, Model>, step: Step): void {
       const { routing } = step
       for (const one of Object.values(routing?.labels ?? {})) find(one)
       models.set(name, routing === undefined ? rest : { ...rest, routing })
+      return
+    }
+    case 'shadow': {
+      const { shadow: _old, ...rest } = model
+      const { shadow } = step
+      if (shadow !== undefined) find(shadow.version)
+      models.set(name, shadow === undefined ? rest : { ...rest, shadow })
       return
     }
     case 'scale': {
@@ -78,13 +86,19 @@ function usesOf({ routing }: Model): string[] {
   return Object.values(routing?.labels ?? {})
 }
 
-/** The labels of versions that are gone are gone too. */
+/** The labels and the shadow of versions that are gone are gone too. */
 function pruned(model: Model): Model {
-  const { routing, ...rest } = model
+  const { routing, shadow: _shadow, ...others } = model
+  const rest = { ...others, ...shadowOf(model) }
   const left = Object.entries(routing?.labels ?? {}).filter(([, label]) =>
     model.versions.some((one) => one.version === label),
   )
   return left.length === 0 ? rest : { ...rest, routing: { labels: Object.fromEntries(left) } }
+}
+
+function shadowOf({ shadow, versions }: Model): Pick<Model, 'shadow'> {
+  const isServed = versions.some(({ version: one }) => one === shadow?.version)
+  return isServed ? { shadow } : {}
 }
 
 function applied(
@@ -130,12 +144,13 @@ const states = fc
       ),
       defaultIndex: fc.nat(2),
       labels: fc.dictionary(fc.constantFrom('x', 'y'), fc.nat(2)),
+      shadowIndex: fc.option(fc.nat(2), { nil: undefined }),
     }),
     { maxLength: 3 },
   )
   .map((models): Model[] => {
     const byName = new Map(models.map((model) => [model.name, model]))
-    return [...byName.values()].map(({ name, versions, defaultIndex, labels }) => {
+    return [...byName.values()].map(({ name, versions, defaultIndex, labels, shadowIndex }) => {
       const found = versions.map((one) =>
         version(
           one.version,
@@ -152,6 +167,7 @@ const states = fc
         defaultVersion: at(defaultIndex),
         versions: found,
         ...(entries.length > 0 && { routing }),
+        ...(shadowIndex !== undefined && { shadow: { version: at(shadowIndex) } }),
       }
     })
   })

@@ -18,7 +18,7 @@ test('the parts of a number are its sum, and each process has at least one', () 
   )
 })
 
-test('each process has its part of the limits, and only process 0 has state and gRPC', () => {
+test('each process has its part of the limits, its own recording, and only process 0 has state', () => {
   const config = completeConfig({
     queueSize: 5,
     maxConnections: 100,
@@ -26,7 +26,7 @@ test('each process has its part of the limits, and only process 0 has state and 
     memoryBudgetMib: 65,
     spareWorkers: 1,
     stateDir: '/state',
-    grpcPort: 0,
+    record: '/r.rec',
   })
   const [first, second] = [0, 1].map((index) => settingsFor(config, { index, count: 2 }))
   const limits = ({ queueSize, maxConnections, rateLimit, memoryBudgetMib }: typeof config) => [
@@ -39,8 +39,8 @@ test('each process has its part of the limits, and only process 0 has state and 
   assert.deepEqual(limits(first), [3, 50, 2, 33])
   assert.deepEqual(limits(second), [2, 50, 1, 32])
   assert.deepEqual([first.spareWorkers, second.spareWorkers], [1, 0])
-  assert.deepEqual([first.stateDir, first.grpcPort], ['/state', 0])
-  assert.deepEqual([second.stateDir, second.grpcPort], ['', -1])
+  assert.deepEqual([first.stateDir, second.stateDir], ['/state', ''])
+  assert.deepEqual([first.record, second.record], ['/r.rec', '/r.rec.process-1'])
 })
 
 test('limits that each process finds itself stay unset, and those of the machine are divided', () => {

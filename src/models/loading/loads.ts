@@ -114,11 +114,17 @@ export class Loads<T = readonly ModelVersion[]> {
     return this.running.findLast((load) => load.brings(name, version))
   }
 
-  /** @throws ServerError `ServiceUnavailableException` if a version is or may yet be loaded. */
-  throwIfPending(name: string, version?: string): void {
-    const isLoading =
+  /** Whether this process or another one loads a version; any version if none is given. */
+  isLoading(name: string, version?: string): boolean {
+    return (
       this.find(name, version) !== undefined ||
       this.elsewhere.some((model) => isWanted(model, name, version))
+    )
+  }
+
+  /** @throws ServerError `ServiceUnavailableException` if a version is or may yet be loaded. */
+  throwIfPending(name: string, version?: string): void {
+    const isLoading = this.isLoading(name, version)
     if (!isLoading && !this.isStarting) return
     const text = isLoading
       ? `Model ${name} is being loaded.`

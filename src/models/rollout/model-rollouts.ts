@@ -1,20 +1,21 @@
 /** The rollouts of all models. */
-import { isDeepStrictEqual } from 'node:util'
 import type { Logger } from 'pino'
 import { ServerError, messageOf } from '../../errors.ts'
 import type { Changes } from '../changes.ts'
 import type { ModelTable } from '../model-table.ts'
+import type { ModelVersion } from '../model-version.ts'
 import { versionOfLabel, withoutMissing } from '../routing/routing.ts'
-import type { Routing } from '../routing/routing.ts'
 import { RolloutObserver } from './observer.ts'
 import type { Finding } from './observer.ts'
 import { checkPlan } from './plan.ts'
 import type { RolloutPlan, RolloutRecord } from './plan.ts'
+import type { VersionReport } from './reporter.ts'
 import {
   advance,
   beginRollout,
   end,
   isActive,
+  isSameRouting,
   pause,
   presentWeights,
   refuseDuring,
@@ -134,6 +135,11 @@ export class ModelRollouts {
     this.#observer.observe(name)
   }
 
+  /** Adds what another HTTP process has seen of a version that a rollout judges. */
+  add(model: ModelVersion, report: VersionReport): void {
+    this.#observer.lastLook(model.name)?.step.add(model, report, report.times)
+  }
+
   /** Stops observing, because versions of a server that stops reject requests. */
   close(): void {
     this.#observer.close()
@@ -230,11 +236,6 @@ export class ModelRollouts {
     const level = state === 'rolled_back' || state === 'aborted' ? 'warn' : 'info'
     this.#log[level](line, `rollout ${EVENT_TEXTS[event] ?? event}`)
   }
-}
-
-/** A reload of the versions may have added an empty list of labels. */
-function isSameRouting(one: Routing | undefined, other: Routing | undefined): boolean {
-  return isDeepStrictEqual({ labels: {}, ...one }, { labels: {}, ...other })
 }
 
 function conflict(message: string): ServerError {

@@ -1,4 +1,5 @@
 /** The states of a rollout, and the changes between them, without a clock and side effects. */
+import { isDeepStrictEqual } from 'node:util'
 import { ServerError } from '../../errors.ts'
 import { versionOfLabel } from '../routing/routing.ts'
 import type { Routing } from '../routing/routing.ts'
@@ -138,6 +139,11 @@ export function routingOf(record: RolloutRecord): Routing | undefined {
     weights: weightsOf(record, shareOfStep(record), plan.to),
     ...(sticky !== undefined && { sticky }),
   }
+}
+
+/** Whether two routings are equal. A reload of the versions may have added an empty list. */
+export function isSameRouting(one: Routing | undefined, other: Routing | undefined): boolean {
+  return isDeepStrictEqual({ labels: {}, ...one }, { labels: {}, ...other })
 }
 
 /** Labels and versions that get requests without the rollout, with their weights. */

@@ -3,6 +3,7 @@ import { evidenceOf } from './evidence.ts'
 import type { Evidence } from './evidence.ts'
 import type { Baseline, RolloutRecord } from './plan.ts'
 import { StepWatch } from './step-watch.ts'
+import type { Completed, Side } from './step-watch.ts'
 import { VersionFeed } from './version-feed.ts'
 import type { WatchedVersion } from './version-feed.ts'
 
@@ -93,6 +94,17 @@ export class RunningStep {
     return evidenceOf(this.#record.plan, this.#watch.observed(this.#disagreed()))
   }
 
+  /**
+   * Adds what another HTTP process has seen of a version.
+   * @param times Response times in milliseconds.
+   */
+  add(model: WatchedVersion, completed: Completed, times: readonly number[]): void {
+    const side = this.#sideOf(model)
+    if (side === undefined) return
+    this.#watch.count(side, completed)
+    for (const ms of times) this.#watch.time(side, ms)
+  }
+
   /** What a later step needs to know of the present version. */
   baseline(): Baseline {
     return this.#watch.baseline()
@@ -100,6 +112,11 @@ export class RunningStep {
 
   close(): void {
     for (const feed of [this.#next, ...this.#present]) feed.close()
+  }
+
+  #sideOf(model: WatchedVersion): Side | undefined {
+    if (this.#next.model === model) return 'next'
+    return this.#present.some((feed) => feed.model === model) ? 'present' : undefined
   }
 
   #disagreed(): Tally {

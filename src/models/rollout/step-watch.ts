@@ -12,7 +12,7 @@ export interface Completed {
 export type Side = 'next' | 'present'
 
 /** The first requests of a step are slow: caches are cold, code is not compiled yet. */
-const WARM_UP = 20
+export const WARM_UP = 20
 /** Response times of the present version that its 99th percentile is taken from. */
 const LEARNED = 200
 /** Response times of the new version that wait for the limit. */

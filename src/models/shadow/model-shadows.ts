@@ -3,8 +3,9 @@ import { ServerError } from '../../errors.ts'
 import type { Changes } from '../changes.ts'
 import type { ModelTable } from '../model-table.ts'
 import type { ObservedPrediction, PredictionObserver } from './observed-prediction.ts'
-import type { ShadowReport } from './report.ts'
-import type { ShadowCounts } from './shadow-counts.ts'
+import type { ShadowReport, SkipReason } from './report.ts'
+import type { CopyReport } from './reporter.ts'
+import type { ShadowCounts, ShadowEvent } from './shadow-counts.ts'
 import { ShadowRuns } from './shadow-runs.ts'
 import type { SpareMemory } from './shadow-runs.ts'
 import { checkShadow } from './shadow-settings.ts'
@@ -28,6 +29,8 @@ export class ModelShadows implements PredictionObserver {
   readonly #runs = new WeakMap<Shadow, ShadowRuns>()
   /** Memory for copies; without it there are none. */
   memory: SpareMemory = NO_MEMORY
+  /** Called with the events of all copies, to report them to another HTTP process. */
+  onEvent: ((name: string, shadow: Shadow, event: ShadowEvent) => void) | undefined
 
   constructor(table: ModelTable, changes: Changes) {
     this.#table = table
@@ -47,7 +50,7 @@ export class ModelShadows implements PredictionObserver {
     return this.all.map(({ name, shadow }) => ({
       name,
       version: shadow.version,
-      counts: this.#runsOf(shadow).counts,
+      counts: this.#runsOf(name, shadow).counts,
     }))
   }
 
@@ -66,7 +69,7 @@ export class ModelShadows implements PredictionObserver {
       const next = checkShadow(value, name, versionOf)
       const before = this.#table.shadow(name)
       if (before !== undefined && isSame(next, before))
-        this.#runs.set(next, new ShadowRuns(next, this.memory, this.#runsOf(before).counts))
+        this.#runs.set(next, this.#newRuns(name, next, this.#runsOf(name, before).counts))
       shadow = next
       return this.#table.setShadow(name, next)
     }, isSaved)
@@ -89,7 +92,7 @@ export class ModelShadows implements PredictionObserver {
    * @throws ServerError 404 if the model does not exist or has no shadow.
    */
   report(name: string): ShadowReport {
-    return this.#runsOf(this.#shadowOf(name)).report()
+    return this.#runsOf(name, this.#shadowOf(name)).report()
   }
 
   /**
@@ -100,8 +103,13 @@ export class ModelShadows implements PredictionObserver {
   agreementOf(name: string, version: string): Agreement | undefined {
     const shadow = this.#table.shadow(name)
     if (shadow?.version !== version) return undefined
-    const { compared, failed, agreed } = this.#runsOf(shadow).counts
+    const { compared, failed, agreed } = this.#runsOf(name, shadow).counts
     return { compared: compared + failed, agreed }
+  }
+
+  /** Adds what copies in another HTTP process have shown. */
+  add(reports: readonly CopyReport[]): void {
+    for (const report of reports) this.#add(report)
   }
 
   observe(prediction: ObservedPrediction): void {
@@ -111,7 +119,18 @@ export class ModelShadows implements PredictionObserver {
     if (shadow === undefined || shadow.version === version) return
     if (response.status >= FIRST_ERROR) return
     if (Math.random() >= (shadow.share ?? 1)) return
-    this.#runsOf(shadow).offer(prediction, this.#table.find(name, shadow.version))
+    this.#runsOf(name, shadow).offer(prediction, this.#table.find(name, shadow.version))
+  }
+
+  #add({ name, shadow: then, skipped, ended }: CopyReport): void {
+    const shadow = this.#table.shadow(name)
+    // Another version has become the shadow meanwhile.
+    if (shadow === undefined || !isSame(shadow, then)) return
+    const { counts } = this.#runsOf(name, shadow)
+    for (const [reason, count] of Object.entries(skipped)) counts.skip(reason as SkipReason, count)
+    counts.copied += ended.length
+    for (const end of ended) counts.end(end)
+    if (shadow.keepInputs !== true) counts.dropInputs()
   }
 
   #shadowOf(name: string): Shadow {
@@ -122,10 +141,15 @@ export class ModelShadows implements PredictionObserver {
     throw new ServerError('ResourceNotFoundException', text)
   }
 
-  #runsOf(shadow: Shadow): ShadowRuns {
+  #newRuns(name: string, shadow: Shadow, counts?: ShadowCounts): ShadowRuns {
+    const onEvent = (event: ShadowEvent): void => this.onEvent?.(name, shadow, event)
+    return new ShadowRuns(shadow, { memory: this.memory, counts, onEvent })
+  }
+
+  #runsOf(name: string, shadow: Shadow): ShadowRuns {
     const known = this.#runs.get(shadow)
     if (known !== undefined) return known
-    const runs = new ShadowRuns(shadow, this.memory)
+    const runs = this.#newRuns(name, shadow)
     this.#runs.set(shadow, runs)
     return runs
   }

@@ -12,6 +12,19 @@ const MAX_NAME = 120
 const WORST = 10
 const LATENCIES = 1000
 
+/** How a copy ended. */
+export interface CopyEnd {
+  /** Absent if there was no response, for example because the worker died. */
+  readonly comparison?: Comparison | undefined
+  /** Milliseconds of the version that served, and of the shadow; absent without a response. */
+  readonly times?: { readonly reference: number; readonly shadow: number } | undefined
+  /** The request, if it is among the worst. */
+  readonly worst?: WorstRequest | undefined
+}
+
+/** A copy that was left out, or has ended. */
+export type ShadowEvent = CopyEnd | { readonly skipped: SkipReason }
+
 interface OutputCounts {
   kind: OutputKind
   agreed: number
@@ -48,30 +61,41 @@ export class ShadowCounts {
     return this.copied - this.failed - this.compared
   }
 
-  /** A copy was compared. */
-  recordComparison(comparison: Comparison): void {
+  /** A request was not copied. */
+  skip(reason: SkipReason, count = 1): void {
+    this.skipped[reason] += count
+  }
+
+  /** A copy that `copied` counts has ended. */
+  end({ comparison, times, worst }: CopyEnd): void {
+    if (times !== undefined) this.#recordTimes(times.reference, times.shadow)
+    if (comparison === undefined) this.failed += 1
+    else this.#recordComparison(comparison)
+    if (worst !== undefined) this.#recordWorst(worst)
+  }
+
+  #recordComparison(comparison: Comparison): void {
     this.compared += 1
     if (comparison.agrees) this.agreed += 1
     if (comparison.kind === 'identical') this.identical += 1
     for (const output of comparison.outputs) this.#recordOutput(output)
   }
 
-  /** Both took this long, in milliseconds. */
-  recordTimes(referenceMs: number, shadowMs: number): void {
+  #recordTimes(referenceMs: number, shadowMs: number): void {
     this.seconds.reference.observe(referenceMs / 1000)
     this.seconds.shadow.observe(shadowMs / 1000)
     this.#latencies.reference.add(referenceMs)
     this.#latencies.shadow.add(shadowMs)
   }
 
-  /** Whether {@link recordWorst} would keep a request. */
+  /** Whether {@link end} would keep a request among the worst. */
   isAmongWorst(request: Pick<WorstRequest, 'agrees' | 'difference'>): boolean {
     const last = this.#worst.at(-1)
     if (request.agrees && request.difference === 0) return false
     return this.#worst.length < WORST || (last !== undefined && isWorse(request, last))
   }
 
-  recordWorst(request: WorstRequest): void {
+  #recordWorst(request: WorstRequest): void {
     const place = this.#worst.findIndex((other) => isWorse(request, other))
     this.#worst.splice(place < 0 ? this.#worst.length : place, 0, request)
     this.#worst = this.#worst.slice(0, WORST)

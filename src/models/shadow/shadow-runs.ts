@@ -9,9 +9,10 @@ import type { WorkerReply } from '../../worker/wire/messages.ts'
 import { checkPythonInput } from '../workers/python-input.ts'
 import { sizeOf } from './crashing-requests.ts'
 import type { ObservedPrediction } from './observed-prediction.ts'
-import type { ShadowReport, SkipReason } from './report.ts'
+import type { ShadowReport, SkipReason, WorstRequest } from './report.ts'
 import { ShadowCopy, bytesOf, readResult } from './shadow-copy.ts'
 import { ShadowCounts } from './shadow-counts.ts'
+import type { CopyEnd, ShadowEvent } from './shadow-counts.ts'
 import type { Shadow } from './shadow-settings.ts'
 
 /** Copying more would delay other requests. */
@@ -42,16 +43,27 @@ interface ShadowWorker {
   runUnasked(request: ServedRequest): Promise<WorkerReply>
 }
 
+/** What {@link ShadowRuns} needs. */
+export interface ShadowRunsOptions {
+  readonly memory: SpareMemory
+  /** Those of the same version so far. */
+  readonly counts?: ShadowCounts | undefined
+  /** Called with each copy that has ended, and each request that was not copied. */
+  readonly onEvent?: ((event: ShadowEvent) => void) | undefined
+}
+
 /** The copies for one version, and what they have shown. */
 export class ShadowRuns {
   readonly counts: ShadowCounts
   readonly #shadow: Shadow
   readonly #memory: SpareMemory
+  readonly #onEvent: (event: ShadowEvent) => void
 
-  /** @param counts Those of the same version so far. */
-  constructor(shadow: Shadow, memory: SpareMemory, counts = new ShadowCounts()) {
+  constructor(shadow: Shadow, options: ShadowRunsOptions) {
+    const { memory, counts = new ShadowCounts(), onEvent = () => {} } = options
     this.#shadow = shadow
     this.#memory = memory
+    this.#onEvent = onEvent
     this.counts = counts
     if (shadow.keepInputs !== true) counts.dropInputs()
   }
@@ -63,7 +75,9 @@ export class ShadowRuns {
   /** Copies a prediction if the version has an idle worker. */
   offer(prediction: ObservedPrediction, version: ShadowVersion | undefined): void {
     const reason = this.#copy(prediction, version)
-    if (reason !== undefined) this.counts.skipped[reason] += 1
+    if (reason === undefined) return
+    this.counts.skip(reason)
+    this.#onEvent({ skipped: reason })
   }
 
   report(): ShadowReport {
@@ -128,27 +142,36 @@ export class ShadowRuns {
       const { comparison, ms, sha256 } = isOwn
         ? comparedBy(reply)
         : { comparison: compareBytes(copy, reply), ms: elapsedMs, sha256: undefined }
-      this.counts.recordTimes(copy.referenceMs, ms)
-      this.counts.recordComparison(comparison)
-      this.#note(copy, comparison, sha256)
+      const times = { reference: copy.referenceMs, shadow: ms }
+      this.#end({ comparison, times, worst: this.#worst(copy, comparison, sha256) })
       // After a failure the socket of the worker may still refer to the memory.
       copy.release()
       for (const { body } of reply.predictions) largeBuffers.give(body)
     } catch (error) {
-      this.counts.failed += 1
       if (endedWorker(error)) this.counts.crashing.record(copy.sha256, sizeOf(copy.parameters))
       const reason = messageOf(error, MAX_REASON)
-      this.#note(copy, { agrees: false, kind: 'status', outputs: [], reason })
+      const failure = { agrees: false, kind: 'status', outputs: [], reason } as const
+      this.#end({ worst: this.#worst(copy, failure) })
     }
   }
 
-  #note(copy: ShadowCopy, { agrees, outputs, reason }: Comparison, sha256?: string): void {
+  #end(end: CopyEnd): void {
+    this.counts.end(end)
+    this.#onEvent(end)
+  }
+
+  /** Describes a request for the report, if it is among the worst. */
+  #worst(
+    copy: ShadowCopy,
+    { agrees, outputs, reason }: Comparison,
+    sha256?: string,
+  ): WorstRequest | undefined {
     const measured = outputs.reduce((most, one) => Math.max(most, one.difference), 0)
     const difference = outputs.length === 0 && !agrees ? 1 : measured
-    if (!this.counts.isAmongWorst({ agrees, difference })) return
+    if (!this.counts.isAmongWorst({ agrees, difference })) return undefined
     const { requestId, version } = copy
     const input = this.#shadow.keepInputs === true ? copy.keptInput : undefined
-    this.counts.recordWorst({
+    return {
       time: new Date().toISOString(),
       requestId,
       version,
@@ -157,7 +180,7 @@ export class ShadowRuns {
       difference,
       ...(reason !== undefined && { reason: messageOf(reason, MAX_REASON) }),
       ...(input !== undefined && { input }),
-    })
+    }
   }
 }
 

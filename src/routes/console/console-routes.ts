@@ -10,7 +10,7 @@ const schema = { hide: true }
 
 /** Adds `/console`. Its page and script are public; its data needs the management token. */
 export function consoleRoutes(app: App, context: RouteContext): void {
-  const { config, configOrigins, listWeightCache } = context
+  const { config, serverConfig = config, configOrigins, listWeightCache } = context
   pageRoutes(app, { path: PATH, name: 'console', title: 'onnxd console' })
 
   const snapshot = new ServerSnapshot(context)
@@ -21,7 +21,7 @@ export function consoleRoutes(app: App, context: RouteContext): void {
   })
 
   app.get(`${PATH}/settings`, { schema }, async (_request, reply) =>
-    reply.send({ settings: settingsOf(config, configOrigins) }),
+    reply.send({ settings: settingsOf(serverConfig, configOrigins) }),
   )
 
   app.get(`${PATH}/weight-cache`, { schema }, async (_request, reply) => {

@@ -1,12 +1,13 @@
 /** The gRPC listener. Its calls take the way of HTTP requests: queue, worker, logs, metrics. */
 import { lookup } from 'node:dns/promises'
 import type { IncomingHttpHeaders, ServerHttp2Session, ServerHttp2Stream } from 'node:http2'
-import type { AddressInfo } from 'node:net'
+import type { AddressInfo, ListenOptions, Server } from 'node:net'
 import type { FastifyBaseLogger } from 'fastify'
 import { ServerError } from '../../errors.ts'
 import { connectionLimits } from '../http/connections/connection-limits.ts'
 import { MAX_HEADER_BYTES } from '../http/connections/http-server.ts'
-import { listenError } from '../http/connections/listen.ts'
+import { listenError, sharedPort } from '../http/connections/listen.ts'
+import type { ListenerPlace } from '../http/connections/listen.ts'
 import type { RouteContext } from '../route-context.ts'
 import { callerOfCall, createGrpcServer } from './access.ts'
 import type { GrpcServer } from './access.ts'
@@ -32,14 +33,27 @@ const SESSION_MEMORY = 4096
 /** The queue gets this time to reject a request whose deadline has passed, and to count it. */
 const DEADLINE_GRACE_MS = 5
 
+/** How several HTTP processes of a server listen on one port. */
+export interface GrpcSharing {
+  readonly reusePort?: ListenerPlace['reusePort']
+  /** The port of process 0. */
+  readonly port?: number | undefined
+  /** The listening socket of process 0, if the kernel cannot divide the connections. */
+  readonly handle?: Server | undefined
+}
+
 /** A listener for gRPC. */
 export interface GrpcListener {
   /** Host and port. */
   readonly address: string
+  /** The listening socket. */
+  readonly server: Server
   /** Whether a client is connected, or was within the last `ms` milliseconds. */
   hasClientsWithin(ms: number): boolean
   /** Has no effect: a connection ends with {@link close}. */
   startDraining(): void
+  /** Accepts no new connections. */
+  stopListening(): void
   /** Stops listening; calls may finish within `drainMs`. */
   close(drainMs: number, log: FastifyBaseLogger): Promise<void>
 }
@@ -51,6 +65,7 @@ export interface GrpcListener {
 export async function startGrpc(
   context: RouteContext,
   log: FastifyBaseLogger,
+  { reusePort, port: portOfFirst, handle }: GrpcSharing = {},
 ): Promise<GrpcListener> {
   const { config } = context
   const connections = new GrpcConnections(connectionLimits(config, 'inference'), log)
@@ -80,14 +95,15 @@ export async function startGrpc(
   const host = config.grpcHost || config.host
   const place = {
     host,
-    port: config.grpcPort,
+    port: portOfFirst ?? config.grpcPort,
     hostFlag: '--grpc-host',
     portFlag: '--grpc-port',
     isSecure: tls !== undefined,
+    reusePort,
   }
   const server = create()
   try {
-    await listenAt(server, host, config.grpcPort)
+    await listenAt(server, handle ?? { host, port: place.port, ...(await sharedPort(place)) })
   } catch (cause) {
     await connections.close(0)
     throw await listenError(cause, place)
@@ -98,8 +114,10 @@ export async function startGrpc(
   log.info(`gRPC server listening at ${listening}`)
   return {
     address: listening,
+    server,
     hasClientsWithin: (ms) => connections.hasClientsWithin(ms),
     startDraining: () => {},
+    stopListening: () => connections.stopListening(),
     close: async (drainMs, logger) => {
       const open = await connections.close(drainMs)
       if (open > 0) logger.warn({ open }, 'open gRPC calls were aborted')
@@ -211,14 +229,15 @@ async function listenOnOthers(
 ): Promise<void> {
   for (const other of await lookup(name, { all: true })) {
     // An address on which it cannot listen is ignored.
-    if (other.address !== address) await listenAt(create(), other.address, port).catch(() => {})
+    if (other.address !== address)
+      await listenAt(create(), { host: other.address, port }).catch(() => {})
   }
 }
 
-function listenAt(server: GrpcServer, host: string, port: number): Promise<void> {
+function listenAt(server: GrpcServer, place: ListenOptions | Server): Promise<void> {
   return new Promise((resolve, reject) => {
     server.once('error', reject)
-    server.listen({ host, port }, () => {
+    server.listen(place, () => {
       server.off('error', reject)
       resolve()
     })

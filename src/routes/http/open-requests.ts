@@ -160,6 +160,11 @@ export class OpenRequests {
     this.#connections.startDraining()
   }
 
+  /** Accepts no new connections. Requests on open ones are served as before. */
+  stopListening(): void {
+    this.#connections.stopListening()
+  }
+
   /**
    * Stops listening. Closes the app when every accepted request has its response, or after
    * `drainMs`.

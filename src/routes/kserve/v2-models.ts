@@ -41,7 +41,7 @@ export function chosenModel(
  * @throws ServerError as {@link findModel} for an unknown model.
  */
 export function isReadyToServe(registry: Registry, name: string, version?: string): boolean {
-  const isLoading = registry.loadOf(name, version) !== undefined
+  const isLoading = registry.loads.isLoading(name, version)
   if (isLoading && !registry.has(name, version)) return false
   return findModel(registry, name, version).status.isReady
 }

@@ -84,7 +84,7 @@ function resultReply(difference = 0, agrees = true): WorkerReply {
 }
 
 function runsFor(settings: Partial<Shadow> = {}, memoryMib = 1024): ShadowRuns {
-  return new ShadowRuns({ version: '2', ...settings }, new ByteBudget(memoryMib * MIB))
+  return new ShadowRuns({ version: '2', ...settings }, { memory: new ByteBudget(memoryMib * MIB) })
 }
 
 const ended = (runs: ShadowRuns): Promise<void> =>

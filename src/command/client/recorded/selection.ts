@@ -56,7 +56,12 @@ export async function selectRequests(
     throw new ConfigError(`${file} has requests of several models: ${list}. Name one with --model.`)
   }
   const requests = byModel.get(chosen)
-  if (requests !== undefined) return { model: chosen, requests: requests.slice(-limit) }
+  if (requests !== undefined) {
+    const inOrder = recording.isDivided
+      ? requests.toSorted((one, other) => one.time - other.time)
+      : requests
+    return { model: chosen, requests: inOrder.slice(-limit) }
+  }
   throw new ConfigError(
     `${file} has no requests of model ${JSON.stringify(chosen)}.${didYouMean(chosen, names)}`,
   )

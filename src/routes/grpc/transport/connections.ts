@@ -1,5 +1,6 @@
 /** The connections and calls of the gRPC listener: their limits, and how they end. */
 import type { Http2Session } from 'node:http2'
+import { Server as NetServer } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { FastifyBaseLogger } from 'fastify'
 import { ServerError } from '../../../errors.ts'
@@ -72,6 +73,11 @@ export class GrpcConnections {
     })
   }
 
+  /** Accepts no new connections. Calls on open ones are served as before. */
+  stopListening(): void {
+    for (const server of this.#servers) NetServer.prototype.close.call(server)
+  }
+
   /**
    * Stops listening and tells the clients that each connection ends (GOAWAY). Calls that are
    * running finish.
@@ -79,6 +85,7 @@ export class GrpcConnections {
    */
   async close(drainMs: number): Promise<number> {
     this.#isStopping = true
+    this.stopListening()
     for (const server of this.#servers) server.close()
     for (const [session, { calls }] of this.#sessions) {
       for (const call of calls) call.onDrain?.()

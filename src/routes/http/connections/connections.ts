@@ -151,13 +151,18 @@ export class Connections {
     }
   }
 
+  /** Accepts no new connections. Requests on open ones are served as before. */
+  stopListening(): void {
+    // `close` of an HTTP server closes connections whose response is still being sent.
+    for (const server of this.#servers) NetServer.prototype.close.call(server)
+  }
+
   /**
    * Stops listening, then waits until every response is sent and every connection is closed.
    * @returns The number of requests that were cut off after `drainMs`.
    */
   async close(drainMs: number): Promise<number> {
-    // `close` of an HTTP server closes connections whose response is still being sent.
-    for (const server of this.#servers) NetServer.prototype.close.call(server)
+    this.stopListening()
     this.startDraining()
     const startedAt = performance.now()
     const hasWork = (ms: number): boolean =>

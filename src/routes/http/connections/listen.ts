@@ -26,13 +26,12 @@ export interface ListenerPlace {
  * @throws Error that says what is wrong with the host or port, and which flag changes it.
  */
 export async function listen(app: App, place: ListenerPlace): Promise<string> {
-  const { host, port, isSecure, reusePort } = place
+  const { host, port, isSecure } = place
   const withScheme = (url: string): string => (isSecure ? url.replace(/^http:/, 'https:') : url)
   // Fastify does not know that the server uses TLS.
   const listenTextResolver = (url: string): string => `Server listening at ${withScheme(url)}`
   try {
-    if (reusePort === 'first' && port !== 0) await checkFree(host, port)
-    const shared = reusePort === undefined ? {} : { reusePort: true }
+    const shared = await sharedPort(place)
     await app.listen({ host, port, listenTextResolver, ...shared })
   } catch (cause) {
     throw await listenError(cause, place)
@@ -43,6 +42,19 @@ export async function listen(app: App, place: ListenerPlace): Promise<string> {
   return withScheme(
     `http://${address.family === 'IPv6' ? `[${address.address}]` : address.address}:${address.port}`,
   )
+}
+
+/**
+ * Returns the options to share a port with other processes, as the place asks for it.
+ * @throws Error of `listen` if another server has the port.
+ */
+export async function sharedPort({
+  host,
+  port,
+  reusePort,
+}: Pick<ListenerPlace, 'host' | 'port' | 'reusePort'>): Promise<{ readonly reusePort?: true }> {
+  if (reusePort === 'first' && port !== 0) await checkFree(host, port)
+  return reusePort === undefined ? {} : { reusePort: true }
 }
 
 /** Returns an error that says why a listener cannot listen, and which flag changes it. */

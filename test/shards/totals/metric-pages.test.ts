@@ -2,9 +2,9 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import * as fc from 'fast-check'
-import { addPages, pageText, parsePage } from '../../src/shards/metric-pages.ts'
-import { MetricTotals } from '../../src/shards/metric-totals.ts'
-import type { MetricSource } from '../../src/shards/metric-totals.ts'
+import { addPages, pageText, parsePage } from '../../../src/shards/totals/metric-pages.ts'
+import { MetricTotals } from '../../../src/shards/totals/metric-totals.ts'
+import type { MetricSource } from '../../../src/shards/totals/metric-totals.ts'
 
 const VERSION = 'model="a",version="1"'
 

@@ -24,6 +24,10 @@ const ADDITIVE: ReadonlySet<string> = new Set([
   'onnxd_model_memory_used_bytes',
   'onnxd_models_loaded',
   'onnxd_http_processes',
+  // Only process 0 has rollouts.
+  'onnxd_rollout_state',
+  'onnxd_rollout_share',
+  'onnxd_rollout_evidence',
 ])
 /** Families about one process. */
 const OF_PROCESS = /^process_/

@@ -1,0 +1,16 @@
+import type { Readable } from 'node:stream'
+
+/** Passes whole lines on, many at once. */
+export function forwardLines(stream: Readable, take: (lines: string) => void): void {
+  let rest = ''
+  stream.setEncoding('utf8')
+  stream.on('data', (chunk: string) => {
+    const end = chunk.lastIndexOf('\n') + 1
+    if (end === 0) {
+      rest += chunk
+      return
+    }
+    take(rest + chunk.slice(0, end))
+    rest = chunk.slice(end)
+  })
+}
