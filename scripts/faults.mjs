@@ -4,6 +4,7 @@
  * and their goals.
  *
  *     npm run test:faults                              all, see docs/testing.md for how long
+ *     npm run test:faults -- --http-processes=2 swap   servers with two HTTP processes
  *     npm run test:faults -- uploads                   the files whose path contains one of these
  *     ONNXD_FAULT_CYCLES=5 npm run test:faults -- unload    a smaller size
  */
@@ -17,14 +18,20 @@ import { findTests, readArguments, runTests } from './test-runner.mjs'
 /** Time limit for a file. Each test has its own shorter limit. */
 const TIMEOUT_MS = 3_600_000
 
-const { options, filters } = readArguments(process.argv.slice(2))
+const args = process.argv.slice(2)
+const { options, filters } = readArguments(args, ['--http-processes='])
+const processes = args.find((arg) => arg.startsWith('--http-processes='))?.split('=')[1]
 ensure('dist', 'build')
 const files = findTests(path.join('build', 'test'), '.js', filters).filter(
   (file) => file.endsWith('.faults.js') || /[\\/](?:faults|fuzz)[\\/][^\\/]+\.test\.js$/.test(file),
 )
 const folder = mkdtempSync(path.join(tmpdir(), 'onnxd-figures-'))
 const figuresFile = path.join(folder, 'figures.jsonl')
-const environment = { ONNXD_FAULTS: 'full', ONNXD_FIGURES: figuresFile }
+const environment = {
+  ONNXD_FAULTS: 'full',
+  ONNXD_FIGURES: figuresFile,
+  ...(processes !== undefined && { TEST_HTTP_PROCESSES: processes }),
+}
 runTests(files, options, { timeoutMs: TIMEOUT_MS, isAlone: true, environment }, () => {
   if (existsSync(figuresFile)) printFigures(readFileSync(figuresFile, 'utf8'))
   rmSync(folder, { recursive: true })

@@ -6,10 +6,11 @@ import { renameSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { after, test } from 'node:test'
 import { promisify } from 'node:util'
+import { httpProcesses } from '../helpers/http-processes.ts'
 import { sendRaw } from '../helpers/raw-request.ts'
 import type { RawAnswer } from '../helpers/raw-request.ts'
 import { FLOWER, iris } from '../helpers/server-process.ts'
-import { CLI, json, serve, start, temporaryFolder } from '../helpers/server.ts'
+import { CLI, json, serve, start, temporaryFolder, until } from '../helpers/server.ts'
 import type { Cleanup, TestServer } from '../helpers/server.ts'
 import { sharedServer } from '../helpers/shared-server.ts'
 import { tinyTextModel } from '../helpers/text-models.ts'
@@ -308,6 +309,14 @@ test('tokens change with their file, and a broken file changes nothing', async (
   const server = await serve(t, [iris], { tokensFile: changing })
   const status = async (token: string): Promise<number> =>
     (await predict(server, { authorization: `Bearer ${token}` })).status
+  /** Waits until each HTTP process has read these tokens. */
+  const readAgain = (names: string): Promise<boolean> =>
+    until(() => {
+      const read = server.logLines.filter(
+        ({ msg, tokens }) => msg === 'API tokens were read again' && String(tokens) === names,
+      )
+      return read.length === httpProcesses
+    })
   assert.deepEqual([await status(first), await status(second)], [200, 401])
   // No token of the file is for management, which is on this machine only.
   assert.equal((await server.manage('/models')).status, 200)
@@ -318,7 +327,7 @@ test('tokens change with their file, and a broken file changes nothing', async (
       { name: 'second', sha256: sha256(second) },
     ]),
   )
-  await server.logged(({ msg }) => msg === 'API tokens were read again')
+  await readAgain('first,second')
   assert.deepEqual([await status(first), await status(second)], [200, 200])
 
   replace(`[{"name": "third", "token": "${first}", }}`)
@@ -334,7 +343,7 @@ test('tokens change with their file, and a broken file changes nothing', async (
       { name: 'admin', token: admin, scope: 'management' },
     ]),
   )
-  await server.logged(({ tokens }) => String(tokens) === 'second,admin')
+  await readAgain('second,admin')
   assert.deepEqual([await status(first), await status(second)], [401, 200])
   assert.equal((await server.manage('/models')).status, 401)
   const headers = { authorization: `Bearer ${admin}` }
@@ -342,9 +351,7 @@ test('tokens change with their file, and a broken file changes nothing', async (
 
   // An empty list closes both listeners; it does not open them.
   replace('[]')
-  await server.logged(
-    ({ msg, tokens }) => msg === 'API tokens were read again' && String(tokens) === '',
-  )
+  await readAgain('')
   assert.deepEqual(
     [await status(second), (await server.manage('/models', { headers })).status],
     [401, 401],

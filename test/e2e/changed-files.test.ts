@@ -25,6 +25,7 @@ import path from 'node:path'
 import { after, test } from 'node:test'
 import type { TestContext } from 'node:test'
 import { externalLocations } from '../../src/models/sources/external-data.ts'
+import { httpProcesses } from '../helpers/http-processes.ts'
 import { addModel, endlessModel, externalConstant, externalModel } from '../helpers/onnx-files.ts'
 import { json, serve, temporaryFolder, until } from '../helpers/server.ts'
 import type { TestServer } from '../helpers/server.ts'
@@ -59,8 +60,11 @@ async function send(server: TestServer, method: string, route: string): Promise<
   return { status: answer.status, text: await answer.text() }
 }
 
-const scale = (server: TestServer, workers: number, name = 'x'): Promise<Answer> =>
-  send(server, 'PUT', `/models/${name}?min_worker=${workers}&synchronous=true`)
+/** Sets the number of workers in each HTTP process. */
+const scale = (server: TestServer, workers: number, name = 'x'): Promise<Answer> => {
+  const all = workers * httpProcesses
+  return send(server, 'PUT', `/models/${name}?min_worker=${all}&synchronous=true`)
+}
 
 /** A store with the model `x`, and what changes it to one that adds 2 instead of 1. */
 interface Change {

@@ -10,6 +10,7 @@ import { readEvent } from '../../src/pages/console/logic/live.ts'
 import type { FailedLoad, LiveEvent, Version } from '../../src/pages/console/logic/live.ts'
 import { freePort } from '../helpers/free-port.ts'
 import { handlerModel } from '../helpers/handler-model.ts'
+import { workersFor } from '../helpers/http-processes.ts'
 import { isAlive, json, serve, until } from '../helpers/server.ts'
 import type { TestServer } from '../helpers/server.ts'
 import { sharedServer } from '../helpers/shared-server.ts'
@@ -91,7 +92,10 @@ test('a stream begins with the whole state, then has what changed', async () => 
   assert.deepEqual(modelMemory, { ...modelMemory, loadedModels: 0, isThrashing: false })
   const iris = first.set['model/iris/1.0'] as Version
   const [worker] = iris.workers
-  assert.deepEqual([iris.status, iris.readyWorkers, iris.statuses['2xx']], ['READY', 1, 0])
+  assert.deepEqual(
+    [iris.status, iris.readyWorkers, iris.statuses['2xx']],
+    ['READY', workersFor(1), 0],
+  )
   assert.ok(isAlive(worker?.pid ?? 0))
   assert.ok((worker?.memory?.privateBytes ?? 0) > 0)
   assert.ok(first.log.some(({ msg }) => msg === 'model loaded'))
@@ -210,7 +214,8 @@ test('the settings have their origin, and no secret', async () => {
     value: 5,
     from: 'command line',
   })
-  assert.deepEqual(of('queueSize'), { ...(of('queueSize') as object), from: 'default' })
+  const queueSize = { ...(of('queueSize') as object), value: 100, from: 'default' }
+  assert.deepEqual(of('queueSize'), queueSize)
   assert.deepEqual(await json(await server.manage('/console/weight-cache', withToken)), {
     isOn: false,
   })

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { handlerModel, newGate } from '../helpers/handler-model.ts'
-import { queuedRequests, workersOf } from '../helpers/observe.ts'
+import { acceptedRequests, workersOf } from '../helpers/observe.ts'
 import type { WorkerInfo } from '../helpers/observe.ts'
 import { childrenOf, isAlive, serve, until } from '../helpers/server.ts'
 import type { TestServer } from '../helpers/server.ts'
@@ -21,7 +21,7 @@ test('closing the server finishes accepted requests and leaves no process', asyn
   const pids = (await workers(server)).map(({ pid }) => pid)
   const gate = newGate(t)
   const accepted = Array.from({ length: 4 }, () => ask(server, `wait:${gate.path}`))
-  await until(async () => (await queuedRequests(server, 'tool')) === 2)
+  await until(async () => (await acceptedRequests(server, 'tool')) === 4)
   assert.deepEqual(pids.toSorted(), childrenOf(server.pid).toSorted())
   const closed = server.close()
   gate.open()

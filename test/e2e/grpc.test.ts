@@ -19,6 +19,7 @@ async function echoServer(t: TestContext): Promise<[TestServer, GrpcTestClient]>
     maxBodyBytes: 4 * 1024 * 1024,
     batchSize: 4,
     priorityLevels: 3,
+    queueSize: 200,
   })
   return [server, new GrpcTestClient(t, server.grpcAddress)]
 }
@@ -182,9 +183,10 @@ test('a stream answers each request, errors too, and ends after the last one', a
 
 test('a cancelled call leaves the queue', async (t) => {
   const [server, client] = await echoServer(t)
-  const [pid = 0] = await workerPids(server, 'simple')
-  process.kill(pid, 'SIGSTOP')
-  t.after(() => process.kill(pid, 'SIGCONT'))
+  const pids = await workerPids(server, 'simple')
+  const signal = (name: string): void => pids.forEach((pid) => process.kill(pid, name))
+  signal('SIGSTOP')
+  t.after(() => signal('SIGCONT'))
   const tensor = { datatype: 'INT32', shape: [1, 16] }
   const inputs = ['INPUT0', 'INPUT1'].map((name) => ({ name, ...tensor }))
   const raw = [Buffer.alloc(64), Buffer.alloc(64)]
@@ -203,7 +205,7 @@ test('a cancelled call leaves the queue', async (t) => {
   await server.logged((line) => line['grpc'] === 'CANCELLED' && line['status'] === 499)
   const late = await client.fail('ModelInfer', request, { deadline: Date.now() + 100 })
   assert.equal(late.code, status.DEADLINE_EXCEEDED)
-  process.kill(pid, 'SIGCONT')
+  signal('SIGCONT')
   await client.ask('ModelInfer', request)
 })
 

@@ -5,6 +5,7 @@ import path from 'node:path'
 import { test } from 'node:test'
 import type { TestContext } from 'node:test'
 import { handlerModel } from '../helpers/handler-model.ts'
+import { httpProcesses } from '../helpers/http-processes.ts'
 import { failedModels, modelNames } from '../helpers/observe.ts'
 import { childrenOf, json, serve, temporaryFolder, until } from '../helpers/server.ts'
 import { sharedServer } from '../helpers/shared-server.ts'
@@ -159,9 +160,8 @@ test('a scaling that fails says why as well', async (t) => {
   )
   assert.equal((await server.manage(`/models?url=${doomed}`, { method: 'POST' })).status, 200)
   writeFileSync(marker, '')
-  const answer = await server.manage('/models/doomed?min_worker=2&synchronous=true', {
-    method: 'PUT',
-  })
+  const route = `/models/doomed?min_worker=${2 * httpProcesses}&synchronous=true`
+  const answer = await server.manage(route, { method: 'PUT' })
   const { log, message } = (await json(answer)) as Refusal
   assert.equal(answer.status, 500)
   assert.match(message, /exited with code 5/)

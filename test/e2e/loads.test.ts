@@ -4,6 +4,7 @@ import { copyFileSync, existsSync, mkdirSync, readdirSync, writeFileSync } from 
 import path from 'node:path'
 import { test } from 'node:test'
 import type { TestContext } from 'node:test'
+import { httpProcesses, workersFor } from '../helpers/http-processes.ts'
 import { json, serve, temporaryFolder, until } from '../helpers/server.ts'
 import type { TestServer } from '../helpers/server.ts'
 import { sharedStore, storeServer } from '../helpers/shared-server.ts'
@@ -89,7 +90,7 @@ test('B7: v2 loads of one model at once all succeed, with one load', async (t) =
   for (const { status, body } of await Promise.all([registering, ...others])) {
     assert.equal(status, 200, JSON.stringify(body))
   }
-  assert.equal(gated.workers(), 1, 'only one worker was started')
+  assert.equal(gated.workers(), workersFor(1), 'each HTTP process has started one worker')
   assert.equal(await served(server), 'served')
 })
 
@@ -113,7 +114,8 @@ test('B7: a v2 load with another configuration waits for the first and then coun
   gated.open()
   assert.deepEqual([(await registering).status, (await other).status], [200, 200])
   assert.equal((await send(server, 'GET', '/models/slow')).body['minWorkers'], 2)
-  assert.equal(gated.workers(), 3)
+  // Another HTTP process may leave out the first load.
+  if (httpProcesses === 1) assert.equal(gated.workers(), 3)
 })
 
 test('B7: a v2 load during a registration waits for it and then loads the model of the store', async (t) => {

@@ -4,13 +4,14 @@ import { cpSync, rmSync } from 'node:fs'
 import path from 'node:path'
 import { test } from 'node:test'
 import { handlerModel } from '../helpers/handler-model.ts'
+import { oneProcess } from '../helpers/http-processes.ts'
 import { largeFile } from '../helpers/large-file.ts'
 import { workerPids, workersOf } from '../helpers/observe.ts'
 import { isAlive, json, serve, temporaryFolder, until } from '../helpers/server.ts'
 
 test(
   'workers are recycled after so many requests without a failed one, the fresh worker first',
-  { timeout: 60_000 },
+  { skip: oneProcess('the worker that gets a request'), timeout: 60_000 },
   async (t) => {
     const server = await serve(t, [handlerModel(t, 'tool')], {
       allowHandlers: true,
@@ -56,7 +57,7 @@ test(
 
 test(
   'workers that would not fit in the memory that is left are not added; what was measured replaces the estimate',
-  { timeout: 60_000 },
+  { skip: oneProcess('the memory of its own workers'), timeout: 60_000 },
   async (t) => {
     const folder = path.join(temporaryFolder(t), 'iris')
     cpSync(path.resolve('examples/iris'), folder, { recursive: true })

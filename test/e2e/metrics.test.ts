@@ -5,6 +5,7 @@ import { hostname } from 'node:os'
 import path from 'node:path'
 import { test } from 'node:test'
 import { handlerModel, newGate } from '../helpers/handler-model.ts'
+import { httpProcesses, oneProcess, workersFor } from '../helpers/http-processes.ts'
 import { needs } from '../helpers/needs.ts'
 import { queuedRequests, workersOf } from '../helpers/observe.ts'
 import { parseMetrics } from '../helpers/prometheus.ts'
@@ -44,6 +45,10 @@ async function readyPids(server: TestServer): Promise<number[]> {
   return workers.filter(({ status }) => status === 'READY').map(({ pid }) => pid)
 }
 
+/** A label of series that are about one HTTP process, if there are several. */
+const SHARD = httpProcesses > 1 ? 'shard="0",' : ''
+const LAST_SHARD = httpProcesses > 1 ? ',shard="0"' : ''
+
 test('requests are counted by model and outcome', async (t) => {
   const server = await serve(t, [iris])
   const before = await scrape(server)
@@ -63,9 +68,9 @@ test('requests are counted by model and outcome', async (t) => {
   assert.equal(of('onnxd_request_worker_seconds_count'), 7)
   assert.equal(of('onnxd_batch_size_sum'), 7)
   assert.equal(of('onnxd_queue_jobs'), 0)
-  assert.equal(of('onnxd_workers', 'state="ready",'), 1)
+  assert.equal(of('onnxd_workers', 'state="ready",'), workersFor(1))
   assert.ok(
-    (after.get('onnxd_worker_resident_bytes{model="iris",version="1.0",worker="1"}') ?? 0) >
+    (after.get(`onnxd_worker_resident_bytes{model="iris",${SHARD}version="1.0",worker="1"}`) ?? 0) >
       10_000_000,
   )
   const seconds = of('onnxd_request_worker_seconds_sum') ?? 0
@@ -75,135 +80,147 @@ test('requests are counted by model and outcome', async (t) => {
   assertSame([...after.keys()], [...before.keys()])
 })
 
-test('refusals and restarts are counted by their reason', async (t) => {
-  const server = await serve(t, [handlerModel(t, 'tool')], {
-    allowHandlers: true,
-    queueSize: 1,
-    responseTimeout: 5,
-    workerHeapMib: 64,
-  })
-  const restarted = async (cause: string, times: number): Promise<void> => {
-    const series = `onnxd_worker_restarts_total{cause="${cause}",model="tool",version="1.0"}`
-    await until(
-      async () =>
-        (await scrape(server)).get(series) === times && (await readyPids(server)).length === 1,
+test(
+  'refusals and restarts are counted by their reason',
+  { skip: oneProcess('its queue and its worker') },
+  async (t) => {
+    const server = await serve(t, [handlerModel(t, 'tool')], {
+      allowHandlers: true,
+      queueSize: 1,
+      responseTimeout: 5,
+      workerHeapMib: 64,
+    })
+    const restarted = async (cause: string, times: number): Promise<void> => {
+      const series = `onnxd_worker_restarts_total{cause="${cause}",model="tool",version="1.0"}`
+      await until(
+        async () =>
+          (await scrape(server)).get(series) === times && (await readyPids(server)).length === 1,
+      )
+    }
+    const [pid] = await readyPids(server)
+    assert.ok(pid)
+    process.kill(pid, 'SIGKILL')
+    await restarted('signal', 1)
+    assert.equal(await ask(server, 'exit:3'), 500)
+    await restarted('exit', 1)
+    assert.equal(await ask(server, 'spin:'), 504)
+    await restarted('timeout', 1)
+    assert.equal(await ask(server, 'heap:'), 507)
+    await restarted('memory', 1)
+
+    const leaving = new AbortController()
+    const gate = newGate(t)
+    const running = ask(server, `wait:${gate.path}`)
+    await gate.holds(1)
+    const left = server.fetch('/predictions/tool', {
+      method: 'POST',
+      body: 'echo:',
+      signal: leaving.signal,
+    })
+    left.catch(() => {})
+    await until(async () => (await queuedRequests(server, 'tool')) === 1)
+    assert.equal(await ask(server, 'echo:no room'), 503)
+    leaving.abort()
+    await until(async () => (await queuedRequests(server, 'tool')) === 0)
+    gate.open()
+    assert.equal(await running, 200)
+    const after = await scrape(server)
+    const of = (name: string, label: string): number | undefined =>
+      after.get(`${name}{model="tool",${label},version="1.0"}`)
+    assert.equal(of('onnxd_rejected_total', 'reason="queue_full"'), 1)
+    assert.equal(of('onnxd_rejected_total', 'reason="cancelled"'), 1)
+    assert.equal(of('onnxd_rejected_total', 'reason="expired"'), 0)
+    assert.equal(of('onnxd_requests_total', 'status_class="2xx"'), 1)
+    assert.equal(of('onnxd_requests_total', 'status_class="4xx"'), 1)
+    assert.equal(of('onnxd_requests_total', 'status_class="5xx"'), 4)
+  },
+)
+
+test(
+  'what handlers print as metrics is shown: summed over workers, past their deaths, until the model goes',
+  { skip: oneProcess('the names of its workers') },
+  async (t) => {
+    const folder = handlerModel(t, 'tool')
+    const server = await serve(t, [folder], {
+      allowHandlers: true,
+      allowLocalPaths: true,
+      workers: 2,
+    })
+    const own = `Hostname="${hostname()}",Level="Model",ModelName="tool"`
+    const shows = (name: string, value: number, labels = `${own},${TOOL}`): Promise<boolean> =>
+      until(async () => (await scrape(server)).get(`${name}{${labels}}`) === value)
+    const metric = (...call: unknown[]): string => `metric:${JSON.stringify(call)}`
+
+    const workers = (): number => {
+      const lines = server.logLines.filter(({ line }) => String(line).startsWith('[METRICS]Docs'))
+      return new Set(lines.map(({ worker }) => worker)).size
+    }
+    let docs = 0
+    await until(async () => {
+      const statuses = Array.from({ length: 8 }, () =>
+        ask(server, metric('addCounter', 'Docs', 0.5)),
+      )
+      assert.deepEqual([...new Set(await Promise.all(statuses))], [200])
+      docs += 4
+      return workers() === 2
+    })
+    await shows('Docs', docs)
+    assert.equal(await ask(server, metric('addTime', 'Step', 1.5, 0, 's', { Stage: 'one' })), 200)
+    await shows('Step', 1.5, `${own},Stage="one",${TOOL}`)
+    assert.equal(await ask(server, metric('addMetric', 'Depth', -3)), 200)
+    await shows('Depth', -3)
+    const histogram = '[METRICS]Sizes.MB:7|#Level:Model|#type:HISTOGRAM|#hostname:box,1790000000'
+    assert.equal(await ask(server, `print:${histogram}`), 200)
+    await shows('Sizes_count', 1, `Hostname="${hostname()}",Level="Model",${TOOL}`)
+    assert.ok((await scrape(server)).has(`PredictionTime{${own},${TOOL}}`))
+
+    const [pid] = await readyPids(server)
+    assert.ok(pid)
+    process.kill(pid, 'SIGKILL')
+    await until(async () => {
+      const pids = await readyPids(server)
+      return pids.length === 2 && !pids.includes(pid)
+    })
+    await shows('Docs', docs)
+    for (let round = 0; round < 4; round += 1)
+      assert.equal(await ask(server, metric('addCounter', 'Docs', 10)), 200)
+    await shows('Docs', docs + 40)
+
+    for (const line of ['[METRICS]', '[METRICS]Docs.Count:-1|#|#hostname:box,1', '[METRICS]a.b:c'])
+      assert.equal(await ask(server, `print:${line}`), 200)
+    await shows(
+      'onnxd_handler_metrics_dropped_total',
+      3,
+      'model="tool",reason="invalid",version="1.0"',
     )
-  }
-  const [pid] = await readyPids(server)
-  assert.ok(pid)
-  process.kill(pid, 'SIGKILL')
-  await restarted('signal', 1)
-  assert.equal(await ask(server, 'exit:3'), 500)
-  await restarted('exit', 1)
-  assert.equal(await ask(server, 'spin:'), 504)
-  await restarted('timeout', 1)
-  assert.equal(await ask(server, 'heap:'), 507)
-  await restarted('memory', 1)
+    for (const name of ['onnxd_workers', 'ts_inference_requests_total'])
+      assert.equal(await ask(server, metric('addCounter', name, 1)), 200)
+    await shows(
+      'onnxd_handler_metrics_dropped_total',
+      2,
+      'model="tool",reason="conflict",version="1.0"',
+    )
+    await server.logged(({ level, problem }) => level === 40 && problem)
+    const warnings = server.logLines.filter(({ level, problem }) => level === 40 && problem)
+    assert.deepEqual(
+      warnings.map(({ model, problem }) => [model, problem]),
+      [['tool', 'onnxd_workers (counter): another metric has this name']],
+    )
+    const printed = server.logLines.filter(({ line }) => String(line).startsWith('[METRICS]'))
+    assert.ok(printed.length > 20, `${printed.length} lines`)
+    assert.deepEqual([...new Set(printed.map(({ level }) => level))], [20])
 
-  const leaving = new AbortController()
-  const gate = newGate(t)
-  const running = ask(server, `wait:${gate.path}`)
-  await gate.holds(1)
-  const left = server.fetch('/predictions/tool', {
-    method: 'POST',
-    body: 'echo:',
-    signal: leaving.signal,
-  })
-  left.catch(() => {})
-  await until(async () => (await queuedRequests(server, 'tool')) === 1)
-  assert.equal(await ask(server, 'echo:no room'), 503)
-  leaving.abort()
-  await until(async () => (await queuedRequests(server, 'tool')) === 0)
-  gate.open()
-  assert.equal(await running, 200)
-  const after = await scrape(server)
-  const of = (name: string, label: string): number | undefined =>
-    after.get(`${name}{model="tool",${label},version="1.0"}`)
-  assert.equal(of('onnxd_rejected_total', 'reason="queue_full"'), 1)
-  assert.equal(of('onnxd_rejected_total', 'reason="cancelled"'), 1)
-  assert.equal(of('onnxd_rejected_total', 'reason="expired"'), 0)
-  assert.equal(of('onnxd_requests_total', 'status_class="2xx"'), 1)
-  assert.equal(of('onnxd_requests_total', 'status_class="4xx"'), 1)
-  assert.equal(of('onnxd_requests_total', 'status_class="5xx"'), 4)
-})
-
-test('what handlers print as metrics is shown: summed over workers, past their deaths, until the model goes', async (t) => {
-  const folder = handlerModel(t, 'tool')
-  const server = await serve(t, [folder], {
-    allowHandlers: true,
-    allowLocalPaths: true,
-    workers: 2,
-  })
-  const own = `Hostname="${hostname()}",Level="Model",ModelName="tool"`
-  const shows = (name: string, value: number, labels = `${own},${TOOL}`): Promise<boolean> =>
-    until(async () => (await scrape(server)).get(`${name}{${labels}}`) === value)
-  const metric = (...call: unknown[]): string => `metric:${JSON.stringify(call)}`
-
-  const workers = (): number => {
-    const lines = server.logLines.filter(({ line }) => String(line).startsWith('[METRICS]Docs'))
-    return new Set(lines.map(({ worker }) => worker)).size
-  }
-  let docs = 0
-  await until(async () => {
-    const statuses = Array.from({ length: 8 }, () => ask(server, metric('addCounter', 'Docs', 0.5)))
-    assert.deepEqual([...new Set(await Promise.all(statuses))], [200])
-    docs += 4
-    return workers() === 2
-  })
-  await shows('Docs', docs)
-  assert.equal(await ask(server, metric('addTime', 'Step', 1.5, 0, 's', { Stage: 'one' })), 200)
-  await shows('Step', 1.5, `${own},Stage="one",${TOOL}`)
-  assert.equal(await ask(server, metric('addMetric', 'Depth', -3)), 200)
-  await shows('Depth', -3)
-  const histogram = '[METRICS]Sizes.MB:7|#Level:Model|#type:HISTOGRAM|#hostname:box,1790000000'
-  assert.equal(await ask(server, `print:${histogram}`), 200)
-  await shows('Sizes_count', 1, `Hostname="${hostname()}",Level="Model",${TOOL}`)
-  assert.ok((await scrape(server)).has(`PredictionTime{${own},${TOOL}}`))
-
-  const [pid] = await readyPids(server)
-  assert.ok(pid)
-  process.kill(pid, 'SIGKILL')
-  await until(async () => {
-    const pids = await readyPids(server)
-    return pids.length === 2 && !pids.includes(pid)
-  })
-  await shows('Docs', docs)
-  for (let round = 0; round < 4; round += 1)
-    assert.equal(await ask(server, metric('addCounter', 'Docs', 10)), 200)
-  await shows('Docs', docs + 40)
-
-  for (const line of ['[METRICS]', '[METRICS]Docs.Count:-1|#|#hostname:box,1', '[METRICS]a.b:c'])
-    assert.equal(await ask(server, `print:${line}`), 200)
-  await shows(
-    'onnxd_handler_metrics_dropped_total',
-    3,
-    'model="tool",reason="invalid",version="1.0"',
-  )
-  for (const name of ['onnxd_workers', 'ts_inference_requests_total'])
-    assert.equal(await ask(server, metric('addCounter', name, 1)), 200)
-  await shows(
-    'onnxd_handler_metrics_dropped_total',
-    2,
-    'model="tool",reason="conflict",version="1.0"',
-  )
-  await server.logged(({ level, problem }) => level === 40 && problem)
-  const warnings = server.logLines.filter(({ level, problem }) => level === 40 && problem)
-  assert.deepEqual(
-    warnings.map(({ model, problem }) => [model, problem]),
-    [['tool', 'onnxd_workers (counter): another metric has this name']],
-  )
-  const printed = server.logLines.filter(({ line }) => String(line).startsWith('[METRICS]'))
-  assert.ok(printed.length > 20, `${printed.length} lines`)
-  assert.deepEqual([...new Set(printed.map(({ level }) => level))], [20])
-
-  assert.equal((await server.manage('/models/tool', { method: 'DELETE' })).status, 200)
-  const text = await (await server.manage('/metrics')).text()
-  assert.doesNotMatch(text, /Docs|Step|PredictionTime|tool/)
-  const again = await server.manage(`/models?url=${encodeURIComponent(folder)}`, { method: 'POST' })
-  assert.equal(again.status, 200)
-  assert.equal(await ask(server, metric('addCounter', 'Docs', 1)), 200)
-  await shows('Docs', 1)
-})
+    assert.equal((await server.manage('/models/tool', { method: 'DELETE' })).status, 200)
+    const text = await (await server.manage('/metrics')).text()
+    assert.doesNotMatch(text, /Docs|Step|PredictionTime|tool/)
+    const again = await server.manage(`/models?url=${encodeURIComponent(folder)}`, {
+      method: 'POST',
+    })
+    assert.equal(again.status, 200)
+    assert.equal(await ask(server, metric('addCounter', 'Docs', 1)), 200)
+    await shows('Docs', 1)
+  },
+)
 
 test('the route filters by name, wants the token and is not on the inference address', async (t) => {
   const server = await serve(t, [iris], { managementToken: 'secret' })
@@ -252,7 +269,9 @@ test('D6: only a summary has quantiles', async () => {
     [],
   )
   for (const percentile of ['50', '99', '100'])
-    assert.ok(series.includes(`onnxd_event_loop_lag_seconds{percentile="${percentile}"}`))
+    assert.ok(
+      series.includes(`onnxd_event_loop_lag_seconds{percentile="${percentile}"${LAST_SHARD}}`),
+    )
 })
 
 test('D9: the responses by class of status are there under the names of TorchServe', async () => {

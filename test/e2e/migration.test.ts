@@ -68,6 +68,8 @@ test('a SageMaker multi-model endpoint finds everything on one port', async (t) 
     SAGEMAKER_BIND_TO_PORT: String(port),
     SAGEMAKER_MULTI_MODEL: 'true',
     SAGEMAKER_MODEL_STORE: folder,
+    // Several HTTP processes need a management listener.
+    ONNXD_HTTP_PROCESSES: '1',
   }
   await start(t, [], { environment })
   const call = async (route: string, init?: RequestInit): Promise<[number, unknown]> => {

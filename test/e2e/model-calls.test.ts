@@ -4,6 +4,7 @@ import { mkdirSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { after, test } from 'node:test'
 import { handlerModel, newGate } from '../helpers/handler-model.ts'
+import { oneProcess } from '../helpers/http-processes.ts'
 import { needs } from '../helpers/needs.ts'
 import { queuedRequests, workerPids } from '../helpers/observe.ts'
 import { ownModels } from '../helpers/own-models.ts'
@@ -72,7 +73,7 @@ const MODELS = [
   path.join(ownModels(), 'identity_fp32'),
 ]
 const server = (): Promise<TestServer> =>
-  sharedServer(MODELS, { allowHandlers: true, responseTimeout: 5 })
+  sharedServer(MODELS, { allowHandlers: true, responseTimeout: 5, queueSize: 200 })
 
 const ask = (it: TestServer, body: object, headers = {}, model = 'caller') =>
   it.fetch(`/predictions/${model}`, {
@@ -129,7 +130,7 @@ test('errors of a call have the status and the text of the model', async () => {
 
 test('a model cannot call itself, also not through another, whatever its client sends', async () => {
   const it = await server()
-  const [pid] = await workerPids(it, 'caller')
+  const pids = await workerPids(it, 'caller')
   const self = await ask(it, { model: 'caller', data: {} })
   assert.equal(self.status, 500)
   assert.match(await self.text(), /Models call one another in a circle: caller → caller\./)
@@ -139,43 +140,47 @@ test('a model cannot call itself, also not through another, whatever its client 
   assert.match(await around.text(), /caller → second → caller\./)
   const chain = await ask(it, { model: 'second', data: { model: 'echo', data: 'through' } })
   assert.equal(await chain.text(), 'through')
-  assert.deepEqual(await workerPids(it, 'caller'), [pid])
+  assert.deepEqual(await workerPids(it, 'caller'), pids)
 
   const back = await ask(it, { model: 'caller', data: { model: 'echo', data: 'x' } }, {}, 'second')
   assert.equal(back.status, 500, 'caller calls second, so second must not call caller')
   assert.match(await back.text(), /second → caller → second\./)
 })
 
-test('a call has the id, the trace and the deadline of the request that it serves', async (t) => {
-  const it = await server()
-  const traceparent = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01'
-  const seen = (await json(
-    await ask(
-      it,
-      {
-        model: 'echo',
-        data: 'headers',
-        options: { headers: { 'X-Own': '1', 'Onnxd-Dialect': 'v2', 'onnxd-body-at': '0+4' } },
-      },
-      { traceparent, 'x-request-id': 'mine', authorization: 'secret', 'x-other': '2' },
-    ),
-  )) as Record<string, unknown>
-  assert.equal(seen['traceparent'], traceparent)
-  assert.equal(seen['x-request-id'], 'mine')
-  assert.equal(seen['X-Own'], '1')
-  for (const name of ['authorization', 'x-other', 'Onnxd-Dialect', 'onnxd-body-at', 'for'])
-    assert.equal(seen[name], undefined, name)
+test(
+  'a call has the id, the trace and the deadline of the request that it serves',
+  { skip: oneProcess('one worker that is busy') },
+  async (t) => {
+    const it = await server()
+    const traceparent = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01'
+    const seen = (await json(
+      await ask(
+        it,
+        {
+          model: 'echo',
+          data: 'headers',
+          options: { headers: { 'X-Own': '1', 'Onnxd-Dialect': 'v2', 'onnxd-body-at': '0+4' } },
+        },
+        { traceparent, 'x-request-id': 'mine', authorization: 'secret', 'x-other': '2' },
+      ),
+    )) as Record<string, unknown>
+    assert.equal(seen['traceparent'], traceparent)
+    assert.equal(seen['x-request-id'], 'mine')
+    assert.equal(seen['X-Own'], '1')
+    for (const name of ['authorization', 'x-other', 'Onnxd-Dialect', 'onnxd-body-at', 'for'])
+      assert.equal(seen[name], undefined, name)
 
-  const gate = newGate(t)
-  const blocked = it.fetch('/predictions/tool', { method: 'POST', body: `wait:${gate.path}` })
-  await gate.holds(1)
-  const body = { verb: 'caught', model: 'tool', data: 'pid' }
-  const late = await ask(it, body, { 'onnxd-timeout-ms': '200' })
-  const { code, message } = (await json(late)) as { code: number; message: string }
-  assert.deepEqual([code, /No worker became available/.test(message)], [503, true], message)
-  gate.open()
-  assert.equal(await (await blocked).text(), 'waited')
-})
+    const gate = newGate(t)
+    const blocked = it.fetch('/predictions/tool', { method: 'POST', body: `wait:${gate.path}` })
+    await gate.holds(1)
+    const body = { verb: 'caught', model: 'tool', data: 'pid' }
+    const late = await ask(it, body, { 'onnxd-timeout-ms': '200' })
+    const { code, message } = (await json(late)) as { code: number; message: string }
+    assert.deepEqual([code, /No worker became available/.test(message)], [503, true], message)
+    gate.open()
+    assert.equal(await (await blocked).text(), 'waited')
+  },
+)
 
 test('a call that serves no request is rejected', async () => {
   const it = await server()
@@ -185,34 +190,38 @@ test('a call that serves no request is rejected', async () => {
   await it.logged(({ line }) => line === `later: ${reason}`)
 })
 
-test('calls of a worker that dies are dropped; its channel is its own', async (t) => {
-  const it = await server()
-  const gate = newGate(t)
-  const blocked = it.fetch('/predictions/tool', { method: 'POST', body: `wait:${gate.path}` })
-  await gate.holds(1)
-  const call = ask(it, { model: 'tool', data: 'pid' })
-  await until(async () => (await queuedRequests(it, 'tool')) === 1)
-  const [pid] = await workerPids(it, 'caller')
-  assert.ok(pid !== undefined)
-  process.kill(pid, 'SIGKILL')
-  assert.equal((await call).status, 500)
-  await until(async () => (await queuedRequests(it, 'tool')) === 0)
-  gate.open()
-  assert.equal(await (await blocked).text(), 'waited')
+test(
+  'calls of a worker that dies are dropped; its channel is its own',
+  { skip: oneProcess('the queue of a model with one worker') },
+  async (t) => {
+    const it = await server()
+    const gate = newGate(t)
+    const blocked = it.fetch('/predictions/tool', { method: 'POST', body: `wait:${gate.path}` })
+    await gate.holds(1)
+    const call = ask(it, { model: 'tool', data: 'pid' })
+    await until(async () => (await queuedRequests(it, 'tool')) === 1)
+    const [pid] = await workerPids(it, 'caller')
+    assert.ok(pid !== undefined)
+    process.kill(pid, 'SIGKILL')
+    assert.equal((await call).status, 500)
+    await until(async () => (await queuedRequests(it, 'tool')) === 0)
+    gate.open()
+    assert.equal(await (await blocked).text(), 'waited')
 
-  assert.equal(await (await ask(it, { verb: 'garbage' }, {}, 'second')).text(), 'written')
-  const caught = { verb: 'caught', model: 'echo', data: 'x' }
-  await until(async () => {
-    const answer = (await json(await ask(it, caught, {}, 'second'))) as { code?: number }
-    return answer.code === 503
-  })
-  assert.deepEqual(await json(await ask(it, caught, {}, 'second')), {
-    code: 503,
-    message: 'The server cannot be called any more.',
-    known: true,
-  })
-  await until(async () => (await ask(it, { model: 'echo', data: 'x' })).status === 200)
-})
+    assert.equal(await (await ask(it, { verb: 'garbage' }, {}, 'second')).text(), 'written')
+    const caught = { verb: 'caught', model: 'echo', data: 'x' }
+    await until(async () => {
+      const answer = (await json(await ask(it, caught, {}, 'second'))) as { code?: number }
+      return answer.code === 503
+    })
+    assert.deepEqual(await json(await ask(it, caught, {}, 'second')), {
+      code: 503,
+      message: 'The server cannot be called any more.',
+      known: true,
+    })
+    await until(async () => (await ask(it, { model: 'echo', data: 'x' })).status === 200)
+  },
+)
 
 const network = process.getuid?.() === 0 ? ['--net'] : ['--user', '--map-current-user', '--net']
 

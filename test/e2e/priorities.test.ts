@@ -8,6 +8,7 @@ import type { TestContext } from 'node:test'
 import type { Settings } from '../../src/config/config.ts'
 import { handlerModel, newGate } from '../helpers/handler-model.ts'
 import type { Gate } from '../helpers/handler-model.ts'
+import { oneProcess } from '../helpers/http-processes.ts'
 import { queuedRequests } from '../helpers/observe.ts'
 import { json, serve, until } from '../helpers/server.ts'
 import type { TestServer } from '../helpers/server.ts'
@@ -98,54 +99,66 @@ function binaryAsk(parameters: object, tensor: string): Ask {
   }
 }
 
-test('the header counts in every dialect, the parameter in the Open Inference Protocol', async (t) => {
-  const held = await HeldServer.start(t, { priorityLevels: 3 })
-  const turns = await turnsOf(held, [
-    { headers: { 'onnxd-priority': '3' } },
-    { path: PATHS.v2, body: inferBody({ priority: 3 }) },
-    {},
-    { path: PATHS.v2, body: inferBody({ priority: 0 }) },
-    { path: PATHS.v1, headers: { 'onnxd-priority': '1' } },
-    { path: PATHS.v2, body: inferBody({ priority: 1 }) },
-    binaryAsk({ priority: 1 }, '"priority"'),
-    { path: PATHS.v2, body: inferBody({ priority: 3 }), headers: { 'onnxd-priority': '1' } },
-    { path: PATHS.sagemaker, headers: { 'onnxd-priority': '1' } },
-  ])
-  assert.deepEqual(turns, [8, 9, 6, 7, 1, 2, 3, 4, 5])
-})
+test(
+  'the header counts in every dialect, the parameter in the Open Inference Protocol',
+  { skip: oneProcess('the order in its queue') },
+  async (t) => {
+    const held = await HeldServer.start(t, { priorityLevels: 3 })
+    const turns = await turnsOf(held, [
+      { headers: { 'onnxd-priority': '3' } },
+      { path: PATHS.v2, body: inferBody({ priority: 3 }) },
+      {},
+      { path: PATHS.v2, body: inferBody({ priority: 0 }) },
+      { path: PATHS.v1, headers: { 'onnxd-priority': '1' } },
+      { path: PATHS.v2, body: inferBody({ priority: 1 }) },
+      binaryAsk({ priority: 1 }, '"priority"'),
+      { path: PATHS.v2, body: inferBody({ priority: 3 }), headers: { 'onnxd-priority': '1' } },
+      { path: PATHS.sagemaker, headers: { 'onnxd-priority': '1' } },
+    ])
+    assert.deepEqual(turns, [8, 9, 6, 7, 1, 2, 3, 4, 5])
+  },
+)
 
-test('what is beyond the JSON, in a large one, or not of the protocol is not searched', async (t) => {
-  const held = await HeldServer.start(t, { priorityLevels: 2, defaultPriorityLevel: 1 })
-  const text = inferBody({ priority: 2 })
-  const turns = await turnsOf(held, [
-    { path: PATHS.v2, body: text },
-    binaryAsk({}, text),
-    { path: PATHS.v2, body: text + ' '.repeat(64 * 1024) },
-    { path: PATHS.original, body: text, headers: { 'content-type': 'application/json' } },
-    { path: PATHS.v2, body: '{"priority": 2, "inputs": []}' },
-    { path: PATHS.v2, body: '"priority"' },
-    { path: PATHS.v2, body: '{"priority' },
-  ])
-  assert.deepEqual(turns, [7, 1, 2, 3, 4, 5, 6])
-})
+test(
+  'what is beyond the JSON, in a large one, or not of the protocol is not searched',
+  { skip: oneProcess('the order in its queue') },
+  async (t) => {
+    const held = await HeldServer.start(t, { priorityLevels: 2, defaultPriorityLevel: 1 })
+    const text = inferBody({ priority: 2 })
+    const turns = await turnsOf(held, [
+      { path: PATHS.v2, body: text },
+      binaryAsk({}, text),
+      { path: PATHS.v2, body: text + ' '.repeat(64 * 1024) },
+      { path: PATHS.original, body: text, headers: { 'content-type': 'application/json' } },
+      { path: PATHS.v2, body: '{"priority": 2, "inputs": []}' },
+      { path: PATHS.v2, body: '"priority"' },
+      { path: PATHS.v2, body: '{"priority' },
+    ])
+    assert.deepEqual(turns, [7, 1, 2, 3, 4, 5, 6])
+  },
+)
 
-test('a model says its levels itself, in model.json, and without levels nothing counts', async (t) => {
-  const own = await HeldServer.start(t, {}, { priorityLevels: 2 })
-  assert.deepEqual(await turnsOf(own, [{}, { headers: { 'onnxd-priority': '1' } }]), [2, 1])
-  const { settings } = (await json(await own.server.manage('/models/tool'))) as {
-    settings: Record<string, unknown>
-  }
-  assert.deepEqual(settings['priorityLevels'], { value: 2, from: 'model.json' })
-  assert.deepEqual(settings['defaultPriorityLevel'], { value: 2, from: 'default' })
+test(
+  'a model says its levels itself, in model.json, and without levels nothing counts',
+  { skip: oneProcess('the order in its queue') },
+  async (t) => {
+    const own = await HeldServer.start(t, {}, { priorityLevels: 2 })
+    assert.deepEqual(await turnsOf(own, [{}, { headers: { 'onnxd-priority': '1' } }]), [2, 1])
+    const { settings } = (await json(await own.server.manage('/models/tool'))) as {
+      settings: Record<string, unknown>
+    }
+    assert.deepEqual(settings['priorityLevels'], { value: 2, from: 'model.json' })
+    assert.deepEqual(settings['defaultPriorityLevel'], { value: 2, from: 'default' })
 
-  const none = await HeldServer.start(t, {})
-  const asks = [
-    { headers: { 'onnxd-priority': '9' } },
-    { path: PATHS.v2, body: inferBody({ priority: 1 }) },
-    { headers: { 'onnxd-priority': '1' } },
-  ]
-  assert.deepEqual(await turnsOf(none, asks), [1, 2, 3])
-})
+    const none = await HeldServer.start(t, {})
+    const asks = [
+      { headers: { 'onnxd-priority': '9' } },
+      { path: PATHS.v2, body: inferBody({ priority: 1 }) },
+      { headers: { 'onnxd-priority': '1' } },
+    ]
+    assert.deepEqual(await turnsOf(none, asks), [1, 2, 3])
+  },
+)
 
 test('a priority or a time that cannot be is refused with 400 and a text that says what can', async (t) => {
   const server = await serve(t, [handlerModel(t, 'tool')], {
@@ -172,23 +185,27 @@ test('a priority or a time that cannot be is refused with 400 and a text that sa
   }
 })
 
-test('a request that no worker takes in its own time is refused with 503, others wait on', async (t) => {
-  const held = await HeldServer.start(t, {})
-  const patient = await held.queue({})
-  const asks: Ask[] = [
-    { headers: { 'onnxd-timeout-ms': '20' } },
-    { path: PATHS.v1, headers: { 'onnxd-timeout-ms': '20' } },
-    { path: PATHS.v2, body: inferBody({ timeout: 20_000 }) },
-    binaryAsk({ priority: 1, timeout: 20_000 }, 'x'),
-    { path: PATHS.v2, body: inferBody({ timeout: 1e12 }), headers: { 'onnxd-timeout-ms': '20' } },
-  ]
-  for (const ask of asks) {
-    const answer = await held.send(ask)
-    assert.equal(answer.status, 503)
-    assert.match(await answer.text(), /before the request's deadline/)
-    assert.match(answer.headers.get('retry-after') ?? '', /^\d+$/)
-  }
-  const unlimited = await held.queue({ headers: { 'onnxd-timeout-ms': '0' } })
-  await held.release()
-  assert.deepEqual([(await patient.answer).status, (await unlimited.answer).status], [200, 200])
-})
+test(
+  'a request that no worker takes in its own time is refused with 503, others wait on',
+  { skip: oneProcess('the order in its queue') },
+  async (t) => {
+    const held = await HeldServer.start(t, {})
+    const patient = await held.queue({})
+    const asks: Ask[] = [
+      { headers: { 'onnxd-timeout-ms': '20' } },
+      { path: PATHS.v1, headers: { 'onnxd-timeout-ms': '20' } },
+      { path: PATHS.v2, body: inferBody({ timeout: 20_000 }) },
+      binaryAsk({ priority: 1, timeout: 20_000 }, 'x'),
+      { path: PATHS.v2, body: inferBody({ timeout: 1e12 }), headers: { 'onnxd-timeout-ms': '20' } },
+    ]
+    for (const ask of asks) {
+      const answer = await held.send(ask)
+      assert.equal(answer.status, 503)
+      assert.match(await answer.text(), /before the request's deadline/)
+      assert.match(answer.headers.get('retry-after') ?? '', /^\d+$/)
+    }
+    const unlimited = await held.queue({ headers: { 'onnxd-timeout-ms': '0' } })
+    await held.release()
+    assert.deepEqual([(await patient.answer).status, (await unlimited.answer).status], [200, 200])
+  },
+)

@@ -12,12 +12,13 @@ import { serve, temporaryFolder, until } from '../helpers/server.ts'
 import type { TestServer } from '../helpers/server.ts'
 import { streamModel } from '../helpers/stream-model.ts'
 
-/** The records of a file. */
+/** The records of a file, and of the files of further HTTP processes, the oldest first. */
 async function recordsIn(file: string): Promise<RecordedRequest[]> {
   const recording = await Recording.open(file)
   const records = await Promise.all(recording.places.map((place) => recording.read(place)))
   await recording.close()
-  return records.map((record) => record ?? assert.fail('a record is damaged'))
+  const intact = records.map((record) => record ?? assert.fail('a record is damaged'))
+  return intact.toSorted((one, other) => one.time - other.time)
 }
 
 /** Waits until the server has recorded or dropped this many requests. */

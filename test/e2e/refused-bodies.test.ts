@@ -10,6 +10,7 @@ import { test } from 'node:test'
 import type { TestContext } from 'node:test'
 import { promisify } from 'node:util'
 import { handlerModel, newGate } from '../helpers/handler-model.ts'
+import { oneProcess } from '../helpers/http-processes.ts'
 import { needs } from '../helpers/needs.ts'
 import { RawClient } from '../helpers/raw-client.ts'
 import {
@@ -145,35 +146,39 @@ test('B4: a rejected request gets no 100 Continue; one that is read gets it', as
   assert.deepEqual(client.statuses, [100, 200])
 })
 
-test('B4: a full queue is told without a 100 Continue', async (t) => {
-  const gate = newGate(t)
-  const settings = { allowHandlers: true, queueSize: 1, overloadStatus: '429' }
-  const server = await serve(t, [handlerModel(t, 'told')], settings)
-  const ask = (): Promise<Response> =>
-    server.fetch('/predictions/told', { method: 'POST', body: `wait:${gate.path}` })
-  const waiting = [ask()]
-  const series = async (name: string): Promise<number> => {
-    const text = await (await server.manage(`/metrics?name[]=${name}`)).text()
-    return Number(/^\w+\{[^}]*\} (\d+)$/m.exec(text)?.[1])
-  }
-  await until(async () => {
-    // The first request may be at the worker or still in the queue.
-    if (waiting.length < 3) waiting.push(ask())
-    return (await series('onnxd_queue_jobs')) === 1
-  })
-  // One request is at the worker, and one waits.
-  await until(async () => (await series('onnxd_inflight_requests')) === 2)
-  assert.equal(await series('onnxd_capacity_requests'), 1)
-  const client = await RawClient.connect(t, server.inferenceUrl)
-  client.read()
-  const head = ['POST /predictions/told HTTP/1.1', 'Host: test', 'Content-Length: 9']
-  await client.write([...head, 'Expect: 100-continue', '', ''].join('\r\n'))
-  await client.ended
-  assert.deepEqual([client.statuses, client.error], [[429], undefined])
-  assert.match(client.text, /^retry-after: \d+\r$/im)
-  gate.open()
-  await Promise.all(waiting)
-})
+test(
+  'B4: a full queue is told without a 100 Continue',
+  { skip: oneProcess('its queue') },
+  async (t) => {
+    const gate = newGate(t)
+    const settings = { allowHandlers: true, queueSize: 1, overloadStatus: '429' }
+    const server = await serve(t, [handlerModel(t, 'told')], settings)
+    const ask = (): Promise<Response> =>
+      server.fetch('/predictions/told', { method: 'POST', body: `wait:${gate.path}` })
+    const waiting = [ask()]
+    const series = async (name: string): Promise<number> => {
+      const text = await (await server.manage(`/metrics?name[]=${name}`)).text()
+      return Number(/^\w+\{[^}]*\} (\d+)$/m.exec(text)?.[1])
+    }
+    await until(async () => {
+      // The first request may be at the worker or still in the queue.
+      if (waiting.length < 3) waiting.push(ask())
+      return (await series('onnxd_queue_jobs')) === 1
+    })
+    // One request is at the worker, and one waits.
+    await until(async () => (await series('onnxd_inflight_requests')) === 2)
+    assert.equal(await series('onnxd_capacity_requests'), 1)
+    const client = await RawClient.connect(t, server.inferenceUrl)
+    client.read()
+    const head = ['POST /predictions/told HTTP/1.1', 'Host: test', 'Content-Length: 9']
+    await client.write([...head, 'Expect: 100-continue', '', ''].join('\r\n'))
+    await client.ended
+    assert.deepEqual([client.statuses, client.error], [[429], undefined])
+    assert.match(client.text, /^retry-after: \d+\r$/im)
+    gate.open()
+    await Promise.all(waiting)
+  },
+)
 
 test('B4: a second request on a kept connection is rejected as the first', async (t) => {
   const server = await sharedServer([iris()], SETTINGS)

@@ -5,6 +5,7 @@ import assert from 'node:assert/strict'
 import path from 'node:path'
 import { test } from 'node:test'
 import { handlerModel, newGate } from '../helpers/handler-model.ts'
+import { oneProcess } from '../helpers/http-processes.ts'
 import { queuedRequests } from '../helpers/observe.ts'
 import { parseMetrics } from '../helpers/prometheus.ts'
 import { FLOWER, iris } from '../helpers/server-process.ts'
@@ -48,90 +49,105 @@ async function logLine(server: TestServer, id: string): Promise<Record<string, u
   return server.logged(({ msg, requestId }) => msg === 'request' && requestId === id)
 }
 
-test('a request that waits for a worker shows the same time everywhere', async (t) => {
-  const tool = handlerModel(t, 'tool', { workers: 1 })
-  const server = await serve(t, [tool], { allowHandlers: true })
-  const gate = newGate(t)
-  const first = server.fetch('/predictions/tool', explained('first', `wait:${gate.path}`))
-  await gate.holds(1)
-  const second = server.fetch('/predictions/tool', {
-    ...explained('second', 'echo:x'),
-    headers: {
-      ...explained('second', '').headers,
-      traceparent: '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01',
-    },
-  })
-  await until(async () => (await queuedRequests(server, 'tool')) === 1)
-  gate.open()
-  await (await first).text()
-  const response = await second
-  assert.equal(await response.text(), 'x')
+test(
+  'a request that waits for a worker shows the same time everywhere',
+  { skip: oneProcess('its queue') },
+  async (t) => {
+    const tool = handlerModel(t, 'tool', { workers: 1 })
+    const server = await serve(t, [tool], { allowHandlers: true })
+    const gate = newGate(t)
+    const first = server.fetch('/predictions/tool', explained('first', `wait:${gate.path}`))
+    await gate.holds(1)
+    const second = server.fetch('/predictions/tool', {
+      ...explained('second', 'echo:x'),
+      headers: {
+        ...explained('second', '').headers,
+        traceparent: '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01',
+      },
+    })
+    await until(async () => (await queuedRequests(server, 'tool')) === 1)
+    gate.open()
+    await (await first).text()
+    const response = await second
+    assert.equal(await response.text(), 'x')
 
-  const times = timesOf(response)
-  const explanation = explanationOf(response)
-  assert.deepEqual(Object.keys(times), ['body', 'queue', 'batch', 'run'])
-  assert.equal(times['batch'], '"1/1"')
-  assert.ok(Number(times['queue']) > 0)
-  assert.equal(explanation.ms['queue'], times['queue'])
-  assert.equal(explanation.ms['run'], times['run'])
-  assert.ok(explanation.waitedFor.includes('no free worker'), explanation.waitedFor.join())
-  assert.deepEqual(
-    [
-      explanation.model,
-      explanation.version,
-      explanation.worker,
-      explanation.batch,
-      explanation.runs,
-    ],
-    ['tool', '1.0', 1, { size: 1, limit: 1 }, 1],
-  )
-  const line = await logLine(server, 'second')
-  assert.deepEqual(
-    [line['queueMs'], line['runMs'], line['batch'], line['worker'], line['model'], line['version']],
-    [times['queue'], times['run'], 1, 1, 'tool', '1.0'],
-  )
-  assert.deepEqual([line['bytesIn'], line['bytesOut']], [6, 1])
-  assert.equal(line['traceId'], '0af7651916cd43dd8448eb211c80319c')
-  const page = parseMetrics(await (await server.manage('/metrics')).text())
-  const sum = page.get('onnxd_request_queue_seconds_sum{model="tool",version="1.0"}') ?? 0
-  const firstMs = Number((await logLine(server, 'first'))['queueMs'])
-  assert.ok(Math.abs(sum * 1000 - firstMs - Number(times['queue'])) < 0.01, `${sum}`)
-})
+    const times = timesOf(response)
+    const explanation = explanationOf(response)
+    assert.deepEqual(Object.keys(times), ['body', 'queue', 'batch', 'run'])
+    assert.equal(times['batch'], '"1/1"')
+    assert.ok(Number(times['queue']) > 0)
+    assert.equal(explanation.ms['queue'], times['queue'])
+    assert.equal(explanation.ms['run'], times['run'])
+    assert.ok(explanation.waitedFor.includes('no free worker'), explanation.waitedFor.join())
+    assert.deepEqual(
+      [
+        explanation.model,
+        explanation.version,
+        explanation.worker,
+        explanation.batch,
+        explanation.runs,
+      ],
+      ['tool', '1.0', 1, { size: 1, limit: 1 }, 1],
+    )
+    const line = await logLine(server, 'second')
+    assert.deepEqual(
+      [
+        line['queueMs'],
+        line['runMs'],
+        line['batch'],
+        line['worker'],
+        line['model'],
+        line['version'],
+      ],
+      [times['queue'], times['run'], 1, 1, 'tool', '1.0'],
+    )
+    assert.deepEqual([line['bytesIn'], line['bytesOut']], [6, 1])
+    assert.equal(line['traceId'], '0af7651916cd43dd8448eb211c80319c')
+    const page = parseMetrics(await (await server.manage('/metrics')).text())
+    const sum = page.get('onnxd_request_queue_seconds_sum{model="tool",version="1.0"}') ?? 0
+    const firstMs = Number((await logLine(server, 'first'))['queueMs'])
+    assert.ok(Math.abs(sum * 1000 - firstMs - Number(times['queue'])) < 0.01, `${sum}`)
+  },
+)
 
-test('requests that wait for a batch say so, and errors have times as well', async (t) => {
-  const tool = handlerModel(t, 'tool', { workers: 1, batchSize: 4, maxBatchDelay: 50 })
-  const server = await serve(t, [tool], { allowHandlers: true, queueTimeout: 1 })
-  const alone = await server.fetch('/predictions/tool', explained('alone', 'batch:'))
-  const { waitedFor, batch } = explanationOf(alone)
-  assert.ok(waitedFor.includes('batch filling'), waitedFor.join())
-  assert.deepEqual(batch, { size: 1, limit: 4 })
+test(
+  'requests that wait for a batch say so, and errors have times as well',
+  { skip: oneProcess('its batches and its worker') },
+  async (t) => {
+    const tool = handlerModel(t, 'tool', { workers: 1, batchSize: 4, maxBatchDelay: 50 })
+    const server = await serve(t, [tool], { allowHandlers: true, queueTimeout: 1 })
+    const alone = await server.fetch('/predictions/tool', explained('alone', 'batch:'))
+    const { waitedFor, batch } = explanationOf(alone)
+    assert.ok(waitedFor.includes('batch filling'), waitedFor.join())
+    assert.deepEqual(batch, { size: 1, limit: 4 })
 
-  const thrown = await server.fetch('/predictions/tool', explained('thrown', 'throw:x'))
-  assert.equal(thrown.status, 503)
-  assert.ok(Number(timesOf(thrown)['run']) > 0)
+    const thrown = await server.fetch('/predictions/tool', explained('thrown', 'throw:x'))
+    assert.equal(thrown.status, 503)
+    assert.ok(Number(timesOf(thrown)['run']) > 0)
 
-  const gate = newGate(t)
-  const held = server.fetch('/predictions/tool', explained('held', `wait:${gate.path}`))
-  await gate.holds(1)
-  const late = await server.fetch('/predictions/tool', {
-    ...explained('late', 'echo:x'),
-    headers: { ...explained('late', '').headers, 'onnxd-timeout-ms': '100' },
-  })
-  assert.equal(late.status, 503)
-  const times = timesOf(late)
-  assert.deepEqual(Object.keys(times), ['body', 'queue'])
-  // The limit counts from the arrival of the request. On a busy machine, a part of it passes before
-  // the queue.
-  assert.ok(Number(times['queue']) > 50, String(times['queue']))
-  assert.deepEqual(explanationOf(late).waitedFor.at(-1), 'no free worker')
-  const line = await logLine(server, 'late')
-  assert.deepEqual(
-    [line['type'], line['status'], line['model']],
-    ['ServiceUnavailableException', 503, 'tool'],
-  )
-  gate.open()
-  await (await held).text()
-})
+    const gate = newGate(t)
+    const held = server.fetch('/predictions/tool', explained('held', `wait:${gate.path}`))
+    await gate.holds(1)
+    const late = await server.fetch('/predictions/tool', {
+      ...explained('late', 'echo:x'),
+      headers: { ...explained('late', '').headers, 'onnxd-timeout-ms': '100' },
+    })
+    assert.equal(late.status, 503)
+    const times = timesOf(late)
+    assert.deepEqual(Object.keys(times), ['body', 'queue'])
+    // The limit counts from the arrival of the request. On a busy machine, a part of it passes before
+    // the queue.
+    assert.ok(Number(times['queue']) > 50, String(times['queue']))
+    assert.deepEqual(explanationOf(late).waitedFor.at(-1), 'no free worker')
+    const line = await logLine(server, 'late')
+    assert.deepEqual(
+      [line['type'], line['status'], line['model']],
+      ['ServiceUnavailableException', 503, 'tool'],
+    )
+    gate.open()
+    await (await held).text()
+  },
+)
 
 test('a model of the built-in handler tells the parts of its run; the header can be disabled', async (t) => {
   const server = await sharedServer([iris])

@@ -5,6 +5,7 @@ import { availableParallelism } from 'node:os'
 import path from 'node:path'
 import { test } from 'node:test'
 import { handlerModel } from '../helpers/handler-model.ts'
+import { workersFor } from '../helpers/http-processes.ts'
 import { json, serve, temporaryFolder } from '../helpers/server.ts'
 import type { TestServer } from '../helpers/server.ts'
 import { sharedServer } from '../helpers/shared-server.ts'
@@ -100,7 +101,8 @@ test('a scaled model has its number of workers from the request that scaled it',
   const server = await serve(t, [handlerModel(t, 'tool')], settings, { environment })
   const before = (await describe(server, 'tool')).settings
   assert.deepEqual(before.workers, { value: 1, from: 'default' })
-  assert.deepEqual(before.threads, { value: availableParallelism(), from: 'default' })
+  const threads = Math.max(1, Math.floor(availableParallelism() / workersFor(1)))
+  assert.deepEqual(before.threads, { value: threads, from: 'default' })
   assert.deepEqual(before.handler, { value: 'service.mjs:handle', from: 'model.json' })
   const scaled = await server.manage('/models/tool?min_worker=2&synchronous=true', {
     method: 'PUT',

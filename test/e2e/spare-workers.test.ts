@@ -6,6 +6,7 @@ import process from 'node:process'
 import { test } from 'node:test'
 import type { TestContext } from 'node:test'
 import { handlerModel } from '../helpers/handler-model.ts'
+import { oneProcess } from '../helpers/http-processes.ts'
 import { workerPids } from '../helpers/observe.ts'
 import { FLOWER, iris } from '../helpers/server-process.ts'
 import {
@@ -58,35 +59,39 @@ const hasRuntime = (pid: number): boolean =>
 
 const threadsOf = (pid: number): number => readdirSync(`/proc/${pid}/task`).length
 
-test('by default a loaded model is followed by one spare worker, which a load and a restart use', async (t) => {
-  const server = await serve(t, [], { allowLocalPaths: true }, DEFAULT)
-  assert.deepEqual(childrenOf(server.pid), [], 'without a model there is none')
-  await registered(server, 'first')
-  const spare = await readySpare(server)
-  assert.equal(readlinkSync(`/proc/${spare}/cwd`).startsWith(runtimeFolder(server)), true)
-  assert.deepEqual(await workerStarts(server), { plain: 1, spare: 0 })
+test(
+  'by default a loaded model is followed by one spare worker, which a load and a restart use',
+  { skip: oneProcess('its spare workers') },
+  async (t) => {
+    const server = await serve(t, [], { allowLocalPaths: true }, DEFAULT)
+    assert.deepEqual(childrenOf(server.pid), [], 'without a model there is none')
+    await registered(server, 'first')
+    const spare = await readySpare(server)
+    assert.equal(readlinkSync(`/proc/${spare}/cwd`).startsWith(runtimeFolder(server)), true)
+    assert.deepEqual(await workerStarts(server), { plain: 1, spare: 0 })
 
-  assert.equal(await registered(server, 'second'), spare)
-  await assertServes(server, 'second')
-  assert.equal(readlinkSync(`/proc/${spare}/cwd`), iris)
-  const next = await readySpare(server)
-  assert.notEqual(next, spare)
+    assert.equal(await registered(server, 'second'), spare)
+    await assertServes(server, 'second')
+    assert.equal(readlinkSync(`/proc/${spare}/cwd`), iris)
+    const next = await readySpare(server)
+    assert.notEqual(next, spare)
 
-  process.kill(spare, 'SIGKILL')
-  await assertServes(server, 'second')
-  assert.deepEqual(await workerPids(server, 'second'), [next])
-  assert.notEqual(await readySpare(server), next)
-  assert.deepEqual(await workerStarts(server), { plain: 1, spare: 2 })
+    process.kill(spare, 'SIGKILL')
+    await assertServes(server, 'second')
+    assert.deepEqual(await workerPids(server, 'second'), [next])
+    assert.notEqual(await readySpare(server), next)
+    assert.deepEqual(await workerStarts(server), { plain: 1, spare: 2 })
 
-  const ofSpare = await server.logged(
-    ({ msg, line }) => msg === 'spare worker output' && line === `[PID] ${next}`,
-  )
-  assert.deepEqual([ofSpare.model, ofSpare.worker], [undefined, undefined])
-  const accepted = await server.logged(
-    ({ model, line }) => model === 'second' && String(line).startsWith('Connection accepted'),
-  )
-  assert.deepEqual([accepted.msg, accepted.version, accepted.worker], ['worker output', '1.0', 1])
-})
+    const ofSpare = await server.logged(
+      ({ msg, line }) => msg === 'spare worker output' && line === `[PID] ${next}`,
+    )
+    assert.deepEqual([ofSpare.model, ofSpare.worker], [undefined, undefined])
+    const accepted = await server.logged(
+      ({ model, line }) => model === 'second' && String(line).startsWith('Connection accepted'),
+    )
+    assert.deepEqual([accepted.msg, accepted.version, accepted.worker], ['worker output', '1.0', 1])
+  },
+)
 
 test('a spare worker applies the settings of its model as any other', async (t) => {
   const settings = {
@@ -128,29 +133,37 @@ test('a spare worker applies the settings of its model as any other', async (t) 
   assert.deepEqual(seen[0], seen[1])
 })
 
-test('custom handlers get no spare worker, a failed load ends one, and of two loads one gets it', async (t) => {
-  const tool = handlerModel(t, 'tool')
-  const server = await serve(t, [], { allowLocalPaths: true, allowHandlers: true, spareWorkers: 1 })
-  const first = await readySpare(server)
-  const custom = await registered(server, 'tool', tool)
-  assert.notEqual(custom, first)
-  assert.deepEqual([hasRuntime(first), hasRuntime(custom)], [true, false])
-  assert.deepEqual(await sparePids(server), [first])
+test(
+  'custom handlers get no spare worker, a failed load ends one, and of two loads one gets it',
+  { skip: oneProcess('its spare workers') },
+  async (t) => {
+    const tool = handlerModel(t, 'tool')
+    const server = await serve(t, [], {
+      allowLocalPaths: true,
+      allowHandlers: true,
+      spareWorkers: 1,
+    })
+    const first = await readySpare(server)
+    const custom = await registered(server, 'tool', tool)
+    assert.notEqual(custom, first)
+    assert.deepEqual([hasRuntime(first), hasRuntime(custom)], [true, false])
+    assert.deepEqual(await sparePids(server), [first])
 
-  const broken = irisWith(t, { providers: ['nonsense'] })
-  const response = await register(server, 'broken', broken)
-  assert.equal(response.status, 400)
-  assert.match(await response.text(), /Execution provider .*nonsense.* is not available in this/)
-  await until(() => !isAlive(first))
-  assert.deepEqual(await workerStarts(server), { plain: 1, spare: 1 })
+    const broken = irisWith(t, { providers: ['nonsense'] })
+    const response = await register(server, 'broken', broken)
+    assert.equal(response.status, 400)
+    assert.match(await response.text(), /Execution provider .*nonsense.* is not available in this/)
+    await until(() => !isAlive(first))
+    assert.deepEqual(await workerStarts(server), { plain: 1, spare: 1 })
 
-  const spare = await readySpare(server)
-  const pids = await Promise.all([registered(server, 'a'), registered(server, 'b')])
-  assert.equal(pids.filter((pid) => pid === spare).length, 1)
-  await Promise.all([assertServes(server, 'a'), assertServes(server, 'b')])
-  assert.deepEqual(await workerStarts(server), { plain: 2, spare: 2 })
-  await readySpare(server)
-})
+    const spare = await readySpare(server)
+    const pids = await Promise.all([registered(server, 'a'), registered(server, 'b')])
+    assert.equal(pids.filter((pid) => pid === spare).length, 1)
+    await Promise.all([assertServes(server, 'a'), assertServes(server, 'b')])
+    assert.deepEqual(await workerStarts(server), { plain: 2, spare: 2 })
+    await readySpare(server)
+  },
+)
 
 /** Starts a server with spare workers and returns their pids. */
 async function withSpares(t: TestContext): Promise<{ server: TestServer; spares: number[] }> {

@@ -6,7 +6,8 @@ import { Agent, request as httpRequest } from 'node:http'
 import type { IncomingMessage } from 'node:http'
 import path from 'node:path'
 import { after, test } from 'node:test'
-import { workerPids } from '../helpers/observe.ts'
+import { httpProcesses } from '../helpers/http-processes.ts'
+import { workerPids, workersOf } from '../helpers/observe.ts'
 import { RawClient } from '../helpers/raw-client.ts'
 import { serve, temporaryFolder, until } from '../helpers/server.ts'
 import type { Cleanup, TestServer } from '../helpers/server.ts'
@@ -19,7 +20,8 @@ const EVENTS = { accept: 'text/event-stream' }
 const ofFile: Cleanup = { after: (run) => after(run as () => void) }
 
 const FOLDERS = [
-  streamModel(ofFile, 's', { workers: 2 }),
+  // Two workers in each HTTP process.
+  streamModel(ofFile, 's', { workers: 2 * httpProcesses }),
   streamModel(ofFile, 'one', { workers: 1 }),
   streamModel(ofFile, 'b', { workers: 1, batchSize: 2, maxBatchDelay: 2000 }),
 ]
@@ -222,13 +224,15 @@ test('a worker that is killed in a stream breaks the response', async (t) => {
   const gate = path.join(temporaryFolder(t), 'gate')
   for (const headers of [{}, EVENTS]) {
     const response = await ask(it, `gate:${gate}`, headers, 'one')
-    const [pid] = await workerPids(it, 'one')
-    assert.ok(pid !== undefined)
-    process.kill(pid, 'SIGKILL')
+    const pids = await workerPids(it, 'one')
+    for (const pid of pids) process.kill(pid, 'SIGKILL')
     const { text, isWhole } = await read(response)
     assert.equal(isWhole, headers === EVENTS)
     if (isWhole) assert.match(text, /event: error\ndata: .*Worker died: it was killed by SIGKILL/)
-    await until(async () => (await workerPids(it, 'one'))[0] !== pid)
+    await until(async () => {
+      const now = await workersOf(it, 'one')
+      return now.every(({ pid, status }) => status === 'READY' && !pids.includes(pid))
+    })
     await until(async () => (await ask(it, 'plain:', {}, 'one')).status === 200)
   }
 })
@@ -299,7 +303,7 @@ test('time to the first byte and streams are measured', async () => {
 })
 
 test('the deadline counts between chunks; a server that stops waits for its streams', async (t) => {
-  const it = await serve(t, [streamModel(t, 's', { workers: 2 })], {
+  const it = await serve(t, [streamModel(t, 's', { workers: 2 * httpProcesses })], {
     allowHandlers: true,
     responseTimeout: 1,
     drainTimeout: 3,

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { resolve } from 'node:path'
 import { test } from 'node:test'
 import { handlerModel } from '../helpers/handler-model.ts'
+import { httpProcesses } from '../helpers/http-processes.ts'
 import { json, serve } from '../helpers/server.ts'
 import type { Cleanup, TestServer } from '../helpers/server.ts'
 import { tinyTextModel, tinyTokenizer } from '../helpers/text-models.ts'
@@ -163,7 +164,11 @@ test('the same paths below a model, and what each model says of itself', async (
   const iris = resolve('examples/iris')
   const handler = handlerModel(t, 'own')
   const models = [sentenceModel(t), classifierModel(t), iris, handler]
-  const server = await serve(t, models, { workers: 1, allowHandlers: true, queueSize: 77 })
+  const server = await serve(t, models, {
+    workers: 1,
+    allowHandlers: true,
+    queueSize: 77 * httpProcesses,
+  })
   const vectors = await ok(server, '/embed', { model: 'sentence', inputs: 'the cat' })
   assert.deepEqual(await ok(server, '/models/sentence/embed', { inputs: 'the cat' }), vectors)
   const label = await ok(server, '/predict', { model: 'mood', inputs: 'good' })

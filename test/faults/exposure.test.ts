@@ -9,7 +9,7 @@ import type { TestContext } from 'node:test'
 import { sendRaw } from '../helpers/raw-request.ts'
 import type { RawAnswer } from '../helpers/raw-request.ts'
 import { iris, processTree } from '../helpers/server-process.ts'
-import { json, listing, serve, start } from '../helpers/server.ts'
+import { childrenOf, json, listing, serve, start } from '../helpers/server.ts'
 import type { TestServer } from '../helpers/server.ts'
 import { sharedServer } from '../helpers/shared-server.ts'
 import { quantile, reportFigure } from './figures.ts'
@@ -511,7 +511,7 @@ test('A08 no secret is in a log line, a response or a file', async (t) => {
   assert.deepEqual(server.messages, [])
   for (const response of responses) assert.ok(!response.includes(secret), response)
   assert.ok(!listing(server.temporary).some((name) => name.includes(secret)))
-  for (const pid of processTree(server.pid).filter((each) => each !== server.pid)) {
+  for (const pid of childrenOf(server.pid).flatMap((worker) => processTree(worker))) {
     const environment = readFileSync(`/proc/${pid}/environ`, 'latin1')
     assert.ok(!environment.includes(secret), `the environment of ${pid}`)
   }

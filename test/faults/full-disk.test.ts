@@ -16,6 +16,7 @@ import path from 'node:path'
 import { after, test } from 'node:test'
 import type { TestContext } from 'node:test'
 import { startCommand } from '../helpers/command.ts'
+import { workersFor } from '../helpers/http-processes.ts'
 import { fillBytes, needsMount, onDisk, remount, seenBy } from '../helpers/mounted-command.ts'
 import { addModel } from '../helpers/onnx-files.ts'
 import { json, serve, temporaryFolder } from '../helpers/server.ts'
@@ -80,7 +81,7 @@ async function served(server: Server): Promise<Served> {
     modelVersion: string
     workers: unknown[]
   }
-  assert.equal(described.workers.length, described.minWorkers)
+  assert.equal(described.workers.length, workersFor(described.minWorkers))
   return {
     models: list.models.map(({ modelName }) => modelName),
     workers: described.minWorkers,

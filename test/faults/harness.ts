@@ -9,9 +9,17 @@ import process from 'node:process'
 import { after, test } from 'node:test'
 import type { TestContext } from 'node:test'
 import type { Settings } from '../../src/config/config.ts'
+import { oneProcess } from '../helpers/http-processes.ts'
 import { allWorkerPids } from '../helpers/observe.ts'
 import { FLOWER, iris, openFiles, processTree } from '../helpers/server-process.ts'
-import { flagsOf, listing, start, temporaryFolder, until } from '../helpers/server.ts'
+import {
+  flagsOf,
+  isFurtherHttpProcess,
+  listing,
+  start,
+  temporaryFolder,
+  until,
+} from '../helpers/server.ts'
 import type { Cleanup, TestServer } from '../helpers/server.ts'
 import { readySpares, spareCount } from '../helpers/spares.ts'
 
@@ -110,6 +118,11 @@ export function block(options: BlockOptions = {}): DefineRow {
       await assertUnharmed(server, baseline)
     })
   }
+}
+
+/** Defines rows that look at one HTTP process; see `oneProcess`. */
+export function rowsOfOneProcess(row: DefineRow, subject: string): DefineRow {
+  return (id, title, run, options) => row(id, title, run, { skip: oneProcess(subject), ...options })
 }
 
 /**
@@ -225,7 +238,9 @@ export async function assertUnharmed(server: Laboratory, before: Held): Promise<
   await settled('processes', async () => {
     const known = await allWorkerPids(server)
     const spares = await spareCount(server)
-    const running = processTree(server.pid).filter((pid) => pid !== server.pid)
+    const running = processTree(server.pid).filter(
+      (pid) => pid !== server.pid && !isFurtherHttpProcess(pid),
+    )
     // The server does not name its spare workers; it counts them.
     const others = running.filter((pid) => !known.includes(pid))
     const seen = others.length === spares ? [...known, ...others] : known

@@ -21,6 +21,7 @@ import {
   writeLargeModel,
   zerosModel,
 } from '../helpers/hostile-onnx.ts'
+import { httpProcesses } from '../helpers/http-processes.ts'
 import { workersOf } from '../helpers/observe.ts'
 import { field, model, node, tensorValue } from '../helpers/onnx-fields.ts'
 import { addModel } from '../helpers/onnx-files.ts'
@@ -388,13 +389,15 @@ row('M11', 'a model whose file became garbage is served by the worker it has', a
   await server.register(NAME, `${NAME}.onnx`)
   for (const bytes of [addModel(2), Buffer.from('garbage')]) {
     writeFileSync(file, bytes)
-    assertError(await server.call('PUT', `/models/${NAME}?min_worker=2&synchronous=true`), 409)
+    const scaling = `/models/${NAME}?min_worker=${2 * httpProcesses}&synchronous=true`
+    assertError(await server.call('PUT', scaling), 409)
     assert.deepEqual(await add(server, 1), { y: [2] }, 'the old worker goes on')
   }
-  const [worker] = await workersOf(server, NAME)
-  process.kill(worker?.pid ?? 0, 'SIGKILL')
+  for (const { pid } of await workersOf(server, NAME)) process.kill(pid, 'SIGKILL')
   await until(async () =>
-    /"attacked\.onnx" has changed/.test((await workersOf(server, NAME))[0]?.lastFailure ?? ''),
+    (await workersOf(server, NAME)).every(({ lastFailure = '' }) =>
+      /"attacked\.onnx" has changed/.test(lastFailure),
+    ),
   )
   const answer = await server.predict(NAME, '{"x":[0]}', JSON_TYPE)
   assert.ok(answer.status >= 500, 'no answer is better than one of another network')

@@ -10,7 +10,7 @@ import { assertSame } from '../helpers/same.ts'
 import { FLOWER, iris, residentBytes } from '../helpers/server-process.ts'
 import { serve, until } from '../helpers/server.ts'
 import type { TestServer } from '../helpers/server.ts'
-import { assertError, block, size } from './harness.ts'
+import { assertError, block, rowsOfOneProcess, size } from './harness.ts'
 import type { Laboratory } from './harness.ts'
 
 const MIB = 2 ** 20
@@ -23,6 +23,7 @@ let toolFolder = ''
 const row = block({
   models: (t) => [(toolFolder = handlerModel(t, 'tool', { workers: 1 }))],
 })
+const cappedRow = rowsOfOneProcess(row, 'the number of series of its handlers')
 
 const text = { 'content-type': 'text/plain' }
 
@@ -189,7 +190,7 @@ row('L03', 'whatever a handler prints as a metric, the page stays well formed', 
   await server.unregister('labels')
 })
 
-row(
+cappedRow(
   'L04',
   'a handler that makes up names and labels is capped, and the rest is counted',
   async (server, t) => {

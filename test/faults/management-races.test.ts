@@ -7,6 +7,7 @@ import { createServer } from 'node:http'
 import type { ServerResponse } from 'node:http'
 import path from 'node:path'
 import { after, test } from 'node:test'
+import { httpProcesses, workersFor } from '../helpers/http-processes.ts'
 import { modelNames, workerPids } from '../helpers/observe.ts'
 import { addModel } from '../helpers/onnx-files.ts'
 import { randomNumbers } from '../helpers/random.ts'
@@ -22,7 +23,7 @@ import {
   startProcess,
 } from '../helpers/server-process.ts'
 import type { ServerProcess } from '../helpers/server-process.ts'
-import { json, listing, temporaryFolder, until } from '../helpers/server.ts'
+import { childrenOf, json, listing, temporaryFolder, until } from '../helpers/server.ts'
 import { zipOf } from '../helpers/zip.ts'
 import { assertError, block, isFull, size } from './harness.ts'
 import type { Answer, Laboratory } from './harness.ts'
@@ -85,11 +86,9 @@ row(
         for (const answer of refused) assertError(answer, 409)
         assert.deepEqual(await modelNames(server), ['one', 'reference'])
         const workers = await workerPids(server, 'one')
-        assert.equal(workers.length, query.includes('initial_workers=2') ? 2 : 1)
-        const known = [server.pid, ...workers, ...(await workerPids(server, 'reference'))]
-        await until(
-          () => processTree(server.pid).toSorted().join(' ') === known.toSorted().join(' '),
-        )
+        assert.equal(workers.length, workersFor(query.includes('initial_workers=2') ? 2 : 1))
+        const known = [...workers, ...(await workerPids(server, 'reference'))]
+        await until(() => childrenOf(server.pid).toSorted().join() === known.toSorted().join())
         await server.unregister('one')
       })
     }
@@ -163,7 +162,7 @@ test(
     assert.equal(registered.status, 200, registered.text)
     await load.stop()
     assertAllAnswered(load)
-    await until(() => workerProcesses(server).length === 2)
+    await until(() => workerProcesses(server).length === 2 * httpProcesses)
     await server.close()
     assert.deepEqual(processesNaming(folder), [])
     assert.deepEqual(listing(server.temporary), [])
@@ -172,7 +171,7 @@ test(
     const asked = await fetch(`${next.inferenceUrl}/predictions/stormy`, FLOWER)
     assert.equal(asked.status, 200, await asked.text())
     assert.equal((await next.call('DELETE', '/models/stormy')).status, 200)
-    await until(() => workerProcesses(next).length === 1)
+    await until(() => workerProcesses(next).length === httpProcesses)
     await next.close()
   },
 )

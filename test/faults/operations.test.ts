@@ -17,6 +17,7 @@ import type { TestContext } from 'node:test'
 import { startCommand } from '../helpers/command.ts'
 import type { Command, CommandOptions } from '../helpers/command.ts'
 import { handlerModel, newGate } from '../helpers/handler-model.ts'
+import { httpProcesses, oneProcess, workersFor } from '../helpers/http-processes.ts'
 import { queuedRequests } from '../helpers/observe.ts'
 import { asUser, needsOtherUser } from '../helpers/other-user.ts'
 import { FLOWER, iris, processesNaming } from '../helpers/server-process.ts'
@@ -154,7 +155,7 @@ test('O08 a server that was killed starts again, serves what was registered and 
   for (const model of ['first', 'second'])
     assert.equal((await fetch(`${inference}/predictions/${model}`, FLOWER)).status, 200, model)
   const left = readdirSync(temporary)
-  assert.deepEqual([left.length, left.includes(abandoned)], [1, false])
+  assert.deepEqual([left.length, left.includes(abandoned)], [httpProcesses, false])
   assert.equal((await next.end('SIGTERM')).code, 0)
   assert.deepEqual(readdirSync(temporary), [])
 })
@@ -166,7 +167,7 @@ test('O09 servers side by side sweep what the dead left and leave the living alo
   await dead.ready()
   const [abandoned = ''] = readdirSync(temporary)
   const workers = childrenOf(dead.pid)
-  assert.equal(workers.length, 1)
+  assert.equal(workers.length, workersFor(1))
   await dead.end('SIGKILL')
   await until(() => workers.every((pid) => !isAlive(pid)), 5000)
 
@@ -175,7 +176,7 @@ test('O09 servers side by side sweep what the dead left and leave the living alo
   const living = startCommand(t, ['--state-dir', stateDir, `m=${iris}`], { temporary })
   const { inference } = await living.ready()
   const [theirs = '', ...others] = readdirSync(temporary)
-  assert.deepEqual([others, theirs === abandoned], [[], false])
+  assert.deepEqual([others.length, theirs === abandoned], [httpProcesses - 1, false])
   const held = listing(path.join(temporary, theirs))
   const locks = readdirSync(stateDir)
 
@@ -189,7 +190,7 @@ test('O09 servers side by side sweep what the dead left and leave the living alo
   assert.deepEqual(readdirSync(stateDir), locks)
   assert.equal((await fetch(`${inference}/predictions/m`, FLOWER)).status, 200)
   assert.equal((await second.end('SIGTERM')).code, 0)
-  assert.deepEqual(readdirSync(temporary), [theirs])
+  assert.deepEqual(readdirSync(temporary), [theirs, ...others])
   assert.equal((await living.end('SIGTERM')).code, 0)
   assert.deepEqual(readdirSync(temporary), [])
 })
@@ -226,8 +227,8 @@ test('O10 an error that nobody catches ends the server at once, and its workers 
     const { inference } = await command.ready()
     const request = { method: 'POST', body: 'spin' }
     const lost = fetch(`${inference}/predictions/m`, request).catch(() => 'lost')
-    const [worker = 0] = childrenOf(command.pid)
-    await until(() => processorTicks(worker) > 30)
+    const workers = childrenOf(command.pid)
+    await until(() => workers.some((worker) => processorTicks(worker) > 30))
     const faultAt = performance.now()
     writeFileSync(trigger, '')
     const { code: exitCode, signal } = await command.ended
@@ -236,10 +237,11 @@ test('O10 an error that nobody catches ends the server at once, and its workers 
     assert.deepEqual([exitCode, signal], name === 'heap' ? [null, 'SIGABRT'] : [1, null], name)
     assert.match(command.errors(), said, name)
     if (name !== 'heap') assert.ok(ms < END_MS, `${name}: ended after ${ms} ms`)
-    await until(() => !isAlive(worker), 5000)
+    await until(() => !workers.some(isAlive), 5000)
     assert.equal(await lost, 'lost')
-    assert.deepEqual(processesNaming(command.temporary), [])
-    if (name !== 'heap') assert.deepEqual(readdirSync(command.temporary), [])
+    // A further HTTP process ends a moment later.
+    await until(() => processesNaming(command.temporary).length === 0, 5000)
+    if (name !== 'heap') await until(() => readdirSync(command.temporary).length === 0, 5000)
   }
 })
 
@@ -261,50 +263,54 @@ const CLOCK = (file: string): string => `
     static now() { return RealDate.now() + shift() }
   }`
 
-test('O14 a wall clock that is set by an hour changes no timeout, backoff or age', async (t) => {
-  const clock = path.join(temporaryFolder(t), 'hours')
-  const environment = preloaded(t, CLOCK(clock))
-  const settings = { responseTimeout: 1, queueTimeout: 5, recycleAfterSeconds: 1800, workers: 1 }
-  const models = [handlerModel(t, 'm')]
-  const server = await serve(t, models, { allowHandlers: true, ...settings }, { environment })
-  const send = async (body: string): Promise<[number, string]> => {
-    const answer = await server.fetch('/predictions/m', { method: 'POST', body })
-    return [answer.status, await answer.text()]
-  }
-  const gate = newGate(t)
-  const [, pid] = await send('pid')
-  const held = send(`wait:${gate.path}`)
-  await gate.holds(1)
-  const queued = send('echo:queued')
-  await until(async () => (await queuedRequests(server, 'm')) === 1)
-  writeFileSync(clock, '1')
-  const shown = JSON.parse(await (await server.manage('/models/unknown')).text())
-  assert.equal(shown.code, 404)
-  // Workers are looked at once a second: by the wall clock this one is too old now.
-  await new Promise((resolve) => setTimeout(resolve, 300))
-  gate.open()
-  assert.deepEqual(
-    [await held, await queued],
-    [
-      [200, 'waited'],
-      [200, 'queued'],
-    ],
-  )
-  await new Promise((resolve) => setTimeout(resolve, 1200))
-  assert.deepEqual(await send('pid'), [200, pid], 'the worker is the same')
-  const { time } = await server.logged(({ time: at }) => Number(at) > Date.now() + 3_000_000)
-  assert.ok(Number(time) > Date.now(), 'the server has seen the clock')
+test(
+  'O14 a wall clock that is set by an hour changes no timeout, backoff or age',
+  { skip: oneProcess('its queue and its worker') },
+  async (t) => {
+    const clock = path.join(temporaryFolder(t), 'hours')
+    const environment = preloaded(t, CLOCK(clock))
+    const settings = { responseTimeout: 1, queueTimeout: 5, recycleAfterSeconds: 1800, workers: 1 }
+    const models = [handlerModel(t, 'm')]
+    const server = await serve(t, models, { allowHandlers: true, ...settings }, { environment })
+    const send = async (body: string): Promise<[number, string]> => {
+      const answer = await server.fetch('/predictions/m', { method: 'POST', body })
+      return [answer.status, await answer.text()]
+    }
+    const gate = newGate(t)
+    const [, pid] = await send('pid')
+    const held = send(`wait:${gate.path}`)
+    await gate.holds(1)
+    const queued = send('echo:queued')
+    await until(async () => (await queuedRequests(server, 'm')) === 1)
+    writeFileSync(clock, '1')
+    const shown = JSON.parse(await (await server.manage('/models/unknown')).text())
+    assert.equal(shown.code, 404)
+    // Workers are looked at once a second: by the wall clock this one is too old now.
+    await new Promise((resolve) => setTimeout(resolve, 300))
+    gate.open()
+    assert.deepEqual(
+      [await held, await queued],
+      [
+        [200, 'waited'],
+        [200, 'queued'],
+      ],
+    )
+    await new Promise((resolve) => setTimeout(resolve, 1200))
+    assert.deepEqual(await send('pid'), [200, pid], 'the worker is the same')
+    const { time } = await server.logged(({ time: at }) => Number(at) > Date.now() + 3_000_000)
+    assert.ok(Number(time) > Date.now(), 'the server has seen the clock')
 
-  const startedAt = performance.now()
-  const endless = send('spin')
-  await new Promise((resolve) => setTimeout(resolve, 300))
-  writeFileSync(clock, '-1')
-  assert.equal((await endless)[0], 504)
-  const ms = performance.now() - startedAt
-  assert.ok(ms > 900 && ms < 5000, `${ms} ms`)
-  // The worker that was killed at its deadline is started again, however the clock is set.
-  assert.deepEqual(await send('echo:back'), [200, 'back'])
-})
+    const startedAt = performance.now()
+    const endless = send('spin')
+    await new Promise((resolve) => setTimeout(resolve, 300))
+    writeFileSync(clock, '-1')
+    assert.equal((await endless)[0], 504)
+    const ms = performance.now() - startedAt
+    assert.ok(ms > 900 && ms < 5000, `${ms} ms`)
+    // The worker that was killed at its deadline is started again, however the clock is set.
+    assert.deepEqual(await send('echo:back'), [200, 'back'])
+  },
+)
 
 /**
  * Reads the wall clock to compare it with the time of a file or the start of the process, and to

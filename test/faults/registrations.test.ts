@@ -40,7 +40,8 @@ async function startCollected(t: TestContext, model: string): Promise<Collected>
   writeFileSync(
     preload,
     `const fs = require('node:fs')
-     setInterval(() => {
+     // Only process 0 is measured.
+     if (/cli\\.js$/.test(process.argv[1])) setInterval(() => {
        if (!fs.existsSync(${JSON.stringify(trigger)})) return
        for (let round = 0; round < 6; round += 1) global.gc()
        fs.rmSync(${JSON.stringify(trigger)})

@@ -9,6 +9,7 @@ import { test } from 'node:test'
 import type { TestContext } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
 import { handlerModel } from '../helpers/handler-model.ts'
+import { httpProcesses, oneProcess } from '../helpers/http-processes.ts'
 import { RawClient } from '../helpers/raw-client.ts'
 import { iris, openFiles } from '../helpers/server-process.ts'
 import { CLI, serve, start, temporaryFolder, until } from '../helpers/server.ts'
@@ -349,7 +350,7 @@ test(
     }
     const most = openFiles(pid)
     for (const client of clients) client.read()
-    assert.ok(most < files * 0.8, `${most} files`)
+    assert.ok(most < files * 0.8 * httpProcesses, `${most} files`)
     await until(isReached, 15_000)
     await until(() => openFiles(pid) <= before || performance.now() - startedAt > 15_000)
     const left = Math.max(0, openFiles(pid) - before)
@@ -440,28 +441,32 @@ test('N05 E6 bodies that do not end are held up to the budget, the rest gets 503
   for (let round = 0; round < 2; round += 1) assert.equal(await postLarge(), 200)
 })
 
-test('N05 E6 responses that nobody reads are held up to the budget, and cut off', async (t) => {
-  const server = await serve(t, [handlerModel(t, 'tool')], {
-    allowHandlers: true,
-    memoryBudgetMib: 96,
-    writeTimeout: 3,
-  })
-  const clients: Client[] = []
-  for (let count = 0; count < 8; count += 1) {
-    const client = new Client(t, server)
-    client.post(32 * MIB, Buffer.alloc(32 * MIB), 'x-echo: bytes\r\n')
-    clients.push(client)
-  }
-  // A client that does not read does not see the end of its connection either.
-  await server.logged(({ msg }) => /the client did not read the response/.test(String(msg)))
-  const before = memoryOf(server.pid).now / MIB
-  for (const client of clients) client.read()
-  await until(() => clients.every(({ isClosed, status }) => isClosed || status === 503))
-  const whole = clients.filter(({ text }) => text.length > 32 * MIB)
-  assert.deepEqual(whole, [], 'no response is left over')
-  assert.ok(before < 400, `${Math.round(before)} MiB`)
-  await until(async () => (await echo(server)) === 200)
-})
+test(
+  'N05 E6 responses that nobody reads are held up to the budget, and cut off',
+  { skip: oneProcess('its part of the memory budget') },
+  async (t) => {
+    const server = await serve(t, [handlerModel(t, 'tool')], {
+      allowHandlers: true,
+      memoryBudgetMib: 96,
+      writeTimeout: 3,
+    })
+    const clients: Client[] = []
+    for (let count = 0; count < 8; count += 1) {
+      const client = new Client(t, server)
+      client.post(32 * MIB, Buffer.alloc(32 * MIB), 'x-echo: bytes\r\n')
+      clients.push(client)
+    }
+    // A client that does not read does not see the end of its connection either.
+    await server.logged(({ msg }) => /the client did not read the response/.test(String(msg)))
+    const before = memoryOf(server.pid).now / MIB
+    for (const client of clients) client.read()
+    await until(() => clients.every(({ isClosed, status }) => isClosed || status === 503))
+    const whole = clients.filter(({ text }) => text.length > 32 * MIB)
+    assert.deepEqual(whole, [], 'no response is left over')
+    assert.ok(before < 400, `${Math.round(before)} MiB`)
+    await until(async () => (await echo(server)) === 200)
+  },
+)
 
 test('N05 a client that reads slowly gets its whole response', async (t) => {
   const server = await serve(t, [handlerModel(t, 'tool')], {

@@ -11,7 +11,7 @@ import {
   startProcess,
 } from '../helpers/server-process.ts'
 import type { ServerProcess } from '../helpers/server-process.ts'
-import { listing, temporaryFolder, until } from '../helpers/server.ts'
+import { childrenOf, listing, temporaryFolder, until } from '../helpers/server.ts'
 import { needsShared, shared } from '../helpers/shared.ts'
 
 const CYCLES = sizeOf('ONNXD_FAULT_CYCLES', 100)
@@ -65,7 +65,7 @@ test(
       },
       before,
     )
-    assert.deepEqual(processTree(server.pid), [server.pid])
+    assert.deepEqual(childrenOf(server.pid), [])
     await until(() => openFiles(server.pid) <= filesOpen)
     const grown = (await settledBytes(server)) - bytes
     const share = grown / bytes

@@ -8,7 +8,7 @@ import { failedModels, queuedRequests, workerPids, workersOf } from '../helpers/
 import { iris } from '../helpers/server-process.ts'
 import { isAlive, temporaryFolder, until } from '../helpers/server.ts'
 import { quantile, reportFigure } from './figures.ts'
-import { assertError, block, isFull, size } from './harness.ts'
+import { assertError, block, isFull, rowsOfOneProcess, size } from './harness.ts'
 import type { Answer, Laboratory } from './harness.ts'
 import {
   LEAST,
@@ -35,6 +35,8 @@ const W04_FULL = [
 const row = block({
   models: (t) => [handlerModel(t, 'tool'), scriptModel(t, 'script'), divisionModel(t, 'div')],
 })
+const workerRow = rowsOfOneProcess(row, 'the worker that gets a request')
+const crashRow = rowsOfOneProcess(row, 'its list of crashes')
 
 async function pidOf(server: Laboratory, model = 'tool'): Promise<number> {
   const [pid] = await workerPids(server, model)
@@ -62,7 +64,7 @@ for (const [kind, idempotent] of [
   ['may', true],
   ['may not', false],
 ] as const) {
-  row(
+  workerRow(
     'W01',
     `a worker is killed with a request that ${kind} run again; what waits is served`,
     async (server, t) => {
@@ -133,7 +135,7 @@ const divide = (server: Laboratory, a: number, b: number, spaces = 0): Promise<A
   server.predict('div', division(a, b, spaces), JSON_TYPE)
 const result = ({ status, text }: Answer): unknown => [status, JSON.parse(text)]
 
-row(
+crashRow(
   'W03',
   'a crash in native code is told as such, and never tried a third time',
   async (server, t) => {
@@ -153,7 +155,7 @@ row(
   },
 )
 
-row(
+workerRow(
   'W04',
   'one request of a batch that crashes workers costs the others nothing',
   async (server, t) => {
@@ -243,21 +245,25 @@ row(
   LONG,
 )
 
-row('W05', 'a body that crashed two workers is rejected, whatever else crashes', async (server) => {
-  const statuses: number[] = []
-  for (let code = 30; code < 36; code += 1)
-    statuses.push((await server.predict('tool', `exit:${code}`)).status)
-  assert.deepEqual(statuses, [500, 500, 500, 500, 500, 500], 'they do not close the model')
-  assert.equal((await server.predict('tool', 'echo:x')).text, 'x')
-  assertError(await server.predict('tool', 'exit:30'), 500)
-  await until(async () => (await workersOf(server, 'tool'))[0]?.status === 'READY')
-  const pid = await pidOf(server)
-  const rejected = await server.predict('tool', 'exit:30')
-  assertError(rejected, 422)
-  assert.equal(JSON.parse(rejected.text).type, 'CrashingRequestException')
-  assert.ok(Number(rejected.headers.get('retry-after')) > 50)
-  assert.equal(await pidOf(server), pid, 'no worker saw it')
-})
+crashRow(
+  'W05',
+  'a body that crashed two workers is rejected, whatever else crashes',
+  async (server) => {
+    const statuses: number[] = []
+    for (let code = 30; code < 36; code += 1)
+      statuses.push((await server.predict('tool', `exit:${code}`)).status)
+    assert.deepEqual(statuses, [500, 500, 500, 500, 500, 500], 'they do not close the model')
+    assert.equal((await server.predict('tool', 'echo:x')).text, 'x')
+    assertError(await server.predict('tool', 'exit:30'), 500)
+    await until(async () => (await workersOf(server, 'tool'))[0]?.status === 'READY')
+    const pid = await pidOf(server)
+    const rejected = await server.predict('tool', 'exit:30')
+    assertError(rejected, 422)
+    assert.equal(JSON.parse(rejected.text).type, 'CrashingRequestException')
+    assert.ok(Number(rejected.headers.get('retry-after')) > 50)
+    assert.equal(await pidOf(server), pid, 'no worker saw it')
+  },
+)
 
 row(
   'W06',
@@ -282,7 +288,7 @@ row(
   },
 )
 
-row(
+workerRow(
   'W06',
   'a model whose workers cannot start any more is tried ever less often, until it is unregistered',
   async (server, t) => {
@@ -321,7 +327,7 @@ row(
   },
 )
 
-row(
+crashRow(
   'W06',
   'workers that are killed from outside at work close their model for a minute',
   async (server, t) => {
@@ -340,7 +346,7 @@ row(
   },
 )
 
-row(
+workerRow(
   'W07',
   'a handler that never ends costs one 504 and its worker, with all that it started',
   async (server) => {
@@ -359,7 +365,7 @@ row(
   },
 )
 
-row(
+workerRow(
   'W08',
   'a run of onnxruntime that never ends costs one 504 and its worker',
   async (server, t) => {
@@ -428,7 +434,7 @@ row(
   LONG,
 )
 
-row('W18', 'a worker that is stopped at work is killed at the deadline', async (server) => {
+workerRow('W18', 'a worker that is stopped at work is killed at the deadline', async (server) => {
   const pid = await pidOf(server)
   const from = performance.now()
   const stopped = server.predict('tool', 'signal:SIGSTOP')

@@ -25,6 +25,7 @@ import {
   block,
   heldBy,
   isFull,
+  rowsOfOneProcess,
   size,
   startLaboratory,
 } from './harness.ts'
@@ -32,7 +33,7 @@ import type { Answer, Laboratory } from './harness.ts'
 
 const cleanup: Cleanup = { after: (run) => after(run as () => void) }
 const python = fakePython(cleanup)
-const row = block({ settings: { python } })
+const row = rowsOfOneProcess(block({ settings: { python } }), 'the worker that gets a request')
 
 const MIB = 1024 * 1024
 /** What the plan allows a worker that breaks the protocol to live on. */

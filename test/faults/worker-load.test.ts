@@ -4,6 +4,7 @@ import process from 'node:process'
 import { test } from 'node:test'
 import type { TestContext } from 'node:test'
 import { handlerModel, newGate } from '../helpers/handler-model.ts'
+import { workersFor } from '../helpers/http-processes.ts'
 import { queuedRequests, workerPids, workersOf } from '../helpers/observe.ts'
 import { randomNumbers } from '../helpers/random.ts'
 import { RawClient } from '../helpers/raw-client.ts'
@@ -16,6 +17,7 @@ import {
   block,
   heldBy,
   isFull,
+  rowsOfOneProcess,
   size,
   startLaboratory,
 } from './harness.ts'
@@ -28,6 +30,7 @@ const row = block({
   settings: { queueSize: 10_000 },
   models: (t) => [handlerModel(t, 'tool'), scriptModel(t, 'script')],
 })
+const queueRow = rowsOfOneProcess(row, 'its queue and its worker')
 
 const SEED = 6
 /** For a row with many rounds at full size. */
@@ -109,7 +112,7 @@ test(
   },
 )
 
-row(
+queueRow(
   'W17',
   'a client that leaves costs no worker time while its request waits',
   async (server, t) => {
@@ -133,7 +136,7 @@ row(
   },
 )
 
-row(
+queueRow(
   'W17',
   'a client that leaves while its request runs costs nobody anything',
   async (server, t) => {
@@ -157,7 +160,7 @@ row(
   'W17',
   'a client that leaves in the midst of a large response leaves nothing behind',
   async (server, t) => {
-    const [pid] = await workerPids(server, 'script')
+    const pids = await workerPids(server, 'script')
     const code = 'return [Buffer.alloc(10 * 2 ** 20, 120)]'
     for (let round = 0; round < size(2, 20); round += 1) {
       const clients = await Promise.all(
@@ -173,7 +176,7 @@ row(
     }
     const whole = await server.predict('script', code)
     assert.deepEqual([whole.status, whole.text.length], [200, 10 * 2 ** 20])
-    assert.deepEqual(await workerPids(server, 'script'), [pid])
+    assert.deepEqual(await workerPids(server, 'script'), pids)
   },
 )
 
@@ -185,7 +188,9 @@ row(
     await server.register('many', iris, { initial_workers: '3' })
     const all = async (): Promise<number[]> =>
       (
-        await Promise.all(models.map((model) => serving(server, model, model === 'many' ? 3 : 1)))
+        await Promise.all(
+          models.map((model) => serving(server, model, workersFor(model === 'many' ? 3 : 1))),
+        )
       ).flat()
     const times: number[] = []
     for (let round = 0; round < size(2, 20); round += 1) {
@@ -214,7 +219,7 @@ row('W20', 'workers come and go under load, and no accepted request is lost', as
     const query = `min_worker=${count}&max_worker=${count}&synchronous=true`
     const answer = await server.call('PUT', `/models/div?${query}`)
     assert.equal(answer.status, 200, answer.text)
-    assert.equal((await workersOf(server, 'div')).length, count)
+    assert.equal((await workersOf(server, 'div')).length, workersFor(count))
   }
   const load = divisions(server, 'div', 10)
   await scale(size(3, 8))
@@ -235,7 +240,7 @@ row('W20', 'workers come and go under load, and no accepted request is lost', as
   assertError(await server.predict('div', division(1, 1)), 404)
 })
 
-row('W20', 'a model that is unregistered finishes what it has accepted', async (server, t) => {
+queueRow('W20', 'a model that is unregistered finishes what it has accepted', async (server, t) => {
   await server.register('going', handlerModel(t, 'going'))
   const gate = newGate(t)
   const running = server.predict('going', `wait:${gate.path}`)

@@ -66,7 +66,7 @@ export function startCommand(
   const [program = '', ...rest] = [...prefix, process.execPath, CLI, 'serve', ...ports, ...args]
   const child = spawn(program, rest, {
     stdio: stdio ?? ['ignore', 'pipe', 'pipe'],
-    env: { ...serverEnvironment(), ...environment, TMPDIR: temporary },
+    env: { ...serverEnvironment(args), ...environment, TMPDIR: temporary },
   })
   t.after(() => child.kill('SIGKILL'))
   let output = ''

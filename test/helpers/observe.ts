@@ -67,6 +67,15 @@ export async function queuedRequests(server: TestServer, model: string): Promise
   return ((await read(server, `/models/${model}`)) as Description).jobQueueStatus.pendingRequests
 }
 
+/** Number of requests to a model's default version that wait or run. */
+export async function acceptedRequests(server: TestServer, model: string): Promise<number> {
+  const page = await (await server.manage('/metrics?name[]=onnxd_inflight_requests')).text()
+  const series = [...page.matchAll(/^onnxd_inflight_requests\{model="([^"]+)".*\} (\d+)$/gm)]
+  return series
+    .filter(([, name]) => name === model)
+    .reduce((sum, [, , count]) => sum + Number(count), 0)
+}
+
 async function read(server: TestServer, route: string): Promise<unknown> {
   const answer = await server.manage(route)
   assert.equal(answer.status, 200, route)

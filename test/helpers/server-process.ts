@@ -4,7 +4,7 @@ import { mkdirSync, readFileSync, readdirSync } from 'node:fs'
 import path from 'node:path'
 import process from 'node:process'
 import type { TestContext } from 'node:test'
-import { childrenOf, isAlive, start } from './server.ts'
+import { directChildrenOf, isAlive, isFurtherHttpProcess, start } from './server.ts'
 import type { TestServer } from './server.ts'
 
 const PAGE_BYTES = 4096
@@ -58,7 +58,7 @@ export async function startProcess(
 
 /** A process and all its descendants. */
 export function processTree(pid: number): number[] {
-  return [pid, ...childrenOf(pid).flatMap((child) => processTree(child))]
+  return [pid, ...directChildrenOf(pid).flatMap((child) => processTree(child))]
 }
 
 /** Living processes with the folder in their command line. This also finds orphans. */
@@ -76,9 +76,11 @@ export function residentBytes(pids: readonly number[]): number {
     .reduce((sum, bytes) => sum + bytes, 0)
 }
 
-/** Number of open file descriptors of a process, including sockets. */
+/** Number of open file descriptors of a server in all of its HTTP processes, including sockets. */
 export function openFiles(pid: number): number {
-  return readdirSync(`/proc/${pid}/fd`).length
+  return [pid, ...directChildrenOf(pid).filter(isFurtherHttpProcess)]
+    .map((one) => readdirSync(`/proc/${one}/fd`).length)
+    .reduce((sum, count) => sum + count, 0)
 }
 
 /** Names and labels of every metric, without values. */

@@ -94,17 +94,27 @@ export function serve(
  * takes 40 ms more CPU time, because threads of onnxruntime without work spin before they sleep. A
  * test of spare workers or threads sets the flag, or removes the variable. `TEST_HTTP_PROCESSES`
  * is the number of HTTP processes of servers without a setting for it.
+ * @param args The command line. Some settings are refused with several processes.
  */
-export function serverEnvironment(): NodeJS.ProcessEnv {
+export function serverEnvironment(args: readonly string[] = []): NodeJS.ProcessEnv {
   const isForTests = /^ONNXD_(?:FAULT|FIGURES|FUZZ|TEST_SEED)/
   const own = Object.entries(process.env).filter(([name]) => !isForTests.test(name))
-  const processes = process.env['TEST_HTTP_PROCESSES']
+  const processes = needsOneProcess(args) ? undefined : process.env['TEST_HTTP_PROCESSES']
   return {
     ...Object.fromEntries(own),
     ONNXD_SPARE_WORKERS: '0',
     ONNXD_THREADS: '1',
     ...(processes !== undefined && { ONNXD_HTTP_PROCESSES: processes }),
   }
+}
+
+/** Whether clients may manage models on the inference listener, which process 0 alone can do. */
+function needsOneProcess(args: readonly string[]): boolean {
+  const valueOf = (flag: string): string | undefined =>
+    args.find((arg) => arg.startsWith(`${flag}=`))?.split('=')[1] ?? args[args.indexOf(flag) + 1]
+  const port = args.some((arg) => /^--port\b/.test(arg)) ? valueOf('--port') : undefined
+  const isCombined = port !== undefined && port !== '0' && port === valueOf('--management-port')
+  return isCombined || args.includes('--expose-repository')
 }
 
 /** Starts the bundled server with the given arguments. It is closed after the test. */
@@ -124,7 +134,7 @@ export async function start(
   const child = spawn(program, [...first, 'serve', ...args], {
     cwd: folder,
     stdio: ['ignore', 'pipe', 'pipe'],
-    env: { ...serverEnvironment(), ...NO_CACHE, ...environment, TMPDIR: temporary },
+    env: { ...serverEnvironment(args), ...NO_CACHE, ...environment, TMPDIR: temporary },
   })
   let output = ''
   child.stdout.on('data', (chunk: Buffer) => (output += chunk.toString()))
@@ -233,8 +243,27 @@ export function isAlive(pid: number): boolean {
   }
 }
 
-/** Process ids of the children of a process. */
+/**
+ * Process ids of the workers of a server, or of one of its HTTP processes: the children that are no
+ * further HTTP processes, and those of the further HTTP processes.
+ */
 export function childrenOf(parent: number): number[] {
+  return directChildrenOf(parent).flatMap((pid) =>
+    isFurtherHttpProcess(pid) ? childrenOf(pid) : [pid],
+  )
+}
+
+/** Whether a process is a further HTTP process of a server (`--http-processes`). */
+export function isFurtherHttpProcess(pid: number): boolean {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, 'latin1').includes('/shards/main.js')
+  } catch {
+    return false
+  }
+}
+
+/** Process ids of the children of a process. */
+export function directChildrenOf(parent: number): number[] {
   return readdirSync('/proc')
     .filter((name) => /^\d+$/.test(name))
     .map(Number)
@@ -250,9 +279,15 @@ export function childrenOf(parent: number): number[] {
     })
 }
 
-/** Folder of a server's sockets and files. Fails if there are other temporary files. */
+/**
+ * Folder of a server's sockets and files, in process 0 if it has several HTTP processes. Fails if
+ * there are other temporary files.
+ */
 export function runtimeFolder({ temporary }: TestServer): string {
-  const [name, ...others] = readdirSync(temporary)
+  const [name, ...others] = readdirSync(temporary).filter((one) => {
+    const [, pid] = /^onnxd-(\d+)-/.exec(one) ?? []
+    return pid === undefined || !isFurtherHttpProcess(Number(pid))
+  })
   assert.ok(name !== undefined && others.length === 0, `${name} ${others.join(' ')}`)
   return path.join(temporary, name)
 }

@@ -152,7 +152,7 @@ export class OpenRequests {
 
   /** Whether a client is connected, or was within the last `ms` milliseconds. */
   hasClientsWithin(ms: number): boolean {
-    return this.#connections.count > 0 || this.#connections.idleMs < ms
+    return this.#connections.hasClientsWithin(ms)
   }
 
   /** Makes the next response of each connection its last one. */

@@ -66,14 +66,9 @@ export class Connections {
     }, CHECK_MS).unref()
   }
 
-  /** Number of open connections. */
-  get count(): number {
-    return this.#sockets.size
-  }
-
-  /** Milliseconds since the last connection was closed; infinite if there was none. */
-  get idleMs(): number {
-    return performance.now() - this.#closedAt
+  /** Whether a client is connected, or was within the last `ms` milliseconds. */
+  hasClientsWithin(ms: number): boolean {
+    return this.#sockets.size > 0 || performance.now() - this.#closedAt < ms
   }
 
   /** Creates a server that passes its requests to `handler`. It does not listen yet. */
