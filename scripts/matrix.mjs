@@ -43,11 +43,19 @@ const ONCE = [
   'onnx/tensors/',
   'onnx/vision/',
   'process/tasks/',
+  'e2e/classifiers',
+  'e2e/compatibility',
+  'e2e/documented-curls',
   'e2e/oip-replay',
+  'e2e/peer-api',
+  'e2e/pipeline-results',
+  'e2e/pipeline-types',
   'e2e/table',
   'e2e/text-',
   'e2e/tei',
+  'e2e/triton-config',
   'e2e/vision',
+  'e2e/wrong-inputs',
 ]
 /**
  * With `--divide`, each of these files runs on one of the versions. Most of them test behaviour
