@@ -135,8 +135,8 @@ test(
     assert.equal(late.status, 503)
     const times = timesOf(late)
     assert.deepEqual(Object.keys(times), ['body', 'queue'])
-    // The limit counts from the arrival of the request. On a busy machine, a part of it passes before
-    // the queue.
+    // The limit counts from the arrival of the request. On a busy machine, a part of it passes
+    // before the queue.
     assert.ok(Number(times['queue']) > 50, String(times['queue']))
     assert.deepEqual(explanationOf(late).waitedFor.at(-1), 'no free worker')
     const line = await logLine(server, 'late')

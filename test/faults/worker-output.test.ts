@@ -317,7 +317,8 @@ test(
       )
       await assertAlive(server)
     }
-    // Buffers lie outside the heap. The worker lives on with what it has lost, until it is replaced.
+    // Buffers lie outside the heap. The worker lives on with what it has lost, until it is
+    // replaced.
     const leak = `const kept = (globalThis.kept ??= [])
     kept.push(Buffer.alloc(50 * 2 ** 20, kept.length + 1)); return [String(kept.length)]`
     const statuses: number[] = []
