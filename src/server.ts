@@ -172,7 +172,8 @@ export async function startServer({
       (await shards?.hasClientsWithin(RECENT_MS)) === true
     const delayMs = wasReady && hasClients ? config.stopDelay * 1000 : 0
     shards?.stop(delayMs)
-    if (delayMs > 0) await delay(delayMs)
+    // Also without a delay, what has arrived before the signal is accepted first.
+    if (wasReady && hasClients) await delay(delayMs)
     await shards?.stopListening()
     const drainMs = config.drainTimeout * 1000
     // Models stay until the last request has its response, also one whose body still arrives.
