@@ -6,6 +6,7 @@ import { test } from 'node:test'
 import type { Settings } from '../../src/config/config.ts'
 import { oneProcess } from '../helpers/http-processes.ts'
 import { addedBy, numberedStore, writeNumbered } from '../helpers/numbered-models.ts'
+import { acceptedRequests } from '../helpers/observe.ts'
 import { parseMetrics } from '../helpers/prometheus.ts'
 import { childrenOf, json, serve, temporaryFolder, until } from '../helpers/server.ts'
 import type { Cleanup, TestServer } from '../helpers/server.ts'
@@ -166,8 +167,13 @@ test(
 test('a stop ends no load that an accepted request waits for', async (t) => {
   const server = await serveStore(t, numberedStore(t, 4), { logLevel: 'debug' })
   // The first two load, and the others wait for their turn.
-  const answers = [1, 2, 3, 4].map((number) => addedBy(server, `m${number}`))
-  await until(() => childrenOf(server.pid).length >= 2)
+  const names = ['m1', 'm2', 'm3', 'm4']
+  let ended = 0
+  const answers = names.map((name) => addedBy(server, name).finally(() => (ended += 1)))
+  await until(async () => {
+    const counts = await Promise.all(names.map((name) => acceptedRequests(server, name)))
+    return counts.reduce((sum, count) => sum + count, ended) >= names.length
+  })
   await server.close()
   assert.deepEqual(await Promise.all(answers), [1, 2, 3, 4])
 })
