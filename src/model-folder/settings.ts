@@ -59,6 +59,12 @@ export const ModelSettings = Type.Object(
           'Form of the class scores in responses of `/predictions`: an object keyed by label, or an array. Default: `object` for a model exported with `ZipMap`, else `array`.',
       }),
     ),
+    allowEmptyInputs: Type.Optional(
+      Type.Boolean({
+        description:
+          'Allow an input without elements beside others that have some, for models that are made for it, such as a text generator whose cache is empty at first. Default: false, because [some models respond with remains of other requests](inputs.md#inputs-without-elements).',
+      }),
+    ),
     image: Type.Optional(ImageSettings),
     task: Type.Optional(TaskSettings),
     ...TABLE_PROPERTIES,

@@ -4,7 +4,7 @@
  */
 import path from 'node:path'
 import { ServerError, messageOf } from '../../../../errors.ts'
-import { printable } from '../tensors/error-text.ts'
+import { printable, quote } from '../tensors/error-text.ts'
 
 const MAX_LENGTH = 1000
 const MAX_RAW_LENGTH = 16_384
@@ -53,6 +53,17 @@ export function loadError(thrown: unknown, folder: string): ServerError {
   if (!NOT_READABLE.test(error.message)) return error
   const text = `${error.message} The file is not an ONNX model, or it is damaged or cut off.`
   return new ServerError(error.type, text, { cause: thrown })
+}
+
+/**
+ * Error of an input without elements, when an output would have some.
+ * @param name Name of the input.
+ */
+export function emptyInputError(name: string): ServerError {
+  const text =
+    `Input ${quote(name)} has no elements, but the result would have some. If the model is made for ` +
+    'empty inputs, set "allowEmptyInputs": true in model.json.'
+  return new ServerError('InvalidInputException', text)
 }
 
 /** Error of an input or output whose elements onnxruntime-node does not support. */

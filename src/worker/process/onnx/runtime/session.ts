@@ -23,7 +23,7 @@ import { prepareRuntime } from './prepare-runtime.ts'
 import { chooseProviders, providerConfig } from './providers.ts'
 import { reshapingOf, toClient, toModel } from './reshape.ts'
 import type { Reshaping } from './reshape.ts'
-import { cleanMessage, loadError, runError } from './runtime-errors.ts'
+import { cleanMessage, emptyInputError, loadError, runError } from './runtime-errors.ts'
 import { runtimeTensor, specOf, tensorOf } from './values.ts'
 
 /**
@@ -44,6 +44,7 @@ interface SessionFacts {
   readonly reshapes: Reshapes
   readonly mapped: MappedWeights | undefined
   readonly profile: string
+  readonly allowsEmptyInputs: boolean
 }
 
 /** A model in memory, ready to run. */
@@ -63,15 +64,17 @@ export class OnnxSession {
   /** Outputs of a run that computes all of them. */
   readonly #allOutputs: Fetches
   readonly #mapped: MappedWeights | undefined
+  readonly #allowsEmptyInputs: boolean
 
   /** Use {@link OnnxSession.load}. */
   constructor(
     session: Binding.InferenceSession,
     { kinds, zipMaps }: OutputPlan,
-    { providers, shapeless, reshapes, mapped, profile }: SessionFacts,
+    { providers, shapeless, reshapes, mapped, profile, allowsEmptyInputs }: SessionFacts,
   ) {
     this.#session = session
     this.#mapped = mapped
+    this.#allowsEmptyInputs = allowsEmptyInputs
     this.providers = providers
     this.profile = profile
     const inputs = session.inputMetadata.map((value) => {
@@ -138,7 +141,8 @@ export class OnnxSession {
       )
       const shapeless = hasScalar ? inputsWithoutShape(file) : new Set<string>()
       const { reshapes } = options
-      const facts = { providers, shapeless, reshapes, mapped: used, profile }
+      const allowsEmptyInputs = settings.allowEmptyInputs === true
+      const facts = { providers, shapeless, reshapes, mapped: used, profile, allowsEmptyInputs }
       return new OnnxSession(session, plan, facts)
     } catch (error) {
       used?.close()
@@ -161,7 +165,9 @@ export class OnnxSession {
    * Runs the model and blocks this process until it is done.
    * @param inputs One tensor for each input, in the model's order.
    * @returns the named outputs, in the order of the names.
-   * @throws ServerError 400, or 507 when memory ran out.
+   * @throws ServerError 400, or 507 when memory ran out. 400 also if an input has no elements and an
+   * output has some, unless the settings allow that: onnxruntime's Concat skips such an input, and
+   * leaves its part of the output as it was in memory, which may be a result of another request.
    */
   run(inputs: readonly Tensor[], outputNames: readonly string[]): readonly Tensor[] {
     const feeds: Record<string, RuntimeTensor> = {}
@@ -174,9 +180,13 @@ export class OnnxSession {
     const fetches = isAll ? this.#allOutputs : fetchesOf(outputNames)
     try {
       const results = this.#session.run(feeds, fetches, RUN_OPTIONS)
-      return outputNames.map((name) =>
+      const outputs = outputNames.map((name) =>
         toClient(tensorOf(name, results[name]), this.#outputReshapings.get(name)),
       )
+      const empty = this.#allowsEmptyInputs ? -1 : inputs.findIndex(({ data }) => data.length === 0)
+      if (empty !== -1 && outputs.some(({ data }) => data.length > 0))
+        throw emptyInputError(this.inputs[empty]?.name ?? '')
+      return outputs
     } catch (error) {
       throw error instanceof ServerError ? error : runError(error)
     }
