@@ -1,6 +1,6 @@
 /**
- * Requests with inputs without elements. Concat of onnxruntime leaves their part of the result as it
- * was in memory, so a response could have the numbers of another client.
+ * Requests with inputs without elements. Concat of onnxruntime leaves their part of the result as
+ * it was in memory, so a response could have the numbers of another client.
  */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'

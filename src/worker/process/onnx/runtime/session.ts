@@ -165,9 +165,9 @@ export class OnnxSession {
    * Runs the model and blocks this process until it is done.
    * @param inputs One tensor for each input, in the model's order.
    * @returns the named outputs, in the order of the names.
-   * @throws ServerError 400, or 507 when memory ran out. 400 also if an input has no elements and an
-   * output has some, unless the settings allow that: onnxruntime's Concat skips such an input, and
-   * leaves its part of the output as it was in memory, which may be a result of another request.
+   * @throws ServerError 400, or 507 when memory ran out. 400 also if an input has no elements and
+   * an output has some, unless the settings allow that: onnxruntime's Concat skips such an input
+   * and leaves its part of the output as it was in memory, perhaps a result of another request.
    */
   run(inputs: readonly Tensor[], outputNames: readonly string[]): readonly Tensor[] {
     const feeds: Record<string, RuntimeTensor> = {}
