@@ -28,12 +28,12 @@ export class Dictionary {
       return 'Send a field called word.\n'
     }
     context.metrics.addCounter('Lookups', 1, index)
-    const meaning = this.#words[word]
-    if (meaning === undefined) {
+    // Every object inherits names such as "constructor", so only its own names are words.
+    if (!Object.hasOwn(this.#words, word)) {
       context.setResponseStatus(404, 'No such word', index)
       return `${word}: not in this dictionary\n`
     }
     context.setResponseHeader(index, 'x-letters', word.length)
-    return `${word}: ${meaning}\n`
+    return `${word}: ${this.#words[word]}\n`
   }
 }

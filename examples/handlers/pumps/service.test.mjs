@@ -34,3 +34,26 @@ test('a reading that no sensor gives is rejected', async () => {
   assert.equal(response.status, 422)
   assert.equal((await response.json()).message, 'Row 2: pressure is not from 0 to 40.')
 })
+
+test('a table has at most 1000 rows', async () => {
+  const send = (rows) => model.predict(Array.from({ length: rows }, () => pumps[0]))
+  const most = await send(1000)
+  assert.equal((await most.json()).length, 1000)
+  const long = await send(1001)
+  assert.equal(long.status, 413)
+  assert.equal((await long.json()).message, 'Send at most 1000 rows.')
+})
+
+test('columns have the same number of rows, and at least one', async () => {
+  const columns = { kind: ['gear'], hours: [1], temperature: [60], vibration: [2], pressure: [6] }
+  const good = await model.predict(columns)
+  assert.equal(good.status, 200)
+  const unequal = await model.predict({ ...columns, hours: [1, 2] })
+  assert.equal(unequal.status, 422)
+  assert.equal((await unequal.json()).message, 'The columns have different numbers of rows.')
+  const none = await model.predict(
+    Object.fromEntries(Object.keys(columns).map((name) => [name, []])),
+  )
+  assert.equal(none.status, 422)
+  assert.equal((await none.json()).message, 'The table has no rows.')
+})

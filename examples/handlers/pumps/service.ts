@@ -12,6 +12,8 @@ const READINGS: Readonly<Record<Reading, { usual: number; least: number; most: n
   vibration: { usual: 2, least: 0, most: 50 },
   pressure: { usual: 6, least: 0, most: 40 },
 }
+/** For each table the model runs once more for each reading, and its worker serves nobody else. */
+const MOST_ROWS = 1000
 const NAMES = Object.keys(READINGS) as Reading[]
 
 interface Score {
@@ -27,6 +29,7 @@ export class Pumps extends OnnxHandler<Model> {
   /** The built-in handler reads the table: CSV, JSON or Parquet. */
   override async preprocess(request: Request): Promise<Inputs> {
     const inputs = await request.tensors()
+    checkRows(inputs)
     for (const name of NAMES) {
       const { least, most } = READINGS[name]
       const row = inputs[name].data.findIndex((value) => !(value >= least && value <= most))
@@ -67,6 +70,16 @@ export class Pumps extends OnnxHandler<Model> {
       reasons: reasons[row] ?? {},
     }))
   }
+}
+
+/** Rejects a table before its first run: each column has the same number of rows, and not too many. */
+function checkRows(inputs: Inputs): void {
+  const rows = inputs.kind.dims[0]
+  if (Object.values(inputs).some(({ dims }) => dims[0] !== rows)) {
+    throw new PredictionException('The columns have different numbers of rows.', 422)
+  }
+  if (rows === 0) throw new PredictionException('The table has no rows.', 422)
+  if (rows > MOST_ROWS) throw new PredictionException(`Send at most ${MOST_ROWS} rows.`, 413)
 }
 
 /** The probability of a failure of each row, in percent. */

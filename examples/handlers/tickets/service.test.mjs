@@ -8,6 +8,47 @@ const samples = JSON.parse(await readFile(new URL('samples.json', folder), 'utf8
 const model = await loadModel(folder, { batchSize: samples.length })
 after(() => model.close())
 
+/** Begin and repeated part of messages that a pattern could read again and again. */
+const LONG_MESSAGES = [
+  ['x@', 'a-'],
+  ['', 'a.'],
+  ['', 'x@'],
+  ['', 'x@a.'],
+  ['x@', '.-'],
+  ['x@a', '.-'],
+  ['', '<a'],
+  ['', '</'],
+  ['<a>', '<b'],
+  ['<a>', '<br '],
+  ['<a>', '<script '],
+  ['<a>', '<script>'],
+  ['<a>', '</script>'],
+  ['<a>', '<script></style>'],
+  ['<a>', '<script></script>'],
+  ['<a>', '&a'],
+  ['<a>', ' \t'],
+  ['<a>', ' \n'],
+  ['', 'On wrote:'],
+  ['', 'On a wrote:x\n'],
+  ['a', '-'],
+  ['', '---\r'],
+  ['', '>\n'],
+  ['', 'www.'],
+  ['', 'http://'],
+  ['', '1.'],
+  ['', '1.1a'],
+  ['', '12'],
+  ['', '$1'],
+  ['1', '1_'],
+  ['', '\u00a0'],
+  ['', `${'a.'.repeat(32)}@`],
+  ['', `${'.a'.repeat(32)}@${'.-'.repeat(200)}`],
+  ['', `${'a.'.repeat(31)}a@${'b.'.repeat(200)}`],
+  ['', '1-1.1_'],
+]
+/** Cleaning takes less than a tenth of it; most goes to the tokenizer. CPU time, not a duration. */
+const MOST_CPU_MICROSECONDS = 250_000
+
 test('the scores of a batch are those of Python', async () => {
   const responses = await model.predictBatch(samples.map(({ text }) => ({ body: text })))
   for (const [index, response] of responses.entries()) {
@@ -41,4 +82,55 @@ test('unknown words give no team, and a message without text or a long one is re
   assert.equal(empty.status, 422)
   const long = await model.predict('a.'.repeat(10_001))
   assert.equal(long.status, 413)
+})
+
+test('a message that no person writes takes no longer than another of its length', async () => {
+  const measure = async (message) => {
+    const before = process.cpuUsage()
+    await model.predict(message)
+    const { user, system } = process.cpuUsage(before)
+    return user + system
+  }
+  for (const [start, unit] of LONG_MESSAGES) {
+    const message = start + unit.repeat((19_990 - start.length) / unit.length)
+    let cpu = Infinity
+    for (let run = 0; run < 3 && cpu > MOST_CPU_MICROSECONDS; run++) {
+      cpu = Math.min(cpu, await measure(message))
+    }
+    assert.ok(cpu < MOST_CPU_MICROSECONDS, `${start}${unit}…: ${cpu} µs`)
+  }
+})
+
+test('a body without text is rejected, and no object becomes text', async () => {
+  const bodies = [
+    { message: { toString: 1 } },
+    { message: { a: 1 } },
+    { message: ['I forgot my password'] },
+    { subject: 5, message: 'I forgot my password' },
+    ['I forgot my password'],
+    5,
+  ]
+  for (const body of bodies) {
+    const response = await model.predict(JSON.stringify(body), { contentType: 'application/json' })
+    assert.equal(response.status, 422, JSON.stringify(body))
+    assert.match((await response.json()).message, /text/)
+  }
+  const missing = await model.predict({ subject: null, message: 'I forgot my password.' })
+  assert.equal((await missing.json()).team, 'account')
+})
+
+test('a name of the language is no escaped character, and a script without end is text', async () => {
+  const [plain, escaped] = await model.predictBatch([
+    { body: '<p>I forgot my password &unknown;</p>' },
+    { body: '<p>I forgot my password &constructor;</p>' },
+  ])
+  assert.deepEqual(await escaped.json(), await plain.json())
+  const [written, hidden, open] = await model.predictBatch([
+    { body: 'I forgot my password' },
+    { body: 'I <script>if (the<app) crashes()</SCRIPT ><style>app</style>forgot my password' },
+    { body: '<p>I forgot <script>my password' },
+  ])
+  const expected = await written.json()
+  assert.deepEqual(await hidden.json(), expected)
+  assert.deepEqual(await open.json(), expected)
 })

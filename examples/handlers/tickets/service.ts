@@ -12,7 +12,7 @@ interface Ticket {
 
 /** Below this score a person has to decide. */
 const LEAST_SCORE = 0.6
-/** The patterns that clean a message take long for a text without end. */
+/** No person writes more, and the worker serves nobody else while it cleans a message. */
 const MOST_CHARACTERS = 20_000
 
 /** Sorts messages to a help desk: text, HTML, or a subject and a message as a form or JSON. */
@@ -48,10 +48,25 @@ export class Tickets extends OnnxHandler<Model> {
 }
 
 /** The subject and the message of a form or of JSON; any other body is a message. */
-function fieldsOf({ body, ...form }: RequestData): unknown[] {
-  if (typeof body === 'string' || Buffer.isBuffer(body)) return [body]
-  const { subject, message } = (body ?? form) as { subject?: unknown; message?: unknown }
-  return [subject, message]
+function fieldsOf({ body, ...form }: RequestData): string[] {
+  if (typeof body === 'string' || Buffer.isBuffer(body)) return [textOf(body)]
+  const fields: unknown = body ?? form
+  if (typeof fields !== 'object' || fields === null || Array.isArray(fields)) {
+    throw new PredictionException(
+      'Send text, or an object with the texts "subject" and "message".',
+      422,
+    )
+  }
+  const { subject, message } = fields as { subject?: unknown; message?: unknown }
+  return [textOf(subject, 'subject'), textOf(message, 'message')]
+}
+
+/** A field that is missing is empty. Fields of forms are bytes. */
+function textOf(value: unknown, name = 'message'): string {
+  if (value === undefined || value === null) return ''
+  if (typeof value === 'string') return value
+  if (Buffer.isBuffer(value)) return value.toString()
+  throw new PredictionException(`The field "${name}" is not text.`, 422)
 }
 
 function softmax(logits: Float32Array): number[] {
