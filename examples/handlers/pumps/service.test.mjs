@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { readFile } from 'node:fs/promises'
 import { after, test } from 'node:test'
+import { gzipSync } from 'node:zlib'
 import { loadModel } from 'onnxd/testing'
 
 const folder = new URL('.', import.meta.url)
@@ -35,13 +36,32 @@ test('a reading that no sensor gives is rejected', async () => {
   assert.equal((await response.json()).message, 'Row 2: pressure is not from 0 to 40.')
 })
 
+const TOO_LARGE = 'Send at most 1000 rows in 200000 bytes.'
+
 test('a table has at most 1000 rows', async () => {
   const send = (rows) => model.predict(Array.from({ length: rows }, () => pumps[0]))
   const most = await send(1000)
   assert.equal((await most.json()).length, 1000)
   const long = await send(1001)
   assert.equal(long.status, 413)
-  assert.equal((await long.json()).message, 'Send at most 1000 rows.')
+  assert.equal((await long.json()).message, TOO_LARGE)
+})
+
+test('a body that is far too long is not read, also in gzip', async () => {
+  const csv = `${Object.keys(pumps[0]).join()}\n${Object.values(pumps[0]).join()}\n`
+  const options = { contentType: 'text/csv' }
+  const zipped = { ...options, headers: { 'Content-Encoding': 'gzip' } }
+  const short = await model.predict(gzipSync(csv), zipped)
+  assert.equal(short.status, 200)
+  const long = csv + '\n'.repeat(200_000)
+  for (const response of [
+    await model.predict(long, options),
+    await model.predict(gzipSync(long), zipped),
+    await model.predict(','.repeat(1_000_000), options),
+  ]) {
+    assert.equal(response.status, 413)
+    assert.equal((await response.json()).message, TOO_LARGE)
+  }
 })
 
 test('columns have the same number of rows, and at least one', async () => {

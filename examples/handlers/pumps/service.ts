@@ -14,6 +14,9 @@ const READINGS: Readonly<Record<Reading, { usual: number; least: number; most: n
 }
 /** For each table the model runs once more for each reading, and its worker serves nobody else. */
 const MOST_ROWS = 1000
+/** Reading a table takes time too, so a body that is far too long is not read. */
+const MOST_BYTES = 200_000
+const TOO_LARGE = `Send at most ${MOST_ROWS} rows in ${MOST_BYTES} bytes.`
 const NAMES = Object.keys(READINGS) as Reading[]
 
 interface Score {
@@ -28,6 +31,7 @@ interface Score {
 export class Pumps extends OnnxHandler<Model> {
   /** The built-in handler reads the table: CSV, JSON or Parquet. */
   override async preprocess(request: Request): Promise<Inputs> {
+    checkSize(request)
     const inputs = await request.tensors()
     checkRows(inputs)
     for (const name of NAMES) {
@@ -72,6 +76,15 @@ export class Pumps extends OnnxHandler<Model> {
   }
 }
 
+/** JSON and the tensors of other protocols are read fast. A compressed body is plain here. */
+function checkSize(request: Request): void {
+  const isJson = request.headers['content-type']?.startsWith('application/json') ?? false
+  if (isJson || request.protocol !== 'predictions') return
+  const isLong = (value: unknown): boolean =>
+    (typeof value === 'string' || Buffer.isBuffer(value)) && value.length > MOST_BYTES
+  if (Object.values(request.data).some(isLong)) throw new PredictionException(TOO_LARGE, 413)
+}
+
 /** Rejects a table before its first run: each column has the same number of rows, and not too many. */
 function checkRows(inputs: Inputs): void {
   const rows = inputs.kind.dims[0]
@@ -79,7 +92,7 @@ function checkRows(inputs: Inputs): void {
     throw new PredictionException('The columns have different numbers of rows.', 422)
   }
   if (rows === 0) throw new PredictionException('The table has no rows.', 422)
-  if (rows > MOST_ROWS) throw new PredictionException(`Send at most ${MOST_ROWS} rows.`, 413)
+  if (rows > MOST_ROWS) throw new PredictionException(TOO_LARGE, 413)
 }
 
 /** The probability of a failure of each row, in percent. */
