@@ -18,3 +18,11 @@ test('says which numbers are missing', async () => {
   assert.equal(response.status, 400)
   assert.match((await response.json()).message, /^Send JSON with the numbers sepalLength/)
 })
+
+test('converts nothing to a number', async () => {
+  const flower = { sepalLength: 5.8, sepalWidth: 2.7, petalLength: 5.1, petalWidth: 1.9 }
+  for (const petalWidth of [{ valueOf: 1, toString: 1 }, '0x10', '', null, [1.9], true]) {
+    const response = await model.predict({ ...flower, petalWidth })
+    assert.equal(response.status, 400, JSON.stringify(petalWidth))
+  }
+})

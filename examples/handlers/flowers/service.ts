@@ -14,8 +14,8 @@ export class Flowers extends OnnxHandler<Model> {
   /** A wrong request gets its own error; the others of its batch go on. */
   override preprocess({ body }: HandlerRequest<Inputs, Outputs>): Inputs {
     const flower = body as Readonly<Record<string, unknown>> | undefined
-    const row = FIELDS.map((field) => Number(flower?.[field]))
-    if (!row.every(Number.isFinite)) {
+    const row = FIELDS.map((field) => flower?.[field])
+    if (!row.every((value): value is number => Number.isFinite(value))) {
       throw new PredictionException(`Send JSON with the numbers ${FIELDS.join(', ')}.`, 400)
     }
     return { features: tensor('float32', Float32Array.from(row), [1, 4]) }
