@@ -49,6 +49,9 @@ test('D11: the packed package installs without a warning and without GPU librari
   await t.test('the page, its files and images', (part) => checkPages(part, installed))
   await t.test('the worker for other front-ends', (part) => checkWorker(part, installed))
   await t.test('a handler in TypeScript, and its test', (part) => checkHandler(part, installed))
+  await t.test('the handlers of the package, where it is installed', (part) =>
+    checkInPlace(part, installed),
+  )
 })
 
 test('D11: the checkout installs without a warning, by its lock file', async (t) => {
@@ -247,6 +250,26 @@ async function checkHandler(t: TestContext, { folder, command }: Installed): Pro
   mkdirSync(path.join(model, 'node_modules'))
   symlinkSync(folder, path.join(model, 'node_modules', 'onnxd'))
   const { status, stdout } = spawnSync(process.execPath, ['--test', model], {
+    encoding: 'utf8',
+    env: userEnvironment(),
+  })
+  assert.equal(status, 0, stdout)
+}
+
+async function checkInPlace(t: TestContext, { folder, command }: Installed): Promise<void> {
+  const model = path.join(folder, 'examples', 'handlers', 'tickets')
+  const flags = ['--port', '0', '--management-port', '0', '--allow-handlers', model]
+  const server = await start(t, flags, {
+    command: [command('onnxd')],
+    folder: temporaryFolder(t),
+    environment: userEnvironment(),
+  })
+  const answer = await server.fetch('/predictions/tickets', { method: 'POST', body: 'xyzzy plugh' })
+  const { team } = (await json(answer)) as { team: unknown }
+  assert.equal(team, 'unsure')
+  await server.close()
+  const tests = [path.join(model, 'service.test.mjs')]
+  const { status, stdout } = spawnSync(process.execPath, ['--test', ...tests], {
     encoding: 'utf8',
     env: userEnvironment(),
   })

@@ -38,7 +38,7 @@ export async function importUserCode(folder: string, handler: string): Promise<U
   // Applies to modules that are loaded from here on: stacks then name the source files of compiled
   // code.
   process.setSourceMapsEnabled(true)
-  installHooks()
+  installHooks(file)
   const loaded: unknown = await import(freshUrl(file)).catch(async (error: unknown) => {
     throw await importError(error, file)
   })

@@ -37,6 +37,37 @@ test('a handler in TypeScript runs as it is, with its imports', async (t) => {
   assert.doesNotMatch(worker.stderr, /ExperimentalWarning/)
 })
 
+test('a handler in an installed package may be TypeScript, and its dependencies may not', async (t) => {
+  const list = 'data?.map(({ body }) => body)'
+  const code = (imported: string, rest = ''): string => `import { twice } from '${imported}'
+export const handle = (data: readonly { body: number }[] | undefined) => ${list}${rest}
+void (twice satisfies unknown)
+`
+  const twice = 'export const twice = (one: number): number => 2 * one'
+  const dependency = 'net/node_modules/tool'
+  const folder = handlerFolder(t, {
+    'node_modules/first/models/net/service.ts': code('../../lib/twice.ts'),
+    'node_modules/first/lib/twice.ts': twice,
+    'node_modules/@scope/second/net/service.ts': code('./twice.ts', '?.map((one) => 3 * one)'),
+    'node_modules/@scope/second/net/twice.ts': twice,
+    'node_modules/third/net/service.ts': code('tool'),
+    [`node_modules/third/${dependency}/package.json`]: '{"type":"module","exports":"./tool.ts"}',
+    [`node_modules/third/${dependency}/tool.ts`]: twice,
+  })
+  for (const [name, expected] of [
+    ['first/models/net', 7],
+    ['@scope/second/net', 21],
+  ] as const) {
+    const handler = 'service.ts:handle'
+    const model = await loadFolder(t, `${folder}/node_modules/${name}`, { handler })
+    assert.equal(await (await model.predict(7)).json(), expected)
+  }
+  await assert.rejects(
+    loadFolder(t, `${folder}/node_modules/third/net`, { handler: 'service.ts:handle' }),
+    /tool\.ts/,
+  )
+})
+
 test('a stack names the line of the TypeScript file', async (t) => {
   const worker = await startWorker(t)
   const client = await worker.connect()

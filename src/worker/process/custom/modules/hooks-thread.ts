@@ -2,15 +2,23 @@
 import { resolveOwnLater } from './hooks.ts'
 import type { NextLoad, NextResolve } from './hooks.ts'
 import type { OwnModules } from './own-modules.ts'
-import { loadTypescript, useStrip } from './typescript.ts'
+import { allowPackage, loadTypescript, useStrip } from './typescript.ts'
 import type { StripTypes } from './typescript.ts'
 
 let own: OwnModules = {}
 let strip: StripTypes | undefined
 
-/** Node calls it with the data of `register`. */
-export function initialize(modules: OwnModules): void {
+/** What the thread gets. */
+export interface HookData {
+  readonly modules: OwnModules
+  /** Folder of the installed package of the handler. */
+  readonly handlerPackage: string | undefined
+}
+
+/** Node calls it with the data of each `register`. */
+export function initialize({ modules, handlerPackage }: HookData): void {
   own = modules
+  if (handlerPackage !== undefined) allowPackage(handlerPackage)
 }
 
 export function resolve(

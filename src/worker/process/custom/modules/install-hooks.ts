@@ -3,11 +3,12 @@ import module from 'node:module'
 import path from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import { packageFolder } from '../../../../package-files.ts'
+import type { HookData } from './hooks-thread.ts'
 import { resolveOwn } from './hooks.ts'
 import type { NextLoad, NextResolve } from './hooks.ts'
 import { findOwnModules, isNotFound } from './own-modules.ts'
 import type { OwnModules } from './own-modules.ts'
-import { findNodeStrip, loadTypescript } from './typescript.ts'
+import { allowPackage, findNodeStrip, loadTypescript, packageOf } from './typescript.ts'
 
 /** The program of the thread that older versions of Node run hooks in. */
 const THREAD = path.join('dist', 'worker', 'process', 'custom', 'modules', 'hooks-thread.js')
@@ -24,22 +25,30 @@ type ResolveFilename = (this: unknown, request: string, ...rest: unknown[]) => s
 
 let isInstalled = false
 
-/** Does nothing at a second call. */
-export function installHooks(): void {
-  if (isInstalled) return
-  isInstalled = true
-  const own = findOwnModules()
+/**
+ * Prepares the import of a handler. A second call adds only what this handler needs more.
+ * @param handler Real path of the file.
+ */
+export function installHooks(handler: string): void {
+  const handlerPackage = packageOf(handler)
+  const isNewPackage = handlerPackage !== undefined && allowPackage(handlerPackage)
   const { registerHooks } = module as { readonly registerHooks?: RegisterHooks }
   const strip = findNodeStrip()
-  if (registerHooks !== undefined && strip !== undefined) {
+  const isInThread = registerHooks === undefined || strip === undefined
+  // A thread knows the packages that it was told.
+  if (isInstalled && !(isInThread && isNewPackage)) return
+  const modules = findOwnModules()
+  if (isInThread) {
+    const data: HookData = { modules, handlerPackage }
+    module.register(pathToFileURL(path.join(packageFolder(), THREAD)), { data })
+    if (!isInstalled) resolveRequires(modules)
+  } else {
     registerHooks({
-      resolve: (specifier, context, next) => resolveOwn(own, specifier, context, next),
+      resolve: (specifier, context, next) => resolveOwn(modules, specifier, context, next),
       load: (url, context, next) => loadTypescript(url, strip) ?? next(url, context),
     })
-    return
   }
-  module.register(pathToFileURL(path.join(packageFolder(), THREAD)), { data: own })
-  resolveRequires(own)
+  isInstalled = true
 }
 
 /** The hooks of a thread do not see `require`. */

@@ -14,12 +14,32 @@ export interface LoadedSource {
   readonly shortCircuit: true
 }
 
-/** Files of installed packages are JavaScript. */
-const PACKAGES = /[\\/]node_modules[\\/]/
+/** The folder of the installed package that a file belongs to. */
+const PACKAGE = /^.*[\\/]node_modules[\\/](?:@[^\\/]+[\\/])?[^\\/]+[\\/]/
 
-/** Whether a file is TypeScript of a handler. */
+/** Folders of installed packages that a handler of this process is part of. */
+const handlerPackages = new Set<string>()
+
+/** Returns the folder of the installed package that a file belongs to, if it belongs to one. */
+export function packageOf(file: string): string | undefined {
+  return PACKAGE.exec(file)?.[0]
+}
+
+/**
+ * Lets handlers of an installed package be TypeScript.
+ * @returns Whether the package is new.
+ */
+export function allowPackage(folder: string): boolean {
+  if (handlerPackages.has(folder)) return false
+  handlerPackages.add(folder)
+  return true
+}
+
+/** Whether a file is TypeScript of a handler. The files of other packages are JavaScript. */
 export function isTypescript(file: string): boolean {
-  return /\.m?ts$/.test(file) && !PACKAGES.test(file)
+  if (!/\.m?ts$/.test(file)) return false
+  const folder = packageOf(file)
+  return folder === undefined || handlerPackages.has(folder)
 }
 
 /**
