@@ -49,18 +49,36 @@ export async function runModel(input: CommandInput): Promise<Outcome> {
 }
 
 function outcomeOf(type: string, body: Buffer, isTerminal: boolean): Outcome {
-  if (type.includes('json')) {
-    const data: unknown = JSON.parse(body.toString('utf8'))
+  const data = isJson(type) ? parsed(body) : undefined
+  if (data !== undefined)
     return { data, text: isTerminal ? `${printableJson(compactJson(data))}\n` : withLineEnd(body) }
-  }
-  if (type.startsWith('text/')) {
+  // JSON lines and a body that is JSON by its type only are text too.
+  if (type.startsWith('text/') || type.includes('json')) {
     const text = withLineEnd(body)
     return { data: body.toString('utf8'), text: isTerminal ? printableLines(text) : text }
   }
+  return bytesOutcome(type, body, isTerminal)
+}
+
+function bytesOutcome(type: string, body: Buffer, isTerminal: boolean): Outcome {
   const data = { contentType: type, base64: body.toString('base64') }
   if (!isTerminal) return { data, text: body }
   const size = sizeText(body.length)
   return { data, text: `The response is ${size} of ${type}. Write it to a file with -o FILE.\n` }
+}
+
+/** Whether a body of the type is one JSON value. */
+function isJson(type: string): boolean {
+  return /^application\/(?:[^;\s]+\+)?json\s*(?:;|$)/i.test(type)
+}
+
+/** `undefined` for what is not JSON. */
+function parsed(body: Buffer): unknown {
+  try {
+    return JSON.parse(body.toString('utf8'))
+  } catch {
+    return undefined
+  }
 }
 
 function withLineEnd(body: Buffer): string {

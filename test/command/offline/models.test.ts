@@ -34,6 +34,34 @@ test('run sends one request and prints the response, for JSON, images and standa
   assert.equal(JSON.parse(piped.stdout)[0].class, '7')
 })
 
+test('run prints a body that is not exactly JSON as it is', async (t) => {
+  const counter = path.resolve('examples/handlers/counter')
+  const args = ['-t', 'text/plain', '-d', '3']
+  const streamed = await runOnnxd(['run', counter, ...args, '--', '--allow-handlers'])
+  assert.equal(streamed.code, 0, streamed.stderr)
+  const lines = streamed.stdout.trimEnd().split('\n')
+  assert.deepEqual(
+    lines.map((line) => JSON.parse(line).number),
+    [1, 2, 3],
+  )
+  const folder = temporaryFolder(t)
+  const code = `export const handle = (data, context) => {
+    if (data === undefined) return
+    context.setResponseContentType(0, String(data[0].body))
+    return ['{"a":1}\\n{"a":2}\\n']
+  }`
+  writeFileSync(path.join(folder, 'service.mjs'), code)
+  writeFileSync(path.join(folder, 'model.json'), '{"handler":"service.mjs"}')
+  for (const type of ['application/jsonl', 'application/json-seq', 'application/json']) {
+    const asked = ['-t', 'text/plain', '-d', type]
+    const { code: status, stdout, stderr } = await runOnnxd([
+      ...['run', folder, ...asked, '--', '--allow-handlers'],
+    ])
+    assert.equal(status, 0, stderr)
+    assert.equal(stdout, '{"a":1}\n{"a":2}\n', type)
+  }
+})
+
 test('run does not read a device without an end', { skip: !existsSync('/dev/zero') }, async () => {
   const { code, stderr } = await runOnnxd(['run', iris, '-i', '/dev/zero'])
   assert.notEqual(code, 0)
