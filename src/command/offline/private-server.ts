@@ -3,6 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { pino } from 'pino'
+import type { Logger } from 'pino'
 import type { Config } from '../../config/config.ts'
 import { parseConfig } from '../../config/parse.ts'
 import { ConfigError, ServerError } from '../../errors.ts'
@@ -10,6 +11,7 @@ import { discard, prepareFromArgument } from '../../models/sources/prepare.ts'
 import type { PreparedModel } from '../../models/sources/prepare.ts'
 import { startServer } from '../../server.ts'
 import type { RunningServer } from '../../server.ts'
+import { memberOf } from '../json.ts'
 import type { CommandInput } from '../program/outcome.ts'
 
 /** A model's load, watched. */
@@ -50,11 +52,18 @@ function privateConfig(rest: readonly string[], environment: NodeJS.ProcessEnv):
   }
 }
 
-/** Loads models, calls `use`, and ends the workers. */
+/** Takes a line that a worker printed, as `serve` would log it. */
+export type OnOutput = (line: string) => void
+
+/**
+ * Loads models, calls `use`, and ends the workers.
+ * @param onOutput Called with each line until the workers have ended.
+ */
 export async function withServer<T>(
   input: CommandInput,
   models: readonly string[],
   use: (loaded: LoadedServer) => Promise<T>,
+  onOutput?: OnOutput,
 ): Promise<T> {
   const { rest, environment, signal, progress } = input
   const startedAt = performance.now()
@@ -68,7 +77,7 @@ export async function withServer<T>(
       config: privateConfig(rest, environment),
       models,
       environment,
-      log: pino({ level: 'silent' }),
+      log: onOutput === undefined ? pino({ level: 'silent' }) : outputLog(onOutput),
       signal,
     })
   } finally {
@@ -89,12 +98,24 @@ export function withModel<T>(
   input: CommandInput,
   model: string,
   use: (loaded: LoadedServer) => Promise<T>,
+  onOutput?: OnOutput,
 ): Promise<T> {
-  return withServer(input, [model], async (loaded) => {
+  const useLoaded = async (loaded: LoadedServer): Promise<T> => {
     const [failure] = loaded.server.failed
     if (failure === undefined) return use(loaded)
     throw new ServerError('InvalidModelException', `cannot serve ${model}: ${failure.reason}`)
-  })
+  }
+  return withServer(input, [model], useLoaded, onOutput)
+}
+
+/** A log of which only the output of workers is read. */
+function outputLog(onOutput: OnOutput): Logger {
+  const write = (entry: string): void => {
+    const fields: unknown = JSON.parse(entry)
+    const line = memberOf(fields, 'line')
+    if (memberOf(fields, 'msg') === 'worker output' && typeof line === 'string') onOutput(line)
+  }
+  return pino({ level: 'info' }, { write })
 }
 
 /**

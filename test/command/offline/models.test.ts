@@ -54,11 +54,40 @@ test('run prints a body that is not exactly JSON as it is', async (t) => {
   writeFileSync(path.join(folder, 'model.json'), '{"handler":"service.mjs"}')
   for (const type of ['application/jsonl', 'application/json-seq', 'application/json']) {
     const asked = ['-t', 'text/plain', '-d', type]
-    const { code: status, stdout, stderr } = await runOnnxd([
-      ...['run', folder, ...asked, '--', '--allow-handlers'],
-    ])
+    const {
+      code: status,
+      stdout,
+      stderr,
+    } = await runOnnxd(['run', folder, ...asked, '--', '--allow-handlers'])
     assert.equal(status, 0, stderr)
     assert.equal(stdout, '{"a":1}\n{"a":2}\n', type)
+  }
+})
+
+test('run shows the error of a handler with its place', async (t) => {
+  const folder = temporaryFolder(t)
+  const steps = `import { OnnxHandler } from 'onnxd/handler'
+export class Broken extends OnnxHandler {
+  preprocess() {
+    throw new TypeError('no such word')
+  }
+}`
+  const plain = `export function handle(data) {
+  if (data !== undefined) throw new TypeError('no such word')
+}`
+  for (const [name, code, place] of [
+    ['steps', steps, /service\.mjs:4:\d+/],
+    ['plain', plain, /service\.mjs:2:\d+/],
+  ] as const) {
+    const model = path.join(folder, name)
+    cpSync(iris, model, { recursive: true })
+    writeFileSync(path.join(model, 'service.mjs'), code)
+    writeFileSync(path.join(model, 'model.json'), '{"handler":"service.mjs"}')
+    const args = ['run', model, '-d', '{"features":[[1,2,3,4]]}', '--', '--allow-handlers']
+    const { code: status, stdout, stderr } = await runOnnxd(args)
+    assert.deepEqual([status, stdout], [1, ''])
+    assert.match(stderr, /TypeError: no such word\n/)
+    assert.match(stderr, place)
   }
 })
 
