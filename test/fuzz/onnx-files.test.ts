@@ -10,7 +10,7 @@ import { judgeBatching } from '../../src/worker/process/onnx/batching/verdict.ts
 import { classSources } from '../../src/worker/process/onnx/graph/class-sources.ts'
 import { readGraph } from '../../src/worker/process/onnx/graph/graph-reader.ts'
 import { planOutputs } from '../../src/worker/process/onnx/graph/output-plan.ts'
-import { foreignFileError } from '../../src/worker/process/onnx/runtime/foreign-model.ts'
+import { foreignFileError } from '../../src/contract/foreign-model.ts'
 import { inputsWithoutShape } from '../../src/worker/process/onnx/runtime/onnx-file.ts'
 import { reportFigure } from '../faults/figures.ts'
 import { assertError, assertUnharmed, heldBy, size, startLaboratory } from '../faults/harness.ts'

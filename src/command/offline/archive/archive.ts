@@ -8,8 +8,9 @@ import type { CommandInput, Outcome } from '../../program/outcome.ts'
 import { sizeText } from '../../terminal/units.ts'
 import { archiveOutcome } from './archive-text.ts'
 import type { MadeArchive } from './archive-text.ts'
-import { checkArchive, checkExternalData } from './check-archive.ts'
+import { checkArchive, checkExternalData, checkNetworks } from './check-archive.ts'
 import { FileList } from './file-list.ts'
+import type { ArchivedFile } from './file-list.ts'
 import { readWishes } from './flags.ts'
 import type { ArchiveWishes } from './flags.ts'
 import { findHandler } from './handler.ts'
@@ -64,6 +65,7 @@ async function archiveSource(
   })
   list.setContent(MANIFEST_FILE, Buffer.from(`${JSON.stringify(manifest, null, 2)}\n`))
   if (source.onnxFile !== undefined) await checkExternalData(source.onnxFile, list.sorted)
+  if (handler.kind === 'built in') checkNetworks(await loadedFiles(source, list))
   const output = await outputOf(wishes, name)
   const expected = { name, version, handler: handler.handler }
   const check = (file: string): Promise<void> => checkArchive(file, expected, input.signal)
@@ -114,6 +116,12 @@ async function chooseHandler(
     'InvalidModelException',
     'The model has neither an .onnx file nor a handler. Name its code with --handler.',
   )
+}
+
+/** The file that the server would load. The steps of a pipeline are models of their own. */
+async function loadedFiles({ onnxFile }: ModelSource, list: FileList): Promise<ArchivedFile[]> {
+  const real = onnxFile === undefined ? undefined : await realpath(onnxFile)
+  return list.sorted.filter(({ source }) => real !== undefined && source === real)
 }
 
 /** @throws ConfigError if the archive exists, or a server would not recognize it by its name. */

@@ -2,7 +2,8 @@
 import { mkdtemp, realpath, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
-import { ConfigError, ServerError } from '../../../errors.ts'
+import { foreignFileError, refuseOrtFormat } from '../../../contract/foreign-model.ts'
+import { ConfigError, ServerError, messageOf } from '../../../errors.ts'
 import { PIPELINE_HANDLER } from '../../../model-folder/pipeline.ts'
 import { externalLocations } from '../../../models/sources/external-data.ts'
 import { discard, prepareFromArgument } from '../../../models/sources/prepare.ts'
@@ -52,6 +53,24 @@ export async function checkExternalData(
     if (files.some((file) => file.name === name)) continue
     const text = `${own.name} needs the file ${JSON.stringify(location)}, which is not in its folder.`
     throw new ServerError('InvalidModelException', text)
+  }
+}
+
+/**
+ * Checks by their first bytes that files which a built-in handler loads are ONNX models.
+ * @throws ServerError `InvalidModelException` that names the file.
+ */
+export function checkNetworks(files: readonly ArchivedFile[]): void {
+  for (const { name, source } of files) {
+    if (typeof source !== 'string') continue
+    try {
+      refuseOrtFormat(source)
+      const problem = foreignFileError(source)
+      if (problem !== undefined) throw problem
+    } catch (error) {
+      const text = `${JSON.stringify(name)}: ${messageOf(error)}`
+      throw new ServerError('InvalidModelException', text, { cause: error })
+    }
   }
 }
 

@@ -305,6 +305,13 @@ test('what a server would not load is refused, and nothing is written', async (t
     [[models('two', { 'a.onnx': MODEL, 'b.onnx': MODEL })], 1, /2 \.onnx files; set "model"/],
     [[models('none', { 'model.onnx': '' })], 1, /"model\.onnx" is empty/],
     [
+      [models('text', { 'model.onnx': 'no model\n' })],
+      1,
+      /"model\.onnx": .*is a text file, not an ONNX/,
+    ],
+    [['models/text/model.onnx'], 1, /is a text file, not an ONNX model/],
+    [[models('ort', { 'model.onnx': '0000ORTM' })], 1, /is in the ORT format/],
+    [
       [models('json', { 'model.onnx': MODEL, 'model.json': '{' })],
       1,
       /parse model\.json: .* line 1/,
