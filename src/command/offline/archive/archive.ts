@@ -129,6 +129,7 @@ async function outputOf(
   { output = '.', isReplaced }: ArchiveWishes,
   name: string,
 ): Promise<string> {
+  if (output === '') throw new ConfigError('-o needs the name of a file or a folder, not "".')
   const stats = await stat(output).catch(() => undefined)
   const isFolder = stats?.isDirectory() === true || output.endsWith('/')
   const file = isFolder ? path.join(output, `${name}.mar`) : output

@@ -311,6 +311,7 @@ test('what a server would not load is refused, and nothing is written', async (t
     ],
     [['models/text/model.onnx'], 1, /is a text file, not an ONNX model/],
     [[models('ort', { 'model.onnx': '0000ORTM' })], 1, /is in the ORT format/],
+    [[good, '-o', ''], 2, /-o needs the name of a file or a folder/],
     [
       [models('json', { 'model.onnx': MODEL, 'model.json': '{' })],
       1,
