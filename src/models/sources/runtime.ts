@@ -63,7 +63,7 @@ export async function runtimeOf(
     return { handler: PIPELINE_HANDLER, runtime: NODE_RUNTIME, hasCode: true }
   }
   if (BUILT_IN_HANDLERS.includes(handler)) {
-    if (onnxFile === undefined) throw invalid(await nothingToServe(folder, manifest))
+    if (onnxFile === undefined) throw invalid(await nothingToServe(folder, handler, manifest))
     return { handler, runtime: NODE_RUNTIME, hasCode: false }
   }
   const [module = ''] = handler.split(':', 1)
@@ -122,8 +122,13 @@ function checkManifest(manifest: Manifest): void {
   }
 }
 
-async function nothingToServe(folder: string, manifest: Manifest | undefined): Promise<string> {
-  if (manifest === undefined) {
+async function nothingToServe(
+  folder: string,
+  handler: string,
+  manifest: Manifest | undefined,
+): Promise<string> {
+  // A built-in handler that is named needs the file, whatever the manifest says.
+  if (manifest === undefined || handler !== '') {
     const hasOrt = (await readdir(folder)).some((name) => name.endsWith('.ort'))
     return `The model has no .onnx file.${hasOrt ? ` ${ORT_FILES}.` : ''}`
   }

@@ -44,6 +44,13 @@ test('onnxd types writes the types of the example, although it has a handler', (
   assert.equal(stdout, readFileSync(`${example}/model.d.ts`, 'utf8'), stderr)
 })
 
+test('onnxd types says that a handler has no .onnx file', () => {
+  const args = [CLI, 'types', 'examples/handlers/counter', '-o', '-']
+  const { stderr, status } = spawnSync(process.execPath, args, { encoding: 'utf8' })
+  assert.match(stderr, /^onnxd: .*The model has no \.onnx file\.\n$/)
+  assert.equal(status, 1)
+})
+
 test('many labels stand one in each line', () => {
   const labels = Array.from({ length: 20 }, (_, index) => `class ${index}`)
   assert.match(
