@@ -163,6 +163,7 @@ writeModelFolder(
   STORE,
   'echo_all',
   identityGraph(...DATATYPES.map((type) => ({ type, shape: ['', ''] }))),
+  { 'model.json': '{"allowEmptyInputs": true}' },
 )
 writePipeline(STORE, 'twice_all', echo('echo_all', DATATYPES.length))
 writeModelFolder(STORE, 'echo_int64', identityGraph({ type: 'INT64', shape: ['N', 'M'] }))
