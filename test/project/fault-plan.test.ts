@@ -8,7 +8,7 @@ const PAGE = path.resolve('docs/reliability.md')
 const EXCLUDED_HEADING = 'Rows that do not apply'
 /** A row of a table that begins with an id, for example `| W07 | … |`. */
 const TABLE_ROW = /^\| ([WNHPJSZUMORAFIL]\d\d) /gm
-/** The name of a test begins with its ids: `row('W07', …)`, `queueRow('W17', …)`, `test('W14 …')`. */
+/** The name of a test begins with its ids: `row('W07', …)`, `queueRow('W17', …)`. */
 const TEST_NAME = /\b(?:row|[a-z]+Row|test)\(\s*['"`]((?:[WNHPJSZUMORAFIL]\d\d\b ?)+)/g
 /** No row has it. */
 const UNUSED = ['S09']
