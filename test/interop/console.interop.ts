@@ -234,6 +234,9 @@ test('a model can be scaled with the keyboard alone', options, async (t) => {
   // The focus is back at the button.
   await until(async () => (await focused(page)) === 'Scale…')
   await page.keyboard.press('Enter')
+  // What is typed before the field has the focus is lost.
+  await page.getByLabel('Number of workers').waitFor()
+  await until(async () => (await page.evaluate('document.activeElement?.tagName')) === 'INPUT')
   await page.keyboard.type('2')
   await page.keyboard.press('Enter')
   await page.getByText(/^iris now has \d+ workers\.$/).waitFor()
