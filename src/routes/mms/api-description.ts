@@ -37,19 +37,26 @@ export function predictDescriptionRoutes(
 ): void {
   const { registry } = context
   const describe = modelDescriber(documents)
-  for (const url of ['/predictions/:model', '/models/:model/invoke', '/:model/predict']) {
+  for (const url of [
+    '/predictions/:model',
+    '/explanations/:model',
+    '/models/:model/invoke',
+    '/:model/predict',
+  ]) {
     app.options<{ Params: { model: string } }>(url, { schema }, (request, reply) =>
       describe(request, reply, registry.get(request.params.model), false),
     )
   }
-  app.options<{ Params: { model: string; version: string } }>(
-    '/predictions/:model/:version',
-    { schema },
-    (request, reply) => {
-      const { model, version } = request.params
-      return describe(request, reply, registry.get(model, version), true)
-    },
-  )
+  for (const url of ['/predictions/:model/:version', '/explanations/:model/:version']) {
+    app.options<{ Params: { model: string; version: string } }>(
+      url,
+      { schema },
+      (request, reply) => {
+        const { model, version } = request.params
+        return describe(request, reply, registry.get(model, version), true)
+      },
+    )
+  }
   app.options<{ Querystring: { model_name?: string } }>(
     '/invocations',
     { schema },
