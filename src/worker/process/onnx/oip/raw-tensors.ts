@@ -1,8 +1,8 @@
-import type { Datatype } from '../../../../contract/datatypes.ts'
 /**
  * Tensors that a worker passes from one model to the next: bytes in the form of the binary tensor
  * data extension, which no model in between decodes.
  */
+import type { Datatype } from '../../../../contract/datatypes.ts'
 import { ServerError, messageOf } from '../../../../errors.ts'
 import { quote } from '../tensors/error-text.ts'
 import type { TensorSpec } from '../tensors/metadata.ts'
