@@ -19,6 +19,15 @@ export async function bareLoop(file: string, seconds: number, batch = 1): Promis
   return alone('bare.js', [file, String(batch), String(seconds)])
 }
 
+/** Sends a body to another process that runs a model for it, one round trip after the other. */
+export async function bareWorker(
+  file: string,
+  bodyBytes: number,
+  seconds: number,
+): Promise<BareResult> {
+  return alone('bare-worker.js', [file, String(bodyBytes), String(seconds)])
+}
+
 /** Parses the JSON request in `file` in a loop without a server. */
 export async function bareParse(file: string, seconds: number): Promise<BareResult> {
   return alone('bare-parse.js', [file, String(seconds)])

@@ -2,29 +2,25 @@
  * B11: CPU time of the front-end for each request that it relays, compared with a bare Fastify
  * server that echoes the same body.
  */
-import { fork } from 'node:child_process'
-import { once } from 'node:events'
-import { fileURLToPath } from 'node:url'
 import { OCTETS, floats, missingModels, modelFile } from './bench-models.ts'
 import { gather } from './benchmark.ts'
 import type { Benchmark } from './benchmark.ts'
+import { startEcho } from './echo-process.ts'
 import { goodLoop } from './load.ts'
 import { cpuMs, startServer } from './server.ts'
 
 const MODEL = 'mnist.onnx'
 const INPUT_FLOATS = 784
 const CONNECTIONS = 64
-const ECHO = fileURLToPath(new URL('./echo.js', import.meta.url))
 
 export const relayCost: Benchmark = {
   id: 'B11',
   title: 'mnist, 64 connections, CPU time of the front-end for a request',
   missing: () => missingModels(MODEL),
   run: async ({ cli, rounds, seconds }) => {
-    const echo = fork(ECHO)
+    const echo = await startEcho()
     const server = await startServer(cli, ['--workers', '1', '--threads', '1', modelFile(MODEL)])
     try {
-      const [echoUrl]: unknown[] = await once(echo, 'message')
       const usOfRequest = async (url: string, pid: number): Promise<number> => {
         const request = { url, body: floats(INPUT_FLOATS), headers: OCTETS }
         const before = cpuMs(pid)
@@ -33,7 +29,7 @@ export const relayCost: Benchmark = {
       }
       const round = async (): Promise<Record<'relay' | 'echo' | 'added', number>> => {
         const relay = await usOfRequest(`${server.inference}/predictions/mnist`, server.pid)
-        const echoed = await usOfRequest(String(echoUrl), echo.pid ?? 0)
+        const echoed = await usOfRequest(echo.url, echo.pid)
         return { relay, echo: echoed, added: relay - echoed }
       }
       // Warm-up: only code that the JIT compiler has optimized is measured.
@@ -45,7 +41,7 @@ export const relayCost: Benchmark = {
         { what: 'bare Fastify echo', unit: 'µs', rounds: of('echo') },
       ]
     } finally {
-      echo.kill()
+      echo.stop()
       await server.stop()
     }
   },

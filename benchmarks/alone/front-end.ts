@@ -3,15 +3,13 @@
  * It is compared with a bare Fastify server that echoes the same body. CPU time changes less than
  * throughput when other programs use the machine.
  */
-import { fork } from 'node:child_process'
-import { once } from 'node:events'
 import { cpSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { OCTETS, floats, missingModels, modelFile } from '../bench-models.ts'
 import { gather } from '../benchmark.ts'
 import type { Benchmark } from '../benchmark.ts'
+import { startEcho } from '../echo-process.ts'
 import { goodLoop } from '../load.ts'
 import { cpuMs, startServer } from '../server.ts'
 
@@ -20,7 +18,6 @@ const INPUT_FLOATS = 784
 const CONNECTIONS = [1, 8, 32, 64] as const
 /** After so many requests, the JIT compiler has optimized the code that is measured. */
 const WARM_UP_REQUESTS = 20_000
-const ECHO = fileURLToPath(new URL('../echo.js', import.meta.url))
 const FAKE_WORKER = new URL('./fake-worker.js', import.meta.url)
 
 export const frontEndAlone: Benchmark = {
@@ -29,11 +26,10 @@ export const frontEndAlone: Benchmark = {
   missing: () => missingModels(MODEL),
   run: async ({ cli, rounds, seconds }) => {
     const folder = withFakeWorker(path.dirname(path.resolve(cli)))
-    const echo = fork(ECHO)
+    const echo = await startEcho()
     const args = ['--workers', '1', '--threads', '1', modelFile(MODEL)]
     const server = await startServer(path.join(folder, 'dist', path.basename(cli)), args)
     try {
-      const [echoUrl]: unknown[] = await once(echo, 'message')
       const usOfRequest = async (url: string, pid: number, connections: number) => {
         const request = { url, body: floats(INPUT_FLOATS), headers: OCTETS }
         const before = cpuMs(pid)
@@ -45,14 +41,14 @@ export const frontEndAlone: Benchmark = {
         for (const count of CONNECTIONS) {
           const url = `${server.inference}/predictions/mnist`
           const relay = await usOfRequest(url, server.pid, count)
-          const echoed = await usOfRequest(String(echoUrl), echo.pid ?? 0, count)
+          const echoed = await usOfRequest(echo.url, echo.pid, count)
           figures[`relay ${count}`] = relay
           figures[`ratio ${count}`] = relay / echoed
         }
         return figures
       }
       await warmUp(`${server.inference}/predictions/mnist`, seconds)
-      await warmUp(String(echoUrl), seconds)
+      await warmUp(echo.url, seconds)
       const of = await gather(rounds, round)
       return CONNECTIONS.flatMap((count) => [
         {
@@ -64,7 +60,7 @@ export const frontEndAlone: Benchmark = {
         { what: `front-end, ${count} connections`, unit: 'µs', rounds: of(`relay ${count}`) },
       ])
     } finally {
-      echo.kill()
+      echo.stop()
       await server.stop()
       rmSync(folder, { recursive: true })
     }
