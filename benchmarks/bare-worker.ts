@@ -47,13 +47,16 @@ async function measure(): Promise<void> {
 
 async function work(address: string): Promise<void> {
   const run = await openBare(file, 1)
-  const server = createServer(async (socket) => {
-    socket.on('error', () => {})
+  const respond = async (socket: Socket): Promise<never> => {
     for (;;) {
       await untilBytes(socket, Number(bodyBytes))
       await run()
       socket.write(ANSWER)
     }
+  }
+  const server = createServer((socket) => {
+    socket.on('error', () => {})
+    void respond(socket)
   })
   server.listen(address, () => process.send?.('ready'))
 }

@@ -61,12 +61,18 @@ const TextMetadata = Type.Object({
 })
 export type TextMetadata = Static<typeof TextMetadata>
 
+const StepNames = Type.Record(Type.String(), Type.String(), {
+  description: 'Names of the tensors of the model, each with its name in the pipeline.',
+})
+
 /** The models that a pipeline calls. */
 const PipelineParts = Type.Object({
   steps: Type.Array(
     Type.Object({
       model: Type.String(),
       version: Type.Optional(Type.String()),
+      inputs: StepNames,
+      outputs: StepNames,
       problem: Type.Optional(Type.String({ description: 'Why its types are not known.' })),
     }),
   ),

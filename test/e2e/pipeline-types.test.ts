@@ -150,7 +150,7 @@ test('what is not known is not invented', async () => {
   assert.equal(inputs, undefined)
   assert.deepEqual(
     [pipeline['inputs'], pipeline['outputs'], (pipeline['steps'] as unknown[])[0]],
-    [['in'], ['out'], { model: 'rows' }],
+    [['in'], ['out'], { model: 'rows', inputs: { x: 'in' }, outputs: { y: 'mid' } }],
   )
   assert.match(JSON.stringify(pipeline['steps']), /Step 2 \(model nobody\): Model not found/)
   const text =

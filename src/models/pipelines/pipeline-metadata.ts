@@ -114,7 +114,8 @@ export class PipelineMetadata {
     )
     const steps = this.#pipeline.steps.map((step, index) => {
       const { problem: own } = facts[index] ?? {}
-      const shown = { model: step.model, ...(step.version && { version: step.version }) }
+      const { model, version: chosen, inputs: reads, outputs: writes } = step
+      const shown = { model, ...(chosen && { version: chosen }), inputs: reads, outputs: writes }
       return { ...shown, ...(own !== undefined && { problem: own }) }
     })
     const isTyped = inputs !== undefined && outputs !== undefined

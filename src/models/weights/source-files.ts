@@ -6,6 +6,7 @@ import type { Config } from '../../config/config.ts'
 import { bytesOf, stateOf, textOfState } from '../../contract/shared-weights.ts'
 import type { SourceFile, WeightsJob } from '../../contract/shared-weights.ts'
 import { BUILT_IN_HANDLERS, readModelFiles } from '../../model-folder/files.ts'
+import { pipelineOf } from '../../model-folder/pipeline.ts'
 import type { EffectiveSettings } from '../effective-settings.ts'
 import { externalLocations } from '../sources/external-data.ts'
 import type { PreparedModel } from '../sources/prepare.ts'
@@ -39,6 +40,7 @@ export async function findCacheable(
   config: Config,
 ): Promise<CacheableModel | string> {
   if (config.weightCache === 'off') return 'The weight cache is off.'
+  if (pipelineOf(model) !== undefined) return 'A pipeline has no weights of its own.'
   if (model.runtime !== 'node' || model.hasCode || !BUILT_IN_HANDLERS.includes(handler))
     return 'The model has a custom handler.'
   const files = await readModelFiles(model.modelPath, handler || undefined, model.files?.root)

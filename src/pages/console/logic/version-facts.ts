@@ -48,6 +48,17 @@ export function requestsOf({ statuses }: Version): number {
   return sumOfCounts(statuses)
 }
 
+/** The version that a step of a pipeline calls; `undefined` for a label, or if it is not there. */
+export function stepVersion(
+  all: readonly Version[],
+  { model, version }: { readonly model: string; readonly version?: string },
+): Version | undefined {
+  return all.find(
+    (one) =>
+      one.name === model && (version === undefined ? one.isDefault : one.version === version),
+  )
+}
+
 /** The newest failure of a worker, with the worker. */
 export function lastFailureOf({ workers }: Version): string | undefined {
   return workers.find(({ lastFailure }) => lastFailure !== undefined)?.lastFailure

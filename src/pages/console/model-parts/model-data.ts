@@ -8,6 +8,23 @@ export interface TensorInfo {
   readonly shape: readonly (number | string)[]
 }
 
+/** A model that a pipeline calls. */
+export interface StepInfo {
+  readonly model: string
+  readonly version?: string
+  /** Names of the tensors of the model, each with its name in the pipeline. */
+  readonly inputs: Readonly<Record<string, string>>
+  readonly outputs: Readonly<Record<string, string>>
+  readonly problem?: string
+}
+
+/** What a pipeline says of itself. */
+export interface PipelineInfo {
+  readonly steps: readonly StepInfo[]
+  /** Why no request can be served. */
+  readonly problem?: string
+}
+
 /** A value with its origin. */
 export interface SettingInfo {
   readonly value: unknown
@@ -41,6 +58,7 @@ export interface VersionDescription {
   readonly metadata?: {
     readonly inputs?: readonly TensorInfo[]
     readonly outputs?: readonly TensorInfo[]
+    readonly pipeline?: PipelineInfo
   }
 }
 

@@ -1,5 +1,5 @@
 import type { JSX } from 'preact'
-import { useState } from 'preact/hooks'
+import { useRef, useState } from 'preact/hooks'
 import { pathOf } from '../../shared/api-client.ts'
 import { Button } from '../../shared/components/button.tsx'
 import { DataTable } from '../../shared/components/data-table.tsx'
@@ -7,10 +7,12 @@ import type { Column } from '../../shared/components/data-table.tsx'
 import { ErrorNotice } from '../../shared/components/notice.tsx'
 import { NONE, formatBytes } from '../../shared/format.ts'
 import type { Version } from '../logic/live.ts'
+import { stepVersion } from '../logic/version-facts.ts'
 import { client } from '../page-state/client.ts'
 import { Card } from '../parts/card.tsx'
 import { useLoaded } from '../parts/use-loaded.ts'
-import type { SettingInfo, TensorInfo, VersionDescription } from './model-data.ts'
+import type { SettingInfo, StepInfo, TensorInfo, VersionDescription } from './model-data.ts'
+import { PipelineSteps } from './pipeline-steps.tsx'
 
 interface Tensor extends TensorInfo {
   readonly kind: 'Input' | 'Output'
@@ -35,14 +37,27 @@ const SETTING_COLUMNS: readonly Column<NamedSetting>[] = [
   { title: 'From', cell: ([, { from }]) => from },
 ]
 
+interface ModelDescriptionProps {
+  readonly version: Version
+  /** The versions of all models. */
+  readonly all: readonly Version[]
+}
+
 /** Inputs, outputs and settings of a version. They change rarely, so they are read on demand. */
-export function ModelDescription({ version }: { version: Version }): JSX.Element {
+export function ModelDescription({ version, all }: ModelDescriptionProps): JSX.Element {
   const { name } = version
   const path = pathOf('models', name, version.version)
+  const steps = useRef<readonly StepInfo[]>([])
   // After these changes the description may differ.
-  const key = `${version.status} ${String(version.minWorkers)}`
+  const key = [
+    `${version.status} ${String(version.minWorkers)}`,
+    ...steps.current
+      .map((step) => stepVersion(all, step))
+      .map((one) => `${one?.version} ${one?.status}`),
+  ].join()
   const { data, error } = useLoaded<readonly VersionDescription[]>(path, key)
   const [description] = data ?? []
+  steps.current = description?.metadata?.pipeline?.steps ?? []
   if (description === undefined)
     return error === undefined ? (
       <Card title="Inputs and outputs">{NONE}</Card>
@@ -55,43 +70,50 @@ export function ModelDescription({ version }: { version: Version }): JSX.Element
     ...(metadata?.outputs ?? []).map((tensor): Tensor => ({ ...tensor, kind: 'Output' })),
   ]
   return (
-    <div class="two-columns">
-      <Card title="Inputs and outputs" aside={<SchemaButton version={version} />} isFlush>
-        {tensors.length === 0 ? (
-          <p class="card-body dim">
-            {version.status === 'UNLOADED'
-              ? 'They are known after the first load.'
-              : 'The model does not describe them.'}
-          </p>
-        ) : (
-          <DataTable
-            caption="Inputs and outputs"
-            columns={TENSOR_COLUMNS}
-            rows={tensors}
-            keyOf={(tensor) => `${tensor.kind} ${tensor.name}`}
-          />
-        )}
-        <dl class="facts">
-          <dt>Source</dt>
-          <dd class="breakable">{description.modelUrl}</dd>
-          {weights !== undefined && (
-            <>
-              <dt>Weights</dt>
-              <dd>{weightText(weights)}</dd>
-            </>
+    <>
+      {metadata?.pipeline !== undefined && <PipelineSteps pipeline={metadata.pipeline} all={all} />}
+      <div class="two-columns">
+        <Card title="Inputs and outputs" aside={<SchemaButton version={version} />} isFlush>
+          {tensors.length === 0 ? (
+            <p class="card-body dim">{unknownText(description)}</p>
+          ) : (
+            <DataTable
+              caption="Inputs and outputs"
+              columns={TENSOR_COLUMNS}
+              rows={tensors}
+              keyOf={(tensor) => `${tensor.kind} ${tensor.name}`}
+            />
           )}
-        </dl>
-      </Card>
-      <Card title="Settings" isFlush>
-        <DataTable
-          caption="Settings of the model"
-          columns={SETTING_COLUMNS}
-          rows={Object.entries(settings)}
-          keyOf={([setting]) => setting}
-        />
-      </Card>
-    </div>
+          <dl class="facts">
+            <dt>Source</dt>
+            <dd class="breakable">{description.modelUrl}</dd>
+            {weights !== undefined && metadata?.pipeline === undefined && (
+              <>
+                <dt>Weights</dt>
+                <dd>{weightText(weights)}</dd>
+              </>
+            )}
+          </dl>
+        </Card>
+        <Card title="Settings" isFlush>
+          <DataTable
+            caption="Settings of the model"
+            columns={SETTING_COLUMNS}
+            rows={Object.entries(settings)}
+            keyOf={([setting]) => setting}
+          />
+        </Card>
+      </div>
+    </>
   )
+}
+
+/** Why the inputs and outputs of a model are not shown. */
+function unknownText({ status, metadata }: VersionDescription): string {
+  if (metadata?.pipeline !== undefined) return 'They are known when the steps have no problem.'
+  return status === 'UNLOADED'
+    ? 'They are known after the first load.'
+    : 'The model does not describe them.'
 }
 
 /** Saves the model's OpenAPI document. A link could not send the token. */

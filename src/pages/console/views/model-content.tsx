@@ -57,7 +57,7 @@ export function ModelContent({ now, versions, shown, isLive }: ModelContentProps
       <Card title="Workers" isFlush>
         <WorkersTable version={shown} now={now.time} />
       </Card>
-      <ModelDescription key={`description ${shown.version}`} version={shown} />
+      <ModelDescription key={`description ${shown.version}`} version={shown} all={now.versions} />
       <ModelLog now={now} name={name} />
     </>
   )
