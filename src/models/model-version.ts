@@ -221,8 +221,8 @@ export class ModelVersion {
   }
 
   /** As {@link VersionWorkers.learnMetadata}. */
-  learnMetadata(): Promise<void> {
-    return this.#workers.learnMetadata()
+  learnMetadata(...known: Parameters<VersionWorkers['learnMetadata']>): Promise<void> {
+    return this.#workers.learnMetadata(...known)
   }
 
   get measurements(): Measurements {

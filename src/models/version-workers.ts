@@ -129,8 +129,8 @@ export class VersionWorkers {
    * Loads a model that loads on demand if its metadata is not known yet.
    * @throws ServerError if it cannot be loaded.
    */
-  async learnMetadata(): Promise<void> {
-    if (this.#metadata instanceof PipelineMetadata) return this.#metadata.learn()
+  async learnMetadata(...known: Parameters<PipelineMetadata['learn']>): Promise<void> {
+    if (this.#metadata instanceof PipelineMetadata) return this.#metadata.learn(...known)
     if (this.metadata !== undefined || this.onDemand === undefined || this.dialect === 'mms') return
     this.#metadata.record(await requestMetadata(this.pool))
   }

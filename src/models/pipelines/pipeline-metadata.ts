@@ -7,8 +7,15 @@ import type { PreparedModel } from '../sources/prepare.ts'
 import { declaredTensors } from './declared-tensors.ts'
 import type { DeclaredTensors } from './declared-tensors.ts'
 import { deriveTypes, stepName } from './derive-types.ts'
-import { circleOf, factsOf, findStep } from './step-facts.ts'
-import type { FoundStep, StepFacts, StepSource } from './step-facts.ts'
+import { circleOf, factsOf, findStep, learnOnce } from './step-facts.ts'
+import type { FoundStep, LearnedVersions, StepFacts, StepSource } from './step-facts.ts'
+
+/**
+ * The metadata that was derived since a caller began to ask, which ends in the same turn. The same
+ * pipeline may be a step of many others, so without this the time would grow with the power of the
+ * depth.
+ */
+let derived: Map<PipelineMetadata, PipelineDescription> | undefined
 
 /** Has the members of `MetadataMemory`. */
 export class PipelineMetadata {
@@ -41,8 +48,27 @@ export class PipelineMetadata {
 
   /** Returns the same object until a step changes. */
   get metadata(): PipelineDescription {
+    if (derived !== undefined) return derived.get(this) ?? this.#derive(derived)
+    derived = new Map()
+    try {
+      return this.#derive(derived)
+    } finally {
+      derived = undefined
+    }
+  }
+
+  /** Adds the metadata to `all`, and that of the pipelines among the steps. */
+  #derive(all: Map<PipelineMetadata, PipelineDescription>): PipelineDescription {
+    const metadata = this.#present()
+    all.set(this, metadata)
+    return metadata
+  }
+
+  #present(): PipelineDescription {
     const circle = this.#circle
-    const found = this.#pipeline.steps.map((step) => findStep(step, this.#source))
+    // In a circle, the pipelines would ask one another without end.
+    const steps = circle === undefined ? this.#pipeline.steps : []
+    const found = steps.map((step) => findStep(step, this.#source))
     const basis = [
       circle,
       ...found.flatMap(({ version, metadata, problem }) => [version, metadata, problem]),
@@ -66,10 +92,11 @@ export class PipelineMetadata {
    * Loads steps that load on demand, as far as their types are needed.
    * @throws ServerError of a step, with its name, if the types of the pipeline are unknown without
    * it; 500 if the steps do not fit together.
+   * @param learned Versions that the caller has asked before.
    */
-  async learn(): Promise<void> {
+  async learn(learned?: LearnedVersions): Promise<void> {
     try {
-      await this.learnAll()
+      await this.learnAll(learned)
     } catch (error) {
       if (this.metadata.inputs === undefined) throw error
     }
@@ -79,11 +106,11 @@ export class PipelineMetadata {
   }
 
   /** As {@link learn}. @throws ServerError of any step that cannot be called. */
-  async learnAll(): Promise<void> {
+  async learnAll(learned: LearnedVersions = new Map()): Promise<void> {
     if (this.#circle !== undefined) return
     for (const [index, step] of this.#pipeline.steps.entries()) {
       try {
-        await this.#source.get(step.model, step.version).learnMetadata()
+        await learnOnce(this.#source.get(step.model, step.version), learned)
       } catch (cause) {
         if (!(cause instanceof ServerError)) throw cause
         const { type, statusCode, retryAfterSeconds } = cause

@@ -12,8 +12,12 @@ type Step = PipelineSettings['steps'][number]
 export interface StepVersion {
   readonly prepared: Pick<PreparedModel, 'settings' | 'handler' | 'hasCode'>
   readonly metadata: unknown
-  learnMetadata(): Promise<void>
+  /** @param learned Is changed: versions are added. */
+  learnMetadata(learned?: LearnedVersions): Promise<void>
 }
+
+/** Versions that were asked for their metadata, for one request. */
+export type LearnedVersions = Map<StepVersion, Promise<void>>
 
 /** The models of the server. */
 export interface StepSource {
@@ -51,6 +55,15 @@ export function findStep({ model, version: wanted }: Step, source: StepSource): 
   } catch (error) {
     return { version: undefined, metadata: undefined, problem: messageOf(error) }
   }
+}
+
+/** Asks a version for its metadata, unless that was done: it may be a step of several pipelines. */
+export function learnOnce(version: StepVersion, learned: LearnedVersions): Promise<void> {
+  const known = learned.get(version)
+  if (known !== undefined) return known
+  const learning = version.learnMetadata(learned)
+  learned.set(version, learning)
+  return learning
 }
 
 /** @param where How messages name the step. */
