@@ -28,11 +28,13 @@ export async function findSteps(
   if (!versions.some((version) => pipelineOf(version) !== undefined)) return undefined
   const store = path.dirname(path.resolve(model))
   const models = new Map<string, string>()
+  const own = new Set(versions.map(({ name }) => name))
   const missing = new Set<string>()
   const add = async (all: readonly PreparedModel[], depth: number): Promise<void> => {
     const steps = all.flatMap((version) => pipelineOf(version)?.steps ?? [])
     for (const { model: name } of steps) {
-      if (models.has(name) || missing.has(name) || depth === MAX_MODELS) continue
+      // The pipeline itself is loaded anyway; a step of a step may be in a circle with it.
+      if (own.has(name) || models.has(name) || missing.has(name) || depth === MAX_MODELS) continue
       const place = await placeOf(store, name)
       if (place === undefined) missing.add(name)
       else {

@@ -45,6 +45,15 @@ test('check names the steps of a pipeline and what does not fit', async () => {
   assert.match(text, /3 models: 1 with a problem/)
 })
 
+test('check names the pipelines that call one another in a circle', async () => {
+  const folder = temporaryFolder(ofFile)
+  const back = writePipeline(folder, 'back', [echo('forth', 'x', 'y')])
+  writePipeline(folder, 'forth', [echo('back', 'x', 'y')])
+  const { code, stdout, stderr } = await runOnnxd(['check', back])
+  assert.equal(code, 1, stderr)
+  assert.match(stdout.replaceAll(/\s+/g, ' '), /in a circle: back → forth → back/)
+})
+
 test('check says how each key of an ensemble is used', async () => {
   const { code, stdout } = await runOnnxd(['check', '--json', ensemble])
   assert.equal(code, 0, stdout)
