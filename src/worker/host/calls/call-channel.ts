@@ -143,8 +143,8 @@ export class CallChannel {
   /** @throws ServerError also if the worker serves no such request. */
   async #respond({ headers, parameters }: WireRequest): Promise<CallResponse> {
     const [id = '', model = '', version = '', protocol = ''] = headers.map(([, value]) => value)
-    const { answer, describe, timeoutMs } = this.#answers
-    if (protocol === METADATA) return describe(version)
+    const { answer, timeoutMs } = this.#answers
+    if (protocol === METADATA) return this.#describe(version)
     const { request: serves, since = 0 } = this.#served.get(id) ?? {}
     if (serves?.origin === undefined) {
       const text = 'A handler can call other models only while it serves a request.'
@@ -167,6 +167,18 @@ export class CallChannel {
       clearTimeout(timer)
       for (const source of sources) source?.removeEventListener('abort', end)
     }
+  }
+
+  /** It waits for steps that load on demand, which may take longer than a request may. */
+  async #describe(revision: string): Promise<CallResponse> {
+    const { describe, timeoutMs } = this.#answers
+    if (timeoutMs === undefined) return describe(revision)
+    const ending = new AbortController()
+    const timer = endAfter(timeoutMs, performance.now(), ending)
+    const late = new Promise<never>((_resolve, reject) =>
+      ending.signal.addEventListener('abort', () => reject(ending.signal.reason as ServerError)),
+    )
+    return Promise.race([describe(revision), late]).finally(() => clearTimeout(timer))
   }
 
   #count(calls: number, bytes: number): void {
