@@ -1,14 +1,13 @@
 import { closestName } from '../../../../closest-name.ts'
 import { ServerError } from '../../../../errors.ts'
 import { exportedName } from '../table-columns.ts'
-import { countText, quote, specListText } from '../tensors/error-text.ts'
+import { countText, quote } from '../tensors/error-text.ts'
+import { batchError } from '../tensors/shape.ts'
 import type { Tensor } from '../tensors/tensor.ts'
 import { ElementStore } from './element-store.ts'
-import { columnsOfOne, extraAdvice } from './plan.ts'
+import { columnText, columnsOfOne, extraAdvice, listText } from './plan.ts'
 import type { Column, TablePlan } from './plan.ts'
 
-/** Names of columns in an error text. */
-const MAX_LISTED = 8
 const MAX_IGNORED = 100
 const NEVER = -1
 
@@ -29,7 +28,8 @@ export class TableBuilder {
   readonly #rowLabel: string
   #columns: readonly Column[] | undefined
   #stores: readonly ElementStore[] = []
-  #byName: ReadonlyMap<string, Column> = new Map()
+  /** Made for the first name: a table without a header needs none. */
+  #byName: ReadonlyMap<string, Column> | undefined
   /** The last row in which each column had a value. */
   #lastRows = new Int32Array(0)
   #row = NEVER
@@ -67,10 +67,11 @@ export class TableBuilder {
 
   /** Returns the column with this name, or `undefined` if the model has none. */
   find(name: string): Column | undefined {
-    const column = this.#byName.get(name)
+    const byName = (this.#byName ??= new Map(this.#columns?.map((one) => [one.name, one])))
+    const column = byName.get(name)
     // Exporters change the names of inputs, but not those in "columns" of `model.json`.
     if (column !== undefined || this.#plan.inputs.length === 1) return column
-    return this.#byName.get(exportedName(name))
+    return byName.get(exportedName(name))
   }
 
   /**
@@ -87,14 +88,16 @@ export class TableBuilder {
    * Finds the columns of a header, which must have every column of the model once. Columns without
    * names are taken in their order.
    * @param isIndex Whether a name belongs to the index of a pandas table.
+   * @param more Number of further names, which are too many in any case.
    */
   claimAll(
     names: readonly string[],
     isIndex: (name: string, position: number) => boolean,
+    more = 0,
   ): readonly (Column | undefined)[] {
     if (!this.#plan.isNamed) {
       const data = names.filter((name, position) => !isIndex(name, position))
-      const columns = this.columnsFor(data.length).values()
+      const columns = this.columnsFor(data.length + more).values()
       return names.map((name, at) => (isIndex(name, at) ? undefined : columns.next().value))
     }
     const seen = new Set<Column>()
@@ -133,14 +136,20 @@ export class TableBuilder {
     this.#filled = 0
     if (row < this.#rows) return row
     this.#rows = row + 1
-    if ((row + 1) * Math.max(this.#columns?.length ?? 1, 1) > this.#maxCells) {
-      throw new ServerError(
-        'PayloadTooLargeException',
-        `The table has more than ${this.#maxCells} cells (rows times columns); send it in parts.`,
-      )
-    }
+    this.#checkCells(row + 1)
     for (const store of this.#stores) store.reserve(row)
     return row
+  }
+
+  /**
+   * Checks the number of all rows before they are read.
+   * @throws ServerError the error that the table or its request would get after all rows
+   */
+  checkRows(rows: number): void {
+    this.#checkCells(rows)
+    for (const store of this.#stores) store.shapeOf(rows)
+    const { maxBatchSize } = this.#plan
+    if (maxBatchSize > 0 && rows > maxBatchSize) throw batchError(rows, maxBatchSize)
   }
 
   /** The store of a column of the current row. A column has one value in each row. */
@@ -176,7 +185,8 @@ export class TableBuilder {
   }
 
   invalid(message: string): ServerError {
-    return new ServerError('InvalidInputException', capitalised(message))
+    const text = message.charAt(0).toUpperCase() + message.slice(1)
+    return new ServerError('InvalidInputException', text)
   }
 
   /**
@@ -192,6 +202,14 @@ export class TableBuilder {
     }
   }
 
+  #checkCells(rows: number): void {
+    if (rows * Math.max(this.#columns?.length ?? 1, 1) <= this.#maxCells) return
+    throw new ServerError(
+      'PayloadTooLargeException',
+      `The table has more than ${this.#maxCells} cells (rows times columns); send it in parts.`,
+    )
+  }
+
   #useColumns(columns: readonly Column[]): void {
     this.#columns = columns
     const { inputs } = this.#plan
@@ -200,7 +218,7 @@ export class TableBuilder {
       only !== undefined && others.length === 0
         ? [new ElementStore(only, columns.length)]
         : inputs.map((spec) => new ElementStore(spec, 1))
-    this.#byName = new Map(columns.map((column) => [column.name, column]))
+    this.#byName = undefined
     this.#lastRows = new Int32Array(columns.length).fill(NEVER)
   }
 
@@ -227,21 +245,6 @@ export class TableBuilder {
   }
 
   #columnText(): string {
-    const { inputs, isNamed } = this.#plan
-    const columns = this.#columns
-    if (columns === undefined) return `the model expects ${specListText(inputs)}`
-    const count = countText(columns.length, 'column')
-    if (!isNamed) return `the model has ${count}: ${specListText(inputs)}`
-    return `the model has ${count}: ${listText(columns.map(({ name }) => name))}`
+    return columnText(this.#plan, this.#columns)
   }
-}
-
-function listText(names: readonly string[]): string {
-  const shown = names.slice(0, MAX_LISTED).map((name) => quote(name))
-  const more = names.length - shown.length
-  return shown.join(', ') + (more > 0 ? ` and ${more} more` : '')
-}
-
-function capitalised(text: string): string {
-  return text.charAt(0).toUpperCase() + text.slice(1)
 }

@@ -6,8 +6,10 @@ import { encodingOf } from '../table-columns.ts'
 import { quote } from '../tensors/error-text.ts'
 import type { TablePlan } from './plan.ts'
 
+const UTF8_MARK = Buffer.from([0xef, 0xbb, 0xbf])
+
 /**
- * Returns the text as UTF-8. UTF-16 needs a byte order mark, as Excel writes it.
+ * Returns the text as UTF-8 without a byte order mark. UTF-16 needs a byte order mark, as Excel writes it.
  * @throws ServerError 400 for other encodings
  */
 export function utf8Of(bytes: Buffer): Buffer {
@@ -20,7 +22,9 @@ export function utf8Of(bytes: Buffer): Buffer {
     }
   }
   if (bytes.includes(0) || !isUtf8(bytes)) throw notUtf8(bytes)
-  return bytes
+  return UTF8_MARK.equals(bytes.subarray(0, UTF8_MARK.length))
+    ? bytes.subarray(UTF8_MARK.length)
+    : bytes
 }
 
 function notUtf8(bytes: Buffer): ServerError {

@@ -1,10 +1,13 @@
 /** Reads CSV (RFC 4180), with or without a header. */
-import { CsvError, parse } from 'csv-parse/sync'
+import { CsvError } from 'csv-parse/sync'
 import { ServerError } from '../../../../errors.ts'
 import { countText } from '../tensors/error-text.ts'
 import { TableBuilder } from './builder.ts'
 import type { Table } from './builder.ts'
 import { classify } from './cell-values.ts'
+import { readRecords } from './csv-records.ts'
+import { mostFields, sizeOfCsv } from './csv-size.ts'
+import type { CsvSize } from './csv-size.ts'
 import { decimalCommaIn, findWrongSeparator, utf8Of } from './csv-text.ts'
 import type { WrongSeparator } from './csv-text.ts'
 import type { Column, TablePlan } from './plan.ts'
@@ -18,21 +21,22 @@ export type Header = 'present' | 'absent' | undefined
  * @throws ServerError 400
  */
 export function readCsv(bytes: Buffer, plan: TablePlan, header: Header, maxCells: number): Table {
-  const rows = new CsvRows(new TableBuilder(plan, 'CSV row', maxCells), plan, header)
+  const csv = utf8Of(bytes)
+  const size = sizeOfCsv(csv, maxFieldsOf(plan))
+  const rows = new CsvRows(new TableBuilder(plan, 'CSV row', maxCells), plan, header, size)
   try {
-    parse(utf8Of(bytes), {
-      bom: true,
-      record_delimiter: ['\r\n', '\n', '\r'],
-      skip_empty_lines: true,
-      // `CsvRows` says which row is wrong, and which columns the model has.
-      relax_column_count: true,
-      on_record: (fields: string[]) => rows.add(fields),
-    })
+    readRecords(csv.subarray(0, size.wide?.end), size.hasQuotes, (fields) => rows.add(fields))
   } catch (error) {
     if (!(error instanceof CsvError)) throw error
     throw malformed(error)
   }
   return rows.finish()
+}
+
+/** Most fields of the first row; a row with more is rejected in any case. */
+function maxFieldsOf({ columns, isNamed, ignoresExtraColumns }: TablePlan): number {
+  const isOpen = columns === undefined || (isNamed && ignoresExtraColumns)
+  return isOpen ? Infinity : mostFields(columns.length)
 }
 
 class CsvRows {
@@ -46,27 +50,33 @@ class CsvRows {
   #wrong: WrongSeparator | undefined
   #firstRow: string | undefined
 
-  constructor(builder: TableBuilder, plan: TablePlan, header: Header) {
+  readonly #size: CsvSize
+  /** Number of rows so far, with the header. */
+  #taken = 0
+
+  constructor(builder: TableBuilder, plan: TablePlan, header: Header, size: CsvSize) {
     this.#builder = builder
     this.#plan = plan
     this.#header = header
+    this.#size = size
   }
 
   /** Returns nothing, so that the parser keeps no rows. */
   add(fields: readonly string[]): undefined {
     const builder = this.#builder
+    const count = this.#countOf(fields)
     if (this.#columns === undefined) {
       this.#checkSeparator(fields)
       if (this.#wrong !== undefined) return
       const isHeader = this.#isHeader(fields)
       this.#columns = isHeader
-        ? builder.claimAll(fields, isIndex)
-        : builder.columnsFor(fields.length)
+        ? builder.claimAll(fields, isIndex, count - fields.length)
+        : builder.columnsFor(count)
       if (isHeader) return
     }
     const columns = this.#columns
-    if (fields.length !== columns.length) {
-      const found = countText(fields.length, 'field')
+    if (count !== columns.length) {
+      const found = countText(count, 'field')
       throw builder.invalid(
         `${builder.label(builder.rows)} has ${found}, but the first row has ${columns.length}.`,
       )
@@ -77,6 +87,13 @@ class CsvRows {
       const problem = builder.take(column).cell(row, column.offset, fields[index] ?? '')
       if (problem !== undefined) throw builder.cellError(column, problem)
     }
+    if (row === 0) builder.checkRows(this.#size.rows - this.#taken + 1)
+  }
+
+  /** Number of fields of the next row. The parser gets only the first fields of a row too wide. */
+  #countOf({ length }: readonly string[]): number {
+    const { wide } = this.#size
+    return wide?.index === this.#taken++ ? wide.fields : length
   }
 
   finish(): Table {

@@ -132,8 +132,7 @@ export class ElementStore {
    */
   toTensor(rows: number): Tensor {
     const { datatype } = this.#spec
-    const shape = this.#shapeOf(rows)
-    if (!fitsShape(this.#spec, shape)) throw shapeError(this.#spec, shape)
+    const shape = this.shapeOf(rows)
     const count = rows * this.#width
     if (datatype === 'BYTES' || this.#numbers === undefined) {
       return { datatype: 'BYTES', shape, data: this.#texts }
@@ -141,10 +140,18 @@ export class ElementStore {
     return { datatype, shape, data: this.#numbers.subarray(0, count) }
   }
 
-  #shapeOf(rows: number): readonly number[] {
+  /**
+   * Returns the shape of a tensor with `rows` rows.
+   * @throws ServerError 400 when the model fixes another number of rows
+   */
+  shapeOf(rows: number): readonly number[] {
     const { shape, anyShape } = this.#spec
-    if (anyShape === true) return [rows, this.#width]
-    return [rows, ...shape.slice(1).map((size) => (size < 0 ? this.#width : size))]
+    const own =
+      anyShape === true
+        ? [rows, this.#width]
+        : [rows, ...shape.slice(1).map((size) => (size < 0 ? this.#width : size))]
+    if (!fitsShape(this.#spec, own)) throw shapeError(this.#spec, own)
+    return own
   }
 
   #put(at: number, value: number | bigint): undefined {

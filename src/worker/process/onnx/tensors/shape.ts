@@ -152,10 +152,13 @@ export function checkRows(
       `Inputs ${quote(first)} and ${quote(other)} differ in their batch dimension: ${rows} and ${shape[0]}.`,
     )
   }
-  if (rows > maxBatchSize) {
-    throw new ServerError(
-      'InvalidInputException',
-      `The batch dimension of the request is ${rows}, but the maximum of the model is ${maxBatchSize}.`,
-    )
-  }
+  if (rows > maxBatchSize) throw batchError(rows, maxBatchSize)
+}
+
+/** The error of a request with too many rows. */
+export function batchError(rows: number, maxBatchSize: number): ServerError {
+  return new ServerError(
+    'InvalidInputException',
+    `The batch dimension of the request is ${rows}, but the maximum of the model is ${maxBatchSize}.`,
+  )
 }
