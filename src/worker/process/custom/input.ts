@@ -1,6 +1,7 @@
 /** Reads a request into the input of a custom handler. See `docs/worker-protocol.md`. */
 import type { WireParameter, WireRequest } from '../../wire/messages.ts'
 import type { WorkerOptions } from '../handler.ts'
+import { asUtf8 } from '../onnx/utf8-body.ts'
 import { parseJson, parseText } from './json-input.ts'
 
 /**
@@ -21,7 +22,8 @@ const TEXT_PREFIX = 'text'
 export function readParameters(request: WireRequest, settings: InputSettings): HandlerInput {
   const input: HandlerInput = {}
   Object.setPrototypeOf(input, null)
-  for (const parameter of request.parameters) {
+  const { parameters } = settings.decodeInput ? asUtf8(request) : request
+  for (const parameter of parameters) {
     input[parameter.name] = readValue(parameter, settings)
   }
   return input

@@ -7,7 +7,9 @@ import { deflateSync, gzipSync, unzipSync } from 'node:zlib'
 import { ServerError } from '../../../errors.ts'
 import type { WireHeader, WirePrediction, WireRequest } from '../../wire/messages.ts'
 import { BODY } from './codec.ts'
+import type { RequestHeaders } from './headers.ts'
 import { quote } from './tensors/error-text.ts'
+import { withUtf8Body } from './utf8-body.ts'
 
 /** Compression of a response. */
 export type Coding = 'gzip' | 'deflate' | 'identity'
@@ -28,12 +30,23 @@ export class UnsupportedCodingError extends ServerError {
 }
 
 /**
- * Returns the request with its body decompressed, or the request itself when it is not compressed.
+ * Returns the request with its body decompressed, and a text in UTF-8; the request itself when it
+ * is so already.
  * @throws UnsupportedCodingError 415
  * @throws ServerError 400 when the data is damaged, 413 when it exceeds `maxBytes` after
- * decompression
+ * decompression, 415 for an unknown charset
  */
-export function decodeBody(request: WireRequest, coding: string, maxBytes: number): WireRequest {
+export function decodeBody(
+  request: WireRequest,
+  { contentEncoding, charset, jsonLength }: RequestHeaders,
+  maxBytes: number,
+): WireRequest {
+  const plain = decompressed(request, contentEncoding, maxBytes)
+  // Binary data follows the JSON.
+  return jsonLength === undefined ? withUtf8Body(plain, charset) : plain
+}
+
+function decompressed(request: WireRequest, coding: string, maxBytes: number): WireRequest {
   if (coding === '' || coding === 'identity') return request
   if (!DECODED.has(coding)) throw new UnsupportedCodingError(coding)
   const parameters = request.parameters.map((parameter) =>

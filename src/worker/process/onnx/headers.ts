@@ -6,6 +6,7 @@ import {
 } from '../../../contract/internal-headers.ts'
 import type { Dialect } from '../../../contract/internal-headers.ts'
 import type { WireHeader } from '../../wire/messages.ts'
+import { charsetOf } from './charset.ts'
 import { SHAPE_HEADER } from './tensors/raw-bytes.ts'
 
 /**
@@ -27,6 +28,8 @@ export interface RequestHeaders {
   readonly acceptEncoding: string
   /** In lower case; empty when the header is absent. */
   readonly contentEncoding: string
+  /** Charset of the content type; absent for UTF-8. */
+  readonly charset: string | undefined
   /** Value of the `Tensor-Shape` header, if the request has one. */
   readonly tensorShape: string | undefined
   /** Value of {@link JSON_LENGTH_HEADER}, if the request has one. */
@@ -48,6 +51,7 @@ export function readHeaders(headers: readonly WireHeader[]): RequestHeaders {
   let accept = ''
   let acceptEncoding = ''
   let contentEncoding = ''
+  let charset: string | undefined
   let tensorShape: string | undefined
   let jsonLength: string | undefined
   for (const [name, value] of headers) {
@@ -61,6 +65,7 @@ export function readHeaders(headers: readonly WireHeader[]): RequestHeaders {
         break
       case 12:
         if (name.toLowerCase() === SHAPE_NAME) tensorShape = value
+        else if (name.toLowerCase() === 'content-type') charset = charsetOf(value)
         break
       case 13:
         if (name.toLowerCase() === DIALECT_NAME) dialect = dialectOf(value)
@@ -85,6 +90,7 @@ export function readHeaders(headers: readonly WireHeader[]): RequestHeaders {
     accept,
     acceptEncoding,
     contentEncoding,
+    charset,
     tensorShape,
     jsonLength,
   }

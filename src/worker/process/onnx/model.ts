@@ -85,12 +85,12 @@ class OnnxModel implements LoadedModel {
 
   #open(request: WireRequest): OpenedRequest | Promise<OpenedRequest> {
     const headers = readHeaders(request.headers)
-    const { dialect = 'plain', describe, contentEncoding } = headers
+    const { dialect = 'plain', describe } = headers
     try {
       if (describe && dialect === 'plain')
         return describeModel(request.id, this.#metadata, this.#batcher.verdict)
       if (headers.profile) return answerProfile(request.id, this.#session)
-      const plain = decodeBody(request, contentEncoding, this.#codecs.maxBodyBytes)
+      const plain = decodeBody(request, headers, this.#codecs.maxBodyBytes)
       const decoded = this.#codecs[isForTensors(dialect) ? dialect : 'texts'].decode(plain, headers)
       if (!(decoded instanceof Promise)) return this.#checked(decoded)
       return decoded

@@ -74,7 +74,7 @@ class PipelineModel implements LoadedModel {
       if (types.problem !== undefined)
         throw new ServerError('InternalServerException', types.problem)
       const { maxBodyBytes } = this.#options
-      const plain = decodeBody(request, headers.contentEncoding, maxBodyBytes)
+      const plain = decodeBody(request, headers, maxBodyBytes)
       const { typed } = types
       return await (typed === undefined
         ? this.#answerJson(plain, headers, types.jsonOnly)

@@ -134,7 +134,7 @@ export class StepRequest implements HandlerRequest {
   /** Decompressed. */
   #plain(): WireRequest {
     const { maxBodyBytes } = this.#model.options
-    return decodeBody(this.wire, this.requestHeaders.contentEncoding, maxBodyBytes)
+    return decodeBody(this.wire, this.requestHeaders, maxBodyBytes)
   }
 
   async #decode(): Promise<Decoded | OwnRuns> {
