@@ -1,6 +1,15 @@
 /** Counts the words of each request. The shortest handler there is: one function. */
-export function handle(data) {
+export function handle(data, context) {
   // Once, when the model is loaded, there is no data.
   if (data === undefined) return undefined
-  return data.map(({ body }) => ({ words: body.toString().trim().split(/\s+/).length }))
+  return data.map(({ body }, index) => {
+    if (typeof body === 'string' || Buffer.isBuffer(body))
+      return { words: countWords(String(body)) }
+    // JSON such as null is no text. Only this request of the batch gets the error.
+    context.setResponseStatus(400, 'Bad Request', index)
+    context.setResponseContentType(index, 'application/json')
+    return { code: 400, type: 'InvalidInputException', message: 'Send a text.' }
+  })
 }
+
+const countWords = (text) => text.match(/\S+/g)?.length ?? 0

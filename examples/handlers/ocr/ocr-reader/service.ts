@@ -19,13 +19,7 @@ const MOST_WIDTH = 4096
 export class LineReader extends OnnxHandler<Model> {
   override async preprocess({ data: { body } }: Request): Promise<Inputs> {
     if (!Buffer.isBuffer(body)) throw new PredictionException('Send an image.', 400)
-    const image = sharp(body).autoOrient().removeAlpha().toColourspace('srgb')
-    const size = (await sharp(body).metadata()).autoOrient
-    const width = Math.min(MOST_WIDTH, Math.max(1, Math.ceil((size.width / size.height) * HEIGHT)))
-    const pixels = await image
-      .resize({ width, height: HEIGHT, fit: 'fill', kernel: 'linear' })
-      .raw()
-      .toBuffer()
+    const { pixels, width } = await decode(body)
     const rowLength = Math.max(width, LEAST_WIDTH)
     const values = new Float32Array(3 * HEIGHT * rowLength)
     for (const [place, value] of pixels.entries()) {
@@ -63,6 +57,29 @@ export class LineReader extends OnnxHandler<Model> {
       text: characters.join(''),
       score: characters.length === 0 ? 0 : sum / characters.length,
     }
+  }
+}
+
+interface Decoded {
+  readonly pixels: Buffer
+  readonly width: number
+}
+
+/** Red, green and blue of each pixel of the image, whose height becomes that of the input. */
+async function decode(file: Buffer): Promise<Decoded> {
+  try {
+    const size = (await sharp(file).metadata()).autoOrient
+    const width = Math.min(MOST_WIDTH, Math.max(1, Math.ceil((size.width / size.height) * HEIGHT)))
+    const pixels = await sharp(file)
+      .autoOrient()
+      .removeAlpha()
+      .toColourspace('srgb')
+      .resize({ width, height: HEIGHT, fit: 'fill', kernel: 'linear' })
+      .raw()
+      .toBuffer()
+    return { pixels, width }
+  } catch {
+    throw new PredictionException('The body is not an image that can be decoded.', 400)
   }
 }
 
