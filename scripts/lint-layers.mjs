@@ -56,7 +56,7 @@ const DOORS = {
   'models/model-calls': ['answer-calls.ts'],
   'models/model-index': ['model-index.ts', 'metadata-memory.ts'],
   'models/scheduling': ['pool.ts', 'pool-options.ts', 'prediction.ts', 'predict-options.ts'],
-  'models/pipelines': ['pipeline-metadata.ts', 'step-facts.ts'],
+  'models/pipelines': ['pipeline-metadata.ts', 'step-facts.ts', 'missing-step.ts'],
   'models/profiling': ['profiler.ts'],
   'models/rollout': [
     'model-rollouts.ts',

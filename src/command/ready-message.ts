@@ -7,14 +7,22 @@ import path from 'node:path'
 import type { Config } from '../config/config.ts'
 import { isLoopback } from '../loopback.ts'
 import { isNetworkFile } from '../model-folder/paths.ts'
+import { shortTextExample } from '../models/examples/text-examples.ts'
 import { asHandlerMetadata } from '../models/model-metadata.ts'
 import type { ModelVersion } from '../models/model-version.ts'
-import { shortTextExample } from '../models/text-examples.ts'
 import type { ServerAccess } from '../routes/http/access/server-access.ts'
 import type { RunningServer } from '../server.ts'
 import { inputsOf, zerosOf } from './example-inputs.ts'
 import { isImageModel, responseNote } from './image-response.ts'
 import { printableJson } from './terminal/terminal.ts'
+
+const JSON_TYPE = 'application/json'
+/** Content types of samples; all others are images. */
+const SAMPLE_TYPES: ReadonlyMap<string, string> = new Map([
+  ['.json', JSON_TYPE],
+  ['.txt', 'text/plain'],
+  ['.csv', 'text/csv'],
+])
 
 /** The ready message names at most this many models. */
 const MAX_LISTED = 20

@@ -1,10 +1,11 @@
 import { memoryOfProcess, residentBytes } from '../process-identity.ts'
 import type { DeepCheckReport } from './deep-check/deep-check.ts'
 import type { ShownSettings } from './effective-settings.ts'
-import type { ModelVersion, VersionStatus } from './model-version.ts'
+import type { ModelVersion } from './model-version.ts'
 import type { PoolWorker, Slot } from './scheduling/pool.ts'
 import { configReportOf } from './sources/config-pbtxt/config-report.ts'
 import type { ConfigKey } from './sources/config-pbtxt/config-report.ts'
+import type { VersionStatus } from './version-status.ts'
 import type { WeightStatus } from './weights/weight-cache.ts'
 
 /** One worker in `GET /models/{model}`: first the fields of MMS, then those of onnxd. */
@@ -51,6 +52,8 @@ export interface VersionDescription {
    * comes.
    */
   readonly status: 'LOADING' | 'READY' | 'PARTIAL' | 'UNLOADED' | 'UNAVAILABLE' | 'FAILED'
+  /** Why a pipeline is unavailable: its first step that cannot serve. */
+  readonly reason?: string
   readonly workers: readonly WorkerDescription[]
   readonly jobQueueStatus: { readonly remainingCapacity: number; readonly pendingRequests: number }
   /** The effective settings, with the origin of each. */
@@ -72,7 +75,8 @@ export async function describeVersion(
   gpus: number,
 ): Promise<VersionDescription> {
   const { prepared, settings, metadata } = model
-  const { workers, queued, remainingCapacity } = model.status
+  const { status } = model
+  const { workers, queued, remainingCapacity, missingStep } = status
   const report = configReportOf(prepared)
   return {
     modelName: model.name,
@@ -86,7 +90,8 @@ export async function describeVersion(
     responseTimeout: settings.responseTimeoutMs / 1000,
     startupTimeout: settings.startupTimeoutMs / 1000,
     loadedAtStartup: model.origin !== 'request',
-    status: stateOf(model.status),
+    status: stateOf(status),
+    ...(missingStep !== undefined && { reason: missingStep }),
     workers: await Promise.all(workers.map((slot) => describeWorker(slot, gpus > 0))),
     jobQueueStatus: { remainingCapacity, pendingRequests: queued },
     settings: model.shownSettings,
@@ -101,6 +106,7 @@ export async function describeVersion(
 export function stateOf(now: VersionStatus): VersionDescription['status'] {
   if (now.isLoading) return 'LOADING'
   if (now.hasFailed) return 'FAILED'
+  if (now.missingStep !== undefined) return 'UNAVAILABLE'
   if (now.residency === 'LOADING') return 'LOADING'
   if (now.residency === 'UNLOADED' || now.residency === 'UNLOADING') return 'UNLOADED'
   if (now.readyWorkers >= now.wantedWorkers) return 'READY'

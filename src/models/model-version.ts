@@ -4,6 +4,7 @@ import { resolveSettings, valuesOf } from './effective-settings.ts'
 import type { EffectiveSettings, ShownSettings, VersionOptions } from './effective-settings.ts'
 import { Measurements } from './measurements.ts'
 import type { VersionMetrics } from './metrics/version-metrics.ts'
+import { missingStep } from './pipelines/missing-step.ts'
 import type {
   Commit,
   ModelContext,
@@ -12,8 +13,7 @@ import type {
   Scaling,
   WorkerLimits,
 } from './registration.ts'
-import type { ResidencyState } from './residency/on-demand.ts'
-import type { Pool, PoolStatus, Rejection } from './scheduling/pool.ts'
+import type { Pool, Rejection } from './scheduling/pool.ts'
 import { scheduleOf } from './scheduling/predict-options.ts'
 import type { PredictOptions, Schedule } from './scheduling/predict-options.ts'
 import { Prediction } from './scheduling/prediction.ts'
@@ -23,22 +23,11 @@ import type { Header, Parameter } from './scheduling/queue/job.ts'
 import type { WantedWorkers } from './scheduling/slots/scaler.ts'
 import { discard, isHandler } from './sources/prepare.ts'
 import type { PreparedModel } from './sources/prepare.ts'
+import type { OwnStatus, VersionStatus } from './version-status.ts'
 import { VersionWorkers } from './version-workers.ts'
 import type { WeightStatus } from './weights/weight-cache.ts'
 import { withHandlerHeaders } from './workers/handler-headers.ts'
 import { checkPythonInput } from './workers/python-input.ts'
-
-/** The current state of a version. */
-export interface VersionStatus extends PoolStatus {
-  /** Whether the workers load the model for the first time. */
-  readonly isLoading: boolean
-  /** Whether the model is in memory; `undefined` if it does not load on demand. */
-  readonly residency: ResidencyState | undefined
-  /** Minimum number of workers in this process at this time. */
-  readonly wantedWorkers: number
-  /** Whether a worker is ready, none is wanted, or one is started when a request comes. */
-  readonly isReady: boolean
-}
 
 /** One version of a model: its files, its settings and its workers. */
 export class ModelVersion {
@@ -136,6 +125,17 @@ export class ModelVersion {
   }
 
   get status(): VersionStatus {
+    const own = this.#ownStatus()
+    const step = missingStep(this.prepared, this.#context.steps)
+    return { ...own, missingStep: step, isReady: own.hasWorker && step === undefined }
+  }
+
+  /** As in {@link status}. */
+  get hasWorker(): boolean {
+    return this.#ownStatus().hasWorker
+  }
+
+  #ownStatus(): OwnStatus {
     const pool = this.#pool.status
     const { onDemand } = this.#workers
     const wantedWorkers = onDemand?.isResting === true ? 0 : this.wanted.own
@@ -143,8 +143,8 @@ export class ModelVersion {
     const isServing = wantedWorkers > 0 && pool.readyWorkers >= wantedWorkers
     const residency = onDemand && (isServing ? 'READY' : onDemand.state)
     const canLoad = residency !== undefined && !pool.hasFailed
-    const isReady = wantedWorkers === 0 || pool.readyWorkers > 0 || canLoad
-    return { ...pool, isLoading: this.#isLoading, residency, wantedWorkers, isReady }
+    const hasWorker = wantedWorkers === 0 || pool.readyWorkers > 0 || canLoad
+    return { ...pool, isLoading: this.#isLoading, residency, wantedWorkers, hasWorker }
   }
 
   /** Counts since its registration. */

@@ -1,9 +1,9 @@
 /** Requests that fit the inputs of a model, made from its metadata. */
 import { DIALECT_HEADER } from '../../contract/internal-headers.ts'
+import { textExample } from '../examples/text-examples.ts'
 import { asHandlerMetadata } from '../model-metadata.ts'
 import type { HandlerMetadata } from '../model-metadata.ts'
 import type { Header, Parameter } from '../scheduling/queue/job.ts'
-import { textExample } from '../text-examples.ts'
 import { pngOf } from './png.ts'
 import { concreteShape, randomBytes, randomNumbers } from './random-tensor.ts'
 

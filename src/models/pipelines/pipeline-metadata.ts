@@ -7,7 +7,7 @@ import type { PreparedModel } from '../sources/prepare.ts'
 import { declaredTensors } from './declared-tensors.ts'
 import type { DeclaredTensors } from './declared-tensors.ts'
 import { deriveTypes, stepName } from './derive-types.ts'
-import { circleOf, factsOf, findStep, learnOnce } from './step-facts.ts'
+import { circleOf, circleText, factsOf, findStep, learnOnce } from './step-facts.ts'
 import type { FoundStep, LearnedVersions, StepFacts, StepSource } from './step-facts.ts'
 
 /**
@@ -123,7 +123,7 @@ export class PipelineMetadata {
   /** The pipelines that call one another in a circle, as a sentence. */
   get #circle(): string | undefined {
     const names = circleOf(this.#model.name, this.#pipeline, this.#source)
-    return names && `Models call one another in a circle: ${names.join(' → ')}.`
+    return names && circleText(names)
   }
 
   #describe(found: readonly FoundStep[], circle: string | undefined): PipelineDescription {

@@ -12,6 +12,8 @@ type Step = PipelineSettings['steps'][number]
 export interface StepVersion {
   readonly prepared: Pick<PreparedModel, 'settings' | 'handler' | 'hasCode'>
   readonly metadata: unknown
+  /** As in `VersionStatus`. */
+  readonly hasWorker: boolean
   /** @param learned Is changed: versions are added. */
   learnMetadata(learned?: LearnedVersions): Promise<void>
 }
@@ -112,6 +114,11 @@ export function circleOf(
   }
   const rest = search(pipeline.steps)
   return rest && [name, ...rest]
+}
+
+/** The result of {@link circleOf} as a sentence. */
+export function circleText(names: readonly string[]): string {
+  return `Models call one another in a circle: ${names.join(' → ')}.`
 }
 
 function pipelineNamed(

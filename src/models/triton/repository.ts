@@ -189,7 +189,8 @@ async function loadNow(versions: readonly ModelVersion[], signal: AbortSignal): 
 const UNKNOWN = 'the model is not in the model repository'
 
 function entryOf({ name, version, status }: ModelVersion): IndexEntry {
-  const { residency } = status
+  const { residency, missingStep } = status
+  if (missingStep !== undefined) return { name, version, state: 'UNAVAILABLE', reason: missingStep }
   if (residency !== undefined && residency !== 'READY') return { name, version, state: residency }
   if (status.isReady) return { name, version, state: 'READY' }
   const failure = status.workers.find(({ lastFailure }) => lastFailure !== undefined)?.lastFailure

@@ -1,6 +1,6 @@
+import { textExample } from '../../models/examples/text-examples.ts'
 /** Request and response bodies of `POST /predictions/{model}` for a model that answers texts. */
 import type { TextMetadata } from '../../models/model-metadata.ts'
-import { textExample } from '../../models/text-examples.ts'
 import type { JsonSchema, RequestBody, Response } from '../types.ts'
 
 const STRING = { type: 'string' }

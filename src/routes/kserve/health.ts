@@ -3,17 +3,19 @@
  */
 import { Type } from '@sinclair/typebox'
 import type { App, RouteContext } from '../route-context.ts'
-import { isReadyToServe } from './v2-models.ts'
-import { ModelParams, VersionParams, protocolErrors } from './v2-schemas.ts'
+import { readinessOf } from './v2-models.ts'
+import { ModelParams, ModelReady, VersionParams, protocolErrors } from './v2-schemas.ts'
 
 const tags = ['health']
 const Live = Type.Object({ live: Type.Boolean() })
 const Ready = Type.Object({ ready: Type.Boolean() })
-const ModelReady = Type.Object({ name: Type.String(), ready: Type.Boolean() })
 
-/** Whether the start is complete, the server does not stop, and every model has a worker. */
+/**
+ * Whether the start is complete, the server does not stop, and every model has a worker. A pipeline
+ * without one of its steps does not count: as after a failed load, the other models can serve.
+ */
 export function isServerReady({ isAccepting, registry }: RouteContext): boolean {
-  return isAccepting() && registry.all.every(({ status }) => status.isReady)
+  return isAccepting() && registry.all.every(({ hasWorker }) => hasWorker)
 }
 
 /**
@@ -21,7 +23,6 @@ export function isServerReady({ isAccepting, registry }: RouteContext): boolean 
  * Protocol.
  */
 export function healthRoutes(app: App, context: RouteContext): void {
-  const { registry, isStopping } = context
   app.get(
     '/v2/health/live',
     {
@@ -59,15 +60,16 @@ export function healthRoutes(app: App, context: RouteContext): void {
     {
       schema: {
         operationId: 'modelReady',
-        summary: 'Readiness of a model: its default version has a worker',
+        summary:
+          'Readiness of a model: its default version, and each step of a pipeline, has a worker',
         tags,
         params: ModelParams,
         response: modelResponses,
       },
     },
     async ({ params: { model: name } }, reply) => {
-      const ready = !isStopping() && isReadyToServe(registry, name)
-      return reply.code(ready ? 200 : 503).send({ name, ready })
+      const readiness = readinessOf(context, name)
+      return reply.code(readiness.ready ? 200 : 503).send(readiness)
     },
   )
 
@@ -83,8 +85,8 @@ export function healthRoutes(app: App, context: RouteContext): void {
       },
     },
     async ({ params: { model: name, version } }, reply) => {
-      const ready = !isStopping() && isReadyToServe(registry, name, version)
-      return reply.code(ready ? 200 : 503).send({ name, ready })
+      const readiness = readinessOf(context, name, version)
+      return reply.code(readiness.ready ? 200 : 503).send(readiness)
     },
   )
 }

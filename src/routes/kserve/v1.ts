@@ -10,8 +10,8 @@ import { rejectEarly } from '../inference/reject-early.ts'
 import { relay, relayExplanation } from '../inference/relay.ts'
 import { bodyParameter } from '../inference/request-parameters.ts'
 import type { App, RouteContext } from '../route-context.ts'
-import { chosenModel, findModel } from './v2-models.ts'
-import { ModelParams, protocolErrors } from './v2-schemas.ts'
+import { chosenModel, readinessOf } from './v2-models.ts'
+import { ModelParams, ModelReady, protocolErrors } from './v2-schemas.ts'
 
 const tags = ['KServe v1']
 /** For the documents only: the worker checks the body. */
@@ -31,10 +31,10 @@ const ModelList = Type.Object({
     }),
   ),
 })
-const ModelReady = Type.Object({ name: Type.String(), ready: Type.Boolean() })
 
 /** Adds `/` as a liveness check, and `/v1/models…`. */
-export function v1Routes(app: App, { registry, isStopping }: RouteContext): void {
+export function v1Routes(app: App, context: RouteContext): void {
+  const { registry } = context
   app.get(
     '/',
     {
@@ -73,15 +73,16 @@ export function v1Routes(app: App, { registry, isStopping }: RouteContext): void
     {
       schema: {
         operationId: 'v1ModelReady',
-        summary: 'Readiness of a model: its default version has a worker',
+        summary:
+          'Readiness of a model: its default version, and each step of a pipeline, has a worker',
         tags,
         params: ModelParams,
         response: { 200: ModelReady, 503: ModelReady, ...protocolErrors },
       },
     },
     async ({ params }, reply) => {
-      const ready = !isStopping() && findModel(registry, params.model).status.isReady
-      return reply.code(ready ? 200 : 503).send({ name: params.model, ready })
+      const readiness = readinessOf(context, params.model)
+      return reply.code(readiness.ready ? 200 : 503).send(readiness)
     },
   )
 

@@ -7,6 +7,7 @@ import type { ModelVersion } from '../../models/model-version.ts'
 import type { Registry } from '../../models/registry.ts'
 import { shownName } from '../../models/sources/model-name.ts'
 import { chooseVersion } from '../inference/choose-version.ts'
+import type { RouteContext } from '../route-context.ts'
 
 /**
  * Returns a version of a model, or the default version if `version` is absent.
@@ -36,12 +37,26 @@ export function chosenModel(
   return findModel(registry, model, chooseVersion(registry, model, request))
 }
 
+/** Whether a model can serve requests now, as the routes of readiness send it. */
+export interface Readiness {
+  readonly name: string
+  readonly ready: boolean
+  /** Of a pipeline: its first step that cannot serve. */
+  readonly reason?: string
+}
+
 /**
- * Whether a version can serve requests. A version that is being loaded cannot.
+ * Whether a version can serve requests. A version that is being loaded cannot, and a pipeline cannot
+ * without the models of its steps.
  * @throws ServerError as {@link findModel} for an unknown model.
  */
-export function isReadyToServe(registry: Registry, name: string, version?: string): boolean {
-  const isLoading = registry.loads.isLoading(name, version)
-  if (isLoading && !registry.has(name, version)) return false
-  return findModel(registry, name, version).status.isReady
+export function readinessOf(
+  { registry, isStopping }: Pick<RouteContext, 'registry' | 'isStopping'>,
+  name: string,
+  version?: string,
+): Readiness {
+  const isLoading = registry.loads.isLoading(name, version) && !registry.has(name, version)
+  if (isStopping() || isLoading) return { name, ready: false }
+  const { isReady, missingStep } = findModel(registry, name, version).status
+  return { name, ready: isReady, ...(missingStep !== undefined && { reason: missingStep }) }
 }

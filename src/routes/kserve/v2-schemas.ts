@@ -20,6 +20,15 @@ export const VersionParams = Type.Object({
   version: Type.String({ description: 'Version of the model.' }),
 })
 
+/** Whether a model is ready. */
+export const ModelReady = Type.Object({
+  name: Type.String(),
+  ready: Type.Boolean(),
+  reason: Type.Optional(
+    Type.String({ description: 'The first step of a pipeline that cannot serve, and why.' }),
+  ),
+})
+
 const Datatype = stringEnum(DATATYPES)
 const Shape = Type.Array(Type.Integer({ minimum: 0 }))
 const Parameters = Type.Record(

@@ -3,7 +3,7 @@ import { ServerError } from '../../../errors.ts'
 import { MessageReader } from '../../../proto-message.ts'
 import { mayUse } from '../../http/access/caller.ts'
 import { isServerReady } from '../../kserve/health.ts'
-import { isReadyToServe } from '../../kserve/v2-models.ts'
+import { readinessOf } from '../../kserve/v2-models.ts'
 import type { RouteContext } from '../../route-context.ts'
 import { encodeMessage } from '../messages/encode.ts'
 import { HEALTH } from '../messages/schemas.ts'
@@ -59,8 +59,7 @@ function stateOf(service: string, context: RouteContext, sender: Sender): State 
   if (SERVER_NAMES.has(service)) return isServerReady(context) ? 'SERVING' : 'NOT_SERVING'
   if (!mayUse(sender, service)) return 'SERVICE_UNKNOWN'
   try {
-    const isReady = !context.isStopping() && isReadyToServe(context.registry, service)
-    return isReady ? 'SERVING' : 'NOT_SERVING'
+    return readinessOf(context, service).ready ? 'SERVING' : 'NOT_SERVING'
   } catch {
     return 'SERVICE_UNKNOWN'
   }

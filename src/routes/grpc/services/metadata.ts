@@ -6,7 +6,7 @@ import { MessageReader } from '../../../proto-message.ts'
 import { checkModel, mayUse } from '../../http/access/caller.ts'
 import { isServerReady } from '../../kserve/health.ts'
 import { EXTENSIONS, metadataOf, servedVersions } from '../../kserve/v2-metadata.ts'
-import { findModel, isReadyToServe } from '../../kserve/v2-models.ts'
+import { findModel, readinessOf } from '../../kserve/v2-models.ts'
 import type { RouteContext } from '../../route-context.ts'
 import { encodeMessage } from '../messages/encode.ts'
 import {
@@ -32,7 +32,7 @@ const VERSION = 2
 export async function metadataMethods(
   context: RouteContext,
 ): Promise<Readonly<Record<string, Answer>>> {
-  const { config, registry, isStopping } = context
+  const { config, registry } = context
   const { serverName: name } = config
   const server = { name, version: await readPackageVersion(), extensions: EXTENSIONS }
   return {
@@ -42,7 +42,7 @@ export async function metadataMethods(
     ModelReady: (message, call) => {
       const { model, version } = modelIn(message)
       checkModel(call, model)
-      const ready = !isStopping() && isReadyToServe(registry, model, version)
+      const { ready } = readinessOf(context, model, version)
       return encodeMessage(READY, { ready })
     },
     ModelMetadata: async (message, call) => {

@@ -1,5 +1,5 @@
 /** Texts that a model for texts can be tried with. */
-import type { TextMetadata } from './model-metadata.ts'
+import type { TextMetadata } from '../model-metadata.ts'
 
 /** A request of the model's task, as the body of `POST /predictions/{model}`. */
 export function textExample({
