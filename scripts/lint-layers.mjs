@@ -185,13 +185,8 @@ const DOORS = {
   ],
   'worker/process/onnx/image': ['codec.ts', 'classes.ts', 'placement.ts', 'decode.ts'],
   'worker/process/onnx/kserve-v1': ['codec.ts', 'instances.ts', 'outputs.ts'],
-  'worker/process/onnx/oip': [
-    'codec.ts',
-    'message-codec.ts',
-    'named-tensors.ts',
-    'named-messages.ts',
-    'raw-tensors.ts',
-  ],
+  'worker/process/onnx/oip': ['codec.ts', 'named-tensors.ts', 'raw-tensors.ts'],
+  'worker/process/onnx/oip/grpc-messages': ['codec.ts', 'named.ts'],
   'worker/process/onnx/profile': ['answer.ts'],
   'worker/process/onnx/raw': ['raw-input.ts', 'foreign-bytes.ts'],
   'worker/process/onnx/runtime': [

@@ -97,7 +97,7 @@ class Codecs {
     )
     this.#plain = new TensorCodec(metadata, options, this.#v2)
     this.#grpc = new LateCodec(async () => {
-      const { MessageCodec } = await import('../onnx/oip/message-codec.ts')
+      const { MessageCodec } = await import('../onnx/oip/grpc-messages/codec.ts')
       return new MessageCodec(metadata, options)
     })
   }

@@ -65,7 +65,7 @@ export async function codecsOf(
     hasEntryPerInstance(metadata, (inputs, names) => session.run(inputs, names)),
   )
   const grpc = new LateCodec(async () => {
-    const { MessageCodec } = await import('../oip/message-codec.ts')
+    const { MessageCodec } = await import('../oip/grpc-messages/codec.ts')
     return new MessageCodec(metadata, options)
   })
   const tensors = new TensorCodec(metadata, options, v2)
@@ -88,7 +88,7 @@ export async function codecsOf(
     v1: withTextHint(v1),
     v2: protocol(HTTP_TRANSPORT, v2),
     grpc: new LateCodec(async () => {
-      const { GRPC_TRANSPORT } = await import('../oip/named-messages.ts')
+      const { GRPC_TRANSPORT } = await import('../oip/grpc-messages/named.ts')
       return protocol(GRPC_TRANSPORT, grpc)
     }),
     plain: codec,

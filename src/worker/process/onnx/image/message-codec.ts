@@ -4,7 +4,7 @@
  */
 import type { WireRequest } from '../../../wire/messages.ts'
 import type { CodecLimits, Decoded, RequestCodec } from '../codec.ts'
-import { MessageCodec, messageOf } from '../oip/message-codec.ts'
+import { MessageCodec, messageOf } from '../oip/grpc-messages/codec.ts'
 import type { ModelMetadata } from '../tensors/metadata.ts'
 import type { ImagePreparer } from './prepare.ts'
 import { ImageCall, fileInput, fileOfElement } from './protocol-codec.ts'

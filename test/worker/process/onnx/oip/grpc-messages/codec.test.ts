@@ -2,14 +2,14 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { BinaryWriter, WireType } from '@bufbuild/protobuf/wire'
-import type { Datatype } from '../../../../../src/contract/datatypes.ts'
-import { ServerError } from '../../../../../src/errors.ts'
-import type { Decoded } from '../../../../../src/worker/process/onnx/codec.ts'
-import { MessageCodec } from '../../../../../src/worker/process/onnx/oip/message-codec.ts'
-import type { TensorSpec } from '../../../../../src/worker/process/onnx/tensors/metadata.ts'
-import { modelOf } from '../../../../fuzz/json-readers.ts'
-import { inferMessage, inferResponse } from '../../../../helpers/grpc.ts'
-import type { Message } from '../../../../helpers/grpc.ts'
+import type { Datatype } from '../../../../../../src/contract/datatypes.ts'
+import { ServerError } from '../../../../../../src/errors.ts'
+import type { Decoded } from '../../../../../../src/worker/process/onnx/codec.ts'
+import { MessageCodec } from '../../../../../../src/worker/process/onnx/oip/grpc-messages/codec.ts'
+import type { TensorSpec } from '../../../../../../src/worker/process/onnx/tensors/metadata.ts'
+import { modelOf } from '../../../../../fuzz/json-readers.ts'
+import { inferMessage, inferResponse } from '../../../../../helpers/grpc.ts'
+import type { Message } from '../../../../../helpers/grpc.ts'
 
 const LIMITS = { maxResponseBytes: 64, maxJsonBytes: 1 << 20, maxJsonDepth: 100 }
 

@@ -3,14 +3,14 @@
  * varints or fixed bytes, and strings.
  */
 import { WireType } from '@bufbuild/protobuf/wire'
-import { ServerError } from '../../../../errors.ts'
-import type { MessageReader } from '../../../../proto-message.ts'
-import { bytesToElement, fileToElement } from '../tensors/byte-strings.ts'
-import { quote } from '../tensors/error-text.ts'
-import type { TensorSpec } from '../tensors/metadata.ts'
-import { checkDeclaredShape } from '../tensors/shape.ts'
-import { allocateData, dataFromBytes, elementBytes } from '../tensors/tensor.ts'
-import type { NumericData, NumericDatatype, Tensor } from '../tensors/tensor.ts'
+import { ServerError } from '../../../../../errors.ts'
+import type { MessageReader } from '../../../../../proto-message.ts'
+import { bytesToElement, fileToElement } from '../../tensors/byte-strings.ts'
+import { quote } from '../../tensors/error-text.ts'
+import type { TensorSpec } from '../../tensors/metadata.ts'
+import { checkDeclaredShape } from '../../tensors/shape.ts'
+import { allocateData, dataFromBytes, elementBytes } from '../../tensors/tensor.ts'
+import type { NumericData, NumericDatatype, Tensor } from '../../tensors/tensor.ts'
 
 /** Name and number of the field for each datatype. */
 const FIELDS: Readonly<Record<Exclude<NumericDatatype, 'FP16'>, readonly [string, number]>> = {

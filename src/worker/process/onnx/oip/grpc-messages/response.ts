@@ -3,12 +3,12 @@
  * are raw bytes, as Triton's clients expect.
  */
 import { BinaryWriter, WireType } from '@bufbuild/protobuf/wire'
-import { responseTooLarge } from '../json/writer.ts'
-import type { ModelMetadata } from '../tensors/metadata.ts'
-import { bytesOfData } from '../tensors/tensor.ts'
-import type { Tensor } from '../tensors/tensor.ts'
-import { elementsByteLength, writeElements } from './binary-elements.ts'
-import type { OutputForm } from './output-form.ts'
+import { responseTooLarge } from '../../json/writer.ts'
+import type { ModelMetadata } from '../../tensors/metadata.ts'
+import { bytesOfData } from '../../tensors/tensor.ts'
+import type { Tensor } from '../../tensors/tensor.ts'
+import { elementsByteLength, writeElements } from '../binary-elements.ts'
+import type { OutputForm } from '../output-form.ts'
 
 /** Bytes for everything but the elements, in addition to the limit. */
 const HEAD_ROOM_BYTES = 1024 * 1024

@@ -1,11 +1,11 @@
 /** As `named-tensors.ts`, for requests over gRPC. */
-import { prediction } from '../prediction.ts'
-import { InputTable } from '../tensors/inputs.ts'
-import { finalFlagOf, inputsOf, messageOf } from './message-codec.ts'
-import { WANTS_FINAL_RESPONSE } from './message-request.ts'
-import { writeMessageResponse } from './message-response.ts'
-import { chooseNamed, namedInputs } from './named-tensors.ts'
-import type { NamedTransport } from './named-tensors.ts'
+import { prediction } from '../../prediction.ts'
+import { InputTable } from '../../tensors/inputs.ts'
+import { chooseNamed, namedInputs } from '../named-tensors.ts'
+import type { NamedTransport } from '../named-tensors.ts'
+import { finalFlagOf, inputsOf, messageOf } from './codec.ts'
+import { WANTS_FINAL_RESPONSE } from './request.ts'
+import { writeMessageResponse } from './response.ts'
 
 /** Requests over gRPC. */
 export const GRPC_TRANSPORT: NamedTransport = {

@@ -1,9 +1,9 @@
 /** Reads a `ModelInferRequest`, the request of the Open Inference Protocol over gRPC. */
-import { ServerError } from '../../../../errors.ts'
-import { MessageReader } from '../../../../proto-message.ts'
-import { quote } from '../tensors/error-text.ts'
-import { MAX_MEMBERS, MAX_RANK, checkParameterName } from './request.ts'
-import type { Parameters, ProtocolOutput } from './request.ts'
+import { ServerError } from '../../../../../errors.ts'
+import { MessageReader } from '../../../../../proto-message.ts'
+import { quote } from '../../tensors/error-text.ts'
+import { MAX_MEMBERS, MAX_RANK, checkParameterName } from '../request.ts'
+import type { Parameters, ProtocolOutput } from '../request.ts'
 
 /** One input. Nothing in it is checked against the model. */
 export interface MessageInput {
