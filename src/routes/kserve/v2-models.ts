@@ -46,8 +46,8 @@ export interface Readiness {
 }
 
 /**
- * Whether a version can serve requests. A version that is being loaded cannot, and a pipeline cannot
- * without the models of its steps.
+ * Whether a version can serve requests. A version that is being loaded cannot, and a pipeline
+ * cannot without the models of its steps.
  * @throws ServerError as {@link findModel} for an unknown model.
  */
 export function readinessOf(

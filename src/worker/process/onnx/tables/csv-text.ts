@@ -9,7 +9,7 @@ import type { TablePlan } from './plan.ts'
 const UTF8_MARK = Buffer.from([0xef, 0xbb, 0xbf])
 
 /**
- * Returns the text as UTF-8 without a byte order mark. UTF-16 needs a byte order mark, as Excel writes it.
+ * Returns the text as UTF-8 without a byte order mark. UTF-16 needs one, as Excel writes it.
  * @throws ServerError 400 for other encodings
  */
 export function utf8Of(bytes: Buffer): Buffer {
