@@ -49,14 +49,31 @@ export async function readyText(
   const [first] = loaded
   if (first === undefined)
     lines.push('  No model is loaded yet. Add one from another terminal: onnxd load model.onnx')
-  else {
-    const note = responseNote(first.metadata)
-    const command = await exampleCommand(first, inferenceUrl)
-    const isGuarded = access.tokens?.guards('inference') ?? false
-    lines.push('', 'Try it:', '', `  ${isGuarded ? withToken(command) : command}`)
-    if (note !== undefined) lines.push('', `  ${note}`)
-  }
+  else lines.push('', ...(await exampleLines(listed, first, inferenceUrl, access)))
   return `${lines.join('\n')}\n\n`
+}
+
+/** A command for the first model whose requests are known. */
+async function exampleLines(
+  models: readonly ModelVersion[],
+  first: ModelVersion,
+  inferenceUrl: string,
+  { tokens }: ServerAccess,
+): Promise<string[]> {
+  for (const model of models) {
+    const command = await exampleCommand(model, inferenceUrl)
+    if (command === undefined) continue
+    const note = responseNote(model.metadata)
+    const isGuarded = tokens?.guards('inference') ?? false
+    const lines = ['Try it:', '', `  ${isGuarded ? withToken(command) : command}`]
+    return note === undefined ? lines : [...lines, '', `  ${note}`]
+  }
+  return [unknownRequest(first.name)]
+}
+
+/** What is shown in place of {@link exampleCommand}. */
+export function unknownRequest(model: string): string {
+  return `The requests of ${model} are known to its handler only. A file in its folder samples (.json, .txt, .csv or an image) is shown here as an example.`
 }
 
 /** Says who can connect to which listener. */
@@ -80,25 +97,31 @@ function audienceOf(host: string): string {
 /**
  * Returns a `curl` command that the model answers with 200. It sends a sample from the model's
  * folder. Without a sample, a model for texts gets a text, and any other zeros of the right shape.
+ * Returns `undefined` if only a handler knows what its requests are.
  */
 export async function exampleCommand(
   { name, prepared, metadata, status }: ModelVersion,
   inferenceUrl: string,
-): Promise<string> {
+): Promise<string | undefined> {
   const url = `${inferenceUrl}/predictions/${name}`
   const sample = await findSample(prepared.modelPath)
   // The user has photographs; zeros are no image.
   if (sample === undefined && isImageModel(metadata)) return `curl -T photo.jpg ${url}`
-  if (sample?.endsWith('.json') === true)
-    return `curl -H 'Content-Type: application/json' -d @${quote(sample)} ${url}`
+  const type = SAMPLE_TYPES.get(path.extname(sample ?? '').toLowerCase())
+  if (sample !== undefined && type !== undefined) {
+    const option = type === JSON_TYPE ? '-d' : '--data-binary'
+    return `curl -H 'Content-Type: ${type}' ${option} @${quote(sample)} ${url}`
+  }
   if (sample !== undefined) return `curl -F ${quote(`image=@${sample}`)} ${url}`
   // The metadata of a model that is loaded on demand says what it takes.
   if (metadata === undefined && status.residency !== undefined)
     return `curl ${inferenceUrl}/v2/models/${name}`
-  const text = asHandlerMetadata(metadata)?.text
-  if (text !== undefined) return jsonCommand(JSON.stringify(shortTextExample(text)), url)
+  const known = asHandlerMetadata(metadata)
+  if (known?.text !== undefined)
+    return jsonCommand(JSON.stringify(shortTextExample(known.text)), url)
   const inputs = inputsOf(metadata)
-  if (inputs.length === 0) return `curl -X POST ${url}`
+  // An empty request fits a model without inputs, but hardly a handler that describes none.
+  if (inputs.length === 0) return known === undefined ? undefined : `curl -X POST ${url}`
   const example = zerosOf(inputs)
   return 'json' in example
     ? jsonCommand(example.json, url)
@@ -111,7 +134,7 @@ function withToken(command: string): string {
 }
 
 function jsonCommand(json: string, url: string): string {
-  return `curl -H 'Content-Type: application/json' -d ${quote(printableJson(json))} ${url}`
+  return `curl -H 'Content-Type: ${JSON_TYPE}' -d ${quote(printableJson(json))} ${url}`
 }
 
 async function findSample(modelPath: string): Promise<string | undefined> {
@@ -119,7 +142,7 @@ async function findSample(modelPath: string): Promise<string | undefined> {
   for (const candidate of [path.join(folder, 'samples'), path.join(folder, '..', 'samples')]) {
     try {
       const names = (await readdir(candidate))
-        .filter((name) => /\.(png|jpe?g|webp|json)$/i.test(name))
+        .filter((name) => /\.(png|jpe?g|webp|json|txt|csv)$/i.test(name))
         .toSorted()
       const name = names[Math.floor((names.length * 3) / 4)]
       if (name !== undefined) return path.relative('.', path.join(candidate, name))

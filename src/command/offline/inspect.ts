@@ -94,6 +94,7 @@ async function addLoaded(file: Inspection, version: ModelVersion, ms: number): P
   const joins = memberOf(batching, 'joins')
   const handler = memberOf(metadata, 'handler')
   const note = responseNote(metadata)
+  const curl = await exampleCommand(version, USUAL_URL)
   return {
     ...file,
     handler: typeof handler === 'string' ? handler : file.handler,
@@ -107,7 +108,7 @@ async function addLoaded(file: Inspection, version: ModelVersion, ms: number): P
         batching: `${joins === true ? 'yes' : 'no'}${typeof reason === 'string' ? `: ${reason}` : ''}`,
       }),
     },
-    curl: await exampleCommand(version, USUAL_URL),
+    ...(curl !== undefined && { curl }),
     ...(note !== undefined && { response: note }),
   }
 }

@@ -1,4 +1,5 @@
 /** Prints what `onnxd inspect` found. */
+import { unknownRequest } from '../ready-message.ts'
 import { fieldsText } from '../terminal/table.ts'
 import { tensorTable } from '../terminal/tensor-table.ts'
 import { paint } from '../terminal/terminal.ts'
@@ -18,9 +19,10 @@ export function inspectionText(inspection: Inspection, terminal: Terminal): stri
     section('Outputs', tensorTable(inspection.outputs, terminal), terminal),
     section('External files', externalText(inspection.file?.external ?? []), terminal),
   ]
-  if (curl !== undefined) {
+  if (curl !== undefined || load?.ok === true) {
     const note = response === undefined ? '' : `  ${response}\n`
-    parts.push(section('Request, after onnxd serve', `  ${curl}\n${note}`, terminal))
+    const request = curl ?? unknownRequest(inspection.model)
+    parts.push(section('Request, after onnxd serve', `  ${request}\n${note}`, terminal))
   }
   if (load?.ok === false) {
     parts.push(
