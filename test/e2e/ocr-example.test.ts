@@ -63,6 +63,27 @@ test('each part is tested without a server', async (t) => {
   assert.deepEqual(await textsOf(other, page), [])
 })
 
+test('an image with too many lines is rejected before a line is read', async (t) => {
+  const folder = ocrFolders(temporaryFolder(t))
+  let read = 0
+  let count = 200
+  const models = {
+    'ocr-detector': () =>
+      Array.from({ length: count }, (_, row) => ({ box: [0, row, 9, row + 1], score: 1 })),
+    'ocr-reader': () => ({ text: `line ${++read}`, score: 1 }),
+  }
+  const ocr = await loadFolder(t, path.join(folder, 'ocr'), { models })
+  const page = await letterImage(16, 256, {})
+  assert.equal((await textsOf(ocr, page)).length, 200)
+  count = 201
+  read = 0
+  const refused = await ocr.predict(page)
+  assert.equal(refused.status, 413)
+  const { message } = (await json(refused)) as { message: string }
+  assert.equal(message, 'The image has 201 lines of text. Send an image with at most 200.')
+  assert.equal(read, 0)
+})
+
 async function textsOf(
   model: Awaited<ReturnType<typeof loadFolder>>,
   page: Buffer,

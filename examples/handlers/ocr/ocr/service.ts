@@ -16,6 +16,8 @@ interface ReadLine {
 
 /** Lines below it are not text. */
 const LEAST_SCORE = 0.5
+/** A page has fewer. Each line is a request to `ocr-reader`, which serves nobody else meanwhile. */
+const MOST_LINES = 200
 
 /** Reads the text of an image: one model finds the lines, another one reads each of them. */
 export async function handle(
@@ -34,6 +36,10 @@ async function read(
   if (!Buffer.isBuffer(image)) throw new PredictionException('Send an image.', 400)
   const { server } = context
   const found = (await server.predict('ocr-detector', image, { index })) as readonly FoundLine[]
+  if (found.length > MOST_LINES) {
+    const text = `The image has ${found.length} lines of text. Send an image with at most ${MOST_LINES}.`
+    throw new PredictionException(text, 413)
+  }
   const page = await sharp(image).autoOrient().toBuffer()
   const lines = await Promise.all(
     found.map(async ({ box }) => {
