@@ -167,17 +167,47 @@ export interface CallOptions {
   readonly index?: number
 }
 
-/** The server that runs the handler. */
-export interface HandlerServer {
+/**
+ * What another model takes and returns. Nothing checks at runtime that the model does.
+ * @typeParam Data The body of a request: a value for JSON, a string, or bytes.
+ * @typeParam Result Decoded JSON, a string for text, or a `Buffer`.
+ */
+export interface ModelCall<Data = unknown, Result = unknown> {
+  readonly data: Data
+  readonly result: Result
+}
+
+/** Models by name, with what they take and return. By default any model takes anything. */
+export type ModelCalls = Readonly<Record<string, ModelCall>>
+
+/**
+ * The server that runs the handler.
+ * @typeParam Calls The models that the handler calls:
+ * `{ iris: ModelCall<{ features: number[][] }, { label: string[] }> }`.
+ */
+export interface HandlerServer<
+  Calls extends Readonly<Record<keyof Calls, ModelCall>> = ModelCalls,
+> {
   /**
    * Sends `data` to another model. Returns decoded JSON, a string for text, else bytes.
    * @throws PredictionException with the status of an error.
    */
-  predict(model: string, data: unknown, options?: CallOptions): Promise<unknown>
+  predict<Name extends keyof Calls & string>(
+    model: Name,
+    data: Calls[Name]['data'],
+    options?: CallOptions,
+  ): Promise<Calls[Name]['result']>
 }
 
-/** The context of one batch. */
-export interface HandlerContext<Model = OnnxModel> {
+/**
+ * The context of one batch.
+ * @typeParam Model The ONNX model of the folder, as `onnxd types` writes it.
+ * @typeParam Calls The models that the handler calls, see {@link HandlerServer}.
+ */
+export interface HandlerContext<
+  Model = OnnxModel,
+  Calls extends Readonly<Record<keyof Calls, ModelCall>> = ModelCalls,
+> {
   readonly modelName: string
   /** Content of `MAR-INF/MANIFEST.json`, or `null`. */
   readonly manifest: unknown
@@ -188,7 +218,7 @@ export interface HandlerContext<Model = OnnxModel> {
   readonly requestProcessor: readonly RequestProcessor[]
   readonly metrics: Metrics
   /** Calls other models of the server. */
-  readonly server: HandlerServer
+  readonly server: HandlerServer<Calls>
   readonly PredictionException: typeof PredictionException
   getRequestId(index?: number): string
   getRequestHeader(index: number, name: string): RequestProperty | undefined
@@ -242,25 +272,28 @@ export type OutputsOf<Model> =
  * The built-in handler as a class, whose steps can be overridden one by one. Each step gets one
  * request; an error fails this request only.
  */
-export class OnnxHandler<Model = OnnxModel> {
+export class OnnxHandler<
+  Model = OnnxModel,
+  Calls extends Readonly<Record<keyof Calls, ModelCall>> = ModelCalls,
+> {
   /** Called once, after the model is loaded. */
-  initialize(context: HandlerContext<Model>): void | Promise<void>
+  initialize(context: HandlerContext<Model, Calls>): void | Promise<void>
   /** Returns the inputs of the model, or a request that the built-in handler reads. */
   preprocess(
     request: HandlerRequest<InputsOf<Model>, OutputsOf<Model>>,
-    context: HandlerContext<Model>,
+    context: HandlerContext<Model, Calls>,
   ): Preprocessed<Model> | Promise<Preprocessed<Model>>
   /** Runs the model. Without an own `infer`, the requests of a batch share runs. */
   infer(
     inputs: InputsOf<Model>,
     request: HandlerRequest<InputsOf<Model>, OutputsOf<Model>>,
-    context: HandlerContext<Model>,
+    context: HandlerContext<Model, Calls>,
   ): OutputsOf<Model> | Promise<OutputsOf<Model>>
   /** Returns the body of the response: bytes, text, or a value for JSON. */
   postprocess(
     outputs: OutputsOf<Model>,
     request: HandlerRequest<InputsOf<Model>, OutputsOf<Model>>,
-    context: HandlerContext<Model>,
+    context: HandlerContext<Model, Calls>,
   ): unknown
 }
 

@@ -47,6 +47,30 @@ const WRONG: Readonly<Record<string, readonly [code: string, error: RegExp]>> = 
     'const { label } = await context.model.run({ features: row }); void label.dims[1]',
     /TS2493|no element at index/,
   ],
+  'call-name': [
+    "await context.server.predict('irsi', { features: [[1]] })",
+    /"irsi".* not assignable to .*"iris"/,
+  ],
+  'call-data': [
+    "await context.server.predict('iris', { feature: [[1]] })",
+    /'feature' does not exist/,
+  ],
+  'call-values': [
+    "await context.server.predict('iris', { features: [['a']] })",
+    /TS2322.*'string' is not assignable to type 'number'/,
+  ],
+  'call-result': [
+    "const { label } = await context.server.predict('iris', { features: [[1]] }); const n: number | undefined = label[0]; void n",
+    /TS2322.*string/,
+  ],
+  'untyped-result': [
+    "const { label } = await others.predict('iris', 5)",
+    /'label' does not exist on type/,
+  ],
+  'place-axis': [
+    'const { places } = await context.model.placeImages(new Uint8Array(1)); void places[0]?.scale[2]',
+    /TS2493|no element at index/,
+  ],
   label: ["if (context.model.labels[0] === 'setsoa') return", /TS2367.*no overlap/],
 }
 
@@ -57,19 +81,44 @@ const RIGHT = `const { label, probabilities } = await context.model.run({ featur
     features: { type: 'float32', dims: [1, 4], data: new Float32Array(4) },
   })
   const size: 3 = plain.probabilities.dims[1]
-  void [probabilities.data[size]]`
+  void [probabilities.data[size]]
+  const found = await context.server.predict('iris', { features: [[1, 2, 3, 4]] }, { version: '1' })
+  const first: string | undefined = found.label[0]
+  const anything: unknown = await others.predict('other', first)
+  const { inputs, places } = await context.model.placeImages([new Uint8Array(1)])
+  const four: 4 = inputs.features.dims[1]
+  const [x, y] = places[0]?.scale ?? [1, 1]
+  class Calling extends OnnxHandler<Model, Calls> {
+    override async postprocess(_: unknown, __: unknown, { server }: HandlerContext<Model, Calls>) {
+      const { label: names }: { readonly label: readonly string[] } = await server.predict('iris', {
+        features: [[x, y, four]],
+      })
+      return names
+    }
+  }
+  void [anything, Calling]`
 
 function moduleOf(code: string): string {
-  return `import { tensor } from 'onnxd/handler'
-import type { HandlerContext, RequestData } from 'onnxd/handler'
+  return `import { OnnxHandler, tensor } from 'onnxd/handler'
+import type { HandlerContext, HandlerServer, ModelCall, RequestData } from 'onnxd/handler'
 import type { Label, Model } from './model.d.ts'
 
+interface Calls {
+  readonly iris: ModelCall<
+    { readonly features: readonly (readonly number[])[] },
+    { readonly label: readonly string[] }
+  >
+}
+declare const others: HandlerServer
 const row = tensor('float32', new Float32Array(4), [1, 4])
-export async function handle(data: readonly RequestData[] | undefined, context: HandlerContext<Model>) {
+export async function handle(
+  data: readonly RequestData[] | undefined,
+  context: HandlerContext<Model, Calls>,
+) {
   if (data === undefined) return
   ${code}
 }
-export type Unused = Label
+export type Unused = [Label, OnnxHandler, HandlerServer]
 `
 }
 

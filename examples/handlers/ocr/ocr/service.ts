@@ -1,5 +1,5 @@
 import { PredictionException } from 'onnxd/handler'
-import type { HandlerContext, RequestData } from 'onnxd/handler'
+import type { HandlerContext, ModelCall, OnnxModel, RequestData } from 'onnxd/handler'
 import sharp from 'sharp'
 
 /** What `ocr-detector` finds. */
@@ -14,6 +14,13 @@ interface ReadLine {
   readonly score: number
 }
 
+/** The models that this handler calls. */
+interface Calls {
+  readonly 'ocr-detector': ModelCall<Buffer, readonly FoundLine[]>
+  readonly 'ocr-reader': ModelCall<Buffer, ReadLine>
+}
+type Context = HandlerContext<OnnxModel, Calls>
+
 /** Lines below it are not text. */
 const LEAST_SCORE = 0.5
 /** A page has fewer. Each line is a request to `ocr-reader`, which serves nobody else meanwhile. */
@@ -22,7 +29,7 @@ const MOST_LINES = 200
 /** Reads the text of an image: one model finds the lines, another one reads each of them. */
 export async function handle(
   data: readonly RequestData[] | undefined,
-  context: HandlerContext,
+  context: Context,
 ): Promise<unknown> {
   if (data === undefined) return undefined
   return Promise.all(data.map((request, index) => read(request, index, context)))
@@ -31,11 +38,11 @@ export async function handle(
 async function read(
   { body, image = body }: RequestData,
   index: number,
-  context: HandlerContext,
+  context: Context,
 ): Promise<unknown> {
   if (!Buffer.isBuffer(image)) throw new PredictionException('Send an image.', 400)
   const { server } = context
-  const found = (await server.predict('ocr-detector', image, { index })) as readonly FoundLine[]
+  const found = await server.predict('ocr-detector', image, { index })
   if (found.length > MOST_LINES) {
     const text = `The image has ${found.length} lines of text. Send an image with at most ${MOST_LINES}.`
     throw new PredictionException(text, 413)
@@ -45,9 +52,7 @@ async function read(
     found.map(async ({ box }) => {
       const [left, top, right, bottom] = box
       const cut = sharp(page).extract({ left, top, width: right - left, height: bottom - top })
-      const line = (await server.predict('ocr-reader', await cut.png().toBuffer(), {
-        index,
-      })) as ReadLine
+      const line = await server.predict('ocr-reader', await cut.png().toBuffer(), { index })
       return { text: line.text, score: Number(line.score.toFixed(3)), box }
     }),
   )
