@@ -82,8 +82,35 @@ export interface OnnxModel<
   tokenize(texts: Text | readonly Text[], options?: TokenizeOptions): Promise<Inputs>
   /** Decodes image files and prepares them as the key `image` of `model.json` says. */
   prepareImages(images: Uint8Array | readonly Uint8Array[]): Promise<Inputs>
+  /**
+   * As `prepareImages`. Also says where each image lies in the input, so that a handler can map
+   * coordinates of the outputs, such as boxes, to the image.
+   */
+  placeImages(images: Uint8Array | readonly Uint8Array[]): Promise<PlacedImages<Inputs>>
   /** Reads a table: CSV, JSON, JSON lines, NumPy archives and Parquet, by the content type. */
   readTable(body: Uint8Array | string, contentType?: string): Promise<Inputs>
+}
+
+/** The result of `placeImages`. */
+export interface PlacedImages<Inputs = Tensors> {
+  readonly inputs: Inputs
+  /** One place for each image, in their order. */
+  readonly places: readonly ImagePlace[]
+}
+
+/**
+ * Where an image lies in the input of the model. A point `[x, y]` of the input, in pixels from its
+ * left top corner, is the point `[x * scale[0] + offset[0], y * scale[1] + offset[1]]` of the image.
+ * The point may lie outside of the image, where the input is padded.
+ */
+export interface ImagePlace {
+  /** Pixels of the image, upright: after its EXIF orientation was applied. */
+  readonly width: number
+  readonly height: number
+  /** Pixels of the image for each pixel of the input, across and down. */
+  readonly scale: readonly [x: number, y: number]
+  /** The left top corner of the input, in pixels of the image. */
+  readonly offset: readonly [x: number, y: number]
 }
 
 export interface TokenizeOptions {

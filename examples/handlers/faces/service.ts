@@ -1,6 +1,5 @@
 import { OnnxHandler, PredictionException } from 'onnxd/handler'
-import type { HandlerContext, HandlerRequest } from 'onnxd/handler'
-import sharp from 'sharp'
+import type { HandlerContext, HandlerRequest, ImagePlace } from 'onnxd/handler'
 import { drawBoxes } from './draw-boxes.ts'
 import { findFaces } from './find-faces.ts'
 import type { Box } from './find-faces.ts'
@@ -10,8 +9,13 @@ type Request = HandlerRequest<Inputs, Outputs>
 
 /** Finds faces. The response is JSON, or the image with a frame around each face. */
 export class Faces extends OnnxHandler<Model> {
-  override preprocess(request: Request, { model }: HandlerContext<Model>): Promise<Inputs> {
-    return model.prepareImages(imageOf(request))
+  /** Where the image of each request lies in the input of the model. */
+  readonly #places = new WeakMap<Request, ImagePlace>()
+
+  override async preprocess(request: Request, { model }: HandlerContext<Model>): Promise<Inputs> {
+    const { inputs, places } = await model.placeImages(imageOf(request))
+    for (const place of places) this.#places.set(request, place)
+    return inputs
   }
 
   override async postprocess(
@@ -19,20 +23,18 @@ export class Faces extends OnnxHandler<Model> {
     request: Request,
     context: HandlerContext<Model>,
   ): Promise<unknown> {
-    const image = imageOf(request)
-    const { autoOrient: size } = await sharp(image).metadata()
-    // The image lies in the top left corner of the input, which is a square.
-    const scale = Math.max(size.width, size.height) / 640
+    const place = this.#places.get(request)
+    if (place === undefined) throw new TypeError('an image that was not prepared')
     const faces = findFaces(outputs['537'], outputs['538'], outputs['539']).map(
       ({ box, score }) => ({
-        box: scaled(box, scale),
+        box: placed(box, place),
         score: rounded(score, 3),
       }),
     )
     if (!/image\/(?:jpeg|\*)/.test(request.headers['accept'] ?? '')) return { faces }
     context.setResponseContentType(0, 'image/jpeg')
     return drawBoxes(
-      image,
+      imageOf(request),
       faces.map(({ box }) => box),
     )
   }
@@ -44,9 +46,11 @@ function imageOf({ data }: Request): Buffer {
   throw new PredictionException('Send an image.', 400)
 }
 
-function scaled([left, top, right, bottom]: Box, scale: number): Box {
-  const edge = (value: number): number => rounded(value * scale, 1)
-  return [edge(left), edge(top), edge(right), edge(bottom)]
+/** From pixels of the input to pixels of the image. */
+function placed([left, top, right, bottom]: Box, { scale, offset }: ImagePlace): Box {
+  const x = (value: number): number => rounded(value * scale[0] + offset[0], 1)
+  const y = (value: number): number => rounded(value * scale[1] + offset[1], 1)
+  return [x(left), y(top), x(right), y(bottom)]
 }
 
 function rounded(value: number, digits: number): number {

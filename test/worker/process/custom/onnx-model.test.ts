@@ -3,6 +3,7 @@ import { writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { test } from 'node:test'
 import type { TestContext } from 'node:test'
+import sharp from 'sharp'
 import type { TestModel } from '../../../../types/testing.d.ts'
 import { handlerFolder, loadFolder, loadHandler } from '../../../helpers/handler-folder.ts'
 import { identityGraph } from '../../../helpers/onnx-builder.ts'
@@ -250,3 +251,32 @@ function textFolder(t: TestContext, code: string): string {
   writeFileSync(path.join(folder, 'service.mjs'), code)
   return folder
 }
+
+test('placeImages says where each image lies in the input', async (t) => {
+  const image = (width: number, height: number) =>
+    sharp({ create: { width, height, channels: 3, background: '#ff0000' } })
+  const wide = await image(200, 100).png().toBuffer()
+  const turned = await image(100, 200).withMetadata({ orientation: 6 }).jpeg().toBuffer()
+  const code = `
+    const { inputs, places } = await model.placeImages(body.files.map((file) => Buffer.from(file, 'base64')))
+    return { places, dims: inputs.x.dims, same: (await model.prepareImages(Buffer.from(body.files[0], 'base64'))).x.dims }`
+  const body = { files: [wide, turned].map((file) => file.toString('base64')) }
+  const place = (scale: number, x: number, y: number): object => {
+    return { width: 200, height: 100, scale: [scale, scale], offset: [x, y] }
+  }
+  for (const [settings, expected] of [
+    [{ fit: 'contain' }, place(4, 0, -48)],
+    [{ fit: 'contain', padPosition: 'top-left' }, place(4, 0, 0)],
+    [{ fit: 'cover' }, place(2, 50, 0)],
+    [{ fit: 'fill' }, { width: 200, height: 100, scale: [4, 2], offset: [0, 0] }],
+  ] as const) {
+    const graph = identityGraph({ type: 'FP32', shape: ['N', 3, 50, 50] })
+    const files = { 'service.mjs': handlerOf(code), 'model.json': { image: settings } }
+    const model = await loadFolder(t, handlerFolder(t, files, graph), { handler: 'service.mjs' })
+    assert.deepEqual(
+      await answerOf(model, body),
+      { places: [expected, expected], dims: [2, 3, 50, 50], same: [1, 3, 50, 50] },
+      JSON.stringify(settings),
+    )
+  }
+})

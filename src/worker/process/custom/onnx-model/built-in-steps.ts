@@ -1,12 +1,12 @@
 /** The first steps of the built-in tasks as functions: tokenise texts, prepare images. */
 import { messageOf } from '../../../../errors.ts'
 import type { WorkerOptions } from '../../handler.ts'
+import type { PreparedImages } from '../../onnx/image/codec.ts'
 import type { OpenModel } from '../../onnx/open-model.ts'
-import type { Tensor } from '../../onnx/tensors/tensor.ts'
 import type { TextInputs } from '../../tasks/text-inputs.ts'
 
 interface ImagePreparer {
-  prepare(files: readonly Buffer[]): Promise<{ readonly inputs: readonly Tensor[] }>
+  prepare(files: readonly Buffer[]): Promise<PreparedImages>
 }
 
 /** The code of each is loaded when it is called for the first time. */
@@ -27,10 +27,10 @@ export class BuiltInSteps {
   }
 
   /** @throws ServerError 4xx; TypeError if the inputs of the model take no image. */
-  async prepareImages(images: Uint8Array | readonly Uint8Array[]): Promise<readonly Tensor[]> {
+  async prepareImages(images: Uint8Array | readonly Uint8Array[]): Promise<PreparedImages> {
     this.#preparer ??= asHandlerError(this.#createPreparer())
     const list = images instanceof Uint8Array ? [images] : images
-    return (await (await this.#preparer).prepare(list.map(bufferOf))).inputs
+    return (await this.#preparer).prepare(list.map(bufferOf))
   }
 
   async #createTexts(): Promise<TextInputs> {

@@ -1,6 +1,8 @@
 /** `context.model`: the ONNX model of a handler's folder, with onnxd's own session. */
 import type {
+  ImagePlace,
   OnnxModel,
+  PlacedImages,
   TensorInfo,
   Tensors,
   Text,
@@ -8,6 +10,8 @@ import type {
 } from '../../../../../types/handler.d.ts'
 import { ServerError } from '../../../../errors.ts'
 import type { WorkerOptions } from '../../handler.ts'
+import { sourceX, sourceY } from '../../onnx/image/placement.ts'
+import type { Placement } from '../../onnx/image/placement.ts'
 import { endWithChangedWeights } from '../../onnx/model.ts'
 import type { OpenModel } from '../../onnx/open-model.ts'
 import { looksLikeJson, contentKind } from '../../onnx/predictions/media-type.ts'
@@ -60,7 +64,13 @@ export class HandlerModel implements OnnxModel {
 
   /** @throws ServerError 4xx for an image that cannot be decoded. */
   async prepareImages(images: Uint8Array | readonly Uint8Array[]): Promise<Tensors> {
-    return this.#given(await this.#steps.prepareImages(images))
+    return this.#given((await this.#steps.prepareImages(images)).inputs)
+  }
+
+  /** @throws ServerError 4xx for an image that cannot be decoded. */
+  async placeImages(images: Uint8Array | readonly Uint8Array[]): Promise<PlacedImages> {
+    const { inputs, placements } = await this.#steps.prepareImages(images)
+    return { inputs: this.#given(inputs), places: placements.map(placeOf) }
   }
 
   /** @throws ServerError 4xx for a table that does not fit the inputs. */
@@ -80,6 +90,16 @@ export class HandlerModel implements OnnxModel {
       this.inputs.map(({ name }) => name),
       tensors,
     )
+  }
+}
+
+function placeOf(placement: Placement): ImagePlace {
+  const { sourceWidth: width, sourceHeight: height, resizedWidth, resizedHeight } = placement
+  return {
+    width,
+    height,
+    scale: [width / resizedWidth, height / resizedHeight],
+    offset: [sourceX(0, placement), sourceY(0, placement)],
   }
 }
 

@@ -28,8 +28,11 @@ import { planInputs } from './facts.ts'
 import { SUPPORTED } from './parts.ts'
 import { planImageInput } from './plan.ts'
 import { ImagePreparer } from './prepare.ts'
+import type { PreparedImages } from './prepare.ts'
 import { ImageInstancesCodec, ImageProtocolCodec } from './protocol-codec.ts'
 import { readBaseSettings } from './settings/base-file.ts'
+
+export type { PreparedImages }
 
 /** The codecs of an image model, by REST dialect. */
 interface ImageCodecs {
