@@ -134,3 +134,15 @@ test('a name of the language is no escaped character, and a script without end i
   assert.deepEqual(await hidden.json(), expected)
   assert.deepEqual(await open.json(), expected)
 })
+
+test('other protocols are rejected, because their texts would not be cleaned', async () => {
+  const text = { name: 'text', datatype: 'BYTES', shape: [1], data: ['I forgot my password'] }
+  for (const [protocol, body] of [
+    ['v1', { instances: ['I forgot my password'] }],
+    ['v2', { inputs: [text] }],
+  ]) {
+    const response = await model.predict(body, { protocol })
+    assert.equal(response.status, 400, protocol)
+    assert.match(await response.text(), /Send messages to \/predictions/)
+  }
+})

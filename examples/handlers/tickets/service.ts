@@ -14,12 +14,14 @@ interface Ticket {
 const LEAST_SCORE = 0.6
 /** No person writes more, and the worker serves nobody else while it cleans a message. */
 const MOST_CHARACTERS = 20_000
+const WRONG_PATH = 'Send messages to /predictions; /v1, /v2 and gRPC are not supported.'
 
 /** Sorts messages to a help desk: text, HTML, or a subject and a message as a form or JSON. */
 export class Tickets extends OnnxHandler<Model> {
   /** The built-in handler turns the new text into tokens. */
   override preprocess(request: Request): Request {
-    if (request.protocol !== 'predictions') return request
+    // Bodies of other protocols have no place for a subject, and their texts would not be cleaned.
+    if (request.protocol !== 'predictions') throw new PredictionException(WRONG_PATH, 400)
     const message = fieldsOf(request.data).join('\n')
     if (message.length > MOST_CHARACTERS) {
       throw new PredictionException(`Send at most ${MOST_CHARACTERS} characters.`, 413)
