@@ -141,6 +141,7 @@ export async function startServer({
     tracing,
     recorder,
     others: shards,
+    healthElsewhere: shards && ((place) => shards.health(place)),
     forget: (name) => persistence?.forget(name) ?? Promise.resolve(false),
     isAccepting: () => isAccepting,
     isStopping: () => isStopping,

@@ -16,6 +16,9 @@ export class Changes {
   /** Called after each change. Several HTTP processes serve the same models. */
   onChange: () => void = () => {}
 
+  /** Resolves when all HTTP processes have made the changes that this one has made. */
+  whenShared: () => Promise<void> = () => Promise.resolve()
+
   /**
    * Makes a change and saves it. If saving fails, the change is reverted.
    * @param isSaved False for a change that the start makes itself or has read from the state.

@@ -100,16 +100,19 @@ export async function createModelService({
   const memory = config.checkMemory ? guard : undefined
   const modelMemory = new ModelMemory({ ...memorySettings(config), log })
   const weights = WeightCache.create({ ...workers, memory: guard })
+  const isFirst = share === undefined || share.index === 0
+  // Only process 0 writes into the state folder, except for the weight cache.
+  const stateDir = isFirst ? config.stateDir : ''
   const index =
-    config.stateDir === ''
+    stateDir === ''
       ? undefined
-      : new ModelIndex({ folder: config.stateDir, version: await readPackageVersion(), log })
+      : new ModelIndex({ folder: stateDir, version: await readPackageVersion(), log })
   const shared = { factory, memory, modelMemory, index, weights, share }
   const steps = { get: (name: string, version?: string) => registry.get(name, version) }
   const context = { config, configOrigins: origins, ...shared, steps, log }
   const registry: Registry = new Registry(context)
   factory.callsOf = answerCalls(registry, config)
-  const { modelStore, allowLocalPaths, stateDir, drainTimeout } = config
+  const { modelStore, allowLocalPaths, drainTimeout } = config
   const sources: SourceOptions = {
     modelStore: modelStore === '' ? undefined : modelStore,
     temporaryRoot: runtime.path,
@@ -128,7 +131,7 @@ export async function createModelService({
     droppedLogLines,
     recording: recorder?.counts,
     // Process 0 counts the copies of all processes.
-    shadows: () => (share === undefined || share.index === 0 ? registry.shadows.counts : []),
+    shadows: () => (isFirst ? registry.shadows.counts : []),
   })
   return {
     factory,

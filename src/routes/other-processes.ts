@@ -3,16 +3,29 @@ import { commonStatus, describeVersion } from '../models/describe-version.ts'
 import type { VersionDescription } from '../models/describe-version.ts'
 import type { ModelVersion } from '../models/model-version.ts'
 import type { LiveProcess } from './console/live-process.ts'
+import type { Health, ModelPlace } from './process-health.ts'
+
+/**
+ * Returns the health of each other process that takes requests and answers. The models of one that
+ * hangs are those of the others, and process 0 ends it soon.
+ * @param place Absent for all models.
+ */
+export type HealthElsewhere = (place?: ModelPlace) => Promise<readonly Health[]>
+
+/** A version in another process: its description, or only that it is being loaded there. */
+export type DescriptionElsewhere = VersionDescription | 'LOADING'
 
 /** What routes need from the other processes. */
 export interface OtherProcesses {
   /** Resolves when all of them serve the models as this process does. */
   applied(): Promise<void>
+  /** Resolves when all of them know which models this process serves and loads. */
+  informed(): Promise<void>
   /**
    * Describes a version in each process, by the number of the process. One that does not answer is
    * left out.
    */
-  describe(name: string, version: string): Promise<ReadonlyMap<number, VersionDescription>>
+  describe(name: string, version: string): Promise<ReadonlyMap<number, DescriptionElsewhere>>
   /** Live data of each process for the console, by the number of the process. */
   live(): Promise<ReadonlyMap<number, LiveProcess>>
   /** Adds the metrics of all processes to a page of this one. */
@@ -44,21 +57,34 @@ export async function describeEverywhere(
  */
 export function together(
   own: VersionDescription,
-  others: ReadonlyMap<number, VersionDescription>,
+  others: ReadonlyMap<number, DescriptionElsewhere>,
 ): VersionDescription {
-  const all = [own, ...others.values()]
-  const workers = [...others].flatMap(([shard, other]) =>
+  const described = [...others].flatMap(([shard, other]) =>
+    other === 'LOADING' ? [] : [{ shard, other }],
+  )
+  const all = [own, ...described.map(({ other }) => other)]
+  const workers = described.flatMap(({ shard, other }) =>
     other.workers.map((worker) => ({ ...worker, id: `${shard}.${worker.id}`, shard })),
   )
+  const states = [...others.values()].map((other) => (other === 'LOADING' ? other : other.status))
   const sum = (key: 'remainingCapacity' | 'pendingRequests'): number =>
     all.reduce((total, { jobQueueStatus }) => total + jobQueueStatus[key], 0)
   return {
     ...own,
-    status: commonStatus(all.map(({ status }) => status)),
+    status: commonStatus([own.status, ...states]),
     workers: [...own.workers.map((worker) => ({ ...worker, shard: 0 })), ...workers],
     jobQueueStatus: {
       remainingCapacity: sum('remainingCapacity'),
       pendingRequests: sum('pendingRequests'),
     },
   }
+}
+
+/** Whether all other processes can serve all models, or one. */
+export async function isReadyElsewhere(
+  { healthElsewhere }: { readonly healthElsewhere?: HealthElsewhere | undefined },
+  place?: ModelPlace,
+): Promise<boolean> {
+  const others = (await healthElsewhere?.(place)) ?? []
+  return others.every(({ isReady }) => isReady)
 }

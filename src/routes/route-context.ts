@@ -17,7 +17,7 @@ import type { ModelRepository } from '../models/triton/repository.ts'
 import type { ServerAccess } from './http/access/server-access.ts'
 import type { ByteBudget } from './http/byte-budget.ts'
 import type { RecentLog } from './management/recent-log.ts'
-import type { OtherProcesses } from './other-processes.ts'
+import type { HealthElsewhere, OtherProcesses } from './other-processes.ts'
 import type { Tracing } from './tracing/tracing.ts'
 
 /** A Fastify instance whose schemas are TypeBox. */
@@ -62,6 +62,8 @@ export interface RouteContext {
   readonly forget?: ((name: string) => Promise<boolean>) | undefined
   /** The other HTTP processes; absent if there are none, and in them. */
   readonly others?: OtherProcesses | undefined
+  /** Absent if there is only one HTTP process. */
+  readonly healthElsewhere?: HealthElsewhere | undefined
   /** False while the models of the start are being loaded, and after the stop signal. */
   readonly isAccepting: () => boolean
   /**

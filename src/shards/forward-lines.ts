@@ -1,10 +1,11 @@
+import { createInterface } from 'node:readline'
 import type { Readable } from 'node:stream'
 
 /** Passes whole lines on, many at once. */
-export function forwardLines(stream: Readable, take: (lines: string) => void): void {
+export function forwardLines(stream: Readable | null, take: (lines: string) => void): void {
   let rest = ''
-  stream.setEncoding('utf8')
-  stream.on('data', (chunk: string) => {
+  stream?.setEncoding('utf8')
+  stream?.on('data', (chunk: string) => {
     const end = chunk.lastIndexOf('\n') + 1
     if (end === 0) {
       rest += chunk
@@ -13,4 +14,9 @@ export function forwardLines(stream: Readable, take: (lines: string) => void): v
     take(rest + chunk.slice(0, end))
     rest = chunk.slice(end)
   })
+}
+
+/** Passes each line on. */
+export function forwardEachLine(stream: Readable | null, take: (line: string) => void): void {
+  if (stream !== null) createInterface({ input: stream }).on('line', take)
 }

@@ -2,6 +2,7 @@
 import type { Config, ConfigOrigins } from '../config/config.ts'
 import type { VersionReport } from '../models/rollout/reporter.ts'
 import type { CopyReport } from '../models/shadow/reporter.ts'
+import type { ModelPlace } from '../routes/process-health.ts'
 import type { Share } from '../share.ts'
 import type { DesiredState } from './desired-state.ts'
 
@@ -24,6 +25,14 @@ export type Question =
   /** Whether a client is connected, or was within this time. */
   | { readonly about: 'clients'; readonly withinMs: number }
   | { readonly about: 'version'; readonly name: string; readonly version: string }
+  | HealthQuestion
+
+/** Whether it can serve all models, or one. The processes ask each other through process 0. */
+export interface HealthQuestion {
+  readonly about: 'health'
+  /** Absent for all models. */
+  readonly place?: ModelPlace | undefined
+}
 
 /** From process 0. */
 export type ToShard =
@@ -39,6 +48,7 @@ export type ToShard =
   /** Comes after the listeners. */
   | { readonly type: 'listen'; readonly managementUrl: string }
   | { readonly type: 'ask'; readonly id: number; readonly question: Question }
+  | { readonly type: 'answer'; readonly id: number; readonly value: unknown }
   /** It is not ready any more. */
   | { readonly type: 'stop' }
   /** It finishes accepted requests and ends. */
@@ -48,6 +58,8 @@ export type ToShard =
 export type FromShard =
   /** A step of a change was made. */
   | { readonly type: 'progress' }
+  /** It knows which models process 0 serves and loads. */
+  | { readonly type: 'informed'; readonly revision: number }
   | { readonly type: 'applied'; readonly revision: number }
   /** The models cannot be brought into the desired state. The process ends. */
   | { readonly type: 'failed'; readonly reason: string; readonly stderr: readonly string[] }
@@ -57,3 +69,5 @@ export type FromShard =
   /** What copies for shadow versions have shown. */
   | { readonly type: 'copied'; readonly reports: readonly CopyReport[] }
   | { readonly type: 'answer'; readonly id: number; readonly value: unknown }
+  /** What the other processes say, for an answer of this one. */
+  | { readonly type: 'ask'; readonly id: number; readonly question: HealthQuestion }

@@ -3,23 +3,25 @@ import process from 'node:process'
 import type { Logger } from 'pino'
 import { ServerError, messageOf } from '../errors.ts'
 import type { OpenListener } from '../listen-all.ts'
-import { describeVersion } from '../models/describe-version.ts'
 import { createModelService } from '../models/model-service.ts'
 import type { ModelService } from '../models/model-service.ts'
 import { RolloutReporter } from '../models/rollout/reporter.ts'
 import { ShadowReporter } from '../models/shadow/reporter.ts'
-import { liveProcess } from '../routes/console/live-process.ts'
 import { startAccess } from '../routes/http/access/server-access.ts'
 import type { ServerAccess } from '../routes/http/access/server-access.ts'
 import { ByteBudget, budgetBytes } from '../routes/http/byte-budget.ts'
 import { listen } from '../routes/http/connections/listen.ts'
 import { RecentLog } from '../routes/management/recent-log.ts'
+import type { Health } from '../routes/process-health.ts'
 import type { RouteContext } from '../routes/route-context.ts'
 import { startTracing } from '../routes/tracing/tracing.ts'
 import type { Tracing } from '../routes/tracing/tracing.ts'
 import { tell } from './channel.ts'
 import type { DesiredState } from './desired-state.ts'
-import type { Begin, Question, ToShard } from './messages.ts'
+import type { Begin, HealthQuestion, ToShard } from './messages.ts'
+import { answer } from './questions/answer.ts'
+import type { Answering } from './questions/answer.ts'
+import { Asking } from './questions/asking.ts'
 import { Reconciler } from './reconciler.ts'
 
 /** What a {@link ShardServer} needs from its process. */
@@ -57,6 +59,9 @@ export class ShardServer {
   #loadsEnded: Promise<void> | undefined
   #draining: Promise<void> | undefined
   #managementUrl = ''
+  readonly #asking = new Asking<HealthQuestion>((id, question) =>
+    tell({ type: 'ask', id, question }),
+  )
 
   constructor(begin: Begin, surroundings: ShardSurroundings) {
     this.#begin = begin
@@ -74,7 +79,9 @@ export class ShardServer {
         this.#newest = message.state
         // The newest state is taken when the start has ended.
         void this.#starting.then((parts) => {
-          if (this.#newest === message.state) parts?.reconciler.want(message.state)
+          if (this.#newest !== message.state || parts === undefined) return
+          parts.reconciler.want(message.state)
+          tell({ type: 'informed', revision: message.state.revision })
         })
         return
       case 'listener': {
@@ -87,9 +94,12 @@ export class ShardServer {
         void this.#listen().catch((error: unknown) => this.#fail(error))
         return
       case 'ask':
-        void this.#answer(message.question).then((value) =>
+        void answer(message.question, this.#answering).then((value) =>
           tell({ type: 'answer', id: message.id, value }),
         )
+        return
+      case 'answer':
+        this.#asking.take(message.id, message.value)
         return
       case 'stop':
         this.#stop()
@@ -186,6 +196,8 @@ export class ShardServer {
       isStopping: () => this.#isStopping,
       stopping: this.#stopLoading.signal,
       managementUrl: () => this.#managementUrl,
+      healthElsewhere: async (place) =>
+        ((await this.#asking.ask({ about: 'health', place })) ?? []) as readonly Health[],
     }
   }
 
@@ -228,21 +240,8 @@ export class ShardServer {
     parts?.access.close()
   }
 
-  async #answer(question: Question): Promise<unknown> {
-    if (question.about === 'alive') return true
-    if (question.about === 'listeners') {
-      for (const listener of this.#open) listener.stopListening()
-      return true
-    }
-    if (question.about === 'clients')
-      return this.#open.some((listener) => listener.hasClientsWithin(question.withinMs))
-    const parts = await this.#starting
-    if (parts === undefined) return undefined
-    const { registry, metrics, modelMemory } = parts.service
-    if (question.about === 'live') return liveProcess({ registry, metrics, modelMemory })
-    if (question.about === 'metrics') return metrics.text(question.names)
-    const { name, version } = question
-    if (!registry.has(name, version)) return undefined
-    return describeVersion(registry.get(name, version), this.#begin.config.gpus)
+  get #answering(): Answering {
+    const service = async (): Promise<ModelService | undefined> => (await this.#starting)?.service
+    return { open: this.#open, service, gpus: this.#begin.config.gpus }
   }
 }

@@ -1,14 +1,15 @@
 /** The further HTTP processes of a server: starts, informs, replaces and stops them. */
 import type { Logger } from 'pino'
 import type { Config, ConfigOrigins } from '../config/config.ts'
-import type { VersionDescription } from '../models/describe-version.ts'
 import type { Registry } from '../models/registry.ts'
 import type { LiveProcess } from '../routes/console/live-process.ts'
-import type { OtherProcesses } from '../routes/other-processes.ts'
+import type { DescriptionElsewhere, OtherProcesses } from '../routes/other-processes.ts'
+import { healthOf } from '../routes/process-health.ts'
+import type { Health, ModelPlace } from '../routes/process-health.ts'
 import { Registrations, desiredState, judge } from './desired-state.ts'
 import type { DesiredState } from './desired-state.ts'
 import { Liveness } from './liveness.ts'
-import type { Question } from './messages.ts'
+import { askAll, haveClientsWithin, healthOfAll } from './questions/ask-all.ts'
 import { canReusePort } from './reuse-port.ts'
 import { Shard } from './shard.ts'
 import type { EndCause, SharedListeners } from './shard.ts'
@@ -63,6 +64,7 @@ export class ShardSet implements OtherProcesses {
   constructor(options: ShardSetOptions) {
     this.#options = options
     options.registry.changes.onChange = () => this.#sendLater()
+    options.registry.changes.whenShared = () => this.applied()
     options.registry.loads.onChange = () => this.#sendLater()
   }
 
@@ -96,12 +98,25 @@ export class ShardSet implements OtherProcesses {
     await this.#until(() => this.running.every((shard) => shard.isSettled(revision)))
   }
 
-  async describe(name: string, version: string): Promise<Map<number, VersionDescription>> {
-    return (await this.#ask({ about: 'version', name, version })) as Map<number, VersionDescription>
+  /** Resolves when all processes that take requests know the models as they are now. */
+  async informed(): Promise<void> {
+    const revision = this.#revision
+    await this.#until(() => this.running.every((shard) => shard.isInformed(revision)))
   }
 
-  async live(): Promise<Map<number, LiveProcess>> {
-    return (await this.#ask({ about: 'live' })) as Map<number, LiveProcess>
+  describe(name: string, version: string): Promise<Map<number, DescriptionElsewhere>> {
+    return askAll(this.running, { about: 'version', name, version })
+  }
+
+  live(): Promise<Map<number, LiveProcess>> {
+    return askAll(this.running, { about: 'live' })
+  }
+
+  /** As `HealthElsewhere`. @param asker Left out; process 0 by default. */
+  async health(place?: ModelPlace, asker?: Shard): Promise<Health[]> {
+    const others = this.running.filter((shard) => shard !== asker)
+    const own = asker === undefined ? [] : [healthOf(this.#options.registry, place)]
+    return [...own, ...(await healthOfAll(others, { about: 'health', place }))]
   }
 
   metrics(own: string, names: readonly string[]): Promise<string> {
@@ -109,15 +124,8 @@ export class ShardSet implements OtherProcesses {
     return this.#totals.text(`${own}\n${text}`, this.running, names)
   }
 
-  /**
-   * Whether a client is connected to one of the processes, or was within the last `ms`
-   * milliseconds. One that does not answer may have clients.
-   */
-  async hasClientsWithin(ms: number): Promise<boolean> {
-    const answers = await this.#ask({ about: 'clients', withinMs: ms })
-    return this.running.some(
-      ({ index, listeningSince }) => listeningSince !== undefined && answers.get(index) !== false,
-    )
+  hasClientsWithin(ms: number): Promise<boolean> {
+    return haveClientsWithin(this.running, ms)
   }
 
   /**
@@ -139,20 +147,12 @@ export class ShardSet implements OtherProcesses {
    * socket when it is closed.
    */
   async stopListening(): Promise<void> {
-    await this.#ask({ about: 'listeners' })
+    await askAll(this.running, { about: 'listeners' })
   }
 
   /** Lets all processes finish accepted requests. Resolves when they have ended. */
   async close(): Promise<void> {
     await Promise.all(this.running.map((shard) => shard.drain()))
-  }
-
-  /** The answers by the number of the process. One that does not answer is left out. */
-  async #ask(question: Question): Promise<Map<number, unknown>> {
-    const answers = await Promise.all(
-      this.running.map(async (shard) => [shard.index, await shard.ask(question)] as const),
-    )
-    return new Map(answers.filter(([, answer]) => answer !== undefined))
   }
 
   #start(index: number): void {
@@ -172,6 +172,7 @@ export class ShardSet implements OtherProcesses {
         onListening: ({ pid }) => log.info({ shard: index, pid }, 'an HTTP process listens'),
         onJudged: (reports) => judge(registry, this.#registrations, reports),
         onCopied: (reports) => registry.shadows.add(reports),
+        onQuestion: (asker, { place }) => this.health(place, asker),
         onFailed: (reason, stderr) =>
           log.error({ shard: index, reason, stderr }, 'an HTTP process cannot serve the models'),
         onEnd: (ended, cause, detail) => this.#replace(ended, cause, detail),

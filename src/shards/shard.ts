@@ -3,16 +3,14 @@ import { fork } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
 import type { Server } from 'node:net'
 import path from 'node:path'
-import { createInterface } from 'node:readline'
 import type { VersionReport } from '../models/rollout/reporter.ts'
 import type { CopyReport } from '../models/shadow/reporter.ts'
 import { packageFolder } from '../package-files.ts'
 import type { DesiredState } from './desired-state.ts'
-import { forwardLines } from './forward-lines.ts'
-import type { Begin, FromShard, Question, ToShard } from './messages.ts'
+import { forwardEachLine, forwardLines } from './forward-lines.ts'
+import type { Begin, FromShard, HealthQuestion, Question, ToShard } from './messages.ts'
+import { Asking } from './questions/asking.ts'
 
-/** An answer that takes longer is not waited for. */
-const ANSWER_MS = 1000
 /** A process that has to end gets this much time in addition to the drain timeout. */
 const END_MS = 4000
 
@@ -35,6 +33,8 @@ export interface ShardEvents {
   readonly onJudged: (reports: readonly VersionReport[]) => void
   /** Copies for shadow versions have ended, or were left out. */
   readonly onCopied: (reports: readonly CopyReport[]) => void
+  /** It wants to know something about the other processes. */
+  readonly onQuestion: (shard: Shard, question: HealthQuestion) => Promise<unknown>
   readonly onFailed: (reason: string, stderr: readonly string[]) => void
   readonly onEnd: (shard: Shard, cause: EndCause, detail: string) => void
 }
@@ -64,17 +64,19 @@ export class Shard {
   listeningSince: number | undefined
   readonly #child: ChildProcess
   readonly #options: ShardOptions
-  readonly #answers = new Map<number, (value: unknown) => void>()
+  readonly #asking = new Asking<Question>((id, question) =>
+    this.#tell({ type: 'ask', id, question }),
+  )
   /** Resolves when the process has ended. */
   readonly ended: Promise<void>
   #sent = 0
   #stepMs = 0
+  #informed = 0
   #applied = 0
   #isLeaving = false
   #cause: EndCause | undefined
   #hasEnded = false
   #mayListen = false
-  #lastQuestion = 0
   #watch: NodeJS.Timeout | undefined
 
   constructor(options: ShardOptions) {
@@ -97,7 +99,8 @@ export class Shard {
       })
     })
     this.#child.on('message', (message) => this.#take(message as FromShard))
-    this.#readLines()
+    forwardLines(this.#child.stdout, options.events.onLog)
+    forwardEachLine(this.#child.stderr, options.events.onOutput)
     this.#tell(options.begin)
   }
 
@@ -113,6 +116,11 @@ export class Shard {
   /** Whether no request can find it with an older revision of the models. */
   isSettled(revision: number): boolean {
     return !this.#mayListen || this.#isLeaving || this.#applied >= revision
+  }
+
+  /** Whether requests that find it get what this revision says, although it may not serve it yet. */
+  isInformed(revision: number): boolean {
+    return !this.#mayListen || this.#isLeaving || this.#informed >= revision
   }
 
   /** @param stepMs Time for each step towards the state. */
@@ -140,20 +148,9 @@ export class Shard {
     this.#tell({ type: 'listen', managementUrl })
   }
 
-  /** Returns its answer; `undefined` if it does not answer in time. */
-  ask(question: Question): Promise<unknown> {
-    const id = ++this.#lastQuestion
-    return new Promise((resolve) => {
-      const finish = (value: unknown): void => {
-        clearTimeout(timer)
-        this.#answers.delete(id)
-        resolve(value)
-      }
-      const timer = setTimeout(finish, ANSWER_MS, undefined)
-      this.#answers.set(id, finish)
-      if (this.#hasEnded) finish(undefined)
-      else this.#tell({ type: 'ask', id, question })
-    })
+  /** As {@link Asking.ask}. */
+  ask(question: Question, ms?: number): Promise<unknown> {
+    return this.#asking.ask(question, ms)
   }
 
   /** Ends it at once, because it hangs. */
@@ -184,6 +181,10 @@ export class Shard {
       case 'progress':
         this.#waitForStep()
         return
+      case 'informed':
+        this.#informed = message.revision
+        events.onChange(this)
+        return
       case 'applied':
         this.#applied = message.revision
         this.#waitForStep()
@@ -208,7 +209,12 @@ export class Shard {
         events.onCopied(message.reports)
         return
       case 'answer':
-        this.#answers.get(message.id)?.(message.value)
+        this.#asking.take(message.id, message.value)
+        return
+      case 'ask':
+        void events
+          .onQuestion(this, message.question)
+          .then((value) => this.#tell({ type: 'answer', id: message.id, value }))
     }
   }
 
@@ -229,8 +235,7 @@ export class Shard {
     this.#hasEnded = true
     this.#isLeaving = true
     clearTimeout(this.#watch)
-    const answers = [...this.#answers.values()]
-    for (const finish of answers) finish(undefined)
+    this.#asking.end()
     this.#options.events.onEnd(this, this.#cause ?? cause, detail)
   }
 
@@ -238,12 +243,5 @@ export class Shard {
     if (!this.#child.connected) return
     // An error means that the process has ended, which is noticed anyway.
     this.#child.send(message, handle, {}, () => {})
-  }
-
-  #readLines(): void {
-    const { stdout, stderr } = this.#child
-    const { onLog, onOutput } = this.#options.events
-    if (stdout !== null) forwardLines(stdout, onLog)
-    if (stderr !== null) createInterface({ input: stderr }).on('line', onOutput)
   }
 }

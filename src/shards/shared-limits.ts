@@ -30,7 +30,7 @@ export function settingsFor(config: Config, share: Share): Config {
   }
   if (share.index === 0) return Object.freeze({ ...config, ...own })
   const record = config.record === '' ? '' : partFile(config.record, share.index)
-  return Object.freeze({ ...config, ...own, stateDir: '', record })
+  return Object.freeze({ ...config, ...own, record })
 }
 
 /** @throws ConfigError for settings that do not work with several processes. */

@@ -1,6 +1,6 @@
 /** The management listener: register, list, describe, unregister, and who may. */
 import assert from 'node:assert/strict'
-import { cpSync, mkdirSync, writeFileSync } from 'node:fs'
+import { appendFileSync, cpSync, mkdirSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { test } from 'node:test'
 import { handlerModel } from '../helpers/handler-model.ts'
@@ -132,7 +132,8 @@ test('a model that cannot be registered is rejected with the status of MMS, and 
 test('alive, ready and ready for one model are three statuses, and failed models are listed with the reason', async (t) => {
   const folder = temporaryFolder(t)
   writeFileSync(path.join(folder, 'broken.onnx'), 'no model')
-  const server = await serve(t, [handlerModel(t, 'tool'), path.join(folder, 'broken.onnx')], {
+  const tool = handlerModel(t, 'tool')
+  const server = await serve(t, [tool, path.join(folder, 'broken.onnx')], {
     allowHandlers: true,
     allowLocalPaths: true,
   })
@@ -179,15 +180,22 @@ test('alive, ready and ready for one model are three statuses, and failed models
   )
   assert.deepEqual(await failed(), [])
 
-  for (let round = 0; round < 5; round += 1) {
-    await server.fetch('/predictions/tool', {
-      method: 'POST',
-      body: 'exit:1',
-      headers: { 'content-type': 'text/plain' },
-    })
-  }
+  // Its files changed, so the worker that ends is not replaced. With several HTTP processes, one of
+  // them has no worker then, and each of them says so, on whichever connection it is asked.
+  appendFileSync(path.join(tool, 'service.mjs'), '// changed')
+  const ending = { method: 'POST', body: 'exit:1', headers: { 'content-type': 'text/plain' } }
+  assert.equal((await server.fetch('/predictions/tool', ending)).status, 500)
   await until(async () => (await get('/v2/models/tool/ready'))[0] === 503)
-  assert.deepEqual(await get('/v2/health/ready'), [503, { ready: false }])
-  assert.deepEqual(await get('/v2/health/live'), [200, { live: true }])
-  assert.deepEqual(await get('/v2/models/mended/ready'), [200, { name: 'mended', ready: true }])
+  const eachTime = async (route: string, status: number, body: unknown): Promise<void> => {
+    for (let round = 0; round < 6; round += 1) {
+      const answer = await server.fetch(route, { headers: { connection: 'close' } })
+      assert.deepEqual([answer.status, await json(answer)], [status, body], route)
+    }
+  }
+  await eachTime('/v2/health/ready', 503, { ready: false })
+  await eachTime('/v2/models/tool/ready', 503, { name: 'tool', ready: false })
+  await eachTime('/v1/models/tool', 503, { name: 'tool', ready: false })
+  await eachTime('/ping', 200, { status: 'Partial Healthy' })
+  await eachTime('/v2/health/live', 200, { live: true })
+  await eachTime('/v2/models/mended/ready', 200, { name: 'mended', ready: true })
 })

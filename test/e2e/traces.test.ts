@@ -92,12 +92,11 @@ test(
   },
 )
 
-test('a batch is linked to its requests, errors are marked, health checks have no trace', async (t) => {
+test('a batch is linked to its requests', { skip: oneProcess('its batches') }, async (t) => {
   const collector = await receiveTraces(t)
   const tool = handlerModel(t, 'tool', { workers: 1, batchSize: 2, maxBatchDelay: 10_000 })
   const environment = sending(collector)
   const server = await serve(t, [tool], { allowHandlers: true }, { environment })
-  assert.equal((await server.fetch('/ping')).status, 200)
   const pair = ['one', 'two'].map((id) =>
     server.fetch('/predictions/tool', post(id, 'batch:', { traceparent: 'no trace' })),
   )
@@ -117,17 +116,22 @@ test('a batch is linked to its requests, errors are marked, health checks have n
     )
   }
   assert.notEqual(both[0]?.request.traceId, both[1]?.request.traceId)
+})
 
+test('errors are marked, health checks have no trace', async (t) => {
+  const collector = await receiveTraces(t)
+  const tool = handlerModel(t, 'tool', { workers: 1 })
+  const environment = sending(collector)
+  const server = await serve(t, [tool], { allowHandlers: true }, { environment })
+  assert.equal((await server.fetch('/ping')).status, 200)
   const unknown = await server.fetch('/predictions/none', post('unknown', 'x'))
   assert.equal(unknown.status, 404)
   const { request } = await requestSpans(collector, 'unknown')
   assert.equal(request.attributes['error.type'], 'ModelNotFoundException')
   assert.equal(request.status.code, 0)
-  const thrown = ['three', 'four'].map((id) =>
-    server.fetch('/predictions/tool', post(id, 'throw:x')),
-  )
-  for (const response of await Promise.all(thrown)) assert.equal(response.status, 503)
-  const failed = await requestSpans(collector, 'three')
+  const thrown = await server.fetch('/predictions/tool', post('thrown', 'throw:x'))
+  assert.equal(thrown.status, 503)
+  const failed = await requestSpans(collector, 'thrown')
   assert.equal(failed.request.status.code, 2)
   assert.ok(collector.spans.every(({ name }) => !name.startsWith('GET')))
 })

@@ -18,14 +18,13 @@ test('the parts of a number are its sum, and each process has at least one', () 
   )
 })
 
-test('each process has its part of the limits, its own recording, and only process 0 has state', () => {
+test('each process has its part of the limits and its own recording', () => {
   const config = completeConfig({
     queueSize: 5,
     maxConnections: 100,
     rateLimit: 3,
     memoryBudgetMib: 65,
     spareWorkers: 1,
-    stateDir: '/state',
     record: '/r.rec',
   })
   const [first, second] = [0, 1].map((index) => settingsFor(config, { index, count: 2 }))
@@ -39,7 +38,6 @@ test('each process has its part of the limits, its own recording, and only proce
   assert.deepEqual(limits(first), [3, 50, 2, 33])
   assert.deepEqual(limits(second), [2, 50, 1, 32])
   assert.deepEqual([first.spareWorkers, second.spareWorkers], [1, 0])
-  assert.deepEqual([first.stateDir, second.stateDir], ['/state', ''])
   assert.deepEqual([first.record, second.record], ['/r.rec', '/r.rec.process-1'])
 })
 

@@ -80,6 +80,7 @@ async function check(
     const prepare = async (stop: AbortSignal): Promise<readonly PreparedModel[]> =>
       (model.known = await prepareAgain(place, { ...sources, signal: stop }))
     await registry.reload(name, { ...registration, loadsNow: true }, prepare).done
+    await registry.changes.whenShared()
     log.info({ model: name, change }, 'the files of the model changed; it was loaded again')
   } catch (error) {
     const reason = messageOf(error)

@@ -45,7 +45,7 @@ export class ModelLoader {
         if (table.has(name, version) || this.loads.find(name, version)) throw taken(name)
       }
       const versions = ModelVersion.createAll(prepared, registration, models)
-      logConfigReport(prepared, models.log)
+      this.#report(prepared)
       return this.loads.begin(prepared, registration.origin, (load) =>
         this.#bring(load, versions, false),
       )
@@ -75,13 +75,19 @@ export class ModelLoader {
       try {
         load.signal.throwIfAborted()
         versions = ModelVersion.createAll(prepared, registration, this.#context.models)
-        logConfigReport(prepared, this.#context.models.log)
+        this.#report(prepared)
       } catch (error) {
         await Promise.all(prepared.map((model) => discard(model)))
         throw error
       }
       return this.#bring(load, versions, true)
     })
+  }
+
+  /** The other HTTP processes read the same configuration, so process 0 alone logs it. */
+  #report(prepared: readonly PreparedModel[]): void {
+    const { share, log } = this.#context.models
+    if ((share?.index ?? 0) === 0) logConfigReport(prepared, log)
   }
 
   /** Aborts all loads and rejects new ones. */

@@ -2,8 +2,11 @@
  * Health routes: whether the process runs, whether the server can serve, whether a model is ready.
  */
 import { Type } from '@sinclair/typebox'
+import { isReadyElsewhere } from '../other-processes.ts'
+import { healthOf } from '../process-health.ts'
 import type { App, RouteContext } from '../route-context.ts'
 import { readinessOf } from './v2-models.ts'
+import type { Readiness } from './v2-models.ts'
 import { ModelParams, ModelReady, VersionParams, protocolErrors } from './v2-schemas.ts'
 
 const tags = ['health']
@@ -11,11 +14,33 @@ const Live = Type.Object({ live: Type.Boolean() })
 const Ready = Type.Object({ ready: Type.Boolean() })
 
 /**
- * Whether the start is complete, the server does not stop, and every model has a worker. A pipeline
- * without one of its steps does not count: as after a failed load, the other models can serve.
+ * Whether this HTTP process accepts requests, and every model has a worker in it. A pipeline without
+ * one of its steps does not count: as after a failed load, the other models can serve.
  */
-export function isServerReady({ isAccepting, registry }: RouteContext): boolean {
-  return isAccepting() && registry.all.every(({ hasWorker }) => hasWorker)
+export function isProcessReady({ isAccepting, registry }: RouteContext): boolean {
+  return isAccepting() && healthOf(registry).isReady
+}
+
+/**
+ * Whether the start is complete, the server does not stop, and every model has a worker in each
+ * HTTP process. A client does not know which process will take its request.
+ */
+export async function isServerReady(context: RouteContext): Promise<boolean> {
+  return isProcessReady(context) && isReadyElsewhere(context)
+}
+
+/**
+ * Whether a version can serve requests in each HTTP process, and why not.
+ * @throws ServerError as `readinessOf`.
+ */
+export async function modelReadiness(
+  context: RouteContext,
+  name: string,
+  version?: string,
+): Promise<Readiness> {
+  const own = readinessOf(context, name, version)
+  if (!own.ready || (await isReadyElsewhere(context, { name, version }))) return own
+  return { name, ready: false, reason: 'Another HTTP process cannot serve the model now.' }
 }
 
 /**
@@ -49,7 +74,7 @@ export function healthRoutes(app: App, context: RouteContext): void {
       },
     },
     async (_request, reply) => {
-      const ready = isServerReady(context)
+      const ready = await isServerReady(context)
       return reply.code(ready ? 200 : 503).send({ ready })
     },
   )
@@ -68,7 +93,7 @@ export function healthRoutes(app: App, context: RouteContext): void {
       },
     },
     async ({ params: { model: name } }, reply) => {
-      const readiness = readinessOf(context, name)
+      const readiness = await modelReadiness(context, name)
       return reply.code(readiness.ready ? 200 : 503).send(readiness)
     },
   )
@@ -85,7 +110,7 @@ export function healthRoutes(app: App, context: RouteContext): void {
       },
     },
     async ({ params: { model: name, version } }, reply) => {
-      const readiness = readinessOf(context, name, version)
+      const readiness = await modelReadiness(context, name, version)
       return reply.code(readiness.ready ? 200 : 503).send(readiness)
     },
   )

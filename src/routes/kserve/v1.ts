@@ -10,7 +10,8 @@ import { rejectEarly } from '../inference/reject-early.ts'
 import { relay, relayExplanation } from '../inference/relay.ts'
 import { bodyParameter } from '../inference/request-parameters.ts'
 import type { App, RouteContext } from '../route-context.ts'
-import { chosenModel, readinessOf } from './v2-models.ts'
+import { modelReadiness } from './health.ts'
+import { chosenModel } from './v2-models.ts'
 import { ModelParams, ModelReady, protocolErrors } from './v2-schemas.ts'
 
 const tags = ['KServe v1']
@@ -81,7 +82,7 @@ export function v1Routes(app: App, context: RouteContext): void {
       },
     },
     async ({ params }, reply) => {
-      const readiness = readinessOf(context, params.model)
+      const readiness = await modelReadiness(context, params.model)
       return reply.code(readiness.ready ? 200 : 503).send(readiness)
     },
   )

@@ -25,7 +25,10 @@ export const ModelReady = Type.Object({
   name: Type.String(),
   ready: Type.Boolean(),
   reason: Type.Optional(
-    Type.String({ description: 'The first step of a pipeline that cannot serve, and why.' }),
+    Type.String({
+      description:
+        'Why it is not: the first step of a pipeline that cannot serve, or another HTTP process.',
+    }),
   ),
 })
 

@@ -78,13 +78,15 @@ export function managementRoutes(app: App, context: RouteContext): void {
   )
 }
 
-/** The answer to a change of the models comes when every HTTP process has made the change. */
+/**
+ * The answer to a change of the models comes when every HTTP process has made the change; 202, which
+ * says that the change is being made, when every one knows of it.
+ */
 export function answerWhenShared(app: App, { others }: RouteContext): void {
   if (others === undefined) return
   app.addHook('onSend', async ({ method }, { statusCode }) => {
-    const isChange = method !== 'GET' && method !== 'HEAD' && statusCode < 300
-    // 202 says that the change is being made.
-    if (isChange && statusCode !== 202) await others.applied()
+    if (method === 'GET' || method === 'HEAD' || statusCode >= 300) return
+    await (statusCode === 202 ? others.informed() : others.applied())
   })
 }
 

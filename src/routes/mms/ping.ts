@@ -1,5 +1,6 @@
 import { Type } from '@sinclair/typebox'
 import { stringEnum } from '../../schema.ts'
+import { healthOf } from '../process-health.ts'
 import type { App, RouteContext } from '../route-context.ts'
 
 const Health = Type.Object({ status: stringEnum(['Healthy', 'Partial Healthy', 'Unhealthy']) })
@@ -8,7 +9,10 @@ const Health = Type.Object({ status: stringEnum(['Healthy', 'Partial Healthy', '
  * Adds `/ping` with the body of MMS for all models. If no model can serve requests it sends 503;
  * MMS sends 200.
  */
-export function pingRoute(app: App, { registry, isAccepting }: RouteContext): void {
+export function pingRoute(
+  app: App,
+  { registry, isAccepting, healthElsewhere }: RouteContext,
+): void {
   app.get(
     '/ping',
     {
@@ -24,9 +28,10 @@ export function pingRoute(app: App, { registry, isAccepting }: RouteContext): vo
     async (_request, reply) => {
       let ready = 0
       let wanted = 0
-      for (const { status } of registry.all) {
-        ready += Math.min(status.readyWorkers, status.wantedWorkers)
-        wanted += status.wantedWorkers
+      const others = (await healthElsewhere?.()) ?? []
+      for (const { readyWorkers, wantedWorkers } of [healthOf(registry), ...others]) {
+        ready += readyWorkers
+        wanted += wantedWorkers
       }
       if (!isAccepting() || (ready === 0 && wanted > 0))
         return reply.code(503).send({ status: 'Unhealthy' as const })

@@ -2,8 +2,9 @@
 import { ServerError } from '../../../errors.ts'
 import { MessageReader } from '../../../proto-message.ts'
 import { mayUse } from '../../http/access/caller.ts'
-import { isServerReady } from '../../kserve/health.ts'
+import { isProcessReady } from '../../kserve/health.ts'
 import { readinessOf } from '../../kserve/v2-models.ts'
+import { isReadyElsewhere } from '../../other-processes.ts'
 import type { RouteContext } from '../../route-context.ts'
 import { encodeMessage } from '../messages/encode.ts'
 import { HEALTH } from '../messages/schemas.ts'
@@ -25,8 +26,12 @@ const SERVICE = 1
 const WATCH_MS = 500
 
 /** Handles `Check`. */
-export function checkHealth(message: Buffer, context: RouteContext, sender: Sender): Uint8Array {
-  const state = stateOf(serviceIn(message), context, sender)
+export async function checkHealth(
+  message: Buffer,
+  context: RouteContext,
+  sender: Sender,
+): Promise<Uint8Array> {
+  const state = await stateOf(serviceIn(message), context, sender)
   if (state !== 'SERVICE_UNKNOWN') return encodeMessage(HEALTH, { status: state })
   throw new ServerError(
     'ModelNotFoundException',
@@ -38,25 +43,45 @@ export function checkHealth(message: Buffer, context: RouteContext, sender: Send
 export function watchHealth(call: Call, message: Buffer, context: RouteContext): void {
   const service = serviceIn(message)
   let last: State | undefined
-  const send = (): void => {
-    const state = stateOf(service, context, call)
+  let hasEnded = false
+  const send = (state: State): void => {
     if (state === last) return
     last = state
     call.send(encodeMessage(HEALTH, { status: state }))
   }
-  const timer = setInterval(send, WATCH_MS).unref()
-  call.onLeave = () => clearInterval(timer)
-  call.onDrain = () => {
+  let isAsking = false
+  const compare = async (): Promise<void> => {
+    if (isAsking) return
+    isAsking = true
+    const state = await stateOf(service, context, call)
+    isAsking = false
+    if (!hasEnded) send(state)
+  }
+  const timer = setInterval(() => void compare(), WATCH_MS).unref()
+  const end = (): void => {
+    hasEnded = true
     clearInterval(timer)
-    send()
+  }
+  call.onLeave = end
+  call.onDrain = () => {
+    end()
+    send(ownStateOf(service, context, call))
     call.fail(new ServerError('ServiceUnavailableException', 'The server is stopping.'))
   }
-  send()
+  void compare()
 }
 
-/** A model that the sender may not use is unknown to it. */
-function stateOf(service: string, context: RouteContext, sender: Sender): State {
-  if (SERVER_NAMES.has(service)) return isServerReady(context) ? 'SERVING' : 'NOT_SERVING'
+/** The state in all HTTP processes. */
+async function stateOf(service: string, context: RouteContext, sender: Sender): Promise<State> {
+  const own = ownStateOf(service, context, sender)
+  if (own !== 'SERVING') return own
+  const place = SERVER_NAMES.has(service) ? undefined : { name: service }
+  return (await isReadyElsewhere(context, place)) ? 'SERVING' : 'NOT_SERVING'
+}
+
+/** The state in this HTTP process. A model that the sender may not use is unknown to it. */
+function ownStateOf(service: string, context: RouteContext, sender: Sender): State {
+  if (SERVER_NAMES.has(service)) return isProcessReady(context) ? 'SERVING' : 'NOT_SERVING'
   if (!mayUse(sender, service)) return 'SERVICE_UNKNOWN'
   try {
     return readinessOf(context, service).ready ? 'SERVING' : 'NOT_SERVING'

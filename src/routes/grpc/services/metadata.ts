@@ -4,9 +4,9 @@ import { modelStatistics } from '../../../models/triton/model-statistics.ts'
 import { readPackageVersion } from '../../../package-files.ts'
 import { MessageReader } from '../../../proto-message.ts'
 import { checkModel, mayUse } from '../../http/access/caller.ts'
-import { isServerReady } from '../../kserve/health.ts'
+import { isServerReady, modelReadiness } from '../../kserve/health.ts'
 import { EXTENSIONS, metadataOf, servedVersions } from '../../kserve/v2-metadata.ts'
-import { findModel, readinessOf } from '../../kserve/v2-models.ts'
+import { findModel } from '../../kserve/v2-models.ts'
 import type { RouteContext } from '../../route-context.ts'
 import { encodeMessage } from '../messages/encode.ts'
 import {
@@ -37,12 +37,12 @@ export async function metadataMethods(
   const server = { name, version: await readPackageVersion(), extensions: EXTENSIONS }
   return {
     ServerLive: () => encodeMessage(LIVE, { live: true }),
-    ServerReady: () => encodeMessage(READY, { ready: isServerReady(context) }),
+    ServerReady: async () => encodeMessage(READY, { ready: await isServerReady(context) }),
     ServerMetadata: () => encodeMessage(SERVER_METADATA, server),
-    ModelReady: (message, call) => {
+    ModelReady: async (message, call) => {
       const { model, version } = modelIn(message)
       checkModel(call, model)
-      const { ready } = readinessOf(context, model, version)
+      const { ready } = await modelReadiness(context, model, version)
       return encodeMessage(READY, { ready })
     },
     ModelMetadata: async (message, call) => {

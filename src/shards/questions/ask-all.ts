@@ -1,0 +1,53 @@
+/** Questions of process 0 to the other processes. */
+import type { Health } from '../../routes/process-health.ts'
+import type { HealthQuestion, Question } from '../messages.ts'
+
+/** A health check must not wait long for a process that hangs. */
+const HEALTH_MS = 300
+
+/** A process that is asked. */
+export interface AskedProcess {
+  readonly index: number
+  /** `undefined` until it listens. */
+  readonly listeningSince: number | undefined
+  /** Resolves with `undefined` if there is no answer in time. */
+  ask(question: Question, ms?: number): Promise<unknown>
+}
+
+/**
+ * Returns the answers by the number of the process. One that does not answer is left out.
+ * @typeParam T The answer to this question.
+ */
+export async function askAll<T>(
+  processes: readonly AskedProcess[],
+  question: Question,
+  ms?: number,
+): Promise<Map<number, T>> {
+  const answers = await Promise.all(
+    processes.map(async (one) => [one.index, await one.ask(question, ms)] as const),
+  )
+  return new Map(answers.filter(([, answer]) => answer !== undefined) as [number, T][])
+}
+
+/** Returns the health of the processes that listen and answer. */
+export async function healthOfAll(
+  processes: readonly AskedProcess[],
+  question: HealthQuestion,
+): Promise<Health[]> {
+  const listening = processes.filter(({ listeningSince }) => listeningSince !== undefined)
+  return [...(await askAll<Health>(listening, question, HEALTH_MS)).values()]
+}
+
+/**
+ * Whether a client is connected to one of the processes, or was within the last `withinMs`
+ * milliseconds. One that does not answer may have clients.
+ */
+export async function haveClientsWithin(
+  processes: readonly AskedProcess[],
+  withinMs: number,
+): Promise<boolean> {
+  const answers = await askAll<boolean>(processes, { about: 'clients', withinMs })
+  return processes.some(
+    ({ index, listeningSince }) => listeningSince !== undefined && answers.get(index) !== false,
+  )
+}
