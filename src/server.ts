@@ -116,7 +116,7 @@ export async function startServer({
   const { factory, registry, persistence, index } = service
   const shards =
     sharing &&
-    new sharing.ShardSet({ config: allSettings, origins, count, registry, log, writeLog })
+    new sharing.ShardSet({ config: allSettings, origins, count, registry, index, log, writeLog })
   const budget = new ByteBudget(budgetBytes(config.memoryBudgetMib))
   registry.shadows.memory = budget
   let isAccepting = false

@@ -68,7 +68,7 @@ export interface ModelService {
   readonly deliveries: Deliveries
   /** Absent without a state folder. */
   readonly persistence: Persistence | undefined
-  /** Absent without a state folder. */
+  /** Absent without a state folder and other HTTP processes. */
   readonly index: ModelIndex | undefined
   /** Absent if requests are not recorded. */
   readonly recorder: Recorder | undefined
@@ -104,9 +104,9 @@ export async function createModelService({
   // Only process 0 writes into the state folder, except for the weight cache.
   const stateDir = isFirst ? config.stateDir : ''
   const index =
-    stateDir === ''
+    stateDir === '' && share === undefined
       ? undefined
-      : new ModelIndex({ folder: stateDir, version: await readPackageVersion(), log })
+      : new ModelIndex({ folder: stateDir || undefined, version: await readPackageVersion(), log })
   const shared = { factory, memory, modelMemory, index, weights, share }
   const steps = { get: (name: string, version?: string) => registry.get(name, version) }
   const context = { config, configOrigins: origins, ...shared, steps, log }

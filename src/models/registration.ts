@@ -36,7 +36,7 @@ export interface ModelContext {
   readonly memory?: MemoryGuard | undefined
   /** Loads and unloads the models that load on demand. */
   readonly modelMemory: ModelMemory
-  /** Remembers inputs and outputs across restarts; absent without a state folder. */
+  /** Remembers inputs and outputs; absent without a state folder and other HTTP processes. */
   readonly index?: ModelIndex | undefined
   /** Lets workers share weights; absent if each loads its own. */
   readonly weights?: WeightCache | undefined

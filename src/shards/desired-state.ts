@@ -1,4 +1,5 @@
 /** The models that every HTTP process has to serve, as process 0 serves them. */
+import type { Config } from '../config/config.ts'
 import type { VersionOptions } from '../models/effective-settings.ts'
 import type { LoadedIdentity } from '../models/loading/loads.ts'
 import type { ModelVersion } from '../models/model-version.ts'
@@ -115,6 +116,18 @@ export function judge(
     const model = registrations.find(registry, report.name, report.id)
     if (model !== undefined) registry.rollouts.add(model, report)
   }
+}
+
+/** Time for one step of a change, in addition to the load timeout and the drain timeout. */
+const STEP_MARGIN_MS = 10_000
+
+/**
+ * Returns the time for one step towards the desired state, in milliseconds. The longest load
+ * timeout decides: a model can have its own.
+ */
+export function stepMs({ loadTimeout, drainTimeout }: Config, registry: Registry): number {
+  const timeouts = registry.all.map(({ settings }) => settings.startupTimeoutMs)
+  return Math.max(loadTimeout * 1000, ...timeouts) + drainTimeout * 1000 + STEP_MARGIN_MS
 }
 
 /** Describes what this process serves. */

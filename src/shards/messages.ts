@@ -49,10 +49,21 @@ export type ToShard =
   | { readonly type: 'listen'; readonly managementUrl: string }
   | { readonly type: 'ask'; readonly id: number; readonly question: Question }
   | { readonly type: 'answer'; readonly id: number; readonly value: unknown }
+  /** Lines of the model index that another process has learned. */
+  | { readonly type: 'learned'; readonly lines: readonly string[] }
   /** It is not ready any more. */
   | { readonly type: 'stop' }
   /** It finishes accepted requests and ends. */
   | { readonly type: 'drain' }
+
+/** What a process tells process 0 without a question. */
+export type Report =
+  /** What it has seen of versions that rollouts judge. */
+  | { readonly type: 'judged'; readonly reports: readonly VersionReport[] }
+  /** What copies for shadow versions have shown. */
+  | { readonly type: 'copied'; readonly reports: readonly CopyReport[] }
+  /** Lines of its model index: inputs and outputs of models that load on demand. */
+  | { readonly type: 'learned'; readonly lines: readonly string[] }
 
 /** To process 0. */
 export type FromShard =
@@ -64,10 +75,7 @@ export type FromShard =
   /** The models cannot be brought into the desired state. The process ends. */
   | { readonly type: 'failed'; readonly reason: string; readonly stderr: readonly string[] }
   | { readonly type: 'listening' }
-  /** What it has seen of versions that rollouts judge. */
-  | { readonly type: 'judged'; readonly reports: readonly VersionReport[] }
-  /** What copies for shadow versions have shown. */
-  | { readonly type: 'copied'; readonly reports: readonly CopyReport[] }
+  | Report
   | { readonly type: 'answer'; readonly id: number; readonly value: unknown }
   /** What the other processes say, for an answer of this one. */
   | { readonly type: 'ask'; readonly id: number; readonly question: HealthQuestion }

@@ -18,10 +18,10 @@ import { startTracing } from '../routes/tracing/tracing.ts'
 import type { Tracing } from '../routes/tracing/tracing.ts'
 import { tell } from './channel.ts'
 import type { DesiredState } from './desired-state.ts'
+import { answer } from './exchange/answer.ts'
+import type { Answering } from './exchange/answer.ts'
+import { Asking } from './exchange/asking.ts'
 import type { Begin, HealthQuestion, ToShard } from './messages.ts'
-import { answer } from './questions/answer.ts'
-import type { Answering } from './questions/answer.ts'
-import { Asking } from './questions/asking.ts'
 import { Reconciler } from './reconciler.ts'
 
 /** What a {@link ShardServer} needs from its process. */
@@ -101,6 +101,9 @@ export class ShardServer {
       case 'answer':
         this.#asking.take(message.id, message.value)
         return
+      case 'learned':
+        void this.#starting.then((parts) => parts?.service.index?.add(message.lines))
+        return
       case 'stop':
         this.#stop()
         return
@@ -126,7 +129,8 @@ export class ShardServer {
       signal,
       stopSignal: signal,
     })
-    const { registry, sources } = service
+    const { registry, sources, index } = service
+    if (index !== undefined) index.onRecord = (line) => tell({ type: 'learned', lines: [line] })
     const rollouts = new RolloutReporter((reports) => tell({ type: 'judged', reports }))
     const shadows = new ShadowReporter((reports) => tell({ type: 'copied', reports }))
     registry.shadows.onEvent = (name, shadow, event) => shadows.add(name, shadow, event)
@@ -241,7 +245,6 @@ export class ShardServer {
   }
 
   get #answering(): Answering {
-    const service = async (): Promise<ModelService | undefined> => (await this.#starting)?.service
-    return { open: this.#open, service, gpus: this.#begin.config.gpus }
+    return { open: this.#open, starting: this.#starting, gpus: this.#begin.config.gpus }
   }
 }

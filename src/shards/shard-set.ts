@@ -1,15 +1,16 @@
 /** The further HTTP processes of a server: starts, informs, replaces and stops them. */
 import type { Logger } from 'pino'
 import type { Config, ConfigOrigins } from '../config/config.ts'
+import type { ModelIndex } from '../models/model-index/model-index.ts'
 import type { Registry } from '../models/registry.ts'
 import type { LiveProcess } from '../routes/console/live-process.ts'
 import type { DescriptionElsewhere, OtherProcesses } from '../routes/other-processes.ts'
-import { healthOf } from '../routes/process-health.ts'
 import type { Health, ModelPlace } from '../routes/process-health.ts'
-import { Registrations, desiredState, judge } from './desired-state.ts'
+import { Registrations, desiredState, stepMs } from './desired-state.ts'
 import type { DesiredState } from './desired-state.ts'
+import { askAll, haveClientsWithin, healthElsewhere } from './exchange/ask-all.ts'
+import { takeReport } from './exchange/reports.ts'
 import { Liveness } from './liveness.ts'
-import { askAll, haveClientsWithin, healthOfAll } from './questions/ask-all.ts'
 import { canReusePort } from './reuse-port.ts'
 import { Shard } from './shard.ts'
 import type { EndCause, SharedListeners } from './shard.ts'
@@ -23,8 +24,6 @@ const FIRST_DELAY_MS = 100
 const MAX_DELAY_MS = 30_000
 /** A process that has listened this long is replaced at once. */
 const LONG_LIFE_MS = 10_000
-/** Time for one step of a change, in addition to the load timeout and the drain timeout. */
-const STEP_MARGIN_MS = 10_000
 /** A state takes time to build and to send. It is sent in at most this part of the time. */
 const LEAST_PAUSE_PER_SEND = 10
 
@@ -34,6 +33,8 @@ export interface ShardSetOptions {
   readonly origins: ConfigOrigins
   readonly count: number
   readonly registry: Registry
+  /** What is known of models that load on demand. All processes know the same. */
+  readonly index: ModelIndex | undefined
   readonly log: Logger
   /** Takes lines of the log that another process has formatted. */
   readonly writeLog: (lines: string) => void
@@ -63,6 +64,8 @@ export class ShardSet implements OtherProcesses {
 
   constructor(options: ShardSetOptions) {
     this.#options = options
+    if (options.index !== undefined)
+      options.index.onRecord = (line) => this.running.forEach((shard) => shard.learn([line]))
     options.registry.changes.onChange = () => this.#sendLater()
     options.registry.changes.whenShared = () => this.applied()
     options.registry.loads.onChange = () => this.#sendLater()
@@ -112,11 +115,9 @@ export class ShardSet implements OtherProcesses {
     return askAll(this.running, { about: 'live' })
   }
 
-  /** As `HealthElsewhere`. @param asker Left out; process 0 by default. */
-  async health(place?: ModelPlace, asker?: Shard): Promise<Health[]> {
-    const others = this.running.filter((shard) => shard !== asker)
-    const own = asker === undefined ? [] : [healthOf(this.#options.registry, place)]
-    return [...own, ...(await healthOfAll(others, { about: 'health', place }))]
+  /** As {@link healthElsewhere}. */
+  health(place?: ModelPlace, asker?: Shard): Promise<Health[]> {
+    return healthElsewhere(place, asker, this.#context)
   }
 
   metrics(own: string, names: readonly string[]): Promise<string> {
@@ -170,8 +171,7 @@ export class ShardSet implements OtherProcesses {
           this.#waiting.check()
         },
         onListening: ({ pid }) => log.info({ shard: index, pid }, 'an HTTP process listens'),
-        onJudged: (reports) => judge(registry, this.#registrations, reports),
-        onCopied: (reports) => registry.shadows.add(reports),
+        onReport: (from, report) => takeReport(report, from, this.#context),
         onQuestion: (asker, { place }) => this.health(place, asker),
         onFailed: (reason, stderr) =>
           log.error({ shard: index, reason, stderr }, 'an HTTP process cannot serve the models'),
@@ -179,7 +179,8 @@ export class ShardSet implements OtherProcesses {
       },
     })
     this.#shards.set(index, shard)
-    shard.want(this.#state(), this.#stepMs())
+    shard.want(this.#state(), stepMs(config, registry))
+    shard.learn(this.#options.index?.lines ?? [])
   }
 
   #state(): DesiredState {
@@ -230,17 +231,14 @@ export class ShardSet implements OtherProcesses {
       this.#sending = undefined
       const begun = performance.now()
       const state = this.#state()
-      for (const shard of this.#shards.values()) shard.want(state, this.#stepMs())
+      const ms = stepMs(this.#options.config, this.#options.registry)
+      for (const shard of this.#shards.values()) shard.want(state, ms)
       this.#lastSendMs = performance.now() - begun
     }, this.#lastSendMs * LEAST_PAUSE_PER_SEND)
   }
 
-  /** The longest load timeout decides: a model can have its own. */
-  #stepMs(): number {
-    const { config, registry } = this.#options
-    const timeouts = registry.all.map(({ settings }) => settings.startupTimeoutMs)
-    const longest = Math.max(config.loadTimeout * 1000, ...timeouts)
-    return longest + config.drainTimeout * 1000 + STEP_MARGIN_MS
+  get #context() {
+    return { ...this.#options, registrations: this.#registrations, running: this.running }
   }
 
   /** Resolves when the condition holds after a change of a process, or the server stops. */

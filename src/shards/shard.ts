@@ -3,13 +3,11 @@ import { fork } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
 import type { Server } from 'node:net'
 import path from 'node:path'
-import type { VersionReport } from '../models/rollout/reporter.ts'
-import type { CopyReport } from '../models/shadow/reporter.ts'
 import { packageFolder } from '../package-files.ts'
 import type { DesiredState } from './desired-state.ts'
+import { Asking } from './exchange/asking.ts'
 import { forwardEachLine, forwardLines } from './forward-lines.ts'
-import type { Begin, FromShard, HealthQuestion, Question, ToShard } from './messages.ts'
-import { Asking } from './questions/asking.ts'
+import type { Begin, FromShard, HealthQuestion, Question, Report, ToShard } from './messages.ts'
 
 /** A process that has to end gets this much time in addition to the drain timeout. */
 const END_MS = 4000
@@ -29,10 +27,7 @@ export interface ShardEvents {
   /** It has applied a state, listens, or has to be waited for no longer. */
   readonly onChange: (shard: Shard) => void
   readonly onListening: (shard: Shard) => void
-  /** It has seen requests of versions that rollouts judge. */
-  readonly onJudged: (reports: readonly VersionReport[]) => void
-  /** Copies for shadow versions have ended, or were left out. */
-  readonly onCopied: (reports: readonly CopyReport[]) => void
+  readonly onReport: (shard: Shard, report: Report) => void
   /** It wants to know something about the other processes. */
   readonly onQuestion: (shard: Shard, question: HealthQuestion) => Promise<unknown>
   readonly onFailed: (reason: string, stderr: readonly string[]) => void
@@ -132,6 +127,11 @@ export class Shard {
     this.#waitForStep()
   }
 
+  /** Tells it inputs and outputs of models, as lines of the model index. */
+  learn(lines: readonly string[]): void {
+    if (lines.length > 0) this.#tell({ type: 'learned', lines })
+  }
+
   /** Lets it listen where process 0 listens. */
   listen({ managementUrl, http, grpc, isPortReused }: SharedListeners): void {
     if (this.#mayListen) return
@@ -203,10 +203,9 @@ export class Shard {
         events.onChange(this)
         return
       case 'judged':
-        events.onJudged(message.reports)
-        return
       case 'copied':
-        events.onCopied(message.reports)
+      case 'learned':
+        events.onReport(this, message)
         return
       case 'answer':
         this.#asking.take(message.id, message.value)

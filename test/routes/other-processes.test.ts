@@ -46,4 +46,7 @@ test('the status is that of all processes', () => {
     const others = new Map([[1, description(other, '1', 0)]])
     assert.equal(together(description(own, '1', 0), others).status, expected, `${own} ${other}`)
   }
+  const loading = new Map([[1, 'LOADING' as const]])
+  const { status, workers } = together(description('READY', '1', 0), loading)
+  assert.deepEqual([status, workers.length], ['PARTIAL', 1])
 })

@@ -5,15 +5,19 @@ import type { EffectiveSettings } from '../effective-settings.ts'
 import type { PreparedModel } from '../sources/prepare.ts'
 import type { IndexedModel, ModelIndex } from './model-index.ts'
 
-/** Metadata that a worker returned, else what the index has from an earlier run of the server. */
+/**
+ * Metadata that a worker returned, else what the index has from an earlier run of the server or from
+ * another HTTP process.
+ */
 export class MetadataMemory {
   readonly #index: ModelIndex | undefined
   readonly #model: () => IndexedModel | undefined
   #metadata: unknown
   #isLearned = false
-  #isLookedUp = false
+  /** Revision of the index in which the model was not found. */
+  #missedIn: number | undefined
 
-  /** @param index Absent without a state folder. */
+  /** @param index Absent without a state folder and other HTTP processes. */
   constructor(prepared: PreparedModel, settings: EffectiveSettings, index: ModelIndex | undefined) {
     // Other models are described by the load at the start.
     this.#index = settings.loadsOnDemand ? index : undefined
@@ -27,10 +31,12 @@ export class MetadataMemory {
 
   /** Returns the same object until {@link record} is called. */
   get metadata(): unknown {
-    if (this.#isLearned || this.#isLookedUp || this.#index === undefined) return this.#metadata
-    this.#isLookedUp = true
+    const revision = this.#index?.revision
+    if (this.#metadata !== undefined || revision === this.#missedIn) return this.#metadata
     const model = this.#model()
-    this.#metadata = model && this.#index.find(model)
+    this.#metadata = model && this.#index?.find(model)
+    // The index is read in `find`, which does not change its revision.
+    this.#missedIn = revision
     return this.#metadata
   }
 

@@ -29,8 +29,8 @@ export interface IndexedModel {
 
 /** What {@link ModelIndex} needs from the server. */
 export interface ModelIndexOptions {
-  /** The state folder. */
-  readonly folder: string
+  /** The state folder; absent if nothing is written. */
+  readonly folder?: string | undefined
   /** Version of onnxd. */
   readonly version: string
   readonly log: Logger
@@ -38,15 +38,19 @@ export interface ModelIndexOptions {
 }
 
 /**
- * Remembers the inputs and outputs of models across restarts, so that a model that is not loaded
- * can be described. The file is read when the first model is asked for.
+ * Remembers the inputs and outputs of models, so that a model that is not loaded can be described:
+ * across restarts, and for all HTTP processes. The file is read when the first model is asked for.
  */
 export class ModelIndex {
   readonly #options: ModelIndexOptions
-  readonly #file: string
+  /** Absent if nothing is written. */
+  readonly #file: string | undefined
+  /** Called with each line that this process has learned. */
+  onRecord: (line: string) => void = () => {}
   /** The lines of the file, by the id of the model; the oldest first. */
   #lines: Map<string, string> | undefined
   #characters = 0
+  #revision = 0
   #isChanged = false
   #mayWrite = false
   #timer: NodeJS.Timeout | undefined
@@ -54,7 +58,27 @@ export class ModelIndex {
 
   constructor(options: ModelIndexOptions) {
     this.#options = options
-    this.#file = path.join(path.resolve(options.folder), INDEX_FILE)
+    const { folder } = options
+    this.#file = folder === undefined ? undefined : path.join(path.resolve(folder), INDEX_FILE)
+  }
+
+  /** Changes when more is known. */
+  get revision(): number {
+    return this.#revision
+  }
+
+  /** All models, for another process of this server. */
+  get lines(): readonly string[] {
+    return [...this.#read().values()]
+  }
+
+  /** Adds models that another process of this server has learned. */
+  add(added: readonly string[]): void {
+    const lines = this.#read()
+    for (const line of added) {
+      const id = LINE.exec(line)?.[1]
+      if (id !== undefined && lines.get(id) !== line) this.#change(lines, id, line)
+    }
   }
 
   /** Call it when this server has the state folder for itself. */
@@ -83,9 +107,8 @@ export class ModelIndex {
     const line = JSON.stringify({ id, hash, name, version, bytes, metadata })
     const lines = this.#read()
     if (lines.get(id) === line || line.length > MAX_LINE_CHARACTERS) return
-    this.#set(lines, id, line)
-    this.#isChanged = true
-    this.#writeLater()
+    this.#change(lines, id, line)
+    this.onRecord(line)
   }
 
   /** Writes what was not written yet. */
@@ -100,6 +123,7 @@ export class ModelIndex {
     const lines = new Map<string, string>()
     this.#lines = lines
     const { version, log } = this.#options
+    if (this.#file === undefined) return lines
     try {
       for (const line of readIndex(this.#file, version)) {
         const id = LINE.exec(line)?.[1]
@@ -110,6 +134,13 @@ export class ModelIndex {
       log.warn({ file: INDEX_FILE, problem }, 'the index of models is ignored')
     }
     return lines
+  }
+
+  #change(lines: Map<string, string>, id: string, line: string): void {
+    this.#set(lines, id, line)
+    this.#revision += 1
+    this.#isChanged = true
+    this.#writeLater()
   }
 
   #set(lines: Map<string, string>, id: string, line: string): void {
@@ -134,11 +165,12 @@ export class ModelIndex {
   /** Never rejects: without the file, the next start has to load the models again. */
   #write(): Promise<void> {
     this.#writing = this.#writing.then(async () => {
-      if (!this.#isChanged || !this.#mayWrite) return
+      const file = this.#file
+      if (file === undefined || !this.#isChanged || !this.#mayWrite) return
       this.#isChanged = false
       const { version, log } = this.#options
       try {
-        await writeIndex(this.#file, version, this.#read().values())
+        await writeIndex(file, version, this.#read().values())
       } catch (error) {
         log.warn({ problem: messageOf(error, 200) }, 'the index of models cannot be written')
       }

@@ -169,6 +169,32 @@ test('the index is bounded: the models that were recorded first are forgotten', 
   assert.equal(next.find(modelOf(count)), undefined)
 })
 
+test('what one process has learned, another one knows and writes', async (t) => {
+  const log = pino({ level: 'silent' })
+  const other = new ModelIndex({ version: '1.0.0', log })
+  const learned: string[] = []
+  other.onRecord = (line) => void learned.push(line)
+  const before = other.revision
+  other.allowWrites()
+  other.record(modelOf(1), metadataOf('x'))
+  other.record(modelOf(1), metadataOf('x'))
+  assert.notEqual(other.revision, before)
+  assert.equal(learned.length, 1)
+  assert.deepEqual(other.lines, learned)
+  await other.close()
+
+  const folder = temporaryFolder(t)
+  const { index } = openIndex(t, folder)
+  index.onRecord = () => assert.fail('it has learned nothing itself')
+  assert.equal(index.find(modelOf(1)), undefined)
+  const { revision } = index
+  index.add(['no line', ...learned])
+  assert.notEqual(index.revision, revision)
+  assert.deepEqual(index.find(modelOf(1)), metadataOf('x'))
+  await index.close()
+  assert.deepEqual(openIndex(t, folder).index.find(modelOf(1)), metadataOf('x'))
+})
+
 test('metadata of a custom handler is not recorded', async (t) => {
   const folder = temporaryFolder(t)
   const { index } = openIndex(t, folder)

@@ -11,14 +11,14 @@ export interface Answering {
   /** Listeners that are open. */
   readonly open: readonly OpenListener[]
   /** Resolves when the process has started; with `undefined` if it could not. */
-  readonly service: () => Promise<ModelService | undefined>
+  readonly starting: Promise<{ readonly service: ModelService } | undefined>
   readonly gpus: number
 }
 
 /** Returns the answer; `undefined` if there is none. */
 export async function answer(
   question: Question,
-  { open, service, gpus }: Answering,
+  { open, starting, gpus }: Answering,
 ): Promise<unknown> {
   if (question.about === 'alive') return true
   if (question.about === 'listeners') {
@@ -27,9 +27,9 @@ export async function answer(
   }
   if (question.about === 'clients')
     return open.some((listener) => listener.hasClientsWithin(question.withinMs))
-  const started = await service()
+  const started = await starting
   if (started === undefined) return undefined
-  const { registry, metrics, modelMemory } = started
+  const { registry, metrics, modelMemory } = started.service
   switch (question.about) {
     case 'live':
       return liveProcess({ registry, metrics, modelMemory })

@@ -1,6 +1,8 @@
 /** Questions of process 0 to the other processes. */
-import type { Health } from '../../routes/process-health.ts'
-import type { HealthQuestion, Question } from '../messages.ts'
+import type { Registry } from '../../models/registry.ts'
+import { healthOf } from '../../routes/process-health.ts'
+import type { Health, ModelPlace } from '../../routes/process-health.ts'
+import type { Question } from '../messages.ts'
 
 /** A health check must not wait long for a process that hangs. */
 const HEALTH_MS = 300
@@ -29,13 +31,19 @@ export async function askAll<T>(
   return new Map(answers.filter(([, answer]) => answer !== undefined) as [number, T][])
 }
 
-/** Returns the health of the processes that listen and answer. */
-export async function healthOfAll(
-  processes: readonly AskedProcess[],
-  question: HealthQuestion,
+/**
+ * Returns the health of all processes that listen and answer, except for the one that wants to know.
+ * @param place Absent for all models.
+ * @param asker Process 0 if it is absent.
+ */
+export async function healthElsewhere(
+  place: ModelPlace | undefined,
+  asker: AskedProcess | undefined,
+  { registry, running }: { registry: Registry; running: readonly AskedProcess[] },
 ): Promise<Health[]> {
-  const listening = processes.filter(({ listeningSince }) => listeningSince !== undefined)
-  return [...(await askAll<Health>(listening, question, HEALTH_MS)).values()]
+  const others = running.filter((one) => one !== asker && one.listeningSince !== undefined)
+  const answers = await askAll<Health>(others, { about: 'health', place }, HEALTH_MS)
+  return [...(asker === undefined ? [] : [healthOf(registry, place)]), ...answers.values()]
 }
 
 /**
