@@ -8,7 +8,7 @@ import type { DescriptionElsewhere, OtherProcesses } from '../routes/other-proce
 import type { Health, ModelPlace } from '../routes/process-health.ts'
 import { Registrations, desiredState, stepMs } from './desired-state.ts'
 import type { DesiredState } from './desired-state.ts'
-import { askAll, haveClientsWithin, healthElsewhere } from './exchange/ask-all.ts'
+import { askAll, describeInAll, haveClientsWithin, healthElsewhere } from './exchange/ask-all.ts'
 import { takeReport } from './exchange/reports.ts'
 import { Liveness } from './liveness.ts'
 import { canReusePort } from './reuse-port.ts'
@@ -108,7 +108,7 @@ export class ShardSet implements OtherProcesses {
   }
 
   describe(name: string, version: string): Promise<Map<number, DescriptionElsewhere>> {
-    return askAll(this.running, { about: 'version', name, version })
+    return describeInAll(this.running, name, version)
   }
 
   live(): Promise<Map<number, LiveProcess>> {

@@ -133,17 +133,13 @@ test('an archive whose model is loaded at the start is unpacked by it', async (t
   assert.equal(await addedBy(server, 'm'), 1)
 })
 
-test(
-  'after a restart, an archive that is not unpacked shows its inputs and outputs',
-  { skip: oneProcess('its index of models') },
-  async (t) => {
-    const stateDir = path.join(temporaryFolder(t), 'state')
-    const first = await serveStore(t, { 'm.zip': archiveOf(1) }, stateDir)
-    const expected = await json(await first.server.fetch('/v2/models/m'))
-    assert.equal(first.unpacked().length, 1)
-    await first.server.close()
-    const next = await serveIn(t, first.store, stateDir)
-    assert.deepEqual(await json(await next.server.fetch('/v2/models/m')), expected)
-    assert.deepEqual(next.unpacked(), [])
-  },
-)
+test('after a restart, an archive that is not unpacked shows its inputs and outputs', async (t) => {
+  const stateDir = path.join(temporaryFolder(t), 'state')
+  const first = await serveStore(t, { 'm.zip': archiveOf(1) }, stateDir)
+  const expected = await json(await first.server.fetch('/v2/models/m'))
+  assert.equal(first.unpacked().length, 1)
+  await first.server.close()
+  const next = await serveIn(t, first.store, stateDir)
+  assert.deepEqual(await json(await next.server.fetch('/v2/models/m')), expected)
+  assert.deepEqual(next.unpacked(), [])
+})

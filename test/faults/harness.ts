@@ -223,10 +223,15 @@ async function startBlock(
 export function heldBy(server: Laboratory): Held {
   return {
     descriptors: openFiles(server.pid),
-    // A replaced worker has a folder of another number.
+    // A replaced worker has a folder of another number, a replaced HTTP process one of another name.
     files: [...listing(server.temporary), ...listing(server.store)]
       .filter((name) => !FOLDER_OF_UPLOADS.test(name))
       .map((name) => name.replaceAll(/\bw\d+\b/g, 'w*'))
+      .map((name) =>
+        name.replace(/^onnxd-(\d+)-\w+/, (folder, pid) =>
+          Number(pid) === server.pid ? folder : 'onnxd-*',
+        ),
+      )
       .toSorted()
       .join('\n'),
   }

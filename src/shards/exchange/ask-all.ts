@@ -1,11 +1,14 @@
 /** Questions of process 0 to the other processes. */
 import type { Registry } from '../../models/registry.ts'
+import type { DescriptionElsewhere } from '../../routes/other-processes.ts'
 import { healthOf } from '../../routes/process-health.ts'
 import type { Health, ModelPlace } from '../../routes/process-health.ts'
 import type { Question } from '../messages.ts'
 
 /** A health check must not wait long for a process that hangs. */
 const HEALTH_MS = 300
+/** Memory of workers is read from `/proc`, which takes long on a busy machine. */
+const DESCRIBE_MS = 5000
 
 /** A process that is asked. */
 export interface AskedProcess {
@@ -29,6 +32,15 @@ export async function askAll<T>(
     processes.map(async (one) => [one.index, await one.ask(question, ms)] as const),
   )
   return new Map(answers.filter(([, answer]) => answer !== undefined) as [number, T][])
+}
+
+/** Describes a version in each process, as `OtherProcesses.describe`. */
+export function describeInAll(
+  processes: readonly AskedProcess[],
+  name: string,
+  version: string,
+): Promise<Map<number, DescriptionElsewhere>> {
+  return askAll(processes, { about: 'version', name, version }, DESCRIBE_MS)
 }
 
 /**
