@@ -4,7 +4,13 @@ import { mkdirSync, readFileSync, readdirSync } from 'node:fs'
 import path from 'node:path'
 import process from 'node:process'
 import type { TestContext } from 'node:test'
-import { directChildrenOf, isAlive, isFurtherHttpProcess, start } from './server.ts'
+import {
+  childrenByParent,
+  directChildrenOf,
+  isAlive,
+  isFurtherHttpProcess,
+  start,
+} from './server.ts'
 import type { TestServer } from './server.ts'
 
 const PAGE_BYTES = 4096
@@ -57,8 +63,8 @@ export async function startProcess(
 }
 
 /** A process and all its descendants. */
-export function processTree(pid: number): number[] {
-  return [pid, ...directChildrenOf(pid).flatMap((child) => processTree(child))]
+export function processTree(pid: number, children = childrenByParent()): number[] {
+  return [pid, ...(children.get(pid) ?? []).flatMap((child) => processTree(child, children))]
 }
 
 /** Living processes with the folder in their command line. This also finds orphans. */

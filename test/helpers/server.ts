@@ -10,7 +10,6 @@ import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { createInterface } from 'node:readline'
 import type { TestContext } from 'node:test'
-import { flagName } from '../../src/config/config.ts'
 import type { Settings } from '../../src/config/config.ts'
 
 /** The command that is shipped. */
@@ -197,10 +196,13 @@ export async function start(
   }
 }
 
-/** Converts settings to command line flags. */
+/**
+ * Converts settings to command line flags: `batchSize` becomes `--batch-size`. The function of the
+ * sources is not imported: its module loads two hundred others, in each test process.
+ */
 export function flagsOf(settings: Settings): string[] {
   return Object.entries(settings).map(([key, value]) => {
-    const flag = flagName(key)
+    const flag = key.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)
     if (typeof value === 'boolean') return value ? `--${flag}` : `--no-${flag}`
     return `--${flag}=${Array.isArray(value) ? value.join(',') : String(value)}`
   })
@@ -236,21 +238,16 @@ export async function until<T>(
 
 /** Whether a process exists and is not a zombie. */
 export function isAlive(pid: number): boolean {
-  try {
-    return !/^\d+ \(.*\) [ZX]/s.test(readFileSync(`/proc/${pid}/stat`, 'latin1'))
-  } catch {
-    return false
-  }
+  return /^\d+ \(.*\) [^ZX]/s.test(statOf(pid))
 }
 
 /**
  * Process ids of the workers of a server, or of one of its HTTP processes: the children that are no
  * further HTTP processes, and those of the further HTTP processes.
  */
-export function childrenOf(parent: number): number[] {
-  return directChildrenOf(parent).flatMap((pid) =>
-    isFurtherHttpProcess(pid) ? childrenOf(pid) : [pid],
-  )
+export function childrenOf(parent: number, children = childrenByParent()): number[] {
+  const direct = children.get(parent) ?? []
+  return direct.flatMap((pid) => (isFurtherHttpProcess(pid) ? childrenOf(pid, children) : [pid]))
 }
 
 /** Whether a process is a further HTTP process of a server (`--http-processes`). */
@@ -263,20 +260,31 @@ export function isFurtherHttpProcess(pid: number): boolean {
 }
 
 /** Process ids of the children of a process. */
-export function directChildrenOf(parent: number): number[] {
-  return readdirSync('/proc')
-    .filter((name) => /^\d+$/.test(name))
-    .map(Number)
-    .filter((pid) => {
-      try {
-        const fields = readFileSync(`/proc/${pid}/stat`, 'latin1')
-          .replace(/^.*\) /s, '')
-          .split(' ')
-        return Number(fields[1]) === parent && isAlive(pid)
-      } catch {
-        return false
-      }
-    })
+export function directChildrenOf(parent: number): readonly number[] {
+  return childrenByParent().get(parent) ?? []
+}
+
+/** Process ids of the children of each process, without zombies. */
+export function childrenByParent(): ReadonlyMap<number, readonly number[]> {
+  const children = new Map<number, number[]>()
+  for (const name of readdirSync('/proc')) {
+    if (!/^\d+$/.test(name)) continue
+    const [, parent] = /^\d+ \(.*\) [^ZX] (\d+)/s.exec(statOf(name)) ?? []
+    if (parent === undefined) continue
+    const found = children.get(Number(parent))
+    if (found === undefined) children.set(Number(parent), [Number(name)])
+    else found.push(Number(name))
+  }
+  return children
+}
+
+/** State and parent of a process; empty if it has ended. */
+function statOf(pid: number | string): string {
+  try {
+    return readFileSync(`/proc/${pid}/stat`, 'latin1')
+  } catch {
+    return ''
+  }
 }
 
 /**
