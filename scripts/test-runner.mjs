@@ -14,6 +14,7 @@ import {
 import { availableParallelism, tmpdir } from 'node:os'
 import path from 'node:path'
 import process from 'node:process'
+import { groupTests } from './test-groups.mjs'
 
 /**
  * Number of files that run in parallel. Most tests wait for processes, so four fit on two cores.
@@ -51,9 +52,9 @@ export function findTests(folder, ending, filters) {
  * Runs the files and exits with the status of the test runner.
  * @param settings `timeoutMs` is the limit for a file and for each test in it; `concurrency` is the
  * number of files that run in parallel; `isAlone` runs the files one after the other, for tests
- * that measure; `environment` is added to that of this process; `isBuffered` prints the output at
- * the end, for a run beside another one; `repeatsFailed` runs the files that failed once more, one
- * after the other, and the second result counts. Both results are printed.
+ * that measure; `environment` is added to that of this process; `repeatsFailed` runs the files that
+ * failed once more, one after the other, and the second result counts. Both results are printed;
+ * `together` and `first` are lists for `groupTests`.
  * @param onEnd Called when the test runner has exited.
  */
 export function runTests(files, options, settings, onEnd = () => {}) {
@@ -61,14 +62,16 @@ export function runTests(files, options, settings, onEnd = () => {}) {
     timeoutMs,
     concurrency = CONCURRENCY,
     isAlone = false,
-    isBuffered = false,
     environment = {},
     repeatsFailed = false,
+    together,
+    first,
   } = settings
   const hasReporter = options.some((option) => option.startsWith('--test-reporter'))
   const failures = repeatsFailed && !hasReporter ? failureList() : undefined
   console.log(`onnxd: ${files.length} test files on Node ${process.version}`)
   const node = publicNode()
+  const groups = groupTests(files, isAlone ? {} : { together, first })
   // Node 20 does not expand patterns, so each file is listed.
   const runner = spawn(
     node.file,
@@ -80,37 +83,32 @@ export function runTests(files, options, settings, onEnd = () => {}) {
       ...(hasReporter ? [] : ['--test-reporter=spec', '--test-reporter-destination=stdout']),
       ...(failures?.options ?? []),
       ...options,
-      ...files,
+      ...groups.files,
     ],
-    {
-      stdio: isBuffered ? ['ignore', 'pipe', 'pipe'] : 'inherit',
-      env: { ...process.env, ...environment },
-    },
+    { stdio: 'inherit', env: { ...process.env, ...environment } },
   )
-  const output = []
-  for (const stream of [runner.stdout, runner.stderr]) stream?.on('data', (one) => output.push(one))
   for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => runner.kill(signal))
   runner.on('close', (status, signal) => {
-    process.stdout.write(Buffer.concat(output))
     node.remove()
-    const failed = failures?.take(files) ?? []
+    groups.remove()
+    const failed = failures?.take(files, groups) ?? []
     if (status === 1 && failed.length > 0) {
       console.log(`onnxd: once more, one after the other: ${failed.join(' ')}`)
       runTests(failed, options, { ...settings, isAlone: true, repeatsFailed: false }, onEnd)
       return
     }
-    // Another run may have failed before.
-    process.exitCode ||= status ?? 1
+    process.exitCode = status ?? 1
     onEnd()
     if (signal !== null) console.error(`onnxd: the test runner was ended by ${signal}.`)
   })
 }
 
 /** The files that may contain a test: by its place, or by its name if a helper has defined it. */
-function filesOf({ file, name }, files) {
+function filesOf({ file, name }, files, groups) {
   // With source maps, the place is in the source.
   const sourceOf = (one) => path.relative('build', one).replace(/js$/, 'ts')
-  const placed = files.filter((one) => one === file || sourceOf(one) === file)
+  const places = groups.filesOf(file)
+  const placed = files.filter((one) => places.includes(one) || sourceOf(one) === file)
   if (placed.length > 0) return placed
   const text = name.replace(/^(?:[A-Z]\d+ )+/, '')
   return files.filter((one) => readFileSync(one, 'utf8').includes(text))
@@ -123,12 +121,12 @@ function failureList() {
   const reporter = new URL('failed-files.mjs', import.meta.url)
   return {
     options: [`--test-reporter=${reporter}`, `--test-reporter-destination=${list}`],
-    take: (files) => {
+    take: (files, groups) => {
       const lines = existsSync(list) ? readFileSync(list, 'utf8').split('\n') : []
       rmSync(folder, { recursive: true, force: true })
       const failed = lines
         .filter((line) => line !== '')
-        .map((line) => filesOf(JSON.parse(line), files))
+        .map((line) => filesOf(JSON.parse(line), files, groups))
       // Without the file of each failure, a second run would hide one.
       return failed.every((found) => found.length > 0) ? [...new Set(failed.flat())] : []
     },

@@ -14,6 +14,7 @@ import path from 'node:path'
 import process from 'node:process'
 import { fileURLToPath } from 'node:url'
 import { ensure } from './ensure.mjs'
+import { UNIT_TESTS } from './test-groups.mjs'
 import { findTests, readArguments, runTests } from './test-runner.mjs'
 import { runOnChanges } from './watch.mjs'
 
@@ -38,5 +39,11 @@ if (args.includes('--watch')) {
   const processes = args.find((arg) => arg.startsWith('--http-processes='))?.split('=')[1]
   const environment = processes === undefined ? {} : { TEST_HTTP_PROCESSES: processes }
   const repeatsFailed = args.includes('--repeat-failed')
-  runTests(files, options, { timeoutMs: TIMEOUT_MS, concurrency, environment, repeatsFailed })
+  runTests(files, options, {
+    timeoutMs: TIMEOUT_MS,
+    concurrency,
+    environment,
+    repeatsFailed,
+    together: UNIT_TESTS,
+  })
 }

@@ -1,0 +1,143 @@
+/**
+ * Test files that share a process, and the order in which the processes start. Node's test runner
+ * starts a process for each file and sorts the files, so each process gets a generated file, which
+ * imports test files and has the right place in the order.
+ */
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import path from 'node:path'
+import { pathToFileURL } from 'node:url'
+
+/**
+ * Unit tests that share a process: they start no server and no worker, do not measure memory, and
+ * leave nothing changed in their process. To start a process and to load the modules takes longer
+ * than most of these tests.
+ */
+export const UNIT_TESTS = [
+  [
+    'client/measurement',
+    'client/replay/rewrite',
+    'command/cpu-budget',
+    'command/ready-message',
+    'command/terminal/',
+    'comparison/',
+    'config/import/',
+    'test/errors',
+    'test/request-json',
+    'helpers/same',
+    'pages/',
+    'project/compatibility',
+    'project/fault-plan',
+    'shards/plan',
+    'shards/shared-limits',
+    'shards/totals/',
+    'wire/random-frames',
+    'wire/vectors',
+    'wire/wire',
+  ],
+  [
+    'deep-check/advice',
+    'deep-check/speed',
+    'deep-check/example-requests',
+    'metrics/handler-metrics',
+    'models/model-calls/',
+    'models/pipelines/',
+    'residency/eviction-policy',
+    'residency/model-memory',
+    'residency/thrash-detector',
+    'rollout/confidence',
+    'rollout/metrics',
+    'rollout/reporter',
+    'rollout/rollout.test',
+    'rollout/simulation',
+    'rollout/step-watch',
+    'models/routing/',
+    'models/shadow/',
+    'sources/config-pbtxt/',
+    'sources/model-name',
+    'state/saved-',
+    'models/triton/',
+    'console/live-process',
+    'grpc/messages/',
+    'grpc/transport/message-stream',
+    'grpc/transport/status',
+    'access/token-list',
+    'connections/connection-limits',
+    'http/json-object',
+    'routes/inference/',
+    'routes/other-processes',
+    'routes/recorded-requests/',
+  ],
+  [
+    'onnx/classifiers',
+    'onnx/conformance',
+    'onnx/examples',
+    'onnx/exported-models',
+    'onnx/model.test',
+    'onnx/operators',
+    'onnx/shared-models',
+    'onnx/batching/trial',
+    'onnx/graph/',
+    'onnx/json/',
+    'onnx/kserve-v1/',
+    'onnx/labels/',
+    'onnx/oip/',
+    'onnx/predictions/',
+    'onnx/raw/',
+    'onnx/tables/bodies',
+    'onnx/tables/responses',
+    'onnx/tables/same-tensors',
+    'onnx/tensors/',
+  ],
+  ['onnx/image/', 'onnx/vision/'],
+  ['tasks/encoder', 'tasks/text-', 'tasks/tokenizer'],
+]
+
+/**
+ * @param files Compiled test files.
+ * @param plan `together` has lists of parts of paths: the files of a list run in one process, one
+ * after the other. `first` has parts of paths: these files start first, in this order.
+ * @returns `files` for the test runner; `filesOf`, which returns the test files of one of them; and
+ * `remove`, for the end.
+ */
+export function groupTests(files, { together = [], first = [] }) {
+  // A file that no list has is a group of its own.
+  const groups = new Map()
+  for (const file of files) {
+    const list = together.find((parts) => has(file, parts)) ?? file
+    groups.set(list, [...(groups.get(list) ?? []), file])
+  }
+  const all = [...groups.values()]
+  const rank = ([file]) => {
+    const index = first.findIndex((part) => has(file, [part]))
+    return index === -1 ? first.length : index
+  }
+  if (all.every((group) => group.length === 1 && rank(group) === first.length))
+    return { files, filesOf: (file) => [file], remove: () => {} }
+  const folder = mkdtempSync(path.join(tmpdir(), 'onnxd-tests-'))
+  const digits = String(all.length).length
+  const entries = all
+    .toSorted((one, other) => rank(one) - rank(other))
+    .map((group, index) => [write(folder, String(index).padStart(digits, '0'), group), group])
+  const groupOf = new Map(entries)
+  return {
+    files: entries.map(([entry]) => entry),
+    filesOf: (file) => groupOf.get(path.resolve(file)) ?? [file],
+    remove: () => rmSync(folder, { recursive: true, force: true }),
+  }
+}
+
+function has(file, parts) {
+  return parts.some((part) => file.split(path.sep).join('/').includes(part))
+}
+
+/** Writes the file that imports a group. Its name says which files. */
+function write(folder, number, group) {
+  const [file] = group
+  const name = path.relative(path.join('build', 'test'), file).split(path.sep).join('-')
+  const others = group.length > 1 ? `and-${group.length - 1}-others.` : ''
+  const entry = path.join(folder, `${number}-${others}${path.basename(name, '.js')}.mjs`)
+  const imports = group.map((each) => `import ${JSON.stringify(pathToFileURL(each).href)}\n`)
+  writeFileSync(entry, imports.join(''))
+  return entry
+}
