@@ -88,7 +88,7 @@ function subjectIn(folder: string): Subject {
  * @throws PeerError if it cannot be installed or started.
  */
 async function besidePeer(plan: Plan, subject: Subject, peer: Peer): Promise<Figure[]> {
-  const bin = environmentOf(peer, plan.note)
+  const bin = await environmentOf(peer, plan.note)
   const theirs = await startPeer(peer, { bin, model: subject.file })
   try {
     const server = await startServer(plan.cli, ['--workers', '1', '--threads', '1', subject.file])

@@ -174,11 +174,14 @@ const OPENAPI_GENERATOR_VERSION = '7.25.0'
 const HELM = 'helm.sh/helm/v3/cmd/helm'
 const HELM_VERSION = '3.18.6'
 const TIMEOUT_MS = 900_000
-/**
- * The files run in two lanes at the same time. These run in one lane, because MMS has fixed names
- * for its sockets.
- */
+/** Files that run at the same time, and environments that are installed at the same time. */
+const CONCURRENCY = 2
+/** MMS has fixed names for its sockets. */
 const USES_MMS = ['archive', 'differential', 'front-end', 'workers']
+/** The first of these files installs the generators. */
+const USES_GENERATORS = ['openapi-generator', 'typescript-clients']
+/** The longest files start first, so that no file runs alone at the end. */
+const LONGEST = ['openapi-generator', 'schemathesis', 'container', 'rolling-restart']
 
 const args = process.argv.slice(2)
 const { options, filters } = readArguments(args, ['--report', '--repeat-failed'])
@@ -190,15 +193,24 @@ const { hasVenv, pythonEnvironment, runs } = await import('../build/scripts/pyth
 const python = process.env.ONNXD_INTEROP_PYTHON ?? 'python3'
 const cache = process.env.ONNXD_INTEROP_CACHE ?? path.join(os.tmpdir(), 'onnxd-interop')
 const found = {}
+const installations = []
 if (hasVenv(python)) {
   for (const environment of ENVIRONMENTS) {
-    const folder = pythonEnvironment(environment, { python, cache, say })
-    if (folder !== undefined) found[environment.variable] = folder
-    else say(`pip could not install them; tests with ${environment.name} are skipped`)
+    installations.push(async () => {
+      const folder = await pythonEnvironment(environment, { python, cache, say })
+      if (folder !== undefined) found[environment.variable] = folder
+      else say(`pip could not install it; tests with ${environment.name} are skipped`)
+    })
   }
 } else say(`there is no ${python} with venv; tests with Python are skipped`)
-const torch = torchEnvironment()
-if (torch !== undefined) found.ONNXD_INTEROP_TORCH = torch
+installations.push(installTorch)
+const waiting = installations[Symbol.iterator]()
+await Promise.all(
+  Array.from({ length: CONCURRENCY }, async () => {
+    // All take their next one from the same iterator.
+    for (const install of waiting) await install()
+  }),
+)
 if (runs('java', ['-version'])) {
   found.ONNXD_INTEROP_JAVA = 'java'
   const jar = openApiGenerator()
@@ -210,30 +222,30 @@ if (helm !== undefined) found.ONNXD_INTEROP_HELM = helm
 const repeatsFailed = args.includes('--repeat-failed')
 if (args.includes('--report')) found.ONNXD_INTEROP_REPORT = '1'
 
-const isFirst = (file, index) => index % 2 === 0 || USES_MMS.some((name) => file.includes(name))
-const lanes = [files.filter(isFirst), files.filter((file, index) => !isFirst(file, index))]
-for (const [index, lane] of lanes.entries()) {
-  if (lane.length === 0) continue
-  const settings = { timeoutMs: TIMEOUT_MS, isAlone: true, isBuffered: index > 0, repeatsFailed }
-  runTests(lane, options, { ...settings, environment: found })
-}
+runTests(files, options, {
+  timeoutMs: TIMEOUT_MS,
+  concurrency: CONCURRENCY,
+  environment: found,
+  repeatsFailed,
+  together: [USES_MMS, USES_GENERATORS],
+  first: LONGEST,
+})
 
 /**
- * An environment for TorchServe's own handlers, on top of an interpreter that has PyTorch. PyPI's
- * package of PyTorch needs gigabytes of libraries for GPUs; Debian's is small.
+ * Makes an environment for TorchServe's own handlers, on top of an interpreter that has PyTorch.
+ * PyPI's package of PyTorch needs gigabytes of libraries for GPUs; Debian's is small.
  */
-function torchEnvironment() {
+async function installTorch() {
   const interpreter = process.env.ONNXD_INTEROP_TORCH_PYTHON ?? '/usr/bin/python3'
   if (!runs(interpreter, ['-c', 'import torch, torchvision, matplotlib'])) {
     say(
       `${interpreter} has no PyTorch (Debian: python3-torch python3-torchvision python3-matplotlib); tests with TorchServe's own handlers are skipped`,
     )
-    return undefined
+    return
   }
-  const folder = pythonEnvironment(TORCH, { python: interpreter, cache, say })
-  if (folder === undefined)
-    say(`${interpreter} could not make an environment; tests with ${TORCH.name} are skipped`)
-  return folder
+  const folder = await pythonEnvironment(TORCH, { python: interpreter, cache, say })
+  if (folder !== undefined) found.ONNXD_INTEROP_TORCH = folder
+  else say(`${interpreter} could not make an environment; tests with ${TORCH.name} are skipped`)
 }
 
 /** Path of the generator in the cache. Fetches it if it is missing. */

@@ -2,8 +2,9 @@
  * Installs Python packages in virtual environments outside the checkout. Each is made once and
  * kept.
  */
-import { spawnSync } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
+import { once } from 'node:events'
 import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 
@@ -33,12 +34,12 @@ export function hasVenv(python: string): boolean {
 
 /**
  * Returns the folder of an environment with the packages, and installs it if it is missing. Returns
- * `undefined` if the installation fails.
+ * `undefined` if the installation fails. Different environments can be installed at the same time.
  */
-export function pythonEnvironment(
+export async function pythonEnvironment(
   { name, packages, noDependencies = false, usesSystemPackages = false }: PythonEnvironment,
   { python, cache, say }: PythonSite,
-): string | undefined {
+): Promise<string | undefined> {
   const options = noDependencies ? ['--no-deps'] : []
   const venvOptions = usesSystemPackages ? ['--system-site-packages'] : []
   const version = spawnSync(python, ['-VV'], { encoding: 'utf8' }).stdout
@@ -51,16 +52,28 @@ export function pythonEnvironment(
   say(`installing ${packages.join(', ')} in ${folder}`)
   rmSync(folder, { recursive: true, force: true })
   mkdirSync(cache, { recursive: true })
-  const pip = ['-m', 'pip', 'install', '--quiet', '--disable-pip-version-check', ...options]
+  // Python compiles the modules that are imported. To compile all of them takes much longer.
+  const quick = ['--quiet', '--disable-pip-version-check', '--no-compile']
+  const pip = ['-m', 'pip', 'install', ...quick, ...options]
   const isMade =
-    runs(python, ['-m', 'venv', ...venvOptions, folder]) &&
-    runs(path.join(folder, 'bin', 'python'), [...pip, ...packages])
+    (await succeeds(python, ['-m', 'venv', ...venvOptions, folder])) &&
+    (await succeeds(path.join(folder, 'bin', 'python'), [...pip, ...packages]))
   if (isMade) {
     writeFileSync(complete, '')
     return folder
   }
   rmSync(folder, { recursive: true, force: true })
   return undefined
+}
+
+async function succeeds(command: string, args: readonly string[]): Promise<boolean> {
+  const child = spawn(command, args, { stdio: 'ignore', timeout: TIMEOUT_MS })
+  try {
+    const [status] = (await once(child, 'exit')) as [number | null]
+    return status === 0
+  } catch {
+    return false
+  }
 }
 
 /** Whether a command exits with code 0. Its output is not shown. */

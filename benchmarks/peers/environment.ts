@@ -21,10 +21,10 @@ export function missingPython(): string | undefined {
  * is missing.
  * @throws PeerError if it cannot be installed.
  */
-export function environmentOf(peer: Peer, say: (text: string) => void): string {
+export async function environmentOf(peer: Peer, say: (text: string) => void): Promise<string> {
   if (peer.needsJava === true && !runs('java', ['-version']))
     throw new PeerError('there is no java')
-  const folder = pythonEnvironment(peer, { python: PYTHON, cache: CACHE, say })
+  const folder = await pythonEnvironment(peer, { python: PYTHON, cache: CACHE, say })
   if (folder === undefined) throw new PeerError('pip could not install it')
   return path.join(folder, 'bin')
 }

@@ -47,7 +47,7 @@ export async function besideFastApi(
     return []
   }
   try {
-    const bin = environmentOf(fastApiTexts, note)
+    const bin = await environmentOf(fastApiTexts, note)
     const theirs = await startPeer(fastApiTexts, { bin, model: model.file })
     const ours = await startServer(cli, ['--workers', '2', '--threads', '1', model.folder])
     const of = (url: string, text: string): Request => ({
