@@ -3,7 +3,8 @@
  *
  *     npm run test:matrix                   on Node 22 and 24
  *     npm run test:matrix -- 22             on Node 22
- *     npm run test:matrix -- --divide       each file of DIVIDED on one of the versions only
+ *     npm run test:matrix -- --divide       each file of DIVIDED on one of the versions only, and
+ *                                           those of OWN_RULES on none
  *
  * npm fetches them as the packages `node-<platform>-<arch>`. The package `node` is not used: it
  * gets its program in an install script, which is disabled here, so the current Node would be
@@ -67,11 +68,60 @@ const ONCE = [
   'e2e/wrong-inputs',
 ]
 /**
- * With `--divide`, each of these files runs on one of the versions. Most of them test behaviour
- * that depends on onnxd more than on Node. The worker side of processes, sockets and streams and
- * the package are tested on every version.
+ * With `--divide`, these files run on neither version: they test rules of onnxd, such as names,
+ * parameters, settings, schedules and the choice of a model. `npm test` runs them on the version
+ * that runs this script.
  */
-const DIVIDED = ['command/', 'e2e/', 'faults/', 'models/', 'routes/']
+const OWN_RULES = [
+  'client/commands',
+  'client/logs',
+  'client/profile',
+  'client/replay/',
+  'offline/check-deep',
+  'offline/models',
+  'offline/pipelines',
+  'e2e/access-tokens',
+  'e2e/batching',
+  'e2e/empty-inputs',
+  'e2e/images',
+  'e2e/load-failures',
+  'e2e/management',
+  'e2e/memory',
+  'e2e/metrics',
+  'e2e/migration',
+  'e2e/model',
+  'e2e/on-demand',
+  'e2e/overload',
+  'e2e/parameters',
+  'e2e/pipeline',
+  'e2e/priorities',
+  'e2e/refusals',
+  'e2e/registration',
+  'e2e/routing',
+  'e2e/sagemaker',
+  'e2e/settings',
+  'e2e/store-entries',
+  'e2e/tensors',
+  'e2e/versions',
+  'e2e/weight-cache',
+  'faults/archives',
+  'faults/hostile-models',
+  'faults/logs-and-metrics',
+  'faults/management-races',
+  'faults/registrations',
+  'faults/store-names',
+  'faults/tensors-and-json',
+  'faults/worker-figures',
+  'faults/worker-load',
+  'models/deep-check/',
+  'management/parameters',
+]
+/**
+ * With `--divide`, each of these files runs on one of the versions. Most of them test behaviour
+ * that depends on onnxd more than on Node. The worker side of processes, sockets and streams is
+ * tested on every version.
+ */
+const DIVIDED = ['command/', 'e2e/', 'faults/', 'models/', 'pages/', 'project/', 'routes/']
 const IS_WINDOWS = process.platform === 'win32'
 const PLATFORM = IS_WINDOWS ? 'win' : process.platform
 
@@ -97,8 +147,9 @@ function filesFor(index, count) {
     (file) => !has(file, ONCE),
   )
   if (!divides) return files
-  const divided = files.filter((file) => has(file, DIVIDED))
-  return files.filter((file) => {
+  const others = files.filter((file) => !has(file, OWN_RULES))
+  const divided = others.filter((file) => has(file, DIVIDED))
+  return others.filter((file) => {
     const place = divided.indexOf(file)
     return place === -1 || place % count === index
   })
