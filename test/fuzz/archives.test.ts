@@ -15,7 +15,7 @@ import { paxRecords, tarOf } from '../helpers/tar.ts'
 import { zip64Extra, zipOf } from '../helpers/zip.ts'
 import { attack, corpusOf, oneOf } from './campaign.ts'
 
-const COUNT = size(1500, 1_000_000)
+const COUNT = size(700, 1_000_000)
 const BUDGET_MS = size(5000, 900_000)
 const LEAST_FULL = 100_000
 const MAX_GROWTH_MIB = 256

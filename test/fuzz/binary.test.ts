@@ -219,7 +219,7 @@ test('no binary request is taken apart but as its lengths say', async (t) => {
   await checkFuzz(t, {
     what: 'fuzz: binary requests',
     goal: '≥ 10⁶, 0 crashes',
-    total: size(8000, 1_000_000),
+    total: size(4000, 1_000_000),
     perRun: size(1000, 10_000),
     run,
   })

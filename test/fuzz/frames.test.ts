@@ -215,15 +215,15 @@ test('random bytes are refused, begun or read as the simple reader reads them', 
   const examples = FIXTURES.map(({ kind, hex }): [[FrameKind, Uint8Array, number]] => [
     [kind, Buffer.from(hex, 'hex'), 0],
   ])
-  fc.assert(property, { numRuns: size(2000, 200_000), examples })
+  fc.assert(property, { numRuns: size(1000, 200_000), examples })
 })
 
 test('P12 injured frames cost the typed error or are read right, however they are cut', async (t) => {
   await checkFuzz(t, {
     what: 'fuzz: frames',
     goal: '≥ 10⁷, 0 crashes',
-    total: size(20_000, 10_000_000),
-    perRun: size(3000, 20_000),
+    total: size(8000, 10_000_000),
+    perRun: size(2000, 20_000),
     run,
   })
 })

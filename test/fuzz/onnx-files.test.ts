@@ -25,10 +25,10 @@ import type { RandomNumbers } from '../helpers/random.ts'
 import { temporaryFolder } from '../helpers/server.ts'
 import { attack, corpusOf, cpuMs, oneOf } from './campaign.ts'
 
-const COUNT = size(8000, 1_000_000)
-const BUDGET_MS = size(4000, 240_000)
+const COUNT = size(4000, 1_000_000)
+const BUDGET_MS = size(2000, 240_000)
 const MET = 1_000_000
-const LOADS = size(8, 1000)
+const LOADS = size(4, 1000)
 const LOADS_MS = size(8000, 240_000)
 /** Files of a kilobyte take a tenth of a millisecond; what takes seconds is not linear. */
 const SLOW_MS = 2000
