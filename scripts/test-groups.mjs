@@ -93,38 +93,65 @@ export const UNIT_TESTS = [
   ['tasks/encoder', 'tasks/text-', 'tasks/tokenizer'],
 ]
 
+/** The longest files. They start first, so that none of them runs alone at the end. */
+export const LONGEST = [
+  'project/docs',
+  'project/package',
+  'faults/slow-clients',
+  'e2e/weight-cache',
+]
+
+/**
+ * Files that wait for timeouts and restarts more than they compute. In a row they would leave the
+ * processors idle, so they are spread between the others.
+ */
+export const WAITING = ['faults/']
+
 /**
  * @param files Compiled test files.
  * @param plan `together` has lists of parts of paths: the files of a list run in one process, one
- * after the other. `first` has parts of paths: these files start first, in this order.
+ * after the other. `first` has parts of paths: these files start first, in this order. `spread` has
+ * parts of paths: these files are spread evenly between those that follow.
  * @returns `files` for the test runner; `filesOf`, which returns the test files of one of them; and
  * `remove`, for the end.
  */
-export function groupTests(files, { together = [], first = [] }) {
+export function groupTests(files, { together = [], first = [], spread = [] }) {
   // A file that no list has is a group of its own.
   const groups = new Map()
   for (const file of files) {
     const list = together.find((parts) => has(file, parts)) ?? file
     groups.set(list, [...(groups.get(list) ?? []), file])
   }
-  const all = [...groups.values()]
-  const rank = ([file]) => {
-    const index = first.findIndex((part) => has(file, [part]))
-    return index === -1 ? first.length : index
-  }
-  if (all.every((group) => group.length === 1 && rank(group) === first.length))
+  const ordered = inOrder([...groups.values()], first, spread)
+  if (ordered.every(([file], index) => groups.size === files.length && file === files[index]))
     return { files, filesOf: (file) => [file], remove: () => {} }
   const folder = mkdtempSync(path.join(tmpdir(), 'onnxd-tests-'))
-  const digits = String(all.length).length
-  const entries = all
-    .toSorted((one, other) => rank(one) - rank(other))
-    .map((group, index) => [write(folder, String(index).padStart(digits, '0'), group), group])
+  const digits = String(ordered.length).length
+  const entries = ordered.map((group, index) => [
+    write(folder, String(index).padStart(digits, '0'), group),
+    group,
+  ])
   const groupOf = new Map(entries)
   return {
     files: entries.map(([entry]) => entry),
     filesOf: (file) => groupOf.get(path.resolve(file)) ?? [file],
     remove: () => rmSync(folder, { recursive: true, force: true }),
   }
+}
+
+function inOrder(groups, first, spread) {
+  const placeOf = ([file]) => first.findIndex((part) => has(file, [part]))
+  const isSpread = ([file]) => has(file, spread)
+  const rest = groups.filter((group) => placeOf(group) === -1)
+  const evenly = [rest.filter(isSpread), rest.filter((group) => !isSpread(group))].flatMap((part) =>
+    part.map((group, index) => ({ group, at: (index + 0.5) / part.length })),
+  )
+  return [
+    ...groups
+      .filter((group) => placeOf(group) !== -1)
+      .toSorted((one, other) => placeOf(one) - placeOf(other)),
+    ...evenly.toSorted((one, other) => one.at - other.at).map(({ group }) => group),
+  ]
 }
 
 function has(file, parts) {

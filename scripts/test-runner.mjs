@@ -17,9 +17,9 @@ import process from 'node:process'
 import { groupTests } from './test-groups.mjs'
 
 /**
- * Number of files that run in parallel. Most tests wait for processes, so four fit on two cores.
+ * Number of files that run in parallel. Most tests wait for processes, so five fit on two cores.
  */
-const CONCURRENCY = Math.max(4, availableParallelism() - 1)
+const CONCURRENCY = Math.max(5, availableParallelism() - 1)
 
 /**
  * Splits the arguments of a test command into options for Node's test runner and filters for files.
@@ -54,7 +54,7 @@ export function findTests(folder, ending, filters) {
  * number of files that run in parallel; `isAlone` runs the files one after the other, for tests
  * that measure; `environment` is added to that of this process; `repeatsFailed` runs the files that
  * failed once more, one after the other, and the second result counts. Both results are printed;
- * `together` and `first` are lists for `groupTests`.
+ * `together`, `first` and `spread` are lists for `groupTests`.
  * @param onEnd Called when the test runner has exited.
  */
 export function runTests(files, options, settings, onEnd = () => {}) {
@@ -66,12 +66,13 @@ export function runTests(files, options, settings, onEnd = () => {}) {
     repeatsFailed = false,
     together,
     first,
+    spread,
   } = settings
   const hasReporter = options.some((option) => option.startsWith('--test-reporter'))
   const failures = repeatsFailed && !hasReporter ? failureList() : undefined
   console.log(`onnxd: ${files.length} test files on Node ${process.version}`)
   const node = publicNode()
-  const groups = groupTests(files, isAlone ? {} : { together, first })
+  const groups = groupTests(files, isAlone ? {} : { together, first, spread })
   // Node 20 does not expand patterns, so each file is listed.
   const runner = spawn(
     node.file,

@@ -14,11 +14,12 @@ import path from 'node:path'
 import process from 'node:process'
 import { fileURLToPath } from 'node:url'
 import { ensure } from './ensure.mjs'
-import { UNIT_TESTS } from './test-groups.mjs'
+import { LONGEST, UNIT_TESTS, WAITING } from './test-groups.mjs'
 import { findTests, readArguments, runTests } from './test-runner.mjs'
 import { runOnChanges } from './watch.mjs'
 
 const TIMEOUT_MS = 240_000
+const FEW = 50
 
 const args = process.argv.slice(2)
 const wantedNode = args.find((arg) => arg.startsWith('--node='))?.slice('--node='.length)
@@ -45,5 +46,7 @@ if (args.includes('--watch')) {
     environment,
     repeatsFailed,
     together: UNIT_TESTS,
+    // A few files need no order.
+    ...(files.length > FEW && { first: LONGEST, spread: WAITING }),
   })
 }
