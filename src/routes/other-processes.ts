@@ -6,8 +6,8 @@ import type { LiveProcess } from './console/live-process.ts'
 import type { Health, ModelPlace } from './process-health.ts'
 
 /**
- * Returns the health of each other process that takes requests and answers. The models of one that
- * hangs are those of the others, and process 0 ends it soon.
+ * Returns the health of each other process that takes requests. One that hangs is left out; process
+ * 0 ends it soon.
  * @param place Absent for all models.
  */
 export type HealthElsewhere = (place?: ModelPlace) => Promise<readonly Health[]>

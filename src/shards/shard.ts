@@ -113,7 +113,7 @@ export class Shard {
     return !this.#mayListen || this.#isLeaving || this.#applied >= revision
   }
 
-  /** Whether requests that find it get what this revision says, although it may not serve it yet. */
+  /** Whether it knows this revision of the models, although it may not serve it yet. */
   isInformed(revision: number): boolean {
     return !this.#mayListen || this.#isLeaving || this.#informed >= revision
   }

@@ -276,29 +276,3 @@ test('a model that only one process cannot load costs that process, not the clie
   assert.deepEqual(await answersOf(server, '/predictions/m1'), ['7'])
   assert.deepEqual(await json(await server.fetch('/ping')), { status: 'Healthy' })
 })
-
-test('what one process learns of a model that loads on demand, all know', async (t) => {
-  const store = path.join(temporaryFolder(t), 'store')
-  writeNumbered(store, 'm1', 1)
-  const server = await serve(t, [], { httpProcesses: 2, modelStore: store, load: 'on-demand' })
-  const describe = async (): Promise<unknown> => {
-    const response = await server.fetch('/v2/models/m1', { headers: { connection: 'close' } })
-    assert.equal(response.status, 200)
-    return ((await json(response)) as { inputs: unknown }).inputs
-  }
-  const inputs = await describe()
-  assert.equal((await workersOf(server, 'm1')).length, 1)
-  await until(async () => {
-    const shown = (await json(await server.manage('/models/m1'))) as { metadata?: object }
-    return shown.metadata
-  })
-  // Each request comes on another connection, so both processes answer some.
-  for (let round = 0; round < 20; round += 1) assert.deepEqual(await describe(), inputs)
-  assert.equal((await workersOf(server, 'm1')).length, 1)
-  const [pid] = shardPids(server)
-  assert.ok(pid !== undefined)
-  process.kill(pid, 'SIGKILL')
-  await until(() => shardPids(server).some((one) => one !== pid))
-  for (let round = 0; round < 20; round += 1) assert.deepEqual(await describe(), inputs)
-  assert.ok((await workersOf(server, 'm1')).length <= 1)
-})

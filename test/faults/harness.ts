@@ -223,7 +223,7 @@ async function startBlock(
 export function heldBy(server: Laboratory): Held {
   return {
     descriptors: openFiles(server.pid),
-    // A replaced worker has a folder of another number, a replaced HTTP process one of another name.
+    // A replaced worker has a folder of another number, a replaced HTTP process another folder.
     files: [...listing(server.temporary), ...listing(server.store)]
       .filter((name) => !FOLDER_OF_UPLOADS.test(name))
       .map((name) => name.replaceAll(/\bw\d+\b/g, 'w*'))

@@ -6,8 +6,8 @@ import type { PreparedModel } from '../sources/prepare.ts'
 import type { IndexedModel, ModelIndex } from './model-index.ts'
 
 /**
- * Metadata that a worker returned, else what the index has from an earlier run of the server or from
- * another HTTP process.
+ * Metadata that a worker returned, else what the index has from an earlier run of the server or
+ * from another HTTP process.
  */
 export class MetadataMemory {
   readonly #index: ModelIndex | undefined

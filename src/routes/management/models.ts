@@ -79,8 +79,8 @@ export function managementRoutes(app: App, context: RouteContext): void {
 }
 
 /**
- * The answer to a change of the models comes when every HTTP process has made the change; 202, which
- * says that the change is being made, when every one knows of it.
+ * The answer to a change of the models comes when every HTTP process has made the change; 202,
+ * which says that the change is being made, when every one knows of it.
  */
 export function answerWhenShared(app: App, { others }: RouteContext): void {
   if (others === undefined) return

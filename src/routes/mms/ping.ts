@@ -26,6 +26,7 @@ export function pingRoute(
       logLevel: 'warn',
     },
     async (_request, reply) => {
+      if (!isAccepting()) return reply.code(503).send({ status: 'Unhealthy' as const })
       let ready = 0
       let wanted = 0
       const others = (await healthElsewhere?.()) ?? []
@@ -33,8 +34,7 @@ export function pingRoute(
         ready += readyWorkers
         wanted += wantedWorkers
       }
-      if (!isAccepting() || (ready === 0 && wanted > 0))
-        return reply.code(503).send({ status: 'Unhealthy' as const })
+      if (ready === 0 && wanted > 0) return reply.code(503).send({ status: 'Unhealthy' as const })
       return reply.send({
         status: ready < wanted ? ('Partial Healthy' as const) : ('Healthy' as const),
       })

@@ -44,7 +44,7 @@ export function describeInAll(
 }
 
 /**
- * Returns the health of all processes that listen and answer, except for the one that wants to know.
+ * Returns the health of all processes that listen and answer, except for the one that asks.
  * @param place Absent for all models.
  * @param asker Process 0 if it is absent.
  */
