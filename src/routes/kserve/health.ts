@@ -14,8 +14,8 @@ const Live = Type.Object({ live: Type.Boolean() })
 const Ready = Type.Object({ ready: Type.Boolean() })
 
 /**
- * Whether this HTTP process accepts requests, and every model has a worker in it. A pipeline without
- * one of its steps does not count: as after a failed load, the other models can serve.
+ * Whether this HTTP process accepts requests, and every model has a worker in it. A pipeline
+ * without one of its steps does not count: as after a failed load, the other models can serve.
  */
 export function isProcessReady({ isAccepting, registry }: RouteContext): boolean {
   return isAccepting() && healthOf(registry).isReady

@@ -41,7 +41,7 @@ export function chosenModel(
 export interface Readiness {
   readonly name: string
   readonly ready: boolean
-  /** Of a pipeline: its first step that cannot serve. */
+  /** Of a pipeline: its first step that cannot serve. Or that another HTTP process cannot. */
   readonly reason?: string
 }
 
