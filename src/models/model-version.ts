@@ -14,12 +14,12 @@ import type {
   WorkerLimits,
 } from './registration.ts'
 import type { Pool, Rejection } from './scheduling/pool.ts'
-import { scheduleOf } from './scheduling/predict-options.ts'
-import type { PredictOptions, Schedule } from './scheduling/predict-options.ts'
+import { jobOptionsOf } from './scheduling/predict-options.ts'
+import type { PredictOptions } from './scheduling/predict-options.ts'
 import { Prediction } from './scheduling/prediction.ts'
 import type { OnAccepted } from './scheduling/prediction.ts'
 import { Job } from './scheduling/queue/job.ts'
-import type { Header, Parameter } from './scheduling/queue/job.ts'
+import type { Header, JobOptions, Parameter } from './scheduling/queue/job.ts'
 import type { WantedWorkers } from './scheduling/slots/scaler.ts'
 import { discard, isHandler } from './sources/prepare.ts'
 import type { PreparedModel } from './sources/prepare.ts'
@@ -166,17 +166,17 @@ export class ModelVersion {
   ): Promise<Prediction> {
     const { statuses } = this.statistics
     const headers = withHandlerHeaders(given, this.#workers.dialect, options)
-    let schedule: Schedule
+    const chain = this.prepared.hasCode ? [...(options.chain ?? []), this.name] : undefined
+    let jobOptions: JobOptions
     try {
       if (this.#workers.dialect === 'mms') checkPythonInput(parameters)
-      schedule = scheduleOf(options, this.settings)
+      jobOptions = jobOptionsOf(options, this.settings, { chain, statuses })
     } catch (error) {
       statuses.count(400)
       throw error
     }
     this.#measurements?.profiler.offer(headers, parameters)
-    const chain = this.prepared.hasCode ? [...(options.chain ?? []), this.name] : undefined
-    const job = new Job(headers, parameters, { ...schedule, chain, statuses })
+    const job = new Job(headers, parameters, jobOptions)
     const accepted = this.#pool.submit(job)
     onAccepted(() => this.#pool.cancel(accepted), accepted.timing)
     const response = await job.result.catch((error: unknown) => {

@@ -58,11 +58,8 @@ async function relayFor(
   const { openRequests } = request.server
   const times = new RequestTimes(model, request)
   request.times = times
-  const options = {
-    ...predictOptionsOf(request, parameters, dialect),
-    requestId: request.id,
-    explains,
-  }
+  const { priority, timeoutMs } = predictOptionsOf(request, parameters, dialect)
+  const options = { priority, timeoutMs, requestId: request.id, explains }
   const headers = requestHeaders(request, dialect)
   const { recorder } = openRequests
   if (recorder !== undefined)

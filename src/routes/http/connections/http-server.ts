@@ -24,6 +24,10 @@ export function createHttpServer(
   const handler = endWhereNeeded(accept)
   /** The latest response that was started on each connection. */
   const latest = new WeakMap<Socket, ServerResponse>()
+  const onRequest: RequestListener = (request, response) => {
+    latest.set(request.socket, response)
+    handler(request, response)
+  }
   const options = {
     headersTimeout: Math.min(headersTimeoutMs, requestTimeoutMs),
     requestTimeout: requestTimeoutMs,
@@ -36,20 +40,18 @@ export function createHttpServer(
   }
   const server =
     tls === undefined
-      ? createServer(options, handler)
-      : createTlsServer({ ...options, handshakeTimeout: headersTimeoutMs }, handler, tls)
+      ? createServer(options, onRequest)
+      : createTlsServer({ ...options, handshakeTimeout: headersTimeoutMs }, onRequest, tls)
   // Node would silently drop lines beyond a number of its own, also `Host` or `Authorization`.
   server.maxHeadersCount = 0
   server.on('checkContinue', (request, response) => {
-    latest.set(request.socket, response)
     continueWhenRead(request, response)
-    handler(request, response)
+    onRequest(request, response)
   })
   server.on('checkExpectation', (request, response) => {
     latest.set(request.socket, response)
     refuseExpectation(request, response)
   })
-  server.prependListener('request', ({ socket }, response) => latest.set(socket, response))
   server.on('connect', (request, socket: Socket) => {
     // Node has removed its own listeners from this socket. 'close' follows an error.
     socket.on('error', () => {})
