@@ -318,7 +318,10 @@ const LAYERS = [
   },
   {
     // Both processes use these files, so they must not depend on either of them.
-    files: ['src/*.ts', 'src/{comparison,config,contract,model-folder,recording}/**'],
+    files: [
+      'src/*.ts',
+      'src/{comparison,config,contract,formats,model-folder,recording,system}/**',
+    ],
     excludeFiles: ['src/{cli,server,listen-all,app}.ts'],
     forbidden: [
       {

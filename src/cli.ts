@@ -5,7 +5,7 @@
  */
 import { printableLines } from './command/terminal/terminal.ts'
 import { ConfigError, messageOf } from './errors.ts'
-import { ignoreUserSignals } from './signals.ts'
+import { ignoreUserSignals } from './system/signals.ts'
 
 /** Exit codes: 2 if the command line or the settings are wrong, 1 if no model could be served. */
 const EXIT_USAGE = 2

@@ -1,7 +1,7 @@
 /** Detects by its first bytes what a file is that is not an ONNX model, for the error text. */
 import { closeSync, openSync, readSync } from 'node:fs'
 import { ServerError } from '../errors.ts'
-import { fileFormatOf } from '../file-format.ts'
+import { fileFormatOf } from '../formats/file-format.ts'
 
 const HEAD_BYTES = 64
 /** The fifth to eighth byte of a file in the ORT format, which small builds of onnxruntime read. */

@@ -1,7 +1,7 @@
 /** Finds the `.onnx` file in the folder `onnx`, where exporters of Hugging Face put it. */
 import { readdir } from 'node:fs/promises'
 import path from 'node:path'
-import { codeOf } from '../process-identity.ts'
+import { codeOf } from '../system/process-identity.ts'
 
 const FOLDER = 'onnx'
 const TOKENIZER = 'tokenizer.json'

@@ -4,7 +4,7 @@ import { open, readlink, realpath } from 'node:fs/promises'
 import type { FileHandle } from 'node:fs/promises'
 import path from 'node:path'
 import { ServerError } from '../errors.ts'
-import { codeOf } from '../process-identity.ts'
+import { codeOf } from '../system/process-identity.ts'
 
 /** O_NONBLOCK: without it, opening a FIFO could block forever. */
 const FLAGS = constants.O_RDONLY | constants.O_NONBLOCK

@@ -1,4 +1,4 @@
-import { memoryOfProcess, residentBytes } from '../process-identity.ts'
+import { memoryOfProcess, residentBytes } from '../system/process-identity.ts'
 import type { DeepCheckReport } from './deep-check/deep-check.ts'
 import type { ShownSettings } from './effective-settings.ts'
 import type { ModelVersion } from './model-version.ts'

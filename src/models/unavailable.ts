@@ -1,5 +1,5 @@
 import { ServerError, messageOf, withoutFolders } from '../errors.ts'
-import { codeOf } from '../process-identity.ts'
+import { codeOf } from '../system/process-identity.ts'
 
 /** Seconds until a failed model is tried again. */
 const RETRY_FAILED_SECONDS = 60

@@ -20,7 +20,7 @@
  * The mark keeps a client from sending a body that reads like a record.
  */
 import { randomBytes } from 'node:crypto'
-import { crc32 } from '../crc32.ts'
+import { crc32 } from '../formats/crc32.ts'
 import type { RecordedDescription } from './description.ts'
 
 export const FORMAT_VERSION = 1

@@ -6,7 +6,7 @@ import process from 'node:process'
 import { pino } from 'pino'
 import { pinoOptions } from '../command/log-format.ts'
 import { Output } from '../command/output.ts'
-import { ignoreUserSignals } from '../signals.ts'
+import { ignoreUserSignals } from '../system/signals.ts'
 import { onMessage } from './channel.ts'
 import { ShardServer } from './shard-server.ts'
 

@@ -1,6 +1,6 @@
 /** Writes valid zip files for tests, and files with a wrong value in any field. */
 import { deflateRawSync } from 'node:zlib'
-import { crc32OfTable } from '../../src/crc32.ts'
+import { crc32OfTable } from '../../src/formats/crc32.ts'
 
 /** An entry. Absent fields get correct values. */
 export interface ZipEntry {

@@ -1,8 +1,8 @@
 /** Reads an ONNX file without its weights: producer, operator sets, operators, tensors. */
 import { closeSync, fstatSync, openSync } from 'node:fs'
 import { ServerError } from '../../errors.ts'
-import { ProtoError, ProtoFile, numberIn } from '../../proto-file.ts'
-import type { ProtoField, Range } from '../../proto-file.ts'
+import { ProtoError, ProtoFile, numberIn } from '../../formats/proto-file.ts'
+import type { ProtoField, Range } from '../../formats/proto-file.ts'
 
 const MAX_TEXT_BYTES = 64 * 1024
 const MAX_NESTED_GRAPHS = 32

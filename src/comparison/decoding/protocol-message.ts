@@ -1,5 +1,5 @@
 /** Reads a `ModelInferResponse`, the response of the Open Inference Protocol over gRPC. */
-import { MessageReader } from '../../proto-message.ts'
+import { MessageReader } from '../../formats/proto-message.ts'
 import type { NamedValues } from '../comparison.ts'
 import { valuesFromBytes } from './raw-values.ts'
 

@@ -6,7 +6,7 @@ import { constants } from 'node:fs'
 import { mkdir, open, statfs } from 'node:fs/promises'
 import type { FileHandle } from 'node:fs/promises'
 import { ServerError } from '../../errors.ts'
-import { codeOf } from '../../process-identity.ts'
+import { codeOf } from '../../system/process-identity.ts'
 
 const WRITE_FLAGS = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW
 

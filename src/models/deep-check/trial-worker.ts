@@ -1,7 +1,7 @@
 /** A worker process for measurements, which serves no client. */
 import { randomUUID } from 'node:crypto'
 import { setPriority } from 'node:os'
-import { peakBytes } from '../../process-identity.ts'
+import { peakBytes } from '../../system/process-identity.ts'
 import type { EffectiveSettings, SettingOverrides } from '../effective-settings.ts'
 import { PrintedMetrics } from '../metrics/handler-metrics.ts'
 import type { PoolWorker } from '../scheduling/pool.ts'

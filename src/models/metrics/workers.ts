@@ -1,5 +1,5 @@
 import type { Registry } from 'prom-client'
-import { residentBytes } from '../../process-identity.ts'
+import { residentBytes } from '../../system/process-identity.ts'
 import type { PoolWorker } from '../scheduling/pool.ts'
 import { addGauge } from './families.ts'
 import type { Sample } from './families.ts'

@@ -6,7 +6,7 @@ import { createHash } from 'node:crypto'
 import { closeSync, constants, fstatSync, openSync, readFileSync } from 'node:fs'
 import { open, rename, rm } from 'node:fs/promises'
 import { messageOf } from '../../errors.ts'
-import { codeOf } from '../../process-identity.ts'
+import { codeOf } from '../../system/process-identity.ts'
 
 /** Number of the format. Files of another number are ignored. */
 const FORMAT = 1

@@ -4,7 +4,7 @@ import { lstat, readdir, rm } from 'node:fs/promises'
 import path from 'node:path'
 import process from 'node:process'
 import { ConfigError, fileProblem } from '../../errors.ts'
-import { FolderClaim, isClaimed } from '../../folder-claim.ts'
+import { FolderClaim, isClaimed } from '../../system/folder-claim.ts'
 
 /**
  * A claim on a file: a socket beside it, `.<name>.lock-<random>`, that this server listens on. The

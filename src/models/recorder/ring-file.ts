@@ -5,7 +5,6 @@ import type { FileHandle } from 'node:fs/promises'
 import path from 'node:path'
 import process from 'node:process'
 import { ConfigError, fileProblem } from '../../errors.ts'
-import { codeOf } from '../../process-identity.ts'
 import type { RecordedDescription } from '../../recording/description.ts'
 import {
   HEADER_BYTES,
@@ -18,6 +17,7 @@ import {
 import type { FileHeader } from '../../recording/format.ts'
 import { readHeader } from '../../recording/recording.ts'
 import { readAt, scanRecords } from '../../recording/scan.ts'
+import { codeOf } from '../../system/process-identity.ts'
 import { FileClaim } from './file-claim.ts'
 
 const MIB = 1024 * 1024

@@ -5,7 +5,7 @@
 import { constants } from 'node:fs'
 import { copyFile, link, open, rename, rm } from 'node:fs/promises'
 import path from 'node:path'
-import { codeOf } from '../../process-identity.ts'
+import { codeOf } from '../../system/process-identity.ts'
 import { StateError } from './state-format.ts'
 
 /** Much larger than any state, and small enough to read. */

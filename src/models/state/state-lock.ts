@@ -2,8 +2,8 @@
 import { randomBytes } from 'node:crypto'
 import { lstat, open, readdir, rm } from 'node:fs/promises'
 import path from 'node:path'
-import { FolderClaim, isClaimed } from '../../folder-claim.ts'
-import { codeOf, isSameProcess, startOfProcess } from '../../process-identity.ts'
+import { FolderClaim, isClaimed } from '../../system/folder-claim.ts'
+import { codeOf, isSameProcess, startOfProcess } from '../../system/process-identity.ts'
 import { StateError } from './state-format.ts'
 
 const CLAIM = /^lock-(\d+)-([0-9a-z.]+)$/

@@ -2,7 +2,7 @@
 import { readFile, readdir, stat } from 'node:fs/promises'
 import path from 'node:path'
 import { ServerError } from '../../errors.ts'
-import { memoryOfProcess } from '../../process-identity.ts'
+import { memoryOfProcess } from '../../system/process-identity.ts'
 
 const MIB = 1024 * 1024
 /** A model is in memory twice while it loads: the file, and the memory of onnxruntime. */

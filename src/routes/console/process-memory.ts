@@ -1,5 +1,5 @@
-import { memoryOfProcess } from '../../process-identity.ts'
-import type { WorkerMemory } from '../../process-identity.ts'
+import { memoryOfProcess } from '../../system/process-identity.ts'
+import type { WorkerMemory } from '../../system/process-identity.ts'
 
 /**
  * Time between two readings of a process. For large processes the kernel needs milliseconds for

@@ -1,9 +1,9 @@
+import { readPackageVersion } from '../../package-files.ts'
 /**
  * The state of the server for the console, in named parts. Everything is read from where the other
  * management routes read it.
  */
-import { memoryLimitBytes } from '../../machine-memory.ts'
-import { readPackageVersion } from '../../package-files.ts'
+import { memoryLimitBytes } from '../../system/machine-memory.ts'
 import { showFailure, showLoads, showTransfer } from '../management/list-entries.ts'
 import type { RouteContext } from '../route-context.ts'
 import { addProcesses, liveProcess } from './live-process.ts'

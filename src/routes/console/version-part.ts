@@ -4,7 +4,7 @@ import type { VersionDescription, WorkerDescription } from '../../models/describ
 import type { Distribution } from '../../models/metrics/counts.ts'
 import type { ModelVersion } from '../../models/model-version.ts'
 import type { Slot } from '../../models/scheduling/pool.ts'
-import type { WorkerMemory } from '../../process-identity.ts'
+import type { WorkerMemory } from '../../system/process-identity.ts'
 
 /** A histogram: the number of values at or below each bound, and of all values. */
 export interface LiveHistogram {

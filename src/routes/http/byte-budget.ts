@@ -1,7 +1,7 @@
 /** One limit for all bytes of requests and responses that the server holds at the same time. */
 import { KEPT_BYTES, largeBuffers } from '../../buffer-pool.ts'
 import { ServerError } from '../../errors.ts'
-import { memoryLimitBytes } from '../../machine-memory.ts'
+import { memoryLimitBytes } from '../../system/machine-memory.ts'
 
 const MIB = 1024 * 1024
 /** Default budget: this share of the memory of the control group or the machine. */

@@ -17,7 +17,7 @@ import { lstat, mkdtemp, readdir, rename, rmdir } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import type { Logger } from 'pino'
-import { FolderClaim, isClaimed } from '../../folder-claim.ts'
+import { FolderClaim, isClaimed } from '../../system/folder-claim.ts'
 import type { WorkerUser } from './confinement.ts'
 import { PASS, letPass, letRead } from './shared-files.ts'
 

@@ -3,7 +3,7 @@
  * installed first, as in `main.ts`.
  */
 import { Socket } from 'node:net'
-import { ignoreUserSignals } from '../../signals.ts'
+import { ignoreUserSignals } from '../../system/signals.ts'
 import { installOutput } from './output/output.ts'
 import { killGroupMembers } from './start/process-group.ts'
 import { prepareProcess, serveConnection } from './start/run-worker.ts'

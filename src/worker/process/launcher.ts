@@ -5,7 +5,7 @@
  * does: it listens for one model and starts a process for each connection.
  */
 import path from 'node:path'
-import { ignoreUserSignals } from '../../signals.ts'
+import { ignoreUserSignals } from '../../system/signals.ts'
 import { launchWorkers } from './launch-workers.ts'
 import { installOutput } from './output/output.ts'
 import { runWorker } from './start/run-worker.ts'

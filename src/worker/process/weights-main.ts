@@ -4,7 +4,7 @@
  */
 import { RESULT_MARK } from '../../contract/shared-weights.ts'
 import type { WeightsJob } from '../../contract/shared-weights.ts'
-import { ignoreUserSignals } from '../../signals.ts'
+import { ignoreUserSignals } from '../../system/signals.ts'
 import { installOutput } from './output/output.ts'
 import { watchParent } from './start/parent-watch.ts'
 import { doJob } from './weights/job.ts'

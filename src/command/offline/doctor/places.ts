@@ -9,7 +9,7 @@ import { storeProblem } from '../../../models/sources/store/check.ts'
 import { listStore } from '../../../models/sources/store/listing.ts'
 import { cacheFolderOf } from '../../../models/weights/cache-path.ts'
 import { listEntries } from '../../../models/weights/entry-list.ts'
-import { codeOf } from '../../../process-identity.ts'
+import { codeOf } from '../../../system/process-identity.ts'
 import { plural, sizeText } from '../../terminal/units.ts'
 import type { Examined } from './examined.ts'
 

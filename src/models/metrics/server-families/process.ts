@@ -1,6 +1,6 @@
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import type { Registry } from 'prom-client'
-import { descriptorLimit, openDescriptors } from '../../../process-identity.ts'
+import { descriptorLimit, openDescriptors } from '../../../system/process-identity.ts'
 import { addCounter, addGauge } from '../families.ts'
 
 /**

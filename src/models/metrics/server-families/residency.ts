@@ -1,6 +1,6 @@
 /** Metrics of the models that load on demand, and of the memory of all workers. */
 import type { Registry } from 'prom-client'
-import { memoryOfProcess } from '../../../process-identity.ts'
+import { memoryOfProcess } from '../../../system/process-identity.ts'
 import { addCounter, addGauge, addHistogram } from '../families.ts'
 import type { HistogramSample, Labels, Sample } from '../families.ts'
 import type { ObservedVersion } from '../observed-version.ts'

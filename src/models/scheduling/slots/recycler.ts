@@ -1,7 +1,7 @@
 import type { Logger } from 'pino'
 import type { Config } from '../../../config/config.ts'
 import { messageOf } from '../../../errors.ts'
-import { residentBytes } from '../../../process-identity.ts'
+import { residentBytes } from '../../../system/process-identity.ts'
 import type { Pool, Slot } from '../pool.ts'
 
 /** When a worker is replaced; 0 disables a limit. */

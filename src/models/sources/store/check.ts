@@ -1,6 +1,6 @@
 /** Checks the model store when the server starts. */
 import { stat } from 'node:fs/promises'
-import { codeOf } from '../../../process-identity.ts'
+import { codeOf } from '../../../system/process-identity.ts'
 
 const WRITABLE_BY_OTHERS = 0o002
 

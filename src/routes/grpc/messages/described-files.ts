@@ -1,4 +1,4 @@
-import { MessageReader } from '../../../proto-message.ts'
+import { MessageReader } from '../../../formats/proto-message.ts'
 
 /** A `.proto` file that the reflection service knows. */
 export interface DescribedFile {

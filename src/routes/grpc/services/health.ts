@@ -1,6 +1,6 @@
 /** The health checks of gRPC (`grpc.health.v1`), for the server and for each model. */
 import { ServerError } from '../../../errors.ts'
-import { MessageReader } from '../../../proto-message.ts'
+import { MessageReader } from '../../../formats/proto-message.ts'
 import { mayUse } from '../../http/access/caller.ts'
 import { isProcessReady } from '../../kserve/health.ts'
 import { readinessOf } from '../../kserve/v2-models.ts'

@@ -3,7 +3,7 @@
  * It reads no tensor and copies nothing.
  */
 import { ServerError } from '../../../errors.ts'
-import { MessageReader } from '../../../proto-message.ts'
+import { MessageReader } from '../../../formats/proto-message.ts'
 
 const MAX_NAME_BYTES = 1024
 const MAX_ID_BYTES = 64 * 1024

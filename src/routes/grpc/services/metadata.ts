@@ -1,8 +1,8 @@
+import { MessageReader } from '../../../formats/proto-message.ts'
 /** The methods of the Open Inference Protocol that describe the server and its models. */
 import { modelConfig } from '../../../models/triton/model-config.ts'
 import { modelStatistics } from '../../../models/triton/model-statistics.ts'
 import { readPackageVersion } from '../../../package-files.ts'
-import { MessageReader } from '../../../proto-message.ts'
 import { checkModel, mayUse } from '../../http/access/caller.ts'
 import { isServerReady, modelReadiness } from '../../kserve/health.ts'
 import { EXTENSIONS, metadataOf, servedVersions } from '../../kserve/v2-metadata.ts'

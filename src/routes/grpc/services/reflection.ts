@@ -1,6 +1,6 @@
 /** Reflection: answers with the compiled `.proto` files of the services. */
 import { BinaryWriter, WireType } from '@bufbuild/protobuf/wire'
-import { MessageReader } from '../../../proto-message.ts'
+import { MessageReader } from '../../../formats/proto-message.ts'
 import { describedFiles } from '../messages/described-files.ts'
 import type { DescribedFile } from '../messages/described-files.ts'
 import { encodeMessage } from '../messages/encode.ts'

@@ -1,6 +1,6 @@
 /** Triton's model repository over gRPC. It is open to clients only with `exposeRepository`. */
 import { ServerError } from '../../../errors.ts'
-import { MessageReader } from '../../../proto-message.ts'
+import { MessageReader } from '../../../formats/proto-message.ts'
 import { checkModel, mayUse } from '../../http/access/caller.ts'
 import type { RouteContext } from '../../route-context.ts'
 import { encodeMessage } from '../messages/encode.ts'

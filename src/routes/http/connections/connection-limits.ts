@@ -1,6 +1,6 @@
 /** How many connections a listener holds, and for how long. */
 import type { Config } from '../../../config/config.ts'
-import { descriptorLimit } from '../../../process-identity.ts'
+import { descriptorLimit } from '../../../system/process-identity.ts'
 
 /** Limits of a listener. Times are in milliseconds. */
 export interface ConnectionLimits {

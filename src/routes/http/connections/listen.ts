@@ -1,6 +1,6 @@
 import { createServer } from 'node:net'
 import type { AddressInfo } from 'node:net'
-import { codeOf } from '../../../process-identity.ts'
+import { codeOf } from '../../../system/process-identity.ts'
 import type { App } from '../../route-context.ts'
 
 const MAX_PORT = 65_535

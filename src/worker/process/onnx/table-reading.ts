@@ -1,6 +1,6 @@
 /** Loads the code that reads and writes tables when a request needs it: few models get tables. */
 import { ServerError } from '../../../errors.ts'
-import { fileFormatOf, isNumpyArchive } from '../../../file-format.ts'
+import { fileFormatOf, isNumpyArchive } from '../../../formats/file-format.ts'
 import type { WireHeader, WireParameter, WireRequest } from '../../wire/messages.ts'
 import type { CodecLimits, Decoded } from './codec.ts'
 import type { JsonReader } from './json/reader.ts'

@@ -1,6 +1,6 @@
 /** Requests to a pipeline whose inputs and outputs have types, in all dialects of tensors. */
 import { ServerError } from '../../../errors.ts'
-import { fileFormatOf } from '../../../file-format.ts'
+import { fileFormatOf } from '../../../formats/file-format.ts'
 import type { WireRequest } from '../../wire/messages.ts'
 import type { WorkerOptions } from '../handler.ts'
 import { BODY } from '../onnx/codec.ts'

@@ -1,6 +1,6 @@
+import { withProtoFile } from '../../../formats/proto-file.ts'
 /** Creates the codec of a model with a tokenizer: requests with texts become runs of the model. */
 import type { ModelFiles } from '../../../model-folder/files.ts'
-import { withProtoFile } from '../../../proto-file.ts'
 import type { WirePrediction, WireRequest } from '../../wire/messages.ts'
 import type { CodecLimits, Decoded, OwnRuns, RequestCodec, RunModel } from '../onnx/codec.ts'
 import { readGraph } from '../onnx/graph/graph-reader.ts'

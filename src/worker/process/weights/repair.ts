@@ -1,4 +1,4 @@
-import type { ProtoField, ProtoFile, Range } from '../../../proto-file.ts'
+import type { ProtoField, ProtoFile, Range } from '../../../formats/proto-file.ts'
 /**
  * Repairs two faults in a model file that onnxruntime 1.30 has written:
  *

@@ -1,6 +1,6 @@
+import { ProtoError, withProtoFile } from '../../../../formats/proto-file.ts'
 /** Decides, when a model is loaded, whether requests may share a run, and gives the reason. */
 import type { JoinBatches } from '../../../../model-folder/version-settings.ts'
-import { ProtoError, withProtoFile } from '../../../../proto-file.ts'
 import { readGraph } from '../graph/graph-reader.ts'
 import type { TensorSpec } from '../tensors/metadata.ts'
 import { whyNoBatch, whyNotApart } from './trace.ts'

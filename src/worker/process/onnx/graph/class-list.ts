@@ -1,5 +1,5 @@
 /** Reads the classes that a node lists: a classifier, or the `ZipMap` behind it. */
-import type { ProtoField, ProtoFile, Range } from '../../../../proto-file.ts'
+import type { ProtoField, ProtoFile, Range } from '../../../../formats/proto-file.ts'
 import { readIntegers } from './tensor-reader.ts'
 
 const NODE_ATTRIBUTE = 5

@@ -1,5 +1,5 @@
-import { withProtoFile } from '../../../../proto-file.ts'
-import type { ProtoFile } from '../../../../proto-file.ts'
+import { withProtoFile } from '../../../../formats/proto-file.ts'
+import type { ProtoFile } from '../../../../formats/proto-file.ts'
 /** Finds the outputs that are classes: the label that a classifier chose for each row. */
 import { readClassList } from './class-list.ts'
 import type { ClassList } from './class-list.ts'

@@ -3,8 +3,8 @@
  * weights.
  */
 import { WireType } from '@bufbuild/protobuf/wire'
-import { ProtoError, numberIn } from '../../../../proto-file.ts'
-import type { ProtoField, ProtoFile, Range } from '../../../../proto-file.ts'
+import { ProtoError, numberIn } from '../../../../formats/proto-file.ts'
+import type { ProtoField, ProtoFile, Range } from '../../../../formats/proto-file.ts'
 import { domainName } from './graph.ts'
 import type { AttributeValue, Graph, GraphNode, StoredTensor } from './graph.ts'
 import { readIntegers, readTensor } from './tensor-reader.ts'

@@ -1,6 +1,6 @@
 /** An ONNX graph without its weights, with the parts that the proof of batching needs. */
 
-import type { Range } from '../../../../proto-file.ts'
+import type { Range } from '../../../../formats/proto-file.ts'
 
 /** A tensor in the file. */
 export interface StoredTensor {

@@ -3,7 +3,7 @@
  * the weights of a model are in memory once.
  */
 import { BinaryWriter, WireType } from '@bufbuild/protobuf/wire'
-import type { ProtoField, ProtoFile, Range } from '../../../../proto-file.ts'
+import type { ProtoField, ProtoFile, Range } from '../../../../formats/proto-file.ts'
 
 /** A part of a new message: new bytes, or a range of the file. */
 export type Piece = Buffer | Range

@@ -3,8 +3,8 @@
  * model with a tensor in place of each output of `ZipMap`: the scores that `ZipMap` made into maps.
  */
 import { BinaryWriter, WireType } from '@bufbuild/protobuf/wire'
-import { ProtoError, withProtoFile } from '../../../../proto-file.ts'
-import type { ProtoFile, Range } from '../../../../proto-file.ts'
+import { ProtoError, withProtoFile } from '../../../../formats/proto-file.ts'
+import type { ProtoFile, Range } from '../../../../formats/proto-file.ts'
 import { readClassList } from './class-list.ts'
 import type { ClassList } from './class-list.ts'
 import { readGraph } from './graph-reader.ts'

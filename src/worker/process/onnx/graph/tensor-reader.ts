@@ -1,7 +1,7 @@
 /** Reads a `TensorProto` of ONNX: its dimensions, and its elements if they are few. */
 import { BinaryReader, WireType } from '@bufbuild/protobuf/wire'
-import { ProtoError, numberIn } from '../../../../proto-file.ts'
-import type { ProtoField, ProtoFile, Range } from '../../../../proto-file.ts'
+import { ProtoError, numberIn } from '../../../../formats/proto-file.ts'
+import type { ProtoField, ProtoFile, Range } from '../../../../formats/proto-file.ts'
 import type { StoredTensor } from './graph.ts'
 
 /** Shapes, axes, pads and scales have few elements; a tensor with more is a weight. */

@@ -1,7 +1,7 @@
 /** Reads and writes a `ValueInfoProto` of ONNX: the name and type of an input or output. */
 import { BinaryWriter, WireType } from '@bufbuild/protobuf/wire'
-import { numberIn } from '../../../../proto-file.ts'
-import type { ProtoField, ProtoFile, Range } from '../../../../proto-file.ts'
+import { numberIn } from '../../../../formats/proto-file.ts'
+import type { ProtoField, ProtoFile, Range } from '../../../../formats/proto-file.ts'
 
 const MAX_NAME_BYTES = 64 * 1024
 const MAX_RANK = 64

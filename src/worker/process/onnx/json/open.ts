@@ -1,6 +1,6 @@
 import { ServerError } from '../../../../errors.ts'
-import { fileFormatOf } from '../../../../file-format.ts'
-import type { FileFormat } from '../../../../file-format.ts'
+import { fileFormatOf } from '../../../../formats/file-format.ts'
+import type { FileFormat } from '../../../../formats/file-format.ts'
 import type { CodecLimits } from '../codec.ts'
 import { JsonReader } from './reader.ts'
 

@@ -4,7 +4,7 @@
  */
 import type { Dialect } from '../../../../contract/internal-headers.ts'
 import { ServerError } from '../../../../errors.ts'
-import { isNumpyFile } from '../../../../file-format.ts'
+import { isNumpyFile } from '../../../../formats/file-format.ts'
 import type { WireParameter, WirePrediction, WireRequest } from '../../../wire/messages.ts'
 import { BODY } from '../codec.ts'
 import type { CodecLimits, Decoded, RequestCodec } from '../codec.ts'

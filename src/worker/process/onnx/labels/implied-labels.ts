@@ -1,11 +1,11 @@
 /** Labels that come with a model although no setting names them. */
 import path from 'node:path'
 import { ServerError } from '../../../../errors.ts'
+import { ProtoError, withProtoFile } from '../../../../formats/proto-file.ts'
+import type { ProtoFile, Range } from '../../../../formats/proto-file.ts'
 import type { ModelFiles } from '../../../../model-folder/files.ts'
 import { readTextInside } from '../../../../model-folder/read-inside.ts'
-import { codeOf } from '../../../../process-identity.ts'
-import { ProtoError, withProtoFile } from '../../../../proto-file.ts'
-import type { ProtoFile, Range } from '../../../../proto-file.ts'
+import { codeOf } from '../../../../system/process-identity.ts'
 import { LabelError, labelsIn } from './label-file.ts'
 
 const CONFIG_FILE = 'config.json'

@@ -1,5 +1,5 @@
 import { ServerError } from '../../../../errors.ts'
-import { fileFormatOf, isNumpyFile } from '../../../../file-format.ts'
+import { fileFormatOf, isNumpyFile } from '../../../../formats/file-format.ts'
 import type { WireParameter, WirePrediction, WireRequest } from '../../../wire/messages.ts'
 import { BODY } from '../codec.ts'
 import type { CodecLimits, Decoded, RequestCodec } from '../codec.ts'

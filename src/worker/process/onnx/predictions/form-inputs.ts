@@ -1,6 +1,6 @@
 /** Reads inputs that come as separate parameters: parts or fields of a form, or query values. */
 import { ServerError } from '../../../../errors.ts'
-import { isNumpyFile } from '../../../../file-format.ts'
+import { isNumpyFile } from '../../../../formats/file-format.ts'
 import type { WireParameter } from '../../../wire/messages.ts'
 import type { CodecLimits } from '../codec.ts'
 import { openJson } from '../json/open.ts'

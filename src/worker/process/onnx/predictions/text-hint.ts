@@ -1,6 +1,6 @@
 /** Adds to the errors of a model that takes texts what to send instead of a table. */
 import { ServerError } from '../../../../errors.ts'
-import { fileFormatOf } from '../../../../file-format.ts'
+import { fileFormatOf } from '../../../../formats/file-format.ts'
 import type { WireRequest } from '../../../wire/messages.ts'
 import type { RequestCodec } from '../codec.ts'
 import { contentKind } from './media-type.ts'

@@ -4,8 +4,8 @@
  */
 import { isUtf8 } from 'node:buffer'
 import { ServerError } from '../../../../errors.ts'
-import { fileFormatOf } from '../../../../file-format.ts'
-import type { FileFormat } from '../../../../file-format.ts'
+import { fileFormatOf } from '../../../../formats/file-format.ts'
+import type { FileFormat } from '../../../../formats/file-format.ts'
 import { looksLikeJson } from '../predictions/media-type.ts'
 import { quote } from '../tensors/error-text.ts'
 import type { TensorSpec } from '../tensors/metadata.ts'

@@ -1,6 +1,6 @@
 /** Reads the bytes of one input: a NumPy array, or the elements themselves. */
 import { ServerError } from '../../../../errors.ts'
-import { isNumpyFile } from '../../../../file-format.ts'
+import { isNumpyFile } from '../../../../formats/file-format.ts'
 import { quote } from '../tensors/error-text.ts'
 import type { TensorSpec } from '../tensors/metadata.ts'
 import { tensorFromOctets } from '../tensors/raw-bytes.ts'

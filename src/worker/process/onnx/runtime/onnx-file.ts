@@ -1,6 +1,6 @@
 /** Reads from a `.onnx` file what onnxruntime-node does not report: which inputs have no shape. */
-import { ProtoError, withProtoFile } from '../../../../proto-file.ts'
-import type { ProtoField, ProtoFile, Range } from '../../../../proto-file.ts'
+import { ProtoError, withProtoFile } from '../../../../formats/proto-file.ts'
+import type { ProtoField, ProtoFile, Range } from '../../../../formats/proto-file.ts'
 
 /**
  * Field numbers of `ModelProto`, `GraphProto`, `ValueInfoProto`, `TypeProto` and

@@ -1,7 +1,7 @@
 /** Finds out how a CSV file is written: its encoding, and what separates its fields. */
 import { isUtf8 } from 'node:buffer'
 import { ServerError } from '../../../../errors.ts'
-import { fileFormatOf } from '../../../../file-format.ts'
+import { fileFormatOf } from '../../../../formats/file-format.ts'
 import { encodingOf } from '../table-columns.ts'
 import { quote } from '../tensors/error-text.ts'
 import type { TablePlan } from './plan.ts'

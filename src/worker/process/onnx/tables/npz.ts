@@ -2,7 +2,7 @@
 import { fromBufferPromise } from 'yauzl'
 import type { Entry, ZipFile } from 'yauzl'
 import { ServerError } from '../../../../errors.ts'
-import { isNumpyFile } from '../../../../file-format.ts'
+import { isNumpyFile } from '../../../../formats/file-format.ts'
 import { tensorFromBytes } from '../raw/raw-input.ts'
 import { quote } from '../tensors/error-text.ts'
 import { InputSet } from '../tensors/inputs.ts'

@@ -3,7 +3,7 @@ import { ServerError } from '../../../../../errors.ts'
 import type { ModelFiles } from '../../../../../model-folder/files.ts'
 import { PREPROCESSOR_FILE } from '../../../../../model-folder/paths.ts'
 import { readTextInside } from '../../../../../model-folder/read-inside.ts'
-import { codeOf } from '../../../../../process-identity.ts'
+import { codeOf } from '../../../../../system/process-identity.ts'
 import type { BaseSettings } from './presets.ts'
 
 const MAX_BYTES = 1024 * 1024

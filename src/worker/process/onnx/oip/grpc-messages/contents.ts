@@ -4,7 +4,7 @@
  */
 import { WireType } from '@bufbuild/protobuf/wire'
 import { ServerError } from '../../../../../errors.ts'
-import type { MessageReader } from '../../../../../proto-message.ts'
+import type { MessageReader } from '../../../../../formats/proto-message.ts'
 import { bytesToElement, fileToElement } from '../../tensors/byte-strings.ts'
 import { quote } from '../../tensors/error-text.ts'
 import type { TensorSpec } from '../../tensors/metadata.ts'

@@ -1,6 +1,6 @@
 /** Reads a `ModelInferRequest`, the request of the Open Inference Protocol over gRPC. */
 import { ServerError } from '../../../../../errors.ts'
-import { MessageReader } from '../../../../../proto-message.ts'
+import { MessageReader } from '../../../../../formats/proto-message.ts'
 import { quote } from '../../tensors/error-text.ts'
 import { MAX_MEMBERS, MAX_RANK, checkParameterName } from '../request.ts'
 import type { Parameters, ProtocolOutput } from '../request.ts'

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import * as fc from 'fast-check'
 import { ServerError } from '../../../../../../src/errors.ts'
-import { fileFormatOf } from '../../../../../../src/file-format.ts'
+import { fileFormatOf } from '../../../../../../src/formats/file-format.ts'
 import { formatOfBytes } from '../../../../../../src/worker/process/onnx/image/format.ts'
 import {
   isBmp,

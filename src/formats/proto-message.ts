@@ -4,7 +4,7 @@
  */
 import { isUtf8 } from 'node:buffer'
 import { BinaryReader, WireType } from '@bufbuild/protobuf/wire'
-import { ServerError } from './errors.ts'
+import { ServerError } from '../errors.ts'
 
 /**
  * Maximum number of fields of a message, if its reader sets no other one. Each field costs time,
