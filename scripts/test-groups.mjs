@@ -97,12 +97,7 @@ export const UNIT_TESTS = [
 const MOST_FILES = 12
 
 /** The longest files. They start first, so that none of them runs alone at the end. */
-export const LONGEST = [
-  'project/docs',
-  'project/package',
-  'faults/slow-clients',
-  'e2e/weight-cache',
-]
+export const LONGEST = ['project/docs', 'project/package', 'faults/slow-clients']
 
 /**
  * Files that wait for timeouts and restarts more than they compute. In a row they would leave the

@@ -18,7 +18,7 @@ import { LONGEST, UNIT_TESTS, WAITING } from './test-groups.mjs'
 import { findTests, readArguments, runTests } from './test-runner.mjs'
 import { runOnChanges } from './watch.mjs'
 
-const TIMEOUT_MS = 240_000
+const TIMEOUT_MS = 360_000
 const FEW = 50
 
 const args = process.argv.slice(2)
