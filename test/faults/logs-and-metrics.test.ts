@@ -51,7 +51,8 @@ const NASTY: Readonly<Record<string, string>> = {
 function sendRaw(url: string, request: string): Promise<string> {
   const { hostname, port } = new URL(url)
   return new Promise((resolve, reject) => {
-    const socket = connect(Number(port), hostname, () => socket.end(request, 'latin1'))
+    // Its side stays open: a client that closes it before the response has left, see N08.
+    const socket = connect(Number(port), hostname, () => socket.write(request, 'latin1'))
     let received = ''
     socket.setEncoding('latin1').on('data', (chunk: string) => (received += chunk))
     socket.on('close', () => resolve(received)).on('error', reject)

@@ -393,7 +393,8 @@ row(
     for (let round = 0; round < size(1, 20); round += 1) {
       const registering = server.call('POST', '/models?url=slow')
       await until(() => processTree(server.pid).length > others)
-      assert.equal((await server.fetch('/v2/models/slow/ready')).status, 503)
+      // With several HTTP processes, the others know of the load a moment later.
+      await until(async () => (await server.fetch('/v2/models/slow/ready')).status === 503)
       assert.equal((await server.call('DELETE', '/models/slow')).status, 200)
       const refused = await registering
       assertError(refused, 409)
