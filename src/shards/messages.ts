@@ -58,9 +58,9 @@ export type ToShard =
 
 /** What a process tells process 0 without a question. */
 export type Report =
-  /** What it has seen of versions that rollouts judge. */
+  /** Results of the requests to versions that are part of a rollout. */
   | { readonly type: 'judged'; readonly reports: readonly VersionReport[] }
-  /** What copies for shadow versions have shown. */
+  /** Results of the copies of requests that shadow versions got. */
   | { readonly type: 'copied'; readonly reports: readonly CopyReport[] }
   /** Lines of its model index: inputs and outputs of models that load on demand. */
   | { readonly type: 'learned'; readonly lines: readonly string[] }

@@ -228,26 +228,26 @@ test('N02 a body that goes on arriving is no silent one, however slow it is', as
   assert.deepEqual(client.statuses, [200])
 })
 
-test(
-  'N03 a listener holds as many connections as it is told, and says when it is full',
-  { skip: oneProcess('its part of the connections') },
-  async (t) => {
-    const server = await serve(t, [], { maxConnections: 4 })
-    const held = []
-    for (let count = 0; count < 4; count += 1)
-      held.push(await RawClient.connect(t, server.inferenceUrl))
-    const surplus = await RawClient.connect(t, server.inferenceUrl)
-    surplus.read()
-    await surplus.ended
-    assert.equal(surplus.text, '')
-    await until(() =>
-      server.logLines.some(({ msg }) => String(msg).includes('maximum number of connections')),
-    )
-    assert.equal((await server.manage('/ping')).status, 200)
-    for (const { socket } of held) socket.destroy()
-    await until(() => isServed(`${server.inferenceUrl}/ping`))
-  },
-)
+test('N03 a listener holds as many connections as it is told, and says when it is full', async (t) => {
+  const server = await serve(t, [], { maxConnections: 4 })
+  const clients: RawClient[] = []
+  for (let count = 0; count < 5; count += 1)
+    clients.push(await RawClient.connect(t, server.inferenceUrl))
+  for (const client of clients) client.read()
+  // One process closes the last one. With several, each has a part, and any may be full first.
+  const candidates = httpProcesses > 1 ? clients : clients.slice(-1)
+  const ended = candidates.map(async (client) => {
+    await client.ended
+    return client.text
+  })
+  assert.equal(await Promise.race(ended), '')
+  await until(() =>
+    server.logLines.some(({ msg }) => String(msg).includes('maximum number of connections')),
+  )
+  assert.equal((await server.manage('/ping')).status, 200)
+  for (const { socket } of clients) socket.destroy()
+  await until(() => isServed(`${server.inferenceUrl}/ping`))
+})
 
 async function isServed(url: string): Promise<boolean> {
   try {

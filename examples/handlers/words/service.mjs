@@ -5,7 +5,7 @@ export function handle(data, context) {
   return data.map(({ body }, index) => {
     if (typeof body === 'string' || Buffer.isBuffer(body))
       return { words: countWords(String(body)) }
-    // JSON such as null is no text. Only this request of the batch gets the error.
+    // The body is JSON, for example null. The other requests of the batch get their results.
     context.setResponseStatus(400, 'Bad Request', index)
     context.setResponseContentType(index, 'application/json')
     return { code: 400, type: 'InvalidInputException', message: 'Send a text.' }

@@ -1,5 +1,5 @@
-import { textExample } from '../../models/examples/text-examples.ts'
 /** Request and response bodies of `POST /predictions/{model}` for a model that answers texts. */
+import { textExample } from '../../models/examples/text-examples.ts'
 import type { TextMetadata } from '../../models/model-metadata.ts'
 import type { JsonSchema, RequestBody, Response } from '../types.ts'
 

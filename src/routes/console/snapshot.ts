@@ -1,8 +1,8 @@
-import { readPackageVersion } from '../../package-files.ts'
 /**
  * The state of the server for the console, in named parts. Everything is read from where the other
  * management routes read it.
  */
+import { readPackageVersion } from '../../package-files.ts'
 import { memoryLimitBytes } from '../../system/machine-memory.ts'
 import { showFailure, showLoads, showTransfer } from '../management/list-entries.ts'
 import type { RouteContext } from '../route-context.ts'

@@ -15,7 +15,7 @@ export interface AskedProcess {
   readonly index: number
   /** `undefined` until it listens. */
   readonly listeningSince: number | undefined
-  /** Resolves with `undefined` if there is no answer in time. */
+  /** Returns the answer of the process; `undefined` if none arrives within `ms` milliseconds. */
   ask(question: Question, ms?: number): Promise<unknown>
 }
 

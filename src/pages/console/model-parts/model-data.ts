@@ -18,7 +18,7 @@ export interface StepInfo {
   readonly problem?: string
 }
 
-/** What a pipeline says of itself. */
+/** The member of a description that only pipelines have. */
 export interface PipelineInfo {
   readonly steps: readonly StepInfo[]
   /** Why no request can be served. */

@@ -1,5 +1,5 @@
-import { MessageReader } from '../../../formats/proto-message.ts'
 /** The methods of the Open Inference Protocol that describe the server and its models. */
+import { MessageReader } from '../../../formats/proto-message.ts'
 import { modelConfig } from '../../../models/triton/model-config.ts'
 import { modelStatistics } from '../../../models/triton/model-statistics.ts'
 import { readPackageVersion } from '../../../package-files.ts'

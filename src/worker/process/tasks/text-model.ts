@@ -1,5 +1,5 @@
-import { withProtoFile } from '../../../formats/proto-file.ts'
 /** Creates the codec of a model with a tokenizer: requests with texts become runs of the model. */
+import { withProtoFile } from '../../../formats/proto-file.ts'
 import type { ModelFiles } from '../../../model-folder/files.ts'
 import type { WirePrediction, WireRequest } from '../../wire/messages.ts'
 import type { CodecLimits, Decoded, OwnRuns, RequestCodec, RunModel } from '../onnx/codec.ts'

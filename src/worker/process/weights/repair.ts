@@ -1,4 +1,3 @@
-import type { ProtoField, ProtoFile, Range } from '../../../formats/proto-file.ts'
 /**
  * Repairs two faults in a model file that onnxruntime 1.30 has written:
  *
@@ -8,6 +7,7 @@ import type { ProtoField, ProtoFile, Range } from '../../../formats/proto-file.t
  * - It writes the weights of subgraphs (`If`, `Loop`) twice, in the file and outside, and rejects
  *   such a file.
  */
+import type { ProtoField, ProtoFile, Range } from '../../../formats/proto-file.ts'
 import { assemble, editMessage } from '../onnx/graph/message-edit.ts'
 import type { Change } from '../onnx/graph/message-edit.ts'
 

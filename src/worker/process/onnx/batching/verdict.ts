@@ -1,5 +1,5 @@
-import { ProtoError, withProtoFile } from '../../../../formats/proto-file.ts'
 /** Decides, when a model is loaded, whether requests may share a run, and gives the reason. */
+import { ProtoError, withProtoFile } from '../../../../formats/proto-file.ts'
 import type { JoinBatches } from '../../../../model-folder/version-settings.ts'
 import { readGraph } from '../graph/graph-reader.ts'
 import type { TensorSpec } from '../tensors/metadata.ts'

@@ -1,6 +1,6 @@
+/** Finds the outputs that are classes: the label that a classifier chose for each row. */
 import { withProtoFile } from '../../../../formats/proto-file.ts'
 import type { ProtoFile } from '../../../../formats/proto-file.ts'
-/** Finds the outputs that are classes: the label that a classifier chose for each row. */
 import { readClassList } from './class-list.ts'
 import type { ClassList } from './class-list.ts'
 import { readGraph } from './graph-reader.ts'
